@@ -1,0 +1,78 @@
+"""The exception tree: facts, no formatting. Only the command line prints.
+
+    RootlessError                 exit status 125
+      UsageError                  what was asked for makes no sense
+      NotFoundError               an object that does not exist
+      ExistsError                 a name that is taken
+      InUseError                  an object that something still needs
+      InvalidDocumentError        a document or archive that cannot be read
+      IntegrityError              bytes that are not what their digest says; never retried, never downgraded
+      HostSupportError            something this machine does not offer
+      LaunchError                 a step between clone and exec failed
+        CommandNotExecutableError exit status 126
+        CommandNotFoundError      exit status 127
+
+A message is one sentence in lower case without a full stop that names the object; a hint, where there is one, is an
+instruction. `details` are for --format json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class RootlessError(Exception):
+    """An expected failure. `code` is stable and in kebab-case."""
+
+    exit_status = 125
+    code = "error"
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, details: Mapping[str, object] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details: Mapping[str, object] = details or {}
+
+
+class UsageError(RootlessError):
+    code = "usage"
+
+
+class NotFoundError(RootlessError):
+    code = "not-found"
+
+
+class ExistsError(RootlessError):
+    code = "exists"
+
+
+class InUseError(RootlessError):
+    code = "in-use"
+
+
+class InvalidDocumentError(RootlessError):
+    code = "invalid-document"
+
+
+class IntegrityError(RootlessError):
+    code = "integrity"
+
+
+class HostSupportError(RootlessError):
+    code = "host-support"
+
+
+class LaunchError(RootlessError):
+    code = "launch"
+
+
+class CommandNotExecutableError(LaunchError):
+    code = "command-not-executable"
+    exit_status = 126
+
+
+class CommandNotFoundError(LaunchError):
+    code = "command-not-found"
+    exit_status = 127

@@ -1,0 +1,28 @@
+"""Where the engine keeps things: functions of an environment and a uid. Pure.
+
+Persistent data follows the XDG base directory specification. Sockets, locks and mount points live in XDG_RUNTIME_DIR, or, where a
+batch job or cron gave none, in a private directory under /tmp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def data_root(environ: Mapping[str, str], home: Path) -> Path:
+    """The store: blobs, layers, containers, volumes. ROOTLESS_ROOT overrides it."""
+    if root := environ.get("ROOTLESS_ROOT"):
+        return Path(root)
+    base = environ.get("XDG_DATA_HOME")
+    # The specification says that a relative path is to be ignored.
+    return (Path(base) if base and base.startswith("/") else home / ".local/share") / "rootless"
+
+
+def runtime_root(environ: Mapping[str, str], uid: int) -> Path:
+    """Sockets, locks and mount points. ROOTLESS_RUNROOT overrides it."""
+    if root := environ.get("ROOTLESS_RUNROOT"):
+        return Path(root)
+    if (base := environ.get("XDG_RUNTIME_DIR")) and base.startswith("/"):
+        return Path(base) / "rootless"
+    return Path(f"/tmp/rootless-{uid}")  # noqa: S108 - the engine makes it 0700 and checks its owner

@@ -1,0 +1,75 @@
+"""The values that layers, the union and the sessions exchange. Pure: no I/O, no imports of ours.
+
+Names and symbolic link targets are bytes: a file name is whatever the kernel lets through, UTF-8 or not.
+Times are integer nanoseconds since the epoch (negative before 1970), sizes are bytes, `blocks` are 512 bytes each (stat(2)).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, NewType
+
+NodeId = NewType("NodeId", int)
+"""The FUSE node number by which the kernel names an object until it forgets it. The root is 1."""
+
+ROOT_NODE = NodeId(1)
+
+
+class Attributes(NamedTuple):
+    """What stat(2) says of an object, as the container sees it.
+
+    `mode` includes the file type. `ino` is stable over copy-up and remount and unique in the union.
+    A value is never changed in place: a session may cache an encoding of it keyed by identity.
+    """
+
+    ino: int
+    mode: int
+    nlink: int
+    uid: int
+    gid: int
+    rdev: int
+    size: int
+    blocks: int
+    atime_ns: int
+    mtime_ns: int
+    ctime_ns: int
+    blksize: int = 4096
+    btime_ns: int | None = None
+
+
+class Caller(NamedTuple):
+    """Who makes a request: ids as seen in the mount's user namespace (fuse_in_header), and the umask to apply."""
+
+    uid: int
+    gid: int
+    pid: int = 0
+    umask: int = 0
+
+
+class SetAttributes(NamedTuple):
+    """The changes that one SETATTR asks for; None leaves a field as it is.
+
+    "Now" has been resolved to a time by the session. `mode` carries permission bits only.
+    `kill_privileges` asks that set-user-id, set-group-id and file capabilities be dropped (FUSE_HANDLE_KILLPRIV_V2).
+    """
+
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+    atime_ns: int | None = None
+    mtime_ns: int | None = None
+    ctime_ns: int | None = None
+    kill_privileges: bool = False
+
+
+class StatFs(NamedTuple):
+    """statfs(2) of the union: that of the file system that takes the writes."""
+
+    bsize: int
+    frsize: int
+    blocks: int
+    bfree: int
+    bavail: int
+    files: int
+    ffree: int
+    namelen: int
