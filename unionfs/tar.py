@@ -37,6 +37,18 @@ _LOOKUP = f"SELECT e.flags, {_ATTRIBUTES} {_FROM} WHERE e.parent = ? AND e.name 
 _LISTING = f"SELECT e.name, e.flags, {_ATTRIBUTES} {_FROM} WHERE e.parent = ?"
 _BATCH = 1000
 
+# Attributes by which union file systems keep their own books, and ACLs, which no server of ours
+# enforces: an archive may carry them, taken at their word they would hide files or forge owners.
+_BOOKKEEPING = (
+    b"user.overlay.",
+    b"trusted.overlay.",
+    b"user.fuseoverlayfs.",
+    b"trusted.fuseoverlayfs.",
+    b"user.containers.override_stat",
+    b"user.rootless.",
+    b"system.",
+)
+
 _NOTHING = Attributes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _WHITEOUT = LayerEntry(0, _NOTHING, Mark.WHITEOUT)
 
@@ -79,7 +91,11 @@ class IndexedLayer:
 
     def xattrs(self, ref: Ref) -> dict[bytes, bytes]:
         (packed,) = self._node("xattrs", ref)
-        return decode_xattrs(packed)
+        return {
+            name: value
+            for name, value in decode_xattrs(packed).items()
+            if not name.startswith(_BOOKKEEPING)
+        }
 
     def open(self, ref: Ref) -> TarFile:
         mode, layer, offset, size, sparse = self._node("mode, layer, offset, size, sparse", ref)
