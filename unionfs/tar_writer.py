@@ -1,8 +1,8 @@
 """Tar archives that are the same bytes for the same tree: for commit, save and export.
 
-Headers are plain ustar; a pax extended header precedes a member only where ustar cannot say it (long
-names, times with fractions or before 1970, large numbers, extended attributes). No user names, no
-process ids, no clock: what comes out depends on what goes in, and `layer_archive` walks in the
+Headers are plain ustar; a pax extended header precedes a member only where ustar cannot say it:
+long names, times with fractions or before 1970, large numbers, extended attributes. No user names,
+no process ids, no clock: what comes out depends on what goes in, and `layer_archive` walks in the
 order of names.
 
 Names are written as the bytes they are. A pax record that carries bytes which are not UTF-8 is

@@ -1,4 +1,4 @@
-"""Tar layers out of literals: members in order, an archive of them, its index, and the layer over both."""
+"""Tar layers out of literals: members in order, their archive, its index, the layer over both."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def hard_link(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
 
 
 def archive_of(
-    members: Iterable[tuple[tarfile.TarInfo, bytes]], format: int = tarfile.PAX_FORMAT
+    members: Iterable[tuple[tarfile.TarInfo, bytes]], dialect: int = tarfile.PAX_FORMAT
 ) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(
-        fileobj=buffer, mode="w", format=format, encoding="utf-8", errors="surrogateescape"
+        fileobj=buffer, mode="w", format=dialect, encoding="utf-8", errors="surrogateescape"
     ) as archive:
         for info, data in members:
             archive.addfile(info, io.BytesIO(data))

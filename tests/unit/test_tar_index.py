@@ -53,7 +53,12 @@ def test_attributes_of_every_type_are_those_of_the_archive(tmp_path: Path) -> No
 def test_names_with_leading_slashes_and_dots_lie_beneath_the_root(tmp_path: Path) -> None:
     layer = layer_of(
         tmp_path,
-        [directory("./", mode=0o700), member("/etc//passwd", b"x"), member("./a/./b"), member(".//c")],
+        [
+            directory("./", mode=0o700),
+            member("/etc//passwd", b"x"),
+            member("./a/./b"),
+            member(".//c"),
+        ],
     )
     assert set(walk(layer)) == {b"etc", b"etc/passwd", b"a", b"a/b", b"c"}
     assert layer.root().attributes.mode == stat.S_IFDIR | 0o700
@@ -157,7 +162,10 @@ def test_name_both_removed_and_present_is_present_and_hides(tmp_path: Path, firs
         ([hard_link("b", "/etc/shadow")], "not in the archive"),
         ([hard_link("b", "../../etc/shadow")], "not in the archive"),
         ([directory("d"), hard_link("b", "d")], "the directory"),
-        ([member("a"), member(".wh.a"), member(".wh.b"), hard_link("c", "b")], "not in the archive"),
+        (
+            [member("a"), member(".wh.a"), member(".wh.b"), hard_link("c", "b")],
+            "not in the archive",
+        ),
         ([member(".wh.")], "whiteout of"),
         ([member("d/.wh..")], "whiteout of"),
         ([member(".wh...")], "whiteout of"),
@@ -181,24 +189,24 @@ def test_hostile_members_are_refused_with_a_position(
 
 
 def test_number_of_entries_is_bounded(tmp_path: Path) -> None:
-    with TarIndexer(tmp_path / "index", max_entries=100) as indexer:
-        with pytest.raises(TarError, match="more than 100"):
-            indexer.feed(archive_of([member("d/" * 200 + "f")]))
+    indexer = TarIndexer(tmp_path / "index", max_entries=100)
+    with pytest.raises(TarError, match="more than 100"), indexer:
+        indexer.feed(archive_of([member("d/" * 200 + "f")]))
 
 
 def test_long_names_of_both_dialects_are_read(tmp_path: Path) -> None:
     name, target = "d/" * 150 + "\udcff" + "n" * 200, "t" * 300
     members = [member(name, b"x"), symlink("l", target)]
-    for format in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
-        layer = layer_of(tmp_path, archive_of(members, format), chunk=100)
+    for dialect in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        layer = layer_of(tmp_path, archive_of(members, dialect), chunk=100)
         assert read(layer, name) == b"x"
         assert layer.readlink(find(layer, "l").ref) == target.encode()
 
 
 def test_large_numbers_of_both_dialects_are_read(tmp_path: Path) -> None:
     members = [member("f", uid=1 << 31, gid=3_000_000, mtime=1 << 33), member("old", mtime=-5)]
-    for format in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
-        layer = layer_of(tmp_path, archive_of(members, format))
+    for dialect in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        layer = layer_of(tmp_path, archive_of(members, dialect))
         f = find(layer, "f").attributes
         assert (f.uid, f.gid, f.mtime_ns) == (1 << 31, 3_000_000, (1 << 33) * 10**9)
         assert find(layer, "old").attributes.mtime_ns == -5 * 10**9
