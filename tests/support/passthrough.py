@@ -29,8 +29,10 @@ class Node:
 
 
 def attributes_of(s: os.stat_result) -> Attributes:
+    uid = 0 if s.st_uid == os.geteuid() else s.st_uid
+    gid = 0 if s.st_gid == os.getegid() else s.st_gid
     return Attributes(
-        s.st_ino, s.st_mode, s.st_nlink, s.st_uid, s.st_gid, s.st_rdev, s.st_size, s.st_blocks,
+        s.st_ino, s.st_mode, s.st_nlink, uid, gid, s.st_rdev, s.st_size, s.st_blocks,
         s.st_atime_ns, s.st_mtime_ns, s.st_ctime_ns, s.st_blksize,
     )  # fmt: skip
 
@@ -121,8 +123,8 @@ class Passthrough:
         if changes.size is not None:
             os.ftruncate(self._file(nodeid), changes.size)
         if changes.uid is not None or changes.gid is not None:
-            uid = -1 if changes.uid is None else changes.uid
-            os.chown(where, uid, -1 if changes.gid is None else changes.gid, **follow)
+            uid = changes.uid if changes.uid else -1
+            os.chown(where, uid, changes.gid if changes.gid else -1, **follow)
         if changes.mode is not None:
             os.chmod(where, changes.mode)
         if changes.atime_ns is not None or changes.mtime_ns is not None:
