@@ -11,7 +11,7 @@ what nobody knows is an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 
@@ -340,7 +340,7 @@ def _mapping_writer(name: str) -> Callable[[Any], list[str]]:
     return lambda value: [f"{name}=" + ":".join(str(n) for mapping in value for n in mapping)]
 
 
-def _directory_writer(value: Any) -> list[str]:
+def _directory_writer(value: Sequence[str]) -> list[str]:
     return ["lowerdir=" + ":".join(escape(directory) for directory in value)]
 
 

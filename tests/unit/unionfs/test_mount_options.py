@@ -1,5 +1,7 @@
 """The grammar of mount options."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,7 +113,5 @@ def test_unescape_escaped_text_gives_it_back(text):
 
 @given(st.text(max_size=60))
 def test_parse_any_text_gives_options_or_an_option_error(text):
-    try:
+    with contextlib.suppress(OptionError):
         parse(text)
-    except OptionError as error:
-        assert str(error)
