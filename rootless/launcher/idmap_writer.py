@@ -30,7 +30,7 @@ def write_maps(pid: int, id_maps: IdMaps) -> None:
 
 
 def _lines(ranges: Sequence[IdRange]) -> str:
-    return "".join(f"{r.inside} {r.outside} {r.count}\n" for r in ranges)
+    return "".join(f"{r.inside} {r.outside} {r.size}\n" for r in ranges)
 
 
 def _write(pid: int, name: str, text: str) -> None:
@@ -64,7 +64,8 @@ def _with_helpers(pid: int, id_maps: IdMaps) -> None:
     if failures:
         raise LaunchError(
             failures[0],
-            hint="check /etc/subuid and /etc/subgid, and that the helpers are setuid root or carry CAP_SETUID",
+            hint="check /etc/subuid and /etc/subgid, and that the helpers are setuid root "
+            "or carry CAP_SETUID",
         )
 
 
