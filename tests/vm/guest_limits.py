@@ -42,7 +42,7 @@ class Container:
         asked = resources_of(
             RunRequest(**flags), cpu_count=os.cpu_count(), device_number=block_device_number
         )
-        # The monitor of a real container is a process of its own: making a group moves whoever makes it.
+        # Making a group moves whoever makes it: the monitor, in a real container.
         self.group = delegation.create(
             f"{Container.number:08}{os.getpid()}", asked, observe(os.environ)
         )
@@ -57,7 +57,7 @@ class Container:
         assert self.group.remove(), f"{self.group.outer} could not be removed"
 
     def spawn(self, function):
-        """clone3(2) into the container's group; the child's exit status is 0 unless it says otherwise."""
+        """clone3(2) into the container's group; the child exits 0 unless it says otherwise."""
         arguments = struct.pack(
             "<11Q",
             CLONE_INTO_CGROUP,
@@ -361,6 +361,9 @@ def removal_takes_groups_that_the_container_made():
     Path(container.group.path, "mine", "deeper").mkdir(parents=True)
     assert container.group.remove()
     assert not Path(container.group.path).exists()
+    container.group.kill()
+    assert container.group.processes() == []
+    assert container.group.remove()
 
 
 @check
