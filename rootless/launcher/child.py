@@ -12,8 +12,7 @@ import socket
 import stat
 import termios
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from rootless.launcher import steps
 from rootless.launcher.execution import (
@@ -32,8 +31,7 @@ from rootless.syscalls import processes
 _DEAD = 125
 
 
-@dataclass(frozen=True, slots=True)
-class ChildSide:
+class ChildSide(NamedTuple):
     """What the child is born with. `filters` are compiled seccomp programs, `monitor` a pidfd of
     the parent."""
 

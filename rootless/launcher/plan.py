@@ -11,8 +11,7 @@ made. Nothing is resolved through the host's tree after EnterRoot: it is no long
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rootless.errors import HostSupportError, InvalidDocumentError
 from rootless.launcher import steps
@@ -34,8 +33,7 @@ _ROOT_KEY = -1
 NAMESPACES = ("user", "mount", "pid", "network", "ipc", "uts", "cgroup")
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """`namespaces` are made by clone; the cgroup namespace is a step, and everything else too."""
 
     namespaces: frozenset[str]
