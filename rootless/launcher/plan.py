@@ -22,6 +22,9 @@ from rootless.launcher.steps import Credentials, Execute, Step
 
 ANNOTATION_USER = "io.rootless.user"
 """`name|uid[:group|gid]` as asked for; looked up in the container's files by the child."""
+ANNOTATION_USER_REQUIRED = "io.rootless.user-required"
+"""The user was asked for by name or number on the command line: where the map has no such id, that
+is an error. An image's user becomes the only id there is instead."""
 ANNOTATION_GROUPS = "io.rootless.groups"
 """Names and ids of --group-add, comma-separated."""
 ANNOTATION_INIT = "io.rootless.init"
@@ -197,7 +200,12 @@ def _identity(spec: Mapping[str, Any], process: Mapping[str, Any], id_maps: IdMa
     if name is None:
         name = f"{user.get('uid', 0)}:{user.get('gid', 0)}"
     return [
-        steps.ResolveUser(str(name), groups, fixed=not id_maps.helper),
+        steps.ResolveUser(
+            str(name),
+            groups,
+            fixed=not id_maps.helper,
+            required=annotations.get(ANNOTATION_USER_REQUIRED) == "true",
+        ),
         steps.SetUmask(int(user.get("umask", 0o022))),
     ]
 

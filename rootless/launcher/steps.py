@@ -183,6 +183,7 @@ class ResolveUser(NamedTuple):
     user: str
     groups: tuple[str, ...]
     fixed: bool
+    required: bool
 
     def describe(self) -> str:
         return f"look up the user {self.user!r}"
