@@ -7,7 +7,6 @@ does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -211,8 +210,7 @@ def _load_manifest(
     ingest.add_document(config_data)
     ingest.add_document(data)
     annotations = {CONFIG_DIGEST: manifest.config.digest}
-    descriptor = replace(
-        entry,
+    descriptor = entry._replace(
         media_type=manifest.media_type,
         annotations=annotations,
         platform=config.platform,
