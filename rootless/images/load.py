@@ -21,7 +21,9 @@ from rootless.oci.image_config import read_image_config
 from rootless.oci.manifest import Descriptor, new_manifest, read_index, read_manifest
 from rootless.oci.platform import Platform, best_match, host_platform
 from rootless.oci.reference import Reference, parse_reference
+from rootless.store.chains import chain_index
 from rootless.store.decompression import Limits
+from rootless.store.image import resolve
 from rootless.store.ingest import Ingest, NewImage
 from rootless.store.layout import Store
 from rootless.store.names import CONFIG_DIGEST, REF_NAME
@@ -72,7 +74,14 @@ def load(
                 hint="a root file system in a tar archive is brought in by `rootless import`",
             )
         ingest.publish(images)
-    return _merged(images)
+    loaded = _merged(images)
+    # Not needed to use an image, but the first start should not be the one to pay for it.
+    for image in loaded:
+        try:
+            chain_index(store, resolve(store, image.id))
+        except NotFoundError:
+            continue
+    return loaded
 
 
 def _merged(images: Sequence[NewImage]) -> list[LoadedImage]:
