@@ -1,7 +1,6 @@
 """In the guest, as an ordinary user: does the kernel keep the limits that the engine sets?
 
-One process and no test framework, because starting Python costs half a second there. A check prints
-one line; the last line counts them.
+The engine's own control groups, with processes born in them: no container, no file system.
 """
 
 import ctypes
@@ -9,9 +8,10 @@ import mmap
 import os
 import signal
 import struct
-import sys
 import time
 from pathlib import Path
+
+from harness import check, elapsed, main, wait_until
 
 from rootless.cgroups import delegation, stats
 from rootless.cgroups.devices import block_device_number
@@ -21,15 +21,8 @@ from rootless.errors import HostSupportError, RootlessError, UsageError
 from rootless.launcher.request import RunRequest
 
 HOME = Path("/home/alice")
-STARTED = time.monotonic()
 SYS_CLONE3, CLONE_INTO_CGROUP = 435, 0x200000000
 libc = ctypes.CDLL(None, use_errno=True)
-checks = []
-
-
-def check(function):
-    checks.append(function)
-    return function
 
 
 class Container:
@@ -92,13 +85,6 @@ def status_of(pid):
     return code if code >= 0 else 128 - code
 
 
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.01)
-
-
 def burn(seconds):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -107,12 +93,6 @@ def burn(seconds):
 
 def eat(megabytes):
     bytearray(megabytes << 20)
-
-
-def elapsed(function):
-    start = time.monotonic()
-    function()
-    return time.monotonic() - start
 
 
 def direct(path, megabytes, *, write):
@@ -406,32 +386,4 @@ def facts_name_the_driver_and_all_controllers():
     return f"{facts.driver}, {' '.join(facts.controllers)}"
 
 
-def main():
-    print(
-        f"# kernel {os.uname().release}, in {Path('/proc/self/cgroup').read_text().strip()}",
-        flush=True,
-    )
-    failed = 0
-    for number, function in enumerate(checks, 1):
-        try:
-            verdict, remark = "ok", function() or ""
-        except BaseException as error:
-            failed += 1
-            line = error.__traceback__
-            while line.tb_next:
-                line = line.tb_next
-            verdict, remark = (
-                "not ok",
-                f"{error!r} at {line.tb_frame.f_code.co_filename}:{line.tb_lineno}",
-            )
-        name = function.__name__.replace("_", " ")
-        print(
-            f"{verdict} {number} - {name} # {remark} [{time.monotonic() - STARTED:.1f} s]",
-            flush=True,
-        )
-    print(f"{len(checks) - failed} passed, {failed} failed", flush=True)
-    sys.exit(bool(failed))
-
-
-if __name__ == "__main__":
-    main()
+main()
