@@ -1,0 +1,30 @@
+# Every target sets up what it needs first: packages through apt (as root or with sudo), the Python environment in .venv.
+SHELL := /bin/sh
+.PHONY: help demo test test-quick check soak bench test-vm clean
+
+help:            ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo:            ## set up, run a container, show what it is made of
+	@scripts/demo
+
+test:            ## lint, types, import rules and the whole suite, as an ordinary account
+	@scripts/test
+
+test-quick:      ## the same without what takes longer than ten seconds a test
+	@scripts/test --quick
+
+check:           ## lint, format, types, import rules
+	@scripts/check
+
+soak:            ## the differential machine for an hour: SECONDS_TO_SOAK=3600 make soak
+	@scripts/soak
+
+bench:           ## measure against podman, bubblewrap, crun, fuse-overlayfs, kernel overlayfs and the bare disk
+	@scripts/bench
+
+test-vm:         ## resource limits, enforced in a virtual machine with delegated cgroups
+	@scripts/test-vm
+
+clean:           ## remove the environment and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info

@@ -1,0 +1,115 @@
+"""The rules of the whole suite: who runs it, what a test may need, what is cleared away, and what is told at the end."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.support import probes
+from tests.support.images import busybox_tar
+from tests.support.mounts import sweep
+from tests.support.rootless import Rootless, remove_tree, short_directory
+
+REQUIRED = frozenset(filter(None, os.environ.get("ROOTLESS_TEST_REQUIRE", "").split(",")))
+"""Features whose absence fails a test instead of skipping it."""
+
+hypothesis.settings.register_profile(
+    "quick", max_examples=25, stateful_step_count=25, deadline=None
+)
+hypothesis.settings.register_profile(
+    # The same choices each time: a red run is about the change, not about the dice. `make soak` throws them.
+    "ci",
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+)
+hypothesis.settings.register_profile(
+    "soak", max_examples=2000, stateful_step_count=80, deadline=None, print_blob=True
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--needing", metavar="FEATURE", help="only the tests that need this feature")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if os.geteuid() == 0:
+        # As root nearly everything works, so nearly nothing would be tested.
+        pytest.exit(
+            "the suite does not run as root: scripts/test drops to an ordinary account first",
+            returncode=4,
+        )
+    sweep()
+
+
+def features_of(item: pytest.Item) -> list[str]:
+    return [feature for marker in item.iter_markers("needs") for feature in marker.args]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if unknown := set(features_of(item)) - probes.PROBES.keys():
+            raise pytest.UsageError(
+                f"{item.nodeid} needs {sorted(unknown)}: no such probe in tests/support/probes.py"
+            )
+    if unknown := REQUIRED - probes.PROBES.keys():
+        raise pytest.UsageError(f"ROOTLESS_TEST_REQUIRE names {sorted(unknown)}: no such probe")
+    if feature := config.getoption("--needing"):
+        chosen = [item for item in items if feature in features_of(item)]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for feature in features_of(item):
+        if reason := probes.lacking(feature):
+            if feature in REQUIRED:
+                pytest.fail(f"{feature} is required here: {reason}", pytrace=False)
+            pytest.skip(reason)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    # A selection for which there is no test yet has not failed.
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.getoption("--needing"):
+        session.exitstatus = pytest.ExitCode.OK
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ")
+        if isinstance(report.longrepr, tuple)
+        else str(report.longrepr)
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    if reasons:
+        terminalreporter.section("skipped, by reason")
+        for reason, count in reasons.most_common():
+            terminalreporter.write_line(f"{count:5}  {reason}")
+
+
+@pytest.fixture(scope="session")
+def busybox_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root file system of busybox and its links, as an uncompressed tar: under a second to make."""
+    if reason := probes.lacking("busybox"):
+        pytest.skip(reason)
+    path = tmp_path_factory.mktemp("busybox") / "rootfs.tar"
+    busybox_tar(path)
+    return path
+
+
+@pytest.fixture
+def rootless() -> Iterator[Rootless]:
+    """The command under test, with a store and a runtime directory of its own."""
+    directory = short_directory()
+    try:
+        yield Rootless(data=directory / "data", runtime=directory / "run")
+    finally:
+        remove_tree(directory)
