@@ -1,0 +1,308 @@
+"""The device session: answers the requests that arrive on a /dev/fuse descriptor.
+
+One request is read, handled and answered before the next is read: no event loop stands between two
+of them, because one turn of trio costs more than most requests do (docs/decisions/0300). Requests
+that may wait long for the disk, and touch no table of the file system, go to a thread each and
+answer from there; see workers.py. `serve_in_trio` is the same thing for programs that live in trio.
+
+The server never dies of a request: whatever a handler raises becomes an errno.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from errno import EAGAIN, ECONNABORTED, EINTR, EIO, ENODEV, ENOENT, ENOSYS, EOPNOTSUPP, EPROTO
+from time import perf_counter_ns
+from typing import NamedTuple
+
+from unionfs.filesystem import FileSystem
+from unionfs.session import negotiation, replies, requests, wire
+from unionfs.session.counters import Counters
+from unionfs.session.handlers import Handler, Handlers
+from unionfs.session.requests import Header, ProtocolError
+from unionfs.session.wire import InitFlag, Opcode
+from unionfs.session.workers import Workers
+
+_HEAD = wire.IN_HEADER.size + requests.FIXED_PART
+_REST = negotiation.MAX_WRITE + wire.MIN_READ_BUFFER
+_COPY_BELOW = 8192
+"""A reply up to this size is cheaper to copy behind its header than to write from two places."""
+
+_GONE = frozenset({ENODEV, ECONNABORTED})
+_TRY_AGAIN = frozenset({EINTR, EAGAIN, ENOENT})
+"""ENOENT: the request was interrupted before it could be read (fuse_dev_do_read)."""
+
+
+_OWN = frozenset({Opcode.INIT, Opcode.INTERRUPT})
+_READ = int(Opcode.READ)
+_WRITE = int(Opcode.WRITE)
+_NOTHING = memoryview(b"")
+_REQUESTS_PER_TURN = 64
+
+THREADED = frozenset(
+    {
+        Opcode.FSYNC,  # waits for the disk
+        Opcode.FSYNCDIR,
+        Opcode.SYNCFS,
+        Opcode.COPY_FILE_RANGE,  # moves up to 2 GiB
+        Opcode.COPY_FILE_RANGE_64,
+    }
+)
+"""Operations answered from a thread of their own while others go on. Everything else either
+finishes in microseconds or changes the tables of nodes and names, which one thread owns."""
+
+
+class ServeOptions(NamedTuple):
+    """How to serve. The defaults are right for a mount that nobody else changes."""
+
+    writeback: bool = False
+    allow_idmap: bool = False
+    posix_acl: bool = False
+    fsync: bool = True
+    """Without it FSYNC is answered ENOSYS: the kernel then tells callers that all is on disk
+    ("volatile")."""
+    xattrs: bool = True
+    """Without them extended attributes are answered ENOSYS, which saves a request on each first
+    write and exec."""
+    debug: bool = False
+
+
+DEFAULTS = ServeOptions()
+
+
+class _Stopped(BaseException):
+    """Not an error: raised out of a signal handler to leave the read that waits for a request."""
+
+
+class DeviceSession:
+    """One connection to the kernel. `run` serves it to its end; `stop` may be called from a signal
+    handler."""
+
+    def __init__(self, device: int, filesystem: FileSystem, options: ServeOptions) -> None:
+        self.counters = Counters()
+        self.negotiated: negotiation.Session | None = None
+        self._device = device
+        self._filesystem = filesystem
+        self._options = options
+        self._handlers = Handlers(filesystem).table
+        self._setxattr_ext = False
+        self._head = bytearray(_HEAD)
+        self._rest = memoryview(bytearray(_REST))
+        self._buffers: list[bytearray | memoryview] = [self._head, self._rest]
+        self._workers = Workers(self._answer)
+        self._waiting = False
+        self._stopping = False
+        if not options.fsync:
+            del self._handlers[Opcode.FSYNC], self._handlers[Opcode.FSYNCDIR]
+        if not options.xattrs:
+            for opcode in (Opcode.GETXATTR, Opcode.LISTXATTR, Opcode.SETXATTR, Opcode.REMOVEXATTR):
+                del self._handlers[opcode]
+
+    def run(self) -> None:
+        """Serve until the file system is unmounted or `stop` was called, then wait for what still
+        runs in threads."""
+        while not self._stopping:
+            try:
+                self._waiting = True
+                received = os.readv(self._device, self._buffers)
+                self._waiting = False
+            except _Stopped:
+                break
+            except OSError as error:
+                self._waiting = False
+                if error.errno in _GONE:
+                    break
+                if error.errno in _TRY_AGAIN:
+                    continue
+                raise
+            self.handle(received)
+        self._workers.finish()
+
+    def stop(self) -> None:
+        """Leave `run` before the next request. To be called by a signal handler of the thread that
+        runs."""
+        self._stopping = True
+        if self._waiting:
+            raise _Stopped
+
+    def run_available(self, limit: int) -> bool:
+        """Serve at most `limit` requests from a descriptor that does not block. False once the file
+        system is unmounted."""
+        for _ in range(limit):
+            try:
+                received = os.readv(self._device, self._buffers)
+            except OSError as error:
+                if error.errno in _GONE:
+                    self._workers.finish()
+                    return False
+                if error.errno == EAGAIN:
+                    return True
+                if error.errno in _TRY_AGAIN:
+                    continue
+                raise
+            self.handle(received)
+        return True
+
+    def handle(self, received: int) -> None:
+        """Answer the message of `received` bytes in the read buffers. Raises nothing for whatever
+        it holds."""
+        started = perf_counter_ns()
+        head = self._head
+        try:
+            header = requests.decode_header(head, received)
+        except ProtocolError as error:
+            self._fault("message", error)
+            return
+        handler = self._handlers.get(header.opcode)
+        if handler is None and header.opcode not in _OWN:
+            self._send(header, ENOSYS, b"")
+            return
+        try:
+            request = requests.decode(
+                header,
+                bytes(head[wire.IN_HEADER.size : received]),
+                self._rest[: received - _HEAD] if received > _HEAD else _NOTHING,
+                setxattr_ext=self._setxattr_ext,
+            )
+        except ProtocolError as error:
+            self._fault(_name(header.opcode), error)
+            self._send(header, EIO, b"")
+            return
+        if handler is None:
+            self._own(header, request)
+        elif header.opcode in THREADED:
+            self._workers.start(header, handler, request)
+        else:
+            self._answer(header, handler, request, started)
+
+    def _own(self, header: Header, request: requests.Request) -> None:
+        """What concerns the session itself."""
+        if isinstance(request, requests.Init):
+            self._initialize(header, request)
+        elif isinstance(request, requests.Interrupt) and self._workers.cancel(request.unique):
+            # Anything not waiting for a thread was answered before this was read, or goes on to its
+            # end.
+            self._write(replies.error(request.unique, EINTR))
+
+    def _initialize(self, header: Header, request: requests.Init) -> None:
+        wishes = negotiation.Wishes(
+            self._options.writeback, self._options.allow_idmap, self._options.posix_acl
+        )
+        agreed = negotiation.negotiate(request, wishes)
+        if isinstance(agreed, negotiation.Unsupported):
+            error, payload = (EPROTO, b"") if agreed.reply is None else (0, agreed.reply)
+            self._send(header, error, payload)
+            return
+        self.negotiated = agreed
+        self._setxattr_ext = agreed.has(InitFlag.SETXATTR_EXT)
+        self._send(header, 0, negotiation.init_out(agreed))
+
+    def _answer(
+        self, header: Header, handler: Handler, request: requests.Request, started: int
+    ) -> None:
+        """Run a handler and reply. Also called from threads."""
+        error = 0
+        payload: bytes | None = b""
+        try:
+            payload = handler(header, request)
+        except OSError as raised:
+            # ENOSYS would tell the kernel never to ask again for any file.
+            error = EOPNOTSUPP if raised.errno == ENOSYS else raised.errno or EIO
+            if self._options.debug:
+                _log(f"{_name(header.opcode)} of node {header.nodeid}: {raised}")
+        except Exception as raised:  # noqa: BLE001 - the server must outlive every request
+            error = EIO
+            self._fault(_name(header.opcode), raised)
+        opcode = header.opcode
+        if payload is not None or error:
+            self._send(header, error, payload or b"")
+        counters = self.counters
+        counters.requests[opcode] += 1
+        if opcode == _READ:
+            counters.bytes[opcode] += len(payload or b"")
+        elif opcode == _WRITE and not error:
+            counters.bytes[opcode] += header.length - _HEAD
+        counters.nanoseconds[opcode] += perf_counter_ns() - started
+
+    def _send(self, header: Header, error: int, payload: bytes) -> None:
+        unique = header.unique
+        if error:
+            self.counters.errors += 1
+            if header.opcode not in wire.UNANSWERED:
+                self._write(replies.error(unique, error))
+        elif len(payload) <= _COPY_BELOW:
+            self._write(replies.reply(unique, payload))
+        else:
+            try:
+                os.writev(self._device, (replies.reply_header(unique, len(payload)), payload))
+            except OSError as failed:
+                self._unwritten(failed)
+
+    def _write(self, message: bytes) -> None:
+        try:
+            os.write(self._device, message)
+        except OSError as failed:
+            self._unwritten(failed)
+
+    def _unwritten(self, failed: OSError) -> None:
+        """ENOENT: the request is no longer waited for. Gone: the next read says so too. Else the
+        reply was malformed, and the kernel has failed the request."""
+        if failed.errno != ENOENT and failed.errno not in _GONE:
+            self._fault("reply", failed)
+
+    def _fault(self, where: str, error: BaseException) -> None:
+        self.counters.faults += 1
+        from traceback import format_exception
+
+        _log(f"{where}: {error!r}\n{''.join(format_exception(error))}")
+
+
+def serve(device: int, filesystem: FileSystem, options: ServeOptions = DEFAULTS) -> Counters:
+    """Answer requests on `device` until the file system is unmounted; then `filesystem.destroy()`.
+
+    Runs in the calling thread and returns what was counted. The descriptor stays the caller's to
+    close.
+    """
+    session = DeviceSession(device, filesystem, options)
+    try:
+        session.run()
+    finally:
+        filesystem.destroy()
+    return session.counters
+
+
+async def serve_in_trio(
+    device: int, filesystem: FileSystem, options: ServeOptions = DEFAULTS
+) -> Counters:
+    """`serve` as a trio task, for a process that has other tasks. Cancellation ends it between two
+    requests.
+
+    A turn of trio is taken only when no request is waiting, or after sixty-four of them.
+    """
+    import trio
+
+    os.set_blocking(device, False)
+    session = DeviceSession(device, filesystem, options)
+    try:
+        while session.run_available(_REQUESTS_PER_TURN):
+            await trio.lowlevel.wait_readable(device)
+    finally:
+        filesystem.destroy()
+    return session.counters
+
+
+def _name(opcode: int) -> str:
+    try:
+        return Opcode(opcode).name.lower()
+    except ValueError:
+        return f"operation {opcode}"
+
+
+def _log(text: str) -> None:
+    try:
+        sys.stderr.write(f"rootless-unionfs: {text.rstrip()}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        # Nobody listens any more; the file system goes on.
+        pass

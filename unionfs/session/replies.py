@@ -1,0 +1,225 @@
+"""Encoding what is told to the kernel: values in, bytes out. Pure, no I/O.
+
+`reply`, `error` and `notify` frame a whole message; the other functions give the payload of one
+reply.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from stat import S_IFDIR, S_IFMT
+
+from unionfs.model import Attributes, StatFs
+from unionfs.session import wire
+from unionfs.session.wire import NotifyCode
+
+FOREVER = 1_000_000_000
+"""Seconds for which names and attributes hold: only this server changes the tree, so nothing else
+can outdate them."""
+
+DIRECTORY_BLOCK_SIZE = 1 << 20
+"""What st_blksize of a directory says. glibc's opendir sizes its buffer by it, and since Linux 6.16
+the kernel asks for as much of the listing at once as that buffer holds: one READDIRPLUS instead of
+dozens."""
+
+_SECOND = 1_000_000_000
+_ALIGNMENT = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 2, b"\0")
+_NEGATIVE_ENTRY = wire.ENTRY_OUT.pack(0, 0, FOREVER, 0, *(0,) * 18)
+
+
+# ---- frames --------------------------------------------------------------------------------------
+
+
+def reply(unique: int, payload: bytes = b"") -> bytes:
+    return wire.OUT_HEADER.pack(wire.OUT_HEADER.size + len(payload), 0, unique) + payload
+
+
+def reply_header(unique: int, size: int) -> bytes:
+    """The header of a reply whose payload of `size` bytes is written beside it (writev), not
+    copied."""
+    return wire.OUT_HEADER.pack(wire.OUT_HEADER.size + size, 0, unique)
+
+
+def error(unique: int, errno: int) -> bytes:
+    return wire.OUT_HEADER.pack(wire.OUT_HEADER.size, -errno, unique)
+
+
+def notify(code: NotifyCode, payload: bytes = b"") -> bytes:
+    """A message nobody asked for: unique 0, the code in place of the error (fuse_dev_do_write)."""
+    return wire.OUT_HEADER.pack(wire.OUT_HEADER.size + len(payload), code, 0) + payload
+
+
+# ---- attributes and entries ----------------------------------------------------------------------
+
+
+def _attr(a: Attributes) -> tuple[int, ...]:
+    """The fields of fuse_attr."""
+    ino, mode, nlink, uid, gid, rdev, size, blocks, atime_ns, mtime_ns, ctime_ns, blksize, _ = a
+    atime, atime_nsec = divmod(atime_ns, _SECOND)
+    mtime, mtime_nsec = divmod(mtime_ns, _SECOND)
+    ctime, ctime_nsec = divmod(ctime_ns, _SECOND)
+    if mode & 0o170000 == S_IFDIR:
+        blksize = DIRECTORY_BLOCK_SIZE
+    return (
+        ino, size, blocks, atime, mtime, ctime, atime_nsec, mtime_nsec, ctime_nsec,
+        mode, nlink, uid, gid, encode_dev(rdev), blksize, 0,
+    )  # fmt: skip
+
+
+def encode_dev(rdev: int) -> int:
+    """A device number as the kernel's new_encode_dev packs it; makedev(3) agrees within 32 bits."""
+    return rdev & 0xFFFFFFFF
+
+
+def attr_out(a: Attributes) -> bytes:
+    return wire.ATTR_OUT.pack(FOREVER, 0, 0, *_attr(a))
+
+
+def entry_out(nodeid: int, generation: int, a: Attributes) -> bytes:
+    return wire.ENTRY_OUT.pack(nodeid, generation, FOREVER, FOREVER, 0, 0, *_attr(a))
+
+
+def negative_entry() -> bytes:
+    """Node 0: the name does not exist, and the kernel may remember that. It forgets an ENOENT at
+    once (fuse_lookup)."""
+    return _NEGATIVE_ENTRY
+
+
+def create_out(entry: bytes, open_flags: int) -> bytes:
+    return entry + open_out(0, open_flags)
+
+
+def open_out(fh: int, flags: int) -> bytes:
+    return wire.OPEN_OUT.pack(fh, flags, 0)
+
+
+def statx_out(a: Attributes) -> bytes:
+    mask = wire.STATX_BASIC_STATS
+    if a.btime_ns is not None:
+        mask |= wire.STATX_BTIME
+    fields = _attr(a)
+    ino, size, blocks, atime, mtime, ctime, atime_nsec, mtime_nsec, ctime_nsec = fields[:9]
+    btime, btime_nsec = divmod(a.btime_ns or 0, _SECOND)
+    major = a.rdev >> 8 & 0xFFF
+    minor = (a.rdev & 0xFF) | (a.rdev >> 12 & 0xFFF00)
+    return wire.STATX_OUT.pack(
+        FOREVER, 0, 0, mask, fields[14], 0, a.nlink, a.uid, a.gid, a.mode, ino, size, blocks, 0,
+        atime, atime_nsec, btime, btime_nsec, ctime, ctime_nsec, mtime, mtime_nsec,
+        major, minor, 0, 0,
+    )  # fmt: skip
+
+
+# ---- directories ---------------------------------------------------------------------------------
+
+
+def dirent_size(name: bytes) -> int:
+    return wire.DIRENT.size + len(name) + 7 & ~7
+
+
+def direntplus_size(name: bytes) -> int:
+    return wire.DIRENTPLUS.size + len(name) + 7 & ~7
+
+
+def dirent(ino: int, next_offset: int, mode: int, name: bytes) -> bytes:
+    size = len(name)
+    head = wire.DIRENT.pack(ino, next_offset, size, S_IFMT(mode) >> 12)
+    return head + name + _ALIGNMENT[size & 7]
+
+
+def direntplus(nodeid: int, generation: int, a: Attributes, next_offset: int, name: bytes) -> bytes:
+    """A name with what LOOKUP would have said of it. Node 0 says nothing of it: so for `.` and
+    `..`, which the kernel does not count as looked up (fuse_direntplus_link)."""
+    size = len(name)
+    head = wire.DIRENTPLUS.pack(
+        nodeid, generation, FOREVER, FOREVER, 0, 0, *_attr(a),
+        a[0], next_offset, size, a[1] >> 12 & 0xF,
+    )  # fmt: skip
+    return head + name + _ALIGNMENT[size & 7]
+
+
+# ---- the rest ------------------------------------------------------------------------------------
+
+
+def write_out(size: int) -> bytes:
+    return wire.WRITE_OUT.pack(size, 0)
+
+
+def statfs_out(s: StatFs) -> bytes:
+    return wire.STATFS_OUT.pack(
+        s.blocks, s.bfree, s.bavail, s.files, s.ffree, s.bsize, s.namelen, s.frsize, 0
+    )
+
+
+def getxattr_out(size: int) -> bytes:
+    return wire.GETXATTR_OUT.pack(size, 0)
+
+
+def lseek_out(offset: int) -> bytes:
+    return wire.LSEEK_OUT.pack(offset)
+
+
+def lk_out(start: int, end: int, kind: int, pid: int) -> bytes:
+    return wire.LK_OUT.pack(start, end, kind, pid)
+
+
+def bmap_out(block: int) -> bytes:
+    return wire.BMAP_OUT.pack(block)
+
+
+def ioctl_out(result: int, data: bytes = b"") -> bytes:
+    return wire.IOCTL_OUT.pack(result, 0, 0, 0) + data
+
+
+def poll_out(events: int) -> bytes:
+    return wire.POLL_OUT.pack(events, 0)
+
+
+def copy_file_range_out(copied: int) -> bytes:
+    return wire.COPY_FILE_RANGE_OUT.pack(copied)
+
+
+# ---- notifications -------------------------------------------------------------------------------
+
+
+def notify_poll(handle: int) -> bytes:
+    return notify(NotifyCode.POLL, wire.NOTIFY_POLL_OUT.pack(handle))
+
+
+def notify_inval_inode(nodeid: int, offset: int = 0, length: int = 0) -> bytes:
+    """Forget cached attributes, and data from `offset` on; a negative offset leaves the data."""
+    return notify(NotifyCode.INVAL_INODE, wire.NOTIFY_INVAL_INODE_OUT.pack(nodeid, offset, length))
+
+
+def notify_inval_entry(parent: int, name: bytes, *, expire_only: bool = False) -> bytes:
+    head = wire.NOTIFY_INVAL_ENTRY_OUT.pack(
+        parent, len(name), wire.EXPIRE_ONLY if expire_only else 0
+    )
+    return notify(NotifyCode.INVAL_ENTRY, head + name + b"\0")
+
+
+def notify_delete(parent: int, child: int, name: bytes) -> bytes:
+    head = wire.NOTIFY_DELETE_OUT.pack(parent, child, len(name), 0)
+    return notify(NotifyCode.DELETE, head + name + b"\0")
+
+
+def notify_store(nodeid: int, offset: int, data: bytes) -> bytes:
+    return notify(NotifyCode.STORE, wire.NOTIFY_STORE_OUT.pack(nodeid, offset, len(data), 0) + data)
+
+
+def notify_retrieve(unique: int, nodeid: int, offset: int, size: int) -> bytes:
+    return notify(
+        NotifyCode.RETRIEVE, wire.NOTIFY_RETRIEVE_OUT.pack(unique, nodeid, offset, size, 0)
+    )
+
+
+def notify_resend() -> bytes:
+    return notify(NotifyCode.RESEND)
+
+
+def notify_inc_epoch() -> bytes:
+    return notify(NotifyCode.INC_EPOCH)
+
+
+def notify_prune(nodeids: Sequence[int]) -> bytes:
+    head = wire.NOTIFY_PRUNE_OUT.pack(len(nodeids), 0, 0)
+    return notify(NotifyCode.PRUNE, head + b"".join(wire.FORGET_IN.pack(n) for n in nodeids))
