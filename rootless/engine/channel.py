@@ -2,8 +2,9 @@
 
     monitor -> run    RUNNING  the command has been executed; beside it the master of its terminal
                       FAILED   it could not be started, and why; nothing follows
-                      EXITED   it has ended and everything of it has been cleaned away; nothing follows
-    run -> monitor    SIGNAL   pass this signal on
+                      NOTICE   something the user should know
+                      EXITED   it has ended and everything of it has been cleaned away; nothing
+                      follows run -> monitor    SIGNAL   pass this signal on
 
 The end of the run's side, however it came, means: kill the container.
 """
@@ -24,6 +25,7 @@ class Kind(Enum):
     RUNNING = "running"
     FAILED = "failed"
     EXITED = "exited"
+    NOTICE = "notice"
     SIGNAL = "signal"
 
 

@@ -12,7 +12,9 @@ from rootless.state.record import ContainerRecord
 
 @dataclass(frozen=True, slots=True)
 class HostTree:
-    """A directory of the machine as the only lower layer. `hidden` are absolute paths not to be seen through it."""
+    """A directory of the machine as the only lower layer. `hidden` are absolute paths not to be
+    seen through it.
+    """
 
     path: Path
     hidden: tuple[Path, ...] = ()
@@ -37,6 +39,7 @@ class Container:
     read_only: bool
     terminal: bool
     stop_timeout: int | None
+    cgroup_parent: str | None
 
     @property
     def upper(self) -> Path:

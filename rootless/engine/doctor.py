@@ -1,4 +1,6 @@
-"""What containers need of a machine, each found out by trying it, with what would enable what is missing."""
+"""What containers need of a machine, each found out by trying it, with what would enable what is
+missing.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,8 @@ def can_run(findings: list[Finding]) -> bool:
 
 
 def _enter(extra: int = 0) -> None:
-    """A user and a mount namespace in which the caller is root, as a container with one id has it."""
+    """A user and a mount namespace in which the caller is root, as a container with one id has it.
+    """
     uid, gid = os.geteuid(), os.getegid()
     processes.unshare(processes.CLONE_NEWUSER | processes.CLONE_NEWNS | extra)
     _write("/proc/self/setgroups", "deny")
@@ -79,7 +82,8 @@ def _mount_tmpfs() -> None:
 
 
 def user_namespace_remedy() -> str:
-    """Which of the switches that forbid user namespaces is thrown here, and how to throw it back."""
+    """Which of the switches that forbid user namespaces is thrown here, and how to throw it back.
+    """
     if _read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
         return (
             "AppArmor forbids them: as root, sysctl kernel.apparmor_restrict_unprivileged_userns=0, "
@@ -208,7 +212,9 @@ def _store(store: Path) -> Finding:
 
 
 def file_system_name(path: Path) -> str:
-    """The kind of file system that holds `path`: the last mount at or above it in /proc/self/mountinfo."""
+    """The kind of file system that holds `path`: the last mount at or above it in
+    /proc/self/mountinfo.
+    """
     device = os.stat(path).st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     best = ""

@@ -83,7 +83,9 @@ class Monitor:
             os._exit(status)
 
     def _detach(self) -> None:
-        """Leave the caller's session, terminal, streams and directory; what is said goes to the log."""
+        """Leave the caller's session, terminal, streams and directory; what is said goes to the
+        log.
+        """
         os.setsid()
         os.chdir("/")
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

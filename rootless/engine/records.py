@@ -1,4 +1,5 @@
-"""What the records of containers say, made true: a monitor that was killed could not write the end."""
+"""What the records of containers say, made true: a monitor that was killed could not write the end.
+"""
 
 from __future__ import annotations
 

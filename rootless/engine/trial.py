@@ -1,4 +1,5 @@
-"""Trying something in a process that can be thrown away, which is how the engine learns what a machine offers.
+"""Trying something in a process that can be thrown away, which is how the engine learns what a
+machine offers.
 
 A version number or a setting says what ought to work; only doing it says what does.
 """

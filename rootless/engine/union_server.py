@@ -68,7 +68,9 @@ class UnionServer:
         result = self._reap()
         if result.si_code == os.CLD_EXITED:
             said = self._last_words()
-            return f"the file server of the container failed: {said or f'status {result.si_status}'}"
+            return (
+                f"the file server of the container failed: {said or f'status {result.si_status}'}"
+            )
         return f"the file server of the container was killed (signal {result.si_status})"
 
     def _last_words(self) -> str:
