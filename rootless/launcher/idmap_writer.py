@@ -30,7 +30,7 @@ def write_maps(pid: int, id_maps: IdMaps) -> None:
 
 
 def _lines(ranges: Sequence[IdRange]) -> str:
-    return "".join(f"{r.inside} {r.outside} {r.count}\n" for r in ranges)
+    return "".join(f"{r.inside} {r.outside} {r.size}\n" for r in ranges)
 
 
 def _write(pid: int, name: str, text: str) -> None:
