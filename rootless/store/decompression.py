@@ -38,7 +38,7 @@ _MAGICS = (
 MAGIC_SIZE = 6
 
 Read = Callable[[int], bytes]
-"""Returns up to that many bytes, none only at the end."""
+"""Returns some bytes, about that many; none only at the end."""
 
 
 class Limits(NamedTuple):
@@ -152,9 +152,7 @@ def _isal_errors() -> list[type[Exception]]:
         from isal import isal_zlib
     except ImportError:
         return []
-    # isal_zlib.error is this class, but its annotations declare an instance.
-    failures: list[type[Exception]] = [isal_zlib.IsalError]
-    return failures
+    return [isal_zlib.error]  # type: ignore[list-item]  # annotated as an instance, is a class
 
 
 def _gzip_decoder() -> _Decoder:
