@@ -123,8 +123,8 @@ class Passthrough:
         if changes.size is not None:
             os.ftruncate(self._file(nodeid), changes.size)
         if changes.uid is not None or changes.gid is not None:
-            uid = changes.uid if changes.uid else -1
-            os.chown(where, uid, changes.gid if changes.gid else -1, **follow)
+            uid = changes.uid or -1
+            os.chown(where, uid, changes.gid or -1, **follow)
         if changes.mode is not None:
             os.chmod(where, changes.mode)
         if changes.atime_ns is not None or changes.mtime_ns is not None:
