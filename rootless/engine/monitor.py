@@ -193,7 +193,9 @@ class Monitor:
                 _kill(process.pidfd)
             if server.pidfd in ready:
                 poll.unregister(server.pidfd)
-                self._channel.send(Kind.NOTICE, text=server.epitaph())
+                # Unmounted is how it ends with the container, which may be a moment behind.
+                if not server.finished():
+                    self._channel.send(Kind.NOTICE, text=server.epitaph())
             if self._channel.fileno() in ready and not self._obey(process):
                 poll.unregister(self._channel.fileno())
 

@@ -63,6 +63,11 @@ class UnionServer:
         self._reap()
         os.close(self.pidfd)
 
+    def finished(self) -> bool:
+        """Whether it ended, or is about to end, because its work was done."""
+        result = self._reap()
+        return result.si_code == os.CLD_EXITED and result.si_status == 0
+
     def epitaph(self) -> str:
         """Why it has ended, in one line."""
         result = self._reap()
