@@ -11,11 +11,11 @@ A lower may be read from several threads at once.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
-from unionfs.model import Attributes
+from unionfs.model import Attributes, StatFs
 
 Ref = Hashable
 
@@ -39,6 +39,10 @@ class LayerEntry(NamedTuple):
     ref: Ref
     attributes: Attributes
     mark: Mark = Mark.NONE
+    redirect: bytes | None = None
+    """A directory whose counterpart in the layers below is not at its own path but at this one, absolute in those layers."""
+    origin: int | None = None
+    """The `st_ino` in the union before it was copied up; only an upper says."""
 
 
 class Extent(NamedTuple):
@@ -91,3 +95,134 @@ class Layer(Protocol):
 
     def close(self) -> None:
         """Release descriptors and maps. Idempotent."""
+
+
+class Creation(NamedTuple):
+    """What a new object of the upper is to be, in terms of the container.
+
+    `mode` includes the type of file; `target` is a symbolic link's. Times are set if `mtime_ns` is not None.
+    """
+
+    mode: int
+    uid: int
+    gid: int
+    rdev: int = 0
+    target: bytes = b""
+    xattrs: Mapping[bytes, bytes] = {}
+    atime_ns: int | None = None
+    mtime_ns: int | None = None
+    origin: int | None = None
+    nlink: int | None = None
+    opaque: bool = False
+
+
+class Draft(Protocol):
+    """A regular file in the making: without a name, or with one that no reader sees. Gone after a crash."""
+
+    @property
+    def fd(self) -> int:
+        """Open for reading and writing. Stays open when the draft is published."""
+
+
+class UpperLayer(Layer, Protocol):
+    """The layer that takes the writes. Only the union changes it.
+
+    Creations put the object in place in one step, complete: after a kill at any instant a reader finds it as it was or as
+    it is to be. A whiteout in the place of a new object is replaced by it. A `Ref` of a directory stays valid when the
+    directory is renamed; one of anything else names the place where it was found.
+    """
+
+    def refuse_overlap(self, lowers: Sequence[Layer]) -> None:
+        """Raise OSError(EINVAL) with a message if a lower layer contains this one or lies in it."""
+
+    def refresh(self, ref: Ref | None, fd: int, known: Attributes) -> Attributes:
+        """`known` brought up to date after writes: from `fd` if it is not -1, else from `ref`. `ino` and, except for
+        directories, `nlink` are left as they are."""
+
+    def create(self, directory: Ref, name: bytes, creation: Creation) -> tuple[LayerEntry, int]:
+        """Make a regular file. Returns also a descriptor for reading and writing, which is the caller's."""
+
+    def make(self, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
+        """Make a directory, symbolic link, device, fifo or socket."""
+
+    def draft(self, creation: Creation) -> Draft:
+        """Begin a regular file that is filled and then published."""
+
+    def publish(self, draft: Draft, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
+        """Give a draft its owner, mode, attributes, times and name, in this order."""
+
+    def finish(self, draft: Draft, creation: Creation) -> Attributes:
+        """Give a draft its owner, mode, attributes and times, but no name: a file that is unlinked already."""
+
+    def discard(self, draft: Draft) -> None:
+        """Close and forget a draft that will not be published. Never raises."""
+
+    def link(self, ref: Ref | None, fd: int, directory: Ref, name: bytes) -> Ref:
+        """Give one more name to a file, named by `ref`, or by `fd` if that is None."""
+
+    def remove(self, directory: Ref, name: bytes, *, is_directory: bool, whiteout: bool) -> None:
+        """Remove a name, leaving a whiteout if asked. A directory may hold whiteouts and nothing else."""
+
+    def whiteout(self, directory: Ref, name: bytes) -> None:
+        """Put a whiteout where this layer has nothing."""
+
+    def empty(self, directory: Ref, name: bytes) -> None:
+        """Remove the whiteouts from a directory that holds nothing else, and make it opaque, in one step."""
+
+    def rename(
+        self,
+        old: tuple[Ref, bytes],
+        new: tuple[Ref, bytes],
+        moved: Ref,
+        *,
+        is_directory: bool,
+        whiteout: bool,
+    ) -> Ref:
+        """Move a name over whatever is at the new one (nothing, a whiteout, a file, an empty directory), leaving a
+        whiteout if asked. Returns the object's ref at its new place."""
+
+    def exchange(
+        self, old: tuple[Ref, bytes], new: tuple[Ref, bytes], refs: tuple[Ref, Ref]
+    ) -> tuple[Ref, Ref]:
+        """Swap two names. Returns the refs of the two objects at their new places."""
+
+    def set_opaque(self, directory: Ref) -> None: ...
+    def set_redirect(self, directory: Ref, path: bytes) -> None:
+        """Raises EXDEV if the path is too long to be kept."""
+
+    def change(
+        self,
+        ref: Ref | None,
+        fd: int,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+    ) -> Ref | None:
+        """Change permission bits and owner. Returns the ref, which is another one if the object had to be replaced."""
+
+    def set_times(self, ref: Ref | None, fd: int, atime_ns: int, mtime_ns: int) -> None: ...
+    def set_xattr(self, ref: Ref | None, fd: int, name: bytes, value: bytes, flags: int) -> None:
+        """`flags` as of setxattr(2). Raises ENOTSUP where the object cannot carry it."""
+
+    def remove_xattr(self, ref: Ref | None, fd: int, name: bytes) -> None: ...
+    def get_xattrs(self, ref: Ref | None, fd: int) -> dict[bytes, bytes]: ...
+    def open_write(self, ref: Ref) -> int:
+        """A descriptor of a regular file for reading and writing; the caller's to close."""
+
+    def index(self) -> dict[int, LayerEntry | int]:
+        """What is remembered of files of lower layers that have several names: by their `st_ino` in the union, the copy
+        that all names not in this layer stand for, or the number of names left if there is no copy."""
+
+    def index_add(self, ref: Ref, origin: int) -> Ref:
+        """Remember a copied-up file as the one that all names of `origin` stand for."""
+
+    def index_links(self, origin: int, ref: Ref | None, nlink: int) -> None:
+        """Remember how many names a file has left; with none it is dropped from the index."""
+
+    def statfs(self) -> StatFs: ...
+    def sync(self) -> None:
+        """Everything to stable storage (syncfs(2))."""
+
+    def clean(self) -> None:
+        """Remove what an interrupted operation left behind. Called once, before the first change."""

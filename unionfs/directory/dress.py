@@ -1,0 +1,112 @@
+"""Giving an object on disk the owner, mode, attributes and times that the container is to see."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from unionfs.layer import Creation
+from unionfs.model import Attributes
+from unionfs.ownership import Owner, format_override, plain_mode
+from unionfs.xattr_names import NLINK, ORIGIN, OVERRIDE_STAT, to_disk
+
+
+class Dresser:
+    """Knows the ownership policy: see `unionfs.ownership`. `server` is the serving user's uid and gid."""
+
+    def __init__(
+        self, *, as_data: bool, base_owner: tuple[int, int], server: tuple[int, int]
+    ) -> None:
+        self._as_data = as_data
+        self._bare_owner = base_owner if as_data else server
+
+    def is_bare(self, creation: Creation) -> bool:
+        """Whether a regular file that is simply created with this mode is already what it is to be."""
+        mode = creation.mode
+        return (
+            (creation.uid, creation.gid) == self._bare_owner
+            and not creation.xattrs
+            and creation.origin is None
+            and creation.nlink is None
+            and creation.mtime_ns is None
+            and (not self._as_data or plain_mode(mode) == stat.S_IMODE(mode))
+        )
+
+    def is_stored_as_file(self, creation: Creation) -> bool:
+        """Whether something that is no directory must be a regular file on disk, to carry an override."""
+        if not self._as_data:
+            return False
+        if not stat.S_ISLNK(creation.mode):
+            return True
+        return (creation.uid, creation.gid) != self._bare_owner or creation.origin is not None
+
+    def dress(self, path: bytes, creation: Creation, *, follow: bool) -> None:
+        """Owner and mode, then attributes, then times: each would spoil what comes after it in another order."""
+        st = os.stat(path, follow_symlinks=follow)
+        if self._as_data:
+            if not stat.S_ISLNK(st.st_mode):
+                self._own_as_data(
+                    path,
+                    Owner(creation.uid, creation.gid, creation.mode, creation.rdev),
+                    st.st_mode,
+                )
+        else:
+            if (st.st_uid, st.st_gid) != (creation.uid, creation.gid):
+                os.chown(path, creation.uid, creation.gid, follow_symlinks=follow)
+            if not stat.S_ISLNK(st.st_mode):
+                os.chmod(path, stat.S_IMODE(creation.mode))
+        for name, value in creation.xattrs.items():
+            self._set(path, to_disk(name, as_data=self._as_data), value, follow=follow)
+        if creation.origin is not None:
+            self._set(path, ORIGIN, b"%d" % creation.origin, follow=follow)
+        if creation.nlink is not None:
+            self._set(path, NLINK, b"%d" % creation.nlink, follow=follow)
+        self.set_times(path, creation, follow=follow)
+
+    @staticmethod
+    def set_times(path: bytes, creation: Creation, *, follow: bool) -> None:
+        if creation.mtime_ns is not None:
+            atime = creation.mtime_ns if creation.atime_ns is None else creation.atime_ns
+            os.utime(path, ns=(atime, creation.mtime_ns), follow_symlinks=follow)
+
+    def own(self, path: bytes, wanted: Attributes, disk_mode: int, *, follow: bool) -> None:
+        """Change owner and mode of what is there, under `Ownership.DATA`."""
+        self._own_as_data(
+            path, Owner(wanted.uid, wanted.gid, wanted.mode, wanted.rdev), disk_mode, follow=follow
+        )
+
+    def _own_as_data(
+        self, path: bytes, owner: Owner, disk_mode: int, *, follow: bool = True
+    ) -> None:
+        # The override goes first when it stays, last when it goes: at every instant the old or the new is read.
+        same_kind = stat.S_IFMT(owner.mode) == stat.S_IFMT(disk_mode)
+        plain = plain_mode(owner.mode) if same_kind else 0o600
+        bare = (
+            same_kind
+            and (owner.uid, owner.gid) == self._bare_owner
+            and plain == stat.S_IMODE(owner.mode)
+        )
+        if not bare:
+            os.setxattr(
+                path, OVERRIDE_STAT, format_override(owner, disk_mode), follow_symlinks=follow
+            )
+        if stat.S_IMODE(disk_mode) != plain:
+            os.chmod(path, plain)
+        if bare:
+            try:
+                os.removexattr(path, OVERRIDE_STAT, follow_symlinks=follow)
+            except OSError as error:
+                if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+                    raise
+
+    @staticmethod
+    def _set(path: bytes, name: bytes | None, value: bytes, *, follow: bool) -> None:
+        """What the file system of the upper cannot hold is left out, as cp -a does."""
+        if name is None:
+            return
+        try:
+            os.setxattr(path, name, value, follow_symlinks=follow)
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.EPERM):
+                raise

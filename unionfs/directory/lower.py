@@ -1,0 +1,356 @@
+"""A directory tree as a layer to read from.
+
+Extended attributes are reached through /proc/self/fd/DIRECTORY/NAME: the kernel had no *xattrat calls before 6.13, and
+an object that may not be opened still has attributes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+
+from unionfs import whiteouts
+from unionfs.directory.places import Directories, Place
+from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, Ref
+from unionfs.model import Attributes
+from unionfs.ownership import Owner, Ownership, parse_override
+from unionfs.xattr_names import NLINK, ORIGIN, OVERRIDE_STAT, REDIRECT, from_disk
+
+_INO_BITS = 40
+_READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+"""O_NONBLOCK: should a name turn out to be a fifo after all, the server must not wait for its writer."""
+
+_GONE = Attributes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+class DirectoryFile:
+    """An open regular file of a directory layer."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def read(self, offset: int, size: int) -> bytes:
+        return os.pread(self._fd, size, offset)
+
+    def extents(self) -> Sequence[Extent]:
+        found: list[Extent] = []
+        end = 0
+        while True:
+            try:
+                start = os.lseek(self._fd, end, os.SEEK_DATA)
+                end = os.lseek(self._fd, start, os.SEEK_HOLE)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    return found
+                raise
+            found.append(Extent(start, end - start))
+
+    def backing(self) -> tuple[int, int] | None:
+        return self._fd, 0
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+
+class DirectoryLayer:
+    """The tree at `path`. Mounts beneath it belong to it.
+
+    Args:
+        path: the top directory; followed if it is a symbolic link.
+        ownership: how owners are kept in this tree.
+        base_owner: under `Ownership.DATA`, the owner that a file of the serving user has without an override.
+        hidden: directories, by path, that appear empty wherever in the tree they are met.
+        directory_limit: how many of its directories are kept open.
+    """
+
+    def __init__(
+        self,
+        path: bytes,
+        *,
+        ownership: Ownership = Ownership.REAL,
+        base_owner: tuple[int, int] = (0, 0),
+        hidden: Sequence[bytes] = (),
+        directory_limit: int = 64,
+    ) -> None:
+        self.path = os.path.realpath(path)
+        self._as_data = ownership is Ownership.DATA
+        self._base_owner = base_owner
+        self._server = (os.geteuid(), os.getegid())
+        self._hidden = {(st.st_dev, st.st_ino) for st in map(os.stat, hidden)}
+        self._dirs = Directories(directory_limit)
+        self._root = self._dirs.add_root(
+            os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        )
+        st = os.fstat(self._dirs.fd(self._root))
+        self.identity = (st.st_dev, st.st_ino)
+        self._device = st.st_dev
+        self._devices: dict[int, int] = {}
+
+    def is_hidden(self, identity: tuple[int, int]) -> bool:
+        """Whether the directory of this device and inode number is one that appears empty."""
+        return identity in self._hidden
+
+    # Reading entries
+
+    def root(self) -> LayerEntry:
+        fd = self._dirs.fd(self._root)
+        return self._entry(self._root, os.fstat(fd), b"/proc/self/fd/%d" % fd, follow=True)
+
+    def lookup(self, directory: Ref, name: bytes) -> LayerEntry | None:
+        place = self._place(directory)
+        if whiteouts.is_reserved(name):
+            return None
+        fd = self._dirs.fd(place)
+        if self._hidden and self._is_hidden_fd(fd):
+            return None
+        try:
+            st = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return self._whiteout_file(fd, name)
+        if whiteouts.is_device_whiteout(st.st_mode, st.st_rdev):
+            return LayerEntry(Place(place, name), _GONE, Mark.WHITEOUT)
+        path = b"/proc/self/fd/%d/%b" % (fd, name)
+        if self._is_xattr_whiteout(st, path) and self._has_xattr_whiteouts(fd):
+            return LayerEntry(Place(place, name), _GONE, Mark.WHITEOUT)
+        return self._entry(Place(place, name), st, path)
+
+    def listing(self, directory: Ref) -> Iterator[tuple[bytes, LayerEntry]]:
+        place = self._place(directory)
+        fd = self._dirs.fd(place)
+        if self._hidden and self._is_hidden_fd(fd):
+            return
+        opened = os.open(b".", _READ_DIRECTORY, dir_fd=fd)
+        gone: list[bytes] = []
+        names: set[bytes] = set()
+        try:
+            prefix = b"/proc/self/fd/%d/" % opened
+            xattr_whiteouts = self._has_xattr_whiteouts(opened)
+            with os.scandir(opened) as entries:
+                for item in entries:
+                    name = os.fsencode(item.name)
+                    if name.startswith(whiteouts.PREFIX):
+                        if name != whiteouts.OPAQUE_NAME:
+                            gone.append(whiteouts.hidden_by(name))
+                        continue
+                    entry = self._listed(place, name, item, prefix + name, xattr_whiteouts)
+                    if entry is not None:
+                        names.add(name)
+                        yield name, entry
+        finally:
+            os.close(opened)
+        for name in gone:
+            # A whiteout says nothing about its own layer (OCI image specification, "Whiteouts").
+            if name and name not in names:
+                yield name, LayerEntry(Place(place, name), _GONE, Mark.WHITEOUT)
+
+    def _listed(
+        self, place: Place, name: bytes, item: os.DirEntry[str], path: bytes, xattr_whiteouts: bool
+    ) -> LayerEntry | None:
+        try:
+            st = item.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            # A mount of another user's FUSE server, for one: the name is there, the object is out of reach.
+            kind = stat.S_IFDIR if item.is_dir(follow_symlinks=False) else stat.S_IFREG
+            return LayerEntry(
+                Place(place, name), Attributes(item.inode(), kind, 1, *self._base_owner, *[0] * 6)
+            )
+        if whiteouts.is_device_whiteout(st.st_mode, st.st_rdev):
+            return LayerEntry(Place(place, name), _GONE, Mark.WHITEOUT)
+        if xattr_whiteouts and self._is_xattr_whiteout(st, path):
+            return LayerEntry(Place(place, name), _GONE, Mark.WHITEOUT)
+        return self._entry(Place(place, name), st, path)
+
+    def _entry(
+        self, place: Place, st: os.stat_result, path: bytes, *, follow: bool = False
+    ) -> LayerEntry:
+        mode = st.st_mode
+        if stat.S_ISDIR(mode):
+            return self._directory_entry(place, st, path, follow)
+        if not self._as_data or not stat.S_ISREG(mode):
+            return LayerEntry(place, self._attributes(st, None))
+        names = _listxattr(path, follow)
+        if not names:
+            return LayerEntry(place, self._attributes(st, None))
+        owner = self._override(names, path, follow, mode)
+        attributes = self._attributes(st, owner)
+        if NLINK in names:
+            attributes = attributes._replace(
+                nlink=_number(_getxattr(path, NLINK, follow)) or attributes.nlink
+            )
+        origin = _number(_getxattr(path, ORIGIN, follow)) if ORIGIN in names else None
+        return LayerEntry(place, attributes, origin=origin)
+
+    def _directory_entry(
+        self, place: Place, st: os.stat_result, path: bytes, follow: bool
+    ) -> LayerEntry:
+        if self._hidden and (st.st_dev, st.st_ino) in self._hidden:
+            return LayerEntry(place, self._attributes(st, None)._replace(nlink=2))
+        names = _listxattr(path, follow)
+        mark = Mark.NONE
+        for name in whiteouts.OPAQUE_XATTRS & names if names else ():
+            if _getxattr(path, name, follow) == b"y":
+                mark = Mark.OPAQUE
+        if mark is Mark.NONE and os.access(path + b"/" + whiteouts.OPAQUE_NAME, os.F_OK):
+            mark = Mark.OPAQUE
+        if not names:
+            return LayerEntry(place, self._attributes(st, None), mark)
+        owner = self._override(names, path, follow, st.st_mode) if self._as_data else None
+        redirect = _getxattr(path, REDIRECT, follow) if REDIRECT in names else None
+        origin = _number(_getxattr(path, ORIGIN, follow)) if ORIGIN in names else None
+        return LayerEntry(place, self._attributes(st, owner), mark, redirect, origin)
+
+    def _override(
+        self, names: frozenset[bytes], path: bytes, follow: bool, mode: int
+    ) -> Owner | None:
+        if OVERRIDE_STAT not in names:
+            return None
+        value = _getxattr(path, OVERRIDE_STAT, follow)
+        return None if value is None else parse_override(value, mode)
+
+    def _attributes(self, st: os.stat_result, owner: Owner | None) -> Attributes:
+        size, blocks = st.st_size, st.st_blocks
+        if owner is not None:
+            uid, gid, mode, rdev = owner
+            if not stat.S_ISREG(mode) and stat.S_ISREG(st.st_mode):
+                blocks = 0
+                size = size if stat.S_ISLNK(mode) else 0
+        else:
+            uid, gid, mode, rdev = st.st_uid, st.st_gid, st.st_mode, st.st_rdev
+            if self._as_data:
+                uid = self._base_owner[0] if uid == self._server[0] else uid
+                gid = self._base_owner[1] if gid == self._server[1] else gid
+        return Attributes(
+            st.st_ino if st.st_dev == self._device else self._foreign_ino(st),
+            mode,
+            st.st_nlink,
+            uid,
+            gid,
+            rdev,
+            size,
+            blocks,
+            st.st_atime_ns,
+            st.st_mtime_ns,
+            st.st_ctime_ns,
+        )
+
+    def _foreign_ino(self, st: os.stat_result) -> int:
+        """A number for an object on another device than the root's: a slot for the device above the inode number.
+
+        The slot comes from the device's number, so that it is the same at the next mount unless two devices collide."""
+        slot = self._devices.get(st.st_dev)
+        if slot is None:
+            slot = (st.st_dev * 0x9E3779B1 >> 7) % 254
+            while slot + 1 in self._devices.values():
+                slot = (slot + 1) % 254
+            slot += 1
+            self._devices[st.st_dev] = slot
+        ino = st.st_ino
+        if ino >> _INO_BITS:
+            ino = (ino ^ (ino >> _INO_BITS) * 0x9E3779B1) & ((1 << _INO_BITS) - 1)
+        return slot << _INO_BITS | ino
+
+    def _is_hidden_fd(self, fd: int) -> bool:
+        st = os.fstat(fd)
+        return (st.st_dev, st.st_ino) in self._hidden
+
+    def _whiteout_file(self, fd: int, name: bytes) -> LayerEntry | None:
+        try:
+            os.stat(whiteouts.whiteout_name(name), dir_fd=fd, follow_symlinks=False)
+        except OSError:
+            return None
+        return LayerEntry(self._root, _GONE, Mark.WHITEOUT)
+
+    @staticmethod
+    def _has_xattr_whiteouts(fd: int) -> bool:
+        path = b"/proc/self/fd/%d" % fd
+        return _getxattr(path, whiteouts.OPAQUE_XATTR, follow=True) == b"x"
+
+    @staticmethod
+    def _is_xattr_whiteout(st: os.stat_result, path: bytes) -> bool:
+        if st.st_size or not stat.S_ISREG(st.st_mode):
+            return False
+        return any(
+            _getxattr(path, name, follow=False) is not None for name in whiteouts.WHITEOUT_XATTRS
+        )
+
+    # Reading objects
+
+    def readlink(self, ref: Ref) -> bytes:
+        parent, name = self._parent(ref)
+        try:
+            return os.readlink(name, dir_fd=parent)
+        except OSError as error:
+            if error.errno != errno.EINVAL or not self._as_data:
+                raise
+        fd = os.open(name, _READ_FILE, dir_fd=parent)
+        try:
+            return os.pread(fd, 4096, 0)
+        finally:
+            os.close(fd)
+
+    def xattrs(self, ref: Ref) -> dict[bytes, bytes]:
+        return self._shown_xattrs(*self._path(self._place(ref)))
+
+    def open(self, ref: Ref) -> OpenFile:
+        parent, name = self._parent(ref)
+        return DirectoryFile(os.open(name, _READ_FILE, dir_fd=parent))
+
+    def close(self) -> None:
+        self._dirs.close()
+
+    @staticmethod
+    def _shown_xattrs(path: bytes, follow: bool) -> dict[bytes, bytes]:
+        found = {}
+        for stored in _listxattr(path, follow):
+            name = from_disk(stored)
+            value = None if name is None else _getxattr(path, stored, follow)
+            if name is not None and value is not None:
+                found[name] = value
+        return found
+
+    @staticmethod
+    def _place(ref: Ref) -> Place:
+        if not isinstance(ref, Place):
+            raise OSError(errno.EINVAL, "not an object of a directory layer")
+        return ref
+
+    def _parent(self, ref: Ref) -> tuple[int, bytes]:
+        """Descriptor of the directory and name in it of anything but the root."""
+        place = self._place(ref)
+        if place.parent is None:
+            raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+        return self._dirs.fd(place.parent), place.name
+
+    def _path(self, place: Place) -> tuple[bytes, bool]:
+        """A short path of the object, and whether its last component is to be followed."""
+        if place.parent is None:
+            return b"/proc/self/fd/%d" % self._dirs.fd(place), True
+        return b"/proc/self/fd/%d/%b" % (self._dirs.fd(place.parent), place.name), False
+
+
+def _listxattr(path: bytes, follow: bool) -> frozenset[bytes]:
+    try:
+        names = os.listxattr(path, follow_symlinks=follow)
+    except OSError:
+        return frozenset()
+    return frozenset(map(os.fsencode, names)) if names else frozenset()
+
+
+def _getxattr(path: bytes, name: bytes, follow: bool) -> bytes | None:
+    try:
+        return os.getxattr(path, name, follow_symlinks=follow)
+    except OSError:
+        return None
+
+
+def _number(value: bytes | None) -> int | None:
+    return int(value) if value is not None and value.isdigit() else None

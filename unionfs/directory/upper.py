@@ -1,0 +1,610 @@
+"""A directory tree as the layer that takes the writes.
+
+Crash consistency: an object that needs more than one system call to be complete (an override, attributes, data, times)
+is made without a name (O_TMPFILE) or in the work directory, and put in place by one link(2) or rename(2). One that needs
+only one call (an ordinary file of the base owner) is made in place. Whiteouts replace what they hide by rename(2); a
+directory and the whiteout that takes its place change places (RENAME_EXCHANGE).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+
+from unionfs import whiteouts
+from unionfs.directory.dress import Dresser
+from unionfs.directory.lower import DirectoryLayer
+from unionfs.directory.places import Place
+from unionfs.directory.work import WorkDirectory, exchange, require_whiteout_or_nothing
+from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
+from unionfs.model import Attributes, StatFs
+from unionfs.ownership import Ownership, plain_mode
+from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
+from unionfs.xattr_names import NLINK, REDIRECT, to_disk
+
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_WHITEOUT_RENAME = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+class DirectoryDraft:
+    """A regular file without a name, or with one in the work directory where there is no O_TMPFILE."""
+
+    __slots__ = ("fd", "name")
+
+    def __init__(self, fd: int, name: bytes | None) -> None:
+        self.fd = fd
+        self.name = name
+
+
+class DirectoryUpper(DirectoryLayer):
+    """The tree at `path`, with a work directory on the same file system. Both are made if they do not exist.
+
+    Args:
+        path, ownership, base_owner, directory_limit: as of `DirectoryLayer`.
+        work: the work directory; in use by one upper at a time (EBUSY).
+    """
+
+    def __init__(
+        self,
+        path: bytes,
+        work: bytes,
+        *,
+        ownership: Ownership,
+        base_owner: tuple[int, int] = (0, 0),
+        directory_limit: int = 256,
+    ) -> None:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        super().__init__(
+            path, ownership=ownership, base_owner=base_owner, directory_limit=directory_limit
+        )
+        self._work_path = os.path.realpath(work)
+        if _is_within(self._work_path, self.path) or _is_within(self.path, self._work_path):
+            raise OSError(errno.EINVAL, f"upper {path!r} and work directory {work!r} overlap")
+        self._work = WorkDirectory(self._work_path)
+        if os.fstat(self._work.fd).st_dev != self._device:
+            raise OSError(
+                errno.EXDEV,
+                f"upper {path!r} and work directory {work!r} are on different file systems",
+            )
+        self._index = self._dirs.add_root(self._work.index_fd)
+        self._dresser = Dresser(as_data=self._as_data, base_owner=base_owner, server=self._server)
+
+    def refuse_overlap(self, lowers: Sequence[Layer]) -> None:
+        for lower in lowers:
+            if isinstance(lower, DirectoryLayer):
+                for mine in (self.path, self._work_path):
+                    _refuse_overlap(mine, lower)
+
+    def clean(self) -> None:
+        self._work.clean()
+
+    def close(self) -> None:
+        super().close()
+        self._work.close()
+
+    # Making
+
+    def create(self, directory: Ref, name: bytes, creation: Creation) -> tuple[LayerEntry, int]:
+        place = self._place(directory)
+        if self._dresser.is_bare(creation):
+            dir_fd = self._dirs.fd(place)
+            try:
+                fd = os.open(name, _NEW_FILE, stat.S_IMODE(creation.mode), dir_fd=dir_fd)
+            except FileExistsError:
+                pass
+            else:
+                st = os.fstat(fd)
+                if stat.S_IMODE(st.st_mode) != stat.S_IMODE(creation.mode):
+                    os.fchmod(fd, stat.S_IMODE(creation.mode))
+                    st = os.fstat(fd)
+                self._drop_whiteout_file(dir_fd, name)
+                return LayerEntry(Place(place, name), self._attributes(st, None)), fd
+        draft = self.draft(creation)
+        try:
+            entry = self.publish(draft, directory, name, creation)
+        except BaseException:
+            self.discard(draft)
+            raise
+        return entry, draft.fd
+
+    def make(self, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
+        place = self._place(directory)
+        kind = stat.S_IFMT(creation.mode)
+        if kind != stat.S_IFDIR and self._dresser.is_stored_as_file(creation):
+            entry, fd = self._make_stored(directory, name, creation)
+            os.close(fd)
+            return entry
+        dir_fd = self._dirs.fd(place)
+        temporary = self._work.temporary()
+        self._make_bare(temporary, creation)
+        try:
+            self._dress_temporary(temporary, creation)
+            self._work.place(temporary, dir_fd, name, is_directory=kind == stat.S_IFDIR)
+        except BaseException:
+            self._work.discard(temporary)
+            raise
+        self._drop_whiteout_file(dir_fd, name)
+        return self._found(Place(place, name))
+
+    def _make_stored(
+        self, directory: Ref, name: bytes, creation: Creation
+    ) -> tuple[LayerEntry, int]:
+        draft = self.draft(creation)
+        try:
+            if creation.target:
+                os.pwrite(draft.fd, creation.target, 0)
+            return self.publish(draft, directory, name, creation), draft.fd
+        except BaseException:
+            self.discard(draft)
+            raise
+
+    def _make_bare(self, temporary: bytes, creation: Creation) -> None:
+        kind = stat.S_IFMT(creation.mode)
+        if kind == stat.S_IFDIR:
+            os.mkdir(temporary, 0o700, dir_fd=self._work.fd)
+        elif kind == stat.S_IFLNK:
+            os.symlink(creation.target, temporary, dir_fd=self._work.fd)
+        elif whiteouts.is_device_whiteout(creation.mode, creation.rdev):
+            # On disk it would be a whiteout: the container cannot have one of its own where owners are real.
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        else:
+            os.mknod(temporary, creation.mode, creation.rdev, dir_fd=self._work.fd)
+
+    def _dress_temporary(self, temporary: bytes, creation: Creation) -> None:
+        path = b"/proc/self/fd/%d/%b" % (self._work.fd, temporary)
+        self._dresser.dress(path, creation, follow=False)
+        if creation.opaque:
+            self._mark_opaque(path)
+            self._dresser.set_times(path, creation, follow=False)
+
+    def draft(self, creation: Creation) -> DirectoryDraft:
+        try:
+            fd = os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=self._work.fd)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+            name = self._work.temporary()
+            return DirectoryDraft(os.open(name, _NEW_FILE, 0o600, dir_fd=self._work.fd), name)
+        return DirectoryDraft(fd, None)
+
+    def finish(self, draft: Draft, creation: Creation) -> Attributes:
+        self._dresser.dress(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
+        return self._found_fd(draft.fd, Place(None, b"")).attributes
+
+    def publish(self, draft: Draft, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
+        place = self._place(directory)
+        self._dresser.dress(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
+        temporary = draft.name if isinstance(draft, DirectoryDraft) else None
+        dir_fd = self._dirs.fd(place)
+        if temporary is not None:
+            self._work.place(temporary, dir_fd, name, is_directory=False)
+        else:
+            self._link_fd(draft.fd, dir_fd, name)
+        self._drop_whiteout_file(dir_fd, name)
+        return self._found_fd(draft.fd, Place(place, name))
+
+    def discard(self, draft: Draft) -> None:
+        try:
+            os.close(draft.fd)
+            if isinstance(draft, DirectoryDraft) and draft.name is not None:
+                os.unlink(draft.name, dir_fd=self._work.fd)
+        except OSError:
+            pass
+
+    def link(self, ref: Ref | None, fd: int, directory: Ref, name: bytes) -> Ref:
+        place = self._place(directory)
+        dir_fd = self._dirs.fd(place)
+        if ref is None:
+            self._link_fd(fd, dir_fd, name)
+        else:
+            old_fd, old_name = self._parent(ref)
+            try:
+                os.link(old_name, name, src_dir_fd=old_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
+            except FileExistsError:
+                temporary = self._work.temporary()
+                os.link(
+                    old_name,
+                    temporary,
+                    src_dir_fd=old_fd,
+                    dst_dir_fd=self._work.fd,
+                    follow_symlinks=False,
+                )
+                self._work.place(temporary, dir_fd, name, is_directory=False)
+        self._drop_whiteout_file(dir_fd, name)
+        return Place(place, name)
+
+    def _link_fd(self, fd: int, dir_fd: int, name: bytes) -> None:
+        """linkat(2), "AT_EMPTY_PATH": without CAP_DAC_READ_SEARCH a descriptor is linked through /proc."""
+        path = b"/proc/self/fd/%d" % fd
+        try:
+            os.link(path, name, dst_dir_fd=dir_fd, follow_symlinks=True)
+        except FileExistsError:
+            require_whiteout_or_nothing(dir_fd, name)
+            temporary = self._work.temporary()
+            os.link(path, temporary, dst_dir_fd=self._work.fd, follow_symlinks=True)
+            self._work.place(temporary, dir_fd, name, is_directory=False)
+
+    def _found(self, place: Place) -> LayerEntry:
+        path, follow = self._path(place)
+        return self._entry(place, os.stat(path, follow_symlinks=follow), path, follow=follow)
+
+    def _found_fd(self, fd: int, place: Place) -> LayerEntry:
+        return self._entry(place, os.fstat(fd), b"/proc/self/fd/%d" % fd, follow=True)
+
+    # Removing and moving
+
+    def remove(self, directory: Ref, name: bytes, *, is_directory: bool, whiteout: bool) -> None:
+        dir_fd = self._dirs.fd(self._place(directory))
+        mark = self._work.make_whiteout() if whiteout else None
+        if whiteout and mark is None:
+            self._make_whiteout_file(dir_fd, name)
+        if not is_directory:
+            if mark is None:
+                os.unlink(name, dir_fd=dir_fd)
+            else:
+                os.rename(mark, name, src_dir_fd=self._work.fd, dst_dir_fd=dir_fd)
+            return
+        if mark is not None and exchange(self._work.fd, mark, dir_fd, name):
+            self._work.discard(mark)
+            return
+        try:
+            os.rmdir(name, dir_fd=dir_fd)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            aside = self._work.temporary()
+            os.rename(name, aside, src_dir_fd=dir_fd, dst_dir_fd=self._work.fd)
+            self._work.discard(aside)
+        if mark is not None:
+            os.rename(mark, name, src_dir_fd=self._work.fd, dst_dir_fd=dir_fd)
+
+    def whiteout(self, directory: Ref, name: bytes) -> None:
+        dir_fd = self._dirs.fd(self._place(directory))
+        if self._work.has_device_whiteouts:
+            try:
+                os.mknod(name, stat.S_IFCHR, 0, dir_fd=dir_fd)
+            except FileExistsError:
+                return
+            except OSError as error:
+                if error.errno not in _NO_WHITEOUT_RENAME:
+                    raise
+                self._work.has_device_whiteouts = False
+            else:
+                return
+        self._make_whiteout_file(dir_fd, name)
+
+    def empty(self, directory: Ref, name: bytes) -> None:
+        place = self._place(directory)
+        dir_fd = self._dirs.fd(place)
+        entry = self._found(Place(place, name))
+        seen = entry.attributes
+        creation = Creation(
+            seen.mode,
+            seen.uid,
+            seen.gid,
+            xattrs=self.xattrs(Place(place, name)),
+            origin=entry.origin,
+            opaque=True,
+        )
+        temporary = self._work.temporary()
+        self._make_bare(temporary, creation)
+        self._dress_temporary(temporary, creation)
+        if not exchange(self._work.fd, temporary, dir_fd, name):
+            aside = self._work.temporary()
+            os.rename(name, aside, src_dir_fd=dir_fd, dst_dir_fd=self._work.fd)
+            os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=dir_fd)
+            temporary = aside
+        self._work.discard(temporary)
+
+    def rename(
+        self,
+        old: tuple[Ref, bytes],
+        new: tuple[Ref, bytes],
+        moved: Ref,
+        *,
+        is_directory: bool,
+        whiteout: bool,
+    ) -> Ref:
+        old_place, new_place = self._place(old[0]), self._place(new[0])
+        old_fd, new_fd = self._dirs.fd(old_place), self._dirs.fd(new_place)
+        if whiteout and not self._work.has_device_whiteouts:
+            self._make_whiteout_file(old_fd, old[1])
+            whiteout = False
+        try:
+            if whiteout:
+                self._rename_leaving_whiteout(old_fd, old[1], new_fd, new[1], old_place)
+            else:
+                os.rename(old[1], new[1], src_dir_fd=old_fd, dst_dir_fd=new_fd)
+        except NotADirectoryError:
+            # A directory cannot replace a whiteout, which is no directory; but they can change places.
+            require_whiteout_or_nothing(new_fd, new[1])
+            if not exchange(old_fd, old[1], new_fd, new[1]):
+                os.unlink(new[1], dir_fd=new_fd)
+                os.rename(old[1], new[1], src_dir_fd=old_fd, dst_dir_fd=new_fd)
+                if whiteout:
+                    self.whiteout(old_place, old[1])
+            elif not whiteout:
+                os.unlink(old[1], dir_fd=old_fd)
+        self._drop_whiteout_file(new_fd, new[1])
+        return self._moved(moved, new_place, new[1], is_directory=is_directory)
+
+    def _rename_leaving_whiteout(
+        self, old_fd: int, old: bytes, new_fd: int, new: bytes, old_place: Place
+    ) -> None:
+        try:
+            renameat2(old_fd, old, new_fd, new, RENAME_WHITEOUT)
+        except OSError as error:
+            if error.errno not in _NO_WHITEOUT_RENAME:
+                raise
+            os.rename(old, new, src_dir_fd=old_fd, dst_dir_fd=new_fd)
+            self.whiteout(old_place, old)
+
+    def exchange(
+        self, old: tuple[Ref, bytes], new: tuple[Ref, bytes], refs: tuple[Ref, Ref]
+    ) -> tuple[Ref, Ref]:
+        old_place, new_place = self._place(old[0]), self._place(new[0])
+        old_fd, new_fd = self._dirs.fd(old_place), self._dirs.fd(new_place)
+        renameat2(old_fd, old[1], new_fd, new[1], RENAME_EXCHANGE)
+        # Which of the two is a directory does not matter here: one that is not is named by its place anew.
+        first = self._moved(refs[0], new_place, new[1], is_directory=True)
+        second = self._moved(refs[1], old_place, old[1], is_directory=True)
+        return first, second
+
+    def _moved(self, ref: Ref, parent: Place, name: bytes, *, is_directory: bool) -> Place:
+        place = self._place(ref)
+        if not is_directory:
+            return Place(parent, name)
+        place.parent, place.name = parent, name
+        return place
+
+    def _make_whiteout_file(self, dir_fd: int, name: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(whiteouts.whiteout_name(name), flags, 0o600, dir_fd=dir_fd))
+
+    def _drop_whiteout_file(self, dir_fd: int, name: bytes) -> None:
+        if self._work.has_device_whiteouts:
+            return
+        try:
+            os.unlink(whiteouts.whiteout_name(name), dir_fd=dir_fd)
+        except FileNotFoundError:
+            pass
+
+    # Changing
+
+    def refresh(self, ref: Ref | None, fd: int, known: Attributes) -> Attributes:
+        if fd < 0:
+            place = self._place(ref)
+            if stat.S_ISDIR(known.mode):
+                fd = self._dirs.fd(place)
+            else:
+                path, follow = self._path(place)
+                return self._refreshed(os.stat(path, follow_symlinks=follow), known)
+        return self._refreshed(os.fstat(fd), known)
+
+    def _refreshed(self, st: os.stat_result, known: Attributes) -> Attributes:
+        mode, uid, gid, nlink = known.mode, known.uid, known.gid, known.nlink
+        size, blocks = st.st_size, st.st_blocks
+        kind = stat.S_IFMT(mode)
+        if kind == stat.S_IFDIR:
+            nlink = st.st_nlink
+        elif kind != stat.S_IFREG:
+            size, blocks = known.size, known.blocks
+        if not self._as_data:
+            mode, uid, gid = st.st_mode, st.st_uid, st.st_gid
+        return Attributes(
+            known.ino,
+            mode,
+            nlink,
+            uid,
+            gid,
+            known.rdev,
+            size,
+            blocks,
+            st.st_atime_ns,
+            st.st_mtime_ns,
+            st.st_ctime_ns,
+        )
+
+    def set_opaque(self, directory: Ref) -> None:
+        place = self._place(directory)
+        self._mark_opaque(b"/proc/self/fd/%d" % self._dirs.fd(place))
+
+    def _mark_opaque(self, path: bytes) -> None:
+        try:
+            os.setxattr(path, whiteouts.OPAQUE_XATTR, b"y")
+        except OSError as error:
+            if error.errno != errno.ENOTSUP:
+                raise
+            name = path + b"/" + whiteouts.OPAQUE_NAME
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+    def set_redirect(self, directory: Ref, path: bytes) -> None:
+        try:
+            os.setxattr(b"/proc/self/fd/%d" % self._dirs.fd(self._place(directory)), REDIRECT, path)
+        except OSError as error:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV)) from error
+
+    def change(
+        self,
+        ref: Ref | None,
+        fd: int,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+    ) -> Ref | None:
+        path, follow = self._object(ref, fd)
+        st = os.stat(path, follow_symlinks=follow)
+        if not self._as_data:
+            self._change_real(path, st, mode, uid, gid, follow=follow)
+            return ref
+        names = frozenset(map(os.fsencode, os.listxattr(path, follow_symlinks=follow)))
+        known = self._attributes(st, self._override(names, path, follow, st.st_mode))
+        wanted = known._replace(
+            mode=known.mode if mode is None else stat.S_IFMT(known.mode) | stat.S_IMODE(mode),
+            uid=known.uid if uid is None else uid,
+            gid=known.gid if gid is None else gid,
+        )
+        if stat.S_ISLNK(st.st_mode):
+            return self._restore_symlink(self._place(ref), st, wanted)
+        self._dresser.own(path, wanted, st.st_mode, follow=follow)
+        return ref
+
+    def _restore_symlink(self, place: Place, st: os.stat_result, wanted: Attributes) -> Ref:
+        """A symbolic link cannot carry an override: store it as a file that can."""
+        parent, name = self._parent(place)
+        creation = Creation(
+            wanted.mode,
+            wanted.uid,
+            wanted.gid,
+            target=os.readlink(name, dir_fd=parent),
+            atime_ns=st.st_atime_ns,
+            mtime_ns=st.st_mtime_ns,
+        )
+        if not self._dresser.is_stored_as_file(creation):
+            return place
+        draft = self.draft(creation)
+        try:
+            os.pwrite(draft.fd, creation.target, 0)
+            self._dresser.dress(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
+            temporary = draft.name
+            if temporary is None:
+                temporary = self._work.temporary()
+                self._link_fd(draft.fd, self._work.fd, temporary)
+            os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=parent)
+        finally:
+            os.close(draft.fd)
+        return place
+
+    @staticmethod
+    def _change_real(
+        path: bytes,
+        st: os.stat_result,
+        mode: int | None,
+        uid: int | None,
+        gid: int | None,
+        *,
+        follow: bool,
+    ) -> None:
+        if uid is not None or gid is not None:
+            os.chown(
+                path, -1 if uid is None else uid, -1 if gid is None else gid, follow_symlinks=follow
+            )
+            # chown(2) clears set-id bits by its own rules; the union has already decided which stay.
+            mode = stat.S_IMODE(st.st_mode) if mode is None else mode
+        if mode is not None and not stat.S_ISLNK(st.st_mode):
+            os.chmod(path, stat.S_IMODE(mode))
+
+    def set_times(self, ref: Ref | None, fd: int, atime_ns: int, mtime_ns: int) -> None:
+        path, follow = self._object(ref, fd)
+        os.utime(path, ns=(atime_ns, mtime_ns), follow_symlinks=follow)
+
+    def set_xattr(self, ref: Ref | None, fd: int, name: bytes, value: bytes, flags: int) -> None:
+        path, follow = self._object(ref, fd)
+        os.setxattr(path, self._stored_name(name), value, flags, follow_symlinks=follow)
+
+    def remove_xattr(self, ref: Ref | None, fd: int, name: bytes) -> None:
+        path, follow = self._object(ref, fd)
+        os.removexattr(path, self._stored_name(name), follow_symlinks=follow)
+
+    def get_xattrs(self, ref: Ref | None, fd: int) -> dict[bytes, bytes]:
+        return self._shown_xattrs(*self._object(ref, fd))
+
+    def _stored_name(self, name: bytes) -> bytes:
+        stored = to_disk(name, as_data=self._as_data)
+        if stored is None or len(stored) > 255:
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+        return stored
+
+    def open_write(self, ref: Ref) -> int:
+        parent, name = self._parent(ref)
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        return os.open(name, flags, dir_fd=parent)
+
+    def _object(self, ref: Ref | None, fd: int) -> tuple[bytes, bool]:
+        if fd >= 0:
+            return b"/proc/self/fd/%d" % fd, True
+        return self._path(self._place(ref))
+
+    # The index of files with several names below
+
+    def index(self) -> dict[int, LayerEntry | int]:
+        found: dict[int, LayerEntry | int] = {}
+        for text in os.listdir(self._work.index_fd):
+            name = os.fsencode(text)
+            try:
+                number = int(name, 16)
+            except ValueError:
+                continue
+            entry = self._found(Place(self._index, name))
+            if stat.S_ISLNK(entry.attributes.mode):
+                found[number] = int(os.readlink(name, dir_fd=self._work.index_fd))
+            else:
+                found[number] = entry
+        return found
+
+    def index_add(self, ref: Ref, origin: int) -> Ref:
+        name = b"%x" % origin
+        parent, old = self._parent(ref)
+        temporary = self._work.temporary()
+        os.link(old, temporary, src_dir_fd=parent, dst_dir_fd=self._work.fd, follow_symlinks=False)
+        os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=self._work.index_fd)
+        return Place(self._index, name)
+
+    def index_links(self, origin: int, ref: Ref | None, nlink: int) -> None:
+        name = b"%x" % origin
+        if nlink == 0:
+            try:
+                os.unlink(name, dir_fd=self._work.index_fd)
+            except FileNotFoundError:
+                pass
+        elif ref is not None:
+            path, follow = self._path(self._place(ref))
+            os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
+        else:
+            temporary = self._work.temporary()
+            os.symlink(b"%d" % nlink, temporary, dir_fd=self._work.fd)
+            os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=self._work.index_fd)
+
+    # The whole
+
+    def statfs(self) -> StatFs:
+        st = os.fstatvfs(self._work.fd)
+        return StatFs(
+            st.f_bsize,
+            st.f_frsize,
+            st.f_blocks,
+            st.f_bfree,
+            st.f_bavail,
+            st.f_files,
+            st.f_ffree,
+            st.f_namemax,
+        )
+
+    def sync(self) -> None:
+        syncfs(self._work.fd)
+
+
+def _is_within(path: bytes, top: bytes) -> bool:
+    return path == top or path.startswith(top.rstrip(b"/") + b"/")
+
+
+def _refuse_overlap(mine: bytes, lower: DirectoryLayer) -> None:
+    inside = _is_within(mine, lower.path)
+    if inside:
+        at = mine
+        while at != lower.path:
+            st = os.stat(at)
+            if lower.is_hidden((st.st_dev, st.st_ino)):
+                return
+            at = os.path.dirname(at)
+    if inside or _is_within(lower.path, mine):
+        raise OSError(
+            errno.EINVAL,
+            f"upper {os.fsdecode(mine)} and lower {os.fsdecode(lower.path)} overlap",
+        )
+
+
+__all__ = ["DirectoryDraft", "DirectoryUpper", "plain_mode"]

@@ -1,0 +1,150 @@
+"""The work directory of an upper: where objects are made complete before they get their place.
+
+It lies on the file system of the upper, so that rename(2) and link(2) lead from one to the other. What is in
+`rootless.tmp` when an upper is opened was left by a server that was killed; nothing refers to it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+
+from unionfs import whiteouts
+from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
+
+_TEMPORARY = b"rootless.tmp"
+_INDEX = b"rootless.index"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+class WorkDirectory:
+    """`fd` is the directory of temporaries, `index_fd` that of the index. Held by one server at a time (flock)."""
+
+    def __init__(self, path: bytes) -> None:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        self._lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock)
+            where = os.fsdecode(path)
+            raise OSError(
+                errno.EBUSY, f"work directory {where} is in use by another mount"
+            ) from error
+        self.fd = _subdirectory(self._lock, _TEMPORARY)
+        self.index_fd = _subdirectory(self._lock, _INDEX)
+        self._serial = 0
+        self.has_device_whiteouts = True
+
+    def close(self) -> None:
+        for fd in (self.fd, self._lock):
+            os.close(fd)
+
+    def clean(self) -> None:
+        """Remove what is left of a killed server."""
+        remove_contents(self.fd)
+
+    def temporary(self) -> bytes:
+        """A name in `fd` that is free."""
+        self._serial += 1
+        return b"%d" % self._serial
+
+    def make_whiteout(self) -> bytes | None:
+        """The name of a fresh whiteout in `fd`; None if this file system or kernel makes no 0:0 device for us."""
+        if not self.has_device_whiteouts:
+            return None
+        name = self.temporary()
+        try:
+            os.mknod(name, stat.S_IFCHR, 0, dir_fd=self.fd)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EACCES, *_UNSUPPORTED):
+                raise
+            self.has_device_whiteouts = False
+            return None
+        return name
+
+    def place(self, temporary: bytes, dir_fd: int, name: bytes, *, is_directory: bool) -> None:
+        """Move an object from `fd` to its place, where there is nothing or a whiteout. EEXIST if there is more."""
+        try:
+            renameat2(self.fd, temporary, dir_fd, name, RENAME_NOREPLACE)
+        except OSError as error:
+            if error.errno != errno.EEXIST and error.errno not in _UNSUPPORTED:
+                raise
+            self._place_over(temporary, dir_fd, name, is_directory=is_directory)
+
+    def _place_over(
+        self, temporary: bytes, dir_fd: int, name: bytes, *, is_directory: bool
+    ) -> None:
+        if require_whiteout_or_nothing(dir_fd, name) and is_directory:
+            if not exchange(self.fd, temporary, dir_fd, name):
+                os.unlink(name, dir_fd=dir_fd)
+                os.rename(temporary, name, src_dir_fd=self.fd, dst_dir_fd=dir_fd)
+                return
+            os.unlink(temporary, dir_fd=self.fd)
+            return
+        os.rename(temporary, name, src_dir_fd=self.fd, dst_dir_fd=dir_fd)
+
+    def discard(self, name: bytes) -> None:
+        """Remove a temporary, a directory with all that is in it."""
+        try:
+            os.unlink(name, dir_fd=self.fd)
+        except IsADirectoryError:
+            _remove_directory(self.fd, name)
+
+
+def require_whiteout_or_nothing(dir_fd: int, name: bytes) -> bool:
+    """Whether there is a whiteout of this name; EEXIST if there is something else."""
+    try:
+        st = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    if not whiteouts.is_device_whiteout(st.st_mode, st.st_rdev) and not _is_empty_mark(st):
+        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+    return True
+
+
+def _is_empty_mark(st: os.stat_result) -> bool:
+    # The union asks only for names that it does not show, so an empty file here is an overlay.whiteout one.
+    return stat.S_ISREG(st.st_mode) and st.st_size == 0
+
+
+def exchange(old_fd: int, old: bytes, new_fd: int, new: bytes) -> bool:
+    """renameat2(RENAME_EXCHANGE); False where the file system has none (NFS, for one)."""
+    try:
+        renameat2(old_fd, old, new_fd, new, RENAME_EXCHANGE)
+    except OSError as error:
+        if error.errno in _UNSUPPORTED:
+            return False
+        raise
+    return True
+
+
+def _subdirectory(dir_fd: int, name: bytes) -> int:
+    try:
+        os.mkdir(name, 0o700, dir_fd=dir_fd)
+    except FileExistsError:
+        pass
+    return os.open(name, _DIRECTORY, dir_fd=dir_fd)
+
+
+def _remove_directory(dir_fd: int, name: bytes) -> None:
+    fd = os.open(name, _DIRECTORY, dir_fd=dir_fd)
+    try:
+        remove_contents(fd)
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=dir_fd)
+
+
+def remove_contents(fd: int) -> None:
+    """Empty a directory."""
+    with os.scandir(fd) as entries:
+        found = [(os.fsencode(item.name), item.is_dir(follow_symlinks=False)) for item in entries]
+    for name, is_directory in found:
+        if is_directory:
+            _remove_directory(fd, name)
+        else:
+            os.unlink(name, dir_fd=fd)

@@ -1,0 +1,57 @@
+"""How layers make one tree: decisions only, no I/O."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterable
+
+from unionfs.layer import LayerEntry, Mark
+
+_INO_BITS = 48
+_INO_MASK = (1 << _INO_BITS) - 1
+
+Found = list[tuple[int, LayerEntry]]
+"""What the layers contribute to one name: (position in the stack, entry), top first. More than one only if all are directories."""
+
+
+def merge_entries(
+    entries: Iterable[tuple[int, LayerEntry]], resolve: Callable[[bytes, int], Found]
+) -> Found:
+    """The contributions that are visible, of all that layers say about one name, from the top.
+
+    A whiteout, an opaque directory and anything that is no directory hide what is below; a redirected directory goes on
+    with what `resolve(path, position)` finds at that path below that position.
+    """
+    found: Found = []
+    for position, entry in entries:
+        if entry.mark is Mark.WHITEOUT:
+            break
+        is_directory = stat.S_ISDIR(entry.attributes.mode)
+        if found and not is_directory:
+            break
+        found.append((position, entry))
+        if not is_directory or entry.mark is Mark.OPAQUE:
+            break
+        if entry.redirect is not None:
+            below = resolve(entry.redirect, position)
+            if below and stat.S_ISDIR(below[0][1].attributes.mode):
+                found += below
+            break
+    return found
+
+
+def is_final(entry: LayerEntry) -> bool:
+    """Whether nothing below `entry` matters to its name, whatever it is."""
+    return (
+        entry.mark is not Mark.NONE
+        or entry.redirect is not None
+        or not stat.S_ISDIR(entry.attributes.mode)
+    )
+
+
+def compose_ino(ino: int, tag: int) -> int:
+    """A number unique in the union from one unique in a layer. `tag` is 0 for the upper, whose numbers stay as they are,
+    and counts the lowers from the bottom, so that a layer more on top changes no number."""
+    if ino >> _INO_BITS:
+        ino = (ino ^ (ino >> _INO_BITS) * 0x9E3779B1) & _INO_MASK
+    return ino | tag << _INO_BITS

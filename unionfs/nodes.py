@@ -1,0 +1,287 @@
+"""What the union knows of an object while the kernel, or a listing, refers to it; and the table of node numbers.
+
+A node outlives its names: a file that is unlinked while the kernel refers to it keeps its descriptor until FORGET. A node
+that nothing refers to lives only in the listing of its directory, and goes with it: when the last node below a directory
+is forgotten, the directory's listing is dropped and read again when it is next asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from unionfs.model import ROOT_NODE, Attributes, NodeId
+
+if TYPE_CHECKING:
+    from unionfs.layer import OpenFile, Ref
+
+UPPER = 0
+"""The upper's position in the stack; the lowers follow from 1, top first."""
+
+_SPARE_NODES = 1 << 63
+"""Node numbers from here on are given where a live node has the number that the object's `st_ino` would give it."""
+
+_KEPT_NAMES = 512
+"""A listing longer than this is dropped when no node of it is referred to, though its directory is."""
+
+
+class Backing:
+    """An open file under a node. `start` is where byte 0 lies in the descriptor's file."""
+
+    __slots__ = ("fd", "file", "pinned", "start", "writable")
+
+    def __init__(
+        self, fd: int, *, start: int = 0, file: OpenFile | None = None, writable: bool = False
+    ) -> None:
+        self.fd = fd
+        self.start = start
+        self.file = file
+        self.writable = writable
+        self.pinned = False
+        """The only way to the file is this descriptor: it is not closed to save descriptors."""
+
+
+class Node:
+    """An object that is not a directory. Satisfies `filesystem.Entry`."""
+
+    __slots__ = (
+        "aliases",
+        "attributes",
+        "backing",
+        "has_capabilities",
+        "indexed",
+        "layer",
+        "lookups",
+        "name",
+        "nodeid",
+        "owner",
+        "parent",
+        "ref",
+        "stale",
+    )
+
+    generation = 0
+
+    def __init__(
+        self, parent: Directory | None, name: bytes, layer: int, ref: Ref, attributes: Attributes
+    ) -> None:
+        self.nodeid = NodeId(attributes.ino)
+        self.attributes = attributes
+        self.parent = parent
+        """The directory of the name by which the object is reached; None when it has no name left."""
+        self.name = name
+        self.layer = layer
+        self.ref: Ref | None = ref
+        """None when the object is reached by its descriptor only."""
+        self.aliases: list[tuple[Directory, bytes, Ref]] | None = None
+        """Further names that have been seen."""
+        self.lookups = 0
+        self.backing: Backing | None = None
+        self.stale = False
+        """`attributes` are to be read again before anybody sees them."""
+        self.owner: tuple[int, int] | None = None
+        """The true owner where another one is shown."""
+        self.indexed = False
+        """An upper file that stands for names in the lowers too."""
+        self.has_capabilities: bool | None = None
+        """Whether there is a `security.capability`, if that is known."""
+
+    @property
+    def held(self) -> bool:
+        return self.lookups > 0
+
+    @property
+    def true_owner(self) -> tuple[int, int]:
+        return self.owner or (self.attributes.uid, self.attributes.gid)
+
+    def places(self) -> Iterator[Directory]:
+        """Every directory in whose listing the node is."""
+        if self.parent is not None:
+            yield self.parent
+        for directory, _, _ in self.aliases or ():
+            yield directory
+
+
+class Directory(Node):
+    """A directory, as the layers that contribute to it: `upper`, and `lowers` from the top."""
+
+    __slots__ = (
+        "children",
+        "complete",
+        "live",
+        "lowers",
+        "probes",
+        "redirect",
+        "stream",
+        "subdirs",
+        "upper",
+    )
+
+    def __init__(
+        self, parent: Directory | None, name: bytes, layer: int, ref: Ref, attributes: Attributes
+    ) -> None:
+        super().__init__(parent, name, layer, ref, attributes)
+        self.upper: Ref | None = None
+        self.lowers: tuple[tuple[int, Ref], ...] = ()
+        self.children: dict[bytes, Node] = {}
+        self.complete = False
+        """Whether `children` are all there are: a name not in it does not exist."""
+        self.probes = 0
+        self.live = 0
+        """How many children are held."""
+        self.redirect: bytes | None = None
+        """Where the lowers know this directory, if not at its path."""
+        self.subdirs = 0
+        """How many children are directories, when `complete`."""
+        self.stream: Stream | None = None
+
+    @property
+    def held(self) -> bool:
+        return self.lookups > 0 or self.live > 0
+
+    @property
+    def is_merged(self) -> bool:
+        return len(self.lowers) + (self.upper is not None) > 1
+
+    def insert(self, name: bytes, node: Node, *, is_new: bool = True) -> None:
+        """A name that is new, or was there and had not been read."""
+        self.children[name] = node
+        self.subdirs += isinstance(node, Directory)
+        if is_new and self.stream is not None:
+            self.stream.add(name)
+        if node.held:
+            self.hold()
+
+    def discard(self, name: bytes) -> None:
+        """A name that is gone."""
+        node = self.children.pop(name)
+        self.subdirs -= isinstance(node, Directory)
+        if node.held:
+            self.let_go()
+
+    def hold(self) -> None:
+        """One more child is held: it keeps this listing, and those of all directories above."""
+        at: Directory | None = self
+        while at is not None:
+            was_held = at.held
+            at.live += 1
+            at = None if was_held else at.parent
+
+    def let_go(self) -> None:
+        at: Directory | None = self
+        while at is not None:
+            at.live -= 1
+            at = None if at.held else at.parent
+
+    def is_droppable(self) -> bool:
+        return self.live == 0 and (self.lookups == 0 or len(self.children) > _KEPT_NAMES)
+
+
+class Stream:
+    """The order of a directory's names for readdir. A name's cookie is given once and never means another one.
+
+    Names are appended as they come; those gone are skipped, and swept out when they are the most."""
+
+    __slots__ = ("_added", "_cookies", "_names", "_next")
+
+    def __init__(self, names: list[bytes]) -> None:
+        self._names = names
+        self._cookies: list[int] | None = None
+        self._next = len(names) + 1
+        self._added: dict[bytes, int] = {}
+
+    def add(self, name: bytes) -> None:
+        if self._cookies is None:
+            self._cookies = list(range(1, len(self._names) + 1))
+        self._names.append(name)
+        self._cookies.append(self._next)
+        self._added[name] = self._next
+        self._next += 1
+
+    def extend(self, names: Iterable[bytes]) -> None:
+        """A listing has been read again: names that are not here yet are new."""
+        known = set(self._names)
+        for name in names:
+            if name not in known:
+                self.add(name)
+
+    def after(self, cookie: int, children: dict[bytes, Node]) -> Iterator[tuple[int, bytes, Node]]:
+        """(cookie, name, node) of the names after `cookie` that are in `children`."""
+        self._sweep(children)
+        names, cookies, added = self._names, self._cookies, self._added
+        index = cookie if cookies is None else _after(cookies, cookie)
+        while index < len(names):
+            name = names[index]
+            # The lists may be replaced while an iterator is open; this one goes on with its own.
+            at = index + 1 if cookies is None else cookies[index]
+            index += 1
+            node = children.get(name)
+            # A name that went and came again stands in the list twice: the later one counts.
+            if node is not None and (not added or added.get(name, at) == at):
+                yield at, name, node
+
+    def _sweep(self, children: dict[bytes, Node]) -> None:
+        if len(self._names) <= 2 * len(children) + 1024:
+            return
+        cookies = self._cookies or range(1, len(self._names) + 1)
+        kept = [
+            (name, at)
+            for name, at in zip(self._names, cookies, strict=True)
+            if name in children and self._added.get(name, at) == at
+        ]
+        self._names = [name for name, _ in kept]
+        self._cookies = [at for _, at in kept]
+        self._added = {name: at for name, at in self._added.items() if name in children}
+
+
+def _after(cookies: list[int], cookie: int) -> int:
+    low, high = 0, len(cookies)
+    while low < high:
+        middle = (low + high) // 2
+        if cookies[middle] <= cookie:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+class NodeTable:
+    """The nodes that the kernel refers to, by number. The root is always one of them."""
+
+    def __init__(self, root: Directory) -> None:
+        root.nodeid = ROOT_NODE
+        root.lookups = 1
+        self.nodes: dict[int, Node] = {ROOT_NODE: root}
+        self._spare = _SPARE_NODES
+
+    def remember(self, node: Node) -> None:
+        """The kernel is told about `node`, which is numbered by its `st_ino` unless a live node has that number."""
+        if node.lookups:
+            node.lookups += 1
+            return
+        was_held = node.held
+        number = node.attributes.ino
+        if number in self.nodes or number >= _SPARE_NODES:
+            self._spare += 1
+            number = self._spare
+        node.nodeid = NodeId(number)
+        self.nodes[number] = node
+        node.lookups = 1
+        if not was_held:
+            for directory in node.places():
+                directory.hold()
+
+    def forget(self, nodeid: int, count: int) -> Node | None:
+        """Give back `count` references. Returns the node if these were the last."""
+        node = self.nodes.get(nodeid)
+        if node is None or nodeid == ROOT_NODE:
+            return None
+        node.lookups -= count
+        if node.lookups > 0:
+            return None
+        node.lookups = 0
+        del self.nodes[nodeid]
+        if not node.held:
+            for directory in node.places():
+                directory.let_go()
+        return node

@@ -1,0 +1,61 @@
+"""setattr and its rules: what a change of size, owner or mode takes along."""
+
+from __future__ import annotations
+
+import stat
+
+from unionfs.model import Attributes, SetAttributes
+from unionfs.nodes import UPPER, Node
+from unionfs.ops.copyup import ensure_upper
+from unionfs.ops.data import change_owner, drop_capabilities, kill_set_id, truncate
+from unionfs.ops.tree import Tree
+
+
+def setattr_(tree: Tree, node: Node, changes: SetAttributes) -> Attributes:
+    """Apply what one SETATTR asks for. A change time is not settable and follows by itself."""
+    if node.stale:
+        tree.settle(node)
+    if changes.size is not None:
+        truncate(tree, node, changes.size)
+    if changes.mode is not None or changes.uid is not None or changes.gid is not None:
+        _change_owner(tree, node, changes)
+    elif changes.kill_privileges and node.attributes.mode & (stat.S_ISUID | stat.S_ISGID):
+        ensure_upper(tree, node)
+        kill_set_id(tree, node)
+    if changes.atime_ns is not None or changes.mtime_ns is not None:
+        _change_times(tree, node, changes)
+    if node.stale:
+        tree.settle(node)
+    return node.attributes
+
+
+def _change_owner(tree: Tree, node: Node, changes: SetAttributes) -> None:
+    if node.layer != UPPER:
+        ensure_upper(tree, node)
+    tree.changed.add(node.attributes.ino)
+    mode = changes.mode
+    is_chown = changes.uid is not None or changes.gid is not None
+    if is_chown and stat.S_ISREG(node.attributes.mode):
+        # chown(2): set-id bits do not survive a change of owner, whoever makes it; nor do capabilities.
+        if mode is None and node.attributes.mode & (stat.S_ISUID | stat.S_ISGID):
+            kept = node.attributes.mode & ~stat.S_ISUID
+            mode = stat.S_IMODE(kept & ~stat.S_ISGID if kept & stat.S_IXGRP else kept)
+        drop_capabilities(tree, node)
+    change_owner(tree, node, mode=mode, uid=changes.uid, gid=changes.gid)
+
+
+def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
+    if node.layer != UPPER:
+        ensure_upper(tree, node)
+    if node.stale:
+        tree.settle(node)
+    tree.changed.add(node.attributes.ino)
+    known = node.attributes
+    atime = known.atime_ns if changes.atime_ns is None else changes.atime_ns
+    mtime = known.mtime_ns if changes.mtime_ns is None else changes.mtime_ns
+    fd = -1 if node.backing is None else node.backing.fd
+    if node.ref is None and fd < 0:
+        node.attributes = known._replace(atime_ns=atime, mtime_ns=mtime)
+        return
+    tree.writable().set_times(node.ref, fd, atime, mtime)
+    node.stale = True

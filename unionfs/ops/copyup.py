@@ -1,0 +1,327 @@
+"""Copy-up: an object of a lower becomes one of the upper, complete in one step.
+
+A file is copied in three parts. `plan_copy` decides, under the session's lock; `CopyUp.copy` moves the data and touches
+nothing that the tree knows, so it may run in a thread, in pieces, and be abandoned; `publish` puts the result in place, under
+the lock again, wherever the file has got to meanwhile. What a killed server leaves is a file without a name.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Sequence
+
+from unionfs.layer import Creation, Draft, Extent, OpenFile, Ref, UpperLayer
+from unionfs.model import Attributes
+from unionfs.nodes import UPPER, Backing, Directory, Node
+from unionfs.ops.tree import Tree
+
+_FICLONE = 0x40049409
+_CHUNK = 1 << 23
+_SLOW_CHUNK = 1 << 20
+_SMALL = 1 << 16
+"""Up to this size one read and one write beat asking for the map of data."""
+
+_NO_CLONE = (
+    errno.EOPNOTSUPP,
+    errno.EXDEV,
+    errno.EINVAL,
+    errno.ENOTTY,
+    errno.EPERM,
+    errno.ETXTBSY,
+    errno.EBADF,
+)
+_NO_COPY_RANGE = (
+    errno.EXDEV,
+    errno.EINVAL,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+    errno.EPERM,
+    errno.EBADF,
+)
+
+
+class CopyUp:
+    """One copy under way. `length` bytes of `source` go to `draft`."""
+
+    __slots__ = ("_at", "_extents", "creation", "draft", "length", "node", "source")
+
+    def __init__(
+        self, node: Node, source: OpenFile | None, draft: Draft, creation: Creation, length: int
+    ) -> None:
+        self.node = node
+        self.source = source
+        self.draft = draft
+        self.creation = creation
+        self.length = length
+        self._extents: list[Extent] | None = None
+        self._at = 0
+
+    def copy(self, budget: int | None = None) -> bool:
+        """Copy up to about `budget` bytes, all if None. True when there is nothing left."""
+        source = self.source
+        if source is None or self.length == 0:
+            return True
+        if self._extents is None:
+            if self._copy_whole(source):
+                return True
+            self._extents = list(reversed(_clip(source.extents(), self.length)))
+        left = self.length if budget is None else budget
+        while self._extents and left > 0:
+            start, length = self._extents.pop()
+            done = self._copy_run(source, start, min(length, _CHUNK, max(left, 1)))
+            if done < length:
+                self._extents.append(Extent(start + done, length - done))
+            left -= done
+        if self._extents:
+            return False
+        os.ftruncate(self.draft.fd, self.length)
+        return True
+
+    def _copy_whole(self, source: OpenFile) -> bool:
+        if self.length <= _SMALL:
+            data = source.read(0, self.length)
+            if len(data) == self.length:
+                _write_all(self.draft.fd, data, 0)
+                return True
+            return False
+        backing = source.backing()
+        if backing is None or backing[1] != 0:
+            return False
+        try:
+            fcntl.ioctl(self.draft.fd, _FICLONE, backing[0])
+        except OSError as failed:
+            if failed.errno in _NO_CLONE:
+                return False
+            raise
+        if os.fstat(self.draft.fd).st_size != self.length:
+            os.ftruncate(self.draft.fd, self.length)
+        return True
+
+    def _copy_run(self, source: OpenFile, start: int, length: int) -> int:
+        backing = source.backing()
+        if backing is not None:
+            try:
+                done = os.copy_file_range(
+                    backing[0], self.draft.fd, length, backing[1] + start, start
+                )
+            except OSError as failed:
+                if failed.errno not in _NO_COPY_RANGE:
+                    raise
+            else:
+                if done:
+                    return done
+        data = source.read(start, min(length, _SLOW_CHUNK))
+        if not data:
+            # The lower is shorter than it was: the rest is a hole, as it would read.
+            return length
+        _write_all(self.draft.fd, data, start)
+        return len(data)
+
+    def sync(self) -> None:
+        """The data to stable storage, so that no power loss leaves the new name without it."""
+        if self.length:
+            os.fdatasync(self.draft.fd)
+
+
+def _clip(extents: Sequence[Extent], length: int) -> list[Extent]:
+    return [Extent(at, min(size, length - at)) for at, size in extents if at < length]
+
+
+def _write_all(fd: int, data: bytes, offset: int) -> None:
+    done = os.pwrite(fd, data, offset)
+    while done < len(data):
+        done += os.pwrite(fd, memoryview(data)[done:], offset + done)
+
+
+# Directories
+
+
+def ensure_directory(tree: Tree, directory: Directory) -> Ref:
+    """The directory in the upper, made there with its attributes if need be, and those above it. EROFS without an upper."""
+    if directory.upper is not None:
+        return directory.upper
+    tree.writable()
+    missing: list[Directory] = []
+    at: Directory | None = directory
+    while at is not None and at.upper is None:
+        missing.append(at)
+        if at.parent is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        at = at.parent
+    for each in reversed(missing):
+        _copy_directory(tree, each)
+    return directory.upper
+
+
+def _copy_directory(tree: Tree, directory: Directory) -> None:
+    upper = tree.writable()
+    parent = directory.parent
+    if parent is None or parent.upper is None:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    shown = directory.attributes
+    entry = upper.make(parent.upper, directory.name, _creation(tree, directory))
+    _restore_times(upper, parent)
+    directory.upper = directory.ref = entry.ref
+    directory.layer = UPPER
+    directory.attributes = Attributes(*shown[:10], entry.attributes.ctime_ns)
+    directory.stale = directory.is_merged
+    tree.changed.add(shown.ino)
+
+
+def _creation(tree: Tree, node: Node) -> Creation:
+    known = node.attributes
+    uid, gid = node.true_owner
+    if node.ref is None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    layer = tree.layer(node.layer)
+    return Creation(
+        known.mode,
+        uid,
+        gid,
+        rdev=known.rdev,
+        target=layer.readlink(node.ref) if stat.S_ISLNK(known.mode) else b"",
+        xattrs=layer.xattrs(node.ref),
+        atime_ns=known.atime_ns,
+        mtime_ns=known.mtime_ns,
+        origin=known.ino,
+    )
+
+
+def _restore_times(upper: UpperLayer, parent: Directory) -> None:
+    """Nothing has changed in the directory that anybody could see: its times must not tell otherwise."""
+    if parent.upper is not None and not parent.stale:
+        upper.set_times(parent.upper, -1, parent.attributes.atime_ns, parent.attributes.mtime_ns)
+
+
+# Everything else
+
+
+def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUp:
+    """Begin the copy of a regular file of a lower; of its first `length` bytes if it is about to be truncated."""
+    upper = tree.writable()
+    if node.ref is None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    creation = _creation(tree, node)
+    size = node.attributes.size
+    if length is not None:
+        size = min(size, length)
+        # The truncation that follows is the latest change.
+        creation = creation._replace(mtime_ns=None, atime_ns=None)
+    source = tree.layer(node.layer).open(node.ref) if size else None
+    try:
+        draft = upper.draft(creation)
+    except OSError:
+        if source is not None:
+            source.close()
+        raise
+    return CopyUp(node, source, draft, creation, size)
+
+
+def abandon(tree: Tree, plan: CopyUp) -> None:
+    """Give up a copy: nothing of it remains."""
+    if plan.source is not None:
+        plan.source.close()
+    tree.writable().discard(plan.draft)
+
+
+def publish(tree: Tree, plan: CopyUp) -> None:
+    """Put a finished copy where the file is now. Its descriptor becomes the node's."""
+    upper, node = tree.writable(), plan.node
+    if node.layer == UPPER:
+        # Somebody else was faster.
+        abandon(tree, plan)
+        return
+    try:
+        if not tree.volatile:
+            plan.sync()
+        draft, creation = plan.draft, plan.creation
+        # Owner and mode may have changed while the data were copied.
+        uid, gid = node.true_owner
+        creation = creation._replace(mode=node.attributes.mode, uid=uid, gid=gid)
+        if node.parent is None:
+            attributes, ref = upper.finish(draft, creation), None
+        else:
+            parent = ensure_directory(tree, node.parent)
+            keeps_links = node.attributes.nlink > 1
+            if keeps_links:
+                creation = creation._replace(nlink=node.attributes.nlink)
+            entry = upper.publish(draft, parent, node.name, creation)
+            attributes, ref = entry.attributes, entry.ref
+            if keeps_links:
+                ref = upper.index_add(ref, node.attributes.ino)
+                node.indexed = True
+            _restore_times(upper, node.parent)
+    except BaseException:
+        abandon(tree, plan)
+        raise
+    if plan.source is not None:
+        plan.source.close()
+    _moved_up(tree, node, ref, attributes)
+    tree.keep_open(node, Backing(draft.fd, writable=True))
+    if ref is None:
+        tree.pin(node)
+
+
+def _moved_up(tree: Tree, node: Node, ref: Ref | None, attributes: Attributes) -> None:
+    shown = node.attributes
+    tree.close_backing(node)
+    node.layer = UPPER
+    node.ref = ref
+    tree.set_attributes(node, attributes._replace(ino=shown.ino, nlink=shown.nlink))
+    tree.changed.add(shown.ino)
+
+
+def ensure_upper(tree: Tree, node: Node, length: int | None = None) -> None:
+    """Make sure that an object is one of the upper. Nothing to do is the common case; callers check `node.layer` first.
+
+    `length`: no more of the data than this is wanted."""
+    if isinstance(node, Directory):
+        ensure_directory(tree, node)
+        return
+    if node.layer == UPPER:
+        return
+    if stat.S_ISREG(node.attributes.mode):
+        plan = plan_copy(tree, node, length)
+        try:
+            plan.copy()
+        except BaseException:
+            abandon(tree, plan)
+            raise
+        publish(tree, plan)
+        return
+    _copy_special(tree, node)
+
+
+def _copy_special(tree: Tree, node: Node) -> None:
+    upper = tree.writable()
+    if node.parent is None:
+        # A symbolic link or device without a name: nobody can find it again, so only what is shown can change.
+        return
+    parent = ensure_directory(tree, node.parent)
+    entry = upper.make(parent, node.name, _creation(tree, node))
+    _restore_times(upper, node.parent)
+    _moved_up(tree, node, entry.ref, entry.attributes)
+
+
+def ensure_name(tree: Tree, node: Node, directory: Directory, name: bytes) -> Ref | None:
+    """Make sure that this very name of an object is in the upper. Returns its ref."""
+    if isinstance(node, Directory):
+        return ensure_directory(tree, node)
+    ensure_upper(tree, node)
+    if not node.indexed:
+        if node.parent is directory and node.name == name:
+            return node.ref
+        return next(
+            ref for place, other, ref in node.aliases or () if place is directory and other == name
+        )
+    upper = tree.writable()
+    parent = ensure_directory(tree, directory)
+    entry = upper.lookup(parent, name)
+    if entry is not None:
+        return entry.ref
+    ref = upper.link(node.ref, -1, parent, name)
+    _restore_times(upper, directory)
+    return ref

@@ -1,0 +1,154 @@
+"""mknod, mkdir, symlink, create, tmpfile and link."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from unionfs.layer import Creation, LayerEntry
+from unionfs.model import Attributes, Caller
+from unionfs.nodes import UPPER, Backing, Directory, Node
+from unionfs.ops.copyup import ensure_directory, ensure_upper
+from unionfs.ops.data import truncate
+from unionfs.ops.tree import NAME_MAX, Tree, error
+from unionfs.whiteouts import is_reserved
+
+LINK_MAX = 65000
+"""ext4's; a file system with less says so itself."""
+
+
+def require_free(tree: Tree, parent: Directory, name: bytes) -> None:
+    """EEXIST if the name is taken, and what else speaks against a new one here."""
+    if tree.child(parent, name) is not None:
+        raise error(errno.EEXIST)
+    require_creatable(tree, parent, name)
+
+
+def require_creatable(tree: Tree, parent: Directory, name: bytes) -> None:
+    tree.writable()
+    if len(name) > NAME_MAX:
+        raise error(errno.ENAMETOOLONG)
+    if is_reserved(name):
+        # In a layer on disk it would be a whiteout.
+        raise error(errno.EINVAL)
+    if parent.parent is None and parent is not tree.root:
+        raise error(errno.ENOENT)
+
+
+def new(parent: Directory, mode: int, caller: Caller) -> Creation:
+    """What an object made by `caller` in `parent` is: inode_init_owner, fs/inode.c."""
+    gid = caller.gid
+    mode = stat.S_IFMT(mode) | (stat.S_IMODE(mode) & ~caller.umask)
+    if parent.attributes.mode & stat.S_ISGID:
+        gid = parent.true_owner[1]
+        if stat.S_ISDIR(mode):
+            mode |= stat.S_ISGID
+    return Creation(mode, caller.uid, gid)
+
+
+def _made(tree: Tree, parent: Directory, name: bytes, entry: LayerEntry) -> Node:
+    node = tree.adopt(parent, name, [(UPPER, entry)])
+    node.has_capabilities = False
+    parent.insert(name, node)
+    parent.stale = True
+    tree.changed.add(node.attributes.ino)
+    tree.table.remember(node)
+    return node
+
+
+def create(
+    tree: Tree, parent: Directory, name: bytes, mode: int, flags: int, caller: Caller
+) -> Node:
+    node = tree.child(parent, name)
+    if node is not None:
+        if flags & os.O_EXCL:
+            raise error(errno.EEXIST)
+        if isinstance(node, Directory):
+            raise error(errno.EISDIR)
+        open_(tree, node, flags)
+        tree.table.remember(node)
+        return tree.settle(node) if node.stale else node
+    require_creatable(tree, parent, name)
+    directory = ensure_directory(tree, parent)
+    entry, fd = tree.writable().create(
+        directory, name, new(parent, stat.S_IFREG | stat.S_IMODE(mode), caller)
+    )
+    node = _made(tree, parent, name, entry)
+    tree.keep_open(node, Backing(fd, writable=True))
+    return node
+
+
+def open_(tree: Tree, node: Node, flags: int) -> None:
+    """What open(2) does besides permission, which the kernel has checked."""
+    writes = flags & os.O_ACCMODE != os.O_RDONLY
+    if (writes or flags & os.O_TRUNC) and tree.upper is None and stat.S_ISREG(node.attributes.mode):
+        raise error(errno.EROFS)
+    if flags & os.O_TRUNC and stat.S_ISREG(node.attributes.mode):
+        truncate(tree, node, 0)
+
+
+def make(tree: Tree, parent: Directory, name: bytes, creation: Creation) -> Node:
+    require_free(tree, parent, name)
+    upper_parent = ensure_directory(tree, parent)
+    if stat.S_ISREG(creation.mode):
+        entry, fd = tree.writable().create(upper_parent, name, creation)
+        node = _made(tree, parent, name, entry)
+        tree.keep_open(node, Backing(fd, writable=True))
+        return node
+    if stat.S_ISDIR(creation.mode):
+        below = tree.below(parent, name)
+        if below is not None and stat.S_ISDIR(below.attributes.mode):
+            creation = creation._replace(opaque=True)
+    return _made(tree, parent, name, tree.writable().make(upper_parent, name, creation))
+
+
+def tmpfile(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Node:
+    upper = tree.writable()
+    ensure_directory(tree, parent)
+    creation = new(parent, stat.S_IFREG | stat.S_IMODE(mode), caller)
+    draft = upper.draft(creation)
+    try:
+        attributes = upper.finish(draft, creation)
+    except BaseException:
+        upper.discard(draft)
+        raise
+    ino = tree.number(UPPER, attributes.ino)
+    node = Node(None, b"", UPPER, None, attributes._replace(ino=ino, nlink=0))
+    tree.set_attributes(node, node.attributes)
+    node.has_capabilities = False
+    node.backing = Backing(draft.fd, writable=True)
+    node.backing.pinned = True
+    tree.table.remember(node)
+    return node
+
+
+def link(tree: Tree, node: Node, parent: Directory, name: bytes) -> Node:
+    require_free(tree, parent, name)
+    if isinstance(node, Directory):
+        raise error(errno.EPERM)
+    if node.attributes.nlink >= LINK_MAX:
+        raise error(errno.EMLINK)
+    ensure_upper(tree, node)
+    upper_parent = ensure_directory(tree, parent)
+    fd = -1 if node.backing is None else node.backing.fd
+    ref = tree.writable().link(node.ref, fd, upper_parent, name)
+    set_nlink(tree, node, node.attributes.nlink + 1)
+    tree.add_name(node, parent, name, ref)
+    tree.linked[node.attributes.ino] = node
+    parent.insert(name, node)
+    parent.stale = True
+    tree.changed.add(node.attributes.ino)
+    tree.table.remember(node)
+    return tree.settle(node)
+
+
+def set_nlink(tree: Tree, node: Node, nlink: int) -> None:
+    """Count names. Those of a file with several in a lower are counted on disk too."""
+    known: Attributes = node.attributes
+    if node.indexed or (node.layer != UPPER and (known.nlink > 1 or known.ino in tree.index)):
+        tree.writable().index_links(known.ino, node.ref if node.indexed else None, nlink)
+        if node.layer != UPPER:
+            tree.index[known.ino] = nlink
+    node.attributes = known._replace(nlink=nlink)
+    node.stale = True

@@ -1,0 +1,93 @@
+"""unlink and rmdir."""
+
+from __future__ import annotations
+
+import errno
+import stat
+
+from unionfs.nodes import UPPER, Directory, Node
+from unionfs.ops.copyup import ensure_directory
+from unionfs.ops.create import set_nlink
+from unionfs.ops.data import open_backing
+from unionfs.ops.tree import Tree, error
+
+
+def unlink(tree: Tree, parent: Directory, name: bytes) -> None:
+    node = tree.existing(parent, name)
+    if isinstance(node, Directory):
+        raise error(errno.EISDIR)
+    upper = tree.writable()
+    directory = ensure_directory(tree, parent)
+    prepare_loss(tree, node, parent, name)
+    if not node.indexed:
+        in_upper = node.layer == UPPER
+    else:
+        in_upper = upper.lookup(directory, name) is not None
+    if in_upper:
+        upper.remove(
+            directory, name, is_directory=False, whiteout=tree.below(parent, name) is not None
+        )
+    else:
+        upper.whiteout(directory, name)
+    parent.discard(name)
+    parent.stale = True
+    lose_name(tree, node, parent, name)
+
+
+def prepare_loss(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
+    """Before a name goes: if it is the only way to a file that the kernel may still use, keep the file open."""
+    if node.layer != UPPER or node.indexed or not node.lookups:
+        return
+    if (
+        node.aliases
+        or node.parent is not parent
+        or node.name != name
+        or not stat.S_ISREG(node.attributes.mode)
+    ):
+        return
+    open_backing(tree, node)
+    tree.pin(node)
+
+
+def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
+    """After a name is gone and out of its listing."""
+    if isinstance(node, Directory):
+        node.parent = None
+        node.upper = None
+        node.ref = None
+        node.lowers = ()
+        node.children.clear()
+        node.complete = True
+        node.subdirs = 0
+        node.stale = True
+        return
+    set_nlink(tree, node, max(node.attributes.nlink - 1, 0))
+    tree.drop_name(node, parent, name)
+    if node.parent is None and not node.lookups:
+        tree.close_backing(node)
+        tree.linked.pop(node.attributes.ino, None)
+    tree.changed.add(node.attributes.ino)
+
+
+def require_empty(tree: Tree, node: Directory) -> None:
+    tree.load(node)
+    if node.children:
+        raise error(errno.ENOTEMPTY)
+
+
+def rmdir(tree: Tree, parent: Directory, name: bytes) -> None:
+    node = tree.existing(parent, name)
+    if not isinstance(node, Directory):
+        raise error(errno.ENOTDIR)
+    upper = tree.writable()
+    require_empty(tree, node)
+    directory = ensure_directory(tree, parent)
+    whiteout = tree.below(parent, name) is not None
+    if node.upper is not None:
+        upper.remove(directory, name, is_directory=True, whiteout=whiteout)
+    else:
+        upper.whiteout(directory, name)
+    tree.changed.add(node.attributes.ino)
+    parent.discard(name)
+    parent.stale = True
+    lose_name(tree, node, parent, name)

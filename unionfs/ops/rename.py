@@ -1,0 +1,188 @@
+"""rename, with the flags of renameat2(2).
+
+A directory that lives in a lower keeps its contents there: the upper gets a directory of the new name that says, in an
+attribute, where the lowers know it. The attribute is set while the directory is still at its old place, where it says
+nothing new; then one rename(2) that leaves a whiteout moves it.
+"""
+
+from __future__ import annotations
+
+import errno
+import stat
+
+from unionfs.layer import Ref
+from unionfs.model import Caller
+from unionfs.nodes import UPPER, Directory, Node
+from unionfs.ops.copyup import ensure_directory, ensure_name, ensure_upper
+from unionfs.ops.create import make, require_creatable
+from unionfs.ops.remove import lose_name, prepare_loss, require_empty
+from unionfs.ops.tree import Tree, error
+from unionfs.layer import Creation
+from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
+
+_KNOWN = RENAME_EXCHANGE | RENAME_NOREPLACE | RENAME_WHITEOUT
+_ROOT = Caller(0, 0)
+
+
+def rename(
+    tree: Tree, parent: Directory, name: bytes, new_parent: Directory, new_name: bytes, flags: int
+) -> None:
+    node = tree.existing(parent, name)
+    target = tree.child(new_parent, new_name)
+    if flags & ~_KNOWN or (
+        flags & RENAME_EXCHANGE and flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)
+    ):
+        raise error(errno.EINVAL)
+    if flags & RENAME_NOREPLACE and target is not None:
+        raise error(errno.EEXIST)
+    if flags & RENAME_EXCHANGE and target is None:
+        raise error(errno.ENOENT)
+    require_creatable(tree, new_parent, new_name)
+    if node is target:
+        return
+    if flags & RENAME_EXCHANGE and target is not None:
+        _exchange(tree, (parent, name, node), (new_parent, new_name, target))
+        return
+    _move(tree, (parent, name, node), (new_parent, new_name, target))
+    if flags & RENAME_WHITEOUT:
+        device = Creation(stat.S_IFCHR, *_ROOT[:2])
+        tree.table.forget(make(tree, parent, name, device).nodeid, 1)
+
+
+def _require_replaceable(tree: Tree, node: Node, target: Node | None) -> None:
+    if target is None:
+        return
+    if isinstance(target, Directory):
+        if not isinstance(node, Directory):
+            raise error(errno.EISDIR)
+        require_empty(tree, target)
+    elif isinstance(node, Directory):
+        raise error(errno.ENOTDIR)
+
+
+def _require_outside(node: Node, directory: Directory) -> None:
+    at: Directory | None = directory
+    while at is not None:
+        if at is node:
+            raise error(errno.EINVAL)
+        at = at.parent
+
+
+def _move(
+    tree: Tree, old: tuple[Directory, bytes, Node], new: tuple[Directory, bytes, Node | None]
+) -> None:
+    parent, name, node = old
+    new_parent, new_name, target = new
+    _require_replaceable(tree, node, target)
+    _require_outside(node, new_parent)
+    upper = tree.writable()
+    moved = _prepare(tree, node, parent, name, new_parent, new_name)
+    directory, new_directory = ensure_directory(tree, parent), ensure_directory(tree, new_parent)
+    if target is not None:
+        prepare_loss(tree, target, new_parent, new_name)
+        if isinstance(target, Directory) and target.upper is not None:
+            _strip(tree, target, new_directory, new_name)
+    is_directory = isinstance(node, Directory)
+    ref = upper.rename(
+        (directory, name),
+        (new_directory, new_name),
+        moved,
+        is_directory=is_directory,
+        whiteout=tree.below(parent, name) is not None,
+    )
+    if target is not None:
+        new_parent.discard(new_name)
+        lose_name(tree, target, new_parent, new_name)
+    parent.discard(name)
+    _relocate(tree, node, (parent, name), (new_parent, new_name), ref)
+    new_parent.insert(new_name, node)
+    for each in (parent, new_parent):
+        each.stale = True
+    node.stale = True
+    tree.changed.add(node.attributes.ino)
+
+
+def _strip(tree: Tree, target: Directory, parent: Ref, name: bytes) -> None:
+    """rename(2) wants an empty target: a directory of nothing but whiteouts is made so."""
+    upper = tree.writable()
+    if (
+        target.upper is not None
+        and target.lowers
+        and any(True for _ in upper.listing(target.upper))
+    ):
+        upper.empty(parent, name)
+
+
+def _prepare(
+    tree: Tree, node: Node, parent: Directory, name: bytes, new_parent: Directory, new_name: bytes
+) -> Ref:
+    """Bring an object to the upper so that it means the same at its new place. Returns its ref."""
+    if not isinstance(node, Directory):
+        ref = ensure_name(tree, node, parent, name)
+        if ref is None:
+            raise error(errno.ENOENT)
+        return ref
+    upper = tree.writable()
+    if node.lowers and node.redirect is None:
+        if not tree.redirect:
+            raise error(errno.EXDEV)
+        path = _lower_path(node)
+        ref = ensure_directory(tree, node)
+        upper.set_redirect(ref, path)
+        node.redirect = path
+        return ref
+    ref = ensure_directory(tree, node)
+    below = tree.below(new_parent, new_name)
+    if not node.lowers and below is not None and stat.S_ISDIR(below.attributes.mode):
+        upper.set_opaque(ref)
+    return ref
+
+
+def _lower_path(directory: Directory) -> bytes:
+    """Where the lowers know a directory that some of them contribute to."""
+    names: list[bytes] = []
+    at: Directory | None = directory
+    while at is not None and at.parent is not None and at.redirect is None:
+        names.append(at.name)
+        at = at.parent
+    start = b"" if at is None or at.redirect is None else at.redirect.rstrip(b"/")
+    return b"/".join([start, *reversed(names)])
+
+
+def _relocate(
+    tree: Tree, node: Node, old: tuple[Directory, bytes], new: tuple[Directory, bytes], ref: Ref
+) -> None:
+    if isinstance(node, Directory):
+        node.parent, node.name = new
+        node.upper = node.ref = ref
+        node.layer = UPPER
+        return
+    tree.drop_name(node, *old)
+    tree.add_name(node, *new, ref)
+
+
+def _exchange(
+    tree: Tree, first: tuple[Directory, bytes, Node], second: tuple[Directory, bytes, Node]
+) -> None:
+    parent, name, node = first
+    new_parent, new_name, other = second
+    _require_outside(node, new_parent)
+    _require_outside(other, parent)
+    refs = (
+        _prepare(tree, node, parent, name, new_parent, new_name),
+        _prepare(tree, other, new_parent, new_name, parent, name),
+    )
+    directory, new_directory = ensure_directory(tree, parent), ensure_directory(tree, new_parent)
+    one, two = tree.writable().exchange((directory, name), (new_directory, new_name), refs)
+    parent.discard(name)
+    new_parent.discard(new_name)
+    _relocate(tree, node, (parent, name), (new_parent, new_name), one)
+    _relocate(tree, other, (new_parent, new_name), (parent, name), two)
+    parent.insert(name, other)
+    new_parent.insert(new_name, node)
+    for each in (parent, new_parent, node, other):
+        each.stale = True
+    tree.changed.update((node.attributes.ino, other.attributes.ino))
+
+
+__all__ = ["ensure_upper", "rename"]

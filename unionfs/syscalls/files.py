@@ -1,0 +1,89 @@
+"""renameat2(2), fallocate(2), syncfs(2) and statx(2)."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import NamedTuple
+
+from unionfs.syscalls.libc import LIBC, check
+
+RENAME_NOREPLACE = 1
+RENAME_EXCHANGE = 2
+RENAME_WHITEOUT = 4
+
+FALLOC_FL_KEEP_SIZE = 1
+FALLOC_FL_PUNCH_HOLE = 2
+
+AT_EMPTY_PATH = 0x1000
+AT_SYMLINK_NOFOLLOW = 0x100
+STATX_BTIME = 0x800
+
+_renameat2 = LIBC.renameat2
+_renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+_renameat2.restype = ctypes.c_int
+
+_fallocate = LIBC.fallocate64 if hasattr(LIBC, "fallocate64") else LIBC.fallocate
+_fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+_fallocate.restype = ctypes.c_int
+
+_syncfs = LIBC.syncfs
+_syncfs.argtypes = [ctypes.c_int]
+_syncfs.restype = ctypes.c_int
+
+_statx = LIBC.statx
+_statx.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p]
+_statx.restype = ctypes.c_int
+
+
+class _Timestamp(ctypes.Structure):
+    _fields_ = (("tv_sec", ctypes.c_int64), ("tv_nsec", ctypes.c_uint32), ("pad", ctypes.c_int32))
+
+
+class _Statx(ctypes.Structure):
+    """struct statx of linux/stat.h; what follows the times is not read."""
+
+    _fields_ = (
+        ("stx_mask", ctypes.c_uint32),
+        ("stx_blksize", ctypes.c_uint32),
+        ("stx_attributes", ctypes.c_uint64),
+        ("stx_nlink", ctypes.c_uint32),
+        ("stx_uid", ctypes.c_uint32),
+        ("stx_gid", ctypes.c_uint32),
+        ("stx_mode", ctypes.c_uint16),
+        ("pad", ctypes.c_uint16),
+        ("stx_ino", ctypes.c_uint64),
+        ("stx_size", ctypes.c_uint64),
+        ("stx_blocks", ctypes.c_uint64),
+        ("stx_attributes_mask", ctypes.c_uint64),
+        ("stx_atime", _Timestamp),
+        ("stx_btime", _Timestamp),
+        ("stx_ctime", _Timestamp),
+        ("stx_mtime", _Timestamp),
+        ("rest", ctypes.c_uint64 * 16),
+    )
+
+
+class Statx(NamedTuple):
+    """The one field that os.stat does not give: the time of birth, None where the file system keeps none."""
+
+    btime_ns: int | None
+
+
+def renameat2(olddirfd: int, oldpath: bytes, newdirfd: int, newpath: bytes, flags: int) -> None:
+    check(_renameat2(olddirfd, oldpath, newdirfd, newpath, flags), newpath)
+
+
+def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
+    check(_fallocate(fd, mode, offset, length))
+
+
+def syncfs(fd: int) -> None:
+    check(_syncfs(fd))
+
+
+def statx(dirfd: int, pathname: bytes, flags: int, mask: int = STATX_BTIME) -> Statx:
+    buffer = _Statx()
+    check(_statx(dirfd, pathname, flags, mask, ctypes.byref(buffer)), pathname)
+    if not buffer.stx_mask & STATX_BTIME:
+        return Statx(None)
+    return Statx(buffer.stx_btime.tv_sec * 1_000_000_000 + buffer.stx_btime.tv_nsec)

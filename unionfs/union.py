@@ -1,0 +1,271 @@
+"""The union: layers below, the `FileSystem` protocol above. Synchronous, without a trace of FUSE."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+
+from unionfs.filesystem import DirEntry, Entry
+from unionfs.layer import Creation, Layer, UpperLayer
+from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
+from unionfs.nodes import UPPER, Directory, Node
+from unionfs.ops import attributes, copyup, create, data, remove, rename, xattrs
+from unionfs.ops.tree import Tree, error
+from unionfs.ownership import IdView
+
+_READ_ONLY = StatFs(4096, 4096, 0, 0, 0, 0, 0, 255)
+
+
+class Union:
+    """A tree merged of layers, written to in the upper one. Implements `unionfs.filesystem.FileSystem`.
+
+    Args:
+        lowers: read-only layers, top first. Closed with the union.
+        upper: the layer that takes the writes; None for a read-only union. Closed with the union.
+        view: which ids exist inside the mount; None if all do.
+        redirect: whether directories that live in a lower can be renamed. If not, that is EXDEV, as in kernel overlayfs,
+            and the kernel can read the upper (under `Ownership.REAL`).
+        descriptors: how many files are kept open at a time, those unlinked but in use apart.
+        volatile: copies are not synced: faster, and not to be trusted after a loss of power.
+
+    Raises:
+        OSError: EINVAL if the upper overlaps with a lower.
+    """
+
+    def __init__(
+        self,
+        lowers: Sequence[Layer],
+        upper: UpperLayer | None,
+        *,
+        view: IdView | None = None,
+        redirect: bool = True,
+        descriptors: int = 512,
+        volatile: bool = False,
+    ) -> None:
+        self._tree = Tree(
+            lowers, upper, view=view, redirect=redirect, descriptors=descriptors, volatile=volatile
+        )
+        self._nodes = self._tree.nodes
+        self._closed = False
+
+    # Lookup
+
+    def lookup(self, parent: NodeId, name: bytes) -> Entry | None:
+        directory = self._nodes.get(parent)
+        if not isinstance(directory, Directory):
+            directory = self._tree.directory(parent)
+        node = directory.children.get(name)
+        if node is None:
+            node = self._tree.child(directory, name)
+            if node is None:
+                return None
+        if node.stale:
+            self._tree.settle(node)
+        self._tree.table.remember(node)
+        return node
+
+    def remember(self, entry: Entry) -> None:
+        if not isinstance(entry, Node):
+            raise error(errno.EINVAL)
+        if entry.stale:
+            self._tree.settle(entry)
+        self._tree.table.remember(entry)
+
+    def forget(self, nodeid: NodeId, count: int) -> None:
+        self._tree.forget(nodeid, count)
+
+    def getattr(self, nodeid: NodeId) -> Attributes:
+        node = self._nodes.get(nodeid) or self._tree.node(nodeid)
+        if node.stale:
+            self._tree.settle(node)
+        return node.attributes
+
+    def setattr(self, nodeid: NodeId, changes: SetAttributes, caller: Caller) -> Attributes:  # noqa: ARG002 - protocol
+        return attributes.setattr_(self._tree, self._tree.node(nodeid), changes)
+
+    def readlink(self, nodeid: NodeId) -> bytes:
+        node = self._tree.node(nodeid)
+        if not stat.S_ISLNK(node.attributes.mode):
+            raise error(errno.EINVAL)
+        if node.ref is None:
+            raise error(errno.ENOENT)
+        return self._tree.layer(node.layer).readlink(node.ref)
+
+    # Names
+
+    def mknod(self, parent: NodeId, name: bytes, mode: int, rdev: int, caller: Caller) -> Entry:
+        directory = self._tree.directory(parent)
+        if not stat.S_IFMT(mode):
+            mode |= stat.S_IFREG
+        creation = create.new(directory, mode, caller)._replace(rdev=rdev)
+        return create.make(self._tree, directory, name, creation)
+
+    def mkdir(self, parent: NodeId, name: bytes, mode: int, caller: Caller) -> Entry:
+        directory = self._tree.directory(parent)
+        creation = create.new(directory, stat.S_IFDIR | stat.S_IMODE(mode), caller)
+        return self._settled(create.make(self._tree, directory, name, creation))
+
+    def symlink(self, parent: NodeId, name: bytes, target: bytes, caller: Caller) -> Entry:
+        directory = self._tree.directory(parent)
+        owner = create.new(directory, stat.S_IFREG, caller)
+        creation = Creation(stat.S_IFLNK | 0o777, owner.uid, owner.gid, target=target)
+        return create.make(self._tree, directory, name, creation)
+
+    def link(self, nodeid: NodeId, new_parent: NodeId, new_name: bytes) -> Entry:
+        return create.link(
+            self._tree, self._tree.node(nodeid), self._tree.directory(new_parent), new_name
+        )
+
+    def unlink(self, parent: NodeId, name: bytes) -> None:
+        remove.unlink(self._tree, self._tree.directory(parent), name)
+
+    def rmdir(self, parent: NodeId, name: bytes) -> None:
+        remove.rmdir(self._tree, self._tree.directory(parent), name)
+
+    def rename(
+        self, parent: NodeId, name: bytes, new_parent: NodeId, new_name: bytes, flags: int
+    ) -> None:
+        tree = self._tree
+        rename.rename(
+            tree, tree.directory(parent), name, tree.directory(new_parent), new_name, flags
+        )
+
+    def create(self, parent: NodeId, name: bytes, mode: int, flags: int, caller: Caller) -> Entry:
+        return create.create(self._tree, self._tree.directory(parent), name, mode, flags, caller)
+
+    def tmpfile(self, parent: NodeId, mode: int, flags: int, caller: Caller) -> Entry:  # noqa: ARG002 - protocol
+        return create.tmpfile(self._tree, self._tree.directory(parent), mode, caller)
+
+    # Data
+
+    def open(self, nodeid: NodeId, flags: int) -> None:
+        create.open_(self._tree, self._tree.node(nodeid), flags)
+
+    def release(self, nodeid: NodeId) -> None:
+        """Nothing to do: files are kept open by use, and let go by FORGET."""
+
+    def read(self, nodeid: NodeId, offset: int, size: int) -> bytes:
+        node = self._nodes.get(nodeid) or self._tree.node(nodeid)
+        return data.read(self._tree, node, offset, size)
+
+    def write(
+        self,
+        nodeid: NodeId,
+        offset: int,
+        data_: bytes | memoryview,
+        *,
+        kill_privileges: bool = False,
+    ) -> int:
+        node = self._nodes.get(nodeid) or self._tree.node(nodeid)
+        return data.write(self._tree, node, offset, data_, kill_privileges)
+
+    def fsync(self, nodeid: NodeId, datasync: bool) -> None:
+        data.fsync(self._tree, self._tree.node(nodeid), datasync)
+
+    def fallocate(self, nodeid: NodeId, mode: int, offset: int, length: int) -> None:
+        data.fallocate(self._tree, self._tree.node(nodeid), mode, offset, length)
+
+    def lseek(self, nodeid: NodeId, offset: int, whence: int) -> int:
+        return data.lseek(self._tree, self._tree.node(nodeid), offset, whence)
+
+    def copy_file_range(
+        self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
+    ) -> int:
+        tree = self._tree
+        return data.copy_file_range(
+            tree, tree.node(source), source_offset, tree.node(target), target_offset, length
+        )
+
+    # Listings
+
+    def readdir(self, nodeid: NodeId, cookie: int) -> Iterator[DirEntry]:
+        tree = self._tree
+        for at, name, node in tree.readdir(tree.directory(nodeid), cookie):
+            if node.stale:
+                tree.settle(node)
+            yield DirEntry(at, name, node)
+
+    def parent(self, nodeid: NodeId) -> Attributes:
+        directory = self._tree.directory(nodeid)
+        above = directory.parent or directory
+        if above.stale:
+            self._tree.settle(above)
+        return above.attributes
+
+    # Extended attributes
+
+    def getxattr(self, nodeid: NodeId, name: bytes) -> bytes:
+        return xattrs.get(self._tree, self._tree.node(nodeid), name)
+
+    def listxattr(self, nodeid: NodeId) -> list[bytes]:
+        return list(xattrs.all_xattrs(self._tree, self._tree.node(nodeid)))
+
+    def setxattr(self, nodeid: NodeId, name: bytes, value: bytes, flags: int) -> None:
+        xattrs.set_(self._tree, self._tree.node(nodeid), name, value, flags)
+
+    def removexattr(self, nodeid: NodeId, name: bytes) -> None:
+        xattrs.remove(self._tree, self._tree.node(nodeid), name)
+
+    # The rest
+
+    def access(self, nodeid: NodeId, mask: int, caller: Caller) -> None:
+        """For mounts where the kernel does not check (no `default_permissions`): by owner, group and other."""
+        known = self.getattr(nodeid)
+        if mask & os.W_OK and self._tree.upper is None and not stat.S_ISCHR(known.mode):
+            raise error(errno.EROFS)
+        if caller.uid == 0:
+            if mask & os.X_OK and not stat.S_ISDIR(known.mode) and not known.mode & 0o111:
+                raise error(errno.EACCES)
+            return
+        if caller.uid == known.uid:
+            allowed = known.mode >> 6
+        elif caller.gid == known.gid:
+            allowed = known.mode >> 3
+        else:
+            allowed = known.mode
+        if mask & 7 & ~allowed:
+            raise error(errno.EACCES)
+
+    def statfs(self) -> StatFs:
+        upper = self._tree.upper
+        return _READ_ONLY if upper is None else upper.statfs()
+
+    def syncfs(self) -> None:
+        if self._tree.upper is not None:
+            self._tree.upper.sync()
+
+    def destroy(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._tree.close()
+
+    # Copy-up by a session that runs copies in threads
+
+    def pending_copy(self, nodeid: NodeId) -> int:
+        """How many bytes a write to this file would copy first; 0 if it is in the upper, or is no file."""
+        node = self._tree.node(nodeid)
+        if node.layer == UPPER or not stat.S_ISREG(node.attributes.mode):
+            return 0
+        return node.attributes.size
+
+    def begin_copy(self, nodeid: NodeId) -> copyup.CopyUp:
+        """Begin to copy up a file of a lower: then `CopyUp.copy`, in a thread if you like, and `finish_copy` or `abandon_copy`.
+
+        Until then the file may be read, renamed and removed, but must not be written to."""
+        return copyup.plan_copy(self._tree, self._tree.node(nodeid))
+
+    def finish_copy(self, copy: copyup.CopyUp) -> None:
+        copyup.publish(self._tree, copy)
+
+    def abandon_copy(self, copy: copyup.CopyUp) -> None:
+        copyup.abandon(self._tree, copy)
+
+    @property
+    def changed(self) -> frozenset[int]:
+        """`st_ino` of the objects whose contents or attributes have been changed since the mount."""
+        return frozenset(self._tree.changed)
+
+    def _settled(self, node: Node) -> Node:
+        return self._tree.settle(node) if node.stale else node

@@ -1,0 +1,47 @@
+"""How the names of extended attributes are told apart: the container's own, and the bookkeeping beside them on disk.
+
+A name that bookkeeping needs, or that an ordinary user may not set, is stored under another name and shown under its own,
+so that a union can serve as the layer of another one. `user.overlay.*` is escaped as the kernel does it
+(fs/overlayfs/xattrs.c, ovl_xattr_escape_name), everything else by a prefix of ours.
+"""
+
+from __future__ import annotations
+
+OVERRIDE_STAT = b"user.containers.override_stat"
+ORIGIN = b"user.rootless.origin"
+REDIRECT = b"user.rootless.redirect"
+NLINK = b"user.rootless.nlink"
+CAPABILITY = b"security.capability"
+
+_OVERLAY = b"user.overlay."
+_ESCAPED_OVERLAY = b"user.overlay.overlay."
+_STORED = b"user.rootless.xattr."
+_RESERVED = (b"user.rootless.", b"user.containers.override_stat", b"user.fuseoverlayfs.")
+_HIDDEN = (*_RESERVED, _OVERLAY, b"trusted.overlay.", b"trusted.fuseoverlayfs.", b"system.")
+
+
+def to_disk(name: bytes, *, as_data: bool) -> bytes | None:
+    """The name on disk of an attribute that the container names; None if it cannot have such an attribute.
+
+    `as_data`: only `user.` attributes can be set on disk, so the others are stored as `user.` ones too.
+    """
+    if name.startswith(_OVERLAY):
+        return _ESCAPED_OVERLAY + name[len(_OVERLAY) :]
+    if name.startswith(_RESERVED):
+        return _STORED + name
+    if name.startswith(b"user."):
+        return name
+    if name.startswith(b"system."):
+        return None
+    return _STORED + name if as_data else name
+
+
+def from_disk(name: bytes) -> bytes | None:
+    """The name that the container sees for an attribute on disk; None if it is bookkeeping."""
+    if name.startswith(_STORED):
+        return name[len(_STORED) :]
+    if name.startswith(_ESCAPED_OVERLAY):
+        return _OVERLAY + name[len(_ESCAPED_OVERLAY) :]
+    if name.startswith(_HIDDEN):
+        return None
+    return name
