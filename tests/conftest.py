@@ -9,6 +9,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support import probes
 from tests.support.images import busybox_tar
@@ -18,21 +19,17 @@ from tests.support.rootless import Rootless, remove_tree, short_directory
 REQUIRED = frozenset(filter(None, os.environ.get("ROOTLESS_TEST_REQUIRE", "").split(",")))
 """Features whose absence fails a test instead of skipping it."""
 
-hypothesis.settings.register_profile(
-    "quick", max_examples=25, stateful_step_count=25, deadline=None
-)
-hypothesis.settings.register_profile(
+# The tree may belong to someone else: what hypothesis remembers goes to the account's own cache.
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rootless-tests"
+set_hypothesis_home_dir(CACHE / "hypothesis")
+_PROFILES = {
+    "quick": {"max_examples": 25, "stateful_step_count": 25},
     # The same choices each time: a red run is about the change, not about the dice. `make soak` throws them.
-    "ci",
-    max_examples=150,
-    stateful_step_count=40,
-    deadline=None,
-    derandomize=True,
-    print_blob=True,
-)
-hypothesis.settings.register_profile(
-    "soak", max_examples=2000, stateful_step_count=80, deadline=None, print_blob=True
-)
+    "ci": {"max_examples": 150, "stateful_step_count": 40, "derandomize": True, "database": None},
+    "soak": {"max_examples": 2000, "stateful_step_count": 80},
+}
+for _name, _values in _PROFILES.items():
+    hypothesis.settings.register_profile(_name, deadline=None, print_blob=True, **_values)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
