@@ -14,6 +14,7 @@ from rootless.launcher.userdb import Identity
 from rootless.syscalls import capabilities, processes
 from rootless.syscalls.mounts import AT_FDCWD
 from rootless.syscalls.openat2 import RESOLVE_NO_MAGICLINKS, openat2
+from rootless.syscalls.seccomp import load_filter
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SCRIPT_DEPTH = 5  # BINPRM_MAX_RECURSION of the kernel, and one
@@ -63,11 +64,8 @@ def take_credentials(
     capabilities.capset(permitted | for_filters, permitted | for_filters, inheritable)
     if credentials.no_new_privileges:
         processes.prctl(processes.PR_SET_NO_NEW_PRIVS, 1)
-    if filters:
-        from rootless.syscalls.seccomp import load_filter
-
-        for program in filters:
-            load_filter(program)
+    for program in filters:
+        load_filter(program)
     capabilities.capset(permitted, permitted, inheritable)
     for name in sorted(credentials.ambient):
         number = capabilities.NAMES.index(name)

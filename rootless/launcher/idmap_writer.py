@@ -64,7 +64,8 @@ def _with_helpers(pid: int, id_maps: IdMaps) -> None:
     if failures:
         raise LaunchError(
             failures[0],
-            hint="check /etc/subuid and /etc/subgid, and that the helpers are setuid root or carry CAP_SETUID",
+            hint="check /etc/subuid and /etc/subgid, and that the helpers are setuid root "
+            "or carry CAP_SETUID",
         )
 
 

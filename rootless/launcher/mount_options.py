@@ -48,6 +48,10 @@ CLEARING = {
     "diratime": MOUNT_ATTR_NODIRATIME,
     "symfollow": MOUNT_ATTR_NOSYMFOLLOW,
 }
+IF_PARENT_EXISTS = "x-rootless.if-parent-exists"
+"""A bind that is left out where the directory of its target is missing. Words with x- are for
+programs (mount(8))."""
+
 _IGNORED = frozenset({"defaults", "async", "relatime", "norelatime"})
 
 
@@ -61,6 +65,7 @@ class MountOptions:
     attributes: int
     recursive_attributes: int
     propagation: int
+    optional: bool
     data: tuple[str, ...]
 
 
@@ -69,6 +74,7 @@ def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> Moun
     recursive = False
     attributes = recursive_attributes = 0
     propagation = MS_PRIVATE
+    optional = False
     data = []
     for option in options:
         if option in {"bind", "rbind"}:
@@ -81,6 +87,10 @@ def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> Moun
             recursive_attributes |= ATTRIBUTES[option[1:]]
         elif option in PROPAGATION:
             propagation = PROPAGATION[option]
+        elif option == IF_PARENT_EXISTS:
+            optional = True
         elif option not in _IGNORED:
             data.append(option)
-    return MountOptions(bind, recursive, attributes, recursive_attributes, propagation, tuple(data))
+    return MountOptions(
+        bind, recursive, attributes, recursive_attributes, propagation, optional, tuple(data)
+    )

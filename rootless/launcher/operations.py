@@ -159,7 +159,10 @@ def _become_setup_user(step: steps.BecomeSetupUser) -> None:
 
 def _mount_union(step: steps.MountUnion, context: Context) -> None:
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-    data = f"fd={device},rootmode=40000,user_id={step.uid},group_id={step.gid},allow_other,default_permissions"
+    data = (
+        f"fd={device},rootmode=40000,user_id={step.uid},group_id={step.gid},"
+        "allow_other,default_permissions"
+    )
     flags = mounts.MS_RDONLY if step.read_only else 0
     mounts.mount(step.source, step.mountpoint, step.fstype, flags, data)
     send(context.channel, Message(Kind.FUSE, descriptor=device))
@@ -216,8 +219,19 @@ def _attach(context: Context, tree: int, target: str) -> None:
     os.close(tree)
 
 
+def _has_parent(context: Context, target: str) -> bool:
+    try:
+        os.close(inside(context, target.rpartition("/")[0] or "/"))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def _attach_source(step: steps.AttachSource, context: Context) -> None:
     tree = context.sources.pop(step.key)
+    if step.optional and not _has_parent(context, step.target):
+        os.close(tree)
+        return
     mounts.mount_setattr(tree, propagation=step.propagation, recursive=True)
     if step.attributes:
         mounts.mount_setattr(tree, attr_set=step.attributes)

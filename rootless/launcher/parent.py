@@ -20,8 +20,9 @@ from rootless.launcher import child
 from rootless.launcher.handshake import Failure, Kind, Message, State, advance, receive, send
 from rootless.launcher.idmap import IdMaps
 from rootless.launcher.idmap_writer import write_maps
-from rootless.launcher.plan import Plan, make_plan
+from rootless.launcher.plan import make_plan
 from rootless.launcher.rootfs import Rootfs
+from rootless.launcher.seccomp import filters_of
 from rootless.syscalls import processes
 
 _FLAGS = {
@@ -103,6 +104,7 @@ def launch(
     stdio: Stdio | None,
     cgroup_fd: int | None = None,
     serve: Callable[[int], None] | None = None,
+    seccomp_cache: str | None = None,
     debug: Callable[[str], None] | None = None,
 ) -> ContainerProcess:
     """Start a container from an OCI runtime spec and return once its command has been executed.
@@ -114,6 +116,8 @@ def launch(
         serve: Called with the FUSE descriptor (the callee's to close) as soon as the union is
         mounted; must make something
             answer it (another process) and return. Needed for a FuseRootfs.
+        seccomp_cache: Directory in which compiled filters are kept; compiled anew each time
+        without.
         debug: Given the plan, a line a step.
 
     Raises:
@@ -127,6 +131,7 @@ def launch(
         stdio=stdio,
         cgroup_fd=cgroup_fd,
         serve=serve,
+        seccomp_cache=seccomp_cache,
         debug=debug,
     )
     process.start()
@@ -142,12 +147,13 @@ def create(
     stdio: Stdio | None,
     cgroup_fd: int | None = None,
     serve: Callable[[int], None] | None = None,
+    seccomp_cache: str | None = None,
     debug: Callable[[str], None] | None = None,
 ) -> ContainerProcess:
     """As `launch`, up to the point where everything is in place but exec: between the two the
     caller may look at /proc/PID/ns and configure a network. `start` goes on."""
     plan = make_plan(spec, rootfs=rootfs, id_maps=id_maps, bundle=bundle)
-    filters: list[bytes] = []
+    filters = filters_of(spec, seccomp_cache)
     if debug is not None:
         for line in plan.describe():
             debug(line)
@@ -234,8 +240,8 @@ def _ended(result: os.waitid_result) -> str:
 
 def _clone_error(error: OSError) -> LaunchError:
     hints = {
-        errno.EPERM: "user namespaces are forbidden here: ask for sysctl kernel.unprivileged_userns_clone=1, "
-        "or for an AppArmor profile that allows them",
+        errno.EPERM: "user namespaces are forbidden here: ask for "
+        "sysctl kernel.unprivileged_userns_clone=1, or for an AppArmor profile that allows them",
         errno.ENOSPC: "no user namespaces are left: raise sysctl user.max_user_namespaces",
         errno.EUSERS: "user namespaces are nested too deeply",
     }

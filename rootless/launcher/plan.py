@@ -164,6 +164,7 @@ class _Mounted:
                     options.attributes,
                     options.recursive_attributes,
                     options.propagation,
+                    options.optional,
                 )
             ]
         data = options.data

@@ -89,7 +89,8 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class AttachSource:
-    """Attach what OpenSource took. `propagation` is an MS_* flag."""
+    """Attach what OpenSource took. `propagation` is an MS_* flag; `optional` leaves it out where
+    the target's directory is missing."""
 
     key: int
     source: str
@@ -97,6 +98,7 @@ class AttachSource:
     attributes: int
     recursive_attributes: int
     propagation: int
+    optional: bool
 
     def describe(self) -> str:
         return f"bind {self.source} on {self.target}"
