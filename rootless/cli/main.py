@@ -10,11 +10,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from rootless.cli.commands import COMMANDS, GLOBAL_OPTIONS, Group
 from rootless.cli.grammar import Command, GrammarError, Parsed, parse, read_options
 from rootless.errors import RootlessError
+
+if TYPE_CHECKING:
+    from rootless.engine import Engine
 
 PROGRAM = "rootless"
 COMPLETION_VARIABLE = "_ROOTLESS_COMPLETE"
@@ -99,6 +102,13 @@ def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Setti
             print(f"\nUsage:  {usage}\n\n{command.summary}", file=sys.stderr)
         return error.exit_status
     return _typer((*path.split(), "--help"))
+
+
+def engine_of(settings: Settings) -> Engine:
+    """The engine over the store that the global options name."""
+    from rootless.engine import Engine
+
+    return Engine(root=settings.root, runroot=settings.runroot, debug=settings.debug)
 
 
 def handler_of(command: Command) -> Handler:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import Any, cast
 
 from rootless.cli.grammar import GrammarError, Parsed
-from rootless.cli.main import Settings
+from rootless.cli.main import Settings, engine_of
 from rootless.cli.run_options import RUN_OPTIONS
-from rootless.engine import Engine
 from rootless.launcher.request import RunRequest
 
 
 def run(parsed: Parsed, settings: Settings) -> int:
     """Run the container in the foreground and return the status to exit with."""
-    return Engine(root=settings.root, runroot=settings.runroot, debug=settings.debug).run(
-        request_from(parsed)
-    )
+    return engine_of(settings).run(request_from(parsed))
 
 
 def request_from(parsed: Parsed) -> RunRequest:

@@ -40,6 +40,7 @@ class Container:
     terminal: bool
     stop_timeout: int | None
     cgroup_parent: str | None
+    seccomp_cache: Path
 
     @property
     def upper(self) -> Path:

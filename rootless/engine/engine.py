@@ -75,9 +75,6 @@ class Engine:
         outcome = run_in_foreground(
             container, self.places.containers, attachment, debug=self._debug
         )
-        if outcome.out_of_memory:
-            raise_out_of_memory = f"container {container.record.name} ran out of memory"
-            _warn(raise_out_of_memory + ": the kernel killed a process of it")
         return outcome.status
 
     def containers(self) -> list[ContainerRecord]:

@@ -160,6 +160,7 @@ class Monitor:
             stdio=None if stdio is None else Stdio(*stdio),
             cgroup_fd=None if group is None else group.directory_fd,
             serve=server.serve,
+            seccomp_cache=str(container.seccomp_cache),
             debug=None if debug is None else say,
         )
 

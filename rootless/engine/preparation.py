@@ -25,6 +25,7 @@ from rootless.launcher.host import gather_host_facts
 from rootless.launcher.idmap import IdMaps
 from rootless.launcher.options import ContainerOptions, parse_options
 from rootless.launcher.request import RunRequest
+from rootless.launcher.seccomp import profile_of
 from rootless.launcher.spec import make_spec
 from rootless.state.containers import Containers, new_container_id
 from rootless.state.record import ContainerRecord
@@ -85,10 +86,16 @@ def prepare(request: RunRequest, places: Places, environ: Mapping[str, str]) -> 
         host=gather_host_facts(devices=options.privileged),
         id_maps=id_maps,
         files={target: str(directory / name) for name, (target, _) in texts.items()},
-        seccomp=_seccomp(options, id_maps),
+        seccomp=profile_of(
+            options.security.seccomp,
+            options.security.capabilities,
+            privileged=options.privileged,
+        ),
         resources=resources,
         console_size=_console_size() if options.terminal else None,
     )
+
+    (places.store / "seccomp").mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def fill(hidden: Path) -> None:
         for name in ("upper", "work", "rootfs"):
@@ -108,6 +115,7 @@ def prepare(request: RunRequest, places: Places, environ: Mapping[str, str]) -> 
         terminal=options.terminal,
         stop_timeout=options.stop_timeout,
         cgroup_parent=request.cgroup_parent,
+        seccomp_cache=places.store / "seccomp",
     )
 
 
