@@ -67,10 +67,10 @@ class Layer:
             self.opaque.add(path)
             return
         shared = self.tree.get(other)
-        if kind != "dir" or self.tree.get(path, ("none",))[0] != "dir":
-            if not (kind == "link" and other == path):
-                remove(self.tree, path)
-                self.opaque = {o for o in self.opaque if o != path and not o.startswith(path + "/")}
+        keeps = kind == "dir" and self.tree.get(path, ("none",))[0] == "dir"
+        if not keeps and not (kind == "link" and other == path):
+            remove(self.tree, path)
+            self.opaque = {o for o in self.opaque if o != path and not o.startswith(path + "/")}
         self.implied &= set(self.tree)
         self.implied.discard(path)
         if kind == "link":
