@@ -53,6 +53,8 @@ class Layer:
             return
         if kind == "link" and (other not in self.tree or self.tree[other][0] == "dir"):
             return
+        if kind == "link" and other.startswith(path + "/"):
+            return
         for p in above:
             if p not in self.tree:
                 self.tree[p] = IMPLIED
@@ -74,7 +76,6 @@ class Layer:
         self.implied &= set(self.tree)
         self.implied.discard(path)
         if kind == "link":
-            # The target may have lain below what this name replaced: the inode is still shared.
             self.members.append(hard_link(path, other))
             self.tree[path] = shared
         elif kind == "file":
