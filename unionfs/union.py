@@ -11,7 +11,8 @@ from unionfs.filesystem import DirEntry, Entry
 from unionfs.layer import Creation, Layer, UpperLayer
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
-from unionfs.ops import attributes, copyup, create, data, remove, rename, xattrs
+from unionfs.ops import attributes, copyup, create, remove, rename, xattrs
+from unionfs.ops import data as contents
 from unionfs.ops.tree import Tree, error
 from unionfs.ownership import IdView
 
@@ -148,33 +149,33 @@ class Union:
 
     def read(self, nodeid: NodeId, offset: int, size: int) -> bytes:
         node = self._nodes.get(nodeid) or self._tree.node(nodeid)
-        return data.read(self._tree, node, offset, size)
+        return contents.read(self._tree, node, offset, size)
 
     def write(
         self,
         nodeid: NodeId,
         offset: int,
-        data_: bytes | memoryview,
+        data: bytes | memoryview,
         *,
         kill_privileges: bool = False,
     ) -> int:
         node = self._nodes.get(nodeid) or self._tree.node(nodeid)
-        return data.write(self._tree, node, offset, data_, kill_privileges)
+        return contents.write(self._tree, node, offset, data, kill_privileges)
 
     def fsync(self, nodeid: NodeId, datasync: bool) -> None:
-        data.fsync(self._tree, self._tree.node(nodeid), datasync)
+        contents.fsync(self._tree, self._tree.node(nodeid), datasync)
 
     def fallocate(self, nodeid: NodeId, mode: int, offset: int, length: int) -> None:
-        data.fallocate(self._tree, self._tree.node(nodeid), mode, offset, length)
+        contents.fallocate(self._tree, self._tree.node(nodeid), mode, offset, length)
 
     def lseek(self, nodeid: NodeId, offset: int, whence: int) -> int:
-        return data.lseek(self._tree, self._tree.node(nodeid), offset, whence)
+        return contents.lseek(self._tree, self._tree.node(nodeid), offset, whence)
 
     def copy_file_range(
         self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
     ) -> int:
         tree = self._tree
-        return data.copy_file_range(
+        return contents.copy_file_range(
             tree, tree.node(source), source_offset, tree.node(target), target_offset, length
         )
 
