@@ -567,6 +567,54 @@ def test_same_image_loaded_by_four_processes_at_once(store, tmp_path):
     assert len(store.read_index().manifests) == 1
 
 
+WORKER = """
+import sys
+from pathlib import Path
+from rootless.errors import NotFoundError
+from rootless.images.load import load
+from rootless.images.remove import remove
+from rootless.store.layout import Store
+store, rounds = Store.open(Path(sys.argv[1])), int(sys.argv[2])
+for i in range(rounds):
+    load(store, Path(sys.argv[3 + i % 2]))
+    try:
+        remove(store, sys.argv[5], list)
+    except NotFoundError:
+        pass
+"""
+
+
+def test_loads_and_removals_of_images_that_share_layers_do_not_disturb_each_other(store, tmp_path):
+    layers = {"a": [BASE, TOP], "b": [BASE]}
+    for name, content in layers.items():
+        docker_archive(tmp_path / name, content, tags=[name])
+    workers = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                WORKER,
+                store.root,
+                "12",
+                tmp_path / "a",
+                tmp_path / "b",
+                victim,
+            ],
+            stderr=subprocess.PIPE,
+        )
+        for victim in ("a", "b", "a")
+    ]
+    for worker in workers:
+        _, complaint = worker.communicate(timeout=120)
+        assert worker.returncode == 0, complaint.decode()
+    for name, content in layers.items():
+        load(store, tmp_path / name)
+        check_loaded(store, content, name)
+        remove(store, name, list)
+    for directory in ("blobs/sha256", "layers", "chains"):
+        assert os.listdir(store.root / directory) == []
+
+
 @pytest.mark.slow
 def test_load_killed_at_any_moment_leaves_a_store_that_loads_again(store, tmp_path):
     import time
