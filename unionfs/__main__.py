@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from signal import SIGHUP, SIGINT, SIGTERM, signal
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from unionfs.mount import MountOptions, mount, of_options, unmount, wait_until_answering
+from unionfs.mount import mount, of_options, unmount, wait_until_answering
 from unionfs.options import OptionError, Options, parse
 from unionfs.session.options import ServeOptions
 
@@ -97,10 +97,8 @@ def parse_arguments(arguments: Sequence[str]) -> Invocation | str:
             texts.extend(_MEANS[argument])
         elif argument in _WITH_A_VALUE:
             next(rest, None)
-        elif argument.startswith("--session"):
-            texts.append("session=" + _value("--session", argument, rest))
-        elif argument.startswith("-o"):
-            texts.append(_value("-o", argument, rest))
+        elif argument.startswith(("-o", "--session")):
+            texts.append(_option_text(argument, rest))
         else:
             raise UsageError(f"argument {argument!r} is unknown")
     options = parse(",".join(texts))
@@ -113,19 +111,18 @@ def parse_arguments(arguments: Sequence[str]) -> Invocation | str:
     return Invocation(places[-1], options, foreground or options.debug)
 
 
-def _value(name: str, argument: str, rest: Iterator[str]) -> str:
-    """Of `-o VALUE`, `-oVALUE`, `--session VALUE` or `--session=VALUE`."""
+def _option_text(argument: str, rest: Iterator[str]) -> str:
+    """Of `-o VALUE` or `-oVALUE`: the value. Of `--session NAME` or `--session=NAME`: session=NAME."""
+    name = "--session" if argument.startswith("--") else "-o"
+    prefix = "session=" if argument.startswith("--") else ""
     value = argument[len(name) :]
-    if name.startswith("--"):
-        if value and not value.startswith("="):
-            raise UsageError(f"argument {argument!r} is unknown")
-        value = value[1:]
+    if prefix and value and not value.startswith("="):
+        raise UsageError(f"argument {argument!r} is unknown")
+    value = value[1:] if prefix else value
+    value = value or next(rest, "")
     if not value:
-        try:
-            value = next(rest)
-        except StopIteration:
-            raise UsageError(f"argument {name!r} needs a value") from None
-    return value
+        raise UsageError(f"argument {name!r} needs a value")
+    return prefix + value
 
 
 def main() -> int:
@@ -152,7 +149,7 @@ def _run(asked: Invocation) -> int:
     mountpoint = os.path.realpath(asked.mountpoint, strict=True)
     filesystem = open_union(asked.options)
     try:
-        device = mount(mountpoint, of_options(asked.options))
+        device = mount(mountpoint, of_options(asked.options, as_root=os.geteuid() == 0))
     except BaseException:
         filesystem.destroy()
         raise
@@ -202,20 +199,19 @@ def _serve(device: int, filesystem: FileSystem, options: Options, mountpoint: st
     # caller.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-    kernel = of_options(options)
     if options.session == "pyfuse3":
         from unionfs.session.pyfuse3_session import serve
     else:
         from unionfs.session.device import serve
-    serve(device, filesystem, serve_options(options, kernel))
+    serve(device, filesystem, serve_options(options))
 
 
-def serve_options(options: Options, kernel: MountOptions) -> ServeOptions:
+def serve_options(options: Options) -> ServeOptions:
     """The session's part of the options."""
     defaults = ServeOptions()
     return ServeOptions(
         writeback=defaults.writeback if options.writeback is None else options.writeback,
-        allow_idmap=kernel.checks_permissions,
+        allow_idmap=True,
         posix_acl=options.acl,
         fsync=options.fsync and not options.volatile,
         xattrs=options.xattrs,

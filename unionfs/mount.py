@@ -25,9 +25,9 @@ _FUSERMOUNT = ("fusermount3", "fusermount")
 class MountOptions(NamedTuple):
     """What the kernel is told about the mount; the rest of the options concern the server.
 
-    `allow_other` admits every task of the mount's user namespace. The kernel then always checks
-    permissions, for the server would act for anybody. In a namespace of our own, fuse.conf has no
-    say in it.
+    `allow_other` admits every task of the mount's user namespace, and never goes without
+    `default_permissions`, for the server would act for anybody. In a namespace of our own, fuse.conf
+    has no say in it.
     """
 
     fsname: str = SUBTYPE
@@ -58,9 +58,14 @@ class MountOptions(NamedTuple):
         return self.default_permissions or self.allow_other
 
 
-def of_options(options: Options) -> MountOptions:
-    """The kernel's part of the options. Without an upper directory the mount is read-only, which
-    also spares a request after every read: no access time can change (fuse_invalidate_atime)."""
+def of_options(options: Options, *, as_root: bool) -> MountOptions:
+    """The kernel's part of the options; `as_root`: mounted by root of a user namespace.
+
+    Root mounts for everybody in its namespace, as fuse-overlayfs does. Permissions are always the
+    kernel's to check: with OPEN unanswered, a server could refuse only at the first write. Without
+    an upper directory the mount is read-only, which also spares a request after every read: no
+    access time can change (fuse_invalidate_atime).
+    """
     return MountOptions(
         fsname=options.fsname or SUBTYPE,
         subtype=options.subtype or SUBTYPE,
@@ -69,8 +74,8 @@ def of_options(options: Options) -> MountOptions:
         nodev=options.nodev,
         noexec=options.noexec,
         noatime=options.noatime,
-        allow_other=options.allow_other or options.allow_root,
-        default_permissions=options.default_permissions,
+        allow_other=options.allow_other or options.allow_root or as_root,
+        default_permissions=True,
         max_read=options.max_read,
         context=options.context,
     )
