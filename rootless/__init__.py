@@ -1,6 +1,6 @@
 """Run, build and ship OCI containers as an ordinary user: no daemon, no root.
 
-    from rootless import Engine, RunRequest
+from rootless import Engine, RunRequest
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""How results are printed: aligned tables, JSON, ids in short, sizes and ages for people. stdout is data."""
+"""How results are printed: aligned tables, JSON, ids in short, sizes and ages for people. stdout is
+data.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, cast
 
 from rootless.cli.grammar import GrammarError, Parsed
@@ -12,7 +13,16 @@ from rootless.launcher.request import RunRequest
 
 def run(parsed: Parsed, settings: Settings) -> int:
     """Run the container in the foreground and return the status to exit with."""
-    return engine_of(settings).run(request_from(parsed))
+    request = request_from(parsed)
+    outcome = engine_of(settings).run(request)
+    if outcome.out_of_memory:
+        limit = f" of {request.memory}" if request.memory else ""
+        print(
+            f"rootless: the container reached its memory limit{limit}, and the kernel killed "
+            "a process of it",
+            file=sys.stderr,
+        )
+    return outcome.status
 
 
 def request_from(parsed: Parsed) -> RunRequest:

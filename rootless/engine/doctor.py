@@ -11,7 +11,12 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
+from rootless.cgroups.delegation import facts
 from rootless.engine.trial import attempt
+from rootless.errors import RootlessError
+from rootless.launcher.account import read_id_maps
+from rootless.launcher.idmap import IdMaps, UserNamespaceMode
+from rootless.launcher.idmap_writer import write_maps
 from rootless.syscalls import mounts, processes
 
 
@@ -56,8 +61,7 @@ def can_run(findings: list[Finding]) -> bool:
 
 
 def _enter(extra: int = 0) -> None:
-    """A user and a mount namespace in which the caller is root, as a container with one id has it.
-    """
+    """A user and a mount namespace in which the caller is root, as a container with one id has it."""
     uid, gid = os.geteuid(), os.getegid()
     processes.unshare(processes.CLONE_NEWUSER | processes.CLONE_NEWNS | extra)
     _write("/proc/self/setgroups", "deny")
@@ -68,7 +72,7 @@ def _enter(extra: int = 0) -> None:
 
 def _user_namespaces() -> Finding:
     subject, why = "user namespaces", "a container is a user namespace in which you are root"
-    failure = attempt(lambda: _mount_tmpfs())
+    failure = attempt(_mount_tmpfs)
     if failure is None:
         return Finding(subject, Verdict.OK, "can be made", why)
     return Finding(
@@ -78,12 +82,11 @@ def _user_namespaces() -> Finding:
 
 def _mount_tmpfs() -> None:
     _enter()
-    mounts.mount("tmpfs", "/tmp", "tmpfs")  # noqa: S108 - in a mount namespace of its own
+    mounts.mount("tmpfs", "/tmp", "tmpfs")
 
 
 def user_namespace_remedy() -> str:
-    """Which of the switches that forbid user namespaces is thrown here, and how to throw it back.
-    """
+    """Which of the switches that forbid user namespaces is thrown here, and how to throw it back."""
     if _read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
         return (
             "AppArmor forbids them: as root, sysctl kernel.apparmor_restrict_unprivileged_userns=0, "
@@ -99,6 +102,54 @@ def user_namespace_remedy() -> str:
     )
 
 
+def _subordinate_ids() -> Finding:
+    subject = "subordinate ids"
+    why = "with them a container has many users; without them files keep their owners as data"
+    maps = read_id_maps(UserNamespaceMode())
+    if not maps.helper:
+        return Finding(
+            subject,
+            Verdict.DEGRADED,
+            "this account has none",
+            why,
+            "as root, usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
+        )
+    count = sum(each.size for each in maps.uids)
+    failure = _try_id_maps(maps)
+    if failure is None:
+        return Finding(subject, Verdict.OK, f"{count} ids", why)
+    return Finding(subject, Verdict.MISSING, failure.message, why, failure.hint or "")
+
+
+def _try_id_maps(maps: IdMaps) -> RootlessError | None:
+    """Give a process the maps that a container would get."""
+    reader, writer = os.pipe()
+    pid, pidfd = processes.fork_into(processes.CLONE_NEWUSER)
+    if pid == 0:
+        os.close(writer)
+        os.read(reader, 1)
+        os._exit(0)
+    os.close(reader)
+    try:
+        write_maps(pid, maps)
+    except RootlessError as error:
+        return error
+    finally:
+        os.close(writer)
+        os.waitpid(pid, 0)
+        os.close(pidfd)
+    return None
+
+
+def _control_groups(environ: Mapping[str, str]) -> Finding:
+    subject, why = "control groups", "limits (--memory, --cpus, --pids-limit) are kept by them"
+    known = facts(environ)
+    if known.controllers:
+        found = f"{known.version}, {known.driver}: {' '.join(known.controllers)}"
+        return Finding(subject, Verdict.OK, found, why)
+    return Finding(subject, Verdict.DEGRADED, known.reason or "none", why, known.hint or "")
+
+
 def _fuse() -> Finding:
     subject, why = "FUSE", "the container's root file system is a FUSE mount"
 
@@ -106,7 +157,7 @@ def _fuse() -> Finding:
         _enter()
         device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
         options = f"fd={device},rootmode=40000,user_id=0,group_id=0"
-        mounts.mount("rootless", "/tmp", "fuse.rootless-unionfs", 0, options)  # noqa: S108
+        mounts.mount("rootless", "/tmp", "fuse.rootless-unionfs", 0, options)
 
     failure = attempt(mount_fuse)
     if failure is None:
@@ -143,11 +194,11 @@ def _kernel_overlay() -> Finding:
 
     def mount_overlay() -> None:
         _enter()
-        mounts.mount("tmpfs", "/tmp", "tmpfs")  # noqa: S108
+        mounts.mount("tmpfs", "/tmp", "tmpfs")
         for name in ("lower", "upper", "work", "merged"):
-            os.mkdir(f"/tmp/{name}")  # noqa: S108
+            os.mkdir(f"/tmp/{name}")
         options = "lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work,userxattr"
-        mounts.mount("overlay", "/tmp/merged", "overlay", 0, options)  # noqa: S108
+        mounts.mount("overlay", "/tmp/merged", "overlay", 0, options)
 
     failure = attempt(mount_overlay)
     if failure is None:
@@ -159,25 +210,6 @@ def _kernel_overlay() -> Finding:
         why,
         "it needs Linux 5.11 or later; the default storage driver does without",
     )
-
-
-_STATFS_NAMES = {
-    0xEF53: "ext4",
-    0x58465342: "xfs",
-    0x9123683E: "btrfs",
-    0x01021994: "tmpfs",
-    0x6969: "nfs",
-    0x0BD00BD0: "lustre",
-    0x47504653: "gpfs",
-    0x65735546: "fuse",
-    0x794C7630: "overlayfs",
-    0x2FC12FC1: "zfs",
-    0xF2F52010: "f2fs",
-    0xFF534D42: "cifs",
-    0xFE534D42: "smb2",
-    0x0187: "autofs",
-    0x19830326: "beegfs",
-}
 
 
 def _store(store: Path) -> Finding:

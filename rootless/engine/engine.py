@@ -1,7 +1,8 @@
 """The public Python API: an `Engine` over one store, with what the commands do as methods.
 
-    from rootless import Engine, RunRequest
-    status = Engine().run(RunRequest(image="debian:12", command=("true",), remove=True))
+from rootless import Engine, RunRequest
+request = RunRequest(image="debian:12", command=("true",), remove=True)
+status = Engine().run(request).status
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rootless.engine.preparation import Places
-from rootless.errors import InUseError, NotFoundError, RootlessError, UsageError
+from rootless.errors import InUseError, UsageError
 from rootless.launcher.request import RunRequest
 from rootless.paths import data_root, runtime_root
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
 
 if TYPE_CHECKING:
-    from rootless.images.import_tar import LoadedImage
+    from rootless.engine.doctor import Finding
+    from rootless.engine.foreground import Outcome
+    from rootless.images.load import LoadedImage
     from rootless.images.inspect import HistoryEntry
     from rootless.images.listing import ListedImage
     from rootless.images.remove import Removal
@@ -58,9 +61,9 @@ class Engine:
 
     # Containers.
 
-    def run(self, request: RunRequest) -> int:
-        """Run a container in the foreground, connected to this process's standard streams; returns
-        its exit status.
+    def run(self, request: RunRequest) -> Outcome:
+        """Run a container in the foreground, connected to this process's standard streams, to its
+        end.
 
         The process must have one thread. Raises RootlessError if it could not be started.
         """
@@ -72,10 +75,7 @@ class Engine:
         if request.tty and attachment.stdin and not os.isatty(0):
             raise NotATerminalError("the input device is not a TTY")
         container = prepare(request, self.places, self._environ)
-        outcome = run_in_foreground(
-            container, self.places.containers, attachment, debug=self._debug
-        )
-        return outcome.status
+        return run_in_foreground(container, self.places.containers, attachment, debug=self._debug)
 
     def containers(self) -> list[ContainerRecord]:
         """Every container, oldest first."""
@@ -107,6 +107,20 @@ class Engine:
         containers = self.places.containers
         record = containers.find(name)
         return container_document(record, containers.directory(record.id))
+
+    # The engine itself.
+
+    def examine(self) -> list[Finding]:
+        """What containers need of this machine, each found out by trying it."""
+        from rootless.engine.doctor import examine
+
+        return examine(self._environ, store=self.places.store, runtime=self.places.runtime)
+
+    def info(self) -> dict[str, Any]:
+        """What this engine is and stands on, with the keys of Docker's info."""
+        from rootless.engine.information import information
+
+        return information(self._environ, self.places, self.containers(), self._store())
 
     # Images.
 
@@ -207,6 +221,3 @@ def _platform(text: str | None) -> Platform | None:
     from rootless.oci.platform import parse_platform
 
     return None if text is None else parse_platform(text)
-
-
-__all__ = ["Engine", "NotFoundError", "RootlessError", "RunRequest"]

@@ -205,5 +205,5 @@ def forwarded(pass_on: Callable[[int], None], wanted: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for forwarded_one, handler in before.items():
+            signal.signal(forwarded_one, handler)

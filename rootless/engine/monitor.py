@@ -118,7 +118,9 @@ class Monitor:
         self._channel.send(Kind.RUNNING, *console, pid=process.pid)
         for descriptor in console:
             os.close(descriptor)
+        signal.signal(signal.SIGTERM, lambda *_: _kill(process.pidfd))
         self._note_running(process)
+        sweep(self._containers)
         self._watch(process, server)
         self._ending.status = _exit_status(process.pidfd)
         self._clean_up(server, group)
@@ -127,7 +129,6 @@ class Monitor:
             status=self._ending.status,
             out_of_memory=self._ending.out_of_memory,
         )
-        sweep(self._containers)
 
     def _control_group(self) -> ControlGroup | None:
         from rootless.cgroups.delegation import create

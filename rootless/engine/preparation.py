@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,23 @@ def prepare(request: RunRequest, places: Places, environ: Mapping[str, str]) -> 
             _write(hidden / name, text.encode())
         _write(hidden / "config.json", json.dumps(spec, indent=1).encode())
 
-    record = _create(request, options, image, container_id, spec, places.containers, fill)
+    record = _create(
+        request,
+        ContainerRecord(
+            id=container_id,
+            name=request.name or name_for(container_id),
+            created=now(),
+            image=image.name,
+            image_id=image.id,
+            command=tuple(spec["process"]["args"]),
+            labels={**(image.config.get("Labels") or {}), **options.labels},
+            auto_remove=request.remove,
+            monitor_pid=os.getpid(),
+            monitor_pid_start=start_time(os.getpid()),
+        ),
+        places.containers,
+        fill,
+    )
     return Container(
         record=record,
         directory=directory,
@@ -173,9 +189,7 @@ def _resources(request: RunRequest) -> dict[str, Any]:
     from rootless.cgroups.devices import block_device_number
     from rootless.cgroups.flags import resources_of
 
-    return resources_of(
-        request, cpu_count=os.cpu_count() or 1, device_number=block_device_number
-    )
+    return resources_of(request, cpu_count=os.cpu_count() or 1, device_number=block_device_number)
 
 
 def _etc_files(
@@ -219,54 +233,43 @@ def _console_size() -> tuple[int, int] | None:
 
 def _create(
     request: RunRequest,
-    options: ContainerOptions,
-    image: Image,
-    container_id: str,
-    spec: dict[str, Any],
+    record: ContainerRecord,
     containers: Containers,
     fill: Callable[[Path], None],
 ) -> ContainerRecord:
+    """Make the directory and write the --cidfile; returns the record with the name it got."""
     cidfile = _open_cidfile(request.cidfile)
-    labels = {**(image.config.get("Labels") or {}), **options.labels}
-    swept = False
-    attempt = 0
     try:
-        while True:
-            record = ContainerRecord(
-                id=container_id,
-                name=request.name or name_for(container_id, attempt),
-                created=now(),
-                image=image.name,
-                image_id=image.id,
-                command=tuple(spec["process"]["args"]),
-                labels=labels,
-                auto_remove=request.remove,
-                monitor_pid=os.getpid(),
-                monitor_pid_start=start_time(os.getpid()),
-            )
-            try:
-                containers.create(record, fill)
-            except ExistsError:
-                if request.name and swept:
-                    raise
-                if request.name:
-                    # The name may be that of a container whose monitor was killed.
-                    sweep(containers)
-                    swept = True
-                attempt += 1
-                if attempt > _ATTEMPTS:
-                    raise
-                continue
-            break
+        record = _take_name(record, containers, fill, chosen=request.name is None)
     except BaseException:
         if cidfile is not None:
             os.close(cidfile)
             os.unlink(request.cidfile or "")
         raise
     if cidfile is not None:
-        write_all(cidfile, container_id.encode())
+        write_all(cidfile, record.id.encode())
         os.close(cidfile)
     return record
+
+
+def _take_name(
+    record: ContainerRecord, containers: Containers, fill: Callable[[Path], None], *, chosen: bool
+) -> ContainerRecord:
+    """Make the directory under a free name. `chosen`: the name is ours, and another is as good."""
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            containers.create(record, fill)
+        except ExistsError:
+            if chosen:
+                record = replace(record, name=name_for(record.id, attempt))
+            elif attempt == 1:
+                # The name may be that of a container whose monitor was killed.
+                sweep(containers)
+            else:
+                raise
+        else:
+            return record
+    raise ExistsError("no name is free for the container", hint="choose one with --name")
 
 
 def _open_cidfile(path: str | None) -> int | None:
@@ -279,7 +282,9 @@ def _open_cidfile(path: str | None) -> int | None:
             f"container ID file found, make sure the other container isn't running or delete {path}"
         ) from None
     except OSError as error:
-        raise RootlessError(f"cannot write the container ID file {path}: {error.strerror}") from error
+        raise RootlessError(
+            f"cannot write the container ID file {path}: {error.strerror}"
+        ) from error
 
 
 def _write(path: Path, data: bytes) -> None:

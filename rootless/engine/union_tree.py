@@ -37,9 +37,7 @@ def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:
     """The read-only layers, top first."""
     if isinstance(tree, HostTree):
         hidden = [os.fsencode(path) for path in tree.hidden if path.is_dir()]
-        return [
-            DirectoryLayer(os.fsencode(tree.path), ownership=Ownership.REAL, hidden=hidden)
-        ]
+        return [DirectoryLayer(os.fsencode(tree.path), ownership=Ownership.REAL, hidden=hidden)]
     return [TarLayer(archive, index) for archive, index in reversed(tree.layers)]
 
 
