@@ -101,7 +101,9 @@ class UnionMachine(RuleBasedStateMachine):
             ownership=self.ownership,
             base_owner=CALLER[:2],
         )
-        return Union([DirectoryLayer(path) for path in self.lowers], upper, descriptors=2, volatile=True)
+        return Union(
+            [DirectoryLayer(path) for path in self.lowers], upper, descriptors=2, volatile=True
+        )
 
     def teardown(self) -> None:
         for _, fd in self.handles:
@@ -146,7 +148,9 @@ class UnionMachine(RuleBasedStateMachine):
     @rule(path=paths, mode=modes, content=st.binary(max_size=20))
     def create(self, path, mode, content) -> None:
         def ours():
-            entry = self.union.create(self.directory(path[:-1]), path[-1], mode, os.O_RDWR | os.O_EXCL, CALLER)
+            entry = self.union.create(
+                self.directory(path[:-1]), path[-1], mode, os.O_RDWR | os.O_EXCL, CALLER
+            )
             self.union.write(entry.nodeid, 0, content)
 
         def theirs():
@@ -215,7 +219,9 @@ class UnionMachine(RuleBasedStateMachine):
     @rule(path=paths, points_to=st.sampled_from([b"x", b"../b/a", b"t" * 300]))
     def symlink(self, path, points_to) -> None:
         self.both(
-            lambda: self.union.symlink(self.directory(path[:-1]), path[-1], points_to, CALLER) and None,
+            lambda: (
+                self.union.symlink(self.directory(path[:-1]), path[-1], points_to, CALLER) and None
+            ),
             lambda: os.symlink(points_to, self.path(path)),
         )
 
@@ -263,7 +269,9 @@ class UnionMachine(RuleBasedStateMachine):
     @rule(path=paths, atime=times, mtime=times)
     def utimes(self, path, atime, mtime) -> None:
         def ours():
-            known = self.union.setattr(self.node(path), SetAttributes(atime_ns=atime, mtime_ns=mtime), CALLER)
+            known = self.union.setattr(
+                self.node(path), SetAttributes(atime_ns=atime, mtime_ns=mtime), CALLER
+            )
             return known.atime_ns, known.mtime_ns
 
         def theirs():
@@ -273,7 +281,11 @@ class UnionMachine(RuleBasedStateMachine):
 
         self.both(ours, theirs)
 
-    @rule(path=paths, name=st.sampled_from([b"user.one", b"user.overlay.opaque"]), value=st.binary(max_size=9))
+    @rule(
+        path=paths,
+        name=st.sampled_from([b"user.one", b"user.overlay.opaque"]),
+        value=st.binary(max_size=9),
+    )
     def setxattr(self, path, name, value) -> None:
         def ours():
             self.union.setxattr(self.regular(path), name, value, 0)
@@ -301,7 +313,8 @@ class UnionMachine(RuleBasedStateMachine):
         if index < len(self.handles):
             node, fd = self.handles[index]
             self.both(
-                lambda: self.union.write(node, 2, content, kill_privileges=True), lambda: os.pwrite(fd, content, 2)
+                lambda: self.union.write(node, 2, content, kill_privileges=True),
+                lambda: os.pwrite(fd, content, 2),
             )
 
     @rule()
@@ -344,13 +357,17 @@ class UnionMachine(RuleBasedStateMachine):
             where = os.path.join(path, name)
             assert stat.filemode(ours.mode) == stat.filemode(theirs.st_mode), where
             assert ours.nlink == theirs.st_nlink, where
-            assert numbers.setdefault(theirs.st_ino, ours.ino) == ours.ino, "one object with two numbers"
+            assert numbers.setdefault(theirs.st_ino, ours.ino) == ours.ino, (
+                "one object with two numbers"
+            )
             assert (ours.uid, ours.gid) == (theirs.st_uid, theirs.st_gid), where
             if stat.S_ISREG(ours.mode):
                 assert ours.size == theirs.st_size, where
                 with open(where, "rb") as file:
                     assert self.union.read(entry.nodeid, 0, 2 << 20) == file.read()
-                assert sorted(self.union.listxattr(entry.nodeid)) == sorted(map(os.fsencode, os.listxattr(where)))
+                assert sorted(self.union.listxattr(entry.nodeid)) == sorted(
+                    map(os.fsencode, os.listxattr(where))
+                )
             elif stat.S_ISLNK(ours.mode):
                 assert self.union.readlink(entry.nodeid) == os.readlink(where)
             elif stat.S_ISDIR(ours.mode):
