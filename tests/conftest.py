@@ -1,4 +1,5 @@
-"""The rules of the whole suite: who runs it, what a test may need, what is cleared away, and what is told at the end."""
+"""The rules of the whole suite: who runs it, what a test may need, what is cleared away, and what
+is told at the end."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "root
 set_hypothesis_home_dir(CACHE / "hypothesis")
 _PROFILES = {
     "quick": {"max_examples": 25, "stateful_step_count": 25},
-    # The same choices each time: a red run is about the change, not about the dice. `make soak` throws them.
+    # The same choices each time: a red run is about the change, not about the dice. `make soak`
+    # throws them.
     "ci": {"max_examples": 150, "stateful_step_count": 40, "derandomize": True, "database": None},
     "soak": {"max_examples": 2000, "stateful_step_count": 80},
 }
@@ -94,7 +96,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def busybox_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root file system of busybox and its links, as an uncompressed tar: under a second to make."""
+    """A root file system of busybox and its links, as an uncompressed tar: under a second to
+    make."""
     if reason := probes.lacking("busybox"):
         pytest.skip(reason)
     path = tmp_path_factory.mktemp("busybox") / "rootfs.tar"

@@ -13,6 +13,7 @@ which is also `attributes.ino`: names of one hard-linked file have the same.
 from __future__ import annotations
 
 import os
+import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from errno import EBADF, EINVAL, EIO, EISDIR, ENOENT
@@ -36,6 +37,19 @@ _FROM = "FROM entry e LEFT JOIN node n ON n.ino = e.ino"
 _LOOKUP = f"SELECT e.flags, {_ATTRIBUTES} {_FROM} WHERE e.parent = ? AND e.name = ?"
 _LISTING = f"SELECT e.name, e.flags, {_ATTRIBUTES} {_FROM} WHERE e.parent = ?"
 _BATCH = 1000
+_BAD_ROW = (TypeError, struct.error)
+
+# Attributes by which union file systems keep their own books, and ACLs, which no server of ours
+# enforces: an archive may carry them, taken at their word they would hide files or forge owners.
+_BOOKKEEPING = (
+    b"user.overlay.",
+    b"trusted.overlay.",
+    b"user.fuseoverlayfs.",
+    b"trusted.fuseoverlayfs.",
+    b"user.containers.override_stat",
+    b"user.rootless.",
+    b"system.",
+)
 
 _NOTHING = Attributes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _WHITEOUT = LayerEntry(0, _NOTHING, Mark.WHITEOUT)
@@ -62,13 +76,19 @@ class IndexedLayer:
 
     def lookup(self, directory: Ref, name: bytes) -> LayerEntry | None:
         row = self._row(_LOOKUP, (directory, name))
-        return _entry(row) if row else None
+        try:
+            return _entry(row) if row else None
+        except _BAD_ROW as error:
+            raise self._damaged() from error
 
     def listing(self, directory: Ref) -> Iterator[tuple[bytes, LayerEntry]]:
         cursor, rows = self._first_rows(_LISTING, (directory,))
         while rows:
-            for row in rows:
-                yield row[0], _entry(row[1:])
+            try:
+                entries = [(row[0], _entry(row[1:])) for row in rows]
+            except _BAD_ROW as error:
+                raise self._damaged() from error
+            yield from entries
             rows = self._more_rows(cursor)
 
     def readlink(self, ref: Ref) -> bytes:
@@ -79,16 +99,24 @@ class IndexedLayer:
 
     def xattrs(self, ref: Ref) -> dict[bytes, bytes]:
         (packed,) = self._node("xattrs", ref)
-        return decode_xattrs(packed)
+        try:
+            attributes = decode_xattrs(packed)
+        except _BAD_ROW as error:
+            raise self._damaged() from error
+        return {
+            name: value for name, value in attributes.items() if not name.startswith(_BOOKKEEPING)
+        }
 
     def open(self, ref: Ref) -> TarFile:
         mode, layer, offset, size, sparse = self._node("mode, layer, offset, size, sparse", ref)
         if S_IFMT(mode) != S_IFREG:
             raise OSError(EISDIR if S_IFMT(mode) == S_IFDIR else EINVAL, "not a regular file")
         self.descriptor(layer)
-        return TarFile(
-            self, layer, offset, size, None if sparse is None else decode_extents(sparse)
-        )
+        try:
+            extents = None if sparse is None else decode_extents(sparse)
+        except _BAD_ROW as error:
+            raise self._damaged() from error
+        return TarFile(self, layer, offset, size, extents)
 
     def close(self) -> None:
         with self._lock:
@@ -268,6 +296,7 @@ class TarFile:
 
 
 def _entry(row: tuple[Any, ...]) -> LayerEntry:
+    """Raises TypeError or struct.error for a row that no writer of ours has written."""
     flags, ino, mode, nlink, uid, gid, rdev, size, mtime, atime, ctime, sparse = row
     if flags & WHITEOUT:
         return _WHITEOUT

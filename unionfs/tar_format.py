@@ -36,7 +36,7 @@ about the same."""
 MAX_PATH = 1 << 16
 MAX_XATTR_NAME = 255
 MAX_XATTR_VALUE = 1 << 16
-MAX_ID = (1 << 32) - 2
+MAX_ID = (1 << 32) - 1
 MAX_SIZE = (1 << 63) - 1
 _ZERO = bytes(BLOCK)
 
@@ -366,6 +366,9 @@ class TarParser:
         member = self._header(block, kind, long_name, long_link, records)
         if not stat.S_ISREG(member.mode) or member.hard_link:
             self._members.append(member)
+            if kind == b"D":
+                # An old incremental dump lists the directory's names as its data.
+                yield from self._skip(self._field(block, 124, 136, "size"))
             return
         stored = member.size
         if kind == b"S":

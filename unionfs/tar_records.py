@@ -13,16 +13,6 @@ from collections.abc import Iterable, Mapping
 _RUN = struct.Struct("<qq")
 _LENGTHS = struct.Struct("<HI")
 
-BOOKKEEPING = (
-    b"user.overlay.",
-    b"trusted.overlay.",
-    b"user.fuseoverlayfs.",
-    b"user.containers.",
-    b"user.rootless.",
-)
-"""Attributes by which union file systems and container engines keep their own books. An image has
-no business to set them: taken at their word they would hide files or forge owners."""
-
 
 def encode_extents(runs: Iterable[tuple[int, int]]) -> bytes:
     return b"".join(_RUN.pack(offset, length) for offset, length in runs)
@@ -38,11 +28,10 @@ def stored_bytes(packed: bytes) -> int:
 
 
 def encode_xattrs(attributes: Mapping[bytes, bytes]) -> bytes | None:
-    """None if nothing is left once bookkeeping attributes are taken out."""
+    """None for no attributes."""
     packed = b"".join(
         _LENGTHS.pack(len(name), len(value)) + name + value
         for name, value in sorted(attributes.items())
-        if not name.startswith(BOOKKEEPING)
     )
     return packed or None
 

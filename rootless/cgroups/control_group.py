@@ -139,10 +139,15 @@ class ControlGroup:
         ]
 
     def kill(self) -> None:
-        """SIGKILL to every process of the container, to none that comes after. Does not wait."""
+        """SIGKILL to every process of the container, to none that comes after. Does not wait.
+
+        A group that is gone has none.
+        """
         try:
             write_line(f"{self.path}/cgroup.kill", "1")
         except FileNotFoundError:
+            if not os.path.exists(self.path):
+                return
             # Before Linux 5.14. Frozen, the container cannot fork faster than we kill.
             self.freeze()
             for pid in self.processes():

@@ -28,6 +28,8 @@ _PATH, _INTERFACE, _MEMBER, _ERROR_NAME, _REPLY_SERIAL, _DESTINATION, _SIGNATURE
     6,
     8,
 )
+# REPLY_SERIAL and UNIX_FDS; every other header field is text.
+_NUMBERED = (5, 9)
 
 
 class WireError(ValueError):
@@ -245,6 +247,9 @@ def decode(buffer: bytes | bytearray) -> tuple[Message, int] | None:
         return None
     (kind, fields) = _Reader(bytes(buffer[: 16 + fields_length]), order).get("(yyyyuua(yv))")[1::5]
     known = {code: value for code, (_, value) in fields}
+    for code, value in known.items():
+        if not isinstance(value, int if code in _NUMBERED else str):
+            raise WireError(f"header field {code} is of the wrong type")
     signature = known.get(_SIGNATURE, "")
     body = decode_values(
         signature, bytes(buffer[header_length : header_length + body_length]), order

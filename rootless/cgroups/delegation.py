@@ -23,7 +23,7 @@ from rootless.cgroups.control_group import (
     read,
     write_line,
 )
-from rootless.cgroups.hierarchy import CONTROLLERS, View, controllers_at, observe, own_path
+from rootless.cgroups.hierarchy import CONTROLLERS, View, controllers_at, own_path
 from rootless.cgroups.resources import writes
 from rootless.errors import HostSupportError, RootlessError, UsageError
 
@@ -41,6 +41,11 @@ class Delegation(Protocol):
     @property
     def driver(self) -> str: ...
     @property
+    def place(self) -> str:
+        """The control group whose controllers decide."""
+        ...
+
+    @property
     def cheap(self) -> bool: ...
     def controllers(self) -> frozenset[str]:
         """Those that its groups will have, as far as that can be told beforehand."""
@@ -56,19 +61,22 @@ class Delegation(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A transient scope of the user's systemd. `parent` is a slice."""
+    """A transient scope of the user's systemd, which has `timeout` seconds. `parent` is a slice."""
 
     view: View
     bus: str
+    timeout: float
     driver: str = "systemd"
     cheap: bool = True
 
-    def controllers(self) -> frozenset[str]:
+    @property
+    def place(self) -> str:
         uid = self.view.uid
-        manager = f"{self.view.hierarchy.top}/user.slice/user-{uid}.slice/user@{uid}.service"
-        # Where systemd runs under another name we cannot tell, and find out when we stand in the
-        # scope.
-        return controllers_at(manager) or frozenset(CONTROLLERS)
+        return f"{self.view.hierarchy.top}/user.slice/user-{uid}.slice/user@{uid}.service"
+
+    def controllers(self) -> frozenset[str]:
+        # Where systemd stands elsewhere we cannot tell, and find out when we are in the scope.
+        return controllers_at(self.place) or frozenset(CONTROLLERS)
 
     def create(self, container_id: str, parent: str | None = None) -> ControlGroup:
         from rootless.cgroups.systemd import start_scope
@@ -83,6 +91,7 @@ class Scope:
             os.getpid(),
             description=f"container {container_id}",
             slice_name=parent,
+            timeout=self.timeout,
         )
         outer = f"{self.view.hierarchy.top}{own_path(read('/proc/self/cgroup'))}"
         return _divided(outer, origin=None)
@@ -116,6 +125,10 @@ class Subtree:
     def cheap(self) -> bool:
         # To move a user's shell about is not done unless he asked for a limit.
         return not self.crowded
+
+    @property
+    def place(self) -> str:
+        return self.level.path
 
     def controllers(self) -> frozenset[str]:
         return self.level.available
@@ -204,7 +217,8 @@ def candidates(view: View, needed: frozenset[str]) -> Iterable[Delegation]:
     if hierarchy.version != "v2" or hierarchy.top is None:
         return
     if view.bus is not None and not view.batch_job:
-        yield Scope(view, view.bus)
+        # A start that asked for no limit does not wait long for a systemd that hangs.
+        yield Scope(view, view.bus, timeout=10 if needed else 1)
     if hierarchy.directory is not None:
         subtree = subtree_of(levels(hierarchy.directory, hierarchy.top), needed)
         if subtree is not None:
@@ -214,11 +228,12 @@ def candidates(view: View, needed: frozenset[str]) -> Iterable[Delegation]:
 def create(
     container_id: str,
     resources: Mapping[str, Any],
-    environ: Mapping[str, str],
+    view: View,
     parent: str | None = None,
 ) -> ControlGroup | None:
-    """A control group for a container with its limits set, and this process in its `server`: call
-    it in the monitor.
+    """A control group for a container, its limits set, and this process in its `server`.
+
+    For the monitor, before it starts the file server; `view` is `hierarchy.observe(os.environ)`.
 
     None when no limit was asked for and this machine offers no group. Raises HostSupportError when
     a limit was, and cannot be kept; InvalidDocumentError, UsageError for resources that make no
@@ -226,13 +241,12 @@ def create(
     """
     wanted = writes(resources)
     asked = bool(wanted) or parent is not None
-    view = observe(environ)
     refusals: list[RootlessError] = []
     for delegation in candidates(view, frozenset(write.controller for write in wanted)):
         if not asked and not delegation.cheap:
             continue
         try:
-            check_controllers(wanted, delegation.controllers(), delegation.driver)
+            check_controllers(wanted, delegation.controllers(), delegation.place)
             group = delegation.create(container_id, parent)
         except HostSupportError as error:
             refusals.append(error)
@@ -247,7 +261,14 @@ def create(
     if not asked:
         return None
     name = wanted[0].limit if wanted else "--cgroup-parent"
-    raise refusals[0] if refusals else _nowhere(view, name)
+    if not refusals:
+        raise _nowhere(view, name)
+    refusal = refusals[0]
+    if refusal.details.get("limit"):
+        raise refusal
+    raise HostSupportError(
+        f"{name} cannot be enforced: {refusal.message}", hint=refusal.hint or _LOGIN_HINT
+    )
 
 
 def _nowhere(view: View, limit: str) -> HostSupportError:
@@ -283,9 +304,8 @@ class CgroupFacts:
     hint: str | None = None
 
 
-def facts(environ: Mapping[str, str]) -> CgroupFacts:
+def facts(view: View) -> CgroupFacts:
     """What a container started now could be limited by. Starts nothing and asks nobody."""
-    view = observe(environ)
     for delegation in candidates(view, frozenset()):
         present = delegation.controllers()
         usable = tuple(name for name in CONTROLLERS if name in present)

@@ -20,6 +20,8 @@ _SYSTEMD = "org.freedesktop.systemd1"
 _MANAGER_PATH = "/org/freedesktop/systemd1"
 _MANAGER = "org.freedesktop.systemd1.Manager"
 _BUS = "org.freedesktop.DBus"
+_BUS_PATH = "/org/freedesktop/DBus"
+_JOB_REMOVED = f"type='signal',interface='{_MANAGER}',member='JobRemoved'"
 
 
 class SystemdError(HostSupportError):
@@ -48,9 +50,10 @@ class Connection:
             self._socket.settimeout(timeout)
             self._socket.connect(path)
             self._authenticate()
-            # systemd's own socket is no bus: there is nobody to greet, and no name to be given.
+            # systemd's own socket is no bus: nobody to greet, and signals come without asking.
             if not path.endswith("/systemd/private"):
-                self.call(_BUS, "/org/freedesktop/DBus", _BUS, "Hello")
+                self.call(_BUS, _BUS_PATH, _BUS, "Hello")
+                self.call(_BUS, _BUS_PATH, _BUS, "AddMatch", "s", _JOB_REMOVED)
         except (OSError, dbus_wire.WireError) as error:
             self._socket.close()
             raise SystemdError(f"cannot speak to {path}: {error}") from None
@@ -138,7 +141,7 @@ def start_scope(
     *,
     description: str,
     slice_name: str | None = None,
-    timeout: float = 10,
+    timeout: float,
 ) -> None:
     """Puts `pid` into a new scope that is ours to divide; returns when it is there.
 
@@ -168,8 +171,7 @@ def start_scope(
                 properties,
                 [],
             )
-            # Whoever queued a job is told of its end without having subscribed
-            # (src/core/dbus-job.c).
+            # systemd sends the signal because we queued the job, without Subscribe().
             while True:
                 for signal in signals:
                     if signal.member == "JobRemoved" and signal.body[1] == job:

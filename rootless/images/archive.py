@@ -73,7 +73,8 @@ class TarMembers:
             raise InvalidDocumentError(f"{label} is not a readable tar archive: {error}") from error
 
     def _scan(self) -> None:
-        end = os.fstat(self._fd).st_size
+        end = os.lseek(self._fd, 0, os.SEEK_END)
+        os.lseek(self._fd, 0, os.SEEK_SET)
         with (
             open(os.dup(self._fd), "rb") as stream,
             tarfile.open(fileobj=stream, mode="r:") as archive,

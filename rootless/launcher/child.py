@@ -10,10 +10,10 @@ import select
 import signal
 import socket
 import stat
+import sys
 import termios
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from rootless.launcher import steps
 from rootless.launcher.execution import (
@@ -26,14 +26,13 @@ from rootless.launcher.handshake import Failure, Kind, Message, receive, send
 from rootless.launcher.operations import Context, perform
 from rootless.launcher.plan import Plan
 from rootless.launcher.reaper import reap_until
-from rootless.launcher.userdb import UnknownUserError
+from rootless.launcher.userdb import Identity, UnknownUserError
 from rootless.syscalls import processes
 
 _DEAD = 125
 
 
-@dataclass(frozen=True, slots=True)
-class ChildSide:
+class ChildSide(NamedTuple):
     """What the child is born with. `filters` are compiled seccomp programs, `monitor` a pidfd of
     the parent."""
 
@@ -47,6 +46,9 @@ class ChildSide:
 def run(side: ChildSide) -> NoReturn:
     """Follow the plan; never returns and never raises."""
     stage, doing = "set up", "start"
+    # Nothing may be imported from here on: past the pivot the path of the interpreter's library is
+    # the image's.
+    sys.meta_path.clear()
     try:
         os.umask(0)
         processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -106,6 +108,7 @@ def _finish(side: ChildSide, context: Context) -> None:
         for number in range(3):
             os.dup2(context.terminal, number, inheritable=True)
     environment = _environment(plan.execute.env, identity.home)
+    _check_mapped(identity)
     take_credentials(plan.credentials, identity, side.filters, fixed=fixed)
     _die_with(side.monitor)
     reset_signals()
@@ -113,6 +116,15 @@ def _finish(side: ChildSide, context: Context) -> None:
     if plan.execute.init:
         _become_init(plan.execute.terminal)
     execute(plan.execute.args, environment)
+
+
+def _check_mapped(identity: Identity) -> None:
+    for name, numbers in (("uid", [identity.uid]), ("gid", [identity.gid, *identity.groups])):
+        with open(f"/proc/self/{name}_map", "rb") as file:
+            ranges = [tuple(map(int, line.split())) for line in file]
+        for number in numbers:
+            if not any(first <= number < first + size for first, _, size in ranges):
+                raise UnknownUserError(f"{name} {number} is not in the id map of the container")
 
 
 def _die_with(monitor: int) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class HostFacts:
+class HostFacts(NamedTuple):
     """`cgroup2`: /sys/fs/cgroup is the unified hierarchy. `mqueue`: /dev/mqueue is there to be
     bound. `devices`: the nodes of /dev that the user can open, for --privileged. `hard_limits`: by
     name without RLIMIT_, -1 for none."""
@@ -16,7 +17,7 @@ class HostFacts:
     cgroup2: bool = False
     mqueue: bool = False
     devices: tuple[str, ...] = ()
-    hard_limits: dict[str, int] = field(default_factory=dict)
+    hard_limits: Mapping[str, int] = MappingProxyType({})
 
 
 def gather_host_facts(*, devices: bool = False) -> HostFacts:

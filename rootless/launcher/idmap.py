@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from rootless.errors import UsageError
@@ -110,8 +109,7 @@ def keep_map(own: int, inside: int, subordinate: Iterable[Subordinate]) -> tuple
     return validated(ranges)
 
 
-@dataclass(frozen=True, slots=True)
-class IdMaps:
+class IdMaps(NamedTuple):
     """The maps of one user namespace. `helper` says that newuidmap and newgidmap must write
     them."""
 
@@ -132,8 +130,7 @@ class IdMaps:
         return uid, gid
 
 
-@dataclass(frozen=True, slots=True)
-class UserNamespaceMode:
+class UserNamespaceMode(NamedTuple):
     """--userns: the caller becomes root (`host` and the default), or keeps an id
     (`keep-id[:uid=N,gid=N]`)."""
 

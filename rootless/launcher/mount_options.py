@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rootless.syscalls.mounts import (
     MOUNT_ATTR_NOATIME,
@@ -55,8 +55,7 @@ programs (mount(8))."""
 _IGNORED = frozenset({"defaults", "async", "relatime", "norelatime"})
 
 
-@dataclass(frozen=True, slots=True)
-class MountOptions:
+class MountOptions(NamedTuple):
     """`attributes` and `recursive_attributes` are MOUNT_ATTR_* bits, `propagation` an MS_* flag,
     `data` the file system's."""
 

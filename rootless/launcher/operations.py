@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from rootless.launcher import steps
 from rootless.launcher.handshake import Kind, Message, send
 from rootless.launcher.steps import Step
-from rootless.launcher.userdb import Identity, find_identity
+from rootless.launcher.userdb import Identity, UnknownUserError, find_identity
 from rootless.syscalls import mounts, processes
 from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 
@@ -121,8 +121,8 @@ def _set(step: Step) -> None:
         case steps.BecomeSetupUser():
             _become_setup_user(step)
         case steps.WriteSysctl():
-            with open("/proc/sys/" + step.name.replace(".", "/"), "w", encoding="ascii") as file:
-                file.write(step.value)
+            with open("/proc/sys/" + step.name.replace(".", "/"), "wb") as file:
+                file.write(os.fsencode(step.value))
         case steps.SetHostname():
             processes.sethostname(step.hostname)
             if step.domainname:
@@ -135,8 +135,8 @@ def _set(step: Step) -> None:
             number = getattr(resource, step.resource)
             resource.setrlimit(number, (_limit(step.soft), _limit(step.hard)))
         case steps.AdjustOomScore():
-            with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-                file.write(str(step.value))
+            with open("/proc/self/oom_score_adj", "wb") as file:
+                file.write(b"%d" % step.value)
         case steps.SetUmask():
             os.umask(step.mask)
         case _:
@@ -311,6 +311,11 @@ def _resolve_user(step: steps.ResolveUser) -> Identity:
         step.user, _user_file("/etc/passwd"), _user_file("/etc/group"), step.groups
     )
     if step.fixed:
+        if step.required and identity.uid != os.getuid():
+            raise UnknownUserError(
+                f"cannot become {step.user}: the account has no subordinate ids, "
+                f"so {os.getuid()} is the only user"
+            )
         return Identity(os.getuid(), os.getgid(), (), identity.home)
     return identity
 

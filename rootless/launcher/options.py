@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from rootless.errors import UsageError
@@ -44,11 +43,13 @@ ROOT_IS_CALLER = UserNamespaceMode()
 DEFAULT_SECURITY = SecurityOptions()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerOptions:
+class ContainerOptions(NamedTuple):
     """None means "as the image or the default says"; an empty `entrypoint` takes the image's
     away."""
 
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    sysctls: Mapping[str, str]
     command: tuple[str, ...] = ()
     entrypoint: str | None = None
     workdir: str | None = None
@@ -66,12 +67,9 @@ class ContainerOptions:
     oom_score_adj: int | None = None
     shm_size: int = DEFAULT_SHM_SIZE
     variables: Variables = ()
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
     mounts: tuple[UserMount, ...] = ()
     devices: tuple[Device, ...] = ()
     limits: tuple[Limit, ...] = ()
-    sysctls: Mapping[str, str]
     hosts: tuple[HostEntry, ...] = ()
     dns: Dns = NO_DNS
     namespaces: NamespaceModes = DEFAULT_NAMESPACES

@@ -11,8 +11,7 @@ made. Nothing is resolved through the host's tree after EnterRoot: it is no long
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rootless.errors import HostSupportError, InvalidDocumentError
 from rootless.launcher import steps
@@ -23,6 +22,9 @@ from rootless.launcher.steps import Credentials, Execute, Step
 
 ANNOTATION_USER = "io.rootless.user"
 """`name|uid[:group|gid]` as asked for; looked up in the container's files by the child."""
+ANNOTATION_USER_REQUIRED = "io.rootless.user-required"
+"""The user was asked for by name or number on the command line: where the map has no such id, that
+is an error. An image's user becomes the only id there is instead."""
 ANNOTATION_GROUPS = "io.rootless.groups"
 """Names and ids of --group-add, comma-separated."""
 ANNOTATION_INIT = "io.rootless.init"
@@ -34,8 +36,7 @@ _ROOT_KEY = -1
 NAMESPACES = ("user", "mount", "pid", "network", "ipc", "uts", "cgroup")
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """`namespaces` are made by clone; the cgroup namespace is a step, and everything else too."""
 
     namespaces: frozenset[str]
@@ -199,7 +200,12 @@ def _identity(spec: Mapping[str, Any], process: Mapping[str, Any], id_maps: IdMa
     if name is None:
         name = f"{user.get('uid', 0)}:{user.get('gid', 0)}"
     return [
-        steps.ResolveUser(str(name), groups, fixed=not id_maps.helper),
+        steps.ResolveUser(
+            str(name),
+            groups,
+            fixed=not id_maps.helper,
+            required=annotations.get(ANNOTATION_USER_REQUIRED) == "true",
+        ),
         steps.SetUmask(int(user.get("umask", 0o022))),
     ]
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 
-@dataclass(frozen=True, slots=True)
-class FuseRootfs:
+class FuseRootfs(NamedTuple):
     """The union, mounted in the container's namespaces on `mountpoint` (an existing directory) and
     served from outside.
 
@@ -19,8 +17,7 @@ class FuseRootfs:
     read_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BindRootfs:
+class BindRootfs(NamedTuple):
     """A directory of the host as it is; nothing between the container and the disk."""
 
     path: str

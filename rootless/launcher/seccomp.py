@@ -1,15 +1,18 @@
 """From the spec's `linux.seccomp` to programs for the kernel, compiled once and kept on disk.
 
-A program is a file named by the hash of all that went into it: the rules, the machine, libseccomp's
-version. A file is replaced whole (write, rename), so a reader finds a complete program or none; no
-fsync, because a lost one is made again, and the hash at its end tells a torn one.
+A file of the cache holds all that went into a program (the rules, the machine, libseccomp's
+version), the program, and a checksum. Its name is only a hint: what counts is that the contents are
+the same, byte for byte. A file is replaced whole (write, rename) and not synced: a torn one fails
+its checksum, and a lost one is made again. (crc32 and not hashlib, because loading OpenSSL costs a
+start more than the rest of this.)
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import struct
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +20,8 @@ from rootless.errors import HostSupportError, InvalidDocumentError
 from rootless.launcher.plan import ANNOTATION_PRETEND
 from rootless.launcher.seccomp_profile import Profile, pretending_profile
 
-_DIGEST = 32
+_MAGIC = b"rlbpf1\n\0"
+_HEADER = struct.Struct("=8sIII")  # magic, length of the material, of the program, crc32 of both
 
 
 def filters_of(spec: Mapping[str, Any], cache: str | None) -> list[bytes]:
@@ -49,35 +53,43 @@ def compiled(profile: Mapping[str, Any], cache: str | None) -> bytes:
             f"cannot load libseccomp: {error}",
             hint="install libseccomp2, or run with --security-opt seccomp=unconfined",
         ) from error
-    material = json.dumps([profile, os.uname().machine, version], sort_keys=True)
+    material = json.dumps([profile, os.uname().machine, version], sort_keys=True).encode()
     path = None
     if cache is not None:
-        path = f"{cache}/{hashlib.sha256(material.encode()).hexdigest()}.bpf"
-        if program := _read(path):
+        path = f"{cache}/{zlib.crc32(material):08x}.bpf"
+        if program := _read(path, material):
             return program
     program = compile_profile(profile)
     if path is not None:
-        _write(path, program)
+        _write(path, material, program)
     return program
 
 
-def _read(path: str) -> bytes | None:
+def _read(path: str, material: bytes) -> bytes | None:
     try:
         with open(path, "rb") as file:
             data = file.read()
     except OSError:
         return None
-    program, digest = data[:-_DIGEST], data[-_DIGEST:]
-    return program if hashlib.sha256(program).digest() == digest else None
+    if len(data) < _HEADER.size:
+        return None
+    magic, material_size, program_size, checksum = _HEADER.unpack_from(data)
+    body = data[_HEADER.size :]
+    whole = magic == _MAGIC and len(body) == material_size + program_size
+    if not whole or zlib.crc32(body) != checksum or body[:material_size] != material:
+        return None
+    return body[material_size:]
 
 
-def _write(path: str, program: bytes) -> None:
+def _write(path: str, material: bytes, program: bytes) -> None:
     """A cache that cannot be written costs time and nothing else."""
     temporary = f"{path}.{os.getpid()}"
+    body = material + program
+    header = _HEADER.pack(_MAGIC, len(material), len(program), zlib.crc32(body))
     try:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         with open(temporary, "wb") as file:
-            file.write(program + hashlib.sha256(program).digest())
+            file.write(header + body)
         os.rename(temporary, path)
     except OSError:
         return

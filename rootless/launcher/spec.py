@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rootless.errors import InvalidDocumentError, UsageError
+from rootless.errors import HostSupportError, InvalidDocumentError, UsageError
 from rootless.launcher import default_mounts as mounts
 from rootless.launcher.execution import DEFAULT_PATH
 from rootless.launcher.host import HostFacts
@@ -23,6 +23,7 @@ from rootless.launcher.plan import (
     ANNOTATION_INIT,
     ANNOTATION_PRETEND,
     ANNOTATION_USER,
+    ANNOTATION_USER_REQUIRED,
 )
 
 OCI_VERSION = "1.2.0"
@@ -55,6 +56,7 @@ def make_spec(
 
     Raises:
         UsageError: there is no command.
+        HostSupportError: additional groups for an account without subordinate ids.
     """
     image = image_config or {}
     hostname = options.hostname or (container_id[:12] if options.namespaces.uts else None)
@@ -203,6 +205,13 @@ def _annotations(
 ) -> dict[str, str]:
     result = dict(options.annotations)
     result[ANNOTATION_USER] = requested_user(options, image)
+    if options.user:
+        result[ANNOTATION_USER_REQUIRED] = "true"
+    if options.groups and id_maps.single:
+        raise HostSupportError(
+            f"--group-add {options.groups[0]}: this account has no subordinate ids, so no other group",
+            hint="ask for a range in /etc/subuid and /etc/subgid",
+        )
     if options.groups:
         result[ANNOTATION_GROUPS] = ",".join(options.groups)
     if options.init:

@@ -114,10 +114,11 @@ def decompressed(read: Read, compression: str, meter: Meter, what: str) -> Itera
             yield piece
         return
     failures = _failures(compression)
-    if compression == "zstd":
-        pieces = _zstd_pieces(read, meter)
-    else:
-        pieces = _stream_pieces(read, compression, meter)
+    pieces = (
+        _zstd_pieces(read, meter)
+        if compression == "zstd"
+        else _stream_pieces(read, compression, meter)
+    )
     while True:
         try:
             piece = next(pieces)

@@ -1,9 +1,11 @@
-"""The union, kernel overlayfs and a plain directory do the same: hypothesis chooses the operations, this compares.
+"""The union, kernel overlayfs and a plain directory do the same: hypothesis chooses the operations,
+this compares.
 
-A plain directory is the oracle for what POSIX says, kernel overlayfs for what a union of these layers contains. Where the
-kernel's overlayfs is known to deviate from the plain directory, the deviation stands in this file, and only there. Ours may not
-deviate: the same errno or value from each operation, the same tree after it, and a one-to-one relation between our inode
-numbers and the plain directory's that holds over copy-up, rename and remount.
+A plain directory is the oracle for what POSIX says, kernel overlayfs for what a union of these
+layers contains. Where the kernel's overlayfs is known to deviate from the plain directory, the
+deviation stands in this file, and only there. Ours may not deviate: the same errno or value from
+each operation, the same tree after it, and a one-to-one relation between our inode numbers and the
+plain directory's that holds over copy-up, rename and remount.
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ MODES = [0o644, 0o600, 0o755, 0o444, 0o000, 0o4755, 0o2770, 0o1777]
 OFFSETS = [0, 1, 4095, 4096, 70_000]
 XATTRS = ["user.colour", "user.empty", "user.long." + "n" * 200]
 
-# An index into the paths that exist at that moment, or into the directories among them with a name beneath.
+# An index into the paths that exist at that moment, or into the directories among them with a name
+# beneath.
 index = st.sampled_from(range(60))
 existing = st.tuples(index, st.none())
 beneath = st.tuples(index, st.sampled_from(NAMES))
@@ -60,7 +63,8 @@ actors = st.sampled_from([0, 0, 0, 1000])
 
 Choice = tuple[int, str | None]
 
-# What kernel overlayfs sees through a descriptor opened for reading before a copy-up is the lower file for ever.
+# What kernel overlayfs sees through a descriptor opened for reading before a copy-up is the lower
+# file for ever.
 KERNEL_STALE = frozenset({"held_read", "held_stat"})
 
 
@@ -149,7 +153,8 @@ class Differential(RuleBasedStateMachine):
     def _retire_or_fail(
         self, operation: str, arguments: object, plain: Outcome, kernel: Outcome
     ) -> None:
-        # Without redirect_dir, which userxattr excludes, a directory that comes from a lower cannot be renamed.
+        # Without redirect_dir, which userxattr excludes, a directory that comes from a lower cannot
+        # be renamed.
         known = operation == "rename" and kernel == ("errno", "EXDEV")
         assert known, (
             f"{operation}{arguments}: plain directory {plain}, kernel overlayfs {kernel}: not a known deviation"
@@ -185,7 +190,8 @@ class Differential(RuleBasedStateMachine):
         )
 
     def changed(self) -> None:
-        """Forget inode numbers that the plain directory may have used again, and learn the names that there are now."""
+        """Forget inode numbers that the plain directory may have used again, and learn the names
+        that there are now."""
         numbers, self.directories = self.comparison.call("plain_paths")
         self.paths = sorted(numbers)
         alive = set(numbers.values())
@@ -335,7 +341,8 @@ class Differential(RuleBasedStateMachine):
 
     @rule(slot=slots, mode=modes)
     def held_chmod(self, slot: int, mode: int) -> None:
-        # The kernel changes the upper file behind a descriptor that it keeps reading from the lower; so do we, seen or not.
+        # The kernel changes the upper file behind a descriptor that it keeps reading from the
+        # lower; so do we, seen or not.
         self.do("held_chmod", slot, mode)
 
     # --- the whole

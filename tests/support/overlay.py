@@ -1,7 +1,9 @@
-"""Trees to compare, in one user and mount namespace: a union under test, kernel overlayfs, a plain directory.
+"""Trees to compare, in one user and mount namespace: a union under test, kernel overlayfs, a plain
+directory.
 
-A `Namespace` is a process that is root of a user namespace of its own, takes calls over a pipe, and makes the mounts. The
-pipe has a bound on the time of an answer; whatever hangs is killed with the namespace, by its process group.
+A `Namespace` is a process that is root of a user namespace of its own, takes calls over a pipe, and
+makes the mounts. The pipe has a bound on the time of an answer; whatever hangs is killed with the
+namespace, by its process group.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ UNIONS: dict[str, tuple[str, ...]] = {
     "pyfuse3": (sys.executable, "-m", "unionfs", "-f", "--session", "pyfuse3"),
     "fuse-overlayfs": ("fuse-overlayfs", "-f"),
 }
-"""Commands that serve a union in the foreground: two sessions of ours, and the peer that validates the tests themselves."""
+"""Commands that serve a union in the foreground: two sessions of ours, and the peer that validates
+the tests themselves."""
 
 
 def _frame(stream: IO[bytes], value: object) -> None:
@@ -52,7 +55,8 @@ class Namespace:
     """The parent's side: calls methods of `Worker` in the namespace. Not for several threads."""
 
     def __init__(self, *, all_ids: bool) -> None:
-        """`all_ids` maps the account's subordinate ids too, so that there are owners to change to."""
+        """`all_ids` maps the account's subordinate ids too, so that there are owners to change
+        to."""
         ids = ["--map-auto"] if all_ids else []
         namespace = [
             "unshare",
@@ -74,7 +78,8 @@ class Namespace:
         self._out, self._in = self._process.stdin, self._process.stdout
 
     def call(self, method: str, *arguments: object) -> Any:
-        """Call a method of the worker. Raises what it raised, as RuntimeError; TimeoutError when nothing comes back."""
+        """Call a method of the worker. Raises what it raised, as RuntimeError; TimeoutError when
+        nothing comes back."""
         _frame(self._out, (method, arguments))
         if not select.select([self._in], [], [], ANSWER_SECONDS)[0]:
             self.kill()
@@ -88,7 +93,8 @@ class Namespace:
         return value
 
     def kill(self) -> None:
-        """End the worker and everything it started. The mounts go with the namespace. Idempotent."""
+        """End the worker and everything it started. The mounts go with the namespace.
+        Idempotent."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
@@ -120,8 +126,9 @@ class Worker:
     generation: int = 0
 
     def begin(self, unions: dict[str, Sequence[str] | None], extra: str, hard_links: bool) -> None:
-        """Fresh trees over the same lowers: `unions` maps a name to the command that serves it (None: the kernel's
-        overlayfs), and "plain" is a copy of what they merge to. `extra` are mount options for the commands."""
+        """Fresh trees over the same lowers: `unions` maps a name to the command that serves it
+        (None: the kernel's overlayfs), and "plain" is a copy of what they merge to. `extra` are
+        mount options for the commands."""
         if hard_links not in self.lowers:
             where = self.base / f"lowers-{int(hard_links)}"
             self.lowers[hard_links] = build_lowers(where, hard_links=hard_links)
@@ -196,7 +203,8 @@ class Worker:
             self._mount(mount)
 
     def end(self) -> dict[str, str]:
-        """Unmount and remove everything of this generation. Returns what each server wrote to its log."""
+        """Unmount and remove everything of this generation. Returns what each server wrote to its
+        log."""
         for tree in self.trees.values():
             tree.drop_all()
         for mount in self.mounts.values():
@@ -232,7 +240,8 @@ class Worker:
         return {name: tree.snapshot() for name, tree in self.trees.items()}
 
     def plain_paths(self) -> tuple[dict[str, int], list[str]]:
-        """Every path of the plain directory with its inode number, and which of them are directories."""
+        """Every path of the plain directory with its inode number, and which of them are
+        directories."""
         return self.trees["plain"].paths()
 
     def finish(self) -> None:
@@ -246,7 +255,8 @@ def serve() -> None:
     os.dup2(2, 1)
     os.umask(0o022)
     worker = Worker()
-    # Trees are named relative to here, so that an other user of the namespace needs no way through the directories above.
+    # Trees are named relative to here, so that an other user of the namespace needs no way through
+    # the directories above.
     os.chmod(worker.base, 0o755)
     os.chdir(worker.base)
     while True:

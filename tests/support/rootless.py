@@ -30,7 +30,8 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Rootless:
-    """Runs the command line with XDG directories of its own. A call is bounded in time and leaves no process."""
+    """Runs the command line with XDG directories of its own. A call is bounded in time and leaves
+    no process."""
 
     data: Path
     runtime: Path
@@ -41,7 +42,8 @@ class Rootless:
         return os.environ | {"XDG_DATA_HOME": str(self.data), "XDG_RUNTIME_DIR": str(self.runtime)}
 
     def popen(self, *arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:
-        """Start the command in a session of its own; pipes on all three streams unless said otherwise."""
+        """Start the command in a session of its own; pipes on all three streams unless said
+        otherwise."""
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         argv = [sys.executable, "-m", "rootless", *map(str, arguments)]
         return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
@@ -49,7 +51,8 @@ class Rootless:
         )
 
     def __call__(self, *arguments: str | Path, stdin: bytes = b"", timeout: float = 60) -> Result:
-        """Run the command to its end. Raises TimeoutExpired after killing it and what it started."""
+        """Run the command to its end. Raises TimeoutExpired after killing it and what it
+        started."""
         process = self.popen(*arguments)
         try:
             out, err = process.communicate(stdin, timeout)

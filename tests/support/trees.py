@@ -1,7 +1,8 @@
-"""Operations on a tree, each a plain call that returns a value to compare or raises OSError. Runs in a namespace worker.
+"""Operations on a tree, each a plain call that returns a value to compare or raises OSError. Runs
+in a namespace worker.
 
-Paths are relative to the tree. What no two file systems share is left out of every value: directory sizes, blocks, and
-times that are not old enough to have been set by hand.
+Paths are relative to the tree. What no two file systems share is left out of every value: directory
+sizes, blocks, and times that are not old enough to have been set by hand.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from pathlib import Path
 RENAME_NOREPLACE = 1  # renameat2(2)
 RENAME_EXCHANGE = 2
 LONG_AGO_NS = 10**18
-"""Times before 2001 were set by a test or came with a lower layer; later ones say only that the kernel set them now."""
+"""Times before 2001 were set by a test or came with a lower layer; later ones say only that the
+kernel set them now."""
 LAYER_TIMES = (10**17, 10**17 + 5)
 """(atime, mtime) of everything in a lower, in nanoseconds"""
 
@@ -184,7 +186,8 @@ class Tree:
     # --- the whole
 
     def snapshot(self) -> dict[str, Row]:
-        """Every path of the tree, with all that two trees must have in common, and its inode number."""
+        """Every path of the tree, with all that two trees must have in common, and its inode
+        number."""
         rows: dict[str, Row] = {}
         pending = ["."]
         while pending:
@@ -242,9 +245,10 @@ def outcome_of(call: Callable[..., object], *arguments: object) -> Outcome:
 
 
 def build_lowers(base: Path, *, hard_links: bool) -> list[Path]:
-    """Make three lower layers, top first, that use every mark: whiteouts, opaque directories, a file over a directory and
-    the other way round. Whiteouts are character devices 0:0 and opaque marks `user.overlay.opaque`, as kernel overlayfs
-    mounted with `userxattr` reads them. Every time is in the past."""
+    """Make three lower layers, top first, that use every mark: whiteouts, opaque directories, a
+    file over a directory and the other way round. Whiteouts are character devices 0:0 and opaque
+    marks `user.overlay.opaque`, as kernel overlayfs mounted with `userxattr` reads them. Every time
+    is in the past."""
     bottom, middle, top = (base / name for name in ("bottom", "middle", "top"))
     for layer in (bottom, middle, top):
         for name in ("a", "a/deep", "a/deep/deeper", "b", "opaque"):

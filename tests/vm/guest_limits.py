@@ -1,6 +1,7 @@
 """In the guest, as an ordinary user: does the kernel keep the limits that the engine sets?
 
-One process and no test framework, because starting Python costs half a second there. A check prints one line; the last line counts them.
+One process and no test framework, because starting Python costs half a second there. A check prints
+one line; the last line counts them.
 """
 
 import ctypes
@@ -15,6 +16,7 @@ from pathlib import Path
 from rootless.cgroups import delegation, stats
 from rootless.cgroups.devices import block_device_number
 from rootless.cgroups.flags import resources_of
+from rootless.cgroups.hierarchy import observe
 from rootless.errors import HostSupportError, RootlessError, UsageError
 from rootless.launcher.request import RunRequest
 
@@ -40,8 +42,10 @@ class Container:
         asked = resources_of(
             RunRequest(**flags), cpu_count=os.cpu_count(), device_number=block_device_number
         )
-        # The monitor of a real container is a process of its own: making a group moves whoever makes it.
-        self.group = delegation.create(f"{Container.number:08}{os.getpid()}", asked, os.environ)
+        # Making a group moves whoever makes it: the monitor, in a real container.
+        self.group = delegation.create(
+            f"{Container.number:08}{os.getpid()}", asked, observe(os.environ)
+        )
         assert self.group is not None
 
     def __enter__(self):
@@ -53,9 +57,20 @@ class Container:
         assert self.group.remove(), f"{self.group.outer} could not be removed"
 
     def spawn(self, function):
-        """clone3(2) into the container's group; the child's exit status is 0 unless it says otherwise."""
+        """clone3(2) into the container's group; the child exits 0 unless it says otherwise."""
         arguments = struct.pack(
-            "<11Q", CLONE_INTO_CGROUP, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, 0, 0, self.group.directory_fd
+            "<11Q",
+            CLONE_INTO_CGROUP,
+            0,
+            0,
+            0,
+            signal.SIGCHLD,
+            0,
+            0,
+            0,
+            0,
+            0,
+            self.group.directory_fd,
         )
         pid = libc.syscall(SYS_CLONE3, ctypes.c_char_p(arguments), len(arguments))
         if pid < 0:
@@ -150,7 +165,10 @@ def memory_within_the_limit_is_given():
 @check
 def memory_reservation_protects_both_groups():
     with Container(memory_reservation="16m") as container:
-        low = [Path(p, "memory.low").read_text().strip() for p in (container.group.outer, container.group.path)]
+        low = [
+            Path(p, "memory.low").read_text().strip()
+            for p in (container.group.outer, container.group.path)
+        ]
         assert low == [str(16 << 20)] * 2, low
 
 
@@ -267,11 +285,14 @@ def block_weight_favours_the_heavier():
         return read
 
     reports = [os.pipe(), os.pipe()]
-    with Container(blkio_weight=100) as light, Container(blkio_weight=800) as heavy:
-        pids = [c.spawn(reader(r[1])) for c, r in zip((light, heavy), reports, strict=True)]
-        assert [status_of(pid) for pid in pids] == [0, 0]
+    with Container(blkio_weight=100) as light:
+        # A scope without a process ends, and making the second takes this one out of the first.
+        pids = [light.spawn(reader(reports[0][1]))]
+        with Container(blkio_weight=800) as heavy:
+            pids.append(heavy.spawn(reader(reports[1][1])))
+            assert [status_of(pid) for pid in pids] == [0, 0]
+            written = Path(heavy.group.outer, "io.bfq.weight").read_text().strip()
         counts = [struct.unpack("<I", os.read(r[0], 4))[0] for r in reports]
-        written = Path(heavy.group.outer, "io.bfq.weight").read_text().strip()
         assert counts[1] > 1.5 * counts[0], counts
         return f"{counts[0]} reads against {counts[1]}, io.bfq.weight {written!r}"
 
@@ -311,7 +332,13 @@ def kill_reaches_every_process():
     with Container(pids_limit=50) as container:
         pid = container.spawn(family)
         wait_until(lambda: len(container.group.processes()) == 4)
-        took = elapsed(lambda: (container.group.kill(), status_of(pid), wait_until(lambda: not container.group.populated)))
+        took = elapsed(
+            lambda: (
+                container.group.kill(),
+                status_of(pid),
+                wait_until(lambda: not container.group.populated),
+            )
+        )
         return f"4 processes in {took * 1000:.0f} ms"
 
 
@@ -334,6 +361,20 @@ def removal_takes_groups_that_the_container_made():
     Path(container.group.path, "mine", "deeper").mkdir(parents=True)
     assert container.group.remove()
     assert not Path(container.group.path).exists()
+    container.group.kill()
+    assert container.group.processes() == []
+    assert container.group.remove()
+
+
+@check
+def systemds_own_socket_will_do():
+    private = Path("/run/user/1000/systemd/private")
+    if not private.exists():
+        return
+    scope = delegation.Scope(observe(os.environ), str(private), timeout=10)
+    group = scope.create(f"private-{os.getpid()}")
+    assert "pids" in group.controllers
+    assert group.remove()
 
 
 @check
@@ -341,7 +382,7 @@ def group_without_limits_is_cheap():
     took = []
     for number in range(5):
         start = time.perf_counter()
-        group = delegation.create(f"free{number}-{os.getpid()}", {}, os.environ)
+        group = delegation.create(f"free{number}-{os.getpid()}", {}, observe(os.environ))
         took.append(time.perf_counter() - start)
         assert group is not None
         group.remove()
@@ -353,14 +394,14 @@ def what_cannot_be_kept_is_refused_by_name():
     message = refusal(HostSupportError, oom_kill_disable=True)
     assert message.startswith("--oom-kill-disable cannot be enforced"), message
     environ = {**os.environ, "SLURM_JOB_ID": "1", "XDG_RUNTIME_DIR": "/nowhere"}
-    view = delegation.observe(environ)
+    view = observe(environ)
     assert view.batch_job
     assert not any(d.driver == "systemd" for d in delegation.candidates(view, frozenset()))
 
 
 @check
 def facts_name_the_driver_and_all_controllers():
-    facts = delegation.facts(os.environ)
+    facts = delegation.facts(observe(os.environ))
     expected = "systemd" if Path("/run/systemd/system").exists() else "cgroupfs"
     assert (facts.version, facts.driver) == ("v2", expected), facts
     assert facts.controllers == ("cpu", "cpuset", "io", "memory", "pids"), facts
@@ -368,7 +409,10 @@ def facts_name_the_driver_and_all_controllers():
 
 
 def main():
-    print(f"# kernel {os.uname().release}, in {Path('/proc/self/cgroup').read_text().strip()}", flush=True)
+    print(
+        f"# kernel {os.uname().release}, in {Path('/proc/self/cgroup').read_text().strip()}",
+        flush=True,
+    )
     failed = 0
     for number, function in enumerate(checks, 1):
         try:
@@ -378,9 +422,15 @@ def main():
             line = error.__traceback__
             while line.tb_next:
                 line = line.tb_next
-            verdict, remark = "not ok", f"{error!r} at {line.tb_frame.f_code.co_filename}:{line.tb_lineno}"
+            verdict, remark = (
+                "not ok",
+                f"{error!r} at {line.tb_frame.f_code.co_filename}:{line.tb_lineno}",
+            )
         name = function.__name__.replace("_", " ")
-        print(f"{verdict} {number} - {name} # {remark} [{time.monotonic() - STARTED:.1f} s]", flush=True)
+        print(
+            f"{verdict} {number} - {name} # {remark} [{time.monotonic() - STARTED:.1f} s]",
+            flush=True,
+        )
     print(f"{len(checks) - failed} passed, {failed} failed", flush=True)
     sys.exit(bool(failed))
 

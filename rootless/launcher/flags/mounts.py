@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from rootless.errors import UsageError
 from rootless.launcher.flags.sizes import parse_size
@@ -48,8 +47,7 @@ _TMPFS_FLAGS = frozenset(
 _TMPFS_KEYS = frozenset({"size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "huge"})
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
+class Bind(NamedTuple):
     """A directory or file of the host. `source` is absolute. `create` makes a missing source a
     directory, as Docker's -v does."""
 
@@ -62,16 +60,14 @@ class Bind:
     create: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Tmpfs:
+class Tmpfs(NamedTuple):
     """`options` as mount(8) takes them, in order."""
 
     target: str
     options: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """A node of the host. `access` is some of r, w and m."""
 
     source: str

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rootless.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class NamespaceModes:
+class NamespaceModes(NamedTuple):
     """True: a new one; False: the host's."""
 
     network: bool = False

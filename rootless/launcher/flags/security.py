@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rootless.errors import UsageError
 from rootless.syscalls.capabilities import NAMES
@@ -29,8 +29,7 @@ DEFAULT_CAPABILITIES = frozenset(
 """Docker's fourteen."""
 
 
-@dataclass(frozen=True, slots=True)
-class SecurityOptions:
+class SecurityOptions(NamedTuple):
     """`seccomp` is None for the default profile, `unconfined`, or the path of a profile."""
 
     capabilities: frozenset[str] = DEFAULT_CAPABILITIES
