@@ -6,8 +6,7 @@ This is on the way of every start of a container: two small files are read and c
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.errors import InvalidDocumentError, NotFoundError, UsageError
 from rootless.oci import media_types
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 _ID_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """One image of the store."""
 
     id: str
@@ -34,7 +32,7 @@ class Image:
     manifest: Descriptor
     tags: tuple[Reference, ...]
     repo_digests: tuple[str, ...]
-    image_config: ImageConfig = field(repr=False)
+    image_config: ImageConfig
 
     @property
     def config(self) -> Json:

@@ -6,6 +6,8 @@ import io
 import json
 import lzma
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -16,6 +18,7 @@ import zstandard
 
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, RootlessError
 from rootless.images.load import load
+from rootless.store.chains import chain_index
 from rootless.store.decompression import Limits
 from rootless.store.image import layer_files, resolve
 from rootless.store.layout import Store
@@ -109,6 +112,24 @@ def test_load_from_a_pipe(store, tmp_path):
     with subprocess.Popen(["cat", tmp_path / "image.tar"], stdout=subprocess.PIPE) as source:
         load(store, source.stdout.fileno())
     check_loaded(store, [BASE])
+
+
+def test_layers_are_merged_into_one_index_that_others_build_on(store, tmp_path):
+    docker_archive(tmp_path / "two.tar", [BASE, TOP], tags=["two"])
+    docker_archive(tmp_path / "three.tar", [BASE, TOP, tar(more=b"x")], tags=["three"])
+    load(store, tmp_path / "two.tar")
+    index = chain_index(store, resolve(store, "two"))
+    assert index is not None
+    load(store, tmp_path / "three.tar")
+    larger = chain_index(store, resolve(store, "three"))
+    assert larger is not None
+    shutil.rmtree(larger.parent)
+    shutil.rmtree(index.parent)
+    rebuilt = chain_index(store, resolve(store, "three"))
+    with sqlite3.connect(rebuilt) as database:
+        names = {row[0] for row in database.execute("SELECT name FROM entry")}
+    database.close()
+    assert names == {b"", b"motd", b"big", b"more"}
 
 
 def test_uncompressed_layer_is_on_disk_once(store, tmp_path):
