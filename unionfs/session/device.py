@@ -14,12 +14,12 @@ import os
 import sys
 from errno import EAGAIN, ECONNABORTED, EINTR, EIO, ENODEV, ENOENT, ENOSYS, EOPNOTSUPP, EPROTO
 from time import perf_counter_ns
-from typing import NamedTuple
 
 from unionfs.filesystem import FileSystem
 from unionfs.session import negotiation, replies, requests, wire
 from unionfs.session.counters import Counters
 from unionfs.session.handlers import Handler, Handlers
+from unionfs.session.options import DEFAULTS, ServeOptions
 from unionfs.session.requests import Header, ProtocolError
 from unionfs.session.wire import InitFlag, Opcode
 from unionfs.session.workers import Workers
@@ -53,24 +53,6 @@ THREADED = frozenset(
 finishes in microseconds or changes the tables of nodes and names, which one thread owns."""
 
 
-class ServeOptions(NamedTuple):
-    """How to serve. The defaults are right for a mount that nobody else changes."""
-
-    writeback: bool = False
-    allow_idmap: bool = False
-    posix_acl: bool = False
-    fsync: bool = True
-    """Without it FSYNC is answered ENOSYS: the kernel then tells callers that all is on disk
-    ("volatile")."""
-    xattrs: bool = True
-    """Without them extended attributes are answered ENOSYS, which saves a request on each first
-    write and exec."""
-    debug: bool = False
-
-
-DEFAULTS = ServeOptions()
-
-
 class _Stopped(BaseException):
     """Not an error: raised out of a signal handler to leave the read that waits for a request."""
 
@@ -85,7 +67,7 @@ class DeviceSession:
         self._device = device
         self._filesystem = filesystem
         self._options = options
-        self._handlers = Handlers(filesystem).table
+        self._handlers = Handlers(filesystem, options.timeout).table
         self._setxattr_ext = False
         self._head = bytearray(_HEAD)
         self._rest = memoryview(bytearray(_REST))
