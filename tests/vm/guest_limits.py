@@ -1,7 +1,6 @@
 """In the guest, as an ordinary user: does the kernel keep the limits that the engine sets?
 
-One process and no test framework, because starting Python costs half a second there. A check prints
-one line; the last line counts them.
+The engine's own control groups, with processes born in them: no container, no file system.
 """
 
 import ctypes
@@ -9,9 +8,10 @@ import mmap
 import os
 import signal
 import struct
-import sys
 import time
 from pathlib import Path
+
+from harness import check, elapsed, main, wait_until
 
 from rootless.cgroups import delegation, stats
 from rootless.cgroups.devices import block_device_number
@@ -21,15 +21,8 @@ from rootless.errors import HostSupportError, RootlessError, UsageError
 from rootless.launcher.request import RunRequest
 
 HOME = Path("/home/alice")
-STARTED = time.monotonic()
 SYS_CLONE3, CLONE_INTO_CGROUP = 435, 0x200000000
 libc = ctypes.CDLL(None, use_errno=True)
-checks = []
-
-
-def check(function):
-    checks.append(function)
-    return function
 
 
 class Container:
@@ -43,9 +36,7 @@ class Container:
             RunRequest(**flags), cpu_count=os.cpu_count(), device_number=block_device_number
         )
         # Making a group moves whoever makes it: the monitor, in a real container.
-        self.group = delegation.create(
-            f"{Container.number:08}{os.getpid()}", asked, observe(os.environ)
-        )
+        self.group = delegation.create(f"{Container.number:08}{os.getpid()}", asked, os.environ)
         assert self.group is not None
 
     def __enter__(self):
@@ -94,13 +85,6 @@ def status_of(pid):
     return code if code >= 0 else 128 - code
 
 
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.01)
-
-
 def burn(seconds):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -109,12 +93,6 @@ def burn(seconds):
 
 def eat(megabytes):
     bytearray(megabytes << 20)
-
-
-def elapsed(function):
-    start = time.monotonic()
-    function()
-    return time.monotonic() - start
 
 
 def direct(path, megabytes, *, write):
@@ -382,7 +360,7 @@ def group_without_limits_is_cheap():
     took = []
     for number in range(5):
         start = time.perf_counter()
-        group = delegation.create(f"free{number}-{os.getpid()}", {}, observe(os.environ))
+        group = delegation.create(f"free{number}-{os.getpid()}", {}, os.environ)
         took.append(time.perf_counter() - start)
         assert group is not None
         group.remove()
@@ -401,39 +379,11 @@ def what_cannot_be_kept_is_refused_by_name():
 
 @check
 def facts_name_the_driver_and_all_controllers():
-    facts = delegation.facts(observe(os.environ))
+    facts = delegation.facts(os.environ)
     expected = "systemd" if Path("/run/systemd/system").exists() else "cgroupfs"
     assert (facts.version, facts.driver) == ("v2", expected), facts
     assert facts.controllers == ("cpu", "cpuset", "io", "memory", "pids"), facts
     return f"{facts.driver}, {' '.join(facts.controllers)}"
 
 
-def main():
-    print(
-        f"# kernel {os.uname().release}, in {Path('/proc/self/cgroup').read_text().strip()}",
-        flush=True,
-    )
-    failed = 0
-    for number, function in enumerate(checks, 1):
-        try:
-            verdict, remark = "ok", function() or ""
-        except BaseException as error:
-            failed += 1
-            line = error.__traceback__
-            while line.tb_next:
-                line = line.tb_next
-            verdict, remark = (
-                "not ok",
-                f"{error!r} at {line.tb_frame.f_code.co_filename}:{line.tb_lineno}",
-            )
-        name = function.__name__.replace("_", " ")
-        print(
-            f"{verdict} {number} - {name} # {remark} [{time.monotonic() - STARTED:.1f} s]",
-            flush=True,
-        )
-    print(f"{len(checks) - failed} passed, {failed} failed", flush=True)
-    sys.exit(bool(failed))
-
-
-if __name__ == "__main__":
-    main()
+main()
