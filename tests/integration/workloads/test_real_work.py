@@ -56,22 +56,25 @@ if __name__ == "__main__":
     main()
 """
 
-MAKE = """
+MAKE = r"""
 set -e
 mkdir /srv/project && cd /srv/project
 for number in $(seq 60); do
-    printf '#include <stdio.h>\\n#include <stdlib.h>\\nint part%s(int x) { return x + %s; }\\n' $number $number > part$number.c
+    echo "int part$number(int x) { return x + $number; }" > part$number.c
     echo "int part$number(int);" >> parts.h
 done
-{ echo '#include <stdio.h>'; echo '#include "parts.h"'; echo 'int main(void) { int x = 0;'
-  for number in $(seq 60); do echo "x = part$number(x);"; done
-  echo 'printf("%d\\n", x); return 0; }'; } > main.c
+{
+    printf '%s\n' '#include <stdio.h>' '#include "parts.h"' 'int main(void) { int x = 0;'
+    for number in $(seq 60); do echo "x = part$number(x);"; done
+    printf '%s\n' 'printf("%d\n", x); return 0; }'
+} > main.c
 cat > Makefile <<'END'
+.RECIPEPREFIX = >
 objects := $(patsubst %.c,%.o,$(wildcard *.c))
 program: $(objects)
-\tgcc -o $@ $^
+> gcc -o $@ $^
 %.o: %.c parts.h
-\tgcc -O1 -c -o $@ $<
+> gcc -O1 -c -o $@ $<
 END
 make -s -j2
 ./program
