@@ -22,9 +22,9 @@ from rootless.state.status import Status
 if TYPE_CHECKING:
     from rootless.engine.doctor import Finding
     from rootless.engine.foreground import Outcome
-    from rootless.images.load import LoadedImage
     from rootless.images.inspect import HistoryEntry
     from rootless.images.listing import ListedImage
+    from rootless.images.load import LoadedImage
     from rootless.images.remove import Removal
     from rootless.oci.platform import Platform
     from rootless.store.layout import Store
