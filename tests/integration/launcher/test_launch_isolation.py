@@ -18,7 +18,9 @@ def links(*names):
 
 
 def test_launch_by_default_has_own_namespaces(box):
-    result = box.sh("cd /proc/self/ns; for n in user mnt pid net ipc uts cgroup; do readlink $n; done")
+    result = box.sh(
+        "cd /proc/self/ns; for n in user mnt pid net ipc uts cgroup; do readlink $n; done"
+    )
     assert result.status == 0
     assert not set(result.out.split()) & set(links(*NAMESPACES).values())
 
@@ -130,7 +132,9 @@ def test_launch_no_new_privileges_is_set_on_request(box):
 
 
 def test_launch_cap_drop_all_leaves_none(box):
-    result = box.sh("grep Cap /proc/self/status; chown 1:1 /", cap_drop=("ALL",), cap_add=("CHOWN",))
+    result = box.sh(
+        "grep Cap /proc/self/status; chown 1:1 /", cap_drop=("ALL",), cap_add=("CHOWN",)
+    )
     values = dict(line.split() for line in result.out.splitlines())
     assert values["CapEff:"] == values["CapPrm:"] == values["CapBnd:"] == "0000000000000001"
     assert values["CapInh:"] == values["CapAmb:"] == "0000000000000000"
