@@ -233,10 +233,11 @@ def _attach_source(step: steps.AttachSource, context: Context) -> None:
         os.close(tree)
         return
     mounts.mount_setattr(tree, propagation=step.propagation, recursive=True)
-    if step.attributes:
-        mounts.mount_setattr(tree, attr_set=step.attributes)
-    if step.recursive_attributes:
-        mounts.mount_setattr(tree, attr_set=step.recursive_attributes, recursive=True)
+    for attributes, recursive in ((step.attributes, False), (step.recursive_attributes, True)):
+        if attributes:
+            # The three ways of access times are one field, which has to be cleared to be set.
+            cleared = mounts.MOUNT_ATTR__ATIME if attributes & mounts.MOUNT_ATTR__ATIME else 0
+            mounts.mount_setattr(tree, attr_set=attributes, attr_clr=cleared, recursive=recursive)
     _attach(context, tree, step.target)
 
 

@@ -211,3 +211,21 @@ def test_launch_working_directory_through_magic_link_is_refused(box):
 
     with pytest.raises(LaunchError, match="working directory"):
         box.run("true", workdir="/proc/self/fd/4")
+
+
+def test_launch_volume_options_reach_the_mount(box):
+    flags = "noexec,nosuid,nodev"
+    result = box.sh(
+        "grep ' /mnt ' /proc/mounts; cp /bin/busybox /mnt/busybox && /mnt/busybox true",
+        volume=(f"{box.directory}:/mnt:{flags}",),
+    )
+    assert result.status == 126
+    assert set(flags.split(",")) <= set(result.out.split()[3].split(","))
+
+
+def test_launch_volume_is_read_only_with_what_is_mounted_below_it(box):
+    result = box.sh(
+        "for d in $(awk '$2 ~ /^.h/ {print $4}' /proc/mounts); do echo $d; done | cut -d, -f1 | sort -u",
+        volume=("/proc:/h/proc:ro", "/dev:/h/dev:ro"),
+    )
+    assert result.out == "ro\n"
