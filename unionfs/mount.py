@@ -1,45 +1,101 @@
 """Mounting, waiting until the mount answers, unmounting.
 
-Two ways to a mount, both give an ordinary /dev/fuse descriptor: mount(2) by ourselves, where we
-hold CAP_SYS_ADMIN over our own user and mount namespace; and fusermount3 (setuid), for a mount that
-the host can see.
+Two ways lead to a mount, and both give an ordinary /dev/fuse descriptor: mount(2) by ourselves,
+where we hold CAP_SYS_ADMIN over our own user and mount namespace; and fusermount3 (setuid root),
+for a mount that the host can see.
 """
 
 from __future__ import annotations
 
 import os
-from errno import ENOTCONN
+import sys
+from errno import EACCES, EIO, ENOENT, ENOTCONN, EPERM
 from stat import S_IFMT
 from typing import NamedTuple
 
+from unionfs.options import Options
 from unionfs.syscalls import mounts
 
 SUBTYPE = "rootless-unionfs"
+
 _FUSE = "/dev/fuse"
+_FUSERMOUNT = ("fusermount3", "fusermount")
 
 
 class MountOptions(NamedTuple):
-    """What mount(2) is told. `flags` are MS_* (unionfs.syscalls.mounts).
+    """What the kernel is told about the mount; the rest of the options concern the server.
 
-    `allow_other` admits every task of the mount's user namespace; permissions are then always
-    checked by the kernel, for the server would act for anybody. In a namespace of our own fuse.conf
+    `allow_other` admits every task of the mount's user namespace, and never goes without
+    `default_permissions`, for the server would act for anybody. In a namespace of our own, fuse.conf
     has no say in it.
     """
 
     fsname: str = SUBTYPE
     subtype: str = SUBTYPE
-    flags: int = 0
+    read_only: bool = False
+    nosuid: bool = False
+    nodev: bool = False
+    noexec: bool = False
+    noatime: bool = False
     allow_other: bool = False
     default_permissions: bool = False
     max_read: int | None = None
+    context: str | None = None
+
+    @property
+    def flags(self) -> int:
+        """MS_* of mount(2)."""
+        return (
+            (mounts.MS_RDONLY if self.read_only else 0)
+            | (mounts.MS_NOSUID if self.nosuid else 0)
+            | (mounts.MS_NODEV if self.nodev else 0)
+            | (mounts.MS_NOEXEC if self.noexec else 0)
+            | (mounts.MS_NOATIME if self.noatime else 0)
+        )
 
     @property
     def checks_permissions(self) -> bool:
         return self.default_permissions or self.allow_other
 
 
+def of_options(options: Options, *, as_root: bool) -> MountOptions:
+    """The kernel's part of the options; `as_root`: mounted by root of a user namespace.
+
+    Root mounts for everybody in its namespace, as fuse-overlayfs does. Permissions are always the
+    kernel's to check: with OPEN unanswered, a server could refuse only at the first write. Without
+    an upper directory the mount is read-only, which also spares a request after every read: no
+    access time can change (fuse_invalidate_atime).
+    """
+    return MountOptions(
+        fsname=options.fsname or SUBTYPE,
+        subtype=options.subtype or SUBTYPE,
+        read_only=options.read_only or options.upperdir is None,
+        nosuid=options.nosuid,
+        nodev=options.nodev,
+        noexec=options.noexec,
+        noatime=options.noatime,
+        allow_other=options.allow_other or options.allow_root or as_root,
+        default_permissions=True,
+        max_read=options.max_read,
+        context=options.context,
+    )
+
+
+def mount(mountpoint: str, options: MountOptions) -> int:
+    """Mount on `mountpoint` by whichever way works, and return the descriptor to serve.
+
+    mount(2) first; where that is not ours to call, fusermount3. Raises OSError.
+    """
+    try:
+        return mount_in_namespace(mountpoint, options)
+    except PermissionError as refused:
+        if refused.errno not in (EPERM, EACCES) or os.geteuid() == 0:
+            raise
+    return mount_through_fusermount(mountpoint, options)
+
+
 def mount_in_namespace(mountpoint: str, options: MountOptions) -> int:
-    """Mount on `mountpoint` with mount(2) and return the descriptor to serve.
+    """Mount with mount(2).
 
     The caller holds CAP_SYS_ADMIN in its user namespace, and its mount namespace belongs to that:
     the kernel wants the device opened and the mount made in one user namespace (fuse_fill_super).
@@ -48,22 +104,21 @@ def mount_in_namespace(mountpoint: str, options: MountOptions) -> int:
     root = os.stat(mountpoint)
     device = os.open(_FUSE, os.O_RDWR | os.O_CLOEXEC)
     try:
-        data = (
-            f"fd={device},rootmode={S_IFMT(root.st_mode):o}"
-            f",user_id={os.geteuid()},group_id={os.getegid()}"
-        )
-        if options.checks_permissions:
-            data += ",default_permissions"
-        if options.allow_other:
-            data += ",allow_other"
-        if options.max_read is not None:
-            data += f",max_read={options.max_read}"
+        data = [
+            f"fd={device}",
+            f"rootmode={S_IFMT(root.st_mode):o}",
+            f"user_id={os.geteuid()}",
+            f"group_id={os.getegid()}",
+            *_common(options),
+        ]
+        if options.context is not None:
+            data.append(f'context="{options.context}"')
         mounts.mount(
             os.fsencode(options.fsname),
             os.fsencode(mountpoint),
-            b"fuse." + os.fsencode(options.subtype) if options.subtype else b"fuse",
+            b"fuse." + os.fsencode(options.subtype),
             options.flags,
-            os.fsencode(data),
+            os.fsencode(",".join(data)),
         )
     except BaseException:
         os.close(device)
@@ -71,9 +126,64 @@ def mount_in_namespace(mountpoint: str, options: MountOptions) -> int:
     return device
 
 
+def mount_through_fusermount(mountpoint: str, options: MountOptions) -> int:
+    """Mount through the setuid helper, which hands the descriptor over a socket.
+
+    Raises OSError; the helper's own reason goes to stderr.
+    """
+    from socket import AF_UNIX, CMSG_LEN, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socketpair
+
+    parts = [f"fsname={_escaped(options.fsname)}", f"subtype={_escaped(options.subtype)}"]
+    flags = ("nosuid", "nodev", "noexec", "noatime")
+    parts += [flag for flag in flags if getattr(options, flag)]
+    if options.read_only:
+        parts.append("ro")
+    ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
+    with ours:
+        with theirs:
+            arguments = ["-o", ",".join(parts + _common(options)), "--", mountpoint]
+            os.set_inheritable(theirs.fileno(), True)
+            helper = _spawn(arguments, {"_FUSE_COMMFD": str(theirs.fileno())})
+        _, ancillary, _, _ = ours.recvmsg(1, CMSG_LEN(4))
+    _, status = os.waitpid(helper, 0)
+    for level, kind, data in ancillary:
+        if level == SOL_SOCKET and kind == SCM_RIGHTS:
+            device = int.from_bytes(data[:4], sys.byteorder)
+            os.set_inheritable(device, False)
+            return device
+    code = os.waitstatus_to_exitcode(status)
+    raise OSError(EIO, f"fusermount3 did not mount (exit status {code})", mountpoint)
+
+
+def _common(options: MountOptions) -> list[str]:
+    parts = []
+    if options.checks_permissions:
+        parts.append("default_permissions")
+    if options.allow_other:
+        parts.append("allow_other")
+    if options.max_read is not None:
+        parts.append(f"max_read={options.max_read}")
+    return parts
+
+
+def _escaped(text: str) -> str:
+    """For fusermount's own list: a comma or backslash in a name."""
+    return text.replace("\\", "\\\\").replace(",", "\\,")
+
+
+def _spawn(arguments: list[str], environment: dict[str, str]) -> int:
+    """Start fusermount3, or fusermount where only libfuse 2 is installed. Raises OSError (ENOENT)."""
+    for program in _FUSERMOUNT:
+        try:
+            return os.posix_spawnp(program, [program, *arguments], os.environ | environment)
+        except FileNotFoundError:
+            continue
+    raise OSError(ENOENT, "needed to mount without privilege, and not installed", _FUSERMOUNT[0])
+
+
 def wait_until_answering(mountpoint: str) -> None:
-    """Return once the server answers for the root of the mount. Raises OSError (ENOTCONN) if it has
-    gone."""
+    """Return once the server answers for the root of the mount. Raises OSError (ENOTCONN) if it
+    has gone."""
     os.statvfs(mountpoint)
     os.stat(mountpoint)
 
@@ -90,10 +200,19 @@ def is_answering(mountpoint: str) -> bool:
 
 
 def unmount(mountpoint: str, *, lazy: bool = False) -> None:
-    """umount2(2); through fusermount3 where we may not. Raises OSError: EBUSY while files are open
-    and not `lazy`.
+    """umount2(2), or fusermount3 where that is not ours to call.
 
-    Dirty pages are written to the server before this returns, so the serving thread itself must
-    never call it.
+    Dirty pages go to the server before this returns, so the serving thread must never call it.
+    Raises OSError: EBUSY while files are open and not `lazy`.
     """
-    mounts.umount2(os.fsencode(mountpoint), mounts.MNT_DETACH if lazy else 0)
+    try:
+        mounts.umount2(os.fsencode(mountpoint), mounts.MNT_DETACH if lazy else 0)
+    except PermissionError:
+        if os.geteuid() == 0:
+            raise
+    else:
+        return
+    arguments = ["-u", "-q", *(["-z"] if lazy else []), "--", mountpoint]
+    _, status = os.waitpid(_spawn(arguments, {}), 0)
+    if status:
+        raise OSError(EPERM, "fusermount3 did not unmount", mountpoint)

@@ -333,7 +333,7 @@ def _flag_writer(field: str) -> Callable[[Any], list[str]]:
 
 
 def _value_writer(name: str) -> Callable[[Any], list[str]]:
-    return lambda value: [f"{name}={escape(value) if isinstance(value, str) else value!r}"]
+    return lambda value: [f"{name}={escape(str(value))}"]
 
 
 def _mapping_writer(name: str) -> Callable[[Any], list[str]]:

@@ -23,7 +23,7 @@ from rootless.cgroups.control_group import (
     read,
     write_line,
 )
-from rootless.cgroups.hierarchy import CONTROLLERS, View, controllers_at, own_path
+from rootless.cgroups.hierarchy import CONTROLLERS, View, controllers_at, observe, own_path
 from rootless.cgroups.resources import writes
 from rootless.errors import HostSupportError, RootlessError, UsageError
 
@@ -228,17 +228,24 @@ def candidates(view: View, needed: frozenset[str]) -> Iterable[Delegation]:
 def create(
     container_id: str,
     resources: Mapping[str, Any],
-    view: View,
+    environ: Mapping[str, str],
     parent: str | None = None,
 ) -> ControlGroup | None:
     """A control group for a container, its limits set, and this process in its `server`.
 
-    For the monitor, before it starts the file server; `view` is `hierarchy.observe(os.environ)`.
+    For the monitor, before it starts the file server.
 
     None when no limit was asked for and this machine offers no group. Raises HostSupportError when
     a limit was, and cannot be kept; InvalidDocumentError, UsageError for resources that make no
     sense.
     """
+    return create_in(observe(environ), container_id, resources, parent)
+
+
+def create_in(
+    view: View, container_id: str, resources: Mapping[str, Any], parent: str | None = None
+) -> ControlGroup | None:
+    """`create` on a machine that has been looked at."""
     wanted = writes(resources)
     asked = bool(wanted) or parent is not None
     refusals: list[RootlessError] = []
@@ -304,8 +311,13 @@ class CgroupFacts:
     hint: str | None = None
 
 
-def facts(view: View) -> CgroupFacts:
+def facts(environ: Mapping[str, str]) -> CgroupFacts:
     """What a container started now could be limited by. Starts nothing and asks nobody."""
+    return facts_in(observe(environ))
+
+
+def facts_in(view: View) -> CgroupFacts:
+    """`facts` on a machine that has been looked at."""
     for delegation in candidates(view, frozenset()):
         present = delegation.controllers()
         usable = tuple(name for name in CONTROLLERS if name in present)

@@ -25,7 +25,7 @@ def apply_change(config: Json, change: str) -> Json:
     apply = _INSTRUCTIONS.get(word.upper())
     if apply is None:
         raise UsageError(
-            f"{word.upper() or 'an empty string'} is not a valid change command",
+            f"{word[:40].upper()!r} is not a valid change command",
             hint="one of " + ", ".join(_INSTRUCTIONS),
         )
     if not rest:
@@ -40,7 +40,7 @@ def _json_words(text: str) -> list[str] | None:
         return None
     try:
         words = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return words if isinstance(words, list) and all(isinstance(w, str) for w in words) else None
 

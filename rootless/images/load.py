@@ -7,7 +7,6 @@ does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +21,9 @@ from rootless.oci.image_config import read_image_config
 from rootless.oci.manifest import Descriptor, new_manifest, read_index, read_manifest
 from rootless.oci.platform import Platform, best_match, host_platform
 from rootless.oci.reference import Reference, parse_reference
+from rootless.store.chains import chain_index
 from rootless.store.decompression import Limits
+from rootless.store.image import resolve
 from rootless.store.ingest import Ingest, NewImage
 from rootless.store.layout import Store
 from rootless.store.names import CONFIG_DIGEST, REF_NAME
@@ -73,7 +74,14 @@ def load(
                 hint="a root file system in a tar archive is brought in by `rootless import`",
             )
         ingest.publish(images)
-    return _merged(images)
+    loaded = _merged(images)
+    # Not needed to use an image, but the first start should not be the one to pay for it.
+    for image in loaded:
+        try:
+            chain_index(store, resolve(store, image.id))
+        except NotFoundError:
+            continue
+    return loaded
 
 
 def _merged(images: Sequence[NewImage]) -> list[LoadedImage]:
@@ -211,8 +219,7 @@ def _load_manifest(
     ingest.add_document(config_data)
     ingest.add_document(data)
     annotations = {CONFIG_DIGEST: manifest.config.digest}
-    descriptor = replace(
-        entry,
+    descriptor = entry._replace(
         media_type=manifest.media_type,
         annotations=annotations,
         platform=config.platform,

@@ -30,9 +30,14 @@ def check_sha256(text: object, what: str) -> str:
 
 def sha256_digest(data: bytes) -> str:
     """The digest of a document."""
-    import hashlib
-
-    return "sha256:" + hashlib.sha256(data).hexdigest()
+    # hashlib loads OpenSSL, which takes longer than all else on the way from a name to an image;
+    # for a few kilobytes the interpreter's own code is as good (random.py in the library does the
+    # same).
+    try:
+        from _sha256 import sha256  # type: ignore[import-not-found]
+    except ImportError:
+        from hashlib import sha256
+    return f"sha256:{sha256(data).hexdigest()}"
 
 
 def hex_of(digest: str) -> str:

@@ -3,7 +3,7 @@ config.md; Docker's superset of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rootless.errors import InvalidDocumentError
 from rootless.oci.digest import check_sha256
@@ -20,17 +20,16 @@ from rootless.oci.manifest import MAX_LAYERS
 from rootless.oci.platform import Platform, normalised
 
 
-@dataclass(frozen=True, slots=True)
-class ImageConfig:
+class ImageConfig(NamedTuple):
     """`document` is the whole config as it was read; `config` its member of that name, types
     checked."""
 
     platform: Platform
     diff_ids: tuple[str, ...]
     """Digests of the uncompressed layers, bottom first."""
-    config: Json = field(compare=False)
-    history: tuple[Json, ...] = field(compare=False)
-    document: Json = field(compare=False, repr=False)
+    config: Json
+    history: tuple[Json, ...]
+    document: Json
 
 
 def read_image_config(data: bytes, what: str) -> ImageConfig:

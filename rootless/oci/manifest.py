@@ -8,7 +8,8 @@ descriptor.md, manifest.md, image-index.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from rootless.errors import InvalidDocumentError
 from rootless.oci import media_types
@@ -30,16 +31,16 @@ MAX_LAYERS = 1000
 make us do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Descriptor:
+class Descriptor(NamedTuple):
     """A blob: what it is, its digest, its exact size in bytes."""
 
     media_type: str
     digest: str
     size: int
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = MappingProxyType({})
     platform: Platform | None = None
-    document: Json = field(default_factory=dict, compare=False, repr=False)
+    document: Mapping[str, object] = MappingProxyType({})
+    """As it was read, so that fields that this version does not know are written back."""
 
     def to_json(self) -> Json:
         """The descriptor as JSON; fields that this version does not know are as they were read."""
@@ -82,23 +83,21 @@ def read_descriptor(value: object, what: str) -> Descriptor:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """One image for one platform: its config and its layers, bottom first."""
 
     media_type: str
     config: Descriptor
     layers: tuple[Descriptor, ...]
-    document: Json = field(compare=False, repr=False)
+    document: Json
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(NamedTuple):
     """Several manifests under one name. `document` is what `with_manifests` builds on."""
 
     media_type: str
     manifests: tuple[Descriptor, ...]
-    document: Json = field(compare=False, repr=False)
+    document: Json
 
     def with_manifests(self, manifests: tuple[Descriptor, ...]) -> Index:
         """This index over other manifests, all else kept."""

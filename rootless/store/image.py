@@ -6,8 +6,7 @@ This is on the way of every start of a container: two small files are read and c
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.errors import InvalidDocumentError, NotFoundError, UsageError
 from rootless.oci import media_types
@@ -25,16 +24,17 @@ if TYPE_CHECKING:
 _ID_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """One image of the store."""
 
     id: str
     """Digest of the config, which is what Docker calls the image id."""
+    entry: Descriptor
+    """What the index of names has: the manifest, or an index for several platforms."""
     manifest: Descriptor
     tags: tuple[Reference, ...]
     repo_digests: tuple[str, ...]
-    image_config: ImageConfig = field(repr=False)
+    image_config: ImageConfig
 
     @property
     def config(self) -> Json:
@@ -163,7 +163,12 @@ def _image_of(
         raise InvalidDocumentError(f"{manifest.digest} is not the manifest of an image")
     data = store.read_document(config, "image config")
     return Image(
-        config, manifest, tags, repo_digests, read_image_config(data, f"image config {config}")
+        config,
+        entry,
+        manifest,
+        tags,
+        repo_digests,
+        read_image_config(data, f"image config {config}"),
     )
 
 

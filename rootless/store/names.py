@@ -9,7 +9,6 @@ have typed them, and what is no name at all leaves its image reachable by id.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from rootless.errors import RootlessError
 from rootless.oci.manifest import Descriptor
@@ -44,11 +43,11 @@ def tagged(table: Table, image: Descriptor, references: Iterable[Reference]) -> 
     An image that loses its last tag stays, untagged, as Docker's dangling images do.
     """
     plain = {key: value for key, value in image.annotations.items() if key != REF_NAME}
-    bare = replace(image, annotations=plain)
+    bare = image._replace(annotations=plain)
     wanted = list(references)
     for reference in wanted:
         table = untagged(table, reference)
-        table = (*table, replace(bare, annotations={**plain, REF_NAME: str(reference)}))
+        table = (*table, bare._replace(annotations={**plain, REF_NAME: str(reference)}))
     if wanted:
         return tuple(e for e in table if e.digest != image.digest or REF_NAME in e.annotations)
     if any(entry.digest == image.digest for entry in table):
@@ -63,7 +62,7 @@ def untagged(table: Table, reference: Reference) -> Table:
     for holder in holders:
         if not any(entry.digest == holder.digest for entry in rest):
             plain = {key: value for key, value in holder.annotations.items() if key != REF_NAME}
-            rest = (*rest, replace(holder, annotations=plain))
+            rest = (*rest, holder._replace(annotations=plain))
     return rest
 
 

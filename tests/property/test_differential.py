@@ -117,7 +117,7 @@ class Differential(RuleBasedStateMachine):
         self.kernel = not hard_links
         if self.kernel:
             unions["kernel"] = None
-        self.comparison.call("begin", unions, "", hard_links)
+        self.comparison.call("begin", unions, "allow_other", hard_links)
         self.begun = True
         self.compare()
         self.changed()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -12,26 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import probes
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a command ended."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-    def ok(self) -> Result:
-        """This result, after making sure that it is one of success."""
-        assert self.status == 0, f"status {self.status}\n{self.stdout}\n{self.stderr}"
-        return self
+from tests.support.command import Result, run_command
 
 
 @dataclass(frozen=True, slots=True)
 class Rootless:
-    """Runs the command line with XDG directories of its own. A call is bounded in time and leaves
-    no process."""
+    """Runs the command line with XDG directories of its own. A call is bounded in time and leaves no process."""
 
     data: Path
     runtime: Path
@@ -42,8 +27,7 @@ class Rootless:
         return os.environ | {"XDG_DATA_HOME": str(self.data), "XDG_RUNTIME_DIR": str(self.runtime)}
 
     def popen(self, *arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:
-        """Start the command in a session of its own; pipes on all three streams unless said
-        otherwise."""
+        """Start the command in a session of its own; pipes on all three streams unless said otherwise."""
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         argv = [sys.executable, "-m", "rootless", *map(str, arguments)]
         return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
@@ -51,18 +35,9 @@ class Rootless:
         )
 
     def __call__(self, *arguments: str | Path, stdin: bytes = b"", timeout: float = 60) -> Result:
-        """Run the command to its end. Raises TimeoutExpired after killing it and what it
-        started."""
-        process = self.popen(*arguments)
-        try:
-            out, err = process.communicate(stdin, timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            raise
-        return Result(
-            process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
-        )
+        """Run the command to its end. Raises TimeoutExpired after killing it and what it started."""
+        argv = [sys.executable, "-m", "rootless", *arguments]
+        return run_command(argv, env=self.env, stdin=stdin, timeout=timeout)
 
 
 def short_directory() -> Path:

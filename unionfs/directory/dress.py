@@ -13,7 +13,8 @@ from unionfs.xattr_names import NLINK, ORIGIN, OVERRIDE_STAT, to_disk
 
 
 class Dresser:
-    """Knows the ownership policy: see `unionfs.ownership`. `server` is the serving user's uid and gid."""
+    """Knows the ownership policy: see `unionfs.ownership`. `server` is the serving user's uid
+    and gid."""
 
     def __init__(
         self, *, as_data: bool, base_owner: tuple[int, int], server: tuple[int, int]
@@ -22,7 +23,8 @@ class Dresser:
         self._bare_owner = base_owner if as_data else server
 
     def is_bare(self, creation: Creation) -> bool:
-        """Whether a regular file that is simply created with this mode is already what it is to be."""
+        """Whether a regular file that is simply created with this mode is already what it is to
+        be."""
         mode = creation.mode
         return (
             (creation.uid, creation.gid) == self._bare_owner
@@ -34,7 +36,8 @@ class Dresser:
         )
 
     def is_stored_as_file(self, creation: Creation) -> bool:
-        """Whether something that is no directory must be a regular file on disk, to carry an override."""
+        """Whether something that is no directory must be a regular file on disk, to carry an
+        override."""
         if not self._as_data:
             return False
         if not stat.S_ISLNK(creation.mode):
@@ -42,7 +45,8 @@ class Dresser:
         return (creation.uid, creation.gid) != self._bare_owner or creation.origin is not None
 
     def dress(self, path: bytes, creation: Creation, *, follow: bool) -> None:
-        """Owner and mode, then attributes, then times: each would spoil what comes after it in another order."""
+        """Owner and mode, then attributes, then times: each would spoil what comes after it in
+        another order."""
         st = os.stat(path, follow_symlinks=follow)
         if self._as_data:
             if not stat.S_ISLNK(st.st_mode):
@@ -79,7 +83,8 @@ class Dresser:
     def _own_as_data(
         self, path: bytes, owner: Owner, disk_mode: int, *, follow: bool = True
     ) -> None:
-        # The override goes first when it stays, last when it goes: at every instant the old or the new is read.
+        # The override goes first when it stays, last when it goes: at every instant the old or
+        # the new is read.
         same_kind = stat.S_IFMT(owner.mode) == stat.S_IFMT(disk_mode)
         plain = plain_mode(owner.mode) if same_kind else 0o600
         bare = (

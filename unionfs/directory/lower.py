@@ -1,7 +1,7 @@
 """A directory tree as a layer to read from.
 
-Extended attributes are reached through /proc/self/fd/DIRECTORY/NAME: the kernel had no *xattrat calls before 6.13, and
-an object that may not be opened still has attributes.
+Extended attributes are reached through /proc/self/fd/DIRECTORY/NAME: the kernel had no *xattrat
+calls before 6.13, and an object that may not be opened still has attributes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from unionfs.xattr_names import NLINK, ORIGIN, OVERRIDE_STAT, REDIRECT, from_dis
 _INO_BITS = 40
 _READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-"""O_NONBLOCK: should a name turn out to be a fifo after all, the server must not wait for its writer."""
+"""O_NONBLOCK: should a name turn out to be a fifo after all, the server must not wait for its
+writer."""
 
 _GONE = Attributes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
@@ -65,7 +66,8 @@ class DirectoryLayer:
     Args:
         path: the top directory; followed if it is a symbolic link.
         ownership: how owners are kept in this tree.
-        base_owner: under `Ownership.DATA`, the owner that a file of the serving user has without an override.
+        base_owner: under `Ownership.DATA`, the owner that a file of the serving user has without
+            an override.
         hidden: directories, by path, that appear empty wherever in the tree they are met.
         directory_limit: how many of its directories are kept open.
     """
@@ -158,7 +160,8 @@ class DirectoryLayer:
         except FileNotFoundError:
             return None
         except OSError:
-            # A mount of another user's FUSE server, for one: the name is there, the object is out of reach.
+            # A mount of another user's FUSE server, for one: the name is there, the object is out
+            # of reach.
             kind = stat.S_IFDIR if item.is_dir(follow_symlinks=False) else stat.S_IFREG
             return LayerEntry(
                 Place(place, name), Attributes(item.inode(), kind, 1, *self._base_owner, *[0] * 6)
@@ -243,9 +246,11 @@ class DirectoryLayer:
         )
 
     def _foreign_ino(self, st: os.stat_result) -> int:
-        """A number for an object on another device than the root's: a slot for the device above the inode number.
+        """A number for an object on another device than the root's: a slot for the device above
+        the inode number.
 
-        The slot comes from the device's number, so that it is the same at the next mount unless two devices collide."""
+        The slot comes from the device's number, so that it is the same at the next mount unless
+        two devices collide."""
         slot = self._devices.get(st.st_dev)
         if slot is None:
             slot = (st.st_dev * 0x9E3779B1 >> 7) % 254

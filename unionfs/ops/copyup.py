@@ -1,8 +1,9 @@
 """Copy-up: an object of a lower becomes one of the upper, complete in one step.
 
-A file is copied in three parts. `plan_copy` decides, under the session's lock; `CopyUp.copy` moves the data and touches
-nothing that the tree knows, so it may run in a thread, in pieces, and be abandoned; `publish` puts the result in place, under
-the lock again, wherever the file has got to meanwhile. What a killed server leaves is a file without a name.
+A file is copied in three parts. `plan_copy` decides, under the session's lock; `CopyUp.copy`
+moves the data and touches nothing that the tree knows, so it may run in a thread, in pieces, and
+be abandoned; `publish` puts the result in place, under the lock again, wherever the file has got
+to meanwhile. What a killed server leaves is a file without a name.
 """
 
 from __future__ import annotations
@@ -140,7 +141,8 @@ def _write_all(fd: int, data: bytes, offset: int) -> None:
 
 
 def ensure_directory(tree: Tree, directory: Directory) -> Ref:
-    """The directory in the upper, made there with its attributes if need be, and those above it. EROFS without an upper."""
+    """The directory in the upper, made there with its attributes if need be, and those above it.
+    EROFS without an upper."""
     if directory.upper is not None:
         return directory.upper
     tree.writable()
@@ -191,7 +193,8 @@ def _creation(tree: Tree, node: Node) -> Creation:
 
 
 def _restore_times(upper: UpperLayer, parent: Directory) -> None:
-    """Nothing has changed in the directory that anybody could see: its times must not tell otherwise."""
+    """Nothing has changed in the directory that anybody could see: its times must not tell
+    otherwise."""
     if parent.upper is not None and not parent.stale:
         upper.set_times(parent.upper, -1, parent.attributes.atime_ns, parent.attributes.mtime_ns)
 
@@ -200,7 +203,8 @@ def _restore_times(upper: UpperLayer, parent: Directory) -> None:
 
 
 def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUp:
-    """Begin the copy of a regular file of a lower; of its first `length` bytes if it is about to be truncated."""
+    """Begin the copy of a regular file of a lower; of its first `length` bytes if it is about to
+    be truncated."""
     upper = tree.writable()
     if node.ref is None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -212,7 +216,7 @@ def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUp:
         creation = creation._replace(mtime_ns=None, atime_ns=None)
     source = tree.layer(node.layer).open(node.ref) if size else None
     try:
-        draft = upper.draft(creation)
+        draft = upper.draft()
     except OSError:
         if source is not None:
             source.close()
@@ -253,6 +257,7 @@ def publish(tree: Tree, plan: CopyUp) -> None:
             if keeps_links:
                 ref = upper.index_add(ref, node.attributes.ino)
                 node.indexed = True
+                tree.index[node.attributes.ino] = None
             _restore_times(upper, node.parent)
     except BaseException:
         abandon(tree, plan)
@@ -275,7 +280,8 @@ def _moved_up(tree: Tree, node: Node, ref: Ref | None, attributes: Attributes) -
 
 
 def ensure_upper(tree: Tree, node: Node, length: int | None = None) -> None:
-    """Make sure that an object is one of the upper. Nothing to do is the common case; callers check `node.layer` first.
+    """Make sure that an object is one of the upper. Nothing to do is the common case; callers
+    check `node.layer` first.
 
     `length`: no more of the data than this is wanted."""
     if isinstance(node, Directory):
@@ -298,7 +304,8 @@ def ensure_upper(tree: Tree, node: Node, length: int | None = None) -> None:
 def _copy_special(tree: Tree, node: Node) -> None:
     upper = tree.writable()
     if node.parent is None:
-        # A symbolic link or device without a name: nobody can find it again, so only what is shown can change.
+        # A symbolic link or device without a name: nobody can find it again, so only what is
+        # shown can change.
         return
     parent = ensure_directory(tree, node.parent)
     entry = upper.make(parent, node.name, _creation(tree, node))

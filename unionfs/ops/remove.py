@@ -35,7 +35,8 @@ def unlink(tree: Tree, parent: Directory, name: bytes) -> None:
 
 
 def prepare_loss(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
-    """Before a name goes: if it is the only way to a file that the kernel may still use, keep the file open."""
+    """Before a name goes: if it is the only way to a file that the kernel may still use, keep
+    the file open."""
     if node.layer != UPPER or node.indexed or not node.lookups:
         return
     if (

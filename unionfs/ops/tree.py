@@ -31,7 +31,8 @@ class Tree:
         lowers: read-only layers, top first.
         upper: the layer that takes the writes; without one every change is EROFS.
         view: which ids exist inside; None if all do.
-        redirect: whether directories that live in a lower can be renamed, by an attribute that only this union reads.
+        redirect: whether directories that live in a lower can be renamed, by an attribute that
+            only this union reads.
         descriptors: how many files are kept open.
         volatile: whether copies need not survive a loss of power.
     """
@@ -55,7 +56,7 @@ class Tree:
         self._descriptors = descriptors
         self.linked: dict[int, Node] = {}
         """Files that have, or had, several names, by `st_ino`."""
-        self.index: dict[int, LayerEntry | int] = {}
+        self.index: dict[int, int | None] = {}
         self.changed: set[int] = set()
         """`st_ino` of what has been changed in the upper since the mount."""
         if upper is not None:
@@ -271,16 +272,15 @@ class Tree:
         if node is not None:
             self.add_name(node, directory, name, entry.ref)
             return node
-        known = self.index.get(ino)
-        attributes = entry.attributes
-        if isinstance(known, LayerEntry):
-            position, attributes = UPPER, known.attributes
-            node = Node(directory, name, UPPER, known.ref, attributes)
+        known = self.index.get(ino, entry.attributes.nlink)
+        if known is None:
+            copy = self.writable().indexed(ino)
+            attributes = copy.attributes
+            node = Node(directory, name, UPPER, copy.ref, attributes)
             node.indexed = True
         else:
+            attributes = entry.attributes._replace(nlink=known)
             node = Node(directory, name, position, entry.ref, attributes)
-            if known is not None:
-                attributes = attributes._replace(nlink=known)
         self._show(node, attributes, ino)
         self.linked[ino] = node
         return node
@@ -367,9 +367,8 @@ class Tree:
         if node is None:
             return
         places = list(node.places())
-        if not places:
-            self._release(node)
-        elif node.backing is not None and node.backing.pinned and node.ref is not None:
+        backing = node.backing
+        if not places or (backing is not None and backing.pinned and node.ref is not None):
             self._release(node)
         if isinstance(node, Directory):
             self._drop(node)
@@ -404,7 +403,8 @@ class Tree:
     # Open files
 
     def keep_open(self, node: Node, backing: Backing) -> None:
-        """Make `backing` the node's open file; the one longest unused is closed if there are too many."""
+        """Make `backing` the node's open file; the one longest unused is closed if there are too
+        many."""
         if node.backing is not None:
             self.close_backing(node)
         node.backing = backing

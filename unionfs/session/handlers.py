@@ -31,9 +31,9 @@ from unionfs.session.wire import Opcode, SetattrValid
 Handler = Callable[[Header, Any], bytes | None]
 """The payload of the reply, or None where the kernel wants none."""
 
-COPY_LIMIT = 0x7FFFF000
-"""What COPY_FILE_RANGE can report: its reply counts in 32 bits, and the kernel's own calls stop
-here (MAX_RW_COUNT)."""
+COPY_LIMIT = 16 << 20
+"""Bytes that one COPY_FILE_RANGE copies at most: it may do less than asked, and others wait while
+it copies."""
 
 _VALID_MODE = int(SetattrValid.MODE)
 _VALID_UID = int(SetattrValid.UID)
@@ -54,8 +54,11 @@ the kernel's."""
 
 
 class Handlers:
-    def __init__(self, filesystem: FileSystem) -> None:
+    def __init__(self, filesystem: FileSystem, timeout: float) -> None:
         self._fs = filesystem
+        seconds = int(timeout)
+        self._valid = (seconds, int((timeout - seconds) * 1_000_000_000))
+        self._negative = replies.negative_entry(self._valid)
         self.table: dict[int, Handler] = {
             Opcode.LOOKUP: self._lookup,
             Opcode.FORGET: self._forget,
@@ -100,7 +103,7 @@ class Handlers:
 
     def _lookup(self, header: Header, request: requests.Name) -> bytes:
         entry = self._fs.lookup(NodeId(header.nodeid), request.name)
-        return replies.negative_entry() if entry is None else _entry(entry)
+        return self._negative if entry is None else self._entry(entry)
 
     def _forget(self, header: Header, request: requests.Forget) -> None:
         self._fs.forget(NodeId(header.nodeid), request.lookups)
@@ -114,17 +117,21 @@ class Handlers:
 
     def _symlink(self, header: Header, request: requests.Symlink) -> bytes:
         caller = _caller(header, 0)
-        return _entry(self._fs.symlink(NodeId(header.nodeid), request.name, request.target, caller))
+        return self._entry(
+            self._fs.symlink(NodeId(header.nodeid), request.name, request.target, caller)
+        )
 
     def _mknod(self, header: Header, request: requests.Mknod) -> bytes:
         caller = _caller(header, request.umask)
-        return _entry(
+        return self._entry(
             self._fs.mknod(NodeId(header.nodeid), request.name, request.mode, request.rdev, caller)
         )
 
     def _mkdir(self, header: Header, request: requests.Mkdir) -> bytes:
         caller = _caller(header, request.umask)
-        return _entry(self._fs.mkdir(NodeId(header.nodeid), request.name, request.mode, caller))
+        return self._entry(
+            self._fs.mkdir(NodeId(header.nodeid), request.name, request.mode, caller)
+        )
 
     def _unlink(self, header: Header, request: requests.Name) -> bytes:
         self._fs.unlink(NodeId(header.nodeid), request.name)
@@ -145,23 +152,23 @@ class Handlers:
         return b""
 
     def _link(self, header: Header, request: requests.Link) -> bytes:
-        return _entry(
+        return self._entry(
             self._fs.link(NodeId(request.nodeid), NodeId(header.nodeid), request.new_name)
         )
 
     # ---- attributes ------------------------------------------------------------------------------
 
     def _getattr(self, header: Header, _request: requests.Getattr) -> bytes:
-        return replies.attr_out(self._fs.getattr(NodeId(header.nodeid)))
+        return replies.attr_out(self._fs.getattr(NodeId(header.nodeid)), self._valid)
 
     def _statx(self, header: Header, _request: requests.Statx) -> bytes:
-        return replies.statx_out(self._fs.getattr(NodeId(header.nodeid)))
+        return replies.statx_out(self._fs.getattr(NodeId(header.nodeid)), self._valid)
 
     def _setattr(self, header: Header, request: requests.Setattr) -> bytes:
         attributes = self._fs.setattr(
             NodeId(header.nodeid), changes_of(request, time_ns()), _caller(header, 0)
         )
-        return replies.attr_out(attributes)
+        return replies.attr_out(attributes, self._valid)
 
     # ---- file content ----------------------------------------------------------------------------
 
@@ -170,12 +177,12 @@ class Handlers:
         entry = self._fs.create(
             NodeId(header.nodeid), request.name, request.mode, request.flags, caller
         )
-        return replies.create_out(_entry(entry), wire.FOPEN_KEEP_CACHE)
+        return replies.create_out(self._entry(entry), wire.FOPEN_KEEP_CACHE)
 
     def _tmpfile(self, header: Header, request: requests.Create) -> bytes:
         caller = _caller(header, request.umask)
         entry = self._fs.tmpfile(NodeId(header.nodeid), request.mode, request.flags, caller)
-        return replies.create_out(_entry(entry), wire.FOPEN_KEEP_CACHE)
+        return replies.create_out(self._entry(entry), wire.FOPEN_KEEP_CACHE)
 
     def _read(self, header: Header, request: requests.Read) -> bytes:
         return self._fs.read(NodeId(header.nodeid), request.offset, request.size)
@@ -207,12 +214,12 @@ class Handlers:
         )
 
     def _copy_file_range(self, header: Header, request: requests.CopyFileRange) -> bytes:
-        return replies.write_out(self._copy(header, request, min(request.length, COPY_LIMIT)))
+        return replies.write_out(self._copy(header, request))
 
     def _copy_file_range_64(self, header: Header, request: requests.CopyFileRange) -> bytes:
-        return replies.copy_file_range_out(self._copy(header, request, request.length))
+        return replies.copy_file_range_out(self._copy(header, request))
 
-    def _copy(self, header: Header, request: requests.CopyFileRange, length: int) -> int:
+    def _copy(self, header: Header, request: requests.CopyFileRange) -> int:
         if request.flags:
             raise OSError(EINVAL, strerror(EINVAL))
         return self._fs.copy_file_range(
@@ -220,7 +227,7 @@ class Handlers:
             request.offset_in,
             NodeId(request.target),
             request.offset_out,
-            length,
+            min(request.length, COPY_LIMIT),
         )
 
     # ---- listings --------------------------------------------------------------------------------
@@ -249,13 +256,19 @@ class Handlers:
         used = len(listing)
         remember = self._fs.remember
         encode = replies.direntplus
+        valid = self._valid
         for cookie, name, entry in self._fs.readdir(nodeid, max(request.offset - _DOT_COOKIES, 0)):
             used += replies.direntplus_size(name)
             if used > size:
                 break
             remember(entry)
             listing += encode(
-                entry.nodeid, entry.generation, entry.attributes, cookie + _DOT_COOKIES, name
+                entry.nodeid,
+                entry.generation,
+                entry.attributes,
+                cookie + _DOT_COOKIES,
+                name,
+                valid,
             )
         return bytes(listing)
 
@@ -301,6 +314,9 @@ class Handlers:
         # failure.
         raise OSError(ENOTTY, strerror(ENOTTY))
 
+    def _entry(self, entry: Entry) -> bytes:
+        return replies.entry_out(entry.nodeid, entry.generation, entry.attributes, self._valid)
+
     def _nothing(self, _header: Header, _request: object) -> bytes:
         return b""
 
@@ -327,10 +343,6 @@ def changes_of(request: requests.Setattr, now_ns: int) -> SetAttributes:
 
 def _caller(header: Header, umask: int) -> Caller:
     return Caller(header.uid, header.gid, header.pid, umask)
-
-
-def _entry(entry: Entry) -> bytes:
-    return replies.entry_out(entry.nodeid, entry.generation, entry.attributes)
 
 
 def _sized(value: bytes, size: int) -> bytes:

@@ -17,6 +17,11 @@ FOREVER = 1_000_000_000
 """Seconds for which names and attributes hold: only this server changes the tree, so nothing else
 can outdate them."""
 
+Valid = tuple[int, int]
+"""Seconds and nanoseconds for which a reply holds."""
+
+HOLDS_FOREVER: Valid = (FOREVER, 0)
+
 DIRECTORY_BLOCK_SIZE = 1 << 20
 """What st_blksize of a directory says. glibc's opendir sizes its buffer by it, and since Linux 6.16
 the kernel asks for as much of the listing at once as that buffer holds: one READDIRPLUS instead of
@@ -24,7 +29,6 @@ dozens."""
 
 _SECOND = 1_000_000_000
 _ALIGNMENT = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 2, b"\0")
-_NEGATIVE_ENTRY = wire.ENTRY_OUT.pack(0, 0, FOREVER, 0, *(0,) * 18)
 
 
 # ---- frames --------------------------------------------------------------------------------------
@@ -71,18 +75,19 @@ def encode_dev(rdev: int) -> int:
     return rdev & 0xFFFFFFFF
 
 
-def attr_out(a: Attributes) -> bytes:
-    return wire.ATTR_OUT.pack(FOREVER, 0, 0, *_attr(a))
+def attr_out(a: Attributes, valid: Valid = HOLDS_FOREVER) -> bytes:
+    return wire.ATTR_OUT.pack(*valid, 0, *_attr(a))
 
 
-def entry_out(nodeid: int, generation: int, a: Attributes) -> bytes:
-    return wire.ENTRY_OUT.pack(nodeid, generation, FOREVER, FOREVER, 0, 0, *_attr(a))
+def entry_out(nodeid: int, generation: int, a: Attributes, valid: Valid = HOLDS_FOREVER) -> bytes:
+    seconds, nsec = valid
+    return wire.ENTRY_OUT.pack(nodeid, generation, seconds, seconds, nsec, nsec, *_attr(a))
 
 
-def negative_entry() -> bytes:
+def negative_entry(valid: Valid = HOLDS_FOREVER) -> bytes:
     """Node 0: the name does not exist, and the kernel may remember that. It forgets an ENOENT at
     once (fuse_lookup)."""
-    return _NEGATIVE_ENTRY
+    return wire.ENTRY_OUT.pack(0, 0, valid[0], 0, valid[1], 0, *(0,) * 16)
 
 
 def create_out(entry: bytes, open_flags: int) -> bytes:
@@ -93,7 +98,7 @@ def open_out(fh: int, flags: int) -> bytes:
     return wire.OPEN_OUT.pack(fh, flags, 0)
 
 
-def statx_out(a: Attributes) -> bytes:
+def statx_out(a: Attributes, valid: Valid = HOLDS_FOREVER) -> bytes:
     mask = wire.STATX_BASIC_STATS
     if a.btime_ns is not None:
         mask |= wire.STATX_BTIME
@@ -103,7 +108,7 @@ def statx_out(a: Attributes) -> bytes:
     major = a.rdev >> 8 & 0xFFF
     minor = (a.rdev & 0xFF) | (a.rdev >> 12 & 0xFFF00)
     return wire.STATX_OUT.pack(
-        FOREVER, 0, 0, mask, fields[14], 0, a.nlink, a.uid, a.gid, a.mode, ino, size, blocks, 0,
+        *valid, 0, mask, fields[14], 0, a.nlink, a.uid, a.gid, a.mode, ino, size, blocks, 0,
         atime, atime_nsec, btime, btime_nsec, ctime, ctime_nsec, mtime, mtime_nsec,
         major, minor, 0, 0,
     )  # fmt: skip
@@ -126,12 +131,20 @@ def dirent(ino: int, next_offset: int, mode: int, name: bytes) -> bytes:
     return head + name + _ALIGNMENT[size & 7]
 
 
-def direntplus(nodeid: int, generation: int, a: Attributes, next_offset: int, name: bytes) -> bytes:
+def direntplus(  # noqa: PLR0917 - the hot loop of listings calls it, by position
+    nodeid: int,
+    generation: int,
+    a: Attributes,
+    next_offset: int,
+    name: bytes,
+    valid: Valid = HOLDS_FOREVER,
+) -> bytes:
     """A name with what LOOKUP would have said of it. Node 0 says nothing of it: so for `.` and
     `..`, which the kernel does not count as looked up (fuse_direntplus_link)."""
     size = len(name)
+    seconds, nsec = valid
     head = wire.DIRENTPLUS.pack(
-        nodeid, generation, FOREVER, FOREVER, 0, 0, *_attr(a),
+        nodeid, generation, seconds, seconds, nsec, nsec, *_attr(a),
         a[0], next_offset, size, a[1] >> 12 & 0xF,
     )  # fmt: skip
     return head + name + _ALIGNMENT[size & 7]

@@ -1,0 +1,28 @@
+"""How a session serves a mount: the part of the mount options that is the session's."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from unionfs.session.replies import FOREVER
+
+
+class ServeOptions(NamedTuple):
+    """How to serve. The defaults are right for a mount that nobody else changes."""
+
+    writeback: bool = False
+    allow_idmap: bool = False
+    posix_acl: bool = False
+    fsync: bool = True
+    """Without it FSYNC is answered ENOSYS: the kernel then tells callers that all is on disk
+    ("volatile")."""
+    xattrs: bool = True
+    """Without them extended attributes are answered ENOSYS, which saves a request on each first
+    write and exec."""
+    timeout: float = FOREVER
+    """Seconds for which the kernel may keep names and attributes."""
+    debug: bool = False
+    """Every errno is told on stderr."""
+
+
+DEFAULTS = ServeOptions()
