@@ -18,7 +18,9 @@ def links(*names):
 
 
 def test_launch_by_default_has_own_namespaces(box):
-    result = box.sh("cd /proc/self/ns; for n in user mnt pid net ipc uts cgroup; do readlink $n; done")
+    result = box.sh(
+        "cd /proc/self/ns; for n in user mnt pid net ipc uts cgroup; do readlink $n; done"
+    )
     assert result.status == 0
     assert not set(result.out.split()) & set(links(*NAMESPACES).values())
 
@@ -130,7 +132,9 @@ def test_launch_no_new_privileges_is_set_on_request(box):
 
 
 def test_launch_cap_drop_all_leaves_none(box):
-    result = box.sh("grep Cap /proc/self/status; chown 1:1 /", cap_drop=("ALL",), cap_add=("CHOWN",))
+    result = box.sh(
+        "grep Cap /proc/self/status; chown 1:1 /", cap_drop=("ALL",), cap_add=("CHOWN",)
+    )
     values = dict(line.split() for line in result.out.splitlines())
     assert values["CapEff:"] == values["CapPrm:"] == values["CapBnd:"] == "0000000000000001"
     assert values["CapInh:"] == values["CapAmb:"] == "0000000000000000"
@@ -207,3 +211,21 @@ def test_launch_working_directory_through_magic_link_is_refused(box):
 
     with pytest.raises(LaunchError, match="working directory"):
         box.run("true", workdir="/proc/self/fd/4")
+
+
+def test_launch_volume_options_reach_the_mount(box):
+    flags = "noexec,nosuid,nodev"
+    result = box.sh(
+        "grep ' /mnt ' /proc/mounts; cp /bin/busybox /mnt/busybox && /mnt/busybox true",
+        volume=(f"{box.directory}:/mnt:{flags}",),
+    )
+    assert result.status == 126
+    assert set(flags.split(",")) <= set(result.out.split()[3].split(","))
+
+
+def test_launch_volume_is_read_only_with_what_is_mounted_below_it(box):
+    result = box.sh(
+        "for d in $(awk '$2 ~ /^.h/ {print $4}' /proc/mounts); do echo $d; done | cut -d, -f1 | sort -u",
+        volume=("/proc:/h/proc:ro", "/dev:/h/dev:ro"),
+    )
+    assert result.out == "ro\n"

@@ -1,12 +1,11 @@
 """The process that is started: who it is, what it is given, how it ends."""
 
+import fcntl
 import os
 import select
 import signal
 import struct
-import sys
 import termios
-import fcntl
 import time
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from rootless.errors import (
     HostSupportError,
     LaunchError,
 )
-from rootless.launcher.parent import Stdio
+from rootless.launcher.parent import Stdio, launch
+from rootless.launcher.rootfs import BindRootfs
 from tests.integration.launcher.conftest import BOUND, ID, ended
 
 pytestmark = pytest.mark.needs("userns", "busybox")
@@ -189,7 +189,9 @@ def test_launch_ordinary_user_can_reopen_its_stdout(box):
 
 def test_launch_terminal_is_the_containers(box):
     process = box.start(
-        "sh", "-c", "tty; stty size; ls -l /dev/console | wc -l; test -t 0 && echo yes",
+        "sh",
+        "-c",
+        "tty; stty size; ls -l /dev/console | wc -l; test -t 0 && echo yes",
         stdio=None,
         tty=True,
     )
@@ -210,7 +212,9 @@ def test_launch_terminal_is_the_containers(box):
 
 def test_launch_terminal_interrupts_and_resizes(box):
     process = box.start(
-        "sh", "-c", "trap 'stty size; exit 9' INT; echo ready; while :; do sleep 0.05; done",
+        "sh",
+        "-c",
+        "trap 'stty size; exit 9' INT; echo ready; while :; do sleep 0.05; done",
         stdio=None,
         tty=True,
     )
@@ -243,7 +247,9 @@ def test_init_reaps_what_is_left_behind(box):
 def test_init_forwards_signals_and_passes_the_status(box):
     read, write = os.pipe()
     process = box.start(
-        "sh", "-c", "trap 'exit 42' TERM; echo ready; while :; do sleep 0.05; done",
+        "sh",
+        "-c",
+        "trap 'exit 42' TERM; echo ready; while :; do sleep 0.05; done",
         stdio=Stdio(0, write, write),
         init=True,
     )
@@ -284,14 +290,11 @@ def test_launch_container_dies_with_its_monitor(box):
 
 
 def test_launch_failed_step_leaves_nothing(box):
+    spec, maps = box.spec("true")
+    spec["mounts"].append(
+        {"destination": "/x", "type": "bind", "source": "/no/such/device", "options": ["bind"]}
+    )
     with pytest.raises(LaunchError, match="open the bind source /no/such/device"):
-        spec, maps = box.spec("true")
-        spec["mounts"].append(
-            {"destination": "/x", "type": "bind", "source": "/no/such/device", "options": ["bind"]}
-        )
-        from rootless.launcher.parent import launch
-        from rootless.launcher.rootfs import BindRootfs
-
         launch(
             spec,
             bundle="/",
