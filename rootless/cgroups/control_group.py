@@ -234,7 +234,8 @@ def enable(directory: str) -> None:
 def remove_abandoned(base: str) -> None:
     """Removes containers' groups that a monitor which was killed has left below `base`, empty.
 
-    Systemd does this for its scopes. A group is empty too while it is being made, so young ones stay.
+    Systemd does this for its scopes. A group is empty too while it is being made, so young ones
+    stay.
     """
     with os.scandir(base) as entries:
         groups = [entry.path for entry in entries if entry.name.startswith("rootless-")]
