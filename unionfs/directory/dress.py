@@ -32,7 +32,7 @@ class Dresser:
             and creation.origin is None
             and creation.nlink is None
             and creation.mtime_ns is None
-            and (not self._as_data or plain_mode(mode) == stat.S_IMODE(mode))
+            and (not self._as_data or stat.S_ISLNK(mode) or plain_mode(mode) == stat.S_IMODE(mode))
         )
 
     def is_stored_as_file(self, creation: Creation) -> bool:
