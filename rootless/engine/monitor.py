@@ -87,6 +87,8 @@ class Monitor:
         log.
         """
         os.setsid()
+        # `python -c` has the working directory on its path as "", and modules are yet to come.
+        sys.path[:] = map(os.path.abspath, sys.path)
         os.chdir("/")
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         log = os.open(
