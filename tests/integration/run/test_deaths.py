@@ -99,9 +99,14 @@ def test_killed_file_server_is_reported(rootless):
     process = start(rootless)
     everyone = descendants(process.pid)
     os.kill(roles(process)[1], signal.SIGKILL)
-    _, err = process.communicate(timeout=30)
-    assert b"the file server of the container was killed" in err
-    assert process.returncode != 0
+    seen = b""
+    while b"the file server of the container was killed" not in seen:
+        line = process.stderr.readline()
+        assert line, seen
+        seen += line
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode > 128  # of SIGTERM, or of SIGBUS if its own pages are gone
     assert_gone(everyone)
     assert_swept(rootless)
 

@@ -44,7 +44,12 @@ sys.exit(rootless.cli.main.main())
 
 def test_modules_imported_before_the_monitor_is_forked(rootless):
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=rootless.env, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", PROGRAM],
+        env=rootless.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     imported = set(result.stderr.split())
@@ -59,7 +64,11 @@ def test_command_line_alone_imports_little(words):
         "print(*sorted(sys.modules), sep='\\n')"
     )
     result = subprocess.run(
-        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     imported = set(result.stdout.split())
     assert not imported & (NEVER | {"dataclasses", "json", "rootless.engine"})

@@ -146,7 +146,9 @@ def test_last_output_is_not_lost(terminal):
 
 
 def test_container_sees_a_terminal_of_its_own(terminal):
-    user = terminal("sh", "-c", "tty; test -t 0 && test -t 1 && test -t 2 && : < /dev/tty && echo ok")
+    user = terminal(
+        "sh", "-c", "tty; test -t 0 && test -t 1 && test -t 2 && : < /dev/tty && echo ok"
+    )
     user.expect(b"/dev/")
     user.expect(b"ok")
     assert user.wait() == 0
