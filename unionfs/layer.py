@@ -166,6 +166,12 @@ class UpperLayer(Layer, Protocol):
         """Give a draft its owner, mode, attributes and times, but no name: a file that is
         unlinked already."""
 
+    def stash(self, ref: Ref) -> Ref:
+        """One more name for a file about to lose its last: no reader sees it, and no restart."""
+
+    def drop_stash(self, ref: Ref) -> None:
+        """The end of a file that has been stashed."""
+
     def discard(self, draft: Draft) -> None:
         """Close and forget a draft that will not be published. Never raises."""
 
@@ -240,6 +246,9 @@ class UpperLayer(Layer, Protocol):
         """Remember how many names a file has left; with none it is dropped from the index."""
 
     def statfs(self) -> StatFs: ...
+    def sync_directory(self, ref: Ref) -> None:
+        """The names of a directory to stable storage (fsync(2))."""
+
     def sync(self) -> None:
         """Everything to stable storage (syncfs(2))."""
 

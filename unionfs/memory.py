@@ -27,8 +27,6 @@ class MemoryNode:
     xattrs: dict[bytes, bytes] = field(default_factory=dict)
     mark: Mark = Mark.NONE
     extents: Sequence[Extent] | None = None
-    ino: int = 0
-    nlink: int = 0
 
 
 def directory(
@@ -75,33 +73,34 @@ class MemoryLayer:
     """A layer whose tree is `top`. Numbers and link counts are given when it is made."""
 
     def __init__(self, top: MemoryNode) -> None:
-        self._top = top
         self._nodes: list[MemoryNode] = []
+        self._numbers: dict[int, int] = {}
+        self._links: list[int] = []
         self._number(top)
 
     def _number(self, node: MemoryNode) -> None:
-        if node.ino == 0:
+        is_directory = stat.S_ISDIR(node.mode)
+        if id(node) not in self._numbers:
             self._nodes.append(node)
-            node.ino = len(self._nodes)
-            node.nlink = 2 if stat.S_ISDIR(node.mode) else 0
-        if not stat.S_ISDIR(node.mode):
-            node.nlink += 1
+            self._numbers[id(node)] = len(self._nodes)
+            self._links.append(2 if is_directory else 0)
+        number = self._numbers[id(node)]
+        self._links[number - 1] += not is_directory
         for child in node.children.values():
             self._number(child)
-            node.nlink += stat.S_ISDIR(child.mode)
+            self._links[number - 1] += stat.S_ISDIR(child.mode)
 
     def root(self) -> LayerEntry:
-        return self._entry(self._top)
+        return self._entry(self._nodes[0])
 
-    @staticmethod
-    def _entry(node: MemoryNode) -> LayerEntry:
+    def _entry(self, node: MemoryNode) -> LayerEntry:
         size = len(node.content)
         times = (node.mtime_ns, node.mtime_ns, node.mtime_ns)
         owner = (node.uid, node.gid, node.rdev)
-        attributes = Attributes(
-            node.ino, node.mode, node.nlink, *owner, size, (size + 511) // 512, *times
-        )
-        return LayerEntry(node.ino, attributes, node.mark)
+        number = self._numbers[id(node)]
+        links = self._links[number - 1]
+        attributes = Attributes(number, node.mode, links, *owner, size, (size + 511) // 512, *times)
+        return LayerEntry(number, attributes, node.mark)
 
     def _node(self, ref: Ref) -> MemoryNode:
         if not isinstance(ref, int):

@@ -62,6 +62,7 @@ class Node:
         "parent",
         "ref",
         "stale",
+        "stash",
     )
 
     generation = 0
@@ -80,6 +81,8 @@ class Node:
         """None when the object is reached by its descriptor only."""
         self.aliases: list[tuple[Directory, bytes, Ref]] | None = None
         """Further names that have been seen."""
+        self.stash: Ref | None = None
+        """A hidden name in the upper of a file that has lost all others."""
         self.lookups = 0
         self.backing: Backing | None = None
         self.stale = False

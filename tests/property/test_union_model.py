@@ -1,8 +1,9 @@
-"""The union against a plain directory: the same operations on both, and after each the same trees, errors and numbers.
+"""The union against a plain directory: the same operations on both, and after each the same trees,
+errors and numbers.
 
-The lowers hold whiteouts, opaque directories, hard links, symbolic links and names in several layers. `st_ino` of every
-object is held against the plain directory's: as long as the one stays the same, so must the other, over copy-up, rename and
-remount.
+The lowers hold whiteouts, opaque directories, hard links, symbolic links and names in several
+layers. `st_ino` of every object is held against the plain directory's: as long as the one stays the
+same, so must the other, over copy-up, rename and remount.
 """
 
 from __future__ import annotations
@@ -151,10 +152,10 @@ class UnionMachine(RuleBasedStateMachine):
     @rule(path=paths, mode=modes, content=st.binary(max_size=20))
     def create(self, path, mode, content) -> None:
         def ours():
-            entry = self.union.create(
-                self.directory(path[:-1]), path[-1], mode, os.O_RDWR | os.O_EXCL, CALLER
-            )
+            flags = os.O_RDWR | os.O_EXCL
+            entry = self.union.create(self.directory(path[:-1]), path[-1], 0o600, flags, CALLER)
             self.union.write(entry.nodeid, 0, content)
+            self.union.setattr(entry.nodeid, SetAttributes(mode=mode), CALLER)
 
         def theirs():
             fd = os.open(self.path(path), os.O_CREAT | os.O_EXCL | os.O_RDWR, mode)

@@ -23,7 +23,7 @@ from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
 from unionfs.model import Attributes, StatFs
 from unionfs.ownership import Ownership
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
-from unionfs.xattr_names import NLINK, REDIRECT, to_disk
+from unionfs.xattr_names import NLINK, OVERRIDE_STAT, REDIRECT, to_disk
 
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_WHITEOUT_RENAME = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -62,6 +62,7 @@ class DirectoryUpper(DirectoryLayer):
         super().__init__(
             path, ownership=ownership, base_owner=base_owner, directory_limit=directory_limit
         )
+        self._keeps_books = True
         self._work_path = os.path.realpath(work)
         if _is_within(self._work_path, self.path) or _is_within(self.path, self._work_path):
             raise OSError(errno.EINVAL, f"upper {path!r} and work directory {work!r} overlap")
@@ -72,6 +73,7 @@ class DirectoryUpper(DirectoryLayer):
                 f"upper {path!r} and work directory {work!r} are on different file systems",
             )
         self._index = self._dirs.add_root(self._work.index_fd)
+        self._temporaries = self._dirs.add_root(os.dup(self._work.fd))
         self._dresser = Dresser(as_data=self._as_data, base_owner=base_owner, server=self._server)
 
     def refuse_overlap(self, lowers: Sequence[Layer]) -> None:
@@ -120,8 +122,12 @@ class DirectoryUpper(DirectoryLayer):
             os.close(fd)
             return entry
         dir_fd = self._dirs.fd(place)
+        if self._dresser.is_bare(creation) and not creation.opaque:
+            made = self._make_in_place(place, dir_fd, name, creation)
+            if made is not None:
+                return made
         temporary = self._work.temporary()
-        self._make_bare(temporary, creation)
+        self._make_bare(temporary, creation, self._work.fd)
         try:
             self._dress_temporary(temporary, creation)
             self._work.place(temporary, dir_fd, name, is_directory=kind == stat.S_IFDIR)
@@ -143,18 +149,34 @@ class DirectoryUpper(DirectoryLayer):
             self.discard(draft)
             raise
 
-    def _make_bare(self, temporary: bytes, creation: Creation) -> None:
+    def _make_in_place(
+        self, place: Place, dir_fd: int, name: bytes, creation: Creation
+    ) -> LayerEntry | None:
+        """What one system call makes complete; None if there is a whiteout in its place."""
+        try:
+            self._make_bare(name, creation, dir_fd)
+        except FileExistsError:
+            return None
+        mode = stat.S_IMODE(creation.mode)
+        st = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        if stat.S_IMODE(st.st_mode) != mode and not stat.S_ISLNK(st.st_mode):
+            os.chmod(name, mode, dir_fd=dir_fd)
+            st = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        self._drop_whiteout_file(dir_fd, name)
+        return LayerEntry(Place(place, name), self._attributes(st, None))
+
+    def _make_bare(self, temporary: bytes, creation: Creation, dir_fd: int) -> None:
         kind = stat.S_IFMT(creation.mode)
         if kind == stat.S_IFDIR:
-            os.mkdir(temporary, 0o700, dir_fd=self._work.fd)
+            os.mkdir(temporary, stat.S_IMODE(creation.mode) | 0o700, dir_fd=dir_fd)
         elif kind == stat.S_IFLNK:
-            os.symlink(creation.target, temporary, dir_fd=self._work.fd)
+            os.symlink(creation.target, temporary, dir_fd=dir_fd)
         elif whiteouts.is_device_whiteout(creation.mode, creation.rdev):
             # On disk it would be a whiteout: the container cannot have one of its own where
             # owners are real.
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         else:
-            os.mknod(temporary, creation.mode, creation.rdev, dir_fd=self._work.fd)
+            os.mknod(temporary, creation.mode, creation.rdev, dir_fd=dir_fd)
 
     def _dress_temporary(self, temporary: bytes, creation: Creation) -> None:
         path = b"/proc/self/fd/%d/%b" % (self._work.fd, temporary)
@@ -188,6 +210,17 @@ class DirectoryUpper(DirectoryLayer):
             self._link_fd(draft.fd, dir_fd, name)
         self._drop_whiteout_file(dir_fd, name)
         return self._found_fd(draft.fd, Place(place, name))
+
+    def stash(self, ref: Ref) -> Ref:
+        parent, name = self._parent(ref)
+        temporary = self._work.temporary()
+        os.link(name, temporary, src_dir_fd=parent, dst_dir_fd=self._work.fd, follow_symlinks=False)
+        return Place(self._temporaries, temporary)
+
+    def drop_stash(self, ref: Ref) -> None:
+        place = self._place(ref)
+        if place.parent is self._temporaries:
+            self._work.discard(place.name)
 
     def discard(self, draft: Draft) -> None:
         try:
@@ -294,7 +327,7 @@ class DirectoryUpper(DirectoryLayer):
             opaque=True,
         )
         temporary = self._work.temporary()
-        self._make_bare(temporary, creation)
+        self._make_bare(temporary, creation, self._work.fd)
         self._dress_temporary(temporary, creation)
         if not exchange(self._work.fd, temporary, dir_fd, name):
             aside = self._work.temporary()
@@ -456,7 +489,8 @@ class DirectoryUpper(DirectoryLayer):
         )
         if stat.S_ISLNK(st.st_mode):
             return self._restore_symlink(self._place(ref), st, wanted)
-        self._dresser.own(path, wanted, st.st_mode, follow=follow)
+        overridden = OVERRIDE_STAT in names
+        self._dresser.own(path, wanted, st.st_mode, follow=follow, overridden=overridden)
         return ref
 
     def _restore_symlink(self, place: Place, st: os.stat_result, wanted: Attributes) -> Ref:
@@ -591,6 +625,14 @@ class DirectoryUpper(DirectoryLayer):
             st.f_ffree,
             st.f_namemax,
         )
+
+    def sync_directory(self, ref: Ref) -> None:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        fd = os.open(b".", flags, dir_fd=self._dirs.fd(self._place(ref)))
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def sync(self) -> None:
         syncfs(self._work.fd)

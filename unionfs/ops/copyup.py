@@ -163,13 +163,15 @@ def _copy_directory(tree: Tree, directory: Directory) -> None:
     parent = directory.parent
     if parent is None or parent.upper is None:
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for each in (parent, directory):
+        if each.stale:
+            tree.settle(each)
     shown = directory.attributes
     entry = upper.make(parent.upper, directory.name, _creation(tree, directory))
     _restore_times(upper, parent)
     directory.upper = directory.ref = entry.ref
     directory.layer = UPPER
     directory.attributes = Attributes(*shown[:10], entry.attributes.ctime_ns)
-    directory.stale = directory.is_merged
     tree.changed.add(shown.ino)
 
 
@@ -195,8 +197,16 @@ def _creation(tree: Tree, node: Node) -> Creation:
 def _restore_times(upper: UpperLayer, parent: Directory) -> None:
     """Nothing has changed in the directory that anybody could see: its times must not tell
     otherwise."""
-    if parent.upper is not None and not parent.stale:
+    if parent.upper is not None:
         upper.set_times(parent.upper, -1, parent.attributes.atime_ns, parent.attributes.mtime_ns)
+
+
+def _ready_parent(tree: Tree, parent: Directory) -> Ref:
+    """The directory in the upper, its times known: see `_restore_times`."""
+    ref = ensure_directory(tree, parent)
+    if parent.stale:
+        tree.settle(parent)
+    return ref
 
 
 # Everything else
@@ -248,7 +258,7 @@ def publish(tree: Tree, plan: CopyUp) -> None:
         if node.parent is None:
             attributes, ref = upper.finish(draft, creation), None
         else:
-            parent = ensure_directory(tree, node.parent)
+            parent = _ready_parent(tree, node.parent)
             keeps_links = node.attributes.nlink > 1
             if keeps_links:
                 creation = creation._replace(nlink=node.attributes.nlink)
@@ -307,7 +317,7 @@ def _copy_special(tree: Tree, node: Node) -> None:
         # A symbolic link or device without a name: nobody can find it again, so only what is
         # shown can change.
         return
-    parent = ensure_directory(tree, node.parent)
+    parent = _ready_parent(tree, node.parent)
     entry = upper.make(parent, node.name, _creation(tree, node))
     _restore_times(upper, node.parent)
     _moved_up(tree, node, entry.ref, entry.attributes)
@@ -325,7 +335,7 @@ def ensure_name(tree: Tree, node: Node, directory: Directory, name: bytes) -> Re
             ref for place, other, ref in node.aliases or () if place is directory and other == name
         )
     upper = tree.writable()
-    parent = ensure_directory(tree, directory)
+    parent = _ready_parent(tree, directory)
     entry = upper.lookup(parent, name)
     if entry is not None:
         return entry.ref

@@ -113,8 +113,8 @@ def tmpfile(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Node:
     node = Node(None, b"", UPPER, None, attributes._replace(ino=ino, nlink=0))
     tree.set_attributes(node, node.attributes)
     node.has_capabilities = False
-    node.backing = Backing(draft.fd, writable=True)
-    node.backing.pinned = True
+    tree.keep_open(node, Backing(draft.fd, writable=True))
+    tree.pin(node)
     tree.table.remember(node)
     return node
 

@@ -54,6 +54,8 @@ class Tree:
         self.volatile = volatile
         self.files: OrderedDict[Node, Backing] = OrderedDict()
         self._descriptors = descriptors
+        self.pinned = 0
+        """How many files are kept open because nothing else leads to them."""
         self.linked: dict[int, Node] = {}
         """Files that have, or had, several names, by `st_ino`."""
         self.index: dict[int, int | None] = {}
@@ -353,7 +355,7 @@ class Tree:
             else:
                 node.parent, ref = None, None
             if node.layer == UPPER and not node.indexed:
-                node.ref = ref
+                node.ref = ref if node.parent is not None else node.stash
             return
         for index, (place, other, _) in enumerate(node.aliases or ()):
             if place is directory and other == name and node.aliases is not None:
@@ -377,6 +379,9 @@ class Tree:
 
     def _release(self, node: Node) -> None:
         self.close_backing(node)
+        if node.stash is not None:
+            self.writable().drop_stash(node.stash)
+            node.stash = None
         if self.linked.get(node.attributes.ino) is node:
             del self.linked[node.attributes.ino]
 
@@ -419,6 +424,7 @@ class Tree:
         """Keep the node's open file open whatever comes."""
         if node.backing is not None and not node.backing.pinned:
             node.backing.pinned = True
+            self.pinned += 1
             self.files.pop(node, None)
 
     def close_backing(self, node: Node) -> None:
@@ -426,6 +432,7 @@ class Tree:
         if backing is None:
             return
         node.backing = None
+        self.pinned -= backing.pinned
         self.files.pop(node, None)
         if backing.file is not None:
             backing.file.close()
