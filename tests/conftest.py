@@ -13,6 +13,7 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support import probes
+from tests.support.debian import debian_tar
 from tests.support.images import busybox_tar
 from tests.support.mounts import sweep
 from tests.support.rootless import Rootless, remove_tree, short_directory
@@ -103,6 +104,19 @@ def busybox_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("busybox") / "rootfs.tar"
     busybox_tar(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def debian_image() -> Path:
+    """A Debian root file system as a tar, with .deb files in /srv/debs: a minute to make, once for an account."""
+    if reason := probes.lacking("mmdebstrap") or probes.lacking("subuid"):
+        pytest.skip(reason)
+    try:
+        return debian_tar(CACHE)
+    except RuntimeError as error:
+        if "mmdebstrap" in REQUIRED:
+            raise
+        pytest.skip(f"no Debian root file system can be made: {error}")
 
 
 @pytest.fixture

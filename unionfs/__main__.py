@@ -228,7 +228,7 @@ def _detach(mountpoint: str) -> None:
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> None:
-    os._exit(1)
+    sys.exit(1)
 
 
 def _fail(reason: str) -> int:

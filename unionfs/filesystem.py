@@ -1,7 +1,7 @@
 """What a session drives: the operations of the union as plain synchronous calls, without a trace of FUSE.
 
 Every call takes and returns plain values and raises OSError with the errno for the caller. Calls are made from one thread at
-a time, except those the session table marks as threaded (see unionfs/session); `Union` is the implementation.
+a time; only `Copy.copy` may run in another thread meanwhile (see unionfs/session/copies.py). `Union` is the implementation.
 
 I/O is by node, never by the file that happened to be open at the time: there are no file handles. A session that does get
 OPEN and RELEASE from the kernel calls `open` and `release` so that truncation and access modes are honoured, and reads and
@@ -14,7 +14,7 @@ Lookup counts: every `Entry` returned by lookup, mknod, mkdir, symlink, link, cr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 
@@ -37,6 +37,17 @@ class DirEntry(NamedTuple):
     cookie: int
     name: bytes
     entry: Entry
+
+
+class Copy(Protocol):
+    """A copy-up under way: see `FileSystem.begin_copy`."""
+
+    def copy(self, budget: int | None = None) -> bool:
+        """Copy up to about `budget` bytes, all if None. True when nothing is left. May run in any thread, and touches
+        only descriptors of its own."""
+
+    def sync(self) -> None:
+        """What has been copied to stable storage. May run in any thread."""
 
 
 class FileSystem(Protocol):
@@ -99,3 +110,15 @@ class FileSystem(Protocol):
     def syncfs(self) -> None: ...
     def destroy(self) -> None:
         """The mount is gone: finish what is pending, close everything. Idempotent."""
+
+    def pending_copy(self, nodeid: NodeId) -> int:
+        """How many bytes a change to this object would copy first; 0 if none."""
+
+    def begin_copy(self, nodeid: NodeId) -> Copy:
+        """Begin what `pending_copy` tells of: then `Copy.copy`, in a thread, then `finish_copy` or `abandon_copy`. Until
+        then the object may be read, renamed and removed, but not changed."""
+
+    def finish_copy(self, copy: Any) -> None:
+        """`copy` is what `begin_copy` gave."""
+
+    def abandon_copy(self, copy: Any) -> None: ...

@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from unionfs.filesystem import DirEntry, Entry
+from unionfs.filesystem import Copy, DirEntry, Entry
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 
 
@@ -300,3 +300,15 @@ class Passthrough:
 
     def destroy(self) -> None:
         self.destroyed = True
+
+    def pending_copy(self, nodeid: NodeId) -> int:
+        return 0
+
+    def begin_copy(self, nodeid: NodeId) -> Copy:
+        raise AssertionError("nothing is ever pending")
+
+    def finish_copy(self, copy: Copy) -> None:
+        raise AssertionError("nothing is ever pending")
+
+    def abandon_copy(self, copy: Copy) -> None:
+        raise AssertionError("nothing is ever pending")

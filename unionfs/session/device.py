@@ -1,9 +1,9 @@
 """The device session: answers the requests that arrive on a /dev/fuse descriptor.
 
 One request is read, handled and answered before the next is read: no event loop stands between two
-of them, because one turn of trio costs more than most requests do (docs/decisions/0300). Requests
-that may wait long for the disk, and touch no table of the file system, go to a thread each and
-answer from there; see workers.py. `serve_in_trio` is the same thing for programs that live in trio.
+of them, because one turn of trio costs more than most requests do (docs/decisions/0300). Only the
+copying of big files goes to threads (copies.py). `serve_in_trio` is the same thing for programs
+that live in trio.
 
 The server never dies of a request: whatever a handler raises becomes an errno.
 """
@@ -17,6 +17,7 @@ from time import perf_counter_ns
 
 from unionfs.filesystem import FileSystem
 from unionfs.session import negotiation, replies, requests, wire
+from unionfs.session.copies import CHANGES, Copies
 from unionfs.session.counters import Counters
 from unionfs.session.handlers import Handler, Handlers
 from unionfs.session.options import DEFAULTS, ServeOptions
@@ -40,26 +41,13 @@ _WRITE = int(Opcode.WRITE)
 _NOTHING = memoryview(b"")
 _REQUESTS_PER_TURN = 64
 
-THREADED = frozenset(
-    {
-        Opcode.FSYNC,  # waits for the disk
-        Opcode.FSYNCDIR,
-        Opcode.SYNCFS,
-        Opcode.COPY_FILE_RANGE,  # moves up to 2 GiB
-        Opcode.COPY_FILE_RANGE_64,
-    }
-)
-"""Operations answered from a thread of their own while others go on. Everything else either
-finishes in microseconds or changes the tables of nodes and names, which one thread owns."""
-
-
-class _Stopped(BaseException):
-    """Not an error: raised out of a signal handler to leave the read that waits for a request."""
-
 
 class DeviceSession:
-    """One connection to the kernel. `run` serves it to its end; `stop` may be called from a signal
-    handler."""
+    """One connection to the kernel. `run` serves it to its end.
+
+    A signal handler that raises (SystemExit) ends it at once, as any exception that is not an
+    `Exception`.
+    """
 
     def __init__(self, device: int, filesystem: FileSystem, options: ServeOptions) -> None:
         self.counters = Counters()
@@ -72,9 +60,10 @@ class DeviceSession:
         self._head = bytearray(_HEAD)
         self._rest = memoryview(bytearray(_REST))
         self._buffers: list[bytearray | memoryview] = [self._head, self._rest]
-        self._workers = Workers(self._answer)
-        self._waiting = False
-        self._stopping = False
+        self._workers = Workers()
+        self._copies = Copies(
+            filesystem, self._workers, self._answer, self._fault, durable=options.fsync
+        )
         if not options.fsync:
             del self._handlers[Opcode.FSYNC], self._handlers[Opcode.FSYNCDIR]
         if not options.xattrs:
@@ -82,41 +71,36 @@ class DeviceSession:
                 del self._handlers[opcode]
 
     def run(self) -> None:
-        """Serve until the file system is unmounted or `stop` was called, then wait for what still
-        runs in threads."""
-        while not self._stopping:
-            try:
-                self._waiting = True
-                received = os.readv(self._device, self._buffers)
-                self._waiting = False
-            except _Stopped:
-                break
-            except OSError as error:
-                self._waiting = False
-                if error.errno in _GONE:
-                    break
-                if error.errno in _TRY_AGAIN:
+        """Serve until the file system is unmounted, then wait for what still runs in threads."""
+        try:
+            while True:
+                if self._workers.outstanding:
+                    self._wait()
+                    if not self.run_available(1):
+                        break
+                    if not self._workers.outstanding:
+                        os.set_blocking(self._device, True)
                     continue
-                raise
-            self.handle(received)
-        self._workers.finish()
-
-    def stop(self) -> None:
-        """Leave `run` before the next request. To be called by a signal handler of the thread that
-        runs."""
-        self._stopping = True
-        if self._waiting:
-            raise _Stopped
+                try:
+                    received = os.readv(self._device, self._buffers)
+                except OSError as error:
+                    if error.errno in _GONE:
+                        break
+                    if error.errno in _TRY_AGAIN:
+                        continue
+                    raise
+                self.handle(received)
+        finally:
+            self._workers.finish()
 
     def run_available(self, limit: int) -> bool:
-        """Serve at most `limit` requests from a descriptor that does not block. False once the file
-        system is unmounted."""
+        """Serve at most `limit` requests, and no more than there are. False once the file system is
+        unmounted. The descriptor must not block."""
         for _ in range(limit):
             try:
                 received = os.readv(self._device, self._buffers)
             except OSError as error:
                 if error.errno in _GONE:
-                    self._workers.finish()
                     return False
                 if error.errno == EAGAIN:
                     return True
@@ -125,6 +109,21 @@ class DeviceSession:
                 raise
             self.handle(received)
         return True
+
+    @property
+    def workers(self) -> Workers:
+        return self._workers
+
+    def _wait(self) -> None:
+        """Until there is a request or something done by a thread; the latter is settled."""
+        from select import POLLIN, poll
+
+        os.set_blocking(self._device, False)
+        waiting = poll()
+        waiting.register(self._device, POLLIN)
+        waiting.register(self._workers.wakeup, POLLIN)
+        if any(descriptor != self._device for descriptor, _ in waiting.poll()):
+            self._workers.settle()
 
     def handle(self, received: int) -> None:
         """Answer the message of `received` bytes in the read buffers. Raises nothing for whatever
@@ -153,16 +152,27 @@ class DeviceSession:
             return
         if handler is None:
             self._own(header, request)
-        elif header.opcode in THREADED:
-            self._workers.start(header, handler, request)
-        else:
+        elif header.opcode not in CHANGES or not self._held_back(header, handler, request, started):
             self._answer(header, handler, request, started)
+
+    def _held_back(
+        self, header: Header, handler: Handler, request: requests.Request, started: int
+    ) -> bool:
+        """True if the request waits for a copy, or has been answered that there can be none."""
+        try:
+            return self._copies.hold(header, handler, request, started)
+        except OSError as raised:
+            self._send(header, raised.errno or EIO, b"")
+        except Exception as raised:  # noqa: BLE001 - the server must outlive every request
+            self._fault(_name(header.opcode), raised)
+            self._send(header, EIO, b"")
+        return True
 
     def _own(self, header: Header, request: requests.Request) -> None:
         """What concerns the session itself."""
         if isinstance(request, requests.Init):
             self._initialize(header, request)
-        elif isinstance(request, requests.Interrupt) and self._workers.cancel(request.unique):
+        elif isinstance(request, requests.Interrupt) and self._copies.cancel(request.unique):
             # Anything not waiting for a thread was answered before this was read, or goes on to its
             # end.
             self._write(replies.error(request.unique, EINTR))
@@ -183,7 +193,7 @@ class DeviceSession:
     def _answer(
         self, header: Header, handler: Handler, request: requests.Request, started: int
     ) -> None:
-        """Run a handler and reply. Also called from threads."""
+        """Run a handler and reply."""
         error = 0
         payload: bytes | None = b""
         try:
@@ -266,10 +276,27 @@ async def serve_in_trio(
 
     os.set_blocking(device, False)
     session = DeviceSession(device, filesystem, options)
+    workers = session.workers
+
+    settling = False
+
+    async def settle() -> None:
+        nonlocal settling
+        while workers.outstanding:
+            await trio.lowlevel.wait_readable(workers.wakeup)
+            workers.settle()
+        settling = False
+
     try:
-        while session.run_available(_REQUESTS_PER_TURN):
-            await trio.lowlevel.wait_readable(device)
+        async with trio.open_nursery() as nursery:
+            while session.run_available(_REQUESTS_PER_TURN):
+                if workers.outstanding and not settling:
+                    settling = True
+                    nursery.start_soon(settle)
+                await trio.lowlevel.wait_readable(device)
+            nursery.cancel_scope.cancel()
     finally:
+        workers.finish()
         filesystem.destroy()
     return session.counters
 

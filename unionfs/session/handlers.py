@@ -31,9 +31,9 @@ from unionfs.session.wire import Opcode, SetattrValid
 Handler = Callable[[Header, Any], bytes | None]
 """The payload of the reply, or None where the kernel wants none."""
 
-COPY_LIMIT = 0x7FFFF000
-"""What COPY_FILE_RANGE can report: its reply counts in 32 bits, and the kernel's own calls stop
-here (MAX_RW_COUNT)."""
+COPY_LIMIT = 16 << 20
+"""Bytes that one COPY_FILE_RANGE copies at most: it may do less than asked, and others wait while
+it copies."""
 
 _VALID_MODE = int(SetattrValid.MODE)
 _VALID_UID = int(SetattrValid.UID)
@@ -214,12 +214,12 @@ class Handlers:
         )
 
     def _copy_file_range(self, header: Header, request: requests.CopyFileRange) -> bytes:
-        return replies.write_out(self._copy(header, request, min(request.length, COPY_LIMIT)))
+        return replies.write_out(self._copy(header, request))
 
     def _copy_file_range_64(self, header: Header, request: requests.CopyFileRange) -> bytes:
-        return replies.copy_file_range_out(self._copy(header, request, request.length))
+        return replies.copy_file_range_out(self._copy(header, request))
 
-    def _copy(self, header: Header, request: requests.CopyFileRange, length: int) -> int:
+    def _copy(self, header: Header, request: requests.CopyFileRange) -> int:
         if request.flags:
             raise OSError(EINVAL, strerror(EINVAL))
         return self._fs.copy_file_range(
@@ -227,7 +227,7 @@ class Handlers:
             request.offset_in,
             NodeId(request.target),
             request.offset_out,
-            length,
+            min(request.length, COPY_LIMIT),
         )
 
     # ---- listings --------------------------------------------------------------------------------

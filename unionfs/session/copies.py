@@ -1,0 +1,141 @@
+"""Requests that would have to copy a big file first: the copy goes to a thread, other requests go
+on.
+
+The request that caused it, and every later change to the same file, is held back until the copy has
+been published; reading goes on from the lower all the while. Which operations change a file, and of
+which node, is the table CHANGES. Everything else either finishes in microseconds or changes the
+tables of names and nodes, which one thread owns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from unionfs.filesystem import Copy, FileSystem
+from unionfs.model import NodeId
+from unionfs.session import requests
+from unionfs.session.handlers import Handler
+from unionfs.session.requests import Header
+from unionfs.session.wire import Opcode, SetattrValid
+from unionfs.session.workers import Workers
+
+BIG = 1 << 20
+"""Bytes from which a copy goes to a thread: about a millisecond of copying."""
+
+_VALID_SIZE = int(SetattrValid.SIZE)
+
+
+def _own_node(header: Header, _request: Any) -> int:  # noqa: ANN401 - any request
+    return header.nodeid
+
+
+def _unless_truncated(header: Header, request: requests.Setattr) -> int:
+    """Of a file that is cut to little, only that little is copied."""
+    cut = request.valid & _VALID_SIZE and request.size < BIG
+    return 0 if cut else header.nodeid
+
+
+def _linked(_header: Header, request: requests.Link) -> int:
+    return request.nodeid
+
+
+def _target(_header: Header, request: requests.CopyFileRange) -> int:
+    return request.target
+
+
+CHANGES: dict[int, Callable[[Header, Any], int]] = {
+    Opcode.WRITE: _own_node,
+    Opcode.SETATTR: _unless_truncated,
+    Opcode.FALLOCATE: _own_node,
+    Opcode.SETXATTR: _own_node,
+    Opcode.REMOVEXATTR: _own_node,
+    Opcode.LINK: _linked,
+    Opcode.COPY_FILE_RANGE: _target,
+    Opcode.COPY_FILE_RANGE_64: _target,
+}
+"""The node whose file the request changes; 0 if that takes no copy."""
+
+
+class Held(NamedTuple):
+    """A request that waits for a copy."""
+
+    header: Header
+    handler: Handler
+    request: requests.Request
+    started: int
+
+
+class Copies:
+    """`answer` handles a request and replies, `fault` tells of an error of ours. `durable`: copies
+    are synced before they replace the original."""
+
+    def __init__(
+        self,
+        filesystem: FileSystem,
+        workers: Workers,
+        answer: Callable[[Header, Handler, requests.Request, int], None],
+        fault: Callable[[str, BaseException], None],
+        *,
+        durable: bool,
+    ) -> None:
+        self._filesystem = filesystem
+        self._workers = workers
+        self._answer = answer
+        self._fault = fault
+        self._durable = durable
+        self._held: dict[int, list[Held]] = {}
+
+    def hold(
+        self, header: Header, handler: Handler, request: requests.Request, started: int
+    ) -> bool:
+        """True if the request has to wait, and will be answered when it has waited.
+
+        Raises OSError where the copy cannot be begun.
+        """
+        nodeid = CHANGES[header.opcode](header, request)
+        held = self._held.get(nodeid)
+        if held is None:
+            if not nodeid or self._filesystem.pending_copy(NodeId(nodeid)) < BIG:
+                return False
+            copy = self._filesystem.begin_copy(NodeId(nodeid))
+            held = self._held[nodeid] = []
+            self._workers.start(partial(self._copy, copy), partial(self._copied, nodeid, copy))
+        if isinstance(request, requests.Write):
+            # The read buffer is needed for the next request.
+            request = request._replace(data=memoryview(bytes(request.data)))
+        held.append(Held(header, handler, request, started))
+        return True
+
+    def cancel(self, unique: int) -> bool:
+        """Take back a request that waits. True if there was one: it is then the caller's to
+        answer."""
+        for held in self._held.values():
+            for waiting in held:
+                if waiting.header.unique == unique:
+                    held.remove(waiting)
+                    return True
+        return False
+
+    def _copy(self, copy: Copy) -> None:
+        """In a thread. What is on disk when the copy is published need not be waited for then."""
+        copy.copy()
+        if self._durable:
+            copy.sync()
+
+    def _copied(self, nodeid: int, copy: Copy, raised: BaseException | None) -> None:
+        """Publish the copy, then answer what waited. If it failed, each request tries for itself
+        and so gets an errno of its own."""
+        try:
+            if raised is None:
+                self._filesystem.finish_copy(copy)
+            else:
+                self._filesystem.abandon_copy(copy)
+        except OSError:
+            # What waited will meet the same obstacle, and report it.
+            pass
+        except Exception as error:  # noqa: BLE001 - the server must outlive every copy
+            self._fault("copy-up", error)
+        for held in self._held.pop(nodeid):
+            self._answer(*held)
