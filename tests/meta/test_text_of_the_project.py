@@ -52,7 +52,8 @@ def test_text_names_no_place_of_one_machine() -> None:
 
 
 def test_text_file_ends_with_a_newline() -> None:
-    files = [path for path in text_files() if path.stat().st_size]
+    # A fuzzer's corpus is kept byte for byte.
+    files = [path for path in text_files() if path.stat().st_size and "corpus" not in path.parts]
     assert [str(path) for path in files if not path.read_bytes().endswith(b"\n")] == []
 
 

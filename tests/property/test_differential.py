@@ -28,8 +28,6 @@ from hypothesis.stateful import (
 from tests.support.overlay import UNIONS, Namespace, several_ids
 from tests.support.trees import RENAME_EXCHANGE, RENAME_NOREPLACE, Outcome, Row
 
-pytest.importorskip("unionfs.__main__")
-
 NAMES = [
     "new",
     "other",
@@ -134,11 +132,12 @@ class Differential(RuleBasedStateMachine):
             uid = 0
         outcomes = self.comparison.call("apply", operation, arguments, uid)
         plain = outcomes["plain"]
-        note(f"{operation}{arguments} as {uid}: {plain}")
+        note(f"{operation}{_brief(arguments)} as {uid}: {_brief(plain)}")
         if self.kernel and self._same(operation, plain, outcomes["kernel"], kernel=True) is False:
             self._retire_or_fail(operation, arguments, plain, outcomes["kernel"])
         assert self._same(operation, plain, outcomes["union"]), (
-            f"{operation}{arguments} as {uid}: plain directory {plain}, union {outcomes['union']}"
+            f"{operation}{_brief(arguments)} as {uid}: "
+            f"plain directory {_brief(plain)}, union {_brief(outcomes['union'])}"
         )
         return plain
 
@@ -363,6 +362,16 @@ class Differential(RuleBasedStateMachine):
             self.compare()
         finally:
             self.comparison.call("end")
+
+
+def _brief(values: tuple[object, ...]) -> tuple[object, ...]:
+    """The same with long content cut short, for a reader."""
+    return tuple(
+        f"{value[:8]!r}... of {len(value)}"
+        if isinstance(value, bytes) and len(value) > 20
+        else value
+        for value in values
+    )
 
 
 def _without_directory_nlink(status: Any) -> Any:

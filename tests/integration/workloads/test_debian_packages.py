@@ -11,7 +11,7 @@ from tests.support.rootless import Rootless
 INSTALL = """
 set -e
 export DEBIAN_FRONTEND=noninteractive
-apt-get install -qq -y --no-download /srv/debs/*.deb >/dev/null 2>/tmp/log || { cat /tmp/log; exit 1; }
+apt-get install -qq -y /srv/debs/*.deb >/dev/null 2>/tmp/log || { cat /tmp/log; exit 1; }
 dpkg --audit
 dpkg --verify | grep -v -E '/usr/share/(doc|man|locale)/' || true
 stat -c '%n %a %U:%G' /usr/bin/sudo /usr/bin/crontab /usr/bin/ssh-agent
