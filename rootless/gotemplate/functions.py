@@ -8,6 +8,7 @@ not evaluate all their arguments.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+
 from rootless.gotemplate.errors import CallError
 from rootless.gotemplate.formatting import plain, sprint, sprintf, sprintln, to_json
 from rootless.gotemplate.values import Method, Value, is_true, type_name

@@ -353,6 +353,22 @@ def removal_takes_groups_that_the_container_made():
 
 
 @check
+def groups_of_killed_monitors_are_removed():
+    if Path("/run/systemd/system").exists():
+        return
+    base = Path("/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service")
+    old, young = base / "rootless-old", base / "rootless-young"
+    for group in (old, young):
+        (group / "container").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    with Container(pids_limit=10):
+        assert not old.exists()
+        assert young.exists()
+    (young / "container").rmdir()
+    young.rmdir()
+
+
+@check
 def systemds_own_socket_will_do():
     private = Path("/run/user/1000/systemd/private")
     if not private.exists():
