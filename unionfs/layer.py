@@ -1,12 +1,13 @@
 """The seam everything is tested through: what the union asks of a layer.
 
-A layer is a tree that never changes under us (a lower) or that only we change (the upper). It answers in terms of the
-container: owner, mode and device number have been read from wherever the layer keeps them, whiteouts and opaque
-directories are marks, not names, and bookkeeping attributes are gone. A `Ref` is a layer's own name for one of its
-objects: opaque to the union, hashable, valid until the layer is closed.
+A layer is a tree that never changes under us (a lower) or that only we change (the upper). It
+answers in terms of the container: owner, mode and device number have been read from wherever the
+layer keeps them, whiteouts and opaque directories are marks, not names, and bookkeeping
+attributes are gone. A `Ref` is a layer's own name for one of its objects: opaque to the union,
+hashable, valid until the layer is closed.
 
-Every call is synchronous and raises OSError with the errno a file system would give; nothing else.
-A lower may be read from several threads at once.
+Every call is synchronous and raises OSError with the errno a file system would give; nothing
+else. A lower may be read from several threads at once.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class Mark(Enum):
 
     NONE = 0
     WHITEOUT = 1
-    """The name is gone: nothing of this name below is visible. Such an entry has no attributes worth reading."""
+    """The name is gone: nothing of this name below is visible. Such an entry has no attributes
+    worth reading."""
     OPAQUE = 2
     """A directory whose counterpart below is hidden whole."""
 
@@ -33,20 +35,23 @@ class Mark(Enum):
 class LayerEntry(NamedTuple):
     """What one layer says about one name.
 
-    `attributes.ino` is the layer's own number, stable as long as the layer exists; the union makes it unique.
+    `attributes.ino` is the layer's own number, stable as long as the layer exists; the union
+    makes it unique.
     """
 
     ref: Ref
     attributes: Attributes
     mark: Mark = Mark.NONE
     redirect: bytes | None = None
-    """A directory whose counterpart in the layers below is not at its own path but at this one, absolute in those layers."""
+    """A directory whose counterpart in the layers below is not at its own path but at this one,
+    absolute in those layers."""
     origin: int | None = None
     """The `st_ino` in the union before it was copied up; only an upper says."""
 
 
 class Extent(NamedTuple):
-    """A run of data in a file: bytes from `offset` on, `length` long; what lies between runs is a hole."""
+    """A run of data in a file: bytes from `offset` on, `length` long; what lies between runs is
+    a hole."""
 
     offset: int
     length: int
@@ -56,15 +61,16 @@ class OpenFile(Protocol):
     """An open regular file of a layer. Positions are explicit; there is no file offset."""
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes at `offset`; fewer only at the end of the file. Raises EIO if the layer is shorter
-        than its index says."""
+        """Return up to `size` bytes at `offset`; fewer only at the end of the file. Raises EIO
+        if the layer is shorter than its index says."""
 
     def extents(self) -> Sequence[Extent]:
         """Where there is data, in ascending order; the rest are holes (lseek(2) SEEK_DATA)."""
 
     def backing(self) -> tuple[int, int] | None:
-        """(file descriptor, position of byte 0 in it) if the whole content lies in one run of a real file, so that
-        copy_file_range(2) or FICLONERANGE can copy it; None otherwise. The descriptor belongs to this object."""
+        """(file descriptor, position of byte 0 in it) if the whole content lies in one run of a
+        real file, so that copy_file_range(2) or FICLONERANGE can copy it; None otherwise. The
+        descriptor belongs to this object."""
 
     def close(self) -> None:
         """Give the descriptor back. Idempotent."""
@@ -80,7 +86,8 @@ class Layer(Protocol):
         """The entry of this name, whiteouts included; None if the layer says nothing about it."""
 
     def listing(self, directory: Ref) -> Iterator[tuple[bytes, LayerEntry]]:
-        """Every entry with its attributes, whiteouts included, without `.` and `..`, in no particular order.
+        """Every entry with its attributes, whiteouts included, without `.` and `..`, in no
+        particular order.
 
         This is the cold-walk path: one pass, no per-entry probing of other names."""
 
@@ -100,7 +107,8 @@ class Layer(Protocol):
 class Creation(NamedTuple):
     """What a new object of the upper is to be, in terms of the container.
 
-    `mode` includes the type of file; `target` is a symbolic link's. Times are set if `mtime_ns` is not None.
+    `mode` includes the type of file; `target` is a symbolic link's. Times are set if `mtime_ns`
+    is not None.
     """
 
     mode: int
@@ -117,7 +125,8 @@ class Creation(NamedTuple):
 
 
 class Draft(Protocol):
-    """A regular file in the making: without a name, or with one that no reader sees. Gone after a crash."""
+    """A regular file in the making: without a name, or with one that no reader sees. Gone after
+    a crash."""
 
     @property
     def fd(self) -> int:
@@ -127,32 +136,41 @@ class Draft(Protocol):
 class UpperLayer(Layer, Protocol):
     """The layer that takes the writes. Only the union changes it.
 
-    Creations put the object in place in one step, complete: after a kill at any instant a reader finds it as it was or as
-    it is to be. A whiteout in the place of a new object is replaced by it. A `Ref` of a directory stays valid when the
-    directory is renamed; one of anything else names the place where it was found.
+    Creations put the object in place in one step, complete: after a kill at any instant a reader
+    finds it as it was or as it is to be. A whiteout in the place of a new object is replaced by
+    it. A `Ref` of a directory stays valid when the directory is renamed; one of anything else
+    names the place where it was found.
     """
 
     def refuse_overlap(self, lowers: Sequence[Layer]) -> None:
         """Raise OSError(EINVAL) with a message if a lower layer contains this one or lies in it."""
 
     def refresh(self, ref: Ref | None, fd: int, known: Attributes) -> Attributes:
-        """`known` brought up to date after writes: from `fd` if it is not -1, else from `ref`. `ino` and, except for
-        directories, `nlink` are left as they are."""
+        """`known` brought up to date after writes: from `fd` if it is not -1, else from `ref`.
+        `ino` and, except for directories, `nlink` are left as they are."""
 
     def create(self, directory: Ref, name: bytes, creation: Creation) -> tuple[LayerEntry, int]:
-        """Make a regular file. Returns also a descriptor for reading and writing, which is the caller's."""
+        """Make a regular file. Returns also a descriptor for reading and writing, which is the
+        caller's."""
 
     def make(self, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
         """Make a directory, symbolic link, device, fifo or socket."""
 
-    def draft(self, creation: Creation) -> Draft:
+    def draft(self) -> Draft:
         """Begin a regular file that is filled and then published."""
 
     def publish(self, draft: Draft, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
         """Give a draft its owner, mode, attributes, times and name, in this order."""
 
     def finish(self, draft: Draft, creation: Creation) -> Attributes:
-        """Give a draft its owner, mode, attributes and times, but no name: a file that is unlinked already."""
+        """Give a draft its owner, mode, attributes and times, but no name: a file that is
+        unlinked already."""
+
+    def stash(self, ref: Ref) -> Ref:
+        """One more name for a file about to lose its last: no reader sees it, and no restart."""
+
+    def drop_stash(self, ref: Ref) -> None:
+        """The end of a file that has been stashed."""
 
     def discard(self, draft: Draft) -> None:
         """Close and forget a draft that will not be published. Never raises."""
@@ -161,13 +179,15 @@ class UpperLayer(Layer, Protocol):
         """Give one more name to a file, named by `ref`, or by `fd` if that is None."""
 
     def remove(self, directory: Ref, name: bytes, *, is_directory: bool, whiteout: bool) -> None:
-        """Remove a name, leaving a whiteout if asked. A directory may hold whiteouts and nothing else."""
+        """Remove a name, leaving a whiteout if asked. A directory may hold whiteouts and nothing
+        else."""
 
     def whiteout(self, directory: Ref, name: bytes) -> None:
         """Put a whiteout where this layer has nothing."""
 
     def empty(self, directory: Ref, name: bytes) -> None:
-        """Remove the whiteouts from a directory that holds nothing else, and make it opaque, in one step."""
+        """Remove the whiteouts from a directory that holds nothing else, and make it opaque, in
+        one step."""
 
     def rename(
         self,
@@ -178,8 +198,8 @@ class UpperLayer(Layer, Protocol):
         is_directory: bool,
         whiteout: bool,
     ) -> Ref:
-        """Move a name over whatever is at the new one (nothing, a whiteout, a file, an empty directory), leaving a
-        whiteout if asked. Returns the object's ref at its new place."""
+        """Move a name over whatever is at the new one (nothing, a whiteout, a file, an empty
+        directory), leaving a whiteout if asked. Returns the object's ref at its new place."""
 
     def exchange(
         self, old: tuple[Ref, bytes], new: tuple[Ref, bytes], refs: tuple[Ref, Ref]
@@ -199,7 +219,8 @@ class UpperLayer(Layer, Protocol):
         uid: int | None = None,
         gid: int | None = None,
     ) -> Ref | None:
-        """Change permission bits and owner. Returns the ref, which is another one if the object had to be replaced."""
+        """Change permission bits and owner. Returns the ref, which is another one if the object
+        had to be replaced."""
 
     def set_times(self, ref: Ref | None, fd: int, atime_ns: int, mtime_ns: int) -> None: ...
     def set_xattr(self, ref: Ref | None, fd: int, name: bytes, value: bytes, flags: int) -> None:
@@ -210,9 +231,13 @@ class UpperLayer(Layer, Protocol):
     def open_write(self, ref: Ref) -> int:
         """A descriptor of a regular file for reading and writing; the caller's to close."""
 
-    def index(self) -> dict[int, LayerEntry | int]:
-        """What is remembered of files of lower layers that have several names: by their `st_ino` in the union, the copy
-        that all names not in this layer stand for, or the number of names left if there is no copy."""
+    def index(self) -> dict[int, int | None]:
+        """What is remembered of files of lower layers that have several names, by their `st_ino`
+        in the union: the number of names left, or None if there is a copy that they all stand
+        for."""
+
+    def indexed(self, origin: int) -> LayerEntry:
+        """That copy."""
 
     def index_add(self, ref: Ref, origin: int) -> Ref:
         """Remember a copied-up file as the one that all names of `origin` stand for."""
@@ -221,8 +246,12 @@ class UpperLayer(Layer, Protocol):
         """Remember how many names a file has left; with none it is dropped from the index."""
 
     def statfs(self) -> StatFs: ...
+    def sync_directory(self, ref: Ref) -> None:
+        """The names of a directory to stable storage (fsync(2))."""
+
     def sync(self) -> None:
         """Everything to stable storage (syncfs(2))."""
 
     def clean(self) -> None:
-        """Remove what an interrupted operation left behind. Called once, before the first change."""
+        """Remove what an interrupted operation left behind. Called once, before the first
+        change."""

@@ -11,7 +11,8 @@ _INO_BITS = 48
 _INO_MASK = (1 << _INO_BITS) - 1
 
 Found = list[tuple[int, LayerEntry]]
-"""What the layers contribute to one name: (position in the stack, entry), top first. More than one only if all are directories."""
+"""What the layers contribute to one name: (position in the stack, entry), top first. More than
+one only if all are directories."""
 
 
 def merge_entries(
@@ -19,8 +20,9 @@ def merge_entries(
 ) -> Found:
     """The contributions that are visible, of all that layers say about one name, from the top.
 
-    A whiteout, an opaque directory and anything that is no directory hide what is below; a redirected directory goes on
-    with what `resolve(path, position)` finds at that path below that position.
+    A whiteout, an opaque directory and anything that is no directory hide what is below; a
+    redirected directory goes on with what `resolve(path, position)` finds at that path below
+    that position.
     """
     found: Found = []
     for position, entry in entries:
@@ -50,8 +52,9 @@ def is_final(entry: LayerEntry) -> bool:
 
 
 def compose_ino(ino: int, tag: int) -> int:
-    """A number unique in the union from one unique in a layer. `tag` is 0 for the upper, whose numbers stay as they are,
-    and counts the lowers from the bottom, so that a layer more on top changes no number."""
+    """A number unique in the union from one unique in a layer. `tag` is 0 for the upper, whose
+    numbers stay as they are, and counts the lowers from the bottom, so that a layer more on top
+    changes no number."""
     if ino >> _INO_BITS:
         ino = (ino ^ (ino >> _INO_BITS) * 0x9E3779B1) & _INO_MASK
     return ino | tag << _INO_BITS

@@ -1,8 +1,10 @@
-"""What the union knows of an object while the kernel, or a listing, refers to it; and the table of node numbers.
+"""What the union knows of an object while the kernel, or a listing, refers to it; and the table
+of node numbers.
 
-A node outlives its names: a file that is unlinked while the kernel refers to it keeps its descriptor until FORGET. A node
-that nothing refers to lives only in the listing of its directory, and goes with it: when the last node below a directory
-is forgotten, the directory's listing is dropped and read again when it is next asked for.
+A node outlives its names: a file that is unlinked while the kernel refers to it keeps its
+descriptor until FORGET. A node that nothing refers to lives only in the listing of its
+directory, and goes with it: when the last node below a directory is forgotten, the directory's
+listing is dropped and read again when it is next asked for.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ UPPER = 0
 """The upper's position in the stack; the lowers follow from 1, top first."""
 
 _SPARE_NODES = 1 << 63
-"""Node numbers from here on are given where a live node has the number that the object's `st_ino` would give it."""
+"""Node numbers from here on are given where a live node has the number that the object's
+`st_ino` would give it."""
 
 _KEPT_NAMES = 512
-"""A listing longer than this is dropped when no node of it is referred to, though its directory is."""
+"""A listing longer than this is dropped when no node of it is referred to, though its directory
+is."""
 
 
 class Backing:
@@ -58,6 +62,7 @@ class Node:
         "parent",
         "ref",
         "stale",
+        "stash",
     )
 
     generation = 0
@@ -68,13 +73,16 @@ class Node:
         self.nodeid = NodeId(attributes.ino)
         self.attributes = attributes
         self.parent = parent
-        """The directory of the name by which the object is reached; None when it has no name left."""
+        """The directory of the name by which the object is reached; None when it has no name
+        left."""
         self.name = name
         self.layer = layer
         self.ref: Ref | None = ref
         """None when the object is reached by its descriptor only."""
         self.aliases: list[tuple[Directory, bytes, Ref]] | None = None
         """Further names that have been seen."""
+        self.stash: Ref | None = None
+        """A hidden name in the upper of a file that has lost all others."""
         self.lookups = 0
         self.backing: Backing | None = None
         self.stale = False
@@ -178,9 +186,11 @@ class Directory(Node):
 
 
 class Stream:
-    """The order of a directory's names for readdir. A name's cookie is given once and never means another one.
+    """The order of a directory's names for readdir. A name's cookie is given once and never
+    means another one.
 
-    Names are appended as they come; those gone are skipped, and swept out when they are the most."""
+    Names are appended as they come; those gone are skipped, and swept out when they are the
+    most."""
 
     __slots__ = ("_added", "_cookies", "_names", "_next")
 
@@ -255,7 +265,8 @@ class NodeTable:
         self._spare = _SPARE_NODES
 
     def remember(self, node: Node) -> None:
-        """The kernel is told about `node`, which is numbered by its `st_ino` unless a live node has that number."""
+        """The kernel is told about `node`, which is numbered by its `st_ino` unless a live node
+        has that number."""
         if node.lookups:
             node.lookups += 1
             return

@@ -1,7 +1,8 @@
 """Who owns a file: what is on disk, what the container sees, and the grammar that joins the two.
 
-`user.containers.override_stat` is containers/storage's: `UID:GID:0MODE[:TYPE]`, mode in octal, type one of `file`, `dir`,
-`symlink`, `pipe`, `socket`, `block-MAJOR-MINOR`, `char-MAJOR-MINOR` (its pkg/idtools/idtools.go).
+`user.containers.override_stat` is containers/storage's: `UID:GID:0MODE[:TYPE]`, mode in octal,
+type one of `file`, `dir`, `symlink`, `pipe`, `socket`, `block-MAJOR-MINOR`, `char-MAJOR-MINOR`
+(its pkg/idtools/idtools.go).
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ class Ownership(Enum):
     REAL = "real"
     """As on disk."""
     DATA = "data"
-    """Beside a file that belongs to the serving user, in an extended attribute, where it differs from the bare file."""
+    """Beside a file that belongs to the serving user, in an extended attribute, where it differs
+    from the bare file."""
 
 
 class Owner(NamedTuple):
@@ -41,7 +43,8 @@ _NAMES = {mode: name for name, mode in _TYPES.items()}
 
 
 def parse_override(value: bytes, disk_mode: int) -> Owner | None:
-    """Read an override of a file whose own mode is `disk_mode`; None if it does not follow the grammar."""
+    """Read an override of a file whose own mode is `disk_mode`; None if it does not follow the
+    grammar."""
     fields = value.split(b":")
     if len(fields) not in (3, 4):
         return None
@@ -74,16 +77,17 @@ def format_override(owner: Owner, disk_mode: int) -> bytes:
 
 
 def plain_mode(mode: int) -> int:
-    """The permission bits that a file of this mode gets on disk under `DATA`: its owner can always use it, and no
-    set-user-id bit of an image ever exists on the host."""
+    """The permission bits that a file of this mode gets on disk under `DATA`: its owner can
+    always use it, and no set-user-id bit of an image ever exists on the host."""
     return (mode & 0o777) | (0o700 if stat.S_ISDIR(mode) else 0o600)
 
 
 class IdView(NamedTuple):
-    """Which ids exist inside: any other is shown as `squash_uid`, `squash_gid`. Ranges are (first, count).
+    """Which ids exist inside: any other is shown as `squash_uid`, `squash_gid`. Ranges are
+    (first, count).
 
-    The kernel refuses writes to an inode whose owner the mount's user namespace does not map, so nothing unmapped is ever
-    shown; the true owner stays in the layer.
+    The kernel refuses writes to an inode whose owner the mount's user namespace does not map, so
+    nothing unmapped is ever shown; the true owner stays in the layer.
     """
 
     uids: tuple[tuple[int, int], ...]

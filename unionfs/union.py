@@ -1,4 +1,5 @@
-"""The union: layers below, the `FileSystem` protocol above. Synchronous, without a trace of FUSE."""
+"""The union: layers below, the `FileSystem` protocol above. Synchronous, without a trace of
+FUSE."""
 
 from __future__ import annotations
 
@@ -20,14 +21,16 @@ _READ_ONLY = StatFs(4096, 4096, 0, 0, 0, 0, 0, 255)
 
 
 class Union:
-    """A tree merged of layers, written to in the upper one. Implements `unionfs.filesystem.FileSystem`.
+    """A tree merged of layers, written to in the upper one. Implements
+    `unionfs.filesystem.FileSystem`.
 
     Args:
         lowers: read-only layers, top first. Closed with the union.
-        upper: the layer that takes the writes; None for a read-only union. Closed with the union.
+        upper: the layer that takes the writes; None for a read-only union. Closed with the
+            union.
         view: which ids exist inside the mount; None if all do.
-        redirect: whether directories that live in a lower can be renamed. If not, that is EXDEV, as in kernel overlayfs,
-            and the kernel can read the upper (under `Ownership.REAL`).
+        redirect: whether directories that live in a lower can be renamed. If not, that is EXDEV,
+            as in kernel overlayfs, and the kernel can read the upper (under `Ownership.REAL`).
         descriptors: how many files are kept open at a time, those unlinked but in use apart.
         volatile: copies are not synced: faster, and not to be trusted after a loss of power.
 
@@ -129,12 +132,13 @@ class Union:
         self, parent: NodeId, name: bytes, new_parent: NodeId, new_name: bytes, flags: int
     ) -> None:
         tree = self._tree
-        rename.rename(
-            tree, tree.directory(parent), name, tree.directory(new_parent), new_name, flags
-        )
+        old = tree.directory(parent), name
+        rename.rename(tree, old, (tree.directory(new_parent), new_name), flags)
 
     def create(self, parent: NodeId, name: bytes, mode: int, flags: int, caller: Caller) -> Entry:
-        return create.create(self._tree, self._tree.directory(parent), name, mode, flags, caller)
+        directory = self._tree.directory(parent)
+        creation = create.new(directory, stat.S_IFREG | stat.S_IMODE(mode), caller)
+        return create.create(self._tree, directory, name, creation, flags)
 
     def tmpfile(self, parent: NodeId, mode: int, flags: int, caller: Caller) -> Entry:  # noqa: ARG002 - protocol
         return create.tmpfile(self._tree, self._tree.directory(parent), mode, caller)
@@ -176,7 +180,7 @@ class Union:
     ) -> int:
         tree = self._tree
         return contents.copy_file_range(
-            tree, tree.node(source), source_offset, tree.node(target), target_offset, length
+            tree, (tree.node(source), source_offset), (tree.node(target), target_offset), length
         )
 
     # Listings
@@ -212,7 +216,8 @@ class Union:
     # The rest
 
     def access(self, nodeid: NodeId, mask: int, caller: Caller) -> None:
-        """For mounts where the kernel does not check (no `default_permissions`): by owner, group and other."""
+        """For mounts where the kernel does not check (no `default_permissions`): by owner, group
+        and other."""
         known = self.getattr(nodeid)
         if mask & os.W_OK and self._tree.upper is None and not stat.S_ISCHR(known.mode):
             raise error(errno.EROFS)
@@ -245,14 +250,16 @@ class Union:
     # Copy-up by a session that runs copies in threads
 
     def pending_copy(self, nodeid: NodeId) -> int:
-        """How many bytes a write to this file would copy first; 0 if it is in the upper, or is no file."""
+        """How many bytes a write to this file would copy first; 0 if it is in the upper, or is
+        no file."""
         node = self._tree.node(nodeid)
         if node.layer == UPPER or not stat.S_ISREG(node.attributes.mode):
             return 0
         return node.attributes.size
 
     def begin_copy(self, nodeid: NodeId) -> copyup.CopyUp:
-        """Begin to copy up a file of a lower: then `CopyUp.copy`, in a thread if you like, and `finish_copy` or `abandon_copy`.
+        """Begin to copy up a file of a lower: then `CopyUp.copy`, in a thread if you like, and
+        `finish_copy` or `abandon_copy`.
 
         Until then the file may be read, renamed and removed, but must not be written to."""
         return copyup.plan_copy(self._tree, self._tree.node(nodeid))
@@ -265,7 +272,8 @@ class Union:
 
     @property
     def changed(self) -> frozenset[int]:
-        """`st_ino` of the objects whose contents or attributes have been changed since the mount."""
+        """`st_ino` of the objects whose contents or attributes have been changed since the
+        mount."""
         return frozenset(self._tree.changed)
 
     def _settled(self, node: Node) -> Node:

@@ -1,9 +1,11 @@
-"""Whiteouts and opaque directories: the forms in which layers on disk say that something below is gone.
+"""Whiteouts and opaque directories: the forms in which layers on disk say that something below
+is gone.
 
-Read: a character device 0:0 (kernel overlayfs); `.wh.NAME` and `.wh..wh..opq` (OCI layers, AUFS, fuse-overlayfs without
-mknod); an empty file with `overlay.whiteout` in a directory whose opaque attribute is "x" (kernel overlayfs when nested,
-fs/overlayfs/namei.c); the opaque attributes of kernel overlayfs and fuse-overlayfs.
-Written: a character device 0:0 and `user.overlay.opaque`, which every reader knows; `.wh.NAME` where mknod is refused.
+Read: a character device 0:0 (kernel overlayfs); `.wh.NAME` and `.wh..wh..opq` (OCI layers, AUFS,
+fuse-overlayfs without mknod); an empty file with `overlay.whiteout` in a directory whose opaque
+attribute is "x" (kernel overlayfs when nested, fs/overlayfs/namei.c); the opaque attributes of
+kernel overlayfs and fuse-overlayfs. Written: a character device 0:0 and `user.overlay.opaque`,
+which every reader knows; `.wh.NAME` where mknod is refused.
 """
 
 from __future__ import annotations

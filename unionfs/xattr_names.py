@@ -1,8 +1,10 @@
-"""How the names of extended attributes are told apart: the container's own, and the bookkeeping beside them on disk.
+"""How the names of extended attributes are told apart: the container's own, and the bookkeeping
+beside them on disk.
 
-A name that bookkeeping needs, or that an ordinary user may not set, is stored under another name and shown under its own,
-so that a union can serve as the layer of another one. `user.overlay.*` is escaped as the kernel does it
-(fs/overlayfs/xattrs.c, ovl_xattr_escape_name), everything else by a prefix of ours.
+A name that bookkeeping needs, or that an ordinary user may not set, is stored under another name
+and shown under its own, so that a union can serve as the layer of another one. `user.overlay.*`
+is escaped as the kernel does it (fs/overlayfs/xattrs.c, ovl_xattr_escape_name), everything else
+by a prefix of ours.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ _HIDDEN = (*_RESERVED, _OVERLAY, b"trusted.overlay.", b"trusted.fuseoverlayfs.",
 
 
 def to_disk(name: bytes, *, as_data: bool) -> bytes | None:
-    """The name on disk of an attribute that the container names; None if it cannot have such an attribute.
+    """The name on disk of an attribute that the container names; None if it cannot have such an
+    attribute.
 
-    `as_data`: only `user.` attributes can be set on disk, so the others are stored as `user.` ones too.
+    `as_data`: only `user.` attributes can be set on disk, so the others are stored as `user.`
+    ones too.
     """
     if name.startswith(_OVERLAY):
         return _ESCAPED_OVERLAY + name[len(_OVERLAY) :]

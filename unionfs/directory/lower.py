@@ -1,7 +1,7 @@
 """A directory tree as a layer to read from.
 
-Extended attributes are reached through /proc/self/fd/DIRECTORY/NAME: the kernel had no *xattrat calls before 6.13, and
-an object that may not be opened still has attributes.
+Extended attributes are reached through /proc/self/fd/DIRECTORY/NAME: the kernel had no *xattrat
+calls before 6.13, and an object that may not be opened still has attributes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from unionfs.xattr_names import NLINK, ORIGIN, OVERRIDE_STAT, REDIRECT, from_dis
 _INO_BITS = 40
 _READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-"""O_NONBLOCK: should a name turn out to be a fifo after all, the server must not wait for its writer."""
+"""O_NONBLOCK: should a name turn out to be a fifo after all, the server must not wait for its
+writer."""
+
+_S_IFMT = 0o170000
+_SIMPLE = frozenset((stat.S_IFREG, stat.S_IFLNK))
+"""What needs no look at anything but lstat(2), in a tree without bookkeeping."""
 
 _GONE = Attributes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
@@ -65,7 +70,8 @@ class DirectoryLayer:
     Args:
         path: the top directory; followed if it is a symbolic link.
         ownership: how owners are kept in this tree.
-        base_owner: under `Ownership.DATA`, the owner that a file of the serving user has without an override.
+        base_owner: under `Ownership.DATA`, the owner that a file of the serving user has without
+            an override.
         hidden: directories, by path, that appear empty wherever in the tree they are met.
         directory_limit: how many of its directories are kept open.
     """
@@ -82,6 +88,8 @@ class DirectoryLayer:
         self.path = os.path.realpath(path)
         self._as_data = ownership is Ownership.DATA
         self._base_owner = base_owner
+        self._keeps_books = self._as_data
+        """Whether files carry attributes that bear on what the container sees of them."""
         self._server = (os.geteuid(), os.getegid())
         self._hidden = {(st.st_dev, st.st_ino) for st in map(os.stat, hidden)}
         self._dirs = Directories(directory_limit)
@@ -131,7 +139,9 @@ class DirectoryLayer:
         names: set[bytes] = set()
         try:
             prefix = b"/proc/self/fd/%d/" % opened
+            # Of most files nothing but lstat(2) matters, and this is the cold walk.
             xattr_whiteouts = self._has_xattr_whiteouts(opened)
+            simple = not self._keeps_books and not xattr_whiteouts
             with os.scandir(opened) as entries:
                 for item in entries:
                     name = os.fsencode(item.name)
@@ -139,10 +149,21 @@ class DirectoryLayer:
                         if name != whiteouts.OPAQUE_NAME:
                             gone.append(whiteouts.hidden_by(name))
                         continue
-                    entry = self._listed(place, name, item, prefix + name, xattr_whiteouts)
-                    if entry is not None:
-                        names.add(name)
-                        yield name, entry
+                    names.add(name)
+                    try:
+                        st = item.stat(follow_symlinks=False)
+                    except OSError as failed:
+                        if failed.errno != errno.ENOENT:
+                            yield name, self._out_of_reach(Place(place, name), item)
+                        continue
+                    kind = st.st_mode & _S_IFMT
+                    if simple and kind in _SIMPLE:
+                        yield name, LayerEntry(Place(place, name), self._attributes(st, None))
+                    else:
+                        yield (
+                            name,
+                            self._listed(Place(place, name), st, prefix + name, xattr_whiteouts),
+                        )
         finally:
             os.close(opened)
         for name in gone:
@@ -151,23 +172,18 @@ class DirectoryLayer:
                 yield name, LayerEntry(Place(place, name), _GONE, Mark.WHITEOUT)
 
     def _listed(
-        self, place: Place, name: bytes, item: os.DirEntry[str], path: bytes, xattr_whiteouts: bool
-    ) -> LayerEntry | None:
-        try:
-            st = item.stat(follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-        except OSError:
-            # A mount of another user's FUSE server, for one: the name is there, the object is out of reach.
-            kind = stat.S_IFDIR if item.is_dir(follow_symlinks=False) else stat.S_IFREG
-            return LayerEntry(
-                Place(place, name), Attributes(item.inode(), kind, 1, *self._base_owner, *[0] * 6)
-            )
+        self, place: Place, st: os.stat_result, path: bytes, xattr_whiteouts: bool
+    ) -> LayerEntry:
         if whiteouts.is_device_whiteout(st.st_mode, st.st_rdev):
-            return LayerEntry(Place(place, name), _GONE, Mark.WHITEOUT)
+            return LayerEntry(place, _GONE, Mark.WHITEOUT)
         if xattr_whiteouts and self._is_xattr_whiteout(st, path):
-            return LayerEntry(Place(place, name), _GONE, Mark.WHITEOUT)
-        return self._entry(Place(place, name), st, path)
+            return LayerEntry(place, _GONE, Mark.WHITEOUT)
+        return self._entry(place, st, path)
+
+    def _out_of_reach(self, place: Place, item: os.DirEntry[str]) -> LayerEntry:
+        """A mount of another user's FUSE server, for one: the name is there, the object is not."""
+        kind = stat.S_IFDIR if item.is_dir(follow_symlinks=False) else stat.S_IFREG
+        return LayerEntry(place, Attributes(item.inode(), kind, 1, *self._base_owner, *[0] * 6))
 
     def _entry(
         self, place: Place, st: os.stat_result, path: bytes, *, follow: bool = False
@@ -175,12 +191,12 @@ class DirectoryLayer:
         mode = st.st_mode
         if stat.S_ISDIR(mode):
             return self._directory_entry(place, st, path, follow)
-        if not self._as_data or not stat.S_ISREG(mode):
+        if not self._keeps_books or not stat.S_ISREG(mode):
             return LayerEntry(place, self._attributes(st, None))
         names = _listxattr(path, follow)
         if not names:
             return LayerEntry(place, self._attributes(st, None))
-        owner = self._override(names, path, follow, mode)
+        owner = self._override(names, path, follow, mode) if self._as_data else None
         attributes = self._attributes(st, owner)
         if NLINK in names:
             attributes = attributes._replace(
@@ -243,9 +259,11 @@ class DirectoryLayer:
         )
 
     def _foreign_ino(self, st: os.stat_result) -> int:
-        """A number for an object on another device than the root's: a slot for the device above the inode number.
+        """A number for an object on another device than the root's: a slot for the device above
+        the inode number.
 
-        The slot comes from the device's number, so that it is the same at the next mount unless two devices collide."""
+        The slot comes from the device's number, so that it is the same at the next mount unless
+        two devices collide."""
         slot = self._devices.get(st.st_dev)
         if slot is None:
             slot = (st.st_dev * 0x9E3779B1 >> 7) % 254

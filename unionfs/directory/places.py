@@ -1,8 +1,9 @@
 """Where objects of a tree are, and descriptors of its directories.
 
-A place is a name in a directory, which is a place again; no path is ever put together, so that depth has no limit and a
-renamed directory takes everything below it along. Opening goes component by component with O_NOFOLLOW: a name has no
-slash in it, so nothing leads out of the tree.
+A place is a name in a directory, which is a place again; no path is ever put together, so that
+depth has no limit and a renamed directory takes everything below it along. Opening goes
+component by component with O_NOFOLLOW: a name has no slash in it, so nothing leads out of the
+tree.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections import OrderedDict
 _OPEN_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _KEPT_COMPONENTS = 8
-"""Of a longer way down only the end is kept, so that one deep path does not push out everything else."""
+"""Of a longer way down only the end is kept, so that one deep path does not push out everything
+else."""
 
 
 class Place:
@@ -27,7 +29,8 @@ class Place:
 
 
 class Directories:
-    """Open descriptors (O_PATH) of directories, at most `limit` besides the roots; those longest unused go first."""
+    """Open descriptors (O_PATH) of directories, at most `limit` besides the roots; those longest
+    unused go first."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

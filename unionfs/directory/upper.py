@@ -1,9 +1,10 @@
 """A directory tree as the layer that takes the writes.
 
-Crash consistency: an object that needs more than one system call to be complete (an override, attributes, data, times)
-is made without a name (O_TMPFILE) or in the work directory, and put in place by one link(2) or rename(2). One that needs
-only one call (an ordinary file of the base owner) is made in place. Whiteouts replace what they hide by rename(2); a
-directory and the whiteout that takes its place change places (RENAME_EXCHANGE).
+Crash consistency: an object that needs more than one system call to be complete (an override,
+attributes, data, times) is made without a name (O_TMPFILE) or in the work directory, and put in
+place by one link(2) or rename(2). One that needs only one call (an ordinary file of the base
+owner) is made in place. Whiteouts replace what they hide by rename(2); a directory and the
+whiteout that takes its place change places (RENAME_EXCHANGE).
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from unionfs.directory.places import Place
 from unionfs.directory.work import WorkDirectory, exchange, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
 from unionfs.model import Attributes, StatFs
-from unionfs.ownership import Ownership, plain_mode
+from unionfs.ownership import Ownership
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
-from unionfs.xattr_names import NLINK, REDIRECT, to_disk
+from unionfs.xattr_names import NLINK, OVERRIDE_STAT, REDIRECT, to_disk
 
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_WHITEOUT_RENAME = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class DirectoryDraft:
-    """A regular file without a name, or with one in the work directory where there is no O_TMPFILE."""
+    """A regular file without a name, or with one in the work directory where there is no
+    O_TMPFILE."""
 
     __slots__ = ("fd", "name")
 
@@ -39,7 +41,8 @@ class DirectoryDraft:
 
 
 class DirectoryUpper(DirectoryLayer):
-    """The tree at `path`, with a work directory on the same file system. Both are made if they do not exist.
+    """The tree at `path`, with a work directory on the same file system. Both are made if they
+    do not exist.
 
     Args:
         path, ownership, base_owner, directory_limit: as of `DirectoryLayer`.
@@ -59,6 +62,7 @@ class DirectoryUpper(DirectoryLayer):
         super().__init__(
             path, ownership=ownership, base_owner=base_owner, directory_limit=directory_limit
         )
+        self._keeps_books = True
         self._work_path = os.path.realpath(work)
         if _is_within(self._work_path, self.path) or _is_within(self.path, self._work_path):
             raise OSError(errno.EINVAL, f"upper {path!r} and work directory {work!r} overlap")
@@ -69,6 +73,7 @@ class DirectoryUpper(DirectoryLayer):
                 f"upper {path!r} and work directory {work!r} are on different file systems",
             )
         self._index = self._dirs.add_root(self._work.index_fd)
+        self._temporaries = self._dirs.add_root(os.dup(self._work.fd))
         self._dresser = Dresser(as_data=self._as_data, base_owner=base_owner, server=self._server)
 
     def refuse_overlap(self, lowers: Sequence[Layer]) -> None:
@@ -101,7 +106,7 @@ class DirectoryUpper(DirectoryLayer):
                     st = os.fstat(fd)
                 self._drop_whiteout_file(dir_fd, name)
                 return LayerEntry(Place(place, name), self._attributes(st, None)), fd
-        draft = self.draft(creation)
+        draft = self.draft()
         try:
             entry = self.publish(draft, directory, name, creation)
         except BaseException:
@@ -117,8 +122,12 @@ class DirectoryUpper(DirectoryLayer):
             os.close(fd)
             return entry
         dir_fd = self._dirs.fd(place)
+        if self._dresser.is_bare(creation) and not creation.opaque:
+            made = self._make_in_place(place, dir_fd, name, creation)
+            if made is not None:
+                return made
         temporary = self._work.temporary()
-        self._make_bare(temporary, creation)
+        self._make_bare(temporary, creation, self._work.fd)
         try:
             self._dress_temporary(temporary, creation)
             self._work.place(temporary, dir_fd, name, is_directory=kind == stat.S_IFDIR)
@@ -131,7 +140,7 @@ class DirectoryUpper(DirectoryLayer):
     def _make_stored(
         self, directory: Ref, name: bytes, creation: Creation
     ) -> tuple[LayerEntry, int]:
-        draft = self.draft(creation)
+        draft = self.draft()
         try:
             if creation.target:
                 os.pwrite(draft.fd, creation.target, 0)
@@ -140,17 +149,34 @@ class DirectoryUpper(DirectoryLayer):
             self.discard(draft)
             raise
 
-    def _make_bare(self, temporary: bytes, creation: Creation) -> None:
+    def _make_in_place(
+        self, place: Place, dir_fd: int, name: bytes, creation: Creation
+    ) -> LayerEntry | None:
+        """What one system call makes complete; None if there is a whiteout in its place."""
+        try:
+            self._make_bare(name, creation, dir_fd)
+        except FileExistsError:
+            return None
+        mode = stat.S_IMODE(creation.mode)
+        st = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        if stat.S_IMODE(st.st_mode) != mode and not stat.S_ISLNK(st.st_mode):
+            os.chmod(name, mode, dir_fd=dir_fd)
+            st = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        self._drop_whiteout_file(dir_fd, name)
+        return LayerEntry(Place(place, name), self._attributes(st, None))
+
+    def _make_bare(self, temporary: bytes, creation: Creation, dir_fd: int) -> None:
         kind = stat.S_IFMT(creation.mode)
         if kind == stat.S_IFDIR:
-            os.mkdir(temporary, 0o700, dir_fd=self._work.fd)
+            os.mkdir(temporary, stat.S_IMODE(creation.mode) | 0o700, dir_fd=dir_fd)
         elif kind == stat.S_IFLNK:
-            os.symlink(creation.target, temporary, dir_fd=self._work.fd)
+            os.symlink(creation.target, temporary, dir_fd=dir_fd)
         elif whiteouts.is_device_whiteout(creation.mode, creation.rdev):
-            # On disk it would be a whiteout: the container cannot have one of its own where owners are real.
+            # On disk it would be a whiteout: the container cannot have one of its own where
+            # owners are real.
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         else:
-            os.mknod(temporary, creation.mode, creation.rdev, dir_fd=self._work.fd)
+            os.mknod(temporary, creation.mode, creation.rdev, dir_fd=dir_fd)
 
     def _dress_temporary(self, temporary: bytes, creation: Creation) -> None:
         path = b"/proc/self/fd/%d/%b" % (self._work.fd, temporary)
@@ -159,7 +185,7 @@ class DirectoryUpper(DirectoryLayer):
             self._mark_opaque(path)
             self._dresser.set_times(path, creation, follow=False)
 
-    def draft(self, creation: Creation) -> DirectoryDraft:
+    def draft(self) -> DirectoryDraft:
         try:
             fd = os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=self._work.fd)
         except OSError as error:
@@ -184,6 +210,17 @@ class DirectoryUpper(DirectoryLayer):
             self._link_fd(draft.fd, dir_fd, name)
         self._drop_whiteout_file(dir_fd, name)
         return self._found_fd(draft.fd, Place(place, name))
+
+    def stash(self, ref: Ref) -> Ref:
+        parent, name = self._parent(ref)
+        temporary = self._work.temporary()
+        os.link(name, temporary, src_dir_fd=parent, dst_dir_fd=self._work.fd, follow_symlinks=False)
+        return Place(self._temporaries, temporary)
+
+    def drop_stash(self, ref: Ref) -> None:
+        place = self._place(ref)
+        if place.parent is self._temporaries:
+            self._work.discard(place.name)
 
     def discard(self, draft: Draft) -> None:
         try:
@@ -216,7 +253,8 @@ class DirectoryUpper(DirectoryLayer):
         return Place(place, name)
 
     def _link_fd(self, fd: int, dir_fd: int, name: bytes) -> None:
-        """linkat(2), "AT_EMPTY_PATH": without CAP_DAC_READ_SEARCH a descriptor is linked through /proc."""
+        """linkat(2), "AT_EMPTY_PATH": without CAP_DAC_READ_SEARCH a descriptor is linked through
+        /proc."""
         path = b"/proc/self/fd/%d" % fd
         try:
             os.link(path, name, dst_dir_fd=dir_fd, follow_symlinks=True)
@@ -289,7 +327,7 @@ class DirectoryUpper(DirectoryLayer):
             opaque=True,
         )
         temporary = self._work.temporary()
-        self._make_bare(temporary, creation)
+        self._make_bare(temporary, creation, self._work.fd)
         self._dress_temporary(temporary, creation)
         if not exchange(self._work.fd, temporary, dir_fd, name):
             aside = self._work.temporary()
@@ -318,7 +356,8 @@ class DirectoryUpper(DirectoryLayer):
             else:
                 os.rename(old[1], new[1], src_dir_fd=old_fd, dst_dir_fd=new_fd)
         except NotADirectoryError:
-            # A directory cannot replace a whiteout, which is no directory; but they can change places.
+            # A directory cannot replace a whiteout, which is no directory; but they can change
+            # places.
             require_whiteout_or_nothing(new_fd, new[1])
             if not exchange(old_fd, old[1], new_fd, new[1]):
                 os.unlink(new[1], dir_fd=new_fd)
@@ -347,7 +386,8 @@ class DirectoryUpper(DirectoryLayer):
         old_place, new_place = self._place(old[0]), self._place(new[0])
         old_fd, new_fd = self._dirs.fd(old_place), self._dirs.fd(new_place)
         renameat2(old_fd, old[1], new_fd, new[1], RENAME_EXCHANGE)
-        # Which of the two is a directory does not matter here: one that is not is named by its place anew.
+        # Which of the two is a directory does not matter here: one that is not is named by its
+        # place anew.
         first = self._moved(refs[0], new_place, new[1], is_directory=True)
         second = self._moved(refs[1], old_place, old[1], is_directory=True)
         return first, second
@@ -449,7 +489,8 @@ class DirectoryUpper(DirectoryLayer):
         )
         if stat.S_ISLNK(st.st_mode):
             return self._restore_symlink(self._place(ref), st, wanted)
-        self._dresser.own(path, wanted, st.st_mode, follow=follow)
+        overridden = OVERRIDE_STAT in names
+        self._dresser.own(path, wanted, st.st_mode, follow=follow, overridden=overridden)
         return ref
 
     def _restore_symlink(self, place: Place, st: os.stat_result, wanted: Attributes) -> Ref:
@@ -465,7 +506,7 @@ class DirectoryUpper(DirectoryLayer):
         )
         if not self._dresser.is_stored_as_file(creation):
             return place
-        draft = self.draft(creation)
+        draft = self.draft()
         try:
             os.pwrite(draft.fd, creation.target, 0)
             self._dresser.dress(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
@@ -492,7 +533,8 @@ class DirectoryUpper(DirectoryLayer):
             os.chown(
                 path, -1 if uid is None else uid, -1 if gid is None else gid, follow_symlinks=follow
             )
-            # chown(2) clears set-id bits by its own rules; the union has already decided which stay.
+            # chown(2) clears set-id bits by its own rules; the union has already decided which
+            # stay.
             mode = stat.S_IMODE(st.st_mode) if mode is None else mode
         if mode is not None and not stat.S_ISLNK(st.st_mode):
             os.chmod(path, stat.S_IMODE(mode))
@@ -530,20 +572,21 @@ class DirectoryUpper(DirectoryLayer):
 
     # The index of files with several names below
 
-    def index(self) -> dict[int, LayerEntry | int]:
-        found: dict[int, LayerEntry | int] = {}
-        for text in os.listdir(self._work.index_fd):
-            name = os.fsencode(text)
-            try:
-                number = int(name, 16)
-            except ValueError:
-                continue
-            entry = self._found(Place(self._index, name))
-            if stat.S_ISLNK(entry.attributes.mode):
-                found[number] = int(os.readlink(name, dir_fd=self._work.index_fd))
-            else:
-                found[number] = entry
+    def index(self) -> dict[int, int | None]:
+        found: dict[int, int | None] = {}
+        with os.scandir(self._work.index_fd) as entries:
+            for item in entries:
+                try:
+                    number = int(item.name, 16)
+                except ValueError:
+                    continue
+                found[number] = None
+                if item.is_symlink():
+                    found[number] = int(os.readlink(item.name, dir_fd=self._work.index_fd))
         return found
+
+    def indexed(self, origin: int) -> LayerEntry:
+        return self._found(Place(self._index, b"%x" % origin))
 
     def index_add(self, ref: Ref, origin: int) -> Ref:
         name = b"%x" % origin
@@ -583,6 +626,14 @@ class DirectoryUpper(DirectoryLayer):
             st.f_namemax,
         )
 
+    def sync_directory(self, ref: Ref) -> None:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        fd = os.open(b".", flags, dir_fd=self._dirs.fd(self._place(ref)))
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
     def sync(self) -> None:
         syncfs(self._work.fd)
 
@@ -605,6 +656,3 @@ def _refuse_overlap(mine: bytes, lower: DirectoryLayer) -> None:
             errno.EINVAL,
             f"upper {os.fsdecode(mine)} and lower {os.fsdecode(lower.path)} overlap",
         )
-
-
-__all__ = ["DirectoryDraft", "DirectoryUpper", "plain_mode"]

@@ -1,7 +1,8 @@
 """The work directory of an upper: where objects are made complete before they get their place.
 
-It lies on the file system of the upper, so that rename(2) and link(2) lead from one to the other. What is in
-`rootless.tmp` when an upper is opened was left by a server that was killed; nothing refers to it.
+It lies on the file system of the upper, so that rename(2) and link(2) lead from one to the
+other. What is in `rootless.tmp` when an upper is opened was left by a server that was killed;
+nothing refers to it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class WorkDirectory:
-    """`fd` is the directory of temporaries, `index_fd` that of the index. Held by one server at a time (flock)."""
+    """`fd` is the directory of temporaries, `index_fd` that of the index. Held by one server at
+    a time (flock)."""
 
     def __init__(self, path: bytes) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
@@ -53,7 +55,8 @@ class WorkDirectory:
         return b"%d" % self._serial
 
     def make_whiteout(self) -> bytes | None:
-        """The name of a fresh whiteout in `fd`; None if this file system or kernel makes no 0:0 device for us."""
+        """The name of a fresh whiteout in `fd`; None if this file system or kernel makes no 0:0
+        device for us."""
         if not self.has_device_whiteouts:
             return None
         name = self.temporary()
@@ -67,7 +70,8 @@ class WorkDirectory:
         return name
 
     def place(self, temporary: bytes, dir_fd: int, name: bytes, *, is_directory: bool) -> None:
-        """Move an object from `fd` to its place, where there is nothing or a whiteout. EEXIST if there is more."""
+        """Move an object from `fd` to its place, where there is nothing or a whiteout. EEXIST if
+        there is more."""
         try:
             renameat2(self.fd, temporary, dir_fd, name, RENAME_NOREPLACE)
         except OSError as error:
@@ -107,7 +111,8 @@ def require_whiteout_or_nothing(dir_fd: int, name: bytes) -> bool:
 
 
 def _is_empty_mark(st: os.stat_result) -> bool:
-    # The union asks only for names that it does not show, so an empty file here is an overlay.whiteout one.
+    # The union asks only for names that it does not show, so an empty file here is an
+    # overlay.whiteout one.
     return stat.S_ISREG(st.st_mode) and st.st_size == 0
 
 

@@ -36,7 +36,8 @@ def _change_owner(tree: Tree, node: Node, changes: SetAttributes) -> None:
     mode = changes.mode
     is_chown = changes.uid is not None or changes.gid is not None
     if is_chown and stat.S_ISREG(node.attributes.mode):
-        # chown(2): set-id bits do not survive a change of owner, whoever makes it; nor do capabilities.
+        # chown(2): set-id bits do not survive a change of owner, whoever makes it; nor do
+        # capabilities.
         if mode is None and node.attributes.mode & (stat.S_ISUID | stat.S_ISGID):
             kept = node.attributes.mode & ~stat.S_ISUID
             mode = stat.S_IMODE(kept & ~stat.S_ISGID if kept & stat.S_IXGRP else kept)

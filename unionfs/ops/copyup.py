@@ -1,8 +1,9 @@
 """Copy-up: an object of a lower becomes one of the upper, complete in one step.
 
-A file is copied in three parts. `plan_copy` decides, under the session's lock; `CopyUp.copy` moves the data and touches
-nothing that the tree knows, so it may run in a thread, in pieces, and be abandoned; `publish` puts the result in place, under
-the lock again, wherever the file has got to meanwhile. What a killed server leaves is a file without a name.
+A file is copied in three parts. `plan_copy` decides, under the session's lock; `CopyUp.copy`
+moves the data and touches nothing that the tree knows, so it may run in a thread, in pieces, and
+be abandoned; `publish` puts the result in place, under the lock again, wherever the file has got
+to meanwhile. What a killed server leaves is a file without a name.
 """
 
 from __future__ import annotations
@@ -140,7 +141,8 @@ def _write_all(fd: int, data: bytes, offset: int) -> None:
 
 
 def ensure_directory(tree: Tree, directory: Directory) -> Ref:
-    """The directory in the upper, made there with its attributes if need be, and those above it. EROFS without an upper."""
+    """The directory in the upper, made there with its attributes if need be, and those above it.
+    EROFS without an upper."""
     if directory.upper is not None:
         return directory.upper
     tree.writable()
@@ -161,13 +163,15 @@ def _copy_directory(tree: Tree, directory: Directory) -> None:
     parent = directory.parent
     if parent is None or parent.upper is None:
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for each in (parent, directory):
+        if each.stale:
+            tree.settle(each)
     shown = directory.attributes
     entry = upper.make(parent.upper, directory.name, _creation(tree, directory))
     _restore_times(upper, parent)
     directory.upper = directory.ref = entry.ref
     directory.layer = UPPER
     directory.attributes = Attributes(*shown[:10], entry.attributes.ctime_ns)
-    directory.stale = directory.is_merged
     tree.changed.add(shown.ino)
 
 
@@ -191,16 +195,26 @@ def _creation(tree: Tree, node: Node) -> Creation:
 
 
 def _restore_times(upper: UpperLayer, parent: Directory) -> None:
-    """Nothing has changed in the directory that anybody could see: its times must not tell otherwise."""
-    if parent.upper is not None and not parent.stale:
+    """Nothing has changed in the directory that anybody could see: its times must not tell
+    otherwise."""
+    if parent.upper is not None:
         upper.set_times(parent.upper, -1, parent.attributes.atime_ns, parent.attributes.mtime_ns)
+
+
+def _ready_parent(tree: Tree, parent: Directory) -> Ref:
+    """The directory in the upper, its times known: see `_restore_times`."""
+    ref = ensure_directory(tree, parent)
+    if parent.stale:
+        tree.settle(parent)
+    return ref
 
 
 # Everything else
 
 
 def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUp:
-    """Begin the copy of a regular file of a lower; of its first `length` bytes if it is about to be truncated."""
+    """Begin the copy of a regular file of a lower; of its first `length` bytes if it is about to
+    be truncated."""
     upper = tree.writable()
     if node.ref is None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -212,7 +226,7 @@ def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUp:
         creation = creation._replace(mtime_ns=None, atime_ns=None)
     source = tree.layer(node.layer).open(node.ref) if size else None
     try:
-        draft = upper.draft(creation)
+        draft = upper.draft()
     except OSError:
         if source is not None:
             source.close()
@@ -244,7 +258,7 @@ def publish(tree: Tree, plan: CopyUp) -> None:
         if node.parent is None:
             attributes, ref = upper.finish(draft, creation), None
         else:
-            parent = ensure_directory(tree, node.parent)
+            parent = _ready_parent(tree, node.parent)
             keeps_links = node.attributes.nlink > 1
             if keeps_links:
                 creation = creation._replace(nlink=node.attributes.nlink)
@@ -253,6 +267,7 @@ def publish(tree: Tree, plan: CopyUp) -> None:
             if keeps_links:
                 ref = upper.index_add(ref, node.attributes.ino)
                 node.indexed = True
+                tree.index[node.attributes.ino] = None
             _restore_times(upper, node.parent)
     except BaseException:
         abandon(tree, plan)
@@ -275,7 +290,8 @@ def _moved_up(tree: Tree, node: Node, ref: Ref | None, attributes: Attributes) -
 
 
 def ensure_upper(tree: Tree, node: Node, length: int | None = None) -> None:
-    """Make sure that an object is one of the upper. Nothing to do is the common case; callers check `node.layer` first.
+    """Make sure that an object is one of the upper. Nothing to do is the common case; callers
+    check `node.layer` first.
 
     `length`: no more of the data than this is wanted."""
     if isinstance(node, Directory):
@@ -298,9 +314,10 @@ def ensure_upper(tree: Tree, node: Node, length: int | None = None) -> None:
 def _copy_special(tree: Tree, node: Node) -> None:
     upper = tree.writable()
     if node.parent is None:
-        # A symbolic link or device without a name: nobody can find it again, so only what is shown can change.
+        # A symbolic link or device without a name: nobody can find it again, so only what is
+        # shown can change.
         return
-    parent = ensure_directory(tree, node.parent)
+    parent = _ready_parent(tree, node.parent)
     entry = upper.make(parent, node.name, _creation(tree, node))
     _restore_times(upper, node.parent)
     _moved_up(tree, node, entry.ref, entry.attributes)
@@ -318,7 +335,7 @@ def ensure_name(tree: Tree, node: Node, directory: Directory, name: bytes) -> Re
             ref for place, other, ref in node.aliases or () if place is directory and other == name
         )
     upper = tree.writable()
-    parent = ensure_directory(tree, directory)
+    parent = _ready_parent(tree, directory)
     entry = upper.lookup(parent, name)
     if entry is not None:
         return entry.ref

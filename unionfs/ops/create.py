@@ -57,9 +57,7 @@ def _made(tree: Tree, parent: Directory, name: bytes, entry: LayerEntry) -> Node
     return node
 
 
-def create(
-    tree: Tree, parent: Directory, name: bytes, mode: int, flags: int, caller: Caller
-) -> Node:
+def create(tree: Tree, parent: Directory, name: bytes, creation: Creation, flags: int) -> Node:
     node = tree.child(parent, name)
     if node is not None:
         if flags & os.O_EXCL:
@@ -71,9 +69,7 @@ def create(
         return tree.settle(node) if node.stale else node
     require_creatable(tree, parent, name)
     directory = ensure_directory(tree, parent)
-    entry, fd = tree.writable().create(
-        directory, name, new(parent, stat.S_IFREG | stat.S_IMODE(mode), caller)
-    )
+    entry, fd = tree.writable().create(directory, name, creation)
     node = _made(tree, parent, name, entry)
     tree.keep_open(node, Backing(fd, writable=True))
     return node
@@ -107,7 +103,7 @@ def tmpfile(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Node:
     upper = tree.writable()
     ensure_directory(tree, parent)
     creation = new(parent, stat.S_IFREG | stat.S_IMODE(mode), caller)
-    draft = upper.draft(creation)
+    draft = upper.draft()
     try:
         attributes = upper.finish(draft, creation)
     except BaseException:
@@ -117,8 +113,8 @@ def tmpfile(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Node:
     node = Node(None, b"", UPPER, None, attributes._replace(ino=ino, nlink=0))
     tree.set_attributes(node, node.attributes)
     node.has_capabilities = False
-    node.backing = Backing(draft.fd, writable=True)
-    node.backing.pinned = True
+    tree.keep_open(node, Backing(draft.fd, writable=True))
+    tree.pin(node)
     tree.table.remember(node)
     return node
 
@@ -148,7 +144,9 @@ def set_nlink(tree: Tree, node: Node, nlink: int) -> None:
     known: Attributes = node.attributes
     if node.indexed or (node.layer != UPPER and (known.nlink > 1 or known.ino in tree.index)):
         tree.writable().index_links(known.ino, node.ref if node.indexed else None, nlink)
-        if node.layer != UPPER:
+        if nlink == 0:
+            tree.index.pop(known.ino, None)
+        elif not node.indexed:
             tree.index[known.ino] = nlink
     node.attributes = known._replace(nlink=nlink)
     node.stale = True

@@ -1,4 +1,5 @@
-"""Reading and writing: always the file that the node is now, never one that happened to be open earlier."""
+"""Reading and writing: always the file that the node is now, never one that happened to be open
+earlier."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 
 from unionfs.layer import Extent
 from unionfs.model import Attributes
-from unionfs.nodes import UPPER, Backing, Node
+from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops.copyup import ensure_upper
 from unionfs.ops.tree import Tree, error
 from unionfs.syscalls.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
@@ -90,7 +91,8 @@ def write(
 
 
 def kill_set_id(tree: Tree, node: Node) -> None:
-    """Clear set-user-id, and set-group-id if the group may execute (should_remove_suid, fs/inode.c)."""
+    """Clear set-user-id, and set-group-id if the group may execute (should_remove_suid,
+    fs/inode.c)."""
     mode = node.attributes.mode
     mode &= ~stat.S_ISUID
     if mode & stat.S_IXGRP:
@@ -126,7 +128,8 @@ def change_owner(
 
 
 def drop_capabilities(tree: Tree, node: Node) -> None:
-    """A write takes a file's capabilities away, whoever makes it (cap_inode_killpriv, security/commoncap.c)."""
+    """A write takes a file's capabilities away, whoever makes it (cap_inode_killpriv,
+    security/commoncap.c)."""
     if node.has_capabilities is None:
         fd = -1 if node.backing is None else node.backing.fd
         if node.layer == UPPER and (fd >= 0 or node.ref is not None):
@@ -148,7 +151,11 @@ def truncate(tree: Tree, node: Node, size: int) -> None:
 
 
 def fsync(tree: Tree, node: Node, datasync: bool) -> None:
-    if node.layer != UPPER or stat.S_ISDIR(node.attributes.mode):
+    if node.layer != UPPER:
+        return
+    if isinstance(node, Directory):
+        if node.upper is not None:
+            tree.writable().sync_directory(node.upper)
         return
     backing = node.backing
     if backing is None:
@@ -200,9 +207,9 @@ def _hole_after(runs: Sequence[Extent], end: int, size: int) -> int:
     return min(end, size)
 
 
-def copy_file_range(
-    tree: Tree, source: Node, source_offset: int, target: Node, target_offset: int, length: int
-) -> int:
+def copy_file_range(tree: Tree, from_: tuple[Node, int], to: tuple[Node, int], length: int) -> int:
+    source, source_offset = from_
+    target, target_offset = to
     _require_regular(source)
     _require_regular(target)
     into = writable_backing(tree, target)

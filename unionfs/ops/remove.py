@@ -11,6 +11,9 @@ from unionfs.ops.create import set_nlink
 from unionfs.ops.data import open_backing
 from unionfs.ops.tree import Tree, error
 
+_PINNED = 256
+"""So many unlinked files are kept by a descriptor; more than that by a hidden name."""
+
 
 def unlink(tree: Tree, parent: Directory, name: bytes) -> None:
     node = tree.existing(parent, name)
@@ -35,7 +38,8 @@ def unlink(tree: Tree, parent: Directory, name: bytes) -> None:
 
 
 def prepare_loss(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
-    """Before a name goes: if it is the only way to a file that the kernel may still use, keep the file open."""
+    """Before a name goes: if it is the only way to a file that the kernel may still use, keep
+    the file open."""
     if node.layer != UPPER or node.indexed or not node.lookups:
         return
     if (
@@ -44,6 +48,9 @@ def prepare_loss(tree: Tree, node: Node, parent: Directory, name: bytes) -> None
         or node.name != name
         or not stat.S_ISREG(node.attributes.mode)
     ):
+        return
+    if node.backing is None and tree.pinned >= _PINNED:
+        node.stash = tree.writable().stash(node.ref)
         return
     open_backing(tree, node)
     tree.pin(node)

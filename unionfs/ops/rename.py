@@ -1,8 +1,9 @@
 """rename, with the flags of renameat2(2).
 
-A directory that lives in a lower keeps its contents there: the upper gets a directory of the new name that says, in an
-attribute, where the lowers know it. The attribute is set while the directory is still at its old place, where it says
-nothing new; then one rename(2) that leaves a whiteout moves it.
+A directory that lives in a lower keeps its contents there: the upper gets a directory of the new
+name that says, in an attribute, where the lowers know it. The attribute is set while the
+directory is still at its old place, where it says nothing new; then one rename(2) that leaves a
+whiteout moves it.
 """
 
 from __future__ import annotations
@@ -10,23 +11,23 @@ from __future__ import annotations
 import errno
 import stat
 
-from unionfs.layer import Ref
-from unionfs.model import Caller
+from unionfs.layer import Creation, Ref
 from unionfs.nodes import UPPER, Directory, Node
-from unionfs.ops.copyup import ensure_directory, ensure_name, ensure_upper
+from unionfs.ops.copyup import ensure_directory, ensure_name
 from unionfs.ops.create import make, require_creatable
 from unionfs.ops.remove import lose_name, prepare_loss, require_empty
 from unionfs.ops.tree import Tree, error
-from unionfs.layer import Creation
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
 
 _KNOWN = RENAME_EXCHANGE | RENAME_NOREPLACE | RENAME_WHITEOUT
-_ROOT = Caller(0, 0)
+
+Place = tuple[Directory, bytes]
+"""A directory, and a name in it."""
 
 
-def rename(
-    tree: Tree, parent: Directory, name: bytes, new_parent: Directory, new_name: bytes, flags: int
-) -> None:
+def rename(tree: Tree, old: Place, new: Place, flags: int) -> None:
+    parent, name = old
+    new_parent, new_name = new
     node = tree.existing(parent, name)
     target = tree.child(new_parent, new_name)
     if flags & ~_KNOWN or (
@@ -41,11 +42,11 @@ def rename(
     if node is target:
         return
     if flags & RENAME_EXCHANGE and target is not None:
-        _exchange(tree, (parent, name, node), (new_parent, new_name, target))
+        _exchange(tree, (*old, node), (*new, target))
         return
-    _move(tree, (parent, name, node), (new_parent, new_name, target))
+    _move(tree, (*old, node), (*new, target))
     if flags & RENAME_WHITEOUT:
-        device = Creation(stat.S_IFCHR, *_ROOT[:2])
+        device = Creation(stat.S_IFCHR, 0, 0)
         tree.table.forget(make(tree, parent, name, device).nodeid, 1)
 
 
@@ -76,7 +77,7 @@ def _move(
     _require_replaceable(tree, node, target)
     _require_outside(node, new_parent)
     upper = tree.writable()
-    moved = _prepare(tree, node, parent, name, new_parent, new_name)
+    moved = _prepare(tree, node, (parent, name), (new_parent, new_name))
     directory, new_directory = ensure_directory(tree, parent), ensure_directory(tree, new_parent)
     if target is not None:
         prepare_loss(tree, target, new_parent, new_name)
@@ -113,12 +114,10 @@ def _strip(tree: Tree, target: Directory, parent: Ref, name: bytes) -> None:
         upper.empty(parent, name)
 
 
-def _prepare(
-    tree: Tree, node: Node, parent: Directory, name: bytes, new_parent: Directory, new_name: bytes
-) -> Ref:
+def _prepare(tree: Tree, node: Node, old: Place, new: Place) -> Ref:
     """Bring an object to the upper so that it means the same at its new place. Returns its ref."""
     if not isinstance(node, Directory):
-        ref = ensure_name(tree, node, parent, name)
+        ref = ensure_name(tree, node, *old)
         if ref is None:
             raise error(errno.ENOENT)
         return ref
@@ -132,7 +131,7 @@ def _prepare(
         node.redirect = path
         return ref
     ref = ensure_directory(tree, node)
-    below = tree.below(new_parent, new_name)
+    below = tree.below(*new)
     if not node.lowers and below is not None and stat.S_ISDIR(below.attributes.mode):
         upper.set_opaque(ref)
     return ref
@@ -149,9 +148,7 @@ def _lower_path(directory: Directory) -> bytes:
     return b"/".join([start, *reversed(names)])
 
 
-def _relocate(
-    tree: Tree, node: Node, old: tuple[Directory, bytes], new: tuple[Directory, bytes], ref: Ref
-) -> None:
+def _relocate(tree: Tree, node: Node, old: Place, new: Place, ref: Ref) -> None:
     if isinstance(node, Directory):
         node.parent, node.name = new
         node.upper = node.ref = ref
@@ -169,8 +166,8 @@ def _exchange(
     _require_outside(node, new_parent)
     _require_outside(other, parent)
     refs = (
-        _prepare(tree, node, parent, name, new_parent, new_name),
-        _prepare(tree, other, new_parent, new_name, parent, name),
+        _prepare(tree, node, (parent, name), (new_parent, new_name)),
+        _prepare(tree, other, (new_parent, new_name), (parent, name)),
     )
     directory, new_directory = ensure_directory(tree, parent), ensure_directory(tree, new_parent)
     one, two = tree.writable().exchange((directory, name), (new_directory, new_name), refs)
@@ -183,6 +180,3 @@ def _exchange(
     for each in (parent, new_parent, node, other):
         each.stale = True
     tree.changed.update((node.attributes.ino, other.attributes.ino))
-
-
-__all__ = ["ensure_upper", "rename"]

@@ -31,7 +31,8 @@ class Tree:
         lowers: read-only layers, top first.
         upper: the layer that takes the writes; without one every change is EROFS.
         view: which ids exist inside; None if all do.
-        redirect: whether directories that live in a lower can be renamed, by an attribute that only this union reads.
+        redirect: whether directories that live in a lower can be renamed, by an attribute that
+            only this union reads.
         descriptors: how many files are kept open.
         volatile: whether copies need not survive a loss of power.
     """
@@ -53,9 +54,11 @@ class Tree:
         self.volatile = volatile
         self.files: OrderedDict[Node, Backing] = OrderedDict()
         self._descriptors = descriptors
+        self.pinned = 0
+        """How many files are kept open because nothing else leads to them."""
         self.linked: dict[int, Node] = {}
         """Files that have, or had, several names, by `st_ino`."""
-        self.index: dict[int, LayerEntry | int] = {}
+        self.index: dict[int, int | None] = {}
         self.changed: set[int] = set()
         """`st_ino` of what has been changed in the upper since the mount."""
         if upper is not None:
@@ -271,16 +274,15 @@ class Tree:
         if node is not None:
             self.add_name(node, directory, name, entry.ref)
             return node
-        known = self.index.get(ino)
-        attributes = entry.attributes
-        if isinstance(known, LayerEntry):
-            position, attributes = UPPER, known.attributes
-            node = Node(directory, name, UPPER, known.ref, attributes)
+        known = self.index.get(ino, entry.attributes.nlink)
+        if known is None:
+            copy = self.writable().indexed(ino)
+            attributes = copy.attributes
+            node = Node(directory, name, UPPER, copy.ref, attributes)
             node.indexed = True
         else:
+            attributes = entry.attributes._replace(nlink=known)
             node = Node(directory, name, position, entry.ref, attributes)
-            if known is not None:
-                attributes = attributes._replace(nlink=known)
         self._show(node, attributes, ino)
         self.linked[ino] = node
         return node
@@ -353,7 +355,7 @@ class Tree:
             else:
                 node.parent, ref = None, None
             if node.layer == UPPER and not node.indexed:
-                node.ref = ref
+                node.ref = ref if node.parent is not None else node.stash
             return
         for index, (place, other, _) in enumerate(node.aliases or ()):
             if place is directory and other == name and node.aliases is not None:
@@ -367,9 +369,8 @@ class Tree:
         if node is None:
             return
         places = list(node.places())
-        if not places:
-            self._release(node)
-        elif node.backing is not None and node.backing.pinned and node.ref is not None:
+        backing = node.backing
+        if not places or (backing is not None and backing.pinned and node.ref is not None):
             self._release(node)
         if isinstance(node, Directory):
             self._drop(node)
@@ -378,6 +379,9 @@ class Tree:
 
     def _release(self, node: Node) -> None:
         self.close_backing(node)
+        if node.stash is not None:
+            self.writable().drop_stash(node.stash)
+            node.stash = None
         if self.linked.get(node.attributes.ino) is node:
             del self.linked[node.attributes.ino]
 
@@ -404,7 +408,8 @@ class Tree:
     # Open files
 
     def keep_open(self, node: Node, backing: Backing) -> None:
-        """Make `backing` the node's open file; the one longest unused is closed if there are too many."""
+        """Make `backing` the node's open file; the one longest unused is closed if there are too
+        many."""
         if node.backing is not None:
             self.close_backing(node)
         node.backing = backing
@@ -419,6 +424,7 @@ class Tree:
         """Keep the node's open file open whatever comes."""
         if node.backing is not None and not node.backing.pinned:
             node.backing.pinned = True
+            self.pinned += 1
             self.files.pop(node, None)
 
     def close_backing(self, node: Node) -> None:
@@ -426,6 +432,7 @@ class Tree:
         if backing is None:
             return
         node.backing = None
+        self.pinned -= backing.pinned
         self.files.pop(node, None)
         if backing.file is not None:
             backing.file.close()

@@ -64,7 +64,8 @@ class _Statx(ctypes.Structure):
 
 
 class Statx(NamedTuple):
-    """The one field that os.stat does not give: the time of birth, None where the file system keeps none."""
+    """The one field that os.stat does not give: the time of birth, None where the file system
+    keeps none."""
 
     btime_ns: int | None
 
