@@ -246,6 +246,9 @@ class UpperLayer(Layer, Protocol):
         """Remember how many names a file has left; with none it is dropped from the index."""
 
     def statfs(self) -> StatFs: ...
+    def sync_directory(self, ref: Ref) -> None:
+        """The names of a directory to stable storage (fsync(2))."""
+
     def sync(self) -> None:
         """Everything to stable storage (syncfs(2))."""
 

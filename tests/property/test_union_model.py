@@ -1,8 +1,9 @@
-"""The union against a plain directory: the same operations on both, and after each the same trees, errors and numbers.
+"""The union against a plain directory: the same operations on both, and after each the same trees,
+errors and numbers.
 
-The lowers hold whiteouts, opaque directories, hard links, symbolic links and names in several layers. `st_ino` of every
-object is held against the plain directory's: as long as the one stays the same, so must the other, over copy-up, rename and
-remount.
+The lowers hold whiteouts, opaque directories, hard links, symbolic links and names in several
+layers. `st_ino` of every object is held against the plain directory's: as long as the one stays the
+same, so must the other, over copy-up, rename and remount.
 """
 
 from __future__ import annotations

@@ -74,36 +74,34 @@ class Dresser:
             atime = creation.mtime_ns if creation.atime_ns is None else creation.atime_ns
             os.utime(path, ns=(atime, creation.mtime_ns), follow_symlinks=follow)
 
-    def own(self, path: bytes, wanted: Attributes, disk_mode: int, *, follow: bool) -> None:
-        """Change owner and mode of what is there, under `Ownership.DATA`."""
-        self._own_as_data(
-            path, Owner(wanted.uid, wanted.gid, wanted.mode, wanted.rdev), disk_mode, follow=follow
-        )
+    def own(
+        self, path: bytes, wanted: Attributes, disk_mode: int, *, follow: bool, overridden: bool
+    ) -> None:
+        """Change owner and mode of what is there, under `Ownership.DATA`. `overridden`: whether it
+        has an override now."""
+        owner = Owner(wanted.uid, wanted.gid, wanted.mode, wanted.rdev)
+        is_bare = self._own_as_data(path, owner, disk_mode, follow=follow)
+        if is_bare and overridden:
+            os.removexattr(path, OVERRIDE_STAT, follow_symlinks=follow)
 
     def _own_as_data(
         self, path: bytes, owner: Owner, disk_mode: int, *, follow: bool = True
-    ) -> None:
-        # The override goes first when it stays, last when it goes: at every instant the old or
-        # the new is read.
+    ) -> bool:
+        """Returns whether the object needs no override. One that stays is set before the mode, one
+        that goes is removed after it: at every instant the old or the new is read."""
         same_kind = stat.S_IFMT(owner.mode) == stat.S_IFMT(disk_mode)
         plain = plain_mode(owner.mode) if same_kind else 0o600
-        bare = (
+        is_bare = (
             same_kind
             and (owner.uid, owner.gid) == self._bare_owner
             and plain == stat.S_IMODE(owner.mode)
         )
-        if not bare:
-            os.setxattr(
-                path, OVERRIDE_STAT, format_override(owner, disk_mode), follow_symlinks=follow
-            )
+        if not is_bare:
+            value = format_override(owner, disk_mode)
+            os.setxattr(path, OVERRIDE_STAT, value, follow_symlinks=follow)
         if stat.S_IMODE(disk_mode) != plain:
             os.chmod(path, plain)
-        if bare:
-            try:
-                os.removexattr(path, OVERRIDE_STAT, follow_symlinks=follow)
-            except OSError as error:
-                if error.errno not in (errno.ENODATA, errno.ENOTSUP):
-                    raise
+        return is_bare
 
     @staticmethod
     def _set(path: bytes, name: bytes | None, value: bytes, *, follow: bool) -> None:

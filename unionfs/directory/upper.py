@@ -23,7 +23,7 @@ from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
 from unionfs.model import Attributes, StatFs
 from unionfs.ownership import Ownership
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
-from unionfs.xattr_names import NLINK, REDIRECT, to_disk
+from unionfs.xattr_names import NLINK, OVERRIDE_STAT, REDIRECT, to_disk
 
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_WHITEOUT_RENAME = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -489,7 +489,8 @@ class DirectoryUpper(DirectoryLayer):
         )
         if stat.S_ISLNK(st.st_mode):
             return self._restore_symlink(self._place(ref), st, wanted)
-        self._dresser.own(path, wanted, st.st_mode, follow=follow)
+        overridden = OVERRIDE_STAT in names
+        self._dresser.own(path, wanted, st.st_mode, follow=follow, overridden=overridden)
         return ref
 
     def _restore_symlink(self, place: Place, st: os.stat_result, wanted: Attributes) -> Ref:
@@ -624,6 +625,14 @@ class DirectoryUpper(DirectoryLayer):
             st.f_ffree,
             st.f_namemax,
         )
+
+    def sync_directory(self, ref: Ref) -> None:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        fd = os.open(b".", flags, dir_fd=self._dirs.fd(self._place(ref)))
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def sync(self) -> None:
         syncfs(self._work.fd)

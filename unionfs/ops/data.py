@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from unionfs.layer import Extent
 from unionfs.model import Attributes
-from unionfs.nodes import UPPER, Backing, Node
+from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops.copyup import ensure_upper
 from unionfs.ops.tree import Tree, error
 from unionfs.syscalls.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
@@ -151,7 +151,11 @@ def truncate(tree: Tree, node: Node, size: int) -> None:
 
 
 def fsync(tree: Tree, node: Node, datasync: bool) -> None:
-    if node.layer != UPPER or stat.S_ISDIR(node.attributes.mode):
+    if node.layer != UPPER:
+        return
+    if isinstance(node, Directory):
+        if node.upper is not None:
+            tree.writable().sync_directory(node.upper)
         return
     backing = node.backing
     if backing is None:
