@@ -223,6 +223,9 @@ class TarIndexer:
         old = siblings.get(name)
         if old != ino:
             self._make_room(old)
+            if self._find(target) != ino:
+                # The name was that of a directory, and the target lay in it.
+                raise self._fail(f"hard link to {_show(target)} replaces what it links to")
             siblings[name] = ino
             self._links[ino] = self._links.get(ino, 1) + 1
 

@@ -29,6 +29,10 @@ DELEGATE_HINT = (
 )
 
 
+_ABANDONED_AGE = 60.0
+"""Seconds; making a group takes milliseconds."""
+
+
 class ControlGroup:
     """A container's two groups, by the path of the outer one. `close` it, or use it as a context
     manager.
@@ -225,6 +229,24 @@ def enable(directory: str) -> None:
             except OSError as error:
                 if error.errno == errno.EBUSY:
                     raise
+
+
+def remove_abandoned(base: str) -> None:
+    """Removes containers' groups that a monitor which was killed has left below `base`, empty.
+
+    Systemd does this for its scopes. A group is empty too while it is being made, so young ones
+    stay.
+    """
+    with os.scandir(base) as entries:
+        groups = [entry.path for entry in entries if entry.name.startswith("rootless-")]
+    for group in groups:
+        try:
+            age = time.time() - os.stat(group).st_mtime
+        except FileNotFoundError:
+            continue
+        events = flat_keyed(read(f"{group}/cgroup.events"))
+        if age > _ABANDONED_AGE and events.get("populated") == 0:
+            _remove_tree(group)
 
 
 def check_controllers(wanted: tuple[Write, ...], present: frozenset[str], where: str) -> None:

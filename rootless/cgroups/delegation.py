@@ -21,6 +21,7 @@ from rootless.cgroups.control_group import (
     divide,
     enable,
     read,
+    remove_abandoned,
     write_line,
 )
 from rootless.cgroups.hierarchy import CONTROLLERS, View, controllers_at, observe, own_path
@@ -144,6 +145,7 @@ class Subtree:
                 origin = f"{base}/main"
                 _evacuate(base, origin)
             enable(base)
+            remove_abandoned(base)
             outer = f"{base}/rootless-{container_id}"
             os.mkdir(outer)
         except OSError as error:

@@ -29,7 +29,7 @@ from rootless.engine.clock import now
 from rootless.engine.container import Container
 from rootless.engine.process_identity import start_time
 from rootless.engine.records import sweep
-from rootless.engine.signals import would_end
+from rootless.engine.signals import Fate, fate_of
 from rootless.engine.union_server import UnionServer
 from rootless.errors import NotFoundError, RootlessError
 from rootless.launcher.parent import ContainerProcess, Stdio, launch
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 
 _SERVER_GRACE = 10.0
 """Seconds the server has to write out what the container left behind, before it is killed."""
+_LOOK_AFTER = 0.05
+_LOOKS = 40
+"""A shell blocks signals for microseconds; who blocks them for two seconds fetches them itself."""
 
 
 class Ending:
@@ -64,6 +67,10 @@ class Monitor:
         self._channel = channel
         self._ending = Ending()
         self._deadline: float | None = None
+        self._unsettled = 0
+        """A signal that was passed on while the container blocked it."""
+        self._looks = 0
+        self._mourned = False
 
     def main(self, stdio: tuple[int, int, int] | None, debug: int | None) -> NoReturn:
         """Never returns and never raises."""
@@ -87,6 +94,8 @@ class Monitor:
         log.
         """
         os.setsid()
+        # `python -c` has the working directory on its path as "", and modules are yet to come.
+        sys.path[:] = map(os.path.abspath, sys.path)
         os.chdir("/")
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         log = os.open(
@@ -118,7 +127,7 @@ class Monitor:
         self._channel.send(Kind.RUNNING, *console, pid=process.pid)
         for descriptor in console:
             os.close(descriptor)
-        signal.signal(signal.SIGTERM, lambda *_: _kill(process.pidfd))
+        signal.signal(signal.SIGTERM, lambda *_: _send(process.pidfd, signal.SIGKILL))
         self._note_running(process)
         sweep(self._containers)
         self._watch(process, server)
@@ -184,50 +193,72 @@ class Monitor:
         for descriptor in (process.pidfd, self._channel.fileno(), server.pidfd):
             poll.register(descriptor, select.POLLIN)
         while True:
-            wait = None
-            if self._deadline is not None:
-                wait = max(0.0, self._deadline - time.monotonic()) * 1000
-            ready = {descriptor for descriptor, _ in poll.poll(wait)}
+            ready = {descriptor for descriptor, _ in poll.poll(self._patience())}
             if process.pidfd in ready:
                 return
-            if not ready:
+            if self._unsettled and not ready:
+                self._look_again(process)
+            if self._deadline is not None and time.monotonic() >= self._deadline:
                 self._deadline = None
-                _kill(process.pidfd)
+                _send(process.pidfd, signal.SIGKILL)
             if server.pidfd in ready:
                 poll.unregister(server.pidfd)
-                # Unmounted is how it ends with the container, which may be a moment behind.
-                if not server.finished():
-                    self._channel.send(Kind.NOTICE, text=server.epitaph())
+                self._mourn(server)
             if self._channel.fileno() in ready and not self._obey(process):
                 poll.unregister(self._channel.fileno())
+
+    def _mourn(self, server: UnionServer) -> None:
+        """Tell `run`, once, of a server that ended before its work was done. That the file system
+        is unmounted, and the server done, may be seen a moment before the container's end.
+        """
+        if not self._mourned and not server.finished():
+            self._mourned = True
+            self._channel.send(Kind.NOTICE, text=server.epitaph())
+
+    def _patience(self) -> float | None:
+        """Milliseconds until something is to be done without being told."""
+        waits = [_LOOK_AFTER * 1000] if self._unsettled else []
+        if self._deadline is not None:
+            waits.append(max(0.0, self._deadline - time.monotonic()) * 1000)
+        return min(waits, default=None)
 
     def _obey(self, process: ContainerProcess) -> bool:
         """Carry out one message; False when `run` is gone and the container is told to go too."""
         message = self._channel.receive()
         if message is None:
-            _kill(process.pidfd)
+            _send(process.pidfd, signal.SIGKILL)
             return False
         if message.kind is Kind.SIGNAL:
             self._pass_on(process, int(message.fields["number"]))
         return True
 
     def _pass_on(self, process: ContainerProcess, number: int) -> None:
-        try:
-            with open(f"/proc/{process.pid}/status", encoding="utf-8", errors="replace") as file:
-                status = file.read()
-        except OSError:
-            return  # it ends, and the loop is about to see it
-        if would_end(number, status):
-            # The kernel drops this signal for the first process of a PID namespace, and `run`
-            # would hang where any other program had ended. It gets the end it would have had.
-            self._ending.signal_passed_on = number
-            number = signal.SIGKILL
-        elif number == signal.SIGTERM and self._container.stop_timeout is not None:
+        fate = _fate(process.pid, number)
+        if fate is Fate.DROPPED:
+            self._end_by(process, number)
+            return
+        if fate is Fate.WAITING:
+            self._unsettled = number
+            self._looks = _LOOKS
+        if number == signal.SIGTERM and self._container.stop_timeout is not None:
             self._deadline = time.monotonic() + self._container.stop_timeout
-        try:
-            signal.pidfd_send_signal(process.pidfd, number)
-        except ProcessLookupError:
-            pass
+        _send(process.pidfd, number)
+
+    def _end_by(self, process: ContainerProcess, number: int) -> None:
+        """Give the container the end that the signal would have been. The kernel drops it for the
+        first process of a PID namespace, and `run` would hang where any other program had ended.
+        """
+        self._ending.signal_passed_on = number
+        _send(process.pidfd, signal.SIGKILL)
+
+    def _look_again(self, process: ContainerProcess) -> None:
+        """See what became of a signal that was blocked when it was sent."""
+        self._looks -= 1
+        fate = _fate(process.pid, self._unsettled)
+        if fate is Fate.DROPPED:
+            self._end_by(process, self._unsettled)
+        if fate is not Fate.WAITING or not self._looks:
+            self._unsettled = 0
 
     def _clean_up(self, server: UnionServer, group: ControlGroup | None) -> None:
         ending = self._ending
@@ -235,6 +266,7 @@ class Monitor:
             ending.out_of_memory = group.oom_kills() > 0
             group.kill()
         server.end(_SERVER_GRACE)
+        self._mourn(server)
         if group is not None:
             group.remove()
         if ending.signal_passed_on and ending.status == 128 + signal.SIGKILL:
@@ -282,11 +314,19 @@ def _failed(record: ContainerRecord, error: RootlessError) -> ContainerRecord:
     return replace(failed, status=Status.EXITED, monitor_pid=0)
 
 
-def _kill(pidfd: int) -> None:
+def _send(pidfd: int, number: int) -> None:
     try:
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        signal.pidfd_send_signal(pidfd, number)
     except ProcessLookupError:
-        pass
+        pass  # it ends, and the loop is about to see it
+
+
+def _fate(pid: int, number: int) -> Fate:
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            return fate_of(number, file.read())
+    except OSError:
+        return Fate.TAKEN
 
 
 def _exit_status(pidfd: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from enum import Enum
 
 _KEPT = frozenset(
     {
@@ -33,17 +34,29 @@ _ENDING = frozenset(
 )
 
 
-def would_end(number: int, status: str) -> bool:
-    """Whether signal `number` would have ended the process that /proc/PID/status describes, were
-    it not the first of its PID namespace: the kernel drops a signal that such a process does not
-    catch (pid_namespaces(7)).
+class Fate(Enum):
+    """What a signal does to the first process of a PID namespace."""
+
+    TAKEN = "taken"
+    """It is caught or ignored, as the program wants."""
+    DROPPED = "dropped"
+    """It would have ended any other process; the kernel drops it for this one unless it is caught
+    (pid_namespaces(7)).
     """
+    WAITING = "waiting"
+    """It is blocked: for a moment, or because the program fetches its signals itself (sigwait(3))."""
+
+
+def fate_of(number: int, status: str) -> Fate:
+    """The fate of signal `number`, sent to the process that the text of /proc/PID/status describes."""
     if number not in _ENDING:
-        return False
+        return Fate.TAKEN
     bit = 1 << (number - 1)
     masks = {"SigBlk": 0, "SigIgn": 0, "SigCgt": 0}
     for line in status.splitlines():
         name, _, value = line.partition(":")
         if name in masks:
             masks[name] = int(value, 16)
-    return not any(mask & bit for mask in masks.values())
+    if (masks["SigCgt"] | masks["SigIgn"]) & bit:
+        return Fate.TAKEN
+    return Fate.WAITING if masks["SigBlk"] & bit else Fate.DROPPED

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 from rootless.errors import InvalidDocumentError, NotFoundError, UsageError
 from rootless.images.changes import apply_change
+from rootless.images.download import open_url
 from rootless.images.load import LoadedImage, new_image
 from rootless.images.source import plain_stream
 from rootless.oci import media_types
@@ -15,7 +18,7 @@ from rootless.oci.document import Json, encode
 from rootless.oci.manifest import Descriptor
 from rootless.oci.platform import Platform, host_platform
 from rootless.oci.reference import Reference, parse_reference
-from rootless.store.decompression import Limits
+from rootless.store.decompression import Limits, Read
 from rootless.store.ingest import Ingest
 from rootless.store.layout import Store
 from rootless.store.names import CONFIG_DIGEST
@@ -23,7 +26,7 @@ from rootless.store.names import CONFIG_DIGEST
 
 def import_tar(
     store: Store,
-    source: Path | int,
+    source: Path | int | str,
     *,
     reference: str | None = None,
     created: str,
@@ -32,7 +35,8 @@ def import_tar(
     platform: Platform | None = None,
     limits: Limits | None = None,
 ) -> LoadedImage:
-    """Bring in a tar archive in any compression, by path or by a descriptor to read from.
+    """Bring in a tar archive in any compression: a path, a descriptor to read from, or, as a
+    string, an http or https URL.
 
     `created` is the RFC 3339 time that the image gets; equal input and time make an equal id.
     Raises UsageError for a malformed reference or change, InvalidDocumentError for an archive that
@@ -48,18 +52,13 @@ def import_tar(
     config: Json = {}
     for change in changes:
         config = apply_change(config, change)
-    label = str(source) if isinstance(source, Path) else "standard input"
+    label = "standard input" if isinstance(source, int) else str(source)
     limits = limits or Limits()
-    with Ingest(store, limits) as ingest:
-        fd = _open(source)
-        try:
-            pieces = plain_stream(lambda size: os.read(fd, size), ingest.directory, label, limits)
-            written = ingest.add_layer(lambda _: next(pieces, b""), label)
-            if written.compression != "none":
-                raise InvalidDocumentError(f"{label} is compressed more than once")
-        finally:
-            if isinstance(source, Path):
-                os.close(fd)
+    with Ingest(store, limits) as ingest, _opened(source) as read:
+        pieces = plain_stream(read, ingest.directory, label, limits)
+        written = ingest.add_layer(lambda _: next(pieces, b""), label)
+        if written.compression != "none":
+            raise InvalidDocumentError(f"{label} is compressed more than once")
         layer = Descriptor(media_types.OCI_LAYER, written.digest, written.blob_size)
         where = platform or host_platform()
         document: Json = {
@@ -84,14 +83,31 @@ def import_tar(
     return LoadedImage(image.manifest.annotations[CONFIG_DIGEST], tags)
 
 
-def _open(source: Path | int) -> int:
-    if isinstance(source, int):
+@contextmanager
+def _opened(source: Path | int | str) -> Iterator[Read]:
+    if isinstance(source, str):
+        with open_url(source) as read:
+            yield read
+    elif isinstance(source, int):
         if os.isatty(source):
             raise UsageError(
                 "no archive: standard input is a terminal", hint="name a file or redirect"
             )
-        return source
-    try:
-        return os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise NotFoundError(f"no such file: {source}") from None
+        yield lambda size: os.read(source, size)
+    else:
+        try:
+            stream = source.open("rb", buffering=0)
+        except OSError as error:
+            raise NotFoundError(f"cannot open {source}: {error.strerror}") from None
+        with stream:
+            yield _reader(stream, source)
+
+
+def _reader(stream: FileIO, source: Path) -> Read:
+    def read(size: int) -> bytes:
+        try:
+            return stream.read(size)
+        except OSError as error:
+            raise InvalidDocumentError(f"cannot read {source}: {error.strerror}") from error
+
+    return read

@@ -1,9 +1,9 @@
 """rmi: take a name away, and the image with its last one.
 
-Crash consistency. With the store's lock held: (1) index.json is replaced by one without the name or
-image, (2) what only that image needed is renamed into tmp/, (3) after the lock, deleted there.
-Killed after 1: objects that nothing names, which `system check` finds. Killed after 2: a directory
-under tmp/ that the next ingest sweeps.
+Crash consistency. With the store's lock held: (1) index.json is replaced by one without the name
+or image, (2) what only that image needed is renamed into a directory under tmp/ and (3) deleted
+there. Killed after 1: objects that nothing names, which `system check` finds. Killed after 2: a
+directory under tmp/ that the next ingest sweeps.
 
 Only objects of the removed image are candidates: what another process has just put in place, or
 what a pull left half done, is never touched.
@@ -14,10 +14,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
-from pathlib import Path
 from typing import NamedTuple
 
-from rootless.durable import remove_tree
+from rootless.durable import locked, remove_tree
 from rootless.errors import InUseError, InvalidDocumentError, NotFoundError, UsageError
 from rootless.oci import media_types
 from rootless.oci.digest import chain_id
@@ -87,14 +86,13 @@ def remove(store: Store, name: str, containers: Records, *, force: bool = False)
             return [Removal(Action.UNTAGGED, reference.familiar)]
         users = [each for each in containers() if each.image_id == image.id]
         _check_conflicts(image, name, reference, users, force)
-        rest = names.without(index.manifests, image.manifest.digest)
+        rest = names.without(index.manifests, image.entry.digest)
         kept = _objects_of_containers(store, users)
         for entry in rest:
             kept = kept.plus(_objects_of_entry(store, entry))
-        doomed = _objects_of_entry(store, image.manifest).minus(kept)
+        doomed = _objects_of_entry(store, image.entry).minus(kept)
         store.write_index(index.with_manifests(rest))
-        grave = _bury(store, doomed)
-    remove_tree(grave)
+        _bury(store, doomed)
     return [
         *(Removal(Action.UNTAGGED, tag.familiar) for tag in image.tags),
         *(Removal(Action.UNTAGGED, text) for text in familiar_digests(image)),
@@ -186,18 +184,20 @@ def _objects_of_containers(store: Store, users: Sequence[ContainerRecord]) -> _O
     return kept
 
 
-def _bury(store: Store, doomed: _Objects) -> Path:
-    """Move objects out of sight, in one directory; called with the lock held."""
+def _bury(store: Store, doomed: _Objects) -> None:
+    """Move objects out of sight, in one directory, and delete that; called with the lock held."""
     grave = store.root / "tmp" / f"removed-{os.urandom(8).hex()}"
-    grave.mkdir()
     victims = [
         *(store.blob_path(digest) for digest in doomed.blobs),
         *(store.layer_directory(diff_id) for diff_id in doomed.layers),
         *(store.chain_directory(chain) for chain in doomed.chains),
     ]
-    for i, victim in enumerate(victims):
-        try:
-            os.rename(victim, grave / str(i))
-        except FileNotFoundError:
-            continue
-    return grave
+    # Sweepers hold this lock too.
+    with locked(store.root / "tmp" / ".lock"):
+        grave.mkdir()
+        for i, victim in enumerate(victims):
+            try:
+                os.rename(victim, grave / str(i))
+            except FileNotFoundError:
+                continue
+        remove_tree(grave)

@@ -90,9 +90,9 @@ def choose(store: Store, names: Sequence[str]) -> list[SavedImage]:
     chosen: dict[str, SavedImage] = {}
     for name in names:
         for image, tags in _matching(store, name):
-            known = chosen.get(image.manifest.digest, SavedImage(image, ())).tags
+            known = chosen.get(image.entry.digest, SavedImage(image, ())).tags
             more = tuple(tag for tag in tags if tag not in known)
-            chosen[image.manifest.digest] = SavedImage(image, (*known, *more))
+            chosen[image.entry.digest] = SavedImage(image, (*known, *more))
     return list(chosen.values())
 
 
@@ -179,7 +179,7 @@ def _pieces(file: _File) -> Iterator[bytes]:
     if left or f"sha256:{digest.hexdigest()}" != file.digest:
         raise IntegrityError(
             f"{file.path} in the store is damaged: it is not {file.digest}",
-            hint="load or pull the image again",
+            hint="remove the image and load or pull it again",
         )
 
 

@@ -23,6 +23,6 @@ def tag(store: Store, source: str, target: str) -> Reference:
         # between.
         image = resolve(store, source)
         index = store.read_index()
-        entry = next(each for each in index.manifests if each.digest == image.manifest.digest)
-        store.write_index(index.with_manifests(names.tagged(index.manifests, entry, [reference])))
+        table = names.tagged(index.manifests, image.entry, [reference])
+        store.write_index(index.with_manifests(table))
     return reference

@@ -12,6 +12,7 @@ from typing import NoReturn
 from rootless.launcher.steps import Credentials
 from rootless.launcher.userdb import Identity
 from rootless.syscalls import capabilities, processes
+from rootless.syscalls.identity import setgroups, setresgid, setresuid
 from rootless.syscalls.mounts import AT_FDCWD
 from rootless.syscalls.openat2 import RESOLVE_NO_MAGICLINKS, openat2
 from rootless.syscalls.seccomp import load_filter
@@ -55,9 +56,9 @@ def take_credentials(
                 raise
     processes.prctl(processes.PR_SET_KEEPCAPS, 1)
     if not fixed:
-        os.setgroups(identity.groups)
-        os.setresgid(identity.gid, identity.gid, identity.gid)
-        os.setresuid(identity.uid, identity.uid, identity.uid)
+        setgroups(identity.groups)
+        setresgid(identity.gid)
+        setresuid(identity.uid)
     permitted = capabilities.bits(credentials.permitted)
     inheritable = capabilities.bits(credentials.inheritable)
     for_filters = capabilities.bits(frozenset({"SYS_ADMIN"}))

@@ -52,7 +52,9 @@ IF_PARENT_EXISTS = "x-rootless.if-parent-exists"
 """A bind that is left out where the directory of its target is missing. Words with x- are for
 programs (mount(8))."""
 
-_IGNORED = frozenset({"defaults", "async", "relatime", "norelatime"})
+_IGNORED = frozenset(
+    {"defaults", "async", "relatime", "norelatime", "nostrictatime", "mand", "nomand", "remount"}
+)
 
 
 class MountOptions(NamedTuple):

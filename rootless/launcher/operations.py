@@ -21,7 +21,7 @@ from rootless.launcher import steps
 from rootless.launcher.handshake import Kind, Message, send
 from rootless.launcher.steps import Step
 from rootless.launcher.userdb import Identity, UnknownUserError, find_identity
-from rootless.syscalls import mounts, processes
+from rootless.syscalls import identity, mounts, processes
 from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 
 _TIOCGPTPEER = 0x5441  # asm-generic/ioctls.h; the same on x86 and arm
@@ -149,9 +149,9 @@ def _limit(value: int) -> int:
 
 def _become_setup_user(step: steps.BecomeSetupUser) -> None:
     if step.drop_groups:
-        os.setgroups([])
-    os.setresgid(step.gid, step.gid, step.gid)
-    os.setresuid(step.uid, step.uid, step.uid)
+        identity.setgroups(())
+    identity.setresgid(step.gid)
+    identity.setresuid(step.uid)
     # A change of id made the process non-dumpable, which would hide /proc/PID/ns from whoever
     # configures the network.
     processes.prctl(processes.PR_SET_DUMPABLE, 1)
@@ -233,10 +233,11 @@ def _attach_source(step: steps.AttachSource, context: Context) -> None:
         os.close(tree)
         return
     mounts.mount_setattr(tree, propagation=step.propagation, recursive=True)
-    if step.attributes:
-        mounts.mount_setattr(tree, attr_set=step.attributes)
-    if step.recursive_attributes:
-        mounts.mount_setattr(tree, attr_set=step.recursive_attributes, recursive=True)
+    for attributes, recursive in ((step.attributes, False), (step.recursive_attributes, True)):
+        if attributes:
+            # The three ways of access times are one field, which has to be cleared to be set.
+            cleared = mounts.MOUNT_ATTR__ATIME if attributes & mounts.MOUNT_ATTR__ATIME else 0
+            mounts.mount_setattr(tree, attr_set=attributes, attr_clr=cleared, recursive=recursive)
     _attach(context, tree, step.target)
 
 
@@ -307,17 +308,17 @@ def _raise_loopback() -> None:
 
 
 def _resolve_user(step: steps.ResolveUser) -> Identity:
-    identity = find_identity(
+    found = find_identity(
         step.user, _user_file("/etc/passwd"), _user_file("/etc/group"), step.groups
     )
     if step.fixed:
-        if step.required and identity.uid != os.getuid():
+        if step.required and found.uid != os.getuid():
             raise UnknownUserError(
                 f"cannot become {step.user}: the account has no subordinate ids, "
                 f"so {os.getuid()} is the only user"
             )
-        return Identity(os.getuid(), os.getgid(), (), identity.home)
-    return identity
+        return Identity(os.getuid(), os.getgid(), (), found.home)
+    return found
 
 
 def _user_file(path: str) -> bytes:

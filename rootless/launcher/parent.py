@@ -179,7 +179,7 @@ def _clone(side: child.ChildSide, ours: socket.socket, cgroup_fd: int | None) ->
     try:
         pid, pidfd = processes.fork_into(flags, cgroup_fd)
     except OSError as error:
-        raise _clone_error(error) from error
+        raise _clone_error(error, in_cgroup=cgroup_fd is not None) from error
     if pid == 0:
         ours.close()
         child.run(side)
@@ -198,7 +198,10 @@ def _set_up(
         _end(process)
         raise
     state = advance(State.MAPPING, Kind.MAPPED)
-    send(channel, Message(Kind.MAPPED))
+    try:
+        send(channel, Message(Kind.MAPPED))
+    except BrokenPipeError:
+        process.abandon("write its id maps")
     while state is State.SETTING_UP:
         message = receive(channel)
         if message.kind is Kind.CLOSED:
@@ -238,7 +241,10 @@ def _ended(result: os.waitid_result) -> str:
     return signal.Signals(result.si_status).name
 
 
-def _clone_error(error: OSError) -> LaunchError:
+def _clone_error(error: OSError, *, in_cgroup: bool) -> LaunchError:
+    # EBUSY: the group has controllers for groups below it, so no process may be in it (cgroups(7)).
+    if in_cgroup and error.errno in {errno.EACCES, errno.EBUSY, errno.ENODEV, errno.EOPNOTSUPP}:
+        return LaunchError(f"cannot start a process in the control group: {error.strerror}")
     hints = {
         errno.EPERM: "user namespaces are forbidden here: ask for "
         "sysctl kernel.unprivileged_userns_clone=1, or for an AppArmor profile that allows them",
@@ -258,7 +264,25 @@ def _launch_error(failure: Failure) -> LaunchError:
     where = f" ({failure.path})" if failure.path and failure.path not in failure.step else ""
     what = f"cannot {failure.step}{where}: {reason}" if reason else failure.step
     details = {"stage": failure.stage, "errno": failure.errno, "path": failure.path}
-    return LaunchError(what, details=details)
+    return LaunchError(what, hint=_hint(failure), details=details)
+
+
+def _hint(failure: Failure) -> str | None:
+    """What to do about the refusals that have one well-known reason."""
+    if failure.path == "/dev/fuse":
+        if failure.errno in {errno.EACCES, errno.EPERM}:
+            return "the account must be able to open /dev/fuse: ask for mode 0666"
+        return "FUSE is not there: ask for modprobe fuse"
+    if failure.step.startswith("mount proc ") and failure.errno == errno.EPERM:
+        return (
+            "the engine runs in a container whose /proc has hidden parts: start that one with "
+            "--security-opt systempaths=unconfined, or this one with --pid host"
+        )
+    if failure.step.startswith("mount fuse.") and failure.errno == errno.ENODEV:
+        return "FUSE is not there: ask for modprobe fuse"
+    if failure.step.startswith("set limit ") and failure.errno == errno.EPERM:
+        return "a limit cannot be above the hard limit of the one who starts the container"
+    return None
 
 
 def _command_error(failure: Failure, reason: str) -> LaunchError:

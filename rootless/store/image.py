@@ -29,6 +29,8 @@ class Image(NamedTuple):
 
     id: str
     """Digest of the config, which is what Docker calls the image id."""
+    entry: Descriptor
+    """What the index of names has: the manifest, or an index for several platforms."""
     manifest: Descriptor
     tags: tuple[Reference, ...]
     repo_digests: tuple[str, ...]
@@ -161,7 +163,12 @@ def _image_of(
         raise InvalidDocumentError(f"{manifest.digest} is not the manifest of an image")
     data = store.read_document(config, "image config")
     return Image(
-        config, manifest, tags, repo_digests, read_image_config(data, f"image config {config}")
+        config,
+        entry,
+        manifest,
+        tags,
+        repo_digests,
+        read_image_config(data, f"image config {config}"),
     )
 
 

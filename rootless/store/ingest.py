@@ -27,7 +27,7 @@ from rootless.durable import (
     remove_tree,
     write_atomically,
 )
-from rootless.errors import IntegrityError
+from rootless.errors import IntegrityError, RootlessError
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.manifest import Descriptor
 from rootless.oci.reference import Reference
@@ -71,9 +71,11 @@ class Ingest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        remove_tree(self.directory)
-        if self._lock is not None:
-            self._lock.release()
+        # Sweepers must not come upon it half removed.
+        with locked(self._store.root / "tmp" / ".lock"):
+            remove_tree(self.directory)
+            if self._lock is not None:
+                self._lock.release()
 
     # What is there already.
 
@@ -123,9 +125,13 @@ class Ingest:
 
         Raises IntegrityError where they differ, InvalidDocumentError for a layer that is not sound.
         """
-        written = write_layer(
-            read, self._scratch("layer"), self._scratch("blob"), what, self._limits
-        )
+        directory, blob_file = self._scratch("layer"), self._scratch("blob")
+        try:
+            written = write_layer(read, directory, blob_file, what, self._limits)
+        except OSError as error:
+            raise RootlessError(
+                f"cannot store {what} in {self._store.root}: {error.strerror or error}"
+            ) from error
         if blob is not None and (written.digest, written.blob_size) != (blob.digest, blob.size):
             raise IntegrityError(
                 f"{what} is not what its descriptor says: {written.digest} of "
@@ -145,10 +151,13 @@ class Ingest:
         """Everything brought in or kept appears in the store, and the names with it."""
         store = self._store
         with store.lock():
+            # Objects are named by their content: one that is there already is the same, unless the
+            # disk damaged it, in which case a blob is mended here.
             for name in os.listdir(self.directory / "blobs"):
-                _place(self.directory / "blobs" / name, store.root / "blobs" / "sha256" / name)
+                os.rename(self.directory / "blobs" / name, store.root / "blobs" / "sha256" / name)
             for name in os.listdir(self.directory / "layers"):
-                _place(self.directory / "layers" / name, store.root / "layers" / name)
+                if not (store.root / "layers" / name).exists():
+                    os.rename(self.directory / "layers" / name, store.root / "layers" / name)
             for parent in ("blobs/sha256", "layers"):
                 fsync_directory(store.root / parent)
             index = store.read_index()
@@ -185,9 +194,3 @@ def _pin(source: Path, target: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _place(source: Path, target: Path) -> None:
-    """Objects are named by their content: one that is there already is the same."""
-    if not target.exists():
-        os.rename(source, target)

@@ -115,7 +115,7 @@ class Store:
         if sha256_digest(data) != digest:
             raise IntegrityError(
                 f"{what} {digest} in the store {self.root} is damaged",
-                hint="load or pull the image again",
+                hint="remove the image and load or pull it again",
             )
         return data
 
@@ -126,7 +126,7 @@ class Store:
         except FileNotFoundError:
             raise NotFoundError(
                 f"{what} {digest} is missing from the store {self.root}",
-                hint="load or pull the image again",
+                hint="remove the image and load or pull it again",
             ) from None
         return open(fd, "rb")
 

@@ -1,7 +1,8 @@
-"""Feed mutated archives to the indexer: `python -m tests.fuzz.tar_index [SECONDS] [CORPUS-DIRECTORY]`.
+"""Feed mutated archives to the indexer: `python -m tests.fuzz.tar_index [SECONDS] [CORPUS]`.
 
-What may happen is an index that can be walked and read, or a TarError. Anything else is printed with the seed and
-the input kept as `crash-…` beside the corpus. `one_input` is also what an external fuzzer calls (atheris).
+What may happen is an index that can be walked and read, or a TarError. Anything else is printed
+with the seed and the input kept as `crash-…` in the corpus. `one_input` is also what an external
+fuzzer calls.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ def one_input(data: bytes, work: Path) -> bool:
     try:
         write_index(data, index, chunk=1 + len(data) % 5000)
     except TarError as error:
-        assert 0 <= error.position <= len(data)
-        return False
+        if 0 <= error.position <= len(data):
+            return False
+        raise
     archive.write_bytes(data)
     layer = TarLayer(archive, index)
     for path, entry in walk(layer).items():
@@ -52,7 +54,7 @@ def one_input(data: bytes, work: Path) -> bool:
 
 
 def mutate(data: bytes, dice: random.Random) -> bytes:
-    """Flip, overwrite, repeat and cut; most of the time the checksums are then put right, or little would get further."""
+    """Flip, overwrite, repeat, cut; then mostly mend the checksums, or little would get further."""
     result = bytearray(data)
     for _ in range(dice.randint(1, 6)):
         at = dice.randrange(len(result) + 1)

@@ -1,4 +1,4 @@
-"""The corpus of the archive fuzzer, replayed, and a few thousand mutations of it that are the same each time."""
+"""The corpus of the archive fuzzer, replayed, and mutations of it that are the same each time."""
 
 from __future__ import annotations
 

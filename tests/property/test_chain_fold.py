@@ -53,6 +53,8 @@ class Layer:
             return
         if kind == "link" and (other not in self.tree or self.tree[other][0] == "dir"):
             return
+        if kind == "link" and other.startswith(path + "/"):
+            return
         for p in above:
             if p not in self.tree:
                 self.tree[p] = IMPLIED
@@ -67,14 +69,13 @@ class Layer:
             self.opaque.add(path)
             return
         shared = self.tree.get(other)
-        if kind != "dir" or self.tree.get(path, ("none",))[0] != "dir":
-            if not (kind == "link" and other == path):
-                remove(self.tree, path)
-                self.opaque = {o for o in self.opaque if o != path and not o.startswith(path + "/")}
+        keeps = kind == "dir" and self.tree.get(path, ("none",))[0] == "dir"
+        if not keeps and not (kind == "link" and other == path):
+            remove(self.tree, path)
+            self.opaque = {o for o in self.opaque if o != path and not o.startswith(path + "/")}
         self.implied &= set(self.tree)
         self.implied.discard(path)
         if kind == "link":
-            # The target may have lain below what this name replaced: the inode is still shared.
             self.members.append(hard_link(path, other))
             self.tree[path] = shared
         elif kind == "file":

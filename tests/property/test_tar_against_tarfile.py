@@ -23,7 +23,7 @@ NAMES = st.one_of(st.text("abc", min_size=1, max_size=3), PARTS, LONG).filter(
     lambda name: name not in (".", "..") and not name.startswith(".wh.")
 )
 TIMES = st.one_of(
-    st.integers(0, 1 << 34),
+    st.integers(0, 1 << 33),
     st.integers(-(1 << 30), 1 << 30).map(lambda quarter: quarter / 4),
 )
 IDS = st.one_of(st.integers(0, 70000), st.integers(0, (1 << 32) - 2))

@@ -162,6 +162,7 @@ def test_name_both_removed_and_present_is_present_and_hides(tmp_path: Path, firs
         ([hard_link("b", "/etc/shadow")], "not in the archive"),
         ([hard_link("b", "../../etc/shadow")], "not in the archive"),
         ([directory("d"), hard_link("b", "d")], "the directory"),
+        ([member("b/x"), hard_link("b", "b/x")], "replaces what it links to"),
         (
             [member("a"), member(".wh.a"), member(".wh.b"), hard_link("c", "b")],
             "not in the archive",

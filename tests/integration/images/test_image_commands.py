@@ -1,10 +1,12 @@
 """What the store says of images and how they go away; importing a root file system."""
 
 import gzip
+import http.server
 import io
 import lzma
 import os
 import tarfile
+import threading
 import time
 
 import pytest
@@ -267,6 +269,55 @@ def test_import_of_what_is_no_tar_is_refused(store, tmp_path, data):
     with pytest.raises(InvalidDocumentError, match="rootfs"):
         import_tar(store, tmp_path / "rootfs", reference="bad", created=CREATED)
     assert list_images(store) == before
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """/rootfs is TOP, /short promises more than it sends, the rest does not exist."""
+
+    def do_GET(self):
+        if self.path == "/none":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(TOP) + 99 * (self.path == "/short")))
+        self.end_headers()
+        self.wfile.write(TOP)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def url():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_import_from_a_url(store, url):
+    imported = import_tar(store, url + "/rootfs", reference="web", created=CREATED)
+    assert resolve(store, "web").diff_ids == (sha256(TOP),)
+    assert history(store, resolve(store, imported.id))[0].comment == "Imported from rootfs"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "message"),
+    [("/none", NotFoundError, "404"), ("/short", InvalidDocumentError, "broke off")],
+)
+def test_import_from_a_url_that_fails_is_refused(store, url, path, kind, message):
+    with pytest.raises(kind, match=message):
+        import_tar(store, url + path, created=CREATED)
+    with pytest.raises(UsageError, match="not an http"):
+        import_tar(store, "file:///etc/passwd", created=CREATED)
+
+
+def test_import_of_a_directory_or_nothing_is_refused(store, tmp_path):
+    for path in (tmp_path, tmp_path / "none"):
+        with pytest.raises((NotFoundError, InvalidDocumentError), match=path.name):
+            import_tar(store, path, created=CREATED)
 
 
 def test_image_is_found_in_a_few_milliseconds_among_many(store):

@@ -18,6 +18,9 @@ import zstandard
 
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, RootlessError
 from rootless.images.load import load
+from rootless.images.remove import remove
+from rootless.images.tag import tag
+from rootless.oci.platform import parse_platform
 from rootless.store.chains import chain_index
 from rootless.store.decompression import Limits
 from rootless.store.image import layer_files, resolve
@@ -66,8 +69,8 @@ def contents(store):
     return found
 
 
-def check_loaded(store, layers, name="test:latest"):
-    image = resolve(store, name)
+def check_loaded(store, layers, name="test:latest", platform=None):
+    image = resolve(store, name, platform)
     assert image.diff_ids == tuple(sha256(layer) for layer in layers)
     for files, layer in zip(layer_files(store, image), layers, strict=True):
         assert files.tar.read_bytes() == layer
@@ -236,8 +239,6 @@ def test_archive_of_old_docker_without_manifest_gets_a_config(store, tmp_path):
 
 
 def test_index_of_several_platforms_gives_the_one_asked_for(store, tmp_path):
-    from rootless.oci.platform import parse_platform
-
     layout = tmp_path / "multi"
     entries = []
     for architecture, layer in (("amd64", BASE), ("arm64", TOP)):
@@ -323,6 +324,15 @@ def test_image_that_another_tool_put_into_the_store_is_usable(store, tmp_path):
         timeout=60,
     )
     check_loaded(store, [BASE, TOP], "other:9")
+
+
+LOADER = """
+import sys
+from pathlib import Path
+from rootless.images.load import load
+from rootless.store.layout import Store
+load(Store.open(Path(sys.argv[1])), Path(sys.argv[2]))
+"""
 
 
 # Bad input: one clear error, and the store as it was
@@ -498,16 +508,47 @@ def test_deeply_nested_json_is_refused(store, tmp_path):
     refuse(store, tmp_path / "deep.tar", InvalidDocumentError, "nested too deeply")
 
 
+def test_disk_that_refuses_in_the_middle_is_one_clear_line(store, tmp_path):
+    docker_archive(tmp_path / "image.tar", [tar(data=os.urandom(3 << 20))])
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))"
+    done = subprocess.run(
+        [sys.executable, "-c", limit + LOADER, store.root, tmp_path / "image.tar"],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        text=True,
+    )
+    assert "RootlessError: cannot store layer 0/layer.tar in" in done.stderr
+    assert done.stderr.rstrip().endswith(": File too large")
+    assert [p.name for p in (store.root / "tmp").iterdir()] == [".lock"]
+    assert store.read_index().manifests == ()
+
+
+def test_index_of_several_platforms_that_another_tool_wrote_is_used_and_removed(store, tmp_path):
+    entries = []
+    for architecture, layer in (("amd64", BASE), ("arm64", TOP)):
+        compressed_layout(tmp_path / architecture, [layer], gz, "+gzip")
+        shutil.copytree(tmp_path / architecture / "blobs", store.root / "blobs", dirs_exist_ok=True)
+        entry = json.loads((tmp_path / architecture / "index.json").read_text())["manifests"][0]
+        entries.append({**entry, "platform": {"os": "linux", "architecture": architecture}})
+    inner = json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
+    store.blob_path(sha256(inner)).write_bytes(inner)
+    outer = {
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "digest": sha256(inner),
+        "size": len(inner),
+        "annotations": {"org.opencontainers.image.ref.name": "multi:1"},
+    }
+    (store.root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [outer]}))
+    check_loaded(store, [BASE], "multi:1", parse_platform("linux/amd64"))
+    tag(store, "multi:1", "multi:2")
+    remove(store, "multi:1", list)
+    remove(store, "multi:2", list)
+    assert store.read_index().manifests == ()
+    assert os.listdir(store.root / "blobs/sha256") == []
+
+
 # Two at once, and killed at any instant
-
-
-LOADER = """
-import sys
-from pathlib import Path
-from rootless.images.load import load
-from rootless.store.layout import Store
-load(Store.open(Path(sys.argv[1])), Path(sys.argv[2]))
-"""
 
 
 def start_load(store, path):
@@ -524,6 +565,54 @@ def test_same_image_loaded_by_four_processes_at_once(store, tmp_path):
         assert loader.returncode == 0, complaint.decode()
     check_loaded(store, [BASE, TOP])
     assert len(store.read_index().manifests) == 1
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from rootless.errors import NotFoundError
+from rootless.images.load import load
+from rootless.images.remove import remove
+from rootless.store.layout import Store
+store, rounds = Store.open(Path(sys.argv[1])), int(sys.argv[2])
+for i in range(rounds):
+    load(store, Path(sys.argv[3 + i % 2]))
+    try:
+        remove(store, sys.argv[5], list)
+    except NotFoundError:
+        pass
+"""
+
+
+def test_loads_and_removals_of_images_that_share_layers_do_not_disturb_each_other(store, tmp_path):
+    layers = {"a": [BASE, TOP], "b": [BASE]}
+    for name, content in layers.items():
+        docker_archive(tmp_path / name, content, tags=[name])
+    workers = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                WORKER,
+                store.root,
+                "12",
+                tmp_path / "a",
+                tmp_path / "b",
+                victim,
+            ],
+            stderr=subprocess.PIPE,
+        )
+        for victim in ("a", "b", "a")
+    ]
+    for worker in workers:
+        _, complaint = worker.communicate(timeout=120)
+        assert worker.returncode == 0, complaint.decode()
+    for name, content in layers.items():
+        load(store, tmp_path / name)
+        check_loaded(store, content, name)
+        remove(store, name, list)
+    for directory in ("blobs/sha256", "layers", "chains"):
+        assert os.listdir(store.root / directory) == []
 
 
 @pytest.mark.slow
