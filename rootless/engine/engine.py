@@ -161,6 +161,19 @@ class Engine:
             platform=_platform(platform),
         )
 
+    def save(
+        self, names: Sequence[str], output: Path | int, *, form: str = "docker-archive"
+    ) -> None:
+        """Write images to one archive, by path or by descriptor. Raises UsageError for a format
+        that does not exist.
+        """
+        from rootless.images.save import Format, save
+
+        known = {each.value: each for each in Format}
+        if form not in known:
+            raise UsageError(f"--format {form!r} is not known", hint=f"one of {', '.join(known)}")
+        save(self._store(), names, output, known[form])
+
     def tag(self, source: str, target: str) -> None:
         """Give an image another name."""
         from rootless.images.tag import tag

@@ -154,6 +154,7 @@ def _rootfs(request: RunRequest, places: Places) -> Image:
 
 def _image(request: RunRequest, places: Places) -> Image:
     from rootless.oci.platform import parse_platform
+    from rootless.store.chains import chain_index
     from rootless.store.image import layer_files, resolve
     from rootless.store.layout import Store
 
@@ -176,7 +177,8 @@ def _image(request: RunRequest, places: Places) -> Image:
     if request.pull == "always":
         raise RootlessError(f"cannot fetch {name}: fetching images is not there yet")
     layers = tuple((files.tar, files.index) for files in layer_files(store, image))
-    return Image(name, image.id, image.config, ImageTree(layers))
+    tree = ImageTree(layers, chain_index(store, image))
+    return Image(name, image.id, image.config, tree)
 
 
 def _familiar(name: str) -> str:
