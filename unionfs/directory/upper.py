@@ -588,13 +588,15 @@ class DirectoryUpper(DirectoryLayer):
     def indexed(self, origin: int) -> LayerEntry:
         return self._found(Place(self._index, b"%x" % origin))
 
-    def index_add(self, ref: Ref, origin: int) -> Ref:
-        name = b"%x" % origin
-        parent, old = self._parent(ref)
-        temporary = self._work.temporary()
-        os.link(old, temporary, src_dir_fd=parent, dst_dir_fd=self._work.fd, follow_symlinks=False)
+    def index_add(self, draft: Draft, creation: Creation) -> LayerEntry:
+        name = b"%x" % (creation.origin or 0)
+        self._dresser.dress(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
+        temporary = draft.name if isinstance(draft, DirectoryDraft) else None
+        if temporary is None:
+            temporary = self._work.temporary()
+            self._link_fd(draft.fd, self._work.fd, temporary)
         os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=self._work.index_fd)
-        return Place(self._index, name)
+        return self._found_fd(draft.fd, Place(self._index, name))
 
     def index_links(self, origin: int, ref: Ref | None, nlink: int) -> None:
         name = b"%x" % origin
