@@ -198,7 +198,8 @@ def _etc_files(
             resolv_conf(_read_text_or_nothing("/etc/resolv.conf"), options.dns),
         ),
     }
-    if id_maps.single and _has_apt(image.tree):
+    covered = any(f"{APT_SANDBOX_PATH}/".startswith(f"{m.target}/") for m in options.mounts)
+    if id_maps.single and not covered and _has_apt(image.tree):
         files["apt.conf"] = (APT_SANDBOX_PATH, APT_SANDBOX)
     return files
 
