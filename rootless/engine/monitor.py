@@ -59,11 +59,11 @@ class Ending:
 
 
 class Monitor:
-    """One container's life. `main` is the whole program of the process."""
+    """One container's life. `main` is the whole program of the process, which leads a session."""
 
-    def __init__(self, container: Container, containers: Containers, channel: Channel) -> None:
+    def __init__(self, container: Container, channel: Channel) -> None:
         self._container = container
-        self._containers = containers
+        self._containers = Containers(container.directory.parent)
         self._channel = channel
         self._ending = Ending()
         self._deadline: float | None = None
@@ -93,7 +93,6 @@ class Monitor:
         """Leave the caller's session, terminal, streams and directory; what is said goes to the
         log.
         """
-        os.setsid()
         # `python -c` has the working directory on its path as "", and modules are yet to come.
         sys.path[:] = map(os.path.abspath, sys.path)
         os.chdir("/")

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rootless.durable import write_all
 from rootless.engine.clock import now
 from rootless.engine.container import Container, HostTree, ImageTree
 from rootless.engine.names import name_for
+from rootless.engine.places import Places
 from rootless.engine.process_identity import start_time
 from rootless.engine.records import sweep
 from rootless.errors import ExistsError, NotFoundError, RootlessError, UsageError
@@ -32,18 +33,6 @@ from rootless.state.record import ContainerRecord
 
 _EXECUTABLE_PLACES = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin")
 _ATTEMPTS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where this engine keeps things."""
-
-    store: Path
-    runtime: Path
-
-    @property
-    def containers(self) -> Containers:
-        return Containers(self.store / "containers")
 
 
 class Image:
@@ -209,7 +198,8 @@ def _etc_files(
             resolv_conf(_read_text_or_nothing("/etc/resolv.conf"), options.dns),
         ),
     }
-    if id_maps.single and _has_apt(image.tree):
+    covered = any(f"{APT_SANDBOX_PATH}/".startswith(f"{m.target}/") for m in options.mounts)
+    if id_maps.single and not covered and _has_apt(image.tree):
         files["apt.conf"] = (APT_SANDBOX_PATH, APT_SANDBOX)
     return files
 
