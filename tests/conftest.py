@@ -1,4 +1,5 @@
-"""The rules of the whole suite: who runs it, what a test may need, what is cleared away, and what is told at the end."""
+"""The rules of the whole suite: who runs it, what a test may need, what is cleared away, and what
+is told at the end."""
 
 from __future__ import annotations
 
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support import probes
+from tests.support.debian import SHARED, cache_directory, debian_tar
 from tests.support.images import busybox_tar
 from tests.support.mounts import sweep
 from tests.support.rootless import Rootless, remove_tree, short_directory
@@ -18,21 +21,17 @@ from tests.support.rootless import Rootless, remove_tree, short_directory
 REQUIRED = frozenset(filter(None, os.environ.get("ROOTLESS_TEST_REQUIRE", "").split(",")))
 """Features whose absence fails a test instead of skipping it."""
 
-hypothesis.settings.register_profile(
-    "quick", max_examples=25, stateful_step_count=25, deadline=None
-)
-hypothesis.settings.register_profile(
-    # The same choices each time: a red run is about the change, not about the dice. `make soak` throws them.
-    "ci",
-    max_examples=150,
-    stateful_step_count=40,
-    deadline=None,
-    derandomize=True,
-    print_blob=True,
-)
-hypothesis.settings.register_profile(
-    "soak", max_examples=2000, stateful_step_count=80, deadline=None, print_blob=True
-)
+CACHE = cache_directory()
+set_hypothesis_home_dir(CACHE / "hypothesis")
+_PROFILES = {
+    "quick": {"max_examples": 25, "stateful_step_count": 25},
+    # The same choices each time: a red run is about the change, not about the dice. `make soak`
+    # throws them.
+    "ci": {"max_examples": 60, "stateful_step_count": 40, "derandomize": True, "database": None},
+    "soak": {"max_examples": 2000, "stateful_step_count": 80},
+}
+for _name, _values in _PROFILES.items():
+    hypothesis.settings.register_profile(_name, deadline=None, print_blob=True, **_values)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
@@ -97,12 +96,27 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def busybox_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root file system of busybox and its links, as an uncompressed tar: under a second to make."""
+    """A root file system of busybox and its links, as an uncompressed tar: under a second to
+    make."""
     if reason := probes.lacking("busybox"):
         pytest.skip(reason)
     path = tmp_path_factory.mktemp("busybox") / "rootfs.tar"
     busybox_tar(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def debian_image() -> Path:
+    """A Debian root file system as a tar, with .deb files in /srv/debs: a minute to make, once for an account."""
+    reason = probes.lacking("mmdebstrap") or probes.lacking("subuid")
+    if reason and not any(SHARED.glob("debian-*.tar")):
+        pytest.skip(reason)
+    try:
+        return debian_tar(CACHE)
+    except RuntimeError as error:
+        if "mmdebstrap" in REQUIRED:
+            raise
+        pytest.skip(f"no Debian root file system can be made: {error}")
 
 
 @pytest.fixture

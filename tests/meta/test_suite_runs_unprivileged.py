@@ -18,6 +18,7 @@ def test_suite_process_holds_no_capability() -> None:
 
 
 def test_suite_process_may_still_use_setuid_helpers() -> None:
-    # newuidmap and fusermount3 gain nothing under no_new_privs or with an emptied bounding set; the suite would skip half.
+    # newuidmap and fusermount3 gain nothing under no_new_privs or with an emptied bounding set; the
+    # suite would skip half.
     status = Path("/proc/self/status").read_text()
     assert "NoNewPrivs:\t0" in status

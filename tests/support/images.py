@@ -1,4 +1,5 @@
-"""Images made from nothing, without a network: root file systems as tars, and the archives that carry them."""
+"""Images made from nothing, without a network: root file systems as tars, and the archives that
+carry them."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ def add_file(
 
 
 def busybox_tar(path: Path) -> None:
-    """Write a root file system of busybox, hard-linked under the name of each of its applets, owned by root."""
+    """Write a root file system of busybox, hard-linked under the name of each of its applets, owned
+    by root."""
     busybox = shutil.which("busybox")
     assert busybox, "busybox-static is not installed"
     applets = subprocess.run(
@@ -97,7 +99,8 @@ def docker_archive(
     tags: Sequence[str] = ("test:latest",),
     config: Mapping[str, object] | None = None,
 ) -> None:
-    """Write what `docker save` writes: manifest.json, the configuration, and the layers uncompressed."""
+    """Write what `docker save` writes: manifest.json, the configuration, and the layers
+    uncompressed."""
     configuration = image_config(layers, config or {})
     config_name = f"{sha256(configuration)[7:]}.json"
     names = [f"{number}/layer.tar" for number in range(len(layers))]

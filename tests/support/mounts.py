@@ -15,7 +15,8 @@ def _unescape(field: str) -> str:
 
 
 def mounted_below(directory: Path) -> Iterator[tuple[Path, str]]:
-    """Mount point and file system type of every mount beneath a directory, the last mounted first."""
+    """Mount point and file system type of every mount beneath a directory, the last mounted
+    first."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     for line in reversed(lines):
         left, _, right = line.partition(" - ")

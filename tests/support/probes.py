@@ -1,7 +1,8 @@
 """What this machine offers to an ordinary user, decided by trying it and never by a version.
 
-A probe returns None when the feature works, else one sentence that says what does not. Each is tried once a session, in
-a process of its own, with a bound on its time. `needs(...)` in a test names probes of this table.
+A probe returns None when the feature works, else one sentence that says what does not. Each is
+tried once a session, in a process of its own, with a bound on its time. `needs(...)` in a test
+names probes of this table.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ def _overlay() -> str | None:
     with tempfile.TemporaryDirectory() as directory:
         for name in ("lower", "upper", "work", "merged"):
             os.mkdir(f"{directory}/{name}")
-        # The file system makes work/work with mode 0: gone again only by the hand that may enter it.
+        # The file system makes work/work with mode 0: gone again only by the hand that may enter
+        # it.
         script = (
             'cd "$1" && mount -t overlay overlay -o userxattr,lowerdir=lower,upperdir=upper,workdir=work merged'
             " && touch merged/file && umount merged; status=$?; chmod -R u+rwx work; exit $status"
@@ -106,7 +108,8 @@ def _overlay() -> str | None:
 
 
 def _podman() -> str | None:
-    """podman really runs a process: on hosts that mix cgroup versions `podman info` works and `run` does not."""
+    """podman really runs a process: on hosts that mix cgroup versions `podman info` works and `run`
+    does not."""
     busybox = shutil.which("busybox")
     if busybox is None:
         return "busybox is not installed"
@@ -191,5 +194,6 @@ PROBES: dict[str, Callable[[], str | None]] = {
 
 @cache
 def lacking(feature: str) -> str | None:
-    """Why this machine cannot offer `feature`, or None. Raises KeyError for a feature that has no probe."""
+    """Why this machine cannot offer `feature`, or None. Raises KeyError for a feature that has no
+    probe."""
     return PROBES[feature]()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -12,20 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import probes
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a command ended."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-    def ok(self) -> Result:
-        """This result, after making sure that it is one of success."""
-        assert self.status == 0, f"status {self.status}\n{self.stdout}\n{self.stderr}"
-        return self
+from tests.support.command import Result, run_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +36,8 @@ class Rootless:
 
     def __call__(self, *arguments: str | Path, stdin: bytes = b"", timeout: float = 60) -> Result:
         """Run the command to its end. Raises TimeoutExpired after killing it and what it started."""
-        process = self.popen(*arguments)
-        try:
-            out, err = process.communicate(stdin, timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            raise
-        return Result(
-            process.returncode, out.decode(errors="replace"), err.decode(errors="replace")
-        )
+        argv = [sys.executable, "-m", "rootless", *arguments]
+        return run_command(argv, env=self.env, stdin=stdin, timeout=timeout)
 
 
 def short_directory() -> Path:

@@ -1,0 +1,95 @@
+"""Timing: every peer in the same run, the order rotated from round to round, every sample kept.
+
+Another process of this machine slows all peers of a round alike, and the rotation keeps a place in the order from being
+anyone's advantage. A report gives the median and the spread, never the best.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What was measured: a workload, on whom, and whether for the first time on a fresh mount ("cold") or again ("warm")."""
+
+    workload: str
+    subject: str
+    temperature: str
+
+
+@dataclass(slots=True)
+class Series:
+    """The samples of one key, in seconds, in the order they were taken; or why there are none."""
+
+    key: Key
+    seconds: list[float] = field(default_factory=list)
+    failure: str | None = None
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> float:
+        """Half the distance between the quartiles, as a fraction of the median."""
+        if len(self.seconds) < 3:
+            return (max(self.seconds) - min(self.seconds)) / 2 / self.median
+        low, _, high = statistics.quantiles(self.seconds, n=4)
+        return (high - low) / 2 / self.median
+
+    def document(self) -> dict[str, object]:
+        summary = {"median": self.median, "spread": self.spread} if self.seconds else {}
+        return {**asdict(self.key), "seconds": self.seconds, "failure": self.failure, **summary}
+
+
+class Results:
+    """Series by key, in the order the keys first came up."""
+
+    def __init__(self) -> None:
+        self._series: dict[Key, Series] = {}
+
+    def __iter__(self) -> Iterator[Series]:
+        return iter(self._series.values())
+
+    def of(self, key: Key) -> Series:
+        return self._series.setdefault(key, Series(key))
+
+    def time(self, key: Key, call: Callable[[], object]) -> None:
+        """Run a call and keep how long it took. After one failure the key is left alone: a result that is sometimes there
+        is no result."""
+        series = self.of(key)
+        if series.failure:
+            return
+        start = time.perf_counter()
+        try:
+            call()
+        except (OSError, RuntimeError, subprocess.SubprocessError, sqlite3.Error) as error:
+            series.seconds.clear()
+            series.failure = f"{type(error).__name__}: {error}"
+            return
+        series.seconds.append(time.perf_counter() - start)
+
+    def add(self, documents: Sequence[dict[str, object]]) -> None:
+        """Take in what `document()` gave in another process."""
+        for document in documents:
+            key = Key(
+                str(document["workload"]), str(document["subject"]), str(document["temperature"])
+            )
+            series = self.of(key)
+            series.seconds += document["seconds"]  # type: ignore[arg-type]
+            series.failure = document["failure"]  # type: ignore[assignment]
+
+
+def rotated(items: Sequence[T], round_number: int) -> list[T]:
+    """The items, beginning one further each round."""
+    start = round_number % len(items) if items else 0
+    return [*items[start:], *items[:start]]

@@ -1,0 +1,328 @@
+"""Where this user's containers may have a control group: asked of his systemd, owned already, or
+nowhere.
+
+In this order. A transient scope with Delegate=yes is a subtree that systemd promises to leave
+alone. A subtree that is ours already is what a batch system, a container or an administrator gave
+us; in a batch job it is the only one considered, because a scope of the user's systemd would take
+the container out of the job and its limits.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rootless.cgroups.control_group import (
+    ControlGroup,
+    check_controllers,
+    divide,
+    enable,
+    read,
+    remove_abandoned,
+    write_line,
+)
+from rootless.cgroups.hierarchy import CONTROLLERS, View, controllers_at, observe, own_path
+from rootless.cgroups.resources import writes
+from rootless.errors import HostSupportError, RootlessError, UsageError
+
+_LOGIN_HINT = (
+    "log in through a systemd session (a console, ssh, or `machinectl shell`), or as root "
+    "`loginctl enable-linger USER` and set XDG_RUNTIME_DIR; "
+    "in a batch job, ask for a delegated cgroup"
+)
+_UNIFIED_HINT = "as root: boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line"
+
+
+class Delegation(Protocol):
+    """A way to a control group. `cheap`: worth taking even when no limit was asked for."""
+
+    @property
+    def driver(self) -> str: ...
+    @property
+    def place(self) -> str:
+        """The control group whose controllers decide."""
+        ...
+
+    @property
+    def cheap(self) -> bool: ...
+    def controllers(self) -> frozenset[str]:
+        """Those that its groups will have, as far as that can be told beforehand."""
+        ...
+
+    def create(self, container_id: str, parent: str | None = None) -> ControlGroup:
+        """Moves this process into the new group's `server`.
+
+        Raises HostSupportError; UsageError for a parent it cannot give.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A transient scope of the user's systemd, which has `timeout` seconds. `parent` is a slice."""
+
+    view: View
+    bus: str
+    timeout: float
+    driver: str = "systemd"
+    cheap: bool = True
+
+    @property
+    def place(self) -> str:
+        uid = self.view.uid
+        return f"{self.view.hierarchy.top}/user.slice/user-{uid}.slice/user@{uid}.service"
+
+    def controllers(self) -> frozenset[str]:
+        # Where systemd stands elsewhere we cannot tell, and find out when we are in the scope.
+        return controllers_at(self.place) or frozenset(CONTROLLERS)
+
+    def create(self, container_id: str, parent: str | None = None) -> ControlGroup:
+        from rootless.cgroups.systemd import start_scope
+
+        if parent is not None and not parent.endswith(".slice"):
+            raise UsageError(
+                f"--cgroup-parent {parent}: systemd puts a container under a slice, NAME.slice"
+            )
+        start_scope(
+            self.bus,
+            f"rootless-{container_id}.scope",
+            os.getpid(),
+            description=f"container {container_id}",
+            slice_name=parent,
+            timeout=self.timeout,
+        )
+        outer = f"{self.view.hierarchy.top}{own_path(read('/proc/self/cgroup'))}"
+        return _divided(outer, origin=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A control group that we may divide: at or above our own.
+
+    `handed_down` is its cgroup.subtree_control.
+    """
+
+    path: str
+    available: frozenset[str]
+    handed_down: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Subtree:
+    """A control group that is ours.
+
+    `crowded`: processes stand in it and have to move into a leaf before it can be divided.
+    """
+
+    level: Level
+    own: str
+    crowded: bool
+    driver: str = "cgroupfs"
+
+    @property
+    def cheap(self) -> bool:
+        # To move a user's shell about is not done unless he asked for a limit.
+        return not self.crowded
+
+    @property
+    def place(self) -> str:
+        return self.level.path
+
+    def controllers(self) -> frozenset[str]:
+        return self.level.available
+
+    def create(self, container_id: str, parent: str | None = None) -> ControlGroup:
+        if parent is not None:
+            raise UsageError(
+                f"--cgroup-parent {parent}: there is no systemd here to put the container under it"
+            )
+        base, origin = self.level.path, self.own
+        try:
+            if self.crowded:
+                origin = f"{base}/main"
+                _evacuate(base, origin)
+            enable(base)
+            remove_abandoned(base)
+            outer = f"{base}/rootless-{container_id}"
+            os.mkdir(outer)
+        except OSError as error:
+            raise HostSupportError(
+                f"cannot divide the control group {base}: {error.strerror}"
+            ) from None
+        return _divided(outer, origin=origin)
+
+
+def _divided(outer: str, origin: str | None) -> ControlGroup:
+    try:
+        divide(outer)
+        return ControlGroup(outer, origin)
+    except OSError as error:
+        raise HostSupportError(
+            f"cannot divide the control group {outer}: {error.strerror}"
+        ) from None
+
+
+def _evacuate(group: str, leaf: str) -> None:
+    """Moves all processes of `group` into `leaf` below it. Raises OSError."""
+    try:
+        os.mkdir(leaf)
+    except FileExistsError:
+        pass
+    # Whoever forks meanwhile is met on the next round.
+    for _ in range(100):
+        pids = read(f"{group}/cgroup.procs").split()
+        if not pids:
+            return
+        for pid in pids:
+            try:
+                write_line(f"{leaf}/cgroup.procs", pid)
+            except ProcessLookupError:
+                pass
+    raise OSError(errno.EBUSY, "processes keep appearing in it")
+
+
+def levels(directory: str, top: str) -> list[Level]:
+    """The control groups from our own upwards that we may divide."""
+    found = []
+    while directory.startswith(top) and all(
+        os.access(f"{directory}{name}", os.W_OK)
+        for name in ("", "/cgroup.procs", "/cgroup.subtree_control")
+    ):
+        handed_down = frozenset(read(f"{directory}/cgroup.subtree_control").split())
+        found.append(Level(directory, controllers_at(directory), handed_down))
+        if directory == top:
+            break
+        directory = os.path.dirname(directory)
+    return found
+
+
+def subtree_of(owned: Sequence[Level], needed: frozenset[str]) -> Subtree | None:
+    """The nearest group that can hold a container with the `needed` controllers, one that is
+    divided already before our own.
+    """
+    if not owned:
+        return None
+    divided = [level for level in owned if level.handed_down]
+    for level in (*divided, owned[0]):
+        if needed <= level.available:
+            return Subtree(level, owned[0].path, crowded=not level.handed_down)
+    nearest = divided[0] if divided else owned[0]
+    return Subtree(nearest, owned[0].path, crowded=not divided)
+
+
+def candidates(view: View, needed: frozenset[str]) -> Iterable[Delegation]:
+    """What to try, in order; nothing unless the machine is all version 2."""
+    hierarchy = view.hierarchy
+    if hierarchy.version != "v2" or hierarchy.top is None:
+        return
+    if view.bus is not None and not view.batch_job:
+        # A start that asked for no limit does not wait long for a systemd that hangs.
+        yield Scope(view, view.bus, timeout=10 if needed else 1)
+    if hierarchy.directory is not None:
+        subtree = subtree_of(levels(hierarchy.directory, hierarchy.top), needed)
+        if subtree is not None:
+            yield subtree
+
+
+def create(
+    container_id: str,
+    resources: Mapping[str, Any],
+    environ: Mapping[str, str],
+    parent: str | None = None,
+) -> ControlGroup | None:
+    """A control group for a container, its limits set, and this process in its `server`.
+
+    For the monitor, before it starts the file server.
+
+    None when no limit was asked for and this machine offers no group. Raises HostSupportError when
+    a limit was, and cannot be kept; InvalidDocumentError, UsageError for resources that make no
+    sense.
+    """
+    return create_in(observe(environ), container_id, resources, parent)
+
+
+def create_in(
+    view: View, container_id: str, resources: Mapping[str, Any], parent: str | None = None
+) -> ControlGroup | None:
+    """`create` on a machine that has been looked at."""
+    wanted = writes(resources)
+    asked = bool(wanted) or parent is not None
+    refusals: list[RootlessError] = []
+    for delegation in candidates(view, frozenset(write.controller for write in wanted)):
+        if not asked and not delegation.cheap:
+            continue
+        try:
+            check_controllers(wanted, delegation.controllers(), delegation.place)
+            group = delegation.create(container_id, parent)
+        except HostSupportError as error:
+            refusals.append(error)
+            continue
+        try:
+            check_controllers(wanted, group.controllers, group.outer)
+            group.write(wanted)
+        except BaseException:
+            group.remove()
+            raise
+        return group
+    if not asked:
+        return None
+    name = wanted[0].limit if wanted else "--cgroup-parent"
+    if not refusals:
+        raise _nowhere(view, name)
+    refusal = refusals[0]
+    if refusal.details.get("limit"):
+        raise refusal
+    raise HostSupportError(
+        f"{name} cannot be enforced: {refusal.message}", hint=refusal.hint or _LOGIN_HINT
+    )
+
+
+def _nowhere(view: View, limit: str) -> HostSupportError:
+    reason, hint = obstacle(view)
+    return HostSupportError(f"{limit} cannot be enforced: {reason}", hint=hint)
+
+
+def obstacle(view: View) -> tuple[str, str]:
+    """Why there is no delegation, and what would enable it."""
+    hierarchy = view.hierarchy
+    if hierarchy.version in {"v1", "hybrid"}:
+        return "the controllers of this machine are with cgroup version 1", _UNIFIED_HINT
+    if hierarchy.version == "none":
+        return (
+            "no cgroup2 file system is mounted",
+            "as root: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
+        )
+    where = hierarchy.directory or "its control group"
+    return f"this process may not divide {where}, and no systemd of the user answers", _LOGIN_HINT
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupFacts:
+    """For `info` and `doctor`.
+
+    `driver` is "systemd", "cgroupfs" or "none"; `reason` and `hint` say why there is none.
+    """
+
+    version: str
+    driver: str
+    controllers: tuple[str, ...]
+    reason: str | None = None
+    hint: str | None = None
+
+
+def facts(environ: Mapping[str, str]) -> CgroupFacts:
+    """What a container started now could be limited by. Starts nothing and asks nobody."""
+    return facts_in(observe(environ))
+
+
+def facts_in(view: View) -> CgroupFacts:
+    """`facts` on a machine that has been looked at."""
+    for delegation in candidates(view, frozenset()):
+        present = delegation.controllers()
+        usable = tuple(name for name in CONTROLLERS if name in present)
+        return CgroupFacts(view.hierarchy.version, delegation.driver, usable)
+    reason, hint = obstacle(view)
+    return CgroupFacts(view.hierarchy.version, "none", (), reason, hint)

@@ -1,0 +1,130 @@
+"""Where this process stands in the control group hierarchy, from the texts of /proc/self. Pure but
+for `observe`.
+
+A machine is in one of four states (systemd's words): *unified*, everything in version 2; *hybrid*,
+a version 2 tree beside version 1 hierarchies that keep the controllers; *legacy*, version 1 alone;
+or no cgroup file system is mounted at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
+"""Those that limits need, in the order they are enabled."""
+
+# A scheduler started this process inside limits of its own; systemd would take it out of them.
+_BATCH_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "JOB_ID", "OAR_JOB_ID")
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """`version` is "v2", "hybrid", "v1" or "none"; `directory` is our own control group's in the
+    version 2 tree, `top` where that tree is mounted, both None when there is no such tree or we
+    stand outside what is mounted of it.
+    """
+
+    version: str
+    top: str | None = None
+    directory: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What deciding about a delegation needs to know, read once."""
+
+    hierarchy: Hierarchy
+    uid: int
+    batch_job: bool
+    bus: str | None
+    """The socket of the user's message bus or of his systemd; None when there is none."""
+
+
+def own_path(proc_self_cgroup: str) -> str | None:
+    """Our path in the version 2 hierarchy, `0::PATH` (cgroups(7))."""
+    for line in proc_self_cgroup.splitlines():
+        if line.startswith("0::"):
+            return line[3:].removesuffix(" (deleted)")
+    return None
+
+
+def hierarchy_of(proc_self_cgroup: str, mountinfo: str) -> Hierarchy:
+    """Raises nothing: what cannot be understood is not there."""
+    version1 = unified = False
+    top = root = ""
+    for line in mountinfo.splitlines():
+        before, separator, after = line.partition(" - ")
+        fields = before.split(" ")
+        if not separator or len(fields) < 5:
+            continue
+        kind, _, rest = after.partition(" ")
+        if kind == "cgroup2" and not unified:
+            unified, root, top = True, _unescape(fields[3]), _unescape(fields[4])
+        elif kind == "cgroup" and "name=" not in rest:
+            version1 = True
+    if not unified:
+        return Hierarchy("v1" if version1 else "none")
+    version = "hybrid" if version1 else "v2"
+    path = own_path(proc_self_cgroup)
+    # The mount may show only a part of the tree, and we may stand outside it (`/../..`,
+    # cgroup_namespaces(7)).
+    if path is None or "/.." in path or not f"{path}/".startswith(f"{root.rstrip('/')}/"):
+        return Hierarchy(version, top)
+    return Hierarchy(version, top, f"{top}{path[len(root.rstrip('/')) :]}".rstrip("/") or top)
+
+
+def _unescape(field: str) -> str:
+    """mountinfo writes blank, tab, newline and backslash in octal (proc_pid_mountinfo(5))."""
+    for escape, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        field = field.replace(escape, char)
+    return field
+
+
+def in_batch_job(environ: Mapping[str, str], directory: str | None) -> bool:
+    """Whether a batch system's limits are around us, to be left only by its leave."""
+    return "slurmstepd.scope" in (directory or "") or any(
+        name in environ for name in _BATCH_VARIABLES
+    )
+
+
+def observe(environ: Mapping[str, str]) -> View:
+    """Reads /proc/self and looks for the bus; some hundred microseconds."""
+    hierarchy = hierarchy_of(_read("/proc/self/cgroup"), _read("/proc/self/mountinfo"))
+    uid = os.geteuid()
+    return View(
+        hierarchy=hierarchy,
+        uid=uid,
+        batch_job=in_batch_job(environ, hierarchy.directory),
+        bus=next((path for path in bus_candidates(environ, uid) if os.path.exists(path)), None),
+    )
+
+
+def bus_candidates(environ: Mapping[str, str], uid: int) -> tuple[str, ...]:
+    """Sockets where the user's systemd may answer, best first: the bus that was named, the usual
+    bus, systemd's own socket.
+    """
+    named = environ.get("DBUS_SESSION_BUS_ADDRESS", "")
+    paths = [
+        option.removeprefix("path=")
+        for address in named.split(";")
+        if address.startswith("unix:")
+        for option in address.removeprefix("unix:").split(",")
+        if option.startswith("path=")
+    ]
+    runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
+    return (*paths, f"{runtime}/bus", f"{runtime}/systemd/private")
+
+
+def controllers_at(directory: str) -> frozenset[str]:
+    """What may be used in a control group; empty when it cannot be read."""
+    return frozenset(_read(f"{directory}/cgroup.controllers").split())
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""

@@ -1,0 +1,160 @@
+"""The command tables as a typer application: help, shell completion, and the commands themselves
+for who embeds them.
+
+Typer learns a command from a function's signature, so each row of the tables becomes a function
+made for it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, cast
+
+import typer
+from typer.core import TyperCommand
+
+from rootless.cli.commands import COMMANDS, GLOBAL_OPTIONS, Group
+from rootless.cli.grammar import Command, Kind, Option, Parsed
+from rootless.cli.main import Settings, handler_of
+
+_DESCRIPTION = """Run, build and ship OCI containers as an ordinary user: no daemon, no root.
+
+The commands and their options are Docker's."""
+_TYPES: Mapping[Kind, object] = {
+    Kind.BOOL: bool,
+    Kind.STRING: str | None,
+    Kind.INT: int | None,
+    Kind.LIST: list[str] | None,
+}
+_WIDTH = 100
+
+
+class TableCommand(TyperCommand):
+    """A command whose usage line is the table's and whose options are shown in the table's groups."""
+
+    arguments = ""
+
+    # Click's own types have a different home in each release of typer, so they are not named here.
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002
+        return ["[OPTIONS]", *([self.arguments] if self.arguments else [])]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                panel = getattr(parameter, "rich_help_panel", None) or "Options"
+                groups.setdefault(panel, []).append(record)
+        for title, rows in groups.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def build_application(program: str, arguments: Sequence[str]) -> int:
+    """Run the application on these arguments, or answer the shell's completion request; returns the
+    exit status.
+    """
+    os.environ.setdefault("TERMINAL_WIDTH", str(_WIDTH))
+    application = application_from(COMMANDS)
+    try:
+        status = application(list(arguments) or None, prog_name=program, standalone_mode=False)
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    return int(status or 0)
+
+
+def application_from(commands: Mapping[str, Command | Group]) -> typer.Typer:
+    """Every command and group of the tables, under every name."""
+    application = _group(_DESCRIPTION)
+    application.callback()(_function_of(GLOBAL_OPTIONS, "", lambda _: None))
+    for name, entry in commands.items():
+        if isinstance(entry, Group):
+            group = _group(entry.summary)
+            group.callback()(_nothing)
+            shown: set[Command] = set()
+            for inner, command in entry.commands.items():
+                _add(group, inner, command, hidden=command in shown)
+                shown.add(command)
+            application.add_typer(group, name=name)
+        else:
+            _add(application, name, entry, hidden=False)
+    return application
+
+
+def _group(description: str) -> typer.Typer:
+    return typer.Typer(
+        help=description,
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        add_completion=False,
+        context_settings={"max_content_width": _WIDTH, "help_option_names": ["--help"]},
+    )
+
+
+def _nothing() -> None:
+    """A group has no options of its own."""
+
+
+def _add(group: typer.Typer, name: str, command: Command, *, hidden: bool) -> None:
+    def carry_out(parsed: Parsed) -> None:
+        raise typer.Exit(handler_of(command)(parsed, Settings()))
+
+    shape = type("TableCommand", (TableCommand,), {"arguments": command.arguments})
+    group.command(
+        name,
+        cls=shape,
+        help=command.description or command.summary,
+        short_help=command.summary,
+        hidden=hidden,
+        context_settings={
+            "allow_interspersed_args": command.interspersed,
+            "max_content_width": _WIDTH,
+        },
+    )(_function_of(command.options, command.arguments, carry_out))
+
+
+def _function_of(
+    options: Sequence[Option], arguments: str, carry_out: Callable[[Parsed], None]
+) -> Callable[..., None]:
+    """A function whose signature says to typer what the table says."""
+
+    def function(**given: object) -> None:
+        words = given.pop("arguments_", None) or ()
+        values = {
+            option.key: tuple(cast("list[str]", given[option.key]) or ())
+            if option.kind is Kind.LIST
+            else given[option.key]
+            for option in options
+        }
+        carry_out(Parsed(cast("Any", values), tuple(cast("list[str]", words))))
+
+    parameters = [_parameter(option) for option in options]
+    if arguments:
+        words = Annotated[list[str] | None, typer.Argument(metavar=arguments, hidden=True)]
+        parameters.append(_keyword("arguments_", words, None))
+    signature = inspect.Signature(parameters)
+    vars(function)["__signature__"] = signature
+    function.__annotations__ = {each.name: each.annotation for each in parameters}
+    return function
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    spellings = [f"-{name}" if len(name) == 1 else f"--{name}" for name in option.names]
+    detail = typer.Option(
+        *spellings,
+        help=option.help,
+        metavar=option.metavar or None,
+        hidden=option.hidden,
+        rich_help_panel=option.group,
+        show_default=False,
+    )
+    default = None if option.kind is Kind.LIST else option.absent
+    return _keyword(option.key, Annotated[cast("Any", _TYPES[option.kind]), detail], default)
+
+
+def _keyword(name: str, annotation: object, default: object) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )

@@ -1,0 +1,135 @@
+"""The entry: find the command, read its options, carry it out, render the error, choose the exit
+status.
+
+Nothing heavy is imported here: `run` must reach its container in a few dozen milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from rootless.cli.commands import COMMANDS, GLOBAL_OPTIONS, Group
+from rootless.cli.grammar import Command, GrammarError, Parsed, parse, read_options
+from rootless.errors import RootlessError
+
+if TYPE_CHECKING:
+    from rootless.engine import Engine
+
+PROGRAM = "rootless"
+COMPLETION_VARIABLE = "_ROOTLESS_COMPLETE"
+
+
+class Settings(NamedTuple):
+    """The options that stand before the command."""
+
+    debug: bool = False
+    root: str | None = None
+    runroot: str | None = None
+
+
+Handler = Callable[[Parsed, Settings], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if COMPLETION_VARIABLE in os.environ:
+        return _typer(())
+    debug = False
+    try:
+        values, words, wants_help = read_options(GLOBAL_OPTIONS, arguments, interspersed=False)
+        settings = Settings(
+            debug=bool(values["debug"]),
+            root=cast("str | None", values["root"]),
+            runroot=cast("str | None", values["runroot"]),
+        )
+        debug = settings.debug
+        if values["version"]:
+            from rootless import __version__
+
+            print(f"Rootless version {__version__}")
+            return 0
+        if wants_help or not words:
+            return _typer(("--help",))
+        return _dispatch(words, settings)
+    except GrammarError as error:
+        print(f"{error.message}\nSee '{PROGRAM} --help'.", file=sys.stderr)
+        return error.exit_status
+    except RootlessError as error:
+        return _render(error, debug)
+    except BrokenPipeError:
+        # The reader of our output has gone. Nothing more can be said; keep the interpreter from
+        # trying at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _dispatch(words: Sequence[str], settings: Settings) -> int:
+    name, *rest = words
+    found = COMMANDS.get(name)
+    path = name
+    if isinstance(found, Group):
+        if not rest or rest[0] in {"--help", "-h"}:
+            return _typer((name, "--help"))
+        path = f"{name} {rest[0]}"
+        found = found.commands.get(rest[0])
+        rest = rest[1:]
+    if found is None:
+        print(
+            f"{PROGRAM}: '{path}' is not a {PROGRAM} command.\nSee '{PROGRAM} --help'",
+            file=sys.stderr,
+        )
+        return 1
+    return _carry_out(found, path, rest, settings)
+
+
+def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Settings) -> int:
+    full = f"{PROGRAM} {path}"
+    try:
+        parsed = parse(command, rest, full)
+        if not parsed.help:
+            return handler_of(command)(parsed, settings)
+    except GrammarError as error:
+        print(f"{error.message}\nSee '{full} --help'.", file=sys.stderr)
+        if error.exit_status == 1:
+            usage = f"{full} [OPTIONS] {command.arguments}".rstrip()
+            print(f"\nUsage:  {usage}\n\n{command.summary}", file=sys.stderr)
+        return error.exit_status
+    return _typer((*path.split(), "--help"))
+
+
+def engine_of(settings: Settings) -> Engine:
+    """The engine over the store that the global options name."""
+    from rootless.engine import Engine
+
+    return Engine(root=settings.root, runroot=settings.runroot, debug=settings.debug)
+
+
+def handler_of(command: Command) -> Handler:
+    """The function that carries the command out; importing it is most of what a command costs."""
+    module, _, function = command.handler.partition(":")
+    return cast("Handler", getattr(import_module(module), function))
+
+
+def _typer(arguments: Sequence[str]) -> int:
+    """Help and shell completion, which are worth waiting for typer."""
+    from rootless.cli.application import build_application
+
+    return build_application(PROGRAM, arguments)
+
+
+def _render(error: RootlessError, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    print(f"{PROGRAM}: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    return error.exit_status

@@ -1,0 +1,146 @@
+"""Writing that survives: atomic replacement of files, and locks that die with their holder.
+
+A file is replaced by writing a temporary beside it, fsync(2), rename(2), fsync of the directory.
+Killed before the rename, the old content stands and a file whose name starts with `.tmp-` is left
+over for a sweep; killed after it, the new content stands.
+
+Locks are flock(2) on a file of their own: the kernel drops them when the holder dies, however it
+dies. flock works over NFS since Linux 2.6.12 (as a byte-range lock, hence the write access) and
+says so where it does not work at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rootless.errors import HostSupportError
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def fsync_directory(directory: Path) -> None:
+    """Make the names in a directory durable. File systems that cannot (EINVAL) order renames
+    themselves."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(fd)
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """write(2) until everything is written."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace `path` by `data`: a reader, or whoever comes after a crash, finds the old content or
+    the new one, whole."""
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{path.name[:64]}-{os.urandom(6).hex()}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        try:
+            write_all(fd, data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
+        raise
+    fsync_directory(path.parent)
+
+
+class LockFile:
+    """A held lock. It is released by `release`, or by the death of the process."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def release(self) -> None:
+        """Give the lock back. Idempotent."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def acquire_lock(path: Path, *, shared: bool = False, wait: bool = True) -> LockFile | None:
+    """Lock `path`, which is created where it is missing. None if it is held and `wait` is false.
+
+    A holder may unlink the lock file before releasing it: the lock taken on such an orphan is worth
+    nothing, so the name is looked up again once the lock is ours.
+    """
+    operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, operation)
+            ours = os.fstat(fd)
+            try:
+                named = os.stat(path, follow_symlinks=False)
+            except FileNotFoundError:
+                named = None
+            if named is not None and (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino):
+                held, fd = fd, -1
+                return LockFile(held)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if error.errno in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
+                raise HostSupportError(
+                    f"the file system of {path.parent} does not support file locks",
+                    hint="set ROOTLESS_ROOT to a directory on one that does (Lustre: option flock)",
+                ) from error
+            raise
+        finally:
+            if fd >= 0:
+                os.close(fd)
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock `path` for the length of a block; waits for it."""
+    lock = acquire_lock(path, shared=shared)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a tree of our own, directories without permissions included. What is gone already is
+    no error."""
+    import shutil
+
+    def allow_and_retry(
+        function: Callable[..., object], name: str, failure: tuple[object, BaseException, object]
+    ) -> None:
+        if isinstance(failure[1], FileNotFoundError):
+            return
+        # A directory of mode 0 (overlayfs's work directory, an image's own) hides its entries from
+        # its owner.
+        os.chmod(
+            name if function is os.open or function is os.scandir else os.path.dirname(name), 0o700
+        )
+        if function is os.open or function is os.scandir:
+            remove_tree(Path(name))
+        else:
+            function(name)
+
+    shutil.rmtree(path, onerror=allow_and_retry)

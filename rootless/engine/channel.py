@@ -1,0 +1,88 @@
+"""What `run` and its monitor say to each other: one packet a message, descriptors beside it.
+
+    monitor -> run    RUNNING  the command has been executed; beside it the master of its terminal
+                      FAILED   it could not be started, and why; nothing follows
+                      NOTICE   something the user should know
+                      EXITED   it has ended and everything of it has been cleaned away; nothing
+                      follows run -> monitor    SIGNAL   pass this signal on
+
+The end of the run's side, however it came, means: kill the container.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from enum import Enum
+from typing import Any, NamedTuple
+
+_LIMIT = 1 << 16
+_DESCRIPTORS = 4
+
+
+class Kind(Enum):
+    RUNNING = "running"
+    FAILED = "failed"
+    EXITED = "exited"
+    NOTICE = "notice"
+    SIGNAL = "signal"
+
+
+class Message(NamedTuple):
+    """`fields` are what the kind needs, as JSON."""
+
+    kind: Kind
+    fields: dict[str, Any]
+    descriptors: tuple[int, ...] = ()
+
+
+class Channel:
+    """One end. The descriptor is close-on-exec."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+
+    @classmethod
+    def pair(cls) -> tuple[Channel, Channel]:
+        """Two connected ends."""
+        left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        return cls(left), cls(right)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, kind: Kind, *descriptors: int, **fields: object) -> bool:
+        """False if the other side is gone."""
+        data = json.dumps({"kind": kind.value, **fields}).encode()
+        try:
+            socket.send_fds(self._socket, [data], descriptors, socket.MSG_NOSIGNAL)
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        return True
+
+    def receive(self) -> Message | None:
+        """The next message; None when the other side is gone."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(
+                self._socket, _LIMIT, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+            )
+        except ConnectionResetError:
+            data, descriptors = b"", []
+        if not data:
+            return None
+        fields = json.loads(data)
+        return Message(Kind(fields.pop("kind")), fields, tuple(descriptors))
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._socket.close()
+
+
+def close_all_but(kept: tuple[int, ...]) -> None:
+    """Close every descriptor above standard error but these; for a process that was just forked."""
+    low = 3
+    for descriptor in sorted(kept):
+        os.closerange(low, descriptor)
+        low = max(low, descriptor + 1)
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))

@@ -1,0 +1,296 @@
+"""What containers need of a machine, each found out by trying it, with what would enable what is
+missing.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import NamedTuple
+
+from rootless.cgroups.delegation import facts
+from rootless.engine.trial import attempt
+from rootless.errors import RootlessError
+from rootless.launcher.account import read_id_maps
+from rootless.launcher.idmap import IdMaps, UserNamespaceMode
+from rootless.launcher.idmap_writer import write_maps
+from rootless.syscalls import mounts, processes
+
+
+class Verdict(Enum):
+    """How bad it is."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    """Containers run, and something that some need does not."""
+    MISSING = "missing"
+    """No container can run."""
+
+
+class Finding(NamedTuple):
+    """One thing that was tried. `why` says what it is needed for, `remedy` what would enable it."""
+
+    subject: str
+    verdict: Verdict
+    found: str
+    why: str
+    remedy: str = ""
+
+
+def examine(environ: Mapping[str, str], *, store: Path, runtime: Path) -> list[Finding]:
+    """Every check, in the order in which a start needs them. Takes about a tenth of a second."""
+    checks: tuple[Callable[[], Finding], ...] = (
+        _user_namespaces,
+        _subordinate_ids,
+        _fuse,
+        _network_namespaces,
+        lambda: _control_groups(environ),
+        _kernel_overlay,
+        lambda: _store(store),
+        lambda: _runtime_directory(environ, runtime),
+    )
+    return [check() for check in checks]
+
+
+def can_run(findings: list[Finding]) -> bool:
+    """Whether a container can run at all."""
+    return all(finding.verdict is not Verdict.MISSING for finding in findings)
+
+
+def _enter(extra: int = 0) -> None:
+    """A user and a mount namespace in which the caller is root, as a container with one id has it."""
+    uid, gid = os.geteuid(), os.getegid()
+    processes.unshare(processes.CLONE_NEWUSER | processes.CLONE_NEWNS | extra)
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"0 {uid} 1")
+    _write("/proc/self/gid_map", f"0 {gid} 1")
+    mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_PRIVATE)
+
+
+def _user_namespaces() -> Finding:
+    subject, why = "user namespaces", "a container is a user namespace in which you are root"
+    failure = attempt(_mount_tmpfs)
+    if failure is None:
+        return Finding(subject, Verdict.OK, "can be made", why)
+    return Finding(
+        subject, Verdict.MISSING, f"refused: {failure.strerror}", why, user_namespace_remedy()
+    )
+
+
+def _mount_tmpfs() -> None:
+    _enter()
+    mounts.mount("tmpfs", "/tmp", "tmpfs")
+
+
+def user_namespace_remedy() -> str:
+    """Which of the switches that forbid user namespaces is thrown here, and how to throw it back."""
+    if _read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return (
+            "AppArmor forbids them: as root, sysctl kernel.apparmor_restrict_unprivileged_userns=0, "
+            "or install an AppArmor profile for rootless that allows userns"
+        )
+    if _read("/proc/sys/kernel/unprivileged_userns_clone") == "0":
+        return "as root, sysctl kernel.unprivileged_userns_clone=1"
+    if _read("/proc/sys/user/max_user_namespaces") == "0":
+        return "as root, sysctl user.max_user_namespaces=15000"
+    return (
+        "if this is a container itself, its seccomp profile must allow unshare(2) and mount(2); "
+        "if SELinux is enforcing, see the audit log"
+    )
+
+
+def _subordinate_ids() -> Finding:
+    subject = "subordinate ids"
+    why = "with them a container has many users; without them files keep their owners as data"
+    maps = read_id_maps(UserNamespaceMode())
+    if not maps.helper:
+        return Finding(
+            subject,
+            Verdict.DEGRADED,
+            "this account has none",
+            why,
+            "as root, usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER",
+        )
+    count = sum(each.size for each in maps.uids)
+    failure = _try_id_maps(maps)
+    if failure is None:
+        return Finding(subject, Verdict.OK, f"{count} ids", why)
+    return Finding(subject, Verdict.MISSING, failure.message, why, failure.hint or "")
+
+
+def _try_id_maps(maps: IdMaps) -> RootlessError | None:
+    """Give a process the maps that a container would get."""
+    reader, writer = os.pipe()
+    pid, pidfd = processes.fork_into(processes.CLONE_NEWUSER)
+    if pid == 0:
+        os.close(writer)
+        os.read(reader, 1)
+        os._exit(0)
+    os.close(reader)
+    try:
+        write_maps(pid, maps)
+    except RootlessError as error:
+        return error
+    finally:
+        os.close(writer)
+        os.waitpid(pid, 0)
+        os.close(pidfd)
+    return None
+
+
+def _control_groups(environ: Mapping[str, str]) -> Finding:
+    subject, why = "control groups", "limits (--memory, --cpus, --pids-limit) are kept by them"
+    known = facts(environ)
+    if known.controllers:
+        found = f"{known.version}, {known.driver}: {' '.join(known.controllers)}"
+        return Finding(subject, Verdict.OK, found, why)
+    return Finding(subject, Verdict.DEGRADED, known.reason or "none", why, known.hint or "")
+
+
+def _fuse() -> Finding:
+    subject, why = "FUSE", "the container's root file system is a FUSE mount"
+
+    def mount_fuse() -> None:
+        _enter()
+        device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        options = f"fd={device},rootmode=40000,user_id=0,group_id=0"
+        mounts.mount("rootless", "/tmp", "fuse.rootless-unionfs", 0, options)
+
+    failure = attempt(mount_fuse)
+    if failure is None:
+        return Finding(subject, Verdict.OK, "/dev/fuse can be opened and mounted", why)
+    if failure.filename == "/dev/fuse":
+        remedy = (
+            "as root, modprobe fuse"
+            if failure.errno in (errno.ENOENT, errno.ENODEV)
+            else "as root, chmod 666 /dev/fuse, and a udev rule so that it stays"
+        )
+        found = f"/dev/fuse cannot be opened: {failure.strerror}"
+    else:
+        remedy = "FUSE mounts in user namespaces need Linux 4.18 or later"
+        found = f"it cannot be mounted in a user namespace: {failure.strerror}"
+    return Finding(subject, Verdict.MISSING, found, why, remedy)
+
+
+def _network_namespaces() -> Finding:
+    subject, why = "network namespaces", "--network none and private networks are made of them"
+    failure = attempt(lambda: _enter(processes.CLONE_NEWNET))
+    if failure is None:
+        return Finding(subject, Verdict.OK, "can be made", why)
+    return Finding(
+        subject,
+        Verdict.DEGRADED,
+        f"refused: {failure.strerror}",
+        why,
+        "as root, sysctl user.max_net_namespaces=15000; until then use --network host",
+    )
+
+
+def _kernel_overlay() -> Finding:
+    subject, why = "kernel overlayfs", "--storage-driver overlay lets the kernel do the writing"
+
+    def mount_overlay() -> None:
+        _enter()
+        mounts.mount("tmpfs", "/tmp", "tmpfs")
+        for name in ("lower", "upper", "work", "merged"):
+            os.mkdir(f"/tmp/{name}")
+        options = "lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work,userxattr"
+        mounts.mount("overlay", "/tmp/merged", "overlay", 0, options)
+
+    failure = attempt(mount_overlay)
+    if failure is None:
+        return Finding(subject, Verdict.OK, "can be mounted in a user namespace", why)
+    return Finding(
+        subject,
+        Verdict.DEGRADED,
+        f"refused: {failure.strerror}",
+        why,
+        "it needs Linux 5.11 or later; the default storage driver does without",
+    )
+
+
+def _store(store: Path) -> Finding:
+    subject, why = "store", "images and the changes of containers are kept there"
+    place = next(parent for parent in (store, *store.parents) if parent.exists())
+    kind = file_system_name(place)
+    probe = store / f".doctor-{os.getpid()}"
+    try:
+        store.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe.mkdir(mode=0o700)
+    except OSError as error:
+        return Finding(
+            subject,
+            Verdict.MISSING,
+            f"{store} ({kind}) cannot be written: {error.strerror}",
+            why,
+            "choose another place with --root DIR or ROOTLESS_ROOT",
+        )
+    try:
+        os.setxattr(probe, "user.rootless.doctor", b"1")
+    except OSError as error:
+        return Finding(
+            subject,
+            Verdict.DEGRADED,
+            f"{store} ({kind}) has no extended attributes of users: {error.strerror}",
+            why + "; owners and modes that differ from yours are kept in extended attributes",
+            "choose another place with --root DIR or ROOTLESS_ROOT, or have it mounted with user_xattr",
+        )
+    finally:
+        probe.rmdir()
+    return Finding(subject, Verdict.OK, f"{store} ({kind})", why)
+
+
+def file_system_name(path: Path) -> str:
+    """The kind of file system that holds `path`: the last mount at or above it in
+    /proc/self/mountinfo.
+    """
+    device = os.stat(path).st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    best = ""
+    kind = "unknown"
+    for line in _read("/proc/self/mountinfo").splitlines():
+        before, _, after = line.partition(" - ")
+        fields = before.split(" ")
+        where = fields[4]
+        inside = str(path) == where or str(path).startswith(where.rstrip("/") + "/")
+        if inside and len(where) >= len(best) and fields[2] == wanted:
+            best, kind = where, after.split(" ")[0]
+    return kind
+
+
+def _runtime_directory(environ: Mapping[str, str], runtime: Path) -> Finding:
+    subject, why = "runtime directory", "sockets and locks are kept there, and go with the session"
+    named = environ.get("XDG_RUNTIME_DIR")
+    if not named:
+        return Finding(
+            subject,
+            Verdict.DEGRADED,
+            f"XDG_RUNTIME_DIR is not set; {runtime} is used",
+            why,
+            "log in through pam_systemd, or set XDG_RUNTIME_DIR to a directory that is yours alone",
+        )
+    if not os.access(named, os.W_OK | os.X_OK):
+        return Finding(
+            subject,
+            Verdict.DEGRADED,
+            f"XDG_RUNTIME_DIR={named} cannot be written",
+            why,
+            "log in through pam_systemd, or unset XDG_RUNTIME_DIR",
+        )
+    return Finding(subject, Verdict.OK, str(runtime), why)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)

@@ -1,0 +1,305 @@
+"""From a request to a container on disk: everything is decided, and wrong input refused, before the
+first process is forked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rootless.durable import write_all
+from rootless.engine.clock import now
+from rootless.engine.container import Container, HostTree, ImageTree
+from rootless.engine.names import name_for
+from rootless.engine.places import Places
+from rootless.engine.process_identity import start_time
+from rootless.engine.records import sweep
+from rootless.errors import ExistsError, NotFoundError, RootlessError, UsageError
+from rootless.launcher.account import read_id_maps
+from rootless.launcher.etc_files import APT_SANDBOX, APT_SANDBOX_PATH, hosts_file, resolv_conf
+from rootless.launcher.host import gather_host_facts
+from rootless.launcher.idmap import IdMaps
+from rootless.launcher.options import ContainerOptions, parse_options
+from rootless.launcher.request import RunRequest
+from rootless.launcher.seccomp import profile_of
+from rootless.launcher.spec import make_spec
+from rootless.state.containers import Containers, new_container_id
+from rootless.state.record import ContainerRecord
+
+_EXECUTABLE_PLACES = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin")
+_ATTEMPTS = 16
+
+
+class Image:
+    """What a run needs of an image: its layers and what its config says."""
+
+    __slots__ = ("config", "id", "name", "tree")
+
+    def __init__(
+        self, name: str, image_id: str, config: Mapping[str, Any], tree: HostTree | ImageTree
+    ) -> None:
+        self.name = name
+        self.id = image_id
+        self.config = config
+        self.tree = tree
+
+
+def prepare(request: RunRequest, places: Places, environ: Mapping[str, str]) -> Container:
+    """Make the container's directory; raises RootlessError and leaves nothing if it cannot be made."""
+    if request.detach:
+        raise UsageError(
+            "-d is not supported: containers in the background are not there yet",
+            hint="leave -d out, and put & after the command",
+        )
+    if request.storage_driver not in (None, "unionfs"):
+        raise UsageError(
+            f"--storage-driver {request.storage_driver!r} is not supported", hint="use unionfs"
+        )
+    options = parse_options(request, environ=environ, cwd=os.getcwd(), read=_read_text)
+    image = _rootfs(request, places) if request.rootfs is not None else _image(request, places)
+    id_maps = read_id_maps(options.userns)
+    resources = _resources(request)
+    container_id = new_container_id()
+    directory = places.containers.directory(container_id)
+    texts = _etc_files(options, container_id, id_maps, image)
+    spec = make_spec(
+        options,
+        container_id=container_id,
+        rootfs="rootfs",
+        image_config=image.config,
+        host=gather_host_facts(devices=options.privileged),
+        id_maps=id_maps,
+        files={target: str(directory / name) for name, (target, _) in texts.items()},
+        seccomp=profile_of(
+            options.security.seccomp,
+            options.security.capabilities,
+            privileged=options.privileged,
+        ),
+        resources=resources,
+        console_size=_console_size() if options.terminal else None,
+    )
+
+    (places.store / "seccomp").mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def fill(hidden: Path) -> None:
+        for name in ("upper", "work", "rootfs"):
+            (hidden / name).mkdir(mode=0o755)
+        for name, (_, text) in texts.items():
+            _write(hidden / name, text.encode())
+        _write(hidden / "config.json", json.dumps(spec, indent=1).encode())
+
+    record = _create(
+        request,
+        ContainerRecord(
+            id=container_id,
+            name=request.name or name_for(container_id),
+            created=now(),
+            image=image.name,
+            image_id=image.id,
+            command=tuple(spec["process"]["args"]),
+            labels={**(image.config.get("Labels") or {}), **options.labels},
+            auto_remove=request.remove,
+            monitor_pid=os.getpid(),
+            monitor_pid_start=start_time(os.getpid()),
+        ),
+        places.containers,
+        fill,
+    )
+    return Container(
+        record=record,
+        directory=directory,
+        spec=spec,
+        id_maps=id_maps,
+        tree=image.tree,
+        read_only=options.read_only,
+        terminal=options.terminal,
+        stop_timeout=options.stop_timeout,
+        cgroup_parent=request.cgroup_parent,
+        seccomp_cache=places.store / "seccomp",
+    )
+
+
+def _rootfs(request: RunRequest, places: Places) -> Image:
+    path = Path(os.path.abspath(request.rootfs or ""))
+    if not path.is_dir():
+        what = "is not a directory" if path.exists() else "does not exist"
+        raise NotFoundError(f"the root file system {path} {what}")
+    command = request.entrypoint or next(iter(request.command), "")
+    if not any((path / place).is_dir() for place in _EXECUTABLE_PLACES) and not (
+        command.startswith("/") and os.path.lexists(f"{path}{command}")
+    ):
+        raise UsageError(
+            f"{path} is not a root file system: there is no {', '.join(_EXECUTABLE_PLACES[:-1])} in it",
+            hint="name the directory that holds bin and usr, or make an image of an archive: "
+            "rootless import",
+        )
+    return Image("", "", {}, HostTree(path, hidden=(places.store, places.runtime)))
+
+
+def _image(request: RunRequest, places: Places) -> Image:
+    from rootless.oci.platform import parse_platform
+    from rootless.store.chains import chain_index
+    from rootless.store.image import layer_files, resolve
+    from rootless.store.layout import Store
+
+    name = request.image or ""
+    if request.pull not in (None, "", "missing", "never", "always"):
+        raise UsageError(
+            f"invalid pull option: {request.pull!r}: must be one of always, missing or never"
+        )
+    store = Store.open(places.store)
+    platform = None if request.platform is None else parse_platform(request.platform)
+    try:
+        image = resolve(store, name, platform)
+    except NotFoundError as error:
+        if request.pull == "never":
+            raise
+        raise NotFoundError(
+            f"Unable to find image '{_familiar(name)}' locally, and fetching images is not there yet",
+            hint="bring it in with rootless load or rootless import; rootless images lists what is there",
+        ) from error
+    if request.pull == "always":
+        raise RootlessError(f"cannot fetch {name}: fetching images is not there yet")
+    layers = tuple((files.tar, files.index) for files in layer_files(store, image))
+    tree = ImageTree(layers, chain_index(store, image))
+    return Image(name, image.id, image.config, tree)
+
+
+def _familiar(name: str) -> str:
+    from rootless.oci.reference import parse_reference
+
+    return parse_reference(name).with_default_tag().familiar
+
+
+def _resources(request: RunRequest) -> dict[str, Any]:
+    from rootless.cgroups.devices import block_device_number
+    from rootless.cgroups.flags import resources_of
+
+    return resources_of(request, cpu_count=os.cpu_count() or 1, device_number=block_device_number)
+
+
+def _etc_files(
+    options: ContainerOptions, container_id: str, id_maps: IdMaps, image: Image
+) -> dict[str, tuple[str, str]]:
+    """File name in the container's directory: (path in the container, content)."""
+    private = options.namespaces.uts
+    hostname = (options.hostname or container_id[:12]) if private else os.uname().nodename
+    gateway = None if options.namespaces.network else "127.0.0.1"
+    files = {
+        "hosts": ("/etc/hosts", hosts_file(hostname, options.hosts, gateway=gateway)),
+        "hostname": ("/etc/hostname", f"{hostname}\n"),
+        "resolv.conf": (
+            "/etc/resolv.conf",
+            resolv_conf(_read_text_or_nothing("/etc/resolv.conf"), options.dns),
+        ),
+    }
+    covered = any(f"{APT_SANDBOX_PATH}/".startswith(f"{m.target}/") for m in options.mounts)
+    if id_maps.single and not covered and _has_apt(image.tree):
+        files["apt.conf"] = (APT_SANDBOX_PATH, APT_SANDBOX)
+    return files
+
+
+def _has_apt(tree: HostTree | ImageTree) -> bool:
+    directory = os.path.dirname(APT_SANDBOX_PATH).lstrip("/")
+    if isinstance(tree, HostTree):
+        return (tree.path / directory).is_dir()
+    from rootless.engine.union_tree import image_has_directory
+
+    return image_has_directory(tree, directory)
+
+
+def _console_size() -> tuple[int, int] | None:
+    for descriptor in (1, 0, 2):
+        try:
+            size = os.get_terminal_size(descriptor)
+        except OSError:
+            continue
+        return size.lines, size.columns
+    return None
+
+
+def _create(
+    request: RunRequest,
+    record: ContainerRecord,
+    containers: Containers,
+    fill: Callable[[Path], None],
+) -> ContainerRecord:
+    """Make the directory and write the --cidfile; returns the record with the name it got."""
+    cidfile = _open_cidfile(request.cidfile)
+    try:
+        record = _take_name(record, containers, fill, chosen=request.name is None)
+    except BaseException:
+        if cidfile is not None:
+            os.close(cidfile)
+            os.unlink(request.cidfile or "")
+        raise
+    if cidfile is not None:
+        write_all(cidfile, record.id.encode())
+        os.close(cidfile)
+    return record
+
+
+def _take_name(
+    record: ContainerRecord, containers: Containers, fill: Callable[[Path], None], *, chosen: bool
+) -> ContainerRecord:
+    """Make the directory under a free name. `chosen`: the name is ours, and another is as good."""
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            containers.create(record, fill)
+        except ExistsError:
+            if chosen:
+                record = replace(record, name=name_for(record.id, attempt))
+            elif attempt == 1:
+                # The name may be that of a container whose monitor was killed.
+                sweep(containers)
+            else:
+                raise
+        else:
+            return record
+    raise ExistsError("no name is free for the container", hint="choose one with --name")
+
+
+def _open_cidfile(path: str | None) -> int | None:
+    if path is None:
+        return None
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except FileExistsError:
+        raise ExistsError(
+            f"container ID file found, make sure the other container isn't running or delete {path}"
+        ) from None
+    except OSError as error:
+        raise RootlessError(
+            f"cannot write the container ID file {path}: {error.strerror}"
+        ) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+
+
+def _read_text(path: str) -> str:
+    if path == "-":
+        return sys.stdin.read()
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError as error:
+        raise UsageError(f"open {path}: {(error.strerror or '').lower()}") from error
+
+
+def _read_text_or_nothing(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""

@@ -1,0 +1,23 @@
+"""Telling a process from a later one that was given the same number."""
+
+from __future__ import annotations
+
+_STARTTIME = 22  # field of /proc/PID/stat, counted from 1 (proc_pid_stat(5))
+
+
+def start_time(pid: int) -> int:
+    """When the process started, in clock ticks since boot; 0 if there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return 0
+    # The second field is the command in parentheses and may hold anything, parentheses included.
+    after_command = text[text.rindex(b")") + 2 :].split()
+    state = after_command[0]
+    return 0 if state in (b"Z", b"X") else int(after_command[_STARTTIME - 3])
+
+
+def is_alive(pid: int, started: int) -> bool:
+    """Whether this very process is there and not a zombie."""
+    return pid > 0 and started > 0 and start_time(pid) == started

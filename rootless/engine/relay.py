@@ -1,0 +1,142 @@
+"""Moves bytes between the caller's standard streams and the container's, with back-pressure.
+
+One thread, one poll(2) loop, three flows at most. Every flow holds at most one chunk: when the side
+that takes is full, nothing more is read from the side that gives, so memory does not grow and a
+container that writes faster than its reader reads is slowed down as by a plain pipe.
+
+The caller's descriptors are shared with other processes, so they are never made non-blocking
+(O_NONBLOCK belongs to the open file description, open(2)). What must not block does not, by other
+means: the container's ends are ours and are non-blocking; the caller's pipes are written with
+splice(2) and SPLICE_F_NONBLOCK, without copying. Only a terminal or a file is written with a plain
+write(2): there waiting is what the user wants (ctrl-s), or short.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import stat
+from collections.abc import Callable, Mapping
+
+CHUNK = 65536
+_SPLICE_F_NONBLOCK = 2  # not in os before Python 3.12
+_GONE = (errno.EPIPE, errno.ECONNRESET)
+
+
+class Flow:
+    """One direction. `ours` says which of the two descriptors belong to the flow and close with it.
+
+    So the end of the source is passed on by closing the sink, and a sink that is gone closes the
+    source: the writer then gets the SIGPIPE that a plain pipe would have given it. No descriptor
+    may be in two flows; duplicate it.
+    """
+
+    def __init__(self, source: int, sink: int, *, ours: tuple[int, ...]) -> None:
+        self.source = source
+        self.sink = sink
+        self.done = False
+        self._ours = ours
+        self._pending = b""
+        self._waits_for_room = False
+        self._splices = _is_pipe(source) and _is_pipe(sink)
+
+    def interest(self) -> tuple[int, int]:
+        """Which descriptor to wait for, and for what (poll(2))."""
+        if self._pending or self._waits_for_room:
+            return self.sink, select.POLLOUT
+        return self.source, select.POLLIN
+
+    def advance(self) -> None:
+        """Move what can be moved now."""
+        try:
+            if self._splices:
+                self._splice()
+            else:
+                self._copy()
+        except BlockingIOError:
+            # The side that poll(2) named was ready, so it is the other one that is not.
+            self._waits_for_room = self._splices and not self._waits_for_room
+        except OSError as error:
+            # EIO is how the master of a pseudo-terminal says that no slave is open (pty(7)).
+            if error.errno not in (*_GONE, errno.EIO):
+                self.finish()
+                raise
+            self.finish()
+
+    def _splice(self) -> None:
+        moved = os.splice(self.source, self.sink, 1 << 20, flags=_SPLICE_F_NONBLOCK)
+        self._waits_for_room = False
+        if moved == 0:
+            self.finish()
+
+    def _copy(self) -> None:
+        if not self._pending:
+            self._pending = os.read(self.source, CHUNK)
+            if not self._pending:
+                self.finish()
+                return
+        written = os.write(self.sink, self._pending)
+        self._pending = self._pending[written:]
+
+    def finish(self) -> None:
+        """End the flow: what is owned is closed. Idempotent."""
+        if self.done:
+            return
+        self.done = True
+        self._pending = b""
+        for descriptor in self._ours:
+            os.close(descriptor)
+
+
+def relay(
+    flows: list[Flow],
+    watched: Mapping[int, Callable[[], bool]],
+) -> None:
+    """Keep all flows going, and call the function of a watched descriptor whenever it can be read.
+
+    Returns when a watched function returns False. A flow that ends is left out; the others go on.
+    """
+    while True:
+        poll = select.poll()
+        waiting: dict[int, Flow] = {}
+        for flow in flows:
+            if not flow.done:
+                descriptor, events = flow.interest()
+                waiting[descriptor] = flow
+                poll.register(descriptor, events)
+        for descriptor in watched:
+            poll.register(descriptor, select.POLLIN)
+        for descriptor, _ in poll.poll():
+            if descriptor in watched:
+                if not watched[descriptor]():
+                    return
+            elif not waiting[descriptor].done:
+                waiting[descriptor].advance()
+
+
+def drain(flows: list[Flow]) -> None:
+    """Move what the container had written when it ended, and end the flows.
+
+    Its processes are dead, so everything is in the pipes already and the end of each is near. A
+    process of the host that holds a pipe open (--pid=host) does not keep us: once nothing can be
+    read, nothing is left.
+    """
+    for flow in flows:
+        while not flow.done:
+            descriptor, events = flow.interest()
+            poll = select.poll()
+            poll.register(descriptor, events)
+            if events == select.POLLIN and not poll.poll(0):
+                flow.finish()
+            else:
+                poll.poll()
+                flow.advance()
+
+
+def _is_pipe(descriptor: int) -> bool:
+    """Whether splice(2) takes it as a pipe; it refuses what is open for appending."""
+    if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_APPEND:
+        return False
+    return stat.S_ISFIFO(os.fstat(descriptor).st_mode)

@@ -1,0 +1,129 @@
+"""The union server: a process that answers the container's file system from outside.
+
+It is forked by the monitor before the container is, so that it imports `unionfs` and opens the
+layers while the namespaces are being made. The descriptor of the mount comes over a socket. It has
+the caller's real user and namespaces and nothing of the caller's streams. It ends by itself when
+the file system is unmounted, which is when the last process of the container's mount namespace has
+gone.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+from typing import NoReturn
+
+from rootless.engine.channel import close_all_but
+from rootless.engine.container import Container
+from rootless.errors import RootlessError
+
+_READY = b"ready"
+
+
+class UnionServer:
+    """The monitor's handle on it. `pidfd` becomes readable when it ends."""
+
+    def __init__(self, pid: int, end: socket.socket) -> None:
+        self.pid = pid
+        self.pidfd = os.pidfd_open(pid)
+        self._socket = end
+        self._ended: os.waitid_result | None = None
+
+    @classmethod
+    def fork(cls, container: Container) -> UnionServer:
+        """Start the process. The caller must have one thread."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = os.fork()
+        if pid == 0:
+            _main(container, theirs)
+        theirs.close()
+        return cls(pid, ours)
+
+    def serve(self, device: int) -> None:
+        """Hand over the descriptor of the mounted file system, which is closed here.
+
+        Raises RootlessError if the server cannot open the layers.
+        """
+        try:
+            socket.send_fds(self._socket, [b"mounted"], [device], socket.MSG_NOSIGNAL)
+        except (BrokenPipeError, ConnectionResetError):
+            raise RootlessError(self.epitaph()) from None
+        finally:
+            os.close(device)
+
+    def end(self, grace: float) -> None:
+        """Wait for it to end; after `grace` seconds kill it. Without a mount it ends at once."""
+        self._socket.close()
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        if not poll.poll(grace * 1000):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        self._reap()
+        os.close(self.pidfd)
+
+    def finished(self) -> bool:
+        """Whether it ended, or is about to end, because its work was done."""
+        result = self._reap()
+        return result.si_code == os.CLD_EXITED and result.si_status == 0
+
+    def epitaph(self) -> str:
+        """Why it has ended, in one line."""
+        result = self._reap()
+        if result.si_code == os.CLD_EXITED:
+            said = self._last_words()
+            return (
+                f"the file server of the container failed: {said or f'status {result.si_status}'}"
+            )
+        return f"the file server of the container was killed (signal {result.si_status})"
+
+    def _last_words(self) -> str:
+        try:
+            return self._socket.recv(4096, socket.MSG_DONTWAIT).decode(errors="replace")
+        except OSError:
+            return ""
+
+    def _reap(self) -> os.waitid_result:
+        if self._ended is None:
+            self._ended = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        assert self._ended is not None  # without WNOHANG it is never None
+        return self._ended
+
+
+def _main(container: Container, end: socket.socket) -> NoReturn:
+    """The whole program of the server: never returns and never raises."""
+    status = 1
+    try:
+        close_all_but((end.fileno(),))
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _serve(container, end)
+        status = 0
+    except OSError as error:
+        _say_why(end, f"{error.strerror}: {os.fsdecode(error.filename or '')}".rstrip(": "))
+    except BaseException as error:  # noqa: BLE001 - the last resort of this process
+        import traceback
+
+        traceback.print_exception(error)
+        _say_why(end, f"{type(error).__name__}: {error}")
+    finally:
+        os._exit(status)
+
+
+def _say_why(end: socket.socket, reason: str) -> None:
+    try:
+        end.send(reason.encode(errors="replace")[:4096], socket.MSG_NOSIGNAL)
+    except OSError:
+        pass  # the monitor is gone too
+
+
+def _serve(container: Container, end: socket.socket) -> None:
+    from rootless.engine.union_tree import open_union
+    from unionfs.session.device import serve
+
+    union = open_union(container)
+    _, descriptors, _, _ = socket.recv_fds(end, 16, 1, socket.MSG_CMSG_CLOEXEC)
+    if not descriptors:
+        union.destroy()  # the container was never mounted
+        return
+    serve(descriptors[0], union)

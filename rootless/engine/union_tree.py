@@ -1,0 +1,86 @@
+"""The union of a container: which layers, with which owners, showing which ids."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+
+from rootless.engine.container import Container, HostTree, ImageTree
+from rootless.launcher.idmap import IdMaps, IdRange, to_inside
+from unionfs.directory.lower import DirectoryLayer
+from unionfs.directory.upper import DirectoryUpper
+from unionfs.layer import Layer
+from unionfs.model import ROOT_NODE
+from unionfs.ownership import IdView, Ownership
+from unionfs.tar import ChainLayer, TarLayer
+from unionfs.union import Union
+
+_NOBODY = 65534
+
+
+def open_union(container: Container) -> Union:
+    """Open the layers. Raises OSError."""
+    return Union(
+        lower_layers(container.tree),
+        DirectoryUpper(
+            os.fsencode(container.upper),
+            os.fsencode(container.work),
+            ownership=Ownership.DATA,
+            base_owner=_caller_inside(container.id_maps),
+        ),
+        view=id_view(container.id_maps),
+    )
+
+
+def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:
+    """The read-only layers, top first."""
+    if isinstance(tree, HostTree):
+        hidden = [os.fsencode(path) for path in tree.hidden if path.is_dir()]
+        return [DirectoryLayer(os.fsencode(tree.path), ownership=Ownership.REAL, hidden=hidden)]
+    if tree.chain is not None:
+        return [ChainLayer(tree.chain, [archive for archive, _ in tree.layers])]
+    return [TarLayer(archive, index) for archive, index in reversed(tree.layers)]
+
+
+def image_has_directory(tree: ImageTree, path: str) -> bool:
+    """Whether the image has this directory, as a plain path without symbolic links."""
+    layers = lower_layers(tree)
+    union = Union(layers, None)
+    try:
+        node = union.getattr(ROOT_NODE)
+        parent = ROOT_NODE
+        for name in path.split("/"):
+            entry = union.lookup(parent, os.fsencode(name))
+            if entry is None:
+                return False
+            parent, node = entry.nodeid, entry.attributes
+        return stat.S_ISDIR(node.mode)
+    finally:
+        union.destroy()
+
+
+def id_view(maps: IdMaps) -> IdView:
+    """The ids that exist inside. Any other is shown as nobody, or, where there is one id, as that."""
+    uids, gids = _inside(maps.uids), _inside(maps.gids)
+    root_uid, root_gid = maps.root
+    return IdView(
+        uids,
+        gids,
+        squash_uid=_NOBODY if _has(uids, _NOBODY) else root_uid,
+        squash_gid=_NOBODY if _has(gids, _NOBODY) else root_gid,
+    )
+
+
+def _inside(ranges: Iterable[IdRange]) -> tuple[tuple[int, int], ...]:
+    return tuple((each.inside, each.size) for each in ranges)
+
+
+def _has(ranges: Iterable[tuple[int, int]], number: int) -> bool:
+    return any(first <= number < first + count for first, count in ranges)
+
+
+def _caller_inside(maps: IdMaps) -> tuple[int, int]:
+    """What the caller's own ids are inside: the owner of a file without an override."""
+    uid, gid = to_inside(maps.uids, os.getuid()), to_inside(maps.gids, os.getgid())
+    return uid or 0, gid or 0

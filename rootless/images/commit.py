@@ -1,0 +1,121 @@
+"""commit: an image made of another one and one more layer, by `commit` and by each step of a build.
+
+The layer comes as the pieces of its archive (unionfs.tar_writer.layer_archive over a container's
+upper); nothing of the image below is read or copied. Equal layers and arguments make equal images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rootless.errors import NotFoundError, UsageError
+from rootless.images.changes import apply_change
+from rootless.images.load import LoadedImage, new_image
+from rootless.oci import media_types
+from rootless.oci.document import Json, encode
+from rootless.oci.manifest import Descriptor
+from rootless.oci.platform import host_platform
+from rootless.oci.reference import Reference, parse_reference
+from rootless.store.decompression import Limits
+from rootless.store.image import Image, layer_files, manifest_of
+from rootless.store.ingest import Ingest
+from rootless.store.layout import Store
+from rootless.store.names import CONFIG_DIGEST
+
+# What a config says of the container or image that it was made in, which is not this one.
+_NOT_INHERITED = frozenset({"container", "container_config", "id", "parent", "comment"})
+
+
+def commit(
+    store: Store,
+    base: Image | None,
+    layer: Iterable[bytes],
+    *,
+    created: str,
+    created_by: str,
+    reference: str | None = None,
+    config: Json | None = None,
+    author: str = "",
+    message: str = "",
+    changes: Sequence[str] = (),
+) -> LoadedImage:
+    """Add a layer to an image, or start one from nothing; returns the new image.
+
+    `config` is what to run (Cmd, Env, ...), the base's if None; `changes` are applied to it.
+    `created` is an RFC 3339 time. Raises UsageError for a malformed reference or change,
+    NotFoundError if the base has gone.
+    """
+    tags = _tags(reference)
+    if config is None:
+        config = base.config if base is not None else {}
+    for change in changes:
+        config = apply_change(config, change)
+    with Ingest(store, Limits()) as ingest:
+        below = _keep_base(store, ingest, base)
+        pieces = iter(layer)
+        written = ingest.add_layer(lambda _: next(pieces, b""), "the new layer")
+        step: Json = {"created": created, "created_by": created_by}
+        if author:
+            step["author"] = author
+        if message:
+            step["comment"] = message
+        document = {
+            **_inherited(base),
+            "created": created,
+            **({"author": author} if author else {}),
+            "config": config,
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": [*(base.diff_ids if base is not None else ()), written.diff_id],
+            },
+            "history": [*(base.image_config.history if base is not None else ()), step],
+        }
+        top = Descriptor(media_types.OCI_LAYER, written.digest, written.blob_size)
+        image = new_image(ingest, encode(document), (*below, top), tags)
+        ingest.publish([image])
+    return LoadedImage(image.manifest.annotations[CONFIG_DIGEST], tags)
+
+
+def _tags(reference: str | None) -> tuple[Reference, ...]:
+    if reference is None:
+        return ()
+    tag = parse_reference(reference).with_default_tag()
+    if tag.digest is not None:
+        raise UsageError(f"cannot commit to a digest reference: {reference}")
+    return (tag,)
+
+
+def _inherited(base: Image | None) -> Json:
+    if base is None:
+        host = host_platform()
+        variant = {"variant": host.variant} if host.variant else {}
+        return {"architecture": host.architecture, "os": host.os, **variant}
+    document = base.image_config.document
+    return {key: value for key, value in document.items() if key not in _NOT_INHERITED}
+
+
+# Docker's types for layers in an OCI manifest would make a mixture that strict readers refuse.
+_AS_OCI = {
+    media_types.DOCKER_LAYER: media_types.OCI_LAYER_GZIP,
+    media_types.DOCKER_LAYER_PLAIN: media_types.OCI_LAYER,
+    media_types.DOCKER_LAYER_PLAIN + ".zstd": media_types.OCI_LAYER_ZSTD,
+}
+
+
+def _keep_base(store: Store, ingest: Ingest, base: Image | None) -> tuple[Descriptor, ...]:
+    """Pin what is below the new layer; its descriptors."""
+    if base is None:
+        return ()
+    layer_files(store, base)
+    layers = manifest_of(store, base).layers
+    kept = all(
+        [
+            *(ingest.keep_blob(each.digest) for each in layers),
+            *(ingest.keep_layer(diff_id) for diff_id in base.diff_ids),
+        ]
+    )
+    if not kept:
+        raise NotFoundError(f"image {base.id} was removed meanwhile")
+    return tuple(
+        each._replace(media_type=_AS_OCI.get(each.media_type, each.media_type)) for each in layers
+    )

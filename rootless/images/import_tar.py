@@ -1,0 +1,113 @@
+"""import: a flat root file system in a tar archive becomes an image of one layer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+
+from rootless.errors import InvalidDocumentError, NotFoundError, UsageError
+from rootless.images.changes import apply_change
+from rootless.images.download import open_url
+from rootless.images.load import LoadedImage, new_image
+from rootless.images.source import plain_stream
+from rootless.oci import media_types
+from rootless.oci.document import Json, encode
+from rootless.oci.manifest import Descriptor
+from rootless.oci.platform import Platform, host_platform
+from rootless.oci.reference import Reference, parse_reference
+from rootless.store.decompression import Limits, Read
+from rootless.store.ingest import Ingest
+from rootless.store.layout import Store
+from rootless.store.names import CONFIG_DIGEST
+
+
+def import_tar(
+    store: Store,
+    source: Path | int | str,
+    *,
+    reference: str | None = None,
+    created: str,
+    changes: Sequence[str] = (),
+    message: str | None = None,
+    platform: Platform | None = None,
+    limits: Limits | None = None,
+) -> LoadedImage:
+    """Bring in a tar archive in any compression: a path, a descriptor to read from, or, as a
+    string, an http or https URL.
+
+    `created` is the RFC 3339 time that the image gets; equal input and time make an equal id.
+    Raises UsageError for a malformed reference or change, InvalidDocumentError for an archive that
+    is not sound.
+    """
+    # What can be wrong with the arguments is found before an archive of gigabytes is read.
+    tags: tuple[Reference, ...] = ()
+    if reference is not None:
+        tag = parse_reference(reference).with_default_tag()
+        if tag.digest is not None:
+            raise UsageError(f"cannot import to a digest reference: {reference}")
+        tags = (tag,)
+    config: Json = {}
+    for change in changes:
+        config = apply_change(config, change)
+    label = "standard input" if isinstance(source, int) else str(source)
+    limits = limits or Limits()
+    with Ingest(store, limits) as ingest, _opened(source) as read:
+        pieces = plain_stream(read, ingest.directory, label, limits)
+        written = ingest.add_layer(lambda _: next(pieces, b""), label)
+        if written.compression != "none":
+            raise InvalidDocumentError(f"{label} is compressed more than once")
+        layer = Descriptor(media_types.OCI_LAYER, written.digest, written.blob_size)
+        where = platform or host_platform()
+        document: Json = {
+            "created": created,
+            "architecture": where.architecture,
+            "os": where.os,
+            **({"variant": where.variant} if where.variant else {}),
+            "config": config,
+            "rootfs": {"type": "layers", "diff_ids": [written.diff_id]},
+            "history": [
+                {
+                    "created": created,
+                    "created_by": f"import of {Path(label).name}",
+                    "comment": message
+                    if message is not None
+                    else f"Imported from {Path(label).name}",
+                }
+            ],
+        }
+        image = new_image(ingest, encode(document), (layer,), tags)
+        ingest.publish([image])
+    return LoadedImage(image.manifest.annotations[CONFIG_DIGEST], tags)
+
+
+@contextmanager
+def _opened(source: Path | int | str) -> Iterator[Read]:
+    if isinstance(source, str):
+        with open_url(source) as read:
+            yield read
+    elif isinstance(source, int):
+        if os.isatty(source):
+            raise UsageError(
+                "no archive: standard input is a terminal", hint="name a file or redirect"
+            )
+        yield lambda size: os.read(source, size)
+    else:
+        try:
+            stream = source.open("rb", buffering=0)
+        except OSError as error:
+            raise NotFoundError(f"cannot open {source}: {error.strerror}") from None
+        with stream:
+            yield _reader(stream, source)
+
+
+def _reader(stream: FileIO, source: Path) -> Read:
+    def read(size: int) -> bytes:
+        try:
+            return stream.read(size)
+        except OSError as error:
+            raise InvalidDocumentError(f"cannot read {source}: {error.strerror}") from error
+
+    return read

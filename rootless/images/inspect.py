@@ -1,0 +1,117 @@
+"""image inspect and history: what Docker's commands say of an image, as values."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rootless.images.listing import created_of, image_size
+from rootless.images.remove import familiar_digests
+from rootless.oci.document import Json
+from rootless.store.image import Image
+from rootless.store.layout import Store
+
+# What dockerd's own type always prints, in its order (api/types/container.Config).
+_CONFIG_DEFAULTS: Json = {
+    "Hostname": "",
+    "Domainname": "",
+    "User": "",
+    "AttachStdin": False,
+    "AttachStdout": False,
+    "AttachStderr": False,
+    "Tty": False,
+    "OpenStdin": False,
+    "StdinOnce": False,
+    "Env": None,
+    "Cmd": None,
+    "Image": "",
+    "Volumes": None,
+    "WorkingDir": "",
+    "Entrypoint": None,
+    "OnBuild": None,
+    "Labels": None,
+}
+
+
+def inspect(store: Store, image: Image) -> Json:
+    """The object of `docker image inspect`. GraphDriver names our layers, lowest last as overlay's
+    LowerDir has them."""
+    document = image.image_config.document
+    size = image_size(store, image)
+    layers = [str(store.layer_files(diff_id).tar) for diff_id in reversed(image.diff_ids)]
+    return {
+        "Id": image.id,
+        "RepoTags": [tag.familiar for tag in image.tags],
+        "RepoDigests": familiar_digests(image),
+        "Parent": document.get("parent") or "",
+        "Comment": document.get("comment") or _last_comment(image),
+        "Created": created_of(image),
+        "DockerVersion": document.get("docker_version") or "",
+        "Author": document.get("author") or "",
+        "Config": {**_CONFIG_DEFAULTS, **image.config},
+        "Architecture": document.get("architecture") or "",
+        **({"Variant": document["variant"]} if document.get("variant") else {}),
+        "Os": document.get("os") or "",
+        "Size": size,
+        "VirtualSize": size,
+        "GraphDriver": {"Data": {"LowerDir": ":".join(layers)}, "Name": "unionfs"},
+        "RootFS": {
+            "Type": "layers",
+            **({"Layers": list(image.diff_ids)} if image.diff_ids else {}),
+        },
+        "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
+    }
+
+
+def _last_comment(image: Image) -> object:
+    return (
+        (image.image_config.history[-1].get("comment") or "") if image.image_config.history else ""
+    )
+
+
+class HistoryEntry(NamedTuple):
+    """One step of how an image was made. `id` is the image's for the newest, else `<missing>` as in
+    Docker."""
+
+    id: str
+    created: str
+    created_by: str
+    size: int
+    comment: str
+    tags: tuple[str, ...]
+
+
+def history(store: Store, image: Image) -> list[HistoryEntry]:
+    """The steps, newest first. Layers that the config's history does not account for come as steps
+    without a command."""
+    entries: list[HistoryEntry] = []
+    left = list(image.diff_ids)
+    for step in image.image_config.history:
+        size = 0
+        if not step.get("empty_layer") and left:
+            size = _layer_size(store, left.pop(0))
+        entries.append(
+            HistoryEntry(
+                "<missing>",
+                str(step.get("created") or ""),
+                str(step.get("created_by") or ""),
+                size,
+                str(step.get("comment") or ""),
+                (),
+            )
+        )
+    entries += [
+        HistoryEntry("<missing>", "", "", _layer_size(store, each), "", ()) for each in left
+    ]
+    entries.reverse()
+    if entries:
+        entries[0] = entries[0]._replace(
+            id=image.id, tags=tuple(tag.familiar for tag in image.tags)
+        )
+    return entries
+
+
+def _layer_size(store: Store, diff_id: str) -> int:
+    try:
+        return store.layer_files(diff_id).tar.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,118 @@
+"""images: one row per name, newest first."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rootless.errors import UsageError
+from rootless.oci.reference import Reference, parse_reference
+from rootless.store.image import Image, all_images, resolve
+from rootless.store.layout import Store
+
+NONE = "<none>"
+
+
+class ListedImage(NamedTuple):
+    """A row: the image under one of its names, or under none (`repository` and `tag` are
+    `<none>`)."""
+
+    repository: str
+    tag: str
+    digest: str
+    id: str
+    created: str
+    """RFC 3339, empty if the image does not say."""
+    size: int
+    """Bytes of all layers, uncompressed."""
+    image: Image
+
+
+def list_images(
+    store: Store, name: str | None = None, filters: Sequence[tuple[str, str]] = ()
+) -> list[ListedImage]:
+    """Every image, or those of a repository or name, that pass all filters.
+
+    Filters: dangling=true|false, label=KEY[=VALUE], before=IMAGE, since=IMAGE, reference=PATTERN.
+    Raises UsageError for another filter, NotFoundError for the image of before and since.
+    """
+    wanted = parse_reference(name) if name is not None else None
+    rows = []
+    for image in all_images(store):
+        if all(_passes(store, image, key, value) for key, value in filters):
+            rows += _rows(store, image, wanted, [v for k, v in filters if k == "reference"])
+    return sorted(rows, key=lambda row: (row.created, row.repository, row.tag), reverse=True)
+
+
+def image_size(store: Store, image: Image) -> int:
+    """Bytes of an image's layers as the store holds them uncompressed."""
+    total = 0
+    for diff_id in image.diff_ids:
+        try:
+            total += store.layer_files(diff_id).tar.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
+
+
+def created_of(image: Image) -> str:
+    """When the image was made, as its config says it."""
+    created = image.image_config.document.get("created")
+    return created if isinstance(created, str) else ""
+
+
+def _rows(
+    store: Store, image: Image, wanted: Reference | None, patterns: Sequence[str]
+) -> list[ListedImage]:
+    def row(repository: str, tag: str) -> ListedImage:
+        digest = next((text.partition("@")[2] for text in image.repo_digests), NONE)
+        return ListedImage(
+            repository, tag, digest, image.id, created_of(image), image_size(store, image), image
+        )
+
+    if not image.tags:
+        return [] if wanted is not None or patterns else [row(NONE, NONE)]
+    return [
+        row(tag.familiar_name, tag.tag or NONE)
+        for tag in image.tags
+        if (wanted is None or _is_wanted(tag, wanted))
+        and all(_matches(tag, pattern) for pattern in patterns)
+    ]
+
+
+def _is_wanted(tag: Reference, wanted: Reference) -> bool:
+    return tag.name == wanted.name and wanted.tag in (None, tag.tag)
+
+
+def _matches(tag: Reference, pattern: str) -> bool:
+    """Docker matches the familiar name with and without the tag (path.Match: `*` stays within a
+    component)."""
+    return any(
+        len(text.split("/")) == len(pattern.split("/"))
+        and all(
+            fnmatch.fnmatchcase(part, glob)
+            for part, glob in zip(text.split("/"), pattern.split("/"), strict=True)
+        )
+        for text in (tag.familiar, tag.familiar_name)
+    )
+
+
+def _passes(store: Store, image: Image, key: str, value: str) -> bool:
+    if key == "reference":
+        return True
+    if key == "dangling":
+        if value not in ("true", "false", "1", "0"):
+            raise UsageError(f"invalid filter 'dangling={value}'")
+        return (not image.tags) == (value in ("true", "1"))
+    if key == "label":
+        labels = image.config.get("Labels") or {}
+        name, equals, text = value.partition("=")
+        return isinstance(labels, dict) and name in labels and (not equals or labels[name] == text)
+    if key == "before":
+        return created_of(image) < created_of(resolve(store, value))
+    if key == "since":
+        return created_of(image) > created_of(resolve(store, value))
+    raise UsageError(
+        f"invalid filter '{key}'", hint="dangling, label, before, since and reference exist"
+    )

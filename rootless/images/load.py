@@ -1,0 +1,256 @@
+"""load: images out of a docker-archive, an oci-archive or an OCI layout directory.
+
+All images of an archive appear at once at the end, or, if anything is wrong with any of them, none
+does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, RootlessError
+from rootless.images import docker_archive
+from rootless.images.archive import Members, read_small
+from rootless.images.source import open_source
+from rootless.oci import media_types
+from rootless.oci.digest import hex_of, sha256_digest
+from rootless.oci.document import encode
+from rootless.oci.image_config import read_image_config
+from rootless.oci.manifest import Descriptor, new_manifest, read_index, read_manifest
+from rootless.oci.platform import Platform, best_match, host_platform
+from rootless.oci.reference import Reference, parse_reference
+from rootless.store.chains import chain_index
+from rootless.store.decompression import Limits
+from rootless.store.image import resolve
+from rootless.store.ingest import Ingest, NewImage
+from rootless.store.layout import Store
+from rootless.store.names import CONFIG_DIGEST, REF_NAME
+
+_MAX_INDEX_DEPTH = 4
+
+
+class LoadedImage(NamedTuple):
+    """`tags` is empty for an image that the archive gives no name."""
+
+    id: str
+    tags: tuple[Reference, ...]
+
+
+def load(
+    store: Store,
+    source: Path | int,
+    *,
+    platform: Platform | None = None,
+    limits: Limits | None = None,
+) -> list[LoadedImage]:
+    """Load every image of an archive, given as a path (of a file or of a layout directory) or as a
+    descriptor to read from.
+
+    Of an index for several platforms the image for `platform` (this machine's by default) is taken.
+    Raises InvalidDocumentError, IntegrityError, NotFoundError; then the store is as it was.
+    """
+    limits = limits or Limits()
+    with (
+        Ingest(store, limits) as ingest,
+        open_source(source, ingest.directory, limits) as members,
+    ):
+        if members.has("index.json"):
+            images = _load_layout(ingest, members, platform or host_platform())
+        elif members.has(docker_archive.MANIFEST):
+            images = [
+                _load_archived(ingest, members, each)
+                for each in docker_archive.read_archived_images(members)
+            ]
+        elif members.has(docker_archive.REPOSITORIES):
+            images = [
+                _load_legacy(ingest, members, each)
+                for each in docker_archive.read_legacy_images(members)
+            ]
+        else:
+            raise InvalidDocumentError(
+                f"{members.label} is not an image: it has neither manifest.json nor index.json",
+                hint="a root file system in a tar archive is brought in by `rootless import`",
+            )
+        ingest.publish(images)
+    loaded = _merged(images)
+    # Not needed to use an image, but the first start should not be the one to pay for it.
+    for image in loaded:
+        try:
+            chain_index(store, resolve(store, image.id))
+        except NotFoundError:
+            continue
+    return loaded
+
+
+def _merged(images: Sequence[NewImage]) -> list[LoadedImage]:
+    """One entry per image, its tags together, in the order of the archive."""
+    tags: dict[str, tuple[Reference, ...]] = {}
+    for image in images:
+        image_id = image.manifest.annotations[CONFIG_DIGEST]
+        tags[image_id] = (*tags.get(image_id, ()), *image.tags)
+    return [LoadedImage(image_id, names) for image_id, names in tags.items()]
+
+
+def new_image(
+    ingest: Ingest, config: bytes, layers: tuple[Descriptor, ...], tags: tuple[Reference, ...]
+) -> NewImage:
+    """An image of ours: an OCI manifest over a config and layers that have been added."""
+    config_digest = ingest.add_document(config)
+    manifest = new_manifest(Descriptor(media_types.OCI_CONFIG, config_digest, len(config)), layers)
+    descriptor = Descriptor(
+        media_types.OCI_MANIFEST,
+        ingest.add_document(manifest),
+        len(manifest),
+        {CONFIG_DIGEST: config_digest},
+        read_image_config(config, "image config").platform,
+    )
+    return NewImage(descriptor, tags)
+
+
+# docker-archive
+
+
+def _add_member_layer(
+    ingest: Ingest, members: Members, name: str, diff_id: str | None
+) -> tuple[Descriptor, str]:
+    """A layer of an archive as a blob; its descriptor and diffID. One that the store has is not
+    read."""
+    if diff_id is not None and (kept := ingest.keep_layer_as_blob(diff_id)) is not None:
+        return Descriptor(media_types.OCI_LAYER, kept[0], kept[1]), diff_id
+    what = f"layer {name} in {members.label}"
+    written = ingest.add_layer(members.reader(name), what, diff_id=diff_id)
+    media_type = media_types.OCI_LAYER_FOR_COMPRESSION.get(written.compression)
+    if media_type is None:
+        raise InvalidDocumentError(
+            f"{what} is compressed with {written.compression}, which no image may be"
+        )
+    return Descriptor(media_type, written.digest, written.blob_size), written.diff_id
+
+
+def _load_archived(
+    ingest: Ingest, members: Members, image: docker_archive.ArchivedImage
+) -> NewImage:
+    layers = tuple(
+        _add_member_layer(ingest, members, name, diff_id)[0]
+        for name, diff_id in zip(image.layers, image.config.diff_ids, strict=True)
+    )
+    return new_image(ingest, image.config_bytes, layers, image.tags)
+
+
+def _load_legacy(ingest: Ingest, members: Members, image: docker_archive.LegacyImage) -> NewImage:
+    added = [_add_member_layer(ingest, members, name, None) for name in image.layers]
+    config = docker_archive.config_of_legacy(
+        image.documents, tuple(diff_id for _, diff_id in added)
+    )
+    layers = tuple(descriptor for descriptor, _ in added)
+    return new_image(ingest, encode(config), layers, image.tags)
+
+
+# OCI layout, as a directory or in an archive
+
+
+def _load_layout(ingest: Ingest, members: Members, platform: Platform) -> list[NewImage]:
+    index = read_index(read_small(members, "index.json"), f"index.json in {members.label}")
+    images = []
+    for entry in index.manifests:
+        manifest = _choose(members, entry, platform)
+        if manifest is not None:
+            images.append(_load_manifest(ingest, members, manifest, _tags_of(entry)))
+    if not images:
+        raise NotFoundError(f"{members.label} holds no image for {platform}")
+    return images
+
+
+def _tags_of(entry: Descriptor) -> tuple[Reference, ...]:
+    """containerd and buildkit write the whole name in an annotation of their own, and the tag alone
+    in OCI's."""
+    text = entry.annotations.get("io.containerd.image.name") or entry.annotations.get(REF_NAME)
+    if not text:
+        return ()
+    try:
+        return (parse_reference(text).with_default_tag()._replace(digest=None),)
+    except RootlessError:
+        return ()
+
+
+def _choose(
+    members: Members, entry: Descriptor, platform: Platform, depth: int = 0
+) -> Descriptor | None:
+    """The image manifest that an entry of an index leads to; None if it is for other machines or no
+    image at all."""
+    if entry.media_type in media_types.MANIFESTS or not entry.media_type:
+        return entry
+    if entry.media_type not in media_types.INDEXES:
+        return None
+    if depth == _MAX_INDEX_DEPTH:
+        raise InvalidDocumentError(f"index {entry.digest} in {members.label} is nested too deeply")
+    what = f"index {entry.digest} in {members.label}"
+    inner = read_index(_document(members, entry), what, entry.media_type).manifests
+    fitting = [each for each in inner if each.platform is not None]
+    best = best_match(platform, [each.platform for each in fitting if each.platform is not None])
+    if best is not None:
+        return _choose(members, fitting[best], platform, depth + 1)
+    # An index that does not say what its entries are for: there has to be only one.
+    if len(inner) == 1 and inner[0].platform is None:
+        return _choose(members, inner[0], platform, depth + 1)
+    return None
+
+
+def _load_manifest(
+    ingest: Ingest, members: Members, entry: Descriptor, tags: tuple[Reference, ...]
+) -> NewImage:
+    what = f"manifest {entry.digest} in {members.label}"
+    data = _document(members, entry)
+    manifest = read_manifest(data, what, entry.media_type)
+    if manifest.config.media_type not in media_types.CONFIGS:
+        raise InvalidDocumentError(
+            f"{what} is no container image: its config is {manifest.config.media_type}"
+        )
+    config_data = _document(members, manifest.config)
+    config = read_image_config(config_data, f"config {manifest.config.digest} in {members.label}")
+    if len(manifest.layers) != len(config.diff_ids):
+        raise InvalidDocumentError(
+            f"{what} has {len(manifest.layers)} layers but its config has {len(config.diff_ids)}"
+        )
+    for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True):
+        _add_blob_layer(ingest, members, layer, diff_id)
+    ingest.add_document(config_data)
+    ingest.add_document(data)
+    annotations = {CONFIG_DIGEST: manifest.config.digest}
+    descriptor = entry._replace(
+        media_type=manifest.media_type,
+        annotations=annotations,
+        platform=config.platform,
+        document={},
+    )
+    return NewImage(descriptor, tags)
+
+
+def _add_blob_layer(ingest: Ingest, members: Members, layer: Descriptor, diff_id: str) -> None:
+    what = f"layer {layer.digest} in {members.label}"
+    promised = media_types.LAYER_COMPRESSION.get(layer.media_type)
+    if promised is None:
+        raise InvalidDocumentError(
+            f"{what} has the media type {layer.media_type}, which is no layer"
+        )
+    if ingest.keep_blob(layer.digest) and ingest.keep_layer(diff_id):
+        return
+    written = ingest.add_layer(
+        members.reader(f"blobs/sha256/{hex_of(layer.digest)}"), what, diff_id=diff_id, blob=layer
+    )
+    # Layers that are labelled gzip and are plain, or zstd, exist; every reader goes by the content.
+    if written.compression not in media_types.OCI_LAYER_FOR_COMPRESSION:
+        raise InvalidDocumentError(
+            f"{what} is {written.compression}, not {promised} as its media type says"
+        )
+
+
+def _document(members: Members, descriptor: Descriptor) -> bytes:
+    """A small blob, verified. Raises IntegrityError, NotFoundError."""
+    name = f"blobs/sha256/{hex_of(descriptor.digest)}"
+    data = read_small(members, name)
+    if len(data) != descriptor.size or sha256_digest(data) != descriptor.digest:
+        raise IntegrityError(f"{name} in {members.label} is not what its descriptor says")
+    return data

@@ -1,0 +1,28 @@
+"""What a container's root can be: a closed set. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+
+class FuseRootfs(NamedTuple):
+    """The union, mounted in the container's namespaces on `mountpoint` (an existing directory) and
+    served from outside.
+
+    `source` is what /proc/self/mounts shows as device.
+    """
+
+    mountpoint: str
+    source: str = "rootless"
+    read_only: bool = False
+
+
+class BindRootfs(NamedTuple):
+    """A directory of the host as it is; nothing between the container and the disk."""
+
+    path: str
+
+
+Rootfs: TypeAlias = FuseRootfs | BindRootfs
+
+FSTYPE = "fuse.rootless-unionfs"

@@ -1,0 +1,77 @@
+"""An image's config: what to run, for which platform, out of which layers. Pure. image-spec
+config.md; Docker's superset of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rootless.errors import InvalidDocumentError
+from rootless.oci.digest import check_sha256
+from rootless.oci.document import (
+    Json,
+    as_object,
+    optional,
+    parse_object,
+    required,
+    string_map,
+    strings,
+)
+from rootless.oci.manifest import MAX_LAYERS
+from rootless.oci.platform import Platform, normalised
+
+
+class ImageConfig(NamedTuple):
+    """`document` is the whole config as it was read; `config` its member of that name, types
+    checked."""
+
+    platform: Platform
+    diff_ids: tuple[str, ...]
+    """Digests of the uncompressed layers, bottom first."""
+    config: Json
+    history: tuple[Json, ...]
+    document: Json
+
+
+def read_image_config(data: bytes, what: str) -> ImageConfig:
+    """The config in `data`. Raises InvalidDocumentError."""
+    document = parse_object(data, what)
+    rootfs = required(document, "rootfs", dict, what)
+    if rootfs.get("type") != "layers":
+        raise InvalidDocumentError(f"{what}: rootfs.type is not 'layers'")
+    diff_ids = strings(rootfs, "diff_ids", what)
+    if len(diff_ids) > MAX_LAYERS:
+        raise InvalidDocumentError(f"{what} has {len(diff_ids)} layers, more than {MAX_LAYERS}")
+    for diff_id in diff_ids:
+        check_sha256(diff_id, f"{what}: diff_ids")
+    config = optional(document, "config", dict, what) or {}
+    check_runtime_config(config, f"{what}: config")
+    history = tuple(
+        as_object(entry, f"{what}: history")
+        for entry in optional(document, "history", list, what) or []
+    )
+    for entry in history:
+        for name in ("created", "created_by", "comment", "author"):
+            optional(entry, name, str, f"{what}: history")
+        optional(entry, "empty_layer", bool, f"{what}: history")
+    for name in ("created", "author", "docker_version", "comment", "parent"):
+        optional(document, name, str, what)
+    platform = normalised(
+        optional(document, "os", str, what) or "linux",
+        optional(document, "architecture", str, what) or "",
+        optional(document, "variant", str, what) or "",
+    )
+    return ImageConfig(platform, diff_ids, config, history, document)
+
+
+def check_runtime_config(config: Json, what: str) -> None:
+    """Raises InvalidDocumentError where a field that we read is not of the type that the
+    specification gives it."""
+    for name in ("User", "WorkingDir", "StopSignal", "Domainname", "Hostname"):
+        optional(config, name, str, what)
+    for name in ("Cmd", "Entrypoint", "Env", "Shell", "OnBuild"):
+        strings(config, name, what)
+    for name in ("ExposedPorts", "Volumes"):
+        optional(config, name, dict, what)
+    string_map(config, "Labels", what)
+    optional(config, "StopTimeout", int, what)
+    optional(config, "Healthcheck", dict, what)

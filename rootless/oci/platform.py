@@ -1,0 +1,115 @@
+"""Platforms: `os/architecture[/variant]`, their normal forms, and which one suits a machine best.
+Pure.
+
+The rules are containerd's (platforms package): an arm machine runs every lower variant, and amd64's
+v1 is written as nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rootless.errors import UsageError
+
+# uname(2) machine to GOARCH and variant.
+_MACHINES: dict[str, tuple[str, str]] = {
+    "x86_64": ("amd64", ""),
+    "x86-64": ("amd64", ""),
+    "aarch64": ("arm64", ""),
+    "armv8l": ("arm", "v8"),
+    "armv7l": ("arm", "v7"),
+    "armhf": ("arm", "v7"),
+    "armv6l": ("arm", "v6"),
+    "armel": ("arm", "v6"),
+    "i386": ("386", ""),
+    "i486": ("386", ""),
+    "i586": ("386", ""),
+    "i686": ("386", ""),
+    "loongarch64": ("loong64", ""),
+}
+
+
+class Platform(NamedTuple):
+    """In normal form: lower case, GOOS and GOARCH names, default variants left out."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in self if part)
+
+
+def normalised(os: str, architecture: str, variant: str = "") -> Platform:
+    """The normal form of what a document or a user wrote."""
+    os, architecture, variant = os.lower(), architecture.lower(), variant.lower()
+    if architecture in _MACHINES:
+        architecture, default = _MACHINES[architecture]
+        variant = variant or default
+    if (architecture == "arm64" and variant in ("8", "v8")) or (
+        architecture == "amd64" and variant == "v1"
+    ):
+        variant = ""
+    elif architecture == "arm":
+        variant = f"v{variant}" if variant.isdecimal() else variant or "v7"
+    return Platform(os, architecture, variant)
+
+
+def parse_platform(text: str) -> Platform:
+    """What --platform takes: `os/arch`, `os/arch/variant`, `arch` or `os`. Raises UsageError."""
+    parts = text.split("/")
+    if not 1 <= len(parts) <= 3 or not all(
+        part.replace("_", "").replace("-", "").isalnum() for part in parts
+    ):
+        raise UsageError(
+            f"invalid platform {text!r}", hint="write os/architecture or os/architecture/variant"
+        )
+    if len(parts) == 1:
+        if parts[0].lower() == "linux":
+            return host_platform()
+        return normalised("linux", parts[0])
+    return normalised(*parts)
+
+
+def host_platform() -> Platform:
+    """The platform of this machine. The one look at the host in this package: uname(2)."""
+    import os
+
+    return normalised("linux", os.uname().machine)
+
+
+def _arm_version(variant: str) -> int:
+    return int(variant[1:]) if variant[:1] == "v" and variant[1:].isdecimal() else 0
+
+
+def preference(wanted: Platform, offered: Platform) -> int | None:
+    """How well `offered` serves `wanted`: smaller is better, 0 is exact, None is not at all.
+
+    armv8 in 32 bit runs v7, v6 and v5; arm64 runs 32-bit arm as a last resort; amd64/vN runs every
+    lower level.
+    """
+    if wanted == offered:
+        return 0
+    if wanted.os != offered.os:
+        return None
+    if wanted.architecture == offered.architecture == "arm":
+        distance = _arm_version(wanted.variant) - _arm_version(offered.variant)
+        return distance if distance > 0 else None
+    if wanted.architecture == offered.architecture and wanted.architecture in ("amd64", "arm64"):
+        base = 1 if wanted.architecture == "amd64" else 8
+        distance = (_arm_version(wanted.variant) or base) - (_arm_version(offered.variant) or base)
+        return distance if distance > 0 else None
+    if wanted.architecture == "arm64" and offered.architecture == "arm":
+        return 100 + 8 - _arm_version(offered.variant)
+    return None
+
+
+def best_match(wanted: Platform, offered: Sequence[Platform]) -> int | None:
+    """Index of the offer that serves best; the first of equals; None if none does."""
+    ranked = [
+        (rank, i)
+        for i, offer in enumerate(offered)
+        if (rank := preference(wanted, offer)) is not None
+    ]
+    return min(ranked)[1] if ranked else None

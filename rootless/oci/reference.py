@@ -1,0 +1,126 @@
+"""Image references: what `debian`, `localhost:5000/team/app:1` or `x@sha256:…` mean. Pure.
+
+The grammar and the normal form are those of github.com/distribution/reference, which Docker's
+commands use:
+
+    reference := name [ ":" tag ] [ "@" digest ]
+    name      := [ domain "/" ] component *( "/" component )
+    domain    := host [ ":" port ]         component := alphanumeric *( separator alphanumeric )
+
+The first component is a domain if it has a dot or a colon, is `localhost`, or has an upper-case
+letter; else the domain is docker.io, whose single-component names are in `library/`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from rootless.errors import UsageError
+
+DEFAULT_DOMAIN = "docker.io"
+_LEGACY_DOMAIN = "index.docker.io"
+_OFFICIAL = "library/"
+_MAX_PATH = 255
+
+_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])"
+_DOMAIN = re.compile(rf"{_HOST}(?::[0-9]+)?")
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
+_DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}")
+_IDENTIFIER = re.compile(r"[a-f0-9]{64}")
+
+
+class Reference(NamedTuple):
+    """A reference in normal form. `tag` and `digest` are None where it has none."""
+
+    domain: str
+    path: str
+    tag: str | None = None
+    digest: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Domain and path: the repository."""
+        return f"{self.domain}/{self.path}"
+
+    @property
+    def familiar_name(self) -> str:
+        """The repository as Docker shows it: without docker.io, and without library/ there."""
+        if self.domain != DEFAULT_DOMAIN:
+            return self.name
+        shown = self.path.removeprefix(_OFFICIAL)
+        if "/" in shown:
+            shown = self.path
+        # docker.io/localhost/x and docker.io/a.b/x would be read as other registries' without the
+        # domain.
+        return shown if _split_domain(shown) == (self.domain, self.path) else self.name
+
+    def __str__(self) -> str:
+        return self.name + self._suffix()
+
+    @property
+    def familiar(self) -> str:
+        """The reference as Docker shows it; parses to the same reference."""
+        return self.familiar_name + self._suffix()
+
+    def _suffix(self) -> str:
+        return (f":{self.tag}" if self.tag is not None else "") + (
+            f"@{self.digest}" if self.digest is not None else ""
+        )
+
+    def with_default_tag(self) -> Reference:
+        """With the tag `latest` if it has neither tag nor digest."""
+        if self.tag is None and self.digest is None:
+            return self._replace(tag="latest")
+        return self
+
+
+def _invalid(text: str, why: str = "") -> UsageError:
+    return UsageError(
+        f"invalid reference format: {text!r}" + (f": {why}" if why else ""),
+        hint="a reference is [HOST[:PORT]/]NAME[:TAG][@sha256:…], in lower case",
+    )
+
+
+def _split_domain(name: str) -> tuple[str, str]:
+    first, slash, rest = name.partition("/")
+    if not slash or (
+        "." not in first and ":" not in first and first != "localhost" and first.lower() == first
+    ):
+        domain, path = DEFAULT_DOMAIN, name
+    else:
+        domain, path = first, rest
+    if domain == _LEGACY_DOMAIN:
+        domain = DEFAULT_DOMAIN
+    if domain == DEFAULT_DOMAIN and "/" not in path:
+        path = _OFFICIAL + path
+    return domain, path
+
+
+def parse_reference(text: str) -> Reference:
+    """The reference that a user wrote, in normal form. No default tag is added. Raises
+    UsageError."""
+    if _IDENTIFIER.fullmatch(text):
+        raise _invalid(text, "64 hexadecimal digits are an image id, not a name")
+    rest, at, digest = text.partition("@")
+    if at and not _DIGEST.fullmatch(digest):
+        raise _invalid(text, "the digest is malformed")
+    if at and (digest.startswith("sha256:") and len(digest) != 71):
+        raise _invalid(text, "a sha256 digest has 64 hexadecimal digits")
+    # A colon before the last slash belongs to a port.
+    name, colon, tag = rest, "", ""
+    if (position := rest.rfind(":")) > rest.rfind("/"):
+        name, colon, tag = rest[:position], ":", rest[position + 1 :]
+    if colon and not _TAG.fullmatch(tag):
+        raise _invalid(text, "the tag is malformed")
+    domain, path = _split_domain(name)
+    if path.lower() != path:
+        raise _invalid(text, "repository name must be lowercase")
+    if not _DOMAIN.fullmatch(domain) or not _PATH.fullmatch(path):
+        raise _invalid(text)
+    if len(path) > _MAX_PATH:
+        raise _invalid(text, f"the repository name is longer than {_MAX_PATH} characters")
+    return Reference(domain, path, tag if colon else None, digest if at else None)

@@ -1,0 +1,210 @@
+"""The containers directory: one directory a container, found by id, by the beginning of an id, or
+by name.
+
+    containers/<64 hex digits>/container.json  the record; the engine's own files lie beside it
+    containers/names/<name> -> <id>            a symbolic link whose target is the id
+    containers/.lock                           held while names are given, changed or taken back
+    containers/.new-<id>/, .old-<id>/          being made, being removed; swept by `sweep`
+
+Crash consistency. Create: (1) `.new-<id>` with its record is written and fsynced, (2) the name is
+linked, (3) the directory is renamed to `<id>`. Killed after 1, a directory that no lookup sees;
+after 2, a name whose target does not exist, which is free for the next taker. Remove: (1) the
+directory is renamed to `.old-<id>`, (2) the name goes, (3) the tree goes. Killed after 1 or 2: the
+same two leftovers. So a name without a directory, and a dot directory, never count.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from rootless.durable import fsync_directory, locked, remove_tree, write_atomically
+from rootless.errors import ExistsError, NotFoundError, UsageError
+from rootless.state.record import ContainerRecord, decode, encode
+
+_ID = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")  # what dockerd allows
+_RECORD = "container.json"
+
+
+def new_container_id() -> str:
+    """64 random hex digits. Never all decimal in the first twelve: Docker's rule, so that a short
+    id is no number."""
+    while True:
+        container_id = os.urandom(32).hex()
+        if not container_id[:12].isdecimal():
+            return container_id
+
+
+class Containers:
+    """The records under one directory. Holds no state: any number of processes may use the same
+    directory."""
+
+    __slots__ = ("_names", "root")
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._names = root / "names"
+
+    def directory(self, container_id: str) -> Path:
+        """Where a container's files lie."""
+        return self.root / container_id
+
+    def create(
+        self, record: ContainerRecord, prepare: Callable[[Path], None] | None = None
+    ) -> Path:
+        """Make the directory of a new container and take its name; returns the directory.
+
+        `prepare` is called with the directory while it is still hidden: what it writes there exists
+        from the first moment that the container does. Raises ExistsError if the name is taken,
+        UsageError if it is no name.
+        """
+        if not _NAME.fullmatch(record.name):
+            raise UsageError(
+                f"invalid container name {record.name!r}",
+                hint="a name is two or more of a-z A-Z 0-9 _ . - and starts with a letter or digit",
+            )
+        self._names.mkdir(mode=0o700, parents=True, exist_ok=True)
+        hidden = self.root / f".new-{record.id}"
+        hidden.mkdir(mode=0o700)
+        target = self.directory(record.id)
+        try:
+            write_atomically(hidden / _RECORD, encode(record), 0o600)
+            if prepare is not None:
+                prepare(hidden)
+            with locked(self.root / ".lock"):
+                self._take_name(record.name, record.id)
+                os.rename(hidden, target)
+        except BaseException:
+            remove_tree(hidden)
+            raise
+        fsync_directory(self.root)
+        return target
+
+    def read(self, container_id: str) -> ContainerRecord:
+        """The record of a container by its whole id. Raises NotFoundError."""
+        path = self.directory(container_id) / _RECORD
+        try:
+            data = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFoundError(f"No such container: {container_id}") from None
+        return decode(data, str(path))
+
+    def change(
+        self, container_id: str, change: Callable[[ContainerRecord], ContainerRecord]
+    ) -> ContainerRecord:
+        """Replace a record by a function of itself, under the container's lock; returns the new
+        one."""
+        try:
+            with locked(self.directory(container_id) / ".lock"):
+                record = change(self.read(container_id))
+                write_atomically(self.directory(container_id) / _RECORD, encode(record), 0o600)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFoundError(f"No such container: {container_id}") from None
+        return record
+
+    def rename(self, container_id: str, name: str) -> ContainerRecord:
+        """Give a container another name. Raises ExistsError if it is taken.
+
+        The new name is linked before the record says it and the old one goes last, so at no instant
+        has the container none.
+        """
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"invalid container name {name!r}")
+        with locked(self.root / ".lock"):
+            old = self.read(container_id)
+            self._take_name(name, container_id)
+            record = self.change(container_id, lambda record: replace(record, name=name))
+            if old.name != name:
+                (self._names / old.name).unlink(missing_ok=True)
+        return record
+
+    def find(self, what: str) -> ContainerRecord:
+        """A container by whole id, name, or beginning of an id, in this order as Docker does.
+
+        Raises NotFoundError, or UsageError if the beginning fits several."""
+        if _ID.fullmatch(what) and (self.directory(what) / _RECORD).exists():
+            return self.read(what)
+        if _NAME.fullmatch(what) and (container_id := self._name_target(what)) is not None:
+            return self.read(container_id)
+        matches = (
+            [name for name in self._ids() if name.startswith(what)]
+            if re.fullmatch("[0-9a-f]+", what)
+            else []
+        )
+        if len(matches) > 1:
+            raise UsageError(
+                f"multiple containers found with provided prefix: {what}", details={"ids": matches}
+            )
+        if not matches:
+            raise NotFoundError(f"No such container: {what}")
+        return self.read(matches[0])
+
+    def all(self) -> list[ContainerRecord]:
+        """Every container, oldest first. One that vanishes while being read is left out."""
+        records = []
+        for container_id in self._ids():
+            try:
+                records.append(self.read(container_id))
+            except NotFoundError:
+                continue
+        return sorted(records, key=lambda record: (record.created, record.id))
+
+    def remove(self, container_id: str) -> None:
+        """Forget a container and delete its directory. Removing what is gone is no error."""
+        grave = self.root / f".old-{container_id}"
+        with locked(self.root / ".lock"):
+            try:
+                name = self.read(container_id).name
+            except NotFoundError:
+                return
+            os.rename(self.directory(container_id), grave)
+            if self._name_link(name) == container_id:
+                (self._names / name).unlink(missing_ok=True)
+        remove_tree(grave)
+
+    def sweep(self) -> None:
+        """Delete what killed creations and removals left. Only for a moment in which nobody
+        creates: `system check`."""
+        with locked(self.root / ".lock"):
+            for entry in list(os.scandir(self.root)):
+                if entry.name.startswith((".new-", ".old-")):
+                    remove_tree(Path(entry.path))
+            for entry in list(os.scandir(self._names)):
+                if self._name_target(entry.name) is None:
+                    os.unlink(entry.path)
+
+    def _ids(self) -> Iterator[str]:
+        try:
+            with os.scandir(self.root) as entries:
+                yield from sorted(entry.name for entry in entries if _ID.fullmatch(entry.name))
+        except FileNotFoundError:
+            return
+
+    def _name_link(self, name: str) -> str | None:
+        try:
+            return os.readlink(self._names / name)
+        except OSError:
+            return None
+
+    def _name_target(self, name: str) -> str | None:
+        container_id = self._name_link(name)
+        if container_id is None or not (self.directory(container_id) / _RECORD).exists():
+            return None
+        return container_id
+
+    def _take_name(self, name: str, container_id: str) -> None:
+        """Called with the lock held, so nobody else replaces a dangling name in between."""
+        owner = self._name_target(name)
+        if owner is not None and owner != container_id:
+            raise ExistsError(
+                f'the container name "{name}" is already in use by container {owner[:12]}',
+                hint=f"remove it (rootless rm {name}) or choose another name",
+            )
+        link = self._names / name
+        if owner is None:
+            link.unlink(missing_ok=True)
+            os.symlink(container_id, link)

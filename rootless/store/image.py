@@ -1,0 +1,183 @@
+"""Finding an image in the store: by name, id, beginning of an id, or digest.
+
+This is on the way of every start of a container: two small files are read and checked.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from rootless.errors import InvalidDocumentError, NotFoundError, UsageError
+from rootless.oci import media_types
+from rootless.oci.digest import chain_id, is_digest
+from rootless.oci.image_config import ImageConfig, read_image_config
+from rootless.oci.manifest import Descriptor, Manifest, read_index, read_manifest
+from rootless.oci.platform import Platform, best_match, host_platform, preference
+from rootless.oci.reference import Reference, parse_reference
+from rootless.store import names
+from rootless.store.layout import LayerFiles, Store
+
+if TYPE_CHECKING:
+    from rootless.oci.document import Json
+
+_ID_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
+
+
+class Image(NamedTuple):
+    """One image of the store."""
+
+    id: str
+    """Digest of the config, which is what Docker calls the image id."""
+    entry: Descriptor
+    """What the index of names has: the manifest, or an index for several platforms."""
+    manifest: Descriptor
+    tags: tuple[Reference, ...]
+    repo_digests: tuple[str, ...]
+    image_config: ImageConfig
+
+    @property
+    def config(self) -> Json:
+        """What to run: Cmd, Entrypoint, Env, User, WorkingDir, Labels, ... with their types
+        checked."""
+        return self.image_config.config
+
+    @property
+    def diff_ids(self) -> tuple[str, ...]:
+        """Bottom first."""
+        return self.image_config.diff_ids
+
+    @property
+    def platform(self) -> Platform:
+        return self.image_config.platform
+
+    @property
+    def chain_id(self) -> str:
+        """Raises ValueError for an image without layers."""
+        return chain_id(self.diff_ids)
+
+
+def resolve(store: Store, name: str, platform: Platform | None = None) -> Image:
+    """The image that a user's word means; names come before beginnings of ids, as in Docker.
+
+    Raises NotFoundError, or UsageError if the beginning of an id fits several images or the word is
+    neither name nor id.
+    """
+    table = store.read_index().manifests
+    reference, malformed = _as_reference(name)
+    entry = names.find_by_name(table, reference) if reference is not None else None
+    if entry is None:
+        entry = _find_by_id(store, table, name)
+    if entry is None:
+        if malformed is not None:
+            raise malformed
+        shown = reference.with_default_tag().familiar if reference is not None else name
+        raise NotFoundError(f"No such image: {shown}")
+    image = _image_of(store, table, entry, platform)
+    if platform is not None and preference(platform, image.platform) is None:
+        raise NotFoundError(
+            f"image {name} was found but does not match the wanted platform: "
+            f"wanted {platform}, actual {image.platform}"
+        )
+    return image
+
+
+def all_images(store: Store) -> list[Image]:
+    """Every image once, in order of the index. What is no image (an artifact, a damaged entry) is
+    left out."""
+    table = store.read_index().manifests
+    images: dict[str, Image] = {}
+    for entry in table:
+        if entry.digest not in images:
+            try:
+                images[entry.digest] = _image_of(store, table, entry, None)
+            except (NotFoundError, InvalidDocumentError):
+                continue
+    return list(images.values())
+
+
+def manifest_of(store: Store, image: Image) -> Manifest:
+    """The manifest of an image, verified."""
+    data = store.read_document(image.manifest.digest, "image manifest")
+    return read_manifest(data, f"image manifest {image.manifest.digest}", image.manifest.media_type)
+
+
+def layer_files(store: Store, image: Image) -> list[LayerFiles]:
+    """The layers of an image, bottom first, each made from its blob if another tool put only that
+    there."""
+    missing = [diff_id for diff_id in image.diff_ids if not store.has_layer(diff_id)]
+    if missing:
+        from rootless.store.recovery import restore_layers
+
+        restore_layers(store, image)
+    return [store.layer_files(diff_id) for diff_id in image.diff_ids]
+
+
+def _as_reference(name: str) -> tuple[Reference | None, UsageError | None]:
+    try:
+        return parse_reference(name), None
+    except UsageError as error:
+        return None, None if _ID_PREFIX.fullmatch(name) else error
+
+
+def _config_digest(store: Store, entry: Descriptor) -> str | None:
+    """From the annotation, else from the manifest; None if the entry is no image manifest."""
+    if (noted := entry.annotations.get(names.CONFIG_DIGEST)) is not None and is_digest(noted):
+        return noted
+    if entry.media_type in media_types.INDEXES:
+        return None
+    try:
+        data = store.read_document(entry.digest, "image manifest")
+        return read_manifest(data, f"image manifest {entry.digest}", entry.media_type).config.digest
+    except (NotFoundError, InvalidDocumentError):
+        return None
+
+
+def _find_by_id(store: Store, table: names.Table, text: str) -> Descriptor | None:
+    match = _ID_PREFIX.fullmatch(text)
+    if match is None:
+        return None
+    prefix = "sha256:" + match[1]
+    found: dict[str, Descriptor] = {}
+    for entry in table:
+        if entry.digest == prefix:
+            return entry
+        config = _config_digest(store, entry)
+        if config is not None and config.startswith(prefix):
+            found.setdefault(config, entry)
+    if len(found) > 1:
+        raise UsageError(f"the image id {text} is ambiguous", details={"ids": sorted(found)})
+    return next(iter(found.values()), None)
+
+
+def _image_of(
+    store: Store, table: names.Table, entry: Descriptor, platform: Platform | None
+) -> Image:
+    tags = names.tags_of(table, entry.digest)
+    repo_digests = names.repo_digests_of(table, entry.digest)
+    manifest = entry
+    if entry.media_type in media_types.INDEXES:
+        manifest = choose_manifest(store, entry, platform or host_platform())
+    config = _config_digest(store, manifest)
+    if config is None:
+        raise InvalidDocumentError(f"{manifest.digest} is not the manifest of an image")
+    data = store.read_document(config, "image config")
+    return Image(
+        config,
+        entry,
+        manifest,
+        tags,
+        repo_digests,
+        read_image_config(data, f"image config {config}"),
+    )
+
+
+def choose_manifest(store: Store, entry: Descriptor, platform: Platform) -> Descriptor:
+    """The manifest of an index that suits a platform. Raises NotFoundError."""
+    what = f"image index {entry.digest}"
+    index = read_index(store.read_document(entry.digest, "image index"), what, entry.media_type)
+    usable = [each for each in index.manifests if each.platform is not None]
+    best = best_match(platform, [each.platform for each in usable if each.platform is not None])
+    if best is None:
+        raise NotFoundError(f"{what} has nothing for {platform}")
+    return usable[best]

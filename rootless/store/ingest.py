@@ -1,0 +1,196 @@
+"""Bringing things in: everything is made in a directory of our own under tmp/ and appears in the
+store at the end, at once.
+
+Crash consistency. (1) tmp/<random>/ is made, with a lock file that we hold. (2) Blobs and layers
+are written there and fsynced. (3) Under the store's lock each is renamed to its place, the
+directories are fsynced, and (4) index.json is replaced. Killed in 1 or 2: a directory whose lock is
+free, which the next ingest sweeps. Killed in 3: whole objects that nothing names; they are used by
+the next load of the same image and found by `system check`. Killed in 4: as 3, or done.
+
+What is in the store already and wanted again is pinned by hard links in our directory, so that a
+removal at the same time cannot take it from us: it is put back at 3 if it has gone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from rootless.durable import (
+    LockFile,
+    acquire_lock,
+    fsync_directory,
+    locked,
+    remove_tree,
+    write_atomically,
+)
+from rootless.errors import IntegrityError, RootlessError
+from rootless.oci.digest import hex_of, sha256_digest
+from rootless.oci.manifest import Descriptor
+from rootless.oci.reference import Reference
+from rootless.store import names
+from rootless.store.decompression import Limits, Read
+from rootless.store.layer_writing import LAYER_TAR, WrittenLayer, link_or_copy, write_layer
+from rootless.store.layout import Store
+
+
+class NewImage(NamedTuple):
+    """A manifest that is to be in index.json, and its tags."""
+
+    manifest: Descriptor
+    tags: tuple[Reference, ...]
+
+
+class Ingest:
+    """One bringing in. Use as a context manager; what was not published is gone at its end."""
+
+    def __init__(self, store: Store, limits: Limits | None = None) -> None:
+        self._store = store
+        self._limits = limits or Limits()
+        self._count = 0
+        self._lock: LockFile | None = None
+        self.directory = store.root / "tmp" / os.urandom(8).hex()
+
+    def __enter__(self) -> Self:
+        tmp = self._store.root / "tmp"
+        # Made and locked as one step for sweepers, who look under the same lock.
+        with locked(tmp / ".lock"):
+            _sweep(tmp)
+            self.directory.mkdir()
+            self._lock = acquire_lock(self.directory / ".lock", wait=False)
+        (self.directory / "blobs").mkdir()
+        (self.directory / "layers").mkdir()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Sweepers must not come upon it half removed.
+        with locked(self._store.root / "tmp" / ".lock"):
+            remove_tree(self.directory)
+            if self._lock is not None:
+                self._lock.release()
+
+    # What is there already.
+
+    def keep_blob(self, digest: str) -> bool:
+        """Whether the store has this blob; it will be there at the end, whatever others remove
+        meanwhile."""
+        mine = self._blob(digest)
+        return mine.exists() or _pin(self._store.blob_path(digest), mine)
+
+    def keep_layer(self, diff_id: str) -> bool:
+        """The same for a layer."""
+        mine = self._layer(diff_id)
+        if mine.exists():
+            return True
+        theirs = self._store.layer_directory(diff_id)
+        attempt = self._scratch("pin")
+        attempt.mkdir()
+        if all(_pin(theirs / name, attempt / name) for name in ("layer.tar", "index.sqlite")):
+            os.rename(attempt, mine)
+            return True
+        remove_tree(attempt)
+        return False
+
+    def keep_layer_as_blob(self, diff_id: str) -> tuple[str, int] | None:
+        """Digest and size of the blob that is a kept layer's uncompressed tar; None if there is no
+        such layer."""
+        if not self.keep_layer(diff_id):
+            return None
+        tar = self._layer(diff_id) / LAYER_TAR
+        if not self.keep_blob(diff_id):
+            link_or_copy(tar, self._blob(diff_id))
+        return diff_id, tar.stat().st_size
+
+    # What is new.
+
+    def add_document(self, data: bytes) -> str:
+        """A manifest or config; returns its digest."""
+        digest = sha256_digest(data)
+        write_atomically(self._blob(digest), data)
+        return digest
+
+    def add_layer(
+        self, read: Read, what: str, *, diff_id: str | None = None, blob: Descriptor | None = None
+    ) -> WrittenLayer:
+        """Read a layer to its end. What is known of it beforehand is checked: digest and size of
+        the blob, diffID.
+
+        Raises IntegrityError where they differ, InvalidDocumentError for a layer that is not sound.
+        """
+        directory, blob_file = self._scratch("layer"), self._scratch("blob")
+        try:
+            written = write_layer(read, directory, blob_file, what, self._limits)
+        except OSError as error:
+            raise RootlessError(
+                f"cannot store {what} in {self._store.root}: {error.strerror or error}"
+            ) from error
+        if blob is not None and (written.digest, written.blob_size) != (blob.digest, blob.size):
+            raise IntegrityError(
+                f"{what} is not what its descriptor says: {written.digest} of "
+                f"{written.blob_size} bytes instead of {blob.digest} of {blob.size}"
+            )
+        if diff_id is not None and written.diff_id != diff_id:
+            raise IntegrityError(f"{what} has the diffID {written.diff_id} instead of {diff_id}")
+        layer, blob_path = self._layer(written.diff_id), self._blob(written.digest)
+        if layer.exists():
+            remove_tree(written.directory)
+        else:
+            os.rename(written.directory, layer)
+        os.rename(written.blob, blob_path)
+        return written._replace(directory=layer, blob=blob_path)
+
+    def publish(self, images: Iterable[NewImage]) -> None:
+        """Everything brought in or kept appears in the store, and the names with it."""
+        store = self._store
+        with store.lock():
+            # Objects are named by their content: one that is there already is the same, unless the
+            # disk damaged it, in which case a blob is mended here.
+            for name in os.listdir(self.directory / "blobs"):
+                os.rename(self.directory / "blobs" / name, store.root / "blobs" / "sha256" / name)
+            for name in os.listdir(self.directory / "layers"):
+                if not (store.root / "layers" / name).exists():
+                    os.rename(self.directory / "layers" / name, store.root / "layers" / name)
+            for parent in ("blobs/sha256", "layers"):
+                fsync_directory(store.root / parent)
+            index = store.read_index()
+            table = index.manifests
+            for image in images:
+                table = names.tagged(table, image.manifest, image.tags)
+            store.write_index(index.with_manifests(table))
+
+    def _blob(self, digest: str) -> Path:
+        return self.directory / "blobs" / hex_of(digest)
+
+    def _layer(self, diff_id: str) -> Path:
+        return self.directory / "layers" / hex_of(diff_id)
+
+    def _scratch(self, kind: str) -> Path:
+        self._count += 1
+        return self.directory / f"{kind}-{self._count}"
+
+
+def _sweep(tmp: Path) -> None:
+    """Called with tmp/.lock held. Removes what belongs to nobody alive."""
+    for entry in list(os.scandir(tmp)):
+        if not entry.is_dir(follow_symlinks=False):
+            continue
+        lock = acquire_lock(Path(entry.path) / ".lock", wait=False)
+        if lock is not None:
+            remove_tree(Path(entry.path))
+            lock.release()
+
+
+def _pin(source: Path, target: Path) -> bool:
+    try:
+        link_or_copy(source, target)
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,176 @@
+"""One layer, from a stream to disk in one pass: decompress, hash, index and write at the same time.
+
+The two digests are computed by threads of their own (hashing releases the interpreter lock); the
+tar index is built by the caller's thread, which is the slowest. Queues are short, so memory is
+bounded whatever the layer is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import queue
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from rootless.durable import fsync_directory, write_all
+from rootless.errors import InvalidDocumentError
+from rootless.store.decompression import (
+    MAGIC_SIZE,
+    PIECE,
+    Limits,
+    Meter,
+    Read,
+    compression_of,
+    decompressed,
+)
+
+_QUEUE = 8
+LAYER_TAR = "layer.tar"
+LAYER_INDEX = "index.sqlite"
+
+
+class WrittenLayer(NamedTuple):
+    """What came out: both digests, both sizes, and where the files lie (not yet in the store)."""
+
+    diff_id: str
+    size: int
+    digest: str
+    blob_size: int
+    compression: str
+    directory: Path
+    blob: Path
+
+
+class _Sink:
+    """A thread that hashes pieces and writes them to a file, in order. `finish` returns the digest
+    and size."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._failure: OSError | None = None
+        self._queue: queue.Queue[bytes | None] = queue.Queue(_QUEUE)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def put(self, piece: bytes) -> None:
+        """Raises the OSError that an earlier write met."""
+        if self._failure is not None:
+            raise self._failure
+        self._queue.put(piece)
+
+    def _run(self) -> None:
+        while (piece := self._queue.get()) is not None:
+            if self._failure is None:
+                try:
+                    write_all(self._fd, piece)
+                    self._hash.update(piece)
+                    self._size += len(piece)
+                except OSError as error:
+                    self._failure = error
+
+    def _stop(self) -> None:
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+
+    def finish(self) -> tuple[str, int]:
+        """Everything is written and on the disk. Raises OSError."""
+        self._stop()
+        if self._failure is not None:
+            raise self._failure
+        os.fsync(self._fd)
+        return "sha256:" + self._hash.hexdigest(), self._size
+
+    def close(self) -> None:
+        """Stop the thread and give the descriptor back. Idempotent."""
+        self._stop()
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def write_layer(read: Read, directory: Path, blob: Path, what: str, limits: Limits) -> WrittenLayer:
+    """Read a layer to its end; make `directory` with the tar and its index, and `blob` with what
+    came.
+
+    A layer that came uncompressed is written once: `blob` is a hard link of the tar. Raises
+    InvalidDocumentError if it is damaged, cut off, a bomb, or no sound archive.
+    """
+    from unionfs.tar_format import TarError
+    from unionfs.tar_index import TarIndexer
+
+    directory.mkdir()
+    head = _read_exactly(read, MAGIC_SIZE)
+    compression = compression_of(head)
+    meter = Meter(limits, directory, what)
+    tar = _Sink(directory / LAYER_TAR)
+    compressed = _Sink(blob) if compression != "none" else None
+    try:
+        with TarIndexer(directory / LAYER_INDEX) as indexer:
+            source = _teed(_prefixed(head, read), compressed)
+            for piece in decompressed(source, compression, meter, what):
+                tar.put(piece)
+                indexer.feed(piece)
+            diff_id, size = tar.finish()
+            digest, blob_size = compressed.finish() if compressed is not None else (diff_id, size)
+            indexer.finish()
+    except TarError as error:
+        raise InvalidDocumentError(f"{what} is not a sound layer: {error}") from error
+    finally:
+        tar.close()
+        if compressed is not None:
+            compressed.close()
+    if compressed is None:
+        link_or_copy(directory / LAYER_TAR, blob)
+    fsync_directory(directory)
+    return WrittenLayer(diff_id, size, digest, blob_size, compression, directory, blob)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A hard link; a copy where the file system has none (AFS, some FUSE ones)."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        import shutil
+
+        shutil.copyfile(source, target)
+        with target.open("rb") as stream:
+            os.fsync(stream.fileno())
+
+
+def _read_exactly(read: Read, size: int) -> bytes:
+    """`size` bytes, or what there is until the end."""
+    data = b""
+    while len(data) < size and (piece := read(size - len(data))):
+        data += piece
+    return data
+
+
+def _prefixed(head: bytes, read: Read) -> Read:
+    """`read` with `head` put back in front."""
+    waiting = [head] if head else []
+
+    def read_on(size: int) -> bytes:
+        return waiting.pop() if waiting else read(size)
+
+    return read_on
+
+
+def _teed(read: Read, sink: _Sink | None) -> Read:
+    """`read` that also gives what it returns to a sink."""
+    if sink is None:
+        return read
+
+    def read_and_put(size: int) -> bytes:
+        piece = read(max(size, PIECE))
+        if piece:
+            sink.put(piece)
+        return piece
+
+    return read_and_put

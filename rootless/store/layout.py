@@ -1,0 +1,141 @@
+"""The store's directory: where each thing lies, and the index of names.
+
+    oci-layout, index.json        an OCI image layout (image-spec image-layout.md): other tools read
+    it blobs/sha256/<hex>            manifests, configs and layers as they came
+    layers/<hex of diffID>/       layer.tar, the uncompressed layer, read in place; index.sqlite,
+    where its entries are chains/<hex of ChainID>/      index.sqlite, all layers of an image merged
+    containers/                   rootless.state.containers
+    tmp/<random>/                 what is being brought in; held by a lock, swept when its holder is
+    dead store.json                    the version of all this
+    .lock                         held while index.json changes and while things appear in or vanish
+    from the above
+
+An object under blobs/, layers/ or chains/ is renamed into place whole and never changes. Nothing
+outside tmp/ needs repair after a crash. Locks are held for renames and unlinks only, never while
+reading a source.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from rootless.durable import locked, write_atomically
+from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError
+from rootless.oci.digest import hex_of, sha256_digest
+from rootless.oci.document import MAX_DOCUMENT_SIZE, encode, parse_object
+from rootless.oci.manifest import Index, empty_index, read_index
+
+FORMAT = 1
+MAX_INDEX_SIZE = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFiles:
+    """One layer as the union takes it."""
+
+    tar: Path
+    index: Path
+
+
+class Store:
+    """A store at a directory. Holds nothing open: as many as one likes, in as many processes."""
+
+    __slots__ = ("root",)
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """The store at `root`, made if there is none. Raises InvalidDocumentError if a newer
+        version wrote it."""
+        store = cls(root)
+        try:
+            document = parse_object((root / "store.json").read_bytes(), str(root / "store.json"))
+        except FileNotFoundError:
+            store._create()
+            return store
+        if document.get("format") != FORMAT:
+            raise InvalidDocumentError(
+                f"the store {root} has a format that this version does not know",
+                hint="use the newer version that wrote it, or another ROOTLESS_ROOT",
+            )
+        return store
+
+    def _create(self) -> None:
+        """Killed anywhere in here, the next `open` does it again: store.json, which says that all
+        is there, comes last."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("blobs/sha256", "layers", "chains", "tmp"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        with self.lock():
+            if not (self.root / "index.json").exists():
+                write_atomically(self.root / "index.json", empty_index().encode())
+            write_atomically(self.root / "oci-layout", encode({"imageLayoutVersion": "1.0.0"}))
+            write_atomically(self.root / "store.json", encode({"format": FORMAT}))
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Held while names change and objects come and go. Short: renames and unlinks only."""
+        return locked(self.root / ".lock")
+
+    # Where things lie.
+
+    def blob_path(self, digest: str) -> Path:
+        return self.root / "blobs" / "sha256" / hex_of(digest)
+
+    def layer_directory(self, diff_id: str) -> Path:
+        return self.root / "layers" / hex_of(diff_id)
+
+    def layer_files(self, diff_id: str) -> LayerFiles:
+        directory = self.layer_directory(diff_id)
+        return LayerFiles(directory / "layer.tar", directory / "index.sqlite")
+
+    def chain_directory(self, chain_id: str) -> Path:
+        return self.root / "chains" / hex_of(chain_id)
+
+    def has_blob(self, digest: str) -> bool:
+        return self.blob_path(digest).exists()
+
+    def has_layer(self, diff_id: str) -> bool:
+        return self.layer_directory(diff_id).exists()
+
+    # Documents.
+
+    def read_document(self, digest: str, what: str) -> bytes:
+        """A small blob, verified. Raises NotFoundError, IntegrityError, InvalidDocumentError if it
+        is too large."""
+        with self.open_blob(digest, what) as stream:
+            data = stream.read(MAX_DOCUMENT_SIZE + 1)
+        if len(data) > MAX_DOCUMENT_SIZE:
+            raise InvalidDocumentError(f"{what} {digest} is too large")
+        if sha256_digest(data) != digest:
+            raise IntegrityError(
+                f"{what} {digest} in the store {self.root} is damaged",
+                hint="remove the image and load or pull it again",
+            )
+        return data
+
+    def open_blob(self, digest: str, what: str) -> BinaryIO:
+        """A blob for reading, not verified. Raises NotFoundError."""
+        try:
+            fd = os.open(self.blob_path(digest), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"{what} {digest} is missing from the store {self.root}",
+                hint="remove the image and load or pull it again",
+            ) from None
+        return open(fd, "rb")
+
+    def read_index(self) -> Index:
+        """The names and what they stand for. No lock is needed: index.json is replaced whole."""
+        path = self.root / "index.json"
+        data = path.read_bytes()
+        return read_index(data, str(path), limit=MAX_INDEX_SIZE)
+
+    def write_index(self, index: Index) -> None:
+        """Called with the lock held, on what was read with the lock held."""
+        write_atomically(self.root / "index.json", index.encode())

@@ -1,0 +1,40 @@
+"""setgroups(2), setresgid(2), setresuid(2) of the calling thread only.
+
+The C library's functions of these names change all threads of the process and wait for each to have
+done so. After a raw clone3 it still believes in the threads of the parent, and would wait for ever
+for one that was just starting.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+
+from rootless.syscalls.libc import syscall
+
+# setgroups, setresgid, setresuid. arch/*/entry/syscalls; asm-generic for the rest.
+_NUMBERS = {
+    "x86_64": (116, 119, 117),
+    "ppc64le": (81, 169, 164),
+    "s390x": (206, 210, 208),
+}
+_GENERIC = (159, 149, 147)
+
+
+def _number(which: int) -> int:
+    return _NUMBERS.get(os.uname().machine, _GENERIC)[which]
+
+
+def setgroups(groups: Sequence[int]) -> None:
+    syscall(_number(0), len(groups), struct.pack(f"={len(groups)}I", *groups))
+
+
+def setresgid(gid: int) -> None:
+    """Real, effective and saved."""
+    syscall(_number(1), gid, gid, gid)
+
+
+def setresuid(uid: int) -> None:
+    """Real, effective and saved."""
+    syscall(_number(2), uid, uid, uid)

@@ -1,0 +1,119 @@
+"""clone3(2), unshare(2), setns(2), close_range(2), prctl(2), sethostname(2): what makes and
+confines a process."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import signal
+import struct
+
+from rootless.syscalls.libc import check, fail, libc, syscall
+
+CLONE_PIDFD = 0x00001000
+CLONE_NEWTIME = 0x00000080
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+CLONE_INTO_CGROUP = 0x200000000
+
+_CLONE3 = 435
+_CLOSE_RANGE = 436
+_CLOSE_RANGE_CLOEXEC = 4
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_CAPBSET_DROP = 24
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+
+def fork_into(flags: int, cgroup: int | None = None) -> tuple[int, int]:
+    """fork(2) with the namespaces of `flags`, and straight into a cgroup (a directory descriptor)
+    when one is given.
+
+    Returns (pid, pidfd); (0, -1) in the child. The interpreter is told as os.fork() tells it, and
+    must have one thread: the call is made through PyDLL, which keeps the interpreter lock, so that
+    nothing runs between it and the hooks.
+    """
+    pidfd = ctypes.c_int(-1)
+    if cgroup is not None:
+        flags |= CLONE_INTO_CGROUP
+    arguments = struct.pack(
+        "=11Q",
+        flags | CLONE_PIDFD,
+        ctypes.addressof(pidfd),
+        0,
+        0,
+        signal.SIGCHLD,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0 if cgroup is None else cgroup,
+    )
+    call = ctypes.PyDLL(None, use_errno=True).syscall
+    call.restype = ctypes.c_long
+    interpreter = ctypes.pythonapi
+    interpreter.PyOS_BeforeFork()
+    pid = int(call(ctypes.c_long(_CLONE3), arguments, ctypes.c_size_t(len(arguments))))
+    if pid == 0:
+        interpreter.PyOS_AfterFork_Child()
+        return 0, -1
+    number = ctypes.get_errno()
+    interpreter.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(number, os.strerror(number), "clone3")
+    return pid, pidfd.value
+
+
+def unshare(flags: int) -> None:
+    check(libc().unshare(ctypes.c_int(flags)))
+
+
+def setns(descriptor: int, flags: int) -> None:
+    """Join the namespaces of `flags` of the process whose pidfd is given, or the one a namespace
+    descriptor is of."""
+    check(libc().setns(ctypes.c_int(descriptor), ctypes.c_int(flags)))
+
+
+def close_on_exec_from(first: int) -> None:
+    """Mark every descriptor from `first` on close-on-exec (Linux 5.11)."""
+    syscall(_CLOSE_RANGE, first, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC)
+
+
+def close_from(first: int) -> None:
+    syscall(_CLOSE_RANGE, first, 0xFFFFFFFF, 0)
+
+
+@functools.cache
+def _prctl() -> ctypes._NamedFuncPointer:
+    function = libc().prctl
+    function.argtypes = [ctypes.c_int, *([ctypes.c_ulong] * 4)]
+    return function
+
+
+def prctl(option: int, arg2: int = 0, arg3: int = 0, arg4: int = 0, arg5: int = 0) -> int:
+    return check(int(_prctl()(option, arg2, arg3, arg4, arg5)))
+
+
+def sethostname(name: str) -> None:
+    data = os.fsencode(name)
+    if libc().sethostname(data, ctypes.c_size_t(len(data))) < 0:
+        fail(name)
+
+
+def setdomainname(name: str) -> None:
+    data = os.fsencode(name)
+    if libc().setdomainname(data, ctypes.c_size_t(len(data))) < 0:
+        fail(name)

@@ -1,0 +1,63 @@
+"""What every text file of the project keeps to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TOP = (
+    "rootless",
+    "unionfs",
+    "tests",
+    "benchmarks",
+    "scripts",
+    "docs",
+    ".ci",
+    "Makefile",
+    "README.md",
+    "CONTRIBUTING.md",
+)
+# Written in two parts, so that this file does not name them itself.
+FOREIGN = (
+    "/wor" + "k/",
+    "rl" + "venv",
+    "rl" + "test",
+    "FIX" + "ME",
+    "TO" + "DO:",
+    "pypi-" + "more",
+)
+LINES = 800
+
+
+def text_files() -> Iterator[Path]:
+    for name in (*TOP, "pyproject.toml"):
+        path = ROOT / name
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            if (
+                file.is_file()
+                and "__pycache__" not in file.parts
+                and not file.name.endswith((".pyc", ".png", ".svg"))
+            ):
+                yield file
+
+
+def test_text_names_no_place_of_one_machine() -> None:
+    named = {}
+    for path in text_files():
+        text = path.read_text(errors="replace")
+        if found := [word for word in FOREIGN if word in text]:
+            named[str(path.relative_to(ROOT))] = found
+    assert named == {}
+
+
+def test_text_file_ends_with_a_newline() -> None:
+    # A fuzzer's corpus is kept byte for byte.
+    files = [path for path in text_files() if path.stat().st_size and "corpus" not in path.parts]
+    assert [str(path) for path in files if not path.read_bytes().endswith(b"\n")] == []
+
+
+def test_module_is_short_enough_to_be_read() -> None:
+    modules = [path for path in text_files() if path.suffix == ".py" and path.parts[-2] != "data"]
+    long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in modules}
+    assert {name: lines for name, lines in long.items() if lines > LINES} == {}

@@ -1,0 +1,126 @@
+"""From config.json to steps, and the order of messages."""
+
+import pytest
+
+from rootless.errors import HostSupportError, InvalidDocumentError
+from rootless.launcher import steps
+from rootless.launcher.handshake import ORDER, Kind, State, UnexpectedMessageError, advance
+from rootless.launcher.idmap import UserNamespaceMode, make_maps
+from rootless.launcher.mount_options import parse_mount_options
+from rootless.launcher.plan import make_plan
+from rootless.launcher.rootfs import BindRootfs, FuseRootfs
+from rootless.syscalls import mounts
+
+MAPS = make_maps(UserNamespaceMode(), uid=7, gid=7, subuids=(), subgids=())
+ALL = ("user", "mount", "pid", "network", "ipc", "uts", "cgroup")
+
+
+def spec_of(namespaces=ALL, **more):
+    return {
+        "process": {"args": ["cmd"], **more.pop("process", {})},
+        "linux": {"namespaces": [{"type": n} for n in namespaces], **more.pop("linux", {})},
+        **more,
+    }
+
+
+def kinds(plan):
+    return [type(step) for step in plan.steps]
+
+
+PLAIN = BindRootfs("/r")
+
+
+def plan_of(spec, rootfs=PLAIN):
+    return make_plan(spec, rootfs=rootfs, id_maps=MAPS, bundle="/bundle")
+
+
+def test_plan_opens_sources_first_and_enters_the_root_after_all_mounts():
+    spec = spec_of(
+        root={"readonly": True},
+        mounts=[
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            {"destination": "/v", "type": "bind", "source": "rel", "options": ["rbind", "ro"]},
+        ],
+        linux={"maskedPaths": ["/m"], "readonlyPaths": ["/p"], "sysctl": {"a": "b"}},
+    )
+    order = kinds(plan_of(spec))
+    become, enter = order.index(steps.BecomeSetupUser), order.index(steps.EnterRoot)
+    assert order.index(steps.OpenSource) < order.index(steps.BindRoot) < become
+    assert become < order.index(steps.Mount) < order.index(steps.AttachSource) < enter
+    assert order.index(steps.WriteSysctl) < order.index(steps.ProtectPath) < enter
+    assert enter < order.index(steps.ResolveUser) < order.index(steps.ProtectRoot)
+
+
+def test_plan_reads_relative_sources_from_the_bundle():
+    spec = spec_of(mounts=[{"destination": "/v", "type": "bind", "source": "rel"}])
+    opened = [s for s in plan_of(spec).steps if isinstance(s, steps.OpenSource)]
+    assert opened[0].path == "/bundle/rel"
+
+
+def test_plan_leaves_out_a_group_of_terminals_that_is_not_mapped():
+    options = ["newinstance", "gid=5"]
+    spec = spec_of(mounts=[{"destination": "/dev/pts", "type": "devpts", "options": options}])
+    (mount,) = [s for s in plan_of(spec).steps if isinstance(s, steps.Mount)]
+    assert mount.options == ("newinstance",)
+
+
+def test_plan_mounts_the_union_before_ids_change():
+    plan = plan_of(spec_of(), FuseRootfs("/m", source="s"))
+    order = kinds(plan)
+    assert order.index(steps.MountUnion) < order.index(steps.BecomeSetupUser)
+    assert "mount fuse.rootless-unionfs on /m" in plan.describe()
+
+
+def test_plan_enters_the_cgroup_namespace_as_a_step():
+    plan = plan_of(spec_of())
+    assert plan.namespaces == set(ALL) - {"cgroup"}
+    assert steps.JoinCgroupNamespace in kinds(plan)
+    assert steps.JoinCgroupNamespace not in kinds(plan_of(spec_of(("user", "mount"))))
+
+
+def test_plan_says_every_step_in_one_line():
+    for line in plan_of(spec_of(hostname="h")).describe():
+        assert line
+        assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    "spec", [{}, {"process": {"args": []}}, spec_of(("pid",)), spec_of(("user",))]
+)
+def test_plan_of_a_spec_without_the_necessary_is_refused(spec):
+    with pytest.raises(InvalidDocumentError):
+        plan_of(spec)
+
+
+def test_plan_that_joins_a_namespace_is_refused():
+    spec = spec_of()
+    spec["linux"]["namespaces"].append({"type": "network", "path": "/proc/1/ns/net"})
+    with pytest.raises(HostSupportError):
+        plan_of(spec)
+
+
+def test_mount_options_later_word_wins():
+    options = parse_mount_options(("ro", "noexec", "rw", "rslave", "rro", "size=1", "defaults"))
+    assert options.attributes == mounts.MOUNT_ATTR_NOEXEC
+    assert options.recursive_attributes == mounts.MOUNT_ATTR_RDONLY
+    assert options.propagation == mounts.MS_SLAVE
+    assert options.data == ("size=1",)
+    assert not options.bind
+
+
+def test_mount_options_bind_words():
+    assert parse_mount_options(("rbind",)).recursive
+    assert parse_mount_options(("bind",)).bind
+    assert not parse_mount_options(("bind",)).recursive
+
+
+def test_handshake_every_state_can_be_reached_and_left_only_by_its_messages():
+    reached = {state for table in ORDER.values() for state in table.values()} | {State.MAPPING}
+    assert reached == set(State)
+    for state in State:
+        for kind in Kind:
+            if kind in ORDER[state]:
+                assert advance(state, kind) is ORDER[state][kind]
+            else:
+                with pytest.raises(UnexpectedMessageError):
+                    advance(state, kind)

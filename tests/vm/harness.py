@@ -1,0 +1,57 @@
+"""Runs the checks of a file in the guest, one after the other.
+
+One process and no test framework, because starting Python costs half a second there. A check prints
+one line (the Test Anything Protocol's); the last line counts them.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+STARTED = time.monotonic()
+checks = []
+
+
+def check(function):
+    """Registers a function: it raises when the check fails, and may return a remark."""
+    checks.append(function)
+    return function
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.01)
+
+
+def elapsed(function):
+    start = time.monotonic()
+    function()
+    return time.monotonic() - start
+
+
+def place_of(error):
+    """Where it was raised: file and line."""
+    traceback = error.__traceback__
+    while traceback.tb_next:
+        traceback = traceback.tb_next
+    return f"{traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno}"
+
+
+def main():
+    group = Path("/proc/self/cgroup").read_text().strip()
+    print(f"# kernel {os.uname().release}, in {group}", flush=True)
+    failed = 0
+    for number, function in enumerate(checks, 1):
+        try:
+            verdict, remark = "ok", function() or ""
+        except Exception as error:
+            failed += 1
+            verdict, remark = "not ok", f"{error!r} at {place_of(error)}"
+        name = function.__name__.replace("_", " ")
+        seconds = time.monotonic() - STARTED
+        print(f"{verdict} {number} - {name} # {remark} [{seconds:.1f} s]", flush=True)
+    print(f"{len(checks) - failed} passed, {failed} failed", flush=True)
+    sys.exit(bool(failed))

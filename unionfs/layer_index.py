@@ -1,0 +1,201 @@
+"""The index beside a tar layer, and the merged index of a chain of layers: one SQLite schema,
+written once, read ever after.
+
+A file is written under a temporary name in the directory it will live in, without journal or locks
+(nobody else knows it), synced and renamed, so a reader finds a whole index or none. Readers open it
+`immutable=1`: no locks, no journal, nothing to recover, which is also what makes it usable on a
+parallel file system. docs/formats.md describes every column.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import sqlite3
+
+APPLICATION_ID: Final = 0x726C6C69
+"""`rlli`: what `file` and sqlite3 show of an index."""
+VERSION: Final = 1
+
+ROOT: Final = 1
+"""The number of the top directory; its entry is (parent 0, name '')."""
+
+WHITEOUT: Final = 1
+OPAQUE: Final = 2
+IMPLIED: Final = 4
+"""A directory that no entry of the archive describes: it is there because something lies in it. In
+a chain the directory below keeps its attributes."""
+
+NODE_COLUMNS: Final = (
+    "ino, layer, mode, uid, gid, rdev, nlink, size, mtime, atime, ctime, "
+    "offset, target, sparse, xattrs"
+)
+
+# The file is nobody's until it is renamed: what a journal would protect is thrown away as a whole.
+_UNSAFE_AND_FAST: Final = """
+PRAGMA journal_mode = OFF;
+PRAGMA synchronous = OFF;
+PRAGMA temp_store = MEMORY;
+"""
+
+SCHEMA: Final = f"""
+PRAGMA page_size = 4096;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+CREATE TABLE node (
+    ino INTEGER PRIMARY KEY,
+    layer INTEGER NOT NULL,
+    mode INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    gid INTEGER NOT NULL,
+    rdev INTEGER NOT NULL,
+    nlink INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL,
+    atime INTEGER,
+    ctime INTEGER,
+    offset INTEGER NOT NULL,
+    target BLOB,
+    sparse BLOB,
+    xattrs BLOB
+);
+CREATE TABLE entry (
+    parent INTEGER NOT NULL,
+    name BLOB NOT NULL,
+    ino INTEGER NOT NULL,
+    flags INTEGER NOT NULL,
+    PRIMARY KEY (parent, name)
+) WITHOUT ROWID;
+CREATE TABLE summary (
+    layers INTEGER NOT NULL,
+    last_ino INTEGER NOT NULL,
+    entries INTEGER NOT NULL,
+    archive_size INTEGER NOT NULL
+);
+"""
+
+
+class IndexFormatError(ValueError):
+    """The file is not an index, or one of another version. It can be made again from the
+    archive."""
+
+
+def sqlite_uri(path: str | os.PathLike[str], parameters: str) -> str:
+    """A `file:` URI for any path, quoted byte by byte (urllib would cost more to import than the
+    index to open)."""
+    raw = os.fsencode(os.path.abspath(path))
+    plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-"
+    return (
+        "file:"
+        + "".join(chr(byte) if byte in plain else f"%{byte:02X}" for byte in raw)
+        + "?"
+        + parameters
+    )
+
+
+def open_index(path: str | os.PathLike[str]) -> sqlite3.Connection:
+    """Open for reading, by several threads under one lock. Raises FileNotFoundError and
+    IndexFormatError."""
+    import sqlite3
+
+    if not os.path.exists(path):
+        raise FileNotFoundError(2, "no such index", os.fspath(path))
+    database = sqlite3.connect(
+        sqlite_uri(path, "immutable=1&mode=ro"),
+        uri=True,
+        check_same_thread=False,
+        isolation_level=None,
+    )
+    try:
+        check_version(database, "main")
+        # A bound, not a reservation: pages are kept as they are read. The index of 100,000 entries
+        # is 10 MB.
+        database.execute("PRAGMA cache_size = -8192")
+    except (sqlite3.DatabaseError, IndexFormatError) as error:
+        database.close()
+        raise IndexFormatError(
+            f"{os.fspath(path)}: not a layer index of version {VERSION}: {error}"
+        ) from None
+    return database
+
+
+def check_version(database: sqlite3.Connection, schema: str) -> None:
+    """Raises IndexFormatError unless the attached database `schema` is one that this code reads."""
+    found = tuple(
+        database.execute(f"PRAGMA {schema}.{name}").fetchone()[0]
+        for name in ("application_id", "user_version")
+    )
+    if found != (APPLICATION_ID, VERSION):
+        raise IndexFormatError("application id {:#x}, version {}".format(*found))
+
+
+class IndexWriter:
+    """A new index under a temporary name. `commit` puts it in place; `discard` (idempotent) leaves
+    nothing behind."""
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, start_from: str | os.PathLike[str] | None = None
+    ) -> None:
+        import sqlite3
+
+        self._path = os.path.abspath(path)
+        self._temporary = f"{self._path}.{os.urandom(6).hex()}.tmp"
+        self._open = True
+        try:
+            if start_from is not None:
+                _copy(start_from, self._temporary)
+            self.database = sqlite3.connect(
+                sqlite_uri(self._temporary, "nolock=1"),
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            self.database.executescript(_UNSAFE_AND_FAST)
+            if start_from is None:
+                self.database.executescript(SCHEMA)
+        except BaseException:
+            if hasattr(self, "database"):
+                self.database.close()
+            _unlink(self._temporary)
+            raise
+
+    def commit(self) -> None:
+        """Make the index durable and visible at once, replacing an older one.
+
+        1. close: all pages written. 2. fsync. 3. rename. 4. fsync of the directory. Killed before
+        3, a reader finds what was there before, and a file that ends in `.tmp` and may be removed.
+        """
+        self.database.close()
+        _sync(self._temporary)
+        os.rename(self._temporary, self._path)
+        self._open = False
+        _sync(os.path.dirname(self._path))
+
+    def discard(self) -> None:
+        if self._open:
+            self._open = False
+            self.database.close()
+            _unlink(self._temporary)
+
+
+def _copy(source: str | os.PathLike[str], target: str) -> None:
+    import shutil
+
+    shutil.copyfile(source, target)
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

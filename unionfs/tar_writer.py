@@ -1,0 +1,240 @@
+"""Tar archives that are the same bytes for the same tree: for commit, save and export.
+
+Headers are plain ustar; a pax extended header precedes a member only where ustar cannot say it:
+long names, times with fractions or before 1970, large numbers, extended attributes. No user names,
+no process ids, no clock: what comes out depends on what goes in, and `layer_archive` walks in the
+order of names.
+
+Names are written as the bytes they are. A pax record that carries bytes which are not UTF-8 is
+announced by `hdrcharset=BINARY` (POSIX.1-2017 pax(1)).
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from os import major, minor
+from typing import Final, NamedTuple
+
+from unionfs.layer import Layer, LayerEntry, Mark
+from unionfs.model import Attributes
+
+BLOCK: Final = 512
+END: Final = bytes(2 * BLOCK)
+_CHUNK = 1 << 20
+_NANOSECONDS = 1_000_000_000
+_NO_XATTRS: Mapping[bytes, bytes] = {}
+_TYPES = {
+    stat.S_IFREG: b"0",
+    stat.S_IFLNK: b"2",
+    stat.S_IFCHR: b"3",
+    stat.S_IFBLK: b"4",
+    stat.S_IFDIR: b"5",
+    stat.S_IFIFO: b"6",
+}
+_MARK = Attributes(0, stat.S_IFREG, 1, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+class TarEntry(NamedTuple):
+    """One member. `path` is relative, without a trailing slash; b"" is the root.
+
+    `hard_link` is the path of the member, written before, whose inode this name shares; such a
+    member has no data.
+    """
+
+    path: bytes
+    attributes: Attributes
+    target: bytes = b""
+    hard_link: bytes | None = None
+    xattrs: Mapping[bytes, bytes] = _NO_XATTRS
+
+
+def whiteout(path: bytes) -> TarEntry:
+    """The OCI mark that `path` is gone."""
+    directory, slash, name = path.rpartition(b"/")
+    return TarEntry(directory + slash + b".wh." + name, _MARK)
+
+
+def opaque(path: bytes) -> TarEntry:
+    """The OCI mark that the directory `path` hides what is below it."""
+    return TarEntry(path + b"/.wh..wh..opq" if path else b".wh..wh..opq", _MARK)
+
+
+def encode_member(entry: TarEntry) -> bytes:
+    """The header blocks of a member; its data follows, padded by `padding`. Raises ValueError for a
+    type tar does not have."""
+    attributes = entry.attributes
+    kind = _TYPES.get(stat.S_IFMT(attributes.mode))
+    if kind is None:
+        raise ValueError(f"no tar member for mode {attributes.mode:#o}")
+    is_directory = kind == b"5"
+    path = entry.path + b"/" if is_directory and entry.path else entry.path or b"./"
+    target = entry.target if kind == b"2" else b""
+    if entry.hard_link is not None:
+        kind, target = b"1", entry.hard_link
+    size = attributes.size if kind == b"0" else 0
+    records: dict[bytes, bytes] = {}
+    prefix, name = _split(path)
+    if not name:
+        records[b"path"] = path
+        prefix, name = b"", path[:100].rstrip(b"/")
+    if len(target) > 100:
+        records[b"linkpath"] = target
+    seconds, fraction = divmod(attributes.mtime_ns, _NANOSECONDS)
+    if fraction or not 0 <= seconds < 1 << 33:
+        records[b"mtime"] = _time(attributes.mtime_ns)
+        seconds = min(max(seconds, 0), (1 << 33) - 1)
+    numbers = {b"uid": attributes.uid, b"gid": attributes.gid, b"size": size}
+    for key, value in numbers.items():
+        if value >= 1 << (33 if key == b"size" else 21):
+            records[key] = b"%d" % value
+            numbers[key] = 0
+    for key, value_bytes in entry.xattrs.items():
+        # The two characters that would break a record, as GNU tar writes them
+        records[b"SCHILY.xattr." + key.replace(b"%", b"%25").replace(b"=", b"%3D")] = value_bytes
+    device = attributes.rdev if kind in b"34" else 0
+    header = b"".join(
+        (
+            name.ljust(100, b"\0"),
+            b"%07o\0%07o\0%07o\0" % (attributes.mode & 0o7777, numbers[b"uid"], numbers[b"gid"]),
+            b"%011o\0%011o\0" % (numbers[b"size"], seconds),
+            b" " * 8,
+            kind,
+            target[:100].ljust(100, b"\0"),
+            b"ustar\x0000",
+            bytes(64),
+            b"%07o\0%07o\0" % (major(device), minor(device)),
+            prefix.ljust(155, b"\0"),
+            bytes(12),
+        )
+    )
+    return _extension(name, records) + _sealed(header)
+
+
+def padding(size: int) -> bytes:
+    """What fills the last block of `size` bytes of data."""
+    return bytes(-size % BLOCK)
+
+
+def archive(members: Iterable[tuple[TarEntry, Iterable[bytes]]]) -> Iterator[bytes]:
+    """A whole archive in pieces. Each member comes with its data, empty for everything but regular
+    files.
+
+    Raises ValueError if the data is not as long as the entry says.
+    """
+    for entry, data in members:
+        yield encode_member(entry)
+        regular = stat.S_ISREG(entry.attributes.mode) and entry.hard_link is None
+        expected = entry.attributes.size if regular else 0
+        written = 0
+        for piece in data:
+            written += len(piece)
+            yield piece
+        if written != expected:
+            raise ValueError(f"{entry.path!r} has {written} bytes of data instead of {expected}")
+        yield padding(written)
+    yield END
+
+
+def layer_archive(layer: Layer) -> Iterator[bytes]:
+    """A layer as an archive: every name in order, hard links by number, marks in their OCI forms.
+    Sockets are left out, as every tar does."""
+    return archive(_members(layer))
+
+
+def _members(layer: Layer) -> Iterator[tuple[TarEntry, Iterable[bytes]]]:
+    first_names: dict[int, bytes] = {}
+    pending: list[tuple[bytes, LayerEntry]] = [(b"", layer.root())]
+    while pending:
+        path, found = pending.pop()
+        if found.mark is Mark.WHITEOUT:
+            yield whiteout(path), ()
+            continue
+        attributes = found.attributes
+        kind = stat.S_IFMT(attributes.mode)
+        if kind == stat.S_IFSOCK:
+            continue
+        if kind != stat.S_IFDIR and attributes.nlink > 1:
+            first = first_names.setdefault(attributes.ino, path)
+            if first != path:
+                yield TarEntry(path, attributes, hard_link=first), ()
+                continue
+        target = layer.readlink(found.ref) if kind == stat.S_IFLNK else b""
+        data = _data(layer, found) if kind == stat.S_IFREG else ()
+        yield TarEntry(path, attributes, target, None, layer.xattrs(found.ref)), data
+        if kind == stat.S_IFDIR:
+            if found.mark is Mark.OPAQUE:
+                yield opaque(path), ()
+            below = path + b"/" if path else b""
+            children = [(below + name, entry) for name, entry in layer.listing(found.ref)]
+            # The last one is taken first.
+            pending.extend(sorted(children, key=lambda child: child[0], reverse=True))
+
+
+def _data(layer: Layer, entry: LayerEntry) -> Iterator[bytes]:
+    file = layer.open(entry.ref)
+    try:
+        offset = 0
+        while offset < entry.attributes.size:
+            piece = file.read(offset, min(_CHUNK, entry.attributes.size - offset))
+            if not piece:
+                return
+            offset += len(piece)
+            yield piece
+    finally:
+        file.close()
+
+
+def _split(path: bytes) -> tuple[bytes, bytes]:
+    """A path as ustar's prefix and name; an empty name if it does not fit."""
+    if len(path) <= 100:
+        return b"", path
+    slash = path.find(b"/", len(path) - 101, len(path) - 1)
+    return (path[:slash], path[slash + 1 :]) if 0 < slash <= 155 else (b"", b"")
+
+
+def _time(nanoseconds: int) -> bytes:
+    whole, fraction = divmod(abs(nanoseconds), _NANOSECONDS)
+    text = b"%s%d.%09d" % (b"-" if nanoseconds < 0 else b"", whole, fraction)
+    return text.rstrip(b"0").rstrip(b".")
+
+
+def _extension(name: bytes, records: dict[bytes, bytes]) -> bytes:
+    """The extended header with `records`, or nothing."""
+    if not records:
+        return b""
+    texts = [_record(key, value) for key, value in sorted(records.items())]
+    try:
+        for key in (b"path", b"linkpath"):
+            records.get(key, b"").decode()
+    except UnicodeDecodeError:
+        texts.insert(0, _record(b"hdrcharset", b"BINARY"))
+    data = b"".join(texts)
+    header = b"".join(
+        (
+            (b"PaxHeaders/" + name.rstrip(b"/").rpartition(b"/")[2])[:100].ljust(100, b"\0"),
+            b"0000644\x000000000\x000000000\0",
+            b"%011o\0%011o\0" % (len(data), 0),
+            b" " * 8,
+            b"x",
+            bytes(100),
+            b"ustar\x0000",
+            bytes(64),
+            b"0000000\x000000000\0",
+            bytes(167),
+        )
+    )
+    return _sealed(header) + data + padding(len(data))
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """`LENGTH KEY=VALUE\\n`, where LENGTH counts its own digits."""
+    rest = len(key) + len(value) + 3
+    length = rest + len(str(rest))
+    length = rest + len(str(length))
+    return b"%d %s=%s\n" % (length, key, value)
+
+
+def _sealed(header: bytes) -> bytes:
+    """With its checksum: six digits, NUL, space."""
+    return header[:148] + b"%06o\0 " % sum(header) + header[156:]
