@@ -36,6 +36,7 @@ Handler = Callable[[Parsed, Settings], int]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
+    _open_missing_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if COMPLETION_VARIABLE in os.environ:
         return _typer(())
@@ -68,6 +69,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _open_missing_streams() -> None:
+    """Let no descriptor of ours take the place of a standard stream that the caller closed."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
 
 
 def _dispatch(words: Sequence[str], settings: Settings) -> int:
