@@ -6,13 +6,14 @@ Nothing heavy is imported here: `run` must reach its container in a few dozen mi
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from rootless.cli.commands import COMMANDS, GLOBAL_OPTIONS, Group
+from rootless.cli.commands import COMMANDS, GLOBAL_OPTIONS, RUN, Group
 from rootless.cli.grammar import Command, GrammarError, Parsed, parse, read_options
 from rootless.errors import RootlessError
 
@@ -104,6 +105,8 @@ def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Setti
     try:
         parsed = parse(command, rest, full)
         if not parsed.help:
+            if command is not RUN:
+                gc.enable()
             return handler_of(command)(parsed, settings)
     except GrammarError as error:
         print(f"{error.message}\nSee '{full} --help'.", file=sys.stderr)
