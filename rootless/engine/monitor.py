@@ -16,6 +16,7 @@ The loop is poll(2) on three descriptors (docs/decisions/0700-no-event-loop-on-t
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -127,6 +128,7 @@ class Monitor:
         for descriptor in console:
             os.close(descriptor)
         signal.signal(signal.SIGTERM, lambda *_: _send(process.pidfd, signal.SIGKILL))
+        gc.enable()
         self._note_running(process)
         sweep(self._containers)
         self._watch(process, server)
