@@ -17,6 +17,8 @@ from rootless.errors import InvalidDocumentError, NotFoundError, RootlessError
 from rootless.state.status import Status
 from unionfs.changes import Snapshot
 from unionfs.directory.at_rest import UpperAtRest
+from unionfs.layer import Layer
+from unionfs.memory import MemoryLayer, directory
 from unionfs.ownership import Ownership
 
 if TYPE_CHECKING:
@@ -66,16 +68,25 @@ def open_container(
             ) from error
 
 
+def compare_images(store: Store, old: Image, new: Image) -> list[tuple[str, bytes]]:
+    """A, C or D and the path of everything in which the files of two images differ."""
+    from unionfs.comparison import compare
+
+    with _merged(store, old) as before, _merged(store, new) as after:
+        return compare(before, after)
+
+
 @contextmanager
-def open_image(store: Store, image: Image) -> Iterator[Snapshot]:
-    """The merged files of an image."""
-    snapshot = Snapshot(lower_layers(image_tree(store, image)), None)
+def _merged(store: Store, image: Image) -> Iterator[Layer]:
+    """An image's files as one layer."""
+    layers = lower_layers(image_tree(store, image))
+    layer = layers[0] if layers else MemoryLayer(directory())
     try:
-        yield snapshot
+        yield layer
     except OSError as error:
         raise RootlessError(f"cannot read the files of image {image.id}: {error}") from error
     finally:
-        snapshot.close()
+        layer.close()
 
 
 def image_tree(store: Store, image: Image) -> ImageTree:
