@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rootless.engine.clock import source_date_epoch, time_of_making
-from rootless.engine.container_tree import mountpoints, open_container, read_spec
+from rootless.engine.container_tree import mountpoints, open_container, read_spec, reading
 from rootless.errors import RootlessError, UsageError
 from rootless.launcher.plan import ANNOTATION_USER
 
@@ -53,7 +52,8 @@ def commit_container(
     directory = places.containers.directory(record.id)
     spec = read_spec(directory)
     with open_container(record, places, store, pause=pause) as snapshot:
-        found = snapshot.changes(mountpoints(directory))
+        with reading(record):
+            found = snapshot.changes(mountpoints(directory))
         pieces = snapshot.layer_archive(found, newest=source_date_epoch(environ))
         return commit(
             store,
@@ -83,14 +83,13 @@ def export_container(
             for piece in _whole(snapshot.tree_archive(), record):
                 write_all(descriptor, piece)
 
-        if isinstance(output, int):
-            if os.isatty(output):
-                raise UsageError(
-                    "cowardly refusing to save to a terminal", hint="use -o FILE, or redirect"
-                )
-            write(output)
-        else:
-            new_file(output, write)
+        try:
+            write(output) if isinstance(output, int) else new_file(output, write)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            where = "standard output" if isinstance(output, int) else output
+            raise RootlessError(f"cannot write {where}: {error.strerror}") from error
 
 
 def config_of(
@@ -134,11 +133,6 @@ def _variables(run: Sequence[str], image: Mapping[str, Any]) -> list[str]:
 
 
 def _whole(pieces: Iterator[bytes], record: ContainerRecord) -> Iterator[bytes]:
-    """The pieces of an archive of files that somebody may be writing to."""
-    try:
+    """The pieces; what goes wrong in reading them is told from what goes wrong in writing."""
+    with reading(record):
         yield from pieces
-    except (ValueError, FileNotFoundError) as error:
-        raise RootlessError(
-            f"container {record.name} changed while it was read: {error}",
-            hint="leave --pause on",
-        ) from error

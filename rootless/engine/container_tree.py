@@ -49,7 +49,7 @@ def open_container(
     with ExitStack() as stack:
         if record.status is Status.RUNNING:
             stack.enter_context(held_still(record, pause=pause))
-        try:
+        with reading(record):
             snapshot = Snapshot(
                 lower_layers(_tree(record, places, store)),
                 UpperAtRest(
@@ -59,13 +59,25 @@ def open_container(
                     base_owner=base_owner,
                 ),
             )
-            stack.callback(snapshot.close)
-            yield snapshot
-        except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            raise RootlessError(
-                f"cannot read the files of container {record.name}: {error.strerror}{where}"
-            ) from error
+        stack.callback(snapshot.close)
+        yield snapshot
+
+
+@contextmanager
+def reading(record: ContainerRecord) -> Iterator[None]:
+    """What goes wrong while a container's files are read, in words. Raises RootlessError."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        raise RootlessError(
+            f"container {record.name} changed while it was read: {error}",
+            hint="leave --pause on",
+        ) from error
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise RootlessError(
+            f"cannot read the files of container {record.name}: {error.strerror}{where}"
+        ) from error
 
 
 def compare_images(store: Store, old: Image, new: Image) -> list[tuple[str, bytes]]:

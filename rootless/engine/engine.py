@@ -173,11 +173,14 @@ class Engine:
 
     def diff(self, name: str) -> list[tuple[str, bytes]]:
         """What a container has changed: A, C or D, and the path, relative to the root."""
-        from rootless.engine.container_tree import mountpoints, open_container
+        from rootless.engine.container_tree import mountpoints, open_container, reading
 
         record = self._swept(name)
         directory = self.places.containers.directory(record.id)
-        with open_container(record, self.places, self._store(), pause=False) as snapshot:
+        with (
+            open_container(record, self.places, self._store(), pause=False) as snapshot,
+            reading(record),
+        ):
             found = snapshot.changes(mountpoints(directory))
             return [(change.kind.value, change.path) for change in found]
 
