@@ -3,7 +3,6 @@ its layers and its upper, and what is the engine's own work in that."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rootless.engine.container import HostTree, ImageTree
+from rootless.engine.container_config import read_spec
 from rootless.engine.stillness import held_still
 from rootless.engine.union_tree import lower_layers
-from rootless.errors import InvalidDocumentError, NotFoundError, RootlessError
+from rootless.errors import NotFoundError, RootlessError
 from rootless.state.status import Status
 from unionfs.changes import Snapshot
 from unionfs.directory.at_rest import UpperAtRest
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
     from rootless.state.record import ContainerRecord
     from rootless.store.image import Image
     from rootless.store.layout import Store
-
-
-def read_spec(directory: Path) -> dict[str, Any]:
-    """The OCI configuration of a container. Raises InvalidDocumentError."""
-    path = directory / "config.json"
-    try:
-        spec: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InvalidDocumentError(f"{path} cannot be read: {error}") from error
-    return spec
 
 
 @contextmanager

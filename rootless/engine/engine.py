@@ -114,7 +114,9 @@ class Engine:
 
         containers = self.places.containers
         record = containers.find(name)
-        document = container_document(record, containers.directory(record.id))
+        document = container_document(
+            record, containers.directory(record.id), self._image_config(record)
+        )
         if sizes:
             written = self.container_size(record.id)
             below = self.inspect_image(record.image_id)["Size"] if record.image_id else 0
@@ -189,6 +191,19 @@ class Engine:
         from rootless.engine.upkeep import prune_containers
 
         return prune_containers(self.places.containers, self.containers(), filters)
+
+    def _image_config(self, record: ContainerRecord) -> Mapping[str, Any]:
+        """What the image of a container says to run; nothing if the image is not to be had."""
+        from rootless.errors import RootlessError
+        from rootless.oci.image_config import read_image_config
+
+        if not record.image_id:
+            return {}
+        try:
+            data = self._store().read_document(record.image_id, "image config")
+            return read_image_config(data, record.image_id).config
+        except RootlessError:
+            return {}
 
     def _swept(self, name: str) -> ContainerRecord:
         from rootless.engine.records import sweep
