@@ -188,8 +188,14 @@ def _has_namespace(spec: dict[str, Any], kind: str) -> bool:
 def _is_users(entry: dict[str, Any], directory: Path) -> bool:
     if entry.get("type") != "bind":
         return False
-    source = Path(entry.get("source", ""))
+    source, target = Path(entry.get("source", "")), entry["destination"]
+    if str(source) == target and target.startswith(_OF_THE_HOST):
+        return False
     return not (source.parent == directory and source.name in _ENGINE_MADE)
+
+
+_OF_THE_HOST = ("/dev/", "/sys", "/proc")
+"""Devices, and what of the host stands in for a namespace that the container has not got."""
 
 
 def _mount(entry: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rootless.errors import NotFoundError
 from rootless.images.check import Finding, Kind
 from rootless.images.check import check as check_images
-from rootless.images.filters import Filters, may_be_pruned
+from rootless.images.filters import Filters, check_prune_filters, may_be_pruned
 from rootless.images.usage import ImageUsage, image_usage, objects_size, tree_size
 from rootless.state.containers import Containers
 from rootless.state.record import ContainerRecord
@@ -58,6 +58,7 @@ def prune_containers(
     containers: Containers, records: Sequence[ContainerRecord], filters: Filters
 ) -> PrunedContainers:
     """Remove every container that has ended. One that is just being made has not."""
+    check_prune_filters(filters)
     names, reclaimed = [], 0
     for record in records:
         if record.status is Status.EXITED and may_be_pruned(record.created, record.labels, filters):

@@ -45,6 +45,12 @@ def has_label(labels: object, wanted: str) -> bool:
     return isinstance(labels, Mapping) and name in labels and (not equals or labels[name] == text)
 
 
+def check_prune_filters(filters: Filters) -> None:
+    """Raise UsageError for what no prune knows, whether or not there is anything to prune."""
+    for filter_ in filters:
+        may_be_pruned("", None, [filter_])
+
+
 def may_be_pruned(created: str, labels: object, filters: Filters) -> bool:
     """Whether an object passes all filters of a prune. Raises UsageError for an unknown one."""
     for key, value in filters:

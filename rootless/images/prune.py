@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rootless.errors import InUseError, NotFoundError, UsageError
-from rootless.images.filters import Filters, may_be_pruned
+from rootless.images.filters import Filters, check_prune_filters, may_be_pruned
 from rootless.images.listing import created_of
 from rootless.images.remove import Records, Removal, remove
 from rootless.images.usage import objects_size
@@ -40,6 +40,7 @@ def prune_images(
             everything = value in ("false", "0")
         else:
             raise UsageError(f"invalid filter 'dangling={value}'")
+    check_prune_filters(rest)
     before = objects_size(store)
     used = {record.image_id for record in containers()}
     removals: list[Removal] = []
