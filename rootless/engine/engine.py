@@ -184,7 +184,7 @@ class Engine:
             reading(record),
         ):
             found = snapshot.changes(mountpoints(directory))
-            return [(change.kind.value, change.path) for change in found]
+            return [(change.kind.value, change.path) for change in found if not change.is_repeated]
 
     def prune_containers(self, filters: Filters = ()) -> PrunedContainers:
         """Remove every container that has ended and passes until=, label= and label!=."""
