@@ -51,8 +51,9 @@ def run_in_foreground(
     pipes = None if terminal else Pipes.make(attachment)
     ours, theirs = Channel.pair()
     reader, writer = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
     # Blocked over the fork, so that no signal finds a half-made process on either side.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
     pid = os.fork()
@@ -165,6 +166,9 @@ class _Foreground:
                 restore = self._take_terminal()
                 relay(self._flows, {self._channel.fileno(): self._listen})
                 drain([flow for flow in self._flows if flow.source != 0])
+        except OSError as error:
+            reason = (error.strerror or "").lower()
+            raise RootlessError(f"cannot pass on what the container writes: {reason}") from error
         finally:
             for flow in self._flows:
                 flow.finish()

@@ -16,6 +16,7 @@ The loop is poll(2) on three descriptors (docs/decisions/0700-no-event-loop-on-t
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -127,6 +128,7 @@ class Monitor:
         for descriptor in console:
             os.close(descriptor)
         signal.signal(signal.SIGTERM, lambda *_: _send(process.pidfd, signal.SIGKILL))
+        gc.enable()
         self._note_running(process)
         sweep(self._containers)
         self._watch(process, server)
@@ -164,7 +166,7 @@ class Monitor:
         return launch(
             container.spec,
             bundle=str(container.directory),
-            rootfs=FuseRootfs(str(container.mountpoint), read_only=container.read_only),
+            rootfs=FuseRootfs(str(container.mountpoint)),
             id_maps=container.id_maps,
             stdio=None if stdio is None else Stdio(*stdio),
             cgroup_fd=None if group is None else group.directory_fd,

@@ -117,7 +117,6 @@ def prepare(request: RunRequest, places: Places, environ: Mapping[str, str]) -> 
         spec=spec,
         id_maps=id_maps,
         tree=image.tree,
-        read_only=options.read_only,
         terminal=options.terminal,
         stop_timeout=options.stop_timeout,
         cgroup_parent=request.cgroup_parent,

@@ -16,16 +16,17 @@ from errno import EAGAIN, ECONNABORTED, EINTR, EIO, ENODEV, ENOENT, ENOSYS, EOPN
 from time import perf_counter_ns
 
 from unionfs.filesystem import FileSystem
-from unionfs.session import negotiation, replies, requests, wire
+from unionfs.session import decoding, negotiation, replies, requests, wire
 from unionfs.session.copies import CHANGES, Copies
 from unionfs.session.counters import Counters
+from unionfs.session.decoding import ProtocolError
 from unionfs.session.handlers import Handler, Handlers
 from unionfs.session.options import DEFAULTS, ServeOptions
-from unionfs.session.requests import Header, ProtocolError
+from unionfs.session.requests import Header
 from unionfs.session.wire import InitFlag, Opcode
 from unionfs.session.workers import Workers
 
-_HEAD = wire.IN_HEADER.size + requests.FIXED_PART
+_HEAD = wire.IN_HEADER.size + decoding.FIXED_PART
 _REST = negotiation.MAX_WRITE + wire.MIN_READ_BUFFER
 _COPY_BELOW = 8192
 """A reply up to this size is cheaper to copy behind its header than to write from two places."""
@@ -142,7 +143,7 @@ class DeviceSession:
         started = perf_counter_ns()
         head = self._head
         try:
-            header = requests.decode_header(head, received)
+            header = decoding.decode_header(head, received)
         except ProtocolError as error:
             self._fault("message", error)
             return
@@ -151,7 +152,7 @@ class DeviceSession:
             self._send(header, ENOSYS, b"")
             return
         try:
-            request = requests.decode(
+            request = decoding.decode(
                 header,
                 bytes(head[wire.IN_HEADER.size : received]),
                 self._rest[: received - _HEAD] if received > _HEAD else _NOTHING,
