@@ -49,6 +49,9 @@ class Change(NamedTuple):
     node: Node | None = None
     is_opaque: bool = False
     """A directory that hides one of the lowers."""
+    is_repeated: bool = False
+    """Not changed, and said once more because it is another name of a file that has moved, or leads
+    to one."""
 
 
 class Snapshot:
@@ -125,24 +128,35 @@ class Snapshot:
                 pending.extend(sorted(children, key=lambda child: child[0], reverse=True))
 
     def _add_other_names(self, found: dict[bytes, Change]) -> None:
-        """The names that still lie in a lower of files that were changed by another name."""
-        for origin, left in self._tree.index.items():
-            if left is not None:
-                continue
+        """The names that still lie in a lower of files that were changed by another name, or moved
+        with a directory: a layer that did not say them would break the file in two."""
+        changed = {origin for origin, left in self._tree.index.items() if left is None}
+        moved = {
+            change.node.attributes.ino
+            for change in found.values()
+            if change.node is not None
+            and change.node.layer != UPPER
+            and not isinstance(change.node, Directory)
+            and change.node.attributes.nlink > 1
+        }
+        for origin in changed | moved:
             position, ino = split_ino(origin, len(self._tree.lowers))
             layer = self._tree.lowers[position - 1] if position != UPPER else None
             if not isinstance(layer, IndexedLayer):
                 continue
             for path in layer.names(ino):
                 node = self.find(path)
-                if path in found or node is None or node.attributes.ino != origin:
-                    continue
-                found[path] = Change(path, Kind.CHANGED, node)
-                parts = path.split(b"/")
-                for depth in range(1, len(parts)):
-                    parent = b"/".join(parts[:depth])
-                    if parent not in found:
-                        found[parent] = Change(parent, Kind.CHANGED, self.find(parent))
+                if path not in found and node is not None and node.attributes.ino == origin:
+                    self._add_name(path, node, found, is_repeated=origin not in changed)
+
+    def _add_name(
+        self, path: bytes, node: Node, found: dict[bytes, Change], *, is_repeated: bool
+    ) -> None:
+        found[path] = Change(path, Kind.CHANGED, node, is_repeated=is_repeated)
+        while path := path.rpartition(b"/")[0]:
+            if path not in found or (found[path].is_repeated and not is_repeated):
+                above = self.find(path)
+                found[path] = Change(path, Kind.CHANGED, above, is_repeated=is_repeated)
 
     def find(self, path: bytes) -> Node | None:
         """What is at a path, relative; no link is followed."""

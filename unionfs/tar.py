@@ -170,6 +170,12 @@ class IndexedLayer:
                 )
             return self._descriptors[layer]
 
+    def open_all(self) -> None:
+        """Open the index and every archive now: they may then be unlinked."""
+        for layer in range(len(self._descriptors)):
+            self.descriptor(layer)
+        self.root()
+
     # The index. sqlite3.Error never leaves this class.
 
     def _row(self, query: str, parameters: tuple[Any, ...]) -> tuple[Any, ...] | None:

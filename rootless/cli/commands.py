@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from rootless.cli import upkeep_commands as upkeep
 from rootless.cli.grammar import Command, Kind, Option
 from rootless.cli.run_options import RUN_OPTIONS
 
@@ -19,8 +20,11 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
     Option(("version", "v"), Kind.BOOL, "Print the version and exit"),
 )
 
-_FORMAT = Option(("format", "f"), Kind.STRING, "Print as json", "FORMAT")
-_LONG_FORMAT = Option(("format",), Kind.STRING, "Print as json, one object a line", "FORMAT")
+_FORMAT = Option(("format", "f"), Kind.STRING, "Print as json, or by a Go template", "FORMAT")
+_LONG_FORMAT = Option(
+    ("format",), Kind.STRING, "Print as json, by a Go template, or as table TEMPLATE", "FORMAT"
+)
+_SIZE = Option(("size", "s"), Kind.BOOL, "Show what containers take on disk")
 _QUIET = Option(("quiet", "q"), Kind.BOOL, "Print only the ids")
 _NO_TRUNC = Option(("no-trunc",), Kind.BOOL, "Print ids and texts in full")
 _FORCE = Option(("force", "f"), Kind.BOOL, "Do it even if something still uses it")
@@ -50,9 +54,9 @@ IMAGES = Command(
         Option(("all", "a"), Kind.BOOL, "Show images without a name too"),
         Option(("digests",), Kind.BOOL, "Show digests"),
         Option(
-            ("filter",),
+            ("filter", "f"),
             Kind.LIST,
-            "Show those that match: reference=, label=, before=, since=, dangling=",
+            "Show those that match: reference=, label=, before=, since=, until=, dangling=",
             "KEY=VALUE",
         ),
         _LONG_FORMAT,
@@ -75,7 +79,7 @@ IMAGE_INSPECT = Command(
     "Show everything known about images",
     "IMAGE [IMAGE...]",
     (_FORMAT,),
-    "rootless.cli.image_lists:inspect",
+    "rootless.cli.inspect:inspect_images",
     least=1,
 )
 INSPECT = Command(
@@ -84,6 +88,7 @@ INSPECT = Command(
     "NAME|ID [NAME|ID...]",
     (
         _FORMAT,
+        _SIZE,
         Option(("type",), Kind.STRING, "Look only among: container, image", "TYPE"),
     ),
     "rootless.cli.inspect:inspect",
@@ -93,7 +98,17 @@ HISTORY = Command(
     "history",
     "Show how an image came to be",
     "IMAGE",
-    (_LONG_FORMAT, _NO_TRUNC, _QUIET),
+    (
+        _LONG_FORMAT,
+        Option(
+            ("human", "H"),
+            Kind.BOOL,
+            "Sizes and times for people; --human=false: bytes and dates",
+            default=True,
+        ),
+        _NO_TRUNC,
+        _QUIET,
+    ),
     "rootless.cli.image_lists:history",
     least=1,
     most=1,
@@ -126,7 +141,7 @@ SAVE = Command(
         Option(
             ("format",),
             Kind.STRING,
-            "docker-archive, oci-archive or oci-dir",
+            "docker-archive, oci-archive, oci-dir or docker-dir",
             "FORMAT",
             default="docker-archive",
         ),
@@ -164,9 +179,18 @@ PS = Command(
     "",
     (
         Option(("all", "a"), Kind.BOOL, "Show those that have ended too"),
+        Option(
+            ("filter", "f"),
+            Kind.LIST,
+            "Show those that match: id=, name=, label=, status=, exited=, ancestor=, before=, since=",
+            "KEY=VALUE",
+        ),
         _LONG_FORMAT,
+        Option(("last", "n"), Kind.INT, "Show the newest so many, whatever their status", "COUNT"),
+        Option(("latest", "l"), Kind.BOOL, "Show the newest, whatever its status"),
         _NO_TRUNC,
         _QUIET,
+        _SIZE,
     ),
     "rootless.cli.containers:ps",
     most=0,
@@ -183,7 +207,7 @@ CONTAINER_INSPECT = Command(
     "inspect",
     "Show everything known about containers",
     "CONTAINER [CONTAINER...]",
-    (_FORMAT,),
+    (_FORMAT, _SIZE),
     "rootless.cli.inspect:inspect_containers",
     least=1,
 )
@@ -200,7 +224,7 @@ DOCTOR = Command(
     "doctor",
     "Try what containers need of this machine and say what is missing",
     "",
-    (Option(("format",), Kind.STRING, "Print as json", "FORMAT"),),
+    (Option(("format",), Kind.STRING, "Print as json, or by a Go template", "FORMAT"),),
     "rootless.cli.system:doctor",
     most=0,
     description="""Try everything that containers need of this machine: what works, what does
@@ -226,6 +250,12 @@ _IMAGE: Mapping[str, Command] = {
     "save": SAVE,
     "import": IMPORT,
     "tag": TAG,
+    "diff": upkeep.IMAGE_DIFF,
+    "mount": upkeep.IMAGE_MOUNT,
+    "prune": upkeep.IMAGE_PRUNE,
+    "unmount": upkeep.IMAGE_UNMOUNT,
+    "untag": upkeep.UNTAG,
+    "verify": upkeep.IMAGE_VERIFY,
 }
 _CONTAINER: Mapping[str, Command] = {
     "run": RUN,
@@ -235,6 +265,17 @@ _CONTAINER: Mapping[str, Command] = {
     "rm": RM,
     "remove": RM,
     "inspect": CONTAINER_INSPECT,
+    "commit": upkeep.COMMIT,
+    "diff": upkeep.DIFF,
+    "export": upkeep.EXPORT,
+    "prune": upkeep.CONTAINER_PRUNE,
+}
+_SYSTEM: Mapping[str, Command] = {
+    "info": INFO,
+    "doctor": DOCTOR,
+    "df": upkeep.SYSTEM_DF,
+    "prune": upkeep.SYSTEM_PRUNE,
+    "check": upkeep.SYSTEM_CHECK,
 }
 COMMANDS: Mapping[str, Command | Group] = {
     "run": RUN,
@@ -246,12 +287,16 @@ COMMANDS: Mapping[str, Command | Group] = {
     "save": SAVE,
     "import": IMPORT,
     "tag": TAG,
+    "untag": upkeep.UNTAG,
     "history": HISTORY,
+    "commit": upkeep.COMMIT,
+    "diff": upkeep.DIFF,
+    "export": upkeep.EXPORT,
     "inspect": INSPECT,
     "info": INFO,
     "version": VERSION,
     "doctor": DOCTOR,
     "container": Group("Commands for containers", _CONTAINER),
     "image": Group("Commands for images", _IMAGE),
-    "system": Group("Commands for the engine", {"info": INFO, "doctor": DOCTOR}),
+    "system": Group("Commands for the engine", _SYSTEM),
 }

@@ -1,4 +1,4 @@
-"""`inspect`: containers first, then images, as Docker looks them up."""
+"""`inspect`: containers and images by whatever name they have, as JSON or by a template."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from rootless.cli.formats import check_template, print_documents
 from rootless.cli.grammar import Parsed
 from rootless.cli.main import Settings, engine_of
-from rootless.cli.output import as_json, wants_json
 from rootless.errors import NotFoundError, UsageError
 
 
 def inspect(parsed: Parsed, settings: Settings) -> int:
-    """Print a JSON array of what the names stand for."""
+    """Print what is known of each name: that of a container, else that of an image."""
     engine = engine_of(settings)
+    sizes = bool(parsed.values["size"])
     lookups: dict[str, Callable[[str], object]] = {
-        "container": engine.inspect_container,
+        "container": lambda name: engine.inspect_container(name, sizes=sizes),
         "image": engine.inspect_image,
     }
     kind: Any = parsed.values["type"]
@@ -24,26 +25,39 @@ def inspect(parsed: Parsed, settings: Settings) -> int:
         if kind not in lookups:
             raise UsageError(f'"{kind}" is not a valid value for --type')
         lookups = {kind: lookups[kind]}
-    return _inspect(parsed, list(lookups.values()))
+    return _inspect(parsed, list(lookups.values()), "object")
 
 
 def inspect_containers(parsed: Parsed, settings: Settings) -> int:
-    """Print a JSON array of container documents."""
-    return _inspect(parsed, [engine_of(settings).inspect_container])
+    """Print what is known of containers."""
+    engine = engine_of(settings)
+    sizes = bool(parsed.values["size"])
+    lookup = lambda name: engine.inspect_container(name, sizes=sizes)  # noqa: E731 - one line in a list
+    return _inspect(parsed, [lookup], "container")
 
 
-def _inspect(parsed: Parsed, lookups: list[Callable[[str], object]]) -> int:
-    wants_json(parsed.values["format"])
-    found, status = [], 0
+def inspect_images(parsed: Parsed, settings: Settings) -> int:
+    """Print what is known of images."""
+    return _inspect(parsed, [engine_of(settings).inspect_image], "image")
+
+
+def _inspect(parsed: Parsed, lookups: list[Callable[[str], object]], kind: str) -> int:
+    """What is not found is said, and the status is 1; the rest is printed all the same."""
+    form: Any = parsed.values["format"]
+    check_template(form)
+    found: list[object] = []
+    missing = []
     for name in parsed.arguments:
         document = _look_up(name, lookups)
         if document is None:
-            status = 1
-            print(f"Error: No such object: {name}", file=sys.stderr)
+            missing.append(name)
         else:
             found.append(document)
-    print(as_json(found))
-    return status
+    print_documents(form, found)
+    sys.stdout.flush()
+    for name in missing:
+        print(f"Error: No such {kind}: {name}", file=sys.stderr)
+    return 1 if missing else 0
 
 
 def _look_up(name: str, lookups: list[Callable[[str], object]]) -> object | None:

@@ -6,19 +6,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
-
-from rootless.errors import UsageError
+from collections.abc import Iterable, Sequence
 
 _SHORT_ID = 12
+_LEAST_WIDTH = 10
+_GAP = 3
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as Docker aligns them: as wide as the widest cell, three blanks between."""
+    """Columns as Docker aligns them (text/tabwriter): as wide as the widest cell and three blanks,
+    at least ten."""
     lines = [tuple(header), *map(tuple, rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    widths = [
+        max(_LEAST_WIDTH, *(len(line[column]) + _GAP for line in lines))
+        for column in range(len(header))
+    ]
     return "\n".join(
-        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        "".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
 
@@ -28,20 +32,16 @@ def as_json(document: object) -> str:
     return json.dumps(document, indent=4, ensure_ascii=False)
 
 
-def as_json_lines(documents: Iterable[Mapping[str, object]]) -> str:
-    """One object a line, as `--format json` of Docker's lists."""
-    return "\n".join(
-        json.dumps(document, separators=(",", ":"), ensure_ascii=False) for document in documents
-    )
-
-
-def wants_json(form: object) -> bool:
-    """Whether --format asks for JSON. Raises UsageError for anything but `json` and `table`."""
-    if form in (None, "", "table"):
-        return False
-    if form in ("json", "{{json .}}"):
-        return True
-    raise UsageError(f"--format {form!r} is not supported", hint="use --format json")
+def confirmed(warning: str) -> bool:
+    """Whether whoever types says yes (docker's prompt); no where nobody can be asked."""
+    print(warning)
+    print("Are you sure you want to continue? [y/N] ", end="", flush=True)
+    try:
+        answer = input()
+    except EOFError:
+        answer = ""
+        print()
+    return answer.strip().lower() == "y"
 
 
 def short_id(digest: str) -> str:
@@ -57,6 +57,17 @@ def human_size(size: int) -> str:
             return f"{value:.3g}{unit}"
         value /= 1000
     raise AssertionError("unreachable")
+
+
+def local_time(created: str) -> str:
+    """An RFC 3339 time as Docker's CreatedAt writes it (Go's Time.String, in the local zone)."""
+    from datetime import datetime
+
+    try:
+        moment = datetime.fromisoformat(created).astimezone()
+    except ValueError:
+        return "N/A"
+    return moment.strftime("%Y-%m-%d %H:%M:%S %z %Z")
 
 
 _AGES = (

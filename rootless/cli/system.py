@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rootless import __version__
+from rootless.cli.formats import print_document
 from rootless.cli.grammar import Parsed
 from rootless.cli.main import Settings, engine_of
-from rootless.cli.output import as_json, wants_json
 
 if TYPE_CHECKING:
     from rootless.engine.doctor import Finding
@@ -19,10 +19,13 @@ _MARKS = {"ok": "ok      ", "degraded": "degraded", "missing": "MISSING "}
 
 def info(parsed: Parsed, settings: Settings) -> int:
     """Print what the engine is and stands on, as Docker does."""
+    form: Any = parsed.values["format"]
     document = engine_of(settings).info()
-    if wants_json(parsed.values["format"]):
-        print(as_json(document))
-        return 0
+    print_document(form, document, lambda: _info_text(document))
+    return 0
+
+
+def _info_text(document: Mapping[str, Any]) -> str:
     memory = document["MemTotal"] / (1 << 30)
     lines = [
         "Client:",
@@ -49,27 +52,29 @@ def info(parsed: Parsed, settings: Settings) -> int:
         f" Rootless Root Dir: {document['RootlessRootDir']}",
         f" Rootless Runtime Dir: {document['RootlessRuntimeDir']}",
     ]
-    print("\n".join(lines))
-    return 0
+    return "\n".join(lines)
 
 
 def version(parsed: Parsed, settings: Settings) -> int:  # noqa: ARG001 - a handler's signature
-    """Print versions in Docker's layout."""
-    client: Mapping[str, Any] = {
+    """Print versions in Docker's layout. Client and server are one program, so both sides say the
+    same; scripts read either."""
+    side = {
         "Version": __version__,
+        "ApiVersion": "",
         "PythonVersion": platform.python_version(),
         "KernelVersion": platform.release(),
         "Os": "linux",
         "Arch": platform.machine(),
     }
-    if wants_json(parsed.values["format"]):
-        print(as_json({"Client": client, "Server": None}))
-        return 0
-    print("Client: Rootless")
-    print(f" Version:           {client['Version']}")
-    print(f" Python version:    {client['PythonVersion']}")
-    print(f" Kernel version:    {client['KernelVersion']}")
-    print(f" OS/Arch:           {client['Os']}/{client['Arch']}")
+    lines = [
+        "Client: Rootless",
+        f" Version:           {side['Version']}",
+        f" Python version:    {side['PythonVersion']}",
+        f" Kernel version:    {side['KernelVersion']}",
+        f" OS/Arch:           {side['Os']}/{side['Arch']}",
+    ]
+    form: Any = parsed.values["format"]
+    print_document(form, {"Client": side, "Server": side}, lambda: "\n".join(lines))
     return 0
 
 
@@ -79,21 +84,21 @@ def doctor(parsed: Parsed, settings: Settings) -> int:
 
     findings = engine_of(settings).examine()
     able = can_run(findings)
-    if wants_json(parsed.values["format"]):
-        print(
-            as_json(
-                {
-                    "CanRun": able,
-                    "Findings": [
-                        {**finding._asdict(), "verdict": finding.verdict.value}
-                        for finding in findings
-                    ],
-                }
-            )
-        )
-    else:
-        print("\n".join(line for finding in findings for line in _lines(finding)))
-        print("\nContainers can run here." if able else "\nNo container can run here.")
+    document = {
+        "CanRun": able,
+        "Findings": [
+            {**finding._asdict(), "verdict": finding.verdict.value} for finding in findings
+        ],
+    }
+    verdict = "Containers can run here." if able else "No container can run here."
+    form: Any = parsed.values["format"]
+    print_document(
+        form,
+        document,
+        lambda: "\n".join(
+            [*(line for finding in findings for line in _lines(finding)), "", verdict]
+        ),
+    )
     return 0 if able else 1
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rootless.engine.clock import source_date_epoch, time_of_making
-from rootless.engine.container_tree import mountpoints, open_container, read_spec
+from rootless.engine.container_config import config_of, read_spec
+from rootless.engine.container_tree import mountpoints, open_container, reading
 from rootless.errors import RootlessError, UsageError
-from rootless.launcher.plan import ANNOTATION_USER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
     from rootless.images.load import LoadedImage
     from rootless.state.record import ContainerRecord
     from rootless.store.layout import Store
-
-_OF_THE_RUN = frozenset({"HOSTNAME", "TERM"})
-"""Variables that a container gets because it is one."""
 
 
 def commit_container(
@@ -53,7 +49,8 @@ def commit_container(
     directory = places.containers.directory(record.id)
     spec = read_spec(directory)
     with open_container(record, places, store, pause=pause) as snapshot:
-        found = snapshot.changes(mountpoints(directory))
+        with reading(record):
+            found = snapshot.changes(mountpoints(directory))
         pieces = snapshot.layer_archive(found, newest=source_date_epoch(environ))
         return commit(
             store,
@@ -83,62 +80,16 @@ def export_container(
             for piece in _whole(snapshot.tree_archive(), record):
                 write_all(descriptor, piece)
 
-        if isinstance(output, int):
-            if os.isatty(output):
-                raise UsageError(
-                    "cowardly refusing to save to a terminal", hint="use -o FILE, or redirect"
-                )
-            write(output)
-        else:
-            new_file(output, write)
-
-
-def config_of(
-    spec: Mapping[str, Any], record: ContainerRecord, image: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What to run, as the container ran it (docker commit): the image's config, with the command,
-    the variables, the user, the directory and the labels of the container."""
-    process = spec["process"]
-    config = dict(image)
-    entrypoint, arguments = _command(list(process["args"]), image)
-    config["Entrypoint"], config["Cmd"] = entrypoint, arguments
-    config["Env"] = _variables(process.get("env", []), image)
-    user = spec.get("annotations", {}).get(ANNOTATION_USER, "0")
-    if user != (image.get("User") or "0"):
-        config["User"] = user
-    if process["cwd"] != (image.get("WorkingDir") or "/"):
-        config["WorkingDir"] = process["cwd"]
-    if record.labels:
-        config["Labels"] = dict(record.labels)
-    return {key: value for key, value in config.items() if value is not None}
-
-
-def _command(
-    words: list[str], image: Mapping[str, Any]
-) -> tuple[list[str] | None, list[str] | None]:
-    """Entry point and command that were joined; an entry point of --entrypoint is one word."""
-    entrypoint = list(image.get("Entrypoint") or ())
-    if words[: len(entrypoint)] == entrypoint:
-        rest = words[len(entrypoint) :]
-        return entrypoint or None, rest or None
-    return words[:1], words[1:] or None
-
-
-def _variables(run: Sequence[str], image: Mapping[str, Any]) -> list[str]:
-    given = {entry.partition("=")[0] for entry in image.get("Env") or ()}
-    return [
-        entry
-        for entry in run
-        if (name := entry.partition("=")[0]) in given or name not in _OF_THE_RUN
-    ]
+        try:
+            write(output) if isinstance(output, int) else new_file(output, write)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            where = "standard output" if isinstance(output, int) else output
+            raise RootlessError(f"cannot write {where}: {error.strerror}") from error
 
 
 def _whole(pieces: Iterator[bytes], record: ContainerRecord) -> Iterator[bytes]:
-    """The pieces of an archive of files that somebody may be writing to."""
-    try:
+    """The pieces; what goes wrong in reading them is told from what goes wrong in writing."""
+    with reading(record):
         yield from pieces
-    except (ValueError, FileNotFoundError) as error:
-        raise RootlessError(
-            f"container {record.name} changed while it was read: {error}",
-            hint="leave --pause on",
-        ) from error

@@ -3,7 +3,6 @@ its layers and its upper, and what is the engine's own work in that."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rootless.engine.container import HostTree, ImageTree
+from rootless.engine.container_config import read_spec
 from rootless.engine.stillness import held_still
 from rootless.engine.union_tree import lower_layers
-from rootless.errors import InvalidDocumentError, NotFoundError, RootlessError
+from rootless.errors import NotFoundError, RootlessError
 from rootless.state.status import Status
 from unionfs.changes import Snapshot
 from unionfs.directory.at_rest import UpperAtRest
+from unionfs.layer import Layer
+from unionfs.memory import MemoryLayer, directory
 from unionfs.ownership import Ownership
 
 if TYPE_CHECKING:
@@ -24,16 +26,6 @@ if TYPE_CHECKING:
     from rootless.state.record import ContainerRecord
     from rootless.store.image import Image
     from rootless.store.layout import Store
-
-
-def read_spec(directory: Path) -> dict[str, Any]:
-    """The OCI configuration of a container. Raises InvalidDocumentError."""
-    path = directory / "config.json"
-    try:
-        spec: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InvalidDocumentError(f"{path} cannot be read: {error}") from error
-    return spec
 
 
 @contextmanager
@@ -47,7 +39,7 @@ def open_container(
     with ExitStack() as stack:
         if record.status is Status.RUNNING:
             stack.enter_context(held_still(record, pause=pause))
-        try:
+        with reading(record):
             snapshot = Snapshot(
                 lower_layers(_tree(record, places, store)),
                 UpperAtRest(
@@ -57,25 +49,46 @@ def open_container(
                     base_owner=base_owner,
                 ),
             )
-            stack.callback(snapshot.close)
-            yield snapshot
-        except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            raise RootlessError(
-                f"cannot read the files of container {record.name}: {error.strerror}{where}"
-            ) from error
+        stack.callback(snapshot.close)
+        yield snapshot
 
 
 @contextmanager
-def open_image(store: Store, image: Image) -> Iterator[Snapshot]:
-    """The merged files of an image."""
-    snapshot = Snapshot(lower_layers(image_tree(store, image)), None)
+def reading(record: ContainerRecord) -> Iterator[None]:
+    """What goes wrong while a container's files are read, in words. Raises RootlessError."""
     try:
-        yield snapshot
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        raise RootlessError(
+            f"container {record.name} changed while it was read: {error}",
+            hint="leave --pause on",
+        ) from error
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise RootlessError(
+            f"cannot read the files of container {record.name}: {error.strerror}{where}"
+        ) from error
+
+
+def compare_images(store: Store, old: Image, new: Image) -> list[tuple[str, bytes]]:
+    """A, C or D and the path of everything in which the files of two images differ."""
+    from unionfs.comparison import compare
+
+    with _merged(store, old) as before, _merged(store, new) as after:
+        return compare(before, after)
+
+
+@contextmanager
+def _merged(store: Store, image: Image) -> Iterator[Layer]:
+    """An image's files as one layer."""
+    layers = lower_layers(image_tree(store, image))
+    layer = layers[0] if layers else MemoryLayer(directory())
+    try:
+        yield layer
     except OSError as error:
         raise RootlessError(f"cannot read the files of image {image.id}: {error}") from error
     finally:
-        snapshot.close()
+        layer.close()
 
 
 def image_tree(store: Store, image: Image) -> ImageTree:

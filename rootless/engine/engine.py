@@ -19,11 +19,15 @@ from rootless.paths import data_root, runtime_root
 
 if TYPE_CHECKING:
     from rootless.engine.container import Container
-    from rootless.engine.doctor import Finding
+    from rootless.engine.doctor import Finding as HostFinding
     from rootless.engine.foreground import Outcome
+    from rootless.engine.upkeep import DiskUsage, PrunedContainers
+    from rootless.images.check import Finding
+    from rootless.images.filters import Filters
     from rootless.images.inspect import HistoryEntry
     from rootless.images.listing import ListedImage
     from rootless.images.load import LoadedImage
+    from rootless.images.prune import Pruned as PrunedImages
     from rootless.images.remove import Removal
     from rootless.oci.platform import Platform
     from rootless.state.record import ContainerRecord
@@ -104,17 +108,112 @@ class Engine:
             kill_and_wait(record, _KILL_WAIT)
         containers.remove(record.id)
 
-    def inspect_container(self, name: str) -> dict[str, Any]:
+    def inspect_container(self, name: str, *, sizes: bool = False) -> dict[str, Any]:
         """What Docker's inspect says of a container. Raises NotFoundError."""
         from rootless.engine.inspection import container_document
 
         containers = self.places.containers
         record = containers.find(name)
-        return container_document(record, containers.directory(record.id))
+        document = container_document(
+            record, containers.directory(record.id), self._image_config(record)
+        )
+        if sizes:
+            written = self.container_size(record.id)
+            below = self.inspect_image(record.image_id)["Size"] if record.image_id else 0
+            document |= {"SizeRw": written, "SizeRootFs": written + below}
+        return document
+
+    def find_containers(
+        self, filters: Filters = (), *, everything: bool = False, last: int | None = None
+    ) -> list[ContainerRecord]:
+        """Those that pass the filters of `ps`, newest first; without `everything` only running
+        ones.
+        """
+        from rootless.engine.selection import select
+
+        records, store = self.containers(), self._store()
+        return select(
+            records, filters, self.places.containers, store, everything=everything, last=last
+        )
+
+    def container_size(self, container_id: str) -> int:
+        """Bytes on disk of what a container has written."""
+        from rootless.images.usage import tree_size
+
+        return tree_size(self.places.containers.directory(container_id) / "upper")
+
+    def commit(
+        self,
+        name: str,
+        *,
+        reference: str | None = None,
+        author: str = "",
+        message: str = "",
+        changes: Sequence[str] = (),
+        pause: bool = True,
+    ) -> LoadedImage:
+        """Make an image of a container. One that runs is held still meanwhile if `pause`."""
+        from rootless.engine.container_commit import commit_container
+
+        return commit_container(
+            self._swept(name),
+            self.places,
+            self._store(),
+            self._environ,
+            reference=reference,
+            author=author,
+            message=message,
+            changes=changes,
+            pause=pause,
+        )
+
+    def export(self, name: str, output: Path | int) -> None:
+        """Write all files of a container as a tar archive, by path or by descriptor."""
+        from rootless.engine.container_commit import export_container
+
+        export_container(self._swept(name), self.places, self._store(), output, pause=True)
+
+    def diff(self, name: str) -> list[tuple[str, bytes]]:
+        """What a container has changed: A, C or D, and the path, relative to the root."""
+        from rootless.engine.container_tree import mountpoints, open_container, reading
+
+        record = self._swept(name)
+        directory = self.places.containers.directory(record.id)
+        with (
+            open_container(record, self.places, self._store(), pause=False) as snapshot,
+            reading(record),
+        ):
+            found = snapshot.changes(mountpoints(directory))
+            return [(change.kind.value, change.path) for change in found if not change.is_repeated]
+
+    def prune_containers(self, filters: Filters = ()) -> PrunedContainers:
+        """Remove every container that has ended and passes until=, label= and label!=."""
+        from rootless.engine.upkeep import prune_containers
+
+        return prune_containers(self.places.containers, self.containers(), filters)
+
+    def _image_config(self, record: ContainerRecord) -> Mapping[str, Any]:
+        """What the image of a container says to run; nothing if the image is not to be had."""
+        from rootless.errors import RootlessError
+        from rootless.oci.image_config import read_image_config
+
+        if not record.image_id:
+            return {}
+        try:
+            data = self._store().read_document(record.image_id, "image config")
+            return read_image_config(data, record.image_id).config
+        except RootlessError:
+            return {}
+
+    def _swept(self, name: str) -> ContainerRecord:
+        from rootless.engine.records import sweep
+
+        sweep(self.places.containers)
+        return self.places.containers.find(name)
 
     # The engine itself.
 
-    def examine(self) -> list[Finding]:
+    def examine(self) -> list[HostFinding]:
         """What containers need of this machine, each found out by trying it."""
         from rootless.engine.doctor import examine
 
@@ -152,14 +251,14 @@ class Engine:
         platform: str | None = None,
     ) -> LoadedImage:
         """Make an image of one layer of a root file system archive."""
-        from rootless.engine.clock import now
+        from rootless.engine.clock import time_of_making
         from rootless.images.import_tar import import_tar
 
         return import_tar(
             self._store(),
             source,
             reference=reference,
-            created=now(),
+            created=time_of_making(self._environ),
             changes=changes,
             message=message,
             platform=_platform(platform),
@@ -205,6 +304,69 @@ class Engine:
 
         store = self._store()
         return inspect(store, resolve(store, name))
+
+    def untag(self, name: str, targets: Sequence[str] = ()) -> None:
+        """Take names from an image, all if none is said; the image stays."""
+        from rootless.images.tag import untag
+
+        untag(self._store(), name, targets)
+
+    def compare_images(self, old: str, new: str) -> list[tuple[str, bytes]]:
+        """What has to change in one image's files to get the other's: A, C or D, and the path."""
+        from rootless.engine.container_tree import compare_images
+        from rootless.store.image import resolve
+
+        store = self._store()
+        return compare_images(store, resolve(store, old), resolve(store, new))
+
+    def verify_image(self, name: str) -> list[Finding]:
+        """Hash everything that an image consists of; what is wrong."""
+        from rootless.images.check import verify
+        from rootless.store.image import resolve
+
+        store = self._store()
+        return verify(store, resolve(store, name))
+
+    def mount_image(self, name: str) -> Path:
+        """Show an image's files, read-only, in a directory that the whole machine sees and only
+        this account may enter. One that is mounted already stays so. Raises RootlessError.
+        """
+        from rootless.engine.image_mounts import mount_image
+        from rootless.store.image import resolve
+
+        store = self._store()
+        return mount_image(self.places, store, resolve(store, name))
+
+    def unmount_image(self, name: str) -> None:
+        """The end of that. Raises NotFoundError if it is not mounted."""
+        from rootless.engine.image_mounts import unmount_image
+        from rootless.store.image import resolve
+
+        unmount_image(self.places, resolve(self._store(), name))
+
+    def mounted_images(self) -> list[tuple[str, Path]]:
+        """Id and directory of every image that is mounted."""
+        from rootless.engine.image_mounts import mounted_images
+
+        return mounted_images(self.places)
+
+    def prune_images(self, *, everything: bool = False, filters: Filters = ()) -> PrunedImages:
+        """Remove images without a name, or, with `everything`, those that no container uses."""
+        from rootless.images.prune import prune_images
+
+        return prune_images(self._store(), self.containers, everything=everything, filters=filters)
+
+    def disk_usage(self) -> DiskUsage:
+        """What takes how much room, and what of it could be given back."""
+        from rootless.engine.upkeep import disk_usage
+
+        return disk_usage(self._store(), self.places.containers, self.containers())
+
+    def check(self, *, repair: bool = False) -> list[Finding]:
+        """What in the store is not as it should be, and, with `repair`, is so again."""
+        from rootless.engine.upkeep import check
+
+        return check(self._store(), self.places.containers, self.containers, repair=repair)
 
     def _store(self) -> Store:
         from rootless.store.layout import Store

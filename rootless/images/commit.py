@@ -52,7 +52,8 @@ def commit(
         config = apply_change(config, change)
     with Ingest(store, Limits()) as ingest:
         below = _keep_base(store, ingest, base)
-        pieces = iter(layer)
+        # An empty piece would be taken for the end.
+        pieces = (piece for piece in layer if piece)
         written = ingest.add_layer(lambda _: next(pieces, b""), "the new layer")
         step: Json = {"created": created, "created_by": created_by}
         if author:

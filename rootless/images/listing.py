@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rootless.errors import UsageError
+from rootless.images.filters import has_label, is_older, moment_of
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store.image import Image, all_images, resolve
 from rootless.store.layout import Store
@@ -34,7 +35,8 @@ def list_images(
 ) -> list[ListedImage]:
     """Every image, or those of a repository or name, that pass all filters.
 
-    Filters: dangling=true|false, label=KEY[=VALUE], before=IMAGE, since=IMAGE, reference=PATTERN.
+    Filters: dangling=true|false, label=KEY[=VALUE], before=IMAGE, since=IMAGE, until=TIME,
+    reference=PATTERN.
     Raises UsageError for another filter, NotFoundError for the image of before and since.
     """
     wanted = parse_reference(name) if name is not None else None
@@ -106,13 +108,13 @@ def _passes(store: Store, image: Image, key: str, value: str) -> bool:
             raise UsageError(f"invalid filter 'dangling={value}'")
         return (not image.tags) == (value in ("true", "1"))
     if key == "label":
-        labels = image.config.get("Labels") or {}
-        name, equals, text = value.partition("=")
-        return isinstance(labels, dict) and name in labels and (not equals or labels[name] == text)
+        return has_label(image.config.get("Labels"), value)
+    if key == "until":
+        return is_older(created_of(image), moment_of(value))
     if key == "before":
         return created_of(image) < created_of(resolve(store, value))
     if key == "since":
         return created_of(image) > created_of(resolve(store, value))
     raise UsageError(
-        f"invalid filter '{key}'", hint="dangling, label, before, since and reference exist"
+        f"invalid filter '{key}'", hint="dangling, label, before, since, until and reference exist"
     )

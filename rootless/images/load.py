@@ -22,13 +22,15 @@ from rootless.oci.manifest import Descriptor, new_manifest, read_index, read_man
 from rootless.oci.platform import Platform, best_match, host_platform
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store.chains import chain_index
-from rootless.store.decompression import Limits
+from rootless.store.decompression import Limits, Read
 from rootless.store.image import resolve
 from rootless.store.ingest import Ingest, NewImage
 from rootless.store.layout import Store
 from rootless.store.names import CONFIG_DIGEST, REF_NAME
 
 _MAX_INDEX_DEPTH = 4
+_BLOBS = "blobs/sha256/"
+_VERSION = "version"
 
 
 class LoadedImage(NamedTuple):
@@ -58,6 +60,8 @@ def load(
     ):
         if members.has("index.json"):
             images = _load_layout(ingest, members, platform or host_platform())
+        elif members.has(_VERSION) and members.has(docker_archive.MANIFEST):
+            images = [_load_docker_directory(ingest, members)]
         elif members.has(docker_archive.MANIFEST):
             images = [
                 _load_archived(ingest, members, each)
@@ -238,7 +242,7 @@ def _add_blob_layer(ingest: Ingest, members: Members, layer: Descriptor, diff_id
     if ingest.keep_blob(layer.digest) and ingest.keep_layer(diff_id):
         return
     written = ingest.add_layer(
-        members.reader(f"blobs/sha256/{hex_of(layer.digest)}"), what, diff_id=diff_id, blob=layer
+        members.reader(f"{_BLOBS}{hex_of(layer.digest)}"), what, diff_id=diff_id, blob=layer
     )
     # Layers that are labelled gzip and are plain, or zstd, exist; every reader goes by the content.
     if written.compression not in media_types.OCI_LAYER_FOR_COMPRESSION:
@@ -249,8 +253,41 @@ def _add_blob_layer(ingest: Ingest, members: Members, layer: Descriptor, diff_id
 
 def _document(members: Members, descriptor: Descriptor) -> bytes:
     """A small blob, verified. Raises IntegrityError, NotFoundError."""
-    name = f"blobs/sha256/{hex_of(descriptor.digest)}"
+    name = f"{_BLOBS}{hex_of(descriptor.digest)}"
     data = read_small(members, name)
     if len(data) != descriptor.size or sha256_digest(data) != descriptor.digest:
         raise IntegrityError(f"{name} in {members.label} is not what its descriptor says")
     return data
+
+
+# What skopeo calls `dir:`
+
+
+class _DockerDirectory:
+    """The members of such a directory under the names that they have in an OCI layout."""
+
+    def __init__(self, members: Members, manifest: str) -> None:
+        self.label = members.label
+        self._members = members
+        self._manifest = manifest
+
+    def _name(self, name: str) -> str:
+        digits = name.removeprefix(_BLOBS)
+        return docker_archive.MANIFEST if digits == hex_of(self._manifest) else digits
+
+    def has(self, name: str) -> bool:
+        return self._members.has(self._name(name))
+
+    def size(self, name: str) -> int:
+        return self._members.size(self._name(name))
+
+    def reader(self, name: str) -> Read:
+        return self._members.reader(self._name(name))
+
+
+def _load_docker_directory(ingest: Ingest, members: Members) -> NewImage:
+    """Blobs by their digits beside one manifest of either kind; no name goes with it."""
+    data = read_small(members, docker_archive.MANIFEST)
+    manifest = read_manifest(data, f"manifest.json in {members.label}")
+    entry = Descriptor(manifest.media_type, sha256_digest(data), len(data))
+    return _load_manifest(ingest, _DockerDirectory(members, entry.digest), entry, ())

@@ -11,17 +11,12 @@ what a pull left half done, is never touched.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from rootless.durable import locked, remove_tree
-from rootless.errors import InUseError, InvalidDocumentError, NotFoundError, UsageError
-from rootless.oci import media_types
-from rootless.oci.digest import chain_id
-from rootless.oci.image_config import read_image_config
-from rootless.oci.manifest import Descriptor, read_index, read_manifest
+from rootless.errors import InUseError, UsageError
+from rootless.images.objects import bury, objects_of_containers, objects_of_entry
 from rootless.oci.reference import Reference, parse_reference
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
@@ -49,25 +44,6 @@ class Removal(NamedTuple):
         return f"{self.action.value}: {self.what}"
 
 
-class _Objects(NamedTuple):
-    blobs: frozenset[str]
-    layers: frozenset[str]
-    chains: frozenset[str]
-
-    def minus(self, other: _Objects) -> _Objects:
-        return _Objects(
-            self.blobs - other.blobs, self.layers - other.layers, self.chains - other.chains
-        )
-
-    def plus(self, other: _Objects) -> _Objects:
-        return _Objects(
-            self.blobs | other.blobs, self.layers | other.layers, self.chains | other.chains
-        )
-
-
-_NOTHING = _Objects(frozenset(), frozenset(), frozenset())
-
-
 def remove(store: Store, name: str, containers: Records, *, force: bool = False) -> list[Removal]:
     """Remove a name, or an image by id; returns what was done, in order.
 
@@ -87,12 +63,12 @@ def remove(store: Store, name: str, containers: Records, *, force: bool = False)
         users = [each for each in containers() if each.image_id == image.id]
         _check_conflicts(image, name, reference, users, force)
         rest = names.without(index.manifests, image.entry.digest)
-        kept = _objects_of_containers(store, users)
+        kept = objects_of_containers(store, users)
         for entry in rest:
-            kept = kept.plus(_objects_of_entry(store, entry))
-        doomed = _objects_of_entry(store, image.entry).minus(kept)
+            kept = kept.plus(objects_of_entry(store, entry))
+        doomed = objects_of_entry(store, image.entry).minus(kept)
         store.write_index(index.with_manifests(rest))
-        _bury(store, doomed)
+        bury(store, doomed)
     return [
         *(Removal(Action.UNTAGGED, tag.familiar) for tag in image.tags),
         *(Removal(Action.UNTAGGED, text) for text in familiar_digests(image)),
@@ -148,56 +124,3 @@ def _check_conflicts(
             "image is referenced in multiple repositories",
             hint="remove the names one by one, or use -f",
         )
-
-
-def _objects_of_config(store: Store, digest: str) -> _Objects:
-    config = read_image_config(store.read_document(digest, "image config"), digest)
-    chains = {chain_id(config.diff_ids[: i + 1]) for i in range(len(config.diff_ids))}
-    return _Objects(frozenset({digest}), frozenset(config.diff_ids), frozenset(chains))
-
-
-def _objects_of_entry(store: Store, entry: Descriptor) -> _Objects:
-    """Everything that an entry of an index needs. What is missing or damaged needs nothing more."""
-    found = _Objects(frozenset({entry.digest}), frozenset(), frozenset())
-    try:
-        data = store.read_document(entry.digest, "manifest")
-        if entry.media_type in media_types.INDEXES:
-            for inner in read_index(data, entry.digest).manifests:
-                found = found.plus(_objects_of_entry(store, inner))
-            return found
-        manifest = read_manifest(data, entry.digest)
-        blobs = frozenset(layer.digest for layer in manifest.layers)
-        found = found.plus(_Objects(blobs | {manifest.config.digest}, frozenset(), frozenset()))
-        return found.plus(_objects_of_config(store, manifest.config.digest))
-    except (NotFoundError, InvalidDocumentError):
-        return found
-
-
-def _objects_of_containers(store: Store, users: Sequence[ContainerRecord]) -> _Objects:
-    """A container keeps the config and the layers of its image, though not its blobs."""
-    kept = _NOTHING
-    for image_id in {user.image_id for user in users}:
-        try:
-            kept = kept.plus(_objects_of_config(store, image_id))
-        except (NotFoundError, InvalidDocumentError):
-            continue
-    return kept
-
-
-def _bury(store: Store, doomed: _Objects) -> None:
-    """Move objects out of sight, in one directory, and delete that; called with the lock held."""
-    grave = store.root / "tmp" / f"removed-{os.urandom(8).hex()}"
-    victims = [
-        *(store.blob_path(digest) for digest in doomed.blobs),
-        *(store.layer_directory(diff_id) for diff_id in doomed.layers),
-        *(store.chain_directory(chain) for chain in doomed.chains),
-    ]
-    # Sweepers hold this lock too.
-    with locked(store.root / "tmp" / ".lock"):
-        grave.mkdir()
-        for i, victim in enumerate(victims):
-            try:
-                os.rename(victim, grave / str(i))
-            except FileNotFoundError:
-                continue
-        remove_tree(grave)

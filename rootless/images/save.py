@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from rootless.durable import TEMPORARY_PREFIX, fsync_directory, remove_tree, write_all
 from rootless.errors import ExistsError, IntegrityError, UsageError
+from rootless.oci import media_types
 from rootless.oci.digest import hex_of
 from rootless.oci.document import encode
 from rootless.oci.manifest import empty_index
@@ -34,6 +35,10 @@ class Format(Enum):
     DOCKER_ARCHIVE = "docker-archive"
     OCI_ARCHIVE = "oci-archive"
     OCI_DIR = "oci-dir"
+    DOCKER_DIR = "docker-dir"
+
+
+_DIRECTORIES = frozenset({Format.OCI_DIR, Format.DOCKER_DIR})
 
 
 class SavedImage(NamedTuple):
@@ -67,11 +72,11 @@ def save(
     ExistsError, IntegrityError.
     """
     chosen = choose(store, images)
-    files = (_docker_files if format is Format.DOCKER_ARCHIVE else _oci_files)(store, chosen)
-    if format is Format.OCI_DIR:
+    files = _FILES[format](store, chosen)
+    if format in _DIRECTORIES:
         if isinstance(output, int):
             raise UsageError(
-                "an oci-dir cannot be written to standard output", hint="use -o DIRECTORY"
+                f"an {format.value} cannot be written to standard output", hint="use -o DIRECTORY"
             )
         _new_directory(output, files)
     elif isinstance(output, int):
@@ -160,6 +165,62 @@ def _oci_files(store: Store, images: Sequence[SavedImage]) -> list[_File]:
         _File("index.json", len(index), index),
         *files.values(),
     ]
+
+
+_AS_DOCKER = {
+    media_types.OCI_LAYER: media_types.DOCKER_LAYER_PLAIN,
+    media_types.OCI_LAYER_GZIP: media_types.DOCKER_LAYER,
+}
+
+
+def _docker_directory(store: Store, images: Sequence[SavedImage]) -> list[_File]:
+    """What skopeo calls `dir:`: blobs by their digits, one Docker manifest (schema 2), a version
+    (containers/image, directory/directory_transport.go). Layers compressed with zstd, for which
+    there is no type, go out plain. Raises UsageError for several images: there is one manifest."""
+    if len(images) != 1:
+        raise UsageError("a docker-dir holds one image", hint="save them one by one")
+    image = images[0].image
+    config = store.read_document(image.id, "image config")
+    files = [_File(hex_of(image.id), len(config), config)]
+    layers = []
+    plain = layer_files(store, image)
+    blobs = manifest_of(store, image).layers
+    for blob, diff_id, layer in zip(blobs, image.diff_ids, plain, strict=True):
+        media_type = _AS_DOCKER.get(blob.media_type, blob.media_type)
+        path, digest = store.blob_path(blob.digest), blob.digest
+        if media_type not in _AS_DOCKER.values():
+            media_type, path, digest = media_types.DOCKER_LAYER_PLAIN, layer.tar, diff_id
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+        files.append(_File(hex_of(digest), size, path=path, digest=digest))
+        layers.append({"mediaType": media_type, "size": size, "digest": digest})
+    manifest = encode(
+        {
+            "schemaVersion": 2,
+            "mediaType": media_types.DOCKER_MANIFEST,
+            "config": {
+                "mediaType": media_types.DOCKER_CONFIG,
+                "size": len(config),
+                "digest": image.id,
+            },
+            "layers": layers,
+        }
+    )
+    version = b"Directory Transport Version: 1.1\n"
+    unique = {file.name: file for file in files}
+    return [
+        _File("version", len(version), version),
+        _File("manifest.json", len(manifest), manifest),
+        *unique.values(),
+    ]
+
+
+_FILES = {
+    Format.DOCKER_ARCHIVE: _docker_files,
+    Format.OCI_ARCHIVE: _oci_files,
+    Format.OCI_DIR: _oci_files,
+    Format.DOCKER_DIR: _docker_directory,
+}
 
 
 def _pieces(file: _File) -> Iterator[bytes]:

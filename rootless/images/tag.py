@@ -1,8 +1,10 @@
-"""tag: one more name for an image."""
+"""tag and untag: one more name for an image, and fewer."""
 
 from __future__ import annotations
 
-from rootless.errors import UsageError
+from collections.abc import Sequence
+
+from rootless.errors import NotFoundError, UsageError
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store import names
 from rootless.store.image import resolve
@@ -26,3 +28,24 @@ def tag(store: Store, source: str, target: str) -> Reference:
         table = names.tagged(index.manifests, image.entry, [reference])
         store.write_index(index.with_manifests(table))
     return reference
+
+
+def untag(store: Store, source: str, targets: Sequence[str]) -> list[Reference]:
+    """Take names from the image `source`, all of them if none is said; the image stays. Returns
+    those taken.
+
+    Raises NotFoundError, without taking any, for a name that the image does not have.
+    """
+    wanted = [parse_reference(target).with_default_tag() for target in targets]
+    with store.lock():
+        image = resolve(store, source)
+        for reference in wanted:
+            if reference not in image.tags:
+                raise NotFoundError(f"{reference.familiar}: image {source} has no such name")
+        index = store.read_index()
+        table = index.manifests
+        gone = wanted or list(image.tags)
+        for reference in gone:
+            table = names.untagged(table, reference)
+        store.write_index(index.with_manifests(table))
+    return gone

@@ -4,7 +4,7 @@ by name.
     containers/<64 hex digits>/container.json  the record; the engine's own files lie beside it
     containers/names/<name> -> <id>            a symbolic link whose target is the id
     containers/.lock                           held while names are given, changed or taken back
-    containers/.new-<id>/, .old-<id>/          being made, being removed; swept by `sweep`
+    containers/.new-<id>/, .old-<id>/          being made, being removed; found by `leftovers`
 
 Crash consistency. Create: (1) `.new-<id>` with its record is written and fsynced, (2) the name is
 linked, (3) the directory is renamed to `<id>`. Killed after 1, a directory that no lookup sees;
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -166,16 +167,28 @@ class Containers:
                 (self._names / name).unlink(missing_ok=True)
         remove_tree(grave)
 
-    def sweep(self) -> None:
-        """Delete what killed creations and removals left. Only for a moment in which nobody
-        creates: `system check`."""
+    def leftovers(self, *, age: float = 0, remove: bool = False) -> list[str]:
+        """What killed creations and removals left, by file name; with `remove` it is deleted.
+
+        A container that is being made lies in a directory like one of those, so whoever is not
+        alone here asks for those of some age in seconds only.
+        """
+        found: list[str] = []
+        if not self.root.is_dir():
+            return found
         with locked(self.root / ".lock"):
-            for entry in list(os.scandir(self.root)):
-                if entry.name.startswith((".new-", ".old-")):
-                    remove_tree(Path(entry.path))
-            for entry in list(os.scandir(self._names)):
-                if self._name_target(entry.name) is None:
-                    os.unlink(entry.path)
+            limit = time.time() - age
+            for entry in sorted(os.scandir(self.root), key=lambda entry: entry.name):
+                if entry.name.startswith((".new-", ".old-")) and _changed(entry) <= limit:
+                    found.append(entry.name)
+                    if remove:
+                        remove_tree(Path(entry.path))
+            for entry in sorted(os.scandir(self._names), key=lambda entry: entry.name):
+                if self._name_target(entry.name) is None and _changed(entry) <= limit:
+                    found.append(f"names/{entry.name}")
+                    if remove:
+                        os.unlink(entry.path)
+        return found
 
     def _ids(self) -> Iterator[str]:
         try:
@@ -208,3 +221,10 @@ class Containers:
         if owner is None:
             link.unlink(missing_ok=True)
             os.symlink(container_id, link)
+
+
+def _changed(entry: os.DirEntry[str]) -> float:
+    try:
+        return entry.stat(follow_symlinks=False).st_ctime
+    except FileNotFoundError:
+        return time.time()

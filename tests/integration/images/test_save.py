@@ -39,7 +39,7 @@ def store(tmp_path):
     return store
 
 
-@pytest.mark.parametrize("form", Format)
+@pytest.mark.parametrize("form", [form for form in Format if form is not Format.DOCKER_DIR])
 def test_saved_images_load_into_another_store_as_the_same(store, tmp_path, form):
     save(store, ["one:1", "h:5000/t/two:x"], tmp_path / "saved", form)
     other = Store.open(tmp_path / "other")
@@ -57,6 +57,7 @@ def test_saved_images_load_into_another_store_as_the_same(store, tmp_path, form)
         (Format.DOCKER_ARCHIVE, "docker-archive"),
         (Format.OCI_ARCHIVE, "oci-archive"),
         (Format.OCI_DIR, "oci"),
+        (Format.DOCKER_DIR, "dir"),
     ],
 )
 def test_skopeo_reads_what_is_saved(store, tmp_path, form, transport):
@@ -139,3 +140,23 @@ def test_save_that_fails_leaves_no_file(store, tmp_path):
         with pytest.raises(IntegrityError, match="damaged"):
             save(store, ["one:1"], tmp_path / "saved", form)
     assert sorted(os.listdir(tmp_path)) == ["one.tar", "store", "there", "two.tar"]
+
+
+def test_docker_directory_holds_one_image_and_loads_again(store, tmp_path):
+    with pytest.raises(UsageError, match="one image"):
+        save(store, ["one:1", "h:5000/t/two:x"], tmp_path / "saved", Format.DOCKER_DIR)
+    save(store, ["one:1"], tmp_path / "saved", Format.DOCKER_DIR)
+    other = Store.open(tmp_path / "other")
+    (loaded,) = load(other, tmp_path / "saved")
+    assert loaded.id == resolve(store, "one:1").id
+    assert loaded.tags == ()
+
+
+@pytest.mark.needs("skopeo")
+def test_what_skopeo_copies_to_a_directory_is_loaded(store, tmp_path):
+    save(store, ["one:1"], tmp_path / "archive")
+    source, target = f"docker-archive:{tmp_path / 'archive'}", f"dir:{tmp_path / 'dir'}"
+    subprocess.run(["skopeo", "copy", "-q", source, target], check=True, timeout=60)
+    other = Store.open(tmp_path / "other")
+    (loaded,) = load(other, tmp_path / "dir")
+    assert loaded.id == resolve(store, "one:1").id

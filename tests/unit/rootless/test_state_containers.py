@@ -79,7 +79,7 @@ def test_name_left_by_a_killed_create_is_free(containers):
     (containers.root / f".new-{B}").mkdir()
     containers.create(record())
     assert containers.find("web").id == A
-    containers.sweep()
+    assert containers.leftovers(remove=True)
     assert sorted(os.listdir(containers.root)) == [".lock", A, "names"]
 
 

@@ -1,0 +1,127 @@
+"""--format: the words `json` and `table`, and Go templates, of lists and of single objects.
+
+As in Docker's formatter package: a list is printed row by row; `table TEMPLATE` puts a header of the
+columns' titles above and aligns at tabs. In a template of a list, a row is a struct, so that a
+column which does not exist is an error; a document of `inspect` is a map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rootless.cli.output import as_json, table
+from rootless.errors import UsageError
+from rootless.gotemplate import Struct, Template, TemplateError, parse
+
+Titles = Mapping[str, str]
+"""What each field of a row is called in a header."""
+
+
+class TemplateUsageError(UsageError):
+    """A template that does not parse, or does not fit."""
+
+    exit_status = 1
+    code = "template"
+
+
+class InspectTemplateError(TemplateUsageError):
+    """The same for `inspect`, where Docker's client exits with 64."""
+
+    exit_status = 64
+
+
+def print_list(
+    form: str | None,
+    kind: str,
+    titles: Titles,
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+) -> None:
+    """Print rows by --format; without one as a table of `columns`. `kind` is what Docker calls such
+    a row in errors. A value may be a function: a method of the row."""
+    if form in (None, "", "table"):
+        print(
+            table(
+                [titles[name] for name in columns],
+                [[str(row[name]) for name in columns] for row in rows],
+            )
+        )
+        return
+    source = "{{json .}}" if form == "json" else str(form)
+    with_header = source.startswith("table ")
+    template = _parsed(_unescaped(source.removeprefix("table ").strip()))
+    lines = [_rendered(template, Struct(kind, row)) for row in rows]
+    if not with_header:
+        for line in lines:
+            print(line)
+        return
+    header = _rendered(template, Struct(kind, _header(titles, rows)))
+    cells = [line.split("\t") for line in (header, *lines)]
+    width = max(map(len, cells))
+    padded = [[*line, *[""] * (width - len(line))] for line in cells]
+    print(table(padded[0], padded[1:]))
+
+
+def print_document(form: str | None, document: object, readable: Callable[[], str]) -> None:
+    """Print one object by --format; without one as people read it."""
+    if not form:
+        print(readable())
+    elif form == "json":
+        from rootless.gotemplate.formatting import to_json
+
+        print(to_json(document))
+    else:
+        template = _parsed(_unescaped(form))
+        print(_rendered(template, document))
+
+
+def print_documents(form: str | None, documents: Sequence[object]) -> None:
+    """Print what `inspect` found: a JSON array, or a template's output for each, a line each."""
+    if not form or form == "json":
+        print(as_json(documents))
+        return
+    try:
+        template = parse(_unescaped(form))
+    except TemplateError as error:
+        raise InspectTemplateError(f"template parsing error: {error}") from error
+    for document in documents:
+        try:
+            print(template.render(document, missing_key="error"))
+        except TemplateError as error:
+            raise InspectTemplateError(f"template parsing error: {error}") from error
+
+
+def check_template(form: str | None) -> None:
+    """Raise for a template of `inspect` that does not parse, before anything is looked up."""
+    if form and form != "json":
+        print_documents(form, ())
+
+
+def _header(titles: Titles, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    header: dict[str, Any] = dict(titles)
+    for row in rows[:1]:
+        for name, value in row.items():
+            if callable(value):
+                # Docker titles a column of one label by its name.
+                header[name] = lambda key: str(key).replace("-", " ").replace(".", " ").upper()
+    return header
+
+
+def _unescaped(text: str) -> str:
+    """A shell's single quotes keep \\t and \\n as they are; docker reads them."""
+    return text.replace("\\t", "\t").replace("\\n", "\n")
+
+
+def _parsed(text: str) -> Template:
+    try:
+        return parse(text)
+    except TemplateError as error:
+        raise TemplateUsageError(f"template parsing error: {error}") from error
+
+
+def _rendered(template: Template, data: object) -> str:
+    try:
+        return template.render(data)
+    except TemplateError as error:
+        raise TemplateUsageError(f"template parsing error: {error}") from error

@@ -1,0 +1,100 @@
+"""`container prune`, `system df` and `system check`: what the store holds, and what of it may go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from rootless.errors import NotFoundError
+from rootless.images.check import Finding, Kind
+from rootless.images.check import check as check_images
+from rootless.images.filters import Filters, check_prune_filters, may_be_pruned
+from rootless.images.usage import ImageUsage, image_usage, objects_size, tree_size
+from rootless.state.containers import Containers
+from rootless.state.record import ContainerRecord
+from rootless.state.status import Status
+from rootless.store.layout import Store
+
+_LEFTOVER_AGE = 3600.0
+"""Seconds after which a container that is still being made is taken for abandoned: to make one
+takes milliseconds."""
+
+
+class PrunedContainers(NamedTuple):
+    """Ids of those that went, and bytes of disk that they gave back."""
+
+    names: list[str]
+    reclaimed: int
+
+
+class ContainerUsage(NamedTuple):
+    """`size` is bytes on disk of what the container has written."""
+
+    record: ContainerRecord
+    size: int
+
+
+class DiskUsage(NamedTuple):
+    """`total` is the bytes on disk of all images together: layers that several share count once."""
+
+    images: list[ImageUsage]
+    total: int
+    containers: list[ContainerUsage]
+
+    @property
+    def images_reclaimable(self) -> int:
+        """What removing every image that no container uses would free, at least."""
+        return sum(each.unique for each in self.images if not each.containers)
+
+    @property
+    def containers_reclaimable(self) -> int:
+        """What removing every container that does not run would free."""
+        return sum(
+            each.size for each in self.containers if each.record.status is not Status.RUNNING
+        )
+
+
+def prune_containers(
+    containers: Containers, records: Sequence[ContainerRecord], filters: Filters
+) -> PrunedContainers:
+    """Remove every container that has ended. One that is just being made has not."""
+    check_prune_filters(filters)
+    names, reclaimed = [], 0
+    for record in records:
+        if record.status is Status.EXITED and may_be_pruned(record.created, record.labels, filters):
+            size = tree_size(containers.directory(record.id))
+            try:
+                containers.remove(record.id)
+            except NotFoundError:
+                continue
+            names.append(record.id)
+            reclaimed += size
+    return PrunedContainers(names, reclaimed)
+
+
+def disk_usage(
+    store: Store, containers: Containers, records: Sequence[ContainerRecord]
+) -> DiskUsage:
+    """Sizes of images by their layers, of containers by walking what they wrote."""
+    return DiskUsage(
+        image_usage(store, [record.image_id for record in records]),
+        objects_size(store),
+        [
+            ContainerUsage(record, tree_size(containers.directory(record.id) / "upper"))
+            for record in records
+        ],
+    )
+
+
+def check(
+    store: Store,
+    containers: Containers,
+    records: Callable[[], Sequence[ContainerRecord]],
+    *,
+    repair: bool,
+) -> list[Finding]:
+    """Check images, and look for what containers left that were killed while they were made or
+    removed."""
+    found = check_images(store, records, repair=repair)
+    leftovers = containers.leftovers(age=_LEFTOVER_AGE, remove=repair)
+    return [*found, *(Finding(Kind.LEFT_OVER, f"containers/{name}", repair) for name in leftovers)]

@@ -1,0 +1,67 @@
+"""--filter of prune commands and lists: `until=` and `label=`. Pure but for the clock."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from rootless.errors import UsageError
+
+Filters = Sequence[tuple[str, str]]
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:h|ms|us|µs|ns|m|s))+")
+_PART = re.compile(r"(\d+(?:\.\d*)?)(h|ms|us|µs|ns|m|s)")
+
+
+def moment_of(text: str) -> float:
+    """Seconds since the epoch of `until=`: a Go duration before now, an RFC 3339 time, a date, or
+    seconds since the epoch. Raises UsageError."""
+    if _DURATION.fullmatch(text):
+        return time.time() - sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text))
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise UsageError(
+            f"invalid filter 'until={text}'",
+            hint="a time such as 2026-01-31, or an age such as 24h",
+        ) from None
+
+
+def is_older(created: str, moment: float) -> bool:
+    """Whether an RFC 3339 time lies before the moment; one that cannot be read does."""
+    try:
+        return datetime.fromisoformat(created).timestamp() < moment
+    except ValueError:
+        return True
+
+
+def has_label(labels: object, wanted: str) -> bool:
+    """Whether there is a label KEY, or KEY=VALUE."""
+    name, equals, text = wanted.partition("=")
+    return isinstance(labels, Mapping) and name in labels and (not equals or labels[name] == text)
+
+
+def check_prune_filters(filters: Filters) -> None:
+    """Raise UsageError for what no prune knows, whether or not there is anything to prune."""
+    for filter_ in filters:
+        may_be_pruned("", None, [filter_])
+
+
+def may_be_pruned(created: str, labels: object, filters: Filters) -> bool:
+    """Whether an object passes all filters of a prune. Raises UsageError for an unknown one."""
+    for key, value in filters:
+        if key == "until":
+            passes = is_older(created, moment_of(value))
+        elif key == "label":
+            passes = has_label(labels, value)
+        elif key == "label!":
+            passes = not has_label(labels, value)
+        else:
+            raise UsageError(f"invalid filter '{key}'", hint="until, label and label! exist")
+        if not passes:
+            return False
+    return True

@@ -1,0 +1,97 @@
+"""How much room the store takes, and of what.
+
+Bytes are those on disk (st_blocks), each file counted once however many names it has.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from rootless.images.listing import created_of
+from rootless.store.image import Image, all_images
+from rootless.store.layout import Store
+
+_OBJECTS = ("blobs", "layers", "chains")
+
+
+class ImageUsage(NamedTuple):
+    """`shared` bytes are of layers that another image has too; `unique` would come free."""
+
+    image: Image
+    created: str
+    size: int
+    shared: int
+    unique: int
+    containers: int
+
+
+def tree_size(path: Path) -> int:
+    """Bytes on disk of everything below a directory. What vanishes meanwhile counts nothing."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    pending = [os.fspath(path)]
+    while pending:
+        try:
+            entries = list(os.scandir(pending.pop()))
+        except OSError:
+            continue
+        for entry in entries:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                pending.append(entry.path)
+            elif status.st_nlink > 1:
+                identity = (status.st_dev, status.st_ino)
+                if identity in seen:
+                    continue
+                seen.add(identity)
+            total += status.st_blocks * 512
+    return total
+
+
+def objects_size(store: Store) -> int:
+    """Bytes on disk of all images, whatever names them."""
+    # A layer that came uncompressed is the same file as its blob: one walk over both.
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    for name in _OBJECTS:
+        for directory, _, files in os.walk(store.root / name):
+            for file in files:
+                try:
+                    status = os.lstat(os.path.join(directory, file))
+                except OSError:
+                    continue
+                if (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    total += status.st_blocks * 512
+    return total
+
+
+def image_usage(store: Store, image_ids: Iterable[str]) -> list[ImageUsage]:
+    """Every image, with the number of containers that use it, given the image of each."""
+    images = all_images(store)
+    users = Counter(image_ids)
+    holders = Counter(diff_id for image in images for diff_id in set(image.diff_ids))
+    rows = []
+    for image in images:
+        sizes = {diff_id: _layer_size(store, diff_id) for diff_id in set(image.diff_ids)}
+        shared = sum(size for diff_id, size in sizes.items() if holders[diff_id] > 1)
+        size = sum(sizes.values())
+        rows.append(
+            ImageUsage(image, created_of(image), size, shared, size - shared, users[image.id])
+        )
+    return rows
+
+
+def _layer_size(store: Store, diff_id: str) -> int:
+    try:
+        return store.layer_files(diff_id).tar.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,171 @@
+"""df, prune, check and verify: room is given back, damage is found and mended, and nothing goes
+that somebody needs."""
+
+import json
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.integration.images.test_load import tar
+from tests.support.images import docker_archive, sha256
+
+BASE, TOP, OTHER = tar(motd=b"hello\n"), tar(motd=b"bye\n"), tar(big=os.urandom(300_000))
+
+
+@pytest.fixture
+def stored(rootless, tmp_path):
+    docker_archive(tmp_path / "one.tar", [BASE, TOP], tags=["one:1"], config={"Labels": {"k": "v"}})
+    docker_archive(tmp_path / "two.tar", [BASE, OTHER], tags=["two:1"])
+    for name in ("one.tar", "two.tar"):
+        rootless("load", "-i", tmp_path / name).ok()
+    return rootless
+
+
+@pytest.fixture
+def root(stored):
+    return stored.data / "rootless"
+
+
+def names(rootless):
+    return sorted(rootless("images", "--format", "{{.Repository}}:{{.Tag}}").ok().stdout.split())
+
+
+def test_untag_takes_names_and_leaves_the_image(stored):
+    stored("tag", "one:1", "more:1").ok()
+    image = stored("inspect", "-f", "{{.Id}}", "one:1").ok().stdout.strip()
+    assert stored("untag", "one:1", "two:1").status == 125
+    stored("untag", "one:1", "more:1").ok()
+    assert names(stored) == ["one:1", "two:1"]
+    stored("untag", "one:1").ok()
+    assert names(stored) == ["<none>:<none>", "two:1"]
+    stored("inspect", image).ok()
+
+
+def test_prune_removes_images_without_a_name(stored):
+    stored("untag", "two:1").ok()
+    result = stored("image", "prune", "-f").ok()
+    assert f"Deleted: {sha256(OTHER)}" in result.stdout
+    assert sha256(BASE) not in result.stdout
+    assert "Total reclaimed space: 3" in result.stdout
+    assert names(stored) == ["one:1"]
+    assert stored("system", "check").ok().stdout == "Everything is as it should be.\n"
+
+
+def test_prune_asks_and_filters(stored):
+    assert "Are you sure" in stored("image", "prune", "-a", stdin=b"n\n").ok().stdout
+    assert "Are you sure" in stored("image", "prune", "-a").ok().stdout
+    assert names(stored) == ["one:1", "two:1"]
+    stored("image", "prune", "-af", "--filter", "label=k").ok()
+    assert names(stored) == ["two:1"]
+    stored("image", "prune", "-af", "--filter", "until=2001-01-01").ok()
+    assert names(stored) == []  # these images do not say when they were made
+    assert "invalid filter 'x'" in stored("image", "prune", "-f", "--filter", "x=y").stderr
+
+
+@pytest.mark.needs("userns", "fuse", "busybox")
+def test_prune_keeps_what_a_container_needs_until_that_is_pruned(stored, busybox_image):
+    stored("import", busybox_image, "box:1").ok()
+    stored("run", "--name", "one", "box:1", "sh", "-c", "echo x > /f").ok()
+    stored("image", "prune", "-af").ok()
+    assert names(stored) == ["box:1"]
+    (row,) = map(
+        json.loads, stored("system", "df", "--format", "json").ok().stdout.splitlines()[1:2]
+    )
+    assert (row["Type"], row["TotalCount"], row["Active"]) == ("Containers", "1", "0")
+    process = stored.popen("run", "-i", "--name", "runs", "box:1", "cat")
+    process.stdin.write(b"x\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == b"x\n"
+    stored("system", "prune", "-af").ok()
+    assert stored("ps", "-a", "--format", "{{.Names}}").ok().stdout == "runs\n"
+    assert names(stored) == ["box:1"]
+    process.communicate(timeout=60)
+    result = stored("system", "prune", "-af").ok()
+    assert "Deleted Containers:" in result.stdout
+    assert (names(stored), stored("ps", "-aq").ok().stdout) == ([], "")
+
+
+def test_df_counts_shared_layers_once(stored):
+    verbose = stored("system", "df", "-v", "--format", "{{json .Images}}").ok().stdout
+    rows = {row["Repository"]: row for row in json.loads(verbose)}
+    assert rows["one"]["SharedSize"] == rows["two"]["SharedSize"]
+    assert rows["two"]["UniqueSize"].startswith("30")
+    table = stored("system", "df").ok().stdout.splitlines()
+    assert table[0].split() == ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]
+    assert table[1].split()[:3] == ["Images", "2", "0"]
+
+
+def test_damaged_layer_is_found_and_made_again(stored, root):
+    layer = root / "layers" / sha256(OTHER)[7:]
+    # It came uncompressed, so that the blob is the same file; only one of them is to be damaged.
+    data = bytearray((layer / "layer.tar").read_bytes())
+    data[100_000] ^= 1
+    (layer / "layer.tar").unlink()
+    (layer / "layer.tar").write_bytes(data)
+    result = stored("image", "verify", "two:1")
+    assert (result.status, result.stderr) == (1, f"two:1: damaged: layer {sha256(OTHER)}\n")
+    assert stored("image", "verify", "one:1").ok().stdout == "one:1: OK\n"
+    found = stored("system", "check")
+    assert (found.status, found.stdout) == (1, f"damaged: layer {sha256(OTHER)}\n")
+    mended = stored("system", "check", "--repair").ok()
+    assert mended.stdout == f"damaged: layer {sha256(OTHER)} (repaired)\n"
+    stored("image", "verify").ok()
+    stored("system", "check").ok()
+
+
+def test_damaged_indexes_are_made_again(stored, root):
+    chain = next((root / "chains").iterdir())
+    (chain / "index.sqlite").write_bytes(b"nothing")
+    (root / "layers" / sha256(TOP)[7:] / "index.sqlite").unlink()
+    assert stored("system", "check").status == 1
+    stored("system", "check", "--repair").ok()
+    assert stored("system", "check").ok().stdout == "Everything is as it should be.\n"
+    database = sqlite3.connect(chain / "index.sqlite")
+    assert database.execute("SELECT count(*) FROM entry").fetchone()[0] > 0
+    database.close()
+
+
+def test_missing_blob_cannot_be_made_again_and_is_said(stored, root):
+    blob = root / "blobs/sha256" / sha256(OTHER)[7:]
+    blob.unlink()
+    result = stored("system", "check", "--repair")
+    assert (result.status, result.stdout) == (1, f"missing: blob {sha256(OTHER)}\n")
+
+
+def test_leftovers_are_found_and_removed(stored, root):
+    stray = b"stray"
+    (root / "blobs/sha256" / sha256(stray)[7:]).write_bytes(stray)
+    (root / "tmp/0123456789abcdef").mkdir()
+    found = stored("system", "check")
+    assert found.status == 1
+    assert set(found.stdout.splitlines()) == {
+        f"unused: blob {sha256(stray)}",
+        "left over: tmp/0123456789abcdef",
+    }
+    stored("system", "check", "--repair").ok()
+    assert stored("system", "check").ok().stdout == "Everything is as it should be.\n"
+    assert names(stored) == ["one:1", "two:1"]
+
+
+def test_image_diff_says_what_differs(stored):
+    assert stored("image", "diff", "one:1", "two:1").ok().stdout == "A /big\nC /motd\n"
+    assert stored("image", "diff", "one:1", "one:1").ok().stdout == ""
+    rows = stored("image", "diff", "--format", "json", "one:1", "two:1").ok().stdout.splitlines()
+    assert json.loads(rows[0]) == {"Kind": "A", "Path": "/big"}
+
+
+@pytest.mark.needs("fuse", "fusermount")
+def test_mounted_image_is_read_and_unmounted(stored):
+    place = stored("image", "mount", "one:1").ok().stdout.strip()
+    try:
+        assert stored("image", "mount", "one:1").ok().stdout.strip() == place
+        assert Path(place, "motd").read_bytes() == b"bye\n"
+        assert place in stored("image", "mount").ok().stdout
+        with pytest.raises(OSError, match="Read-only"):
+            Path(place, "new").touch()
+    finally:
+        stored("image", "unmount", "one:1").ok()
+    assert not os.path.exists(place)
+    assert stored("image", "unmount", "one:1").status == 1
