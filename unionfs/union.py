@@ -40,6 +40,7 @@ class Union:
         lazy: files from so many bytes on are copied up lazily where the data cannot be shared
             (`unionfs.lazy`). Until `finish`, nothing but this union, with these lowers, can read
             such an upper. None: never.
+        finish: `destroy` completes them, as far as it can.
 
     Raises:
         OSError: EINVAL if the upper overlaps with a lower, or has files that are not all copied
@@ -58,6 +59,7 @@ class Union:
         own_numbers: bool = False,
         static_nlink: bool = False,
         lazy: int | None = None,
+        finish: bool = False,
     ) -> None:
         self._tree = Tree(
             lowers,
@@ -72,6 +74,7 @@ class Union:
         )
         self._nodes = self._tree.nodes
         self._closed = False
+        self._finish_at_end = finish
 
     # Lookup
 
@@ -264,6 +267,12 @@ class Union:
     def destroy(self) -> None:
         if not self._closed:
             self._closed = True
+            if self._finish_at_end:
+                try:
+                    self.finish()
+                except OSError:
+                    # What is left stays marked, and the next mount goes on with it.
+                    pass
             self._tree.close()
 
     # Copy-up by a session that runs copies in threads

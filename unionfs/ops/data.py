@@ -242,9 +242,10 @@ def copy_file_range(tree: Tree, from_: tuple[Node, int], to: tuple[Node, int], l
     into = open_backing(tree, target)
     if target.has_capabilities is not False:
         drop_capabilities(tree, target)
-    target.stale = True
     if source.stale:
         tree.settle(source)
+    # After that, for they may be one.
+    target.stale = True
     length = min(length, source.attributes.size - source_offset)
     if length <= 0:
         return 0
