@@ -92,9 +92,11 @@ class LazyState:
     """What all who work on one unfinished file share. `lock` is held for each step of work on its
     data."""
 
-    __slots__ = ("block", "is_complete", "is_gone", "lock", "mark")
+    __slots__ = ("block", "is_complete", "is_gone", "lock", "mark", "saved_limit")
 
     def __init__(self, mark: LazyMark, block: int) -> None:
+        self.saved_limit = mark.limit
+        """On disk; a killed server may have left it larger than the file was then."""
         self.mark = mark
         self.block = block
         self.lock = allocate_lock()
@@ -233,10 +235,12 @@ class LazyFile:
         return _seek(self.fd, offset, os.SEEK_DATA, -1) == offset
 
     def _limit_to(self, size: int) -> None:
-        if self.state.mark.limit > size:
-            mark = self.state.mark._replace(limit=size)
+        state = self.state
+        mark = state.mark._replace(limit=min(state.mark.limit, size))
+        if state.saved_limit > mark.limit:
             self._save(self.fd, mark)
-            self.state.mark = mark
+            state.saved_limit = mark.limit
+        state.mark = mark
 
     def truncate(self, size: int) -> None:
         with self.state.lock:
@@ -244,9 +248,7 @@ class LazyFile:
             if size > known:
                 self._limit_to(known)
             os.ftruncate(self.fd, size)
-            if size < self.state.mark.limit:
-                self.state.mark = self.state.mark._replace(limit=size)
-                self._save(self.fd, self.state.mark)
+            self._limit_to(size)
 
     def allocate(self, mode: int, offset: int, length: int) -> None:
         """fallocate(2): below the limit space is taken by data alone."""

@@ -345,9 +345,9 @@ class Tree:
             parsed = parse_mark(mark)
             if parsed is None:
                 return None
-            # What was cut off must not come back, whatever limit was written before.
-            parsed = parsed._replace(limit=min(parsed.limit, size))
             state = self.lazies[ino] = LazyState(parsed, os.sysconf("SC_PAGESIZE"))
+            # What was cut off must not come back, whatever limit was written before.
+            state.mark = parsed._replace(limit=min(parsed.limit, size))
         return state
 
     def _show_lazy(self, node: Node) -> None:
