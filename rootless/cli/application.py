@@ -32,8 +32,7 @@ _WIDTH = 100
 
 
 class TableCommand(TyperCommand):
-    """A command whose usage line is the table's and whose options are shown in the table's groups.
-    """
+    """A command whose usage line is the table's and whose options are shown in the table's groups."""
 
     arguments = ""
 

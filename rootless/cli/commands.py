@@ -141,6 +141,30 @@ TAG = Command(
     least=2,
     most=2,
 )
+_REGISTRY = (
+    Option(
+        ("tls-verify",),
+        Kind.STRING,
+        "Demand https and a certificate that is trusted (true), or take what there is (false)",
+        "true|false",
+    ),
+    Option(("creds",), Kind.STRING, "Use this account, and no other", "USER:PASSWORD"),
+    Option(("authfile",), Kind.STRING, "Read accounts from this file alone", "FILE"),
+)
+PULL = Command(
+    "pull",
+    "Fetch an image from a registry",
+    "NAME[:TAG|@DIGEST]",
+    (
+        Option(("all-tags", "a"), Kind.BOOL, "Fetch every tag of the repository"),
+        Option(("quiet", "q"), Kind.BOOL, "Print nothing but the image's name"),
+        _PLATFORM,
+        *_REGISTRY,
+    ),
+    "rootless.cli.registries:pull",
+    least=1,
+    most=1,
+)
 PS = Command(
     "ps",
     "List containers",
@@ -208,6 +232,7 @@ _IMAGE: Mapping[str, Command] = {
     "load": LOAD,
     "import": IMPORT,
     "tag": TAG,
+    "pull": PULL,
 }
 _CONTAINER: Mapping[str, Command] = {
     "run": RUN,
@@ -227,6 +252,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "load": LOAD,
     "import": IMPORT,
     "tag": TAG,
+    "pull": PULL,
     "history": HISTORY,
     "inspect": INSPECT,
     "info": INFO,

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from rootless.images.inspect import HistoryEntry
     from rootless.images.listing import ListedImage
     from rootless.images.load import LoadedImage
+    from rootless.images.progress import Progress
+    from rootless.images.pull import Pulled
     from rootless.images.remove import Removal
     from rootless.oci.platform import Platform
+    from rootless.registry.configuration import Surroundings
+    from rootless.registry.remote import RemoteOptions
     from rootless.store.layout import Store
 
 _KILL_WAIT = 10.0
@@ -188,6 +192,35 @@ class Engine:
 
         store = self._store()
         return inspect(store, resolve(store, name))
+
+    # Registries.
+
+    def pull(
+        self,
+        name: str,
+        *,
+        options: RemoteOptions | None = None,
+        platform: str | None = None,
+        all_tags: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Pulled]:
+        """Fetch an image, or every tag of a repository."""
+        from rootless.images.pull import pull
+
+        return pull(
+            self._store(),
+            name,
+            self._surroundings(),
+            options=options,
+            platform=_platform(platform),
+            all_tags=all_tags,
+            progress=progress,
+        )
+
+    def _surroundings(self) -> Surroundings:
+        from rootless.registry.configuration import Surroundings
+
+        return Surroundings.of_caller(self._environ)
 
     def _store(self) -> Store:
         from rootless.store.layout import Store
