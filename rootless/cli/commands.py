@@ -165,6 +165,58 @@ PULL = Command(
     least=1,
     most=1,
 )
+PUSH = Command(
+    "push",
+    "Send an image to a registry",
+    "NAME[:TAG]",
+    (
+        Option(("all-tags", "a"), Kind.BOOL, "Send every tag of the repository"),
+        Option(("quiet", "q"), Kind.BOOL, "Print nothing but the image's name"),
+        *_REGISTRY,
+    ),
+    "rootless.cli.registries:push",
+    least=1,
+    most=1,
+)
+_TLS_VERIFY, _, _AUTHFILE = _REGISTRY
+LOGIN = Command(
+    "login",
+    "Keep an account for a registry",
+    "[SERVER]",
+    (
+        Option(("username", "u"), Kind.STRING, "The name of the account", "NAME"),
+        Option(("password", "p"), Kind.STRING, "Its password; others can read it here", "TEXT"),
+        Option(("password-stdin",), Kind.BOOL, "Read the password from standard input"),
+        _TLS_VERIFY,
+        _AUTHFILE,
+    ),
+    "rootless.cli.registries:login",
+    most=1,
+    description="""Try an account at a registry (Docker Hub if none is named) and keep it in
+~/.docker/config.json, in the file of --authfile or REGISTRY_AUTH_FILE, or with the credential
+helper that this file names.""",
+)
+LOGOUT = Command(
+    "logout",
+    "Forget the account for a registry",
+    "[SERVER]",
+    (_AUTHFILE,),
+    "rootless.cli.registries:logout",
+    most=1,
+)
+SEARCH_TAGS = Command(
+    "search-tags",
+    "List the tags of a repository at its registry",
+    "REPOSITORY",
+    (
+        Option(("limit",), Kind.INT, "Print so many at most", "NUMBER"),
+        Option(("format",), Kind.STRING, "Print as json", "FORMAT"),
+        *_REGISTRY,
+    ),
+    "rootless.cli.registries:search_tags",
+    least=1,
+    most=1,
+)
 PS = Command(
     "ps",
     "List containers",
@@ -233,6 +285,7 @@ _IMAGE: Mapping[str, Command] = {
     "import": IMPORT,
     "tag": TAG,
     "pull": PULL,
+    "push": PUSH,
 }
 _CONTAINER: Mapping[str, Command] = {
     "run": RUN,
@@ -253,6 +306,10 @@ COMMANDS: Mapping[str, Command | Group] = {
     "import": IMPORT,
     "tag": TAG,
     "pull": PULL,
+    "push": PUSH,
+    "login": LOGIN,
+    "logout": LOGOUT,
+    "search-tags": SEARCH_TAGS,
     "history": HISTORY,
     "inspect": INSPECT,
     "info": INFO,

@@ -21,14 +21,18 @@ from rootless.state.status import Status
 
 if TYPE_CHECKING:
     from rootless.engine.doctor import Finding
+    from rootless.engine.fetching import ShowProgress
     from rootless.engine.foreground import Outcome
     from rootless.images.inspect import HistoryEntry
     from rootless.images.listing import ListedImage
     from rootless.images.load import LoadedImage
+    from rootless.images.login import LoggedIn
     from rootless.images.progress import Progress
     from rootless.images.pull import Pulled
+    from rootless.images.push import Pushed
     from rootless.images.remove import Removal
     from rootless.oci.platform import Platform
+    from rootless.registry.authorization import Credentials
     from rootless.registry.configuration import Surroundings
     from rootless.registry.remote import RemoteOptions
     from rootless.store.layout import Store
@@ -65,9 +69,9 @@ class Engine:
 
     # Containers.
 
-    def run(self, request: RunRequest) -> Outcome:
+    def run(self, request: RunRequest, *, progress: ShowProgress | None = None) -> Outcome:
         """Run a container in the foreground, connected to this process's standard streams, to its
-        end.
+        end. An image that is not here is fetched; `progress` is called if so.
 
         The process must have one thread. Raises RootlessError if it could not be started.
         """
@@ -78,7 +82,7 @@ class Engine:
         attachment = Attachment(*attached, signals=request.sig_proxy)
         if request.tty and attachment.stdin and not os.isatty(0):
             raise NotATerminalError("the input device is not a TTY")
-        container = prepare(request, self.places, self._environ)
+        container = prepare(request, self.places, self._environ, progress)
         return run_in_foreground(container, self.places.containers, attachment, debug=self._debug)
 
     def containers(self) -> list[ContainerRecord]:
@@ -216,6 +220,57 @@ class Engine:
             all_tags=all_tags,
             progress=progress,
         )
+
+    def push(
+        self,
+        name: str,
+        *,
+        options: RemoteOptions | None = None,
+        all_tags: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Pushed]:
+        """Send an image, or every tag of a repository, to the registry that its name says."""
+        from rootless.images.push import push
+
+        return push(
+            self._store(),
+            name,
+            self._surroundings(),
+            options=options,
+            all_tags=all_tags,
+            progress=progress,
+        )
+
+    def login(
+        self, host: str | None, account: Credentials, options: RemoteOptions | None = None
+    ) -> LoggedIn:
+        """Prove an account at a registry (None: Docker Hub) and keep it."""
+        from rootless.images.login import login, registry_host
+        from rootless.registry.remote import RemoteOptions
+
+        around = self._surroundings()
+        return login(registry_host(host), account, around, options or RemoteOptions())
+
+    def logout(self, host: str | None, options: RemoteOptions | None = None) -> bool:
+        """Forget a registry's account; whether there was one."""
+        from rootless.images.login import logout
+        from rootless.registry.remote import RemoteOptions
+
+        return logout(host, self._surroundings(), options or RemoteOptions())
+
+    def account(self, host: str | None, options: RemoteOptions | None = None) -> Credentials | None:
+        """The account that is kept for a registry."""
+        from rootless.images.login import known_account, registry_host
+        from rootless.registry.remote import RemoteOptions
+
+        around = self._surroundings()
+        return known_account(registry_host(host), around, options or RemoteOptions())
+
+    def registry_tags(self, name: str, options: RemoteOptions | None = None) -> tuple[str, ...]:
+        """Every tag of a repository at its registry."""
+        from rootless.images.registry_tags import registry_tags
+
+        return registry_tags(name, self._surroundings(), options)
 
     def _surroundings(self) -> Surroundings:
         from rootless.registry.configuration import Surroundings

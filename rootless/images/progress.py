@@ -19,6 +19,7 @@ class Stage(Enum):
     PUSHING = "Pushing"
     PUSHED = "Pushed"
     MOUNTED = "Mounted"
+    FOREIGN = "Skipped foreign layer"
     EXISTS_REMOTELY = "Layer already exists"
 
 

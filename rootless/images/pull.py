@@ -25,6 +25,8 @@ from rootless.errors import (
     UsageError,
 )
 from rootless.images.progress import Progress, Silence, Stage
+from rootless.images.refusals import manifest_unknown, pull_denied
+from rootless.images.registry_tags import list_tags
 from rootless.oci import media_types
 from rootless.oci.image_config import ImageConfig, read_image_config
 from rootless.oci.manifest import Descriptor, Manifest, read_index, read_manifest
@@ -56,6 +58,12 @@ class Pulled(NamedTuple):
     reference: Reference
     digest: str
     newer: bool
+
+    @property
+    def status(self) -> str:
+        """Docker's last line but one."""
+        outcome = "Downloaded newer image" if self.newer else "Image is up to date"
+        return f"Status: {outcome} for {self.reference.familiar}"
 
 
 class _Found(NamedTuple):
@@ -176,9 +184,9 @@ class _Pull:
             try:
                 return await self._find_at(clients[position:], client, reference, wanted)
             except UnknownError as error:
-                failure = _docker_unknown(reference, error)
+                failure = manifest_unknown(reference, error)
             except DeniedError as error:
-                failure = _docker_denied(reference, error)
+                failure = pull_denied(reference, error)
             except (RegistryError, UnreachableError) as error:
                 failure = error
         assert failure is not None
@@ -442,40 +450,6 @@ def _is_newer(store: Store, before: str, found: _Found) -> bool:
         return False
     return str(found.config.document.get("created") or "") > str(
         mine.image_config.document.get("created") or ""
-    )
-
-
-async def list_tags(remote: Remote, reference: Reference) -> tuple[str, ...]:
-    """Every tag of a repository, from the first registry that has it."""
-    failure: RootlessError | None = None
-    for client in remote.readers(reference):
-        try:
-            return await client.tags()
-        except UnknownError as error:
-            failure = UnknownError(
-                f"repository {reference.familiar_name} not found: {error.message}"
-            )
-        except DeniedError as error:
-            failure = _docker_denied(reference, error)
-        except (RegistryError, UnreachableError) as error:
-            failure = error
-    assert failure is not None
-    raise failure
-
-
-def _docker_unknown(reference: Reference, error: UnknownError) -> UnknownError:
-    return UnknownError(
-        f"manifest for {reference.familiar} not found: {error.message}", details=error.details
-    )
-
-
-def _docker_denied(reference: Reference, error: DeniedError) -> DeniedError:
-    if error.message.startswith("unauthorized: incorrect"):
-        return error
-    return DeniedError(
-        f"pull access denied for {reference.familiar_name}, repository does not exist or may "
-        f"require 'rootless login': {error.message}",
-        details=error.details,
     )
 
 

@@ -97,9 +97,9 @@ class RepositoryClient:
     def repository(self) -> str:
         return self._endpoint.repository
 
-    def new_attempts(self) -> Attempts:
+    def new_attempts(self, policy: Policy | None = None) -> Attempts:
         """A count of failures for an operation of several requests."""
-        return Attempts(self._policy, random.random)
+        return Attempts(policy or self._policy, random.random)
 
     # What a registry has.
 
