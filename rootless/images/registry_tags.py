@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.errors import RootlessError, UsageError
+from rootless.images.refusals import pull_denied
 from rootless.oci.reference import Reference
 from rootless.registry.configuration import Surroundings
 from rootless.registry.failures import DeniedError, RegistryError, UnknownError, UnreachableError

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import httpx
 
-from rootless import __version__
 from rootless.registry.certificates import certificates_for, tls_context
 from rootless.registry.configuration import Surroundings
 from rootless.registry.proxies import proxy_for
@@ -112,7 +111,7 @@ class Transport:
                 follow_redirects=False,
                 timeout=httpx.Timeout(self.timing.silence, connect=self.timing.connect, pool=None),
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=8),
-                headers={"User-Agent": f"rootless/{__version__}"},
+                headers={"User-Agent": "rootless"},
             )
         return self._clients[key]
 

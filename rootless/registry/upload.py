@@ -178,7 +178,7 @@ async def _put_chunks(client: RepositoryClient, blob: Blob, sent: Callable[[int]
     while offset < blob.size:
         end = min(offset + chunk, blob.size)
         try:
-            location = await _put_chunk(client, blob, location, offset, end, sent)
+            location = await _put_chunk(client, blob, location, start=offset, end=end, sent=sent)
         except (UnreachableError, RegistryError) as error:
             location, offset = await _where(client, location, blob, attempts, error)
         else:
@@ -198,6 +198,7 @@ async def _put_chunk(
     client: RepositoryClient,
     blob: Blob,
     location: str,
+    *,
     start: int,
     end: int,
     sent: Callable[[int], None],
@@ -243,7 +244,7 @@ async def _where(
 def _location(response: httpx.Response) -> str:
     """Where an upload goes on. A registry behind a proxy that ends TLS may not know that it is one."""
     asked = str(response.request.url)
-    location = response.headers.get("Location")
+    location: str | None = response.headers.get("Location")
     if not location:
         raise RegistryError(
             f"{asked.partition('?')[0]}: the registry gives no location to upload to"
