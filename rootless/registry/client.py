@@ -49,7 +49,7 @@ from rootless.registry.failures import (
 from rootless.registry.proxies import is_loopback
 from rootless.registry.registries_conf import Endpoint
 from rootless.registry.retrying import TEMPORARY_STATUSES, Attempts, Policy, retry_after
-from rootless.registry.transport import Content, Transport, TransportFailure, body
+from rootless.registry.transport import Content, Transport, TransportFailure, read_body
 
 ACCEPTED = ", ".join(sorted(media_types.INDEXES | media_types.MANIFESTS))
 _LARGEST_REFUSAL = 64 << 10
@@ -399,29 +399,27 @@ async def _closing(response: httpx.Response) -> AsyncIterator[None]:
 
 
 async def _read_bounded(response: httpx.Response, limit: int, what: str) -> bytes:
-    pieces, size = [], 0
-    async for piece in body(response):
-        size += len(piece)
-        if size > limit:
+    data = bytearray()
+
+    def take(piece: bytes) -> None:
+        nonlocal data
+        data += piece
+        if len(data) > limit:
             raise InvalidDocumentError(f"{what} is too large: more than {limit} bytes")
-        pieces.append(piece)
-    return b"".join(pieces)
+
+    await read_body(response, take)
+    return bytes(data)
 
 
 async def _refusal(response: httpx.Response) -> bytes:
-    """The beginning of the body of an answer that is no success; the response is closed."""
-    pieces, size = [], 0
+    """The body of an answer that is no success, if it is short; the response is closed."""
     async with _closing(response):
         try:
             with trio.move_on_after(5):
-                async for piece in body(response):
-                    pieces.append(piece)
-                    size += len(piece)
-                    if size > _LARGEST_REFUSAL:
-                        break
-        except TransportFailure:
+                return await _read_bounded(response, _LARGEST_REFUSAL, "the refusal")
+        except (TransportFailure, InvalidDocumentError):
             pass
-    return b"".join(pieces)[:_LARGEST_REFUSAL]
+    return b""
 
 
 def _refused(response: httpx.Response, data: bytes, client: RepositoryClient) -> Exception:

@@ -7,7 +7,7 @@ its first byte too many. Digests are checked by whoever reads the sink.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import trio
@@ -17,7 +17,7 @@ from rootless.oci.manifest import Descriptor
 from rootless.registry.client import RepositoryClient
 from rootless.registry.failures import RegistryError, UnknownError, UnreachableError
 from rootless.registry.ranges import range_header, start_of_body
-from rootless.registry.transport import Timing, TransportFailure, body
+from rootless.registry.transport import Timing, TransportFailure, read_body
 
 
 class Sink(Protocol):
@@ -93,14 +93,10 @@ async def _from_one(
                     size=blob.size,
                     what=what,
                 )
-                await _copy(
-                    _lively(body(response), timing, what),
-                    sink,
-                    position=start,
-                    size=blob.size,
-                    what=what,
-                    received=received,
+                receiver = _Receiver(
+                    sink, start, blob.size, what=what, timing=timing, received=received
                 )
+                await read_body(response, receiver)
             if sink.size < blob.size:
                 raise TransportFailure(
                     f"{what} ends after {sink.size} of {blob.size} bytes", temporary=True
@@ -110,34 +106,43 @@ async def _from_one(
             await client.pause(attempts, failure)
 
 
-async def _copy(
-    pieces: AsyncIterator[bytes],
-    sink: Sink,
-    *,
-    position: int,
-    size: int,
-    what: str,
-    received: Callable[[int], None],
-) -> None:
-    async for piece in pieces:
-        skipped = min(len(piece), max(0, sink.size - position))
-        position += len(piece)
-        if position > size:
-            raise IntegrityError(f"{what} goes on after the {size} bytes that it should have")
+class _Receiver:
+    """Takes the pieces of one body, which starts at `position`, and watches its length and pace."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        position: int,
+        size: int,
+        *,
+        what: str,
+        timing: Timing,
+        received: Callable[[int], None],
+    ) -> None:
+        self._sink = sink
+        self._position = position
+        self._size = size
+        self._what = what
+        self._timing = timing
+        self._received = received
+        self._since = trio.current_time()
+        self._came = 0
+
+    def __call__(self, piece: bytes) -> None:
+        """Raises IntegrityError for a byte too many, TransportFailure if they trickle: the time limit
+        of a single read is met by a peer that sends one byte a minute."""
+        skipped = min(len(piece), max(0, self._sink.size - self._position))
+        self._position += len(piece)
+        if self._position > self._size:
+            raise IntegrityError(
+                f"{self._what} goes on after the {self._size} bytes that it should have"
+            )
         if skipped < len(piece):
-            sink.append(piece[skipped:] if skipped else piece)
-            received(sink.size)
-
-
-async def _lively(pieces: AsyncIterator[bytes], timing: Timing, what: str) -> AsyncIterator[bytes]:
-    """The same pieces. Raises TransportFailure if they trickle: the time limit of a single read is
-    met by a peer that sends one byte a minute."""
-    started, came = trio.current_time(), 0
-    async for piece in pieces:
-        came += len(piece)
+            self._sink.append(piece[skipped:] if skipped else piece)
+            self._received(self._sink.size)
+        self._came += len(piece)
         now = trio.current_time()
-        if now - started >= timing.silence:
-            if came < timing.slow_bytes:
-                raise TransportFailure(f"{what} comes too slowly", temporary=True)
-            started, came = now, 0
-        yield piece
+        if now - self._since >= self._timing.silence:
+            if self._came < self._timing.slow_bytes:
+                raise TransportFailure(f"{self._what} comes too slowly", temporary=True)
+            self._since, self._came = now, 0

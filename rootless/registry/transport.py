@@ -8,7 +8,7 @@ from the environment here: each of these is decided in modules of its own.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import httpx
@@ -77,7 +77,7 @@ class Transport:
         *,
         verify: bool = True,
     ) -> httpx.Response:
-        """One request and the head of its answer; the caller reads the body with `body` and closes
+        """One request and the head of its answer; the caller reads the body with `read_body` and closes
         the response. Raises TransportFailure."""
         try:
             client = self._client(url, verify=verify)
@@ -116,13 +116,31 @@ class Transport:
         return self._clients[key]
 
 
-async def body(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The pieces of a body, as they are on the wire. Raises TransportFailure."""
-    try:
-        async for piece in response.aiter_raw():
-            yield piece
-    except httpx.HTTPError as error:
-        raise failure_of(error, str(response.request.url)) from error
+async def read_body(response: httpx.Response, take: Callable[[bytes], None]) -> None:
+    """Give each piece of a body, as it is on the wire, to `take`. Raises TransportFailure, and what
+    `take` raises.
+
+    The streams of httpx are generators within generators; left in the middle they are cleaned up
+    when the collector comes by. A cancellation unwinds them all at once, so that is how a body is
+    left.
+    """
+    import trio
+
+    refusal: Exception | None = None
+    with trio.CancelScope() as scope:
+        try:
+            async for piece in response.aiter_raw():
+                if refusal is None:
+                    try:
+                        take(piece)
+                    except Exception as error:  # noqa: BLE001 - raised again below
+                        refusal = error
+                        scope.cancel()
+        except httpx.HTTPError as error:
+            if refusal is None:
+                raise failure_of(error, str(response.request.url)) from error
+    if refusal is not None:
+        raise refusal
 
 
 def failure_of(error: httpx.HTTPError, url: str) -> TransportFailure:
