@@ -45,6 +45,19 @@ def fsync_file(path: Path) -> None:
         os.close(fd)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """A hard link; a copy where the file system has none (AFS, some FUSE ones)."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        import shutil
+
+        shutil.copyfile(source, target)
+        fsync_file(target)
+
+
 def write_all(fd: int, data: bytes | memoryview) -> None:
     """write(2) until everything is written."""
     view = memoryview(data)

@@ -217,6 +217,69 @@ SEARCH_TAGS = Command(
     least=1,
     most=1,
 )
+COPY = Command(
+    "copy",
+    "Copy an image from one place to another",
+    "SOURCE DESTINATION",
+    (
+        Option(("quiet", "q"), Kind.BOOL, "Print nothing but the image's digest"),
+        _PLATFORM,
+        Option(("src-creds",), Kind.STRING, "The account to read with", "USER:PASSWORD"),
+        Option(("dest-creds",), Kind.STRING, "The account to write with", "USER:PASSWORD"),
+        Option(("src-tls-verify",), Kind.STRING, "As --tls-verify, to read", "true|false"),
+        Option(("dest-tls-verify",), Kind.STRING, "As --tls-verify, to write", "true|false"),
+        _AUTHFILE,
+    ),
+    "rootless.cli.registries:copy",
+    least=2,
+    most=2,
+    description="""Copy an image between docker://NAME, local:NAME, oci:PATH[:NAME],
+oci-archive:PATH[:NAME], docker-archive:PATH[:NAME] and dir:PATH.""",
+)
+MANIFEST_CREATE = Command(
+    "create",
+    "Make a list of images for several platforms",
+    "LIST IMAGE [IMAGE...]",
+    (Option(("amend", "a"), Kind.BOOL, "Add to a list that is there"), *_REGISTRY),
+    "rootless.cli.manifest_lists:create",
+    least=2,
+)
+MANIFEST_ANNOTATE = Command(
+    "annotate",
+    "Say for which platform an image of a list is",
+    "LIST IMAGE",
+    (
+        Option(("arch",), Kind.STRING, "Its architecture", "ARCH"),
+        Option(("os",), Kind.STRING, "Its operating system", "OS"),
+        Option(("variant",), Kind.STRING, "The variant of its architecture", "VARIANT"),
+        Option(("os-version",), Kind.STRING, "The version of its operating system", "VERSION"),
+        Option(("os-features",), Kind.LIST, "What it needs of its operating system", "FEATURE"),
+    ),
+    "rootless.cli.manifest_lists:annotate",
+    least=2,
+    most=2,
+)
+MANIFEST_PUSH = Command(
+    "push",
+    "Send a list, and what it names, to a registry",
+    "LIST",
+    (Option(("purge", "p"), Kind.BOOL, "Forget the list afterwards"), *_REGISTRY),
+    "rootless.cli.manifest_lists:push",
+    least=1,
+    most=1,
+)
+MANIFEST_INSPECT = Command(
+    "inspect",
+    "Show a list, or a manifest at a registry",
+    "NAME",
+    _REGISTRY,
+    "rootless.cli.manifest_lists:inspect",
+    least=1,
+    most=1,
+)
+MANIFEST_RM = Command(
+    "rm", "Forget lists", "LIST [LIST...]", (), "rootless.cli.manifest_lists:remove", least=1
+)
 PS = Command(
     "ps",
     "List containers",
@@ -287,6 +350,13 @@ _IMAGE: Mapping[str, Command] = {
     "pull": PULL,
     "push": PUSH,
 }
+_MANIFEST: Mapping[str, Command] = {
+    "create": MANIFEST_CREATE,
+    "annotate": MANIFEST_ANNOTATE,
+    "push": MANIFEST_PUSH,
+    "inspect": MANIFEST_INSPECT,
+    "rm": MANIFEST_RM,
+}
 _CONTAINER: Mapping[str, Command] = {
     "run": RUN,
     "ls": PS,
@@ -315,7 +385,9 @@ COMMANDS: Mapping[str, Command | Group] = {
     "info": INFO,
     "version": VERSION,
     "doctor": DOCTOR,
+    "copy": COPY,
     "container": Group("Commands for containers", _CONTAINER),
+    "manifest": Group("Commands for images of several platforms", _MANIFEST),
     "image": Group("Commands for images", _IMAGE),
     "system": Group("Commands for the engine", {"info": INFO, "doctor": DOCTOR}),
 }

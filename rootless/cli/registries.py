@@ -21,7 +21,7 @@ def pull(parsed: Parsed, settings: Settings) -> int:
     """Fetch an image and say what came of it."""
     values: Any = parsed.values
     progress = Silence() if values["quiet"] else progress_on(sys.stdout)
-    with _failing_with_one():
+    with failing_with_one():
         pulled = engine_of(settings).pull(
             parsed.arguments[0],
             options=remote_options(values),
@@ -41,7 +41,7 @@ def push(parsed: Parsed, settings: Settings) -> int:
     """Send an image and say what came of it."""
     values: Any = parsed.values
     progress = Silence() if values["quiet"] else progress_on(sys.stdout)
-    with _failing_with_one():
+    with failing_with_one():
         pushed = engine_of(settings).push(
             parsed.arguments[0],
             options=remote_options(values),
@@ -60,7 +60,7 @@ def login(parsed: Parsed, settings: Settings) -> int:
     host = parsed.arguments[0] if parsed.arguments else None
     options = _options(values)
     engine = engine_of(settings)
-    with _failing_with_one():
+    with failing_with_one():
         account = _asked_account(values, host)
         kept = engine.login(host, account, options)
     if kept.helper is None:
@@ -105,7 +105,7 @@ def logout(parsed: Parsed, settings: Settings) -> int:
     """Forget an account."""
     host = parsed.arguments[0] if parsed.arguments else None
     shown = host or "docker.io"
-    with _failing_with_one():
+    with failing_with_one():
         forgotten = engine_of(settings).logout(host, _options(parsed.values))
     print(f"Removing login credentials for {shown}" if forgotten else f"Not logged in to {shown}")
     return 0
@@ -114,7 +114,7 @@ def logout(parsed: Parsed, settings: Settings) -> int:
 def search_tags(parsed: Parsed, settings: Settings) -> int:
     """Print the tags of a repository, one a line."""
     values: Any = parsed.values
-    with _failing_with_one():
+    with failing_with_one():
         tags = engine_of(settings).registry_tags(parsed.arguments[0], remote_options(values))
     if values["limit"] is not None:
         tags = tags[: max(0, values["limit"])]
@@ -123,6 +123,32 @@ def search_tags(parsed: Parsed, settings: Settings) -> int:
         return 0
     for tag in tags:
         print(tag)
+    return 0
+
+
+def copy(parsed: Parsed, settings: Settings) -> int:
+    """Copy an image and print its digest."""
+    from rootless.images.copy import CopyOptions
+    from rootless.oci.platform import parse_platform
+
+    values: Any = parsed.values
+    ends = [
+        remote_options(
+            {
+                "tls_verify": values[f"{end}_tls_verify"],
+                "creds": values[f"{end}_creds"],
+                "authfile": values["authfile"],
+            }
+        )
+        for end in ("src", "dest")
+    ]
+    platform = None if values["platform"] is None else parse_platform(values["platform"])
+    progress = Silence() if values["quiet"] else progress_on(sys.stderr)
+    with failing_with_one():
+        source, destination = parsed.arguments
+        options = CopyOptions(ends[0], ends[1], platform, progress)
+        digest = engine_of(settings).copy(source, destination, options)
+    print(digest)
     return 0
 
 
@@ -144,7 +170,7 @@ def remote_options(values: Any) -> RemoteOptions:  # noqa: ANN401 - the values o
 
 
 @contextmanager
-def _failing_with_one() -> Iterator[None]:
+def failing_with_one() -> Iterator[None]:
     """Docker's client exits with 1 where the daemon refused; 125 is for `run`."""
     try:
         yield

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rootless.engine.doctor import Finding
     from rootless.engine.fetching import ShowProgress
     from rootless.engine.foreground import Outcome
+    from rootless.images.copy import CopyOptions
     from rootless.images.inspect import HistoryEntry
     from rootless.images.listing import ListedImage
     from rootless.images.load import LoadedImage
@@ -271,6 +272,22 @@ class Engine:
         from rootless.images.registry_tags import registry_tags
 
         return registry_tags(name, self._surroundings(), options)
+
+    def copy(
+        self,
+        source: str,
+        destination: str,
+        options: CopyOptions | None = None,
+    ) -> str:
+        """Copy an image between places as skopeo spells them; returns its digest."""
+        from rootless.images.copy import CopyOptions, copy
+
+        around = self._surroundings()
+        return copy(self._store(), source, destination, around, options or CopyOptions())
+
+    def manifest_lists(self) -> tuple[Store, Surroundings]:
+        """What the functions of rootless.images.manifest_lists work on."""
+        return self._store(), self._surroundings()
 
     def _surroundings(self) -> Surroundings:
         from rootless.registry.configuration import Surroundings

@@ -67,7 +67,7 @@ async def put_blob(
     if await has_blob(client, blob.digest):
         return Sent.EXISTS, ""
     for source in mount_from[:_MOST_MOUNTS]:
-        if await _mount(client, blob.digest, source):
+        if await mount_blob(client, blob.digest, source):
             return Sent.MOUNTED, source
     if not await _put_whole(client, blob, sent):
         await _put_chunks(client, blob, sent)
@@ -98,8 +98,9 @@ def _scopes(client: RepositoryClient) -> frozenset[str]:
     return frozenset({push_scope(client.repository)})
 
 
-async def _mount(client: RepositoryClient, digest: str, source: str) -> bool:
-    """Ask for a blob of another repository; an upload that the registry opens instead is given up."""
+async def mount_blob(client: RepositoryClient, digest: str, source: str) -> bool:
+    """Have the registry take a blob over from another of its repositories; whether it did. An upload
+    that it opens instead is given up."""
     query = urlencode({"mount": digest, "from": source})
     scopes = _scopes(client) | {pull_scope(source)}
     try:

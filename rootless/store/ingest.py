@@ -24,6 +24,7 @@ from rootless.durable import (
     LockFile,
     acquire_lock,
     fsync_directory,
+    link_or_copy,
     locked,
     remove_tree,
     write_atomically,
@@ -38,7 +39,6 @@ from rootless.store.layer_writing import (
     LAYER_INDEX,
     LAYER_TAR,
     WrittenLayer,
-    link_or_copy,
     write_layer,
 )
 from rootless.store.layout import Store
@@ -164,6 +164,18 @@ class Ingest:
             remove_tree(written.directory)
         os.rename(written.blob, blob_path)
         return written._replace(directory=layer, blob=blob_path)
+
+    def adopt_blob(self, other: Store, digest: str) -> None:
+        """A blob of another store. Raises FileNotFoundError."""
+        link_or_copy(other.blob_path(digest), self._blob(digest))
+
+    def adopt_layer(self, other: Store, diff_id: str) -> None:
+        """A layer of another store."""
+        attempt = self._scratch("adopt")
+        attempt.mkdir()
+        for name in (LAYER_TAR, LAYER_INDEX):
+            link_or_copy(other.layer_directory(diff_id) / name, attempt / name)
+        os.rename(attempt, self._layer(diff_id))
 
     def share(self, diff_id: str, digest: str) -> None:
         """A layer and its blob that were added appear in the store now, named by nothing yet, so that

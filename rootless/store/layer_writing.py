@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
-from rootless.durable import fsync_directory, fsync_file, write_all
+from rootless.durable import fsync_directory, fsync_file, link_or_copy, write_all
 from rootless.errors import InvalidDocumentError
 from rootless.store.decompression import (
     MAGIC_SIZE,
@@ -138,20 +138,6 @@ def write_layer(
         link_or_copy(held, blob)
     fsync_directory(directory)
     return WrittenLayer(diff_id, size, digest, blob_size, compression, directory, blob)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """A hard link; a copy where the file system has none (AFS, some FUSE ones)."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        import shutil
-
-        shutil.copyfile(source, target)
-        with target.open("rb") as stream:
-            os.fsync(stream.fileno())
 
 
 def _read_exactly(read: Read, size: int) -> bytes:
