@@ -47,6 +47,13 @@ class Problem(NamedTuple):
         return f"{words}: {self.message}" if words else self.message
 
 
+# An answer to HEAD has no body.
+_USUAL = {
+    401: Problem("UNAUTHORIZED", "authentication required"),
+    403: Problem("DENIED", "requested access to the resource is denied"),
+}
+
+
 def problems_of(status: int, body: bytes) -> tuple[Problem, ...]:
     """What the body of a refusal says; never empty, whatever the body is."""
     try:
@@ -64,7 +71,7 @@ def problems_of(status: int, body: bytes) -> tuple[Problem, ...]:
         # Token servers and proxies have forms of their own.
         if not found and (text := _text(document.get("details")) or _text(document.get("message"))):
             found.append(Problem("", text))
-    return tuple(found) or (Problem("", f"the registry answered {status}"),)
+    return tuple(found) or (_USUAL.get(status) or Problem("", f"the registry answered {status}"),)
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,7 @@ from the environment here: each of these is decided in modules of its own.
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import httpx
@@ -21,7 +21,7 @@ from rootless.registry.redirects import origin_of
 if TYPE_CHECKING:
     from types import TracebackType
 
-Content = bytes | AsyncIterator[bytes] | None
+Content = bytes | httpx.AsyncByteStream | None
 
 
 class Timing(NamedTuple):
@@ -82,8 +82,15 @@ class Transport:
         try:
             client = self._client(url, verify=verify)
             request = client.build_request(
-                method, url, headers={"Accept-Encoding": "identity", **headers}, content=content
+                method,
+                url,
+                headers={"Accept-Encoding": "identity", **headers},
+                content=content if isinstance(content, bytes) else None,
             )
+            if isinstance(content, httpx.AsyncByteStream):
+                # Handed over as content it would be wrapped in a generator, which a failure leaves
+                # in the middle.
+                request.stream = content
             return await client.send(request, stream=True, follow_redirects=False)
         except httpx.InvalidURL as error:
             raise TransportFailure(f"{url}: {error}", temporary=False) from None

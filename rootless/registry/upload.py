@@ -15,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 import httpx
+from typing_extensions import override
 
 from rootless.errors import IntegrityError
 from rootless.oci.digest import sha256_digest
@@ -156,7 +157,7 @@ async def _put_whole(client: RepositoryClient, blob: Blob, sent: Callable[[int],
             "PUT",
             _with_digest(location, blob.digest),
             headers=_octets(blob.size),
-            content=lambda: _pieces(blob.path, 0, blob.size, sent),
+            content=lambda: _Part(blob.path, 0, blob.size, sent),
             accept=frozenset({201, 204}),
             scopes=_scopes(client),
             attempts=client.new_attempts(_ONCE),
@@ -210,7 +211,7 @@ async def _put_chunk(
         "PATCH",
         location,
         headers=headers,
-        content=lambda: _pieces(blob.path, start, end, sent),
+        content=lambda: _Part(blob.path, start, end, sent),
         accept=frozenset({202, 204}),
         scopes=_scopes(client),
         attempts=client.new_attempts(_ONCE),
@@ -266,13 +267,27 @@ def _octets(size: int) -> dict[str, str]:
     return {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
 
 
-async def _pieces(
-    path: Path, start: int, end: int, sent: Callable[[int], None]
-) -> AsyncIterator[bytes]:
-    with path.open("rb", buffering=0) as stream:
-        stream.seek(start)
-        position = start
-        while position < end and (piece := stream.read(min(_PIECE, end - position))):
-            yield piece
-            position += len(piece)
-            sent(position)
+class _Part(httpx.AsyncByteStream):
+    """A part of a file as the body of one request. It holds nothing open, because nobody closes a
+    body that a failure leaves in the middle; for the same reason it is no generator."""
+
+    def __init__(self, path: Path, start: int, end: int, sent: Callable[[int], None]) -> None:
+        self._path = path
+        self._position = start
+        self._end = end
+        self._sent = sent
+
+    @override
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        # What was handed out last has been taken by the connection.
+        self._sent(self._position)
+        with self._path.open("rb", buffering=0) as stream:
+            stream.seek(self._position)
+            piece = stream.read(min(_PIECE, self._end - self._position))
+        if not piece:
+            raise StopAsyncIteration
+        self._position += len(piece)
+        return piece
