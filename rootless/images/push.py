@@ -172,6 +172,8 @@ async def _push_layer(
     if foreign_urls(layer):
         progress.layer(name, Stage.FOREIGN)
         return layer
+    # What was compressed here is compressed alike each time, so the blob is known by its origin.
+    elsewhere = mounts(layer.digest)
     path = store.blob_path(layer.digest)
     if layer.media_type in _COMPRESSED:
         layer, path = await trio.to_thread.run_sync(_compressed, ingest, layer, path)
@@ -180,7 +182,7 @@ async def _push_layer(
         progress.layer(name, Stage.PUSHING, done, layer.size)
 
     blob = Blob(layer.digest, layer.size, path)
-    outcome, source = await put_blob(client, blob, mounts(layer.digest), moved)
+    outcome, source = await put_blob(client, blob, elsewhere, moved)
     progress.layer(name, _STAGES[outcome], note=f" from {source}" if source else "")
     return layer
 

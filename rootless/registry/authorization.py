@@ -70,6 +70,11 @@ class Token(NamedTuple):
     text: str
     expires: float
 
+    @property
+    def header(self) -> str:
+        """The value of an Authorization header."""
+        return f"Bearer {self.text}"
+
     def __repr__(self) -> str:
         return f"Token(…, expires={self.expires})"
 

@@ -86,6 +86,7 @@ class RepositoryClient:
         self._insecure = _may_be_insecure(transport, endpoint, tls_verify)
         self._base: str | None = None
         self._finding = trio.Lock()
+        self._asking = trio.Lock()
         self._answer: BasicAnswer | BearerAnswer | None = None
         self._tokens: dict[frozenset[str], Token] = {}
 
@@ -241,7 +242,7 @@ class RepositoryClient:
             data = await _refusal(response)
             if response.status_code == 401 and own and refused < 2:
                 refused += 1
-                if await self._challenged(response, scopes, again=refused > 1):
+                if await self._challenged(response, scopes, authorization):
                     continue
             if response.status_code in TEMPORARY_STATUSES:
                 asked = retry_after(response.headers.get("Retry-After"), time.time())
@@ -280,32 +281,35 @@ class RepositoryClient:
     # Who we are.
 
     async def _authorization(self, scopes: frozenset[str]) -> str | None:
+        """What to send along, as far as the registry has said what it wants."""
         if isinstance(self._answer, BasicAnswer):
             return self._answer.credentials.basic
         if self._answer is None:
             return None
-        token = self._tokens.get(scopes)
-        if token is None or token.expires <= trio.current_time():
-            token = await self._fetch_token(self._answer._replace(scopes=scopes))
-            self._tokens[scopes] = token
-        return f"Bearer {token.text}"
+        async with self._asking:
+            token = self._tokens.get(scopes)
+            if token is None or token.expires <= trio.current_time():
+                token = await self._fetch_token(self._answer._replace(scopes=scopes))
+                self._tokens[scopes] = token
+            return token.header
 
     async def _challenged(
-        self, response: httpx.Response, scopes: frozenset[str], *, again: bool
+        self, response: httpx.Response, scopes: frozenset[str], sent: str | None
     ) -> bool:
-        """Take up a challenge; whether it is worth asking again."""
+        """Take up the challenge to a request that brought `sent`; whether it is worth asking again.
+        Many tasks may be refused at once: the first does the work."""
         challenges = parse_challenges(response.headers.get_list("WWW-Authenticate"))
-        credentials = self._credentials()
-        answer = answer_to(challenges, credentials, scopes)
-        if answer is None or (again and isinstance(answer, BasicAnswer)):
+        answer = answer_to(challenges, self._credentials(), scopes)
+        if answer is None:
             return False
-        if isinstance(answer, BearerAnswer):
-            if again and not (set(self._tokens) & {scopes}):
-                return False
-            self._tokens[scopes] = await self._fetch_token(answer)
-        elif self._answer == answer:
-            return False
-        self._answer = answer
+        if isinstance(answer, BasicAnswer):
+            self._answer = answer
+            return sent != answer.credentials.basic
+        async with self._asking:
+            self._answer = answer
+            token = self._tokens.get(scopes)
+            if token is None or token.header == sent:
+                self._tokens[scopes] = await self._fetch_token(answer)
         return True
 
     async def _fetch_token(self, answer: BearerAnswer) -> Token:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import itertools
 import json
 import re
 import threading
@@ -76,6 +77,7 @@ class FakeRegistry:
     stopped: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
     valid_tokens: dict[str, str] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def host(self) -> str:
@@ -232,7 +234,7 @@ class Handler(BaseHTTPRequestHandler):
                 return False
             scopes = parse_qs(path.query).get("scope", [])
             with state.lock:
-                token = f"token-{len(state.valid_tokens)}"
+                token = f"token-{next(state.numbers)}"
                 state.valid_tokens[token] = " ".join(scopes)
             self.answer(200, json.dumps({"token": token, "expires_in": 300}).encode())
             return False
@@ -340,7 +342,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(201, headers={"Location": f"/v2/{name}/blobs/{query['mount']}"})
                 return
             with state.lock:
-                upload = f"upload-{len(state.uploads)}"
+                upload = f"upload-{next(state.numbers)}"
                 state.uploads[upload] = bytearray()
             self._accepted(name, upload)
             return
