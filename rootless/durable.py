@@ -36,6 +36,28 @@ def fsync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def fsync_file(path: Path) -> None:
+    """Make the content of a file durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A hard link; a copy where the file system has none (AFS, some FUSE ones)."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        import shutil
+
+        shutil.copyfile(source, target)
+        fsync_file(target)
+
+
 def write_all(fd: int, data: bytes | memoryview) -> None:
     """write(2) until everything is written."""
     view = memoryview(data)

@@ -173,6 +173,145 @@ TAG = Command(
     least=2,
     most=2,
 )
+_REGISTRY = (
+    Option(
+        ("tls-verify",),
+        Kind.STRING,
+        "Demand https and a certificate that is trusted (true), or take what there is (false)",
+        "true|false",
+    ),
+    Option(("creds",), Kind.STRING, "Use this account, and no other", "USER:PASSWORD"),
+    Option(("authfile",), Kind.STRING, "Read accounts from this file alone", "FILE"),
+)
+PULL = Command(
+    "pull",
+    "Fetch an image from a registry",
+    "NAME[:TAG|@DIGEST]",
+    (
+        Option(("all-tags", "a"), Kind.BOOL, "Fetch every tag of the repository"),
+        Option(("quiet", "q"), Kind.BOOL, "Print nothing but the image's name"),
+        _PLATFORM,
+        *_REGISTRY,
+    ),
+    "rootless.cli.registries:pull",
+    least=1,
+    most=1,
+)
+PUSH = Command(
+    "push",
+    "Send an image to a registry",
+    "NAME[:TAG]",
+    (
+        Option(("all-tags", "a"), Kind.BOOL, "Send every tag of the repository"),
+        Option(("quiet", "q"), Kind.BOOL, "Print nothing but the image's name"),
+        *_REGISTRY,
+    ),
+    "rootless.cli.registries:push",
+    least=1,
+    most=1,
+)
+_TLS_VERIFY, _, _AUTHFILE = _REGISTRY
+LOGIN = Command(
+    "login",
+    "Keep an account for a registry",
+    "[SERVER]",
+    (
+        Option(("username", "u"), Kind.STRING, "The name of the account", "NAME"),
+        Option(("password", "p"), Kind.STRING, "Its password; others can read it here", "TEXT"),
+        Option(("password-stdin",), Kind.BOOL, "Read the password from standard input"),
+        _TLS_VERIFY,
+        _AUTHFILE,
+    ),
+    "rootless.cli.registries:login",
+    most=1,
+    description="""Try an account at a registry (Docker Hub if none is named) and keep it in
+~/.docker/config.json, in the file of --authfile or REGISTRY_AUTH_FILE, or with the credential
+helper that this file names.""",
+)
+LOGOUT = Command(
+    "logout",
+    "Forget the account for a registry",
+    "[SERVER]",
+    (_AUTHFILE,),
+    "rootless.cli.registries:logout",
+    most=1,
+)
+SEARCH_TAGS = Command(
+    "search-tags",
+    "List the tags of a repository at its registry",
+    "REPOSITORY",
+    (
+        Option(("limit",), Kind.INT, "Print so many at most", "NUMBER"),
+        Option(("format",), Kind.STRING, "Print as json", "FORMAT"),
+        *_REGISTRY,
+    ),
+    "rootless.cli.registries:search_tags",
+    least=1,
+    most=1,
+)
+COPY = Command(
+    "copy",
+    "Copy an image from one place to another",
+    "SOURCE DESTINATION",
+    (
+        Option(("quiet", "q"), Kind.BOOL, "Print nothing but the image's digest"),
+        _PLATFORM,
+        Option(("src-creds",), Kind.STRING, "The account to read with", "USER:PASSWORD"),
+        Option(("dest-creds",), Kind.STRING, "The account to write with", "USER:PASSWORD"),
+        Option(("src-tls-verify",), Kind.STRING, "As --tls-verify, to read", "true|false"),
+        Option(("dest-tls-verify",), Kind.STRING, "As --tls-verify, to write", "true|false"),
+        _AUTHFILE,
+    ),
+    "rootless.cli.registries:copy",
+    least=2,
+    most=2,
+    description="""Copy an image between docker://NAME, local:NAME, oci:PATH[:NAME],
+oci-archive:PATH[:NAME], docker-archive:PATH[:NAME] and dir:PATH.""",
+)
+MANIFEST_CREATE = Command(
+    "create",
+    "Make a list of images for several platforms",
+    "LIST IMAGE [IMAGE...]",
+    (Option(("amend", "a"), Kind.BOOL, "Add to a list that is there"), *_REGISTRY),
+    "rootless.cli.manifest_lists:create",
+    least=2,
+)
+MANIFEST_ANNOTATE = Command(
+    "annotate",
+    "Say for which platform an image of a list is",
+    "LIST IMAGE",
+    (
+        Option(("arch",), Kind.STRING, "Its architecture", "ARCH"),
+        Option(("os",), Kind.STRING, "Its operating system", "OS"),
+        Option(("variant",), Kind.STRING, "The variant of its architecture", "VARIANT"),
+        Option(("os-version",), Kind.STRING, "The version of its operating system", "VERSION"),
+        Option(("os-features",), Kind.LIST, "What it needs of its operating system", "FEATURE"),
+    ),
+    "rootless.cli.manifest_lists:annotate",
+    least=2,
+    most=2,
+)
+MANIFEST_PUSH = Command(
+    "push",
+    "Send a list, and what it names, to a registry",
+    "LIST",
+    (Option(("purge", "p"), Kind.BOOL, "Forget the list afterwards"), *_REGISTRY),
+    "rootless.cli.manifest_lists:push",
+    least=1,
+    most=1,
+)
+MANIFEST_INSPECT = Command(
+    "inspect",
+    "Show a list, or a manifest at a registry",
+    "NAME",
+    _REGISTRY,
+    "rootless.cli.manifest_lists:inspect",
+    least=1,
+    most=1,
+)
+MANIFEST_RM = Command(
+    "rm", "Forget lists", "LIST [LIST...]", (), "rootless.cli.manifest_lists:remove", least=1
+)
 PS = Command(
     "ps",
     "List containers",
@@ -256,6 +395,15 @@ _IMAGE: Mapping[str, Command] = {
     "unmount": upkeep.IMAGE_UNMOUNT,
     "untag": upkeep.UNTAG,
     "verify": upkeep.IMAGE_VERIFY,
+    "pull": PULL,
+    "push": PUSH,
+}
+_MANIFEST: Mapping[str, Command] = {
+    "create": MANIFEST_CREATE,
+    "annotate": MANIFEST_ANNOTATE,
+    "push": MANIFEST_PUSH,
+    "inspect": MANIFEST_INSPECT,
+    "rm": MANIFEST_RM,
 }
 _CONTAINER: Mapping[str, Command] = {
     "run": RUN,
@@ -288,6 +436,11 @@ COMMANDS: Mapping[str, Command | Group] = {
     "import": IMPORT,
     "tag": TAG,
     "untag": upkeep.UNTAG,
+    "pull": PULL,
+    "push": PUSH,
+    "login": LOGIN,
+    "logout": LOGOUT,
+    "search-tags": SEARCH_TAGS,
     "history": HISTORY,
     "commit": upkeep.COMMIT,
     "diff": upkeep.DIFF,
@@ -296,7 +449,9 @@ COMMANDS: Mapping[str, Command | Group] = {
     "info": INFO,
     "version": VERSION,
     "doctor": DOCTOR,
+    "copy": COPY,
     "container": Group("Commands for containers", _CONTAINER),
+    "manifest": Group("Commands for images of several platforms", _MANIFEST),
     "image": Group("Commands for images", _IMAGE),
     "system": Group("Commands for the engine", _SYSTEM),
 }

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from rootless.cli.grammar import GrammarError, Parsed
 from rootless.cli.main import Settings, engine_of
 from rootless.cli.run_options import RUN_OPTIONS
 from rootless.launcher.request import RunRequest
 
+if TYPE_CHECKING:
+    from rootless.images.progress import Progress
+
 
 def run(parsed: Parsed, settings: Settings) -> int:
     """Run the container in the foreground and return the status to exit with."""
     request = request_from(parsed)
-    outcome = engine_of(settings).run(request)
+    progress = None if parsed.values["quiet"] else _progress
+    outcome = engine_of(settings).run(request, progress=progress)
     if outcome.out_of_memory:
         limit = f" of {request.memory}" if request.memory else ""
         print(
@@ -23,6 +27,13 @@ def run(parsed: Parsed, settings: Settings) -> int:
             file=sys.stderr,
         )
     return outcome.status
+
+
+def _progress() -> Progress:
+    """Of fetching the image; standard output is the container's."""
+    from rootless.cli.progress import progress_on
+
+    return progress_on(sys.stderr)
 
 
 def request_from(parsed: Parsed) -> RunRequest:

@@ -127,7 +127,7 @@ RUN_OPTIONS: tuple[Option, ...] = (
     Option(
         ("pull",),
         Kind.STRING,
-        "Fetch the image first: always, missing or never",
+        "Fetch the image first: always, missing, never or newer",
         "POLICY",
         IDENTITY,
     ),

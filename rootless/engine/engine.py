@@ -20,16 +20,25 @@ from rootless.paths import data_root, runtime_root
 if TYPE_CHECKING:
     from rootless.engine.container import Container
     from rootless.engine.doctor import Finding as HostFinding
+    from rootless.engine.fetching import ShowProgress
     from rootless.engine.foreground import Outcome
     from rootless.engine.upkeep import DiskUsage, PrunedContainers
     from rootless.images.check import Finding
+    from rootless.images.copy import CopyOptions
     from rootless.images.filters import Filters
     from rootless.images.inspect import HistoryEntry
     from rootless.images.listing import ListedImage
     from rootless.images.load import LoadedImage
+    from rootless.images.login import LoggedIn
+    from rootless.images.progress import Progress
     from rootless.images.prune import Pruned as PrunedImages
+    from rootless.images.pull import Pulled
+    from rootless.images.push import Pushed
     from rootless.images.remove import Removal
     from rootless.oci.platform import Platform
+    from rootless.registry.authorization import Credentials
+    from rootless.registry.configuration import Surroundings
+    from rootless.registry.remote import RemoteOptions
     from rootless.state.record import ContainerRecord
     from rootless.store.layout import Store
 
@@ -65,9 +74,9 @@ class Engine:
 
     # Containers.
 
-    def run(self, request: RunRequest) -> Outcome:
+    def run(self, request: RunRequest, *, progress: ShowProgress | None = None) -> Outcome:
         """Run a container in the foreground, connected to this process's standard streams, to its
-        end.
+        end. An image that is not here is fetched; `progress` is called if so.
 
         The process must have one thread. Raises RootlessError if it could not be started.
         """
@@ -80,7 +89,7 @@ class Engine:
         def prepare() -> Container:
             from rootless.engine.preparation import prepare
 
-            return prepare(request, self.places, self._environ)
+            return prepare(request, self.places, self._environ, progress)
 
         return run_in_foreground(prepare, attachment, terminal=request.tty, debug=self._debug)
 
@@ -367,6 +376,101 @@ class Engine:
         from rootless.engine.upkeep import check
 
         return check(self._store(), self.places.containers, self.containers, repair=repair)
+    # Registries.
+
+    def pull(
+        self,
+        name: str,
+        *,
+        options: RemoteOptions | None = None,
+        platform: str | None = None,
+        all_tags: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Pulled]:
+        """Fetch an image, or every tag of a repository."""
+        from rootless.images.pull import pull
+
+        return pull(
+            self._store(),
+            name,
+            self._surroundings(),
+            options=options,
+            platform=_platform(platform),
+            all_tags=all_tags,
+            progress=progress,
+        )
+
+    def push(
+        self,
+        name: str,
+        *,
+        options: RemoteOptions | None = None,
+        all_tags: bool = False,
+        progress: Progress | None = None,
+    ) -> list[Pushed]:
+        """Send an image, or every tag of a repository, to the registry that its name says."""
+        from rootless.images.push import push
+
+        return push(
+            self._store(),
+            name,
+            self._surroundings(),
+            options=options,
+            all_tags=all_tags,
+            progress=progress,
+        )
+
+    def login(
+        self, host: str | None, account: Credentials, options: RemoteOptions | None = None
+    ) -> LoggedIn:
+        """Prove an account at a registry (None: Docker Hub) and keep it."""
+        from rootless.images.login import login, registry_host
+        from rootless.registry.remote import RemoteOptions
+
+        around = self._surroundings()
+        return login(registry_host(host), account, around, options or RemoteOptions())
+
+    def logout(self, host: str | None, options: RemoteOptions | None = None) -> bool:
+        """Forget a registry's account; whether there was one."""
+        from rootless.images.login import logout
+        from rootless.registry.remote import RemoteOptions
+
+        return logout(host, self._surroundings(), options or RemoteOptions())
+
+    def account(self, host: str | None, options: RemoteOptions | None = None) -> Credentials | None:
+        """The account that is kept for a registry."""
+        from rootless.images.login import known_account, registry_host
+        from rootless.registry.remote import RemoteOptions
+
+        around = self._surroundings()
+        return known_account(registry_host(host), around, options or RemoteOptions())
+
+    def registry_tags(self, name: str, options: RemoteOptions | None = None) -> tuple[str, ...]:
+        """Every tag of a repository at its registry."""
+        from rootless.images.registry_tags import registry_tags
+
+        return registry_tags(name, self._surroundings(), options)
+
+    def copy(
+        self,
+        source: str,
+        destination: str,
+        options: CopyOptions | None = None,
+    ) -> str:
+        """Copy an image between places as skopeo spells them; returns its digest."""
+        from rootless.images.copy import CopyOptions, copy
+
+        around = self._surroundings()
+        return copy(self._store(), source, destination, around, options or CopyOptions())
+
+    def manifest_lists(self) -> tuple[Store, Surroundings]:
+        """What the functions of rootless.images.manifest_lists work on."""
+        return self._store(), self._surroundings()
+
+    def _surroundings(self) -> Surroundings:
+        from rootless.registry.configuration import Surroundings
+
+        return Surroundings.of_caller(self._environ)
 
     def _store(self) -> Store:
         from rootless.store.layout import Store

@@ -15,6 +15,7 @@ from typing import Any
 from rootless.durable import write_all
 from rootless.engine.clock import now
 from rootless.engine.container import Container, HostTree, ImageTree
+from rootless.engine.fetching import POLICIES, ShowProgress, find_or_fetch
 from rootless.engine.names import name_for
 from rootless.engine.places import Places
 from rootless.engine.process_identity import start_time
@@ -49,7 +50,12 @@ class Image:
         self.tree = tree
 
 
-def prepare(request: RunRequest, places: Places, environ: Mapping[str, str]) -> Container:
+def prepare(
+    request: RunRequest,
+    places: Places,
+    environ: Mapping[str, str],
+    progress: ShowProgress | None = None,
+) -> Container:
     """Make the container's directory; raises RootlessError and leaves nothing if it cannot be made."""
     if request.detach:
         raise UsageError(
@@ -61,7 +67,11 @@ def prepare(request: RunRequest, places: Places, environ: Mapping[str, str]) -> 
             f"--storage-driver {request.storage_driver!r} is not supported", hint="use unionfs"
         )
     options = parse_options(request, environ=environ, cwd=os.getcwd(), read=_read_text)
-    image = _rootfs(request, places) if request.rootfs is not None else _image(request, places)
+    image = (
+        _rootfs(request, places)
+        if request.rootfs is not None
+        else _image(request, places, environ, progress)
+    )
     id_maps = read_id_maps(options.userns)
     resources = _resources(request)
     container_id = new_container_id()
@@ -141,39 +151,29 @@ def _rootfs(request: RunRequest, places: Places) -> Image:
     return Image("", "", {}, HostTree(path, hidden=(places.store, places.runtime)))
 
 
-def _image(request: RunRequest, places: Places) -> Image:
+def _image(
+    request: RunRequest,
+    places: Places,
+    environ: Mapping[str, str],
+    progress: ShowProgress | None,
+) -> Image:
     from rootless.oci.platform import parse_platform
     from rootless.store.chains import chain_index
-    from rootless.store.image import layer_files, resolve
+    from rootless.store.image import layer_files
     from rootless.store.layout import Store
 
     name = request.image or ""
-    if request.pull not in (None, "", "missing", "never", "always"):
+    policy = request.pull or "missing"
+    if policy not in POLICIES:
         raise UsageError(
-            f"invalid pull option: {request.pull!r}: must be one of always, missing or never"
+            f"invalid pull option: {policy!r}: must be one of {', '.join(POLICIES[:-1])} or {POLICIES[-1]}"
         )
     store = Store.open(places.store)
     platform = None if request.platform is None else parse_platform(request.platform)
-    try:
-        image = resolve(store, name, platform)
-    except NotFoundError as error:
-        if request.pull == "never":
-            raise
-        raise NotFoundError(
-            f"Unable to find image '{_familiar(name)}' locally, and fetching images is not there yet",
-            hint="bring it in with rootless load or rootless import; rootless images lists what is there",
-        ) from error
-    if request.pull == "always":
-        raise RootlessError(f"cannot fetch {name}: fetching images is not there yet")
+    image = find_or_fetch(store, name, platform, policy=policy, environ=environ, progress=progress)
     layers = tuple((files.tar, files.index) for files in layer_files(store, image))
     tree = ImageTree(layers, chain_index(store, image))
     return Image(name, image.id, image.config, tree)
-
-
-def _familiar(name: str) -> str:
-    from rootless.oci.reference import parse_reference
-
-    return parse_reference(name).with_default_tag().familiar
 
 
 def _resources(request: RunRequest) -> dict[str, Any]:

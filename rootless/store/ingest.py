@@ -13,6 +13,7 @@ removal at the same time cannot take it from us: it is put back at 3 if it has g
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +24,7 @@ from rootless.durable import (
     LockFile,
     acquire_lock,
     fsync_directory,
+    link_or_copy,
     locked,
     remove_tree,
     write_atomically,
@@ -33,7 +35,12 @@ from rootless.oci.manifest import Descriptor
 from rootless.oci.reference import Reference
 from rootless.store import names
 from rootless.store.decompression import Limits, Read
-from rootless.store.layer_writing import LAYER_TAR, WrittenLayer, link_or_copy, write_layer
+from rootless.store.layer_writing import (
+    LAYER_INDEX,
+    LAYER_TAR,
+    WrittenLayer,
+    write_layer,
+)
 from rootless.store.layout import Store
 
 
@@ -50,7 +57,7 @@ class Ingest:
     def __init__(self, store: Store, limits: Limits | None = None) -> None:
         self._store = store
         self._limits = limits or Limits()
-        self._count = 0
+        self._count = itertools.count(1)
         self._lock: LockFile | None = None
         self.directory = store.root / "tmp" / os.urandom(8).hex()
 
@@ -118,16 +125,24 @@ class Ingest:
         return digest
 
     def add_layer(
-        self, read: Read, what: str, *, diff_id: str | None = None, blob: Descriptor | None = None
+        self,
+        read: Read,
+        what: str,
+        *,
+        diff_id: str | None = None,
+        blob: Descriptor | None = None,
+        held: Path | None = None,
     ) -> WrittenLayer:
         """Read a layer to its end. What is known of it beforehand is checked: digest and size of
-        the blob, diffID.
+        the blob, diffID. `held` is the file that `read` reads, if it is one on the same file system.
+
+        Several threads may each add a layer at once.
 
         Raises IntegrityError where they differ, InvalidDocumentError for a layer that is not sound.
         """
         directory, blob_file = self._scratch("layer"), self._scratch("blob")
         try:
-            written = write_layer(read, directory, blob_file, what, self._limits)
+            written = write_layer(read, directory, blob_file, what, self._limits, held=held)
         except OSError as error:
             raise RootlessError(
                 f"cannot store {what} in {self._store.root}: {error.strerror or error}"
@@ -140,12 +155,45 @@ class Ingest:
         if diff_id is not None and written.diff_id != diff_id:
             raise IntegrityError(f"{what} has the diffID {written.diff_id} instead of {diff_id}")
         layer, blob_path = self._layer(written.diff_id), self._blob(written.digest)
-        if layer.exists():
-            remove_tree(written.directory)
-        else:
+        try:
             os.rename(written.directory, layer)
+        except OSError:
+            # The same layer, compressed in another way.
+            if not layer.exists():
+                raise
+            remove_tree(written.directory)
         os.rename(written.blob, blob_path)
         return written._replace(directory=layer, blob=blob_path)
+
+    def adopt_blob(self, other: Store, digest: str) -> None:
+        """A blob of another store. Raises FileNotFoundError."""
+        link_or_copy(other.blob_path(digest), self._blob(digest))
+
+    def adopt_layer(self, other: Store, diff_id: str) -> None:
+        """A layer of another store."""
+        attempt = self._scratch("adopt")
+        attempt.mkdir()
+        for name in (LAYER_TAR, LAYER_INDEX):
+            link_or_copy(other.layer_directory(diff_id) / name, attempt / name)
+        os.rename(attempt, self._layer(diff_id))
+
+    def share(self, diff_id: str, digest: str) -> None:
+        """A layer and its blob that were added appear in the store now, named by nothing yet, so that
+        others who want them need not wait for the rest. Ours stay pinned."""
+        store = self._store
+        attempt = self._scratch("share")
+        attempt.mkdir()
+        for name in (LAYER_TAR, LAYER_INDEX):
+            link_or_copy(self._layer(diff_id) / name, attempt / name)
+        blob = self._scratch("share")
+        link_or_copy(self._blob(digest), blob)
+        with store.lock():
+            os.rename(blob, store.blob_path(digest))
+            if not store.has_layer(diff_id):
+                os.rename(attempt, store.layer_directory(diff_id))
+            fsync_directory(store.root / "blobs/sha256")
+            fsync_directory(store.root / "layers")
+        remove_tree(attempt)
 
     def publish(self, images: Iterable[NewImage]) -> None:
         """Everything brought in or kept appears in the store, and the names with it."""
@@ -173,8 +221,7 @@ class Ingest:
         return self.directory / "layers" / hex_of(diff_id)
 
     def _scratch(self, kind: str) -> Path:
-        self._count += 1
-        return self.directory / f"{kind}-{self._count}"
+        return self.directory / f"{kind}-{next(self._count)}"
 
 
 def _sweep(tmp: Path) -> None:

@@ -14,7 +14,7 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
-from rootless.durable import fsync_directory, write_all
+from rootless.durable import fsync_directory, fsync_file, link_or_copy, write_all
 from rootless.errors import InvalidDocumentError
 from rootless.store.decompression import (
     MAGIC_SIZE,
@@ -44,11 +44,13 @@ class WrittenLayer(NamedTuple):
 
 
 class _Sink:
-    """A thread that hashes pieces and writes them to a file, in order. `finish` returns the digest
-    and size."""
+    """A thread that hashes pieces and, where there is a path, writes them to a file, in order.
+    `finish` returns the digest and size."""
 
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    def __init__(self, path: Path | None) -> None:
+        self._fd = -1
+        if path is not None:
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._hash = hashlib.sha256()
         self._size = 0
         self._failure: OSError | None = None
@@ -66,7 +68,8 @@ class _Sink:
         while (piece := self._queue.get()) is not None:
             if self._failure is None:
                 try:
-                    write_all(self._fd, piece)
+                    if self._fd >= 0:
+                        write_all(self._fd, piece)
                     self._hash.update(piece)
                     self._size += len(piece)
                 except OSError as error:
@@ -82,7 +85,8 @@ class _Sink:
         self._stop()
         if self._failure is not None:
             raise self._failure
-        os.fsync(self._fd)
+        if self._fd >= 0:
+            os.fsync(self._fd)
         return "sha256:" + self._hash.hexdigest(), self._size
 
     def close(self) -> None:
@@ -93,12 +97,15 @@ class _Sink:
             os.close(fd)
 
 
-def write_layer(read: Read, directory: Path, blob: Path, what: str, limits: Limits) -> WrittenLayer:
+def write_layer(
+    read: Read, directory: Path, blob: Path, what: str, limits: Limits, *, held: Path | None = None
+) -> WrittenLayer:
     """Read a layer to its end; make `directory` with the tar and its index, and `blob` with what
     came.
 
-    A layer that came uncompressed is written once: `blob` is a hard link of the tar. Raises
-    InvalidDocumentError if it is damaged, cut off, a bomb, or no sound archive.
+    Nothing is written twice: of a layer that came uncompressed `blob` is a hard link of the tar, and
+    of one that `read` reads from the file `held`, one of that. Raises InvalidDocumentError if it is
+    damaged, cut off, a bomb, or no sound archive.
     """
     from unionfs.tar_format import TarError
     from unionfs.tar_index import TarIndexer
@@ -108,7 +115,7 @@ def write_layer(read: Read, directory: Path, blob: Path, what: str, limits: Limi
     compression = compression_of(head)
     meter = Meter(limits, directory, what)
     tar = _Sink(directory / LAYER_TAR)
-    compressed = _Sink(blob) if compression != "none" else None
+    compressed = _Sink(blob if held is None else None) if compression != "none" else None
     try:
         with TarIndexer(directory / LAYER_INDEX) as indexer:
             source = _teed(_prefixed(head, read), compressed)
@@ -126,22 +133,11 @@ def write_layer(read: Read, directory: Path, blob: Path, what: str, limits: Limi
             compressed.close()
     if compressed is None:
         link_or_copy(directory / LAYER_TAR, blob)
+    elif held is not None:
+        fsync_file(held)
+        link_or_copy(held, blob)
     fsync_directory(directory)
     return WrittenLayer(diff_id, size, digest, blob_size, compression, directory, blob)
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """A hard link; a copy where the file system has none (AFS, some FUSE ones)."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        import shutil
-
-        shutil.copyfile(source, target)
-        with target.open("rb") as stream:
-            os.fsync(stream.fileno())
 
 
 def _read_exactly(read: Read, size: int) -> bytes:

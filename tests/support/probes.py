@@ -179,6 +179,8 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "crun": _program("crun"),
     "bwrap": _program("bwrap", "--ro-bind", "/", "/", "--unshare-all", "true"),
     "skopeo": _program("skopeo"),
+    "docker-registry": _program("docker-registry"),
+    "openssl": _program("openssl", "version"),
     "umoci": _program("umoci"),
     "buildah": _program("buildah"),
     "mmdebstrap": _program("mmdebstrap"),

@@ -1,0 +1,75 @@
+"""`manifest create`, `annotate`, `push`, `inspect` and `rm`: one name for several platforms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rootless.cli.grammar import Parsed
+from rootless.cli.main import Settings, engine_of
+from rootless.cli.output import as_json
+from rootless.cli.registries import failing_with_one, remote_options
+from rootless.images import manifest_lists
+
+
+def create(parsed: Parsed, settings: Settings) -> int:
+    """Make a list of images that are at registries."""
+    values: Any = parsed.values
+    store, around = engine_of(settings).manifest_lists()
+    name, *images = parsed.arguments
+    with failing_with_one():
+        listed = manifest_lists.create(
+            store, name, images, around, amend=values["amend"], options=remote_options(values)
+        )
+    print(f"Created manifest list {listed.name}")
+    return 0
+
+
+def annotate(parsed: Parsed, settings: Settings) -> int:
+    """Say for which platform an image of a list is."""
+    values: Any = parsed.values
+    fields = {"os": "os", "arch": "architecture", "variant": "variant", "os_version": "os.version"}
+    changes: dict[str, object] = {
+        field: values[key] for key, field in fields.items() if values[key] is not None
+    }
+    if values["os_features"]:
+        changes["os.features"] = list(values["os_features"])
+    store, _ = engine_of(settings).manifest_lists()
+    with failing_with_one():
+        manifest_lists.annotate(store, parsed.arguments[0], parsed.arguments[1], changes)
+    return 0
+
+
+def push(parsed: Parsed, settings: Settings) -> int:
+    """Bring a list to its registry and print its digest."""
+    values: Any = parsed.values
+    store, around = engine_of(settings).manifest_lists()
+    with failing_with_one():
+        digest = manifest_lists.push_list(
+            store,
+            parsed.arguments[0],
+            around,
+            purge=values["purge"],
+            options=remote_options(values),
+        )
+    print(digest)
+    return 0
+
+
+def inspect(parsed: Parsed, settings: Settings) -> int:
+    """Print a list, or a manifest at a registry."""
+    store, around = engine_of(settings).manifest_lists()
+    with failing_with_one():
+        document = manifest_lists.inspect(
+            store, parsed.arguments[0], around, remote_options(parsed.values)
+        )
+    print(as_json(document))
+    return 0
+
+
+def remove(parsed: Parsed, settings: Settings) -> int:
+    """Forget lists."""
+    store, _ = engine_of(settings).manifest_lists()
+    with failing_with_one():
+        for name in parsed.arguments:
+            manifest_lists.remove(store, name)
+    return 0

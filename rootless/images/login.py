@@ -1,0 +1,77 @@
+"""login and logout: accounts, proved at the registry before they are kept."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rootless.errors import UsageError
+from rootless.oci.reference import DEFAULT_DOMAIN
+from rootless.registry.authorization import Credentials
+from rootless.registry.client import RepositoryClient
+from rootless.registry.configuration import (
+    Surroundings,
+    account_paths,
+    find_account,
+    forget_account,
+    keep_account,
+    registries_conf,
+)
+from rootless.registry.credentials import host_of_key
+from rootless.registry.registries_conf import endpoints
+from rootless.registry.remote import RemoteOptions, run_remote
+from rootless.registry.transport import Transport
+
+
+class LoggedIn(NamedTuple):
+    """Where the account is now: a file, or the helper that it names."""
+
+    path: str
+    helper: str | None
+
+
+def registry_host(text: str | None) -> str:
+    """The registry that a user means: a host, an old URL of its API, or nothing for Docker Hub."""
+    host = host_of_key(text) if text else DEFAULT_DOMAIN
+    host = host.partition("/")[0]
+    if not host:
+        raise UsageError(f"{text!r} is not a registry", hint="write HOST or HOST:PORT")
+    return host
+
+
+def login(
+    host: str, account: Credentials, around: Surroundings, options: RemoteOptions
+) -> LoggedIn:
+    """Try an account and keep it. Raises DeniedError if the registry refuses it, UnreachableError."""
+    from rootless.oci.reference import Reference
+
+    # The repository plays no part in what is asked.
+    endpoint = endpoints(registries_conf(around), Reference(host, "login"), mirrors=False)[0]
+
+    async def work() -> None:
+        async with Transport(around, options.timing) as transport:
+            client = RepositoryClient(
+                transport,
+                endpoint,
+                lambda: account,
+                tls_verify=options.tls_verify,
+                policy=options.policy,
+            )
+            await client.check()
+
+    run_remote(work)
+    path = account_paths(around, options.authfile)[0]
+    return LoggedIn(str(path), keep_account(path, host, account))
+
+
+def known_account(host: str, around: Surroundings, options: RemoteOptions) -> Credentials | None:
+    """The account that is kept for a registry."""
+    return find_account(around, options.authfile, host)
+
+
+def logout(host: str | None, around: Surroundings, options: RemoteOptions) -> bool:
+    """Forget a registry's account, in every file that may have it; whether there was one."""
+    forgotten = [
+        forget_account(path, registry_host(host))
+        for path in account_paths(around, options.authfile)
+    ]
+    return any(forgotten)

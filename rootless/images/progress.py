@@ -1,0 +1,43 @@
+"""How far a pull or push has come, as told to whoever shows it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+
+class Stage(Enum):
+    """Of one layer, in Docker's words."""
+
+    PULLING = "Pulling fs layer"
+    WAITING = "Waiting"
+    DOWNLOADING = "Downloading"
+    DOWNLOADED = "Download complete"
+    PULLED = "Pull complete"
+    EXISTS = "Already exists"
+    PREPARING = "Preparing"
+    PUSHING = "Pushing"
+    PUSHED = "Pushed"
+    MOUNTED = "Mounted"
+    FOREIGN = "Skipped foreign layer"
+    EXISTS_REMOTELY = "Layer already exists"
+
+
+class Progress(Protocol):
+    """Called from one thread."""
+
+    def line(self, text: str) -> None:
+        """Something to say once."""
+
+    def layer(self, name: str, stage: Stage, done: int = 0, total: int = 0, note: str = "") -> None:
+        """Where a layer is; `done` of `total` bytes where that has a meaning."""
+
+
+class Silence:
+    """Shows nothing."""
+
+    def line(self, text: str) -> None:
+        """Not shown."""
+
+    def layer(self, name: str, stage: Stage, done: int = 0, total: int = 0, note: str = "") -> None:
+        """Not shown."""

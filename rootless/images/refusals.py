@@ -1,0 +1,24 @@
+"""What a registry refused, in the words of Docker's commands. Pure."""
+
+from __future__ import annotations
+
+from rootless.oci.reference import Reference
+from rootless.registry.failures import DeniedError, UnknownError
+
+
+def manifest_unknown(reference: Reference, error: UnknownError) -> UnknownError:
+    """There is no such tag or digest."""
+    return UnknownError(
+        f"manifest for {reference.familiar} not found: {error.message}", details=error.details
+    )
+
+
+def pull_denied(reference: Reference, error: DeniedError) -> DeniedError:
+    """A registry does not say of what one may not read whether it exists."""
+    if error.message.startswith("unauthorized: incorrect"):
+        return error
+    return DeniedError(
+        f"pull access denied for {reference.familiar_name}, repository does not exist or may "
+        f"require 'rootless login': {error.message}",
+        details=error.details,
+    )

@@ -1,0 +1,54 @@
+"""A store, a home without accounts, and the registry of this process."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rootless.registry.configuration import Surroundings
+from rootless.registry.remote import RemoteOptions
+from rootless.registry.retrying import Policy
+from rootless.registry.transport import Timing
+from rootless.store.layout import Store
+from tests.support.images import add_file
+from tests.support.registry import FakeRegistry, serving
+
+QUICK = RemoteOptions(
+    timing=Timing(connect=5, silence=1.5, slow_bytes=64), policy=Policy(first=0.01, longest=0.05)
+)
+
+
+def layer_of(content: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in content.items():
+            add_file(archive, name, data)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def around(tmp_path: Path) -> Surroundings:
+    (tmp_path / "home").mkdir()
+    empty = tmp_path / "registries.conf"
+    empty.write_text("")
+    environ = {
+        "XDG_RUNTIME_DIR": str(tmp_path / "run"),
+        "CONTAINERS_REGISTRIES_CONF": str(empty),
+    }
+    return Surroundings(environ, tmp_path / "home", 4711)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store")
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with serving(FakeRegistry()) as registry:
+        yield registry
+    assert registry.violations == []

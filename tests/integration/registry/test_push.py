@@ -1,0 +1,214 @@
+"""Pushing to a registry that is strict, and from one that is broken; copying; lists."""
+
+from __future__ import annotations
+
+import os
+from itertools import pairwise
+
+import pytest
+
+from rootless.errors import ExistsError, NotFoundError
+from rootless.images import manifest_lists
+from rootless.images.copy import CopyOptions, copy
+from rootless.images.load import load
+from rootless.images.pull import pull
+from rootless.images.push import push
+from rootless.images.registry_tags import registry_tags
+from rootless.images.tag import tag
+from rootless.oci.platform import parse_platform
+from rootless.registry import upload
+from rootless.registry.authorization import Credentials
+from rootless.registry.failures import DeniedError, RegistryError
+from rootless.store.image import resolve
+from rootless.store.layout import Store
+from tests.integration.registry.conftest import QUICK, layer_of
+from tests.support.images import docker_archive
+from tests.support.registry import FakeRegistry, Fault, hang_up, serving, status
+
+BASE = layer_of({"etc/name": b"base\n"})
+TOP = layer_of({"etc/top": os.urandom(300_000)})
+
+
+@pytest.fixture
+def made(store, tmp_path):
+    """An image that was made here: its layers are not compressed."""
+    docker_archive(tmp_path / "made.tar", [BASE, TOP, BASE], tags=["made:1"])
+    load(store, tmp_path / "made.tar")
+    return store
+
+
+def again(tmp_path, registry, around, name):
+    """What another machine gets."""
+    other = Store.open(tmp_path / "other")
+    pull(other, f"{registry.host}/{name}", around, options=QUICK)
+    return resolve(other, f"{registry.host}/{name}")
+
+
+def test_pushed_image_is_the_same_elsewhere(registry, made, around, tmp_path):
+    tag(made, "made:1", f"{registry.host}/team/app:1")
+    [pushed] = push(made, f"{registry.host}/team/app:1", around, options=QUICK)
+    image = again(tmp_path, registry, around, "team/app:1")
+    assert image.id == resolve(made, "made:1").id
+    assert image.repo_digests == (f"{registry.host}/team/app@{pushed.digest}",)
+    mine = resolve(made, f"{registry.host}/team/app:1")
+    assert f"{registry.host}/team/app@{pushed.digest}" in mine.repo_digests
+    assert all(len(blob) < 400_000 for blob in registry.blobs["team/app"].values())
+
+
+def test_pulled_image_is_pushed_under_its_digests(registry, store, around):
+    digest = registry.put_image("app", "1", [BASE, TOP])
+    pull(store, f"{registry.host}/app:1", around, options=QUICK)
+    with serving(FakeRegistry()) as other:
+        tag(store, f"{registry.host}/app:1", f"{other.host}/app:1")
+        [pushed] = push(store, f"{other.host}/app:1", around, options=QUICK)
+        assert other.violations == []
+        assert other.blobs["app"].keys() == registry.blobs["app"].keys()
+    assert pushed.digest == digest
+
+
+def test_push_again_sends_nothing(registry, made, around):
+    name = f"{registry.host}/app:1"
+    tag(made, "made:1", name)
+    push(made, name, around, options=QUICK)
+    registry.requests.clear()
+    push(made, name, around, options=QUICK)
+    assert registry.asked("(POST|PATCH) .*") == []
+
+
+@pytest.mark.parametrize("mounts", [True, False])
+def test_blob_of_another_repository_is_mounted_if_the_registry_does_so(
+    registry, store, around, mounts
+):
+    registry.mounts = mounts
+    registry.put_image("one", "1", [BASE, TOP])
+    pull(store, f"{registry.host}/one:1", around, options=QUICK)
+    tag(store, f"{registry.host}/one:1", f"{registry.host}/two:1")
+    registry.requests.clear()
+    push(store, f"{registry.host}/two:1", around, options=QUICK)
+    sent = registry.asked("PUT .*/blobs/.*")
+    # The config is small, and is sent.
+    assert len(sent) == (1 if mounts else 3)
+    assert registry.uploads == {}
+
+
+def test_upload_that_breaks_off_goes_on_in_chunks(registry, made, around, monkeypatch):
+    monkeypatch.setattr(upload, "CHUNK", 100_000)
+    name = f"{registry.host}/app:1"
+    tag(made, "made:1", name)
+    registry.faults += [
+        Fault("PUT .*/blobs/uploads/.*", hang_up, times=3),
+        Fault("PATCH .*", hang_up, times=1),
+        Fault("PATCH .*", status(503), times=1),
+    ]
+    push(made, name, around, options=QUICK)
+    assert len(registry.asked("PATCH .*")) >= 6
+    assert "1" in registry.manifests["app"]
+
+
+def test_upload_that_is_never_taken_is_given_up(registry, made, around):
+    name = f"{registry.host}/app:1"
+    tag(made, "made:1", name)
+    registry.faults.append(Fault("(PUT|PATCH) .*/blobs/uploads/.*", status(500)))
+    with pytest.raises(RegistryError, match="status 500"):
+        push(made, name, around, options=QUICK)
+    assert "app" not in registry.manifests
+
+
+def test_push_needs_an_account_that_may_write(registry, made, around):
+    registry.account, registry.tokens = ("me", "secret"), True
+    name = f"{registry.host}/app:1"
+    tag(made, "made:1", name)
+    with pytest.raises(DeniedError):
+        push(made, name, around, options=QUICK)
+    push(made, name, around, options=QUICK._replace(credentials=Credentials("me", "secret")))
+    assert "1" in registry.manifests["app"]
+
+
+def test_push_of_every_tag(registry, made, around):
+    for each in ("1", "2"):
+        tag(made, "made:1", f"{registry.host}/app:{each}")
+    push(made, f"{registry.host}/app", around, options=QUICK, all_tags=True)
+    assert registry_tags(f"{registry.host}/app", around, QUICK) == ("1", "2")
+
+
+def test_push_of_what_is_not_here_is_said_as_docker_does(registry, store, around):
+    with pytest.raises(NotFoundError, match="does not exist locally with the tag"):
+        push(store, f"{registry.host}/app:1", around, options=QUICK)
+
+
+# copy
+
+
+def test_copy_goes_round_through_every_kind_of_place(registry, made, around, tmp_path):
+    options = CopyOptions(QUICK, QUICK)
+    places = [
+        "local:made:1",
+        f"docker://{registry.host}/app:1",
+        f"oci:{tmp_path}/layout:one",
+        f"oci-archive:{tmp_path}/archive.tar:two",
+        f"dir:{tmp_path}/dir",
+        f"docker-archive:{tmp_path}/docker.tar:three:3",
+        "local:back:1",
+    ]
+    for source, destination in pairwise(places):
+        copy(made, source, destination, around, options)
+    assert resolve(made, "back:1").id == resolve(made, "made:1").id
+
+
+def test_copy_keeps_the_digest_and_the_callers_names(registry, store, around, tmp_path):
+    digest = registry.put_image("app", "1", [BASE, TOP])
+    options = CopyOptions(QUICK, QUICK)
+    layout = f"oci:{tmp_path}/layout:x"
+    assert copy(store, f"docker://{registry.host}/app:1", layout, around, options) == digest
+    assert copy(store, layout, f"docker://{registry.host}/b:2", around, options) == digest
+    assert registry.manifests["b"]["2"] == registry.manifests["app"]["1"]
+    assert store.read_index().manifests == ()
+    assert [entry.name for entry in (store.root / "tmp").iterdir() if entry.is_dir()] == []
+
+
+def test_copy_does_not_replace_what_it_did_not_make(made, around, tmp_path):
+    (tmp_path / "taken.tar").write_text("mine")
+    with pytest.raises(ExistsError):
+        copy(made, "local:made:1", f"oci-archive:{tmp_path}/taken.tar", around, CopyOptions())
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/mine").write_text("mine")
+    for kind in ("oci", "dir"):
+        with pytest.raises(ExistsError):
+            copy(made, "local:made:1", f"{kind}:{tmp_path}/taken", around, CopyOptions())
+
+
+# Lists
+
+
+def test_list_is_pushed_and_pulled_by_platform(registry, store, around):
+    host = registry.host
+    one = registry.put_image("amd", "1", [BASE], config={"User": "amd"})
+    two = registry.put_image("arm", "1", [TOP], config={"User": "arm"})
+    images = [f"{host}/amd:1", f"{host}/arm:1"]
+    manifest_lists.create(store, f"{host}/all:1", images, around, options=QUICK)
+    with pytest.raises(ExistsError, match="--amend"):
+        manifest_lists.create(store, f"{host}/all:1", images, around, options=QUICK)
+    changes = {"architecture": "arm64", "variant": "v8"}
+    manifest_lists.annotate(store, f"{host}/all:1", f"{host}/arm:1", changes)
+    digest = manifest_lists.push_list(store, f"{host}/all:1", around, options=QUICK, purge=True)
+    assert {one, two, digest, "1"} == set(registry.manifests["all"])
+    document = manifest_lists.inspect(store, f"{host}/all:1", around, QUICK)
+    assert [each["platform"]["architecture"] for each in document["manifests"]] == [
+        "amd64",
+        "arm64",
+    ]
+    pull(store, f"{host}/all:1", around, options=QUICK, platform=parse_platform("linux/arm64"))
+    # Of one repository of a registry into another nothing travels.
+    assert registry.asked("GET /v2/a.*/blobs/.*") != []
+    assert registry.asked("PUT .*/blobs/.*") == []
+
+
+def test_list_of_images_at_another_registry_takes_them_along(registry, store, around):
+    digest = registry.put_image("app", "1", [BASE, TOP])
+    with serving(FakeRegistry()) as other:
+        name = f"{other.host}/all:1"
+        images = [f"{registry.host}/app:1"]
+        manifest_lists.create(store, name, images, around, options=QUICK)
+        manifest_lists.push_list(store, name, around, options=QUICK)
+        assert digest in other.manifests["all"]
+        assert other.violations == []
