@@ -242,7 +242,7 @@ SEARCH_TAGS = Command(
     "REPOSITORY",
     (
         Option(("limit",), Kind.INT, "Print so many at most", "NUMBER"),
-        Option(("format",), Kind.STRING, "Print as json", "FORMAT"),
+        Option(("format",), Kind.STRING, "Print as json, or by a Go template", "FORMAT"),
         *_REGISTRY,
     ),
     "rootless.cli.registries:search_tags",

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rootless.cli.formats import print_document
 from rootless.cli.grammar import Parsed
 from rootless.cli.main import Settings, engine_of
-from rootless.cli.output import as_json, wants_json
 from rootless.cli.progress import progress_on
 from rootless.errors import RootlessError, UsageError
 from rootless.images.progress import Silence
@@ -118,11 +118,8 @@ def search_tags(parsed: Parsed, settings: Settings) -> int:
         tags = engine_of(settings).registry_tags(parsed.arguments[0], remote_options(values))
     if values["limit"] is not None:
         tags = tags[: max(0, values["limit"])]
-    if wants_json(values["format"]):
-        print(as_json({"Name": parsed.arguments[0], "Tags": list(tags)}))
-        return 0
-    for tag in tags:
-        print(tag)
+    found = {"Name": parsed.arguments[0], "Tags": list(tags)}
+    print_document(values["format"], found, lambda: "\n".join(tags))
     return 0
 
 

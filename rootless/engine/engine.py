@@ -376,6 +376,7 @@ class Engine:
         from rootless.engine.upkeep import check
 
         return check(self._store(), self.places.containers, self.containers, repair=repair)
+
     # Registries.
 
     def pull(
