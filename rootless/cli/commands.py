@@ -152,7 +152,7 @@ SAVE = Command(
 IMPORT = Command(
     "import",
     "Make an image of a root file system archive",
-    "FILE|- [REPOSITORY[:TAG]]",
+    "FILE|URL|- [REPOSITORY[:TAG]]",
     (
         Option(
             ("change", "c"), Kind.LIST, "Apply a Dockerfile instruction to the image", "INSTRUCTION"
