@@ -199,7 +199,10 @@ RM = Command(
     "rm",
     "Remove containers",
     "CONTAINER [CONTAINER...]",
-    (Option(("force", "f"), Kind.BOOL, "Kill the container if it runs"),),
+    (
+        Option(("force", "f"), Kind.BOOL, "Kill the container if it runs"),
+        Option(("volumes", "v"), Kind.BOOL, "Remove its anonymous volumes: there are none"),
+    ),
     "rootless.cli.containers:rm",
     least=1,
 )
