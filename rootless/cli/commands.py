@@ -152,7 +152,7 @@ SAVE = Command(
 IMPORT = Command(
     "import",
     "Make an image of a root file system archive",
-    "FILE|- [REPOSITORY[:TAG]]",
+    "FILE|URL|- [REPOSITORY[:TAG]]",
     (
         Option(
             ("change", "c"), Kind.LIST, "Apply a Dockerfile instruction to the image", "INSTRUCTION"
@@ -338,7 +338,10 @@ RM = Command(
     "rm",
     "Remove containers",
     "CONTAINER [CONTAINER...]",
-    (Option(("force", "f"), Kind.BOOL, "Kill the container if it runs"),),
+    (
+        Option(("force", "f"), Kind.BOOL, "Kill the container if it runs"),
+        Option(("volumes", "v"), Kind.BOOL, "Remove its anonymous volumes: there are none"),
+    ),
     "rootless.cli.containers:rm",
     least=1,
 )

@@ -47,7 +47,7 @@ def import_image(parsed: Parsed, settings: Settings) -> int:
     values: Any = parsed.values
     source, *reference = parsed.arguments
     image = engine_of(settings).import_rootfs(
-        0 if source == "-" else Path(source),
+        0 if source == "-" else source if "://" in source else Path(source),
         reference=reference[0] if reference else None,
         changes=values["change"],
         message=values["message"],

@@ -252,14 +252,16 @@ class Engine:
 
     def import_rootfs(
         self,
-        source: Path | int,
+        source: Path | int | str,
         *,
         reference: str | None = None,
         changes: Sequence[str] = (),
         message: str | None = None,
         platform: str | None = None,
     ) -> LoadedImage:
-        """Make an image of one layer of a root file system archive."""
+        """Make an image of one layer of a root file system archive: a path, a descriptor, or, as a
+        string, an http or https URL.
+        """
         from rootless.engine.clock import time_of_making
         from rootless.images.import_tar import import_tar
 

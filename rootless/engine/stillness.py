@@ -137,7 +137,12 @@ def _stop_all(record: ContainerRecord, stopped: list[int]) -> None:
 
 
 def _write_out(record: ContainerRecord) -> None:
-    processes = _processes(record.pid)
+    try:
+        processes = _processes(record.pid)
+    except FileNotFoundError:
+        raise RootlessError(
+            f"container {record.name} ended while it was looked at", hint="try again"
+        ) from None
     pid = os.fork()
     if pid == 0:
         status = 1

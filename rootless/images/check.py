@@ -78,8 +78,9 @@ def check(store: Store, containers: Records, *, repair: bool = False) -> list[Fi
         for finding in verify(store, image):
             mended = repair and _repair(store, image, finding)
             found.append(finding._replace(repaired=mended))
-    found += _unused(store, containers, repair)
+    # What the dead left first: what lies there would count as being brought in.
     found += _left_over(store, repair)
+    found += _unused(store, containers, repair)
     return list(dict.fromkeys(found))
 
 
@@ -152,13 +153,21 @@ def _unused(store: Store, containers: Records, repair: bool) -> Iterator[Finding
         needed = objects_of_containers(store, containers())
         for entry in store.read_index().manifests:
             needed = needed.plus(objects_of_entry(store, entry))
-        # The merged index of fewer layers than an image has is where that of another one starts.
-        doomed = _present(store).minus(needed)
+        doomed = _present(store).minus(needed).minus(_being_brought_in(store))
         if repair:
             bury(store, doomed)
     for kind, digests in zip(("blob", "layer", "merged index"), doomed, strict=True):
         for digest in sorted(digests):
             yield Finding(Kind.UNUSED, f"{kind} {digest}", repair)
+
+
+def _being_brought_in(store: Store) -> Objects:
+    """What pulls and loads have ready and name only at their end; parts of it may be in place."""
+    blobs, layers = (
+        frozenset(f"sha256:{path.name}" for path in (store.root / "tmp").glob(f"*/{kind}/*"))
+        for kind in ("blobs", "layers")
+    )
+    return Objects(blobs, layers, frozenset())
 
 
 def _present(store: Store) -> Objects:

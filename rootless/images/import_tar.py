@@ -55,7 +55,9 @@ def import_tar(
     label = "standard input" if isinstance(source, int) else str(source)
     limits = limits or Limits()
     with Ingest(store, limits) as ingest, _opened(source) as read:
-        pieces = plain_stream(read, ingest.directory, label, limits)
+        # An empty piece would be taken for the end.
+        stream = plain_stream(read, ingest.directory, label, limits)
+        pieces = (piece for piece in stream if piece)
         written = ingest.add_layer(lambda _: next(pieces, b""), label)
         if written.compression != "none":
             raise InvalidDocumentError(f"{label} is compressed more than once")

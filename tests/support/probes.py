@@ -51,6 +51,12 @@ def _attempt(argv: Sequence[str], env: dict[str, str] | None = None) -> str | No
     return f"{argv[0]} fails: {lines[-1] if lines else f'status {done.returncode}'}"
 
 
+def _squashfs() -> str | None:
+    # squashfuse has no option that only prints and succeeds.
+    missing = [name for name in ("squashfuse", "mksquashfs") if shutil.which(name) is None]
+    return f"{' and '.join(missing)} not installed" if missing else _fusermount()
+
+
 def _program(name: str, *arguments: str) -> Callable[[], str | None]:
     return lambda: _attempt([name, *(arguments or ("--version",))])
 
@@ -181,6 +187,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "skopeo": _program("skopeo"),
     "docker-registry": _program("docker-registry"),
     "openssl": _program("openssl", "version"),
+    "squashfs": _squashfs,
     "umoci": _program("umoci"),
     "buildah": _program("buildah"),
     "mmdebstrap": _program("mmdebstrap"),

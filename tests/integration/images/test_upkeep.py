@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rootless.store.ingest import Ingest
+from rootless.store.layout import Store
 from tests.integration.images.test_load import tar
 from tests.support.images import docker_archive, sha256
 
@@ -147,6 +149,18 @@ def test_leftovers_are_found_and_removed(stored, root):
     stored("system", "check", "--repair").ok()
     assert stored("system", "check").ok().stdout == "Everything is as it should be.\n"
     assert names(stored) == ["one:1", "two:1"]
+
+
+def test_what_is_being_brought_in_is_left_alone(stored, root):
+    stray = sha256(b"stray")[7:]
+    store = Store.open(root)
+    with Ingest(store) as ingest:
+        ingest.add_document(b"stray")
+        os.link(ingest.directory / "blobs" / stray, root / "blobs/sha256" / stray)
+        stored("system", "check", "--repair").ok()
+        assert store.has_blob(f"sha256:{stray}")
+        assert ingest.directory.exists()
+    assert stored("system", "check").stdout == f"unused: blob sha256:{stray}\n"
 
 
 def test_image_diff_says_what_differs(stored):

@@ -1,0 +1,116 @@
+"""What an upper becomes in a layer: attributes, devices, owners, times."""
+
+import io
+import os
+import stat
+import tarfile
+
+import pytest
+
+from tests.support.tar_layers import directory, layer_of, member
+from unionfs.changes import Kind, Snapshot
+from unionfs.directory import DirectoryUpper
+from unionfs.directory.at_rest import UpperAtRest
+from unionfs.model import ROOT_NODE, Caller, SetAttributes
+from unionfs.ownership import Ownership
+from unionfs.union import Union
+
+ROOT = Caller(0, 0)
+
+
+@pytest.fixture
+def places(tmp_path):
+    return os.fsencode(tmp_path / "upper"), os.fsencode(tmp_path / "work")
+
+
+@pytest.fixture
+def base(tmp_path):
+    return lambda: layer_of(tmp_path, [directory("etc"), member("etc/file", b"x")])
+
+
+@pytest.fixture
+def union(places, base):
+    union = Union([base()], DirectoryUpper(*places, ownership=Ownership.DATA))
+    yield union
+    union.destroy()
+
+
+def snapshot_of(places, base):
+    return Snapshot([base()], UpperAtRest(*places, ownership=Ownership.DATA))
+
+
+def layer_of_changes(places, base, **options):
+    snapshot = snapshot_of(places, base)
+    data = b"".join(snapshot.layer_archive(snapshot.changes(), **options))
+    snapshot.close()
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return {each.name: each for each in archive}
+
+
+def test_attributes_capabilities_and_devices_are_said(union, places, base):
+    file = union.create(ROOT_NODE, b"file", 0o755, os.O_RDWR, Caller(5, 6)).nodeid
+    union.setxattr(file, b"user.mine", b"1", 0)
+    union.setxattr(file, b"security.capability", b"\x01\x00\x00\x02" + bytes(16), 0)
+    union.mknod(ROOT_NODE, b"null", stat.S_IFCHR | 0o666, os.makedev(1, 3), ROOT)
+    union.mknod(ROOT_NODE, b"disk", stat.S_IFBLK | 0o660, os.makedev(8, 1), Caller(0, 6))
+    union.mknod(ROOT_NODE, b"socket", stat.S_IFSOCK | 0o600, 0, ROOT)
+    layer = layer_of_changes(places, base)
+    assert sorted(layer) == ["disk", "file", "null"]
+    assert (layer["file"].uid, layer["file"].gid) == (5, 6)
+    headers = layer["file"].pax_headers
+    assert headers["SCHILY.xattr.user.mine"] == "1"
+    assert "SCHILY.xattr.security.capability" in headers
+    assert not any("rootless" in name or "override" in name for name in headers)
+    assert layer["null"].ischr()
+    assert (layer["null"].devmajor, layer["null"].devminor) == (1, 3)
+    assert layer["disk"].isblk()
+    assert (layer["disk"].devmajor, layer["disk"].mode) == (8, 0o660)
+
+
+def test_times_are_bounded_by_the_newest(union, places, base):
+    for name, seconds in ((b"old", 1000), (b"new", 5000)):
+        node = union.create(ROOT_NODE, name, 0o644, os.O_RDWR, ROOT).nodeid
+        union.setattr(node, SetAttributes(mtime_ns=seconds * 10**9), ROOT)
+    layer = layer_of_changes(places, base, newest=3000)
+    assert (layer["old"].mtime, layer["new"].mtime) == (1000, 3000)
+
+
+def test_mode_of_the_root_is_said_only_if_it_was_changed(union, places, base):
+    assert layer_of_changes(places, base) == {}
+    union.setattr(ROOT_NODE, SetAttributes(mode=0o700), ROOT)
+    (root,) = layer_of_changes(places, base).values()
+    assert (root.isdir(), root.mode) == (True, 0o700)
+
+
+def test_place_to_mount_on_is_pruned_unless_it_was_used(union, places, base):
+    etc = union.lookup(ROOT_NODE, b"etc").nodeid
+    union.create(etc, b"hosts", 0o644, os.O_RDWR, ROOT)
+    data = union.mkdir(ROOT_NODE, b"data", 0o755, ROOT).nodeid
+    union.mkdir(data, b"inner", 0o755, ROOT)
+    used = union.mkdir(ROOT_NODE, b"used", 0o755, ROOT).nodeid
+    union.create(used, b"by-somebody", 0o644, os.O_RDWR, ROOT)
+    snapshot = snapshot_of(places, base)
+    mountpoints = [b"/etc/hosts", b"/data/inner", b"/used"]
+    found = [(change.kind, change.path) for change in snapshot.changes(mountpoints)]
+    snapshot.close()
+    assert found == [(Kind.ADDED, b"used"), (Kind.ADDED, b"used/by-somebody")]
+
+
+def test_place_to_mount_on_is_found_through_links(union, places, base):
+    union.mkdir(ROOT_NODE, b"run", 0o755, ROOT)
+    run = union.lookup(ROOT_NODE, b"run").nodeid
+    union.symlink(ROOT_NODE, b"var-run", b"/../run/./", ROOT)
+    union.create(run, b"socket", 0o644, os.O_RDWR, ROOT)
+    snapshot = snapshot_of(places, base)
+    assert snapshot.resolve(b"/var-run/socket") == b"run/socket"
+    paths = [change.path for change in snapshot.changes([b"/var-run/socket"])]
+    snapshot.close()
+    assert b"run/socket" not in paths
+
+
+def test_upper_is_read_while_another_serves_it(union, places, base):
+    node = union.create(ROOT_NODE, b"open", 0o644, os.O_RDWR, ROOT).nodeid
+    union.write(node, 0, b"written")
+    assert layer_of_changes(places, base)["open"].size == 7
+    union.write(node, 7, b" more")
+    assert layer_of_changes(places, base)["open"].size == 12
