@@ -26,6 +26,7 @@ from rootless.errors import IntegrityError, InvalidDocumentError
 from rootless.oci import media_types
 from rootless.oci.digest import is_digest, sha256_digest
 from rootless.oci.document import MAX_DOCUMENT_SIZE, parse_object, strings
+from rootless.oci.reference import is_tag
 from rootless.registry import redirects
 from rootless.registry.authorization import (
     BasicAnswer,
@@ -143,7 +144,11 @@ class RepositoryClient:
         while True:
             what = f"tags of {self.host}/{self.repository}"
             data, headers = await self.read(url, MAX_DOCUMENT_SIZE, what)
-            found += strings(parse_object(data, what), "tags", what)
+            for tag in strings(parse_object(data, what), "tags", what):
+                # It goes into URLs, into the store, and onto a terminal.
+                if not is_tag(tag):
+                    raise InvalidDocumentError(f"{what}: {tag!r} is not a tag")
+                found.append(tag)
             link = _next_link(headers.get("Link"))
             if link is None:
                 return tuple(dict.fromkeys(found))
