@@ -179,6 +179,12 @@ def test_certificate_of_a_stranger_is_refused(at_home, guarded):
     assert "manifest unknown" in result.stderr
 
 
+def test_plain_http_is_refused_where_tls_is_demanded(at_home, plain):
+    result = at_home("pull", "--tls-verify", f"{plain}/app:1")
+    assert "server gave HTTP response to HTTPS client" in result.stderr
+    assert "--tls-verify=false" in result.stderr
+
+
 @pytest.mark.needs("openssl")
 def test_certificate_of_ours_is_shown_to_a_registry_that_asks(at_home, tmp_path):
     signer = authority(tmp_path / "ca")
