@@ -22,6 +22,7 @@ from tests.integration.registry.conftest import QUICK, layer_of
 from tests.support.command import Result, run_command
 from tests.support.docker_registry import authority, certificate, docker_registry, token_server
 from tests.support.images import docker_archive, oci_layout, sha256
+from tests.support.registry import FakeRegistry, serving
 from tests.support.rootless import Rootless
 
 pytestmark = pytest.mark.needs("docker-registry")
@@ -100,6 +101,18 @@ def test_missing_image_is_said_as_docker_does(at_home, plain):
     assert result.stderr == (
         f"rootless: manifest for {plain}/none:1 not found: manifest unknown: manifest unknown\n"
     )
+
+
+def test_words_of_a_registry_do_not_reach_the_terminal_raw(at_home):
+    with serving(FakeRegistry()) as registry:
+
+        def edit(document):
+            document["config"]["mediaType"] = "evil\x1b]0;title\x07"
+
+        registry.put_image("app", "1", [BASE], edit=edit)
+        result = at_home("pull", f"{registry.host}/app:1")
+    assert result.status == 1
+    assert result.stderr.endswith("but an artifact: its config is evil?]0;title?\n")
 
 
 @pytest.mark.needs("userns", "fuse", "subuid", "busybox")
