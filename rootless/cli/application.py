@@ -155,7 +155,11 @@ def _parameter(option: Option) -> inspect.Parameter:
         show_default=False,
     )
     default = None if option.kind is Kind.LIST else option.absent
-    return _keyword(option.key, Annotated[cast("Any", _TYPES[option.kind]), detail], default)
+    kind = _TYPES[option.kind]
+    if option.kind is Kind.BOOL and not isinstance(default, bool):
+        # Left out is a third value, which must not become false.
+        kind, default = bool | None, None
+    return _keyword(option.key, Annotated[cast("Any", kind), detail], default)
 
 
 def _keyword(name: str, annotation: object, default: object) -> inspect.Parameter:

@@ -173,12 +173,14 @@ TAG = Command(
     least=2,
     most=2,
 )
+# A third value beside true and false: what registries.conf says counts.
+_UNSAID = ""
 _REGISTRY = (
     Option(
         ("tls-verify",),
-        Kind.STRING,
-        "Demand https and a certificate that is trusted (true), or take what there is (false)",
-        "true|false",
+        Kind.BOOL,
+        "Demand https and a certificate that is trusted; =false takes what there is",
+        default=_UNSAID,
     ),
     Option(("creds",), Kind.STRING, "Use this account, and no other", "USER:PASSWORD"),
     Option(("authfile",), Kind.STRING, "Read accounts from this file alone", "FILE"),
@@ -258,8 +260,8 @@ COPY = Command(
         _PLATFORM,
         Option(("src-creds",), Kind.STRING, "The account to read with", "USER:PASSWORD"),
         Option(("dest-creds",), Kind.STRING, "The account to write with", "USER:PASSWORD"),
-        Option(("src-tls-verify",), Kind.STRING, "As --tls-verify, to read", "true|false"),
-        Option(("dest-tls-verify",), Kind.STRING, "As --tls-verify, to write", "true|false"),
+        Option(("src-tls-verify",), Kind.BOOL, "As --tls-verify, to read", default=_UNSAID),
+        Option(("dest-tls-verify",), Kind.BOOL, "As --tls-verify, to write", default=_UNSAID),
         _AUTHFILE,
     ),
     "rootless.cli.registries:copy",

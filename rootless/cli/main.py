@@ -146,7 +146,12 @@ def _render(error: RootlessError, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(error)
-    print(f"{PROGRAM}: {error.message}", file=sys.stderr)
+    print(f"{PROGRAM}: {_shown(error.message)}", file=sys.stderr)
     if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)
+        print(f"hint: {_shown(error.hint)}", file=sys.stderr)
     return error.exit_status
+
+
+def _shown(text: str) -> str:
+    """Errors quote images and registries, which must not speak to a terminal in escape sequences."""
+    return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)

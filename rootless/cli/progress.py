@@ -94,7 +94,9 @@ class Bars:
         try:
             columns, rows = os.get_terminal_size(self._stream.fileno())
         except OSError:
-            columns, rows = 80, 24
+            columns = rows = 0
+        # A terminal that nobody has given a size has none.
+        columns, rows = columns or 80, rows or 24
         # What has scrolled out of a small terminal cannot be redrawn: the last ones are shown.
         names = list(self._layers)[-max(1, rows - 2) :]
         up = f"\x1b[{self._shown}A" if self._shown else ""

@@ -155,12 +155,11 @@ def _options(values: Any) -> RemoteOptions:  # noqa: ANN401
 
 
 def remote_options(values: Any) -> RemoteOptions:  # noqa: ANN401 - the values of a command line
-    """What the options about registries say. Raises UsageError."""
+    """What the options about registries say; the third value of --tls-verify is any but a bool.
+    Raises UsageError for --creds."""
     verify = values["tls_verify"]
-    if verify not in (None, "true", "false"):
-        raise UsageError(f"--tls-verify wants true or false, not {verify!r}")
     return RemoteOptions(
-        tls_verify=None if verify is None else verify == "true",
+        tls_verify=verify if isinstance(verify, bool) else None,
         authfile=values["authfile"],
         credentials=None if values["creds"] is None else parse_credentials(values["creds"]),
     )

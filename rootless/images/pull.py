@@ -261,14 +261,18 @@ class _Pull:
                 len(found.manifest_document.data),
                 {
                     CONFIG_DIGEST: image_id,
-                    REPO_DIGEST: f"{reference.name}@{found.named.digest}",
+                    REPO_DIGEST: f"{reference.name}@{reference.digest or found.named.digest}",
                 },
                 found.config.platform,
             )
             tags = () if reference.tag is None else (reference._replace(digest=None),)
             ingest.publish([NewImage(descriptor, tags)])
         # Not needed to use the image, but its first start should not be the one to pay for it.
-        chain_index(store, resolve(store, image_id))
+        try:
+            chain_index(store, resolve(store, image_id))
+        except NotFoundError:
+            # Removed again already.
+            pass
         return image_id
 
 
@@ -306,7 +310,9 @@ class _LayerFetch:
                 self._say(Stage.EXISTS)
                 return
             try:
-                await self._fetch(blob)
+                if not await self._made_of_blob():
+                    await self._fetch(blob)
+                blob.discard()
             finally:
                 blob.close()
         self._say(Stage.PULLED)
@@ -329,6 +335,25 @@ class _LayerFetch:
             return None
         return blob
 
+    async def _made_of_blob(self) -> bool:
+        """Make the layer of the blob, if only that is in the store, as other tools put it there."""
+        if not self._ingest.keep_blob(self._layer.digest):
+            return False
+        try:
+            with self._store.open_blob(self._layer.digest, self._what) as stream:
+                add = partial(
+                    self._ingest.add_layer,
+                    stream.read,
+                    self._what,
+                    diff_id=self._diff_id,
+                    blob=self._layer,
+                )
+                await trio.to_thread.run_sync(add)
+        except (NotFoundError, IntegrityError, InvalidDocumentError):
+            # Damaged, or gone meanwhile: the registry has it.
+            return False
+        return True
+
     async def _fetch(self, blob: PartialBlob) -> None:
         if blob.size > self._layer.size:
             blob.rewind()
@@ -340,7 +365,6 @@ class _LayerFetch:
                 blob.discard()
                 raise
         else:
-            blob.discard()
             return
         # What an earlier pull left may be what is wrong; nobody should have to know of it.
         blob.rewind()
@@ -349,7 +373,6 @@ class _LayerFetch:
         except* (IntegrityError, InvalidDocumentError):
             blob.discard()
             raise
-        blob.discard()
 
     async def _receive_and_store(self, blob: PartialBlob) -> None:
         async with trio.open_nursery() as nursery:
@@ -362,7 +385,7 @@ class _LayerFetch:
                 blob=self._layer,
                 held=blob.path,
             )
-            written = await trio.to_thread.run_sync(add, limiter=_unlimited())
+            written = await trio.to_thread.run_sync(add)
             if written.compression not in media_types.OCI_LAYER_FOR_COMPRESSION:
                 raise InvalidDocumentError(
                     f"{self._what} is compressed with {written.compression}, which no image may be"
@@ -374,6 +397,10 @@ class _LayerFetch:
         try:
             await download(self._clients, self._layer, blob, self._options.timing, self._received)
             failure = None
+        except OSError as error:
+            raise RootlessError(
+                f"cannot store {self._what} in {self._store.root}: {error.strerror or error}"
+            ) from error
         finally:
             blob.end(failure)
         self._say(Stage.DOWNLOADED)
@@ -383,11 +410,6 @@ class _LayerFetch:
 
     def _say(self, stage: Stage) -> None:
         self._progress.layer(_short(self._layer), stage)
-
-
-def _unlimited() -> trio.CapacityLimiter:
-    """The number of layers is bounded elsewhere."""
-    return trio.CapacityLimiter(1)
 
 
 def _pairs(found: _Found) -> list[tuple[Descriptor, str]]:

@@ -78,6 +78,11 @@ class Reference(NamedTuple):
         return self
 
 
+def is_tag(text: str) -> bool:
+    """Whether `text` can be a tag."""
+    return _TAG.fullmatch(text) is not None
+
+
 def _invalid(text: str, why: str = "") -> UsageError:
     return UsageError(
         f"invalid reference format: {text!r}" + (f": {why}" if why else ""),

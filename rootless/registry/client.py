@@ -12,6 +12,7 @@ has it): then https without verification, then http, whichever answers.
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,6 +26,7 @@ from rootless.errors import IntegrityError, InvalidDocumentError
 from rootless.oci import media_types
 from rootless.oci.digest import is_digest, sha256_digest
 from rootless.oci.document import MAX_DOCUMENT_SIZE, parse_object, strings
+from rootless.oci.reference import is_tag
 from rootless.registry import redirects
 from rootless.registry.authorization import (
     BasicAnswer,
@@ -111,10 +113,14 @@ class RepositoryClient:
         path = f"manifests/{reference}"
         data, headers = await self.read(path, MAX_DOCUMENT_SIZE, what, {"Accept": ACCEPTED})
         digest = sha256_digest(data)
-        said = headers.get("Docker-Content-Digest")
-        for wanted in (reference if is_digest(reference) else None, said):
-            if wanted and wanted.startswith("sha256:") and wanted != digest:
-                raise IntegrityError(f"{what} is not what its digest says: {digest}, not {wanted}")
+        for wanted in (reference, headers.get("Docker-Content-Digest") or ""):
+            if is_digest(wanted):
+                algorithm, _, expected = wanted.partition(":")
+                found = hashlib.new(algorithm, data).hexdigest()
+                if found != expected:
+                    raise IntegrityError(
+                        f"{what} is not what its digest says: {found}, not {wanted}"
+                    )
         media_type = headers.get("Content-Type", "").partition(";")[0].strip()
         return Document(data, media_type, digest)
 
@@ -138,7 +144,11 @@ class RepositoryClient:
         while True:
             what = f"tags of {self.host}/{self.repository}"
             data, headers = await self.read(url, MAX_DOCUMENT_SIZE, what)
-            found += strings(parse_object(data, what), "tags", what)
+            for tag in strings(parse_object(data, what), "tags", what):
+                # It goes into URLs, into the store, and onto a terminal.
+                if not is_tag(tag):
+                    raise InvalidDocumentError(f"{what}: {tag!r} is not a tag")
+                found.append(tag)
             link = _next_link(headers.get("Link"))
             if link is None:
                 return tuple(dict.fromkeys(found))
@@ -361,10 +371,9 @@ class RepositoryClient:
         try:
             response = await self._transport.send("GET", f"{secure}/v2/", {}, verify=False)
             await response.aclose()
-        except TransportFailure as failure:
-            # Not every server of plain HTTP says so in one way: some answer, some hang up.
-            if not (failure.handshake or failure.temporary):
-                raise unreachable(failure) from failure
+        except TransportFailure:
+            # Servers of plain HTTP say so in many ways: some answer, some hang up, some never answer,
+            # and a proxy may refuse to connect. If nobody is there, the next request says it.
             return f"http://{self.host}"
         return secure
 

@@ -1,8 +1,8 @@
 """containers' registries.conf: which registries are meant by a name, through which mirrors, and how
 far they are trusted. Pure.
 
-containers-registries.conf(5), version 2. Not honoured: version 1, and `short-name-mode`, which asks
-the user; here the order of the list decides.
+containers-registries.conf(5), version 2. Not honoured: version 1; `short-name-mode`, which asks
+the user (here the order of the list decides); `credential-helpers` (Docker's config.json has its own).
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ class RegistriesConf(NamedTuple):
     search: tuple[str, ...] | None = None
     """None if no file says; the default is Docker's."""
     aliases: Mapping[str, str] = {}
-    credential_helpers: tuple[str, ...] = ()
 
 
 class Endpoint(NamedTuple):
@@ -73,7 +72,6 @@ def read_registries_conf(document: Mapping[str, object], what: str) -> Registrie
         rules,
         strings(table, name, what) if name in table else None,
         string_map(table, "aliases", what),
-        strings(table, "credential-helpers", what),
     )
 
 
@@ -113,16 +111,12 @@ def merged(files: Sequence[RegistriesConf]) -> RegistriesConf:
     rules: dict[str, RegistryRule] = {}
     aliases: dict[str, str] = {}
     search: tuple[str, ...] | None = None
-    helpers: tuple[str, ...] = ()
     for each in files:
         rules.update({rule.prefix: rule for rule in each.rules})
         aliases.update(each.aliases)
         search = each.search if each.search is not None else search
-        helpers = each.credential_helpers or helpers
     # An empty alias takes one of an earlier file away.
-    return RegistriesConf(
-        tuple(rules.values()), search, {k: v for k, v in aliases.items() if v}, helpers
-    )
+    return RegistriesConf(tuple(rules.values()), search, {k: v for k, v in aliases.items() if v})
 
 
 def rule_for(conf: RegistriesConf, reference: Reference) -> RegistryRule | None:

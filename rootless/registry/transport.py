@@ -165,6 +165,8 @@ def failure_of(error: httpx.HTTPError, url: str) -> TransportFailure:
         )
     if isinstance(cause, ssl.SSLError):
         why = cause.reason or str(cause)
+        if why in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST"):
+            why = "server gave HTTP response to HTTPS client"
         return TransportFailure(f"{where}: tls: {why}", temporary=False, handshake=True)
     if isinstance(cause, ConnectionRefusedError):
         return TransportFailure(f"{where}: connection refused", temporary=False)

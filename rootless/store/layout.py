@@ -5,6 +5,8 @@
     layers/<hex of diffID>/       layer.tar, the uncompressed layer, read in place; index.sqlite,
     where its entries are chains/<hex of ChainID>/      index.sqlite, all layers of an image merged
     containers/                   rootless.state.containers
+    partial/<hex>                 rootless.store.partial
+    manifests/<hex>.json          rootless.images.manifest_lists
     tmp/<random>/                 what is being brought in; held by a lock, swept when its holder is
     dead store.json                    the version of all this
     .lock                         held while index.json changes and while things appear in or vanish

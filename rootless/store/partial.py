@@ -60,11 +60,11 @@ class PartialBlob:
 
     def read(self, size: int) -> bytes:
         """For one reading thread: some bytes, waiting for them; none at the end. Raises what `end`
-        was given."""
+        was given, at once: what has come before is of no use then."""
         with self._changed:
             while self._position >= self._size and not self._ended:
                 self._changed.wait()
-            if self._position >= self._size and self._failure is not None:
+            if self._failure is not None:
                 raise self._failure
         data = os.pread(self._fd, size, self._position)
         self._position += len(data)

@@ -181,6 +181,9 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
     def _serve(self) -> None:
+        if self.path.startswith("http://"):
+            # We are taken for a proxy, and are the registry too.
+            self.path = "/" + self.path.split("/", 3)[3]
         request = Request(self.command, self.path, dict(self.headers.items()))
         with self.state.lock:
             self.state.requests.append(request)

@@ -12,10 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.registry.conftest import layer_of
+from rootless.images.load import load
+from rootless.images.pull import pull
+from rootless.images.push import push
+from rootless.registry import upload
+from rootless.store.image import manifest_of, resolve
+from rootless.store.layout import Store
+from tests.integration.registry.conftest import QUICK, layer_of
 from tests.support.command import Result, run_command
 from tests.support.docker_registry import authority, certificate, docker_registry, token_server
 from tests.support.images import docker_archive, oci_layout, sha256
+from tests.support.registry import FakeRegistry, serving
 from tests.support.rootless import Rootless
 
 pytestmark = pytest.mark.needs("docker-registry")
@@ -96,6 +103,18 @@ def test_missing_image_is_said_as_docker_does(at_home, plain):
     )
 
 
+def test_words_of_a_registry_do_not_reach_the_terminal_raw(at_home):
+    with serving(FakeRegistry()) as registry:
+
+        def edit(document):
+            document["config"]["mediaType"] = "evil\x1b]0;title\x07"
+
+        registry.put_image("app", "1", [BASE], edit=edit)
+        result = at_home("pull", f"{registry.host}/app:1")
+    assert result.status == 1
+    assert result.stderr.endswith("but an artifact: its config is evil?]0;title?\n")
+
+
 @pytest.mark.needs("userns", "fuse", "subuid", "busybox")
 def test_run_fetches_what_is_missing(at_home, plain, busybox_image):
     name = f"{plain}/box:1"
@@ -171,6 +190,12 @@ def test_certificate_of_a_stranger_is_refused(at_home, guarded):
     assert "tls: failed to verify certificate" in result.stderr
     result = at_home(*command[:3], "--tls-verify=false", f"{guarded}/app:1")
     assert "manifest unknown" in result.stderr
+
+
+def test_plain_http_is_refused_where_tls_is_demanded(at_home, plain):
+    result = at_home("pull", "--tls-verify", f"{plain}/app:1")
+    assert "server gave HTTP response to HTTPS client" in result.stderr
+    assert "--tls-verify=false" in result.stderr
 
 
 @pytest.mark.needs("openssl")
@@ -280,3 +305,27 @@ def test_pull_that_is_killed_goes_on(at_home, plain, tmp_path):
     assert list((store / "partial").iterdir()) == []
     for blob in (store / "blobs/sha256").iterdir():
         assert sha256(blob.read_bytes()) == f"sha256:{blob.name}"
+
+
+def test_chunks_and_ranges_are_what_the_registry_understands(
+    store, around, plain, tmp_path, monkeypatch
+):
+    async def broken_off(client, blob, sent):
+        return False
+
+    monkeypatch.setattr(upload, "_put_whole", broken_off)
+    monkeypatch.setattr(upload, "CHUNK", 100_000)
+    data = layer_of({"data": os.urandom(450_000)})
+    name = f"{plain}/app:1"
+    docker_archive(tmp_path / "made.tar", [data], tags=[name])
+    load(store, tmp_path / "made.tar")
+    push(store, name, around, options=QUICK)
+    other = Store.open(tmp_path / "other")
+    [pulled] = pull(other, name, around, options=QUICK)
+    [layer] = manifest_of(other, resolve(other, pulled.id)).layers
+    packed = other.blob_path(layer.digest).read_bytes()
+    third = Store.open(tmp_path / "third")
+    (third.root / "partial").mkdir()
+    (third.root / "partial" / layer.digest[7:]).write_bytes(packed[:123_456])
+    pull(third, name, around, options=QUICK)
+    assert third.blob_path(layer.digest).read_bytes() == packed

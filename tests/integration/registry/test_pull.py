@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
+import shutil
 import threading
 import time
 
@@ -567,3 +569,35 @@ def test_foreign_layer_is_fetched_from_its_own_place(registry, store, around):
         registry.put_image("app", "latest", [BASE], edit=edit)
         pull(store, f"{registry.host}/app", around, options=QUICK)
     assert resolve(store, f"{registry.host}/app")
+
+
+def test_proxy_is_gone_through(registry, store, around):
+    registry.put_image("app", "latest", [BASE])
+    configured(around, '[[registry]]\nlocation = "registry.test"\ninsecure = true\n')
+    environ = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), f"http://{registry.host}")
+    through = around._replace(environ={**around.environ, **environ})
+    pull(store, "registry.test/app", through, options=QUICK)
+    assert {each.headers["Host"] for each in registry.requests} == {"registry.test"}
+
+
+def test_layer_is_made_of_a_blob_that_is_there(registry, store, around):
+    registry.put_image("app", "latest", [TOP])
+    name = f"{registry.host}/app"
+    pull(store, name, around, options=QUICK)
+    shutil.rmtree(store.layer_directory(resolve(store, name).diff_ids[0]))
+    registry.requests.clear()
+    pull(store, name, around, options=QUICK)
+    assert registry.asked(blob_pattern(TOP)) == []
+    assert layer_files(store, resolve(store, name))[0].tar.read_bytes() == TOP
+
+
+def test_digest_of_another_algorithm_is_verified(registry, store, around):
+    digest = registry.put_image("app", "latest", [BASE])
+    entry = registry.manifests["app"][digest]
+    strong = f"sha512:{hashlib.sha512(entry[1]).hexdigest()}"
+    wrong = f"sha512:{'0' * 128}"
+    registry.manifests["app"].update({strong: entry, wrong: entry})
+    pull(store, f"{registry.host}/app@{strong}", around, options=QUICK)
+    assert resolve(store, f"{registry.host}/app@{strong}")
+    with pytest.raises(IntegrityError):
+        pull(store, f"{registry.host}/app@{wrong}", around, options=QUICK)

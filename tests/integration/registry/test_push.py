@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from rootless.errors import ExistsError, NotFoundError
+from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError
 from rootless.images import manifest_lists
 from rootless.images.copy import CopyOptions, copy
 from rootless.images.load import load
@@ -134,6 +134,13 @@ def test_push_of_every_tag(registry, made, around):
 def test_push_of_what_is_not_here_is_said_as_docker_does(registry, store, around):
     with pytest.raises(NotFoundError, match="does not exist locally with the tag"):
         push(store, f"{registry.host}/app:1", around, options=QUICK)
+
+
+def test_tags_that_are_none_are_refused(registry, around):
+    registry.put_image("app", "1", [BASE])
+    registry.put_image("app", "../../\x1b[2J", [BASE])
+    with pytest.raises(InvalidDocumentError, match="is not a tag"):
+        registry_tags(f"{registry.host}/app", around, QUICK)
 
 
 # copy
