@@ -41,6 +41,7 @@ class Union:
             (`unionfs.lazy`). Until `finish`, nothing but this union, with these lowers, can read
             such an upper. None: never.
         finish: `destroy` completes them, as far as it can.
+        background: they are completed by the way, by a thread, at so many bytes a second.
 
     Raises:
         OSError: EINVAL if the upper overlaps with a lower, or has files that are not all copied
@@ -60,6 +61,7 @@ class Union:
         static_nlink: bool = False,
         lazy: int | None = None,
         finish: bool = False,
+        background: int | None = None,
     ) -> None:
         self._tree = Tree(
             lowers,
@@ -75,6 +77,8 @@ class Union:
         self._nodes = self._tree.nodes
         self._closed = False
         self._finish_at_end = finish
+        if background:
+            lazy_copyup.begin_background(self._tree, background)
 
     # Lookup
 
