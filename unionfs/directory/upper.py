@@ -413,6 +413,7 @@ class DirectoryUpper(CreatingLayer):
 
     def set_awaits(self, fingerprint: bytes | None) -> None:
         path = b"/proc/self/fd/%d" % self._dirs.fd(self._root)
+        self._has_unfinished = fingerprint is not None
         if fingerprint is not None:
             os.setxattr(path, LAZY, fingerprint)
         elif self.awaits() is not None:
