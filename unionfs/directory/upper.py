@@ -403,6 +403,7 @@ class DirectoryUpper(CreatingLayer):
 
     def set_awaits(self, fingerprint: bytes | None) -> None:
         path = b"/proc/self/fd/%d" % self._dirs.fd(self._root)
+        self._has_unfinished = fingerprint is not None
         if fingerprint is not None:
             os.setxattr(path, LAZY, fingerprint)
         elif self.awaits() is not None:
@@ -432,13 +433,9 @@ class DirectoryUpper(CreatingLayer):
             st.f_namemax,
         )
 
-    def sync_directory(self, ref: Ref) -> None:
+    def open_directory(self, ref: Ref) -> int:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-        fd = os.open(b".", flags, dir_fd=self._dirs.fd(self._place(ref)))
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        return os.open(b".", flags, dir_fd=self._dirs.fd(self._place(ref)))
 
     def sync(self) -> None:
         syncfs(self._work.fd)

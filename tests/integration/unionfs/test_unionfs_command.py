@@ -103,3 +103,28 @@ def test_mount_without_an_upper_is_read_only(place):
 def test_what_cannot_be_mounted_is_one_line_and_status_1(arguments, complaint):
     done = run(*PROGRAM, *arguments, check=False)
     assert (done.returncode, done.stderr) == (1, f"rootless-unionfs: {complaint}\n")
+
+
+@pytest.mark.needs("fuse", "fusermount")
+@pytest.mark.parametrize("session", ["device", "pyfuse3"])
+def test_finish_completes_an_upper_with_lazy_copies(place, session):
+    content = os.urandom(1 << 20) * 4
+    (place / "lower" / "big").write_bytes(content)
+    mountpoint = place / "mnt"
+    lazy = f"{options(place)},ownership=data,lazy=1M"
+    run(*PROGRAM, "-o", lazy, f"--session={session}", str(mountpoint))
+    try:
+        with (mountpoint / "big").open("r+b") as file:
+            file.seek(1_000_000)
+            file.write(b"changed")
+    finally:
+        run("fusermount3", "-u", str(mountpoint))
+    expected = content[:1_000_000] + b"changed" + content[1_000_007:]
+    upper = place / "upper"
+    layers = ("--work", str(place / "work"), "--lower")
+    other = run(*PROGRAM, "finish", str(upper), *layers, str(mountpoint), check=False)
+    assert other.returncode == 1
+    assert "finish it with those first" in other.stderr
+    done = run(*PROGRAM, "finish", str(upper), *layers, str(place / "lower"))
+    assert done.stdout.endswith(" bytes copied\n")
+    assert (upper / "big").read_bytes() == expected
