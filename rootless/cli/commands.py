@@ -16,6 +16,12 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
     Option(
         ("runroot",), Kind.STRING, "Keep sockets, locks and mount points in this directory", "DIR"
     ),
+    Option(
+        ("storage-driver",),
+        Kind.STRING,
+        "What stacks the layers of new containers: unionfs, or overlay for the kernel's",
+        "NAME",
+    ),
     Option(("version", "v"), Kind.BOOL, "Print the version and exit"),
 )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rootless.engine.container import Container
     from rootless.engine.doctor import Finding
     from rootless.engine.foreground import Outcome
+    from rootless.engine.storage_driver import StorageDriver
     from rootless.images.inspect import HistoryEntry
     from rootless.images.listing import ListedImage
     from rootless.images.load import LoadedImage
@@ -39,6 +40,8 @@ class Engine:
         root: The store; by default $ROOTLESS_ROOT, else below $XDG_DATA_HOME.
         runroot: Sockets and locks; by default $ROOTLESS_RUNROOT, else below $XDG_RUNTIME_DIR.
         debug: Say each step of a start on standard error.
+        storage_driver: That of containers whose request names none; by default
+            $ROOTLESS_STORAGE_DRIVER, else unionfs.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Engine:
         root: str | os.PathLike[str] | None = None,
         runroot: str | os.PathLike[str] | None = None,
         debug: bool = False,
+        storage_driver: str | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._environ = os.environ if environ is None else environ
@@ -58,6 +62,7 @@ class Engine:
             else runtime_root(self._environ, os.getuid()),
         )
         self._debug = debug
+        self._storage_driver = storage_driver
 
     # Containers.
 
@@ -76,7 +81,8 @@ class Engine:
         def prepare() -> Container:
             from rootless.engine.preparation import prepare
 
-            return prepare(request, self.places, self._environ)
+            driver = self._driver(request.storage_driver)
+            return prepare(request, self.places, self._environ, driver)
 
         return run_in_foreground(prepare, attachment, terminal=request.tty, debug=self._debug)
 
@@ -124,7 +130,9 @@ class Engine:
         """What this engine is and stands on, with the keys of Docker's info."""
         from rootless.engine.information import information
 
-        return information(self._environ, self.places, self.containers(), self._store())
+        return information(
+            self._environ, self.places, self.containers(), self._store(), self._driver()
+        )
 
     # Images.
 
@@ -205,6 +213,11 @@ class Engine:
 
         store = self._store()
         return inspect(store, resolve(store, name))
+
+    def _driver(self, asked: str | None = None) -> StorageDriver:
+        from rootless.engine.storage_driver import storage_driver
+
+        return storage_driver(asked, self._storage_driver, self._environ)
 
     def _store(self) -> Store:
         from rootless.store.layout import Store

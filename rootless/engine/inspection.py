@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rootless.engine.storage_driver import StorageDriver
 from rootless.errors import InvalidDocumentError
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
@@ -24,6 +25,7 @@ def container_document(record: ContainerRecord, directory: Path) -> dict[str, An
         raise InvalidDocumentError(f"{path} cannot be read: {error}") from error
     process = spec["process"]
     program, *arguments = process["args"]
+    driver = StorageDriver(record.storage_driver or StorageDriver.UNIONFS.value)
     return {
         "Id": record.id,
         "Created": record.created,
@@ -49,9 +51,9 @@ def container_document(record: ContainerRecord, directory: Path) -> dict[str, An
         "LogPath": "",
         "Name": f"/{record.name}",
         "RestartCount": 0,
-        "Driver": "unionfs",
+        "Driver": driver.value,
         "Platform": "linux",
-        "GraphDriver": {"Name": "unionfs", "Data": {"UpperDir": str(directory / "upper")}},
+        "GraphDriver": {"Name": driver.value, "Data": _graph_data(driver, directory)},
         "HostConfig": {
             "AutoRemove": record.auto_remove,
             "ReadonlyRootfs": bool(spec["root"].get("readonly")),
@@ -70,6 +72,17 @@ def container_document(record: ContainerRecord, directory: Path) -> dict[str, An
             "Labels": record.labels,
         },
         "NetworkSettings": {"Networks": {}},
+    }
+
+
+def _graph_data(driver: StorageDriver, directory: Path) -> dict[str, str]:
+    """`Ownership` says where the owners of the upper are: `data`, in an attribute of files that are
+    all the caller's, or `real`, on disk, through the container's id maps."""
+    owners = "real" if driver is StorageDriver.OVERLAY else "data"
+    return {
+        "UpperDir": str(directory / "upper"),
+        "WorkDir": str(directory / "work"),
+        "Ownership": owners,
     }
 
 

@@ -30,11 +30,11 @@ from rootless.engine.clock import now
 from rootless.engine.container import Container
 from rootless.engine.process_identity import start_time
 from rootless.engine.records import sweep
+from rootless.engine.removal import remove_container_tree
 from rootless.engine.signals import Fate, fate_of
 from rootless.engine.union_server import UnionServer
 from rootless.errors import NotFoundError, RootlessError
 from rootless.launcher.parent import ContainerProcess, Stdio, launch
-from rootless.launcher.rootfs import FuseRootfs
 from rootless.state.containers import Containers
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
@@ -64,7 +64,7 @@ class Monitor:
 
     def __init__(self, container: Container, channel: Channel) -> None:
         self._container = container
-        self._containers = Containers(container.directory.parent)
+        self._containers = Containers(container.directory.parent, remove_container_tree)
         self._channel = channel
         self._ending = Ending()
         self._deadline: float | None = None
@@ -166,7 +166,7 @@ class Monitor:
         return launch(
             container.spec,
             bundle=str(container.directory),
-            rootfs=FuseRootfs(str(container.mountpoint), read_only=container.read_only),
+            rootfs=container.rootfs,
             id_maps=container.id_maps,
             stdio=None if stdio is None else Stdio(*stdio),
             cgroup_fd=None if group is None else group.directory_fd,

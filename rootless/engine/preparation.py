@@ -19,6 +19,7 @@ from rootless.engine.names import name_for
 from rootless.engine.places import Places
 from rootless.engine.process_identity import start_time
 from rootless.engine.records import sweep
+from rootless.engine.storage_driver import StorageDriver
 from rootless.errors import ExistsError, NotFoundError, RootlessError, UsageError
 from rootless.launcher.account import read_id_maps
 from rootless.launcher.etc_files import APT_SANDBOX, APT_SANDBOX_PATH, hosts_file, resolv_conf
@@ -49,16 +50,14 @@ class Image:
         self.tree = tree
 
 
-def prepare(request: RunRequest, places: Places, environ: Mapping[str, str]) -> Container:
+def prepare(
+    request: RunRequest, places: Places, environ: Mapping[str, str], driver: StorageDriver
+) -> Container:
     """Make the container's directory; raises RootlessError and leaves nothing if it cannot be made."""
     if request.detach:
         raise UsageError(
             "-d is not supported: containers in the background are not there yet",
             hint="leave -d out, and put & after the command",
-        )
-    if request.storage_driver not in (None, "unionfs"):
-        raise UsageError(
-            f"--storage-driver {request.storage_driver!r} is not supported", hint="use unionfs"
         )
     options = parse_options(request, environ=environ, cwd=os.getcwd(), read=_read_text)
     image = _rootfs(request, places) if request.rootfs is not None else _image(request, places)
@@ -87,7 +86,7 @@ def prepare(request: RunRequest, places: Places, environ: Mapping[str, str]) -> 
     (places.store / "seccomp").mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def fill(hidden: Path) -> None:
-        for name in ("upper", "work", "rootfs"):
+        for name in ("lower", "upper", "work", "rootfs"):
             (hidden / name).mkdir(mode=0o755)
         for name, (_, text) in texts.items():
             _write(hidden / name, text.encode())
@@ -101,6 +100,7 @@ def prepare(request: RunRequest, places: Places, environ: Mapping[str, str]) -> 
             created=now(),
             image=image.name,
             image_id=image.id,
+            storage_driver=driver.value,
             command=tuple(spec["process"]["args"]),
             labels={**(image.config.get("Labels") or {}), **options.labels},
             auto_remove=request.remove,
@@ -116,6 +116,7 @@ def prepare(request: RunRequest, places: Places, environ: Mapping[str, str]) -> 
         spec=spec,
         id_maps=id_maps,
         tree=image.tree,
+        storage_driver=driver,
         read_only=options.read_only,
         terminal=options.terminal,
         stop_timeout=options.stop_timeout,

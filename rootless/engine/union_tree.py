@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable
 
 from rootless.engine.container import Container, HostTree, ImageTree
+from rootless.engine.storage_driver import StorageDriver
 from rootless.launcher.idmap import IdMaps, IdRange, to_inside
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.upper import DirectoryUpper
@@ -20,16 +21,20 @@ _NOBODY = 65534
 
 
 def open_union(container: Container) -> Union:
-    """Open the layers. Raises OSError."""
+    """Open the layers: with the upper, or without where the kernel has that. Raises OSError."""
+    view = id_view(container.id_maps)
+    lowers = lower_layers(container.tree)
+    if container.storage_driver is StorageDriver.OVERLAY:
+        return Union(lowers, None, view=view)
     return Union(
-        lower_layers(container.tree),
+        lowers,
         DirectoryUpper(
             os.fsencode(container.upper),
             os.fsencode(container.work),
             ownership=Ownership.DATA,
             base_owner=_caller_inside(container.id_maps),
         ),
-        view=id_view(container.id_maps),
+        view=view,
     )
 
 

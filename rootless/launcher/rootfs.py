@@ -17,12 +17,24 @@ class FuseRootfs(NamedTuple):
     read_only: bool = False
 
 
+class OverlayRootfs(NamedTuple):
+    """Kernel overlayfs over a read-only union that is served from outside.
+
+    `directory` holds the four directories that `rootless.launcher.overlay` names: the union is
+    mounted on lower, the overlay on rootfs.
+    """
+
+    directory: str
+    source: str = "rootless"
+    read_only: bool = False
+
+
 class BindRootfs(NamedTuple):
     """A directory of the host as it is; nothing between the container and the disk."""
 
     path: str
 
 
-Rootfs: TypeAlias = FuseRootfs | BindRootfs
+Rootfs: TypeAlias = FuseRootfs | OverlayRootfs | BindRootfs
 
 FSTYPE = "fuse.rootless-unionfs"

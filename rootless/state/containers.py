@@ -41,12 +41,13 @@ def new_container_id() -> str:
 
 class Containers:
     """The records under one directory. Holds no state: any number of processes may use the same
-    directory."""
+    directory. `delete` removes a container's tree, which may hold files of other ids."""
 
-    __slots__ = ("_names", "root")
+    __slots__ = ("_delete", "_names", "root")
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, delete: Callable[[Path], None] = remove_tree) -> None:
         self.root = root
+        self._delete = delete
         self._names = root / "names"
 
     def directory(self, container_id: str) -> Path:
@@ -79,7 +80,7 @@ class Containers:
                 self._take_name(record.name, record.id)
                 os.rename(hidden, target)
         except BaseException:
-            remove_tree(hidden)
+            self._delete(hidden)
             raise
         fsync_directory(self.root)
         return target
@@ -164,7 +165,7 @@ class Containers:
             os.rename(self.directory(container_id), grave)
             if self._name_link(name) == container_id:
                 (self._names / name).unlink(missing_ok=True)
-        remove_tree(grave)
+        self._delete(grave)
 
     def sweep(self) -> None:
         """Delete what killed creations and removals left. Only for a moment in which nobody
@@ -172,7 +173,7 @@ class Containers:
         with locked(self.root / ".lock"):
             for entry in list(os.scandir(self.root)):
                 if entry.name.startswith((".new-", ".old-")):
-                    remove_tree(Path(entry.path))
+                    self._delete(Path(entry.path))
             for entry in list(os.scandir(self._names)):
                 if self._name_target(entry.name) is None:
                     os.unlink(entry.path)
