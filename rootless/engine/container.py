@@ -42,7 +42,6 @@ class Container:
     id_maps: IdMaps
     tree: HostTree | ImageTree
     storage_driver: StorageDriver
-    read_only: bool
     terminal: bool
     stop_timeout: int | None
     cgroup_parent: str | None
@@ -60,8 +59,8 @@ class Container:
     def rootfs(self) -> FuseRootfs | OverlayRootfs:
         """What is mounted as its root, in its mount namespace only."""
         if self.storage_driver is StorageDriver.OVERLAY:
-            return OverlayRootfs(str(self.directory), read_only=self.read_only)
-        return FuseRootfs(str(self.directory / "rootfs"), read_only=self.read_only)
+            return OverlayRootfs(str(self.directory))
+        return FuseRootfs(str(self.directory / "rootfs"))
 
     @property
     def log(self) -> Path:

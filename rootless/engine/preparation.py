@@ -117,7 +117,6 @@ def prepare(
         id_maps=id_maps,
         tree=image.tree,
         storage_driver=driver,
-        read_only=options.read_only,
         terminal=options.terminal,
         stop_timeout=options.stop_timeout,
         cgroup_parent=request.cgroup_parent,

@@ -12,7 +12,7 @@ from rootless.launcher.idmap import IdMaps, IdRange, to_inside
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.upper import DirectoryUpper
 from unionfs.layer import Layer
-from unionfs.model import ROOT_NODE
+from unionfs.model import ROOT_NODE, Attributes, Caller, SetAttributes
 from unionfs.ownership import IdView, Ownership
 from unionfs.tar import ChainLayer, TarLayer
 from unionfs.union import Union
@@ -26,7 +26,8 @@ def open_union(container: Container) -> Union:
     lowers = lower_layers(container.tree)
     if container.storage_driver is StorageDriver.OVERLAY:
         return Union(lowers, None, view=view)
-    return Union(
+    is_new = not os.listdir(container.work)
+    union = Union(
         lowers,
         DirectoryUpper(
             os.fsencode(container.upper),
@@ -36,6 +37,20 @@ def open_union(container: Container) -> Union:
         ),
         view=view,
     )
+    if is_new:
+        _take_after(union, lowers[0].root().attributes)
+    return union
+
+
+def _take_after(union: Union, root: Attributes) -> None:
+    """The root of a union is its upper's: it begins with owner, mode and times of the image's."""
+    known = union.getattr(ROOT_NODE)
+    if (known.mode, known.uid, known.gid) != (root.mode, root.uid, root.gid):
+        mode = stat.S_IMODE(root.mode)
+        changes = SetAttributes(mode=mode, uid=root.uid, gid=root.gid)
+        union.setattr(ROOT_NODE, changes, Caller(0, 0))
+    times = SetAttributes(atime_ns=root.atime_ns, mtime_ns=root.mtime_ns)
+    union.setattr(ROOT_NODE, times, Caller(0, 0))
 
 
 def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:

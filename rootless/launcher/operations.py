@@ -97,7 +97,7 @@ def _from_the_host(
         case steps.MountOverlay():
             lower, context.root = context.root, -1
             os.close(lower)
-            context.root = mount_overlay(step.directory, read_only=step.read_only)
+            context.root = mount_overlay(step.directory)
         case steps.BindRoot():
             _bind_root(step, context)
 

@@ -18,7 +18,7 @@ _OPTIONS = f"userxattr,lowerdir={LOWER},upperdir={UPPER},workdir={WORK}"
 _PROBE = "user.overlay.probe"
 
 
-def mount_overlay(directory: str, *, read_only: bool) -> int:
+def mount_overlay(directory: str) -> int:
     """Mount upper and work over lower, which is mounted already, on rootfs; returns its root.
 
     Raises:
@@ -31,9 +31,8 @@ def mount_overlay(directory: str, *, read_only: bool) -> int:
         _require_attributes(directory)
         if not os.listdir(WORK):
             _take_after_lower()
-        flags = mounts.MS_RDONLY if read_only else 0
-        mounts.mount("overlay", MERGED, "overlay", flags, _OPTIONS)
-        if not read_only and os.statvfs(MERGED).f_flag & os.ST_RDONLY:
+        mounts.mount("overlay", MERGED, "overlay", 0, _OPTIONS)
+        if os.statvfs(MERGED).f_flag & os.ST_RDONLY:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), f"{directory}/{UPPER}")
         return os.open(MERGED, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     finally:

@@ -282,8 +282,8 @@ def _hint(failure: Failure) -> str | None:
         return "FUSE is not there: ask for modprobe fuse"
     if failure.step.startswith("mount kernel overlayfs "):
         return (
-            "the storage driver overlay needs Linux 5.11 or later, and a store on a file system with "
-            "user attributes that is not itself FUSE or NFS; the storage driver unionfs does without"
+            "the storage driver overlay needs Linux 5.11 or later, and the store on a file system with "
+            "user attributes and whiteouts, as local disks are; the storage driver unionfs does without"
         )
     if failure.step.startswith("set limit ") and failure.errno == errno.EPERM:
         return "a limit cannot be above the hard limit of the one who starts the container"

@@ -124,16 +124,12 @@ def _root(rootfs: Rootfs, id_maps: IdMaps) -> list[Step]:
     uid, gid = id_maps.root
     match rootfs:
         case FuseRootfs():
-            return [
-                steps.MountUnion(
-                    rootfs.mountpoint, rootfs.source, FSTYPE, rootfs.read_only, uid, gid
-                )
-            ]
+            return [steps.MountUnion(rootfs.mountpoint, rootfs.source, FSTYPE, False, uid, gid)]
         case OverlayRootfs():
             lower = f"{rootfs.directory}/{LOWER}"
             return [
                 steps.MountUnion(lower, rootfs.source, FSTYPE, True, uid, gid),
-                steps.MountOverlay(rootfs.directory, rootfs.read_only),
+                steps.MountOverlay(rootfs.directory),
             ]
         case BindRootfs():
             # Recursively: the kernel refuses to bind less than the whole of a tree it shows an

@@ -14,7 +14,6 @@ class FuseRootfs(NamedTuple):
 
     mountpoint: str
     source: str = "rootless"
-    read_only: bool = False
 
 
 class OverlayRootfs(NamedTuple):
@@ -26,7 +25,6 @@ class OverlayRootfs(NamedTuple):
 
     directory: str
     source: str = "rootless"
-    read_only: bool = False
 
 
 class BindRootfs(NamedTuple):

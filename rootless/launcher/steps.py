@@ -64,7 +64,6 @@ class MountOverlay(NamedTuple):
     """Kernel overlayfs over the union that MountUnion has mounted below `directory`."""
 
     directory: str
-    read_only: bool
 
     def describe(self) -> str:
         return f"mount kernel overlayfs on {self.directory}/rootfs"
