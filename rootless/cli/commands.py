@@ -193,6 +193,21 @@ CONTAINER_INSPECT = Command(
     "rootless.cli.inspect:inspect_containers",
     least=1,
 )
+COW = Command(
+    "cow",
+    "Show what copy-on-write has cost a container",
+    "CONTAINER",
+    (
+        Option(("top",), Kind.BOOL, "Show the twenty files that wasted most, the worst first"),
+        Option(("format",), Kind.STRING, "Print as json", "FORMAT"),
+    ),
+    "rootless.cli.cow:cow",
+    least=1,
+    most=1,
+    description="""Show every file of the image that was copied so that the container could change
+it: the process that was the cause, the bytes copied, the bytes then changed, and the share of the
+copy that was not needed. While the container runs, and after.""",
+)
 INFO = Command(
     "info",
     "Show what this engine is and stands on",
@@ -241,6 +256,7 @@ _CONTAINER: Mapping[str, Command] = {
     "rm": RM,
     "remove": RM,
     "inspect": CONTAINER_INSPECT,
+    "cow": COW,
 }
 COMMANDS: Mapping[str, Command | Group] = {
     "run": RUN,
@@ -254,6 +270,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "tag": TAG,
     "history": HISTORY,
     "inspect": INSPECT,
+    "cow": COW,
     "info": INFO,
     "version": VERSION,
     "doctor": DOCTOR,

@@ -19,6 +19,7 @@ from rootless.paths import data_root, runtime_root
 
 if TYPE_CHECKING:
     from rootless.engine.container import Container
+    from rootless.engine.copy_ledger import CopyLedger
     from rootless.engine.doctor import Finding
     from rootless.engine.foreground import Outcome
     from rootless.engine.storage_driver import StorageDriver
@@ -117,6 +118,16 @@ class Engine:
         containers = self.places.containers
         record = containers.find(name)
         return container_document(record, containers.directory(record.id))
+
+    def copy_ledger(self, name: str) -> CopyLedger:
+        """What copying up has cost a container, until now if it runs. Raises NotFoundError."""
+        from rootless.engine.copy_ledger import read_ledger
+        from rootless.engine.records import sweep
+
+        containers = self.places.containers
+        sweep(containers)
+        record = containers.find(name)
+        return read_ledger(record, containers.directory(record.id))
 
     # The engine itself.
 

@@ -129,7 +129,7 @@ class Monitor:
             os.close(descriptor)
         signal.signal(signal.SIGTERM, lambda *_: _send(process.pidfd, signal.SIGKILL))
         gc.enable()
-        self._note_running(process)
+        self._note_running(process, server)
         sweep(self._containers)
         self._watch(process, server)
         self._ending.status = _exit_status(process.pidfd)
@@ -175,7 +175,7 @@ class Monitor:
             debug=None if debug is None else say,
         )
 
-    def _note_running(self, process: ContainerProcess) -> None:
+    def _note_running(self, process: ContainerProcess, server: UnionServer) -> None:
         def running(record: ContainerRecord) -> ContainerRecord:
             return record.moved_to(
                 Status.RUNNING,
@@ -183,6 +183,8 @@ class Monitor:
                 pid_start=start_time(process.pid),
                 monitor_pid=os.getpid(),
                 monitor_pid_start=start_time(os.getpid()),
+                server_pid=server.pid,
+                server_pid_start=start_time(server.pid),
                 started=now(),
             )
 
@@ -289,6 +291,7 @@ class Monitor:
             finished=now(),
             pid=0,
             monitor_pid=0,
+            server_pid=0,
         )
 
     def _fail(self, error: RootlessError) -> None:

@@ -101,6 +101,7 @@ def prepare(
             image=image.name,
             image_id=image.id,
             storage_driver=driver.value,
+            rootfs=str(image.tree.path) if isinstance(image.tree, HostTree) else "",
             command=tuple(spec["process"]["args"]),
             labels={**(image.config.get("Labels") or {}), **options.labels},
             auto_remove=request.remove,

@@ -12,13 +12,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from unionfs import whiteouts
 from unionfs.directory.creating import CreatingLayer, DirectoryDraft, is_within
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.places import Place
-from unionfs.directory.work import exchange, require_whiteout_or_nothing
+from unionfs.directory.work import exchange, read_index, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
 from unionfs.model import Attributes, StatFs
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
@@ -318,7 +319,22 @@ class DirectoryUpper(CreatingLayer):
     def open_write(self, ref: Ref) -> int:
         parent, name = self._parent(ref)
         flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        return os.open(name, flags, dir_fd=parent)
+        try:
+            return os.open(name, flags, dir_fd=parent)
+        except PermissionError:
+            # A file may be open for writing inside though its mode, real here, says otherwise.
+            with self._made_writable(b"/proc/self/fd/%d/%b" % (parent, name)):
+                return os.open(name, flags, dir_fd=parent)
+
+    @staticmethod
+    @contextmanager
+    def _made_writable(path: bytes) -> Iterator[None]:
+        mode = stat.S_IMODE(os.stat(path, follow_symlinks=False).st_mode)
+        os.chmod(path, mode | 0o600, follow_symlinks=True)
+        try:
+            yield
+        finally:
+            os.chmod(path, mode, follow_symlinks=True)
 
     def _object(self, ref: Ref | None, fd: int) -> tuple[bytes, bool]:
         if fd >= 0:
@@ -328,17 +344,7 @@ class DirectoryUpper(CreatingLayer):
     # The index of files with several names below
 
     def index(self) -> dict[int, int | None]:
-        found: dict[int, int | None] = {}
-        with os.scandir(self._work.index_fd) as entries:
-            for item in entries:
-                try:
-                    number = int(item.name, 16)
-                except ValueError:
-                    continue
-                found[number] = None
-                if item.is_symlink():
-                    found[number] = int(os.readlink(item.name, dir_fd=self._work.index_fd))
-        return found
+        return read_index(self._work.index_fd)
 
     def indexed(self, origin: int) -> LayerEntry:
         return self._found(Place(self._index, b"%x" % origin))
@@ -362,7 +368,11 @@ class DirectoryUpper(CreatingLayer):
                 pass
         elif ref is not None:
             path, follow = self._path(self._place(ref))
-            os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
+            try:
+                os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
+            except PermissionError:
+                with self._made_writable(path):
+                    os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
         else:
             temporary = self._work.temporary()
             os.symlink(b"%d" % nlink, temporary, dir_fd=self._work.fd)

@@ -24,6 +24,7 @@ COMMANDS = [
     "tag",
     "history",
     "inspect",
+    "cow",
     "info",
     "version",
     "doctor",
