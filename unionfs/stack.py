@@ -23,14 +23,20 @@ def open_union(options: Options) -> Union:
     if options.upperdir is not None and options.workdir is None:
         raise OptionError("option 'upperdir' needs a 'workdir' on the same file system")
     ownership = Ownership.DATA if options.ownership_is_data else Ownership.REAL
+    ours = (os.geteuid(), os.getegid())
     upper = None
     lowers: list[DirectoryLayer] = []
     try:
         for path in options.lowerdirs:
-            lowers.append(DirectoryLayer(os.fsencode(path), ownership=ownership))  # noqa: PERF401
+            lowers.append(  # noqa: PERF401
+                DirectoryLayer(os.fsencode(path), ownership=ownership, base_owner=ours)
+            )
         if options.upperdir is not None and options.workdir is not None:
             upper = DirectoryUpper(
-                os.fsencode(options.upperdir), os.fsencode(options.workdir), ownership=ownership
+                os.fsencode(options.upperdir),
+                os.fsencode(options.workdir),
+                ownership=ownership,
+                base_owner=ours,
             )
         return Union(
             lowers,
@@ -40,6 +46,8 @@ def open_union(options: Options) -> Union:
             volatile=options.volatile or not options.fsync,
             own_numbers=upper is None and len({layer.identity[0] for layer in lowers}) == 1,
             static_nlink=options.static_nlink,
+            lazy=options.lazy,
+            finish=ownership is Ownership.REAL,
         )
     except BaseException:
         for layer in (*lowers, *([upper] if upper else [])):

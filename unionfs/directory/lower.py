@@ -16,7 +16,7 @@ from unionfs.directory.places import Directories, Place
 from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, Ref
 from unionfs.model import Attributes
 from unionfs.ownership import Owner, Ownership, parse_override
-from unionfs.xattr_names import NLINK, ORIGIN, OVERRIDE_STAT, REDIRECT, from_disk
+from unionfs.xattr_names import LAZY, NLINK, ORIGIN, OVERRIDE_STAT, REDIRECT, from_disk
 
 _INO_BITS = 40
 _READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -90,6 +90,9 @@ class DirectoryLayer:
         self._base_owner = base_owner
         self._keeps_books = self._as_data
         """Whether files carry attributes that bear on what the container sees of them."""
+        self._stores_all = False
+        """Whether all attributes of the container are stored as ordinary ones, so that any other
+        is the host's."""
         self._server = (os.geteuid(), os.getegid())
         self._hidden = {(st.st_dev, st.st_ino) for st in map(os.stat, hidden)}
         self._dirs = Directories(directory_limit)
@@ -99,6 +102,7 @@ class DirectoryLayer:
         st = os.fstat(self._dirs.fd(self._root))
         self.identity = (st.st_dev, st.st_ino)
         self._device = st.st_dev
+        self._has_unfinished = _getxattr(self.path, LAZY, follow=True) is not None
         self._devices: dict[int, int] = {}
 
     def is_hidden(self, identity: tuple[int, int]) -> bool:
@@ -203,7 +207,8 @@ class DirectoryLayer:
                 nlink=_number(_getxattr(path, NLINK, follow)) or attributes.nlink
             )
         origin = _number(_getxattr(path, ORIGIN, follow)) if ORIGIN in names else None
-        return LayerEntry(place, attributes, origin=origin)
+        lazy = _getxattr(path, LAZY, follow) if LAZY in names else None
+        return LayerEntry(place, attributes, origin=origin, lazy=lazy)
 
     def _directory_entry(
         self, place: Place, st: os.stat_result, path: bytes, follow: bool
@@ -320,15 +325,25 @@ class DirectoryLayer:
 
     def open(self, ref: Ref) -> OpenFile:
         parent, name = self._parent(ref)
-        return DirectoryFile(os.open(name, _READ_FILE, dir_fd=parent))
+        fd = os.open(name, _READ_FILE, dir_fd=parent)
+        if self._has_unfinished and LAZY in map(os.fsencode, os.listxattr(fd)):
+            os.close(fd)
+            raise OSError(
+                errno.EIO, "not all of the file has been copied up: finish the upper first"
+            )
+        return DirectoryFile(fd)
+
+    def fingerprint(self) -> Sequence[bytes]:
+        return [b"directory", self.path, b"%d" % self.identity[1]]
 
     def close(self) -> None:
         self._dirs.close()
 
-    @staticmethod
-    def _shown_xattrs(path: bytes, follow: bool) -> dict[bytes, bytes]:
+    def _shown_xattrs(self, path: bytes, follow: bool) -> dict[bytes, bytes]:
         found = {}
         for stored in _listxattr(path, follow):
+            if self._stores_all and not stored.startswith(b"user."):
+                continue
             name = from_disk(stored)
             value = None if name is None else _getxattr(path, stored, follow)
             if name is not None and value is not None:
