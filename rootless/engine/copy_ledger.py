@@ -11,9 +11,8 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.durable import write_atomically
 from rootless.engine.clock import now
@@ -23,33 +22,14 @@ from rootless.errors import HostSupportError, InvalidDocumentError, NotFoundErro
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
 
+if TYPE_CHECKING:
+    from unionfs.ledger import Ledger
+
 FORMAT = 1
 NAME = "cow.json"
 
 _PATIENCE = 2.0
 _STEP = 0.002
-
-
-class Copied(Protocol):
-    """One file that was copied up, as the union counts it."""
-
-    path: bytes
-    pid: int
-    size: int
-    copied: int
-    changed: int
-    is_lazy: bool
-
-
-class Counted(Protocol):
-    """`unionfs.ledger.Ledger`: sums, and the records in order of time."""
-
-    files: int
-    copied: int
-
-    @property
-    def changed(self) -> int: ...
-    def __iter__(self) -> Iterator[Copied]: ...
 
 
 class CopyUp(NamedTuple):
@@ -89,13 +69,13 @@ class CopyLedger(NamedTuple):
 # The server's side.
 
 
-def write_on_request(directory: Path, counted: Counted) -> None:
+def write_on_request(directory: Path, ledger: Ledger) -> None:
     """Answer SIGUSR1 from now on. The handler runs between two steps of the interpreter, and so sees
     every record whole."""
 
     def answer(*_: object) -> None:
         try:
-            write_ledger(directory, counted, finished=False)
+            write_ledger(directory, ledger, finished=False)
         except OSError as error:
             # No space, or the directory is gone: whoever asked waits in vain, the file server goes on.
             os.write(2, f"cow.json: {error.strerror}\n".encode())
@@ -103,15 +83,15 @@ def write_on_request(directory: Path, counted: Counted) -> None:
     signal.signal(signal.SIGUSR1, answer)
 
 
-def write_ledger(directory: Path, counted: Counted, *, finished: bool) -> None:
+def write_ledger(directory: Path, ledger: Ledger, *, finished: bool) -> None:
     """Replace cow.json. Raises OSError."""
     document = {
         "format": FORMAT,
         "written": now(),
         "finished": finished,
-        "files": counted.files,
-        "copied": counted.copied,
-        "changed": counted.changed,
+        "files": ledger.files,
+        "copied": ledger.copied,
+        "changed": ledger.changed,
         "records": [
             {
                 "path": "/" + os.fsdecode(each.path).lstrip("/"),
@@ -121,7 +101,7 @@ def write_ledger(directory: Path, counted: Counted, *, finished: bool) -> None:
                 "changed": each.changed,
                 "lazy": each.is_lazy,
             }
-            for each in counted
+            for each in ledger
         ],
     }
     write_atomically(directory / NAME, json.dumps(document).encode() + b"\n", 0o600)

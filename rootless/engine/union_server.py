@@ -125,9 +125,7 @@ def _serve(container: Container, end: socket.socket) -> None:
     from unionfs.session.device import serve
 
     union = open_union(container)
-    ledger = getattr(union, "ledger", None)  # a union that does not count has none
-    if ledger is not None:
-        write_on_request(container.directory, ledger)
+    write_on_request(container.directory, union.ledger)
     _, descriptors, _, _ = socket.recv_fds(end, 16, 1, socket.MSG_CMSG_CLOEXEC)
     if not descriptors:
         union.destroy()  # the container was never mounted
@@ -136,5 +134,5 @@ def _serve(container: Container, end: socket.socket) -> None:
     gc.freeze()
     gc.enable()
     serve(descriptors[0], union)
-    if ledger is not None and not container.record.auto_remove:
-        write_ledger(container.directory, ledger, finished=True)
+    if not container.record.auto_remove:
+        write_ledger(container.directory, union.ledger, finished=True)

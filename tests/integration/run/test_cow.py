@@ -5,12 +5,7 @@ import os
 
 import pytest
 
-from unionfs.union import Union
-
-pytestmark = [
-    pytest.mark.needs("userns", "fuse", "busybox"),
-    pytest.mark.skipif(not hasattr(Union, "ledger"), reason="the union does not count copies"),
-]
+pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
 
 @pytest.fixture

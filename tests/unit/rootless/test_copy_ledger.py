@@ -3,7 +3,7 @@
 import os
 import select
 import signal
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
@@ -12,39 +12,31 @@ from rootless.engine.process_identity import start_time
 from rootless.errors import HostSupportError, InvalidDocumentError, NotFoundError, RootlessError
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
+from unionfs.ledger import CopyRecord, Ledger
 
 ENDED = ContainerRecord(id="1" * 64, name="box", created="", status=Status.EXITED)
 
 
-@dataclass
-class Row:
-    path: bytes
-    pid: int
-    size: int
-    copied: int
-    changed: int
-    is_lazy: bool = False
+def ledger_of(*rows: CopyRecord) -> Ledger:
+    ledger = Ledger()
+    for row in rows:
+        ledger.add(row)
+    return ledger
 
 
-@dataclass
-class Counted:
-    rows: list[Row] = field(default_factory=list)
-    files: int = 0
-    copied: int = 0
-    changed: int = 0
-
-    def __iter__(self):
-        return iter(self.rows)
-
-
-ROWS = [Row(b"etc/passwd", 0, 800, 800, 20), Row(b"/\xff/big", 7, 1000, 0, 5000, is_lazy=True)]
+def rows() -> list[CopyRecord]:
+    first = CopyRecord(b"etc/passwd", 0, 800, 800, is_lazy=False)
+    first.changed = 20
+    second = CopyRecord(b"/\xff/big", 7, 1000, 0, is_lazy=True)
+    second.changed = 5000
+    return [first, second]
 
 
 def test_ledger_of_an_ended_container_is_read_as_it_was_written(tmp_path):
-    write_ledger(tmp_path, Counted(ROWS, files=3, copied=900, changed=5020), finished=True)
+    write_ledger(tmp_path, ledger_of(*rows()), finished=True)
     ledger = read_ledger(ENDED, tmp_path)
     assert ledger.finished
-    assert (ledger.files, ledger.copied, ledger.changed, ledger.wasted) == (3, 900, 5020, 0)
+    assert (ledger.files, ledger.copied, ledger.changed, ledger.wasted) == (2, 800, 5020, 0)
     first, second = ledger.records
     assert (first.path, first.wasted, first.lazy) == ("/etc/passwd", 780, False)
     assert (os.fsencode(second.path), second.pid, second.wasted) == (b"/\xff/big", 7, 0)
@@ -75,7 +67,7 @@ def server(tmp_path):
     pid = os.fork()
     if pid == 0:
         try:
-            write_on_request(tmp_path, Counted(ROWS, files=2, copied=800))
+            write_on_request(tmp_path, ledger_of(*rows()))
             os.write(writer, b"r")
             while True:
                 signal.pause()
@@ -97,7 +89,7 @@ def test_running_server_writes_when_it_is_asked(server, tmp_path):
     for _ in range(3):
         ledger = read_ledger(server, tmp_path)
         assert (ledger.finished, ledger.files) == (False, 2)
-        write_ledger(tmp_path, Counted(), finished=False)
+        write_ledger(tmp_path, Ledger(), finished=False)
 
 
 def test_signal_never_goes_to_a_process_that_took_the_number(server, tmp_path):
