@@ -28,13 +28,13 @@ NOREPLACE, EXCHANGE = 1, 2
 class Alternation:
     """One upper, and a plain directory that ought to look the same all the time."""
 
-    def __init__(self, namespace: Namespace, seed: int) -> None:
+    def __init__(self, namespace: Namespace, seed: int, options: str) -> None:
         self._call = namespace.call
         self._random = random.Random(seed)
         self._owners = [0, 1, 33, 1000] if several_ids() else [0]
         self.said: list[str] = []
         self.refused = 0
-        self._call("begin", {"union": SERVERS[0]}, OPTIONS, False)
+        self._call("begin", {"union": SERVERS[0]}, options, False)
 
     def hand_over(self, turn: int) -> None:
         self.said.append(f"--- turn {turn}")
@@ -90,6 +90,7 @@ class Alternation:
             lambda: ("rename", (old(), new(), dice.choice((0, 0, NOREPLACE)))),
             lambda: ("rename", (old(), old(), dice.choice((0, EXCHANGE)))),
             lambda: ("write", (old(), dice.choice((0, 10, 200000)), content())),
+            lambda: ("write", ("big", dice.randrange(1 << 18), content())),
             # Never to the size it has: the kernel then keeps the time that it has cached for a union
             # (fuse_do_setattr asks for a new one only with a new size).
             lambda: ("truncate", (old(), dice.randrange(1, 9000))),
@@ -126,9 +127,11 @@ def namespace() -> Iterator[Namespace]:
         made.kill()
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_union_and_kernel_overlayfs_take_turns_on_one_upper(namespace, seed) -> None:
-    upper = Alternation(namespace, seed)
+@pytest.mark.parametrize("lazy", ["", "lazy=8k"])
+@pytest.mark.parametrize("seed", range(3))
+def test_union_and_kernel_overlayfs_take_turns_on_one_upper(namespace, seed, lazy) -> None:
+    """Lazy copies, which the kernel could not read, are finished when the union is unmounted."""
+    upper = Alternation(namespace, seed, ",".join(filter(None, (OPTIONS, lazy))))
     upper.compare()
     for turn in range(1, TURNS + 1):
         for _ in range(OPERATIONS):
