@@ -130,12 +130,13 @@ def read_ledger(record: ContainerRecord, directory: Path) -> CopyLedger:
         document = json.loads(path.read_bytes())
         if document["format"] != FORMAT:
             raise InvalidDocumentError(f"{path} has a format that this version does not know")
-        names = _Names(record.pid)
+        wanted = any(each["pid"] for each in document["records"])
+        names = process_names(record.pid) if wanted and record.pid else {}
         records = tuple(
             CopyUp(
                 str(each["path"]),
                 int(each["pid"]),
-                names.of(int(each["pid"])),
+                names.get(int(each["pid"]), ""),
                 int(each["size"]),
                 int(each["copied"]),
                 int(each["changed"]),
@@ -194,21 +195,26 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-class _Names:
-    """Names of processes by the container's numbers: read from the container's own /proc."""
+def process_names(init: int) -> dict[int, str]:
+    """Names of the processes in the PID namespace of process `init`, by their numbers in there.
 
-    def __init__(self, init: int) -> None:
-        self._root = f"/proc/{init}/root/proc" if init else ""
-        self._known: dict[int, str] = {0: ""}
-
-    def of(self, pid: int) -> str:
-        if pid not in self._known:
-            self._known[pid] = self._read(pid) if self._root else ""
-        return self._known[pid]
-
-    def _read(self, pid: int) -> str:
+    From the host's /proc: the container's own lies beneath a mount that answers only to processes of its
+    user namespace. Empty where `init` is gone.
+    """
+    names: dict[int, str] = {}
+    try:
+        namespace = os.readlink(f"/proc/{init}/ns/pid")
+    except OSError:
+        return names
+    for entry in os.listdir("/proc"):
+        if not entry.isdecimal():
+            continue
         try:
-            with open(f"{self._root}/{pid}/comm", encoding="utf-8", errors="replace") as file:
-                return file.read().rstrip("\n")
+            if os.readlink(f"/proc/{entry}/ns/pid") != namespace:
+                continue
+            with open(f"/proc/{entry}/status", encoding="utf-8", errors="replace") as file:
+                fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
         except OSError:
-            return ""
+            continue  # it has ended, or is somebody else's
+        names[int(fields["NSpid"].split()[-1])] = fields["Name"]
+    return names

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from rootless.engine.copy_ledger import read_ledger, write_ledger, write_on_request
+from rootless.engine.copy_ledger import process_names, read_ledger, write_ledger, write_on_request
 from rootless.engine.process_identity import start_time
 from rootless.errors import HostSupportError, InvalidDocumentError, NotFoundError, RootlessError
 from rootless.state.record import ContainerRecord
@@ -103,3 +103,10 @@ def test_server_that_gives_no_answer_is_said(server, tmp_path, monkeypatch):
     os.kill(server.server_pid, signal.SIGSTOP)
     with pytest.raises(RootlessError, match="gave no answer"):
         read_ledger(server, tmp_path)
+
+
+def test_process_has_its_name_by_the_number_of_its_namespace():
+    with open("/proc/self/comm") as file:
+        own = file.read().rstrip("\n")
+    assert process_names(os.getpid())[os.getpid()] == own
+    assert process_names(2**22 + 1) == {}
