@@ -263,8 +263,8 @@ class UpperLayer(Layer, Protocol):
         """Remember that, before the first such file, or forget it, after the last."""
 
     def statfs(self) -> StatFs: ...
-    def sync_directory(self, ref: Ref) -> None:
-        """The names of a directory to stable storage (fsync(2))."""
+    def open_directory(self, ref: Ref) -> int:
+        """A descriptor of a directory, to sync it; the caller's to close."""
 
     def sync(self) -> None:
         """Everything to stable storage (syncfs(2))."""

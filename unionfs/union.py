@@ -13,7 +13,7 @@ from unionfs.layer import Creation, Layer, UpperLayer
 from unionfs.ledger import Ledger
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
-from unionfs.ops import attributes, copyup, create, lazy_copyup, remove, rename, xattrs
+from unionfs.ops import attributes, copyup, create, lazy_copyup, remove, rename, transfers, xattrs
 from unionfs.ops import data as contents
 from unionfs.ops.tree import Tree, error
 from unionfs.ownership import IdView
@@ -41,6 +41,7 @@ class Union:
             (`unionfs.lazy`). Until `finish`, nothing but this union, with these lowers, can read
             such an upper. None: never.
         finish: `destroy` completes them, as far as it can.
+        background: they are completed by the way, by a thread, at so many bytes a second.
 
     Raises:
         OSError: EINVAL if the upper overlaps with a lower, or has files that are not all copied
@@ -60,6 +61,7 @@ class Union:
         static_nlink: bool = False,
         lazy: int | None = None,
         finish: bool = False,
+        background: int | None = None,
     ) -> None:
         self._tree = Tree(
             lowers,
@@ -75,6 +77,8 @@ class Union:
         self._nodes = self._tree.nodes
         self._closed = False
         self._finish_at_end = finish
+        if background:
+            lazy_copyup.begin_background(self._tree, background)
 
     # Lookup
 
@@ -189,7 +193,7 @@ class Union:
         return contents.write(self._tree, node, offset, data, kill_privileges)
 
     def fsync(self, nodeid: NodeId, datasync: bool) -> None:
-        contents.fsync(self._tree, self._tree.node(nodeid), datasync)
+        transfers.run(self.begin_fsync(nodeid, datasync))
 
     def fallocate(self, nodeid: NodeId, mode: int, offset: int, length: int) -> None:
         contents.fallocate(self._tree, self._tree.node(nodeid), mode, offset, length)
@@ -200,10 +204,28 @@ class Union:
     def copy_file_range(
         self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
     ) -> int:
+        return transfers.run(
+            self.begin_copy_range(source, source_offset, target, target_offset, length)
+        )
+
+    # The same for a session with threads: begin, `Transfer.run` in any thread, finish_transfer
+
+    def begin_fsync(self, nodeid: NodeId, datasync: bool) -> transfers.Transfer:
+        return transfers.begin_fsync(self._tree, self._tree.node(nodeid), datasync)
+
+    def begin_syncfs(self) -> transfers.Transfer:
+        return transfers.begin_syncfs(self._tree)
+
+    def begin_copy_range(
+        self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
+    ) -> transfers.Transfer:
         tree = self._tree
-        return contents.copy_file_range(
+        return transfers.begin_copy(
             tree, (tree.node(source), source_offset), (tree.node(target), target_offset), length
         )
+
+    def finish_transfer(self, transfer: transfers.Transfer) -> None:
+        transfers.finish(transfer)
 
     # Listings
 
@@ -261,8 +283,7 @@ class Union:
         return _READ_ONLY if upper is None else upper.statfs()
 
     def syncfs(self) -> None:
-        if self._tree.upper is not None:
-            self._tree.upper.sync()
+        transfers.run(self.begin_syncfs())
 
     def destroy(self) -> None:
         if not self._closed:

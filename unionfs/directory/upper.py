@@ -432,13 +432,9 @@ class DirectoryUpper(CreatingLayer):
             st.f_namemax,
         )
 
-    def sync_directory(self, ref: Ref) -> None:
+    def open_directory(self, ref: Ref) -> int:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-        fd = os.open(b".", flags, dir_fd=self._dirs.fd(self._place(ref)))
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        return os.open(b".", flags, dir_fd=self._dirs.fd(self._place(ref)))
 
     def sync(self) -> None:
         syncfs(self._work.fd)

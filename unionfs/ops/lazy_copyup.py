@@ -6,7 +6,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 
+from unionfs.completer import Completer
 from unionfs.layer import Draft, OpenFile
 from unionfs.lazy import LazyFile, LazyMark, LazyState, usable_block
 from unionfs.nodes import UPPER, Backing, Node
@@ -59,6 +61,7 @@ def adopt_draft(tree: Tree, node: Node, draft: Draft, source: OpenFile, state: L
     tree.lazies[node.attributes.ino] = state
     tree.keep_open(node, _backing(tree, draft.fd, source, state))
     node.stale = True
+    _complete_later(tree, draft.fd, state)
 
 
 def open_lazy(tree: Tree, node: Node, state: LazyState) -> Backing:
@@ -71,6 +74,7 @@ def open_lazy(tree: Tree, node: Node, state: LazyState) -> Backing:
         os.close(fd)
         raise
     tree.keep_open(node, backing)
+    _complete_later(tree, fd, state)
     return backing
 
 
@@ -112,17 +116,39 @@ def end_lazy(node: Node, backing: Backing) -> None:
 
 def complete(tree: Tree, file: LazyFile) -> int:
     """Copy what is missing, to stable storage, and take the mark off. Returns the bytes copied."""
-    upper = tree.writable()
-    missing = file.pending()
     at = 0
     while at >= 0:
         at = file.fill(at)
     os.fdatasync(file.fd)
-    with file.state.lock:
-        upper.mark_lazy(file.fd, None)
-        file.state.is_complete = True
-    tree.ledger.copied += missing
-    return missing
+    file.release(_unmark(tree))
+    tree.ledger.add_completed(file.filled)
+    return file.filled
+
+
+def _unmark(tree: Tree) -> Callable[[int], None]:
+    upper = tree.writable()
+    return lambda fd: upper.mark_lazy(fd, None)
+
+
+def begin_background(tree: Tree, rate: int) -> None:
+    """From now on complete files by the way, at most `rate` bytes a second."""
+    tree.completer = Completer(
+        rate, lambda file: file.release(_unmark(tree)), tree.ledger.add_completed
+    )
+
+
+def _complete_later(tree: Tree, fd: int, state: LazyState) -> None:
+    if tree.completer is None or tree.completer.is_full or state.is_queued:
+        return
+    copy = os.dup(fd)
+    try:
+        file = _backing(tree, copy, _source(tree, state), state).lazy
+    except OSError:
+        os.close(copy)
+        return
+    if file is not None:
+        state.is_queued = True
+        tree.completer.add(file)
 
 
 def finish(tree: Tree) -> int:

@@ -8,6 +8,7 @@ import stat
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
+from unionfs.completer import Completer
 from unionfs.layer import Layer, LayerEntry, Mark, Ref, UpperLayer
 from unionfs.lazy import Identified, LazyState, parse_mark
 from unionfs.ledger import Ledger
@@ -79,6 +80,7 @@ class Tree:
         """`lazy.usable_block` of the upper; -1 before it is known."""
         self.awaits = False
         """The upper says that it has such files."""
+        self.completer: Completer | None = None
         self.can_clone = True
         """Whether the upper may share data with the lowers, as far as has been seen."""
         self.pid = 0
@@ -345,9 +347,9 @@ class Tree:
             parsed = parse_mark(mark)
             if parsed is None:
                 return None
-            # What was cut off must not come back, whatever limit was written before.
-            parsed = parsed._replace(limit=min(parsed.limit, size))
             state = self.lazies[ino] = LazyState(parsed, os.sysconf("SC_PAGESIZE"))
+            # What was cut off must not come back, whatever limit was written before.
+            state.mark = parsed._replace(limit=min(parsed.limit, size))
         return state
 
     def _show_lazy(self, node: Node) -> None:
@@ -559,6 +561,8 @@ class Tree:
 
     def close(self) -> None:
         """Close everything. Idempotent."""
+        if self.completer is not None:
+            self.completer.stop()
         for node in list(self.files):
             self.close_backing(node)
         for node in list(self.nodes.values()):
