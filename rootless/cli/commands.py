@@ -17,6 +17,12 @@ GLOBAL_OPTIONS: tuple[Option, ...] = (
     Option(
         ("runroot",), Kind.STRING, "Keep sockets, locks and mount points in this directory", "DIR"
     ),
+    Option(
+        ("storage-driver",),
+        Kind.STRING,
+        "What stacks the layers of new containers: unionfs, or overlay for the kernel's",
+        "NAME",
+    ),
     Option(("version", "v"), Kind.BOOL, "Print the version and exit"),
 )
 
@@ -355,6 +361,21 @@ CONTAINER_INSPECT = Command(
     "rootless.cli.inspect:inspect_containers",
     least=1,
 )
+COW = Command(
+    "cow",
+    "Show what copy-on-write has cost a container",
+    "CONTAINER",
+    (
+        Option(("top",), Kind.BOOL, "Show the twenty files that wasted most, the worst first"),
+        Option(("format",), Kind.STRING, "Print as json, or by a Go template", "FORMAT"),
+    ),
+    "rootless.cli.cow:cow",
+    least=1,
+    most=1,
+    description="""Show every file of the image that was copied so that the container could change
+it: the process that was the cause, the bytes copied, the bytes then changed, and the share of the
+copy that was not needed. While the container runs, and after.""",
+)
 INFO = Command(
     "info",
     "Show what this engine is and stands on",
@@ -422,6 +443,7 @@ _CONTAINER: Mapping[str, Command] = {
     "diff": upkeep.DIFF,
     "export": upkeep.EXPORT,
     "prune": upkeep.CONTAINER_PRUNE,
+    "cow": COW,
 }
 _SYSTEM: Mapping[str, Command] = {
     "info": INFO,
@@ -451,6 +473,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "diff": upkeep.DIFF,
     "export": upkeep.EXPORT,
     "inspect": INSPECT,
+    "cow": COW,
     "info": INFO,
     "version": VERSION,
     "doctor": DOCTOR,

@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     debug: bool = False
     root: str | None = None
     runroot: str | None = None
+    storage_driver: str | None = None
 
 
 Handler = Callable[[Parsed, Settings], int]
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             debug=bool(values["debug"]),
             root=cast("str | None", values["root"]),
             runroot=cast("str | None", values["runroot"]),
+            storage_driver=cast("str | None", values["storage_driver"]),
         )
         debug = settings.debug
         if values["version"]:
@@ -125,7 +127,12 @@ def engine_of(settings: Settings) -> Engine:
     """The engine over the store that the global options name."""
     from rootless.engine import Engine
 
-    return Engine(root=settings.root, runroot=settings.runroot, debug=settings.debug)
+    return Engine(
+        root=settings.root,
+        runroot=settings.runroot,
+        debug=settings.debug,
+        storage_driver=settings.storage_driver,
+    )
 
 
 def handler_of(command: Command) -> Handler:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rootless.engine.storage_driver import StorageDriver
 from rootless.launcher.idmap import IdMaps
+from rootless.launcher.rootfs import FuseRootfs, OverlayRootfs
 from rootless.state.record import ContainerRecord
 
 
@@ -39,6 +41,7 @@ class Container:
     spec: dict[str, Any]
     id_maps: IdMaps
     tree: HostTree | ImageTree
+    storage_driver: StorageDriver
     terminal: bool
     stop_timeout: int | None
     cgroup_parent: str | None
@@ -53,9 +56,11 @@ class Container:
         return self.directory / "work"
 
     @property
-    def mountpoint(self) -> Path:
-        """Where the union is mounted, in the container's mount namespace only."""
-        return self.directory / "rootfs"
+    def rootfs(self) -> FuseRootfs | OverlayRootfs:
+        """What is mounted as its root, in its mount namespace only."""
+        if self.storage_driver is StorageDriver.OVERLAY:
+            return OverlayRootfs(str(self.directory))
+        return FuseRootfs(str(self.directory / "rootfs"))
 
     @property
     def log(self) -> Path:

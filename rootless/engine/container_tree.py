@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from rootless.engine.container import HostTree, ImageTree
 from rootless.engine.container_config import read_spec
 from rootless.engine.stillness import held_still
+from rootless.engine.storage_driver import StorageDriver
 from rootless.engine.union_tree import lower_layers
-from rootless.errors import NotFoundError, RootlessError
+from rootless.errors import HostSupportError, NotFoundError, RootlessError
 from rootless.state.status import Status
 from unionfs.changes import Snapshot
 from unionfs.directory.at_rest import UpperAtRest
@@ -34,6 +35,12 @@ def open_container(
 ) -> Iterator[Snapshot]:
     """The files of a container; one that runs is held still meanwhile, or with `pause` false goes
     on. Raises RootlessError."""
+    if record.storage_driver == StorageDriver.OVERLAY.value:
+        raise HostSupportError(
+            f"container {record.name} runs on kernel overlayfs, whose files keep owners of the host: "
+            "they cannot be committed, exported or compared",
+            hint="save what you need through a volume; run without --storage-driver overlay to commit",
+        )
     directory = places.containers.directory(record.id)
     base_owner = _caller_inside(read_spec(directory))
     with ExitStack() as stack:

@@ -19,9 +19,11 @@ from rootless.paths import data_root, runtime_root
 
 if TYPE_CHECKING:
     from rootless.engine.container import Container
+    from rootless.engine.copy_ledger import CopyLedger
     from rootless.engine.doctor import Finding as HostFinding
     from rootless.engine.fetching import ShowProgress
     from rootless.engine.foreground import Outcome
+    from rootless.engine.storage_driver import StorageDriver
     from rootless.engine.upkeep import DiskUsage, PrunedContainers
     from rootless.images.check import Finding
     from rootless.images.copy import CopyOptions
@@ -52,6 +54,8 @@ class Engine:
         root: The store; by default $ROOTLESS_ROOT, else below $XDG_DATA_HOME.
         runroot: Sockets and locks; by default $ROOTLESS_RUNROOT, else below $XDG_RUNTIME_DIR.
         debug: Say each step of a start on standard error.
+        storage_driver: That of containers whose request names none; by default
+            $ROOTLESS_STORAGE_DRIVER, else unionfs.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Engine:
         root: str | os.PathLike[str] | None = None,
         runroot: str | os.PathLike[str] | None = None,
         debug: bool = False,
+        storage_driver: str | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._environ = os.environ if environ is None else environ
@@ -71,6 +76,7 @@ class Engine:
             else runtime_root(self._environ, os.getuid()),
         )
         self._debug = debug
+        self._storage_driver = storage_driver
 
     # Containers.
 
@@ -89,7 +95,8 @@ class Engine:
         def prepare() -> Container:
             from rootless.engine.preparation import prepare
 
-            return prepare(request, self.places, self._environ, progress)
+            driver = self._driver(request.storage_driver)
+            return prepare(request, self.places, self._environ, driver, progress)
 
         return run_in_foreground(prepare, attachment, terminal=request.tty, debug=self._debug)
 
@@ -220,6 +227,16 @@ class Engine:
         sweep(self.places.containers)
         return self.places.containers.find(name)
 
+    def copy_ledger(self, name: str) -> CopyLedger:
+        """What copying up has cost a container, until now if it runs. Raises NotFoundError."""
+        from rootless.engine.copy_ledger import read_ledger
+        from rootless.engine.records import sweep
+
+        containers = self.places.containers
+        sweep(containers)
+        record = containers.find(name)
+        return read_ledger(record, containers.directory(record.id))
+
     # The engine itself.
 
     def examine(self) -> list[HostFinding]:
@@ -232,7 +249,9 @@ class Engine:
         """What this engine is and stands on, with the keys of Docker's info."""
         from rootless.engine.information import information
 
-        return information(self._environ, self.places, self.containers(), self._store())
+        return information(
+            self._environ, self.places, self.containers(), self._store(), self._driver()
+        )
 
     # Images.
 
@@ -474,6 +493,11 @@ class Engine:
         from rootless.registry.configuration import Surroundings
 
         return Surroundings.of_caller(self._environ)
+
+    def _driver(self, asked: str | None = None) -> StorageDriver:
+        from rootless.engine.storage_driver import storage_driver
+
+        return storage_driver(asked, self._storage_driver, self._environ)
 
     def _store(self) -> Store:
         from rootless.store.layout import Store

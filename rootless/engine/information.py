@@ -11,6 +11,7 @@ from rootless import __version__
 from rootless.cgroups.delegation import facts
 from rootless.engine.doctor import file_system_name
 from rootless.engine.places import Places
+from rootless.engine.storage_driver import StorageDriver
 from rootless.launcher.account import read_id_maps
 from rootless.launcher.idmap import UserNamespaceMode
 from rootless.state.record import ContainerRecord
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 
 def information(
-    environ: Mapping[str, str], places: Places, records: list[ContainerRecord], store: Store
+    environ: Mapping[str, str],
+    places: Places,
+    records: list[ContainerRecord],
+    store: Store,
+    driver: StorageDriver,
 ) -> dict[str, Any]:
     """Everything at once; takes some milliseconds."""
     from rootless.store.image import all_images
@@ -37,7 +42,7 @@ def information(
         "ContainersPaused": 0,
         "ContainersStopped": len(records) - states.count(Status.RUNNING),
         "Images": len(all_images(store)),
-        "Driver": "unionfs",
+        "Driver": driver.value,
         "DriverStatus": [["Backing Filesystem", file_system_name(places.store)]],
         "CgroupVersion": {"v2": "2", "v1": "1"}.get(cgroups.version, cgroups.version),
         "CgroupDriver": cgroups.driver,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rootless.engine.container_config import config_of, read_spec
+from rootless.engine.storage_driver import StorageDriver
 from rootless.state.status import Status
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def container_document(
     spec = read_spec(directory)
     program, *arguments = spec["process"]["args"]
     mounts = [_mount(entry) for entry in spec["mounts"] if _is_users(entry, directory)]
+    driver = StorageDriver(record.storage_driver or StorageDriver.UNIONFS.value)
     return {
         "Id": record.id,
         "Created": record.created,
@@ -43,22 +45,14 @@ def container_document(
         "LogPath": "",
         "Name": f"/{record.name}",
         "RestartCount": 0,
-        "Driver": "unionfs",
+        "Driver": driver.value,
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": None,
         "HostConfig": _host_config(record, spec, mounts),
-        "GraphDriver": {
-            "Name": "unionfs",
-            "Data": {
-                "LowerDir": record.rootfs,
-                "UpperDir": str(directory / "upper"),
-                "WorkDir": str(directory / "work"),
-                "MergedDir": str(directory / "rootfs"),
-            },
-        },
+        "GraphDriver": {"Name": driver.value, "Data": _graph_data(driver, record, directory)},
         "Mounts": mounts,
         "Config": _config(record, spec, image_config),
         "NetworkSettings": {
@@ -88,6 +82,19 @@ def _state(record: ContainerRecord) -> dict[str, Any]:
         "Error": record.error,
         "StartedAt": record.started or _NEVER,
         "FinishedAt": record.finished or _NEVER,
+    }
+
+
+def _graph_data(driver: StorageDriver, record: ContainerRecord, directory: Path) -> dict[str, str]:
+    """`Ownership` says where the owners of the upper are: `data`, in an attribute of files that are
+    all the caller's, or `real`, on disk, through the container's id maps."""
+    owners = "real" if driver is StorageDriver.OVERLAY else "data"
+    return {
+        "LowerDir": record.rootfs,
+        "UpperDir": str(directory / "upper"),
+        "WorkDir": str(directory / "work"),
+        "MergedDir": str(directory / "rootfs"),
+        "Ownership": owners,
     }
 
 

@@ -30,11 +30,11 @@ from rootless.engine.clock import now
 from rootless.engine.container import Container
 from rootless.engine.process_identity import start_time
 from rootless.engine.records import sweep
+from rootless.engine.removal import remove_container_tree
 from rootless.engine.signals import Fate, fate_of
 from rootless.engine.union_server import UnionServer
 from rootless.errors import NotFoundError, RootlessError
 from rootless.launcher.parent import ContainerProcess, Stdio, launch
-from rootless.launcher.rootfs import FuseRootfs
 from rootless.state.containers import Containers
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
@@ -64,7 +64,7 @@ class Monitor:
 
     def __init__(self, container: Container, channel: Channel) -> None:
         self._container = container
-        self._containers = Containers(container.directory.parent)
+        self._containers = Containers(container.directory.parent, remove_container_tree)
         self._channel = channel
         self._ending = Ending()
         self._deadline: float | None = None
@@ -129,7 +129,7 @@ class Monitor:
             os.close(descriptor)
         signal.signal(signal.SIGTERM, lambda *_: _send(process.pidfd, signal.SIGKILL))
         gc.enable()
-        self._note_running(process)
+        self._note_running(process, server)
         sweep(self._containers)
         self._watch(process, server)
         self._ending.status = _exit_status(process.pidfd)
@@ -166,7 +166,7 @@ class Monitor:
         return launch(
             container.spec,
             bundle=str(container.directory),
-            rootfs=FuseRootfs(str(container.mountpoint)),
+            rootfs=container.rootfs,
             id_maps=container.id_maps,
             stdio=None if stdio is None else Stdio(*stdio),
             cgroup_fd=None if group is None else group.directory_fd,
@@ -175,7 +175,7 @@ class Monitor:
             debug=None if debug is None else say,
         )
 
-    def _note_running(self, process: ContainerProcess) -> None:
+    def _note_running(self, process: ContainerProcess, server: UnionServer) -> None:
         def running(record: ContainerRecord) -> ContainerRecord:
             return record.moved_to(
                 Status.RUNNING,
@@ -183,6 +183,8 @@ class Monitor:
                 pid_start=start_time(process.pid),
                 monitor_pid=os.getpid(),
                 monitor_pid_start=start_time(os.getpid()),
+                server_pid=server.pid,
+                server_pid_start=start_time(server.pid),
                 started=now(),
             )
 
@@ -289,6 +291,7 @@ class Monitor:
             finished=now(),
             pid=0,
             monitor_pid=0,
+            server_pid=0,
         )
 
     def _fail(self, error: RootlessError) -> None:

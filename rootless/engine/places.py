@@ -20,6 +20,7 @@ class Places:
     @property
     def containers(self) -> Containers:
         """The containers of the store."""
+        from rootless.engine.removal import remove_container_tree
         from rootless.state.containers import Containers
 
-        return Containers(self.store / "containers")
+        return Containers(self.store / "containers", remove_container_tree)

@@ -20,6 +20,7 @@ from rootless.engine.names import name_for
 from rootless.engine.places import Places
 from rootless.engine.process_identity import start_time
 from rootless.engine.records import sweep
+from rootless.engine.storage_driver import StorageDriver
 from rootless.errors import ExistsError, NotFoundError, RootlessError, UsageError
 from rootless.launcher.account import read_id_maps
 from rootless.launcher.etc_files import APT_SANDBOX, APT_SANDBOX_PATH, hosts_file, resolv_conf
@@ -54,6 +55,7 @@ def prepare(
     request: RunRequest,
     places: Places,
     environ: Mapping[str, str],
+    driver: StorageDriver,
     progress: ShowProgress | None = None,
 ) -> Container:
     """Make the container's directory; raises RootlessError and leaves nothing if it cannot be made."""
@@ -61,10 +63,6 @@ def prepare(
         raise UsageError(
             "-d is not supported: containers in the background are not there yet",
             hint="leave -d out, and put & after the command",
-        )
-    if request.storage_driver not in (None, "unionfs"):
-        raise UsageError(
-            f"--storage-driver {request.storage_driver!r} is not supported", hint="use unionfs"
         )
     options = parse_options(request, environ=environ, cwd=os.getcwd(), read=_read_text)
     image = (
@@ -97,7 +95,7 @@ def prepare(
     (places.store / "seccomp").mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def fill(hidden: Path) -> None:
-        for name in ("upper", "work", "rootfs"):
+        for name in ("lower", "upper", "work", "rootfs"):
             (hidden / name).mkdir(mode=0o755)
         for name, (_, text) in texts.items():
             _write(hidden / name, text.encode())
@@ -111,6 +109,7 @@ def prepare(
             created=now(),
             image=image.name,
             image_id=image.id,
+            storage_driver=driver.value,
             rootfs=str(image.tree.path) if isinstance(image.tree, HostTree) else "",
             command=tuple(spec["process"]["args"]),
             labels={**(image.config.get("Labels") or {}), **options.labels},
@@ -127,6 +126,7 @@ def prepare(
         spec=spec,
         id_maps=id_maps,
         tree=image.tree,
+        storage_driver=driver,
         terminal=options.terminal,
         stop_timeout=options.stop_timeout,
         cgroup_parent=request.cgroup_parent,

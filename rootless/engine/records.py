@@ -41,6 +41,7 @@ def _orphaned(record: ContainerRecord) -> ContainerRecord:
         error="its monitor was killed",
         pid=0,
         monitor_pid=0,
+        server_pid=0,
     )
 
 

@@ -98,6 +98,7 @@ def _main(container: Container, end: socket.socket) -> NoReturn:
     try:
         close_all_but((end.fileno(),))
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         _serve(container, end)
         status = 0
     except OSError as error:
@@ -119,10 +120,12 @@ def _say_why(end: socket.socket, reason: str) -> None:
 
 
 def _serve(container: Container, end: socket.socket) -> None:
+    from rootless.engine.copy_ledger import write_ledger, write_on_request
     from rootless.engine.union_tree import open_union
     from unionfs.session.device import serve
 
     union = open_union(container)
+    write_on_request(container.directory, union.ledger)
     _, descriptors, _, _ = socket.recv_fds(end, 16, 1, socket.MSG_CMSG_CLOEXEC)
     if not descriptors:
         union.destroy()  # the container was never mounted
@@ -131,3 +134,5 @@ def _serve(container: Container, end: socket.socket) -> None:
     gc.freeze()
     gc.enable()
     serve(descriptors[0], union)
+    if not container.record.auto_remove:
+        write_ledger(container.directory, union.ledger, finished=True)

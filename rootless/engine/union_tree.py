@@ -7,11 +7,12 @@ import stat
 from collections.abc import Iterable
 
 from rootless.engine.container import Container, HostTree, ImageTree
+from rootless.engine.storage_driver import StorageDriver
 from rootless.launcher.idmap import IdMaps, IdRange, to_inside
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.upper import DirectoryUpper
 from unionfs.layer import Layer
-from unionfs.model import ROOT_NODE
+from unionfs.model import ROOT_NODE, Attributes, Caller, SetAttributes
 from unionfs.ownership import IdView, Ownership
 from unionfs.tar import ChainLayer, TarLayer
 from unionfs.union import Union
@@ -20,17 +21,36 @@ _NOBODY = 65534
 
 
 def open_union(container: Container) -> Union:
-    """Open the layers. Raises OSError."""
-    return Union(
-        lower_layers(container.tree),
+    """Open the layers: with the upper, or without where the kernel has that. Raises OSError."""
+    view = id_view(container.id_maps)
+    lowers = lower_layers(container.tree)
+    if container.storage_driver is StorageDriver.OVERLAY:
+        return Union(lowers, None, view=view)
+    is_new = not os.listdir(container.work)
+    union = Union(
+        lowers,
         DirectoryUpper(
             os.fsencode(container.upper),
             os.fsencode(container.work),
             ownership=Ownership.DATA,
             base_owner=_caller_inside(container.id_maps),
         ),
-        view=id_view(container.id_maps),
+        view=view,
     )
+    if is_new:
+        _take_after(union, lowers[0].root().attributes)
+    return union
+
+
+def _take_after(union: Union, root: Attributes) -> None:
+    """The root of a union is its upper's: it begins with owner, mode and times of the image's."""
+    known = union.getattr(ROOT_NODE)
+    if (known.mode, known.uid, known.gid) != (root.mode, root.uid, root.gid):
+        mode = stat.S_IMODE(root.mode)
+        changes = SetAttributes(mode=mode, uid=root.uid, gid=root.gid)
+        union.setattr(ROOT_NODE, changes, Caller(0, 0))
+    times = SetAttributes(atime_ns=root.atime_ns, mtime_ns=root.mtime_ns)
+    union.setattr(ROOT_NODE, times, Caller(0, 0))
 
 
 def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from rootless.launcher import steps
 from rootless.launcher.handshake import Kind, Message, send
+from rootless.launcher.overlay import mount_overlay
 from rootless.launcher.steps import Step
 from rootless.launcher.userdb import Identity, UnknownUserError, find_identity
 from rootless.syscalls import identity, mounts, processes
@@ -55,7 +56,13 @@ def perform(step: Step, context: Context) -> None:
         UnknownUserError: a user or group without an entry.
     """
     match step:
-        case steps.DetachPropagation() | steps.OpenSource() | steps.MountUnion() | steps.BindRoot():
+        case (
+            steps.DetachPropagation()
+            | steps.OpenSource()
+            | steps.MountUnion()
+            | steps.MountOverlay()
+            | steps.BindRoot()
+        ):
             _from_the_host(step, context)
         case steps.Mount() | steps.AttachSource() | steps.MakeSymlink() | steps.AllocateTerminal():
             _place_in_root(step, context)
@@ -72,7 +79,11 @@ def perform(step: Step, context: Context) -> None:
 
 
 def _from_the_host(
-    step: steps.DetachPropagation | steps.OpenSource | steps.MountUnion | steps.BindRoot,
+    step: steps.DetachPropagation
+    | steps.OpenSource
+    | steps.MountUnion
+    | steps.MountOverlay
+    | steps.BindRoot,
     context: Context,
 ) -> None:
     """What is done with the caller's ids and groups, on the host's tree."""
@@ -83,6 +94,10 @@ def _from_the_host(
             context.sources[step.key] = mounts.open_tree(step.path, recursive=step.recursive)
         case steps.MountUnion():
             _mount_union(step, context)
+        case steps.MountOverlay():
+            lower, context.root = context.root, -1
+            os.close(lower)
+            context.root = mount_overlay(step.directory)
         case steps.BindRoot():
             _bind_root(step, context)
 

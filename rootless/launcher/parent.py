@@ -115,7 +115,7 @@ def launch(
         cgroup_fd: Directory descriptor of the cgroup it is born in.
         serve: Called with the FUSE descriptor (the callee's to close) as soon as the union is
         mounted; must make something
-            answer it (another process) and return. Needed for a FuseRootfs.
+            answer it (another process) and return. Needed for a FuseRootfs and an OverlayRootfs.
         seccomp_cache: Directory in which compiled filters are kept; compiled anew each time
         without.
         debug: Given the plan, a line a step.
@@ -280,6 +280,11 @@ def _hint(failure: Failure) -> str | None:
         )
     if failure.step.startswith("mount fuse.") and failure.errno == errno.ENODEV:
         return "FUSE is not there: ask for modprobe fuse"
+    if failure.step.startswith("mount kernel overlayfs "):
+        return (
+            "the storage driver overlay needs Linux 5.11 or later, and the store on a file system with "
+            "user attributes and whiteouts, as local disks are; the storage driver unionfs does without"
+        )
     if failure.step.startswith("set limit ") and failure.errno == errno.EPERM:
         return "a limit cannot be above the hard limit of the one who starts the container"
     return None

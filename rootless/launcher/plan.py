@@ -17,7 +17,8 @@ from rootless.errors import HostSupportError, InvalidDocumentError
 from rootless.launcher import steps
 from rootless.launcher.idmap import IdMaps, to_outside
 from rootless.launcher.mount_options import MountOptions, parse_mount_options
-from rootless.launcher.rootfs import FSTYPE, BindRootfs, FuseRootfs, Rootfs
+from rootless.launcher.overlay import LOWER
+from rootless.launcher.rootfs import FSTYPE, BindRootfs, FuseRootfs, OverlayRootfs, Rootfs
 from rootless.launcher.steps import Credentials, Execute, Step
 
 ANNOTATION_USER = "io.rootless.user"
@@ -120,13 +121,15 @@ def make_plan(
 
 
 def _root(rootfs: Rootfs, id_maps: IdMaps) -> list[Step]:
+    uid, gid = id_maps.root
     match rootfs:
         case FuseRootfs():
-            uid, gid = id_maps.root
+            return [steps.MountUnion(rootfs.mountpoint, rootfs.source, FSTYPE, False, uid, gid)]
+        case OverlayRootfs():
+            lower = f"{rootfs.directory}/{LOWER}"
             return [
-                steps.MountUnion(
-                    rootfs.mountpoint, rootfs.source, FSTYPE, rootfs.read_only, uid, gid
-                )
+                steps.MountUnion(lower, rootfs.source, FSTYPE, True, uid, gid),
+                steps.MountOverlay(rootfs.directory),
             ]
         case BindRootfs():
             # Recursively: the kernel refuses to bind less than the whole of a tree it shows an

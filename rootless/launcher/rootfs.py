@@ -14,7 +14,17 @@ class FuseRootfs(NamedTuple):
 
     mountpoint: str
     source: str = "rootless"
-    read_only: bool = False
+
+
+class OverlayRootfs(NamedTuple):
+    """Kernel overlayfs over a read-only union that is served from outside.
+
+    `directory` holds the four directories that `rootless.launcher.overlay` names: the union is
+    mounted on lower, the overlay on rootfs.
+    """
+
+    directory: str
+    source: str = "rootless"
 
 
 class BindRootfs(NamedTuple):
@@ -23,6 +33,6 @@ class BindRootfs(NamedTuple):
     path: str
 
 
-Rootfs: TypeAlias = FuseRootfs | BindRootfs
+Rootfs: TypeAlias = FuseRootfs | OverlayRootfs | BindRootfs
 
 FSTYPE = "fuse.rootless-unionfs"

@@ -60,6 +60,15 @@ class MountUnion(NamedTuple):
         return f"mount {self.fstype} on {self.mountpoint}"
 
 
+class MountOverlay(NamedTuple):
+    """Kernel overlayfs over the union that MountUnion has mounted below `directory`."""
+
+    directory: str
+
+    def describe(self) -> str:
+        return f"mount kernel overlayfs on {self.directory}/rootfs"
+
+
 class BindRoot(NamedTuple):
     """A plain directory, opened by OpenSource under `key`, as root."""
 
@@ -224,6 +233,7 @@ Step: TypeAlias = (
     | OpenSource
     | BecomeSetupUser
     | MountUnion
+    | MountOverlay
     | BindRoot
     | Mount
     | AttachSource

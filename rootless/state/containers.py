@@ -42,12 +42,13 @@ def new_container_id() -> str:
 
 class Containers:
     """The records under one directory. Holds no state: any number of processes may use the same
-    directory."""
+    directory. `delete` removes a container's tree, which may hold files of other ids."""
 
-    __slots__ = ("_names", "root")
+    __slots__ = ("_delete", "_names", "root")
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, delete: Callable[[Path], None] = remove_tree) -> None:
         self.root = root
+        self._delete = delete
         self._names = root / "names"
 
     def directory(self, container_id: str) -> Path:
@@ -80,7 +81,7 @@ class Containers:
                 self._take_name(record.name, record.id)
                 os.rename(hidden, target)
         except BaseException:
-            remove_tree(hidden)
+            self._delete(hidden)
             raise
         fsync_directory(self.root)
         return target
@@ -165,7 +166,7 @@ class Containers:
             os.rename(self.directory(container_id), grave)
             if self._name_link(name) == container_id:
                 (self._names / name).unlink(missing_ok=True)
-        remove_tree(grave)
+        self._delete(grave)
 
     def leftovers(self, *, age: float = 0, remove: bool = False) -> list[str]:
         """What killed creations and removals left, by file name; with `remove` it is deleted.
@@ -182,7 +183,7 @@ class Containers:
                 if entry.name.startswith((".new-", ".old-")) and _changed(entry) <= limit:
                     found.append(entry.name)
                     if remove:
-                        remove_tree(Path(entry.path))
+                        self._delete(Path(entry.path))
             for entry in sorted(os.scandir(self._names), key=lambda entry: entry.name):
                 if self._name_target(entry.name) is None and _changed(entry) <= limit:
                     found.append(f"names/{entry.name}")

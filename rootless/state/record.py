@@ -21,7 +21,7 @@ class ContainerRecord:
 
     `pid` is the container's first process as the host sees it and `pid_start` the field starttime
     of its /proc/PID/stat: together they name a process for good, so that a number used again is not
-    taken for the container. `monitor_pid` likewise.
+    taken for the container. `monitor_pid` and `server_pid`, the file server's, likewise.
     """
 
     id: str
@@ -32,6 +32,8 @@ class ContainerRecord:
     """The name as the user gave it, or empty for --rootfs."""
     image_id: str = ""
     """Digest of the image's config; `rmi` keeps what it names."""
+    storage_driver: str = ""
+    """Empty in records of versions that had but one: unionfs."""
     rootfs: str = ""
     """The directory of --rootfs, absolute, or empty for an image."""
     command: tuple[str, ...] = ()
@@ -41,6 +43,8 @@ class ContainerRecord:
     pid_start: int = 0
     monitor_pid: int = 0
     monitor_pid_start: int = 0
+    server_pid: int = 0
+    server_pid_start: int = 0
     started: str = ""
     finished: str = ""
     exit_code: int = 0
@@ -62,12 +66,15 @@ _SCALARS: dict[str, type] = {
     "created": str,
     "image": str,
     "image_id": str,
+    "storage_driver": str,
     "rootfs": str,
     "auto_remove": bool,
     "pid": int,
     "pid_start": int,
     "monitor_pid": int,
     "monitor_pid_start": int,
+    "server_pid": int,
+    "server_pid_start": int,
     "started": str,
     "finished": str,
     "exit_code": int,

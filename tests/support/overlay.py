@@ -38,6 +38,10 @@ UNIONS: dict[str, tuple[str, ...]] = {
 the tests themselves."""
 
 
+_WITH_CHECKOUT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+"""A worker has a directory of its own, and the servers are to come from here all the same."""
+
+
 def _frame(stream: IO[bytes], value: object) -> None:
     payload = pickle.dumps(value)
     stream.write(len(payload).to_bytes(8, "big") + payload)
@@ -104,13 +108,21 @@ class Namespace:
 
 @dataclass
 class Mount:
-    """A mounted union, and its server when there is a process of its own."""
+    """A mounted union, and its server when there is a process of its own. `places` are the options
+    that name the layers, `extra` those that only a command has."""
 
     point: Path
-    options: str
+    places: str
+    extra: str
     command: tuple[str, ...] | None
+    log: Path
     server: subprocess.Popen[bytes] | None = None
-    log: Path | None = None
+
+    @property
+    def options(self) -> str:
+        if self.command is None:
+            return f"userxattr,{self.places}"
+        return ",".join(filter(None, (self.places, self.extra)))
 
 
 @dataclass
@@ -140,12 +152,9 @@ class Worker:
             upper, work, point = (here / f"{name}-{part}" for part in ("upper", "work", "merged"))
             for directory in (upper, work, point):
                 directory.mkdir()
-            options = f"lowerdir={lowerdir},upperdir={upper},workdir={work}"
-            if command is None:
-                self.mounts[name] = Mount(point, f"userxattr,{options}", None)
-            else:
-                options = ",".join(filter(None, (options, extra)))
-                self.mounts[name] = Mount(point, options, tuple(command), log=here / f"{name}.log")
+            places = f"lowerdir={lowerdir},upperdir={upper},workdir={work}"
+            served_by = None if command is None else tuple(command)
+            self.mounts[name] = Mount(point, places, extra, served_by, here / f"{name}.log")
             os.utime(upper, ns=LAYER_TIMES)
             self._mount(self.mounts[name])
             self.trees[name] = Tree(str(point.relative_to(self.base)))
@@ -172,10 +181,11 @@ class Worker:
                 ["mount", "-t", "overlay", "overlay", "-o", mount.options, mount.point], check=True
             )
             return
-        assert mount.log
         with open(mount.log, "ab") as log:
             argv = [*mount.command, "-o", mount.options, str(mount.point)]
-            mount.server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            mount.server = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_WITH_CHECKOUT
+            )
         before = os.lstat(mount.point.parent).st_dev
         deadline = time.monotonic() + MOUNT_SECONDS
         while os.lstat(mount.point).st_dev == before:
@@ -187,7 +197,6 @@ class Worker:
         subprocess.run(["umount", mount.point], check=True)
         if mount.server is not None:
             status = mount.server.wait(MOUNT_SECONDS)
-            assert mount.log
             if status != 0:
                 raise RuntimeError(
                     f"the server ended with status {status}:\n{mount.log.read_text()}"
@@ -202,6 +211,15 @@ class Worker:
             self._unmount(mount)
             self._mount(mount)
 
+    def hand_over(self, name: str, command: Sequence[str] | None) -> None:
+        """Unmount a union and have it mounted, on the same upper, by another command or the
+        kernel."""
+        mount = self.mounts[name]
+        self.trees[name].drop_all()
+        self._unmount(mount)
+        mount.command = None if command is None else tuple(command)
+        self._mount(mount)
+
     def end(self) -> dict[str, str]:
         """Unmount and remove everything of this generation. Returns what each server wrote to its
         log."""
@@ -209,7 +227,9 @@ class Worker:
             tree.drop_all()
         for mount in self.mounts.values():
             self._unmount(mount)
-        logs = {name: mount.log.read_text() for name, mount in self.mounts.items() if mount.log}
+        logs = {
+            name: mount.log.read_text() for name, mount in self.mounts.items() if mount.log.exists()
+        }
         self.trees.clear()
         self.mounts.clear()
         here = self.base / str(self.generation)
@@ -235,6 +255,10 @@ class Worker:
                 os.seteuid(0)
                 os.setegid(0)
         return outcomes
+
+    def apply_to(self, name: str, operation: str, arguments: Sequence[object]) -> Outcome:
+        """Make a call on one tree."""
+        return outcome_of(getattr(self.trees[name], operation), *arguments)
 
     def snapshots(self) -> dict[str, dict[str, Row]]:
         return {name: tree.snapshot() for name, tree in self.trees.items()}

@@ -28,6 +28,7 @@ COMMANDS = [
     "export",
     "history",
     "inspect",
+    "cow",
     "info",
     "version",
     "doctor",

@@ -8,7 +8,7 @@ from rootless.launcher.handshake import ORDER, Kind, State, UnexpectedMessageErr
 from rootless.launcher.idmap import UserNamespaceMode, make_maps
 from rootless.launcher.mount_options import parse_mount_options
 from rootless.launcher.plan import make_plan
-from rootless.launcher.rootfs import BindRootfs, FuseRootfs
+from rootless.launcher.rootfs import BindRootfs, FuseRootfs, OverlayRootfs
 from rootless.syscalls import mounts
 
 MAPS = make_maps(UserNamespaceMode(), uid=7, gid=7, subuids=(), subgids=())
@@ -69,6 +69,16 @@ def test_plan_mounts_the_union_before_ids_change():
     order = kinds(plan)
     assert order.index(steps.MountUnion) < order.index(steps.BecomeSetupUser)
     assert "mount fuse.rootless-unionfs on /m" in plan.describe()
+
+
+def test_plan_mounts_overlayfs_over_a_read_only_union():
+    first, second = [
+        step
+        for step in plan_of(spec_of(), OverlayRootfs("/c")).steps
+        if isinstance(step, steps.MountUnion | steps.MountOverlay)
+    ]
+    assert (first.mountpoint, first.read_only) == ("/c/lower", True)
+    assert second.describe() == "mount kernel overlayfs on /c/rootfs"
 
 
 def test_plan_enters_the_cgroup_namespace_as_a_step():

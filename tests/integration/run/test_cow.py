@@ -1,0 +1,66 @@
+"""`rootless cow`: what copying up has cost, while a container runs and after."""
+
+import json
+import os
+
+import pytest
+
+pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
+
+
+@pytest.fixture
+def box(rootless, busybox_image):
+    rootless("import", busybox_image, "box:1").ok()
+    return rootless
+
+
+def figures(box, name):
+    return json.loads(box("cow", "--format", "json", name).ok().stdout)
+
+
+def test_copies_are_listed_while_it_runs_and_after(box, tmp_path):
+    os.mkfifo(tmp_path / "go")
+    script = "chmod 600 /etc/passwd; echo ready; read x < /v/go; echo x >> /etc/group"
+    command = ("run", "--name", "counted", "-v", f"{tmp_path}:/v", "box:1", "sh", "-c", script)
+    with box.popen(*command) as running:
+        try:
+            assert running.stdout.readline() == b"ready\n"
+            during = figures(box, "counted")
+            (tmp_path / "go").write_text("go\n")
+            assert running.wait(30) == 0
+        finally:
+            running.kill()
+    assert not during["Finished"]
+    (passwd,) = during["Records"]
+    assert passwd["Path"] == "/etc/passwd"
+    assert passwd["Size"] > 0
+    assert passwd["Changed"] == 0
+    after = figures(box, "counted")
+    assert after["Finished"]
+    assert [each["Path"] for each in after["Records"]] == ["/etc/passwd", "/etc/group"]
+    assert after["Records"][1]["Changed"] > 0
+    assert after["Files"] == 2
+
+
+def test_table_tells_files_and_sums(box):
+    box("run", "--name", "counted", "box:1", "sh", "-c", "echo x >> /etc/group").ok()
+    header, row, total = box("cow", "--top", "counted").ok().stdout.splitlines()
+    assert header.split() == ["FILE", "PROCESS", "SIZE", "COPIED", "CHANGED", "WASTED"]
+    assert row.split()[0] == "/etc/group"
+    assert total.startswith("1 file: ")
+
+
+def test_nothing_copied_is_an_empty_table(box):
+    box("run", "--name", "counted", "box:1", "touch", "/new").ok()
+    assert figures(box, "counted")["Records"] == []
+
+
+def test_container_on_kernel_overlayfs_is_refused(box):
+    if (
+        box("run", "--name", "counted", "--storage-driver", "overlay", "box:1", "true").status
+        == 125
+    ):
+        pytest.skip("no kernel overlayfs")
+    refused = box("cow", "counted")
+    assert refused.status == 125
+    assert "kernel overlayfs" in refused.stderr
