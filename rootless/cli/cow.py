@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rootless.cli.formats import print_document
 from rootless.cli.grammar import Parsed
@@ -17,13 +17,12 @@ _TOP = 20
 
 def cow(parsed: Parsed, settings: Settings) -> int:
     """Print a row a file, in the order of time, or with --top those that wasted most."""
+    values: Any = parsed.values
     ledger = engine_of(settings).copy_ledger(parsed.arguments[0])
     records = list(ledger.records)
-    if parsed.values["top"]:
+    if values["top"]:
         records = sorted(records, key=lambda each: -each.wasted)[:_TOP]
-    print_document(
-        parsed.values["format"], _document(ledger, records), lambda: _readable(ledger, records)
-    )
+    print_document(values["format"], _document(ledger, records), lambda: _readable(ledger, records))
     return 0
 
 

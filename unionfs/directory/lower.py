@@ -336,6 +336,10 @@ class DirectoryLayer:
     def fingerprint(self) -> Sequence[bytes]:
         return [b"directory", self.path, b"%d" % self.identity[1]]
 
+    def awaits(self) -> bytes | None:
+        """The fingerprint of the lowers that files of this tree, copied up in part, still need."""
+        return _getxattr(b"/proc/self/fd/%d" % self._dirs.fd(self._root), LAZY, follow=True)
+
     def close(self) -> None:
         self._dirs.close()
 

@@ -395,12 +395,6 @@ class DirectoryUpper(CreatingLayer):
             with self._made_writable(path):
                 change()
 
-    def awaits(self) -> bytes | None:
-        try:
-            return os.getxattr(b"/proc/self/fd/%d" % self._dirs.fd(self._root), LAZY)
-        except OSError:
-            return None
-
     def set_awaits(self, fingerprint: bytes | None) -> None:
         path = b"/proc/self/fd/%d" % self._dirs.fd(self._root)
         self._has_unfinished = fingerprint is not None
