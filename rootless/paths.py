@@ -25,4 +25,4 @@ def runtime_root(environ: Mapping[str, str], uid: int) -> Path:
         return Path(root)
     if (base := environ.get("XDG_RUNTIME_DIR")) and base.startswith("/"):
         return Path(base) / "rootless"
-    return Path(f"/tmp/rootless-{uid}")  # noqa: S108 - the engine makes it 0700 and checks its owner
+    return Path(f"/tmp/rootless-{uid}")  # the engine makes it 0700 and checks its owner

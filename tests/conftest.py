@@ -13,7 +13,7 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support import probes
-from tests.support.debian import debian_tar
+from tests.support.debian import SHARED, cache_directory, debian_tar
 from tests.support.images import busybox_tar
 from tests.support.mounts import sweep
 from tests.support.rootless import Rootless, remove_tree, short_directory
@@ -21,8 +21,7 @@ from tests.support.rootless import Rootless, remove_tree, short_directory
 REQUIRED = frozenset(filter(None, os.environ.get("ROOTLESS_TEST_REQUIRE", "").split(",")))
 """Features whose absence fails a test instead of skipping it."""
 
-# The tree may belong to someone else: what hypothesis remembers goes to the account's own cache.
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rootless-tests"
+CACHE = cache_directory()
 set_hypothesis_home_dir(CACHE / "hypothesis")
 _PROFILES = {
     "quick": {"max_examples": 25, "stateful_step_count": 25},
@@ -109,7 +108,8 @@ def busybox_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def debian_image() -> Path:
     """A Debian root file system as a tar, with .deb files in /srv/debs: a minute to make, once for an account."""
-    if reason := probes.lacking("mmdebstrap") or probes.lacking("subuid"):
+    reason = probes.lacking("mmdebstrap") or probes.lacking("subuid")
+    if reason and not any(SHARED.glob("debian-*.tar")):
         pytest.skip(reason)
     try:
         return debian_tar(CACHE)

@@ -118,7 +118,7 @@ class FileSystem(Protocol):
         """Begin what `pending_copy` tells of: then `Copy.copy`, in a thread, then `finish_copy` or `abandon_copy`. Until
         then the object may be read, renamed and removed, but not changed."""
 
-    def finish_copy(self, copy: Any) -> None:
+    def finish_copy(self, copy: Any) -> None:  # noqa: ANN401 - each implementation's own `Copy`
         """`copy` is what `begin_copy` gave."""
 
-    def abandon_copy(self, copy: Any) -> None: ...
+    def abandon_copy(self, copy: Any) -> None: ...  # noqa: ANN401 - likewise

@@ -239,8 +239,9 @@ class UpperLayer(Layer, Protocol):
     def indexed(self, origin: int) -> LayerEntry:
         """That copy."""
 
-    def index_add(self, ref: Ref, origin: int) -> Ref:
-        """Remember a copied-up file as the one that all names of `origin` stand for."""
+    def index_add(self, draft: Draft, creation: Creation) -> LayerEntry:
+        """Make a finished copy the one that all names of `creation.origin` stand for. It has no
+        name in the tree yet; `link` gives it one."""
 
     def index_links(self, origin: int, ref: Ref | None, nlink: int) -> None:
         """Remember how many names a file has left; with none it is dropped from the index."""

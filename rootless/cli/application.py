@@ -17,7 +17,7 @@ from typer.core import TyperCommand
 
 from rootless.cli.commands import COMMANDS, GLOBAL_OPTIONS, Group
 from rootless.cli.grammar import Command, Kind, Option, Parsed
-from rootless.cli.main import Settings, handler_of
+from rootless.cli.main import COMPLETION_VARIABLE, Settings, handler_of
 
 _DESCRIPTION = """Run, build and ship OCI containers as an ordinary user: no daemon, no root.
 
@@ -57,7 +57,9 @@ def build_application(program: str, arguments: Sequence[str]) -> int:
     exit status.
     """
     os.environ.setdefault("TERMINAL_WIDTH", str(_WIDTH))
-    application = application_from(COMMANDS)
+    # Typer knows the shells only where its own completion options are wanted, which help is not
+    # to show.
+    application = application_from(COMMANDS, completion=COMPLETION_VARIABLE in os.environ)
     try:
         status = application(list(arguments) or None, prog_name=program, standalone_mode=False)
     except typer.Exit as stop:
@@ -65,9 +67,11 @@ def build_application(program: str, arguments: Sequence[str]) -> int:
     return int(status or 0)
 
 
-def application_from(commands: Mapping[str, Command | Group]) -> typer.Typer:
+def application_from(
+    commands: Mapping[str, Command | Group], *, completion: bool = False
+) -> typer.Typer:
     """Every command and group of the tables, under every name."""
-    application = _group(_DESCRIPTION)
+    application = _group(_DESCRIPTION, completion=completion)
     application.callback()(_function_of(GLOBAL_OPTIONS, "", lambda _: None))
     for name, entry in commands.items():
         if isinstance(entry, Group):
@@ -83,12 +87,12 @@ def application_from(commands: Mapping[str, Command | Group]) -> typer.Typer:
     return application
 
 
-def _group(description: str) -> typer.Typer:
+def _group(description: str, *, completion: bool = False) -> typer.Typer:
     return typer.Typer(
         help=description,
         rich_markup_mode=None,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=completion,
         context_settings={"max_content_width": _WIDTH, "help_option_names": ["--help"]},
     )
 

@@ -117,6 +117,23 @@ LOAD = Command(
     description="""Load images from an archive that docker save, podman save or skopeo wrote
 (docker-archive or oci-archive, plain or compressed with gzip or zstd), or from an OCI layout directory.""",
 )
+SAVE = Command(
+    "save",
+    "Save images to an archive",
+    "IMAGE [IMAGE...]",
+    (
+        Option(("output", "o"), Kind.STRING, "Write to this file, not to standard output", "FILE"),
+        Option(
+            ("format",),
+            Kind.STRING,
+            "docker-archive, oci-archive or oci-dir",
+            "FORMAT",
+            default="docker-archive",
+        ),
+    ),
+    "rootless.cli.image_changes:save",
+    least=1,
+)
 IMPORT = Command(
     "import",
     "Make an image of a root file system archive",
@@ -347,6 +364,7 @@ _IMAGE: Mapping[str, Command] = {
     "inspect": IMAGE_INSPECT,
     "history": HISTORY,
     "load": LOAD,
+    "save": SAVE,
     "import": IMPORT,
     "tag": TAG,
     "pull": PULL,
@@ -375,6 +393,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "images": IMAGES,
     "rmi": RMI,
     "load": LOAD,
+    "save": SAVE,
     "import": IMPORT,
     "tag": TAG,
     "pull": PULL,

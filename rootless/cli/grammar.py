@@ -4,7 +4,7 @@ by it. Pure.
 The table is the one truth about a command. This parser reads it for every command that runs;
 `rootless.cli.application` builds typer's commands from the same table for help and completion.
 Importing typer costs more than starting a container may take
-(docs/decisions/0701-one-table-two-readers.md), so it is left out of the way of a run.
+(docs/decisions/0701), so it is left out of the way of a run.
 
 What is accepted is what spf13/pflag accepts, because that is what Docker's users type:
 

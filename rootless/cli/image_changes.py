@@ -30,6 +30,18 @@ def load(parsed: Parsed, settings: Settings) -> int:
     return 0
 
 
+def save(parsed: Parsed, settings: Settings) -> int:
+    """Save images to an archive, all in one."""
+    values: Any = parsed.values
+    output = values["output"]
+    if output is None and sys.stdout.isatty():
+        raise UsageError("cowardly refusing to save to a terminal", hint="use -o FILE, or redirect")
+    engine_of(settings).save(
+        parsed.arguments, 1 if output is None else Path(output), form=values["format"]
+    )
+    return 0
+
+
 def import_image(parsed: Parsed, settings: Settings) -> int:
     """Make an image of a root file system archive and print its id."""
     values: Any = parsed.values

@@ -6,13 +6,14 @@ Nothing heavy is imported here: `run` must reach its container in a few dozen mi
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from rootless.cli.commands import COMMANDS, GLOBAL_OPTIONS, Group
+from rootless.cli.commands import COMMANDS, GLOBAL_OPTIONS, RUN, Group
 from rootless.cli.grammar import Command, GrammarError, Parsed, parse, read_options
 from rootless.errors import RootlessError
 
@@ -36,6 +37,7 @@ Handler = Callable[[Parsed, Settings], int]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
+    _open_missing_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if COMPLETION_VARIABLE in os.environ:
         return _typer(())
@@ -66,8 +68,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         # trying at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except OSError as error:
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        reason = (error.strerror or str(error)).lower()
+        return _render(RootlessError(f"{where}{reason}"), debug)
     except KeyboardInterrupt:
         return 130
+
+
+def _open_missing_streams() -> None:
+    """Let no descriptor of ours take the place of a standard stream that the caller closed."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
 
 
 def _dispatch(words: Sequence[str], settings: Settings) -> int:
@@ -94,6 +109,8 @@ def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Setti
     try:
         parsed = parse(command, rest, full)
         if not parsed.help:
+            if command is not RUN:
+                gc.enable()
             return handler_of(command)(parsed, settings)
     except GrammarError as error:
         print(f"{error.message}\nSee '{full} --help'.", file=sys.stderr)

@@ -22,9 +22,12 @@ class HostTree:
 
 @dataclass(frozen=True, slots=True)
 class ImageTree:
-    """The layers of an image, bottom first: (layer.tar, index.sqlite) of each."""
+    """The layers of an image, bottom first: (layer.tar, index.sqlite) of each; and the index of all
+    of them merged, where there are several.
+    """
 
     layers: tuple[tuple[Path, Path], ...]
+    chain: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,6 @@ class Container:
     spec: dict[str, Any]
     id_maps: IdMaps
     tree: HostTree | ImageTree
-    read_only: bool
     terminal: bool
     stop_timeout: int | None
     cgroup_parent: str | None

@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rootless.engine.preparation import Places
+from rootless.engine.places import Places
 from rootless.errors import InUseError, UsageError
 from rootless.launcher.request import RunRequest
 from rootless.paths import data_root, runtime_root
-from rootless.state.record import ContainerRecord
-from rootless.state.status import Status
 
 if TYPE_CHECKING:
+    from rootless.engine.container import Container
     from rootless.engine.doctor import Finding
     from rootless.engine.fetching import ShowProgress
     from rootless.engine.foreground import Outcome
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from rootless.registry.authorization import Credentials
     from rootless.registry.configuration import Surroundings
     from rootless.registry.remote import RemoteOptions
+    from rootless.state.record import ContainerRecord
     from rootless.store.layout import Store
 
 _KILL_WAIT = 10.0
@@ -77,14 +77,17 @@ class Engine:
         The process must have one thread. Raises RootlessError if it could not be started.
         """
         from rootless.engine.foreground import Attachment, run_in_foreground
-        from rootless.engine.preparation import prepare
 
-        attached = _attached(request)
-        attachment = Attachment(*attached, signals=request.sig_proxy)
+        attachment = Attachment(*_attached(request), signals=request.sig_proxy)
         if request.tty and attachment.stdin and not os.isatty(0):
             raise NotATerminalError("the input device is not a TTY")
-        container = prepare(request, self.places, self._environ, progress)
-        return run_in_foreground(container, self.places.containers, attachment, debug=self._debug)
+
+        def prepare() -> Container:
+            from rootless.engine.preparation import prepare
+
+            return prepare(request, self.places, self._environ, progress)
+
+        return run_in_foreground(prepare, attachment, terminal=request.tty, debug=self._debug)
 
     def containers(self) -> list[ContainerRecord]:
         """Every container, oldest first."""
@@ -96,6 +99,7 @@ class Engine:
     def remove(self, name: str, *, force: bool = False) -> None:
         """Remove a container. Raises NotFoundError, InUseError if it runs and `force` is not set."""
         from rootless.engine.records import kill_and_wait, sweep
+        from rootless.state.status import Status
 
         containers = self.places.containers
         sweep(containers)
@@ -169,6 +173,19 @@ class Engine:
             message=message,
             platform=_platform(platform),
         )
+
+    def save(
+        self, names: Sequence[str], output: Path | int, *, form: str = "docker-archive"
+    ) -> None:
+        """Write images to one archive, by path or by descriptor. Raises UsageError for a format
+        that does not exist.
+        """
+        from rootless.images.save import Format, save
+
+        known = {each.value: each for each in Format}
+        if form not in known:
+            raise UsageError(f"--format {form!r} is not known", hint=f"one of {', '.join(known)}")
+        save(self._store(), names, output, known[form])
 
     def tag(self, source: str, target: str) -> None:
         """Give an image another name."""

@@ -10,18 +10,17 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from _pickle import dumps, loads
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from rootless import errors
 from rootless.engine.channel import Channel, Kind, Message
 from rootless.engine.container import Container
-from rootless.engine.monitor import Monitor
 from rootless.engine.relay import Flow, drain, relay
 from rootless.engine.signals import FORWARDED
 from rootless.errors import RootlessError
-from rootless.state.containers import Containers
 
 
 class Attachment(NamedTuple):
@@ -41,39 +40,72 @@ class Outcome(NamedTuple):
 
 
 def run_in_foreground(
-    container: Container, containers: Containers, attachment: Attachment, *, debug: bool
+    prepare: Callable[[], Container], attachment: Attachment, *, terminal: bool, debug: bool
 ) -> Outcome:
-    """Run the container to its end. The calling process must have one thread.
+    """Run the container that `prepare` makes to its end. The calling process must have one thread.
 
-    Raises RootlessError if it could not be started or its monitor was killed.
+    The monitor is forked first: while `prepare` imports what understands the request, it imports
+    what starts a container. Raises what `prepare` raises, and RootlessError if the container could
+    not be started or its monitor was killed.
     """
-    pipes = Pipes.make(attachment) if not container.terminal else None
+    pipes = None if terminal else Pipes.make(attachment)
     ours, theirs = Channel.pair()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    reader, writer = os.pipe()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
     # Blocked over the fork, so that no signal finds a half-made process on either side.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        os.close(writer)
+        if pipes is not None:
+            pipes.close_ours()
+        _become_monitor(reader, theirs, None if pipes is None else pipes.theirs, debug=debug)
     try:
-        pid = os.fork()
-        if pid == 0:
-            ours.close()
-            told = os.dup(2) if debug else None
-            stdio = None
-            if pipes is not None:
-                pipes.close_ours()
-                stdio = pipes.theirs
-            Monitor(container, containers, theirs).main(stdio, told)
         theirs.close()
+        os.close(reader)
         if pipes is not None:
             pipes.close_theirs()
         foreground = _Foreground(ours, pipes.flows() if pipes is not None else [], attachment)
         with forwarded(foreground.pass_on, attachment.signals):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            try:
+                with open(writer, "wb") as description:
+                    description.write(dumps(prepare()))
+            except BaseException:
+                foreground.give_up()
+                raise
             return foreground.run()
     finally:
         ours.close()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.waitpid(pid, 0)
+
+
+def _become_monitor(
+    reader: int, channel: Channel, stdio: tuple[int, int, int] | None, *, debug: bool
+) -> NoReturn:
+    """The child's side of the fork: import, learn which container it is, and be its monitor."""
+    try:
+        os.setsid()
+        told = os.dup(2) if debug else None
+        # The file server is forked from here, and finds its modules imported.
+        from rootless.engine import union_tree  # noqa: F401
+        from rootless.engine.monitor import Monitor
+        from unionfs.session import device  # noqa: F401
+
+        with open(reader, "rb") as description:
+            text = description.read()
+        if text:
+            Monitor(loads(text), channel).main(stdio, told)
+        # Without a description there is no container: `run` has said why.
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001 - the caller's program must not go on twice
+        os.write(2, f"rootless: the monitor failed: {error!r}\n".encode())
+    finally:
+        os._exit(1)
 
 
 class Pipes(NamedTuple):
@@ -134,6 +166,9 @@ class _Foreground:
                 restore = self._take_terminal()
                 relay(self._flows, {self._channel.fileno(): self._listen})
                 drain([flow for flow in self._flows if flow.source != 0])
+        except OSError as error:
+            reason = (error.strerror or "").lower()
+            raise RootlessError(f"cannot pass on what the container writes: {reason}") from error
         finally:
             for flow in self._flows:
                 flow.finish()
@@ -142,6 +177,11 @@ class _Foreground:
             if restore is not None:
                 restore()
         return self._outcome()
+
+    def give_up(self) -> None:
+        """There will be no container."""
+        for flow in self._flows:
+            flow.finish()
 
     def pass_on(self, number: int) -> None:
         """Called by the signal handler."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rootless import __version__
 from rootless.cgroups.delegation import facts
 from rootless.engine.doctor import file_system_name
-from rootless.engine.preparation import Places
+from rootless.engine.places import Places
 from rootless.launcher.account import read_id_maps
 from rootless.launcher.idmap import UserNamespaceMode
 from rootless.state.record import ContainerRecord

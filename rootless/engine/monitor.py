@@ -16,6 +16,7 @@ The loop is poll(2) on three descriptors (docs/decisions/0700-no-event-loop-on-t
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -59,11 +60,11 @@ class Ending:
 
 
 class Monitor:
-    """One container's life. `main` is the whole program of the process."""
+    """One container's life. `main` is the whole program of the process, which leads a session."""
 
-    def __init__(self, container: Container, containers: Containers, channel: Channel) -> None:
+    def __init__(self, container: Container, channel: Channel) -> None:
         self._container = container
-        self._containers = containers
+        self._containers = Containers(container.directory.parent)
         self._channel = channel
         self._ending = Ending()
         self._deadline: float | None = None
@@ -93,7 +94,6 @@ class Monitor:
         """Leave the caller's session, terminal, streams and directory; what is said goes to the
         log.
         """
-        os.setsid()
         # `python -c` has the working directory on its path as "", and modules are yet to come.
         sys.path[:] = map(os.path.abspath, sys.path)
         os.chdir("/")
@@ -128,6 +128,7 @@ class Monitor:
         for descriptor in console:
             os.close(descriptor)
         signal.signal(signal.SIGTERM, lambda *_: _send(process.pidfd, signal.SIGKILL))
+        gc.enable()
         self._note_running(process)
         sweep(self._containers)
         self._watch(process, server)
@@ -165,7 +166,7 @@ class Monitor:
         return launch(
             container.spec,
             bundle=str(container.directory),
-            rootfs=FuseRootfs(str(container.mountpoint), read_only=container.read_only),
+            rootfs=FuseRootfs(str(container.mountpoint)),
             id_maps=container.id_maps,
             stdio=None if stdio is None else Stdio(*stdio),
             cgroup_fd=None if group is None else group.directory_fd,

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rootless.engine.clock import now
 from rootless.engine.container import Container, HostTree, ImageTree
 from rootless.engine.fetching import POLICIES, ShowProgress, find_or_fetch
 from rootless.engine.names import name_for
+from rootless.engine.places import Places
 from rootless.engine.process_identity import start_time
 from rootless.engine.records import sweep
 from rootless.errors import ExistsError, NotFoundError, RootlessError, UsageError
@@ -33,18 +34,6 @@ from rootless.state.record import ContainerRecord
 
 _EXECUTABLE_PLACES = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin")
 _ATTEMPTS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where this engine keeps things."""
-
-    store: Path
-    runtime: Path
-
-    @property
-    def containers(self) -> Containers:
-        return Containers(self.store / "containers")
 
 
 class Image:
@@ -122,6 +111,7 @@ def prepare(
             created=now(),
             image=image.name,
             image_id=image.id,
+            rootfs=str(image.tree.path) if isinstance(image.tree, HostTree) else "",
             command=tuple(spec["process"]["args"]),
             labels={**(image.config.get("Labels") or {}), **options.labels},
             auto_remove=request.remove,
@@ -137,7 +127,6 @@ def prepare(
         spec=spec,
         id_maps=id_maps,
         tree=image.tree,
-        read_only=options.read_only,
         terminal=options.terminal,
         stop_timeout=options.stop_timeout,
         cgroup_parent=request.cgroup_parent,
@@ -169,6 +158,7 @@ def _image(
     progress: ShowProgress | None,
 ) -> Image:
     from rootless.oci.platform import parse_platform
+    from rootless.store.chains import chain_index
     from rootless.store.image import layer_files
     from rootless.store.layout import Store
 
@@ -182,7 +172,8 @@ def _image(
     platform = None if request.platform is None else parse_platform(request.platform)
     image = find_or_fetch(store, name, platform, policy=policy, environ=environ, progress=progress)
     layers = tuple((files.tar, files.index) for files in layer_files(store, image))
-    return Image(name, image.id, image.config, ImageTree(layers))
+    tree = ImageTree(layers, chain_index(store, image))
+    return Image(name, image.id, image.config, tree)
 
 
 def _resources(request: RunRequest) -> dict[str, Any]:
@@ -207,7 +198,8 @@ def _etc_files(
             resolv_conf(_read_text_or_nothing("/etc/resolv.conf"), options.dns),
         ),
     }
-    if id_maps.single and _has_apt(image.tree):
+    covered = any(f"{APT_SANDBOX_PATH}/".startswith(f"{m.target}/") for m in options.mounts)
+    if id_maps.single and not covered and _has_apt(image.tree):
         files["apt.conf"] = (APT_SANDBOX_PATH, APT_SANDBOX)
     return files
 

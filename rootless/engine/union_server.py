@@ -9,6 +9,7 @@ gone.
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -126,4 +127,7 @@ def _serve(container: Container, end: socket.socket) -> None:
     if not descriptors:
         union.destroy()  # the container was never mounted
         return
+    # What is there now stays: the collector need not look at it, nor unshare its pages.
+    gc.freeze()
+    gc.enable()
     serve(descriptors[0], union)

@@ -13,7 +13,7 @@ from unionfs.directory.upper import DirectoryUpper
 from unionfs.layer import Layer
 from unionfs.model import ROOT_NODE
 from unionfs.ownership import IdView, Ownership
-from unionfs.tar import TarLayer
+from unionfs.tar import ChainLayer, TarLayer
 from unionfs.union import Union
 
 _NOBODY = 65534
@@ -38,6 +38,8 @@ def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:
     if isinstance(tree, HostTree):
         hidden = [os.fsencode(path) for path in tree.hidden if path.is_dir()]
         return [DirectoryLayer(os.fsencode(tree.path), ownership=Ownership.REAL, hidden=hidden)]
+    if tree.chain is not None:
+        return [ChainLayer(tree.chain, [archive for archive, _ in tree.layers])]
     return [TarLayer(archive, index) for archive, index in reversed(tree.layers)]
 
 

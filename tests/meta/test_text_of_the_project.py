@@ -20,7 +20,8 @@ TOP = (
 )
 # Written in two parts, so that this file does not name them itself.
 FOREIGN = (
-    "/wor" + "k/",
+    "/wor" + "k/wt",
+    "/wor" + "k/shared",
     "rl" + "venv",
     "rl" + "test",
     "FIX" + "ME",

@@ -14,7 +14,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from unionfs.layer import Creation, Draft, Extent, OpenFile, Ref, UpperLayer
+from unionfs.layer import Creation, Draft, Extent, LayerEntry, OpenFile, Ref, UpperLayer
 from unionfs.model import Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops.tree import Tree
@@ -47,7 +47,7 @@ _NO_COPY_RANGE = (
 class CopyUp:
     """One copy under way. `length` bytes of `source` go to `draft`."""
 
-    __slots__ = ("_at", "_extents", "creation", "draft", "length", "node", "source")
+    __slots__ = ("_at", "_extents", "creation", "draft", "is_synced", "length", "node", "source")
 
     def __init__(
         self, node: Node, source: OpenFile | None, draft: Draft, creation: Creation, length: int
@@ -57,6 +57,7 @@ class CopyUp:
         self.draft = draft
         self.creation = creation
         self.length = length
+        self.is_synced = False
         self._extents: list[Extent] | None = None
         self._at = 0
 
@@ -125,6 +126,7 @@ class CopyUp:
         """The data to stable storage, so that no power loss leaves the new name without it."""
         if self.length:
             os.fdatasync(self.draft.fd)
+        self.is_synced = True
 
 
 def _clip(extents: Sequence[Extent], length: int) -> list[Extent]:
@@ -249,7 +251,7 @@ def publish(tree: Tree, plan: CopyUp) -> None:
         abandon(tree, plan)
         return
     try:
-        if not tree.volatile:
+        if not tree.volatile and not plan.is_synced:
             plan.sync()
         draft, creation = plan.draft, plan.creation
         # Owner and mode may have changed while the data were copied.
@@ -258,16 +260,8 @@ def publish(tree: Tree, plan: CopyUp) -> None:
         if node.parent is None:
             attributes, ref = upper.finish(draft, creation), None
         else:
-            parent = _ready_parent(tree, node.parent)
-            keeps_links = node.attributes.nlink > 1
-            if keeps_links:
-                creation = creation._replace(nlink=node.attributes.nlink)
-            entry = upper.publish(draft, parent, node.name, creation)
+            entry = _publish_named(tree, plan, creation, node.parent)
             attributes, ref = entry.attributes, entry.ref
-            if keeps_links:
-                ref = upper.index_add(ref, node.attributes.ino)
-                node.indexed = True
-                tree.index[node.attributes.ino] = None
             _restore_times(upper, node.parent)
     except BaseException:
         abandon(tree, plan)
@@ -278,6 +272,26 @@ def publish(tree: Tree, plan: CopyUp) -> None:
     tree.keep_open(node, Backing(draft.fd, writable=True))
     if ref is None:
         tree.pin(node)
+
+
+def _publish_named(
+    tree: Tree, plan: CopyUp, creation: Creation, directory: Directory
+) -> LayerEntry:
+    upper, node = tree.writable(), plan.node
+    parent = _ready_parent(tree, directory)
+    nlink = node.attributes.nlink
+    if nlink <= 1:
+        return upper.publish(plan.draft, parent, node.name, creation)
+    # The index first: killed after it, all names stand for the copy, which says the same.
+    entry = upper.index_add(plan.draft, creation._replace(nlink=nlink))
+    try:
+        upper.link(entry.ref, -1, parent, node.name)
+    except OSError:
+        upper.index_links(node.attributes.ino, None, nlink)
+        raise
+    node.indexed = True
+    tree.index[node.attributes.ino] = None
+    return entry
 
 
 def _moved_up(tree: Tree, node: Node, ref: Ref | None, attributes: Attributes) -> None:

@@ -16,16 +16,17 @@ from errno import EAGAIN, ECONNABORTED, EINTR, EIO, ENODEV, ENOENT, ENOSYS, EOPN
 from time import perf_counter_ns
 
 from unionfs.filesystem import FileSystem
-from unionfs.session import negotiation, replies, requests, wire
+from unionfs.session import decoding, negotiation, replies, requests, wire
 from unionfs.session.copies import CHANGES, Copies
 from unionfs.session.counters import Counters
+from unionfs.session.decoding import ProtocolError
 from unionfs.session.handlers import Handler, Handlers
 from unionfs.session.options import DEFAULTS, ServeOptions
-from unionfs.session.requests import Header, ProtocolError
+from unionfs.session.requests import Header
 from unionfs.session.wire import InitFlag, Opcode
 from unionfs.session.workers import Workers
 
-_HEAD = wire.IN_HEADER.size + requests.FIXED_PART
+_HEAD = wire.IN_HEADER.size + decoding.FIXED_PART
 _REST = negotiation.MAX_WRITE + wire.MIN_READ_BUFFER
 _COPY_BELOW = 8192
 """A reply up to this size is cheaper to copy behind its header than to write from two places."""
@@ -36,6 +37,9 @@ _TRY_AGAIN = frozenset({EINTR, EAGAIN, ENOENT})
 
 
 _OWN = frozenset({Opcode.INIT, Opcode.INTERRUPT})
+_COPYING_THREADS = 4
+_FLUSHING_THREADS = 16
+_LSEEK = int(Opcode.LSEEK)
 _READ = int(Opcode.READ)
 _WRITE = int(Opcode.WRITE)
 _NOTHING = memoryview(b"")
@@ -57,13 +61,15 @@ class DeviceSession:
         self._options = options
         self._handlers = Handlers(filesystem, options.timeout).table
         self._setxattr_ext = False
+        self._writeback = False
         self._head = bytearray(_HEAD)
         self._rest = memoryview(bytearray(_REST))
         self._buffers: list[bytearray | memoryview] = [self._head, self._rest]
-        self._workers = Workers()
-        self._copies = Copies(
-            filesystem, self._workers, self._answer, self._fault, durable=options.fsync
-        )
+        copying = Workers(_COPYING_THREADS)
+        self._flushing = Workers(_FLUSHING_THREADS)
+        self.crews = (copying, self._flushing)
+        """Apart, for a flush may wait for a write that waits for a copy."""
+        self._copies = Copies(filesystem, copying, self._answer, self._fault, durable=options.fsync)
         if not options.fsync:
             del self._handlers[Opcode.FSYNC], self._handlers[Opcode.FSYNCDIR]
         if not options.xattrs:
@@ -74,12 +80,9 @@ class DeviceSession:
         """Serve until the file system is unmounted, then wait for what still runs in threads."""
         try:
             while True:
-                if self._workers.outstanding:
-                    self._wait()
-                    if not self.run_available(1):
+                if any(crew.outstanding for crew in self.crews):
+                    if not self._run_beside_threads():
                         break
-                    if not self._workers.outstanding:
-                        os.set_blocking(self._device, True)
                     continue
                 try:
                     received = os.readv(self._device, self._buffers)
@@ -91,7 +94,12 @@ class DeviceSession:
                     raise
                 self.handle(received)
         finally:
-            self._workers.finish()
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait for what runs in threads."""
+        for crew in self.crews:
+            crew.finish()
 
     def run_available(self, limit: int) -> bool:
         """Serve at most `limit` requests, and no more than there are. False once the file system is
@@ -110,20 +118,24 @@ class DeviceSession:
             self.handle(received)
         return True
 
-    @property
-    def workers(self) -> Workers:
-        return self._workers
-
-    def _wait(self) -> None:
-        """Until there is a request or something done by a thread; the latter is settled."""
+    def _run_beside_threads(self) -> bool:
+        """Serve while something is outstanding. False once the file system is unmounted."""
         from select import POLLIN, poll
 
-        os.set_blocking(self._device, False)
         waiting = poll()
         waiting.register(self._device, POLLIN)
-        waiting.register(self._workers.wakeup, POLLIN)
-        if any(descriptor != self._device for descriptor, _ in waiting.poll()):
-            self._workers.settle()
+        for crew in self.crews:
+            if crew.outstanding:
+                waiting.register(crew.wakeup, POLLIN)
+        waiting.poll()
+        for crew in self.crews:
+            if crew.outstanding:
+                crew.settle()
+        os.set_blocking(self._device, False)
+        try:
+            return self.run_available(1)
+        finally:
+            os.set_blocking(self._device, True)
 
     def handle(self, received: int) -> None:
         """Answer the message of `received` bytes in the read buffers. Raises nothing for whatever
@@ -131,7 +143,7 @@ class DeviceSession:
         started = perf_counter_ns()
         head = self._head
         try:
-            header = requests.decode_header(head, received)
+            header = decoding.decode_header(head, received)
         except ProtocolError as error:
             self._fault("message", error)
             return
@@ -140,7 +152,7 @@ class DeviceSession:
             self._send(header, ENOSYS, b"")
             return
         try:
-            request = requests.decode(
+            request = decoding.decode(
                 header,
                 bytes(head[wire.IN_HEADER.size : received]),
                 self._rest[: received - _HEAD] if received > _HEAD else _NOTHING,
@@ -152,6 +164,8 @@ class DeviceSession:
             return
         if handler is None:
             self._own(header, request)
+        elif header.opcode == _LSEEK and self._writeback:
+            self._flush_first(header, handler, request, started)
         elif header.opcode not in CHANGES or not self._held_back(header, handler, request, started):
             self._answer(header, handler, request, started)
 
@@ -167,6 +181,27 @@ class DeviceSession:
             self._fault(_name(header.opcode), raised)
             self._send(header, EIO, b"")
         return True
+
+    def _flush_first(
+        self, header: Header, handler: Handler, request: requests.Request, started: int
+    ) -> None:
+        """Answer once what the kernel has not written yet is with us: for LSEEK it does not see to
+        that itself (fuse_lseek), and a caller that copies only what is no hole would lose data.
+
+        An invalidation writes dirty pages back before it drops them
+        (invalidate_inode_pages2_range), and so takes a server: it is sent from a thread.
+        """
+        invalidate = replies.notify_inval_inode(header.nodeid)
+
+        def flush() -> None:
+            os.write(self._device, invalidate)
+
+        def flushed(_raised: BaseException | None) -> None:
+            # Not told of: ENOENT, the kernel has nothing cached; EBUSY, a page is in use, yet
+            # clean.
+            self._answer(header, handler, request, started)
+
+        self._flushing.start(flush, flushed)
 
     def _own(self, header: Header, request: requests.Request) -> None:
         """What concerns the session itself."""
@@ -188,6 +223,7 @@ class DeviceSession:
             return
         self.negotiated = agreed
         self._setxattr_ext = agreed.has(InitFlag.SETXATTR_EXT)
+        self._writeback = agreed.has(InitFlag.WRITEBACK_CACHE)
         self._send(header, 0, negotiation.init_out(agreed))
 
     def _answer(
@@ -276,27 +312,25 @@ async def serve_in_trio(
 
     os.set_blocking(device, False)
     session = DeviceSession(device, filesystem, options)
-    workers = session.workers
+    settling: set[Workers] = set()
 
-    settling = False
-
-    async def settle() -> None:
-        nonlocal settling
-        while workers.outstanding:
-            await trio.lowlevel.wait_readable(workers.wakeup)
-            workers.settle()
-        settling = False
+    async def settle(crew: Workers) -> None:
+        while crew.outstanding:
+            await trio.lowlevel.wait_readable(crew.wakeup)
+            crew.settle()
+        settling.discard(crew)
 
     try:
         async with trio.open_nursery() as nursery:
             while session.run_available(_REQUESTS_PER_TURN):
-                if workers.outstanding and not settling:
-                    settling = True
-                    nursery.start_soon(settle)
+                for crew in session.crews:
+                    if crew.outstanding and crew not in settling:
+                        settling.add(crew)
+                        nursery.start_soon(settle, crew)
                 await trio.lowlevel.wait_readable(device)
             nursery.cancel_scope.cancel()
     finally:
-        workers.finish()
+        session.finish()
         filesystem.destroy()
     return session.counters
 

@@ -257,19 +257,26 @@ class Handlers:
         remember = self._fs.remember
         encode = replies.direntplus
         valid = self._valid
-        for cookie, name, entry in self._fs.readdir(nodeid, max(request.offset - _DOT_COOKIES, 0)):
-            used += replies.direntplus_size(name)
-            if used > size:
-                break
-            remember(entry)
-            listing += encode(
-                entry.nodeid,
-                entry.generation,
-                entry.attributes,
-                cookie + _DOT_COOKIES,
-                name,
-                valid,
-            )
+        try:
+            for cookie, name, entry in self._fs.readdir(
+                nodeid, max(request.offset - _DOT_COOKIES, 0)
+            ):
+                used += replies.direntplus_size(name)
+                if used > size:
+                    break
+                remember(entry)
+                listing += encode(
+                    entry.nodeid,
+                    entry.generation,
+                    entry.attributes,
+                    cookie + _DOT_COOKIES,
+                    name,
+                    valid,
+                )
+        except OSError:
+            # What has been remembered must be told of. The error comes again with the next request.
+            if not listing:
+                raise
         return bytes(listing)
 
     def _dots(self, nodeid: NodeId, offset: int) -> list[tuple[int, bytes, Attributes]]:

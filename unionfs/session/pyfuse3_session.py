@@ -260,9 +260,11 @@ class Operations(pyfuse3.Operations):
             if not pyfuse3.readdir_reply(token, b"..", above, 2):
                 return
         for cookie, name, entry in self._fs.readdir(nodeid, max(start - _DOT_COOKIES, 0)):
-            if not pyfuse3.readdir_reply(token, name, self._entry(entry), cookie + _DOT_COOKIES):
-                return
+            # Remembered first: that is what numbers the node, and the reply has to say the number.
             self._fs.remember(entry)
+            if not pyfuse3.readdir_reply(token, name, self._entry(entry), cookie + _DOT_COOKIES):
+                self._fs.forget(entry.nodeid, 1)
+                return
 
     # ---- extended attributes, statfs ---------------------------------------------------------
 

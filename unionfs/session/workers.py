@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from threading import Lock, Thread
 
-LIMIT = 4
 _SWITCH_INTERVAL = 0.0005
 """Seconds a thread may compute before another gets its turn; the default of 5 ms would be felt in
 every request."""
@@ -26,9 +25,10 @@ Done = Callable[[BaseException | None], None]
 
 
 class Workers:
-    """At most LIMIT threads. All methods are for the serving thread."""
+    """At most `limit` threads. All methods are for the serving thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self.outstanding = 0
         """Pieces of work whose `done` has not been called."""
         self._queue: deque[tuple[Work, Done]] = deque()
@@ -71,7 +71,7 @@ class Workers:
         self.outstanding += 1
         with lock:
             self._queue.append((work, done))
-            if len(self._threads) >= LIMIT:
+            if len(self._threads) >= self._limit:
                 return
             thread = Thread(target=run, daemon=True)
             self._threads.append(thread)

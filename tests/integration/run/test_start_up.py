@@ -28,32 +28,43 @@ NEVER = {
     "urllib.request",
 }
 
-PROGRAM = """
-import os, sys
+RUN = """
+import sys
 sys.argv = ["rootless", "run", "--rm", "--network", "none", "--rootfs", "/", "true"]
-import rootless.cli.main
-fork = os.fork
-def watched():
-    print(*sorted(sys.modules), file=sys.stderr, sep="\\n")
-    os.fork = fork
-    return fork()
-os.fork = watched
-sys.exit(rootless.cli.main.main())
+from rootless.cli.main import main
+status = main()
+print(*sorted(sys.modules), sep="\\n")
+sys.exit(status)
+"""
+MONITOR = """
+import sys
+import rootless.engine.monitor, rootless.engine.union_tree, unionfs.session.device
+print(*sorted(sys.modules), sep="\\n")
 """
 
 
-def test_modules_imported_before_the_monitor_is_forked(rootless):
+def modules_after(program, env=None):
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env=rootless.env,
+        [sys.executable, "-c", program],
+        env=env,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    imported = set(result.stderr.split())
-    assert "rootless.engine.foreground" in imported
+    return set(result.stdout.split())
+
+
+def test_run_imports_nothing_heavy(rootless):
+    imported = modules_after(RUN, rootless.env)
+    assert "rootless.engine.preparation" in imported
+    assert not imported & (NEVER | {"unionfs.union", "rootless.engine.monitor"})
+
+
+def test_monitor_and_file_server_import_nothing_heavy():
+    imported = modules_after(MONITOR)
+    assert "unionfs.union" in imported
     assert not imported & NEVER
 
 

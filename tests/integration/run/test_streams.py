@@ -113,3 +113,20 @@ def test_reader_that_goes_away_ends_the_writer(rootless):
     process.stdout.close()
     assert process.wait(60) == 128 + signal.SIGPIPE or process.returncode == 1
     process.stderr.close()
+
+
+def test_output_that_cannot_be_written_is_one_clear_line(rootless):
+    with open("/dev/full", "wb") as full:
+        process = rootless.popen("run", "--rm", "--rootfs", "/", "yes", stdout=full)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 125
+    assert err == b"rootless: cannot pass on what the container writes: no space left on device\n"
+
+
+def test_closed_streams_are_as_good_as_empty(rootless):
+    process = rootless.popen(
+        *("run", "--rm", "-i", "--rootfs", "/", "sh", "-c", "cat; echo x; exit 3"),
+        preexec_fn=lambda: os.closerange(0, 3),
+    )
+    process.communicate(timeout=60)
+    assert process.returncode == 3

@@ -370,6 +370,7 @@ def test_fallocate_and_holes(union, device_only):
         os.posix_fallocate(fd, 0, 4096)
         assert os.fstat(fd).st_size == 4096
         os.pwrite(fd, b"x", 1 << 20)
+        assert os.lseek(fd, 8192, os.SEEK_DATA) == 1 << 20
         os.ftruncate(fd, 2 << 20)
         assert os.lseek(fd, 8192, os.SEEK_DATA) == 1 << 20
         assert os.lseek(fd, 1 << 20, os.SEEK_HOLE) == (1 << 20) + 4096

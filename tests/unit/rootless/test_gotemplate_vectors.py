@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - a case is a line
 """Go templates: what they print and what they complain about, as text/template does."""
 
 import pytest

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unionfs.model import Attributes, StatFs
-from unionfs.session import negotiation, replies, requests
-from unionfs.session.requests import ProtocolError
+from unionfs.session import decoding, negotiation, replies, requests
+from unionfs.session.decoding import ProtocolError
 from unionfs.session.wire import InitFlag, Opcode
 
 # Each layout as the C declaration reads: u8 u16 u32 u64 are the kernel's __uN, s32 s64 its __sN.
@@ -86,13 +86,13 @@ def unpack(name, data):
 def message(opcode, body, *, nodeid=7, unique=99, extensions=0):
     """A whole request, cut into the two read buffers."""
     head = struct.pack("=IIQQIIIHH", 40 + len(body), opcode, unique, nodeid, 1, 2, 3, extensions, 0)
-    return head, body[: requests.FIXED_PART], memoryview(body[requests.FIXED_PART :])
+    return head, body[: decoding.FIXED_PART], memoryview(body[decoding.FIXED_PART :])
 
 
 def decode(opcode, body, **options):
     head, fixed, rest = message(opcode, body)
-    header = requests.decode_header(head, len(head) + len(body))
-    return requests.decode(header, fixed, rest, **options)
+    header = decoding.decode_header(head, len(head) + len(body))
+    return decoding.decode(header, fixed, rest, **options)
 
 
 u16 = st.integers(0, 2**16 - 1)
@@ -104,14 +104,14 @@ times = st.integers(-(2**62), 2**62)
 
 def test_decode_header_gives_every_field():
     head, _, _ = message(Opcode.LOOKUP, b"x\0", nodeid=2**63 + 1, unique=2**64 - 2, extensions=3)
-    assert requests.decode_header(head, 42) == (42, 1, 2**64 - 2, 2**63 + 1, 1, 2, 3, 3)
+    assert decoding.decode_header(head, 42) == (42, 1, 2**64 - 2, 2**63 + 1, 1, 2, 3, 3)
 
 
 @pytest.mark.parametrize("received", [0, 39, 41, 43])
 def test_decode_header_of_wrong_length_is_refused(received):
     head, _, _ = message(Opcode.LOOKUP, b"x\0")
     with pytest.raises(ProtocolError):
-        requests.decode_header(head, received)
+        decoding.decode_header(head, received)
 
 
 @pytest.mark.parametrize("opcode", [Opcode.LOOKUP, Opcode.UNLINK, Opcode.RMDIR, Opcode.REMOVEXATTR])
@@ -250,9 +250,9 @@ def test_decode_extensions(groups, label):
     tail += extension(32, struct.pack(f"={len(groups) + 1}I", len(groups), *groups))
     body = pack("mkdir", mode=1, umask=2) + b"name\0" + tail
     head, fixed, rest = message(Opcode.MKDIR, body, extensions=len(tail) // 8)
-    header = requests.decode_header(head, 40 + len(body))
-    assert requests.decode(header, fixed, rest) == requests.Mkdir(1, 2, b"name")
-    assert requests.decode_extensions(header, body) == (tuple(groups), (label,))
+    header = decoding.decode_header(head, 40 + len(body))
+    assert decoding.decode(header, fixed, rest) == requests.Mkdir(1, 2, b"name")
+    assert decoding.decode_extensions(header, body) == (tuple(groups), (label,))
 
 
 @given(
@@ -263,10 +263,10 @@ def test_decode_extensions(groups, label):
 )
 def test_decode_garbage_gives_a_request_or_a_protocol_error(opcode, body, extensions, setxattr_ext):
     head, fixed, rest = message(opcode, body, extensions=extensions)
-    header = requests.decode_header(head, 40 + len(body))
+    header = decoding.decode_header(head, 40 + len(body))
     for decoder in (
-        lambda: requests.decode(header, fixed, rest, setxattr_ext=setxattr_ext),
-        lambda: requests.decode_extensions(header, body),
+        lambda: decoding.decode(header, fixed, rest, setxattr_ext=setxattr_ext),
+        lambda: decoding.decode_extensions(header, body),
     ):
         try:
             decoder()

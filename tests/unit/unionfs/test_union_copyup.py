@@ -102,6 +102,22 @@ def test_hard_links_of_a_lower_stay_one_file_after_copy_up_and_remount(disk) -> 
     assert entry.attributes.nlink == 2
 
 
+def test_failed_copy_up_of_a_hard_link_changes_no_name(disk) -> None:
+    shared = regular(b"old" * 50_000)
+    upper = FaultyLayer(upper_of(disk))
+    union = Union([MemoryLayer(directory({b"a": shared, b"b": shared}))], upper)
+    node = lookup(union, b"a").nodeid
+    for call in ("index_add", "link"):
+        upper.fail(call, errno.ENOSPC)
+        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+            union.write(node, 0, b"new")
+        assert union.read(node, 0, 3) == b"old"
+        assert os.listdir(disk + b"/upper") == []
+    union.write(node, 0, b"new")
+    assert union.read(lookup(union, b"b").nodeid, 0, 3) == b"new"
+    assert union.getattr(node).nlink == 2
+
+
 def test_truncating_open_copies_no_data(disk) -> None:
     lower = FaultyLayer(MemoryLayer(directory({b"f": regular(b"x" * 100_000)})))
     union = Union([lower], upper_of(disk))

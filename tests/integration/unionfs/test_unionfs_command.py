@@ -1,0 +1,105 @@
+"""rootless-unionfs as a program: it mounts, answers, unmounts, and says why not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PROGRAM = [sys.executable, "-m", "unionfs"]
+
+
+@pytest.fixture
+def place(tmp_path):
+    for name in ("lower", "upper", "work", "mnt"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lower" / "file").write_text("below")
+    return tmp_path
+
+
+def run(*command, cwd=None, check=True):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        command, cwd=cwd, env=environment, check=check, capture_output=True, text=True, timeout=60
+    )
+
+
+def options(place):
+    return f"lowerdir={place}/lower,upperdir={place}/upper,workdir={place}/work"
+
+
+@pytest.mark.needs("fuse", "fusermount")
+@pytest.mark.parametrize("session", ["device", "pyfuse3"])
+def test_plain_user_mounts_on_the_host_and_the_mount_answers(place, session):
+    mountpoint = place / "mnt"
+    done = run(*PROGRAM, "-o", options(place), f"--session={session}", str(mountpoint))
+    try:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (mountpoint / "file").read_text() == "below"
+        assert f"{mountpoint} " in Path("/proc/self/mountinfo").read_text()
+        (mountpoint / "new").write_text("above")
+    finally:
+        run("fusermount3", "-u", str(mountpoint))
+    assert (place / "upper" / "new").read_text() == "above"
+
+
+@pytest.mark.needs("fuse", "fusermount")
+def test_terminated_server_unmounts_and_loses_no_write(place):
+    mountpoint = place / "mnt"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    server = subprocess.Popen(
+        [*PROGRAM, "-f", "-o", options(place), str(mountpoint)], env=environment
+    )
+    while not os.path.ismount(mountpoint):
+        assert server.poll() is None
+    with (mountpoint / "held").open("w") as file:
+        file.write("before")
+        file.flush()
+        server.send_signal(signal.SIGTERM)
+        while os.path.ismount(mountpoint):
+            assert server.poll() is None
+        file.write(" and after")
+    assert server.wait(30) == 0
+    assert (place / "upper" / "held").read_text() == "before and after"
+
+
+@pytest.mark.needs("userns", "fuse")
+def test_root_of_a_namespace_mounts_for_everybody_in_it(place):
+    script = (
+        f"{' '.join(PROGRAM)} -o {options(place)} mnt && grep {place}/mnt /proc/self/mountinfo"
+        " && cat mnt/file && umount mnt"
+    )
+    done = run("unshare", "-Urm", "sh", "-c", script, cwd=place)
+    assert "fuse.rootless-unionfs" in done.stdout
+    assert "default_permissions,allow_other" in done.stdout
+    assert done.stdout.endswith("below")
+
+
+@pytest.mark.needs("fuse", "fusermount")
+def test_mount_without_an_upper_is_read_only(place):
+    mountpoint = place / "mnt"
+    run(*PROGRAM, "-o", f"lowerdir={place}/lower", str(mountpoint))
+    try:
+        with pytest.raises(OSError, match="Read-only"):
+            (mountpoint / "new").touch()
+    finally:
+        run("fusermount3", "-u", str(mountpoint))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["-o", "nonsense", "/"], "option 'nonsense' is unknown"),
+        (["-o", "lowerdir=/", "/missing"], "/missing: No such file or directory"),
+        (["-o", "lowerdir=/missing", "/"], "/missing: No such file or directory"),
+        (["/"], "option 'lowerdir' is missing"),
+    ],
+)
+def test_what_cannot_be_mounted_is_one_line_and_status_1(arguments, complaint):
+    done = run(*PROGRAM, *arguments, check=False)
+    assert (done.returncode, done.stderr) == (1, f"rootless-unionfs: {complaint}\n")

@@ -1,0 +1,58 @@
+"""Help texts are prose that people read: golden files, so that every change of them is looked at.
+
+`ROOTLESS_WRITE_HELP=1 pytest tests/unit/rootless/test_cli_help.py` writes them anew.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "help"
+COMMANDS = [
+    "",
+    "run",
+    "ps",
+    "rm",
+    "images",
+    "rmi",
+    "load",
+    "save",
+    "import",
+    "tag",
+    "history",
+    "inspect",
+    "info",
+    "version",
+    "doctor",
+    "container",
+    "image",
+    "system",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_as_agreed(command):
+    result = subprocess.run(
+        [sys.executable, "-m", "rootless", *command.split(), "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1"},
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    golden = GOLDEN / f"{command or 'rootless'}.txt"
+    if os.environ.get("ROOTLESS_WRITE_HELP"):
+        golden.write_text(result.stdout)
+    assert result.stdout == golden.read_text()
+
+
+def test_bare_command_prints_the_help():
+    result = subprocess.run(
+        [sys.executable, "-m", "rootless"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 0
+    assert result.stdout.startswith("Usage: rootless")

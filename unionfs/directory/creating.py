@@ -1,0 +1,267 @@
+"""Making objects in a directory tree, each complete when it appears; `upper` says why."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from unionfs import whiteouts
+from unionfs.directory.dress import Dresser
+from unionfs.directory.lower import DirectoryLayer
+from unionfs.directory.places import Place
+from unionfs.directory.work import WorkDirectory, require_whiteout_or_nothing
+from unionfs.layer import Creation, Draft, LayerEntry, Ref
+from unionfs.model import Attributes
+from unionfs.ownership import Ownership
+
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class DirectoryDraft:
+    """A regular file without a name, or with one in the work directory where there is no
+    O_TMPFILE."""
+
+    __slots__ = ("fd", "name")
+
+    def __init__(self, fd: int, name: bytes | None) -> None:
+        self.fd = fd
+        self.name = name
+
+
+class CreatingLayer(DirectoryLayer):
+    """The tree at `path`, with a work directory on the same file system. Both are made if they
+    do not exist.
+
+    Args:
+        path, ownership, base_owner, directory_limit: as of `DirectoryLayer`.
+        work: the work directory; in use by one upper at a time (EBUSY).
+    """
+
+    def __init__(
+        self,
+        path: bytes,
+        work: bytes,
+        *,
+        ownership: Ownership,
+        base_owner: tuple[int, int] = (0, 0),
+        directory_limit: int = 256,
+    ) -> None:
+        os.makedirs(path, mode=0o755, exist_ok=True)
+        super().__init__(
+            path, ownership=ownership, base_owner=base_owner, directory_limit=directory_limit
+        )
+        self._keeps_books = True
+        self._work_path = os.path.realpath(work)
+        if is_within(self._work_path, self.path) or is_within(self.path, self._work_path):
+            raise OSError(errno.EINVAL, f"upper {path!r} and work directory {work!r} overlap")
+        self._work = WorkDirectory(self._work_path)
+        if os.fstat(self._work.fd).st_dev != self._device:
+            raise OSError(
+                errno.EXDEV,
+                f"upper {path!r} and work directory {work!r} are on different file systems",
+            )
+        self._index = self._dirs.add_root(self._work.index_fd)
+        self._temporaries = self._dirs.add_root(os.dup(self._work.fd))
+        self._dresser = Dresser(as_data=self._as_data, base_owner=base_owner, server=self._server)
+
+    def create(self, directory: Ref, name: bytes, creation: Creation) -> tuple[LayerEntry, int]:
+        place = self._place(directory)
+        if self._dresser.is_bare(creation):
+            dir_fd = self._dirs.fd(place)
+            try:
+                fd = os.open(name, _NEW_FILE, stat.S_IMODE(creation.mode), dir_fd=dir_fd)
+            except FileExistsError:
+                pass
+            else:
+                st = os.fstat(fd)
+                if stat.S_IMODE(st.st_mode) != stat.S_IMODE(creation.mode):
+                    os.fchmod(fd, stat.S_IMODE(creation.mode))
+                    st = os.fstat(fd)
+                self._drop_whiteout_file(dir_fd, name)
+                return LayerEntry(Place(place, name), self._attributes(st, None)), fd
+        draft = self.draft()
+        try:
+            entry = self.publish(draft, directory, name, creation)
+        except BaseException:
+            self.discard(draft)
+            raise
+        return entry, draft.fd
+
+    def make(self, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
+        place = self._place(directory)
+        kind = stat.S_IFMT(creation.mode)
+        if kind != stat.S_IFDIR and self._dresser.is_stored_as_file(creation):
+            entry, fd = self._make_stored(directory, name, creation)
+            os.close(fd)
+            return entry
+        dir_fd = self._dirs.fd(place)
+        if self._dresser.is_bare(creation) and not creation.opaque:
+            made = self._make_in_place(place, dir_fd, name, creation)
+            if made is not None:
+                return made
+        temporary = self._work.temporary()
+        self._make_bare(temporary, creation, self._work.fd)
+        try:
+            self._dress_temporary(temporary, creation)
+            self._work.place(temporary, dir_fd, name, is_directory=kind == stat.S_IFDIR)
+        except BaseException:
+            self._work.discard(temporary)
+            raise
+        self._drop_whiteout_file(dir_fd, name)
+        return self._found(Place(place, name))
+
+    def _make_stored(
+        self, directory: Ref, name: bytes, creation: Creation
+    ) -> tuple[LayerEntry, int]:
+        draft = self.draft()
+        try:
+            if creation.target:
+                os.pwrite(draft.fd, creation.target, 0)
+            return self.publish(draft, directory, name, creation), draft.fd
+        except BaseException:
+            self.discard(draft)
+            raise
+
+    def _make_in_place(
+        self, place: Place, dir_fd: int, name: bytes, creation: Creation
+    ) -> LayerEntry | None:
+        """What one system call makes complete; None if there is a whiteout in its place."""
+        try:
+            self._make_bare(name, creation, dir_fd)
+        except FileExistsError:
+            return None
+        mode = stat.S_IMODE(creation.mode)
+        st = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        if stat.S_IMODE(st.st_mode) != mode and not stat.S_ISLNK(st.st_mode):
+            os.chmod(name, mode, dir_fd=dir_fd)
+            st = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+        self._drop_whiteout_file(dir_fd, name)
+        return LayerEntry(Place(place, name), self._attributes(st, None))
+
+    def _make_bare(self, temporary: bytes, creation: Creation, dir_fd: int) -> None:
+        kind = stat.S_IFMT(creation.mode)
+        if kind == stat.S_IFDIR:
+            os.mkdir(temporary, stat.S_IMODE(creation.mode) | 0o700, dir_fd=dir_fd)
+        elif kind == stat.S_IFLNK:
+            os.symlink(creation.target, temporary, dir_fd=dir_fd)
+        elif whiteouts.is_device_whiteout(creation.mode, creation.rdev):
+            # On disk it would be a whiteout: the container cannot have one of its own where
+            # owners are real.
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        else:
+            os.mknod(temporary, creation.mode, creation.rdev, dir_fd=dir_fd)
+
+    def _dress_temporary(self, temporary: bytes, creation: Creation) -> None:
+        path = b"/proc/self/fd/%d/%b" % (self._work.fd, temporary)
+        self._dresser.dress(path, creation, follow=False)
+        if creation.opaque:
+            self._mark_opaque(path)
+            self._dresser.set_times(path, creation, follow=False)
+
+    def draft(self) -> DirectoryDraft:
+        try:
+            fd = os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=self._work.fd)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                raise
+            name = self._work.temporary()
+            return DirectoryDraft(os.open(name, _NEW_FILE, 0o600, dir_fd=self._work.fd), name)
+        return DirectoryDraft(fd, None)
+
+    def finish(self, draft: Draft, creation: Creation) -> Attributes:
+        self._dresser.dress(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
+        return self._found_fd(draft.fd, Place(None, b"")).attributes
+
+    def publish(self, draft: Draft, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
+        place = self._place(directory)
+        self._dresser.dress(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
+        temporary = draft.name if isinstance(draft, DirectoryDraft) else None
+        dir_fd = self._dirs.fd(place)
+        if temporary is not None:
+            self._work.place(temporary, dir_fd, name, is_directory=False)
+        else:
+            self._link_fd(draft.fd, dir_fd, name)
+        self._drop_whiteout_file(dir_fd, name)
+        return self._found_fd(draft.fd, Place(place, name))
+
+    def stash(self, ref: Ref) -> Ref:
+        parent, name = self._parent(ref)
+        temporary = self._work.temporary()
+        os.link(name, temporary, src_dir_fd=parent, dst_dir_fd=self._work.fd, follow_symlinks=False)
+        return Place(self._temporaries, temporary)
+
+    def drop_stash(self, ref: Ref) -> None:
+        place = self._place(ref)
+        if place.parent is self._temporaries:
+            self._work.discard(place.name)
+
+    def discard(self, draft: Draft) -> None:
+        try:
+            os.close(draft.fd)
+            if isinstance(draft, DirectoryDraft) and draft.name is not None:
+                os.unlink(draft.name, dir_fd=self._work.fd)
+        except OSError:
+            pass
+
+    def link(self, ref: Ref | None, fd: int, directory: Ref, name: bytes) -> Ref:
+        place = self._place(directory)
+        dir_fd = self._dirs.fd(place)
+        if ref is None:
+            self._link_fd(fd, dir_fd, name)
+        else:
+            old_fd, old_name = self._parent(ref)
+            try:
+                os.link(old_name, name, src_dir_fd=old_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
+            except FileExistsError:
+                temporary = self._work.temporary()
+                os.link(
+                    old_name,
+                    temporary,
+                    src_dir_fd=old_fd,
+                    dst_dir_fd=self._work.fd,
+                    follow_symlinks=False,
+                )
+                self._work.place(temporary, dir_fd, name, is_directory=False)
+        self._drop_whiteout_file(dir_fd, name)
+        return Place(place, name)
+
+    def _link_fd(self, fd: int, dir_fd: int, name: bytes) -> None:
+        """linkat(2), "AT_EMPTY_PATH": without CAP_DAC_READ_SEARCH a descriptor is linked through
+        /proc."""
+        path = b"/proc/self/fd/%d" % fd
+        try:
+            os.link(path, name, dst_dir_fd=dir_fd, follow_symlinks=True)
+        except FileExistsError:
+            require_whiteout_or_nothing(dir_fd, name)
+            temporary = self._work.temporary()
+            os.link(path, temporary, dst_dir_fd=self._work.fd, follow_symlinks=True)
+            self._work.place(temporary, dir_fd, name, is_directory=False)
+
+    def _found(self, place: Place) -> LayerEntry:
+        path, follow = self._path(place)
+        return self._entry(place, os.stat(path, follow_symlinks=follow), path, follow=follow)
+
+    def _found_fd(self, fd: int, place: Place) -> LayerEntry:
+        return self._entry(place, os.fstat(fd), b"/proc/self/fd/%d" % fd, follow=True)
+
+    def _drop_whiteout_file(self, dir_fd: int, name: bytes) -> None:
+        if self._work.has_device_whiteouts:
+            return
+        try:
+            os.unlink(whiteouts.whiteout_name(name), dir_fd=dir_fd)
+        except FileNotFoundError:
+            pass
+
+    def _mark_opaque(self, path: bytes) -> None:
+        try:
+            os.setxattr(path, whiteouts.OPAQUE_XATTR, b"y")
+        except OSError as error:
+            if error.errno != errno.ENOTSUP:
+                raise
+            name = path + b"/" + whiteouts.OPAQUE_NAME
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def is_within(path: bytes, top: bytes) -> bool:
+    return path == top or path.startswith(top.rstrip(b"/") + b"/")
