@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rootless.store.layout import Store
 
 ShowProgress = Callable[[], "Progress"]
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLICIES = ("always", "missing", "never", "newer")
 
 
@@ -117,6 +118,22 @@ def _in_child(work: Callable[[], str]) -> str:
     """What `work` returns in a child. Raises RootlessError with what it raised there."""
     sys.stdout.flush()
     sys.stderr.flush()
+    # There is no container yet that signals could be passed on to: they end the fetching, and us.
+    before = {each: signal.signal(each, _stop) for each in _ENDING}
+    try:
+        return _wait_for(work)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _stop(number: int, _: object) -> None:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
+
+
+def _wait_for(work: Callable[[], str]) -> str:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -265,7 +265,8 @@ class _Pull:
                 },
                 found.config.platform,
             )
-            tags = () if reference.tag is None else (reference._replace(digest=None),)
+            # As in Docker, a digest beside a tag is what is meant, and gives no tag.
+            tags = () if reference.digest is not None else (reference,)
             ingest.publish([NewImage(descriptor, tags)])
         # Not needed to use the image, but its first start should not be the one to pay for it.
         try:

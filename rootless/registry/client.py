@@ -380,7 +380,7 @@ class RepositoryClient:
 
 def unreachable(failure: TransportFailure) -> UnreachableError:
     """The error for a user."""
-    hint = None
+    hint = "is the registry's name right? without a network, rootless load and rootless import bring images in"
     if failure.handshake:
         hint = (
             "put the authority's certificate in ~/.config/containers/certs.d/HOST:PORT/ca.crt, "

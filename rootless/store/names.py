@@ -50,7 +50,11 @@ def tagged(table: Table, image: Descriptor, references: Iterable[Reference]) -> 
         table = (*table, bare._replace(annotations={**plain, REF_NAME: str(reference)}))
     if wanted:
         return tuple(e for e in table if e.digest != image.digest or REF_NAME in e.annotations)
-    if any(entry.digest == image.digest for entry in table):
+    known = image.annotations.get(REPO_DIGEST)
+    if any(
+        entry.digest == image.digest and known in (None, entry.annotations.get(REPO_DIGEST))
+        for entry in table
+    ):
         return table
     return (*table, bare)
 

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from tests.integration.registry.conftest import QUICK, layer_of
 from tests.support.command import Result, run_command
 from tests.support.docker_registry import authority, certificate, docker_registry, token_server
 from tests.support.images import docker_archive, oci_layout, sha256
-from tests.support.registry import FakeRegistry, serving
+from tests.support.registry import FakeRegistry, Fault, say_nothing, serving, until
 from tests.support.rootless import Rootless
 
 pytestmark = pytest.mark.needs("docker-registry")
@@ -329,3 +330,16 @@ def test_chunks_and_ranges_are_what_the_registry_understands(
     (third.root / "partial" / layer.digest[7:]).write_bytes(packed[:123_456])
     pull(third, name, around, options=QUICK)
     assert third.blob_path(layer.digest).read_bytes() == packed
+
+
+@pytest.mark.needs("userns", "fuse", "subuid")
+@pytest.mark.parametrize(("number", "ended"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_run_that_is_interrupted_while_it_fetches_ends(at_home, number, ended):
+    with serving(FakeRegistry()) as registry:
+        registry.put_image("app", "1", [BASE])
+        registry.faults.append(Fault("GET .*/blobs/.*", say_nothing))
+        process = at_home.popen("run", "--rm", f"{registry.host}/app:1", "true")
+        until(lambda: registry.asked("GET .*/blobs/.*") != [])
+        process.send_signal(number)
+        process.communicate(timeout=20)
+    assert process.returncode == ended

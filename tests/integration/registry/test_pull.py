@@ -601,3 +601,18 @@ def test_digest_of_another_algorithm_is_verified(registry, store, around):
     assert resolve(store, f"{registry.host}/app@{strong}")
     with pytest.raises(IntegrityError):
         pull(store, f"{registry.host}/app@{wrong}", around, options=QUICK)
+
+
+def test_image_is_known_by_the_digests_of_every_repository_that_it_came_from(
+    registry, store, around
+):
+    digest = registry.put_image("one", "1", [BASE])
+    assert registry.put_image("two", "1", [BASE]) == digest
+    for name in ("one:1", f"two:1@{digest}"):
+        pull(store, f"{registry.host}/{name}", around, options=QUICK)
+    image = resolve(store, f"{registry.host}/two@{digest}")
+    assert [tag.path for tag in image.tags] == ["one"]
+    assert sorted(image.repo_digests) == [
+        f"{registry.host}/one@{digest}",
+        f"{registry.host}/two@{digest}",
+    ]

@@ -90,7 +90,10 @@ def test_layers_are_stacked(rootless, busybox_image, tmp_path):
 
 
 def test_unknown_image_says_how_to_get_one(rootless):
-    result = rootless("run", "--rm", "debian:12", "true")
+    # Nothing listens there: no test asks a registry of the world.
+    result = rootless("run", "--rm", "localhost:1/debian:12", "true")
     assert result.status == 125
-    assert "Unable to find image 'debian:12' locally" in result.stderr
-    assert "rootless load" in result.stderr
+    assert "Unable to find image 'localhost:1/debian:12' locally" in result.stderr
+    assert "localhost:1" in result.stderr.splitlines()[-2]
+    assert "hint: " in result.stderr.splitlines()[-1]
+    assert "rootless load" in result.stderr.splitlines()[-1]
