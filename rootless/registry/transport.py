@@ -173,7 +173,7 @@ def failure_of(error: httpx.HTTPError, url: str) -> TransportFailure:
     if isinstance(error, httpx.ProxyError):
         return TransportFailure(f"{where}: proxy: {error}", temporary=False)
     if isinstance(error, httpx.ConnectError):
-        handshake = url.startswith("https:")
+        handshake = url.startswith("https:") and not isinstance(cause, OSError)
         text = f"{where}: {_words(cause)}"
         return TransportFailure(text, temporary=not _unknown_name(cause), handshake=handshake)
     return TransportFailure(
