@@ -19,7 +19,7 @@ from unionfs import whiteouts
 from unionfs.directory.creating import CreatingLayer, DirectoryDraft, is_within
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.places import Place
-from unionfs.directory.work import exchange, require_whiteout_or_nothing
+from unionfs.directory.work import exchange, read_index, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
 from unionfs.model import Attributes
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
@@ -344,17 +344,7 @@ class DirectoryUpper(CreatingLayer):
     # The index of files with several names below
 
     def index(self) -> dict[int, int | None]:
-        found: dict[int, int | None] = {}
-        with os.scandir(self._work.index_fd) as entries:
-            for item in entries:
-                try:
-                    number = int(item.name, 16)
-                except ValueError:
-                    continue
-                found[number] = None
-                if item.is_symlink():
-                    found[number] = int(os.readlink(item.name, dir_fd=self._work.index_fd))
-        return found
+        return read_index(self._work.index_fd)
 
     def indexed(self, origin: int) -> LayerEntry:
         return self._found(Place(self._index, b"%x" % origin))
