@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from unionfs.layer import Extent, LayerEntry, Mark, Ref
 from unionfs.layer_index import OPAQUE, ROOT, WHITEOUT, IndexFormatError, open_index
-from unionfs.model import Attributes
+from unionfs.model import Attributes, StatFs
 from unionfs.tar_records import decode_extents, decode_xattrs, stored_bytes
 
 if TYPE_CHECKING:
@@ -57,6 +57,11 @@ _BOOKKEEPING = (
 
 _NOTHING = Attributes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _WHITEOUT = LayerEntry(0, _NOTHING, Mark.WHITEOUT)
+
+
+_STATVFS = (
+    "f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree", "f_namemax",
+)  # fmt: skip
 
 
 class IndexedLayer:
@@ -142,6 +147,11 @@ class IndexedLayer:
         except _BAD_ROW as error:
             raise self._damaged() from error
         return TarFile(self, layer, offset, size, extents)
+
+    def statfs(self) -> StatFs:
+        """Of the file system that holds the archive."""
+        found = os.statvfs(self._archive_paths[-1])
+        return StatFs(*(getattr(found, field) for field in _STATVFS))
 
     def fingerprint(self) -> Sequence[bytes]:
         """The archives from the top, by size and time of change: the same for a chain and for its

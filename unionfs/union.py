@@ -9,16 +9,26 @@ import stat
 from collections.abc import Iterator, Sequence
 
 from unionfs.filesystem import DirEntry, Entry
-from unionfs.layer import Creation, Layer, UpperLayer
+from unionfs.layer import Born, Creation, Layer, Stored, UpperLayer
 from unionfs.ledger import Ledger
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
-from unionfs.ops import attributes, copyup, create, lazy_copyup, remove, rename, transfers, xattrs
+from unionfs.ops import (
+    attributes,
+    copyup,
+    create,
+    lazy_copyup,
+    remove,
+    rename,
+    transfers,
+    tree_changes,
+    xattrs,
+)
 from unionfs.ops import data as contents
 from unionfs.ops.tree import Tree, error
 from unionfs.ownership import IdView
 
-_READ_ONLY = StatFs(4096, 4096, 0, 0, 0, 0, 0, 255)
+_NO_FILE_SYSTEM = StatFs(4096, 4096, 0, 0, 0, 0, 0, 255)
 
 
 class Union:
@@ -279,8 +289,27 @@ class Union:
             raise error(errno.EACCES)
 
     def statfs(self) -> StatFs:
+        """Of the file system that takes the writes; without one, of the topmost layer's."""
         upper = self._tree.upper
-        return _READ_ONLY if upper is None else upper.statfs()
+        if upper is not None:
+            return upper.statfs()
+        for layer in self._tree.lowers:
+            if isinstance(layer, Stored):
+                return layer.statfs()
+        return _NO_FILE_SYSTEM
+
+    def statx(self, nodeid: NodeId) -> Attributes:
+        """`getattr` with the time of birth, where it is kept: for an object of the upper that of
+        its copy."""
+        node = self._tree.node(nodeid)
+        known = self.getattr(nodeid)
+        layer = self._tree.layer(node.layer)
+        if not isinstance(layer, Born):
+            return known
+        fd = -1 if node.backing is None or node.layer != UPPER else node.backing.fd
+        if node.ref is None and fd < 0:
+            return known
+        return known._replace(btime_ns=layer.btime(node.ref, fd))
 
     def syncfs(self) -> None:
         transfers.run(self.begin_syncfs())
@@ -348,6 +377,11 @@ class Union:
         """`st_ino` of the objects whose contents or attributes have been changed since the
         mount."""
         return frozenset(self._tree.changed)
+
+    def changed_paths(self) -> Iterator[bytes]:
+        """Where in the upper those objects are that are left of `changed`, by path from its root,
+        `/` first; not the names that have gone. A directory comes before what is in it."""
+        return tree_changes.changed_paths(self._tree)
 
     def _settled(self, node: Node) -> Node:
         return self._tree.settle(node) if node.stale else node

@@ -21,7 +21,7 @@ from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.places import Place
 from unionfs.directory.work import exchange, read_index, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
-from unionfs.model import Attributes, StatFs
+from unionfs.model import Attributes
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
 from unionfs.xattr_names import LAZY, NLINK, OVERRIDE_STAT, REDIRECT, to_disk
 
@@ -413,19 +413,6 @@ class DirectoryUpper(CreatingLayer):
                     yield entry
 
     # The whole
-
-    def statfs(self) -> StatFs:
-        st = os.fstatvfs(self._work.fd)
-        return StatFs(
-            st.f_bsize,
-            st.f_frsize,
-            st.f_blocks,
-            st.f_bfree,
-            st.f_bavail,
-            st.f_files,
-            st.f_ffree,
-            st.f_namemax,
-        )
 
     def open_directory(self, ref: Ref) -> int:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
