@@ -195,6 +195,8 @@ def _serve(device: int, filesystem: FileSystem, options: Options, mountpoint: st
 
     for number in (SIGTERM, SIGINT, SIGHUP):
         signal(number, end)
+    # The kernel has applied the caller's; ours would cost a second call for each object made.
+    os.umask(0)
     # Nodes are many and hold no cycles worth looking for; a full collection would stall every
     # caller.
     gc.freeze()

@@ -225,7 +225,7 @@ class DirectoryLayer:
         return LayerEntry(place, self._attributes(st, owner), mark, redirect, origin)
 
     def _override(
-        self, names: frozenset[bytes], path: bytes, follow: bool, mode: int
+        self, names: frozenset[bytes], path: bytes | int, follow: bool, mode: int
     ) -> Owner | None:
         if OVERRIDE_STAT not in names:
             return None
@@ -326,7 +326,7 @@ class DirectoryLayer:
         self._dirs.close()
 
     @staticmethod
-    def _shown_xattrs(path: bytes, follow: bool) -> dict[bytes, bytes]:
+    def _shown_xattrs(path: bytes | int, follow: bool) -> dict[bytes, bytes]:
         found = {}
         for stored in _listxattr(path, follow):
             name = from_disk(stored)
@@ -355,7 +355,7 @@ class DirectoryLayer:
         return b"/proc/self/fd/%d/%b" % (self._dirs.fd(place.parent), place.name), False
 
 
-def _listxattr(path: bytes, follow: bool) -> frozenset[bytes]:
+def _listxattr(path: bytes | int, follow: bool) -> frozenset[bytes]:
     try:
         names = os.listxattr(path, follow_symlinks=follow)
     except OSError:
@@ -363,7 +363,7 @@ def _listxattr(path: bytes, follow: bool) -> frozenset[bytes]:
     return frozenset(map(os.fsencode, names)) if names else frozenset()
 
 
-def _getxattr(path: bytes, name: bytes, follow: bool) -> bytes | None:
+def _getxattr(path: bytes | int, name: bytes, follow: bool) -> bytes | None:
     try:
         return os.getxattr(path, name, follow_symlinks=follow)
     except OSError:

@@ -19,6 +19,8 @@ NAME_MAX = 255
 _PROBES = 16
 """So many names of a directory are looked up one by one before its whole listing is read."""
 
+_KEPT_OWNERS = 1024
+
 
 def error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
@@ -53,6 +55,7 @@ class Tree:
         self.redirect = redirect
         self.volatile = volatile
         self.files: OrderedDict[Node, Backing] = OrderedDict()
+        self._shown_owners: dict[tuple[int, int], tuple[int, int]] = {}
         self._descriptors = descriptors
         self.pinned = 0
         """How many files are kept open because nothing else leads to them."""
@@ -296,14 +299,20 @@ class Tree:
 
     def set_attributes(self, node: Node, attributes: Attributes) -> None:
         """Attributes with the true owner: shown as far as the ids exist inside."""
-        view = self.view
         node.owner = None
-        if view is not None:
-            uid, gid = view.uid(attributes.uid), view.gid(attributes.gid)
-            if (uid, gid) != (attributes.uid, attributes.gid):
-                node.owner = (attributes.uid, attributes.gid)
-                attributes = attributes._replace(uid=uid, gid=gid)
+        if self.view is not None:
+            owner = attributes[3:5]
+            shown = self._shown_owners.get(owner) or self._shown_owner(self.view, owner)
+            if shown != owner:
+                node.owner = owner
+                attributes = attributes._replace(uid=shown[0], gid=shown[1])
         node.attributes = attributes
+
+    def _shown_owner(self, view: IdView, owner: tuple[int, int]) -> tuple[int, int]:
+        if len(self._shown_owners) >= _KEPT_OWNERS:
+            self._shown_owners.clear()
+        shown = self._shown_owners[owner] = view.uid(owner[0]), view.gid(owner[1])
+        return shown
 
     def settle(self, node: Node) -> Node:
         """Bring stale attributes up to date."""
