@@ -68,6 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # trying at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
+    except OSError as error:
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        reason = (error.strerror or str(error)).lower()
+        return _render(RootlessError(f"{where}{reason}"), debug)
     except KeyboardInterrupt:
         return 130
 

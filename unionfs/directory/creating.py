@@ -52,6 +52,7 @@ class CreatingLayer(DirectoryLayer):
             path, ownership=ownership, base_owner=base_owner, directory_limit=directory_limit
         )
         self._keeps_books = True
+        self._stores_all = self._as_data
         self._work_path = os.path.realpath(work)
         if is_within(self._work_path, self.path) or is_within(self.path, self._work_path):
             raise OSError(errno.EINVAL, f"upper {path!r} and work directory {work!r} overlap")

@@ -90,6 +90,9 @@ class DirectoryLayer:
         self._base_owner = base_owner
         self._keeps_books = self._as_data
         """Whether files carry attributes that bear on what the container sees of them."""
+        self._stores_all = False
+        """Whether all attributes of the container are stored as ordinary ones, so that any other
+        is the host's."""
         self._server = (os.geteuid(), os.getegid())
         self._hidden = {(st.st_dev, st.st_ino) for st in map(os.stat, hidden)}
         self._dirs = Directories(directory_limit)
@@ -325,10 +328,11 @@ class DirectoryLayer:
     def close(self) -> None:
         self._dirs.close()
 
-    @staticmethod
-    def _shown_xattrs(path: bytes | int, follow: bool) -> dict[bytes, bytes]:
+    def _shown_xattrs(self, path: bytes | int, follow: bool) -> dict[bytes, bytes]:
         found = {}
         for stored in _listxattr(path, follow):
+            if self._stores_all and not stored.startswith(b"user."):
+                continue
             name = from_disk(stored)
             value = None if name is None else _getxattr(path, stored, follow)
             if name is not None and value is not None:

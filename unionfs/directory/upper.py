@@ -12,7 +12,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from unionfs import whiteouts
 from unionfs.directory.creating import CreatingLayer, DirectoryDraft, is_within
@@ -314,7 +315,22 @@ class DirectoryUpper(CreatingLayer):
     def open_write(self, ref: Ref) -> int:
         parent, name = self._parent(ref)
         flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        return os.open(name, flags, dir_fd=parent)
+        try:
+            return os.open(name, flags, dir_fd=parent)
+        except PermissionError:
+            # A file may be open for writing inside though its mode, real here, says otherwise.
+            with self._made_writable(b"/proc/self/fd/%d/%b" % (parent, name)):
+                return os.open(name, flags, dir_fd=parent)
+
+    @staticmethod
+    @contextmanager
+    def _made_writable(path: bytes) -> Iterator[None]:
+        mode = stat.S_IMODE(os.stat(path, follow_symlinks=False).st_mode)
+        os.chmod(path, mode | 0o600, follow_symlinks=True)
+        try:
+            yield
+        finally:
+            os.chmod(path, mode, follow_symlinks=True)
 
     def _object(self, ref: Ref | None, fd: int) -> tuple[bytes | int, bool]:
         if fd >= 0:
@@ -358,7 +374,11 @@ class DirectoryUpper(CreatingLayer):
                 pass
         elif ref is not None:
             path, follow = self._path(self._place(ref))
-            os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
+            try:
+                os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
+            except PermissionError:
+                with self._made_writable(path):
+                    os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
         else:
             temporary = self._work.temporary()
             os.symlink(b"%d" % nlink, temporary, dir_fd=self._work.fd)

@@ -37,6 +37,8 @@ class Tree:
             only this union reads.
         descriptors: how many files are kept open.
         volatile: whether copies need not survive a loss of power.
+        own_numbers: whether the layers' inode numbers are shown as they are.
+        static_nlink: whether directories are shown with one link.
     """
 
     def __init__(
@@ -48,12 +50,16 @@ class Tree:
         redirect: bool,
         descriptors: int,
         volatile: bool,
+        own_numbers: bool = False,
+        static_nlink: bool = False,
     ) -> None:
         self.upper = upper
         self.lowers = tuple(lowers)
         self.view = view
         self.redirect = redirect
         self.volatile = volatile
+        self._own_numbers = own_numbers
+        self._static_nlink = static_nlink
         self.files: OrderedDict[Node, Backing] = OrderedDict()
         self._shown_owners: dict[tuple[int, int], tuple[int, int]] = {}
         self._descriptors = descriptors
@@ -292,6 +298,8 @@ class Tree:
 
     def number(self, position: int, ino: int) -> int:
         """`st_ino` in the union of what a layer calls `ino`."""
+        if self._own_numbers:
+            return ino
         return compose_ino(ino, 0 if position == UPPER else len(self.lowers) - position + 1)
 
     def _show(self, node: Node, attributes: Attributes, ino: int) -> None:
@@ -300,6 +308,8 @@ class Tree:
     def set_attributes(self, node: Node, attributes: Attributes) -> None:
         """Attributes with the true owner: shown as far as the ids exist inside."""
         node.owner = None
+        if self._static_nlink and attributes.nlink and stat.S_ISDIR(attributes.mode):
+            attributes = attributes._replace(nlink=1)
         if self.view is not None:
             owner = attributes[3:5]
             shown = self._shown_owners.get(owner) or self._shown_owner(self.view, owner)
@@ -313,6 +323,11 @@ class Tree:
             self._shown_owners.clear()
         shown = self._shown_owners[owner] = view.uid(owner[0]), view.gid(owner[1])
         return shown
+
+    def stored_ids(self, uid: int, gid: int) -> tuple[int, int]:
+        """What the upper keeps for ids as they are inside."""
+        view = self.view
+        return (uid, gid) if view is None else (view.stored_uid(uid), view.stored_gid(gid))
 
     def settle(self, node: Node) -> Node:
         """Bring stale attributes up to date."""

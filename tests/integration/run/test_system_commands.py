@@ -68,3 +68,12 @@ def test_no_user_namespaces_is_said_with_the_remedy(rootless):
         assert result.returncode == status, result.stderr
         assert "user.max_user_namespaces" in result.stdout + result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_store_that_cannot_be_written_is_one_clear_line(rootless, tmp_path):
+    (tmp_path / "containers").mkdir(parents=True)
+    (tmp_path / "containers").chmod(0o500)
+    result = rootless("--root", tmp_path, "run", "--rm", "--rootfs", "/", "true")
+    assert result.status == 125
+    assert result.stderr.endswith("permission denied\n")
+    assert len(result.stderr.splitlines()) == 1
