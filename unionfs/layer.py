@@ -47,6 +47,8 @@ class LayerEntry(NamedTuple):
     absolute in those layers."""
     origin: int | None = None
     """The `st_ino` in the union before it was copied up; only an upper says."""
+    lazy: bytes | None = None
+    """A file of which not all data have been copied up, and where they are: `lazy.parse_mark`."""
 
 
 class Extent(NamedTuple):
@@ -245,6 +247,20 @@ class UpperLayer(Layer, Protocol):
 
     def index_links(self, origin: int, ref: Ref | None, nlink: int) -> None:
         """Remember how many names a file has left; with none it is dropped from the index."""
+
+    def mark_lazy(self, fd: int, mark: bytes | None) -> None:
+        """Say of an open file that its data are not all here, or that they are. Raises what the
+        file system does if it cannot hold the mark."""
+
+    def unfinished(self) -> Iterator[LayerEntry]:
+        """Every file that says so."""
+
+    def awaits(self) -> bytes | None:
+        """The fingerprint of the lowers that unfinished files need; None if there are no such
+        files."""
+
+    def set_awaits(self, fingerprint: bytes | None) -> None:
+        """Remember that, before the first such file, or forget it, after the last."""
 
     def statfs(self) -> StatFs: ...
     def sync_directory(self, ref: Ref) -> None:

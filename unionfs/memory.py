@@ -121,6 +121,10 @@ class MemoryLayer:
     def xattrs(self, ref: Ref) -> dict[bytes, bytes]:
         return dict(self._node(ref).xattrs)
 
+    def fingerprint(self) -> Sequence[bytes]:
+        top = self._nodes[0]
+        return [b"memory", *(b"%b=%d" % (n, len(c.content)) for n, c in top.children.items())]
+
     def open(self, ref: Ref) -> OpenFile:
         return MemoryFile(self._node(ref))
 

@@ -16,6 +16,8 @@ from unionfs.model import ROOT_NODE, Attributes, NodeId
 
 if TYPE_CHECKING:
     from unionfs.layer import OpenFile, Ref
+    from unionfs.lazy import LazyFile, LazyState
+    from unionfs.ledger import CopyRecord
 
 UPPER = 0
 """The upper's position in the stack; the lowers follow from 1, top first."""
@@ -32,7 +34,7 @@ is."""
 class Backing:
     """An open file under a node. `start` is where byte 0 lies in the descriptor's file."""
 
-    __slots__ = ("fd", "file", "pinned", "start", "writable")
+    __slots__ = ("fd", "file", "lazy", "pinned", "start", "writable")
 
     def __init__(
         self, fd: int, *, start: int = 0, file: OpenFile | None = None, writable: bool = False
@@ -40,6 +42,8 @@ class Backing:
         self.fd = fd
         self.start = start
         self.file = file
+        self.lazy: LazyFile | None = None
+        """The file has not all its data yet: only through this may it be read and written."""
         self.writable = writable
         self.pinned = False
         """The only way to the file is this descriptor: it is not closed to save descriptors."""
@@ -52,9 +56,11 @@ class Node:
         "aliases",
         "attributes",
         "backing",
+        "copied",
         "has_capabilities",
         "indexed",
         "layer",
+        "lazy",
         "lookups",
         "name",
         "nodeid",
@@ -91,6 +97,10 @@ class Node:
         """The true owner where another one is shown."""
         self.indexed = False
         """An upper file that stands for names in the lowers too."""
+        self.lazy: LazyState | None = None
+        """Not all data of the file are in the upper yet."""
+        self.copied: CopyRecord | None = None
+        """It has been copied up since the mount."""
         self.has_capabilities: bool | None = None
         """Whether there is a `security.capability`, if that is known."""
 
@@ -150,6 +160,16 @@ class Directory(Node):
     @property
     def is_merged(self) -> bool:
         return len(self.lowers) + (self.upper is not None) > 1
+
+    def lower_path(self) -> bytes:
+        """Where the lowers know a directory that some of them contribute to."""
+        names: list[bytes] = []
+        at: Directory | None = self
+        while at is not None and at.parent is not None and at.redirect is None:
+            names.append(at.name)
+            at = at.parent
+        start = b"" if at is None or at.redirect is None else at.redirect.rstrip(b"/")
+        return b"/".join([start, *reversed(names)])
 
     def insert(self, name: bytes, node: Node, *, is_new: bool = True) -> None:
         """A name that is new, or was there and had not been read."""
@@ -278,9 +298,14 @@ class NodeTable:
         node.nodeid = NodeId(number)
         self.nodes[number] = node
         node.lookups = 1
-        if not was_held:
-            for directory in node.places():
-                directory.hold()
+        if was_held:
+            return
+        if node.aliases is None:
+            if node.parent is not None:
+                node.parent.hold()
+            return
+        for directory in node.places():
+            directory.hold()
 
     def forget(self, nodeid: int, count: int) -> Node | None:
         """Give back `count` references. Returns the node if these were the last."""

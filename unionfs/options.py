@@ -56,6 +56,9 @@ class Options(NamedTuple):
     writeback: bool | None = None
     """None: as the session thinks best."""
     timeout: float | None = None
+    lazy: int | None = None
+    """From how many bytes on a file is copied up lazily; None: never, so that anybody can read the
+    upper at any time. Under `real` ownership the copies are completed when the mount ends."""
     """Seconds for which names and attributes hold; None: until the server changes them."""
     xino: str = "auto"
     redirect_dir: str = "on"
@@ -220,6 +223,14 @@ def _number(name: str, value: str) -> int:
     return int(value)
 
 
+def _size(name: str, value: str) -> int | None:
+    """Bytes, with K, M or G for powers of 1024; None for `off`."""
+    if value == "off":
+        return None
+    unit = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(value[-1:].upper())
+    return _number(name, value[:-1]) * unit if unit else _number(name, value)
+
+
 def _id(name: str, value: str) -> int:
     number = _number(name, value)
     # (uid_t) -1 means "leave it" to chown(2): no file can be owned by it.
@@ -314,6 +325,7 @@ _VALUES: dict[str, tuple[str, Callable[[str, str], object]]] = {
     "xattr_permissions": ("xattr_permissions", _xattr_permissions),
     "ownership": ("ownership", _one_of("data", "real")),
     "timeout": ("timeout", _seconds),
+    "lazy": ("lazy", _size),
     "xino": ("xino", _one_of("auto", "on", "off")),
     "redirect_dir": ("redirect_dir", _one_of("on", "off")),
     "session": ("session", _one_of("auto", "device", "pyfuse3")),

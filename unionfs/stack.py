@@ -46,6 +46,8 @@ def open_union(options: Options) -> Union:
             volatile=options.volatile or not options.fsync,
             own_numbers=upper is None and len({layer.identity[0] for layer in lowers}) == 1,
             static_nlink=options.static_nlink,
+            lazy=options.lazy,
+            finish=ownership is Ownership.REAL,
         )
     except BaseException:
         for layer in (*lowers, *([upper] if upper else [])):

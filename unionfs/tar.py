@@ -118,6 +118,12 @@ class IndexedLayer:
             raise self._damaged() from error
         return TarFile(self, layer, offset, size, extents)
 
+    def fingerprint(self) -> Sequence[bytes]:
+        """The archives from the top, by size and time of change: the same for a chain and for its
+        layers one by one."""
+        found = map(os.stat, reversed(self._archive_paths))
+        return [b"tar %d %d" % (st.st_size, st.st_mtime_ns) for st in found]
+
     def close(self) -> None:
         with self._lock:
             self._closed = True

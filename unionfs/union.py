@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 
 from unionfs.filesystem import DirEntry, Entry
 from unionfs.layer import Creation, Layer, UpperLayer
+from unionfs.ledger import Ledger
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
-from unionfs.ops import attributes, copyup, create, remove, rename, xattrs
+from unionfs.ops import attributes, copyup, create, lazy_copyup, remove, rename, xattrs
 from unionfs.ops import data as contents
 from unionfs.ops.tree import Tree, error
 from unionfs.ownership import IdView
@@ -36,9 +37,14 @@ class Union:
         own_numbers: the layers' own inode numbers are unique over all of them, and shown as they
             are. For a union without an upper, which must know its lowers again by them.
         static_nlink: directories are shown with one link, so that nothing is counted.
+        lazy: files from so many bytes on are copied up lazily where the data cannot be shared
+            (`unionfs.lazy`). Until `finish`, nothing but this union, with these lowers, can read
+            such an upper. None: never.
+        finish: `destroy` completes them, as far as it can.
 
     Raises:
-        OSError: EINVAL if the upper overlaps with a lower.
+        OSError: EINVAL if the upper overlaps with a lower, or has files that are not all copied
+            up from other lowers than these.
     """
 
     def __init__(
@@ -52,6 +58,8 @@ class Union:
         volatile: bool = False,
         own_numbers: bool = False,
         static_nlink: bool = False,
+        lazy: int | None = None,
+        finish: bool = False,
     ) -> None:
         self._tree = Tree(
             lowers,
@@ -62,9 +70,11 @@ class Union:
             volatile=volatile,
             own_numbers=own_numbers,
             static_nlink=static_nlink,
+            lazy=lazy,
         )
         self._nodes = self._tree.nodes
         self._closed = False
+        self._finish_at_end = finish
 
     # Lookup
 
@@ -265,6 +275,12 @@ class Union:
     def destroy(self) -> None:
         if not self._closed:
             self._closed = True
+            if self._finish_at_end:
+                try:
+                    self.finish()
+                except OSError:
+                    # What is left stays marked, and the next mount goes on with it.
+                    pass
             self._tree.close()
 
     # Copy-up by a session that runs copies in threads
@@ -275,7 +291,7 @@ class Union:
         node = self._tree.node(nodeid)
         if node.layer == UPPER or not stat.S_ISREG(node.attributes.mode):
             return 0
-        return node.attributes.size
+        return 0 if lazy_copyup.applies(self._tree, node) else node.attributes.size
 
     def begin_copy(self, nodeid: NodeId) -> copyup.CopyUp:
         """Begin to copy up a file of a lower: then `CopyUp.copy`, in a thread if you like, and
@@ -289,6 +305,30 @@ class Union:
 
     def abandon_copy(self, copy: copyup.CopyUp) -> None:
         copyup.abandon(self._tree, copy)
+
+    # Lazy copies
+
+    def finish(self) -> int:
+        """Copy what lazy copies have left: then the upper can do without the lowers. Returns the
+        number of bytes.
+
+        Raises:
+            OSError: EIO if a lower is no longer what it was. The other files are complete then.
+        """
+        return lazy_copyup.finish(self._tree)
+
+    def pending(self) -> int:
+        """How many bytes `finish` would add to the upper, about: for quotas."""
+        return lazy_copyup.pending(self._tree)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What copying up has cost since the mount."""
+        return self._tree.ledger
+
+    def answering(self, pid: int) -> None:
+        """The process whose request comes next, for the ledger."""
+        self._tree.pid = pid
 
     @property
     def changed(self) -> frozenset[int]:

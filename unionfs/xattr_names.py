@@ -13,6 +13,7 @@ OVERRIDE_STAT = b"user.containers.override_stat"
 ORIGIN = b"user.rootless.origin"
 REDIRECT = b"user.rootless.redirect"
 NLINK = b"user.rootless.nlink"
+LAZY = b"user.rootless.lazy"
 CAPABILITY = b"security.capability"
 
 _OVERLAY = b"user.overlay."

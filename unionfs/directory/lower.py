@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 
 from unionfs import whiteouts
@@ -16,7 +17,7 @@ from unionfs.directory.places import Directories, Place
 from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, Ref
 from unionfs.model import Attributes
 from unionfs.ownership import Owner, Ownership, parse_override
-from unionfs.xattr_names import NLINK, ORIGIN, OVERRIDE_STAT, REDIRECT, from_disk
+from unionfs.xattr_names import LAZY, NLINK, ORIGIN, OVERRIDE_STAT, REDIRECT, from_disk
 
 _INO_BITS = 40
 _READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -24,6 +25,7 @@ _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """O_NONBLOCK: should a name turn out to be a fifo after all, the server must not wait for its
 writer."""
 
+_ENCODING = sys.getfilesystemencoding()
 _S_IFMT = 0o170000
 _SIMPLE = frozenset((stat.S_IFREG, stat.S_IFLNK))
 """What needs no look at anything but lstat(2), in a tree without bookkeeping."""
@@ -102,6 +104,7 @@ class DirectoryLayer:
         st = os.fstat(self._dirs.fd(self._root))
         self.identity = (st.st_dev, st.st_ino)
         self._device = st.st_dev
+        self._has_unfinished = _getxattr(self.path, LAZY, follow=True) is not None
         self._devices: dict[int, int] = {}
 
     def is_hidden(self, identity: tuple[int, int]) -> bool:
@@ -147,7 +150,7 @@ class DirectoryLayer:
             simple = not self._keeps_books and not xattr_whiteouts
             with os.scandir(opened) as entries:
                 for item in entries:
-                    name = os.fsencode(item.name)
+                    name = item.name.encode(_ENCODING, "surrogateescape")
                     if name.startswith(whiteouts.PREFIX):
                         if name != whiteouts.OPAQUE_NAME:
                             gone.append(whiteouts.hidden_by(name))
@@ -206,7 +209,8 @@ class DirectoryLayer:
                 nlink=_number(_getxattr(path, NLINK, follow)) or attributes.nlink
             )
         origin = _number(_getxattr(path, ORIGIN, follow)) if ORIGIN in names else None
-        return LayerEntry(place, attributes, origin=origin)
+        lazy = _getxattr(path, LAZY, follow) if LAZY in names else None
+        return LayerEntry(place, attributes, origin=origin, lazy=lazy)
 
     def _directory_entry(
         self, place: Place, st: os.stat_result, path: bytes, follow: bool
@@ -323,7 +327,16 @@ class DirectoryLayer:
 
     def open(self, ref: Ref) -> OpenFile:
         parent, name = self._parent(ref)
-        return DirectoryFile(os.open(name, _READ_FILE, dir_fd=parent))
+        fd = os.open(name, _READ_FILE, dir_fd=parent)
+        if self._has_unfinished and LAZY in map(os.fsencode, os.listxattr(fd)):
+            os.close(fd)
+            raise OSError(
+                errno.EIO, "not all of the file has been copied up: finish the upper first"
+            )
+        return DirectoryFile(fd)
+
+    def fingerprint(self) -> Sequence[bytes]:
+        return [b"directory", self.path, b"%d" % self.identity[1]]
 
     def close(self) -> None:
         self._dirs.close()

@@ -23,7 +23,7 @@ from unionfs.directory.work import exchange, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
 from unionfs.model import Attributes, StatFs
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
-from unionfs.xattr_names import NLINK, OVERRIDE_STAT, REDIRECT, to_disk
+from unionfs.xattr_names import LAZY, NLINK, OVERRIDE_STAT, REDIRECT, to_disk
 
 _NO_WHITEOUT_RENAME = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -383,6 +383,45 @@ class DirectoryUpper(CreatingLayer):
             temporary = self._work.temporary()
             os.symlink(b"%d" % nlink, temporary, dir_fd=self._work.fd)
             os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=self._work.index_fd)
+
+    # Files whose data are still in a lower
+
+    def mark_lazy(self, fd: int, mark: bytes | None) -> None:
+        path = b"/proc/self/fd/%d" % fd
+
+        def change() -> None:
+            if mark is None:
+                os.removexattr(path, LAZY)
+            else:
+                os.setxattr(path, LAZY, mark)
+
+        try:
+            change()
+        except PermissionError:
+            with self._made_writable(path):
+                change()
+
+    def awaits(self) -> bytes | None:
+        try:
+            return os.getxattr(b"/proc/self/fd/%d" % self._dirs.fd(self._root), LAZY)
+        except OSError:
+            return None
+
+    def set_awaits(self, fingerprint: bytes | None) -> None:
+        path = b"/proc/self/fd/%d" % self._dirs.fd(self._root)
+        if fingerprint is not None:
+            os.setxattr(path, LAZY, fingerprint)
+        elif self.awaits() is not None:
+            os.removexattr(path, LAZY)
+
+    def unfinished(self) -> Iterator[LayerEntry]:
+        below = [self._root, self._index]
+        while below:
+            for _, entry in self.listing(below.pop()):
+                if stat.S_ISDIR(entry.attributes.mode):
+                    below.append(self._place(entry.ref))
+                elif entry.lazy is not None:
+                    yield entry
 
     # The whole
 

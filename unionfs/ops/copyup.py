@@ -15,8 +15,11 @@ import stat
 from collections.abc import Sequence
 
 from unionfs.layer import Creation, Draft, Extent, LayerEntry, OpenFile, Ref, UpperLayer
+from unionfs.lazy import LazyState
+from unionfs.ledger import CopyRecord
 from unionfs.model import Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node
+from unionfs.ops import lazy_copyup
 from unionfs.ops.tree import Tree
 
 _FICLONE = 0x40049409
@@ -47,7 +50,18 @@ _NO_COPY_RANGE = (
 class CopyUp:
     """One copy under way. `length` bytes of `source` go to `draft`."""
 
-    __slots__ = ("_at", "_extents", "creation", "draft", "is_synced", "length", "node", "source")
+    __slots__ = (
+        "_at",
+        "_extents",
+        "creation",
+        "draft",
+        "is_cloned",
+        "is_synced",
+        "lazy",
+        "length",
+        "node",
+        "source",
+    )
 
     def __init__(
         self, node: Node, source: OpenFile | None, draft: Draft, creation: Creation, length: int
@@ -58,13 +72,16 @@ class CopyUp:
         self.creation = creation
         self.length = length
         self.is_synced = False
+        self.is_cloned = False
+        self.lazy: LazyState | None = None
+        """Nothing is copied: the draft stands for the source."""
         self._extents: list[Extent] | None = None
         self._at = 0
 
     def copy(self, budget: int | None = None) -> bool:
         """Copy up to about `budget` bytes, all if None. True when there is nothing left."""
         source = self.source
-        if source is None or self.length == 0:
+        if source is None or self.length == 0 or self.lazy is not None or self.is_cloned:
             return True
         if self._extents is None:
             if self._copy_whole(source):
@@ -89,7 +106,11 @@ class CopyUp:
                 _write_all(self.draft.fd, data, 0)
                 return True
             return False
-        backing = source.backing()
+        return self.clone()
+
+    def clone(self) -> bool:
+        """Share the data with the source (ioctl_ficlone(2)); False where that cannot be."""
+        backing = None if self.source is None else self.source.backing()
         if backing is None or backing[1] != 0:
             return False
         try:
@@ -100,6 +121,7 @@ class CopyUp:
             raise
         if os.fstat(self.draft.fd).st_size != self.length:
             os.ftruncate(self.draft.fd, self.length)
+        self.is_cloned = True
         return True
 
     def _copy_run(self, source: OpenFile, start: int, length: int) -> int:
@@ -124,7 +146,7 @@ class CopyUp:
 
     def sync(self) -> None:
         """The data to stable storage, so that no power loss leaves the new name without it."""
-        if self.length:
+        if self.length and self.lazy is None:
             os.fdatasync(self.draft.fd)
         self.is_synced = True
 
@@ -233,7 +255,15 @@ def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUp:
         if source is not None:
             source.close()
         raise
-    return CopyUp(node, source, draft, creation, size)
+    plan = CopyUp(node, source, draft, creation, size)
+    try:
+        if lazy_copyup.applies(tree, node, length) and not (tree.can_clone and plan.clone()):
+            tree.can_clone = False
+            plan.lazy = lazy_copyup.mark_draft(tree, node, draft, size)
+    except BaseException:
+        abandon(tree, plan)
+        raise
+    return plan
 
 
 def abandon(tree: Tree, plan: CopyUp) -> None:
@@ -266,12 +296,25 @@ def publish(tree: Tree, plan: CopyUp) -> None:
     except BaseException:
         abandon(tree, plan)
         raise
-    if plan.source is not None:
+    if plan.source is not None and plan.lazy is None:
         plan.source.close()
     _moved_up(tree, node, ref, attributes)
-    tree.keep_open(node, Backing(draft.fd, writable=True))
+    if plan.lazy is not None and plan.source is not None:
+        lazy_copyup.adopt_draft(tree, node, draft, plan.source, plan.lazy)
+    else:
+        tree.keep_open(node, Backing(draft.fd, writable=True))
+    _record(tree, plan)
     if ref is None:
         tree.pin(node)
+
+
+def _record(tree: Tree, plan: CopyUp) -> None:
+    node = plan.node
+    copied = 0 if plan.lazy is not None or plan.is_cloned else plan.length
+    path = b"" if node.parent is None else tree.path(node)
+    is_lazy = plan.lazy is not None
+    node.copied = CopyRecord(path, tree.pid, node.attributes.size, copied, is_lazy=is_lazy)
+    tree.ledger.add(node.copied)
 
 
 def _publish_named(

@@ -12,6 +12,7 @@ from unionfs.layer import Extent
 from unionfs.model import Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops.copyup import ensure_upper
+from unionfs.ops.lazy_copyup import end_lazy, open_lazy
 from unionfs.ops.tree import Tree, error
 from unionfs.syscalls.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 from unionfs.syscalls.files import fallocate as sys_fallocate
@@ -28,10 +29,16 @@ def open_backing(tree: Tree, node: Node) -> Backing:
     if backing is not None:
         if not backing.pinned:
             tree.files.move_to_end(node)
+        if backing.lazy is not None and backing.lazy.state.is_complete:
+            end_lazy(node, backing)
         return backing
     _require_regular(node)
     if node.ref is None:
         raise error(errno.ESTALE)
+    if node.lazy is not None:
+        if not node.lazy.is_complete:
+            return open_lazy(tree, node, node.lazy)
+        node.lazy = None
     if node.layer == UPPER:
         backing = Backing(tree.writable().open_write(node.ref), writable=True)
     else:
@@ -65,6 +72,11 @@ def read(tree: Tree, node: Node, offset: int, size: int) -> bytes:
     if not backing.pinned:
         tree.files.move_to_end(node)
     if backing.start == 0 and backing.fd >= 0:
+        return os.pread(backing.fd, size, offset)
+    if backing.lazy is not None:
+        if not backing.lazy.state.is_complete:
+            return backing.lazy.read(offset, size)
+        end_lazy(node, backing)
         return os.pread(backing.fd, size, offset)
     size = min(size, node.attributes.size - offset)
     if size <= 0:
@@ -100,6 +112,10 @@ def write(
     if kill_privileges and node.attributes.mode & _SET_ID:
         kill_set_id(tree, node)
     node.stale = True
+    if node.copied is not None:
+        node.copied.changed += len(data)
+    if backing.lazy is not None:
+        return backing.lazy.write(offset, data)
     return os.pwrite(backing.fd, data, offset)
 
 
@@ -163,7 +179,10 @@ def truncate(tree: Tree, node: Node, size: int) -> None:
     if node.has_capabilities is not False:
         drop_capabilities(tree, node)
     node.stale = True
-    os.ftruncate(backing.fd, size)
+    if backing.lazy is not None:
+        backing.lazy.truncate(size)
+    else:
+        os.ftruncate(backing.fd, size)
 
 
 def fsync(tree: Tree, node: Node, datasync: bool) -> None:
@@ -191,7 +210,10 @@ def fallocate(tree: Tree, node: Node, mode: int, offset: int, length: int) -> No
     if node.has_capabilities is not False:
         drop_capabilities(tree, node)
     node.stale = True
-    sys_fallocate(backing.fd, mode, offset, length)
+    if backing.lazy is not None:
+        backing.lazy.allocate(mode, offset, length)
+    else:
+        sys_fallocate(backing.fd, mode, offset, length)
 
 
 def lseek(tree: Tree, node: Node, offset: int, whence: int) -> int:
@@ -200,6 +222,8 @@ def lseek(tree: Tree, node: Node, offset: int, whence: int) -> int:
         return os.lseek(backing.fd, offset, whence)
     if backing.file is None:
         raise error(errno.EIO)
+    if node.stale:
+        tree.settle(node)
     return _seek_extents(backing.file.extents(), node.attributes, offset, whence)
 
 
@@ -234,13 +258,14 @@ def copy_file_range(tree: Tree, from_: tuple[Node, int], to: tuple[Node, int], l
     into = open_backing(tree, target)
     if target.has_capabilities is not False:
         drop_capabilities(tree, target)
-    target.stale = True
     if source.stale:
         tree.settle(source)
+    # After that, for they may be one.
+    target.stale = True
     length = min(length, source.attributes.size - source_offset)
     if length <= 0:
         return 0
-    if origin.fd >= 0:
+    if origin.fd >= 0 and origin.lazy is None and into.lazy is None:
         try:
             return os.copy_file_range(
                 origin.fd, into.fd, length, origin.start + source_offset, target_offset
@@ -253,5 +278,8 @@ def copy_file_range(tree: Tree, from_: tuple[Node, int], to: tuple[Node, int], l
         data = read(tree, source, source_offset + done, min(length - done, _COPY_CHUNK))
         if not data:
             break
-        done += os.pwrite(into.fd, data, target_offset + done)
+        if into.lazy is not None:
+            done += into.lazy.write(target_offset + done, data)
+        else:
+            done += os.pwrite(into.fd, data, target_offset + done)
     return done

@@ -125,7 +125,7 @@ def _prepare(tree: Tree, node: Node, old: Place, new: Place) -> Ref:
     if node.lowers and node.redirect is None:
         if not tree.redirect:
             raise error(errno.EXDEV)
-        path = _lower_path(node)
+        path = node.lower_path()
         ref = ensure_directory(tree, node)
         upper.set_redirect(ref, path)
         node.redirect = path
@@ -135,17 +135,6 @@ def _prepare(tree: Tree, node: Node, old: Place, new: Place) -> Ref:
     if not node.lowers and below is not None and stat.S_ISDIR(below.attributes.mode):
         upper.set_opaque(ref)
     return ref
-
-
-def _lower_path(directory: Directory) -> bytes:
-    """Where the lowers know a directory that some of them contribute to."""
-    names: list[bytes] = []
-    at: Directory | None = directory
-    while at is not None and at.parent is not None and at.redirect is None:
-        names.append(at.name)
-        at = at.parent
-    start = b"" if at is None or at.redirect is None else at.redirect.rstrip(b"/")
-    return b"/".join([start, *reversed(names)])
 
 
 def _relocate(tree: Tree, node: Node, old: Place, new: Place, ref: Ref) -> None:

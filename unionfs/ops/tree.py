@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
 from unionfs.layer import Layer, LayerEntry, Mark, Ref, UpperLayer
+from unionfs.lazy import Identified, LazyState, parse_mark
+from unionfs.ledger import Ledger
 from unionfs.merge import Found, compose_ino, is_final, merge_entries
 from unionfs.model import ROOT_NODE, Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node, NodeTable, Stream
@@ -39,6 +41,7 @@ class Tree:
         volatile: whether copies need not survive a loss of power.
         own_numbers: whether the layers' inode numbers are shown as they are.
         static_nlink: whether directories are shown with one link.
+        lazy: from how many bytes on a file is copied up lazily; None: never.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Tree:
         volatile: bool,
         own_numbers: bool = False,
         static_nlink: bool = False,
+        lazy: int | None = None,
     ) -> None:
         self.upper = upper
         self.lowers = tuple(lowers)
@@ -62,7 +66,8 @@ class Tree:
         self._static_nlink = static_nlink
         self.files: OrderedDict[Node, Backing] = OrderedDict()
         self._shown_owners: dict[tuple[int, int], tuple[int, int]] = {}
-        self._descriptors = descriptors
+        # copy_file_range needs two at a time.
+        self._descriptors = max(descriptors, 2)
         self.pinned = 0
         """How many files are kept open because nothing else leads to them."""
         self.linked: dict[int, Node] = {}
@@ -70,10 +75,31 @@ class Tree:
         self.index: dict[int, int | None] = {}
         self.changed: set[int] = set()
         """`st_ino` of what has been changed in the upper since the mount."""
+        self.lazy_from = lazy
+        self.lazies: dict[int, LazyState] = {}
+        """Files that are not all copied up, as far as they have been met, by `st_ino`."""
+        self.lazy_block = -1
+        """`lazy.usable_block` of the upper; -1 before it is known."""
+        self.awaits = False
+        """The upper says that it has such files."""
+        self.can_clone = True
+        """Whether the upper may share data with the lowers, as far as has been seen."""
+        self.pid = 0
+        """The process whose request is answered, if the session says."""
+        self.ledger = Ledger()
+        self._fingerprint: bytes | None = None
         if upper is not None:
             upper.refuse_overlap(self.lowers)
             upper.clean()
             self.index = upper.index()
+            awaited = upper.awaits()
+            self.awaits = awaited is not None
+            if awaited is not None and awaited != self.fingerprint():
+                raise OSError(
+                    errno.EINVAL,
+                    "the upper has files that are not all copied up, from other lower layers "
+                    "than these: finish it with those first",
+                )
         self.root = self._make_root()
         self.table = NodeTable(self.root)
         self.nodes = self.table.nodes
@@ -255,6 +281,8 @@ class Tree:
             return self._adopt_linked(directory, name, position, entry, ino)
         node = Node(directory, name, position, entry.ref, attributes)
         self._show(node, attributes, ino)
+        if entry.lazy is not None:
+            self._is_lazy(node, entry.lazy)
         return node
 
     def _adopt_directory(self, parent: Directory, name: bytes, found: Found) -> Directory:
@@ -289,12 +317,69 @@ class Tree:
             attributes = copy.attributes
             node = Node(directory, name, UPPER, copy.ref, attributes)
             node.indexed = True
+            entry = copy
         else:
             attributes = entry.attributes._replace(nlink=known)
             node = Node(directory, name, position, entry.ref, attributes)
         self._show(node, attributes, ino)
+        if entry.lazy is not None:
+            self._is_lazy(node, entry.lazy)
         self.linked[ino] = node
         return node
+
+    def _is_lazy(self, node: Node, mark: bytes) -> None:
+        """A file of the upper has been found that is not all there. (One of a lower raises EIO
+        when it is opened.)"""
+        if node.layer != UPPER:
+            return
+        state = self._lazy_state(node.attributes.ino, mark, node.attributes.size)
+        if state is not None and not state.is_complete:
+            node.lazy = state
+            self._show_lazy(node)
+
+    def lazy_state(self, entry: LayerEntry) -> LazyState | None:
+        """The state of an unfinished file of the upper; None if its mark cannot be read."""
+        ino = entry.attributes.ino if entry.origin is None else entry.origin
+        return self._lazy_state(ino, entry.lazy or b"", entry.attributes.size)
+
+    def _lazy_state(self, ino: int, mark: bytes, size: int) -> LazyState | None:
+        state = self.lazies.get(ino)
+        if state is None:
+            parsed = parse_mark(mark)
+            if parsed is None:
+                return None
+            # What was cut off must not come back, whatever limit was written before.
+            parsed = parsed._replace(limit=min(parsed.limit, size))
+            state = self.lazies[ino] = LazyState(parsed, os.sysconf("SC_PAGESIZE"))
+        return state
+
+    def _show_lazy(self, node: Node) -> None:
+        # GNU tar takes a file without blocks for one without data.
+        known = node.attributes
+        node.attributes = known._replace(blocks=max(known.blocks, -(-known.size // 512)))
+
+    def fingerprint(self) -> bytes | None:
+        """What tells the lowers from any others; None if one of them cannot be told from others."""
+        if self._fingerprint is None:
+            # Against mistakes, not against malice; hashlib takes as long to import as thirty such
+            # copies take.
+            from zlib import adler32, crc32
+
+            parts: list[bytes] = []
+            for layer in self.lowers:
+                if not isinstance(layer, Identified):
+                    return None
+                parts += [b"%d:%b" % (len(part), part) for part in layer.fingerprint()]
+            text = b"".join(parts)
+            self._fingerprint = b"%d-%08x%08x" % (len(parts), crc32(text), adler32(text))
+        return self._fingerprint
+
+    def find_below(self, path: bytes) -> tuple[int, LayerEntry] | None:
+        """What the lowers alone show at `path`, absolute in them: (position, entry)."""
+        above, _, name = path.rpartition(b"/")
+        lowers = [(number, entry.ref) for number, entry in self.resolve(above, UPPER)]
+        found = merge_entries(self._said_below(lowers, name), self.resolve)
+        return found[0] if found else None
 
     def number(self, position: int, ino: int) -> int:
         """`st_ino` in the union of what a layer calls `ino`."""
@@ -303,7 +388,9 @@ class Tree:
         return compose_ino(ino, 0 if position == UPPER else len(self.lowers) - position + 1)
 
     def _show(self, node: Node, attributes: Attributes, ino: int) -> None:
-        self.set_attributes(node, Attributes._make((ino, *attributes[1:])))
+        if attributes.ino != ino:
+            attributes = Attributes(ino, *attributes[1:])
+        self.set_attributes(node, attributes)
 
     def set_attributes(self, node: Node, attributes: Attributes) -> None:
         """Attributes with the true owner: shown as far as the ids exist inside."""
@@ -342,6 +429,8 @@ class Tree:
             known = self.writable().refresh(node.ref, fd, known)
         if known is not node.attributes:
             self.set_attributes(node, known)
+            if node.lazy is not None:
+                self._show_lazy(node)
         return node
 
     def _settle_directory(self, node: Directory, known: Attributes) -> Attributes:
@@ -359,6 +448,15 @@ class Tree:
         return known
 
     # Names
+
+    def path(self, node: Node) -> bytes:
+        """One path of the object in the union; of one without a name, that of nothing."""
+        names: list[bytes] = []
+        at: Node | None = node
+        while at is not None and at.parent is not None:
+            names.append(at.name)
+            at = at.parent
+        return b"/" + b"/".join(reversed(names))
 
     def add_name(self, node: Node, directory: Directory, name: bytes, ref: Ref) -> None:
         """One more name of a file is known. The caller inserts it in the listing."""
@@ -408,6 +506,13 @@ class Tree:
             node.stash = None
         if self.linked.get(node.attributes.ino) is node:
             del self.linked[node.attributes.ino]
+        self._end_lazy(node)
+
+    def _end_lazy(self, node: Node) -> None:
+        """The last use of a file without a name is over: there is nothing to complete."""
+        if node.lazy is not None and node.attributes.nlink == 0:
+            node.lazy.is_gone = True
+            self.lazies.pop(node.attributes.ino, None)
 
     def _drop(self, directory: Directory) -> None:
         """Drop a listing that nothing refers to."""

@@ -1,0 +1,176 @@
+"""Copying up without copying: see `unionfs.lazy`. What a file without a name, a file of a layer
+that cannot be known again, or one too small to matter needs is a plain copy."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from unionfs.layer import Draft, OpenFile
+from unionfs.lazy import LazyFile, LazyMark, LazyState, usable_block
+from unionfs.nodes import UPPER, Backing, Node
+from unionfs.ops.tree import Tree, error
+
+_CANNOT_MARK = (errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.ENOTSUP, errno.EPERM)
+
+
+def applies(tree: Tree, node: Node, length: int | None = None) -> bool:
+    """Whether a file of a lower is to be copied up lazily; its first `length` bytes, if no more are
+    wanted."""
+    least = tree.lazy_from
+    if least is None or node.parent is None or not stat.S_ISREG(node.attributes.mode):
+        return False
+    size = node.attributes.size if length is None else min(length, node.attributes.size)
+    return size >= max(least, 1) and tree.fingerprint() is not None
+
+
+def mark_draft(tree: Tree, node: Node, draft: Draft, length: int) -> LazyState | None:
+    """Make an empty draft one that stands for the first `length` bytes of a lower's file. None if
+    the upper cannot hold such a thing; the draft is then to be filled."""
+    upper = tree.writable()
+    if tree.lazy_block < 0:
+        probe = upper.draft()
+        try:
+            tree.lazy_block = usable_block(probe.fd)
+        finally:
+            upper.discard(probe)
+    if tree.lazy_block == 0 or node.parent is None:
+        return None
+    known = node.attributes
+    path = node.parent.lower_path() + b"/" + node.name
+    mark = LazyMark(length, known.size, known.mtime_ns, tree.fingerprint() or b"-", path)
+    try:
+        if not tree.awaits:
+            upper.set_awaits(mark.fingerprint)
+            tree.awaits = True
+        upper.mark_lazy(draft.fd, mark.encode())
+    except OSError as failed:
+        if failed.errno in _CANNOT_MARK:
+            return None
+        raise
+    os.ftruncate(draft.fd, length)
+    return LazyState(mark, tree.lazy_block)
+
+
+def adopt_draft(tree: Tree, node: Node, draft: Draft, source: OpenFile, state: LazyState) -> None:
+    """A marked draft has become the node's file."""
+    node.lazy = state
+    tree.lazies[node.attributes.ino] = state
+    tree.keep_open(node, _backing(tree, draft.fd, source, state))
+    node.stale = True
+
+
+def open_lazy(tree: Tree, node: Node, state: LazyState) -> Backing:
+    """Open a file that is not all copied up, and what it stands for. EIO if the lowers have
+    something else there."""
+    fd = tree.writable().open_write(node.ref)
+    try:
+        backing = _backing(tree, fd, _source(tree, state), state)
+    except BaseException:
+        os.close(fd)
+        raise
+    tree.keep_open(node, backing)
+    return backing
+
+
+def _source(tree: Tree, state: LazyState) -> OpenFile:
+    mark = state.mark
+    found = tree.find_below(mark.path) if mark.fingerprint == tree.fingerprint() else None
+    if found is not None:
+        known = found[1].attributes
+        if (
+            stat.S_ISREG(known.mode)
+            and known.size == mark.size
+            and known.mtime_ns == mark.mtime_ns
+            and found[0] != UPPER
+        ):
+            return tree.layer(found[0]).open(found[1].ref)
+    raise OSError(
+        errno.EIO, "the file it was to be copied from has changed", os.fsdecode(mark.path)
+    )
+
+
+def _backing(tree: Tree, fd: int, source: OpenFile, state: LazyState) -> Backing:
+    upper = tree.writable()
+    file = LazyFile(fd, source, state, lambda to, mark: upper.mark_lazy(to, mark.encode()))
+    # No start and not writable: whoever would use the descriptor alone is led to `lazy`.
+    backing = Backing(fd, start=-1, file=file)
+    backing.lazy = file
+    return backing
+
+
+def end_lazy(node: Node, backing: Backing) -> None:
+    """All data of an open file have been copied: from now on it is like any other."""
+    if backing.lazy is not None:
+        backing.lazy.detach()
+        backing.lazy = backing.file = None
+        backing.start = 0
+        backing.writable = True
+    node.lazy = None
+
+
+def complete(tree: Tree, file: LazyFile) -> int:
+    """Copy what is missing, to stable storage, and take the mark off. Returns the bytes copied."""
+    upper = tree.writable()
+    missing = file.pending()
+    at = 0
+    while at >= 0:
+        at = file.fill(at)
+    os.fdatasync(file.fd)
+    with file.state.lock:
+        upper.mark_lazy(file.fd, None)
+        file.state.is_complete = True
+    tree.ledger.copied += missing
+    return missing
+
+
+def finish(tree: Tree) -> int:
+    """Complete every file of the upper. Returns the bytes copied.
+
+    Raises the first error after having tried all."""
+    if tree.upper is None or tree.upper.awaits() is None:
+        return 0
+    upper = tree.upper
+    copied, failed = 0, None
+    for entry in upper.unfinished():
+        try:
+            state = tree.lazy_state(entry)
+            if state is None:
+                continue
+            fd = upper.open_write(entry.ref)
+            try:
+                source = _source(tree, state)
+            except BaseException:
+                os.close(fd)
+                raise
+            file = _backing(tree, fd, source, state).lazy
+            if file is None:
+                raise error(errno.EIO)
+            try:
+                copied += complete(tree, file)
+            finally:
+                file.close()
+        except OSError as raised:
+            failed = failed or raised
+    if failed is not None:
+        raise failed
+    upper.set_awaits(None)
+    tree.awaits = False
+    tree.lazies.clear()
+    return copied
+
+
+def pending(tree: Tree) -> int:
+    """How many bytes the upper would grow by if all files were complete: what a quota is to count
+    beside what is used."""
+    if tree.upper is None or tree.upper.awaits() is None:
+        return 0
+    total = 0
+    for entry in tree.upper.unfinished():
+        state = tree.lazy_state(entry)
+        if state is not None and entry.attributes.nlink:
+            total += max(
+                min(state.mark.limit, entry.attributes.size) - entry.attributes.blocks * 512, 0
+            )
+    return total
