@@ -36,9 +36,9 @@ _S_IFDIR = 0o040000
 _READ_ROOM = 1 << 20
 _CAPABILITY = b"security.capability"
 
-_OWNERS = Struct("=II")
+_OWNERS = Struct("=III")
 _OWNERS_AT = 24
-"""Where fuse_in_header has uid and gid."""
+"""Where fuse_in_header has uid, gid and pid."""
 _CREATE = wire.CREATE_IN
 _READ = wire.READ_IN
 _SETATTR = wire.SETATTR_IN
@@ -195,7 +195,7 @@ class HotPaths:
         if not name or b"\0" in name or buffer[length - 1]:
             return None
         flags, mode, umask, _ = _CREATE.unpack_from(buffer, _HEADER)
-        uid, gid, pid = wire.IN_HEADER.unpack_from(buffer)[4:7]
+        uid, gid, pid = _OWNERS.unpack_from(buffer, _OWNERS_AT)
         entry = self._fs_create(NodeId(nodeid), name, mode, flags, Caller(uid, gid, pid, umask))
         ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = (
             entry.attributes
