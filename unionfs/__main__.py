@@ -2,6 +2,7 @@
 
     rootless-unionfs [-f] [-d] [-o OPTIONS] MOUNTPOINT
     rootless-unionfs SOURCE MOUNTPOINT -o OPTIONS        as mount(8) calls its helpers
+    rootless-unionfs stats MOUNT [--json]                what the server of a mount has counted
 
 Without -f it returns once the mount answers, with the server in the background. Parsed by hand: a
 parser from the library would take longer to import than the mount takes to make.
@@ -28,6 +29,7 @@ VERSION = "0.1.0"
 _PROGRAM = "rootless-unionfs"
 _HELP = f"""\
 usage: {_PROGRAM} [-f] [-d] [--session auto|device|pyfuse3] [-o OPTIONS] MOUNTPOINT
+       {_PROGRAM} stats MOUNT [--json]      what the server of a mount has counted
 
 Mounts a union of directories: lowerdir=A:B (topmost first), upperdir=U, workdir=W.
 
@@ -128,6 +130,8 @@ def _option_text(argument: str, rest: Iterator[str]) -> str:
 def main() -> int:
     """The exit status: 0 mounted (or served to the end), 1 not."""
     try:
+        if sys.argv[1:2] == ["stats"] and len(sys.argv) > 2:
+            return _tell_statistics(sys.argv[2:])
         asked = parse_arguments(sys.argv[1:])
         if isinstance(asked, str):
             print(asked)
@@ -140,6 +144,16 @@ def main() -> int:
         if isinstance(error.filename, bytes):
             where = f"{os.fsdecode(error.filename)}: "
         return _fail(f"{where}{error.strerror or error}")
+
+
+def _tell_statistics(arguments: Sequence[str]) -> int:
+    from unionfs import statistics
+
+    try:
+        print(statistics.command(arguments))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return 0
 
 
 def _run(asked: Invocation) -> int:

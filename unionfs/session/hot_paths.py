@@ -17,8 +17,8 @@ from unionfs.filesystem import FileSystem
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes
 from unionfs.session import wire
 from unionfs.session.copies import BIG
-from unionfs.session.handlers import KILLS_PRIVILEGES
 from unionfs.session.counters import STATISTICS, Counters
+from unionfs.session.handlers import KILLS_PRIVILEGES
 from unionfs.session.replies import DIRECTORY_BLOCK_SIZE
 from unionfs.session.wire import Opcode
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -103,3 +104,30 @@ def test_mount_without_an_upper_is_read_only(place):
 def test_what_cannot_be_mounted_is_one_line_and_status_1(arguments, complaint):
     done = run(*PROGRAM, *arguments, check=False)
     assert (done.returncode, done.stderr) == (1, f"rootless-unionfs: {complaint}\n")
+
+
+@pytest.mark.needs("fuse", "fusermount")
+@pytest.mark.parametrize("session", ["device", "pyfuse3"])
+def test_stats_tell_what_the_server_did(place, session):
+    mountpoint = place / "mnt"
+    run(*PROGRAM, "-o", options(place), f"--session={session}", str(mountpoint))
+    try:
+        (mountpoint / "new").write_bytes(b"x" * 5000)
+        told = run(*PROGRAM, "stats", str(mountpoint), "--json")
+        document = json.loads(told.stdout)
+        table = run(*PROGRAM, "stats", str(mountpoint)).stdout
+        assert "user.rootless.stats" not in os.listxattr(mountpoint)
+    finally:
+        run("fusermount3", "-u", str(mountpoint))
+    counts = {item["operation"]: item for item in document["operations"]}
+    assert document["session"] == session
+    assert counts["create"]["requests"] == 1
+    assert counts["write"]["bytes"] == 5000
+    assert counts["write"]["nanoseconds"] > 0
+    assert "create" in table
+
+
+def test_stats_of_something_else_say_so(place):
+    done = run(*PROGRAM, "stats", str(place), check=False)
+    assert done.returncode == 1
+    assert "no union mount of this user" in done.stderr
