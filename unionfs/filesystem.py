@@ -82,6 +82,10 @@ class FileSystem(Protocol):
     def read_into(self, nodeid: NodeId, offset: int, buffer: memoryview) -> int:
         """`read` to where the data is wanted: fill `buffer`, and say how much was read."""
 
+    def source(self, nodeid: NodeId, offset: int, size: int) -> tuple[int, int, int] | None:
+        """Where `read` would find the bytes: descriptor, position in it, and how many there are.
+        None if they do not lie in one run of one file. Valid until the next call."""
+
     def write(
         self,
         nodeid: NodeId,

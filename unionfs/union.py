@@ -181,6 +181,10 @@ class Union:
         node = self._nodes.get(nodeid) or self._tree.node(nodeid)
         return contents.read_into(self._tree, node, offset, buffer)
 
+    def source(self, nodeid: NodeId, offset: int, size: int) -> tuple[int, int, int] | None:
+        node = self._nodes.get(nodeid) or self._tree.node(nodeid)
+        return contents.source(self._tree, node, offset, size)
+
     def write(
         self,
         nodeid: NodeId,

@@ -77,6 +77,9 @@ class Recorder:
         buffer[: len(data)] = data
         return len(data)
 
+    def source(self, nodeid, offset, size):
+        return None
+
     def write(self, nodeid, offset, data, *, kill_privileges=False):
         self._asked("write", nodeid, offset, bytes(data), kill_privileges)
         return len(data)

@@ -225,6 +225,9 @@ class Passthrough:
     def read(self, nodeid: NodeId, offset: int, size: int) -> bytes:
         return os.pread(self._file(nodeid), size, offset)
 
+    def source(self, nodeid: NodeId, offset: int, size: int) -> None:
+        return None
+
     def lacks_capabilities(self, nodeid: NodeId) -> bool:
         return False
 

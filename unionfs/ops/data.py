@@ -101,6 +101,18 @@ def read_into(tree: Tree, node: Node, offset: int, buffer: memoryview) -> int:
     return len(data)
 
 
+def source(tree: Tree, node: Node, offset: int, size: int) -> tuple[int, int, int] | None:
+    """Where the bytes lie: descriptor, position and how many. None if they lie in several files,
+    or in none."""
+    backing = open_backing(tree, node)
+    if backing.fd < 0 or backing.start < 0:
+        return None
+    if node.stale:
+        tree.settle(node)
+    length = min(size, node.attributes.size - offset)
+    return (backing.fd, backing.start + offset, length) if length > 0 else None
+
+
 def write(
     tree: Tree, node: Node, offset: int, data: bytes | memoryview, kill_privileges: bool
 ) -> int:

@@ -26,13 +26,13 @@ from unionfs.session.handlers import Handler, Handlers
 from unionfs.session.hot_paths import HotPaths
 from unionfs.session.options import DEFAULTS, ServeOptions
 from unionfs.session.requests import Header
+from unionfs.session.splicing import Splicer
 from unionfs.session.wire import InitFlag, Opcode
 from unionfs.session.workers import Workers
 
 _HEADER = wire.IN_HEADER.size
 _HEAD = _HEADER + decoding.FIXED_PART
 _BUFFER = _HEAD + negotiation.MAX_WRITE + wire.MIN_READ_BUFFER
-_OUT = wire.OUT_HEADER.size
 _START = Struct("=IIQQ12xH")
 """Of fuse_in_header: length, opcode, unique, node, and how much of it is extensions."""
 _COPY_BELOW = 8192
@@ -82,8 +82,14 @@ class DeviceSession:
         if not options.xattrs:
             for opcode in (Opcode.GETXATTR, Opcode.LISTXATTR, Opcode.SETXATTR, Opcode.REMOVEXATTR):
                 del self._handlers[opcode]
+        self._splicer = Splicer(device)
         hot = HotPaths(
-            filesystem, options.timeout, self.buffer, self._copies.must_wait, self.counters
+            filesystem,
+            options.timeout,
+            self.buffer,
+            self._copies.must_wait,
+            counters=self.counters,
+            splicer=self._splicer,
         ).table
         self._hot = {opcode: path for opcode, path in hot.items() if opcode in self._handlers}
 
@@ -113,6 +119,7 @@ class DeviceSession:
         """Wait for what runs in threads."""
         for crew in self.crews:
             crew.finish()
+        self._splicer.close()
 
     def run_available(self, limit: int) -> bool:
         """Serve at most `limit` requests, and no more than there are. False once the file system is
@@ -175,10 +182,6 @@ class DeviceSession:
                         except OSError as failed:
                             self._unwritten(failed)
                     counters.requests[opcode] += 1
-                    if opcode == _READ:
-                        counters.bytes[opcode] += len(reply) - _OUT
-                    elif opcode == _WRITE:
-                        counters.bytes[opcode] += length - _HEAD
                     counters.nanoseconds[opcode] += perf_counter_ns() - started
                     return
         self._refer(received, started)
