@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -41,7 +42,10 @@ def main() -> None:
     scratch = Path(settings["scratch"])
     lower = make_lower(scratch, SCALES[settings["scale"]])
     workloads = [
-        item for item in WORKLOADS if not settings["only"] or item.name in settings["only"]
+        item
+        for item in WORKLOADS
+        if (not settings["only"] or item.name in settings["only"])
+        and (item.program is None or shutil.which(item.program))
     ]
     subjects = [
         item

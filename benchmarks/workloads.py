@@ -6,6 +6,7 @@ The tree holds `src/` (small files in directories, like a source tree), `big` (o
 
 from __future__ import annotations
 
+import mmap
 import os
 import random
 import sqlite3
@@ -43,6 +44,8 @@ class Workload:
     call: Callable[[Path, Path], object]
     again: bool = True
     changes: bool = False
+    program: str | None = None
+    """Left out where this is not installed."""
 
 
 def make_lower(directory: Path, scale: Scale) -> Path:
@@ -175,6 +178,93 @@ def sqlite_rollback(root: Path, _: Path) -> None:
     _sqlite(root, "delete", 100)
 
 
+def random_reads(root: Path, _: Path) -> None:
+    chance = random.Random(3)
+    fd = os.open(root / "big", os.O_RDONLY)
+    pages = os.fstat(fd).st_size // 4096
+    for _ in range(5000):
+        os.pread(fd, 4096, chance.randrange(pages) * 4096)
+    os.close(fd)
+
+
+def random_writes(root: Path, _: Path) -> None:
+    chance = random.Random(4)
+    fd = os.open(root / "out/random", os.O_RDWR | os.O_CREAT)
+    os.truncate(fd, 16 * MIB)
+    for _ in range(5000):
+        os.pwrite(fd, b"r" * 4096, chance.randrange(4096) * 4096)
+    os.fsync(fd)
+    os.close(fd)
+
+
+def read_mapped(root: Path, _: Path) -> None:
+    fd = os.open(root / "big", os.O_RDONLY)
+    with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as view:
+        for start in range(0, len(view), 4096):
+            view[start]
+    os.close(fd)
+
+
+def temporary_files(root: Path, _: Path) -> None:
+    for number in range(500):
+        path = f"{root}/out/t{number}"
+        fd = os.open(path, os.O_CREAT | os.O_WRONLY)
+        os.write(fd, b"t" * 1000)
+        os.close(fd)
+        os.unlink(path)
+
+
+def saves(root: Path, _: Path) -> None:
+    """As editors do it: a new file, then a rename over the old one."""
+    for _ in range(300):
+        with open(root / "out/saved.new", "w") as file:
+            file.write("s" * 500)
+        os.rename(root / "out/saved.new", root / "out/saved")
+
+
+def rename_directory(root: Path, _: Path) -> None:
+    # A file system that cannot says EXDEV, and mv(1) copies.
+    _run("mv", root / "src", root / "moved")
+
+
+def clients(root: Path, _: Path) -> None:
+    """Eight at once, each reading every file."""
+    children = []
+    for _ in range(8):
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                read_small(root, root)
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    if any(os.waitpid(child, 0)[1] for child in children):
+        raise RuntimeError("a client failed")
+
+
+def make_objects(root: Path, _: Path) -> None:
+    place = root / "out/build"
+    place.mkdir()
+    names = [f"unit{number}" for number in range(24)]
+    for name in names:
+        source = (
+            f'#include <stdio.h>\n#include <stdlib.h>\nint {name}(void) {{ return puts("x"); }}\n'
+        )
+        (place / f"{name}.c").write_text(source)
+    objects = " ".join(f"{name}.o" for name in names)
+    (place / "Makefile").write_text(f"all: {objects}\n\tld -r -o all.o {objects}\n")
+    _run("make", "-s", "-j2", "-C", place)
+
+
+def postmark(root: Path, _: Path) -> None:
+    place = root / "out/postmark"
+    place.mkdir()
+    script = f"set location {place}\nset number 500\nset transactions 2000\nrun\nquit\n"
+    subprocess.run(["postmark"], input=script, text=True, check=True, stdout=subprocess.DEVNULL)
+
+
 WORKLOADS = (
     Workload("find", find),
     Workload("grep -r", grep),
@@ -190,6 +280,15 @@ WORKLOADS = (
     Workload("rm -rf", remove, again=False, changes=True),
     Workload("first write to a lower file", copy_up, again=False, changes=True),
     Workload("chmod of a large lower file", chmod_big, again=False, changes=True),
+    Workload("5,000 random reads of 4 KiB", random_reads),
+    Workload("5,000 random writes of 4 KiB", random_writes),
+    Workload("read one large file, mapped", read_mapped),
+    Workload("500 temporary files", temporary_files),
+    Workload("300 saves by rename", saves),
+    Workload("mv of a lower directory", rename_directory, again=False, changes=True),
+    Workload("open+read+close, 8 clients", clients),
+    Workload("make -j2", make_objects, again=False, program="make"),
+    Workload("postmark", postmark, again=False, program="postmark"),
     Workload("sqlite, 300 commits, WAL", sqlite_wal),
     Workload("sqlite, 100 commits, rollback journal", sqlite_rollback),
 )

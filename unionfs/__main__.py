@@ -3,6 +3,7 @@
     rootless-unionfs [-f] [-d] [-o OPTIONS] MOUNTPOINT
     rootless-unionfs SOURCE MOUNTPOINT -o OPTIONS        as mount(8) calls its helpers
     rootless-unionfs finish UPPER --work DIR --lower LAYER ...
+    rootless-unionfs stats MOUNT [--json]                what the server of a mount has counted
 
 Without -f it returns once the mount answers, with the server in the background. Parsed by hand: a
 parser from the library would take longer to import than the mount takes to make.
@@ -30,6 +31,7 @@ _PROGRAM = "rootless-unionfs"
 _HELP = f"""\
 usage: {_PROGRAM} [-f] [-d] [--session auto|device|pyfuse3] [-o OPTIONS] MOUNTPOINT
        {_PROGRAM} finish UPPER --work DIR --lower LAYER ...
+       {_PROGRAM} stats MOUNT [--json]      what the server of a mount has counted
 
 Mounts a union of directories: lowerdir=A:B (topmost first), upperdir=U, workdir=W.
 
@@ -136,6 +138,8 @@ def main() -> int:
 
             print(f"{finish(sys.argv[2:])} bytes copied")
             return 0
+        if sys.argv[1:2] == ["stats"] and len(sys.argv) > 2:
+            return _tell_statistics(sys.argv[2:])
         asked = parse_arguments(sys.argv[1:])
         if isinstance(asked, str):
             print(asked)
@@ -148,6 +152,16 @@ def main() -> int:
         if isinstance(error.filename, bytes):
             where = f"{os.fsdecode(error.filename)}: "
         return _fail(f"{where}{error.strerror or error}")
+
+
+def _tell_statistics(arguments: Sequence[str]) -> int:
+    from unionfs import statistics
+
+    try:
+        print(statistics.command(arguments))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return 0
 
 
 def _run(asked: Invocation) -> int:
@@ -203,6 +217,8 @@ def _serve(device: int, filesystem: FileSystem, options: Options, mountpoint: st
 
     for number in (SIGTERM, SIGINT, SIGHUP):
         signal(number, end)
+    # The kernel has applied the caller's; ours would cost a second call for each object made.
+    os.umask(0)
     # Nodes are many and hold no cycles worth looking for; a full collection would stall every
     # caller.
     gc.freeze()

@@ -87,6 +87,13 @@ class FileSystem(Protocol):
     def open(self, nodeid: NodeId, flags: int) -> None: ...
     def release(self, nodeid: NodeId) -> None: ...
     def read(self, nodeid: NodeId, offset: int, size: int) -> bytes: ...
+    def read_into(self, nodeid: NodeId, offset: int, buffer: memoryview) -> int:
+        """`read` to where the data is wanted: fill `buffer`, and say how much was read."""
+
+    def source(self, nodeid: NodeId, offset: int, size: int) -> tuple[int, int, int] | None:
+        """Where `read` would find the bytes: descriptor, position in it, and how many there are.
+        None if they do not lie in one run of one file. Valid until the next call."""
+
     def write(
         self,
         nodeid: NodeId,
@@ -110,6 +117,10 @@ class FileSystem(Protocol):
         """Attributes of a directory's parent: the `..` of a listing."""
 
     def getxattr(self, nodeid: NodeId, name: bytes) -> bytes: ...
+    def lacks_capabilities(self, nodeid: NodeId) -> bool:
+        """Whether the object is known to have no `security.capability`: the kernel asks at the
+        first write to each file, and this answers without raising."""
+
     def listxattr(self, nodeid: NodeId) -> list[bytes]: ...
     def setxattr(self, nodeid: NodeId, name: bytes, value: bytes, flags: int) -> None: ...
     def removexattr(self, nodeid: NodeId, name: bytes) -> None: ...

@@ -302,9 +302,14 @@ class NodeTable:
         node.nodeid = NodeId(number)
         self.nodes[number] = node
         node.lookups = 1
-        if not was_held:
-            for directory in node.places():
-                directory.hold()
+        if was_held:
+            return
+        if node.aliases is None:
+            if node.parent is not None:
+                node.parent.hold()
+            return
+        for directory in node.places():
+            directory.hold()
 
     def forget(self, nodeid: int, count: int) -> Node | None:
         """Give back `count` references. Returns the node if these were the last."""

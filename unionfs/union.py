@@ -191,6 +191,14 @@ class Union:
         node = self._nodes.get(nodeid) or self._tree.node(nodeid)
         return contents.read(self._tree, node, offset, size)
 
+    def read_into(self, nodeid: NodeId, offset: int, buffer: memoryview) -> int:
+        node = self._nodes.get(nodeid) or self._tree.node(nodeid)
+        return contents.read_into(self._tree, node, offset, buffer)
+
+    def source(self, nodeid: NodeId, offset: int, size: int) -> tuple[int, int, int] | None:
+        node = self._nodes.get(nodeid) or self._tree.node(nodeid)
+        return contents.source(self._tree, node, offset, size)
+
     def write(
         self,
         nodeid: NodeId,
@@ -257,6 +265,10 @@ class Union:
 
     def getxattr(self, nodeid: NodeId, name: bytes) -> bytes:
         return xattrs.get(self._tree, self._tree.node(nodeid), name)
+
+    def lacks_capabilities(self, nodeid: NodeId) -> bool:
+        node = self._nodes.get(nodeid)
+        return node is not None and node.has_capabilities is False
 
     def listxattr(self, nodeid: NodeId) -> list[bytes]:
         return list(xattrs.all_xattrs(self._tree, self._tree.node(nodeid)))

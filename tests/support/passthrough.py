@@ -225,6 +225,17 @@ class Passthrough:
     def read(self, nodeid: NodeId, offset: int, size: int) -> bytes:
         return os.pread(self._file(nodeid), size, offset)
 
+    def source(self, nodeid: NodeId, offset: int, size: int) -> None:
+        return None
+
+    def lacks_capabilities(self, nodeid: NodeId) -> bool:
+        return False
+
+    def read_into(self, nodeid: NodeId, offset: int, buffer: memoryview) -> int:
+        data = self.read(nodeid, offset, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
     def write(
         self,
         nodeid: NodeId,

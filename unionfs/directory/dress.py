@@ -89,7 +89,13 @@ class Dresser:
             os.utime(path, ns=(atime, creation.mtime_ns), follow_symlinks=follow)
 
     def own(
-        self, path: bytes, wanted: Attributes, disk_mode: int, *, follow: bool, overridden: bool
+        self,
+        path: bytes | int,
+        wanted: Attributes,
+        disk_mode: int,
+        *,
+        follow: bool,
+        overridden: bool,
     ) -> None:
         """Change owner and mode of what is there, under `Ownership.DATA`. `overridden`: whether it
         has an override now."""
@@ -99,7 +105,7 @@ class Dresser:
             os.removexattr(path, OVERRIDE_STAT, follow_symlinks=follow)
 
     def _own_as_data(
-        self, path: bytes, owner: Owner, disk_mode: int, *, follow: bool = True
+        self, path: bytes | int, owner: Owner, disk_mode: int, *, follow: bool = True
     ) -> bool:
         """Returns whether the object needs no override. One that stays is set before the mode, one
         that goes is removed after it: at every instant the old or the new is read."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 
 from unionfs import whiteouts
@@ -25,6 +26,7 @@ _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """O_NONBLOCK: should a name turn out to be a fifo after all, the server must not wait for its
 writer."""
 
+_ENCODING = sys.getfilesystemencoding()
 _S_IFMT = 0o170000
 _SIMPLE = frozenset((stat.S_IFREG, stat.S_IFLNK))
 """What needs no look at anything but lstat(2), in a tree without bookkeeping."""
@@ -149,7 +151,7 @@ class DirectoryLayer:
             simple = not self._keeps_books and not xattr_whiteouts
             with os.scandir(opened) as entries:
                 for item in entries:
-                    name = os.fsencode(item.name)
+                    name = item.name.encode(_ENCODING, "surrogateescape")
                     if name.startswith(whiteouts.PREFIX):
                         if name != whiteouts.OPAQUE_NAME:
                             gone.append(whiteouts.hidden_by(name))
@@ -231,7 +233,7 @@ class DirectoryLayer:
         return LayerEntry(place, self._attributes(st, owner), mark, redirect, origin)
 
     def _override(
-        self, names: frozenset[bytes], path: bytes, follow: bool, mode: int
+        self, names: frozenset[bytes], path: bytes | int, follow: bool, mode: int
     ) -> Owner | None:
         if OVERRIDE_STAT not in names:
             return None
@@ -355,7 +357,7 @@ class DirectoryLayer:
             return statx(self._dirs.fd(place), b"", AT_EMPTY_PATH).btime_ns
         return statx(self._dirs.fd(place.parent), place.name, AT_SYMLINK_NOFOLLOW).btime_ns
 
-    def _shown_xattrs(self, path: bytes, follow: bool) -> dict[bytes, bytes]:
+    def _shown_xattrs(self, path: bytes | int, follow: bool) -> dict[bytes, bytes]:
         found = {}
         for stored in _listxattr(path, follow):
             if self._stores_all and not stored.startswith(b"user."):
@@ -400,7 +402,7 @@ def stat_fs(found: os.statvfs_result) -> StatFs:
     )
 
 
-def _listxattr(path: bytes, follow: bool) -> frozenset[bytes]:
+def _listxattr(path: bytes | int, follow: bool) -> frozenset[bytes]:
     try:
         names = os.listxattr(path, follow_symlinks=follow)
     except OSError:
@@ -408,7 +410,7 @@ def _listxattr(path: bytes, follow: bool) -> frozenset[bytes]:
     return frozenset(map(os.fsencode, names)) if names else frozenset()
 
 
-def _getxattr(path: bytes, name: bytes, follow: bool) -> bytes | None:
+def _getxattr(path: bytes | int, name: bytes, follow: bool) -> bytes | None:
     try:
         return os.getxattr(path, name, follow_symlinks=follow)
     except OSError:

@@ -184,8 +184,9 @@ class DirectoryUpper(CreatingLayer):
             if stat.S_ISDIR(known.mode):
                 fd = self._dirs.fd(place)
             else:
-                path, follow = self._path(place)
-                return self._refreshed(os.stat(path, follow_symlinks=follow), known)
+                parent, name = self._parent(place)
+                st = os.stat(name, dir_fd=parent, follow_symlinks=False)
+                return self._refreshed(st, known)
         return self._refreshed(os.fstat(fd), known)
 
     def _refreshed(self, st: os.stat_result, known: Attributes) -> Attributes:
@@ -232,10 +233,14 @@ class DirectoryUpper(CreatingLayer):
         gid: int | None = None,
     ) -> Ref | None:
         path, follow = self._object(ref, fd)
-        st = os.stat(path, follow_symlinks=follow)
         if not self._as_data:
-            self._change_real(path, st, mode, uid, gid, follow=follow)
+            if uid is not None or gid is not None:
+                uid, gid = -1 if uid is None else uid, -1 if gid is None else gid
+                os.chown(path, uid, gid, follow_symlinks=follow)
+            if mode is not None and not self._is_symlink(path, follow=follow):
+                os.chmod(path, stat.S_IMODE(mode))
             return ref
+        st = os.stat(path, follow_symlinks=follow)
         names = frozenset(map(os.fsencode, os.listxattr(path, follow_symlinks=follow)))
         known = self._attributes(st, self._override(names, path, follow, st.st_mode))
         wanted = known._replace(
@@ -276,28 +281,19 @@ class DirectoryUpper(CreatingLayer):
         return place
 
     @staticmethod
-    def _change_real(
-        path: bytes,
-        st: os.stat_result,
-        mode: int | None,
-        uid: int | None,
-        gid: int | None,
-        *,
-        follow: bool,
-    ) -> None:
-        if uid is not None or gid is not None:
-            os.chown(
-                path, -1 if uid is None else uid, -1 if gid is None else gid, follow_symlinks=follow
-            )
-            # chown(2) clears set-id bits by its own rules; the union has already decided which
-            # stay.
-            mode = stat.S_IMODE(st.st_mode) if mode is None else mode
-        if mode is not None and not stat.S_ISLNK(st.st_mode):
-            os.chmod(path, stat.S_IMODE(mode))
+    def _is_symlink(path: bytes | int, *, follow: bool) -> bool:
+        return not follow and stat.S_ISLNK(os.stat(path, follow_symlinks=False).st_mode)
 
     def set_times(self, ref: Ref | None, fd: int, atime_ns: int, mtime_ns: int) -> None:
-        path, follow = self._object(ref, fd)
-        os.utime(path, ns=(atime_ns, mtime_ns), follow_symlinks=follow)
+        if fd >= 0:
+            os.utime(fd, ns=(atime_ns, mtime_ns))
+            return
+        place = self._place(ref)
+        if place.parent is None:
+            os.utime(b".", ns=(atime_ns, mtime_ns), dir_fd=self._dirs.fd(place))
+            return
+        parent = self._dirs.fd(place.parent)
+        os.utime(place.name, ns=(atime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)
 
     def set_xattr(self, ref: Ref | None, fd: int, name: bytes, value: bytes, flags: int) -> None:
         path, follow = self._object(ref, fd)
@@ -336,9 +332,9 @@ class DirectoryUpper(CreatingLayer):
         finally:
             os.chmod(path, mode, follow_symlinks=True)
 
-    def _object(self, ref: Ref | None, fd: int) -> tuple[bytes, bool]:
+    def _object(self, ref: Ref | None, fd: int) -> tuple[bytes | int, bool]:
         if fd >= 0:
-            return b"/proc/self/fd/%d" % fd, True
+            return fd, True
         return self._path(self._place(ref))
 
     # The index of files with several names below

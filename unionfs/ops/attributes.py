@@ -13,7 +13,7 @@ from unionfs.ops.tree import Tree
 
 def setattr_(tree: Tree, node: Node, changes: SetAttributes) -> Attributes:
     """Apply what one SETATTR asks for. A change time is not settable and follows by itself."""
-    if node.stale:
+    if node.stale and node.layer != UPPER:
         tree.settle(node)
     if changes.size is not None:
         truncate(tree, node, changes.size)
@@ -53,7 +53,8 @@ def _change_owner(tree: Tree, node: Node, changes: SetAttributes) -> None:
 def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
     if node.layer != UPPER:
         ensure_upper(tree, node)
-    if node.stale:
+    if node.stale and changes.mtime_ns is None:
+        # A write has changed it. The time of access has been shown as it is known here.
         tree.settle(node)
     tree.changed.add(node.attributes.ino)
     known = node.attributes

@@ -50,6 +50,8 @@ def new(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Creation:
 def _made(tree: Tree, parent: Directory, name: bytes, entry: LayerEntry) -> Node:
     node = tree.adopt(parent, name, [(UPPER, entry)])
     node.has_capabilities = False
+    if isinstance(node, Directory):
+        node.complete = True
     parent.insert(name, node)
     parent.stale = True
     tree.changed.add(node.attributes.ino)

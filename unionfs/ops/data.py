@@ -87,6 +87,31 @@ def read(tree: Tree, node: Node, offset: int, size: int) -> bytes:
     return backing.file.read(offset, size)
 
 
+def read_into(tree: Tree, node: Node, offset: int, buffer: memoryview) -> int:
+    """`read` into a buffer: a large result of `read` is a fresh mapping, and a page fault for each
+    page of it."""
+    backing = node.backing or open_backing(tree, node)
+    if not backing.pinned:
+        tree.files.move_to_end(node)
+    if backing.start == 0 and backing.fd >= 0:
+        return os.preadv(backing.fd, (buffer,), offset)
+    data = read(tree, node, offset, len(buffer))
+    buffer[: len(data)] = data
+    return len(data)
+
+
+def source(tree: Tree, node: Node, offset: int, size: int) -> tuple[int, int, int] | None:
+    """Where the bytes lie: descriptor, position and how many. None if they lie in several files,
+    or in none."""
+    backing = open_backing(tree, node)
+    if backing.fd < 0 or backing.start < 0:
+        return None
+    if node.stale:
+        tree.settle(node)
+    length = min(size, node.attributes.size - offset)
+    return (backing.fd, backing.start + offset, length) if length > 0 else None
+
+
 def write(
     tree: Tree, node: Node, offset: int, data: bytes | memoryview, kill_privileges: bool
 ) -> int:
@@ -127,9 +152,12 @@ def change_owner(
 ) -> None:
     """Change mode and owner of an object that is in the upper already."""
     fd = -1 if node.backing is None else node.backing.fd
+    known = node.attributes
+    if mode is None and known.mode & _SET_ID:
+        # chown(2) clears these bits by its own rules; which of them stay has been decided.
+        mode = stat.S_IMODE(known.mode)
     if node.ref is not None or fd >= 0:
         node.ref = tree.writable().change(node.ref, fd, mode=mode, uid=uid, gid=gid)
-    known = node.attributes
     true_uid, true_gid = node.true_owner
     tree.set_attributes(
         node,

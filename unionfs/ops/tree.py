@@ -21,6 +21,8 @@ NAME_MAX = 255
 _PROBES = 16
 """So many names of a directory are looked up one by one before its whole listing is read."""
 
+_KEPT_OWNERS = 1024
+
 
 def error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
@@ -63,6 +65,7 @@ class Tree:
         self._own_numbers = own_numbers
         self._static_nlink = static_nlink
         self.files: OrderedDict[Node, Backing] = OrderedDict()
+        self._shown_owners: dict[tuple[int, int], tuple[int, int]] = {}
         # copy_file_range needs two at a time.
         self._descriptors = max(descriptors, 2)
         self.pinned = 0
@@ -338,20 +341,28 @@ class Tree:
         return compose_ino(ino, 0 if position == UPPER else len(self.lowers) - position + 1)
 
     def _show(self, node: Node, attributes: Attributes, ino: int) -> None:
-        self.set_attributes(node, Attributes._make((ino, *attributes[1:])))
+        if attributes.ino != ino:
+            attributes = Attributes(ino, *attributes[1:])
+        self.set_attributes(node, attributes)
 
     def set_attributes(self, node: Node, attributes: Attributes) -> None:
         """Attributes with the true owner: shown as far as the ids exist inside."""
-        view = self.view
         node.owner = None
         if self._static_nlink and attributes.nlink and stat.S_ISDIR(attributes.mode):
             attributes = attributes._replace(nlink=1)
-        if view is not None:
-            uid, gid = view.uid(attributes.uid), view.gid(attributes.gid)
-            if (uid, gid) != (attributes.uid, attributes.gid):
-                node.owner = (attributes.uid, attributes.gid)
-                attributes = attributes._replace(uid=uid, gid=gid)
+        if self.view is not None:
+            owner = attributes[3:5]
+            shown = self._shown_owners.get(owner) or self._shown_owner(self.view, owner)
+            if shown != owner:
+                node.owner = owner
+                attributes = attributes._replace(uid=shown[0], gid=shown[1])
         node.attributes = attributes
+
+    def _shown_owner(self, view: IdView, owner: tuple[int, int]) -> tuple[int, int]:
+        if len(self._shown_owners) >= _KEPT_OWNERS:
+            self._shown_owners.clear()
+        shown = self._shown_owners[owner] = view.uid(owner[0]), view.gid(owner[1])
+        return shown
 
     def stored_ids(self, uid: int, gid: int) -> tuple[int, int]:
         """What the upper keeps for ids as they are inside."""

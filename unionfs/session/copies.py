@@ -108,6 +108,10 @@ class Copies:
         held.append(Held(header, handler, request, started))
         return True
 
+    def must_wait(self, nodeid: int) -> bool:
+        """Whether a change to this file has to be held. Raises OSError as `pending_copy` does."""
+        return nodeid in self._held or self._filesystem.pending_copy(NodeId(nodeid)) >= BIG
+
     def cancel(self, unique: int) -> bool:
         """Take back a request that waits. True if there was one: it is then the caller's to
         answer."""

@@ -3,9 +3,14 @@ them as it goes."""
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 from unionfs.session.wire import Opcode
+
+STATISTICS = b"user.rootless.stats"
+"""The extended attribute of the root by which the mount's owner reads what has been counted. It is
+not listed."""
 
 _SLOTS = max(Opcode) + 1
 
@@ -46,3 +51,25 @@ class Counters:
             for opcode in Opcode
             if self.requests[opcode]
         ]
+
+    def document(self, session: str) -> bytes:
+        """What `STATISTICS` says, as JSON."""
+        from json import dumps
+
+        return dumps(
+            {
+                "session": session,
+                "errors": self.errors,
+                "faults": self.faults,
+                "operations": [count._asdict() for count in self.by_operation()],
+            }
+        ).encode()
+
+
+def may_read_statistics(pid: int) -> bool:
+    """Whether a process belongs to the user who serves. The request does not say: under ALLOW_IDMAP
+    it carries no owner (FUSE_INVALID_UIDGID)."""
+    try:
+        return os.stat(f"/proc/{pid}").st_uid == os.geteuid()
+    except OSError:
+        return False

@@ -13,6 +13,8 @@ from __future__ import annotations
 import os
 import sys
 from errno import EAGAIN, ECONNABORTED, EINTR, EIO, ENODEV, ENOENT, ENOSYS, EOPNOTSUPP, EPROTO
+from io import FileIO
+from struct import Struct
 from time import perf_counter_ns
 
 from unionfs.filesystem import FileSystem
@@ -21,13 +23,18 @@ from unionfs.session.copies import CHANGES, Copies
 from unionfs.session.counters import Counters
 from unionfs.session.decoding import ProtocolError
 from unionfs.session.handlers import Handler, Handlers
+from unionfs.session.hot_paths import HotPaths
 from unionfs.session.options import DEFAULTS, ServeOptions
 from unionfs.session.requests import Header
+from unionfs.session.splicing import Splicer
 from unionfs.session.wire import InitFlag, Opcode
 from unionfs.session.workers import Workers
 
-_HEAD = wire.IN_HEADER.size + decoding.FIXED_PART
-_REST = negotiation.MAX_WRITE + wire.MIN_READ_BUFFER
+_HEADER = wire.IN_HEADER.size
+_HEAD = _HEADER + decoding.FIXED_PART
+_BUFFER = _HEAD + negotiation.MAX_WRITE + wire.MIN_READ_BUFFER
+_START = Struct("=IIQQ12xH")
+"""Of fuse_in_header: length, opcode, unique, node, and how much of it is extensions."""
 _COPY_BELOW = 8192
 """A reply up to this size is cheaper to copy behind its header than to write from two places."""
 
@@ -59,12 +66,12 @@ class DeviceSession:
         self._device = device
         self._filesystem = filesystem
         self._options = options
-        self._handlers = Handlers(filesystem, options.timeout).table
+        self.buffer = memoryview(bytearray(_BUFFER))
+        """Where requests are read to."""
+        self._read = FileIO(device, "r+", closefd=False).readinto
+        self._handlers = Handlers(filesystem, options.timeout, self.counters).table
         self._setxattr_ext = False
         self._writeback = False
-        self._head = bytearray(_HEAD)
-        self._rest = memoryview(bytearray(_REST))
-        self._buffers: list[bytearray | memoryview] = [self._head, self._rest]
         copying = Workers(_COPYING_THREADS)
         self._flushing = Workers(_FLUSHING_THREADS)
         self.crews = (copying, self._flushing)
@@ -75,24 +82,36 @@ class DeviceSession:
         if not options.xattrs:
             for opcode in (Opcode.GETXATTR, Opcode.LISTXATTR, Opcode.SETXATTR, Opcode.REMOVEXATTR):
                 del self._handlers[opcode]
+        self._splicer = Splicer(device)
+        hot = HotPaths(
+            filesystem,
+            options.timeout,
+            self.buffer,
+            self._copies.must_wait,
+            counters=self.counters,
+            splicer=self._splicer,
+        ).table
+        self._hot = {opcode: path for opcode, path in hot.items() if opcode in self._handlers}
 
     def run(self) -> None:
         """Serve until the file system is unmounted, then wait for what still runs in threads."""
+        read, buffer, handle = self._read, self.buffer, self.handle
+        copying, flushing = self.crews
         try:
             while True:
-                if any(crew.outstanding for crew in self.crews):
+                if copying.outstanding or flushing.outstanding:
                     if not self._run_beside_threads():
                         break
                     continue
                 try:
-                    received = os.readv(self._device, self._buffers)
+                    received = read(buffer)
                 except OSError as error:
                     if error.errno in _GONE:
                         break
                     if error.errno in _TRY_AGAIN:
                         continue
                     raise
-                self.handle(received)
+                handle(received or 0)
         finally:
             self.finish()
 
@@ -100,21 +119,22 @@ class DeviceSession:
         """Wait for what runs in threads."""
         for crew in self.crews:
             crew.finish()
+        self._splicer.close()
 
     def run_available(self, limit: int) -> bool:
         """Serve at most `limit` requests, and no more than there are. False once the file system is
         unmounted. The descriptor must not block."""
         for _ in range(limit):
             try:
-                received = os.readv(self._device, self._buffers)
+                received = self._read(self.buffer)
             except OSError as error:
                 if error.errno in _GONE:
                     return False
-                if error.errno == EAGAIN:
-                    return True
                 if error.errno in _TRY_AGAIN:
                     continue
                 raise
+            if received is None:
+                return True
             self.handle(received)
         return True
 
@@ -138,12 +158,39 @@ class DeviceSession:
             os.set_blocking(self._device, True)
 
     def handle(self, received: int) -> None:
-        """Answer the message of `received` bytes in the read buffers. Raises nothing for whatever
-        it holds."""
+        """Answer the message of `received` bytes in the buffer. Raises nothing for whatever it
+        holds."""
         started = perf_counter_ns()
-        head = self._head
+        if received >= _HEADER:
+            length, opcode, unique, nodeid, extensions = _START.unpack_from(self.buffer)
+            hot = self._hot.get(opcode)
+            if hot is not None and length == received and not extensions:
+                counters = self.counters
+                try:
+                    reply = hot(unique, nodeid, length)
+                except OSError as raised:
+                    counters.errors += 1
+                    reply = replies.error(unique, self._errno(opcode, nodeid, raised))
+                except Exception as raised:  # noqa: BLE001 - the server must outlive every request
+                    counters.errors += 1
+                    self._fault(_name(opcode), raised)
+                    reply = replies.error(unique, EIO)
+                if reply is not None:
+                    if reply and opcode not in wire.UNANSWERED:
+                        try:
+                            os.write(self._device, reply)
+                        except OSError as failed:
+                            self._unwritten(failed)
+                    counters.requests[opcode] += 1
+                    counters.nanoseconds[opcode] += perf_counter_ns() - started
+                    return
+        self._refer(received, started)
+
+    def _refer(self, received: int, started: int) -> None:
+        """Answer by way of the reference: decoding.py, handlers.py, replies.py."""
+        buffer = self.buffer
         try:
-            header = decoding.decode_header(head, received)
+            header = decoding.decode_header(buffer, received)
         except ProtocolError as error:
             self._fault("message", error)
             return
@@ -154,8 +201,8 @@ class DeviceSession:
         try:
             request = decoding.decode(
                 header,
-                bytes(head[wire.IN_HEADER.size : received]),
-                self._rest[: received - _HEAD] if received > _HEAD else _NOTHING,
+                bytes(buffer[_HEADER : min(received, _HEAD)]),
+                buffer[_HEAD:received] if received > _HEAD else _NOTHING,
                 setxattr_ext=self._setxattr_ext,
             )
         except ProtocolError as error:
@@ -235,10 +282,7 @@ class DeviceSession:
         try:
             payload = handler(header, request)
         except OSError as raised:
-            # ENOSYS would tell the kernel never to ask again for any file.
-            error = EOPNOTSUPP if raised.errno == ENOSYS else raised.errno or EIO
-            if self._options.debug:
-                _log(f"{_name(header.opcode)} of node {header.nodeid}: {raised}")
+            error = self._errno(header.opcode, header.nodeid, raised)
         except Exception as raised:  # noqa: BLE001 - the server must outlive every request
             error = EIO
             self._fault(_name(header.opcode), raised)
@@ -252,6 +296,12 @@ class DeviceSession:
         elif opcode == _WRITE and not error:
             counters.bytes[opcode] += header.length - _HEAD
         counters.nanoseconds[opcode] += perf_counter_ns() - started
+
+    def _errno(self, opcode: int, nodeid: int, raised: OSError) -> int:
+        if self._options.debug:
+            _log(f"{_name(opcode)} of node {nodeid}: {raised}")
+        # ENOSYS would tell the kernel never to ask again for any file.
+        return EOPNOTSUPP if raised.errno == ENOSYS else raised.errno or EIO
 
     def _send(self, header: Header, error: int, payload: bytes) -> None:
         unique = header.unique

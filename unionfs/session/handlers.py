@@ -23,8 +23,9 @@ from time import time_ns
 from typing import Any
 
 from unionfs.filesystem import Entry, FileSystem
-from unionfs.model import Attributes, Caller, NodeId, SetAttributes
+from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes
 from unionfs.session import replies, requests, wire
+from unionfs.session.counters import STATISTICS, Counters, may_read_statistics
 from unionfs.session.requests import Header
 from unionfs.session.wire import Opcode, SetattrValid
 
@@ -46,7 +47,7 @@ _VALID_ATIME_NOW = int(SetattrValid.ATIME_NOW)
 _VALID_MTIME_NOW = int(SetattrValid.MTIME_NOW)
 # chown(2) drops these rights whoever calls; under HANDLE_KILLPRIV_V2 that is left to the server
 # (fuse_setattr).
-_KILLS_PRIVILEGES = int(SetattrValid.KILL_SUIDGID | SetattrValid.UID | SetattrValid.GID)
+KILLS_PRIVILEGES = int(SetattrValid.KILL_SUIDGID | SetattrValid.UID | SetattrValid.GID)
 
 _DOT_COOKIES = 2
 """Listing positions 1 and 2 follow `.` and `..`; a file system's own cookie is that much less than
@@ -54,8 +55,9 @@ the kernel's."""
 
 
 class Handlers:
-    def __init__(self, filesystem: FileSystem, timeout: float) -> None:
+    def __init__(self, filesystem: FileSystem, timeout: float, counters: Counters) -> None:
         self._fs = filesystem
+        self._counters = counters
         seconds = int(timeout)
         self._valid = (seconds, int((timeout - seconds) * 1_000_000_000))
         self._negative = replies.negative_entry(self._valid)
@@ -291,6 +293,12 @@ class Handlers:
     # ---- extended attributes ---------------------------------------------------------------------
 
     def _getxattr(self, header: Header, request: requests.Getxattr) -> bytes:
+        if (
+            request.name == STATISTICS
+            and header.nodeid == ROOT_NODE
+            and may_read_statistics(header.pid)
+        ):
+            return _sized(self._counters.document("device"), request.size)
         return _sized(self._fs.getxattr(NodeId(header.nodeid), request.name), request.size)
 
     def _listxattr(self, header: Header, request: requests.Listxattr) -> bytes:
@@ -344,7 +352,7 @@ def changes_of(request: requests.Setattr, now_ns: int) -> SetAttributes:
         atime_ns=atime_ns,
         mtime_ns=mtime_ns,
         ctime_ns=request.ctime_ns if valid & _VALID_CTIME else None,
-        kill_privileges=bool(valid & _KILLS_PRIVILEGES),
+        kill_privileges=bool(valid & KILLS_PRIVILEGES),
     )
 
 

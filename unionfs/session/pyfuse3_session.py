@@ -16,14 +16,15 @@ from errno import EIO, ENOSYS, EOPNOTSUPP
 from functools import wraps
 from select import POLLIN, poll
 from stat import S_IFDIR, S_IMODE
+from time import perf_counter_ns
 from typing import Any, ParamSpec, TypeVar
 
 import pyfuse3
 import trio
 
 from unionfs.filesystem import Entry, FileSystem
-from unionfs.model import Attributes, Caller, NodeId, SetAttributes
-from unionfs.session.counters import Counters
+from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes
+from unionfs.session.counters import STATISTICS, Counters, may_read_statistics
 from unionfs.session.options import DEFAULTS, ServeOptions
 from unionfs.session.replies import DIRECTORY_BLOCK_SIZE
 from unionfs.session.wire import Opcode
@@ -48,6 +49,7 @@ def _operation(
             operations: Operations = args[0]  # type: ignore[assignment]
             counters = operations.counters
             counters.requests[opcode] += 1
+            started = perf_counter_ns()
             try:
                 return await method(*args, **kwargs)
             except pyfuse3.FUSEError:
@@ -61,6 +63,8 @@ def _operation(
                 counters.faults += 1
                 operations.log(opcode, raised)
                 raise pyfuse3.FUSEError(EIO) from None
+            finally:
+                counters.nanoseconds[opcode] += perf_counter_ns() - started
 
         return answer
 
@@ -269,8 +273,10 @@ class Operations(pyfuse3.Operations):
     # ---- extended attributes, statfs ---------------------------------------------------------
 
     @_operation(Opcode.GETXATTR)
-    async def getxattr(self, inode: int, name: bytes, _ctx: pyfuse3.RequestContext) -> bytes:
+    async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
         self._need_xattrs()
+        if name == STATISTICS and inode == ROOT_NODE and may_read_statistics(ctx.pid):
+            return self.counters.document("pyfuse3")
         return self._fs.getxattr(NodeId(inode), name)
 
     @_operation(Opcode.LISTXATTR)

@@ -141,13 +141,17 @@ def direntplus(  # noqa: PLR0917 - the hot loop of listings calls it, by positio
 ) -> bytes:
     """A name with what LOOKUP would have said of it. Node 0 says nothing of it: so for `.` and
     `..`, which the kernel does not count as looked up (fuse_direntplus_link)."""
-    size = len(name)
+    length = len(name)
     seconds, nsec = valid
+    ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = a
     head = wire.DIRENTPLUS.pack(
-        nodeid, generation, seconds, seconds, nsec, nsec, *_attr(a),
-        a[0], next_offset, size, a[1] >> 12 & 0xF,
+        nodeid, generation, seconds, seconds, nsec, nsec,
+        ino, size, blocks, atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
+        atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
+        rdev & 0xFFFFFFFF, DIRECTORY_BLOCK_SIZE if mode & 0o170000 == S_IFDIR else blksize, 0,
+        ino, next_offset, length, mode >> 12 & 0xF,
     )  # fmt: skip
-    return head + name + _ALIGNMENT[size & 7]
+    return head + name + _ALIGNMENT[length & 7]
 
 
 # ---- the rest ------------------------------------------------------------------------------------

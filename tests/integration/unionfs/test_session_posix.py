@@ -63,6 +63,26 @@ def test_descriptor_opened_before_copy_up_sees_later_writes(union):
         assert path.stat().st_ino == inode
 
 
+def test_large_reads_return_what_is_in_the_file(union):
+    path = union.path / "odd"
+    content = os.urandom((1 << 20) + 12_345)
+    path.write_bytes(content)
+    changed = content[:300_000] + b"!" * 70_000 + content[370_000:]
+    for expected in (content, changed):
+        with path.open("r+b", buffering=0) as file:
+            if expected is changed:
+                os.pwrite(file.fileno(), b"!" * 70_000, 300_000)
+            os.fsync(file.fileno())
+            # Clean pages go, so that the server is asked.
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            for start in (0, 4096, 100_001, len(content) - 70_000, len(content) + 5):
+                assert (
+                    os.pread(file.fileno(), 1 << 20, start) == expected[start : start + (1 << 20)]
+                )
+        assert path.read_bytes() == expected
+    assert (union.path / "big").read_bytes() == (union.lower / "big").read_bytes()
+
+
 def test_big_lower_file_is_copied_while_others_are_served(union):
     path = union.path / "big"
     before = path.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -128,3 +129,30 @@ def test_finish_completes_an_upper_with_lazy_copies(place, session):
     done = run(*PROGRAM, "finish", str(upper), *layers, str(place / "lower"))
     assert done.stdout.endswith(" bytes copied\n")
     assert (upper / "big").read_bytes() == expected
+
+
+@pytest.mark.needs("fuse", "fusermount")
+@pytest.mark.parametrize("session", ["device", "pyfuse3"])
+def test_stats_tell_what_the_server_did(place, session):
+    mountpoint = place / "mnt"
+    run(*PROGRAM, "-o", options(place), f"--session={session}", str(mountpoint))
+    try:
+        (mountpoint / "new").write_bytes(b"x" * 5000)
+        told = run(*PROGRAM, "stats", str(mountpoint), "--json")
+        document = json.loads(told.stdout)
+        table = run(*PROGRAM, "stats", str(mountpoint)).stdout
+        assert "user.rootless.stats" not in os.listxattr(mountpoint)
+    finally:
+        run("fusermount3", "-u", str(mountpoint))
+    counts = {item["operation"]: item for item in document["operations"]}
+    assert document["session"] == session
+    assert counts["create"]["requests"] == 1
+    assert counts["write"]["bytes"] == 5000
+    assert counts["write"]["nanoseconds"] > 0
+    assert "create" in table
+
+
+def test_stats_of_something_else_say_so(place):
+    done = run(*PROGRAM, "stats", str(place), check=False)
+    assert done.returncode == 1
+    assert "no union mount of this user" in done.stderr

@@ -41,9 +41,7 @@ class Kernel:
         length = 40 + len(body) if length is None else length
         head = struct.pack("=IIQQIIIHH", length, opcode, unique, nodeid, 0, 0, 0, 0, 0)
         message = head + body
-        first, rest = self.session._buffers
-        first[: len(message[:80])] = message[:80]
-        rest[: len(message[80:])] = message[80:]
+        self.session.buffer[: len(message)] = message
         self.session.handle(len(message))
         try:
             return os.read(self._replies, 1 << 16)

@@ -1,0 +1,277 @@
+"""The requests that make up nearly all of the traffic, decoded and answered in one go.
+
+A second way to the same replies: decoding.py, handlers.py and replies.py are the reference, and
+tests hold every reply made here against theirs. A hot path makes no value for the request and none
+for the reply, which halves the cost of a request. Whatever is not plain (a wrong length, a name that
+does not end, a file to be copied first) is left to the reference by returning None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from errno import ENODATA
+from struct import Struct
+from time import time_ns
+
+from unionfs.filesystem import FileSystem
+from unionfs.model import Attributes, Caller, NodeId, SetAttributes
+from unionfs.session import wire
+from unionfs.session.copies import BIG
+from unionfs.session.counters import STATISTICS, Counters
+from unionfs.session.handlers import KILLS_PRIVILEGES
+from unionfs.session.replies import DIRECTORY_BLOCK_SIZE
+from unionfs.session.splicing import LEAST, MOST, Splicer
+from unionfs.session.wire import Opcode
+
+HotPath = Callable[[int, int, int], bytes | memoryview | None]
+"""From unique, node and length of the message in the buffer to a whole reply; None: ask the
+reference. An empty one: nothing is to be sent, or has been sent."""
+
+_HEADER = wire.IN_HEADER.size
+_FIXED = _HEADER + wire.WRITE_IN.size
+_OUT = wire.OUT_HEADER
+_OUT_SIZE = _OUT.size
+_SECOND = 1_000_000_000
+_S_IFMT = 0o170000
+_S_IFDIR = 0o040000
+_READ_ROOM = 1 << 20
+_CAPABILITY = b"security.capability"
+
+_OWNERS = Struct("=III")
+_OWNERS_AT = 24
+"""Where fuse_in_header has uid, gid and pid."""
+_CREATE = wire.CREATE_IN
+_READ = wire.READ_IN
+_SETATTR = wire.SETATTR_IN
+_GETXATTR = wire.GETXATTR_IN
+_FORGET_ONE = wire.FORGET_ONE
+
+_ENTRY_REPLY = Struct("=IiQ" + wire.ENTRY_OUT.format[1:])
+_ATTR_REPLY = Struct("=IiQ" + wire.ATTR_OUT.format[1:])
+_CREATE_REPLY = Struct("=IiQ" + wire.ENTRY_OUT.format[1:] + wire.OPEN_OUT.format[1:])
+_WRITE_REPLY = Struct("=IiQ" + wire.WRITE_OUT.format[1:])
+
+_MODE = int(wire.SetattrValid.MODE)
+_UID = int(wire.SetattrValid.UID)
+_GID = int(wire.SetattrValid.GID)
+_SIZE = int(wire.SetattrValid.SIZE)
+_MTIME = int(wire.SetattrValid.MTIME)
+_ATIME = int(wire.SetattrValid.ATIME)
+_MTIME_NOW = int(wire.SetattrValid.MTIME_NOW)
+_ATIME_NOW = int(wire.SetattrValid.ATIME_NOW)
+_CTIME = int(wire.SetattrValid.CTIME)
+
+
+class HotPaths:
+    """`buffer` is where messages are read to. `must_wait` says whether a change to a file has to
+    wait for a copy. `table` is by opcode."""
+
+    def __init__(
+        self,
+        filesystem: FileSystem,
+        timeout: float,
+        buffer: memoryview,
+        must_wait: Callable[[int], bool],
+        *,
+        counters: Counters,
+        splicer: Splicer,
+    ) -> None:
+        self._splicer = splicer
+        self._counters = counters
+        self._buffer = buffer
+        self._must_wait = must_wait
+        self._seconds = int(timeout)
+        self._nsec = int((timeout - self._seconds) * _SECOND)
+        self._answer = memoryview(bytearray(_OUT_SIZE + _READ_ROOM))
+        self._fs_lookup = filesystem.lookup
+        self._fs_forget = filesystem.forget
+        self._fs_getattr = filesystem.getattr
+        self._fs_setattr = filesystem.setattr
+        self._fs_create = filesystem.create
+        self._fs_unlink = filesystem.unlink
+        self._fs_read_into = filesystem.read_into
+        self._fs_source = filesystem.source
+        self._fs_write = filesystem.write
+        self._fs_getxattr = filesystem.getxattr
+        self._fs_lacks_capabilities = filesystem.lacks_capabilities
+        self.table: dict[int, HotPath] = {
+            Opcode.LOOKUP: self.lookup,
+            Opcode.FORGET: self.forget,
+            Opcode.BATCH_FORGET: self.batch_forget,
+            Opcode.GETATTR: self.getattr,
+            Opcode.SETATTR: self.setattr,
+            Opcode.CREATE: self.create,
+            Opcode.UNLINK: self.unlink,
+            Opcode.READ: self.read,
+            Opcode.WRITE: self.write,
+            Opcode.RELEASE: self.nothing,
+            Opcode.RELEASEDIR: self.nothing,
+            Opcode.GETXATTR: self.getxattr,
+        }
+
+    def lookup(self, unique: int, nodeid: int, length: int) -> bytes | None:
+        name = bytes(self._buffer[_HEADER : length - 1])
+        if not name or b"\0" in name or self._buffer[length - 1]:
+            return None
+        entry = self._fs_lookup(NodeId(nodeid), name)
+        seconds, nsec = self._seconds, self._nsec
+        if entry is None:
+            return _ENTRY_REPLY.pack(
+                144, 0, unique, 0, 0, seconds, 0, nsec, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                0, 0, 0,
+            )  # fmt: skip
+        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = (
+            entry.attributes
+        )
+        return _ENTRY_REPLY.pack(
+            144, 0, unique, entry.nodeid, entry.generation, seconds, seconds, nsec, nsec,
+            ino, size, blocks, atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
+            atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
+            rdev & 0xFFFFFFFF,
+            DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else blksize, 0,
+        )  # fmt: skip
+
+    def forget(self, _unique: int, nodeid: int, length: int) -> bytes | None:
+        if length != _HEADER + 8:
+            return None
+        (lookups,) = wire.FORGET_IN.unpack_from(self._buffer, _HEADER)
+        self._fs_forget(NodeId(nodeid), lookups)
+        return b""
+
+    def batch_forget(self, _unique: int, _nodeid: int, length: int) -> bytes | None:
+        if length < _HEADER + 8:
+            return None
+        (count, _) = wire.BATCH_FORGET_IN.unpack_from(self._buffer, _HEADER)
+        if length != _HEADER + 8 + 16 * count:
+            return None
+        forget = self._fs_forget
+        for nodeid, lookups in _FORGET_ONE.iter_unpack(self._buffer[_HEADER + 8 : length]):
+            forget(nodeid, lookups)
+        return b""
+
+    def _attributes(self, unique: int, attributes: Attributes) -> bytes:
+        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = attributes
+        return _ATTR_REPLY.pack(
+            120, 0, unique, self._seconds, self._nsec, 0,
+            ino, size, blocks, atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
+            atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
+            rdev & 0xFFFFFFFF,
+            DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else blksize, 0,
+        )  # fmt: skip
+
+    def getattr(self, unique: int, nodeid: int, length: int) -> bytes | None:
+        if length != _HEADER + wire.GETATTR_IN.size:
+            return None
+        return self._attributes(unique, self._fs_getattr(NodeId(nodeid)))
+
+    def setattr(self, unique: int, nodeid: int, length: int) -> bytes | None:
+        if length != _HEADER + _SETATTR.size:
+            return None
+        (
+            valid, _, _, size, _, atime, mtime, ctime, atime_nsec, mtime_nsec, ctime_nsec, mode, _,
+            uid, gid, _,
+        ) = _SETATTR.unpack_from(self._buffer, _HEADER)  # fmt: skip
+        # Times from 2^63 on are those before 1970.
+        if (atime | mtime | ctime) >> 63 or (
+            not (valid & _SIZE and size < BIG) and self._must_wait(nodeid)
+        ):
+            return None
+        atime_ns = mtime_ns = None
+        if valid & _ATIME:
+            atime_ns = time_ns() if valid & _ATIME_NOW else atime * _SECOND + atime_nsec
+        if valid & _MTIME:
+            mtime_ns = time_ns() if valid & _MTIME_NOW else mtime * _SECOND + mtime_nsec
+        changes = SetAttributes(
+            mode & 0o7777 if valid & _MODE else None,
+            uid if valid & _UID else None,
+            gid if valid & _GID else None,
+            size if valid & _SIZE else None,
+            atime_ns,
+            mtime_ns,
+            ctime * _SECOND + ctime_nsec if valid & _CTIME else None,
+            bool(valid & KILLS_PRIVILEGES),
+        )
+        caller = Caller(*_OWNERS.unpack_from(self._buffer, _OWNERS_AT))
+        return self._attributes(unique, self._fs_setattr(NodeId(nodeid), changes, caller))
+
+    def create(self, unique: int, nodeid: int, length: int) -> bytes | None:
+        buffer = self._buffer
+        name = bytes(buffer[_HEADER + 16 : length - 1])
+        if not name or b"\0" in name or buffer[length - 1]:
+            return None
+        flags, mode, umask, _ = _CREATE.unpack_from(buffer, _HEADER)
+        uid, gid, pid = _OWNERS.unpack_from(buffer, _OWNERS_AT)
+        entry = self._fs_create(NodeId(nodeid), name, mode, flags, Caller(uid, gid, pid, umask))
+        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = (
+            entry.attributes
+        )
+        seconds, nsec = self._seconds, self._nsec
+        return _CREATE_REPLY.pack(
+            160, 0, unique, entry.nodeid, entry.generation, seconds, seconds, nsec, nsec,
+            ino, size, blocks, atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
+            atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
+            rdev & 0xFFFFFFFF, blksize, 0, 0, wire.FOPEN_KEEP_CACHE, 0,
+        )  # fmt: skip
+
+    def unlink(self, unique: int, nodeid: int, length: int) -> bytes | None:
+        name = bytes(self._buffer[_HEADER : length - 1])
+        if not name or b"\0" in name or self._buffer[length - 1]:
+            return None
+        self._fs_unlink(NodeId(nodeid), name)
+        return _OUT.pack(16, 0, unique)
+
+    def nothing(self, unique: int, _nodeid: int, length: int) -> bytes | None:
+        return _OUT.pack(16, 0, unique) if length == _HEADER + wire.RELEASE_IN.size else None
+
+    def getxattr(self, unique: int, nodeid: int, length: int) -> bytes | None:
+        name = bytes(self._buffer[_HEADER + 8 : length - 1])
+        if not name or b"\0" in name or self._buffer[length - 1] or name == STATISTICS:
+            return None
+        if name == _CAPABILITY and self._fs_lacks_capabilities(NodeId(nodeid)):
+            self._counters.errors += 1
+            return _OUT.pack(16, -ENODATA, unique)
+        size, _ = _GETXATTR.unpack_from(self._buffer, _HEADER)
+        value = self._fs_getxattr(NodeId(nodeid), name)
+        if size == 0:
+            return _WRITE_REPLY.pack(24, 0, unique, len(value), 0)
+        if len(value) > size:
+            return None
+        return _OUT.pack(_OUT_SIZE + len(value), 0, unique) + value
+
+    def read(self, unique: int, nodeid: int, length: int) -> bytes | memoryview | None:
+        """What is large goes from file to device; what is not is read to behind the header of the
+        reply, so that it is copied once."""
+        if length != _HEADER + _READ.size:
+            return None
+        _, offset, size, _, _, _, _ = _READ.unpack_from(self._buffer, _HEADER)
+        if size > _READ_ROOM:
+            return None
+        counted = self._counters.bytes
+        if LEAST <= size <= MOST:
+            found = self._fs_source(NodeId(nodeid), offset, size)
+            if found is not None and found[2] >= LEAST:
+                file, position, available = found
+                header = _OUT.pack(_OUT_SIZE + available, 0, unique)
+                if self._splicer.reply(header, file, position, available):
+                    counted[Opcode.READ] += available
+                    return b""
+        answer = self._answer
+        read = self._fs_read_into(NodeId(nodeid), offset, answer[_OUT_SIZE : _OUT_SIZE + size])
+        counted[Opcode.READ] += read
+        _OUT.pack_into(answer, 0, _OUT_SIZE + read, 0, unique)
+        return answer[: _OUT_SIZE + read]
+
+    def write(self, unique: int, nodeid: int, length: int) -> bytes | None:
+        if length < _FIXED:
+            return None
+        _, offset, size, write_flags, _, _, _ = wire.WRITE_IN.unpack_from(self._buffer, _HEADER)
+        if length != _FIXED + size or self._must_wait(nodeid):
+            return None
+        written = self._fs_write(
+            NodeId(nodeid),
+            offset,
+            self._buffer[_FIXED:length],
+            kill_privileges=bool(write_flags & wire.WRITE_KILL_SUIDGID),
+        )
+        self._counters.bytes[Opcode.WRITE] += written
+        return _WRITE_REPLY.pack(24, 0, unique, written, 0)

@@ -1,0 +1,64 @@
+"""Reading what the server of a mount has counted: `rootless-unionfs stats MOUNT [--json]`.
+
+The server answers through an extended attribute of the mount's root that is in no listing. So there
+is no socket to find and to guard, and it works wherever the mount can be seen, from another
+namespace too. It answers processes of its own user alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Sequence
+
+from unionfs.session.counters import STATISTICS
+
+USAGE = "usage: rootless-unionfs stats MOUNT [--json]"
+
+_UNANSWERED = (errno.ENODATA, errno.ENOTSUP, errno.EPERM)
+
+
+def command(arguments: Sequence[str]) -> str:
+    """What `stats ARGUMENTS` prints. Raises OSError, and ValueError for arguments that make no
+    sense."""
+    wants_json = "--json" in arguments
+    places = [argument for argument in arguments if argument != "--json"]
+    if len(places) != 1 or places[0].startswith("-"):
+        raise ValueError(USAGE)
+    document = read(places[0])
+    return document if wants_json else table(document)
+
+
+def read(mountpoint: str) -> str:
+    """The counters as JSON: `session`, `errors`, `faults`, and `operations`, a list with
+    `operation`, `requests`, `nanoseconds` and `bytes` of each.
+
+    Raises OSError; ENODATA where no server of ours answers, or not this user.
+    """
+    try:
+        return os.getxattr(mountpoint, STATISTICS).decode()
+    except OSError as error:
+        if error.errno in _UNANSWERED:
+            raise OSError(
+                errno.ENODATA, "no union mount of this user, or without extended attributes",
+                mountpoint,
+            ) from error  # fmt: skip
+        raise
+
+
+def table(document: str) -> str:
+    """The counters for people: a line an operation, those that took most time first."""
+    known = json.loads(document)
+    lines = [f"{'operation':16}{'requests':>12}{'total ms':>12}{'mean us':>10}{'MiB':>10}"]
+    for item in sorted(known["operations"], key=lambda item: -item["nanoseconds"]):
+        requests, nanoseconds = item["requests"], item["nanoseconds"]
+        lines.append(
+            f"{item['operation']:16}{requests:12}{nanoseconds / 1e6:12.1f}"
+            f"{nanoseconds / 1e3 / requests:10.1f}{item['bytes'] / (1 << 20):10.1f}"
+        )
+    lines.append(
+        f"{known['session']} session; {known['errors']} replies with an errno, "
+        f"{known['faults']} faults of the server"
+    )
+    return "\n".join(lines)
