@@ -6,8 +6,11 @@ batch job or cron gave none, in a private directory under /tmp.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def data_root(environ: Mapping[str, str], home: Path) -> Path:

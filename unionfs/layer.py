@@ -12,13 +12,15 @@ else. A lower may be read from several threads at once.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from enum import Enum
-from typing import NamedTuple, Protocol
-
+from unionfs.bases import Enum, NamedTuple, Protocol
 from unionfs.model import Attributes, StatFs
 
-Ref = Hashable
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
+    from typing import TypeAlias
+
+Ref: TypeAlias = "Hashable"
 
 
 class Mark(Enum):

@@ -10,10 +10,11 @@ parallel file system. docs/formats.md describes every column.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
+    from typing import Final
 
 APPLICATION_ID: Final = 0x726C6C69
 """`rlli`: what `file` and sqlite3 show of an index."""

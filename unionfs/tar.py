@@ -15,19 +15,20 @@ from __future__ import annotations
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
 from errno import EBADF, EINVAL, EIO, EISDIR, ENOENT
 from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from threading import Lock
-from typing import TYPE_CHECKING, Any
 
 from unionfs.layer import Extent, LayerEntry, Mark, Ref
 from unionfs.layer_index import OPAQUE, ROOT, WHITEOUT, IndexFormatError, open_index
 from unionfs.model import Attributes
 from unionfs.tar_records import decode_extents, decode_xattrs, stored_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator, Sequence
+    from typing import Any
 
 _ATTRIBUTES = (
     "n.ino, n.mode, n.nlink, n.uid, n.gid, n.rdev, n.size, n.mtime, coalesce(n.atime, n.mtime), "

@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
 
 from unionfs.filesystem import DirEntry, Entry
 from unionfs.layer import Creation, Layer, UpperLayer
@@ -16,6 +15,10 @@ from unionfs.ops import attributes, copyup, create, remove, rename, xattrs
 from unionfs.ops import data as contents
 from unionfs.ops.tree import Tree, error
 from unionfs.ownership import IdView
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _READ_ONLY = StatFs(4096, 4096, 0, 0, 0, 0, 0, 255)
 

@@ -9,11 +9,15 @@ verifyPlatformContainerResources), which knew them for both versions of cgroups.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, Protocol
 
 from rootless.cgroups.sizes import ram_in_bytes
 from rootless.errors import UsageError
+from unionfs.bases import Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _MINIMUM_MEMORY = 6 << 20
 _CPU_PERIOD = 100_000

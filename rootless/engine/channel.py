@@ -14,8 +14,12 @@ from __future__ import annotations
 import json
 import os
 import socket
-from enum import Enum
-from typing import Any, NamedTuple
+
+from unionfs.bases import Enum, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _LIMIT = 1 << 16
 _DESCRIPTORS = 4

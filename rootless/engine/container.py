@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rootless.launcher.idmap import IdMaps
 from rootless.state.record import ContainerRecord
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
-class HostTree:
+class HostTree(NamedTuple):
     """A directory of the machine as the only lower layer. `hidden` are absolute paths not to be
     seen through it.
     """
@@ -20,8 +22,7 @@ class HostTree:
     hidden: tuple[Path, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ImageTree:
+class ImageTree(NamedTuple):
     """The layers of an image, bottom first: (layer.tar, index.sqlite) of each; and the index of all
     of them merged, where there are several.
     """
@@ -30,8 +31,7 @@ class ImageTree:
     chain: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
+class Container(NamedTuple):
     """`spec` is the OCI runtime configuration, as written to config.json of `directory`."""
 
     record: ContainerRecord

@@ -8,16 +8,18 @@ status = Engine().run(request).status
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from rootless.engine.places import Places
 from rootless.errors import InUseError, UsageError
 from rootless.launcher.request import RunRequest
 from rootless.paths import data_root, runtime_root
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
     from rootless.engine.container import Container
     from rootless.engine.doctor import Finding
     from rootless.engine.foreground import Outcome

@@ -11,9 +11,7 @@ import os
 import signal
 import sys
 from _pickle import dumps, loads
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, NoReturn
 
 from rootless import errors
 from rootless.engine.channel import Channel, Kind, Message
@@ -21,6 +19,12 @@ from rootless.engine.container import Container
 from rootless.engine.relay import Flow, drain, relay
 from rootless.engine.signals import FORWARDED
 from rootless.errors import RootlessError
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, NoReturn
 
 
 class Attachment(NamedTuple):

@@ -22,8 +22,6 @@ import select
 import signal
 import sys
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
 
 from rootless.engine.channel import Channel, Kind
 from rootless.engine.clock import now
@@ -39,7 +37,10 @@ from rootless.state.containers import Containers
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from rootless.cgroups.control_group import ControlGroup
 
 _SERVER_GRACE = 10.0
@@ -311,8 +312,8 @@ class Monitor:
 
 
 def _failed(record: ContainerRecord, error: RootlessError) -> ContainerRecord:
-    failed = replace(record, error=error.message, exit_code=error.exit_status, finished=now())
-    return replace(failed, status=Status.EXITED, monitor_pid=0)
+    failed = record._replace(error=error.message, exit_code=error.exit_status, finished=now())
+    return failed._replace(status=Status.EXITED, monitor_pid=0)
 
 
 def _send(pidfd: int, number: int) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.state.containers import Containers
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """The store, and the directory for sockets and locks."""
 
     store: Path

@@ -7,10 +7,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from rootless.durable import write_all
 from rootless.engine.clock import now
@@ -30,6 +27,11 @@ from rootless.launcher.seccomp import profile_of
 from rootless.launcher.spec import make_spec
 from rootless.state.containers import Containers, new_container_id
 from rootless.state.record import ContainerRecord
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
 _EXECUTABLE_PLACES = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin")
 _ATTEMPTS = 16
@@ -253,7 +255,7 @@ def _take_name(
             containers.create(record, fill)
         except ExistsError:
             if chosen:
-                record = replace(record, name=name_for(record.id, attempt))
+                record = record._replace(name=name_for(record.id, attempt))
             elif attempt == 1:
                 # The name may be that of a container whose monitor was killed.
                 sweep(containers)

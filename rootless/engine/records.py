@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-from dataclasses import replace
 
 from rootless.engine.clock import now
 from rootless.engine.process_identity import is_alive
@@ -33,8 +32,7 @@ def sweep(containers: Containers) -> None:
 
 
 def _orphaned(record: ContainerRecord) -> ContainerRecord:
-    return replace(
-        record,
+    return record._replace(
         status=Status.EXITED,
         exit_code=KILLED,
         finished=now(),

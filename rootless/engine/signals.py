@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from enum import Enum
+
+from unionfs.bases import Enum
 
 _KEPT = frozenset(
     {

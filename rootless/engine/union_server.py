@@ -14,11 +14,14 @@ import os
 import select
 import signal
 import socket
-from typing import NoReturn
 
 from rootless.engine.channel import close_all_but
 from rootless.engine.container import Container
 from rootless.errors import RootlessError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _READY = b"ready"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
 
 from rootless.engine.container import Container, HostTree, ImageTree
 from rootless.launcher.idmap import IdMaps, IdRange, to_inside
@@ -15,6 +14,10 @@ from unionfs.model import ROOT_NODE
 from unionfs.ownership import IdView, Ownership
 from unionfs.tar import ChainLayer, TarLayer
 from unionfs.union import Union
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _NOBODY = 65534
 

@@ -12,8 +12,6 @@ import socket
 import stat
 import sys
 import termios
-from collections.abc import Sequence
-from typing import NamedTuple, NoReturn
 
 from rootless.launcher import steps
 from rootless.launcher.execution import (
@@ -28,6 +26,12 @@ from rootless.launcher.plan import Plan
 from rootless.launcher.reaper import reap_until
 from rootless.launcher.userdb import Identity, UnknownUserError
 from rootless.syscalls import processes
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 _DEAD = 125
 

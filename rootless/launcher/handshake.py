@@ -11,8 +11,8 @@ from __future__ import annotations
 import array
 import json
 import socket
-from enum import Enum
-from typing import NamedTuple
+
+from unionfs.bases import Enum, NamedTuple
 
 _LIMIT = 65536
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
+
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class HostFacts(NamedTuple):

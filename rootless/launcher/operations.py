@@ -15,7 +15,6 @@ import socket
 import stat
 import struct
 import termios
-from dataclasses import dataclass, field
 
 from rootless.launcher import steps
 from rootless.launcher.handshake import Kind, Message, send
@@ -36,15 +35,15 @@ _LINK_LIMIT = 40
 _NOBODY_YET = Identity(0, 0, (), "/")
 
 
-@dataclass(slots=True)
 class Context:
     """What the steps hand on to each other. Descriptors die with the process or at exec."""
 
-    channel: socket.socket
-    root: int = -1
-    sources: dict[int, int] = field(default_factory=dict)
-    terminal: int = -1
-    identity: Identity = _NOBODY_YET
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel = channel
+        self.root = -1
+        self.sources: dict[int, int] = {}
+        self.terminal = -1
+        self.identity = _NOBODY_YET
 
 
 def perform(step: Step, context: Context) -> None:

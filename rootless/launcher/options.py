@@ -8,8 +8,6 @@ scripts match on them.
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
-from typing import NamedTuple
 
 from rootless.errors import UsageError
 from rootless.launcher.flags.environment import (
@@ -27,6 +25,11 @@ from rootless.launcher.flags.security import SecurityOptions, parse_security
 from rootless.launcher.flags.sizes import parse_size
 from rootless.launcher.idmap import UserNamespaceMode, parse_userns
 from rootless.launcher.request import RunRequest
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DEFAULT_SHM_SIZE = 64 * 1024 * 1024
 

@@ -11,9 +11,6 @@ import errno
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
 
 from rootless.errors import CommandNotExecutableError, CommandNotFoundError, LaunchError
 from rootless.launcher import child
@@ -24,6 +21,12 @@ from rootless.launcher.plan import make_plan
 from rootless.launcher.rootfs import Rootfs
 from rootless.launcher.seccomp import filters_of
 from rootless.syscalls import processes
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, NoReturn
 
 _FLAGS = {
     "user": processes.CLONE_NEWUSER,
@@ -43,7 +46,6 @@ class Stdio(NamedTuple):
     stderr: int
 
 
-@dataclass(slots=True)
 class ContainerProcess:
     """A container between clone and its end. `pid` is the host's; wait and kill through `pidfd`, so
     that no reused pid is hit.
@@ -52,10 +54,13 @@ class ContainerProcess:
     close.
     """
 
-    pid: int
-    pidfd: int
-    console: int | None
-    _channel: socket.socket | None
+    __slots__ = ("_channel", "console", "pid", "pidfd")
+
+    def __init__(self, pid: int, pidfd: int, channel: socket.socket) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.console: int | None = None
+        self._channel: socket.socket | None = channel
 
     def start(self) -> None:
         """Let it exec. Returns when it has.
@@ -165,7 +170,7 @@ def create(
     finally:
         theirs.close()
         os.close(monitor)
-    process = ContainerProcess(pid, pidfd, None, ours)
+    process = ContainerProcess(pid, pidfd, ours)
     try:
         _set_up(process, ours, id_maps, serve)
     except BaseException:

@@ -13,12 +13,15 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Mapping
-from typing import Any
 
 from rootless.errors import HostSupportError, InvalidDocumentError
 from rootless.launcher.plan import ANNOTATION_PRETEND
 from rootless.launcher.seccomp_profile import Profile, pretending_profile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 _MAGIC = b"rlbpf1\n\0"
 _HEADER = struct.Struct("=8sIII")  # magic, length of the material, of the program, crc32 of both

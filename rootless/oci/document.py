@@ -7,16 +7,20 @@ that somebody may hold a digest of. Unknown fields are ignored by a reader and t
 from __future__ import annotations
 
 import json
-from typing import TypeVar
 
 from rootless.errors import InvalidDocumentError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T", str, int, bool, dict[str, object], list[object])
 
 # Registries refuse manifests above 4 MiB (distribution-spec, Pushing Manifests); configs of real
 # images stay far below.
 MAX_DOCUMENT_SIZE = 4 << 20
 
 Json = dict[str, object]
-T = TypeVar("T", str, int, bool, dict[str, object], list[object])
 
 
 def parse_object(data: bytes, what: str, limit: int = MAX_DOCUMENT_SIZE) -> Json:

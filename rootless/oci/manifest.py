@@ -7,9 +7,7 @@ descriptor.md, manifest.md, image-index.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 from rootless.errors import InvalidDocumentError
 from rootless.oci import media_types
@@ -25,6 +23,11 @@ from rootless.oci.document import (
     string_map,
 )
 from rootless.oci.platform import Platform, normalised
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_LAYERS = 1000
 """More than any builder makes (docker's own limit is 127); a bound on what one small document can

@@ -14,9 +14,9 @@ letter; else the domain is docker.io, whose single-component names are in `libra
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from rootless.errors import UsageError
+from unionfs.bases import NamedTuple
 
 DEFAULT_DOMAIN = "docker.io"
 _LEGACY_DOMAIN = "index.docker.io"

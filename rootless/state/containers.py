@@ -17,13 +17,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from rootless.durable import fsync_directory, locked, remove_tree, write_atomically
 from rootless.errors import ExistsError, NotFoundError, UsageError
 from rootless.state.record import ContainerRecord, decode, encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 _ID = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")  # what dockerd allows
@@ -117,7 +119,7 @@ class Containers:
         with locked(self.root / ".lock"):
             old = self.read(container_id)
             self._take_name(name, container_id)
-            record = self.change(container_id, lambda record: replace(record, name=name))
+            record = self.change(container_id, lambda record: record._replace(name=name))
             if old.name != name:
                 (self._names / old.name).unlink(missing_ok=True)
         return record

@@ -7,16 +7,19 @@ one wrote. `format` is raised only when an older engine would misread the docume
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields, replace
 
 from rootless.errors import InvalidDocumentError
 from rootless.state.status import Status, check_transition
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerRecord:
+class ContainerRecord(NamedTuple):
     """Times are RFC 3339 in UTC, empty when it has not happened yet.
 
     `pid` is the container's first process as the host sees it and `pid_start` the field starttime
@@ -33,7 +36,7 @@ class ContainerRecord:
     image_id: str = ""
     """Digest of the image's config; `rmi` keeps what it names."""
     command: tuple[str, ...] = ()
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     auto_remove: bool = False
     pid: int = 0
     pid_start: int = 0
@@ -44,14 +47,14 @@ class ContainerRecord:
     exit_code: int = 0
     oom_killed: bool = False
     error: str = ""
-    extra: dict[str, object] = field(default_factory=dict)
+    extra: Mapping[str, object] = {}
     """Whatever else the document holds, by key."""
 
     def moved_to(self, status: Status, **changes: object) -> ContainerRecord:
         """This record in another status. Raises UsageError if the table of transitions has no such
         step."""
         check_transition(self.name, self.status, status)
-        return replace(self, status=status, **changes)  # type: ignore[arg-type]
+        return self._replace(status=status, **changes)  # type: ignore[arg-type]
 
 
 _SCALARS: dict[str, type] = {
@@ -76,10 +79,8 @@ _SCALARS: dict[str, type] = {
 def encode(record: ContainerRecord) -> bytes:
     """The document of a record."""
     document: dict[str, object] = {"format": FORMAT, **record.extra}
-    for item in fields(record):
-        if item.name != "extra":
-            value = getattr(record, item.name)
-            document[item.name] = value.value if isinstance(value, Status) else value
+    document |= {name: value for name, value in record._asdict().items() if name != "extra"}
+    document["status"] = record.status.value
     return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
 
 

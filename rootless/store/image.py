@@ -6,7 +6,6 @@ This is on the way of every start of a container: two small files are read and c
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.errors import InvalidDocumentError, NotFoundError, UsageError
 from rootless.oci import media_types
@@ -17,7 +16,9 @@ from rootless.oci.platform import Platform, best_match, host_platform, preferenc
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store import names
 from rootless.store.layout import LayerFiles, Store
+from unionfs.bases import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.oci.document import Json
 

@@ -19,9 +19,7 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from rootless.durable import locked, write_atomically
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError
@@ -29,16 +27,22 @@ from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import MAX_DOCUMENT_SIZE, encode, parse_object
 from rootless.oci.manifest import Index, empty_index, read_index
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
 FORMAT = 1
 MAX_INDEX_SIZE = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
 class LayerFiles:
     """One layer as the union takes it."""
 
-    tar: Path
-    index: Path
+    __slots__ = ("index", "tar")
+
+    def __init__(self, tar: Path, index: Path) -> None:
+        self.tar = tar
+        self.index = index
 
 
 class Store:

@@ -11,7 +11,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 @functools.cache

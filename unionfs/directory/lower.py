@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
 
 from unionfs import whiteouts
 from unionfs.directory.places import Directories, Place
@@ -17,6 +16,10 @@ from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, Ref
 from unionfs.model import Attributes
 from unionfs.ownership import Owner, Ownership, parse_override
 from unionfs.xattr_names import NLINK, ORIGIN, OVERRIDE_STAT, REDIRECT, from_disk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _INO_BITS = 40
 _READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
 
 from unionfs import whiteouts
 from unionfs.directory.creating import CreatingLayer, DirectoryDraft, is_within
@@ -23,6 +22,10 @@ from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
 from unionfs.model import Attributes, StatFs
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
 from unionfs.xattr_names import NLINK, OVERRIDE_STAT, REDIRECT, to_disk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _NO_WHITEOUT_RENAME = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 

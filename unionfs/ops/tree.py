@@ -6,13 +6,16 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
 
 from unionfs.layer import Layer, LayerEntry, Mark, Ref, UpperLayer
 from unionfs.merge import Found, compose_ino, is_final, merge_entries
 from unionfs.model import ROOT_NODE, Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node, NodeTable, Stream
 from unionfs.ownership import IdView
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 NAME_MAX = 255
 

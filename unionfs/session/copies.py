@@ -9,10 +9,9 @@ tables of names and nodes, which one thread owns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
 
+from unionfs.bases import NamedTuple
 from unionfs.filesystem import Copy, FileSystem
 from unionfs.model import NodeId
 from unionfs.session import requests
@@ -20,6 +19,11 @@ from unionfs.session.handlers import Handler
 from unionfs.session.requests import Header
 from unionfs.session.wire import Opcode, SetattrValid
 from unionfs.session.workers import Workers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 BIG = 1 << 20
 """Bytes from which a copy goes to a thread: about a millisecond of copying."""

@@ -3,8 +3,7 @@ them as it goes."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from unionfs.bases import NamedTuple
 from unionfs.session.wire import Opcode
 
 _SLOTS = max(Opcode) + 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import socket
-from typing import NamedTuple
 
 from rootless.errors import UsageError
+from unionfs.bases import NamedTuple
 
 HOST_GATEWAY = "host-gateway"
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)

@@ -3,7 +3,6 @@ counts."""
 
 import json
 import os
-from dataclasses import replace
 
 import pytest
 
@@ -104,7 +103,7 @@ def test_unknown_fields_survive_a_change(containers):
     containers.create(record())
     path = containers.directory(A) / "container.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "health": {"log": [1]}}))
-    containers.change(A, lambda old: replace(old, exit_code=3))
+    containers.change(A, lambda old: old._replace(exit_code=3))
     document = json.loads(path.read_text())
     assert document["health"] == {"log": [1]}
     assert document["exit_code"] == 3
