@@ -14,19 +14,20 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from contextlib import contextmanager
-from pathlib import Path
 
 from rootless.errors import HostSupportError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
 
 TEMPORARY_PREFIX = ".tmp-"
 
 
-def fsync_directory(directory: Path) -> None:
+def fsync_directory(directory: StrPath) -> None:
     """Make the names in a directory durable. File systems that cannot (EINVAL) order renames
     themselves."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -46,10 +47,11 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         view = view[os.write(fd, view) :]
 
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
+def write_atomically(path: StrPath, data: bytes, mode: int = 0o644) -> None:
     """Replace `path` by `data`: a reader, or whoever comes after a crash, finds the old content or
     the new one, whole."""
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{path.name[:64]}-{os.urandom(6).hex()}"
+    directory, name = os.path.split(path)
+    temporary = os.path.join(directory, f"{TEMPORARY_PREFIX}{name[:64]}-{os.urandom(6).hex()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
@@ -64,7 +66,7 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
         except OSError:
             pass
         raise
-    fsync_directory(path.parent)
+    fsync_directory(directory or ".")
 
 
 class LockFile:
@@ -82,7 +84,7 @@ class LockFile:
             os.close(fd)
 
 
-def acquire_lock(path: Path, *, shared: bool = False, wait: bool = True) -> LockFile | None:
+def acquire_lock(path: StrPath, *, shared: bool = False, wait: bool = True) -> LockFile | None:
     """Lock `path`, which is created where it is missing. None if it is held and `wait` is false.
 
     A holder may unlink the lock file before releasing it: the lock taken on such an orphan is worth
@@ -106,7 +108,7 @@ def acquire_lock(path: Path, *, shared: bool = False, wait: bool = True) -> Lock
         except OSError as error:
             if error.errno in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
                 raise HostSupportError(
-                    f"the file system of {path.parent} does not support file locks",
+                    f"the file system of {os.path.dirname(path)} does not support file locks",
                     hint="set ROOTLESS_ROOT to a directory on one that does (Lustre: option flock)",
                 ) from error
             raise
@@ -115,18 +117,23 @@ def acquire_lock(path: Path, *, shared: bool = False, wait: bool = True) -> Lock
                 os.close(fd)
 
 
-@contextmanager
-def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+class locked:  # noqa: N801 - used as a function is
     """Hold the lock `path` for the length of a block; waits for it."""
-    lock = acquire_lock(path, shared=shared)
-    try:
-        yield
-    finally:
-        if lock is not None:
-            lock.release()
+
+    def __init__(self, path: StrPath, *, shared: bool = False) -> None:
+        self._path = path
+        self._shared = shared
+        self._lock: LockFile | None = None
+
+    def __enter__(self) -> None:
+        self._lock = acquire_lock(self._path, shared=self._shared)
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
 
-def remove_tree(path: Path) -> None:
+def remove_tree(path: StrPath) -> None:
     """Delete a tree of our own, directories without permissions included. What is gone already is
     no error."""
     import shutil
@@ -142,7 +149,7 @@ def remove_tree(path: Path) -> None:
             name if function is os.open or function is os.scandir else os.path.dirname(name), 0o700
         )
         if function is os.open or function is os.scandir:
-            remove_tree(Path(name))
+            remove_tree(name)
         else:
             function(name)
 

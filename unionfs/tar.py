@@ -12,12 +12,12 @@ which is also `attributes.ino`: names of one hard-linked file have the same.
 
 from __future__ import annotations
 
+import _thread
 import os
 import struct
 from bisect import bisect_right
 from errno import EBADF, EINVAL, EIO, EISDIR, ENOENT
 from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
-from threading import Lock
 
 from unionfs.layer import Extent, LayerEntry, Mark, Ref
 from unionfs.layer_index import OPAQUE, ROOT, WHITEOUT, IndexFormatError, open_index
@@ -66,7 +66,7 @@ class IndexedLayer:
         self._archive_paths = [os.fspath(archive) for archive in archives]
         self._descriptors = [-1] * len(archives)
         self._database: sqlite3.Connection | None = None
-        self._lock = Lock()
+        self._lock = _thread.allocate_lock()
         self._closed = False
 
     def root(self) -> LayerEntry:

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 
 from rootless.cgroups.hierarchy import CONTROLLERS, controllers_at
 from rootless.cgroups.resources import Group, Write, missing, writes
 from rootless.errors import HostSupportError, UsageError
+from rootless.standard import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

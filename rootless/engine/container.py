@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rootless.launcher.idmap import IdMaps
 from rootless.state.record import ContainerRecord
 from unionfs.bases import NamedTuple
@@ -18,8 +16,8 @@ class HostTree(NamedTuple):
     seen through it.
     """
 
-    path: Path
-    hidden: tuple[Path, ...] = ()
+    path: str
+    hidden: tuple[str, ...] = ()
 
 
 class ImageTree(NamedTuple):
@@ -27,15 +25,15 @@ class ImageTree(NamedTuple):
     of them merged, where there are several.
     """
 
-    layers: tuple[tuple[Path, Path], ...]
-    chain: Path | None = None
+    layers: tuple[tuple[str, str], ...]
+    chain: str | None = None
 
 
 class Container(NamedTuple):
     """`spec` is the OCI runtime configuration, as written to config.json of `directory`."""
 
     record: ContainerRecord
-    directory: Path
+    directory: str
     spec: dict[str, Any]
     id_maps: IdMaps
     tree: HostTree | ImageTree
@@ -43,22 +41,22 @@ class Container(NamedTuple):
     terminal: bool
     stop_timeout: int | None
     cgroup_parent: str | None
-    seccomp_cache: Path
+    seccomp_cache: str
 
     @property
-    def upper(self) -> Path:
-        return self.directory / "upper"
+    def upper(self) -> str:
+        return f"{self.directory}/upper"
 
     @property
-    def work(self) -> Path:
-        return self.directory / "work"
+    def work(self) -> str:
+        return f"{self.directory}/work"
 
     @property
-    def mountpoint(self) -> Path:
+    def mountpoint(self) -> str:
         """Where the union is mounted, in the container's mount namespace only."""
-        return self.directory / "rootfs"
+        return f"{self.directory}/rootfs"
 
     @property
-    def log(self) -> Path:
+    def log(self) -> str:
         """What the union server and the monitor have to say."""
-        return self.directory / "engine.log"
+        return f"{self.directory}/engine.log"

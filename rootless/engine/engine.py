@@ -8,7 +8,6 @@ status = Engine().run(request).status
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from rootless.engine.places import Places
 from rootless.errors import InUseError, UsageError
@@ -18,6 +17,7 @@ from rootless.paths import data_root, runtime_root
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
     from typing import Any
 
     from rootless.engine.container import Container
@@ -52,10 +52,10 @@ class Engine:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._environ = os.environ if environ is None else environ
-        home = Path(os.path.expanduser("~"))
+        home = os.path.expanduser("~")
         self.places = Places(
-            store=Path(os.path.abspath(root)) if root else data_root(self._environ, home),
-            runtime=Path(os.path.abspath(runroot))
+            store=os.path.abspath(root) if root else data_root(self._environ, home),
+            runtime=os.path.abspath(runroot)
             if runroot
             else runtime_root(self._environ, os.getuid()),
         )
@@ -108,11 +108,13 @@ class Engine:
 
     def inspect_container(self, name: str) -> dict[str, Any]:
         """What Docker's inspect says of a container. Raises NotFoundError."""
+        from pathlib import Path
+
         from rootless.engine.inspection import container_document
 
         containers = self.places.containers
         record = containers.find(name)
-        return container_document(record, containers.directory(record.id))
+        return container_document(record, Path(containers.directory(record.id)))
 
     # The engine itself.
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import gc
 import os
 import select
-import signal
 import sys
 import time
 
@@ -33,6 +32,7 @@ from rootless.engine.union_server import UnionServer
 from rootless.errors import NotFoundError, RootlessError
 from rootless.launcher.parent import ContainerProcess, Stdio, launch
 from rootless.launcher.rootfs import FuseRootfs
+from rootless.standard import signal
 from rootless.state.containers import Containers
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
@@ -65,7 +65,7 @@ class Monitor:
 
     def __init__(self, container: Container, channel: Channel) -> None:
         self._container = container
-        self._containers = Containers(container.directory.parent)
+        self._containers = Containers(os.path.dirname(container.directory))
         self._channel = channel
         self._ending = Ending()
         self._deadline: float | None = None
@@ -166,13 +166,13 @@ class Monitor:
 
         return launch(
             container.spec,
-            bundle=str(container.directory),
-            rootfs=FuseRootfs(str(container.mountpoint), read_only=container.read_only),
+            bundle=container.directory,
+            rootfs=FuseRootfs(container.mountpoint, read_only=container.read_only),
             id_maps=container.id_maps,
             stdio=None if stdio is None else Stdio(*stdio),
             cgroup_fd=None if group is None else group.directory_fd,
             serve=server.serve,
-            seccomp_cache=str(container.seccomp_cache),
+            seccomp_cache=container.seccomp_cache,
             debug=None if debug is None else say,
         )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from unionfs.bases import NamedTuple
 
 TYPE_CHECKING = False
@@ -14,12 +12,12 @@ if TYPE_CHECKING:
 class Places(NamedTuple):
     """The store, and the directory for sockets and locks."""
 
-    store: Path
-    runtime: Path
+    store: str
+    runtime: str
 
     @property
     def containers(self) -> Containers:
         """The containers of the store."""
         from rootless.state.containers import Containers
 
-        return Containers(self.store / "containers")
+        return Containers(f"{self.store}/containers")

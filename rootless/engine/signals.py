@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-
+from rootless.standard import signal
 from unionfs.bases import Enum
 
 _KEPT = frozenset(

@@ -12,12 +12,12 @@ from __future__ import annotations
 import gc
 import os
 import select
-import signal
-import socket
 
 from rootless.engine.channel import close_all_but
 from rootless.engine.container import Container
 from rootless.errors import RootlessError
+from rootless.standard import signal, socket
+from rootless.syscalls import descriptors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class UnionServer:
     @classmethod
     def fork(cls, container: Container) -> UnionServer:
         """Start the process. The caller must have one thread."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = descriptors.pair()
         pid = os.fork()
         if pid == 0:
             _main(container, theirs)
@@ -51,7 +51,7 @@ class UnionServer:
         Raises RootlessError if the server cannot open the layers.
         """
         try:
-            socket.send_fds(self._socket, [b"mounted"], [device], socket.MSG_NOSIGNAL)
+            descriptors.send(self._socket, b"mounted", [device])
         except (BrokenPipeError, ConnectionResetError):
             raise RootlessError(self.epitaph()) from None
         finally:
@@ -126,11 +126,11 @@ def _serve(container: Container, end: socket.socket) -> None:
     from unionfs.session.device import serve
 
     union = open_union(container)
-    _, descriptors, _, _ = socket.recv_fds(end, 16, 1, socket.MSG_CMSG_CLOEXEC)
-    if not descriptors:
+    _, received = descriptors.receive(end, 16, 1)
+    if not received:
         union.destroy()  # the container was never mounted
         return
     # What is there now stays: the collector need not look at it, nor unshare its pages.
     gc.freeze()
     gc.enable()
-    serve(descriptors[0], union)
+    serve(received[0], union)

@@ -39,7 +39,7 @@ def open_union(container: Container) -> Union:
 def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:
     """The read-only layers, top first."""
     if isinstance(tree, HostTree):
-        hidden = [os.fsencode(path) for path in tree.hidden if path.is_dir()]
+        hidden = [os.fsencode(path) for path in tree.hidden if os.path.isdir(path)]
         return [DirectoryLayer(os.fsencode(tree.path), ownership=Ownership.REAL, hidden=hidden)]
     if tree.chain is not None:
         return [ChainLayer(tree.chain, [archive for archive, _ in tree.layers])]

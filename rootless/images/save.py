@@ -49,7 +49,7 @@ class _File(NamedTuple):
     name: str
     size: int
     content: bytes = b""
-    path: Path | None = None
+    path: str | None = None
     digest: str = ""
 
 
@@ -124,7 +124,7 @@ def _docker_files(store: Store, images: Sequence[SavedImage]) -> list[_File]:
         names = []
         for diff_id, layer in zip(image.diff_ids, layer_files(store, image), strict=True):
             name = f"{hex_of(diff_id)}.tar"
-            files[name] = _File(name, layer.tar.stat().st_size, path=layer.tar, digest=diff_id)
+            files[name] = _File(name, os.stat(layer.tar).st_size, path=layer.tar, digest=diff_id)
             names.append(name)
         files[config_name] = _File(config_name, len(config), config)
         listing.append(
@@ -171,7 +171,7 @@ def _pieces(file: _File) -> Iterator[bytes]:
     import hashlib
 
     digest, left = hashlib.sha256(), file.size
-    with file.path.open("rb", buffering=0) as stream:
+    with open(file.path, "rb", buffering=0) as stream:
         while left and (piece := stream.read(min(_PIECE, left))):
             digest.update(piece)
             left -= len(piece)

@@ -7,8 +7,6 @@ import errno
 import fcntl
 import os
 import select
-import signal
-import socket
 import stat
 import sys
 import termios
@@ -25,6 +23,7 @@ from rootless.launcher.operations import Context, perform
 from rootless.launcher.plan import Plan
 from rootless.launcher.reaper import reap_until
 from rootless.launcher.userdb import Identity, UnknownUserError
+from rootless.standard import signal, socket
 from rootless.syscalls import processes
 from unionfs.bases import NamedTuple
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import stat
 
 from rootless.launcher.steps import Credentials
 from rootless.launcher.userdb import Identity
+from rootless.standard import signal
 from rootless.syscalls import capabilities, processes
 from rootless.syscalls.identity import setgroups, setresgid, setresuid
 from rootless.syscalls.mounts import AT_FDCWD

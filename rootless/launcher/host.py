@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-from types import MappingProxyType
 
 from unionfs.bases import NamedTuple
 
@@ -21,7 +20,7 @@ class HostFacts(NamedTuple):
     cgroup2: bool = False
     mqueue: bool = False
     devices: tuple[str, ...] = ()
-    hard_limits: Mapping[str, int] = MappingProxyType({})
+    hard_limits: Mapping[str, int] = {}
 
 
 def gather_host_facts(*, devices: bool = False) -> HostFacts:

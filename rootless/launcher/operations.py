@@ -11,7 +11,6 @@ import errno
 import fcntl
 import os
 import resource
-import socket
 import stat
 import struct
 import termios
@@ -20,6 +19,7 @@ from rootless.launcher import steps
 from rootless.launcher.handshake import Kind, Message, send
 from rootless.launcher.steps import Step
 from rootless.launcher.userdb import Identity, UnknownUserError, find_identity
+from rootless.standard import socket
 from rootless.syscalls import identity, mounts, processes
 from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 
@@ -300,10 +300,11 @@ def _enter_root(context: Context) -> None:
 
 
 def _raise_loopback() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
-        request = struct.pack("16sH22x", b"lo", 0)
-        (flags,) = struct.unpack_from("H", fcntl.ioctl(control, _SIOCGIFFLAGS, request), 16)
-        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | _IFF_UP))
+    control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    request = struct.pack("16sH22x", b"lo", 0)
+    (flags,) = struct.unpack_from("H", fcntl.ioctl(control, _SIOCGIFFLAGS, request), 16)
+    fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | _IFF_UP))
+    control.close()
 
 
 def _resolve_user(step: steps.ResolveUser) -> Identity:

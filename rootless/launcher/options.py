@@ -7,8 +7,6 @@ scripts match on them.
 
 from __future__ import annotations
 
-import signal
-
 from rootless.errors import UsageError
 from rootless.launcher.flags.environment import (
     ReadText,
@@ -175,6 +173,8 @@ def parse_signal(text: str) -> str:
     Raises:
         UsageError: there is no such signal.
     """
+    import signal
+
     if text.isascii() and text.isdecimal():
         number = int(text)
         if 1 <= number < signal.NSIG:
@@ -196,5 +196,7 @@ def parse_signal(text: str) -> str:
 
 def signal_number(name: str) -> int:
     """The number of a name that `parse_signal` gave."""
+    import signal
+
     base, _, offset = name.partition("+")
     return signal.Signals[base] + int(offset or 0)

@@ -9,8 +9,8 @@ kernel asks for a capability in the host's namespace).
 from __future__ import annotations
 
 import os
-import signal
 
+from rootless.standard import signal
 from rootless.syscalls.processes import close_from
 
 TYPE_CHECKING = False

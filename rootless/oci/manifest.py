@@ -7,8 +7,6 @@ descriptor.md, manifest.md, image-index.md.
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 from rootless.errors import InvalidDocumentError
 from rootless.oci import media_types
 from rootless.oci.digest import check_sha256
@@ -40,9 +38,9 @@ class Descriptor(NamedTuple):
     media_type: str
     digest: str
     size: int
-    annotations: Mapping[str, str] = MappingProxyType({})
+    annotations: Mapping[str, str] = {}
     platform: Platform | None = None
-    document: Mapping[str, object] = MappingProxyType({})
+    document: Mapping[str, object] = {}
     """As it was read, so that fields that this version does not know are written back."""
 
     def to_json(self) -> Json:

@@ -6,9 +6,8 @@ one wrote. `format` is raised only when an older engine would misread the docume
 
 from __future__ import annotations
 
-import json
-
 from rootless.errors import InvalidDocumentError
+from rootless.json_text import dumps, loads
 from rootless.state.status import Status, check_transition
 from unionfs.bases import NamedTuple
 
@@ -81,13 +80,13 @@ def encode(record: ContainerRecord) -> bytes:
     document: dict[str, object] = {"format": FORMAT, **record.extra}
     document |= {name: value for name, value in record._asdict().items() if name != "extra"}
     document["status"] = record.status.value
-    return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
+    return dumps(document, ascii_only=False) + b"\n"
 
 
 def decode(data: bytes, what: str) -> ContainerRecord:
     """The record of a document; `what` names the file in errors. Raises InvalidDocumentError."""
     try:
-        document = json.loads(data)
+        document = loads(data)
     except ValueError as error:
         raise InvalidDocumentError(f"{what} is not JSON: {error}") from error
     if not isinstance(document, dict):

@@ -52,10 +52,10 @@ class Ingest:
         self._limits = limits or Limits()
         self._count = 0
         self._lock: LockFile | None = None
-        self.directory = store.root / "tmp" / os.urandom(8).hex()
+        self.directory = Path(store.root, "tmp", os.urandom(8).hex())
 
     def __enter__(self) -> Self:
-        tmp = self._store.root / "tmp"
+        tmp = Path(self._store.root, "tmp")
         # Made and locked as one step for sweepers, who look under the same lock.
         with locked(tmp / ".lock"):
             _sweep(tmp)
@@ -72,7 +72,7 @@ class Ingest:
         trace: TracebackType | None,
     ) -> None:
         # Sweepers must not come upon it half removed.
-        with locked(self._store.root / "tmp" / ".lock"):
+        with locked(f"{self._store.root}/tmp/.lock"):
             remove_tree(self.directory)
             if self._lock is not None:
                 self._lock.release()
@@ -83,14 +83,14 @@ class Ingest:
         """Whether the store has this blob; it will be there at the end, whatever others remove
         meanwhile."""
         mine = self._blob(digest)
-        return mine.exists() or _pin(self._store.blob_path(digest), mine)
+        return mine.exists() or _pin(Path(self._store.blob_path(digest)), mine)
 
     def keep_layer(self, diff_id: str) -> bool:
         """The same for a layer."""
         mine = self._layer(diff_id)
         if mine.exists():
             return True
-        theirs = self._store.layer_directory(diff_id)
+        theirs = Path(self._store.layer_directory(diff_id))
         attempt = self._scratch("pin")
         attempt.mkdir()
         if all(_pin(theirs / name, attempt / name) for name in ("layer.tar", "index.sqlite")):
@@ -153,13 +153,14 @@ class Ingest:
         with store.lock():
             # Objects are named by their content: one that is there already is the same, unless the
             # disk damaged it, in which case a blob is mended here.
+            root = Path(store.root)
             for name in os.listdir(self.directory / "blobs"):
-                os.rename(self.directory / "blobs" / name, store.root / "blobs" / "sha256" / name)
+                os.rename(self.directory / "blobs" / name, root / "blobs" / "sha256" / name)
             for name in os.listdir(self.directory / "layers"):
-                if not (store.root / "layers" / name).exists():
-                    os.rename(self.directory / "layers" / name, store.root / "layers" / name)
+                if not (root / "layers" / name).exists():
+                    os.rename(self.directory / "layers" / name, root / "layers" / name)
             for parent in ("blobs/sha256", "layers"):
-                fsync_directory(store.root / parent)
+                fsync_directory(root / parent)
             index = store.read_index()
             table = index.manifests
             for image in images:

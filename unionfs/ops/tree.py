@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections import OrderedDict
 
+from unionfs.bases import OrderedDict
 from unionfs.layer import Layer, LayerEntry, Mark, Ref, UpperLayer
 from unionfs.merge import Found, compose_ino, is_final, merge_entries
 from unionfs.model import ROOT_NODE, Attributes

@@ -9,8 +9,6 @@ tables of names and nodes, which one thread owns.
 
 from __future__ import annotations
 
-from functools import partial
-
 from unionfs.bases import NamedTuple
 from unionfs.filesystem import Copy, FileSystem
 from unionfs.model import NodeId
@@ -105,7 +103,9 @@ class Copies:
                 return False
             copy = self._filesystem.begin_copy(NodeId(nodeid))
             held = self._held[nodeid] = []
-            self._workers.start(partial(self._copy, copy), partial(self._copied, nodeid, copy))
+            self._workers.start(
+                lambda: self._copy(copy), lambda error: self._copied(nodeid, copy, error)
+            )
         if isinstance(request, requests.Write):
             # The read buffer is needed for the next request.
             request = request._replace(data=memoryview(bytes(request.data)))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import deque
+
+from unionfs.bases import deque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

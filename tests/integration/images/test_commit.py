@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -97,14 +98,14 @@ def test_base_can_be_removed_after_a_commit(store):
 
 def test_commit_that_fails_leaves_the_store_as_it_was(store):
     base = resolve(store, "base")
-    before = sorted(store.root.rglob("*"))
+    before = sorted(Path(store.root).rglob("*"))
     with pytest.raises(InvalidDocumentError, match="the new layer"):
         commit(store, base, [TOP[:5000]], **WHEN)
     with pytest.raises(UsageError):
         commit(store, base, [TOP], changes=["RUN x"], **WHEN)
     with pytest.raises(UsageError):
         commit(store, base, [TOP], reference="Bad", **WHEN)
-    assert sorted(store.root.rglob("*")) == before
+    assert sorted(Path(store.root).rglob("*")) == before
     remove(store, "base", list)
     with pytest.raises((NotFoundError, IntegrityError)):
         commit(store, base, [TOP], **WHEN)
