@@ -47,16 +47,21 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         view = view[os.write(fd, view) :]
 
 
-def write_atomically(path: StrPath, data: bytes, mode: int = 0o644) -> None:
+def write_atomically(
+    path: StrPath, data: bytes, mode: int = 0o644, *, durable: bool = True
+) -> None:
     """Replace `path` by `data`: a reader, or whoever comes after a crash, finds the old content or
-    the new one, whole."""
+    the new one, whole. Without `durable` that holds for a kill but not for a loss of power, for
+    things that mean nothing after one.
+    """
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f"{TEMPORARY_PREFIX}{name[:64]}-{os.urandom(6).hex()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
             write_all(fd, data)
-            os.fsync(fd)
+            if durable:
+                os.fsync(fd)
         finally:
             os.close(fd)
         os.rename(temporary, path)
@@ -66,7 +71,8 @@ def write_atomically(path: StrPath, data: bytes, mode: int = 0o644) -> None:
         except OSError:
             pass
         raise
-    fsync_directory(directory or ".")
+    if durable:
+        fsync_directory(directory or ".")
 
 
 class LockFile:
@@ -136,6 +142,8 @@ class locked:  # noqa: N801 - used as a function is
 def remove_tree(path: StrPath) -> None:
     """Delete a tree of our own, directories without permissions included. What is gone already is
     no error."""
+    if _remove_small_tree(os.fspath(path)):
+        return
     import shutil
 
     def allow_and_retry(
@@ -154,3 +162,20 @@ def remove_tree(path: StrPath) -> None:
             function(name)
 
     shutil.rmtree(path, onerror=allow_and_retry)
+
+
+def _remove_small_tree(path: str, depth: int = 3) -> bool:
+    """Delete a tree that is shallow and in no one's way, as a container's is that wrote nothing;
+    False if it is not, or not all of it went. Importing shutil takes longer.
+    """
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                elif not depth or not _remove_small_tree(entry.path, depth - 1):
+                    return False
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True

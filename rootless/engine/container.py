@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from rootless.launcher.idmap import IdMaps
+import marshal  # pickle would import functools and look every class up by name
+
+from rootless.launcher.idmap import IdMaps, IdRange
 from rootless.state.record import ContainerRecord
+from rootless.state.status import Status
 from unionfs.bases import NamedTuple
 
 TYPE_CHECKING = False
@@ -43,6 +46,16 @@ class Container(NamedTuple):
     cgroup_parent: str | None
     seccomp_cache: str
 
+    def packed(self) -> bytes:
+        """For another process of this program; `unpack` is the other half."""
+        tree = self.tree
+        plain = self._asdict() | {
+            "record": self.record._asdict() | {"status": self.record.status.value},
+            "id_maps": tuple(tuple(map(tuple, each)) for each in self.id_maps[:2]),
+            "tree": (isinstance(tree, HostTree), *tree),
+        }
+        return marshal.dumps((plain, self.id_maps.helper))
+
     @property
     def upper(self) -> str:
         return f"{self.directory}/upper"
@@ -60,3 +73,19 @@ class Container(NamedTuple):
     def log(self) -> str:
         """What the union server and the monitor have to say."""
         return f"{self.directory}/engine.log"
+
+
+def unpack(data: bytes) -> Container:
+    """The container that was `packed`."""
+    plain, helper = marshal.loads(data)
+    status = Status(plain["record"]["status"])
+    uids, gids = (tuple(IdRange(*each) for each in ranges) for ranges in plain["id_maps"])
+    on_host, *tree = plain["tree"]
+    return Container(
+        **plain
+        | {
+            "record": ContainerRecord(**plain["record"] | {"status": status}),
+            "id_maps": IdMaps(uids, gids, helper),
+            "tree": HostTree(*tree) if on_host else ImageTree(*tree),
+        }
+    )

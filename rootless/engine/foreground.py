@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
-from _pickle import dumps, loads
 
 from rootless import errors
 from rootless.engine.channel import Channel, Kind, Message
-from rootless.engine.container import Container
+from rootless.engine.container import Container, unpack
 from rootless.engine.relay import Flow, drain, relay
 from rootless.engine.signals import FORWARDED
 from rootless.errors import RootlessError
@@ -76,7 +75,7 @@ def run_in_foreground(
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             try:
                 with open(writer, "wb") as description:
-                    description.write(dumps(prepare()))
+                    description.write(prepare().packed())
             except BaseException:
                 foreground.give_up()
                 raise
@@ -102,7 +101,7 @@ def _become_monitor(
         with open(reader, "rb") as description:
             text = description.read()
         if text:
-            Monitor(loads(text), channel).main(stdio, told)
+            Monitor(unpack(text), channel).main(stdio, told)
         # Without a description there is no container: `run` has said why.
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - the caller's program must not go on twice

@@ -82,7 +82,7 @@ class Containers:
         os.mkdir(hidden, 0o700)
         target = self.directory(record.id)
         try:
-            write_atomically(f"{hidden}/{_RECORD}", encode(record), 0o600)
+            self._write(hidden, record)
             if prepare is not None:
                 prepare(hidden)
             with locked(f"{self.root}/.lock"):
@@ -91,7 +91,8 @@ class Containers:
         except BaseException:
             remove_tree(hidden)
             raise
-        fsync_directory(self.root)
+        if not record.auto_remove:
+            fsync_directory(self.root)
         return target
 
     def read(self, container_id: str) -> ContainerRecord:
@@ -102,6 +103,8 @@ class Containers:
                 data = file.read()
         except (FileNotFoundError, NotADirectoryError):
             raise NotFoundError(f"No such container: {container_id}") from None
+        if not data:
+            raise NotFoundError(f"No such container: {container_id}")
         return decode(data, path)
 
     def change(
@@ -112,7 +115,7 @@ class Containers:
         try:
             with locked(f"{self.directory(container_id)}/.lock"):
                 record = change(self.read(container_id))
-                write_atomically(f"{self.directory(container_id)}/{_RECORD}", encode(record), 0o600)
+                self._write(self.directory(container_id), record)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFoundError(f"No such container: {container_id}") from None
         return record
@@ -137,7 +140,7 @@ class Containers:
         """A container by whole id, name, or beginning of an id, in this order as Docker does.
 
         Raises NotFoundError, or UsageError if the beginning fits several."""
-        if _is_id(what) and os.path.exists(f"{self.directory(what)}/{_RECORD}"):
+        if _is_id(what) and self._is_there(what):
             return self.read(what)
         if _is_name(what) and (container_id := self._name_target(what)) is not None:
             return self.read(container_id)
@@ -178,11 +181,26 @@ class Containers:
         creates: `system check`."""
         with locked(f"{self.root}/.lock"):
             for entry in list(os.scandir(self.root)):
-                if entry.name.startswith((".new-", ".old-")):
+                dead = _is_id(entry.name) and not self._is_there(entry.name)
+                if dead or entry.name.startswith((".new-", ".old-")):
                     remove_tree(entry.path)
             for entry in list(os.scandir(self._names)):
                 if self._name_target(entry.name) is None:
                     os.unlink(entry.path)
+
+    @staticmethod
+    def _write(directory: str, record: ContainerRecord) -> None:
+        # A container that goes with its end is swept after a loss of power, whatever is left of it.
+        write_atomically(
+            f"{directory}/{_RECORD}", encode(record), 0o600, durable=not record.auto_remove
+        )
+
+    def _is_there(self, container_id: str) -> bool:
+        """An empty record is what a loss of power left of a container that was to go anyway."""
+        try:
+            return os.stat(f"{self.directory(container_id)}/{_RECORD}").st_size > 0
+        except OSError:
+            return False
 
     def _ids(self) -> Iterator[str]:
         try:
@@ -201,7 +219,7 @@ class Containers:
         container_id = self._name_link(name)
         if container_id is None:
             return None
-        return container_id if os.path.exists(f"{self.directory(container_id)}/{_RECORD}") else None
+        return container_id if self._is_there(container_id) else None
 
     def _take_name(self, name: str, container_id: str) -> None:
         """Called with the lock held, so nobody else replaces a dangling name in between."""

@@ -48,7 +48,7 @@ def test_commit_adds_a_layer_a_step_and_changes(store):
     image = resolve(store, "mine:2")
     assert image.id == made.id
     assert image.diff_ids == (sha256(BASE), sha256(TOP))
-    assert [files.tar.read_bytes() for files in layer_files(store, image)] == [BASE, TOP]
+    assert [Path(files.tar).read_bytes() for files in layer_files(store, image)] == [BASE, TOP]
     assert image.config["User"] == "7"
     assert image.config["Cmd"] == ["/bin/sh", "-c", "top"]
     newest = history(store, image)[0]
@@ -90,7 +90,9 @@ def test_skopeo_copies_a_commit_onto_a_compressed_base(store, tmp_path):
 def test_base_can_be_removed_after_a_commit(store):
     commit(store, resolve(store, "base"), pieces(TOP), reference="mine", **WHEN)
     remove(store, "base", list)
-    assert [files.tar.read_bytes() for files in layer_files(store, resolve(store, "mine"))] == [
+    assert [
+        Path(files.tar).read_bytes() for files in layer_files(store, resolve(store, "mine"))
+    ] == [
         BASE,
         TOP,
     ]

@@ -113,7 +113,9 @@ def test_removing_the_last_name_deletes_what_only_this_image_had(store):
     assert not store.has_layer(sha256(OTHER))
     assert not store.has_blob(image.id)
     assert not store.has_blob(image.manifest.digest)
-    assert [files.tar.read_bytes() for files in layer_files(store, resolve(store, "one:1"))] == [
+    assert [
+        Path(files.tar).read_bytes() for files in layer_files(store, resolve(store, "one:1"))
+    ] == [
         BASE,
         TOP,
     ]

@@ -73,8 +73,8 @@ def check_loaded(store, layers, name="test:latest", platform=None):
     image = resolve(store, name, platform)
     assert image.diff_ids == tuple(sha256(layer) for layer in layers)
     for files, layer in zip(layer_files(store, image), layers, strict=True):
-        assert files.tar.read_bytes() == layer
-        assert files.index.exists()
+        assert Path(files.tar).read_bytes() == layer
+        assert Path(files.index).exists()
     assert [p.name for p in (Path(store.root) / "tmp").iterdir()] == [".lock"]
     return image
 
@@ -121,14 +121,14 @@ def test_layers_are_merged_into_one_index_that_others_build_on(store, tmp_path):
     docker_archive(tmp_path / "two.tar", [BASE, TOP], tags=["two"])
     docker_archive(tmp_path / "three.tar", [BASE, TOP, tar(more=b"x")], tags=["three"])
     load(store, tmp_path / "two.tar")
-    index = chain_index(store, resolve(store, "two"))
+    index = Path(chain_index(store, resolve(store, "two")))
     assert index is not None
     load(store, tmp_path / "three.tar")
-    larger = chain_index(store, resolve(store, "three"))
+    larger = Path(chain_index(store, resolve(store, "three")))
     assert larger is not None
     shutil.rmtree(larger.parent)
     shutil.rmtree(index.parent)
-    rebuilt = chain_index(store, resolve(store, "three"))
+    rebuilt = Path(chain_index(store, resolve(store, "three")))
     with sqlite3.connect(rebuilt) as database:
         names = {row[0] for row in database.execute("SELECT name FROM entry")}
     database.close()
