@@ -99,7 +99,8 @@ def sqlite_uri(path: str | os.PathLike[str], parameters: str) -> str:
 def open_index(path: str | os.PathLike[str]) -> sqlite3.Connection:
     """Open for reading, by several threads under one lock. Raises FileNotFoundError and
     IndexFormatError."""
-    import sqlite3
+    # The module in C, without the adapters for dates that sqlite3 adds and imports datetime for.
+    import _sqlite3 as sqlite3
 
     if not os.path.exists(path):
         raise FileNotFoundError(2, "no such index", os.fspath(path))

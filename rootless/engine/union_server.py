@@ -123,9 +123,13 @@ def _say_why(end: socket.socket, reason: str) -> None:
 
 def _serve(container: Container, end: socket.socket) -> None:
     from rootless.engine.union_tree import open_union
+    from unionfs.model import ROOT_NODE
     from unionfs.session.device import serve
 
     union = open_union(container)
+    # Read the first thing that will be asked for while the namespaces are being made: that opens
+    # the index.
+    union.getattr(ROOT_NODE)
     _, received = descriptors.receive(end, 16, 1)
     if not received:
         union.destroy()  # the container was never mounted
