@@ -85,6 +85,10 @@ def prepare(request: RunRequest, places: Places, environ: Mapping[str, str]) -> 
         console_size=_console_size() if options.terminal else None,
     )
 
+    if options.mounts or options.devices:
+        from rootless.launcher.bind_sources import prepare_bind_sources
+
+        prepare_bind_sources(options)
     os.makedirs(f"{places.store}/seccomp", 0o700, exist_ok=True)
 
     def fill(hidden: str) -> None:
