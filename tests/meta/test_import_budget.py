@@ -67,7 +67,9 @@ MONITOR = (
 
 def modules_after(statement: str) -> set[str]:
     """What a statement imports beyond what the interpreter has without the site's own modules."""
-    code = f"import sys; before = set(sys.modules)\n{statement}\nprint(*sys.modules.keys() - before)"
+    code = (
+        f"import sys; before = set(sys.modules)\n{statement}\nprint(*sys.modules.keys() - before)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
     return set(done.stdout.decode().split())
 
