@@ -82,6 +82,10 @@ def plain_mode(mode: int) -> int:
     return (mode & 0o777) | (0o700 if stat.S_ISDIR(mode) else 0o600)
 
 
+IdShift = tuple[int, int, int]
+"""(first, shown, count): `count` ids of a layer, from `first` on, are shown as those from `shown`."""
+
+
 class IdView(NamedTuple):
     """Which ids exist inside: any other is shown as `squash_uid`, `squash_gid`. Ranges are
     (first, count).
@@ -94,17 +98,37 @@ class IdView(NamedTuple):
     gids: tuple[tuple[int, int], ...]
     squash_uid: int
     squash_gid: int
+    uid_shifts: tuple[IdShift, ...] = ()
+    gid_shifts: tuple[IdShift, ...] = ()
+    """Before all that: how ids in the layers become those shown, and back. Empty: as they are."""
 
     def uid(self, uid: int) -> int:
-        return (
-            uid
-            if any(first <= uid < first + count for first, count in self.uids)
-            else self.squash_uid
-        )
+        return _shown(uid, self.uids, self.squash_uid, self.uid_shifts)
 
     def gid(self, gid: int) -> int:
-        return (
-            gid
-            if any(first <= gid < first + count for first, count in self.gids)
-            else self.squash_gid
-        )
+        return _shown(gid, self.gids, self.squash_gid, self.gid_shifts)
+
+    def stored_uid(self, uid: int) -> int:
+        """What a layer keeps for an id inside."""
+        return _stored(uid, self.uid_shifts)
+
+    def stored_gid(self, gid: int) -> int:
+        return _stored(gid, self.gid_shifts)
+
+
+def _shown(
+    number: int, existing: tuple[tuple[int, int], ...], squash: int, shifts: tuple[IdShift, ...]
+) -> int:
+    if shifts:
+        found = [shown + number - at for at, shown, n in shifts if at <= number < at + n]
+        if not found:
+            return squash
+        number = found[0]
+    return number if any(at <= number < at + n for at, n in existing) else squash
+
+
+def _stored(number: int, shifts: tuple[IdShift, ...]) -> int:
+    for at, shown, count in shifts:
+        if shown <= number < shown + count:
+            return at + number - shown
+    return number

@@ -22,8 +22,6 @@ def open_union(options: Options) -> Union:
         raise OptionError("option 'lowerdir' is missing")
     if options.upperdir is not None and options.workdir is None:
         raise OptionError("option 'upperdir' needs a 'workdir' on the same file system")
-    if options.uid_mappings or options.gid_mappings:
-        raise OptionError("options 'uidmapping' and 'gidmapping' are not supported")
     ownership = Ownership.DATA if options.ownership_is_data else Ownership.REAL
     upper = None
     lowers: list[DirectoryLayer] = []
@@ -40,6 +38,8 @@ def open_union(options: Options) -> Union:
             view=view_of(options, _id_map("uid"), _id_map("gid")),
             redirect=options.redirect_dir != "off",
             volatile=options.volatile or not options.fsync,
+            own_numbers=upper is None and len({layer.identity[0] for layer in lowers}) == 1,
+            static_nlink=options.static_nlink,
         )
     except BaseException:
         for layer in (*lowers, *([upper] if upper else [])):
@@ -57,13 +57,18 @@ def view_of(
     if options.squash_to_root:
         squash_uid = 0 if squash_uid is None else squash_uid
         squash_gid = 0 if squash_gid is None else squash_gid
-    if squash_uid is None and squash_gid is None and _is_all(uids) and _is_all(gids):
+    shifts = options.uid_mappings, options.gid_mappings
+    if not any((squash_uid is not None, squash_gid is not None, *shifts)) and (
+        _is_all(uids) and _is_all(gids)
+    ):
         return None
     return IdView(
         uids=tuple(uids) if squash_uid is None else (),
         gids=tuple(gids) if squash_gid is None else (),
         squash_uid=uids[0][0] if squash_uid is None else squash_uid,
         squash_gid=gids[0][0] if squash_gid is None else squash_gid,
+        uid_shifts=shifts[0],
+        gid_shifts=shifts[1],
     )
 
 

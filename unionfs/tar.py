@@ -37,6 +37,10 @@ _ATTRIBUTES = (
 _FROM = "FROM entry e LEFT JOIN node n ON n.ino = e.ino"
 _LOOKUP = f"SELECT e.flags, {_ATTRIBUTES} {_FROM} WHERE e.parent = ? AND e.name = ?"
 _LISTING = f"SELECT e.name, e.flags, {_ATTRIBUTES} {_FROM} WHERE e.parent = ?"
+_DIRECTORIES = (
+    "SELECT e.ino, e.parent, e.name FROM entry e JOIN node n ON n.ino = e.ino "
+    "WHERE n.mode & 61440 = ?"
+)
 _BATCH = 1000
 _BAD_ROW = (TypeError, struct.error)
 
@@ -91,6 +95,27 @@ class IndexedLayer:
                 raise self._damaged() from error
             yield from entries
             rows = self._more_rows(cursor)
+
+    def names(self, ino: int) -> list[bytes]:
+        """The paths, relative, of an object that is no directory, in no particular order.
+
+        Reads the whole index: nothing else asks for names by number.
+        """
+        rows = self._rows("SELECT parent, name FROM entry WHERE ino = ?", (ino,))
+        if not rows:
+            return []
+        parents = {
+            number: (parent, name) for number, parent, name in self._rows(_DIRECTORIES, (S_IFDIR,))
+        }
+        paths = []
+        for parent, name in rows:
+            path = bytes(name)
+            at = parent
+            while at != ROOT and at in parents:
+                at, component = parents[at]
+                path = bytes(component) + b"/" + path
+            paths.append(path)
+        return paths
 
     def readlink(self, ref: Ref) -> bytes:
         mode, target = self._node("mode, target", ref)
@@ -171,6 +196,14 @@ class IndexedLayer:
                 raise
             except Exception as error:
                 raise self._damaged() from error
+
+    def _rows(self, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        cursor, rows = self._first_rows(query, parameters)
+        found = rows
+        while rows:
+            rows = self._more_rows(cursor)
+            found = found + rows
+        return found
 
     def _more_rows(self, cursor: sqlite3.Cursor) -> list[tuple[Any, ...]]:
         with self._lock:

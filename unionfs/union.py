@@ -36,6 +36,9 @@ class Union:
             as in kernel overlayfs, and the kernel can read the upper (under `Ownership.REAL`).
         descriptors: how many files are kept open at a time, those unlinked but in use apart.
         volatile: copies are not synced: faster, and not to be trusted after a loss of power.
+        own_numbers: the layers' own inode numbers are unique over all of them, and shown as they
+            are. For a union without an upper, which must know its lowers again by them.
+        static_nlink: directories are shown with one link, so that nothing is counted.
 
     Raises:
         OSError: EINVAL if the upper overlaps with a lower.
@@ -50,9 +53,18 @@ class Union:
         redirect: bool = True,
         descriptors: int = 512,
         volatile: bool = False,
+        own_numbers: bool = False,
+        static_nlink: bool = False,
     ) -> None:
         self._tree = Tree(
-            lowers, upper, view=view, redirect=redirect, descriptors=descriptors, volatile=volatile
+            lowers,
+            upper,
+            view=view,
+            redirect=redirect,
+            descriptors=descriptors,
+            volatile=volatile,
+            own_numbers=own_numbers,
+            static_nlink=static_nlink,
         )
         self._nodes = self._tree.nodes
         self._closed = False
@@ -106,17 +118,17 @@ class Union:
         directory = self._tree.directory(parent)
         if not stat.S_IFMT(mode):
             mode |= stat.S_IFREG
-        creation = create.new(directory, mode, caller)._replace(rdev=rdev)
+        creation = create.new(self._tree, directory, mode, caller)._replace(rdev=rdev)
         return create.make(self._tree, directory, name, creation)
 
     def mkdir(self, parent: NodeId, name: bytes, mode: int, caller: Caller) -> Entry:
         directory = self._tree.directory(parent)
-        creation = create.new(directory, stat.S_IFDIR | stat.S_IMODE(mode), caller)
+        creation = create.new(self._tree, directory, stat.S_IFDIR | stat.S_IMODE(mode), caller)
         return self._settled(create.make(self._tree, directory, name, creation))
 
     def symlink(self, parent: NodeId, name: bytes, target: bytes, caller: Caller) -> Entry:
         directory = self._tree.directory(parent)
-        owner = create.new(directory, stat.S_IFREG, caller)
+        owner = create.new(self._tree, directory, stat.S_IFREG, caller)
         creation = Creation(stat.S_IFLNK | 0o777, owner.uid, owner.gid, target=target)
         return create.make(self._tree, directory, name, creation)
 
@@ -140,7 +152,7 @@ class Union:
 
     def create(self, parent: NodeId, name: bytes, mode: int, flags: int, caller: Caller) -> Entry:
         directory = self._tree.directory(parent)
-        creation = create.new(directory, stat.S_IFREG | stat.S_IMODE(mode), caller)
+        creation = create.new(self._tree, directory, stat.S_IFREG | stat.S_IMODE(mode), caller)
         return create.create(self._tree, directory, name, creation, flags)
 
     def tmpfile(self, parent: NodeId, mode: int, flags: int, caller: Caller) -> Entry:  # noqa: ARG002 - protocol

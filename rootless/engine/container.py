@@ -40,7 +40,6 @@ class Container(NamedTuple):
     spec: dict[str, Any]
     id_maps: IdMaps
     tree: HostTree | ImageTree
-    read_only: bool
     terminal: bool
     stop_timeout: int | None
     cgroup_parent: str | None

@@ -34,6 +34,8 @@ class ContainerRecord(NamedTuple):
     """The name as the user gave it, or empty for --rootfs."""
     image_id: str = ""
     """Digest of the image's config; `rmi` keeps what it names."""
+    rootfs: str = ""
+    """The directory of --rootfs, absolute, or empty for an image."""
     command: tuple[str, ...] = ()
     labels: Mapping[str, str] = {}
     auto_remove: bool = False
@@ -62,6 +64,7 @@ _SCALARS: dict[str, type] = {
     "created": str,
     "image": str,
     "image_id": str,
+    "rootfs": str,
     "auto_remove": bool,
     "pid": int,
     "pid_start": int,

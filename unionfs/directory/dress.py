@@ -56,17 +56,31 @@ class Dresser:
                     st.st_mode,
                 )
         else:
+            # Ordinary attributes take the right to write (xattr_permission), which the mode may
+            # not give; a change of owner removes security.capability.
+            self._set_all(path, creation, follow=follow, ordinary=True)
             if (st.st_uid, st.st_gid) != (creation.uid, creation.gid):
                 os.chown(path, creation.uid, creation.gid, follow_symlinks=follow)
             if not stat.S_ISLNK(st.st_mode):
                 os.chmod(path, stat.S_IMODE(creation.mode))
+            self._set_all(path, creation, follow=follow, ordinary=False)
+            self.set_times(path, creation, follow=follow)
+            return
+        self._set_all(path, creation, follow=follow, ordinary=True)
+        self.set_times(path, creation, follow=follow)
+
+    def _set_all(self, path: bytes, creation: Creation, *, follow: bool, ordinary: bool) -> None:
+        """The attributes, either those under `user.` or the others."""
         for name, value in creation.xattrs.items():
-            self._set(path, to_disk(name, as_data=self._as_data), value, follow=follow)
+            stored = to_disk(name, as_data=self._as_data)
+            if stored is not None and stored.startswith(b"user.") is ordinary:
+                self._set(path, stored, value, follow=follow)
+        if not ordinary:
+            return
         if creation.origin is not None:
             self._set(path, ORIGIN, b"%d" % creation.origin, follow=follow)
         if creation.nlink is not None:
             self._set(path, NLINK, b"%d" % creation.nlink, follow=follow)
-        self.set_times(path, creation, follow=follow)
 
     @staticmethod
     def set_times(path: bytes, creation: Creation, *, follow: bool) -> None:
@@ -104,10 +118,8 @@ class Dresser:
         return is_bare
 
     @staticmethod
-    def _set(path: bytes, name: bytes | None, value: bytes, *, follow: bool) -> None:
+    def _set(path: bytes, name: bytes, value: bytes, *, follow: bool) -> None:
         """What the file system of the upper cannot hold is left out, as cp -a does."""
-        if name is None:
-            return
         try:
             os.setxattr(path, name, value, follow_symlinks=follow)
         except OSError as error:

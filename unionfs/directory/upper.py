@@ -17,7 +17,7 @@ from unionfs import whiteouts
 from unionfs.directory.creating import CreatingLayer, DirectoryDraft, is_within
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.places import Place
-from unionfs.directory.work import exchange, require_whiteout_or_nothing
+from unionfs.directory.work import exchange, read_index, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
 from unionfs.model import Attributes, StatFs
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
@@ -321,7 +321,12 @@ class DirectoryUpper(CreatingLayer):
     def open_write(self, ref: Ref) -> int:
         parent, name = self._parent(ref)
         flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        return os.open(name, flags, dir_fd=parent)
+        try:
+            return os.open(name, flags, dir_fd=parent)
+        except PermissionError:
+            # A file may be open for writing inside though its mode, real here, says otherwise.
+            with _MadeWritable(b"/proc/self/fd/%d/%b" % (parent, name)):
+                return os.open(name, flags, dir_fd=parent)
 
     def _object(self, ref: Ref | None, fd: int) -> tuple[bytes, bool]:
         if fd >= 0:
@@ -331,17 +336,7 @@ class DirectoryUpper(CreatingLayer):
     # The index of files with several names below
 
     def index(self) -> dict[int, int | None]:
-        found: dict[int, int | None] = {}
-        with os.scandir(self._work.index_fd) as entries:
-            for item in entries:
-                try:
-                    number = int(item.name, 16)
-                except ValueError:
-                    continue
-                found[number] = None
-                if item.is_symlink():
-                    found[number] = int(os.readlink(item.name, dir_fd=self._work.index_fd))
-        return found
+        return read_index(self._work.index_fd)
 
     def indexed(self, origin: int) -> LayerEntry:
         return self._found(Place(self._index, b"%x" % origin))
@@ -365,7 +360,11 @@ class DirectoryUpper(CreatingLayer):
                 pass
         elif ref is not None:
             path, follow = self._path(self._place(ref))
-            os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
+            try:
+                os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
+            except PermissionError:
+                with _MadeWritable(path):
+                    os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
         else:
             temporary = self._work.temporary()
             os.symlink(b"%d" % nlink, temporary, dir_fd=self._work.fd)
@@ -412,3 +411,17 @@ def _refuse_overlap(mine: bytes, lower: DirectoryLayer) -> None:
             errno.EINVAL,
             f"upper {os.fsdecode(mine)} and lower {os.fsdecode(lower.path)} overlap",
         )
+
+
+class _MadeWritable:
+    """Lets the owner write to an object for the length of a block."""
+
+    def __init__(self, path: bytes) -> None:
+        self._path = path
+        self._mode = stat.S_IMODE(os.stat(path, follow_symlinks=False).st_mode)
+
+    def __enter__(self) -> None:
+        os.chmod(self._path, self._mode | 0o600, follow_symlinks=True)
+
+    def __exit__(self, *_: object) -> None:
+        os.chmod(self._path, self._mode, follow_symlinks=True)

@@ -35,14 +35,19 @@ def _change_owner(tree: Tree, node: Node, changes: SetAttributes) -> None:
     tree.changed.add(node.attributes.ino)
     mode = changes.mode
     is_chown = changes.uid is not None or changes.gid is not None
-    if is_chown and stat.S_ISREG(node.attributes.mode):
-        # chown(2): set-id bits do not survive a change of owner, whoever makes it; nor do
-        # capabilities.
+    if is_chown and stat.S_IFMT(node.attributes.mode) not in (stat.S_IFDIR, stat.S_IFLNK):
+        # Set-id bits do not survive a change of owner, whoever makes it, on fifos and devices
+        # either (chown_common, fs/open.c); nor do capabilities.
         if mode is None and node.attributes.mode & (stat.S_ISUID | stat.S_ISGID):
             kept = node.attributes.mode & ~stat.S_ISUID
             mode = stat.S_IMODE(kept & ~stat.S_ISGID if kept & stat.S_IXGRP else kept)
         drop_capabilities(tree, node)
-    change_owner(tree, node, mode=mode, uid=changes.uid, gid=changes.gid)
+    view = tree.view
+    uid, gid = changes.uid, changes.gid
+    if view is not None:
+        uid = None if uid is None else view.stored_uid(uid)
+        gid = None if gid is None else view.stored_gid(gid)
+    change_owner(tree, node, mode=mode, uid=uid, gid=gid)
 
 
 def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:

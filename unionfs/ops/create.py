@@ -36,15 +36,15 @@ def require_creatable(tree: Tree, parent: Directory, name: bytes) -> None:
         raise error(errno.ENOENT)
 
 
-def new(parent: Directory, mode: int, caller: Caller) -> Creation:
+def new(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Creation:
     """What an object made by `caller` in `parent` is: inode_init_owner, fs/inode.c."""
-    gid = caller.gid
+    uid, gid = tree.stored_ids(caller.uid, caller.gid)
     mode = stat.S_IFMT(mode) | (stat.S_IMODE(mode) & ~caller.umask)
     if parent.attributes.mode & stat.S_ISGID:
         gid = parent.true_owner[1]
         if stat.S_ISDIR(mode):
             mode |= stat.S_ISGID
-    return Creation(mode, caller.uid, gid)
+    return Creation(mode, uid, gid)
 
 
 def _made(tree: Tree, parent: Directory, name: bytes, entry: LayerEntry) -> Node:
@@ -102,7 +102,7 @@ def make(tree: Tree, parent: Directory, name: bytes, creation: Creation) -> Node
 def tmpfile(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Node:
     upper = tree.writable()
     ensure_directory(tree, parent)
-    creation = new(parent, stat.S_IFREG | stat.S_IMODE(mode), caller)
+    creation = new(tree, parent, stat.S_IFREG | stat.S_IMODE(mode), caller)
     draft = upper.draft()
     try:
         attributes = upper.finish(draft, creation)

@@ -38,6 +38,8 @@ class Tree:
             only this union reads.
         descriptors: how many files are kept open.
         volatile: whether copies need not survive a loss of power.
+        own_numbers: whether the layers' inode numbers are shown as they are.
+        static_nlink: whether directories are shown with one link.
     """
 
     def __init__(
@@ -49,12 +51,16 @@ class Tree:
         redirect: bool,
         descriptors: int,
         volatile: bool,
+        own_numbers: bool = False,
+        static_nlink: bool = False,
     ) -> None:
         self.upper = upper
         self.lowers = tuple(lowers)
         self.view = view
         self.redirect = redirect
         self.volatile = volatile
+        self._own_numbers = own_numbers
+        self._static_nlink = static_nlink
         self.files: OrderedDict[Node, Backing] = OrderedDict()
         self._descriptors = descriptors
         self.pinned = 0
@@ -292,6 +298,8 @@ class Tree:
 
     def number(self, position: int, ino: int) -> int:
         """`st_ino` in the union of what a layer calls `ino`."""
+        if self._own_numbers:
+            return ino
         return compose_ino(ino, 0 if position == UPPER else len(self.lowers) - position + 1)
 
     def _show(self, node: Node, attributes: Attributes, ino: int) -> None:
@@ -301,12 +309,19 @@ class Tree:
         """Attributes with the true owner: shown as far as the ids exist inside."""
         view = self.view
         node.owner = None
+        if self._static_nlink and attributes.nlink and stat.S_ISDIR(attributes.mode):
+            attributes = attributes._replace(nlink=1)
         if view is not None:
             uid, gid = view.uid(attributes.uid), view.gid(attributes.gid)
             if (uid, gid) != (attributes.uid, attributes.gid):
                 node.owner = (attributes.uid, attributes.gid)
                 attributes = attributes._replace(uid=uid, gid=gid)
         node.attributes = attributes
+
+    def stored_ids(self, uid: int, gid: int) -> tuple[int, int]:
+        """What the upper keeps for ids as they are inside."""
+        view = self.view
+        return (uid, gid) if view is None else (view.stored_uid(uid), view.stored_gid(gid))
 
     def settle(self, node: Node) -> Node:
         """Bring stale attributes up to date."""
