@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 # What a start imports and makes lives as long as it does. Looking through it for garbage again and
@@ -14,7 +15,15 @@ from rootless.cli.main import main as run_command_line  # noqa: E402
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    sys.exit(run_command_line())
+    status = run_command_line()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (AttributeError, OSError, ValueError):
+        sys.exit(status)  # closed or broken: the interpreter knows what to say
+    # Taking a hundred modules apart takes as long as importing many of them, and the kernel does
+    # it at once.
+    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -14,16 +14,20 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from rootless.errors import HostSupportError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
 
 TEMPORARY_PREFIX = ".tmp-"
 
 
-def fsync_directory(directory: Path) -> None:
+def fsync_directory(directory: StrPath) -> None:
     """Make the names in a directory durable. File systems that cannot (EINVAL) order renames
     themselves."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -36,7 +40,7 @@ def fsync_directory(directory: Path) -> None:
         os.close(fd)
 
 
-def fsync_file(path: Path) -> None:
+def fsync_file(path: str | os.PathLike[str]) -> None:
     """Make the content of a file durable."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -45,7 +49,7 @@ def fsync_file(path: Path) -> None:
         os.close(fd)
 
 
-def link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     """A hard link; a copy where the file system has none (AFS, some FUSE ones)."""
     try:
         os.link(source, target)
@@ -65,15 +69,21 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         view = view[os.write(fd, view) :]
 
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
+def write_atomically(
+    path: StrPath, data: bytes, mode: int = 0o644, *, durable: bool = True
+) -> None:
     """Replace `path` by `data`: a reader, or whoever comes after a crash, finds the old content or
-    the new one, whole."""
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{path.name[:64]}-{os.urandom(6).hex()}"
+    the new one, whole. Without `durable` that holds for a kill but not for a loss of power, for
+    things that mean nothing after one.
+    """
+    directory, name = os.path.split(path)
+    temporary = os.path.join(directory, f"{TEMPORARY_PREFIX}{name[:64]}-{os.urandom(6).hex()}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
             write_all(fd, data)
-            os.fsync(fd)
+            if durable:
+                os.fsync(fd)
         finally:
             os.close(fd)
         os.rename(temporary, path)
@@ -83,7 +93,8 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
         except OSError:
             pass
         raise
-    fsync_directory(path.parent)
+    if durable:
+        fsync_directory(directory or ".")
 
 
 class LockFile:
@@ -101,7 +112,7 @@ class LockFile:
             os.close(fd)
 
 
-def acquire_lock(path: Path, *, shared: bool = False, wait: bool = True) -> LockFile | None:
+def acquire_lock(path: StrPath, *, shared: bool = False, wait: bool = True) -> LockFile | None:
     """Lock `path`, which is created where it is missing. None if it is held and `wait` is false.
 
     A holder may unlink the lock file before releasing it: the lock taken on such an orphan is worth
@@ -125,7 +136,7 @@ def acquire_lock(path: Path, *, shared: bool = False, wait: bool = True) -> Lock
         except OSError as error:
             if error.errno in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
                 raise HostSupportError(
-                    f"the file system of {path.parent} does not support file locks",
+                    f"the file system of {os.path.dirname(path)} does not support file locks",
                     hint="set ROOTLESS_ROOT to a directory on one that does (Lustre: option flock)",
                 ) from error
             raise
@@ -134,20 +145,27 @@ def acquire_lock(path: Path, *, shared: bool = False, wait: bool = True) -> Lock
                 os.close(fd)
 
 
-@contextmanager
-def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+class locked:  # noqa: N801 - used as a function is
     """Hold the lock `path` for the length of a block; waits for it."""
-    lock = acquire_lock(path, shared=shared)
-    try:
-        yield
-    finally:
-        if lock is not None:
-            lock.release()
+
+    def __init__(self, path: StrPath, *, shared: bool = False) -> None:
+        self._path = path
+        self._shared = shared
+        self._lock: LockFile | None = None
+
+    def __enter__(self) -> None:
+        self._lock = acquire_lock(self._path, shared=self._shared)
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
 
-def remove_tree(path: Path) -> None:
+def remove_tree(path: StrPath) -> None:
     """Delete a tree of our own, directories without permissions included. What is gone already is
     no error."""
+    if _remove_small_tree(os.fspath(path)):
+        return
     import shutil
 
     def allow_and_retry(
@@ -161,8 +179,25 @@ def remove_tree(path: Path) -> None:
             name if function is os.open or function is os.scandir else os.path.dirname(name), 0o700
         )
         if function is os.open or function is os.scandir:
-            remove_tree(Path(name))
+            remove_tree(name)
         else:
             function(name)
 
     shutil.rmtree(path, onerror=allow_and_retry)
+
+
+def _remove_small_tree(path: str, depth: int = 3) -> bool:
+    """Delete a tree that is shallow and in no one's way, as a container's is that wrote nothing;
+    False if it is not, or not all of it went. Importing shutil takes longer.
+    """
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                elif not depth or not _remove_small_tree(entry.path, depth - 1):
+                    return False
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True

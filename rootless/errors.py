@@ -18,7 +18,9 @@ instruction. `details` are for --format json.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class RootlessError(Exception):

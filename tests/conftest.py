@@ -123,7 +123,9 @@ def debian_image() -> Path:
 def rootless() -> Iterator[Rootless]:
     """The command under test, with a store and a runtime directory of its own."""
     directory = short_directory()
+    command = Rootless(data=directory / "data", runtime=directory / "run")
     try:
-        yield Rootless(data=directory / "data", runtime=directory / "run")
+        yield command
     finally:
+        command.end()
         remove_tree(directory)

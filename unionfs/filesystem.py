@@ -13,10 +13,13 @@ Lookup counts: every `Entry` returned by lookup, mknod, mkdir, symlink, link, cr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
-
+from unionfs.bases import NamedTuple, Protocol
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 
 class Entry(Protocol):

@@ -12,13 +12,15 @@ else. A lower may be read from several threads at once.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from enum import Enum
-from typing import NamedTuple, Protocol, runtime_checkable
-
+from unionfs.bases import Enum, NamedTuple, Protocol
 from unionfs.model import Attributes, StatFs
 
-Ref = Hashable
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
+    from typing import TypeAlias
+
+Ref: TypeAlias = "Hashable"
 
 
 class Mark(Enum):
@@ -106,17 +108,15 @@ class Layer(Protocol):
         """Release descriptors and maps. Idempotent."""
 
 
-@runtime_checkable
 class Stored(Protocol):
-    """A layer that is kept in a file system."""
+    """A layer that is kept in a file system has this besides."""
 
     def statfs(self) -> StatFs:
         """statfs(2) of that file system."""
 
 
-@runtime_checkable
 class Born(Protocol):
-    """A layer that knows when its objects were made."""
+    """A layer that knows when its objects were made has this besides."""
 
     def btime(self, ref: Ref | None, fd: int) -> int | None:
         """Time of birth in nanoseconds, of the object named by `ref`, or open as `fd` if that is

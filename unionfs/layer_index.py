@@ -10,10 +10,11 @@ parallel file system. docs/formats.md describes every column.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
+    from typing import Final
 
 APPLICATION_ID: Final = 0x726C6C69
 """`rlli`: what `file` and sqlite3 show of an index."""
@@ -98,7 +99,8 @@ def sqlite_uri(path: str | os.PathLike[str], parameters: str) -> str:
 def open_index(path: str | os.PathLike[str]) -> sqlite3.Connection:
     """Open for reading, by several threads under one lock. Raises FileNotFoundError and
     IndexFormatError."""
-    import sqlite3
+    # The module in C, without the adapters for dates that sqlite3 adds and imports datetime for.
+    import _sqlite3 as sqlite3
 
     if not os.path.exists(path):
         raise FileNotFoundError(2, "no such index", os.fspath(path))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterable
 
 from unionfs.layer import LayerEntry, Mark
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 _INO_BITS = 48
 _INO_MASK = (1 << _INO_BITS) - 1

@@ -6,10 +6,16 @@ Times are integer nanoseconds since the epoch (negative before 1970), sizes are 
 
 from __future__ import annotations
 
-from typing import NamedTuple, NewType
+from unionfs.bases import NamedTuple
 
-NodeId = NewType("NodeId", int)
-"""The FUSE node number by which the kernel names an object until it forgets it. The root is 1."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NewType
+
+    NodeId = NewType("NodeId", int)
+    """The FUSE node number by which the kernel names an object until it forgets it. The root is 1."""
+else:
+    NodeId = int
 
 ROOT_NODE = NodeId(1)
 

@@ -9,12 +9,12 @@ listing is dropped and read again when it is next asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
-
 from unionfs.model import ROOT_NODE, Attributes, NodeId
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from unionfs.layer import OpenFile, Ref
     from unionfs.lazy import LazyFile, LazyState
     from unionfs.ledger import CopyRecord

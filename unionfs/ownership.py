@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
-from enum import Enum
-from typing import NamedTuple
+
+from unionfs.bases import Enum, NamedTuple
 
 
 class Ownership(Enum):

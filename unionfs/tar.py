@@ -12,22 +12,23 @@ which is also `attributes.ino`: names of one hard-linked file have the same.
 
 from __future__ import annotations
 
+import _thread
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
 from errno import EBADF, EINVAL, EIO, EISDIR, ENOENT
 from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
-from threading import Lock
-from typing import TYPE_CHECKING, Any
 
 from unionfs.layer import Extent, LayerEntry, Mark, Ref
 from unionfs.layer_index import OPAQUE, ROOT, WHITEOUT, IndexFormatError, open_index
 from unionfs.model import Attributes, StatFs
 from unionfs.tar_records import decode_extents, decode_xattrs, stored_bytes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterator, Sequence
+    from typing import Any
 
 _ATTRIBUTES = (
     "n.ino, n.mode, n.nlink, n.uid, n.gid, n.rdev, n.size, n.mtime, coalesce(n.atime, n.mtime), "
@@ -74,7 +75,7 @@ class IndexedLayer:
         self._archive_paths = [os.fspath(archive) for archive in archives]
         self._descriptors = [-1] * len(archives)
         self._database: sqlite3.Connection | None = None
-        self._lock = Lock()
+        self._lock = _thread.allocate_lock()
         self._closed = False
 
     def root(self) -> LayerEntry:

@@ -8,7 +8,10 @@ Extended attributes: per attribute, sorted by name, a little-endian 16-bit lengt
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 _RUN = struct.Struct("<qq")
 _LENGTHS = struct.Struct("<HI")

@@ -6,10 +6,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
 
 from unionfs.filesystem import DirEntry, Entry
-from unionfs.layer import Born, Creation, Layer, Stored, UpperLayer
+from unionfs.layer import Creation, Layer, UpperLayer
 from unionfs.ledger import Ledger
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
@@ -27,6 +26,10 @@ from unionfs.ops import (
 from unionfs.ops import data as contents
 from unionfs.ops.tree import Tree, error
 from unionfs.ownership import IdView
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _NO_FILE_SYSTEM = StatFs(4096, 4096, 0, 0, 0, 0, 0, 255)
 
@@ -306,8 +309,9 @@ class Union:
         if upper is not None:
             return upper.statfs()
         for layer in self._tree.lowers:
-            if isinstance(layer, Stored):
-                return layer.statfs()
+            if hasattr(layer, "statfs"):
+                found: StatFs = layer.statfs()
+                return found
         return _NO_FILE_SYSTEM
 
     def statx(self, nodeid: NodeId) -> Attributes:
@@ -316,7 +320,7 @@ class Union:
         node = self._tree.node(nodeid)
         known = self.getattr(nodeid)
         layer = self._tree.layer(node.layer)
-        if not isinstance(layer, Born):
+        if not hasattr(layer, "btime"):
             return known
         fd = -1 if node.backing is None or node.layer != UPPER else node.backing.fd
         if node.ref is None and fd < 0:

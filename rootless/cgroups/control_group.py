@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any, Self
 
 from rootless.cgroups.hierarchy import CONTROLLERS, controllers_at
 from rootless.cgroups.resources import Group, Write, missing, writes
 from rootless.errors import HostSupportError, UsageError
+from rootless.standard import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any, Self
 
 DELEGATE_HINT = (
     "as root: `systemctl edit user@.service`, add `[Service]` and "

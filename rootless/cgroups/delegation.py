@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
 
 from rootless.cgroups.control_group import (
     ControlGroup,
@@ -27,6 +24,12 @@ from rootless.cgroups.control_group import (
 from rootless.cgroups.hierarchy import CONTROLLERS, View, controllers_at, observe, own_path
 from rootless.cgroups.resources import writes
 from rootless.errors import HostSupportError, RootlessError, UsageError
+from unionfs.bases import NamedTuple, Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
 _LOGIN_HINT = (
     "log in through a systemd session (a console, ssh, or `machinectl shell`), or as root "
@@ -44,24 +47,20 @@ class Delegation(Protocol):
     @property
     def place(self) -> str:
         """The control group whose controllers decide."""
-        ...
 
     @property
     def cheap(self) -> bool: ...
     def controllers(self) -> frozenset[str]:
         """Those that its groups will have, as far as that can be told beforehand."""
-        ...
 
     def create(self, container_id: str, parent: str | None = None) -> ControlGroup:
         """Moves this process into the new group's `server`.
 
         Raises HostSupportError; UsageError for a parent it cannot give.
         """
-        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """A transient scope of the user's systemd, which has `timeout` seconds. `parent` is a slice."""
 
     view: View
@@ -98,8 +97,7 @@ class Scope:
         return _divided(outer, origin=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(NamedTuple):
     """A control group that we may divide: at or above our own.
 
     `handed_down` is its cgroup.subtree_control.
@@ -110,8 +108,7 @@ class Level:
     handed_down: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Subtree:
+class Subtree(NamedTuple):
     """A control group that is ours.
 
     `crowded`: processes stand in it and have to move into a leaf before it can be divided.
@@ -299,8 +296,7 @@ def obstacle(view: View) -> tuple[str, str]:
     return f"this process may not divide {where}, and no systemd of the user answers", _LOGIN_HINT
 
 
-@dataclass(frozen=True, slots=True)
-class CgroupFacts:
+class CgroupFacts(NamedTuple):
     """For `info` and `doctor`.
 
     `driver` is "systemd", "cgroupfs" or "none"; `reason` and `hint` say why there is none.

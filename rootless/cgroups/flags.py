@@ -8,18 +8,20 @@ verifyPlatformContainerResources), which knew them for both versions of cgroups.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from typing import Any, Protocol
-
 from rootless.cgroups.sizes import ram_in_bytes
 from rootless.errors import UsageError
+from unionfs.bases import Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 _MINIMUM_MEMORY = 6 << 20
 _CPU_PERIOD = 100_000
 _NANO = 10**9
-_CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*", re.ASCII)
-_RATIONAL = re.compile(r"[+-]?((\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?|\d+/\d+)", re.ASCII)
+_CPU_LIST = r"\d+(-\d+)?(,\d+(-\d+)?)*"
+_RATIONAL = r"[+-]?((\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?|\d+/\d+)"
 
 
 class LimitFlags(Protocol):
@@ -167,10 +169,16 @@ def _cpu(flags: LimitFlags, cpu_count: int) -> dict[str, Any]:
         ("mems", "--cpuset-mems", flags.cpuset_mems),
     ):
         if value:
-            if _CPU_LIST.fullmatch(value) is None:
+            if not _matches(_CPU_LIST, value):
                 raise _refuse(flag, value, "not a list like 0-3,7")
             section[key] = value
     return section
+
+
+def _matches(pattern: str, text: str) -> bool:
+    import re
+
+    return re.fullmatch(pattern, text, re.ASCII) is not None
 
 
 def _nano_cpus(text: str | None, cpu_count: int) -> int:
@@ -178,7 +186,7 @@ def _nano_cpus(text: str | None, cpu_count: int) -> int:
     if text is None:
         return 0
     if (
-        _RATIONAL.fullmatch(text) is None
+        not _matches(_RATIONAL, text)
         or text.partition("/")[2].strip("0") == "" != text.partition("/")[1]
     ):
         raise _refuse("--cpus", text, f"failed to parse {text} as a rational number")

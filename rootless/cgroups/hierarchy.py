@@ -9,8 +9,12 @@ or no cgroup file system is mounted at all.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 """Those that limits need, in the order they are enabled."""
@@ -19,8 +23,7 @@ CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 _BATCH_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "JOB_ID", "OAR_JOB_ID")
 
 
-@dataclass(frozen=True, slots=True)
-class Hierarchy:
+class Hierarchy(NamedTuple):
     """`version` is "v2", "hybrid", "v1" or "none"; `directory` is our own control group's in the
     version 2 tree, `top` where that tree is mounted, both None when there is no such tree or we
     stand outside what is mounted of it.
@@ -31,8 +34,7 @@ class Hierarchy:
     directory: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """What deciding about a delegation needs to know, read once."""
 
     hierarchy: Hierarchy

@@ -11,12 +11,14 @@ all they see.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any
 
 from rootless.errors import HostSupportError, InvalidDocumentError
+from unionfs.bases import Enum, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
 
 
 class Group(Enum):
@@ -26,8 +28,7 @@ class Group(Enum):
     INNER = "inner"
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """One line for one file. `limit` is the flag to name when it cannot be written.
 
     `optional`: what was asked for holds without it where the file does not exist.

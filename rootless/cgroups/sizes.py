@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 # What strconv.ParseFloat takes and a size can be: no hexadecimal, no underscores, no infinities.
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _INT64_MAX = 2**63 - 1
 
@@ -15,9 +13,11 @@ def ram_in_bytes(text: str) -> int:
 
     Raises ValueError with go-units' words.
     """
+    import re
+
     last = max((i for i, char in enumerate(text) if char in "0123456789. "), default=-1)
     number, suffix = text[: last + 1].removesuffix(" "), text[last + 1 :].lower()
-    if last == -1 or _NUMBER.fullmatch(number) is None:
+    if last == -1 or re.fullmatch(_NUMBER, number, re.ASCII) is None:
         raise ValueError(f"invalid size: '{text}'")
     if suffix in {"", "b"}:
         factor = 1

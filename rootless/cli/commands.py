@@ -4,12 +4,14 @@ names it can be typed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
 from rootless.cli import upkeep_commands as upkeep
 from rootless.cli.grammar import Command, Kind, Option
 from rootless.cli.run_options import RUN_OPTIONS
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 GLOBAL_OPTIONS: tuple[Option, ...] = (
     Option(("debug", "D"), Kind.BOOL, "Say what is done, step by step, and show tracebacks"),

@@ -13,9 +13,11 @@ What is accepted is what spf13/pflag accepts, because that is what Docker's user
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from enum import Enum
-from typing import NamedTuple
+from unionfs.bases import Enum, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 class Kind(Enum):

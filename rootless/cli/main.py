@@ -9,16 +9,21 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple, cast
 
 from rootless.cli.commands import COMMANDS, GLOBAL_OPTIONS, RUN, Group
 from rootless.cli.grammar import Command, GrammarError, Parsed, parse, read_options
 from rootless.errors import RootlessError
+from unionfs.bases import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, TypeAlias
+
     from rootless.engine import Engine
+
+Handler: TypeAlias = "Callable[[Parsed, Settings], int]"
+
 
 PROGRAM = "rootless"
 COMPLETION_VARIABLE = "_ROOTLESS_COMPLETE"
@@ -33,9 +38,6 @@ class Settings(NamedTuple):
     storage_driver: str | None = None
 
 
-Handler = Callable[[Parsed, Settings], int]
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
     _open_missing_streams()
@@ -45,11 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = False
     try:
         values, words, wants_help = read_options(GLOBAL_OPTIONS, arguments, interspersed=False)
+        given: dict[str, Any] = dict(values)
         settings = Settings(
-            debug=bool(values["debug"]),
-            root=cast("str | None", values["root"]),
-            runroot=cast("str | None", values["runroot"]),
-            storage_driver=cast("str | None", values["storage_driver"]),
+            given["debug"], given["root"], given["runroot"], given["storage_driver"]
         )
         debug = settings.debug
         if values["version"]:
@@ -138,7 +138,9 @@ def engine_of(settings: Settings) -> Engine:
 def handler_of(command: Command) -> Handler:
     """The function that carries the command out; importing it is most of what a command costs."""
     module, _, function = command.handler.partition(":")
-    return cast("Handler", getattr(import_module(module), function))
+    # importlib.import_module, without the package that it is in.
+    handler: Handler = getattr(__import__(module, fromlist=(function,)), function)
+    return handler
 
 
 def _typer(arguments: Sequence[str]) -> int:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, cast
 
 from rootless.cli.grammar import GrammarError, Parsed
 from rootless.cli.main import Settings, engine_of
 from rootless.cli.run_options import RUN_OPTIONS
 from rootless.launcher.request import RunRequest
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from rootless.images.progress import Progress
 
 
@@ -40,7 +42,7 @@ def request_from(parsed: Parsed) -> RunRequest:
     """The first argument is the image, unless --rootfs stands in for it. Raises GrammarError if
     neither is there.
     """
-    values = dict(cast("dict[str, Any]", parsed.values))
+    values: dict[str, Any] = dict(parsed.values)
     values.pop("quiet")
     for option in RUN_OPTIONS:
         if option.refused:

@@ -11,11 +11,16 @@ The end of the run's side, however it came, means: kill the container.
 
 from __future__ import annotations
 
-import json
 import os
-import socket
-from enum import Enum
-from typing import Any, NamedTuple
+
+from rootless.json_text import dumps, loads
+from rootless.standard import socket
+from rootless.syscalls import descriptors as packets
+from unionfs.bases import Enum, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _LIMIT = 1 << 16
 _DESCRIPTORS = 4
@@ -46,7 +51,7 @@ class Channel:
     @classmethod
     def pair(cls) -> tuple[Channel, Channel]:
         """Two connected ends."""
-        left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        left, right = packets.pair()
         return cls(left), cls(right)
 
     def fileno(self) -> int:
@@ -54,9 +59,9 @@ class Channel:
 
     def send(self, kind: Kind, *descriptors: int, **fields: object) -> bool:
         """False if the other side is gone."""
-        data = json.dumps({"kind": kind.value, **fields}).encode()
+        data = dumps({"kind": kind.value, **fields})
         try:
-            socket.send_fds(self._socket, [data], descriptors, socket.MSG_NOSIGNAL)
+            packets.send(self._socket, data, descriptors)
         except (BrokenPipeError, ConnectionResetError):
             return False
         return True
@@ -64,14 +69,12 @@ class Channel:
     def receive(self) -> Message | None:
         """The next message; None when the other side is gone."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(
-                self._socket, _LIMIT, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-            )
+            data, descriptors = packets.receive(self._socket, _LIMIT, _DESCRIPTORS)
         except ConnectionResetError:
             data, descriptors = b"", []
         if not data:
             return None
-        fields = json.loads(data)
+        fields = loads(data)
         return Message(Kind(fields.pop("kind")), fields, tuple(descriptors))
 
     def close(self) -> None:

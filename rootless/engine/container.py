@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import marshal  # pickle would import functools and look every class up by name
 
 from rootless.engine.storage_driver import StorageDriver
-from rootless.launcher.idmap import IdMaps
+from rootless.launcher.idmap import IdMaps, IdRange
 from rootless.launcher.rootfs import FuseRootfs, OverlayRootfs
 from rootless.state.record import ContainerRecord
+from rootless.state.status import Status
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
-class HostTree:
+class HostTree(NamedTuple):
     """A directory of the machine as the only lower layer. `hidden` are absolute paths not to be
     seen through it.
     """
 
-    path: Path
-    hidden: tuple[Path, ...] = ()
+    path: str
+    hidden: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ImageTree:
+class ImageTree(NamedTuple):
     """The layers of an image, bottom first: (layer.tar, index.sqlite) of each; and the index of all
     of them merged, where there are several.
     """
 
-    layers: tuple[tuple[Path, Path], ...]
-    chain: Path | None = None
+    layers: tuple[tuple[str, str], ...]
+    chain: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
+class Container(NamedTuple):
     """`spec` is the OCI runtime configuration, as written to config.json of `directory`."""
 
     record: ContainerRecord
-    directory: Path
+    directory: str
     spec: dict[str, Any]
     id_maps: IdMaps
     tree: HostTree | ImageTree
@@ -45,24 +46,52 @@ class Container:
     terminal: bool
     stop_timeout: int | None
     cgroup_parent: str | None
-    seccomp_cache: Path
+    seccomp_cache: str
+
+    def packed(self) -> bytes:
+        """For another process of this program; `unpack` is the other half."""
+        tree = self.tree
+        plain = self._asdict() | {
+            "record": self.record._asdict() | {"status": self.record.status.value},
+            "id_maps": tuple(tuple(map(tuple, each)) for each in self.id_maps[:2]),
+            "tree": (isinstance(tree, HostTree), *tree),
+            "storage_driver": self.storage_driver.value,
+        }
+        return marshal.dumps((plain, self.id_maps.helper))
 
     @property
-    def upper(self) -> Path:
-        return self.directory / "upper"
+    def upper(self) -> str:
+        return f"{self.directory}/upper"
 
     @property
-    def work(self) -> Path:
-        return self.directory / "work"
+    def work(self) -> str:
+        return f"{self.directory}/work"
 
     @property
     def rootfs(self) -> FuseRootfs | OverlayRootfs:
         """What is mounted as its root, in its mount namespace only."""
         if self.storage_driver is StorageDriver.OVERLAY:
-            return OverlayRootfs(str(self.directory))
-        return FuseRootfs(str(self.directory / "rootfs"))
+            return OverlayRootfs(self.directory)
+        return FuseRootfs(f"{self.directory}/rootfs")
 
     @property
-    def log(self) -> Path:
+    def log(self) -> str:
         """What the union server and the monitor have to say."""
-        return self.directory / "engine.log"
+        return f"{self.directory}/engine.log"
+
+
+def unpack(data: bytes) -> Container:
+    """The container that was `packed`."""
+    plain, helper = marshal.loads(data)
+    status = Status(plain["record"]["status"])
+    uids, gids = (tuple(IdRange(*each) for each in ranges) for ranges in plain["id_maps"])
+    on_host, *tree = plain["tree"]
+    return Container(
+        **plain
+        | {
+            "record": ContainerRecord(**plain["record"] | {"status": status}),
+            "id_maps": IdMaps(uids, gids, helper),
+            "tree": HostTree(*tree) if on_host else ImageTree(*tree),
+            "storage_driver": StorageDriver(plain["storage_driver"]),
+        }
+    )

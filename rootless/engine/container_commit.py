@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rootless.engine.clock import source_date_epoch, time_of_making
@@ -11,8 +12,6 @@ from rootless.engine.container_tree import mountpoints, open_container, reading
 from rootless.errors import RootlessError, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rootless.engine.places import Places
     from rootless.images.load import LoadedImage
     from rootless.state.record import ContainerRecord
@@ -46,7 +45,7 @@ def commit_container(
             hint="rootless export it, and rootless import the archive",
         )
     base = resolve(store, record.image_id)
-    directory = places.containers.directory(record.id)
+    directory = Path(places.containers.directory(record.id))
     spec = read_spec(directory)
     with open_container(record, places, store, pause=pause) as snapshot:
         with reading(record):

@@ -41,7 +41,7 @@ def open_container(
             "they cannot be committed, exported or compared",
             hint="save what you need through a volume; run without --storage-driver overlay to commit",
         )
-    directory = places.containers.directory(record.id)
+    directory = Path(places.containers.directory(record.id))
     base_owner = _caller_inside(read_spec(directory))
     with ExitStack() as stack:
         if record.status is Status.RUNNING:
@@ -114,7 +114,7 @@ def mountpoints(directory: Path) -> list[bytes]:
 
 def _tree(record: ContainerRecord, places: Places, store: Store) -> HostTree | ImageTree:
     if record.rootfs:
-        return HostTree(Path(record.rootfs), hidden=(places.store, places.runtime))
+        return HostTree(record.rootfs, hidden=(places.store, places.runtime))
     return _tree_of_id(store, record.image_id)
 
 
@@ -127,11 +127,11 @@ def _tree_of_id(store: Store, image_id: str) -> ImageTree:
     diff_ids = read_image_config(store.read_document(image_id, "image config"), image_id).diff_ids
     files = [store.layer_files(diff_id) for diff_id in diff_ids]
     for each in files:
-        if not each.index.exists():
+        if not os.path.exists(each.index):
             raise NotFoundError(f"the layer {each.tar} of image {image_id} is missing")
     layers = tuple((each.tar, each.index) for each in files)
-    chain = store.chain_directory(chain_id(diff_ids)) / CHAIN_INDEX if len(files) > 1 else None
-    return ImageTree(layers, chain if chain is not None and chain.exists() else None)
+    chain = f"{store.chain_directory(chain_id(diff_ids))}/{CHAIN_INDEX}" if len(files) > 1 else None
+    return ImageTree(layers, chain if chain is not None and os.path.exists(chain) else None)
 
 
 def _caller_inside(spec: Mapping[str, Any]) -> tuple[int, int]:

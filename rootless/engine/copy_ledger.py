@@ -69,21 +69,7 @@ class CopyLedger(NamedTuple):
 # The server's side.
 
 
-def write_on_request(directory: Path, ledger: Ledger) -> None:
-    """Answer SIGUSR1 from now on. The handler runs between two steps of the interpreter, and so sees
-    every record whole."""
-
-    def answer(*_: object) -> None:
-        try:
-            write_ledger(directory, ledger, finished=False)
-        except OSError as error:
-            # No space, or the directory is gone: whoever asked waits in vain, the file server goes on.
-            os.write(2, f"cow.json: {error.strerror}\n".encode())
-
-    signal.signal(signal.SIGUSR1, answer)
-
-
-def write_ledger(directory: Path, ledger: Ledger, *, finished: bool) -> None:
+def write_ledger(directory: str, ledger: Ledger, *, finished: bool) -> None:
     """Replace cow.json. Raises OSError."""
     document = {
         "format": FORMAT,
@@ -104,7 +90,7 @@ def write_ledger(directory: Path, ledger: Ledger, *, finished: bool) -> None:
             for each in ledger
         ],
     }
-    write_atomically(directory / NAME, json.dumps(document).encode() + b"\n", 0o600)
+    write_atomically(f"{directory}/{NAME}", json.dumps(document).encode() + b"\n", 0o600)
 
 
 # The reader's side.

@@ -8,16 +8,18 @@ status = Engine().run(request).status
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from rootless.engine.places import Places
 from rootless.errors import InUseError, UsageError
 from rootless.launcher.request import RunRequest
 from rootless.paths import data_root, runtime_root
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import Any
+
     from rootless.engine.container import Container
     from rootless.engine.copy_ledger import CopyLedger
     from rootless.engine.doctor import Finding as HostFinding
@@ -68,10 +70,10 @@ class Engine:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._environ = os.environ if environ is None else environ
-        home = Path(os.path.expanduser("~"))
+        home = os.path.expanduser("~")
         self.places = Places(
-            store=Path(os.path.abspath(root)) if root else data_root(self._environ, home),
-            runtime=Path(os.path.abspath(runroot))
+            store=os.path.abspath(root) if root else data_root(self._environ, home),
+            runtime=os.path.abspath(runroot)
             if runroot
             else runtime_root(self._environ, os.getuid()),
         )
@@ -126,12 +128,14 @@ class Engine:
 
     def inspect_container(self, name: str, *, sizes: bool = False) -> dict[str, Any]:
         """What Docker's inspect says of a container. Raises NotFoundError."""
+        from pathlib import Path
+
         from rootless.engine.inspection import container_document
 
         containers = self.places.containers
         record = containers.find(name)
         document = container_document(
-            record, containers.directory(record.id), self._image_config(record)
+            record, Path(containers.directory(record.id)), self._image_config(record)
         )
         if sizes:
             written = self.container_size(record.id)
@@ -154,9 +158,11 @@ class Engine:
 
     def container_size(self, container_id: str) -> int:
         """Bytes on disk of what a container has written."""
+        from pathlib import Path
+
         from rootless.images.usage import tree_size
 
-        return tree_size(self.places.containers.directory(container_id) / "upper")
+        return tree_size(Path(self.places.containers.directory(container_id)) / "upper")
 
     def commit(
         self,
@@ -191,10 +197,12 @@ class Engine:
 
     def diff(self, name: str) -> list[tuple[str, bytes]]:
         """What a container has changed: A, C or D, and the path, relative to the root."""
+        from pathlib import Path
+
         from rootless.engine.container_tree import mountpoints, open_container, reading
 
         record = self._swept(name)
-        directory = self.places.containers.directory(record.id)
+        directory = Path(self.places.containers.directory(record.id))
         with (
             open_container(record, self.places, self._store(), pause=False) as snapshot,
             reading(record),
@@ -229,13 +237,15 @@ class Engine:
 
     def copy_ledger(self, name: str) -> CopyLedger:
         """What copying up has cost a container, until now if it runs. Raises NotFoundError."""
+        from pathlib import Path
+
         from rootless.engine.copy_ledger import read_ledger
         from rootless.engine.records import sweep
 
         containers = self.places.containers
         sweep(containers)
         record = containers.find(name)
-        return read_ledger(record, containers.directory(record.id))
+        return read_ledger(record, Path(containers.directory(record.id)))
 
     # The engine itself.
 

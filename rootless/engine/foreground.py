@@ -8,19 +8,21 @@ leaves in the state of a terminal, or that types into one (TIOCSTI), cannot reac
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from _pickle import dumps, loads
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple, NoReturn
 
 from rootless import errors
 from rootless.engine.channel import Channel, Kind, Message
-from rootless.engine.container import Container
+from rootless.engine.container import Container, unpack
 from rootless.engine.relay import Flow, drain, relay
 from rootless.engine.signals import FORWARDED
 from rootless.errors import RootlessError
+from rootless.standard import signal
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
 
 class Attachment(NamedTuple):
@@ -69,11 +71,11 @@ def run_in_foreground(
         if pipes is not None:
             pipes.close_theirs()
         foreground = _Foreground(ours, pipes.flows() if pipes is not None else [], attachment)
-        with forwarded(foreground.pass_on, attachment.signals):
+        with Forwarding(foreground.pass_on, attachment.signals):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             try:
                 with open(writer, "wb") as description:
-                    description.write(dumps(prepare()))
+                    description.write(prepare().packed())
             except BaseException:
                 foreground.give_up()
                 raise
@@ -99,7 +101,7 @@ def _become_monitor(
         with open(reader, "rb") as description:
             text = description.read()
         if text:
-            Monitor(loads(text), channel).main(stdio, told)
+            Monitor(unpack(text), channel).main(stdio, told)
         # Without a description there is no container: `run` has said why.
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - the caller's program must not go on twice
@@ -232,18 +234,21 @@ def _error_of(fields: dict[str, Any]) -> RootlessError:
     return error
 
 
-@contextmanager
-def forwarded(pass_on: Callable[[int], None], wanted: bool) -> Iterator[None]:
-    """Have `pass_on` called with every signal that is to be passed on. What the caller was told to
-    ignore (nohup) stays ignored.
+class Forwarding:
+    """Has `pass_on` called, for the length of a block, with every signal that is to be passed on.
+    What the caller was told to ignore (nohup) stays ignored.
     """
-    before: dict[int, Any] = {}
-    if wanted:
-        for number in FORWARDED:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, lambda received, _: pass_on(received))
-    try:
-        yield
-    finally:
-        for forwarded_one, handler in before.items():
-            signal.signal(forwarded_one, handler)
+
+    def __init__(self, pass_on: Callable[[int], None], wanted: bool) -> None:
+        self._pass_on = pass_on
+        self._numbers = FORWARDED if wanted else ()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for number in self._numbers:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, lambda got, _: self._pass_on(got))
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

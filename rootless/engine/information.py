@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rootless import __version__
@@ -43,7 +44,7 @@ def information(
         "ContainersStopped": len(records) - states.count(Status.RUNNING),
         "Images": len(all_images(store)),
         "Driver": driver.value,
-        "DriverStatus": [["Backing Filesystem", file_system_name(places.store)]],
+        "DriverStatus": [["Backing Filesystem", file_system_name(Path(places.store))]],
         "CgroupVersion": {"v2": "2", "v1": "1"}.get(cgroups.version, cgroups.version),
         "CgroupDriver": cgroups.driver,
         "CgroupControllers": list(cgroups.controllers),

@@ -19,11 +19,8 @@ from __future__ import annotations
 import gc
 import os
 import select
-import signal
 import sys
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
 
 from rootless.engine.channel import Channel, Kind
 from rootless.engine.clock import now
@@ -35,11 +32,15 @@ from rootless.engine.signals import Fate, fate_of
 from rootless.engine.union_server import UnionServer
 from rootless.errors import NotFoundError, RootlessError
 from rootless.launcher.parent import ContainerProcess, Stdio, launch
+from rootless.standard import signal
 from rootless.state.containers import Containers
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from rootless.cgroups.control_group import ControlGroup
 
 _SERVER_GRACE = 10.0
@@ -64,7 +65,7 @@ class Monitor:
 
     def __init__(self, container: Container, channel: Channel) -> None:
         self._container = container
-        self._containers = Containers(container.directory.parent, remove_container_tree)
+        self._containers = Containers(os.path.dirname(container.directory), remove_container_tree)
         self._channel = channel
         self._ending = Ending()
         self._deadline: float | None = None
@@ -165,13 +166,13 @@ class Monitor:
 
         return launch(
             container.spec,
-            bundle=str(container.directory),
+            bundle=container.directory,
             rootfs=container.rootfs,
             id_maps=container.id_maps,
             stdio=None if stdio is None else Stdio(*stdio),
             cgroup_fd=None if group is None else group.directory_fd,
             serve=server.serve,
-            seccomp_cache=str(container.seccomp_cache),
+            seccomp_cache=container.seccomp_cache,
             debug=None if debug is None else say,
         )
 
@@ -314,8 +315,8 @@ class Monitor:
 
 
 def _failed(record: ContainerRecord, error: RootlessError) -> ContainerRecord:
-    failed = replace(record, error=error.message, exit_code=error.exit_status, finished=now())
-    return replace(failed, status=Status.EXITED, monitor_pid=0)
+    failed = record._replace(error=error.message, exit_code=error.exit_status, finished=now())
+    return failed._replace(status=Status.EXITED, monitor_pid=0)
 
 
 def _send(pidfd: int, number: int) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from unionfs.bases import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.state.containers import Containers
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """The store, and the directory for sockets and locks."""
 
-    store: Path
-    runtime: Path
+    store: str
+    runtime: str
 
     @property
     def containers(self) -> Containers:
@@ -23,4 +21,4 @@ class Places:
         from rootless.engine.removal import remove_container_tree
         from rootless.state.containers import Containers
 
-        return Containers(self.store / "containers", remove_container_tree)
+        return Containers(f"{self.store}/containers", remove_container_tree)

@@ -4,13 +4,8 @@ first process is forked.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from rootless.durable import write_all
 from rootless.engine.clock import now
@@ -22,6 +17,7 @@ from rootless.engine.process_identity import start_time
 from rootless.engine.records import sweep
 from rootless.engine.storage_driver import StorageDriver
 from rootless.errors import ExistsError, NotFoundError, RootlessError, UsageError
+from rootless.json_text import dumps
 from rootless.launcher.account import read_id_maps
 from rootless.launcher.etc_files import APT_SANDBOX, APT_SANDBOX_PATH, hosts_file, resolv_conf
 from rootless.launcher.host import gather_host_facts
@@ -32,6 +28,11 @@ from rootless.launcher.seccomp import profile_of
 from rootless.launcher.spec import make_spec
 from rootless.state.containers import Containers, new_container_id
 from rootless.state.record import ContainerRecord
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
 _EXECUTABLE_PLACES = ("bin", "sbin", "usr/bin", "usr/sbin", "usr/local/bin")
 _ATTEMPTS = 16
@@ -82,7 +83,7 @@ def prepare(
         image_config=image.config,
         host=gather_host_facts(devices=options.privileged),
         id_maps=id_maps,
-        files={target: str(directory / name) for name, (target, _) in texts.items()},
+        files={target: f"{directory}/{name}" for name, (target, _) in texts.items()},
         seccomp=profile_of(
             options.security.seccomp,
             options.security.capabilities,
@@ -92,14 +93,18 @@ def prepare(
         console_size=_console_size() if options.terminal else None,
     )
 
-    (places.store / "seccomp").mkdir(mode=0o700, parents=True, exist_ok=True)
+    if options.mounts or options.devices:
+        from rootless.launcher.bind_sources import prepare_bind_sources
 
-    def fill(hidden: Path) -> None:
+        prepare_bind_sources(options)
+    os.makedirs(f"{places.store}/seccomp", 0o700, exist_ok=True)
+
+    def fill(hidden: str) -> None:
         for name in ("lower", "upper", "work", "rootfs"):
-            (hidden / name).mkdir(mode=0o755)
+            os.mkdir(f"{hidden}/{name}", 0o755)
         for name, (_, text) in texts.items():
-            _write(hidden / name, text.encode())
-        _write(hidden / "config.json", json.dumps(spec, indent=1).encode())
+            _write(f"{hidden}/{name}", text.encode())
+        _write(f"{hidden}/config.json", dumps(spec))
 
     record = _create(
         request,
@@ -130,17 +135,17 @@ def prepare(
         terminal=options.terminal,
         stop_timeout=options.stop_timeout,
         cgroup_parent=request.cgroup_parent,
-        seccomp_cache=places.store / "seccomp",
+        seccomp_cache=f"{places.store}/seccomp",
     )
 
 
 def _rootfs(request: RunRequest, places: Places) -> Image:
-    path = Path(os.path.abspath(request.rootfs or ""))
-    if not path.is_dir():
-        what = "is not a directory" if path.exists() else "does not exist"
+    path = os.path.abspath(request.rootfs or "")
+    if not os.path.isdir(path):
+        what = "is not a directory" if os.path.exists(path) else "does not exist"
         raise NotFoundError(f"the root file system {path} {what}")
     command = request.entrypoint or next(iter(request.command), "")
-    if not any((path / place).is_dir() for place in _EXECUTABLE_PLACES) and not (
+    if not any(os.path.isdir(f"{path}/{place}") for place in _EXECUTABLE_PLACES) and not (
         command.startswith("/") and os.path.lexists(f"{path}{command}")
     ):
         raise UsageError(
@@ -207,7 +212,7 @@ def _etc_files(
 def _has_apt(tree: HostTree | ImageTree) -> bool:
     directory = os.path.dirname(APT_SANDBOX_PATH).lstrip("/")
     if isinstance(tree, HostTree):
-        return (tree.path / directory).is_dir()
+        return os.path.isdir(f"{tree.path}/{directory}")
     from rootless.engine.union_tree import image_has_directory
 
     return image_has_directory(tree, directory)
@@ -227,7 +232,7 @@ def _create(
     request: RunRequest,
     record: ContainerRecord,
     containers: Containers,
-    fill: Callable[[Path], None],
+    fill: Callable[[str], None],
 ) -> ContainerRecord:
     """Make the directory and write the --cidfile; returns the record with the name it got."""
     cidfile = _open_cidfile(request.cidfile)
@@ -245,7 +250,7 @@ def _create(
 
 
 def _take_name(
-    record: ContainerRecord, containers: Containers, fill: Callable[[Path], None], *, chosen: bool
+    record: ContainerRecord, containers: Containers, fill: Callable[[str], None], *, chosen: bool
 ) -> ContainerRecord:
     """Make the directory under a free name. `chosen`: the name is ours, and another is as good."""
     for attempt in range(1, _ATTEMPTS):
@@ -253,7 +258,7 @@ def _take_name(
             containers.create(record, fill)
         except ExistsError:
             if chosen:
-                record = replace(record, name=name_for(record.id, attempt))
+                record = record._replace(name=name_for(record.id, attempt))
             elif attempt == 1:
                 # The name may be that of a container whose monitor was killed.
                 sweep(containers)
@@ -279,7 +284,7 @@ def _open_cidfile(path: str | None) -> int | None:
         ) from error
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: str, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         write_all(descriptor, data)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import select
-import signal
-from dataclasses import replace
 
 from rootless.engine.clock import now
 from rootless.engine.process_identity import is_alive
 from rootless.errors import InvalidDocumentError, NotFoundError, RootlessError
+from rootless.standard import signal
 from rootless.state.containers import Containers
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
@@ -33,8 +32,7 @@ def sweep(containers: Containers) -> None:
 
 
 def _orphaned(record: ContainerRecord) -> ContainerRecord:
-    return replace(
-        record,
+    return record._replace(
         status=Status.EXITED,
         exit_code=KILLED,
         finished=now(),

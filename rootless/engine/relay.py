@@ -18,7 +18,10 @@ import fcntl
 import os
 import select
 import stat
-from collections.abc import Callable, Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 CHUNK = 65536
 _SPLICE_F_NONBLOCK = 2  # not in os before Python 3.12

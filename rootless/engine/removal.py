@@ -7,12 +7,10 @@ delete only as root of a user namespace that maps them.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rootless.durable import remove_tree
 
 
-def remove_container_tree(path: Path) -> None:
+def remove_container_tree(path: str) -> None:
     """Delete a tree. Raises OSError, or LaunchError if no namespace can be made for it."""
     try:
         remove_tree(path)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-from enum import Enum
+from rootless.standard import signal
+from unionfs.bases import Enum
 
 _KEPT = frozenset(
     {

@@ -12,13 +12,18 @@ from __future__ import annotations
 import gc
 import os
 import select
-import signal
-import socket
-from typing import NoReturn
 
 from rootless.engine.channel import close_all_but
 from rootless.engine.container import Container
 from rootless.errors import RootlessError
+from rootless.standard import signal, socket
+from rootless.syscalls import descriptors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from unionfs.ledger import Ledger
 
 _READY = b"ready"
 
@@ -35,7 +40,7 @@ class UnionServer:
     @classmethod
     def fork(cls, container: Container) -> UnionServer:
         """Start the process. The caller must have one thread."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = descriptors.pair()
         pid = os.fork()
         if pid == 0:
             _main(container, theirs)
@@ -48,7 +53,7 @@ class UnionServer:
         Raises RootlessError if the server cannot open the layers.
         """
         try:
-            socket.send_fds(self._socket, [b"mounted"], [device], socket.MSG_NOSIGNAL)
+            descriptors.send(self._socket, b"mounted", [device])
         except (BrokenPipeError, ConnectionResetError):
             raise RootlessError(self.epitaph()) from None
         finally:
@@ -120,19 +125,40 @@ def _say_why(end: socket.socket, reason: str) -> None:
 
 
 def _serve(container: Container, end: socket.socket) -> None:
-    from rootless.engine.copy_ledger import write_ledger, write_on_request
     from rootless.engine.union_tree import open_union
+    from unionfs.model import ROOT_NODE
     from unionfs.session.device import serve
 
     union = open_union(container)
-    write_on_request(container.directory, union.ledger)
-    _, descriptors, _, _ = socket.recv_fds(end, 16, 1, socket.MSG_CMSG_CLOEXEC)
-    if not descriptors:
+    _tell_costs_on_request(container.directory, union.ledger)
+    # Read the first thing that will be asked for while the namespaces are being made: that opens
+    # the index.
+    union.getattr(ROOT_NODE)
+    _, received = descriptors.receive(end, 16, 1)
+    if not received:
         union.destroy()  # the container was never mounted
         return
     # What is there now stays: the collector need not look at it, nor unshare its pages.
     gc.freeze()
     gc.enable()
-    serve(descriptors[0], union)
+    serve(received[0], union)
     if not container.record.auto_remove:
+        from rootless.engine.copy_ledger import write_ledger
+
         write_ledger(container.directory, union.ledger, finished=True)
+
+
+def _tell_costs_on_request(directory: str, ledger: Ledger) -> None:
+    """Answer SIGUSR1, `rootless cow`'s question, from now on. The handler runs between two steps of the interpreter, and so
+    sees every record whole."""
+
+    def answer(*_: object) -> None:
+        from rootless.engine.copy_ledger import write_ledger
+
+        try:
+            write_ledger(directory, ledger, finished=False)
+        except OSError as error:
+            # No space, or the directory is gone: whoever asked waits in vain, the file server goes on.
+            os.write(2, f"cow.json: {error.strerror}\n".encode())
+
+    signal.signal(signal.SIGUSR1, answer)

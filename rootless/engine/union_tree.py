@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
 
 from rootless.engine.container import Container, HostTree, ImageTree
 from rootless.engine.storage_driver import StorageDriver
@@ -16,6 +15,10 @@ from unionfs.model import ROOT_NODE, Attributes, Caller, SetAttributes
 from unionfs.ownership import IdView, Ownership
 from unionfs.tar import ChainLayer, TarLayer
 from unionfs.union import Union
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _NOBODY = 65534
 
@@ -56,7 +59,7 @@ def _take_after(union: Union, root: Attributes) -> None:
 def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:
     """The read-only layers, top first."""
     if isinstance(tree, HostTree):
-        hidden = [os.fsencode(path) for path in tree.hidden if path.is_dir()]
+        hidden = [os.fsencode(path) for path in tree.hidden if os.path.isdir(path)]
         return [DirectoryLayer(os.fsencode(tree.path), ownership=Ownership.REAL, hidden=hidden)]
     if tree.chain is not None:
         return [ChainLayer(tree.chain, [archive for archive, _ in tree.layers])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from rootless.errors import NotFoundError
@@ -62,7 +63,7 @@ def prune_containers(
     names, reclaimed = [], 0
     for record in records:
         if record.status is Status.EXITED and may_be_pruned(record.created, record.labels, filters):
-            size = tree_size(containers.directory(record.id))
+            size = tree_size(Path(containers.directory(record.id)))
             try:
                 containers.remove(record.id)
             except NotFoundError:
@@ -80,7 +81,7 @@ def disk_usage(
         image_usage(store, [record.image_id for record in records]),
         objects_size(store),
         [
-            ContainerUsage(record, tree_size(containers.directory(record.id) / "upper"))
+            ContainerUsage(record, tree_size(Path(containers.directory(record.id)) / "upper"))
             for record in records
         ],
     )

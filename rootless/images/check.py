@@ -60,11 +60,11 @@ def verify(store: Store, image: Image) -> list[Finding]:
     except (IntegrityError, InvalidDocumentError) as error:
         return [Finding(Kind.DAMAGED, error.message)]
     for layer in manifest.layers:
-        found += _check_file(store.blob_path(layer.digest), layer.digest, "blob", layer.size)
+        found += _check_file(Path(store.blob_path(layer.digest)), layer.digest, "blob", layer.size)
     for diff_id in dict.fromkeys(image.diff_ids):
         found += _check_layer(store, diff_id)
     if len(image.diff_ids) > 1:
-        path = store.chain_directory(chain_id(image.diff_ids)) / CHAIN_INDEX
+        path = Path(store.chain_directory(chain_id(image.diff_ids))) / CHAIN_INDEX
         # It is made when it is first needed, so that a missing one is no fault.
         if path.exists():
             found += _check_index(path, f"merged index {image.chain_id}")
@@ -104,8 +104,8 @@ def _check_file(path: Path, digest: str, kind: str, size: int | None = None) -> 
 
 def _check_layer(store: Store, diff_id: str) -> list[Finding]:
     files = store.layer_files(diff_id)
-    found = _check_file(files.tar, diff_id, "layer")
-    return found or _check_index(files.index, f"layer {diff_id}")
+    found = _check_file(Path(files.tar), diff_id, "layer")
+    return found or _check_index(Path(files.index), f"layer {diff_id}")
 
 
 def _check_index(path: Path, what: str) -> list[Finding]:
@@ -164,7 +164,7 @@ def _unused(store: Store, containers: Records, repair: bool) -> Iterator[Finding
 def _being_brought_in(store: Store) -> Objects:
     """What pulls and loads have ready and name only at their end; parts of it may be in place."""
     blobs, layers = (
-        frozenset(f"sha256:{path.name}" for path in (store.root / "tmp").glob(f"*/{kind}/*"))
+        frozenset(f"sha256:{path.name}" for path in (Path(store.root) / "tmp").glob(f"*/{kind}/*"))
         for kind in ("blobs", "layers")
     )
     return Objects(blobs, layers, frozenset())
@@ -173,7 +173,9 @@ def _being_brought_in(store: Store) -> Objects:
 def _present(store: Store) -> Objects:
     return Objects(
         *(
-            frozenset(f"sha256:{name}" for name in os.listdir(store.root / place) if _is_hex(name))
+            frozenset(
+                f"sha256:{name}" for name in os.listdir(f"{store.root}/{place}") if _is_hex(name)
+            )
             for place in ("blobs/sha256", "layers", "chains")
         )
     )
@@ -186,7 +188,7 @@ def _is_hex(name: str) -> bool:
 def _left_over(store: Store, repair: bool) -> Iterable[Finding]:
     """Directories under tmp/ whose maker is dead: its lock is free."""
     found = []
-    tmp = store.root / "tmp"
+    tmp = Path(store.root) / "tmp"
     # Those who bring something in make their directory and lock it under this one.
     with locked(tmp / ".lock"):
         for entry in sorted(os.scandir(tmp), key=lambda entry: entry.name):

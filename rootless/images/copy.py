@@ -81,7 +81,7 @@ def _bring(
         return adopt(store, between, resolve(store, start.name, options.platform), "")
     path = start.path
     if start.kind is Kind.DIRECTORY:
-        path = between.root / "layout"
+        path = Path(between.root) / "layout"
         layout_of_directory(start.path, path)
     loaded = load(between, path, platform=options.platform)
     if start.name:
@@ -118,7 +118,7 @@ def _deliver(
     elif end.kind is Kind.OCI:
         add_to_layout(between, image, end.path, end.name)
     elif end.kind is Kind.OCI_ARCHIVE:
-        layout = between.root / "archive"
+        layout = Path(between.root) / "archive"
         add_to_layout(between, image, layout, end.name)
         _write_archive(layout, end.path)
     else:

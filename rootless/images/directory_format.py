@@ -29,7 +29,7 @@ def write_directory(store: Store, image: Image, path: Path) -> None:
     path.mkdir(parents=True, exist_ok=True)
     manifest = manifest_of(store, image)
     for blob in (manifest.config, *manifest.layers):
-        _put(store.blob_path(blob.digest), path / hex_of(blob.digest))
+        _put(Path(store.blob_path(blob.digest)), path / hex_of(blob.digest))
     write_atomically(path / "version", _VERSION)
     data = store.read_document(image.manifest.digest, "image manifest")
     write_atomically(path / "manifest.json", data)
@@ -68,7 +68,7 @@ def add_to_layout(store: Store, image: Image, path: Path, name: str) -> None:
     blobs.mkdir(parents=True, exist_ok=True)
     manifest = manifest_of(store, image)
     for blob in (image.manifest, manifest.config, *manifest.layers):
-        _put(store.blob_path(blob.digest), blobs / hex_of(blob.digest))
+        _put(Path(store.blob_path(blob.digest)), blobs / hex_of(blob.digest))
     # What the store notes about an image is nobody else's concern.
     _write_index(path, image.manifest._replace(annotations={}), name)
 

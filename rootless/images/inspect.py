@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 from rootless.images.listing import created_of, image_size
@@ -112,6 +113,6 @@ def history(store: Store, image: Image) -> list[HistoryEntry]:
 
 def _layer_size(store: Store, diff_id: str) -> int:
     try:
-        return store.layer_files(diff_id).tar.stat().st_size
+        return os.stat(store.layer_files(diff_id).tar).st_size
     except FileNotFoundError:
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ def image_size(store: Store, image: Image) -> int:
     total = 0
     for diff_id in image.diff_ids:
         try:
-            total += store.layer_files(diff_id).tar.stat().st_size
+            total += os.stat(store.layer_files(diff_id).tar).st_size
         except FileNotFoundError:
             continue
     return total

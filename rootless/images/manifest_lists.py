@@ -60,7 +60,7 @@ class ManifestList(NamedTuple):
 
 
 def _path(store: Store, name: Reference) -> Path:
-    return store.root / "manifests" / f"{hex_of(sha256_digest(str(name).encode()))}.json"
+    return Path(store.root) / "manifests" / f"{hex_of(sha256_digest(str(name).encode()))}.json"
 
 
 def _read(store: Store, name: Reference) -> ManifestList | None:

@@ -73,18 +73,18 @@ def objects_of_containers(store: Store, users: Iterable[ContainerRecord]) -> Obj
 
 def bury(store: Store, doomed: Objects) -> None:
     """Move objects out of sight, in one directory, and delete that; called with the lock held."""
-    grave = store.root / "tmp" / f"removed-{os.urandom(8).hex()}"
+    grave = f"{store.root}/tmp/removed-{os.urandom(8).hex()}"
     victims = [
         *(store.blob_path(digest) for digest in doomed.blobs),
         *(store.layer_directory(diff_id) for diff_id in doomed.layers),
         *(store.chain_directory(chain) for chain in doomed.chains),
     ]
     # Sweepers hold this lock too.
-    with locked(store.root / "tmp" / ".lock"):
-        grave.mkdir()
+    with locked(f"{store.root}/tmp/.lock"):
+        os.mkdir(grave)
         for i, victim in enumerate(victims):
             try:
-                os.rename(victim, grave / str(i))
+                os.rename(victim, f"{grave}/{i}")
             except FileNotFoundError:
                 continue
         remove_tree(grave)

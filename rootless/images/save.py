@@ -54,7 +54,7 @@ class _File(NamedTuple):
     name: str
     size: int
     content: bytes = b""
-    path: Path | None = None
+    path: str | None = None
     digest: str = ""
 
 
@@ -129,7 +129,7 @@ def _docker_files(store: Store, images: Sequence[SavedImage]) -> list[_File]:
         names = []
         for diff_id, layer in zip(image.diff_ids, layer_files(store, image), strict=True):
             name = f"{hex_of(diff_id)}.tar"
-            files[name] = _File(name, layer.tar.stat().st_size, path=layer.tar, digest=diff_id)
+            files[name] = _File(name, os.stat(layer.tar).st_size, path=layer.tar, digest=diff_id)
             names.append(name)
         files[config_name] = _File(config_name, len(config), config)
         listing.append(
@@ -190,7 +190,7 @@ def _docker_directory(store: Store, images: Sequence[SavedImage]) -> list[_File]
         path, digest = store.blob_path(blob.digest), blob.digest
         if media_type not in _AS_DOCKER.values():
             media_type, path, digest = media_types.DOCKER_LAYER_PLAIN, layer.tar, diff_id
-        with path.open("rb") as stream:
+        with open(path, "rb") as stream:
             size = os.fstat(stream.fileno()).st_size
         files.append(_File(hex_of(digest), size, path=path, digest=digest))
         layers.append({"mediaType": media_type, "size": size, "digest": digest})
@@ -232,7 +232,7 @@ def _pieces(file: _File) -> Iterator[bytes]:
     import hashlib
 
     digest, left = hashlib.sha256(), file.size
-    with file.path.open("rb", buffering=0) as stream:
+    with open(file.path, "rb", buffering=0) as stream:
         while left and (piece := stream.read(min(_PIECE, left))):
             digest.update(piece)
             left -= len(piece)

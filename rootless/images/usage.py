@@ -62,7 +62,7 @@ def objects_size(store: Store) -> int:
     seen: set[tuple[int, int]] = set()
     total = 0
     for name in _OBJECTS:
-        for directory, _, files in os.walk(store.root / name):
+        for directory, _, files in os.walk(f"{store.root}/{name}"):
             for file in files:
                 try:
                     status = os.lstat(os.path.join(directory, file))
@@ -92,6 +92,6 @@ def image_usage(store: Store, image_ids: Iterable[str]) -> list[ImageUsage]:
 
 def _layer_size(store: Store, diff_id: str) -> int:
     try:
-        return store.layer_files(diff_id).tar.stat().st_size
+        return os.stat(store.layer_files(diff_id).tar).st_size
     except FileNotFoundError:
         return 0

@@ -7,13 +7,9 @@ import errno
 import fcntl
 import os
 import select
-import signal
-import socket
 import stat
 import sys
 import termios
-from collections.abc import Sequence
-from typing import NamedTuple, NoReturn
 
 from rootless.launcher import steps
 from rootless.launcher.execution import (
@@ -27,7 +23,14 @@ from rootless.launcher.operations import Context, perform
 from rootless.launcher.plan import Plan
 from rootless.launcher.reaper import reap_until
 from rootless.launcher.userdb import Identity, UnknownUserError
+from rootless.standard import signal, socket
 from rootless.syscalls import processes
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
 _DEAD = 125
 

@@ -4,8 +4,6 @@ Pure."""
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rootless.launcher.etc_files import APT_SANDBOX_PATH
 from rootless.launcher.flags.mounts import Bind, Device, Tmpfs
@@ -13,7 +11,13 @@ from rootless.launcher.host import HostFacts
 from rootless.launcher.mount_options import IF_PARENT_EXISTS
 from rootless.launcher.options import ContainerOptions
 
-OciMount = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, TypeAlias
+
+OciMount: TypeAlias = "dict[str, Any]"
+
 
 MASKED_PATHS = (
     "/proc/acpi",

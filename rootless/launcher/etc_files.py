@@ -3,12 +3,14 @@ binds. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from rootless.errors import UsageError
 from rootless.launcher.flags.names import HOST_GATEWAY, HostEntry
 from rootless.launcher.idmap import IdMaps
 from rootless.launcher.options import ContainerOptions, Dns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 APT_SANDBOX = 'APT::Sandbox::User "root";\n'
 """For a container with one id: apt's sandbox user could not be switched to."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import stat
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
 
 from rootless.launcher.steps import Credentials
 from rootless.launcher.userdb import Identity
+from rootless.standard import signal
 from rootless.syscalls import capabilities, processes
 from rootless.syscalls.identity import setgroups, setresgid, setresuid
 from rootless.syscalls.mounts import AT_FDCWD
 from rootless.syscalls.openat2 import RESOLVE_NO_MAGICLINKS, openat2
 from rootless.syscalls.seccomp import load_filter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SCRIPT_DEPTH = 5  # BINPRM_MAX_RECURSION of the kernel, and one

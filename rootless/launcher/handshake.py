@@ -8,11 +8,10 @@ closed it.
 
 from __future__ import annotations
 
-import array
-import json
-import socket
-from enum import Enum
-from typing import NamedTuple
+from rootless.json_text import dumps, loads
+from rootless.standard import socket
+from rootless.syscalls import descriptors
+from unionfs.bases import Enum, NamedTuple
 
 _LIMIT = 65536
 
@@ -86,29 +85,20 @@ def send(channel: socket.socket, message: Message) -> None:
     body: dict[str, object] = {"kind": message.kind.value}
     if message.failure is not None:
         body["failure"] = list(message.failure)
-    data = json.dumps(body).encode()
-    if message.descriptor is None:
-        channel.sendmsg([data])
-    else:
-        rights = array.array("i", [message.descriptor])
-        channel.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    data = dumps(body)
+    descriptors.send(channel, data, () if message.descriptor is None else (message.descriptor,))
 
 
 def receive(channel: socket.socket) -> Message:
     """The next message; CLOSED when the other side is gone. A received descriptor is close-on-exec
     and the caller's."""
     try:
-        data, ancillary, _, _ = channel.recvmsg(
-            _LIMIT, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC
-        )
+        data, received = descriptors.receive(channel, _LIMIT, 1)
     except ConnectionResetError:
         return Message(Kind.CLOSED)
     if not data:
         return Message(Kind.CLOSED)
-    body = json.loads(data)
-    descriptor = None
-    for level, kind, payload in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            descriptor = int(array.array("i", payload[:4])[0])
+    body = loads(data)
+    descriptor = received[0] if received else None
     failure = body.get("failure")
     return Message(Kind(body["kind"]), Failure(*failure) if failure else None, descriptor)

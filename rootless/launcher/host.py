@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import NamedTuple
+
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class HostFacts(NamedTuple):
@@ -17,7 +20,7 @@ class HostFacts(NamedTuple):
     cgroup2: bool = False
     mqueue: bool = False
     devices: tuple[str, ...] = ()
-    hard_limits: Mapping[str, int] = MappingProxyType({})
+    hard_limits: Mapping[str, int] = {}
 
 
 def gather_host_facts(*, devices: bool = False) -> HostFacts:

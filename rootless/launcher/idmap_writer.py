@@ -4,10 +4,13 @@ for ranges."""
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 from rootless.errors import HostSupportError, LaunchError
 from rootless.launcher.idmap import IdMaps, IdRange
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from rootless.syscalls.mounts import (
     MOUNT_ATTR_NOATIME,
     MOUNT_ATTR_NODEV,
@@ -18,6 +16,7 @@ from rootless.syscalls.mounts import (
     MS_SLAVE,
     MS_UNBINDABLE,
 )
+from unionfs.bases import NamedTuple
 
 ATTRIBUTES = {
     "ro": MOUNT_ATTR_RDONLY,

@@ -11,17 +11,16 @@ import errno
 import fcntl
 import os
 import resource
-import socket
 import stat
 import struct
 import termios
-from dataclasses import dataclass, field
 
 from rootless.launcher import steps
 from rootless.launcher.handshake import Kind, Message, send
 from rootless.launcher.overlay import mount_overlay
 from rootless.launcher.steps import Step
 from rootless.launcher.userdb import Identity, UnknownUserError, find_identity
+from rootless.standard import socket
 from rootless.syscalls import identity, mounts, processes
 from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 
@@ -37,15 +36,15 @@ _LINK_LIMIT = 40
 _NOBODY_YET = Identity(0, 0, (), "/")
 
 
-@dataclass(slots=True)
 class Context:
     """What the steps hand on to each other. Descriptors die with the process or at exec."""
 
-    channel: socket.socket
-    root: int = -1
-    sources: dict[int, int] = field(default_factory=dict)
-    terminal: int = -1
-    identity: Identity = _NOBODY_YET
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel = channel
+        self.root = -1
+        self.sources: dict[int, int] = {}
+        self.terminal = -1
+        self.identity = _NOBODY_YET
 
 
 def perform(step: Step, context: Context) -> None:
@@ -316,10 +315,11 @@ def _enter_root(context: Context) -> None:
 
 
 def _raise_loopback() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
-        request = struct.pack("16sH22x", b"lo", 0)
-        (flags,) = struct.unpack_from("H", fcntl.ioctl(control, _SIOCGIFFLAGS, request), 16)
-        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | _IFF_UP))
+    control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    request = struct.pack("16sH22x", b"lo", 0)
+    (flags,) = struct.unpack_from("H", fcntl.ioctl(control, _SIOCGIFFLAGS, request), 16)
+    fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | _IFF_UP))
+    control.close()
 
 
 def _resolve_user(step: steps.ResolveUser) -> Identity:

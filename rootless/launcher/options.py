@@ -7,10 +7,6 @@ scripts match on them.
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Mapping
-from typing import NamedTuple
-
 from rootless.errors import UsageError
 from rootless.launcher.flags.environment import (
     ReadText,
@@ -27,6 +23,11 @@ from rootless.launcher.flags.security import SecurityOptions, parse_security
 from rootless.launcher.flags.sizes import parse_size
 from rootless.launcher.idmap import UserNamespaceMode, parse_userns
 from rootless.launcher.request import RunRequest
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DEFAULT_SHM_SIZE = 64 * 1024 * 1024
 
@@ -172,6 +173,8 @@ def parse_signal(text: str) -> str:
     Raises:
         UsageError: there is no such signal.
     """
+    import signal
+
     if text.isascii() and text.isdecimal():
         number = int(text)
         if 1 <= number < signal.NSIG:
@@ -193,5 +196,7 @@ def parse_signal(text: str) -> str:
 
 def signal_number(name: str) -> int:
     """The number of a name that `parse_signal` gave."""
+    import signal
+
     base, _, offset = name.partition("+")
     return signal.Signals[base] + int(offset or 0)

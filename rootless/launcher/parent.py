@@ -9,11 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
-import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
 
 from rootless.errors import CommandNotExecutableError, CommandNotFoundError, LaunchError
 from rootless.launcher import child
@@ -23,7 +18,14 @@ from rootless.launcher.idmap_writer import write_maps
 from rootless.launcher.plan import make_plan
 from rootless.launcher.rootfs import Rootfs
 from rootless.launcher.seccomp import filters_of
-from rootless.syscalls import processes
+from rootless.standard import signal, socket
+from rootless.syscalls import descriptors, processes
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, NoReturn
 
 _FLAGS = {
     "user": processes.CLONE_NEWUSER,
@@ -43,7 +45,6 @@ class Stdio(NamedTuple):
     stderr: int
 
 
-@dataclass(slots=True)
 class ContainerProcess:
     """A container between clone and its end. `pid` is the host's; wait and kill through `pidfd`, so
     that no reused pid is hit.
@@ -52,10 +53,13 @@ class ContainerProcess:
     close.
     """
 
-    pid: int
-    pidfd: int
-    console: int | None
-    _channel: socket.socket | None
+    __slots__ = ("_channel", "console", "pid", "pidfd")
+
+    def __init__(self, pid: int, pidfd: int, channel: socket.socket) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.console: int | None = None
+        self._channel: socket.socket | None = channel
 
     def start(self) -> None:
         """Let it exec. Returns when it has.
@@ -68,7 +72,7 @@ class ContainerProcess:
         if channel is None:
             raise LaunchError("the container has already been started")
         self._channel = None
-        with channel:
+        try:
             state = advance(State.READY, Kind.START)
             try:
                 send(channel, Message(Kind.START))
@@ -78,6 +82,8 @@ class ContainerProcess:
             if message.failure is not None:
                 self.abandon("exec", message.failure)
             advance(state, message.kind)
+        finally:
+            channel.close()
 
     def abandon(self, doing: str, failure: Failure | None = None) -> NoReturn:
         """End it and say why."""
@@ -157,7 +163,7 @@ def create(
     if debug is not None:
         for line in plan.describe():
             debug(line)
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours, theirs = descriptors.pair()
     monitor = os.pidfd_open(os.getpid())
     try:
         side = child.ChildSide(plan, theirs, stdio, filters, monitor)
@@ -165,7 +171,7 @@ def create(
     finally:
         theirs.close()
         os.close(monitor)
-    process = ContainerProcess(pid, pidfd, None, ours)
+    process = ContainerProcess(pid, pidfd, ours)
     try:
         _set_up(process, ours, id_maps, serve)
     except BaseException:
@@ -238,7 +244,9 @@ def _end(process: ContainerProcess) -> None:
 def _ended(result: os.waitid_result) -> str:
     if result.si_code == os.CLD_EXITED:
         return f"status {result.si_status}"
-    return signal.Signals(result.si_status).name
+    from signal import Signals
+
+    return Signals(result.si_status).name
 
 
 def _clone_error(error: OSError, *, in_cgroup: bool) -> LaunchError:

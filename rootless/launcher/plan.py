@@ -10,9 +10,6 @@ made. Nothing is resolved through the host's tree after EnterRoot: it is no long
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-
 from rootless.errors import HostSupportError, InvalidDocumentError
 from rootless.launcher import steps
 from rootless.launcher.idmap import IdMaps, to_outside
@@ -20,6 +17,12 @@ from rootless.launcher.mount_options import MountOptions, parse_mount_options
 from rootless.launcher.overlay import LOWER
 from rootless.launcher.rootfs import FSTYPE, BindRootfs, FuseRootfs, OverlayRootfs, Rootfs
 from rootless.launcher.steps import Credentials, Execute, Step
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
 ANNOTATION_USER = "io.rootless.user"
 """`name|uid[:group|gid]` as asked for; looked up in the container's files by the child."""
@@ -61,7 +64,7 @@ def make_plan(
         HostSupportError: it joins a namespace by path, which a start does not do.
     """
     process, linux = spec.get("process"), spec.get("linux", {})
-    if not isinstance(process, Mapping) or not process.get("args"):
+    if not isinstance(process, dict) or not process.get("args"):
         raise InvalidDocumentError("config.json: process.args is empty")
     namespaces = set()
     for entry in linux.get("namespaces", ()):

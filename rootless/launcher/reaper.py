@@ -9,10 +9,13 @@ kernel asks for a capability in the host's namespace).
 from __future__ import annotations
 
 import os
-import signal
-from typing import NoReturn
 
+from rootless.standard import signal
 from rootless.syscalls.processes import close_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 # Stop signals of a background process that touches the terminal: the command's own affair.
 _NOT_FORWARDED = frozenset({signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU})

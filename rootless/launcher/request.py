@@ -5,11 +5,14 @@ Values are still strings in Docker's spelling where Docker's are; `rootless.laun
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
+class RunRequest(NamedTuple):
     """One container. `image` is a reference, or None when `rootfs` names a directory."""
 
     image: str | None = None
@@ -84,5 +87,5 @@ class RunRequest:
     device_write_iops: tuple[str, ...] = ()
     oom_kill_disable: bool = False
 
-    extra: dict[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str] = {}
     """Options that only this engine has, by long name."""

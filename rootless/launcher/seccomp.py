@@ -9,16 +9,19 @@ start more than the rest of this.)
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 import zlib
-from collections.abc import Mapping
-from typing import Any
 
 from rootless.errors import HostSupportError, InvalidDocumentError
+from rootless.json_text import dumps, loads
 from rootless.launcher.plan import ANNOTATION_PRETEND
 from rootless.launcher.seccomp_profile import Profile, pretending_profile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 _MAGIC = b"rlbpf1\n\0"
 _HEADER = struct.Struct("=8sIII")  # magic, length of the material, of the program, crc32 of both
@@ -53,7 +56,7 @@ def compiled(profile: Mapping[str, Any], cache: str | None) -> bytes:
             f"cannot load libseccomp: {error}",
             hint="install libseccomp2, or run with --security-opt seccomp=unconfined",
         ) from error
-    material = json.dumps([profile, os.uname().machine, version], sort_keys=True).encode()
+    material = dumps([profile, os.uname().machine, version], sort_keys=True)
     path = None
     if cache is not None:
         path = f"{cache}/{zlib.crc32(material):08x}.bpf"
@@ -155,8 +158,8 @@ def profile_of(
     if choice is None:
         return default_profile(capabilities, machine)
     try:
-        with open(choice, encoding="utf-8") as file:
-            document = json.load(file)
+        with open(choice, "rb") as file:
+            document = loads(file.read())
     except OSError as error:
         raise InvalidDocumentError(
             f"opening seccomp profile ({choice}) failed: {error.strerror}"

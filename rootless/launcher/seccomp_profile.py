@@ -12,10 +12,15 @@ all users of a host share, devices) or has a history of kernel bugs while progra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
 from rootless.errors import InvalidDocumentError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any, TypeAlias
+
+Profile: TypeAlias = "dict[str, Any]"
+
 
 ENOSYS = 38
 EPERM = 1
@@ -152,8 +157,6 @@ ARCHITECTURES: dict[str, tuple[str, ...]] = {
 # PER_LINUX, PER_LINUX32, each with and without UNAME26, and the query.
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 
-Profile = dict[str, Any]
-
 
 def _argument(index: int, value: int, op: str, value_two: int = 0) -> dict[str, Any]:
     return {"index": index, "value": value, "valueTwo": value_two, "op": f"SCMP_CMP_{op}"}
@@ -248,7 +251,7 @@ def read_docker_profile(
     Raises:
         InvalidDocumentError: it is not one.
     """
-    if not isinstance(document, Mapping) or "defaultAction" not in document:
+    if not isinstance(document, dict) or "defaultAction" not in document:
         raise InvalidDocumentError("the seccomp profile has no defaultAction")
     architectures = list(document.get("architectures") or ())
     for entry in document.get("archMap") or ():

@@ -9,9 +9,6 @@ where it has some.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from rootless.errors import HostSupportError, InvalidDocumentError, UsageError
 from rootless.launcher import default_mounts as mounts
 from rootless.launcher.execution import DEFAULT_PATH
@@ -26,8 +23,15 @@ from rootless.launcher.plan import (
     ANNOTATION_USER_REQUIRED,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, TypeAlias
+
+Spec: TypeAlias = "dict[str, Any]"
+
+
 OCI_VERSION = "1.2.0"
-Spec = dict[str, Any]
 
 
 def make_spec(

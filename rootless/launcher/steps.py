@@ -12,7 +12,11 @@ resolved beneath its root.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
 
 
 class DetachPropagation(NamedTuple):

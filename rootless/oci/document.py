@@ -6,17 +6,20 @@ that somebody may hold a digest of. Unknown fields are ignored by a reader and t
 
 from __future__ import annotations
 
-import json
-from typing import TypeVar
-
 from rootless.errors import InvalidDocumentError
+from rootless.json_text import dumps, loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T", str, int, bool, dict[str, object], list[object])
 
 # Registries refuse manifests above 4 MiB (distribution-spec, Pushing Manifests); configs of real
 # images stay far below.
 MAX_DOCUMENT_SIZE = 4 << 20
 
 Json = dict[str, object]
-T = TypeVar("T", str, int, bool, dict[str, object], list[object])
 
 
 def parse_object(data: bytes, what: str, limit: int = MAX_DOCUMENT_SIZE) -> Json:
@@ -38,7 +41,7 @@ def parse_list(data: bytes, what: str, limit: int = MAX_DOCUMENT_SIZE) -> list[o
 
 def _parse(data: bytes, what: str) -> object:
     try:
-        value: object = json.loads(data)
+        value: object = loads(data)
     except RecursionError as error:
         raise InvalidDocumentError(f"{what} is nested too deeply") from error
     except ValueError as error:
@@ -99,4 +102,4 @@ _JSON_NAMES: dict[type, str] = {
 def encode(document: object) -> bytes:
     """The JSON of a document of ours: compact, keys in the order given, so that equal input has
     equal digests."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return dumps(document, ascii_only=False)

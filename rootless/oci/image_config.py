@@ -3,8 +3,6 @@ config.md; Docker's superset of it."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from rootless.errors import InvalidDocumentError
 from rootless.oci.digest import check_sha256
 from rootless.oci.document import (
@@ -18,6 +16,7 @@ from rootless.oci.document import (
 )
 from rootless.oci.manifest import MAX_LAYERS
 from rootless.oci.platform import Platform, normalised
+from unionfs.bases import NamedTuple
 
 
 class ImageConfig(NamedTuple):

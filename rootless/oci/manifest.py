@@ -7,10 +7,6 @@ descriptor.md, manifest.md, image-index.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import NamedTuple
-
 from rootless.errors import InvalidDocumentError
 from rootless.oci import media_types
 from rootless.oci.digest import check_sha256
@@ -25,6 +21,11 @@ from rootless.oci.document import (
     string_map,
 )
 from rootless.oci.platform import Platform, normalised
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_LAYERS = 1000
 """More than any builder makes (docker's own limit is 127); a bound on what one small document can
@@ -37,9 +38,9 @@ class Descriptor(NamedTuple):
     media_type: str
     digest: str
     size: int
-    annotations: Mapping[str, str] = MappingProxyType({})
+    annotations: Mapping[str, str] = {}
     platform: Platform | None = None
-    document: Mapping[str, object] = MappingProxyType({})
+    document: Mapping[str, object] = {}
     """As it was read, so that fields that this version does not know are written back."""
 
     def to_json(self) -> Json:

@@ -7,10 +7,12 @@ v1 is written as nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 from rootless.errors import UsageError
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # uname(2) machine to GOARCH and variant.
 _MACHINES: dict[str, tuple[str, str]] = {

@@ -13,24 +13,20 @@ letter; else the domain is docker.io, whose single-component names are in `libra
 
 from __future__ import annotations
 
-import re
-from typing import NamedTuple
-
 from rootless.errors import UsageError
+from rootless.oci.digest import is_hex
+from unionfs.bases import NamedTuple
 
 DEFAULT_DOMAIN = "docker.io"
 _LEGACY_DOMAIN = "index.docker.io"
 _OFFICIAL = "library/"
 _MAX_PATH = 255
 
-_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])"
-_DOMAIN = re.compile(rf"{_HOST}(?::[0-9]+)?")
-_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}")
-_IDENTIFIER = re.compile(r"[a-f0-9]{64}")
+_DIGITS = "0123456789"
+_LOWER = "abcdefghijklmnopqrstuvwxyz"
+_LETTERS = _LOWER + _LOWER.upper()
+_HEX = _DIGITS + "abcdefABCDEF"
+_MAX_TAG = 128
 
 
 class Reference(NamedTuple):
@@ -78,9 +74,71 @@ class Reference(NamedTuple):
         return self
 
 
+# By hand and not by regular expressions, because every start reads a reference, and importing `re`
+# takes longer than the rest of it. `text.strip(characters)` is empty where there are no others.
+
+
+def _is_component(text: str) -> bool:
+    """Alphanumerics, separated by one dot, one or two underscores, or any number of hyphens."""
+    rest = text.lstrip(_LOWER + _DIGITS)
+    if rest == text:
+        return False
+    while rest:
+        word = rest.lstrip("._-")
+        separator = rest[: len(rest) - len(word)]
+        if separator not in {".", "_", "__"} and separator.strip("-"):
+            return False
+        rest = word.lstrip(_LOWER + _DIGITS)
+        if rest == word:
+            return False
+    return True
+
+
+def _is_domain(text: str) -> bool:
+    """Labels with dots between them, or an IPv6 address in brackets; then perhaps a port."""
+    if text.startswith("["):
+        address, bracket, port = text[1:].partition("]")
+        if not bracket or not address or address.strip(_HEX + ":"):
+            return False
+        colon, port = port[:1], port[1:]
+    else:
+        host, colon, port = text.partition(":")
+        if not all(_is_label(label) for label in host.split(".")):
+            return False
+    return colon == "" or (colon == ":" and port != "" and port.strip(_DIGITS) == "")
+
+
+def _is_label(text: str) -> bool:
+    return (
+        text != ""
+        and text.strip(_LETTERS + _DIGITS + "-") == ""
+        and not text.startswith("-")
+        and not text.endswith("-")
+    )
+
+
 def is_tag(text: str) -> bool:
     """Whether `text` can be a tag."""
-    return _TAG.fullmatch(text) is not None
+    return (
+        0 < len(text) <= _MAX_TAG
+        and text.strip(_LETTERS + _DIGITS + "_.-") == ""
+        and text[0] not in ".-"
+    )
+
+
+def _is_digest(text: str) -> bool:
+    """A digest of any algorithm, whose name has components that begin with a letter."""
+    algorithm, _, encoded = text.partition(":")
+    for separator in "-_+":
+        algorithm = algorithm.replace(separator, ".")
+    return (
+        len(encoded) >= 32
+        and encoded.strip(_HEX) == ""
+        and all(
+            part != "" and part[0] in _LETTERS and part.strip(_LETTERS + _DIGITS) == ""
+            for part in algorithm.split(".")
+        )
+    )
 
 
 def _invalid(text: str, why: str = "") -> UsageError:
@@ -108,10 +166,10 @@ def _split_domain(name: str) -> tuple[str, str]:
 def parse_reference(text: str) -> Reference:
     """The reference that a user wrote, in normal form. No default tag is added. Raises
     UsageError."""
-    if _IDENTIFIER.fullmatch(text):
+    if len(text) == 64 and is_hex(text):
         raise _invalid(text, "64 hexadecimal digits are an image id, not a name")
     rest, at, digest = text.partition("@")
-    if at and not _DIGEST.fullmatch(digest):
+    if at and not _is_digest(digest):
         raise _invalid(text, "the digest is malformed")
     if at and (digest.startswith("sha256:") and len(digest) != 71):
         raise _invalid(text, "a sha256 digest has 64 hexadecimal digits")
@@ -119,12 +177,12 @@ def parse_reference(text: str) -> Reference:
     name, colon, tag = rest, "", ""
     if (position := rest.rfind(":")) > rest.rfind("/"):
         name, colon, tag = rest[:position], ":", rest[position + 1 :]
-    if colon and not _TAG.fullmatch(tag):
+    if colon and not is_tag(tag):
         raise _invalid(text, "the tag is malformed")
     domain, path = _split_domain(name)
     if path.lower() != path:
         raise _invalid(text, "repository name must be lowercase")
-    if not _DOMAIN.fullmatch(domain) or not _PATH.fullmatch(path):
+    if not _is_domain(domain) or not all(map(_is_component, path.split("/"))):
         raise _invalid(text)
     if len(path) > _MAX_PATH:
         raise _invalid(text, f"the repository name is longer than {_MAX_PATH} characters")

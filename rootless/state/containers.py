@@ -16,18 +16,16 @@ same two leftovers. So a name without a directory, and a dot directory, never co
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from pathlib import Path
 
 from rootless.durable import fsync_directory, locked, remove_tree, write_atomically
 from rootless.errors import ExistsError, NotFoundError, UsageError
 from rootless.state.record import ContainerRecord, decode, encode
 
-_ID = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")  # what dockerd allows
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 _RECORD = "container.json"
 
 
@@ -40,60 +38,78 @@ def new_container_id() -> str:
             return container_id
 
 
+def _is_id(text: str) -> bool:
+    return len(text) == 64 and _is_hex(text)
+
+
+def _is_hex(text: str) -> bool:
+    return text != "" and text.strip("0123456789abcdef") == ""
+
+
+def _is_name(text: str) -> bool:
+    """What dockerd allows: [a-zA-Z0-9][a-zA-Z0-9_.-]+"""
+    plain = text.replace("_", "").replace(".", "").replace("-", "")
+    return len(text) >= 2 and text[0].isalnum() and plain.isalnum() and text.isascii()
+
+
 class Containers:
     """The records under one directory. Holds no state: any number of processes may use the same
     directory. `delete` removes a container's tree, which may hold files of other ids."""
 
     __slots__ = ("_delete", "_names", "root")
 
-    def __init__(self, root: Path, delete: Callable[[Path], None] = remove_tree) -> None:
-        self.root = root
+    def __init__(
+        self, root: str | os.PathLike[str], delete: Callable[[str], None] = remove_tree
+    ) -> None:
+        self.root = os.fspath(root)
         self._delete = delete
-        self._names = root / "names"
+        self._names = f"{self.root}/names"
 
-    def directory(self, container_id: str) -> Path:
+    def directory(self, container_id: str) -> str:
         """Where a container's files lie."""
-        return self.root / container_id
+        return f"{self.root}/{container_id}"
 
-    def create(
-        self, record: ContainerRecord, prepare: Callable[[Path], None] | None = None
-    ) -> Path:
+    def create(self, record: ContainerRecord, prepare: Callable[[str], None] | None = None) -> str:
         """Make the directory of a new container and take its name; returns the directory.
 
         `prepare` is called with the directory while it is still hidden: what it writes there exists
         from the first moment that the container does. Raises ExistsError if the name is taken,
         UsageError if it is no name.
         """
-        if not _NAME.fullmatch(record.name):
+        if not _is_name(record.name):
             raise UsageError(
                 f"invalid container name {record.name!r}",
                 hint="a name is two or more of a-z A-Z 0-9 _ . - and starts with a letter or digit",
             )
-        self._names.mkdir(mode=0o700, parents=True, exist_ok=True)
-        hidden = self.root / f".new-{record.id}"
-        hidden.mkdir(mode=0o700)
+        os.makedirs(self._names, 0o700, exist_ok=True)
+        hidden = f"{self.root}/.new-{record.id}"
+        os.mkdir(hidden, 0o700)
         target = self.directory(record.id)
         try:
-            write_atomically(hidden / _RECORD, encode(record), 0o600)
+            self._write(hidden, record)
             if prepare is not None:
                 prepare(hidden)
-            with locked(self.root / ".lock"):
+            with locked(f"{self.root}/.lock"):
                 self._take_name(record.name, record.id)
                 os.rename(hidden, target)
         except BaseException:
             self._delete(hidden)
             raise
-        fsync_directory(self.root)
+        if not record.auto_remove:
+            fsync_directory(self.root)
         return target
 
     def read(self, container_id: str) -> ContainerRecord:
         """The record of a container by its whole id. Raises NotFoundError."""
-        path = self.directory(container_id) / _RECORD
+        path = f"{self.directory(container_id)}/{_RECORD}"
         try:
-            data = path.read_bytes()
+            with open(path, "rb") as file:
+                data = file.read()
         except (FileNotFoundError, NotADirectoryError):
             raise NotFoundError(f"No such container: {container_id}") from None
-        return decode(data, str(path))
+        if not data:
+            raise NotFoundError(f"No such container: {container_id}")
+        return decode(data, path)
 
     def change(
         self, container_id: str, change: Callable[[ContainerRecord], ContainerRecord]
@@ -101,9 +117,9 @@ class Containers:
         """Replace a record by a function of itself, under the container's lock; returns the new
         one."""
         try:
-            with locked(self.directory(container_id) / ".lock"):
+            with locked(f"{self.directory(container_id)}/.lock"):
                 record = change(self.read(container_id))
-                write_atomically(self.directory(container_id) / _RECORD, encode(record), 0o600)
+                self._write(self.directory(container_id), record)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFoundError(f"No such container: {container_id}") from None
         return record
@@ -114,29 +130,25 @@ class Containers:
         The new name is linked before the record says it and the old one goes last, so at no instant
         has the container none.
         """
-        if not _NAME.fullmatch(name):
+        if not _is_name(name):
             raise UsageError(f"invalid container name {name!r}")
-        with locked(self.root / ".lock"):
+        with locked(f"{self.root}/.lock"):
             old = self.read(container_id)
             self._take_name(name, container_id)
-            record = self.change(container_id, lambda record: replace(record, name=name))
+            record = self.change(container_id, lambda record: record._replace(name=name))
             if old.name != name:
-                (self._names / old.name).unlink(missing_ok=True)
+                _unlink(f"{self._names}/{old.name}")
         return record
 
     def find(self, what: str) -> ContainerRecord:
         """A container by whole id, name, or beginning of an id, in this order as Docker does.
 
         Raises NotFoundError, or UsageError if the beginning fits several."""
-        if _ID.fullmatch(what) and (self.directory(what) / _RECORD).exists():
+        if _is_id(what) and self._is_there(what):
             return self.read(what)
-        if _NAME.fullmatch(what) and (container_id := self._name_target(what)) is not None:
+        if _is_name(what) and (container_id := self._name_target(what)) is not None:
             return self.read(container_id)
-        matches = (
-            [name for name in self._ids() if name.startswith(what)]
-            if re.fullmatch("[0-9a-f]+", what)
-            else []
-        )
+        matches = [name for name in self._ids() if name.startswith(what)] if _is_hex(what) else []
         if len(matches) > 1:
             raise UsageError(
                 f"multiple containers found with provided prefix: {what}", details={"ids": matches}
@@ -157,15 +169,15 @@ class Containers:
 
     def remove(self, container_id: str) -> None:
         """Forget a container and delete its directory. Removing what is gone is no error."""
-        grave = self.root / f".old-{container_id}"
-        with locked(self.root / ".lock"):
+        grave = f"{self.root}/.old-{container_id}"
+        with locked(f"{self.root}/.lock"):
             try:
                 name = self.read(container_id).name
             except NotFoundError:
                 return
             os.rename(self.directory(container_id), grave)
             if self._name_link(name) == container_id:
-                (self._names / name).unlink(missing_ok=True)
+                _unlink(f"{self._names}/{name}")
         self._delete(grave)
 
     def leftovers(self, *, age: float = 0, remove: bool = False) -> list[str]:
@@ -175,15 +187,17 @@ class Containers:
         alone here asks for those of some age in seconds only.
         """
         found: list[str] = []
-        if not self.root.is_dir():
+        if not os.path.isdir(self.root):
             return found
-        with locked(self.root / ".lock"):
+        with locked(f"{self.root}/.lock"):
             limit = time.time() - age
             for entry in sorted(os.scandir(self.root), key=lambda entry: entry.name):
-                if entry.name.startswith((".new-", ".old-")) and _changed(entry) <= limit:
+                dead = _is_id(entry.name) and not self._is_there(entry.name)
+                hidden = entry.name.startswith((".new-", ".old-"))
+                if (dead or hidden) and _changed(entry) <= limit:
                     found.append(entry.name)
                     if remove:
-                        self._delete(Path(entry.path))
+                        self._delete(entry.path)
             for entry in sorted(os.scandir(self._names), key=lambda entry: entry.name):
                 if self._name_target(entry.name) is None and _changed(entry) <= limit:
                     found.append(f"names/{entry.name}")
@@ -191,24 +205,38 @@ class Containers:
                         os.unlink(entry.path)
         return found
 
+    @staticmethod
+    def _write(directory: str, record: ContainerRecord) -> None:
+        # A container that goes with its end is swept after a loss of power, whatever is left of it.
+        write_atomically(
+            f"{directory}/{_RECORD}", encode(record), 0o600, durable=not record.auto_remove
+        )
+
+    def _is_there(self, container_id: str) -> bool:
+        """An empty record is what a loss of power left of a container that was to go anyway."""
+        try:
+            return os.stat(f"{self.directory(container_id)}/{_RECORD}").st_size > 0
+        except OSError:
+            return False
+
     def _ids(self) -> Iterator[str]:
         try:
             with os.scandir(self.root) as entries:
-                yield from sorted(entry.name for entry in entries if _ID.fullmatch(entry.name))
+                yield from sorted(entry.name for entry in entries if _is_id(entry.name))
         except FileNotFoundError:
             return
 
     def _name_link(self, name: str) -> str | None:
         try:
-            return os.readlink(self._names / name)
+            return os.readlink(f"{self._names}/{name}")
         except OSError:
             return None
 
     def _name_target(self, name: str) -> str | None:
         container_id = self._name_link(name)
-        if container_id is None or not (self.directory(container_id) / _RECORD).exists():
+        if container_id is None:
             return None
-        return container_id
+        return container_id if self._is_there(container_id) else None
 
     def _take_name(self, name: str, container_id: str) -> None:
         """Called with the lock held, so nobody else replaces a dangling name in between."""
@@ -218,9 +246,9 @@ class Containers:
                 f'the container name "{name}" is already in use by container {owner[:12]}',
                 hint=f"remove it (rootless rm {name}) or choose another name",
             )
-        link = self._names / name
+        link = f"{self._names}/{name}"
         if owner is None:
-            link.unlink(missing_ok=True)
+            _unlink(link)
             os.symlink(container_id, link)
 
 
@@ -229,3 +257,10 @@ def _changed(entry: os.DirEntry[str]) -> float:
         return entry.stat(follow_symlinks=False).st_ctime
     except FileNotFoundError:
         return time.time()
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -6,17 +6,19 @@ one wrote. `format` is raised only when an older engine would misread the docume
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, fields, replace
-
 from rootless.errors import InvalidDocumentError
+from rootless.json_text import dumps, loads
 from rootless.state.status import Status, check_transition
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerRecord:
+class ContainerRecord(NamedTuple):
     """Times are RFC 3339 in UTC, empty when it has not happened yet.
 
     `pid` is the container's first process as the host sees it and `pid_start` the field starttime
@@ -37,7 +39,7 @@ class ContainerRecord:
     rootfs: str = ""
     """The directory of --rootfs, absolute, or empty for an image."""
     command: tuple[str, ...] = ()
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = {}
     auto_remove: bool = False
     pid: int = 0
     pid_start: int = 0
@@ -50,14 +52,14 @@ class ContainerRecord:
     exit_code: int = 0
     oom_killed: bool = False
     error: str = ""
-    extra: dict[str, object] = field(default_factory=dict)
+    extra: Mapping[str, object] = {}
     """Whatever else the document holds, by key."""
 
     def moved_to(self, status: Status, **changes: object) -> ContainerRecord:
         """This record in another status. Raises UsageError if the table of transitions has no such
         step."""
         check_transition(self.name, self.status, status)
-        return replace(self, status=status, **changes)  # type: ignore[arg-type]
+        return self._replace(status=status, **changes)  # type: ignore[arg-type]
 
 
 _SCALARS: dict[str, type] = {
@@ -86,17 +88,15 @@ _SCALARS: dict[str, type] = {
 def encode(record: ContainerRecord) -> bytes:
     """The document of a record."""
     document: dict[str, object] = {"format": FORMAT, **record.extra}
-    for item in fields(record):
-        if item.name != "extra":
-            value = getattr(record, item.name)
-            document[item.name] = value.value if isinstance(value, Status) else value
-    return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
+    document |= {name: value for name, value in record._asdict().items() if name != "extra"}
+    document["status"] = record.status.value
+    return dumps(document, ascii_only=False) + b"\n"
 
 
 def decode(data: bytes, what: str) -> ContainerRecord:
     """The record of a document; `what` names the file in errors. Raises InvalidDocumentError."""
     try:
-        document = json.loads(data)
+        document = loads(data)
     except ValueError as error:
         raise InvalidDocumentError(f"{what} is not JSON: {error}") from error
     if not isinstance(document, dict):

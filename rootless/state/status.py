@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from rootless.errors import UsageError
+from unionfs.bases import Enum
 
 
 class Status(Enum):

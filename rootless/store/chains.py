@@ -8,7 +8,7 @@ no layers to open either.
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from rootless.errors import NotFoundError
 from rootless.oci.digest import chain_id
@@ -18,7 +18,7 @@ from rootless.store.layout import Store
 CHAIN_INDEX = "index.sqlite"
 
 
-def chain_index(store: Store, image: Image) -> Path | None:
+def chain_index(store: Store, image: Image) -> str | None:
     """The merged index of an image, built if it is not there; None for fewer than two layers, which
     need none.
 
@@ -27,20 +27,20 @@ def chain_index(store: Store, image: Image) -> Path | None:
     """
     if len(image.diff_ids) < 2:
         return None
-    target = store.chain_directory(image.chain_id) / CHAIN_INDEX
-    if target.exists():
+    target = f"{store.chain_directory(image.chain_id)}/{CHAIN_INDEX}"
+    if os.path.exists(target):
         return target
     from unionfs.chain import build_chain
 
     files = layer_files(store, image)
     done, parent = 0, None
     for count in range(len(image.diff_ids) - 1, 1, -1):
-        lower = store.chain_directory(chain_id(image.diff_ids[:count])) / CHAIN_INDEX
-        if lower.exists():
+        lower = f"{store.chain_directory(chain_id(image.diff_ids[:count]))}/{CHAIN_INDEX}"
+        if os.path.exists(lower):
             done, parent = count, lower
             break
     try:
-        target.parent.mkdir(exist_ok=True)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
         build_chain([each.index for each in files[done:]], target, parent=parent)
     except FileNotFoundError:
         raise NotFoundError(f"image {image.id} was removed while it was being prepared") from None

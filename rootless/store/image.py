@@ -5,23 +5,20 @@ This is on the way of every start of a container: two small files are read and c
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
-
 from rootless.errors import InvalidDocumentError, NotFoundError, UsageError
 from rootless.oci import media_types
-from rootless.oci.digest import chain_id, is_digest
+from rootless.oci.digest import chain_id, is_digest, is_hex
 from rootless.oci.image_config import ImageConfig, read_image_config
 from rootless.oci.manifest import Descriptor, Manifest, read_index, read_manifest
 from rootless.oci.platform import Platform, best_match, host_platform, preference
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store import names
 from rootless.store.layout import LayerFiles, Store
+from unionfs.bases import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.oci.document import Json
-
-_ID_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 
 
 class Image(NamedTuple):
@@ -117,7 +114,13 @@ def _as_reference(name: str) -> tuple[Reference | None, UsageError | None]:
     try:
         return parse_reference(name), None
     except UsageError as error:
-        return None, None if _ID_PREFIX.fullmatch(name) else error
+        return None, error if _id_prefix(name) is None else None
+
+
+def _id_prefix(text: str) -> str | None:
+    """The beginning of an image id, with its algorithm; None if `text` cannot be one."""
+    digits = text.removeprefix("sha256:")
+    return f"sha256:{digits}" if len(digits) <= 64 and is_hex(digits) else None
 
 
 def _config_digest(store: Store, entry: Descriptor) -> str | None:
@@ -134,10 +137,9 @@ def _config_digest(store: Store, entry: Descriptor) -> str | None:
 
 
 def _find_by_id(store: Store, table: names.Table, text: str) -> Descriptor | None:
-    match = _ID_PREFIX.fullmatch(text)
-    if match is None:
+    prefix = _id_prefix(text)
+    if prefix is None:
         return None
-    prefix = "sha256:" + match[1]
     found: dict[str, Descriptor] = {}
     for entry in table:
         if entry.digest == prefix:

@@ -59,10 +59,10 @@ class Ingest:
         self._limits = limits or Limits()
         self._count = itertools.count(1)
         self._lock: LockFile | None = None
-        self.directory = store.root / "tmp" / os.urandom(8).hex()
+        self.directory = Path(store.root, "tmp", os.urandom(8).hex())
 
     def __enter__(self) -> Self:
-        tmp = self._store.root / "tmp"
+        tmp = Path(self._store.root, "tmp")
         # Made and locked as one step for sweepers, who look under the same lock.
         with locked(tmp / ".lock"):
             _sweep(tmp)
@@ -79,7 +79,7 @@ class Ingest:
         trace: TracebackType | None,
     ) -> None:
         # Sweepers must not come upon it half removed.
-        with locked(self._store.root / "tmp" / ".lock"):
+        with locked(f"{self._store.root}/tmp/.lock"):
             remove_tree(self.directory)
             if self._lock is not None:
                 self._lock.release()
@@ -90,14 +90,14 @@ class Ingest:
         """Whether the store has this blob; it will be there at the end, whatever others remove
         meanwhile."""
         mine = self._blob(digest)
-        return mine.exists() or _pin(self._store.blob_path(digest), mine)
+        return mine.exists() or _pin(Path(self._store.blob_path(digest)), mine)
 
     def keep_layer(self, diff_id: str) -> bool:
         """The same for a layer."""
         mine = self._layer(diff_id)
         if mine.exists():
             return True
-        theirs = self._store.layer_directory(diff_id)
+        theirs = Path(self._store.layer_directory(diff_id))
         attempt = self._scratch("pin")
         attempt.mkdir()
         if all(_pin(theirs / name, attempt / name) for name in ("layer.tar", "index.sqlite")):
@@ -174,7 +174,7 @@ class Ingest:
         attempt = self._scratch("adopt")
         attempt.mkdir()
         for name in (LAYER_TAR, LAYER_INDEX):
-            link_or_copy(other.layer_directory(diff_id) / name, attempt / name)
+            link_or_copy(f"{other.layer_directory(diff_id)}/{name}", attempt / name)
         os.rename(attempt, self._layer(diff_id))
 
     def share(self, diff_id: str, digest: str) -> None:
@@ -191,8 +191,8 @@ class Ingest:
             os.rename(blob, store.blob_path(digest))
             if not store.has_layer(diff_id):
                 os.rename(attempt, store.layer_directory(diff_id))
-            fsync_directory(store.root / "blobs/sha256")
-            fsync_directory(store.root / "layers")
+            fsync_directory(f"{store.root}/blobs/sha256")
+            fsync_directory(f"{store.root}/layers")
         remove_tree(attempt)
 
     def publish(self, images: Iterable[NewImage]) -> None:
@@ -201,13 +201,14 @@ class Ingest:
         with store.lock():
             # Objects are named by their content: one that is there already is the same, unless the
             # disk damaged it, in which case a blob is mended here.
+            root = Path(store.root)
             for name in os.listdir(self.directory / "blobs"):
-                os.rename(self.directory / "blobs" / name, store.root / "blobs" / "sha256" / name)
+                os.rename(self.directory / "blobs" / name, root / "blobs" / "sha256" / name)
             for name in os.listdir(self.directory / "layers"):
-                if not (store.root / "layers" / name).exists():
-                    os.rename(self.directory / "layers" / name, store.root / "layers" / name)
+                if not (root / "layers" / name).exists():
+                    os.rename(self.directory / "layers" / name, root / "layers" / name)
             for parent in ("blobs/sha256", "layers"):
-                fsync_directory(store.root / parent)
+                fsync_directory(root / parent)
             index = store.read_index()
             table = index.manifests
             for image in images:

@@ -20,10 +20,6 @@ reading a source.
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 from rootless.durable import locked, write_atomically
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError
@@ -31,16 +27,22 @@ from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import MAX_DOCUMENT_SIZE, encode, parse_object
 from rootless.oci.manifest import Index, empty_index, read_index
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
 FORMAT = 1
 MAX_INDEX_SIZE = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
 class LayerFiles:
     """One layer as the union takes it."""
 
-    tar: Path
-    index: Path
+    __slots__ = ("index", "tar")
+
+    def __init__(self, tar: str, index: str) -> None:
+        self.tar = tar
+        self.index = index
 
 
 class Store:
@@ -48,16 +50,16 @@ class Store:
 
     __slots__ = ("root",)
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = os.fspath(root)
 
     @classmethod
-    def open(cls, root: Path) -> Store:
+    def open(cls, root: str | os.PathLike[str]) -> Store:
         """The store at `root`, made if there is none. Raises InvalidDocumentError if a newer
         version wrote it."""
         store = cls(root)
         try:
-            document = parse_object((root / "store.json").read_bytes(), str(root / "store.json"))
+            document = parse_object(_read(f"{store.root}/store.json"), f"{store.root}/store.json")
         except FileNotFoundError:
             store._create()
             return store
@@ -71,39 +73,39 @@ class Store:
     def _create(self) -> None:
         """Killed anywhere in here, the next `open` does it again: store.json, which says that all
         is there, comes last."""
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.makedirs(self.root, 0o700, exist_ok=True)
         for name in ("blobs/sha256", "layers", "chains", "tmp"):
-            (self.root / name).mkdir(parents=True, exist_ok=True)
+            os.makedirs(f"{self.root}/{name}", exist_ok=True)
         with self.lock():
-            if not (self.root / "index.json").exists():
-                write_atomically(self.root / "index.json", empty_index().encode())
-            write_atomically(self.root / "oci-layout", encode({"imageLayoutVersion": "1.0.0"}))
-            write_atomically(self.root / "store.json", encode({"format": FORMAT}))
+            if not os.path.exists(f"{self.root}/index.json"):
+                write_atomically(f"{self.root}/index.json", empty_index().encode())
+            write_atomically(f"{self.root}/oci-layout", encode({"imageLayoutVersion": "1.0.0"}))
+            write_atomically(f"{self.root}/store.json", encode({"format": FORMAT}))
 
-    def lock(self) -> AbstractContextManager[None]:
+    def lock(self) -> locked:
         """Held while names change and objects come and go. Short: renames and unlinks only."""
-        return locked(self.root / ".lock")
+        return locked(f"{self.root}/.lock")
 
     # Where things lie.
 
-    def blob_path(self, digest: str) -> Path:
-        return self.root / "blobs" / "sha256" / hex_of(digest)
+    def blob_path(self, digest: str) -> str:
+        return f"{self.root}/blobs/sha256/{hex_of(digest)}"
 
-    def layer_directory(self, diff_id: str) -> Path:
-        return self.root / "layers" / hex_of(diff_id)
+    def layer_directory(self, diff_id: str) -> str:
+        return f"{self.root}/layers/{hex_of(diff_id)}"
 
     def layer_files(self, diff_id: str) -> LayerFiles:
         directory = self.layer_directory(diff_id)
-        return LayerFiles(directory / "layer.tar", directory / "index.sqlite")
+        return LayerFiles(f"{directory}/layer.tar", f"{directory}/index.sqlite")
 
-    def chain_directory(self, chain_id: str) -> Path:
-        return self.root / "chains" / hex_of(chain_id)
+    def chain_directory(self, chain_id: str) -> str:
+        return f"{self.root}/chains/{hex_of(chain_id)}"
 
     def has_blob(self, digest: str) -> bool:
-        return self.blob_path(digest).exists()
+        return os.path.exists(self.blob_path(digest))
 
     def has_layer(self, diff_id: str) -> bool:
-        return self.layer_directory(diff_id).exists()
+        return os.path.exists(self.layer_directory(diff_id))
 
     # Documents.
 
@@ -134,10 +136,14 @@ class Store:
 
     def read_index(self) -> Index:
         """The names and what they stand for. No lock is needed: index.json is replaced whole."""
-        path = self.root / "index.json"
-        data = path.read_bytes()
-        return read_index(data, str(path), limit=MAX_INDEX_SIZE)
+        path = f"{self.root}/index.json"
+        return read_index(_read(path), path, limit=MAX_INDEX_SIZE)
 
     def write_index(self, index: Index) -> None:
         """Called with the lock held, on what was read with the lock held."""
-        write_atomically(self.root / "index.json", index.encode())
+        write_atomically(f"{self.root}/index.json", index.encode())
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()

@@ -8,11 +8,13 @@ have typed them, and what is no name at all leaves its image reachable by id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from rootless.errors import RootlessError
 from rootless.oci.manifest import Descriptor
 from rootless.oci.reference import Reference, parse_reference
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 REF_NAME = "org.opencontainers.image.ref.name"
 CONFIG_DIGEST = "io.rootless.image.config"

@@ -94,7 +94,7 @@ class PartialBlob:
 
 def open_partial(store: Store, digest: str) -> PartialBlob | None:
     """The partial blob, empty if nothing has come yet; None if another process has it in hand."""
-    directory = store.root / "partial"
+    directory = Path(store.root) / "partial"
     directory.mkdir(exist_ok=True)
     path = directory / hex_of(digest)
     lock = acquire_lock(_lock_path(path), wait=False)
@@ -109,7 +109,7 @@ def open_partial(store: Store, digest: str) -> PartialBlob | None:
 
 def sweep_partials(store: Store, now: float | None = None) -> None:
     """Delete what nobody has gone on with for a week."""
-    directory = store.root / "partial"
+    directory = Path(store.root) / "partial"
     oldest = (time.time() if now is None else now) - FORGOTTEN_AFTER
     try:
         entries = list(os.scandir(directory))

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
 
 from rootless.syscalls.libc import syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # setgroups, setresgid, setresuid. arch/*/entry/syscalls; asm-generic for the rest.
 _NUMBERS = {

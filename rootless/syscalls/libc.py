@@ -9,17 +9,34 @@ every architecture (include/uapi/asm-generic/unistd.h).
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
-from typing import NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn, TypeVar
+
+    T = TypeVar("T")
 
 
-@functools.cache
+def once(make: Callable[[], T]) -> Callable[[], T]:
+    """functools.cache for a function without arguments, without what importing functools costs."""
+    made: list[T] = []
+
+    def get() -> T:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return get
+
+
+@once
 def libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-@functools.cache
+@once
 def _syscall() -> ctypes._NamedFuncPointer:
     function = libc().syscall
     function.restype = ctypes.c_long

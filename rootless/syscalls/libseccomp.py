@@ -1,14 +1,15 @@
-"""libseccomp's compiler: rules into a program for seccomp(2). Loaded only when a program is not in
-the cache."""
+"""libseccomp's compiler: rules into a program for seccomp(2). A program that is in the
+cache asks for the version alone."""
 
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 import struct
-from typing import TYPE_CHECKING
 
+from rootless.syscalls.libc import once
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
@@ -30,7 +31,7 @@ ACTIONS = {
 """seccomp.h; those with a number take it in the low sixteen bits."""
 
 
-@functools.cache
+@once
 def _library() -> ctypes.CDLL:
     library = ctypes.CDLL("libseccomp.so.2", use_errno=True)
     library.seccomp_init.restype = ctypes.c_void_p

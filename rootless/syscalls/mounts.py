@@ -8,10 +8,9 @@ so nobody can swap a component for a symbolic link in between.
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 
-from rootless.syscalls.libc import check, libc, syscall
+from rootless.syscalls.libc import check, libc, once, syscall
 
 MS_RDONLY = 0x1
 MS_NOSUID = 0x2
@@ -58,7 +57,7 @@ _FSCONFIG_CMD_CREATE = 6
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 
 
-@functools.cache
+@once
 def _mount() -> ctypes._NamedFuncPointer:
     function = libc().mount
     function.argtypes = [

@@ -4,12 +4,11 @@ confines a process."""
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
-import signal
 import struct
 
-from rootless.syscalls.libc import check, fail, libc, syscall
+from rootless.standard import signal
+from rootless.syscalls.libc import check, fail, libc, once, syscall
 
 CLONE_PIDFD = 0x00001000
 CLONE_NEWTIME = 0x00000080
@@ -96,7 +95,7 @@ def close_from(first: int) -> None:
     syscall(_CLOSE_RANGE, first, 0xFFFFFFFF, 0)
 
 
-@functools.cache
+@once
 def _prctl() -> ctypes._NamedFuncPointer:
     function = libc().prctl
     function.argtypes = [ctypes.c_int, *([ctypes.c_ulong] * 4)]

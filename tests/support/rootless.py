@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support import probes
@@ -20,6 +22,7 @@ class Rootless:
 
     data: Path
     runtime: Path
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list, compare=False)
 
     @property
     def env(self) -> dict[str, str]:
@@ -30,14 +33,40 @@ class Rootless:
         """Start the command in a session of its own; pipes on all three streams unless said otherwise."""
         streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         argv = [sys.executable, "-m", "rootless", *map(str, arguments)]
-        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+        process: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]
             argv, **({"env": self.env, "start_new_session": True} | streams | options)
         )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill what `popen` started and is still there. Its monitor follows it and cleans up."""
+        for process in self.started:
+            if process.poll() is None:
+                monitors = [os.pidfd_open(pid) for pid in _children(process.pid)]
+                process.send_signal(signal.SIGKILL)
+                process.wait(20)
+                for monitor in monitors:
+                    select.select([monitor], [], [], 20)
+                    os.close(monitor)
+            for stream in (process.stdin, process.stdout, process.stderr):
+                if stream is not None:
+                    try:
+                        stream.close()
+                    except BrokenPipeError:
+                        pass  # what was written last, and nobody read
 
     def __call__(self, *arguments: str | Path, stdin: bytes = b"", timeout: float = 60) -> Result:
         """Run the command to its end. Raises TimeoutExpired after killing it and what it started."""
         argv = [sys.executable, "-m", "rootless", *arguments]
         return run_command(argv, env=self.env, stdin=stdin, timeout=timeout)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
 
 
 def short_directory() -> Path:

@@ -10,7 +10,6 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
 
 from unionfs import whiteouts
 from unionfs.directory.places import Directories, Place
@@ -19,6 +18,10 @@ from unionfs.model import Attributes, StatFs
 from unionfs.ownership import Owner, Ownership, parse_override
 from unionfs.syscalls.files import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, statx
 from unionfs.xattr_names import LAZY, NLINK, ORIGIN, OVERRIDE_STAT, REDIRECT, from_disk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _INO_BITS = 40
 _READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

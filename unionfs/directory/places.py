@@ -9,7 +9,8 @@ tree.
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
+
+from unionfs.bases import OrderedDict
 
 _OPEN_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 from unionfs import whiteouts
 from unionfs.directory.creating import CreatingLayer, DirectoryDraft, is_within
@@ -24,6 +22,10 @@ from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
 from unionfs.model import Attributes
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
 from unionfs.xattr_names import LAZY, NLINK, OVERRIDE_STAT, REDIRECT, to_disk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _NO_WHITEOUT_RENAME = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -319,18 +321,8 @@ class DirectoryUpper(CreatingLayer):
             return os.open(name, flags, dir_fd=parent)
         except PermissionError:
             # A file may be open for writing inside though its mode, real here, says otherwise.
-            with self._made_writable(b"/proc/self/fd/%d/%b" % (parent, name)):
+            with _MadeWritable(b"/proc/self/fd/%d/%b" % (parent, name)):
                 return os.open(name, flags, dir_fd=parent)
-
-    @staticmethod
-    @contextmanager
-    def _made_writable(path: bytes) -> Iterator[None]:
-        mode = stat.S_IMODE(os.stat(path, follow_symlinks=False).st_mode)
-        os.chmod(path, mode | 0o600, follow_symlinks=True)
-        try:
-            yield
-        finally:
-            os.chmod(path, mode, follow_symlinks=True)
 
     def _object(self, ref: Ref | None, fd: int) -> tuple[bytes | int, bool]:
         if fd >= 0:
@@ -367,7 +359,7 @@ class DirectoryUpper(CreatingLayer):
             try:
                 os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
             except PermissionError:
-                with self._made_writable(path):
+                with _MadeWritable(path):
                     os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
         else:
             temporary = self._work.temporary()
@@ -388,7 +380,7 @@ class DirectoryUpper(CreatingLayer):
         try:
             change()
         except PermissionError:
-            with self._made_writable(path):
+            with _MadeWritable(path):
                 change()
 
     def set_awaits(self, fingerprint: bytes | None) -> None:
@@ -432,3 +424,17 @@ def _refuse_overlap(mine: bytes, lower: DirectoryLayer) -> None:
             errno.EINVAL,
             f"upper {os.fsdecode(mine)} and lower {os.fsdecode(lower.path)} overlap",
         )
+
+
+class _MadeWritable:
+    """Lets the owner write to an object for the length of a block."""
+
+    def __init__(self, path: bytes) -> None:
+        self._path = path
+        self._mode = stat.S_IMODE(os.stat(path, follow_symlinks=False).st_mode)
+
+    def __enter__(self) -> None:
+        os.chmod(self._path, self._mode | 0o600, follow_symlinks=True)
+
+    def __exit__(self, *_: object) -> None:
+        os.chmod(self._path, self._mode, follow_symlinks=True)

@@ -12,7 +12,6 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Sequence
 
 from unionfs.layer import Creation, Draft, Extent, LayerEntry, OpenFile, Ref, UpperLayer
 from unionfs.lazy import LazyState
@@ -21,6 +20,10 @@ from unionfs.model import Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops import lazy_copyup
 from unionfs.ops.tree import Tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _FICLONE = 0x40049409
 _CHUNK = 1 << 23

@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
 
 from unionfs.layer import Extent
 from unionfs.model import Attributes
@@ -17,6 +16,10 @@ from unionfs.ops.tree import Tree, error
 from unionfs.syscalls.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 from unionfs.syscalls.files import fallocate as sys_fallocate
 from unionfs.xattr_names import CAPABILITY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 

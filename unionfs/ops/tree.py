@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
 
+from unionfs.bases import OrderedDict
 from unionfs.layer import Layer, LayerEntry, Mark, Ref, UpperLayer
 from unionfs.ledger import Ledger
 from unionfs.merge import Found, compose_ino, is_final, merge_entries
@@ -15,6 +14,10 @@ from unionfs.model import ROOT_NODE, Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node, NodeTable, Stream
 from unionfs.ops.lazy_files import LazyFiles
 from unionfs.ownership import IdView
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 NAME_MAX = 255
 

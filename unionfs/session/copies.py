@@ -9,10 +9,7 @@ tables of names and nodes, which one thread owns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
-
+from unionfs.bases import NamedTuple
 from unionfs.filesystem import Copy, FileSystem
 from unionfs.model import NodeId
 from unionfs.session import requests
@@ -20,6 +17,11 @@ from unionfs.session.handlers import Handler
 from unionfs.session.requests import Header
 from unionfs.session.wire import Opcode, SetattrValid
 from unionfs.session.workers import Workers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 BIG = 1 << 20
 """Bytes from which a copy goes to a thread: about a millisecond of copying."""
@@ -101,7 +103,9 @@ class Copies:
                 return False
             copy = self._filesystem.begin_copy(NodeId(nodeid))
             held = self._held[nodeid] = []
-            self._workers.start(partial(self._copy, copy), partial(self._copied, nodeid, copy))
+            self._workers.start(
+                lambda: self._copy(copy), lambda error: self._copied(nodeid, copy, error)
+            )
         if isinstance(request, requests.Write):
             # The read buffer is needed for the next request.
             request = request._replace(data=memoryview(bytes(request.data)))

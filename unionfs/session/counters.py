@@ -4,8 +4,8 @@ them as it goes."""
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
+from unionfs.bases import NamedTuple
 from unionfs.session.wire import Opcode
 
 STATISTICS = b"user.rootless.stats"

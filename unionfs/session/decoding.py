@@ -11,7 +11,6 @@ copied: see `decode`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from struct import Struct
 
 from unionfs.session import wire
@@ -56,6 +55,10 @@ from unionfs.session.requests import (
     Write,
 )
 from unionfs.session.wire import Opcode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FIXED_PART = wire.WRITE_IN.size
 """Bytes of body that go with the header in the first read buffer, so that WRITE's data begins at

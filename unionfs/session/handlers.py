@@ -15,12 +15,10 @@ fs/fuse/dir.c):
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from errno import EINVAL, ENOTTY, ERANGE
 from os import strerror
 from stat import S_IFDIR, S_IMODE
 from time import time_ns
-from typing import Any
 
 from unionfs.filesystem import Entry, FileSystem
 from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes
@@ -29,8 +27,14 @@ from unionfs.session.counters import STATISTICS, Counters, may_read_statistics
 from unionfs.session.requests import Header
 from unionfs.session.wire import Opcode, SetattrValid
 
-Handler = Callable[[Header, Any], bytes | None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+Handler: TypeAlias = "Callable[[Header, Any], bytes | None]"
 """The payload of the reply, or None where the kernel wants none."""
+
 
 COPY_LIMIT = 16 << 20
 """Bytes that one COPY_FILE_RANGE copies at most: it may do less than asked, and others wait while

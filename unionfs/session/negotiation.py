@@ -6,8 +6,7 @@ docs/decisions/0301 have the measurements.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from unionfs.bases import NamedTuple
 from unionfs.session import wire
 from unionfs.session.requests import Init
 from unionfs.session.wire import InitFlag
@@ -55,7 +54,8 @@ class Session(NamedTuple):
     """What was agreed."""
 
     minor: int
-    flags: InitFlag
+    flags: int
+    """Of InitFlag."""
     max_readahead: int
 
     def has(self, flag: InitFlag) -> bool:
@@ -79,7 +79,7 @@ def negotiate(offer: Init, wishes: Wishes) -> Session | Unsupported:
         return Unsupported(wire.INIT_OUT.pack(wire.KERNEL_VERSION, wire.NEWEST_MINOR, *(0,) * 11))
     if offer.major < wire.KERNEL_VERSION or offer.minor < wire.OLDEST_MINOR:
         return Unsupported(None)
-    wanted = WANTED
+    wanted: int = WANTED
     if wishes.writeback:
         wanted |= InitFlag.WRITEBACK_CACHE
     if wishes.allow_idmap:
@@ -89,7 +89,7 @@ def negotiate(offer: Init, wishes: Wishes) -> Session | Unsupported:
         wanted |= InitFlag.POSIX_ACL | InitFlag.DONT_MASK
     return Session(
         minor=min(offer.minor, wire.NEWEST_MINOR),
-        flags=InitFlag(offer.flags & int(wanted)),
+        flags=offer.flags & wanted,
         max_readahead=offer.max_readahead,
     )
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from unionfs.bases import NamedTuple
 from unionfs.session.replies import FOREVER
 
 

@@ -6,12 +6,15 @@ reply.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from stat import S_IFDIR, S_IFMT
 
 from unionfs.model import Attributes, StatFs
 from unionfs.session import wire
 from unionfs.session.wire import NotifyCode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FOREVER = 1_000_000_000
 """Seconds for which names and attributes hold: only this server changes the tree, so nothing else

@@ -8,8 +8,9 @@ layouts used have not changed.
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
 from struct import Struct
+
+from unionfs.bases import IntEnum, IntFlag
 
 KERNEL_VERSION = 7
 NEWEST_MINOR = 45

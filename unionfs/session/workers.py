@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from unionfs.bases import deque
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from threading import Lock, Thread
+    from typing import TypeAlias
+
+Work: TypeAlias = "Callable[[], object]"
+
+
+Done: TypeAlias = "Callable[[BaseException | None], None]"
 
 _SWITCH_INTERVAL = 0.0005
 """Seconds a thread may compute before another gets its turn; the default of 5 ms would be felt in
 every request."""
-
-Work = Callable[[], object]
-Done = Callable[[BaseException | None], None]
 
 
 class Workers:

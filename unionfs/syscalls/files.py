@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from typing import NamedTuple
 
+from unionfs.bases import NamedTuple
 from unionfs.syscalls.libc import LIBC, check
 
 RENAME_NOREPLACE = 1

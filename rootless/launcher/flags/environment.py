@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-
 from rootless.errors import UsageError
 
-ReadText = Callable[[str], str]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeAlias
+
+ReadText: TypeAlias = "Callable[[str], str]"
 """Reads a file the user named; raises OSError or UnicodeDecodeError."""
+
 
 Variables = tuple[tuple[str, str | None], ...]
 """In order; None takes a variable of the image away (Docker: `-e NAME` without NAME in the caller's

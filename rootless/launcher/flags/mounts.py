@@ -4,11 +4,15 @@ file systems."""
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
 
 from rootless.errors import UsageError
 from rootless.launcher.flags.sizes import parse_size
+from unionfs.bases import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeAlias
 
 PROPAGATIONS = frozenset({"rprivate", "private", "rshared", "shared", "rslave", "slave"})
 TMPFS_DEFAULTS = ("nosuid", "nodev", "noexec")

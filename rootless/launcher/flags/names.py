@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import socket
-from typing import NamedTuple
-
 from rootless.errors import UsageError
+from unionfs.bases import NamedTuple
 
 HOST_GATEWAY = "host-gateway"
-_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 
 
 class HostEntry(NamedTuple):
@@ -20,6 +17,8 @@ class HostEntry(NamedTuple):
 
 
 def _is_address(text: str) -> bool:
+    import socket
+
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, text)
@@ -30,7 +29,9 @@ def _is_address(text: str) -> bool:
 
 
 def parse_hostname(text: str) -> str:
-    if len(text) > 64 or not all(_LABEL.fullmatch(label) for label in text.split(".")):
+    import re
+
+    if len(text) > 64 or not all(re.fullmatch(_LABEL, label) for label in text.split(".")):
         raise UsageError(f"invalid hostname: {text!r}")
     return text
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from rootless.errors import UsageError
+from unionfs.bases import NamedTuple
 
 
 class NamespaceModes(NamedTuple):

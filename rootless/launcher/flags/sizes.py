@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from rootless.errors import UsageError
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+_SIZE = r"(\d+(?:\.\d+)?) ?([kmgtp]?)(?:i?b)?"
 
 
 def parse_size(text: str, flag: str) -> int:
@@ -15,7 +13,9 @@ def parse_size(text: str, flag: str) -> int:
     Raises:
         UsageError: not a size; `flag` is named.
     """
-    match = _SIZE.fullmatch(text)
+    import re
+
+    match = re.fullmatch(_SIZE, text, re.IGNORECASE | re.ASCII)
     if match is None:
         raise UsageError(f"invalid argument {text!r} for {flag}: invalid size")
     number, unit = match.groups()

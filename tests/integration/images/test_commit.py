@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_commit_adds_a_layer_a_step_and_changes(store):
     image = resolve(store, "mine:2")
     assert image.id == made.id
     assert image.diff_ids == (sha256(BASE), sha256(TOP))
-    assert [files.tar.read_bytes() for files in layer_files(store, image)] == [BASE, TOP]
+    assert [Path(files.tar).read_bytes() for files in layer_files(store, image)] == [BASE, TOP]
     assert image.config["User"] == "7"
     assert image.config["Cmd"] == ["/bin/sh", "-c", "top"]
     newest = history(store, image)[0]
@@ -89,7 +90,9 @@ def test_skopeo_copies_a_commit_onto_a_compressed_base(store, tmp_path):
 def test_base_can_be_removed_after_a_commit(store):
     commit(store, resolve(store, "base"), pieces(TOP), reference="mine", **WHEN)
     remove(store, "base", list)
-    assert [files.tar.read_bytes() for files in layer_files(store, resolve(store, "mine"))] == [
+    assert [
+        Path(files.tar).read_bytes() for files in layer_files(store, resolve(store, "mine"))
+    ] == [
         BASE,
         TOP,
     ]
@@ -97,14 +100,14 @@ def test_base_can_be_removed_after_a_commit(store):
 
 def test_commit_that_fails_leaves_the_store_as_it_was(store):
     base = resolve(store, "base")
-    before = sorted(store.root.rglob("*"))
+    before = sorted(Path(store.root).rglob("*"))
     with pytest.raises(InvalidDocumentError, match="the new layer"):
         commit(store, base, [TOP[:5000]], **WHEN)
     with pytest.raises(UsageError):
         commit(store, base, [TOP], changes=["RUN x"], **WHEN)
     with pytest.raises(UsageError):
         commit(store, base, [TOP], reference="Bad", **WHEN)
-    assert sorted(store.root.rglob("*")) == before
+    assert sorted(Path(store.root).rglob("*")) == before
     remove(store, "base", list)
     with pytest.raises((NotFoundError, IntegrityError)):
         commit(store, base, [TOP], **WHEN)

@@ -8,6 +8,7 @@ import os
 import tarfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -112,7 +113,9 @@ def test_removing_the_last_name_deletes_what_only_this_image_had(store):
     assert not store.has_layer(sha256(OTHER))
     assert not store.has_blob(image.id)
     assert not store.has_blob(image.manifest.digest)
-    assert [files.tar.read_bytes() for files in layer_files(store, resolve(store, "one:1"))] == [
+    assert [
+        Path(files.tar).read_bytes() for files in layer_files(store, resolve(store, "one:1"))
+    ] == [
         BASE,
         TOP,
     ]
@@ -122,8 +125,8 @@ def test_removing_everything_leaves_an_empty_store(store):
     remove(store, resolve(store, "one:1").id, nobody, force=True)
     remove(store, "two", nobody)
     for directory in ("blobs/sha256", "layers", "chains"):
-        assert os.listdir(store.root / directory) == []
-    assert os.listdir(store.root / "tmp") == [".lock"]
+        assert os.listdir(Path(store.root) / directory) == []
+    assert os.listdir(Path(store.root) / "tmp") == [".lock"]
 
 
 def test_id_with_several_names_needs_force(store):

@@ -63,7 +63,7 @@ def store(tmp_path):
 def contents(store):
     """Every file of a store, so that a failed load can be shown to change nothing."""
     found = {}
-    for path in sorted(store.root.rglob("*")):
+    for path in sorted(Path(store.root).rglob("*")):
         if path.is_file() and path.name != ".lock":
             found[str(path.relative_to(store.root))] = path.read_bytes()
     return found
@@ -73,9 +73,9 @@ def check_loaded(store, layers, name="test:latest", platform=None):
     image = resolve(store, name, platform)
     assert image.diff_ids == tuple(sha256(layer) for layer in layers)
     for files, layer in zip(layer_files(store, image), layers, strict=True):
-        assert files.tar.read_bytes() == layer
-        assert files.index.exists()
-    assert [p.name for p in (store.root / "tmp").iterdir()] == [".lock"]
+        assert Path(files.tar).read_bytes() == layer
+        assert Path(files.index).exists()
+    assert [p.name for p in (Path(store.root) / "tmp").iterdir()] == [".lock"]
     return image
 
 
@@ -121,14 +121,14 @@ def test_layers_are_merged_into_one_index_that_others_build_on(store, tmp_path):
     docker_archive(tmp_path / "two.tar", [BASE, TOP], tags=["two"])
     docker_archive(tmp_path / "three.tar", [BASE, TOP, tar(more=b"x")], tags=["three"])
     load(store, tmp_path / "two.tar")
-    index = chain_index(store, resolve(store, "two"))
+    index = Path(chain_index(store, resolve(store, "two")))
     assert index is not None
     load(store, tmp_path / "three.tar")
-    larger = chain_index(store, resolve(store, "three"))
+    larger = Path(chain_index(store, resolve(store, "three")))
     assert larger is not None
     shutil.rmtree(larger.parent)
     shutil.rmtree(index.parent)
-    rebuilt = chain_index(store, resolve(store, "three"))
+    rebuilt = Path(chain_index(store, resolve(store, "three")))
     with sqlite3.connect(rebuilt) as database:
         names = {row[0] for row in database.execute("SELECT name FROM entry")}
     database.close()
@@ -138,7 +138,7 @@ def test_layers_are_merged_into_one_index_that_others_build_on(store, tmp_path):
 def test_uncompressed_layer_is_on_disk_once(store, tmp_path):
     docker_archive(tmp_path / "image.tar", [BASE])
     load(store, tmp_path / "image.tar")
-    layer = store.layer_files(sha256(BASE)).tar
+    layer = Path(store.layer_files(sha256(BASE)).tar)
     assert os.path.samefile(layer, store.blob_path(sha256(BASE)))
     assert layer.stat().st_nlink == 2
 
@@ -174,7 +174,7 @@ def test_compressed_layers_keep_blob_and_manifest_digest(store, tmp_path, compre
     load(store, tmp_path / "in")
     image = check_loaded(store, [BASE, TOP])
     assert image.manifest.digest == digest
-    assert store.blob_path(sha256(compress(BASE))).exists()
+    assert Path(store.blob_path(sha256(compress(BASE)))).exists()
 
 
 def test_several_images_of_one_archive_share_their_layers(store, tmp_path):
@@ -344,7 +344,7 @@ def refuse(store, path, kind, message, **options):
         load(store, path, **options)
     assert "\n" not in caught.value.message
     assert contents(store) == before
-    assert [p.name for p in (store.root / "tmp").iterdir()] == [".lock"]
+    assert [p.name for p in (Path(store.root) / "tmp").iterdir()] == [".lock"]
 
 
 def test_file_that_is_no_archive_is_refused(store, tmp_path):
@@ -520,7 +520,7 @@ def test_disk_that_refuses_in_the_middle_is_one_clear_line(store, tmp_path):
     )
     assert "RootlessError: cannot store layer 0/layer.tar in" in done.stderr
     assert done.stderr.rstrip().endswith(": File too large")
-    assert [p.name for p in (store.root / "tmp").iterdir()] == [".lock"]
+    assert [p.name for p in (Path(store.root) / "tmp").iterdir()] == [".lock"]
     assert store.read_index().manifests == ()
 
 
@@ -528,24 +528,28 @@ def test_index_of_several_platforms_that_another_tool_wrote_is_used_and_removed(
     entries = []
     for architecture, layer in (("amd64", BASE), ("arm64", TOP)):
         compressed_layout(tmp_path / architecture, [layer], gz, "+gzip")
-        shutil.copytree(tmp_path / architecture / "blobs", store.root / "blobs", dirs_exist_ok=True)
+        shutil.copytree(
+            tmp_path / architecture / "blobs", Path(store.root) / "blobs", dirs_exist_ok=True
+        )
         entry = json.loads((tmp_path / architecture / "index.json").read_text())["manifests"][0]
         entries.append({**entry, "platform": {"os": "linux", "architecture": architecture}})
     inner = json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
-    store.blob_path(sha256(inner)).write_bytes(inner)
+    Path(store.blob_path(sha256(inner))).write_bytes(inner)
     outer = {
         "mediaType": "application/vnd.oci.image.index.v1+json",
         "digest": sha256(inner),
         "size": len(inner),
         "annotations": {"org.opencontainers.image.ref.name": "multi:1"},
     }
-    (store.root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [outer]}))
+    (Path(store.root) / "index.json").write_text(
+        json.dumps({"schemaVersion": 2, "manifests": [outer]})
+    )
     check_loaded(store, [BASE], "multi:1", parse_platform("linux/amd64"))
     tag(store, "multi:1", "multi:2")
     remove(store, "multi:1", list)
     remove(store, "multi:2", list)
     assert store.read_index().manifests == ()
-    assert os.listdir(store.root / "blobs/sha256") == []
+    assert os.listdir(Path(store.root) / "blobs/sha256") == []
 
 
 # Two at once, and killed at any instant
@@ -612,7 +616,7 @@ def test_loads_and_removals_of_images_that_share_layers_do_not_disturb_each_othe
         check_loaded(store, content, name)
         remove(store, name, list)
     for directory in ("blobs/sha256", "layers", "chains"):
-        assert os.listdir(store.root / directory) == []
+        assert os.listdir(Path(store.root) / directory) == []
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -132,7 +133,7 @@ def test_save_that_fails_leaves_no_file(store, tmp_path):
     (tmp_path / "there").mkdir()
     with pytest.raises(ExistsError, match="there exists already"):
         save(store, ["one:1"], tmp_path / "there", Format.OCI_DIR)
-    path = store.layer_files(sha256(TOP)).tar
+    path = Path(store.layer_files(sha256(TOP)).tar)
     data = bytearray(path.read_bytes())
     data[1000] ^= 1
     path.write_bytes(data)

@@ -3,7 +3,7 @@ counts."""
 
 import json
 import os
-from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -40,9 +40,9 @@ def test_create_with_a_taken_name_is_refused_and_leaves_nothing(containers):
 
 def test_prepared_files_exist_with_the_container(containers):
     directory = containers.create(
-        record(), prepare=lambda path: (path / "config.json").write_text("{}")
+        record(), prepare=lambda path: Path(path, "config.json").write_text("{}")
     )
-    assert (directory / "config.json").read_text() == "{}"
+    assert Path(directory, "config.json").read_text() == "{}"
 
 
 def test_ambiguous_prefix_is_refused(containers):
@@ -74,9 +74,9 @@ def test_removed_name_can_be_taken_again(containers):
 
 
 def test_name_left_by_a_killed_create_is_free(containers):
-    (containers.root / "names").mkdir(parents=True)
-    os.symlink(B, containers.root / "names" / "web")
-    (containers.root / f".new-{B}").mkdir()
+    (Path(containers.root) / "names").mkdir(parents=True)
+    os.symlink(B, Path(containers.root) / "names" / "web")
+    (Path(containers.root) / f".new-{B}").mkdir()
     containers.create(record())
     assert containers.find("web").id == A
     assert containers.leftovers(remove=True)
@@ -102,9 +102,9 @@ def test_change_follows_the_table_of_transitions(containers):
 
 def test_unknown_fields_survive_a_change(containers):
     containers.create(record())
-    path = containers.directory(A) / "container.json"
+    path = Path(containers.directory(A)) / "container.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "health": {"log": [1]}}))
-    containers.change(A, lambda old: replace(old, exit_code=3))
+    containers.change(A, lambda old: old._replace(exit_code=3))
     document = json.loads(path.read_text())
     assert document["health"] == {"log": [1]}
     assert document["exit_code"] == 3

@@ -108,7 +108,7 @@ def test_malformed_request_is_eio(kernel, capsys):
 
 
 @given(
-    opcode=st.one_of(st.sampled_from(Opcode), st.integers(0, 2**32 - 1)),
+    opcode=st.one_of(st.sampled_from(list(Opcode)), st.integers(0, 2**32 - 1)),
     body=st.binary(max_size=150),
     error=st.sampled_from([OSError(errno.EPERM, "x"), ValueError("x"), KeyError("x")]),
 )

@@ -256,7 +256,7 @@ def test_decode_extensions(groups, label):
 
 
 @given(
-    opcode=st.one_of(st.sampled_from(Opcode), st.integers(0, 2**32 - 1)),
+    opcode=st.one_of(st.sampled_from(list(Opcode)), st.integers(0, 2**32 - 1)),
     body=st.binary(max_size=200),
     extensions=st.integers(0, 40),
     setxattr_ext=st.booleans(),
