@@ -130,7 +130,7 @@ def _serve(container: Container, end: socket.socket) -> None:
     from unionfs.session.device import serve
 
     union = open_union(container)
-    _tell_costs_on_request(container.directory, union.ledger)
+    tell_costs_on_request(container.directory, union.ledger)
     # Read the first thing that will be asked for while the namespaces are being made: that opens
     # the index.
     union.getattr(ROOT_NODE)
@@ -148,7 +148,7 @@ def _serve(container: Container, end: socket.socket) -> None:
         write_ledger(container.directory, union.ledger, finished=True)
 
 
-def _tell_costs_on_request(directory: str, ledger: Ledger) -> None:
+def tell_costs_on_request(directory: str, ledger: Ledger) -> None:
     """Answer SIGUSR1, `rootless cow`'s question, from now on. The handler runs between two steps of the interpreter, and so
     sees every record whole."""
 

@@ -3,12 +3,12 @@
 import os
 import select
 import signal
-from dataclasses import replace
 
 import pytest
 
-from rootless.engine.copy_ledger import process_names, read_ledger, write_ledger, write_on_request
+from rootless.engine.copy_ledger import process_names, read_ledger, write_ledger
 from rootless.engine.process_identity import start_time
+from rootless.engine.union_server import tell_costs_on_request
 from rootless.errors import HostSupportError, InvalidDocumentError, NotFoundError, RootlessError
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
@@ -57,7 +57,7 @@ def test_ledger_that_cannot_be_read_is_said(tmp_path, text):
 
 def test_container_on_kernel_overlayfs_has_none(tmp_path):
     with pytest.raises(HostSupportError, match="kernel overlayfs"):
-        read_ledger(replace(ENDED, storage_driver="overlay"), tmp_path)
+        read_ledger(ENDED._replace(storage_driver="overlay"), tmp_path)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def server(tmp_path):
     pid = os.fork()
     if pid == 0:
         try:
-            write_on_request(tmp_path, ledger_of(*rows()))
+            tell_costs_on_request(tmp_path, ledger_of(*rows()))
             os.write(writer, b"r")
             while True:
                 signal.pause()
@@ -75,8 +75,8 @@ def server(tmp_path):
             os._exit(1)
     try:
         assert select.select([reader], [], [], 10)[0]
-        yield replace(
-            ENDED, status=Status.RUNNING, server_pid=pid, server_pid_start=start_time(pid)
+        yield ENDED._replace(
+            status=Status.RUNNING, server_pid=pid, server_pid_start=start_time(pid)
         )
     finally:
         os.close(reader)
