@@ -22,7 +22,7 @@ from rootless.launcher.handshake import Failure, Kind, Message, receive, send
 from rootless.launcher.operations import Context, perform
 from rootless.launcher.plan import Plan
 from rootless.launcher.reaper import reap_until
-from rootless.launcher.userdb import Identity, UnknownUserError
+from rootless.launcher.userdb import UnknownUserError
 from rootless.standard import signal, socket
 from rootless.syscalls import processes
 from unionfs.bases import NamedTuple
@@ -111,7 +111,6 @@ def _finish(side: ChildSide, context: Context) -> None:
         for number in range(3):
             os.dup2(context.terminal, number, inheritable=True)
     environment = _environment(plan.execute.env, identity.home)
-    _check_mapped(identity)
     take_credentials(plan.credentials, identity, side.filters, fixed=fixed)
     _die_with(side.monitor)
     reset_signals()
@@ -119,15 +118,6 @@ def _finish(side: ChildSide, context: Context) -> None:
     if plan.execute.init:
         _become_init(plan.execute.terminal)
     execute(plan.execute.args, environment)
-
-
-def _check_mapped(identity: Identity) -> None:
-    for name, numbers in (("uid", [identity.uid]), ("gid", [identity.gid, *identity.groups])):
-        with open(f"/proc/self/{name}_map", "rb") as file:
-            ranges = [tuple(map(int, line.split())) for line in file]
-        for number in numbers:
-            if not any(first <= number < first + size for first, _, size in ranges):
-                raise UnknownUserError(f"{name} {number} is not in the id map of the container")
 
 
 def _die_with(monitor: int) -> None:

@@ -333,7 +333,18 @@ def _resolve_user(step: steps.ResolveUser) -> Identity:
                 f"so {os.getuid()} is the only user"
             )
         return Identity(os.getuid(), os.getgid(), (), found.home)
+    # Now, while files can be opened whatever --ulimit nofile will say.
+    _check_mapped(found)
     return found
+
+
+def _check_mapped(identity: Identity) -> None:
+    for name, numbers in (("uid", [identity.uid]), ("gid", [identity.gid, *identity.groups])):
+        with open(f"/proc/self/{name}_map", "rb") as file:
+            ranges = [tuple(map(int, line.split())) for line in file]
+        for number in numbers:
+            if not any(first <= number < first + size for first, _, size in ranges):
+                raise UnknownUserError(f"{name} {number} is not in the id map of the container")
 
 
 def _user_file(path: str) -> bytes:

@@ -93,7 +93,7 @@ def test_running_server_writes_when_it_is_asked(server, tmp_path):
 
 
 def test_signal_never_goes_to_a_process_that_took_the_number(server, tmp_path):
-    other = replace(server, server_pid=os.getpid(), server_pid_start=1)
+    other = server._replace(server_pid=os.getpid(), server_pid_start=1)
     with pytest.raises(NotFoundError):
         read_ledger(other, tmp_path)
 
