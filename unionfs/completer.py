@@ -8,11 +8,11 @@ share is touched by two threads (`LazyState.lock`). A file whose turn never come
 from __future__ import annotations
 
 import os
-from collections import deque
-from typing import TYPE_CHECKING
 
+from unionfs.bases import deque
 from unionfs.lazy import STEP, LazyFile
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event, Thread

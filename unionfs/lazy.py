@@ -20,11 +20,14 @@ from __future__ import annotations
 import errno
 import os
 from _thread import allocate_lock
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
 
+from unionfs.bases import NamedTuple, Protocol
 from unionfs.layer import Extent, OpenFile
 from unionfs.syscalls.files import FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, fallocate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 _VERSION = b"1"
 STEP = 1 << 18
@@ -33,9 +36,9 @@ STEP = 1 << 18
 _PROBE = 1 << 20
 
 
-@runtime_checkable
 class Identified(Protocol):
-    """A layer that can be known again at another mount. Only from such is copied lazily."""
+    """A layer that can be known again at another mount has this besides. Only from such is copied
+    lazily."""
 
     def fingerprint(self) -> Sequence[bytes]:
         """What tells it from every other layer; one item for each layer it is made of."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from _thread import allocate_lock
-from collections.abc import Iterator
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _KEPT = 10_000
 """Records; of later files only the sums are kept."""

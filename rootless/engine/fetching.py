@@ -7,23 +7,25 @@ The child says on a pipe, in JSON, which image it brought in or what failed.
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 import sys
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
 
 from rootless.durable import write_all
 from rootless.errors import NotFoundError, RootlessError
+from rootless.json_text import dumps, loads
+from rootless.standard import signal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, TypeAlias
+
     from rootless.images.progress import Progress
     from rootless.oci.platform import Platform
     from rootless.store.image import Image
     from rootless.store.layout import Store
 
-ShowProgress = Callable[[], "Progress"]
+ShowProgress: TypeAlias = "Callable[[], Progress]"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLICIES = ("always", "missing", "never", "newer")
 
@@ -150,7 +152,7 @@ def _wait_for(work: Callable[[], str]) -> str:
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT:
         raise KeyboardInterrupt
     try:
-        outcome: dict[str, Any] = json.loads(data)
+        outcome: dict[str, Any] = loads(data)
     except ValueError:
         raise RootlessError("the fetching of the image ended unexpectedly") from None
     if "id" in outcome:
@@ -177,5 +179,5 @@ def _report(work: Callable[[], str], reading: int, writing: int) -> int:
 
         traceback.print_exc()
         return 1
-    write_all(writing, json.dumps(outcome).encode())
+    write_all(writing, dumps(outcome))
     return 0

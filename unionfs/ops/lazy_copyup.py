@@ -6,13 +6,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
 
 from unionfs.completer import Completer
 from unionfs.layer import Draft, OpenFile
 from unionfs.lazy import LazyFile, LazyMark, LazyState, usable_block
 from unionfs.nodes import UPPER, Backing, Node
 from unionfs.ops.tree import Tree, error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CANNOT_MARK = (errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.ENOTSUP, errno.EPERM)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
 
 from unionfs.completer import Completer
 from unionfs.layer import Layer, LayerEntry, UpperLayer
-from unionfs.lazy import Identified, LazyState, parse_mark
+from unionfs.lazy import LazyState, parse_mark
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class LazyFiles:
@@ -46,7 +49,7 @@ class LazyFiles:
 
             parts: list[bytes] = []
             for layer in self._lowers:
-                if not isinstance(layer, Identified):
+                if not hasattr(layer, "fingerprint"):
                     return None
                 parts += [b"%d:%b" % (len(part), part) for part in layer.fingerprint()]
             text = b"".join(parts)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
 
 from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops.data import (
@@ -21,6 +20,10 @@ from unionfs.ops.data import (
     writable_backing,
 )
 from unionfs.ops.tree import Tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CHUNK = 1 << 20
 _NO_COPY_RANGE = (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
 
 from unionfs.layer import LayerEntry, Mark, Ref
 from unionfs.model import ROOT_NODE
 from unionfs.nodes import UPPER
 from unionfs.ops.tree import Tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def changed_paths(tree: Tree) -> Iterator[bytes]:

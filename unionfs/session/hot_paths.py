@@ -8,7 +8,6 @@ does not end, a file to be copied first) is left to the reference by returning N
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from errno import ENODATA
 from struct import Struct
 from time import time_ns
@@ -23,7 +22,12 @@ from unionfs.session.replies import DIRECTORY_BLOCK_SIZE
 from unionfs.session.splicing import LEAST, MOST, Splicer
 from unionfs.session.wire import Opcode
 
-HotPath = Callable[[int, int, int], bytes | memoryview | None]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+HotPath: TypeAlias = "Callable[[int, int, int], bytes | memoryview | None]"
 """From unique, node and length of the message in the buffer to a whole reply; None: ask the
 reference. An empty one: nothing is to be sent, or has been sent."""
 
