@@ -79,12 +79,19 @@ class Snapshot:
         if self._upper is None:
             return []
         found: dict[bytes, Change] = {}
-        if not self._upper.is_bare_root():
+        if self._has_changed_root(self._upper):
             found[b""] = Change(b"", Kind.CHANGED, self._tree.root)
         self._collect(self._tree.root, found)
         self._add_other_names(found)
         _Pruning(self, found, mountpoints).run()
         return sorted(found.values(), key=lambda change: change.path.split(b"/"))
+
+    def _has_changed_root(self, upper: UpperAtRest) -> bool:
+        """The upper's root begins bare, or with owner and mode of the root below."""
+        if upper.is_bare_root():
+            return False
+        shown, below = upper.root().attributes, self._tree.lowers[0].root().attributes
+        return (shown.mode, shown.uid, shown.gid) != (below.mode, below.uid, below.gid)
 
     def _collect(self, root: Directory, found: dict[bytes, Change]) -> None:
         pending = [(b"", root)]

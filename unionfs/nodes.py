@@ -13,7 +13,7 @@ from unionfs.model import ROOT_NODE, Attributes, NodeId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from unionfs.layer import OpenFile, Ref
     from unionfs.lazy import LazyFile, LazyState
@@ -278,15 +278,22 @@ def _after(cookies: list[int], cookie: int) -> int:
     return low
 
 
-class NodeTable:
-    """The nodes that the kernel refers to, by number. The root is always one of them."""
+def _nothing() -> None:
+    return
 
-    def __init__(self, root: Directory) -> None:
+
+class NodeTable:
+    """The nodes that the kernel refers to, by number. The root is always one of them.
+
+    `after_many` is called when far more nodes have been forgotten than there are left."""
+
+    def __init__(self, root: Directory, after_many: Callable[[], None] = _nothing) -> None:
         root.nodeid = ROOT_NODE
         root.lookups = 1
         self.nodes: dict[int, Node] = {ROOT_NODE: root}
         self._spare = _SPARE_NODES
         self._forgotten = 0
+        self._after_many = after_many
 
     def remember(self, node: Node) -> None:
         """The kernel is told about `node`, which is numbered by its `st_ino` unless a live node
@@ -335,3 +342,4 @@ class NodeTable:
         kept = dict(self.nodes)
         self.nodes.clear()
         self.nodes.update(kept)
+        self._after_many()
