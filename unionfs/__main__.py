@@ -3,6 +3,7 @@
     rootless-unionfs [-f] [-d] [-o OPTIONS] MOUNTPOINT
     rootless-unionfs SOURCE MOUNTPOINT -o OPTIONS        as mount(8) calls its helpers
     rootless-unionfs stats MOUNT [--json]                what the server of a mount has counted
+    rootless-unionfs finish UPPER --work DIR --lower LAYER ...
 
 Without -f it returns once the mount answers, with the server in the background. Parsed by hand: a
 parser from the library would take longer to import than the mount takes to make.
@@ -30,6 +31,7 @@ _PROGRAM = "rootless-unionfs"
 _HELP = f"""\
 usage: {_PROGRAM} [-f] [-d] [--session auto|device|pyfuse3] [-o OPTIONS] MOUNTPOINT
        {_PROGRAM} stats MOUNT [--json]      what the server of a mount has counted
+       {_PROGRAM} finish UPPER --work DIR --lower LAYER ...
 
 Mounts a union of directories: lowerdir=A:B (topmost first), upperdir=U, workdir=W.
 
@@ -40,7 +42,8 @@ Mounts a union of directories: lowerdir=A:B (topmost first), upperdir=U, workdir
     auto) -V, --version    print the version -h, --help       print this
 
 Options: lowerdir, upperdir, workdir, squash_to_root, squash_to_uid, squash_to_gid, volatile,
-fsync, noxattrs, xattr_permissions, ownership=data|real, writeback, timeout, redirect_dir, ro,
+fsync, noxattrs, xattr_permissions, ownership=data|real, writeback, timeout, redirect_dir,
+lazy=off|SIZE (from which files are copied up lazily), static_nlink, uidmapping, gidmapping, ro,
 nosuid, nodev, noexec, noatime, allow_other, default_permissions, fsname, subtype.
 
 Unmount with umount, or with fusermount3 -u what was mounted as an ordinary user."""
@@ -132,6 +135,11 @@ def main() -> int:
     try:
         if sys.argv[1:2] == ["stats"] and len(sys.argv) > 2:
             return _tell_statistics(sys.argv[2:])
+        if sys.argv[1:2] == ["finish"] and len(sys.argv) > 2:
+            from unionfs.finish import finish
+
+            print(f"{finish(sys.argv[2:])} bytes copied")
+            return 0
         asked = parse_arguments(sys.argv[1:])
         if isinstance(asked, str):
             print(asked)

@@ -50,6 +50,14 @@ class Copy(Protocol):
         """What has been copied to stable storage. May run in any thread."""
 
 
+class Transfer(Protocol):
+    """Bytes to be moved, or a disk to be waited for."""
+
+    def run(self) -> int:
+        """Do it, once. Returns the bytes moved; raises OSError. May run in any thread, and touches only descriptors of
+        its own."""
+
+
 class FileSystem(Protocol):
     """The operations. `parent` is a directory's node, `name` one path component without a slash."""
 
@@ -121,6 +129,16 @@ class FileSystem(Protocol):
     def syncfs(self) -> None: ...
     def destroy(self) -> None:
         """The mount is gone: finish what is pending, close everything. Idempotent."""
+
+    def begin_fsync(self, nodeid: NodeId, datasync: bool) -> Transfer:
+        """`fsync`, `syncfs` and `copy_file_range` in three steps: begin, `Transfer.run` in any thread, finish_transfer."""
+
+    def begin_syncfs(self) -> Transfer: ...
+    def begin_copy_range(
+        self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
+    ) -> Transfer: ...
+    def finish_transfer(self, transfer: Any) -> None:  # noqa: ANN401 - as of begin_copy
+        """After `Transfer.run`, whether it raised or not. `transfer` is what a `begin_` gave."""
 
     def pending_copy(self, nodeid: NodeId) -> int:
         """How many bytes a change to this object would copy first; 0 if none."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from unionfs.model import Attributes, StatFs
 
@@ -104,6 +104,23 @@ class Layer(Protocol):
 
     def close(self) -> None:
         """Release descriptors and maps. Idempotent."""
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """A layer that is kept in a file system."""
+
+    def statfs(self) -> StatFs:
+        """statfs(2) of that file system."""
+
+
+@runtime_checkable
+class Born(Protocol):
+    """A layer that knows when its objects were made."""
+
+    def btime(self, ref: Ref | None, fd: int) -> int | None:
+        """Time of birth in nanoseconds, of the object named by `ref`, or open as `fd` if that is
+        not -1; None where the file system keeps none."""
 
 
 class Creation(NamedTuple):
@@ -263,8 +280,9 @@ class UpperLayer(Layer, Protocol):
         """Remember that, before the first such file, or forget it, after the last."""
 
     def statfs(self) -> StatFs: ...
-    def sync_directory(self, ref: Ref) -> None:
-        """The names of a directory to stable storage (fsync(2))."""
+    def btime(self, ref: Ref | None, fd: int) -> int | None: ...
+    def open_directory(self, ref: Ref) -> int:
+        """A descriptor of a directory, to sync it; the caller's to close."""
 
     def sync(self) -> None:
         """Everything to stable storage (syncfs(2))."""

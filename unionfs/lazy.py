@@ -27,7 +27,7 @@ from unionfs.layer import Extent, OpenFile
 from unionfs.syscalls.files import FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, fallocate
 
 _VERSION = b"1"
-_STEP = 1 << 18
+STEP = 1 << 18
 """Bytes that are copied while others wait for the same file."""
 
 _PROBE = 1 << 20
@@ -92,12 +92,27 @@ class LazyState:
     """What all who work on one unfinished file share. `lock` is held for each step of work on its
     data."""
 
-    __slots__ = ("block", "is_complete", "is_gone", "lock", "mark")
+    __slots__ = (
+        "block",
+        "is_busy",
+        "is_complete",
+        "is_gone",
+        "is_queued",
+        "lock",
+        "mark",
+        "saved_limit",
+    )
 
     def __init__(self, mark: LazyMark, block: int) -> None:
+        self.saved_limit = mark.limit
+        """On disk; a killed server may have left it larger than the file was then."""
         self.mark = mark
         self.block = block
         self.lock = allocate_lock()
+        self.is_busy = True
+        """Somebody has written to it since this was last cleared."""
+        self.is_queued = False
+        """It is to be completed in the background."""
         self.is_complete = False
         self.is_gone = False
         """The last name and user of the file are gone: no use to complete it."""
@@ -107,13 +122,15 @@ class LazyFile:
     """An unfinished file, open: `fd` in the upper, `source` in the lower; both are closed with it.
     Satisfies `layer.OpenFile`. `save` puts a mark on disk."""
 
-    __slots__ = ("_save", "_source", "fd", "state")
+    __slots__ = ("_save", "_source", "fd", "filled", "state")
 
     def __init__(
         self, fd: int, source: OpenFile, state: LazyState, save: Callable[[int, LazyMark], None]
     ) -> None:
         self.fd = fd
         self.state = state
+        self.filled = 0
+        """Bytes that `fill` has copied."""
         self._source: OpenFile | None = source
         self._save = save
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
@@ -202,6 +219,7 @@ class LazyFile:
 
     def write(self, offset: int, data: bytes | memoryview) -> int:
         """pwrite(2)."""
+        self.state.is_busy = True
         with self.state.lock:
             size = os.fstat(self.fd).st_size
             if offset + len(data) > size:
@@ -233,10 +251,12 @@ class LazyFile:
         return _seek(self.fd, offset, os.SEEK_DATA, -1) == offset
 
     def _limit_to(self, size: int) -> None:
-        if self.state.mark.limit > size:
-            mark = self.state.mark._replace(limit=size)
+        state = self.state
+        mark = state.mark._replace(limit=min(state.mark.limit, size))
+        if state.saved_limit > mark.limit:
             self._save(self.fd, mark)
-            self.state.mark = mark
+            state.saved_limit = mark.limit
+        state.mark = mark
 
     def truncate(self, size: int) -> None:
         with self.state.lock:
@@ -244,9 +264,7 @@ class LazyFile:
             if size > known:
                 self._limit_to(known)
             os.ftruncate(self.fd, size)
-            if size < self.state.mark.limit:
-                self.state.mark = self.state.mark._replace(limit=size)
-                self._save(self.fd, self.state.mark)
+            self._limit_to(size)
 
     def allocate(self, mode: int, offset: int, length: int) -> None:
         """fallocate(2): below the limit space is taken by data alone."""
@@ -271,7 +289,7 @@ class LazyFile:
 
     def _zero(self, offset: int, end: int, size: int) -> None:
         while offset < end:
-            done = min(end - offset, _STEP - offset % _STEP)
+            done = min(end - offset, STEP - offset % STEP)
             offset += self._write(offset, bytes(done), size)
 
     def _fill(self, offset: int, end: int, size: int) -> int:
@@ -283,7 +301,7 @@ class LazyFile:
         for start, length, has in self._runs(offset, end):
             at = start
             while not has and at < start + length:
-                data = self._below(at, min(start + length - at, _STEP))
+                data = self._below(at, min(start + length - at, STEP))
                 at += os.pwrite(self.fd, data, at)
             copied += 0 if has else length
         return copied
@@ -298,14 +316,15 @@ class LazyFile:
             end = min(self.state.mark.limit, size)
             if offset >= end or self._source is None:
                 return -1
-            self._fill(offset, min(offset + _STEP, end), size)
-            return offset + _STEP
+            self.filled += self._fill(offset, min(offset + STEP, end), size)
+            return offset + STEP
 
-    def pending(self) -> int:
-        """How many bytes are only in the lower."""
+    def release(self, unmark: Callable[[int], None]) -> None:
+        """Take the mark off a file that has been filled, once."""
         with self.state.lock:
-            end = min(self.state.mark.limit, os.fstat(self.fd).st_size)
-            return sum(length for _, length, has in self._runs(0, end) if not has)
+            if not self.state.is_complete:
+                unmark(self.fd)
+                self.state.is_complete = True
 
 
 def _seek(fd: int, offset: int, whence: int, otherwise: int) -> int:

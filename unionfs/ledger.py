@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from _thread import allocate_lock
 from collections.abc import Iterator
 
 _KEPT = 10_000
@@ -35,6 +36,7 @@ class Ledger:
         self.size = 0
         """Bytes that plain copies of the same files would have taken."""
         self._records: list[CopyRecord] = []
+        self._lock = allocate_lock()
 
     def __iter__(self) -> Iterator[CopyRecord]:
         return iter(self._records)
@@ -44,9 +46,14 @@ class Ledger:
         """Bytes written to the files that have a record."""
         return sum(record.changed for record in self._records)
 
+    def add_completed(self, size: int) -> None:
+        """Bytes of a lazy copy that have been copied after all. May be called in any thread."""
+        with self._lock:
+            self.copied += size
+
     def add(self, record: CopyRecord) -> None:
         self.files += 1
-        self.copied += record.copied
+        self.add_completed(record.copied)
         self.size += record.size
         if len(self._records) < _KEPT:
             self._records.append(record)

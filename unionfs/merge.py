@@ -58,3 +58,10 @@ def compose_ino(ino: int, tag: int) -> int:
     if ino >> _INO_BITS:
         ino = (ino ^ (ino >> _INO_BITS) * 0x9E3779B1) & _INO_MASK
     return ino | tag << _INO_BITS
+
+
+def split_ino(ino: int, lowers: int) -> tuple[int, int]:
+    """The inverse of `compose_ino` in a stack of so many lowers: (position, the layer's number,
+    which is right if it was below 2^48)."""
+    tag = ino >> _INO_BITS
+    return (lowers + 1 - tag if tag else 0), ino & _INO_MASK

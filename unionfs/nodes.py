@@ -26,6 +26,9 @@ _SPARE_NODES = 1 << 63
 """Node numbers from here on are given where a live node has the number that the object's
 `st_ino` would give it."""
 
+_SHRINK_AFTER = 4096
+"""Nodes forgotten before the table is looked at for room to give back."""
+
 _KEPT_NAMES = 512
 """A listing longer than this is dropped when no node of it is referred to, though its directory
 is."""
@@ -283,6 +286,7 @@ class NodeTable:
         root.lookups = 1
         self.nodes: dict[int, Node] = {ROOT_NODE: root}
         self._spare = _SPARE_NODES
+        self._forgotten = 0
 
     def remember(self, node: Node) -> None:
         """The kernel is told about `node`, which is numbered by its `st_ino` unless a live node
@@ -317,7 +321,17 @@ class NodeTable:
             return None
         node.lookups = 0
         del self.nodes[nodeid]
+        self._forgotten += 1
+        if self._forgotten > _SHRINK_AFTER and self._forgotten > 4 * len(self.nodes):
+            self._shrink()
         if not node.held:
             for directory in node.places():
                 directory.let_go()
         return node
+
+    def _shrink(self) -> None:
+        """A dict gives room back when it is cleared, not when items are deleted."""
+        self._forgotten = 0
+        kept = dict(self.nodes)
+        self.nodes.clear()
+        self.nodes.update(kept)

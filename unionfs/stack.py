@@ -11,6 +11,8 @@ from unionfs.ownership import IdView, Ownership
 from unionfs.union import Union
 
 _ALL_IDS = 0xFFFFFFFF
+_BACKGROUND = 64 << 20
+"""Bytes a second by which lazy copies are completed: a fraction of what a disk can do."""
 
 
 def open_union(options: Options) -> Union:
@@ -48,6 +50,7 @@ def open_union(options: Options) -> Union:
             static_nlink=options.static_nlink,
             lazy=options.lazy,
             finish=ownership is Ownership.REAL,
+            background=_BACKGROUND,
         )
     except BaseException:
         for layer in (*lowers, *([upper] if upper else [])):

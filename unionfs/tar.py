@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from unionfs.layer import Extent, LayerEntry, Mark, Ref
 from unionfs.layer_index import OPAQUE, ROOT, WHITEOUT, IndexFormatError, open_index
-from unionfs.model import Attributes
+from unionfs.model import Attributes, StatFs
 from unionfs.tar_records import decode_extents, decode_xattrs, stored_bytes
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ _ATTRIBUTES = (
 _FROM = "FROM entry e LEFT JOIN node n ON n.ino = e.ino"
 _LOOKUP = f"SELECT e.flags, {_ATTRIBUTES} {_FROM} WHERE e.parent = ? AND e.name = ?"
 _LISTING = f"SELECT e.name, e.flags, {_ATTRIBUTES} {_FROM} WHERE e.parent = ?"
+_DIRECTORIES = (
+    "SELECT e.ino, e.parent, e.name FROM entry e JOIN node n ON n.ino = e.ino "
+    "WHERE n.mode & 61440 = ?"
+)
 _BATCH = 1000
 _BAD_ROW = (TypeError, struct.error)
 
@@ -53,6 +57,11 @@ _BOOKKEEPING = (
 
 _NOTHING = Attributes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _WHITEOUT = LayerEntry(0, _NOTHING, Mark.WHITEOUT)
+
+
+_STATVFS = (
+    "f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree", "f_namemax",
+)  # fmt: skip
 
 
 class IndexedLayer:
@@ -91,6 +100,27 @@ class IndexedLayer:
             yield from entries
             rows = self._more_rows(cursor)
 
+    def names(self, ino: int) -> list[bytes]:
+        """The paths, relative, of an object that is no directory, in no particular order.
+
+        Reads the whole index: nothing else asks for names by number.
+        """
+        rows = self._rows("SELECT parent, name FROM entry WHERE ino = ?", (ino,))
+        if not rows:
+            return []
+        parents = {
+            number: (parent, name) for number, parent, name in self._rows(_DIRECTORIES, (S_IFDIR,))
+        }
+        paths = []
+        for parent, name in rows:
+            path = bytes(name)
+            at = parent
+            while at != ROOT and at in parents:
+                at, component = parents[at]
+                path = bytes(component) + b"/" + path
+            paths.append(path)
+        return paths
+
     def readlink(self, ref: Ref) -> bytes:
         mode, target = self._node("mode, target", ref)
         if S_IFMT(mode) != S_IFLNK:
@@ -117,6 +147,11 @@ class IndexedLayer:
         except _BAD_ROW as error:
             raise self._damaged() from error
         return TarFile(self, layer, offset, size, extents)
+
+    def statfs(self) -> StatFs:
+        """Of the file system that holds the archive."""
+        found = os.statvfs(self._archive_paths[-1])
+        return StatFs(*(getattr(found, field) for field in _STATVFS))
 
     def fingerprint(self) -> Sequence[bytes]:
         """The archives from the top, by size and time of change: the same for a chain and for its
@@ -176,6 +211,14 @@ class IndexedLayer:
                 raise
             except Exception as error:
                 raise self._damaged() from error
+
+    def _rows(self, query: str, parameters: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        cursor, rows = self._first_rows(query, parameters)
+        found = rows
+        while rows:
+            rows = self._more_rows(cursor)
+            found = found + rows
+        return found
 
     def _more_rows(self, cursor: sqlite3.Cursor) -> list[tuple[Any, ...]]:
         with self._lock:

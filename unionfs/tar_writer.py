@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from os import major, minor
 from typing import Final, NamedTuple
 
-from unionfs.layer import Layer, LayerEntry, Mark
+from unionfs.layer import Layer, LayerEntry, Mark, Ref
 from unionfs.model import Attributes
 
 BLOCK: Final = 512
@@ -160,7 +160,7 @@ def _members(layer: Layer) -> Iterator[tuple[TarEntry, Iterable[bytes]]]:
                 yield TarEntry(path, attributes, hard_link=first), ()
                 continue
         target = layer.readlink(found.ref) if kind == stat.S_IFLNK else b""
-        data = _data(layer, found) if kind == stat.S_IFREG else ()
+        data = contents(layer, found.ref, attributes.size) if kind == stat.S_IFREG else ()
         yield TarEntry(path, attributes, target, None, layer.xattrs(found.ref)), data
         if kind == stat.S_IFDIR:
             if found.mark is Mark.OPAQUE:
@@ -171,12 +171,13 @@ def _members(layer: Layer) -> Iterator[tuple[TarEntry, Iterable[bytes]]]:
             pending.extend(sorted(children, key=lambda child: child[0], reverse=True))
 
 
-def _data(layer: Layer, entry: LayerEntry) -> Iterator[bytes]:
-    file = layer.open(entry.ref)
+def contents(layer: Layer, ref: Ref, size: int) -> Iterator[bytes]:
+    """The first `size` bytes of a regular file, or all there are, in pieces."""
+    file = layer.open(ref)
     try:
         offset = 0
-        while offset < entry.attributes.size:
-            piece = file.read(offset, min(_CHUNK, entry.attributes.size - offset))
+        while offset < size:
+            piece = file.read(offset, min(_CHUNK, size - offset))
             if not piece:
                 return
             offset += len(piece)

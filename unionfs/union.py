@@ -9,16 +9,26 @@ import stat
 from collections.abc import Iterator, Sequence
 
 from unionfs.filesystem import DirEntry, Entry
-from unionfs.layer import Creation, Layer, UpperLayer
+from unionfs.layer import Born, Creation, Layer, Stored, UpperLayer
 from unionfs.ledger import Ledger
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
-from unionfs.ops import attributes, copyup, create, lazy_copyup, remove, rename, xattrs
+from unionfs.ops import (
+    attributes,
+    copyup,
+    create,
+    lazy_copyup,
+    remove,
+    rename,
+    transfers,
+    tree_changes,
+    xattrs,
+)
 from unionfs.ops import data as contents
 from unionfs.ops.tree import Tree, error
 from unionfs.ownership import IdView
 
-_READ_ONLY = StatFs(4096, 4096, 0, 0, 0, 0, 0, 255)
+_NO_FILE_SYSTEM = StatFs(4096, 4096, 0, 0, 0, 0, 0, 255)
 
 
 class Union:
@@ -41,6 +51,7 @@ class Union:
             (`unionfs.lazy`). Until `finish`, nothing but this union, with these lowers, can read
             such an upper. None: never.
         finish: `destroy` completes them, as far as it can.
+        background: they are completed by the way, by a thread, at so many bytes a second.
 
     Raises:
         OSError: EINVAL if the upper overlaps with a lower, or has files that are not all copied
@@ -60,6 +71,7 @@ class Union:
         static_nlink: bool = False,
         lazy: int | None = None,
         finish: bool = False,
+        background: int | None = None,
     ) -> None:
         self._tree = Tree(
             lowers,
@@ -75,6 +87,8 @@ class Union:
         self._nodes = self._tree.nodes
         self._closed = False
         self._finish_at_end = finish
+        if background:
+            lazy_copyup.begin_background(self._tree, background)
 
     # Lookup
 
@@ -197,7 +211,7 @@ class Union:
         return contents.write(self._tree, node, offset, data, kill_privileges)
 
     def fsync(self, nodeid: NodeId, datasync: bool) -> None:
-        contents.fsync(self._tree, self._tree.node(nodeid), datasync)
+        transfers.run(self.begin_fsync(nodeid, datasync))
 
     def fallocate(self, nodeid: NodeId, mode: int, offset: int, length: int) -> None:
         contents.fallocate(self._tree, self._tree.node(nodeid), mode, offset, length)
@@ -208,10 +222,28 @@ class Union:
     def copy_file_range(
         self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
     ) -> int:
+        return transfers.run(
+            self.begin_copy_range(source, source_offset, target, target_offset, length)
+        )
+
+    # The same for a session with threads: begin, `Transfer.run` in any thread, finish_transfer
+
+    def begin_fsync(self, nodeid: NodeId, datasync: bool) -> transfers.Transfer:
+        return transfers.begin_fsync(self._tree, self._tree.node(nodeid), datasync)
+
+    def begin_syncfs(self) -> transfers.Transfer:
+        return transfers.begin_syncfs(self._tree)
+
+    def begin_copy_range(
+        self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
+    ) -> transfers.Transfer:
         tree = self._tree
-        return contents.copy_file_range(
+        return transfers.begin_copy(
             tree, (tree.node(source), source_offset), (tree.node(target), target_offset), length
         )
+
+    def finish_transfer(self, transfer: transfers.Transfer) -> None:
+        transfers.finish(transfer)
 
     # Listings
 
@@ -269,12 +301,30 @@ class Union:
             raise error(errno.EACCES)
 
     def statfs(self) -> StatFs:
+        """Of the file system that takes the writes; without one, of the topmost layer's."""
         upper = self._tree.upper
-        return _READ_ONLY if upper is None else upper.statfs()
+        if upper is not None:
+            return upper.statfs()
+        for layer in self._tree.lowers:
+            if isinstance(layer, Stored):
+                return layer.statfs()
+        return _NO_FILE_SYSTEM
+
+    def statx(self, nodeid: NodeId) -> Attributes:
+        """`getattr` with the time of birth, where it is kept: for an object of the upper that of
+        its copy."""
+        node = self._tree.node(nodeid)
+        known = self.getattr(nodeid)
+        layer = self._tree.layer(node.layer)
+        if not isinstance(layer, Born):
+            return known
+        fd = -1 if node.backing is None or node.layer != UPPER else node.backing.fd
+        if node.ref is None and fd < 0:
+            return known
+        return known._replace(btime_ns=layer.btime(node.ref, fd))
 
     def syncfs(self) -> None:
-        if self._tree.upper is not None:
-            self._tree.upper.sync()
+        transfers.run(self.begin_syncfs())
 
     def destroy(self) -> None:
         if not self._closed:
@@ -339,6 +389,11 @@ class Union:
         """`st_ino` of the objects whose contents or attributes have been changed since the
         mount."""
         return frozenset(self._tree.changed)
+
+    def changed_paths(self) -> Iterator[bytes]:
+        """Where in the upper those objects are that are left of `changed`, by path from its root,
+        `/` first; not the names that have gone. A directory comes before what is in it."""
+        return tree_changes.changed_paths(self._tree)
 
     def _settled(self, node: Node) -> Node:
         return self._tree.settle(node) if node.stale else node

@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+
+from rootless.errors import UsageError
 
 
 def now() -> str:
     """RFC 3339 in UTC with nanoseconds, as Docker writes it."""
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09d}Z"
+
+
+def source_date_epoch(environ: Mapping[str, str]) -> int | None:
+    """The time that whatever is made is to have been made at, in seconds, if the environment says
+    one (reproducible-builds.org, SOURCE_DATE_EPOCH). Raises UsageError."""
+    text = environ.get("SOURCE_DATE_EPOCH")
+    if not text:
+        return None
+    if not text.isdecimal() or len(text) > 10:
+        raise UsageError(f"SOURCE_DATE_EPOCH={text!r} is not a number of seconds")
+    return int(text)
+
+
+def time_of_making(environ: Mapping[str, str]) -> str:
+    """RFC 3339: SOURCE_DATE_EPOCH where it is set, else now."""
+    seconds = source_date_epoch(environ)
+    return now() if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

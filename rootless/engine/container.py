@@ -39,7 +39,6 @@ class Container:
     spec: dict[str, Any]
     id_maps: IdMaps
     tree: HostTree | ImageTree
-    read_only: bool
     terminal: bool
     stop_timeout: int | None
     cgroup_parent: str | None

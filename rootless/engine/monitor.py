@@ -166,7 +166,7 @@ class Monitor:
         return launch(
             container.spec,
             bundle=str(container.directory),
-            rootfs=FuseRootfs(str(container.mountpoint), read_only=container.read_only),
+            rootfs=FuseRootfs(str(container.mountpoint)),
             id_maps=container.id_maps,
             stdio=None if stdio is None else Stdio(*stdio),
             cgroup_fd=None if group is None else group.directory_fd,

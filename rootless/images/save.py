@@ -81,7 +81,7 @@ def save(
             )
         _write_tar(files, output)
     else:
-        _new_file(output, lambda fd: _write_tar(files, fd))
+        new_file(output, lambda fd: _write_tar(files, fd))
     return chosen
 
 
@@ -210,7 +210,7 @@ def _parents(name: str) -> list[str]:
     return ["/".join(parts[: i + 1]) for i in range(len(parts))]
 
 
-def _new_file(path: Path, write: Callable[[int], None]) -> None:
+def new_file(path: Path, write: Callable[[int], None]) -> None:
     """Replace a regular file as a whole; anything else (a pipe, /dev/stdout) is written to as it
     is."""
     if path.exists() and not path.is_file():

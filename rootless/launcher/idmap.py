@@ -111,11 +111,12 @@ def keep_map(own: int, inside: int, subordinate: Iterable[Subordinate]) -> tuple
 
 class IdMaps(NamedTuple):
     """The maps of one user namespace. `helper` says that newuidmap and newgidmap must write
-    them."""
+    them. `kept` is who the caller stays inside, under `--userns keep-id`."""
 
     uids: tuple[IdRange, ...]
     gids: tuple[IdRange, ...]
     helper: bool
+    kept: tuple[int, int] | None = None
 
     @property
     def single(self) -> bool:
@@ -150,13 +151,15 @@ def make_maps(
     """The maps for an account. With no range on either side it is the single id."""
     if not subuids or not subgids:
         subuids = subgids = ()
+    kept = None
     if mode.keep:
         inside_uid = uid if mode.uid is None else mode.uid
         inside_gid = gid if mode.gid is None else mode.gid
         uids, gids = keep_map(uid, inside_uid, subuids), keep_map(gid, inside_gid, subgids)
+        kept = inside_uid, inside_gid
     else:
         uids, gids = root_map(uid, subuids), root_map(gid, subgids)
-    return IdMaps(uids, gids, helper=bool(subuids))
+    return IdMaps(uids, gids, helper=bool(subuids), kept=kept)
 
 
 def parse_userns(text: str | None) -> UserNamespaceMode:

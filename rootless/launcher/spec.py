@@ -62,7 +62,9 @@ def make_spec(
     hostname = options.hostname or (container_id[:12] if options.namespaces.uts else None)
     spec: Spec = {
         "ociVersion": OCI_VERSION,
-        "process": _process(options, image, hostname, host, console_size),
+        "process": _process(
+            options, image, hostname, host=host, id_maps=id_maps, console_size=console_size
+        ),
         "root": {"path": rootfs, "readonly": options.read_only},
         "mounts": mounts.merged(
             mounts.default_mounts(options, host),
@@ -142,10 +144,12 @@ def _process(
     options: ContainerOptions,
     image: Mapping[str, Any],
     hostname: str | None,
+    *,
     host: HostFacts,
+    id_maps: IdMaps,
     console_size: tuple[int, int] | None,
 ) -> dict[str, Any]:
-    user: dict[str, Any] = _numeric_user(requested_user(options, image))
+    user: dict[str, Any] = _numeric_user(requested_user(options, image, id_maps))
     if options.umask is not None:
         user["umask"] = options.umask
     names = [f"CAP_{name}" for name in sorted(options.security.capabilities)]
@@ -166,8 +170,13 @@ def _process(
     return process
 
 
-def requested_user(options: ContainerOptions, image: Mapping[str, Any]) -> str:
-    return options.user or image.get("User") or "0"
+def requested_user(options: ContainerOptions, image: Mapping[str, Any], id_maps: IdMaps) -> str:
+    """Who the process is to be. With an id kept, that one: it is what keeping is for (podman run --userns keep-id)."""
+    if options.user:
+        return options.user
+    if id_maps.kept is not None:
+        return f"{id_maps.kept[0]}:{id_maps.kept[1]}"
+    return str(image.get("User") or "0")
 
 
 def _numeric_user(request: str) -> dict[str, Any]:
@@ -204,7 +213,7 @@ def _annotations(
     options: ContainerOptions, image: Mapping[str, Any], id_maps: IdMaps
 ) -> dict[str, str]:
     result = dict(options.annotations)
-    result[ANNOTATION_USER] = requested_user(options, image)
+    result[ANNOTATION_USER] = requested_user(options, image, id_maps)
     if options.user:
         result[ANNOTATION_USER_REQUIRED] = "true"
     if options.groups and id_maps.single:

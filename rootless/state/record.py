@@ -32,6 +32,8 @@ class ContainerRecord:
     """The name as the user gave it, or empty for --rootfs."""
     image_id: str = ""
     """Digest of the image's config; `rmi` keeps what it names."""
+    rootfs: str = ""
+    """The directory of --rootfs, absolute, or empty for an image."""
     command: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     auto_remove: bool = False
@@ -60,6 +62,7 @@ _SCALARS: dict[str, type] = {
     "created": str,
     "image": str,
     "image_id": str,
+    "rootfs": str,
     "auto_remove": bool,
     "pid": int,
     "pid_start": int,

@@ -118,16 +118,20 @@ class Pair:
         ours = self.union.read(self.node, 0, MOST * 2)
         assert ours == theirs, f"differ from {first_difference(ours, theirs)} on"
 
+    def data_from(self, at: int, otherwise: int) -> int:
+        try:
+            return self.union.lseek(self.node, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return otherwise
+
     def check_map(self) -> None:
         """What is no data is zeros, and the map has an end."""
         content = os.pread(self.model, MOST * 2, 0)
         at = 0
         while at < len(content):
-            try:
-                start = self.union.lseek(self.node, at, os.SEEK_DATA)
-            except OSError as error:
-                assert error.errno == errno.ENXIO
-                start = len(content)
+            start = self.data_from(at, len(content))
             assert not any(content[at:start])
             if start == len(content):
                 return

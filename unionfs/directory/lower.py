@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from unionfs import whiteouts
 from unionfs.directory.places import Directories, Place
 from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, Ref
-from unionfs.model import Attributes
+from unionfs.model import Attributes, StatFs
 from unionfs.ownership import Owner, Ownership, parse_override
+from unionfs.syscalls.files import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, statx
 from unionfs.xattr_names import LAZY, NLINK, ORIGIN, OVERRIDE_STAT, REDIRECT, from_disk
 
 _INO_BITS = 40
@@ -341,6 +342,17 @@ class DirectoryLayer:
     def close(self) -> None:
         self._dirs.close()
 
+    def statfs(self) -> StatFs:
+        return stat_fs(os.statvfs(b"/proc/self/fd/%d" % self._dirs.fd(self._root)))
+
+    def btime(self, ref: Ref | None, fd: int) -> int | None:
+        if fd >= 0:
+            return statx(fd, b"", AT_EMPTY_PATH).btime_ns
+        place = self._place(ref)
+        if place.parent is None:
+            return statx(self._dirs.fd(place), b"", AT_EMPTY_PATH).btime_ns
+        return statx(self._dirs.fd(place.parent), place.name, AT_SYMLINK_NOFOLLOW).btime_ns
+
     def _shown_xattrs(self, path: bytes | int, follow: bool) -> dict[bytes, bytes]:
         found = {}
         for stored in _listxattr(path, follow):
@@ -370,6 +382,20 @@ class DirectoryLayer:
         if place.parent is None:
             return b"/proc/self/fd/%d" % self._dirs.fd(place), True
         return b"/proc/self/fd/%d/%b" % (self._dirs.fd(place.parent), place.name), False
+
+
+def stat_fs(found: os.statvfs_result) -> StatFs:
+    """What statvfs(3) says, as the value that layers give."""
+    return StatFs(
+        found.f_bsize,
+        found.f_frsize,
+        found.f_blocks,
+        found.f_bfree,
+        found.f_bavail,
+        found.f_files,
+        found.f_ffree,
+        found.f_namemax,
+    )
 
 
 def _listxattr(path: bytes | int, follow: bool) -> frozenset[bytes]:

@@ -19,9 +19,9 @@ from unionfs import whiteouts
 from unionfs.directory.creating import CreatingLayer, DirectoryDraft, is_within
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.places import Place
-from unionfs.directory.work import exchange, require_whiteout_or_nothing
+from unionfs.directory.work import exchange, read_index, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
-from unionfs.model import Attributes, StatFs
+from unionfs.model import Attributes
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
 from unionfs.xattr_names import LAZY, NLINK, OVERRIDE_STAT, REDIRECT, to_disk
 
@@ -340,17 +340,7 @@ class DirectoryUpper(CreatingLayer):
     # The index of files with several names below
 
     def index(self) -> dict[int, int | None]:
-        found: dict[int, int | None] = {}
-        with os.scandir(self._work.index_fd) as entries:
-            for item in entries:
-                try:
-                    number = int(item.name, 16)
-                except ValueError:
-                    continue
-                found[number] = None
-                if item.is_symlink():
-                    found[number] = int(os.readlink(item.name, dir_fd=self._work.index_fd))
-        return found
+        return read_index(self._work.index_fd)
 
     def indexed(self, origin: int) -> LayerEntry:
         return self._found(Place(self._index, b"%x" % origin))
@@ -409,6 +399,7 @@ class DirectoryUpper(CreatingLayer):
 
     def set_awaits(self, fingerprint: bytes | None) -> None:
         path = b"/proc/self/fd/%d" % self._dirs.fd(self._root)
+        self._has_unfinished = fingerprint is not None
         if fingerprint is not None:
             os.setxattr(path, LAZY, fingerprint)
         elif self.awaits() is not None:
@@ -425,26 +416,9 @@ class DirectoryUpper(CreatingLayer):
 
     # The whole
 
-    def statfs(self) -> StatFs:
-        st = os.fstatvfs(self._work.fd)
-        return StatFs(
-            st.f_bsize,
-            st.f_frsize,
-            st.f_blocks,
-            st.f_bfree,
-            st.f_bavail,
-            st.f_files,
-            st.f_ffree,
-            st.f_namemax,
-        )
-
-    def sync_directory(self, ref: Ref) -> None:
+    def open_directory(self, ref: Ref) -> int:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-        fd = os.open(b".", flags, dir_fd=self._dirs.fd(self._place(ref)))
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        return os.open(b".", flags, dir_fd=self._dirs.fd(self._place(ref)))
 
     def sync(self) -> None:
         syncfs(self._work.fd)

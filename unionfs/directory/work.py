@@ -127,6 +127,21 @@ def exchange(old_fd: int, old: bytes, new_fd: int, new: bytes) -> bool:
     return True
 
 
+def read_index(fd: int) -> dict[int, int | None]:
+    """The index of an upper, see `UpperLayer.index`. `fd` is its directory."""
+    found: dict[int, int | None] = {}
+    with os.scandir(fd) as entries:
+        for item in entries:
+            try:
+                number = int(item.name, 16)
+            except ValueError:
+                continue
+            found[number] = None
+            if item.is_symlink():
+                found[number] = int(os.readlink(item.name, dir_fd=fd))
+    return found
+
+
 def _subdirectory(dir_fd: int, name: bytes) -> int:
     try:
         os.mkdir(name, 0o700, dir_fd=dir_fd)

@@ -257,8 +257,7 @@ def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUp:
         raise
     plan = CopyUp(node, source, draft, creation, size)
     try:
-        if lazy_copyup.applies(tree, node, length) and not (tree.can_clone and plan.clone()):
-            tree.can_clone = False
+        if lazy_copyup.applies(tree, node, length) and not plan.clone():
             plan.lazy = lazy_copyup.mark_draft(tree, node, draft, size)
     except BaseException:
         abandon(tree, plan)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from unionfs.layer import Extent
 from unionfs.model import Attributes
-from unionfs.nodes import UPPER, Backing, Directory, Node
+from unionfs.nodes import UPPER, Backing, Node
 from unionfs.ops.copyup import ensure_upper
 from unionfs.ops.lazy_copyup import end_lazy, open_lazy
 from unionfs.ops.tree import Tree, error
@@ -18,9 +18,7 @@ from unionfs.syscalls.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 from unionfs.syscalls.files import fallocate as sys_fallocate
 from unionfs.xattr_names import CAPABILITY
 
-_COPY_CHUNK = 1 << 20
 _SET_ID = stat.S_ISUID | stat.S_ISGID
-_NO_COPY_RANGE = (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
 
 
 def open_backing(tree: Tree, node: Node) -> Backing:
@@ -32,7 +30,7 @@ def open_backing(tree: Tree, node: Node) -> Backing:
         if backing.lazy is not None and backing.lazy.state.is_complete:
             end_lazy(node, backing)
         return backing
-    _require_regular(node)
+    require_regular(node)
     if node.ref is None:
         raise error(errno.ESTALE)
     if node.lazy is not None:
@@ -56,13 +54,14 @@ def open_backing(tree: Tree, node: Node) -> Backing:
 def writable_backing(tree: Tree, node: Node, length: int | None = None) -> Backing:
     """The node's open file in the upper; copied up first if need be."""
     if node.layer != UPPER:
-        _require_regular(node)
+        require_regular(node)
         ensure_upper(tree, node, length)
     tree.changed.add(node.attributes.ino)
     return open_backing(tree, node)
 
 
-def _require_regular(node: Node) -> None:
+def require_regular(node: Node) -> None:
+    """EISDIR or EINVAL for anything that holds no data."""
     if not stat.S_ISREG(node.attributes.mode):
         raise error(errno.EISDIR if stat.S_ISDIR(node.attributes.mode) else errno.EINVAL)
 
@@ -197,24 +196,6 @@ def truncate(tree: Tree, node: Node, size: int) -> None:
         os.ftruncate(backing.fd, size)
 
 
-def fsync(tree: Tree, node: Node, datasync: bool) -> None:
-    if node.layer != UPPER:
-        return
-    if isinstance(node, Directory):
-        if node.upper is not None:
-            tree.writable().sync_directory(node.upper)
-        return
-    backing = node.backing
-    if backing is None:
-        if node.ref is None or not stat.S_ISREG(node.attributes.mode):
-            return
-        backing = open_backing(tree, node)
-    if datasync:
-        os.fdatasync(backing.fd)
-    else:
-        os.fsync(backing.fd)
-
-
 def fallocate(tree: Tree, node: Node, mode: int, offset: int, length: int) -> None:
     if mode & FALLOC_FL_PUNCH_HOLE and not mode & FALLOC_FL_KEEP_SIZE:
         raise error(errno.EOPNOTSUPP)
@@ -257,41 +238,3 @@ def _hole_after(runs: Sequence[Extent], end: int, size: int) -> int:
         if start == end:
             end = start + length
     return min(end, size)
-
-
-def copy_file_range(tree: Tree, from_: tuple[Node, int], to: tuple[Node, int], length: int) -> int:
-    source, source_offset = from_
-    target, target_offset = to
-    _require_regular(source)
-    _require_regular(target)
-    into = writable_backing(tree, target)
-    # Opening the target may have pushed out the source, or moved it to the upper if they are one.
-    origin = open_backing(tree, source)
-    into = open_backing(tree, target)
-    if target.has_capabilities is not False:
-        drop_capabilities(tree, target)
-    if source.stale:
-        tree.settle(source)
-    # After that, for they may be one.
-    target.stale = True
-    length = min(length, source.attributes.size - source_offset)
-    if length <= 0:
-        return 0
-    if origin.fd >= 0 and origin.lazy is None and into.lazy is None:
-        try:
-            return os.copy_file_range(
-                origin.fd, into.fd, length, origin.start + source_offset, target_offset
-            )
-        except OSError as failed:
-            if failed.errno not in _NO_COPY_RANGE:
-                raise
-    done = 0
-    while done < length:
-        data = read(tree, source, source_offset + done, min(length - done, _COPY_CHUNK))
-        if not data:
-            break
-        if into.lazy is not None:
-            done += into.lazy.write(target_offset + done, data)
-        else:
-            done += os.pwrite(into.fd, data, target_offset + done)
-    return done

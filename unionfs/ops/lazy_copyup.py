@@ -6,7 +6,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 
+from unionfs.completer import Completer
 from unionfs.layer import Draft, OpenFile
 from unionfs.lazy import LazyFile, LazyMark, LazyState, usable_block
 from unionfs.nodes import UPPER, Backing, Node
@@ -18,47 +20,48 @@ _CANNOT_MARK = (errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.ENOTSUP, errno.EP
 def applies(tree: Tree, node: Node, length: int | None = None) -> bool:
     """Whether a file of a lower is to be copied up lazily; its first `length` bytes, if no more are
     wanted."""
-    least = tree.lazy_from
+    least = tree.lazies.least
     if least is None or node.parent is None or not stat.S_ISREG(node.attributes.mode):
         return False
     size = node.attributes.size if length is None else min(length, node.attributes.size)
-    return size >= max(least, 1) and tree.fingerprint() is not None
+    return size >= max(least, 1) and tree.lazies.fingerprint() is not None
 
 
 def mark_draft(tree: Tree, node: Node, draft: Draft, length: int) -> LazyState | None:
     """Make an empty draft one that stands for the first `length` bytes of a lower's file. None if
     the upper cannot hold such a thing; the draft is then to be filled."""
     upper = tree.writable()
-    if tree.lazy_block < 0:
+    if tree.lazies.block < 0:
         probe = upper.draft()
         try:
-            tree.lazy_block = usable_block(probe.fd)
+            tree.lazies.block = usable_block(probe.fd)
         finally:
             upper.discard(probe)
-    if tree.lazy_block == 0 or node.parent is None:
+    if tree.lazies.block == 0 or node.parent is None:
         return None
     known = node.attributes
     path = node.parent.lower_path() + b"/" + node.name
-    mark = LazyMark(length, known.size, known.mtime_ns, tree.fingerprint() or b"-", path)
+    mark = LazyMark(length, known.size, known.mtime_ns, tree.lazies.fingerprint() or b"-", path)
     try:
-        if not tree.awaits:
+        if not tree.lazies.awaits:
             upper.set_awaits(mark.fingerprint)
-            tree.awaits = True
+            tree.lazies.awaits = True
         upper.mark_lazy(draft.fd, mark.encode())
     except OSError as failed:
         if failed.errno in _CANNOT_MARK:
             return None
         raise
     os.ftruncate(draft.fd, length)
-    return LazyState(mark, tree.lazy_block)
+    return LazyState(mark, tree.lazies.block)
 
 
 def adopt_draft(tree: Tree, node: Node, draft: Draft, source: OpenFile, state: LazyState) -> None:
     """A marked draft has become the node's file."""
     node.lazy = state
-    tree.lazies[node.attributes.ino] = state
+    tree.lazies.states[node.attributes.ino] = state
     tree.keep_open(node, _backing(tree, draft.fd, source, state))
     node.stale = True
+    _complete_later(tree, draft.fd, state)
 
 
 def open_lazy(tree: Tree, node: Node, state: LazyState) -> Backing:
@@ -71,12 +74,13 @@ def open_lazy(tree: Tree, node: Node, state: LazyState) -> Backing:
         os.close(fd)
         raise
     tree.keep_open(node, backing)
+    _complete_later(tree, fd, state)
     return backing
 
 
 def _source(tree: Tree, state: LazyState) -> OpenFile:
     mark = state.mark
-    found = tree.find_below(mark.path) if mark.fingerprint == tree.fingerprint() else None
+    found = tree.find_below(mark.path) if mark.fingerprint == tree.lazies.fingerprint() else None
     if found is not None:
         known = found[1].attributes
         if (
@@ -112,17 +116,40 @@ def end_lazy(node: Node, backing: Backing) -> None:
 
 def complete(tree: Tree, file: LazyFile) -> int:
     """Copy what is missing, to stable storage, and take the mark off. Returns the bytes copied."""
-    upper = tree.writable()
-    missing = file.pending()
     at = 0
     while at >= 0:
         at = file.fill(at)
     os.fdatasync(file.fd)
-    with file.state.lock:
-        upper.mark_lazy(file.fd, None)
-        file.state.is_complete = True
-    tree.ledger.copied += missing
-    return missing
+    file.release(_unmark(tree))
+    tree.ledger.add_completed(file.filled)
+    return file.filled
+
+
+def _unmark(tree: Tree) -> Callable[[int], None]:
+    upper = tree.writable()
+    return lambda fd: upper.mark_lazy(fd, None)
+
+
+def begin_background(tree: Tree, rate: int) -> None:
+    """From now on complete files by the way, at most `rate` bytes a second."""
+    tree.lazies.completer = Completer(
+        rate, lambda file: file.release(_unmark(tree)), tree.ledger.add_completed
+    )
+
+
+def _complete_later(tree: Tree, fd: int, state: LazyState) -> None:
+    completer = tree.lazies.completer
+    if completer is None or completer.is_full or state.is_queued:
+        return
+    copy = os.dup(fd)
+    try:
+        file = _backing(tree, copy, _source(tree, state), state).lazy
+    except OSError:
+        os.close(copy)
+        return
+    if file is not None:
+        state.is_queued = True
+        completer.add(file)
 
 
 def finish(tree: Tree) -> int:
@@ -135,7 +162,7 @@ def finish(tree: Tree) -> int:
     copied, failed = 0, None
     for entry in upper.unfinished():
         try:
-            state = tree.lazy_state(entry)
+            state = tree.lazies.of_entry(entry)
             if state is None:
                 continue
             fd = upper.open_write(entry.ref)
@@ -156,8 +183,8 @@ def finish(tree: Tree) -> int:
     if failed is not None:
         raise failed
     upper.set_awaits(None)
-    tree.awaits = False
-    tree.lazies.clear()
+    tree.lazies.awaits = False
+    tree.lazies.states.clear()
     return copied
 
 
@@ -168,7 +195,7 @@ def pending(tree: Tree) -> int:
         return 0
     total = 0
     for entry in tree.upper.unfinished():
-        state = tree.lazy_state(entry)
+        state = tree.lazies.of_entry(entry)
         if state is not None and entry.attributes.nlink:
             total += max(
                 min(state.mark.limit, entry.attributes.size) - entry.attributes.blocks * 512, 0

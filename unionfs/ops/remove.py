@@ -49,7 +49,8 @@ def prepare_loss(tree: Tree, node: Node, parent: Directory, name: bytes) -> None
         or not stat.S_ISREG(node.attributes.mode)
     ):
         return
-    if node.backing is None and tree.pinned >= _PINNED:
+    if node.backing is None and (tree.pinned >= _PINNED or node.lazy is not None):
+        # An unfinished file may be impossible to open; that must not keep it from being removed.
         node.stash = tree.writable().stash(node.ref)
         return
     open_backing(tree, node)

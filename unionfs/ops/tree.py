@@ -9,11 +9,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
 from unionfs.layer import Layer, LayerEntry, Mark, Ref, UpperLayer
-from unionfs.lazy import Identified, LazyState, parse_mark
 from unionfs.ledger import Ledger
 from unionfs.merge import Found, compose_ino, is_final, merge_entries
 from unionfs.model import ROOT_NODE, Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node, NodeTable, Stream
+from unionfs.ops.lazy_files import LazyFiles
 from unionfs.ownership import IdView
 
 NAME_MAX = 255
@@ -75,15 +75,7 @@ class Tree:
         self.index: dict[int, int | None] = {}
         self.changed: set[int] = set()
         """`st_ino` of what has been changed in the upper since the mount."""
-        self.lazy_from = lazy
-        self.lazies: dict[int, LazyState] = {}
-        """Files that are not all copied up, as far as they have been met, by `st_ino`."""
-        self.lazy_block = -1
-        """`lazy.usable_block` of the upper; -1 before it is known."""
-        self.awaits = False
-        """The upper says that it has such files."""
-        self.can_clone = True
-        """Whether the upper may share data with the lowers, as far as has been seen."""
+        self.lazies = LazyFiles(self.lowers, lazy)
         self.pid = 0
         """The process whose request is answered, if the session says."""
         self.ledger = Ledger()
@@ -92,14 +84,7 @@ class Tree:
             upper.refuse_overlap(self.lowers)
             upper.clean()
             self.index = upper.index()
-            awaited = upper.awaits()
-            self.awaits = awaited is not None
-            if awaited is not None and awaited != self.fingerprint():
-                raise OSError(
-                    errno.EINVAL,
-                    "the upper has files that are not all copied up, from other lower layers "
-                    "than these: finish it with those first",
-                )
+            self.lazies.require_lowers(upper)
         self.root = self._make_root()
         self.table = NodeTable(self.root)
         self.nodes = self.table.nodes
@@ -332,47 +317,15 @@ class Tree:
         when it is opened.)"""
         if node.layer != UPPER:
             return
-        state = self._lazy_state(node.attributes.ino, mark, node.attributes.size)
+        state = self.lazies.of_mark(node.attributes.ino, mark, node.attributes.size)
         if state is not None and not state.is_complete:
             node.lazy = state
             self._show_lazy(node)
-
-    def lazy_state(self, entry: LayerEntry) -> LazyState | None:
-        """The state of an unfinished file of the upper; None if its mark cannot be read."""
-        ino = entry.attributes.ino if entry.origin is None else entry.origin
-        return self._lazy_state(ino, entry.lazy or b"", entry.attributes.size)
-
-    def _lazy_state(self, ino: int, mark: bytes, size: int) -> LazyState | None:
-        state = self.lazies.get(ino)
-        if state is None:
-            parsed = parse_mark(mark)
-            if parsed is None:
-                return None
-            # What was cut off must not come back, whatever limit was written before.
-            parsed = parsed._replace(limit=min(parsed.limit, size))
-            state = self.lazies[ino] = LazyState(parsed, os.sysconf("SC_PAGESIZE"))
-        return state
 
     def _show_lazy(self, node: Node) -> None:
         # GNU tar takes a file without blocks for one without data.
         known = node.attributes
         node.attributes = known._replace(blocks=max(known.blocks, -(-known.size // 512)))
-
-    def fingerprint(self) -> bytes | None:
-        """What tells the lowers from any others; None if one of them cannot be told from others."""
-        if self._fingerprint is None:
-            # Against mistakes, not against malice; hashlib takes as long to import as thirty such
-            # copies take.
-            from zlib import adler32, crc32
-
-            parts: list[bytes] = []
-            for layer in self.lowers:
-                if not isinstance(layer, Identified):
-                    return None
-                parts += [b"%d:%b" % (len(part), part) for part in layer.fingerprint()]
-            text = b"".join(parts)
-            self._fingerprint = b"%d-%08x%08x" % (len(parts), crc32(text), adler32(text))
-        return self._fingerprint
 
     def find_below(self, path: bytes) -> tuple[int, LayerEntry] | None:
         """What the lowers alone show at `path`, absolute in them: (position, entry)."""
@@ -506,13 +459,8 @@ class Tree:
             node.stash = None
         if self.linked.get(node.attributes.ino) is node:
             del self.linked[node.attributes.ino]
-        self._end_lazy(node)
-
-    def _end_lazy(self, node: Node) -> None:
-        """The last use of a file without a name is over: there is nothing to complete."""
         if node.lazy is not None and node.attributes.nlink == 0:
-            node.lazy.is_gone = True
-            self.lazies.pop(node.attributes.ino, None)
+            self.lazies.end(node.attributes.ino, node.lazy)
 
     def _drop(self, directory: Directory) -> None:
         """Drop a listing that nothing refers to."""
@@ -570,6 +518,7 @@ class Tree:
 
     def close(self) -> None:
         """Close everything. Idempotent."""
+        self.lazies.close()
         for node in list(self.files):
             self.close_backing(node)
         for node in list(self.nodes.values()):

@@ -96,6 +96,7 @@ def test_launch_unknown_user_is_refused(box):
         box.run("true", user="nobody-here")
 
 
+@pytest.mark.needs("subuid")
 def test_launch_user_outside_the_map_is_refused(box):
     with pytest.raises(LaunchError, match="uid 2000000 is not in the id map"):
         box.run("true", user="2000000")

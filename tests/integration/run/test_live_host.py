@@ -106,6 +106,31 @@ def test_volume_is_shared_with_the_machine(rootless, tmp_path):
     assert (tmp_path / "out").stat().st_uid == os.getuid()
 
 
+@pytest.mark.needs("subuid")
+def test_keep_id_runs_as_the_caller(rootless):
+    ids = f"{os.getuid()} {os.getgid()}\n"
+    shown = host(rootless, "sh", "-c", "echo $(id -u) $(id -g)", options=["--userns=keep-id"])
+    assert shown.ok().stdout == ids
+    other = host(
+        rootless, "sh", "-c", "echo $(id -u) $(id -g)", options=["--userns=keep-id:uid=55,gid=66"]
+    )
+    assert other.ok().stdout == "55 66\n"
+    as_root = host(rootless, "id", "-u", options=["--userns=keep-id", "--user=0"])
+    assert as_root.ok().stdout == "0\n"
+
+
+def test_read_only_root_has_mount_points_that_were_not_there(rootless):
+    result = host(
+        rootless,
+        "sh",
+        "-c",
+        "echo x > /not-there-before/x && cat /not-there-before/x; echo y > /y",
+        options=["--read-only", "--tmpfs=/not-there-before"],
+    )
+    assert result.stdout == "x\n"
+    assert "Read-only file system" in result.stderr
+
+
 def test_read_only_volume_and_mount_refuse_writes(rootless, tmp_path):
     for option in (
         ["-v", f"{tmp_path}:/data:ro"],

@@ -131,3 +131,28 @@ def test_stats_of_something_else_say_so(place):
     done = run(*PROGRAM, "stats", str(place), check=False)
     assert done.returncode == 1
     assert "no union mount of this user" in done.stderr
+
+
+@pytest.mark.needs("fuse", "fusermount")
+@pytest.mark.parametrize("session", ["device", "pyfuse3"])
+def test_finish_completes_an_upper_with_lazy_copies(place, session):
+    content = os.urandom(1 << 20) * 4
+    (place / "lower" / "big").write_bytes(content)
+    mountpoint = place / "mnt"
+    lazy = f"{options(place)},ownership=data,lazy=1M"
+    run(*PROGRAM, "-o", lazy, f"--session={session}", str(mountpoint))
+    try:
+        with (mountpoint / "big").open("r+b") as file:
+            file.seek(1_000_000)
+            file.write(b"changed")
+    finally:
+        run("fusermount3", "-u", str(mountpoint))
+    expected = content[:1_000_000] + b"changed" + content[1_000_007:]
+    upper = place / "upper"
+    layers = ("--work", str(place / "work"), "--lower")
+    other = run(*PROGRAM, "finish", str(upper), *layers, str(mountpoint), check=False)
+    assert other.returncode == 1
+    assert "finish it with those first" in other.stderr
+    done = run(*PROGRAM, "finish", str(upper), *layers, str(place / "lower"))
+    assert done.stdout.endswith(" bytes copied\n")
+    assert (upper / "big").read_bytes() == expected

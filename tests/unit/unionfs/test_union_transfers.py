@@ -1,0 +1,84 @@
+"""Copies and syncs in threads, while the serving thread opens and closes far more files than it may
+keep open."""
+
+from __future__ import annotations
+
+import os
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from unionfs.directory import DirectoryLayer, DirectoryUpper
+from unionfs.model import ROOT_NODE, Caller
+from unionfs.ownership import Ownership
+from unionfs.union import Union
+
+FILES = 60
+SIZE = 100_000
+
+
+def content(number: int) -> bytes:
+    return bytes([number]) * SIZE
+
+
+@pytest.fixture
+def union(tmp_path):
+    (tmp_path / "lower").mkdir()
+    for number in range(FILES):
+        (tmp_path / "lower" / f"{number}").write_bytes(content(number))
+    top = os.fsencode(tmp_path)
+    made = Union(
+        [DirectoryLayer(top + b"/lower", ownership=Ownership.DATA)],
+        DirectoryUpper(top + b"/upper", top + b"/work", ownership=Ownership.DATA),
+        descriptors=4,
+        volatile=True,
+    )
+    yield made
+    made.destroy()
+
+
+def test_transfers_in_threads_never_use_the_descriptor_of_another_file(union) -> None:
+    chosen = random.Random(3)
+    sources = [union.lookup(ROOT_NODE, b"%d" % number).nodeid for number in range(FILES)]
+    holds: dict[int, int] = {}
+    running = []
+    with ThreadPoolExecutor(4) as threads:
+        for turn in range(400):
+            number = chosen.randrange(FILES)
+            target = union.create(ROOT_NODE, b"t%d" % turn, 0o600, os.O_RDWR, Caller(0, 0)).nodeid
+            holds[target] = number
+            copy = union.begin_copy_range(sources[number], 0, target, 0, SIZE)
+            running.append((copy, threads.submit(copy.run)))
+            sync = union.begin_fsync(target, datasync=True)
+            running.append((sync, threads.submit(sync.run)))
+            other = chosen.randrange(FILES)
+            assert union.read(sources[other], 0, SIZE) == content(other)
+            if chosen.random() < 0.3:
+                union.write(sources[other], 0, content(other)[:10])
+            while len(running) > 12:
+                transfer, future = running.pop(0)
+                assert future.result() in (0, SIZE)
+                union.finish_transfer(transfer)
+        for transfer, future in running:
+            future.result()
+            union.finish_transfer(transfer)
+    for target, number in holds.items():
+        assert union.getattr(target).size == SIZE
+        assert union.read(target, 0, SIZE) == content(number)
+    for number, source in enumerate(sources):
+        assert union.read(source, 0, SIZE) == content(number)
+
+
+def test_transfer_that_is_not_run_leaves_no_descriptor(union) -> None:
+    node = union.create(ROOT_NODE, b"f", 0o600, os.O_RDWR, Caller(0, 0)).nodeid
+    source = union.lookup(ROOT_NODE, b"1").nodeid
+    union.read(source, 0, 1)
+    before = len(os.listdir("/proc/self/fd"))
+    for transfer in (
+        union.begin_fsync(node, datasync=False),
+        union.begin_fsync(ROOT_NODE, datasync=False),
+        union.begin_copy_range(source, 0, node, 0, SIZE),
+    ):
+        union.finish_transfer(transfer)
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -1,0 +1,286 @@
+"""What an upper changes about the layers below it, as docker diff lists it and as a layer archive
+says it; and the whole merged tree as an archive.
+
+The upper's own listing is the list of what may have changed, so the cost follows the change and
+not the tree. Three things of an upper have no counterpart in an archive and are translated:
+
+* a directory of a lower that was renamed is a mark in the upper. Here it is itself and everything
+  that is visible in it, opaque where the lowers have a directory at the new place;
+* a file of several names below that was changed has one copy in the upper, which stands for all of
+  them. Here every name is said, the first with the contents and the others as links to it;
+* a whiteout counts only where the lowers have something of that name.
+
+Entries come in the order of names, a directory before what is in it.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Collection, Iterator, Sequence
+from enum import Enum
+from typing import NamedTuple, cast
+
+from unionfs.directory.at_rest import UpperAtRest
+from unionfs.layer import Layer, LayerEntry, Mark, UpperLayer
+from unionfs.merge import split_ino
+from unionfs.nodes import UPPER, Directory, Node
+from unionfs.ops.tree import Tree
+from unionfs.tar import IndexedLayer
+from unionfs.tar_writer import TarEntry, archive, contents, opaque, whiteout
+
+_LINK_LIMIT = 40  # the kernel's own (path_resolution(7))
+_NANOSECONDS = 1_000_000_000
+
+
+class Kind(Enum):
+    """Docker's letters."""
+
+    ADDED = "A"
+    CHANGED = "C"
+    DELETED = "D"
+
+
+class Change(NamedTuple):
+    """One path, relative, that is not as the lowers have it. `node` is None for what was
+    deleted."""
+
+    path: bytes
+    kind: Kind
+    node: Node | None = None
+    is_opaque: bool = False
+    """A directory that hides one of the lowers."""
+
+
+class Snapshot:
+    """A union at rest: `lowers`, top first, under an upper that nobody writes to meanwhile. Without
+    one, the merged lowers. Closes the layers with itself."""
+
+    def __init__(self, lowers: Sequence[Layer], upper: UpperAtRest | None) -> None:
+        self._upper = upper
+        # Of an upper that is never changed the tree asks the reading half only.
+        self._tree = Tree(
+            lowers,
+            cast("UpperLayer | None", upper),
+            view=None,
+            redirect=True,
+            descriptors=64,
+            volatile=True,
+        )
+
+    def close(self) -> None:
+        self._tree.close()
+
+    def changes(self, mountpoints: Collection[bytes] = ()) -> list[Change]:
+        """Everything that the upper changes. Of `mountpoints`, absolute paths, those are left out
+        that had to be made to mount on, and the directories that had to be made for them."""
+        if self._upper is None:
+            return []
+        found: dict[bytes, Change] = {}
+        if not self._upper.is_bare_root():
+            found[b""] = Change(b"", Kind.CHANGED, self._tree.root)
+        self._collect(self._tree.root, found)
+        self._add_other_names(found)
+        _Pruning(self, found, mountpoints).run()
+        return sorted(found.values(), key=lambda change: change.path.split(b"/"))
+
+    def _collect(self, root: Directory, found: dict[bytes, Change]) -> None:
+        pending = [(b"", root)]
+        while pending:
+            path, directory = pending.pop()
+            upper = cast("UpperAtRest", self._upper)
+            below_path = path + b"/" if path else b""
+            for name, entry in upper.listing(directory.upper):
+                here = below_path + name
+                below = self._tree.below(directory, name)
+                if entry.mark is Mark.WHITEOUT:
+                    if below is not None:
+                        found[here] = Change(here, Kind.DELETED)
+                    continue
+                node = self._tree.existing(directory, name)
+                kind = Kind.ADDED if below is None else Kind.CHANGED
+                if not isinstance(node, Directory):
+                    found[here] = Change(here, kind, node)
+                    continue
+                moved = entry.redirect is not None and entry.redirect.strip(b"/") != here
+                hides = _is_directory(below) and (moved or entry.mark is Mark.OPAQUE)
+                found[here] = Change(here, kind, node, hides)
+                if moved:
+                    for inner, child in self._walk(here, node):
+                        found[inner] = Change(inner, Kind.ADDED, child)
+                else:
+                    pending.append((here, node))
+
+    def _walk(self, path: bytes, directory: Directory) -> Iterator[tuple[bytes, Node]]:
+        """Everything visible below a directory, in order."""
+        pending: list[tuple[bytes, Node]] = [(path, directory)]
+        while pending:
+            here, node = pending.pop()
+            if node is not directory:
+                yield here, node
+            if isinstance(node, Directory):
+                self._tree.load(node)
+                prefix = here + b"/" if here else b""
+                children = [(prefix + name, child) for name, child in node.children.items()]
+                # The last one is taken first.
+                pending.extend(sorted(children, key=lambda child: child[0], reverse=True))
+
+    def _add_other_names(self, found: dict[bytes, Change]) -> None:
+        """The names that still lie in a lower of files that were changed by another name."""
+        for origin, left in self._tree.index.items():
+            if left is not None:
+                continue
+            position, ino = split_ino(origin, len(self._tree.lowers))
+            layer = self._tree.lowers[position - 1] if position != UPPER else None
+            if not isinstance(layer, IndexedLayer):
+                continue
+            for path in layer.names(ino):
+                node = self.find(path)
+                if path in found or node is None or node.attributes.ino != origin:
+                    continue
+                found[path] = Change(path, Kind.CHANGED, node)
+                parts = path.split(b"/")
+                for depth in range(1, len(parts)):
+                    parent = b"/".join(parts[:depth])
+                    if parent not in found:
+                        found[parent] = Change(parent, Kind.CHANGED, self.find(parent))
+
+    def find(self, path: bytes) -> Node | None:
+        """What is at a path, relative; no link is followed."""
+        node: Node | None = self._tree.root
+        for name in path.split(b"/"):
+            if not isinstance(node, Directory):
+                return None
+            if name:
+                node = self._tree.child(node, name)
+        return node
+
+    def below(self, path: bytes) -> LayerEntry | None:
+        """What the lowers alone have at a path, relative."""
+        directory, _, name = path.rpartition(b"/")
+        parent = self.find(directory)
+        return self._tree.below(parent, name) if isinstance(parent, Directory) else None
+
+    def resolve(self, path: bytes) -> bytes:
+        """Where an absolute path leads, relative to the root, symbolic links followed beneath it.
+        What does not exist stays as it is said."""
+        done: list[bytes] = []
+        left = [name for name in reversed(path.split(b"/")) if name]
+        links = 0
+        while left:
+            name = left.pop()
+            if name in (b".", b".."):
+                del done[len(done) - (name == b"..") :]
+                continue
+            node = self.find(b"/".join([*done, name]))
+            if node is None or not stat.S_ISLNK(node.attributes.mode) or links == _LINK_LIMIT:
+                done.append(name)
+                continue
+            links += 1
+            target = self._tree.layer(node.layer).readlink(node.ref)
+            if target.startswith(b"/"):
+                done.clear()
+            left.extend(part for part in reversed(target.split(b"/")) if part)
+        return b"/".join(done)
+
+    # Archives
+
+    def layer_archive(
+        self, changes: Sequence[Change], *, newest: int | None = None
+    ) -> Iterator[bytes]:
+        """The changes as an OCI layer, in pieces. Times after `newest`, in seconds, become
+        that."""
+        return archive(self._members(changes, newest))
+
+    def tree_archive(self) -> Iterator[bytes]:
+        """The whole merged tree as an archive, in pieces."""
+        everything = [(b"", cast("Node", self._tree.root)), *self._walk(b"", self._tree.root)]
+        return archive(
+            self._members([Change(path, Kind.ADDED, node) for path, node in everything], None)
+        )
+
+    def _members(
+        self, changes: Sequence[Change], newest: int | None
+    ) -> Iterator[tuple[TarEntry, Iterator[bytes]]]:
+        first_names: dict[int, bytes] = {}
+        for change in changes:
+            if change.node is None:
+                yield whiteout(change.path), iter(())
+            elif not stat.S_ISSOCK(change.node.attributes.mode):
+                yield self._member(change.path, change.node, first_names, newest)
+                if change.is_opaque:
+                    yield opaque(change.path), iter(())
+
+    def _member(
+        self, path: bytes, node: Node, first_names: dict[int, bytes], newest: int | None
+    ) -> tuple[TarEntry, Iterator[bytes]]:
+        attributes = node.attributes
+        if newest is not None and attributes.mtime_ns > newest * _NANOSECONDS:
+            attributes = attributes._replace(mtime_ns=newest * _NANOSECONDS)
+        if not isinstance(node, Directory):
+            first = first_names.setdefault(attributes.ino, path)
+            if first != path:
+                return TarEntry(path, attributes, hard_link=first), iter(())
+        layer, ref = self._tree.layer(node.layer), node.ref
+        link = layer.readlink(ref) if stat.S_ISLNK(attributes.mode) else b""
+        entry = TarEntry(path, attributes, link, None, layer.xattrs(ref))
+        if not stat.S_ISREG(attributes.mode):
+            return entry, iter(())
+        return entry, contents(layer, ref, attributes.size)
+
+
+class _Pruning:
+    """Takes out of the changes what was made for mounting on it."""
+
+    def __init__(
+        self, snapshot: Snapshot, found: dict[bytes, Change], mountpoints: Collection[bytes]
+    ) -> None:
+        self._snapshot = snapshot
+        self._found = found
+        self._mountpoints = mountpoints
+
+    def run(self) -> None:
+        if not self._mountpoints:
+            return
+        full = {path.rpartition(b"/")[0] for path in self._found}
+        pruned = set()
+        for mountpoint in self._mountpoints:
+            path = self._snapshot.resolve(mountpoint)
+            change = self._found.get(path)
+            if change is not None and path not in full and self._was_made(change):
+                pruned.add(path)
+        for path in pruned:
+            del self._found[path]
+        for path in sorted(pruned, key=len, reverse=True):
+            self._prune_parents(path)
+
+    @staticmethod
+    def _was_made(change: Change) -> bool:
+        if change.kind is not Kind.ADDED or change.node is None:
+            return False
+        attributes = change.node.attributes
+        return stat.S_ISDIR(attributes.mode) or (
+            stat.S_ISREG(attributes.mode) and attributes.size == 0
+        )
+
+    def _prune_parents(self, path: bytes) -> None:
+        while path := path.rpartition(b"/")[0]:
+            change = self._found.get(path)
+            if change is None:
+                continue
+            if change.node is None or any(other.startswith(path + b"/") for other in self._found):
+                return
+            below = self._snapshot.below(path)
+            if below is not None and (change.is_opaque or _differs(change.node, below)):
+                return
+            del self._found[path]
+
+
+def _is_directory(entry: LayerEntry | None) -> bool:
+    return entry is not None and stat.S_ISDIR(entry.attributes.mode)
+
+
+def _differs(node: Node, below: LayerEntry) -> bool:
+    """Whether a directory is not what the lowers have, times apart: making something in it changes
+    those."""
+    mine, theirs = node.attributes, below.attributes
+    return (mine.mode, mine.uid, mine.gid) != (theirs.mode, theirs.uid, theirs.gid)

@@ -1,0 +1,60 @@
+"""The upper of a union that is not being changed, to be read beside the server that owns it or
+after its end.
+
+It takes no lock on the work directory and clears nothing up there: what another server has under
+way is invisible from here, because it has no name in the tree yet.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from unionfs.directory.lower import DirectoryLayer
+from unionfs.directory.work import read_index
+from unionfs.layer import Layer, LayerEntry
+from unionfs.ownership import Ownership
+
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class UpperAtRest(DirectoryLayer):
+    """The half of an upper that reads. `work` is its work directory, for the index of files with
+    several names below."""
+
+    def __init__(
+        self,
+        path: bytes,
+        work: bytes,
+        *,
+        ownership: Ownership,
+        base_owner: tuple[int, int] = (0, 0),
+    ) -> None:
+        super().__init__(path, ownership=ownership, base_owner=base_owner)
+        self._keeps_books = True
+        self._index_fd = -1
+        try:
+            self._index_fd = os.open(work + b"/rootless.index", _OPEN_DIRECTORY)
+        except FileNotFoundError:
+            return  # it was never mounted
+        self._index = self._dirs.add_root(self._index_fd)
+
+    def refuse_overlap(self, lowers: Sequence[Layer]) -> None:
+        """Nothing is written, so nothing can be written through."""
+
+    def clean(self) -> None:
+        """What is left in the work directory may be another server's."""
+
+    def index(self) -> dict[int, int | None]:
+        return {} if self._index_fd < 0 else read_index(self._index_fd)
+
+    def indexed(self, origin: int) -> LayerEntry:
+        entry = self.lookup(self._index, b"%x" % origin)
+        if entry is None:
+            raise FileNotFoundError(2, "no such file in the index", f"{origin:x}")
+        return entry
+
+    def is_bare_root(self) -> bool:
+        """Whether the top directory is as it was made: nobody has changed its owner or mode."""
+        root = self.root().attributes
+        return (root.mode & 0o7777, root.uid, root.gid) == (0o755, *self._base_owner)

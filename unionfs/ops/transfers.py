@@ -1,0 +1,173 @@
+"""Moving bytes, and waiting for a disk, in a thread while other requests go on.
+
+What is to be done is decided first, by the thread that owns the tables: nodes are found, the target
+copied up, and descriptors duplicated. `Transfer.run` then uses nothing but those duplicates, so
+that no descriptor is closed, or given to another file, under it; it may run in any thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+
+from unionfs.nodes import UPPER, Backing, Directory, Node
+from unionfs.ops.data import (
+    drop_capabilities,
+    open_backing,
+    read,
+    require_regular,
+    writable_backing,
+)
+from unionfs.ops.tree import Tree
+
+_CHUNK = 1 << 20
+_NO_COPY_RANGE = (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
+
+
+class Transfer:
+    """Work to be run once, then given to `finish`. `done` is the number of bytes moved."""
+
+    __slots__ = ("_descriptors", "_work", "done", "target")
+
+    def __init__(
+        self, work: Callable[[], int], *descriptors: int, target: Node | None = None
+    ) -> None:
+        self._work = work
+        self._descriptors = descriptors
+        self.target = target
+        self.done = 0
+
+    def run(self) -> int:
+        """Do it. Returns `done`; raises OSError."""
+        self.done = self._work()
+        return self.done
+
+    def close(self) -> None:
+        for fd in self._descriptors:
+            os.close(fd)
+        self._descriptors = ()
+
+
+def finish(transfer: Transfer) -> None:
+    """After `run`, whether it raised or not, by the thread that began it."""
+    transfer.close()
+    target = transfer.target
+    if target is not None:
+        target.stale = True
+        if target.copied is not None:
+            target.copied.changed += transfer.done
+
+
+def _already(done: int) -> Callable[[], int]:
+    return lambda: done
+
+
+def begin_fsync(tree: Tree, node: Node, datasync: bool) -> Transfer:
+    """fsync(2) of a file or directory."""
+    if isinstance(node, Directory):
+        if node.upper is None:
+            return Transfer(_already(0))
+        fd = tree.writable().open_directory(node.upper)
+        datasync = False
+    else:
+        missing = node.backing is None and node.ref is None
+        if node.layer != UPPER or missing or not stat.S_ISREG(node.attributes.mode):
+            return Transfer(_already(0))
+        fd = os.dup(open_backing(tree, node).fd)
+
+    def sync() -> int:
+        if datasync:
+            os.fdatasync(fd)
+        else:
+            os.fsync(fd)
+        return 0
+
+    return Transfer(sync, fd)
+
+
+def begin_syncfs(tree: Tree) -> Transfer:
+    """syncfs(2) of the upper's file system."""
+    upper = tree.upper
+    if upper is None:
+        return Transfer(_already(0))
+
+    def sync() -> int:
+        upper.sync()
+        return 0
+
+    return Transfer(sync)
+
+
+def begin_copy(tree: Tree, from_: tuple[Node, int], to: tuple[Node, int], length: int) -> Transfer:
+    """copy_file_range(2). What one call on descriptors cannot do is done at once."""
+    source, source_offset = from_
+    target, target_offset = to
+    require_regular(source)
+    require_regular(target)
+    writable_backing(tree, target)
+    # Opening the target may have pushed out the source, or moved it to the upper if they are one.
+    origin = open_backing(tree, source)
+    into = open_backing(tree, target)
+    if target.has_capabilities is not False:
+        drop_capabilities(tree, target)
+    if source.stale:
+        tree.settle(source)
+    # After that, for they may be one.
+    target.stale = True
+    length = min(length, source.attributes.size - source_offset)
+    if length <= 0:
+        return Transfer(_already(0))
+    if origin.fd < 0 or origin.lazy is not None or into.lazy is not None:
+        done = _copy_here(tree, (source, source_offset), (into, target_offset), length)
+        return Transfer(_already(done), target=target)
+    start = origin.start + source_offset
+    from_fd = os.dup(origin.fd)
+    try:
+        to_fd = os.dup(into.fd)
+    except OSError:
+        os.close(from_fd)
+        raise
+
+    return Transfer(
+        lambda: _copy(from_fd, start, to_fd, target_offset, length), from_fd, to_fd, target=target
+    )
+
+
+def _copy(from_fd: int, start: int, to_fd: int, offset: int, length: int) -> int:
+    try:
+        return os.copy_file_range(from_fd, to_fd, length, start, offset)
+    except OSError as failed:
+        if failed.errno not in _NO_COPY_RANGE:
+            raise
+    done = 0
+    while done < length:
+        data = os.pread(from_fd, min(length - done, _CHUNK), start + done)
+        if not data:
+            break
+        done += os.pwrite(to_fd, data, offset + done)
+    return done
+
+
+def _copy_here(tree: Tree, from_: tuple[Node, int], to: tuple[Backing, int], length: int) -> int:
+    source, source_offset = from_
+    into, target_offset = to
+    done = 0
+    while done < length:
+        data = read(tree, source, source_offset + done, min(length - done, _CHUNK))
+        if not data:
+            break
+        if into.lazy is not None:
+            done += into.lazy.write(target_offset + done, data)
+        else:
+            done += os.pwrite(into.fd, data, target_offset + done)
+    return done
+
+
+def run(transfer: Transfer) -> int:
+    """All of it, here and now."""
+    try:
+        return transfer.run()
+    finally:
+        finish(transfer)
