@@ -9,7 +9,7 @@ listing is dropped and read again when it is next asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from unionfs.model import ROOT_NODE, Attributes, NodeId
@@ -278,15 +278,22 @@ def _after(cookies: list[int], cookie: int) -> int:
     return low
 
 
-class NodeTable:
-    """The nodes that the kernel refers to, by number. The root is always one of them."""
+def _nothing() -> None:
+    return
 
-    def __init__(self, root: Directory) -> None:
+
+class NodeTable:
+    """The nodes that the kernel refers to, by number. The root is always one of them.
+
+    `after_many` is called when far more nodes have been forgotten than there are left."""
+
+    def __init__(self, root: Directory, after_many: Callable[[], None] = _nothing) -> None:
         root.nodeid = ROOT_NODE
         root.lookups = 1
         self.nodes: dict[int, Node] = {ROOT_NODE: root}
         self._spare = _SPARE_NODES
         self._forgotten = 0
+        self._after_many = after_many
 
     def remember(self, node: Node) -> None:
         """The kernel is told about `node`, which is numbered by its `st_ino` unless a live node
@@ -335,3 +342,4 @@ class NodeTable:
         kept = dict(self.nodes)
         self.nodes.clear()
         self.nodes.update(kept)
+        self._after_many()

@@ -122,7 +122,8 @@ class Union:
             self._tree.settle(node)
         return node.attributes
 
-    def setattr(self, nodeid: NodeId, changes: SetAttributes, caller: Caller) -> Attributes:  # noqa: ARG002 - protocol
+    def setattr(self, nodeid: NodeId, changes: SetAttributes, caller: Caller) -> Attributes:
+        self._tree.pid = caller.pid
         return attributes.setattr_(self._tree, self._tree.node(nodeid), changes)
 
     def readlink(self, nodeid: NodeId) -> bytes:

@@ -15,6 +15,7 @@ from unionfs.model import ROOT_NODE, Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node, NodeTable, Stream
 from unionfs.ops.lazy_files import LazyFiles
 from unionfs.ownership import IdView
+from unionfs.syscalls.memory import malloc_trim
 
 NAME_MAX = 255
 
@@ -86,7 +87,7 @@ class Tree:
             self.index = upper.index()
             self.lazies.require_lowers(upper)
         self.root = self._make_root()
-        self.table = NodeTable(self.root)
+        self.table = NodeTable(self.root, lambda: malloc_trim(0))
         self.nodes = self.table.nodes
 
     def _make_root(self) -> Directory:
