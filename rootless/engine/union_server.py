@@ -141,6 +141,7 @@ def _serve(container: Container, end: socket.socket) -> None:
     # What is there now stays: the collector need not look at it, nor unshare its pages.
     gc.freeze()
     gc.enable()
+    os.umask(0)  # modes come from the container, its umask taken off already
     serve(received[0], union)
     if not container.record.auto_remove:
         from rootless.engine.copy_ledger import write_ledger
