@@ -10,6 +10,7 @@ from rootless import __version__
 from rootless.cli.formats import print_document
 from rootless.cli.grammar import Parsed
 from rootless.cli.main import Settings, engine_of
+from rootless.oci.platform import host_platform
 
 if TYPE_CHECKING:
     from rootless.engine.doctor import Finding
@@ -64,7 +65,7 @@ def version(parsed: Parsed, settings: Settings) -> int:  # noqa: ARG001 - a hand
         "PythonVersion": platform.python_version(),
         "KernelVersion": platform.release(),
         "Os": "linux",
-        "Arch": platform.machine(),
+        "Arch": host_platform().architecture,
     }
     lines = [
         "Client: Rootless",
