@@ -324,12 +324,12 @@ def test_chunks_and_ranges_are_what_the_registry_understands(
     other = Store.open(tmp_path / "other")
     [pulled] = pull(other, name, around, options=QUICK)
     [layer] = manifest_of(other, resolve(other, pulled.id)).layers
-    packed = other.blob_path(layer.digest).read_bytes()
+    packed = Path(other.blob_path(layer.digest)).read_bytes()
     third = Store.open(tmp_path / "third")
-    (third.root / "partial").mkdir()
-    (third.root / "partial" / layer.digest[7:]).write_bytes(packed[:123_456])
+    (Path(third.root) / "partial").mkdir()
+    (Path(third.root) / "partial" / layer.digest[7:]).write_bytes(packed[:123_456])
     pull(third, name, around, options=QUICK)
-    assert third.blob_path(layer.digest).read_bytes() == packed
+    assert Path(third.blob_path(layer.digest)).read_bytes() == packed
 
 
 @pytest.mark.needs("userns", "fuse", "subuid")

@@ -9,6 +9,7 @@ import os
 import shutil
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -62,8 +63,8 @@ class Seen:
 
 def sound(store: Store) -> bool:
     """Nothing is left over, and everything named is whole."""
-    assert [entry.name for entry in (store.root / "tmp").iterdir() if entry.is_dir()] == []
-    for blob in (store.root / "blobs/sha256").iterdir():
+    assert [entry.name for entry in (Path(store.root) / "tmp").iterdir() if entry.is_dir()] == []
+    for blob in (Path(store.root) / "blobs/sha256").iterdir():
         assert sha256(blob.read_bytes()) == f"sha256:{blob.name}"
     return True
 
@@ -75,11 +76,11 @@ def test_pull_brings_layers_config_and_names(registry, store, around):
     image = resolve(store, f"{registry.host}/team/app:1")
     assert (pulled.id, pulled.digest, pulled.newer) == (image.id, digest, True)
     assert image.config["User"] == "7"
-    assert [files.tar.read_bytes() for files in layer_files(store, image)] == [BASE, TOP]
+    assert [Path(files.tar).read_bytes() for files in layer_files(store, image)] == [BASE, TOP]
     assert image.repo_digests == (f"{registry.host}/team/app@{digest}",)
     assert seen.lines == ["1: Pulling from team/app"]
     assert seen.stages.count(Stage.PULLED) == 2
-    assert list((store.root / "partial").iterdir()) == []
+    assert list((Path(store.root) / "partial").iterdir()) == []
     assert sound(store)
 
 
@@ -254,8 +255,8 @@ def test_endless_body_is_cut(registry, store, around):
 def test_what_an_earlier_pull_left_is_used(registry, store, around):
     registry.put_image("app", "latest", [TOP])
     packed = gzip.compress(TOP, 1, mtime=0)
-    (store.root / "partial").mkdir()
-    (store.root / "partial" / sha256(packed)[7:]).write_bytes(packed[:1234])
+    (Path(store.root) / "partial").mkdir()
+    (Path(store.root) / "partial" / sha256(packed)[7:]).write_bytes(packed[:1234])
     pull(store, f"{registry.host}/app", around, options=QUICK)
     assert [each.headers.get("Range") for each in registry.asked(blob_pattern(TOP))] == [
         "bytes=1234-"
@@ -267,8 +268,8 @@ def test_what_an_earlier_pull_left_is_used(registry, store, around):
 def test_damage_that_an_earlier_pull_left_is_fetched_again(registry, store, around, left):
     registry.put_image("app", "latest", [TOP])
     packed = gzip.compress(TOP, 1, mtime=0)
-    (store.root / "partial").mkdir()
-    (store.root / "partial" / sha256(packed)[7:]).write_bytes(left)
+    (Path(store.root) / "partial").mkdir()
+    (Path(store.root) / "partial" / sha256(packed)[7:]).write_bytes(left)
     pull(store, f"{registry.host}/app", around, options=QUICK)
     assert sound(store)
 
@@ -588,7 +589,7 @@ def test_layer_is_made_of_a_blob_that_is_there(registry, store, around):
     registry.requests.clear()
     pull(store, name, around, options=QUICK)
     assert registry.asked(blob_pattern(TOP)) == []
-    assert layer_files(store, resolve(store, name))[0].tar.read_bytes() == TOP
+    assert Path(layer_files(store, resolve(store, name))[0].tar).read_bytes() == TOP
 
 
 def test_digest_of_another_algorithm_is_verified(registry, store, around):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -170,7 +171,7 @@ def test_copy_keeps_the_digest_and_the_callers_names(registry, store, around, tm
     assert copy(store, layout, f"docker://{registry.host}/b:2", around, options) == digest
     assert registry.manifests["b"]["2"] == registry.manifests["app"]["1"]
     assert store.read_index().manifests == ()
-    assert [entry.name for entry in (store.root / "tmp").iterdir() if entry.is_dir()] == []
+    assert [entry.name for entry in (Path(store.root) / "tmp").iterdir() if entry.is_dir()] == []
 
 
 def test_copy_does_not_replace_what_it_did_not_make(made, around, tmp_path):
