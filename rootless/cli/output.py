@@ -70,25 +70,19 @@ def local_time(created: str) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S %z %Z")
 
 
-_AGES = (
-    (2, "Less than a second", 1),
-    (60, "{} seconds", 1),
-    (120, "About a minute", 1),
-    (46 * 60, "{} minutes", 60),
-    (90 * 60, "About an hour", 1),
-    (48 * 3600, "{} hours", 3600),
-    (14 * 86400, "{} days", 86400),
-    (60 * 86400, "{} weeks", 7 * 86400),
-    (730 * 86400, "{} months", 30 * 86400),
-)
-
-
 def human_age(seconds: float) -> str:
-    """A length of time in Docker's words (go-units HumanDuration)."""
-    for below, words, unit in _AGES:
-        if seconds < below:
-            return words.format(int(seconds // unit))
-    return f"{int(seconds // (365 * 86400))} years"
+    """A length of time in Docker's words (go-units HumanDuration, which rounds hours and cuts the rest)."""
+    whole, minutes, hours = int(seconds), int(seconds // 60), int(seconds / 3600 + 0.5)
+    if whole < 60:
+        return {0: "Less than a second", 1: "1 second"}.get(max(whole, 0), f"{whole} seconds")
+    if minutes < 60:
+        return "About a minute" if minutes == 1 else f"{minutes} minutes"
+    if hours < 48:
+        return "About an hour" if hours == 1 else f"{hours} hours"
+    for below, unit, name in ((14, 1, "days"), (60, 7, "weeks"), (730, 30, "months")):
+        if hours < 24 * below:
+            return f"{hours // 24 // unit} {name}"
+    return f"{int(seconds // 3600) // 24 // 365} years"
 
 
 def since(created: str) -> str:
