@@ -20,7 +20,6 @@ from unionfs.ops import (
     remove,
     rename,
     transfers,
-    tree_changes,
     xattrs,
 )
 from unionfs.ops import data as contents
@@ -398,6 +397,8 @@ class Union:
     def changed_paths(self) -> Iterator[bytes]:
         """Where in the upper those objects are that are left of `changed`, by path from its root,
         `/` first; not the names that have gone. A directory comes before what is in it."""
+        from unionfs.ops import tree_changes
+
         return tree_changes.changed_paths(self._tree)
 
     def _settled(self, node: Node) -> Node:

@@ -7,7 +7,6 @@ import errno
 import os
 import stat
 
-from unionfs.completer import Completer
 from unionfs.layer import Draft, OpenFile
 from unionfs.lazy import LazyFile, LazyMark, LazyState, usable_block
 from unionfs.nodes import UPPER, Backing, Node
@@ -135,6 +134,8 @@ def _unmark(tree: Tree) -> Callable[[int], None]:
 
 def begin_background(tree: Tree, rate: int) -> None:
     """From now on complete files by the way, at most `rate` bytes a second."""
+    from unionfs.completer import Completer
+
     tree.lazies.completer = Completer(
         rate, lambda file: file.release(_unmark(tree)), tree.ledger.add_completed
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 
-from unionfs.completer import Completer
 from unionfs.layer import Layer, LayerEntry, UpperLayer
 from unionfs.lazy import LazyState, parse_mark
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from unionfs.completer import Completer
 
 
 class LazyFiles:
