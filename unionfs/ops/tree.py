@@ -301,10 +301,13 @@ class Tree:
             position == UPPER
             or attributes[2] != 1
             or attributes[1] & _S_IFMT == _S_IFDIR
-            or self.view is not None
             or number >> INO_BITS
         ):
             return None
+        if self.view is not None:
+            owner = attributes[3:5]
+            if owner != (self._shown_owners.get(owner) or self._shown_owner(self.view, owner)):
+                return None
         if not self._own_numbers:
             number |= (len(self.lowers) - position + 1) << INO_BITS
             attributes = tuple.__new__(Attributes, (number, *attributes[1:]))
