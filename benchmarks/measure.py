@@ -32,6 +32,8 @@ class Series:
 
     key: Key
     seconds: list[float] = field(default_factory=list)
+    peaks: list[int] = field(default_factory=list)
+    """Bytes of memory at most, one for each sample, where that was looked at."""
     failure: str | None = None
 
     @property
@@ -48,7 +50,9 @@ class Series:
 
     def document(self) -> dict[str, object]:
         summary = {"median": self.median, "spread": self.spread} if self.seconds else {}
-        return {**asdict(self.key), "seconds": self.seconds, "failure": self.failure, **summary}
+        memory = {"peaks": self.peaks} if self.peaks else {}
+        found = {"seconds": self.seconds, "failure": self.failure}
+        return {**asdict(self.key), **found, **memory, **summary}
 
 
 class Results:
@@ -73,10 +77,25 @@ class Results:
         try:
             call()
         except (OSError, RuntimeError, subprocess.SubprocessError, sqlite3.Error) as error:
-            series.seconds.clear()
-            series.failure = f"{type(error).__name__}: {error}"
+            self.fail(key, error)
             return
         series.seconds.append(time.perf_counter() - start)
+
+    def record(self, key: Key, seconds: float, peak: int) -> None:
+        """Keep a sample that was taken elsewhere, with the bytes of memory that it took."""
+        series = self.of(key)
+        series.seconds.append(seconds)
+        series.peaks.append(peak)
+
+    def failed(self, key: Key) -> bool:
+        return key in self._series and self._series[key].failure is not None
+
+    def fail(self, key: Key, error: Exception) -> None:
+        """There is no result for this key, whatever samples it has."""
+        series = self.of(key)
+        series.seconds.clear()
+        series.peaks.clear()
+        series.failure = f"{type(error).__name__}: {error}"
 
     def add(self, documents: Sequence[dict[str, object]]) -> None:
         """Take in what `document()` gave in another process."""

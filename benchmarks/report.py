@@ -47,6 +47,18 @@ def _table(series: Sequence[Series]) -> list[str]:
     return lines
 
 
+def _memory_table(series: Sequence[Series]) -> list[str]:
+    subjects = list(dict.fromkeys(item.key.subject for item in series))
+    workloads = list(dict.fromkeys(item.key.workload for item in series))
+    peaks = {(item.key.workload, item.key.subject): item.peaks for item in series}
+    lines = [f"| MiB at most | {' | '.join(subjects)} |", "|---" * (len(subjects) + 1) + "|"]
+    for workload in workloads:
+        found = [peaks.get((workload, subject)) for subject in subjects]
+        cells = [f"{max(each) >> 20}" if each else "" for each in found]
+        lines.append(f"| {workload} | {' | '.join(cells)} |")
+    return lines
+
+
 def tables(results: Results) -> str:
     """Markdown: one table for each set of subjects; a cell is the median, the spread, and in brackets the ratio to the
     baseline. Failures are told beneath."""
@@ -60,6 +72,8 @@ def tables(results: Results) -> str:
     lines: list[str] = []
     for group in groups.values():
         lines += [*_table(group), ""]
+        if any(item.peaks for item in group):
+            lines += [*_memory_table(group), ""]
     lines += [
         f"failed: {item.key.workload}, {item.key.subject}: {item.failure}"
         for item in results
