@@ -77,5 +77,6 @@ def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
 
 
 def is_gone(node: Node) -> bool:
-    """Whether no name leads to a file any more: what is to be kept of it need not outlive it."""
-    return node.parent is None and not isinstance(node, Directory)
+    """Whether no name leads to a file any more: what is to be kept of it need not outlive it. One
+    that was made without a name (O_TMPFILE) may still get one."""
+    return node.parent is None and node.name != b"" and not isinstance(node, Directory)
