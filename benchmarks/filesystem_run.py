@@ -21,7 +21,6 @@ from benchmarks.measure import Key, Results, rotated
 from benchmarks.servers import usage
 from benchmarks.workloads import SCALES, WORKLOADS, Workload, make_lower
 
-
 MAKING = "mount, and the first answer"
 
 
