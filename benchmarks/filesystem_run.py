@@ -78,7 +78,8 @@ def main() -> None:
                     if subject.kind is not Kind.COPY:
                         measure(results, workload, subject, lower, scratch)
     if not only or set(only) & set(layers.names()):
-        layers.measure(results, scale, scratch, settings["rounds"], wanted)
+        rounds = settings["rounds"]
+        layers.measure(results, scale, scratch, rounds, subjects=wanted, only=only)
     Path(sys.argv[2]).write_text(json.dumps([series.document() for series in results]))
 
 

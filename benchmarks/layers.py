@@ -31,8 +31,8 @@ SUBJECTS = (
 )
 
 
-def names() -> list[str]:
-    return [f"{what}, {count} layers" for count in COUNTS for what in ("mount", "find")]
+def names(counts: Sequence[int] = COUNTS) -> list[str]:
+    return [f"{what}, {count} layers" for count in counts for what in ("mount", "find")]
 
 
 def make_layers(directory: Path, files: int, count: int) -> list[Path]:
@@ -61,11 +61,18 @@ def make_layers(directory: Path, files: int, count: int) -> list[Path]:
 
 
 def measure(
-    results: Results, scale: Scale, scratch: Path, rounds: int, subjects: Sequence[str]
+    results: Results,
+    scale: Scale,
+    scratch: Path,
+    rounds: int,
+    *,
+    subjects: Sequence[str],
+    only: Sequence[str],
 ) -> None:
     wanted = [item for item in SUBJECTS if not subjects or item.name in subjects]
+    counts = [count for count in COUNTS if not only or set(only) & set(names((count,)))]
     for number in range(rounds):
-        for count in COUNTS:
+        for count in counts:
             layers = make_layers(scratch, scale.layered, count)
             for subject in rotated(wanted, number):
                 print(f"round {number + 1}: {count} layers, {subject.name}", file=sys.stderr)
