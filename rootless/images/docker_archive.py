@@ -56,8 +56,8 @@ def read_archived_images(members: Members) -> list[ArchivedImage]:
     for i, value in enumerate(parse_list(read_small(members, MANIFEST), what)):
         where = f"{what}: image {i}"
         entry = as_object(value, where)
-        config_name = required(entry, "Config", str, where)
-        layers = strings(entry, "Layers", where)
+        config_name = _name(required(entry, "Config", str, where), where)
+        layers = tuple(_name(layer, where) for layer in strings(entry, "Layers", where))
         data = read_small(members, config_name)
         config = read_image_config(data, f"{config_name} in {members.label}")
         if len(layers) != len(config.diff_ids):
@@ -78,6 +78,13 @@ def read_archived_images(members: Members) -> list[ArchivedImage]:
     return images
 
 
+def _name(text: str, where: str) -> str:
+    """A word of a document that errors show. Raises InvalidDocumentError if it would break a line."""
+    if not text.isprintable():
+        raise InvalidDocumentError(f"{where}: {text!r} is not a name")
+    return text
+
+
 def read_legacy_images(members: Members) -> list[LegacyImage]:
     """Every image that `repositories` names: {NAME: {TAG: id of the top layer}}; each layer's
     `json` names its parent."""
@@ -85,10 +92,10 @@ def read_legacy_images(members: Members) -> list[LegacyImage]:
     document = parse_object(read_small(members, REPOSITORIES), what)
     tags: dict[str, list[Reference]] = {}
     for name, by_tag in document.items():
-        for tag, top in as_object(by_tag, f"{what}: {name}").items():
+        for tag, top in as_object(by_tag, f"{what}: {_name(name, what)}").items():
             if not isinstance(top, str):
-                raise InvalidDocumentError(f"{what}: {name}: {tag} is not a string")
-            tags.setdefault(top, []).append(parse_reference(f"{name}:{tag}"))
+                raise InvalidDocumentError(f"{what}: {name}: {_name(tag, what)} is not a string")
+            tags.setdefault(_name(top, what), []).append(parse_reference(f"{name}:{tag}"))
     images = []
     for top, references in tags.items():
         documents: list[Json] = []
@@ -101,7 +108,8 @@ def read_legacy_images(members: Members) -> list[LegacyImage]:
             current = parse_object(read_small(members, f"{layer}/json"), where)
             documents.append(current)
             names.append(f"{layer}/layer.tar")
-            layer = optional(current, "parent", str, where)
+            parent = optional(current, "parent", str, where)
+            layer = _name(parent, where) if parent else None
         documents.reverse()
         names.reverse()
         images.append(LegacyImage(tuple(documents), tuple(names), tuple(references)))

@@ -42,10 +42,23 @@ def parse_list(data: bytes, what: str, limit: int = MAX_DOCUMENT_SIZE) -> list[o
 def _parse(data: bytes, what: str) -> object:
     try:
         value: object = loads(data)
+        # One half of a pair alone cannot be written again, nor printed; Go reads it so too.
+        if b"\\ud" in data or b"\\uD" in data:
+            value = _without_half_pairs(value)
     except RecursionError as error:
         raise InvalidDocumentError(f"{what} is nested too deeply") from error
     except ValueError as error:
         raise InvalidDocumentError(f"{what} is not valid JSON: {error}") from error
+    return value
+
+
+def _without_half_pairs(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_half_pairs(each) for each in value]
+    if isinstance(value, dict):
+        return {_without_half_pairs(key): _without_half_pairs(each) for key, each in value.items()}
     return value
 
 
