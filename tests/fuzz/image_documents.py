@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rootless.errors import NotFoundError, RootlessError
+from rootless.errors import RootlessError
 from rootless.images.changes import apply_change
 from rootless.images.docker_archive import read_archived_images, read_legacy_images
 from rootless.oci.document import encode
@@ -67,13 +67,13 @@ def one_input(data: bytes) -> None:
     _refused(lambda: apply_change({}, data.decode("utf-8", "replace")))
 
 
-def _refused(read: object) -> None:
+def _refused(read: Callable[[], object]) -> None:
+    refused = ""
     try:
-        read()  # type: ignore[operator]
-    except NotFoundError:
-        return
+        read()
     except RootlessError as error:
-        assert "\n" not in error.message
+        refused = error.message
+    assert "\n" not in refused
 
 
 def _config(data: bytes) -> None:
