@@ -264,6 +264,13 @@ COPY = Command(
     "Copy an image from one place to another",
     "SOURCE DESTINATION",
     (
+        Option(("all", "a"), Kind.BOOL, "Copy an index with all its images, for every platform"),
+        Option(
+            ("multi-arch",),
+            Kind.STRING,
+            "What to copy of an index: system, all or index-only",
+            "WHAT",
+        ),
         Option(("quiet", "q"), Kind.BOOL, "Print nothing but the image's digest"),
         _PLATFORM,
         Option(("src-creds",), Kind.STRING, "The account to read with", "USER:PASSWORD"),
@@ -276,7 +283,8 @@ COPY = Command(
     least=2,
     most=2,
     description="""Copy an image between docker://NAME, local:NAME, oci:PATH[:NAME],
-oci-archive:PATH[:NAME], docker-archive:PATH[:NAME] and dir:PATH.""",
+oci-archive:PATH[:NAME], docker-archive:PATH[:NAME] and dir:PATH. Of an index for several platforms
+the image for this machine, or for --platform, is copied, unless --all is given.""",
 )
 MANIFEST_CREATE = Command(
     "create",

@@ -125,7 +125,7 @@ def search_tags(parsed: Parsed, settings: Settings) -> int:
 
 def copy(parsed: Parsed, settings: Settings) -> int:
     """Copy an image and print its digest."""
-    from rootless.images.copy import CopyOptions
+    from rootless.images.copy import CopyOptions, MultiArch
     from rootless.oci.platform import parse_platform
 
     values: Any = parsed.values
@@ -143,7 +143,17 @@ def copy(parsed: Parsed, settings: Settings) -> int:
     progress = Silence() if values["quiet"] else progress_on(sys.stderr)
     with failing_with_one():
         source, destination = parsed.arguments
-        options = CopyOptions(ends[0], ends[1], platform, progress)
+        wanted = values["multi_arch"] or ("all" if values["all"] else "system")
+        if values["multi_arch"] and values["all"]:
+            raise UsageError("--all and --multi-arch exclude each other")
+        known = {each.value: each for each in MultiArch}
+        if wanted not in known:
+            raise UsageError(
+                f"--multi-arch {wanted!r} is not known", hint=f"one of {', '.join(known)}"
+            )
+        if known[wanted] is not MultiArch.SYSTEM and platform is not None:
+            raise UsageError("--platform chooses one image: it does not go with all of them")
+        options = CopyOptions(ends[0], ends[1], platform, progress, known[wanted])
         digest = engine_of(settings).copy(source, destination, options)
     print(digest)
     return 0

@@ -71,7 +71,7 @@ def export_container(
     """Write the container's whole tree as a tar archive: to a file, which is replaced once it is
     complete, or to a descriptor."""
     from rootless.durable import write_all
-    from rootless.images.save import new_file
+    from rootless.images.outgoing import new_file
 
     with open_container(record, places, store, pause=pause) as snapshot:
 

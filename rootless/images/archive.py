@@ -153,7 +153,7 @@ class DirectoryMembers:
     def __init__(self, directory: Path, label: str) -> None:
         self.label = label
         self._root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._open: list[int] = []
+        self._open: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -211,5 +211,17 @@ class DirectoryMembers:
     def reader(self, name: str) -> Read:
         self.size(name)
         fd = self._descriptor(name)
-        self._open.append(fd)
-        return lambda count: os.read(fd, count)
+        self._open.add(fd)
+        ended = False
+
+        def read(count: int) -> bytes:
+            nonlocal ended
+            piece = b"" if ended else os.read(fd, count)
+            if not piece and not ended:
+                # Of a thousand blobs, not all descriptors are kept to the end.
+                ended = True
+                self._open.discard(fd)
+                os.close(fd)
+            return piece
+
+        return read

@@ -8,14 +8,17 @@ into a docker-archive, which has none, and where a registry gets layers that wer
 
 from __future__ import annotations
 
-import tarfile
+from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
 from rootless.errors import ExistsError, NotFoundError, UsageError
-from rootless.images.directory_format import add_to_layout, layout_of_directory, write_directory
+from rootless.images.copy_whole import copy_whole
+from rootless.images.directory_format import DirectoryWriter
+from rootless.images.layout_directory import LayoutWriter, files_of_layout
 from rootless.images.load import load
 from rootless.images.locations import Kind, Location, parse_location
+from rootless.images.outgoing import File, new_file, write_tar
 from rootless.images.progress import Progress
 from rootless.images.pull import pull
 from rootless.images.push import push
@@ -31,6 +34,14 @@ from rootless.store.layout import Store
 from rootless.store.names import CONFIG_DIGEST
 
 
+class MultiArch(Enum):
+    """What to copy of an index, as skopeo's --multi-arch says it."""
+
+    SYSTEM = "system"
+    ALL = "all"
+    INDEX_ONLY = "index-only"
+
+
 class CopyOptions(NamedTuple):
     """How to speak to either end, where it is a registry; `progress` shows what is done there."""
 
@@ -38,6 +49,7 @@ class CopyOptions(NamedTuple):
     destination: RemoteOptions = RemoteOptions()
     platform: Platform | None = None
     progress: Progress | None = None
+    multi_arch: MultiArch = MultiArch.SYSTEM
 
 
 def copy(
@@ -51,6 +63,19 @@ def copy(
     NotFoundError, ExistsError, IntegrityError and what registries raise."""
     start, end = parse_location(source), parse_location(destination)
     with Ingest(store) as ingest:
+        if options.multi_arch is not MultiArch.SYSTEM:
+            digest = copy_whole(
+                store,
+                ingest.directory,
+                start,
+                end,
+                around=around,
+                source_options=options.source,
+                target_options=options.destination,
+                images=options.multi_arch is MultiArch.ALL,
+            )
+            if digest is not None:
+                return digest
         between = Store.open(ingest.directory / "copy")
         image = _bring(store, between, start, around, options)
         if end.kind is Kind.LOCAL:
@@ -79,11 +104,7 @@ def _bring(
         return resolve(between, pulled.id)
     if start.kind is Kind.LOCAL:
         return adopt(store, between, resolve(store, start.name, options.platform), "")
-    path = start.path
-    if start.kind is Kind.DIRECTORY:
-        path = Path(between.root) / "layout"
-        layout_of_directory(start.path, path)
-    loaded = load(between, path, platform=options.platform)
+    loaded = load(between, start.path, platform=options.platform)
     if start.name:
         wanted = parse_reference(start.name).with_default_tag()
         loaded = [image for image in loaded if wanted in image.tags]
@@ -114,13 +135,18 @@ def _deliver(
             progress=options.progress,
         )
     elif end.kind is Kind.DIRECTORY:
-        write_directory(between, image, end.path)
+        directory = DirectoryWriter(end.path)
+        for blob in _blobs(between, image):
+            directory.put_blob(blob)
+        directory.finish(between.read_document(image.manifest.digest, "image manifest"))
     elif end.kind is Kind.OCI:
-        add_to_layout(between, image, end.path, end.name)
+        _add_to_layout(between, image, end.path, end.name)
     elif end.kind is Kind.OCI_ARCHIVE:
+        if end.path.exists():
+            raise ExistsError(f"{end.path} exists already")
         layout = Path(between.root) / "archive"
-        add_to_layout(between, image, layout, end.name)
-        _write_archive(layout, end.path)
+        _add_to_layout(between, image, layout, end.name)
+        new_file(end.path, lambda fd: write_tar(files_of_layout(layout), fd))
     else:
         named = image.id
         if end.name:
@@ -129,6 +155,22 @@ def _deliver(
         if end.path.exists():
             raise ExistsError(f"{end.path} exists already")
         save(between, [named], end.path, Format.DOCKER_ARCHIVE)
+
+
+def _blobs(store: Store, image: Image) -> list[File]:
+    manifest = manifest_of(store, image)
+    return [
+        File("", blob.size, Path(store.blob_path(blob.digest)), blob.digest)
+        for blob in (manifest.config, *manifest.layers)
+    ]
+
+
+def _add_to_layout(store: Store, image: Image, path: Path, name: str) -> None:
+    layout = LayoutWriter(path)
+    for blob in _blobs(store, image):
+        layout.put_blob(blob)
+    layout.put_document(store.read_document(image.manifest.digest, "image manifest"))
+    layout.finish(image.manifest, name)
 
 
 def adopt(source: Store, target: Store, image: Image, name: str) -> Image:
@@ -148,24 +190,3 @@ def adopt(source: Store, target: Store, image: Image, name: str) -> Image:
         )
         ingest.publish([NewImage(descriptor, tags)])
     return resolve(target, image.id)
-
-
-def _write_archive(layout: Path, path: Path) -> None:
-    if path.exists():
-        raise ExistsError(f"{path} exists already")
-
-    def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
-        member.uid = member.gid = 0
-        member.uname = member.gname = ""
-        member.mtime = 0
-        return member
-
-    temporary = path.with_name(f".tmp-{path.name}")
-    try:
-        with tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as archive:
-            for entry in sorted(layout.rglob("*")):
-                name = entry.relative_to(layout).as_posix()
-                archive.add(entry, name, recursive=False, filter=plain)
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
