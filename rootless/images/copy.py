@@ -3,7 +3,8 @@
 The image is brought into a store of its own under tmp/, which is swept whatever happens, with all the
 checks that a pull or load has; from there it goes to where it is to be. Neither end's names touch the
 caller's store unless it is one of the ends. Manifests keep their bytes, and so their digests, except
-into a docker-archive, which has none, and where a registry gets layers that were not compressed.
+into a docker-archive, which has none, where a registry gets layers that were not compressed, and where
+one of Docker's goes into an OCI layout.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def copy(
     around: Surroundings,
     options: CopyOptions,
 ) -> str:
-    """Copy an image; returns the digest of the manifest that was copied. Raises UsageError,
+    """Copy an image; returns the digest of its manifest at the destination. Raises UsageError,
     NotFoundError, ExistsError, IntegrityError and what registries raise."""
     start, end = parse_location(source), parse_location(destination)
     with Ingest(store) as ingest:
@@ -79,10 +80,8 @@ def copy(
         between = Store.open(ingest.directory / "copy")
         image = _bring(store, between, start, around, options)
         if end.kind is Kind.LOCAL:
-            adopt(between, store, image, end.name)
-        else:
-            _deliver(between, image, end, around, options)
-        return image.manifest.digest
+            return adopt(between, store, image, end.name).manifest.digest
+        return _deliver(between, image, end, around, options)
 
 
 def _bring(
@@ -123,10 +122,11 @@ def _deliver(
     end: Location,
     around: Surroundings,
     options: CopyOptions,
-) -> None:
+) -> str:
+    """Returns the digest of the manifest as it is there."""
     if end.kind is Kind.REGISTRY:
         target = parse_reference(end.name)
-        push(
+        [pushed] = push(
             between,
             image.id,
             around,
@@ -134,19 +134,21 @@ def _deliver(
             target=target,
             progress=options.progress,
         )
-    elif end.kind is Kind.DIRECTORY:
+        return pushed.digest
+    if end.kind is Kind.DIRECTORY:
         directory = DirectoryWriter(end.path)
         for blob in _blobs(between, image):
             directory.put_blob(blob)
         directory.finish(between.read_document(image.manifest.digest, "image manifest"))
     elif end.kind is Kind.OCI:
-        _add_to_layout(between, image, end.path, end.name)
+        return _add_to_layout(between, image, end.path, end.name)
     elif end.kind is Kind.OCI_ARCHIVE:
         if end.path.exists():
             raise ExistsError(f"{end.path} exists already")
         layout = Path(between.root) / "archive"
-        _add_to_layout(between, image, layout, end.name)
+        digest = _add_to_layout(between, image, layout, end.name)
         new_file(end.path, lambda fd: write_tar(files_of_layout(layout), fd))
+        return digest
     else:
         named = image.id
         if end.name:
@@ -155,6 +157,7 @@ def _deliver(
         if end.path.exists():
             raise ExistsError(f"{end.path} exists already")
         save(between, [named], end.path, Format.DOCKER_ARCHIVE)
+    return image.manifest.digest
 
 
 def _blobs(store: Store, image: Image) -> list[File]:
@@ -165,12 +168,14 @@ def _blobs(store: Store, image: Image) -> list[File]:
     ]
 
 
-def _add_to_layout(store: Store, image: Image, path: Path, name: str) -> None:
+def _add_to_layout(store: Store, image: Image, path: Path, name: str) -> str:
     layout = LayoutWriter(path)
     for blob in _blobs(store, image):
         layout.put_blob(blob)
-    layout.put_document(store.read_document(image.manifest.digest, "image manifest"))
-    layout.finish(image.manifest, name)
+    data = store.read_document(image.manifest.digest, "image manifest")
+    written = layout.put_document(data, manifest_of(store, image).media_type)
+    layout.finish(written, name)
+    return written.digest
 
 
 def adopt(source: Store, target: Store, image: Image, name: str) -> Image:

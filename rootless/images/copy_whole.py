@@ -1,12 +1,13 @@
 """copy --all: an index with every image that it names, from one place to another.
 
-Nothing is unpacked and nothing re-encoded: documents and blobs keep their bytes, and so their digests,
-each of which is verified on the way. Blobs first, then the manifests, then the index: whatever the
-moment of a failure, what can be found by name is complete.
+Nothing is unpacked: documents and blobs keep their bytes, and so their digests, each of which is
+verified on the way. Only what is Docker's becomes OCI's in an OCI layout. Blobs first, then the
+manifests, then the index: whatever the moment of a failure, what can be found by name is complete.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -34,7 +35,7 @@ from rootless.images.outgoing import File, new_file, pieces, write_tar
 from rootless.images.refusals import manifest_unknown, pull_denied
 from rootless.images.source import open_source
 from rootless.oci import media_types
-from rootless.oci.digest import hex_of, sha256_digest
+from rootless.oci.digest import hex_of
 from rootless.oci.manifest import Descriptor, media_type_of, read_index, read_manifest
 from rootless.oci.reference import parse_reference
 from rootless.registry.client import Document, RepositoryClient
@@ -71,7 +72,8 @@ class _Target(Protocol):
     async def has_blob(self, digest: str) -> bool: ...
     async def put_blob(self, file: File) -> None: ...
     async def put_document(self, document: Document) -> None: ...
-    async def finish(self, top: Document) -> None: ...
+    async def finish(self, top: Document) -> str:
+        """Returns the digest of the index as it is there."""
 
 
 def copy_whole(
@@ -107,13 +109,12 @@ def copy_whole(
             target = await stack.enter_async_context(
                 _target(scratch, end, source, around, target_options)
             )
-            await _copy(source, target, top, what, images)
-            return top.digest
+            return await _copy(source, target, top, what, images)
 
     return run_remote(work)
 
 
-async def _copy(source: _Source, target: _Target, top: Document, what: str, images: bool) -> None:
+async def _copy(source: _Source, target: _Target, top: Document, what: str, images: bool) -> str:
     found = _Found([], {})
     index = read_index(top.data, what, top.media_type)
     if images:
@@ -131,7 +132,7 @@ async def _copy(source: _Source, target: _Target, top: Document, what: str, imag
             nursery.start_soon(carry, blob)
     for document in found.documents:
         await target.put_document(document)
-    await target.finish(top)
+    return await target.finish(top)
 
 
 class _Found(NamedTuple):
@@ -271,6 +272,10 @@ class _RegistrySource:
         with _Spool(path) as spool:
             timing = self._remote.options.timing
             await download([self.client], descriptor, spool, timing, _ignore)
+        if spool.digest != descriptor.digest:
+            raise IntegrityError(
+                f"blob {descriptor.digest} is not what its descriptor says: it is {spool.digest}"
+            )
         return File(f"blob {descriptor.digest}", descriptor.size, path, descriptor.digest)
 
 
@@ -279,6 +284,7 @@ class _Spool:
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._hash = hashlib.sha256()
         self.size = 0
 
     def __enter__(self) -> Self:
@@ -289,7 +295,12 @@ class _Spool:
 
     def append(self, data: bytes) -> None:
         write_all(self._fd, data)
+        self._hash.update(data)
         self.size += len(data)
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"
 
 
 def _ignore(_: int) -> None:
@@ -370,8 +381,8 @@ class _RegistryTarget:
     async def put_document(self, document: Document) -> None:
         await put_manifest(self._client, document.digest, document.data, document.media_type)
 
-    async def finish(self, top: Document) -> None:
-        await put_manifest(self._client, self._name, top.data, top.media_type)
+    async def finish(self, top: Document) -> str:
+        return await put_manifest(self._client, self._name, top.data, top.media_type)
 
 
 class _DirectoryTarget:
@@ -388,8 +399,9 @@ class _DirectoryTarget:
     async def put_document(self, document: Document) -> None:
         self._writer.put_instance(document.data)
 
-    async def finish(self, top: Document) -> None:
+    async def finish(self, top: Document) -> str:
         self._writer.finish(top.data)
+        return top.digest
 
 
 class _LayoutTarget:
@@ -405,12 +417,12 @@ class _LayoutTarget:
         _drop(file)
 
     async def put_document(self, document: Document) -> None:
-        self._writer.put_document(document.data)
+        self._writer.put_document(document.data, document.media_type)
 
-    async def finish(self, top: Document) -> None:
-        self._writer.put_document(top.data)
-        entry = Descriptor(top.media_type, sha256_digest(top.data), len(top.data))
+    async def finish(self, top: Document) -> str:
+        entry = self._writer.put_document(top.data, top.media_type)
         self._writer.finish(entry, self._name)
+        return entry.digest
 
 
 def _drop(file: File) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from rootless.durable import write_atomically
 from rootless.errors import ExistsError
 from rootless.images.outgoing import File, file_of, put
+from rootless.oci.conversion import as_oci
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import encode
 from rootless.oci.manifest import Descriptor, empty_index, read_index
@@ -26,6 +27,7 @@ class LayoutWriter:
             raise ExistsError(f"{path} exists already and is not an OCI layout")
         (path / BLOBS).mkdir(parents=True, exist_ok=True)
         self._path = path
+        self._converted: dict[str, Descriptor] = {}
 
     def has_blob(self, digest: str) -> bool:
         return (self._path / BLOBS / hex_of(digest)).exists()
@@ -34,8 +36,15 @@ class LayoutWriter:
         """Raises IntegrityError."""
         put(file._replace(name=f"{BLOBS}{hex_of(file.digest)}"), self._path)
 
-    def put_document(self, data: bytes) -> None:
-        put(file_of(f"{BLOBS}{hex_of(sha256_digest(data))}", data), self._path)
+    def put_document(self, data: bytes, media_type: str) -> Descriptor:
+        """A manifest, or an index after what it names, as OCI's; its descriptor as it is there. Raises
+        InvalidDocumentError."""
+        before = sha256_digest(data)
+        data, media_type = as_oci(data, media_type, f"manifest {before}", self._converted)
+        descriptor = Descriptor(media_type, sha256_digest(data), len(data))
+        self._converted[before] = descriptor
+        put(file_of(f"{BLOBS}{hex_of(descriptor.digest)}", data), self._path)
+        return descriptor
 
     def finish(self, entry: Descriptor, name: str) -> None:
         """Put the image into index.json, under a name that it takes from whoever had it."""
@@ -44,7 +53,6 @@ class LayoutWriter:
             index = read_index(path.read_bytes(), str(path))
         except FileNotFoundError:
             index = empty_index()
-        # What a store notes about an image is nobody else's concern.
         annotations = {REF_NAME: name} if name else {}
         others = tuple(
             each

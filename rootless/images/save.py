@@ -18,6 +18,7 @@ from rootless.images.directory_format import DirectoryWriter
 from rootless.images.layout_directory import BLOBS, LAYOUT
 from rootless.images.outgoing import File, file_of, new_directory, new_file, put, write_tar
 from rootless.oci import media_types
+from rootless.oci.conversion import as_oci
 from rootless.oci.digest import hex_of
 from rootless.oci.document import encode
 from rootless.oci.manifest import empty_index
@@ -133,19 +134,28 @@ def _docker_files(store: Store, images: Sequence[SavedImage]) -> list[File]:
 
 
 def _oci_files(store: Store, images: Sequence[SavedImage]) -> list[File]:
-    """image-spec image-layout.md; every blob as it is in the store."""
+    """image-spec image-layout.md; every blob as it is in the store, manifests as OCI's."""
     files: dict[str, File] = {}
     entries = []
+
+    def add(file: File) -> None:
+        name = f"{BLOBS}{hex_of(file.digest)}"
+        files[name] = file._replace(name=name)
+
     for image, tags in images:
         manifest = manifest_of(store, image)
-        for blob in (image.manifest, manifest.config, *manifest.layers):
-            path = store.blob_path(blob.digest)
+        data = store.read_document(image.manifest.digest, "image manifest")
+        data, media_type = as_oci(data, manifest.media_type, "image manifest", {})
+        document = file_of("", data)
+        add(document)
+        for blob in (manifest.config, *manifest.layers):
             with store.open_blob(blob.digest, f"blob of image {image.id}") as stream:
                 size = os.fstat(stream.fileno()).st_size
-            name = f"{BLOBS}{hex_of(blob.digest)}"
-            files[name] = File(name, size, Path(path), blob.digest)
+            add(File("", size, Path(store.blob_path(blob.digest)), blob.digest))
         # What the store notes about an image is nobody else's concern.
-        bare = image.manifest._replace(annotations={})
+        bare = image.manifest._replace(
+            media_type=media_type, digest=document.digest, size=document.size, annotations={}
+        )
         entries += [bare._replace(annotations={REF_NAME: str(tag)}) for tag in tags] or [bare]
     index = empty_index().with_manifests(tuple(entries)).encode()
     return [file_of("oci-layout", LAYOUT), file_of("index.json", index), *files.values()]
