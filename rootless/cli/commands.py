@@ -286,11 +286,12 @@ COPY = Command(
 oci-archive:PATH[:NAME], docker-archive:PATH[:NAME] and dir:PATH. Of an index for several platforms
 the image for this machine, or for --platform, is copied, unless --all is given.""",
 )
+_INSECURE = Option(("insecure",), Kind.BOOL, "As --tls-verify=false")
 MANIFEST_CREATE = Command(
     "create",
     "Make a list of images for several platforms",
     "LIST IMAGE [IMAGE...]",
-    (Option(("amend", "a"), Kind.BOOL, "Add to a list that is there"), *_REGISTRY),
+    (Option(("amend", "a"), Kind.BOOL, "Add to a list that is there"), _INSECURE, *_REGISTRY),
     "rootless.cli.manifest_lists:create",
     least=2,
 )
@@ -313,7 +314,7 @@ MANIFEST_PUSH = Command(
     "push",
     "Send a list, and what it names, to a registry",
     "LIST",
-    (Option(("purge", "p"), Kind.BOOL, "Forget the list afterwards"), *_REGISTRY),
+    (Option(("purge", "p"), Kind.BOOL, "Forget the list afterwards"), _INSECURE, *_REGISTRY),
     "rootless.cli.manifest_lists:push",
     least=1,
     most=1,
@@ -321,11 +322,15 @@ MANIFEST_PUSH = Command(
 MANIFEST_INSPECT = Command(
     "inspect",
     "Show a list, or a manifest at a registry",
-    "NAME",
-    _REGISTRY,
+    "[LIST] NAME",
+    (
+        Option(("verbose", "v"), Kind.BOOL, "Show descriptors and bytes, of a list those of each"),
+        _INSECURE,
+        *_REGISTRY,
+    ),
     "rootless.cli.manifest_lists:inspect",
     least=1,
-    most=1,
+    most=2,
 )
 MANIFEST_RM = Command(
     "rm", "Forget lists", "LIST [LIST...]", (), "rootless.cli.manifest_lists:remove", least=1

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rootless.cli.grammar import Parsed
 from rootless.cli.main import Settings, engine_of
 from rootless.cli.output import as_json
 from rootless.cli.registries import failing_with_one, remote_options
+from rootless.errors import RootlessError
 from rootless.images import manifest_lists
+from rootless.registry.remote import RemoteOptions
 
 
 def create(parsed: Parsed, settings: Settings) -> int:
@@ -18,9 +21,9 @@ def create(parsed: Parsed, settings: Settings) -> int:
     name, *images = parsed.arguments
     with failing_with_one():
         listed = manifest_lists.create(
-            store, name, images, around, amend=values["amend"], options=remote_options(values)
+            store, name, images, around, amend=values["amend"], options=_options(values)
         )
-    print(f"Created manifest list {listed.name}")
+    print(f"Created manifest list {listed.name.familiar}")
     return 0
 
 
@@ -49,7 +52,8 @@ def push(parsed: Parsed, settings: Settings) -> int:
             parsed.arguments[0],
             around,
             purge=values["purge"],
-            options=remote_options(values),
+            options=_options(values),
+            pushed=lambda each: print(f"Pushed ref {each} with digest: {each.digest}"),
         )
     print(digest)
     return 0
@@ -58,18 +62,33 @@ def push(parsed: Parsed, settings: Settings) -> int:
 def inspect(parsed: Parsed, settings: Settings) -> int:
     """Print a list, or a manifest at a registry."""
     store, around = engine_of(settings).manifest_lists()
+    *within, name = parsed.arguments
     with failing_with_one():
         document = manifest_lists.inspect(
-            store, parsed.arguments[0], around, remote_options(parsed.values)
+            store,
+            name,
+            around,
+            _options(parsed.values),
+            within=within[0] if within else None,
+            verbose=bool(parsed.values["verbose"]),
         )
     print(as_json(document))
     return 0
 
 
 def remove(parsed: Parsed, settings: Settings) -> int:
-    """Forget lists."""
+    """Forget lists; those that do not exist are said, and the status is 1."""
     store, _ = engine_of(settings).manifest_lists()
-    with failing_with_one():
-        for name in parsed.arguments:
+    status = 0
+    for name in parsed.arguments:
+        try:
             manifest_lists.remove(store, name)
-    return 0
+        except RootlessError as error:
+            status = 1
+            print(error.message, file=sys.stderr)
+    return status
+
+
+def _options(values: Any) -> RemoteOptions:  # noqa: ANN401 - the values of a command line
+    """Docker's --insecure is --tls-verify=false."""
+    return remote_options({**values, "tls_verify": False} if values["insecure"] else values)

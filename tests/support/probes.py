@@ -192,6 +192,8 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "squashfs": _squashfs,
     "umoci": _program("umoci"),
     "buildah": _program("buildah"),
+    # Without a daemon: `docker manifest` speaks to registries itself.
+    "docker-cli": _program("docker"),
     "mmdebstrap": _program("mmdebstrap"),
     "git": _program("git"),
     "gcc": _program("gcc"),
