@@ -8,7 +8,7 @@ from typing import Any
 from rootless.cli.grammar import Parsed
 from rootless.cli.main import Settings, engine_of
 from rootless.cli.output import as_json
-from rootless.cli.registries import failing_with_one, remote_options
+from rootless.cli.registries import remote_options
 from rootless.errors import RootlessError
 from rootless.images import manifest_lists
 from rootless.registry.remote import RemoteOptions
@@ -19,10 +19,9 @@ def create(parsed: Parsed, settings: Settings) -> int:
     values: Any = parsed.values
     store, around = engine_of(settings).manifest_lists()
     name, *images = parsed.arguments
-    with failing_with_one():
-        listed = manifest_lists.create(
-            store, name, images, around, amend=values["amend"], options=_options(values)
-        )
+    listed = manifest_lists.create(
+        store, name, images, around, amend=values["amend"], options=_options(values)
+    )
     print(f"Created manifest list {listed.name.familiar}")
     return 0
 
@@ -37,8 +36,7 @@ def annotate(parsed: Parsed, settings: Settings) -> int:
     if values["os_features"]:
         changes["os.features"] = list(values["os_features"])
     store, _ = engine_of(settings).manifest_lists()
-    with failing_with_one():
-        manifest_lists.annotate(store, parsed.arguments[0], parsed.arguments[1], changes)
+    manifest_lists.annotate(store, parsed.arguments[0], parsed.arguments[1], changes)
     return 0
 
 
@@ -46,15 +44,14 @@ def push(parsed: Parsed, settings: Settings) -> int:
     """Bring a list to its registry and print its digest."""
     values: Any = parsed.values
     store, around = engine_of(settings).manifest_lists()
-    with failing_with_one():
-        digest = manifest_lists.push_list(
-            store,
-            parsed.arguments[0],
-            around,
-            purge=values["purge"],
-            options=_options(values),
-            pushed=lambda each: print(f"Pushed ref {each} with digest: {each.digest}"),
-        )
+    digest = manifest_lists.push_list(
+        store,
+        parsed.arguments[0],
+        around,
+        purge=values["purge"],
+        options=_options(values),
+        pushed=lambda each: print(f"Pushed ref {each} with digest: {each.digest}"),
+    )
     print(digest)
     return 0
 
@@ -63,15 +60,14 @@ def inspect(parsed: Parsed, settings: Settings) -> int:
     """Print a list, or a manifest at a registry."""
     store, around = engine_of(settings).manifest_lists()
     *within, name = parsed.arguments
-    with failing_with_one():
-        document = manifest_lists.inspect(
-            store,
-            name,
-            around,
-            _options(parsed.values),
-            within=within[0] if within else None,
-            verbose=bool(parsed.values["verbose"]),
-        )
+    document = manifest_lists.inspect(
+        store,
+        name,
+        around,
+        _options(parsed.values),
+        within=within[0] if within else None,
+        verbose=bool(parsed.values["verbose"]),
+    )
     print(as_json(document))
     return 0
 
