@@ -4,10 +4,8 @@ as it was, whichever way they come in."""
 from __future__ import annotations
 
 import gzip
-import io
 import json
-import resource
-import subprocess
+import re
 import sys
 import tarfile
 import time
@@ -18,8 +16,8 @@ from typing import Any
 import pytest
 
 from tests.integration.registry.conftest import layer_of
-from tests.support.command import Result
-from tests.support.images import add_file, docker_archive, image_config, sha256
+from tests.support.command import Result, run_command
+from tests.support.images import docker_archive, image_config, sha256
 from tests.support.registry import CONFIG, INDEX, LAYER, MANIFEST, FakeRegistry, serving
 from tests.support.rootless import Rootless
 
@@ -229,8 +227,6 @@ def layout_of(registry: FakeRegistry, directory: Path) -> Path:
 
 
 def check_refused(rootless: Rootless, result: Result, status: int, words: str) -> None:
-    import re
-
     lines = result.stderr.splitlines()
     said = [line for line in lines if line.startswith("rootless: ")]
     assert len(said) == 1, result.stderr
@@ -270,3 +266,59 @@ def test_hostile_image_is_refused_by_run(rootless, registry, case):
     put, words = CASES[case]
     put(registry)
     check_refused(rootless, rootless("run", "--rm", f"{registry.host}/app:1", "true"), 125, words)
+
+
+def test_path_of_ten_thousand_components_is_one_file_to_everything(rootless, tmp_path):
+    """Nothing recurses by directory, and nothing costs the square of the depth."""
+    flat, path = layer_of({"top": b"x"}), "d/" * 10_000 + "f"
+    docker_archive(tmp_path / "flat.tar", [flat], tags=["flat:1"])
+    docker_archive(tmp_path / "deep.tar", [flat, layer_of({path: b"x"})], tags=["deep:1"])
+    for name in ("flat", "deep"):
+        rootless("load", "-i", tmp_path / f"{name}.tar").ok()
+    before = time.monotonic()
+    found = rootless("image", "diff", "flat:1", "deep:1", timeout=60).ok().stdout.splitlines()
+    assert (len(found), found[0], found[-1]) == (10_001, "A /d", f"A /{path}")
+    assert time.monotonic() - before < 20
+    for command in ("image verify deep:1", "history deep:1", "image inspect deep:1"):
+        rootless(*command.split()).ok()
+    rootless("save", "-o", tmp_path / "saved.tar", "deep:1").ok()
+    rootless("rmi", "deep:1").ok()
+    rootless("load", "-i", tmp_path / "saved.tar").ok()
+
+
+def test_archive_of_more_members_than_images_have_is_refused(rootless, tmp_path):
+    with (tmp_path / "many.tar").open("wb") as archive:
+        for number in range(100_001):
+            archive.write(tarfile.TarInfo(f"m{number}").tobuf(tarfile.USTAR_FORMAT))
+        archive.write(bytes(1024))
+    check_refused(rootless, rootless("load", "-i", tmp_path / "many.tar"), 1, "100000 members")
+
+
+MEASURED = """
+import sys
+from rootless.cli.main import main
+status = main(sys.argv[1:])
+# Not getrusage(2), whose maximum is inherited over exec.
+(peak,) = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(peak)
+sys.exit(status)
+"""
+
+
+@pytest.mark.slow
+def test_layer_of_a_million_entries_takes_bounded_memory_and_time(rootless, tmp_path):
+    path = tmp_path / "many.tar"
+    with path.open("wb") as archive:
+        for number in range(1_000_000):
+            info = tarfile.TarInfo(f"d{number // 1000}/f{number}")
+            archive.write(info.tobuf(tarfile.USTAR_FORMAT))
+        archive.write(bytes(1024))
+    argv = [sys.executable, "-c", MEASURED, "import", path, "many:1"]
+    before = time.monotonic()
+    done = run_command(argv, env=rootless.env, timeout=300).ok()
+    assert time.monotonic() - before < 120
+    assert int(done.stdout.splitlines()[-1]) < 200 << 10
+    rootless("image", "verify", "many:1").ok()
+    assert rootless("history", "--human=false", "--format", "{{.Size}}", "many:1").ok().stdout == (
+        f"{path.stat().st_size}\n"
+    )
