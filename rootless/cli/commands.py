@@ -159,7 +159,7 @@ SAVE = Command(
 )
 IMPORT = Command(
     "import",
-    "Make an image of a root file system archive",
+    "Make an image of a root file system: a tar archive, a squashfs or a SIF file",
     "FILE|URL|- [REPOSITORY[:TAG]]",
     (
         Option(

@@ -41,7 +41,7 @@ def commit_container(
 
     if record.rootfs:
         raise UsageError(
-            f"container {record.name} was made of the directory {record.rootfs}, not of an image",
+            f"container {record.name} was made of {record.rootfs}, not of an image",
             hint="rootless export it, and rootless import the archive",
         )
     base = resolve(store, record.image_id)
