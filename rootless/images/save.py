@@ -22,6 +22,7 @@ from rootless.oci.conversion import as_oci
 from rootless.oci.digest import hex_of
 from rootless.oci.document import encode
 from rootless.oci.manifest import empty_index
+from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store.image import Image, all_images, layer_files, manifest_of, resolve
 from rootless.store.layout import Store
@@ -52,15 +53,18 @@ def save(
     images: Sequence[str],
     output: Path | int,
     format: Format = Format.DOCKER_ARCHIVE,  # noqa: A002 - the option's name
+    *,
+    platform: Platform | None = None,
 ) -> list[SavedImage]:
     """Write images, by name or id, to a file or directory that does not exist as a whole, or to a
     descriptor.
 
-    A repository without a tag stands for all its tags, as in Docker. A file is replaced only once
+    A repository without a tag stands for all its tags, as in Docker. An image for another platform
+    than the one that is asked for is a NotFoundError. A file is replaced only once
     the new one is complete; a directory must not exist. Raises NotFoundError, UsageError,
     ExistsError, IntegrityError.
     """
-    chosen = choose(store, images)
+    chosen = choose(store, images, platform)
     if format in _DIRECTORIES:
         if isinstance(output, int):
             raise UsageError(
@@ -80,31 +84,33 @@ def save(
     return chosen
 
 
-def choose(store: Store, names: Sequence[str]) -> list[SavedImage]:
+def choose(
+    store: Store, names: Sequence[str], platform: Platform | None = None
+) -> list[SavedImage]:
     """Which images, each once, and under which names. Raises NotFoundError."""
     chosen: dict[str, SavedImage] = {}
     for name in names:
-        for image, tags in _matching(store, name):
+        for image, tags in _matching(store, name, platform):
             known = chosen.get(image.entry.digest, SavedImage(image, ())).tags
             more = tuple(tag for tag in tags if tag not in known)
             chosen[image.entry.digest] = SavedImage(image, (*known, *more))
     return list(chosen.values())
 
 
-def _matching(store: Store, name: str) -> list[SavedImage]:
+def _matching(store: Store, name: str, platform: Platform | None) -> list[SavedImage]:
     try:
         reference = parse_reference(name)
     except UsageError:
-        return [SavedImage(resolve(store, name), ())]
+        return [SavedImage(resolve(store, name, platform), ())]
     if reference.tag is None and reference.digest is None:
         found = [
-            SavedImage(image, tags)
+            SavedImage(image if platform is None else resolve(store, image.id, platform), tags)
             for image in all_images(store)
             if (tags := tuple(tag for tag in image.tags if tag.name == reference.name))
         ]
         if found:
             return found
-    image = resolve(store, name)
+    image = resolve(store, name, platform)
     return [SavedImage(image, tuple(tag for tag in image.tags if tag == reference))]
 
 
