@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from rootless.errors import ExistsError, NotFoundError, UsageError
+from rootless.errors import ExistsError, UsageError
 from rootless.images.copy_whole import copy_whole
 from rootless.images.directory_format import DirectoryWriter
 from rootless.images.layout_directory import LayoutWriter, files_of_layout
@@ -103,12 +103,7 @@ def _bring(
         return resolve(between, pulled.id)
     if start.kind is Kind.LOCAL:
         return adopt(store, between, resolve(store, start.name, options.platform), "")
-    loaded = load(between, start.path, platform=options.platform)
-    if start.name:
-        wanted = parse_reference(start.name).with_default_tag()
-        loaded = [image for image in loaded if wanted in image.tags]
-        if not loaded:
-            raise NotFoundError(f"{start.path} holds no image named {start.name}")
+    loaded = load(between, start.path, platform=options.platform, name=start.name)
     if len(loaded) > 1:
         raise UsageError(
             f"{start.path} holds several images", hint="say which: append :NAME to the path"

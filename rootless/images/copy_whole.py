@@ -26,10 +26,10 @@ from rootless.errors import (
     RootlessError,
     UsageError,
 )
-from rootless.images.archive import Members, read_small
+from rootless.images.archive import Members
 from rootless.images.directory_format import DirectoryAsLayout, DirectoryWriter, is_directory_format
 from rootless.images.layout_directory import BLOBS, LayoutWriter, files_of_layout
-from rootless.images.load import blob_document, tags_of
+from rootless.images.load import blob_document, entries_named
 from rootless.images.locations import Kind, Location
 from rootless.images.outgoing import File, new_file, pieces, write_tar
 from rootless.images.refusals import manifest_unknown, pull_denied
@@ -191,13 +191,9 @@ async def _source(
 
 def _entry(members: Members, name: str) -> Descriptor:
     """The entry of index.json that a name means."""
-    what = f"index.json in {members.label}"
-    entries = read_index(read_small(members, "index.json"), what).manifests
-    if name:
-        wanted = parse_reference(name).with_default_tag()
-        entries = tuple(each for each in entries if wanted in tags_of(each))
-        if not entries:
-            raise NotFoundError(f"{members.label} holds no image named {name}")
+    entries = entries_named(members, name)
+    if not entries:
+        raise NotFoundError(f"{members.label} holds no image named {name}")
     if not entries:
         raise NotFoundError(f"{members.label} holds no image")
     if len({each.digest for each in entries}) > 1:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, RootlessError
+from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, UsageError
 from rootless.images import docker_archive
 from rootless.images.archive import Members, read_small
 from rootless.images.directory_format import DirectoryAsLayout, is_directory_format
@@ -46,9 +46,11 @@ def load(
     *,
     platform: Platform | None = None,
     limits: Limits | None = None,
+    name: str = "",
 ) -> list[LoadedImage]:
     """Load every image of an archive, given as a path (of a file or of a layout directory) or as a
-    descriptor to read from.
+    descriptor to read from; or the one that `name` means there, a name of whatever kind, or, in a
+    docker-archive, `@` and its number (containers-transports(5)).
 
     Of an index for several platforms the image for `platform` (this machine's by default) is taken.
     Raises InvalidDocumentError, IntegrityError, NotFoundError; then the store is as it was.
@@ -59,24 +61,29 @@ def load(
         open_source(source, ingest.directory, limits) as members,
     ):
         if members.has("index.json"):
-            images = _load_layout(ingest, members, platform or host_platform())
+            images = _load_layout(ingest, members, platform or host_platform(), name)
         elif is_directory_format(members):
-            images = _load_layout(ingest, DirectoryAsLayout(members), platform or host_platform())
+            layout = DirectoryAsLayout(members)
+            images = _load_layout(ingest, layout, platform or host_platform(), "")
         elif members.has(docker_archive.MANIFEST):
             images = [
                 _load_archived(ingest, members, each)
-                for each in docker_archive.read_archived_images(members)
+                for number, each in enumerate(docker_archive.read_archived_images(members))
+                if not name or name == f"@{number}" or _reference(name) in each.tags
             ]
         elif members.has(docker_archive.REPOSITORIES):
             images = [
                 _load_legacy(ingest, members, each)
                 for each in docker_archive.read_legacy_images(members)
+                if not name or _reference(name) in each.tags
             ]
         else:
             raise InvalidDocumentError(
                 f"{members.label} is not an image: it has neither manifest.json nor index.json",
                 hint="a root file system in a tar archive is brought in by `rootless import`",
             )
+        if not images:
+            raise NotFoundError(f"{members.label} holds no image named {name}")
         ingest.publish(images)
     loaded = _merged(images)
     # Not needed to use an image, but the first start should not be the one to pay for it.
@@ -155,28 +162,48 @@ def _load_legacy(ingest: Ingest, members: Members, image: docker_archive.LegacyI
 # OCI layout, as a directory or in an archive
 
 
-def _load_layout(ingest: Ingest, members: Members, platform: Platform) -> list[NewImage]:
-    index = read_index(read_small(members, "index.json"), f"index.json in {members.label}")
+def _load_layout(ingest: Ingest, members: Members, platform: Platform, name: str) -> list[NewImage]:
     images = []
-    for entry in index.manifests:
+    for entry in entries_named(members, name):
         manifest = _choose(members, entry, platform)
         if manifest is not None:
-            images.append(_load_manifest(ingest, members, manifest, tags_of(entry)))
+            images.append(_load_manifest(ingest, members, manifest, _tags_of(entry)))
     if not images:
         raise NotFoundError(f"{members.label} holds no image for {platform}")
     return images
 
 
-def tags_of(entry: Descriptor) -> tuple[Reference, ...]:
+def entries_named(members: Members, name: str) -> tuple[Descriptor, ...]:
+    """Those entries of a layout's index that a name means; all without one. Raises NotFoundError,
+    InvalidDocumentError."""
+    what = f"index.json in {members.label}"
+    entries = read_index(read_small(members, "index.json"), what).manifests
+    if not name:
+        return entries
+    # A layout may call an image anything, which need not be a reference.
+    exact = tuple(each for each in entries if each.annotations.get(REF_NAME) == name)
+    wanted = _reference(name)
+    found = exact or tuple(each for each in entries if wanted in _tags_of(each))
+    if not found:
+        raise NotFoundError(f"{members.label} holds no image named {name}")
+    return found
+
+
+def _reference(name: str) -> Reference | None:
+    try:
+        return parse_reference(name).with_default_tag()._replace(digest=None)
+    except UsageError:
+        return None
+
+
+def _tags_of(entry: Descriptor) -> tuple[Reference, ...]:
     """containerd and buildkit write the whole name in an annotation of their own, and the tag alone
     in OCI's."""
     text = entry.annotations.get("io.containerd.image.name") or entry.annotations.get(REF_NAME)
     if not text:
         return ()
-    try:
-        return (parse_reference(text).with_default_tag()._replace(digest=None),)
-    except RootlessError:
-        return ()
+    reference = _reference(text)
+    return () if reference is None else (reference,)
 
 
 def _choose(
