@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from rootless.durable import write_atomically
 from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError, UsageError
+from rootless.images.carrying import RepositorySource, RepositoryTarget, carry
 from rootless.oci import media_types
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import Json, encode, optional, parse_object, required
@@ -28,13 +29,11 @@ from rootless.oci.manifest import (
 from rootless.oci.reference import Reference, parse_reference
 from rootless.registry.client import Document, RepositoryClient
 from rootless.registry.configuration import Surroundings
-from rootless.registry.download import download
 from rootless.registry.failures import UnknownError
 from rootless.registry.remote import Remote, RemoteOptions, run_remote
-from rootless.registry.upload import Blob, has_blob, mount_blob, put_blob, put_manifest
+from rootless.registry.upload import put_manifest
 from rootless.store.ingest import Ingest
 from rootless.store.layout import Store
-from rootless.store.partial import open_partial
 
 _PLATFORM = ("architecture", "os", "os.version", "os.features", "variant")
 
@@ -231,42 +230,14 @@ def push_list(
 async def _bring(store: Store, remote: Remote, client: RepositoryClient, entry: Entry) -> bool:
     """A manifest of the list and all that it names, into the repository of the list; whether it comes
     from another one."""
-    source = remote.writer(entry.reference)
-    if (source.host, source.repository) == (client.host, client.repository):
+    theirs = remote.writer(entry.reference)
+    if (theirs.host, theirs.repository) == (client.host, client.repository):
         return False
-    document = await source.manifest(entry.descriptor.digest)
-    manifest = read_manifest(document.data, entry.reference.familiar)
-    for blob in dict.fromkeys((manifest.config.digest, *(x.digest for x in manifest.layers))):
-        descriptor = next(x for x in (manifest.config, *manifest.layers) if x.digest == blob)
-        await _carry(store, source, client, descriptor, remote)
-    await put_manifest(client, document.digest, document.data, manifest.media_type)
-    return True
-
-
-async def _carry(
-    store: Store,
-    source: RepositoryClient,
-    client: RepositoryClient,
-    blob: Descriptor,
-    remote: Remote,
-) -> None:
-    if await has_blob(client, blob.digest):
-        return
-    if source.host == client.host and await mount_blob(client, blob.digest, source.repository):
-        return
     with Ingest(store) as ingest:
-        held = open_partial(Store(ingest.directory), blob.digest)
-        assert held is not None, "a directory of our own"
-        try:
-            await download([source], blob, held, remote.options.timing, _ignore)
-            # The registry compares the digest of what it gets.
-            await put_blob(client, Blob(blob.digest, blob.size, held.path), (), _ignore)
-        finally:
-            held.close()
-
-
-def _ignore(_: int) -> None:
-    """Progress that nobody looks at."""
+        source = RepositorySource(theirs, remote.options.timing, ingest.directory)
+        target = RepositoryTarget(client, theirs, ingest.directory)
+        await carry(source, target, [entry.descriptor])
+    return True
 
 
 def inspect(

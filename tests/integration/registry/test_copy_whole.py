@@ -131,6 +131,20 @@ def test_all_of_a_single_image_is_that_image(registry, store, around, tmp_path):
     assert resolve(store, "two").id == resolve(store, "one").id
 
 
+def test_index_of_more_manifests_than_anybody_builds_is_refused(registry, store, around, tmp_path):
+    entries = []
+    for number in range(1001):
+        document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [], "n": number}
+        digest = registry.put_manifest("app", f"n{number}", document, INDEX)
+        size = len(registry.manifests["app"][digest][1])
+        entries.append({"mediaType": INDEX, "digest": digest, "size": size})
+    registry.put_manifest(
+        "app", "1", {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}, INDEX
+    )
+    with pytest.raises(InvalidDocumentError, match="more than 1000 manifests"):
+        copy(store, f"docker://{registry.host}/app:1", f"oci:{tmp_path}/out:x", around, ALL)
+
+
 @pytest.mark.parametrize("place", ["local:x", "docker-archive:{}/x.tar:x"])
 def test_place_for_one_image_is_given_no_index(registry, store, around, tmp_path, place):
     index_of(registry, "app", "1")
