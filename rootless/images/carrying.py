@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self
 
@@ -17,6 +17,7 @@ import trio
 from rootless.durable import write_all
 from rootless.errors import IntegrityError, InvalidDocumentError
 from rootless.images.outgoing import File, pieces
+from rootless.images.progress import Progress, Silence, Stage
 from rootless.oci import media_types
 from rootless.oci.digest import hex_of
 from rootless.oci.manifest import Descriptor, media_type_of, read_index, read_manifest
@@ -38,8 +39,9 @@ class Source(Protocol):
     async def document(self, descriptor: Descriptor) -> Document:
         """A manifest, or an index in the index, verified."""
 
-    async def blob(self, descriptor: Descriptor) -> File:
-        """A blob, which is verified when its pieces are read."""
+    async def blob(self, descriptor: Descriptor, received: Callable[[int], None]) -> File:
+        """A blob, which is verified when its pieces are read; `received` is told how much of it has
+        come."""
 
 
 class Target(Protocol):
@@ -50,18 +52,35 @@ class Target(Protocol):
     async def put_document(self, document: Document) -> None: ...
 
 
-async def carry(source: Source, target: Target, manifests: Sequence[Descriptor]) -> None:
+async def carry(
+    source: Source,
+    target: Target,
+    manifests: Sequence[Descriptor],
+    progress: Progress | None = None,
+) -> None:
     """Bring manifests, and all that they name, to a target: blobs first, then each document after
     those that it names. Raises InvalidDocumentError, IntegrityError and what the ends raise."""
     found = _Found([], {})
     for each in manifests:
         await _find(source, each, found, 1)
     limiter = trio.CapacityLimiter(_AT_ONCE)
+    shown = progress or Silence()
 
     async def bring(blob: Descriptor) -> None:
+        name = hex_of(blob.digest)[:12]
+
+        def received(done: int) -> None:
+            shown.layer(name, Stage.DOWNLOADING, done, blob.size)
+
+        shown.layer(name, Stage.PREPARING)
         async with limiter:
-            if not await target.has_blob(blob.digest):
-                await target.put_blob(await source.blob(blob))
+            if await target.has_blob(blob.digest):
+                shown.layer(name, Stage.EXISTS_REMOTELY)
+                return
+            file = await source.blob(blob, received)
+            shown.layer(name, Stage.PUSHING)
+            await target.put_blob(file)
+            shown.layer(name, Stage.PUSHED)
 
     async with trio.open_nursery() as nursery:
         for blob in found.blobs.values():
@@ -120,10 +139,10 @@ class RepositorySource:
             )
         return document
 
-    async def blob(self, descriptor: Descriptor) -> File:
+    async def blob(self, descriptor: Descriptor, received: Callable[[int], None]) -> File:
         path = self._scratch / f"blob-{hex_of(descriptor.digest)}"
         with _Spool(path) as spool:
-            await download([self.client], descriptor, spool, self._timing, _ignore)
+            await download([self.client], descriptor, spool, self._timing, received)
         if spool.digest != descriptor.digest:
             raise IntegrityError(
                 f"blob {descriptor.digest} is not what its descriptor says: it is {spool.digest}"

@@ -74,6 +74,7 @@ def copy(
                 source_options=options.source,
                 target_options=options.destination,
                 images=options.multi_arch is MultiArch.ALL,
+                progress=options.progress,
             )
             if digest is not None:
                 return digest

@@ -6,7 +6,7 @@ comes last: whatever the moment of a failure, what can be found by name is compl
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from rootless.images.layout_directory import BLOBS, LayoutWriter, files_of_layou
 from rootless.images.load import blob_document, entries_named
 from rootless.images.locations import Kind, Location
 from rootless.images.outgoing import File, new_file, write_tar
+from rootless.images.progress import Progress
 from rootless.images.refusals import manifest_unknown, pull_denied
 from rootless.images.source import open_source
 from rootless.oci import media_types
@@ -54,6 +55,7 @@ def copy_whole(
     source_options: RemoteOptions,
     target_options: RemoteOptions,
     images: bool,
+    progress: Progress | None,
 ) -> str | None:
     """Copy an index, and, with `images`, all that it names; returns its digest. None if there is no
     index but a single image, which is then not copied. `scratch` is a directory for blobs on their
@@ -77,9 +79,8 @@ def copy_whole(
             target = await stack.enter_async_context(
                 _target(scratch, end, source, around, target_options)
             )
-            await carry(
-                source, target, read_index(top.data, what, kind).manifests if images else ()
-            )
+            named = read_index(top.data, what, kind).manifests
+            await carry(source, target, named if images else (), progress)
             return await target.finish(top)
 
     return run_remote(work)
@@ -136,11 +137,12 @@ class _LayoutSource:
         data = blob_document(self._members, descriptor)
         return Document(data, descriptor.media_type, descriptor.digest)
 
-    async def blob(self, descriptor: Descriptor) -> File:
+    async def blob(self, descriptor: Descriptor, received: Callable[[int], None]) -> File:
         name = f"{BLOBS}{hex_of(descriptor.digest)}"
         label = f"{name} in {self._members.label}"
         if self._members.size(name) != descriptor.size:
             raise IntegrityError(f"{label} is not what its descriptor says")
+        received(descriptor.size)
         opened = partial(self._members.reader, name)
         return File(label, descriptor.size, opened, descriptor.digest)
 

@@ -258,6 +258,19 @@ def test_hostile_image_is_refused_by_pull(rootless, registry, case):
     assert not partial.exists() or list(partial.iterdir()) == []
 
 
+def test_history_that_speaks_to_terminals_is_shown_in_its_line(rootless, registry):
+    step = {"created_by": "evil\x1b]0;title\x07\nfake  line", "comment": "a\tb\r"}
+    config(config_with(history=[step]))(registry)
+    name = f"{registry.host}/app:1"
+    rootless("pull", "-q", name).ok()
+    _, row = rootless("history", "--no-trunc", name).ok().stdout.splitlines()
+    assert "evil?]0;title? fake  line" in row
+    assert row.endswith("a b")
+    # Whoever asks for a field by itself, or for JSON, gets it as it is.
+    shown = rootless("history", "--no-trunc", "--format", "{{json .CreatedBy}}", name).ok().stdout
+    assert json.loads(shown) == step["created_by"]
+
+
 @pytest.mark.needs("userns", "fuse")
 @pytest.mark.parametrize(
     "case", ["layer larger than it says", "manifest nested without end", "index as config"]

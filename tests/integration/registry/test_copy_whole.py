@@ -112,6 +112,25 @@ def test_image_for_one_platform_is_chosen_of_what_was_copied_whole(
         assert resolve(store, "chosen").config["User"] == "s390x"
 
 
+@pytest.mark.needs("skopeo")
+def test_index_that_another_tool_put_into_the_store_is_copied_whole(
+    registry, store, around, tmp_path
+):
+    digest = index_of(registry, "app", "1")
+    copy(store, f"docker://{registry.host}/app:1", f"oci:{tmp_path}/layout:x", around, ALL)
+    skopeo("copy", "--all", f"oci:{tmp_path}/layout:x", f"oci:{store.root}:localhost/app:1")
+    assert copy(store, "local:localhost/app:1", f"dir:{tmp_path}/dir", around, ALL) == digest
+    resolve(store, "localhost/app:1")
+
+
+def test_progress_is_shown_blob_by_blob(rootless, registry, tmp_path):
+    index_of(registry, "app", "1")
+    places = (f"docker://{registry.host}/app:1", f"oci:{tmp_path}/layout:x")
+    said = rootless("copy", "--all", *places).ok().stderr
+    assert said.count(": Pushed\n") == 7  # three configs, three layers, one that is shared
+    assert rootless("copy", "--all", "-q", *places).ok().stderr == ""
+
+
 def test_index_only_leaves_the_images_where_they_are(registry, store, around, tmp_path):
     digest = index_of(registry, "app", "1")
     options = ALL._replace(multi_arch=MultiArch.INDEX_ONLY)
