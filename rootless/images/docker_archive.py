@@ -25,6 +25,9 @@ from rootless.oci.manifest import MAX_LAYERS
 from rootless.oci.reference import Reference, parse_reference
 
 MANIFEST = "manifest.json"
+MAX_IMAGES = 1000
+MAX_CONFIGS = 64 << 20
+"""Bounds on what one small document can make us read and keep."""
 REPOSITORIES = "repositories"
 
 
@@ -53,13 +56,24 @@ def read_archived_images(members: Members) -> list[ArchivedImage]:
     missing member."""
     what = f"{MANIFEST} in {members.label}"
     images = []
-    for i, value in enumerate(parse_list(read_small(members, MANIFEST), what)):
+    listed = parse_list(read_small(members, MANIFEST), what)
+    if len(listed) > MAX_IMAGES:
+        raise InvalidDocumentError(f"{what} lists {len(listed)} images, more than {MAX_IMAGES}")
+    configs: dict[str, tuple[bytes, ImageConfig]] = {}
+    for i, value in enumerate(listed):
         where = f"{what}: image {i}"
         entry = as_object(value, where)
         config_name = _name(required(entry, "Config", str, where), where)
         layers = tuple(_name(layer, where) for layer in strings(entry, "Layers", where))
-        data = read_small(members, config_name)
-        config = read_image_config(data, f"{config_name} in {members.label}")
+        if config_name not in configs:
+            data = read_small(members, config_name)
+            read = read_image_config(data, f"{config_name} in {members.label}")
+            configs[config_name] = (data, read)
+            if sum(len(each) for each, _ in configs.values()) > MAX_CONFIGS:
+                raise InvalidDocumentError(
+                    f"the configs of {members.label} are too large: more than {MAX_CONFIGS} bytes"
+                )
+        data, config = configs[config_name]
         if len(layers) != len(config.diff_ids):
             raise InvalidDocumentError(
                 f"{where} lists {len(layers)} layers but its config has {len(config.diff_ids)}"

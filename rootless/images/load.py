@@ -163,11 +163,23 @@ def _load_legacy(ingest: Ingest, members: Members, image: docker_archive.LegacyI
 
 
 def _load_layout(ingest: Ingest, members: Members, platform: Platform, name: str) -> list[NewImage]:
-    images = []
-    for entry in entries_named(members, name):
-        manifest = _choose(members, entry, platform)
-        if manifest is not None:
-            images.append(_load_manifest(ingest, members, manifest, _tags_of(entry)))
+    entries = entries_named(members, name)
+    if len(entries) > docker_archive.MAX_IMAGES:
+        raise InvalidDocumentError(
+            f"index.json in {members.label} lists {len(entries)} images, more than "
+            f"{docker_archive.MAX_IMAGES}",
+            hint="copy them by name: rootless copy oci:PATH:NAME local:NAME",
+        )
+    images: list[NewImage] = []
+    # The same image under many names is read once.
+    known: dict[str, NewImage | None] = {}
+    for entry in entries:
+        if entry.digest not in known:
+            manifest = _choose(members, entry, platform)
+            known[entry.digest] = manifest and _load_manifest(ingest, members, manifest)
+        image = known[entry.digest]
+        if image is not None:
+            images.append(image._replace(tags=_tags_of(entry)))
     if not images:
         raise NotFoundError(f"{members.label} holds no image for {platform}")
     return images
@@ -229,9 +241,7 @@ def _choose(
     return None
 
 
-def _load_manifest(
-    ingest: Ingest, members: Members, entry: Descriptor, tags: tuple[Reference, ...]
-) -> NewImage:
+def _load_manifest(ingest: Ingest, members: Members, entry: Descriptor) -> NewImage:
     what = f"manifest {entry.digest} in {members.label}"
     data = blob_document(members, entry)
     manifest = read_manifest(data, what, entry.media_type)
@@ -256,7 +266,7 @@ def _load_manifest(
         platform=config.platform,
         document={},
     )
-    return NewImage(descriptor, tags)
+    return NewImage(descriptor, ())
 
 
 def _add_blob_layer(ingest: Ingest, members: Members, layer: Descriptor, diff_id: str) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from tests.integration.registry.conftest import layer_of
 from tests.support.command import Result, run_command
-from tests.support.images import docker_archive, image_config, sha256
+from tests.support.images import add_file, docker_archive, image_config, sha256
 from tests.support.registry import CONFIG, INDEX, LAYER, MANIFEST, FakeRegistry, serving
 from tests.support.rootless import Rootless
 
@@ -297,6 +297,67 @@ def test_path_of_ten_thousand_components_is_one_file_to_everything(rootless, tmp
     rootless("save", "-o", tmp_path / "saved.tar", "deep:1").ok()
     rootless("rmi", "deep:1").ok()
     rootless("load", "-i", tmp_path / "saved.tar").ok()
+
+
+def archive_of(path: Path, listing: list[Document], files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        add_file(archive, "manifest.json", json.dumps(listing).encode())
+        for name, data in files.items():
+            add_file(archive, name, data)
+    return path
+
+
+LISTINGS = {
+    "ten thousand images of one config": (
+        [{"Config": "c", "Layers": []}] * 10_000,
+        {"c": config_with(rootfs={"type": "layers", "diff_ids": []})},
+        "lists 10000 images, more than 1000",
+    ),
+    "configs of hundreds of megabytes": (
+        [{"Config": f"c{number}", "Layers": ["l"]} for number in range(40)],
+        {f"c{number}": config_with(x="y" * (3 << 20)) for number in range(40)} | {"l": BASE},
+        "configs of .* are too large",
+    ),
+    "thousands of layers": (
+        [{"Config": "c", "Layers": ["l"] * 1001}],
+        {"c": config_with(), "l": BASE},
+        "lists 1001 layers but its config has 1",
+    ),
+    "name that breaks lines": (
+        [{"Config": "c\nrootless: all is well", "Layers": []}],
+        {},
+        "is not a name",
+    ),
+    "tag that is none": (
+        [{"Config": "c", "RepoTags": ["../../x:1"], "Layers": ["l"]}],
+        {"c": config_with(), "l": BASE},
+        "invalid reference format",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LISTINGS)
+def test_hostile_docker_archive_is_refused(rootless, tmp_path, case):
+    listing, files, words = LISTINGS[case]
+    path = archive_of(tmp_path / "image.tar", listing, files)
+    check_refused(rootless, rootless("load", "-i", path), 1, words)
+
+
+@pytest.mark.parametrize("count", [300, 10_000])
+def test_image_of_many_names_is_read_once(rootless, registry, tmp_path, count):
+    image(lambda *_: None)(registry)
+    layout = layout_of(registry, tmp_path / "layout")
+    index = json.loads((layout / "index.json").read_text())
+    (entry,) = index["manifests"]
+    key = "org.opencontainers.image.ref.name"
+    index["manifests"] = [{**entry, "annotations": {key: f"a:{n}"}} for n in range(count)]
+    (layout / "index.json").write_text(json.dumps(index))
+    result = rootless("load", "-i", layout)
+    if count > 1000:
+        check_refused(rootless, result, 1, "lists 10000 images, more than 1000")
+        rootless("copy", "-q", f"oci:{layout}:a:7777", "local:a:7777").ok()
+    else:
+        assert result.ok().stdout.splitlines() == [f"Loaded image: a:{n}" for n in range(count)]
 
 
 def test_archive_of_more_members_than_images_have_is_refused(rootless, tmp_path):
