@@ -70,6 +70,10 @@ OURS = {
     "mseal",
     "removexattrat",
     "setxattrat",
+    # Calls of 32-bit programs alone, which the profile of 2025 has dropped.
+    "sigaction",
+    "sigpending",
+    "sigsuspend",
     "statmount",
     "uretprobe",
     "vmsplice",
