@@ -383,7 +383,11 @@ class Tree:
             known = self._settle_directory(node, known)
         elif node.layer == UPPER and (node.ref is not None or node.backing is not None):
             fd = -1 if node.backing is None else node.backing.fd
-            known = self.writable().refresh(node.ref, fd, known)
+            if node.lazy is None:
+                known = self.writable().refresh(node.ref, fd, known)
+            else:
+                with node.lazy.lock:
+                    known = self.writable().refresh(node.ref, fd, known)
         if known is not node.attributes:
             self.set_attributes(node, known)
             if node.lazy is not None:
