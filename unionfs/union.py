@@ -89,8 +89,7 @@ class Union:
         self._nodes = self._tree.nodes
         self._closed = False
         self._finish_at_end = finish
-        if background:
-            lazy_copyup.begin_background(self._tree, background)
+        self._tree.lazies.rate = background
 
     # Lookup
 

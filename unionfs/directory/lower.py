@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _INO_BITS = 40
 _READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """O_NONBLOCK: should a name turn out to be a fifo after all, the server must not wait for its
 writer."""
 
@@ -320,7 +320,7 @@ class DirectoryLayer:
         except OSError as error:
             if error.errno != errno.EINVAL or not self._as_data:
                 raise
-        fd = os.open(name, _READ_FILE, dir_fd=parent)
+        fd = os.open(name, READ_FILE, dir_fd=parent)
         try:
             return os.pread(fd, 4096, 0)
         finally:
@@ -331,7 +331,7 @@ class DirectoryLayer:
 
     def open(self, ref: Ref) -> OpenFile:
         parent, name = self._parent(ref)
-        fd = os.open(name, _READ_FILE, dir_fd=parent)
+        fd = os.open(name, READ_FILE, dir_fd=parent)
         if self._has_unfinished and LAZY in map(os.fsencode, os.listxattr(fd)):
             os.close(fd)
             raise OSError(

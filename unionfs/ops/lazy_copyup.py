@@ -132,18 +132,35 @@ def _unmark(tree: Tree) -> Callable[[int], None]:
     return lambda fd: upper.mark_lazy(fd, None)
 
 
-def begin_background(tree: Tree, rate: int) -> None:
-    """From now on complete files by the way, at most `rate` bytes a second."""
-    from unionfs.completer import Completer
+def open_to_read(tree: Tree, fd: int, state: LazyState) -> LazyFile:
+    """Another view of an unfinished file, of which `fd` is the upper's part: closed with it. EIO as
+    of `open_lazy`."""
+    try:
+        source = _source(tree, state)
+    except BaseException:
+        os.close(fd)
+        raise
+    return LazyFile(fd, source, state, _never_saved)
 
-    tree.lazies.completer = Completer(
-        rate, lambda file: file.release(_unmark(tree)), tree.ledger.add_completed
-    )
+
+def _never_saved(_fd: int, _mark: LazyMark) -> None:
+    raise error(errno.EROFS)
 
 
 def _complete_later(tree: Tree, fd: int, state: LazyState) -> None:
-    completer = tree.lazies.completer
-    if completer is None or completer.is_full or state.is_queued:
+    """Complete a file by the way, if that is wanted."""
+    lazies = tree.lazies
+    if lazies.rate is None or state.is_queued:
+        return
+    if lazies.completer is None:
+        # With the first file, for most mounts never have one.
+        from unionfs.completer import Completer
+
+        lazies.completer = Completer(
+            lazies.rate, lambda file: file.release(_unmark(tree)), tree.ledger.add_completed
+        )
+    completer = lazies.completer
+    if completer.is_full:
         return
     copy = os.dup(fd)
     try:

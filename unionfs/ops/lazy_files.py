@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 class LazyFiles:
     """`least`: from how many bytes on a file is copied up lazily; None: never. `awaits`: the upper
     says that it has such files. `block`: `lazy.usable_block` of the upper; -1 before it is
-    known."""
+    known. `rate`: how many bytes a second are completed by the way; None: none."""
 
     def __init__(self, lowers: Sequence[Layer], least: int | None) -> None:
         self.least = least
         self.block = -1
         self.awaits = False
+        self.rate: int | None = None
         self.completer: Completer | None = None
         self.states: dict[int, LazyState] = {}
         """By `st_ino`."""
