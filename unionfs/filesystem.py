@@ -18,8 +18,10 @@ from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
+
+    from unionfs.ledger import Ledger
 
 
 class Entry(Protocol):
@@ -63,6 +65,13 @@ class Transfer(Protocol):
 
 class FileSystem(Protocol):
     """The operations. `parent` is a directory's node, `name` one path component without a slash."""
+
+    def know_callers(self, ask: Callable[[], int]) -> None:
+        """`ask` tells, while a request is being answered, whose it is: the number of the process, 0 if nobody knows."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What copying up has cost since the mount."""
 
     def lookup(self, parent: NodeId, name: bytes) -> Entry | None: ...
     def remember(self, entry: Entry) -> None: ...

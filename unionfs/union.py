@@ -28,7 +28,7 @@ from unionfs.ownership import IdView
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _NO_FILE_SYSTEM = StatFs(4096, 4096, 0, 0, 0, 0, 0, 255)
 
@@ -123,8 +123,12 @@ class Union:
             self._tree.settle(node)
         return node.attributes
 
-    def setattr(self, nodeid: NodeId, changes: SetAttributes, caller: Caller) -> Attributes:
-        self._tree.pid = caller.pid
+    def setattr(
+        self,
+        nodeid: NodeId,
+        changes: SetAttributes,
+        caller: Caller,  # noqa: ARG002 - protocol
+    ) -> Attributes:
         return attributes.setattr_(self._tree, self._tree.node(nodeid), changes)
 
     def readlink(self, nodeid: NodeId) -> bytes:
@@ -184,7 +188,10 @@ class Union:
     # Data
 
     def open(self, nodeid: NodeId, flags: int) -> None:
-        create.open_(self._tree, self._tree.node(nodeid), flags)
+        node = self._tree.node(nodeid)
+        if flags & os.O_ACCMODE != os.O_RDONLY and node.layer != UPPER:
+            self._tree.causes.expect(node.attributes.ino)
+        create.open_(self._tree, node, flags)
 
     def release(self, nodeid: NodeId) -> None:
         """Nothing to do: files are kept open by use, and let go by FORGET."""
@@ -270,7 +277,11 @@ class Union:
 
     def lacks_capabilities(self, nodeid: NodeId) -> bool:
         node = self._nodes.get(nodeid)
-        return node is not None and node.has_capabilities is False
+        if node is None:
+            return False
+        if node.layer != UPPER:
+            self._tree.causes.expect(node.attributes.ino)
+        return node.has_capabilities is False
 
     def listxattr(self, nodeid: NodeId) -> list[bytes]:
         return list(xattrs.all_xattrs(self._tree, self._tree.node(nodeid)))
@@ -383,9 +394,13 @@ class Union:
         """What copying up has cost since the mount."""
         return self._tree.ledger
 
-    def answering(self, pid: int) -> None:
-        """The process whose request comes next, for the ledger."""
-        self._tree.pid = pid
+    def know_callers(self, ask: Callable[[], int]) -> None:
+        self._tree.causes.ask = ask
+
+    def name_callers(self, name_of: Callable[[int], str]) -> None:
+        """How a process that `know_callers` tells of is called, for a session in another PID
+        namespace than ours."""
+        self._tree.causes.name_of = name_of
 
     @property
     def changed(self) -> frozenset[int]:

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 
 from unionfs.filesystem import Copy, DirEntry, Entry
+from unionfs.ledger import Ledger
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 
 
@@ -227,6 +228,10 @@ class Passthrough:
 
     def source(self, nodeid: NodeId, offset: int, size: int) -> None:
         return None
+
+    ledger = Ledger()
+
+    def know_callers(self, ask: object) -> None: ...
 
     def lacks_capabilities(self, nodeid: NodeId) -> bool:
         return False

@@ -8,7 +8,7 @@ import stat
 
 from unionfs.bases import OrderedDict
 from unionfs.layer import Layer, LayerEntry, Mark, Ref, UpperLayer
-from unionfs.ledger import Ledger
+from unionfs.ledger import Causes, Ledger
 from unionfs.merge import Found, compose_ino, is_final, merge_entries
 from unionfs.model import ROOT_NODE, Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node, NodeTable, Stream
@@ -80,10 +80,8 @@ class Tree:
         self.changed: set[int] = set()
         """`st_ino` of what has been changed in the upper since the mount."""
         self.lazies = LazyFiles(self.lowers, lazy)
-        self.pid = 0
-        """The process whose request is answered, if the session says."""
+        self.causes = Causes()
         self.ledger = Ledger()
-        self._fingerprint: bytes | None = None
         if upper is not None:
             upper.refuse_overlap(self.lowers)
             upper.clean()

@@ -302,7 +302,7 @@ class Handlers:
             and header.nodeid == ROOT_NODE
             and may_read_statistics(header.pid)
         ):
-            return _sized(self._counters.document("device"), request.size)
+            return _sized(self._counters.document("device", self._fs.ledger), request.size)
         return _sized(self._fs.getxattr(NodeId(header.nodeid), request.name), request.size)
 
     def _listxattr(self, header: Header, request: requests.Listxattr) -> bytes:

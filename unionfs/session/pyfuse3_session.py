@@ -49,6 +49,8 @@ def _operation(
             operations: Operations = args[0]  # type: ignore[assignment]
             counters = operations.counters
             counters.requests[opcode] += 1
+            # The context is the last argument, where there is one.
+            operations.pid = getattr(args[-1], "pid", 0)
             started = perf_counter_ns()
             try:
                 return await method(*args, **kwargs)
@@ -83,6 +85,9 @@ class Operations(pyfuse3.Operations):
         self._fs = filesystem
         self._options = options
         self.enable_writeback_cache = options.writeback
+        self.pid = 0
+        """Of the request being answered; 0 where pyfuse3 does not say."""
+        filesystem.know_callers(lambda: self.pid)
 
     def log(self, opcode: Opcode, error: BaseException) -> None:
         from traceback import format_exception
@@ -276,7 +281,7 @@ class Operations(pyfuse3.Operations):
     async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
         self._need_xattrs()
         if name == STATISTICS and inode == ROOT_NODE and may_read_statistics(ctx.pid):
-            return self.counters.document("pyfuse3")
+            return self.counters.document("pyfuse3", self._fs.ledger)
         return self._fs.getxattr(NodeId(inode), name)
 
     @_operation(Opcode.LISTXATTR)
