@@ -33,6 +33,9 @@ from unionfs.session.workers import Workers
 _HEADER = wire.IN_HEADER.size
 _HEAD = _HEADER + decoding.FIXED_PART
 _BUFFER = _HEAD + negotiation.MAX_WRITE + wire.MIN_READ_BUFFER
+_PID = Struct("=I")
+_PID_AT = 32
+"""Where fuse_in_header has the process."""
 _START = Struct("=IIQQ12xH")
 """Of fuse_in_header: length, opcode, unique, node, and how much of it is extensions."""
 _COPY_BELOW = 8192
@@ -76,7 +79,11 @@ class DeviceSession:
         self._flushing = Workers(_FLUSHING_THREADS)
         self.crews = (copying, self._flushing)
         """Apart, for a flush may wait for a write that waits for a copy."""
-        self._copies = Copies(filesystem, copying, self._answer, self._fault, durable=options.fsync)
+        self._late: int | None = None
+        self._copies = Copies(
+            filesystem, copying, self._answer_late, self._fault, durable=options.fsync
+        )
+        filesystem.know_callers(self._caller)
         if not options.fsync:
             del self._handlers[Opcode.FSYNC], self._handlers[Opcode.FSYNCDIR]
         if not options.xattrs:
@@ -296,6 +303,24 @@ class DeviceSession:
         elif opcode == _WRITE and not error:
             counters.bytes[opcode] += header.length - _HEAD
         counters.nanoseconds[opcode] += perf_counter_ns() - started
+
+    def _answer_late(
+        self, header: Header, handler: Handler, request: requests.Request, started: int
+    ) -> None:
+        """Answer a request that has waited, while the buffer holds another."""
+        self._late = header.pid
+        try:
+            self._answer(header, handler, request, started)
+        finally:
+            self._late = None
+
+    def _caller(self) -> int:
+        """The process whose request is being answered. Asked for rather than told: few requests
+        have anybody who wants to know."""
+        if self._late is not None:
+            return self._late
+        pid: int = _PID.unpack_from(self.buffer, _PID_AT)[0]
+        return pid
 
     def _errno(self, opcode: int, nodeid: int, raised: OSError) -> int:
         if self._options.debug:

@@ -152,6 +152,34 @@ def test_stats_tell_what_the_server_did(place, session):
     assert "create" in table
 
 
+@pytest.mark.needs("fuse", "fusermount")
+@pytest.mark.parametrize("session", ["device", "pyfuse3"])
+@pytest.mark.parametrize("writeback", ["", ",writeback=0"])
+def test_stats_tell_what_was_copied_up_and_by_whom(place, session, writeback):
+    (place / "lower/big").write_bytes(bytes(range(256)) * 400)
+    mountpoint = place / "mnt"
+    run(*PROGRAM, "-o", options(place) + writeback, f"--session={session}", str(mountpoint))
+    try:
+        with (mountpoint / "big").open("r+b") as file:
+            file.write(b"x" * 10)
+        run("chmod", "600", str(mountpoint / "file"))
+        told = run(*PROGRAM, "stats", str(mountpoint), "--json")
+        table = run(*PROGRAM, "stats", str(mountpoint)).stdout
+    finally:
+        run("fusermount3", "-u", str(mountpoint))
+    copies = json.loads(told.stdout)["copies"]
+    big, small = copies["records"]
+    with open("/proc/self/comm") as file:
+        own = file.read().rstrip()
+    assert (big["path"], big["pid"], big["process"]) == ("/big", os.getpid(), own)
+    assert (big["copied"], big["lazy"]) == (25600 * 4, False)
+    # Whole pages, where the kernel gathers.
+    assert 10 <= big["changed"] <= 4096
+    assert (small["path"], small["process"]) == ("/file", "chmod")
+    assert copies["files"] == 2
+    assert "2 files" in table
+
+
 def test_stats_of_something_else_say_so(place):
     done = run(*PROGRAM, "stats", str(place), check=False)
     assert done.returncode == 1
