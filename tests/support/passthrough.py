@@ -114,6 +114,9 @@ class Passthrough:
             if self._keys.get(node.key) is node:
                 del self._keys[node.key]
 
+    def statx(self, nodeid: NodeId) -> Attributes:
+        return self.getattr(nodeid)
+
     def getattr(self, nodeid: NodeId) -> Attributes:
         return self._refresh(self._nodes[nodeid]).attributes
 

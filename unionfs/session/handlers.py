@@ -168,7 +168,7 @@ class Handlers:
         return replies.attr_out(self._fs.getattr(NodeId(header.nodeid)), self._valid)
 
     def _statx(self, header: Header, _request: requests.Statx) -> bytes:
-        return replies.statx_out(self._fs.getattr(NodeId(header.nodeid)), self._valid)
+        return replies.statx_out(self._fs.statx(NodeId(header.nodeid)), self._valid)
 
     def _setattr(self, header: Header, request: requests.Setattr) -> bytes:
         attributes = self._fs.setattr(
