@@ -25,7 +25,7 @@ from unionfs.directory.at_rest import UpperAtRest
 from unionfs.layer import Layer, LayerEntry, Mark, OpenFile, UpperLayer
 from unionfs.merge import split_ino
 from unionfs.nodes import UPPER, Directory, Node
-from unionfs.ops.lazy_copyup import open_to_read
+from unionfs.ops.lazy_copyup import open_again
 from unionfs.ops.tree import Tree
 from unionfs.tar import IndexedLayer
 from unionfs.tar_writer import TarEntry, archive, contents, opaque, whiteout
@@ -255,7 +255,7 @@ class Snapshot:
         parts."""
         if self._upper is None or node.lazy is None:
             return self._tree.layer(node.layer).open(node.ref)
-        return open_to_read(self._tree, self._upper.open_unfinished(node.ref), node.lazy)
+        return open_again(self._tree, self._upper.open_unfinished(node.ref), node.lazy)
 
 
 class _Pruning:

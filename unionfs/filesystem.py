@@ -63,6 +63,21 @@ class Transfer(Protocol):
         its own."""
 
 
+class Finishing(Protocol):
+    """Lazy copies being completed: `next`, `Transfer.run` in any thread, `done`, until there is no next."""
+
+    @property
+    def copied(self) -> int:
+        """Bytes."""
+
+    @property
+    def failed(self) -> OSError | None:
+        """The first of what went wrong."""
+
+    def next(self) -> Transfer | None: ...
+    def done(self, transfer: Any, raised: BaseException | None) -> None: ...  # noqa: ANN401 - what `next` gave
+
+
 class FileSystem(Protocol):
     """The operations. `parent` is a directory's node, `name` one path component without a slash."""
 
@@ -154,6 +169,13 @@ class FileSystem(Protocol):
     ) -> Transfer: ...
     def finish_transfer(self, transfer: Any) -> None:  # noqa: ANN401 - as of begin_copy
         """After `Transfer.run`, whether it raised or not. `transfer` is what a `begin_` gave."""
+
+    def finish(self) -> int:
+        """Complete what has been copied up lazily. Returns the bytes copied; raises the first error after all that can be
+        completed has been."""
+
+    def begin_finish(self) -> Finishing:
+        """The same, other requests meanwhile."""
 
     def pending_copy(self, nodeid: NodeId) -> int:
         """How many bytes a change to this object would copy first; 0 if none."""

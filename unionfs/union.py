@@ -19,7 +19,6 @@ from unionfs.ops import (
     lazy_copyup,
     remove,
     rename,
-    transfers,
     xattrs,
 )
 from unionfs.ops import data as contents
@@ -29,6 +28,9 @@ from unionfs.ownership import IdView
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from unionfs.ops.finishing import Finishing
+    from unionfs.ops.transfers import Transfer
 
 _NO_FILE_SYSTEM = StatFs(4096, 4096, 0, 0, 0, 0, 0, 255)
 
@@ -220,6 +222,8 @@ class Union:
         return contents.write(self._tree, node, offset, data, kill_privileges)
 
     def fsync(self, nodeid: NodeId, datasync: bool) -> None:
+        from unionfs.ops import transfers
+
         transfers.run(self.begin_fsync(nodeid, datasync))
 
     def fallocate(self, nodeid: NodeId, mode: int, offset: int, length: int) -> None:
@@ -231,27 +235,37 @@ class Union:
     def copy_file_range(
         self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
     ) -> int:
+        from unionfs.ops import transfers
+
         return transfers.run(
             self.begin_copy_range(source, source_offset, target, target_offset, length)
         )
 
     # The same for a session with threads: begin, `Transfer.run` in any thread, finish_transfer
 
-    def begin_fsync(self, nodeid: NodeId, datasync: bool) -> transfers.Transfer:
+    def begin_fsync(self, nodeid: NodeId, datasync: bool) -> Transfer:
+        from unionfs.ops import transfers
+
         return transfers.begin_fsync(self._tree, self._tree.node(nodeid), datasync)
 
-    def begin_syncfs(self) -> transfers.Transfer:
+    def begin_syncfs(self) -> Transfer:
+        from unionfs.ops import transfers
+
         return transfers.begin_syncfs(self._tree)
 
     def begin_copy_range(
         self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
-    ) -> transfers.Transfer:
+    ) -> Transfer:
+        from unionfs.ops import transfers
+
         tree = self._tree
         return transfers.begin_copy(
             tree, (tree.node(source), source_offset), (tree.node(target), target_offset), length
         )
 
-    def finish_transfer(self, transfer: transfers.Transfer) -> None:
+    def finish_transfer(self, transfer: Transfer) -> None:
+        from unionfs.ops import transfers
+
         transfers.finish(transfer)
 
     # Listings
@@ -338,6 +352,8 @@ class Union:
         return known._replace(btime_ns=layer.btime(node.ref, fd))
 
     def syncfs(self) -> None:
+        from unionfs.ops import transfers
+
         transfers.run(self.begin_syncfs())
 
     def destroy(self) -> None:
@@ -383,7 +399,22 @@ class Union:
         Raises:
             OSError: EIO if a lower is no longer what it was. The other files are complete then.
         """
-        return lazy_copyup.finish(self._tree)
+        finishing = self.begin_finish()
+        while (transfer := finishing.next()) is not None:
+            raised: OSError | None = None
+            try:
+                transfer.run()
+            except OSError as failed:
+                raised = failed
+            finishing.done(transfer, raised)
+        if finishing.failed is not None:
+            raise finishing.failed
+        return finishing.copied
+
+    def begin_finish(self) -> Finishing:
+        from unionfs.ops.finishing import Finishing
+
+        return Finishing(self._tree)
 
     def pending(self) -> int:
         """How many bytes `finish` would add to the upper, about: for quotas."""

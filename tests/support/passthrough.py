@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from unionfs.filesystem import Copy, DirEntry, Entry
+from unionfs.filesystem import Copy, DirEntry, Entry, Finishing
 from unionfs.ledger import Ledger
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 
@@ -319,6 +319,12 @@ class Passthrough:
 
     def destroy(self) -> None:
         self.destroyed = True
+
+    def finish(self) -> int:
+        return 0
+
+    def begin_finish(self) -> Finishing:
+        raise NotImplementedError
 
     def pending_copy(self, nodeid: NodeId) -> int:
         return 0

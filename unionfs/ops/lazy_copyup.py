@@ -10,7 +10,7 @@ import stat
 from unionfs.layer import Draft, OpenFile
 from unionfs.lazy import LazyFile, LazyMark, LazyState, usable_block
 from unionfs.nodes import UPPER, Backing, Node
-from unionfs.ops.tree import Tree, error
+from unionfs.ops.tree import Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,12 +98,16 @@ def _source(tree: Tree, state: LazyState) -> OpenFile:
 
 
 def _backing(tree: Tree, fd: int, source: OpenFile, state: LazyState) -> Backing:
-    upper = tree.writable()
-    file = LazyFile(fd, source, state, lambda to, mark: upper.mark_lazy(to, mark.encode()))
+    file = _file(tree, fd, source, state)
     # No start and not writable: whoever would use the descriptor alone is led to `lazy`.
     backing = Backing(fd, start=-1, file=file)
     backing.lazy = file
     return backing
+
+
+def _file(tree: Tree, fd: int, source: OpenFile, state: LazyState) -> LazyFile:
+    upper = tree.writable()
+    return LazyFile(fd, source, state, lambda to, mark: upper.mark_lazy(to, mark.encode()))
 
 
 def end_lazy(node: Node, backing: Backing) -> None:
@@ -132,19 +136,14 @@ def _unmark(tree: Tree) -> Callable[[int], None]:
     return lambda fd: upper.mark_lazy(fd, None)
 
 
-def open_to_read(tree: Tree, fd: int, state: LazyState) -> LazyFile:
-    """Another view of an unfinished file, of which `fd` is the upper's part: closed with it. EIO as
-    of `open_lazy`."""
+def open_again(tree: Tree, fd: int, state: LazyState) -> LazyFile:
+    """An unfinished file apart from its node's: `fd`, the upper's part, is closed with it. EIO as of
+    `open_lazy`."""
     try:
-        source = _source(tree, state)
+        return _file(tree, fd, _source(tree, state), state)
     except BaseException:
         os.close(fd)
         raise
-    return LazyFile(fd, source, state, _never_saved)
-
-
-def _never_saved(_fd: int, _mark: LazyMark) -> None:
-    raise error(errno.EROFS)
 
 
 def _complete_later(tree: Tree, fd: int, state: LazyState) -> None:
@@ -162,51 +161,12 @@ def _complete_later(tree: Tree, fd: int, state: LazyState) -> None:
     completer = lazies.completer
     if completer.is_full:
         return
-    copy = os.dup(fd)
     try:
-        file = _backing(tree, copy, _source(tree, state), state).lazy
+        file = open_again(tree, os.dup(fd), state)
     except OSError:
-        os.close(copy)
         return
-    if file is not None:
-        state.is_queued = True
-        completer.add(file)
-
-
-def finish(tree: Tree) -> int:
-    """Complete every file of the upper. Returns the bytes copied.
-
-    Raises the first error after having tried all."""
-    if tree.upper is None or tree.upper.awaits() is None:
-        return 0
-    upper = tree.upper
-    copied, failed = 0, None
-    for entry in upper.unfinished():
-        try:
-            state = tree.lazies.of_entry(entry)
-            if state is None:
-                continue
-            fd = upper.open_write(entry.ref)
-            try:
-                source = _source(tree, state)
-            except BaseException:
-                os.close(fd)
-                raise
-            file = _backing(tree, fd, source, state).lazy
-            if file is None:
-                raise error(errno.EIO)
-            try:
-                copied += complete(tree, file)
-            finally:
-                file.close()
-        except OSError as raised:
-            failed = failed or raised
-    if failed is not None:
-        raise failed
-    upper.set_awaits(None)
-    tree.lazies.awaits = False
-    tree.lazies.states.clear()
-    return copied
+    state.is_queued = True
+    completer.add(file)
 
 
 def pending(tree: Tree) -> int:

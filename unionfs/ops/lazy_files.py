@@ -80,6 +80,12 @@ class LazyFiles:
         state.is_gone = True
         self.states.pop(ino, None)
 
+    def forget_all(self, upper: UpperLayer) -> None:
+        """All are complete."""
+        upper.set_awaits(None)
+        self.awaits = False
+        self.states.clear()
+
     def close(self) -> None:
         if self.completer is not None:
             self.completer.stop()

@@ -16,6 +16,12 @@ STATISTICS = b"user.rootless.stats"
 """The extended attribute of the root by which the mount's owner reads what has been counted. It is
 not listed."""
 
+FINISH = b"user.rootless.finish"
+"""The extended attribute of the root by whose reading the mount's owner has every lazy copy completed:
+its value is the number of bytes that took. It is not listed."""
+
+CONTROLS = frozenset((STATISTICS, FINISH))
+
 _ROOM = 48 << 10
 """Bytes of the statistics that list copies: a value has at most 64 KiB (xattr(7))."""
 
@@ -103,7 +109,7 @@ def _records(ledger: Ledger) -> list[dict[str, object]]:
     return records
 
 
-def may_read_statistics(pid: int) -> bool:
+def is_owner(pid: int) -> bool:
     """Whether a process belongs to the user who serves. The request does not say: under ALLOW_IDMAP
     it carries no owner (FUSE_INVALID_UIDGID)."""
     try:

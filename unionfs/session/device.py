@@ -18,9 +18,10 @@ from struct import Struct
 from time import perf_counter_ns
 
 from unionfs.filesystem import FileSystem
+from unionfs.model import ROOT_NODE
 from unionfs.session import decoding, negotiation, replies, requests, wire
 from unionfs.session.copies import CHANGES, Copies
-from unionfs.session.counters import Counters
+from unionfs.session.counters import FINISH, Counters, is_owner
 from unionfs.session.decoding import ProtocolError
 from unionfs.session.handlers import Handler, Handlers
 from unionfs.session.hot_paths import HotPaths
@@ -29,6 +30,10 @@ from unionfs.session.requests import Header
 from unionfs.session.splicing import Splicer
 from unionfs.session.wire import InitFlag, Opcode
 from unionfs.session.workers import Workers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.session.transfers import Transfers
 
 _HEADER = wire.IN_HEADER.size
 _HEAD = _HEADER + decoding.FIXED_PART
@@ -46,6 +51,13 @@ _TRY_AGAIN = frozenset({EINTR, EAGAIN, ENOENT})
 """ENOENT: the request was interrupted before it could be read (fuse_dev_do_read)."""
 
 
+_TRANSFERS = (
+    Opcode.FSYNC,
+    Opcode.FSYNCDIR,
+    Opcode.SYNCFS,
+    Opcode.COPY_FILE_RANGE,
+    Opcode.COPY_FILE_RANGE_64,
+)
 _OWN = frozenset({Opcode.INIT, Opcode.INTERRUPT})
 _COPYING_THREADS = 4
 _FLUSHING_THREADS = 16
@@ -79,6 +91,9 @@ class DeviceSession:
         self._flushing = Workers(_FLUSHING_THREADS)
         self.crews = (copying, self._flushing)
         """Apart, for a flush may wait for a write that waits for a copy."""
+        self._handlers |= dict.fromkeys(_TRANSFERS, self._first_transfer)
+        self._getxattr = self._handlers[Opcode.GETXATTR]
+        self._handlers[Opcode.GETXATTR] = self._control
         self._late: int | None = None
         self._copies = Copies(
             filesystem, copying, self._answer_late, self._fault, durable=options.fsync
@@ -303,6 +318,25 @@ class DeviceSession:
         elif opcode == _WRITE and not error:
             counters.bytes[opcode] += header.length - _HEAD
         counters.nanoseconds[opcode] += perf_counter_ns() - started
+
+    def _transfers(self) -> Transfers:
+        from unionfs.session.transfers import Transfers
+
+        return Transfers(
+            self._filesystem, self.crews[0], self._send, self._fault, counters=self.counters
+        )
+
+    def _first_transfer(self, header: Header, request: requests.Request) -> bytes | None:
+        """Most mounts that live for a moment have none."""
+        table = self._transfers().table
+        self._handlers |= {opcode: table[opcode] for opcode in table if opcode in self._handlers}
+        return self._handlers[header.opcode](header, request)
+
+    def _control(self, header: Header, request: requests.Getxattr) -> bytes | None:
+        """GETXATTR: what concerns the server, and else the file system."""
+        if request.name == FINISH and header.nodeid == ROOT_NODE and is_owner(header.pid):
+            return self._transfers().finish_all(header, request)
+        return self._getxattr(header, request)
 
     def _answer_late(
         self, header: Header, handler: Handler, request: requests.Request, started: int

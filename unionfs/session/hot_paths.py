@@ -16,7 +16,7 @@ from unionfs.filesystem import FileSystem
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes
 from unionfs.session import wire
 from unionfs.session.copies import BIG
-from unionfs.session.counters import STATISTICS, Counters
+from unionfs.session.counters import CONTROLS, Counters
 from unionfs.session.handlers import KILLS_PRIVILEGES
 from unionfs.session.replies import DIRECTORY_BLOCK_SIZE
 from unionfs.session.splicing import LEAST, MOST, Splicer
@@ -229,7 +229,7 @@ class HotPaths:
 
     def getxattr(self, unique: int, nodeid: int, length: int) -> bytes | None:
         name = bytes(self._buffer[_HEADER + 8 : length - 1])
-        if not name or b"\0" in name or self._buffer[length - 1] or name == STATISTICS:
+        if not name or b"\0" in name or self._buffer[length - 1] or name in CONTROLS:
             return None
         if name == _CAPABILITY and self._fs_lacks_capabilities(NodeId(nodeid)):
             self._counters.errors += 1

@@ -24,7 +24,7 @@ import trio
 
 from unionfs.filesystem import Entry, FileSystem
 from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes
-from unionfs.session.counters import STATISTICS, Counters, may_read_statistics
+from unionfs.session.counters import CONTROLS, FINISH, Counters, is_owner
 from unionfs.session.options import DEFAULTS, ServeOptions
 from unionfs.session.replies import DIRECTORY_BLOCK_SIZE
 from unionfs.session.wire import Opcode
@@ -280,7 +280,9 @@ class Operations(pyfuse3.Operations):
     @_operation(Opcode.GETXATTR)
     async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
         self._need_xattrs()
-        if name == STATISTICS and inode == ROOT_NODE and may_read_statistics(ctx.pid):
+        if name in CONTROLS and inode == ROOT_NODE and is_owner(ctx.pid):
+            if name == FINISH:
+                return b"%d" % self._fs.finish()
             return self.counters.document("pyfuse3", self._fs.ledger)
         return self._fs.getxattr(NodeId(inode), name)
 

@@ -133,6 +133,36 @@ def test_finish_completes_an_upper_with_lazy_copies(place, session):
 
 @pytest.mark.needs("fuse", "fusermount")
 @pytest.mark.parametrize("session", ["device", "pyfuse3"])
+def test_finish_of_a_mount_completes_its_lazy_copies_while_it_serves(place, session):
+    content = os.urandom(1 << 20) * 4
+    for number in range(3):
+        (place / "lower" / f"big{number}").write_bytes(content)
+    mountpoint = place / "mnt"
+    lazy = f"{options(place)},ownership=data,lazy=1M"
+    run(*PROGRAM, "-o", lazy, f"--session={session}", str(mountpoint))
+    try:
+        for number in range(3):
+            with (mountpoint / f"big{number}").open("r+b") as file:
+                file.write(b"changed")
+        before = os.stat(mountpoint / "big1")
+        done = run(*PROGRAM, "finish", str(mountpoint))
+        assert int(done.stdout.split()[0]) > 3 * len(content) - (64 << 10)
+        assert run(*PROGRAM, "finish", str(mountpoint)).stdout == "0 bytes copied\n"
+        for number in range(3):
+            assert (place / "upper" / f"big{number}").read_bytes() == b"changed" + content[7:]
+            assert "user.rootless.lazy" not in os.listxattr(place / "upper" / f"big{number}")
+        assert os.stat(place / "upper" / "big1").st_mtime_ns == before.st_mtime_ns
+        with (mountpoint / "big1").open("r+b") as file:
+            file.write(b"CHANGED")
+    finally:
+        run("fusermount3", "-u", str(mountpoint))
+    refused = run(*PROGRAM, "finish", str(place), check=False)
+    assert refused.returncode == 1
+    assert "no union mount of this user" in refused.stderr
+
+
+@pytest.mark.needs("fuse", "fusermount")
+@pytest.mark.parametrize("session", ["device", "pyfuse3"])
 def test_stats_tell_what_the_server_did(place, session):
     mountpoint = place / "mnt"
     run(*PROGRAM, "-o", options(place), f"--session={session}", str(mountpoint))
