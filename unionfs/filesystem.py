@@ -177,6 +177,9 @@ class FileSystem(Protocol):
     def begin_finish(self) -> Finishing:
         """The same, other requests meanwhile."""
 
+    def known(self, parent: NodeId, name: bytes) -> NodeId:
+        """The number of the object of this name if the kernel has been told of it, else 0."""
+
     def pending_copy(self, nodeid: NodeId) -> int:
         """How many bytes a change to this object would copy first; 0 if none."""
 

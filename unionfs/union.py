@@ -369,6 +369,11 @@ class Union:
 
     # Copy-up by a session that runs copies in threads
 
+    def known(self, parent: NodeId, name: bytes) -> NodeId:
+        directory = self._nodes.get(parent)
+        node = directory.children.get(name) if isinstance(directory, Directory) else None
+        return node.nodeid if node is not None and node.held else NodeId(0)
+
     def pending_copy(self, nodeid: NodeId) -> int:
         """How many bytes a write to this file would copy first; 0 if it is in the upper, or is
         no file."""

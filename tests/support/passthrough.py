@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from unionfs.filesystem import Copy, DirEntry, Entry, Finishing
 from unionfs.ledger import Ledger
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
+from unionfs.ops.transfers import Transfer
 
 
 class Node:
@@ -325,6 +326,29 @@ class Passthrough:
 
     def begin_finish(self) -> Finishing:
         raise NotImplementedError
+
+    def known(self, parent: NodeId, name: bytes) -> NodeId:
+        return NodeId(0)
+
+    def begin_fsync(self, nodeid: NodeId, datasync: bool) -> Transfer:
+        def sync() -> int:
+            self.fsync(nodeid, datasync)
+            return 0
+
+        return Transfer(sync)
+
+    def begin_syncfs(self) -> Transfer:
+        return Transfer(lambda: 0)
+
+    def begin_copy_range(
+        self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
+    ) -> Transfer:
+        return Transfer(
+            lambda: self.copy_file_range(source, source_offset, target, target_offset, length)
+        )
+
+    def finish_transfer(self, transfer: Transfer) -> None:
+        transfer.close()
 
     def pending_copy(self, nodeid: NodeId) -> int:
         return 0

@@ -28,7 +28,7 @@ _COPY_LIMIT = 1 << 30
 """Bytes that one COPY_FILE_RANGE copies at most: it may do less than asked, and its caller can be
 interrupted between two."""
 
-_SLOW = 20_000_000
+_SLOW = 2_000_000
 """Nanoseconds a sync may take for the next to be tried without a thread."""
 
 _WRITE = int(Opcode.WRITE)
