@@ -54,8 +54,9 @@ class Union:
         lazy: files from so many bytes on are copied up lazily where the data cannot be shared
             (`unionfs.lazy`). Until `finish`, nothing but this union, with these lowers, can read
             such an upper. None: never.
-        finish: `destroy` completes them, as far as it can.
-        background: they are completed by the way, by a thread, at so many bytes a second.
+        finish: `destroy` completes them. A write is then ENOSPC where there would be no room for it.
+        background: they are completed by the way, by a thread, at so many bytes a second, as long as
+            the file system below does not become full of it.
 
     Raises:
         OSError: EINVAL if the upper overlaps with a lower, or has files that are not all copied
@@ -92,6 +93,7 @@ class Union:
         self._closed = False
         self._finish_at_end = finish
         self._tree.lazies.rate = background
+        self._tree.lazies.must_finish = finish
 
     # Lookup
 

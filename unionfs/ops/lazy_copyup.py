@@ -41,6 +41,7 @@ def mark_draft(tree: Tree, node: Node, draft: Draft, length: int) -> LazyState |
             upper.discard(probe)
     if tree.lazies.block == 0 or node.parent is None:
         return None
+    _require_room(tree, length)
     known = node.attributes
     path = node.parent.lower_path() + b"/" + node.name
     mark = LazyMark(length, known.size, known.mtime_ns, tree.lazies.fingerprint() or b"-", path)
@@ -55,6 +56,21 @@ def mark_draft(tree: Tree, node: Node, draft: Draft, length: int) -> LazyState |
         raise
     os.ftruncate(draft.fd, length)
     return LazyState(mark, tree.lazies.block)
+
+
+def _require_room(tree: Tree, length: int) -> None:
+    """Where all has to be complete at the end: ENOSPC if there would be no room for `length` bytes more.
+    Who writes is told, for nobody would be when it fails at the end."""
+    lazies = tree.lazies
+    if not lazies.must_finish:
+        return
+    found = tree.writable().statfs()
+    free = found.bavail * found.frsize
+    is_known = not lazies.awaited_before
+    if is_known and length + lazies.promised() <= free:
+        return
+    if length + pending(tree) > free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def adopt_draft(tree: Tree, node: Node, draft: Draft, source: OpenFile, state: LazyState) -> None:
