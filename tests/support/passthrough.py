@@ -240,6 +240,9 @@ class Passthrough:
     def lacks_capabilities(self, nodeid: NodeId) -> bool:
         return False
 
+    def tidy(self) -> None:
+        pass
+
     def read_into(self, nodeid: NodeId, offset: int, buffer: memoryview) -> int:
         data = self.read(nodeid, offset, len(buffer))
         buffer[: len(data)] = data
@@ -350,7 +353,7 @@ class Passthrough:
     def finish_transfer(self, transfer: Transfer) -> None:
         transfer.close()
 
-    def pending_copy(self, nodeid: NodeId) -> int:
+    def pending_copy(self, nodeid: NodeId, *, times_only: bool = False) -> int:
         return 0
 
     def begin_copy(self, nodeid: NodeId) -> Copy:
