@@ -357,6 +357,9 @@ class DirectoryLayer:
         """The fingerprint of the lowers that files of this tree, copied up in part, still need."""
         return _getxattr(b"/proc/self/fd/%d" % self._dirs.fd(self._root), LAZY, follow=True)
 
+    def relax(self) -> None:
+        self._dirs.close_all()
+
     def close(self) -> None:
         self._dirs.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import stat
 
@@ -101,7 +102,7 @@ class Tree:
             self.index = upper.index()
             self.lazies.require_lowers(upper)
         self.root = self._make_root()
-        self.table = NodeTable(self.root, lambda: malloc_trim(0))
+        self.table = NodeTable(self.root)
         self.nodes = self.table.nodes
 
     def _make_root(self) -> Directory:
@@ -512,6 +513,23 @@ class Tree:
             self._drop(node)
         for directory in places:
             self._drop(directory)
+        if self.table.has_emptied():
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Give back what was there for the many that have gone. The memory for small objects comes in
+        pieces of a megabyte, and one object keeps a piece: so listings that would be kept, and
+        descriptors, go too."""
+        self.table.shrink()
+        for node in list(self.nodes.values()):
+            if isinstance(node, Directory) and node.live == 0:
+                self._drop(node, is_kept=False)
+        for layer in (*self.lowers, *([] if self.upper is None else [self.upper])):
+            if hasattr(layer, "relax"):
+                layer.relax()
+        # That lets go of what the interpreter keeps for tuples and the like to come.
+        gc.collect()
+        malloc_trim(0)
 
     def _release(self, node: Node) -> None:
         self.close_backing(node)
@@ -523,9 +541,10 @@ class Tree:
         if node.lazy is not None and node.attributes.nlink == 0:
             self.lazies.end(node.attributes.ino, node.lazy)
 
-    def _drop(self, directory: Directory) -> None:
-        """Drop a listing that nothing refers to."""
-        if not directory.is_droppable():
+    def _drop(self, directory: Directory, *, is_kept: bool = True) -> None:
+        """Drop a listing that nothing refers to; if it `is_kept`, not a short one of a directory that
+        the kernel knows."""
+        if is_kept and not directory.is_droppable():
             return
         if directory.lookups == 0:
             directory.stream = None
