@@ -13,15 +13,27 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in {float("inf"), -float("inf")}:
+        raise ValueError(f"the number {text[:40]} is out of range")
+    return value
+
+
+def _no_constant(name: str) -> float:
+    """NaN and Infinity, which Python's reader takes, are not of JSON (RFC 8259, section 6)."""
+    raise ValueError(f"{name} is not a number")
+
+
 class _Context:
-    """What the scanner reads of a decoder, as attributes: json.JSONDecoder's defaults."""
+    """What the scanner reads of a decoder, as attributes."""
 
     strict = True
     object_hook = None
     object_pairs_hook = None
-    parse_float = float
+    parse_float = staticmethod(_finite)
     parse_int = int
-    parse_constant = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf")}.get
+    parse_constant = staticmethod(_no_constant)
 
 
 _BLANKS = " \t\n\r"
@@ -39,7 +51,8 @@ def loads(data: bytes) -> Any:  # noqa: ANN401 - as of json.loads
         pass  # the scanner cannot name an error before the library's module is there (_json.c)
     import json
 
-    return json.loads(data)
+    # As text: of bytes it would take UTF-16 and UTF-32 too, which nobody else reads.
+    return json.loads(data.decode(), parse_float=_finite, parse_constant=_no_constant)
 
 
 def dumps(value: object, *, ascii_only: bool = True, sort_keys: bool = False) -> bytes:

@@ -36,8 +36,9 @@ def compare(old: Layer, new: Layer) -> list[tuple[str, bytes]]:
                 _add_all(new, here, other, found)
                 found[here] = "C"
     for path in list(found):
-        while path := path.rpartition(b"/")[0]:
-            found.setdefault(path, "C")
+        # One that is there already has, or gets, what is above it by itself.
+        while (path := path.rpartition(b"/")[0]) and path not in found:
+            found[path] = "C"
     return [(found[path], path) for path in sorted(found, key=lambda path: path.split(b"/"))]
 
 

@@ -86,7 +86,7 @@ IMAGE_INSPECT = Command(
     "inspect",
     "Show everything known about images",
     "IMAGE [IMAGE...]",
-    (_FORMAT,),
+    (_FORMAT, _PLATFORM),
     "rootless.cli.inspect:inspect_images",
     least=1,
 )
@@ -115,6 +115,7 @@ HISTORY = Command(
             default=True,
         ),
         _NO_TRUNC,
+        _PLATFORM,
         _QUIET,
     ),
     "rootless.cli.image_lists:history",
@@ -153,13 +154,14 @@ SAVE = Command(
             "FORMAT",
             default="docker-archive",
         ),
+        _PLATFORM,
     ),
     "rootless.cli.image_changes:save",
     least=1,
 )
 IMPORT = Command(
     "import",
-    "Make an image of a root file system archive",
+    "Make an image of a root file system: a tar archive, a squashfs or a SIF file",
     "FILE|URL|- [REPOSITORY[:TAG]]",
     (
         Option(
@@ -264,6 +266,13 @@ COPY = Command(
     "Copy an image from one place to another",
     "SOURCE DESTINATION",
     (
+        Option(("all", "a"), Kind.BOOL, "Copy an index with all its images, for every platform"),
+        Option(
+            ("multi-arch",),
+            Kind.STRING,
+            "What to copy of an index: system, all or index-only",
+            "WHAT",
+        ),
         Option(("quiet", "q"), Kind.BOOL, "Print nothing but the image's digest"),
         _PLATFORM,
         Option(("src-creds",), Kind.STRING, "The account to read with", "USER:PASSWORD"),
@@ -276,13 +285,15 @@ COPY = Command(
     least=2,
     most=2,
     description="""Copy an image between docker://NAME, local:NAME, oci:PATH[:NAME],
-oci-archive:PATH[:NAME], docker-archive:PATH[:NAME] and dir:PATH.""",
+oci-archive:PATH[:NAME], docker-archive:PATH[:NAME] and dir:PATH. Of an index for several platforms
+the image for this machine, or for --platform, is copied, unless --all is given.""",
 )
+_INSECURE = Option(("insecure",), Kind.BOOL, "As --tls-verify=false")
 MANIFEST_CREATE = Command(
     "create",
     "Make a list of images for several platforms",
     "LIST IMAGE [IMAGE...]",
-    (Option(("amend", "a"), Kind.BOOL, "Add to a list that is there"), *_REGISTRY),
+    (Option(("amend", "a"), Kind.BOOL, "Add to a list that is there"), _INSECURE, *_REGISTRY),
     "rootless.cli.manifest_lists:create",
     least=2,
 )
@@ -305,7 +316,7 @@ MANIFEST_PUSH = Command(
     "push",
     "Send a list, and what it names, to a registry",
     "LIST",
-    (Option(("purge", "p"), Kind.BOOL, "Forget the list afterwards"), *_REGISTRY),
+    (Option(("purge", "p"), Kind.BOOL, "Forget the list afterwards"), _INSECURE, *_REGISTRY),
     "rootless.cli.manifest_lists:push",
     least=1,
     most=1,
@@ -313,11 +324,15 @@ MANIFEST_PUSH = Command(
 MANIFEST_INSPECT = Command(
     "inspect",
     "Show a list, or a manifest at a registry",
-    "NAME",
-    _REGISTRY,
+    "[LIST] NAME",
+    (
+        Option(("verbose", "v"), Kind.BOOL, "Show descriptors and bytes, of a list those of each"),
+        _INSECURE,
+        *_REGISTRY,
+    ),
     "rootless.cli.manifest_lists:inspect",
     least=1,
-    most=1,
+    most=2,
 )
 MANIFEST_RM = Command(
     "rm", "Forget lists", "LIST [LIST...]", (), "rootless.cli.manifest_lists:remove", least=1

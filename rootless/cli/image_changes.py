@@ -37,7 +37,10 @@ def save(parsed: Parsed, settings: Settings) -> int:
     if output is None and sys.stdout.isatty():
         raise UsageError("cowardly refusing to save to a terminal", hint="use -o FILE, or redirect")
     engine_of(settings).save(
-        parsed.arguments, 1 if output is None else Path(output), form=values["format"]
+        parsed.arguments,
+        1 if output is None else Path(output),
+        form=values["format"],
+        platform=values["platform"],
     )
     return 0
 

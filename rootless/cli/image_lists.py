@@ -74,7 +74,7 @@ def images(parsed: Parsed, settings: Settings) -> int:
 def history(parsed: Parsed, settings: Settings) -> int:
     """Show the steps that made an image, newest first."""
     values: Any = parsed.values
-    entries = engine_of(settings).history(parsed.arguments[0])
+    entries = engine_of(settings).history(parsed.arguments[0], platform=values["platform"])
     full, human = bool(values["no_trunc"]), bool(values["human"])
     if values["quiet"]:
         for entry in entries:

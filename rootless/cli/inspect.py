@@ -11,6 +11,9 @@ from rootless.cli.grammar import Parsed
 from rootless.cli.main import Settings, engine_of
 from rootless.errors import NotFoundError, UsageError
 
+# Docker's other kinds of objects, of which there are none.
+_NONE_HERE = {"config", "network", "node", "plugin", "secret", "service", "task", "volume"}
+
 
 def inspect(parsed: Parsed, settings: Settings) -> int:
     """Print what is known of each name: that of a container, else that of an image."""
@@ -21,11 +24,11 @@ def inspect(parsed: Parsed, settings: Settings) -> int:
         "image": engine.inspect_image,
     }
     kind: Any = parsed.values["type"]
-    if kind is not None:
-        if kind not in lookups:
-            raise UsageError(f'"{kind}" is not a valid value for --type')
-        lookups = {kind: lookups[kind]}
-    return _inspect(parsed, list(lookups.values()), "object")
+    if kind is None:
+        return _inspect(parsed, list(lookups.values()), "object")
+    if kind not in lookups and kind not in _NONE_HERE:
+        raise UsageError(f'"{kind}" is not a valid value for --type')
+    return _inspect(parsed, [lookups[kind]] if kind in lookups else [], kind)
 
 
 def inspect_containers(parsed: Parsed, settings: Settings) -> int:
@@ -38,7 +41,14 @@ def inspect_containers(parsed: Parsed, settings: Settings) -> int:
 
 def inspect_images(parsed: Parsed, settings: Settings) -> int:
     """Print what is known of images."""
-    return _inspect(parsed, [engine_of(settings).inspect_image], "image")
+    engine = engine_of(settings)
+    platform: Any = parsed.values["platform"]
+    if platform is not None:
+        from rootless.oci.platform import parse_platform
+
+        parse_platform(platform)
+    lookup = lambda name: engine.inspect_image(name, platform=platform)  # noqa: E731 - one line in a list
+    return _inspect(parsed, [lookup], "image")
 
 
 def _inspect(parsed: Parsed, lookups: list[Callable[[str], object]], kind: str) -> int:

@@ -114,6 +114,11 @@ def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Setti
             if command is not RUN:
                 gc.enable()
             return handler_of(command)(parsed, settings)
+    except RootlessError as error:
+        # 125 is of `docker run`, for what is not the container's status; elsewhere failing is 1.
+        if command is not RUN and error.exit_status == RootlessError.exit_status:
+            error.exit_status = 1
+        raise
     except GrammarError as error:
         print(f"{error.message}\nSee '{full} --help'.", file=sys.stderr)
         if error.exit_status == 1:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from rootless.cli.grammar import Parsed
 from rootless.cli.main import Settings, engine_of
 from rootless.cli.output import as_json
-from rootless.cli.registries import failing_with_one, remote_options
+from rootless.cli.registries import remote_options
+from rootless.errors import RootlessError
 from rootless.images import manifest_lists
+from rootless.registry.remote import RemoteOptions
 
 
 def create(parsed: Parsed, settings: Settings) -> int:
@@ -16,11 +19,10 @@ def create(parsed: Parsed, settings: Settings) -> int:
     values: Any = parsed.values
     store, around = engine_of(settings).manifest_lists()
     name, *images = parsed.arguments
-    with failing_with_one():
-        listed = manifest_lists.create(
-            store, name, images, around, amend=values["amend"], options=remote_options(values)
-        )
-    print(f"Created manifest list {listed.name}")
+    listed = manifest_lists.create(
+        store, name, images, around, amend=values["amend"], options=_options(values)
+    )
+    print(f"Created manifest list {listed.name.familiar}")
     return 0
 
 
@@ -34,8 +36,7 @@ def annotate(parsed: Parsed, settings: Settings) -> int:
     if values["os_features"]:
         changes["os.features"] = list(values["os_features"])
     store, _ = engine_of(settings).manifest_lists()
-    with failing_with_one():
-        manifest_lists.annotate(store, parsed.arguments[0], parsed.arguments[1], changes)
+    manifest_lists.annotate(store, parsed.arguments[0], parsed.arguments[1], changes)
     return 0
 
 
@@ -43,14 +44,14 @@ def push(parsed: Parsed, settings: Settings) -> int:
     """Bring a list to its registry and print its digest."""
     values: Any = parsed.values
     store, around = engine_of(settings).manifest_lists()
-    with failing_with_one():
-        digest = manifest_lists.push_list(
-            store,
-            parsed.arguments[0],
-            around,
-            purge=values["purge"],
-            options=remote_options(values),
-        )
+    digest = manifest_lists.push_list(
+        store,
+        parsed.arguments[0],
+        around,
+        purge=values["purge"],
+        options=_options(values),
+        pushed=lambda each: print(f"Pushed ref {each} with digest: {each.digest}"),
+    )
     print(digest)
     return 0
 
@@ -58,18 +59,32 @@ def push(parsed: Parsed, settings: Settings) -> int:
 def inspect(parsed: Parsed, settings: Settings) -> int:
     """Print a list, or a manifest at a registry."""
     store, around = engine_of(settings).manifest_lists()
-    with failing_with_one():
-        document = manifest_lists.inspect(
-            store, parsed.arguments[0], around, remote_options(parsed.values)
-        )
+    *within, name = parsed.arguments
+    document = manifest_lists.inspect(
+        store,
+        name,
+        around,
+        _options(parsed.values),
+        within=within[0] if within else None,
+        verbose=bool(parsed.values["verbose"]),
+    )
     print(as_json(document))
     return 0
 
 
 def remove(parsed: Parsed, settings: Settings) -> int:
-    """Forget lists."""
+    """Forget lists; those that do not exist are said, and the status is 1."""
     store, _ = engine_of(settings).manifest_lists()
-    with failing_with_one():
-        for name in parsed.arguments:
+    status = 0
+    for name in parsed.arguments:
+        try:
             manifest_lists.remove(store, name)
-    return 0
+        except RootlessError as error:
+            status = 1
+            print(error.message, file=sys.stderr)
+    return status
+
+
+def _options(values: Any) -> RemoteOptions:  # noqa: ANN401 - the values of a command line
+    """Docker's --insecure is --tls-verify=false."""
+    return remote_options({**values, "tls_verify": False} if values["insecure"] else values)

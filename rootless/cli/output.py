@@ -15,8 +15,8 @@ _GAP = 3
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Columns as Docker aligns them (text/tabwriter): as wide as the widest cell and three blanks,
-    at least ten."""
-    lines = [tuple(header), *map(tuple, rows)]
+    at least ten. A row stays in its line, whatever an image says of itself."""
+    lines = [tuple(header), *(tuple(map(_in_a_line, row)) for row in rows)]
     widths = [
         max(_LEAST_WIDTH, *(len(line[column]) + _GAP for line in lines))
         for column in range(len(header))
@@ -25,6 +25,14 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         "".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def _in_a_line(text: str) -> str:
+    """Without what breaks lines or speaks to a terminal."""
+    if text.isprintable():
+        return text
+    blank = "".join(" " if each in "\t\n\r" else each for each in text)
+    return "".join(each if each.isprintable() else "?" for each in blank)
 
 
 def as_json(document: object) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from rootless.cli.formats import print_document
 from rootless.cli.grammar import Parsed
 from rootless.cli.main import Settings, engine_of
 from rootless.cli.progress import progress_on
-from rootless.errors import RootlessError, UsageError
+from rootless.errors import UsageError
 from rootless.images.progress import Silence
 from rootless.registry.authorization import Credentials
 from rootless.registry.remote import RemoteOptions, parse_credentials
@@ -21,14 +19,13 @@ def pull(parsed: Parsed, settings: Settings) -> int:
     """Fetch an image and say what came of it."""
     values: Any = parsed.values
     progress = Silence() if values["quiet"] else progress_on(sys.stdout)
-    with failing_with_one():
-        pulled = engine_of(settings).pull(
-            parsed.arguments[0],
-            options=remote_options(values),
-            platform=values["platform"],
-            all_tags=values["all_tags"],
-            progress=progress,
-        )
+    pulled = engine_of(settings).pull(
+        parsed.arguments[0],
+        options=remote_options(values),
+        platform=values["platform"],
+        all_tags=values["all_tags"],
+        progress=progress,
+    )
     for image in pulled:
         if not values["quiet"]:
             print(f"Digest: {image.digest}")
@@ -41,13 +38,12 @@ def push(parsed: Parsed, settings: Settings) -> int:
     """Send an image and say what came of it."""
     values: Any = parsed.values
     progress = Silence() if values["quiet"] else progress_on(sys.stdout)
-    with failing_with_one():
-        pushed = engine_of(settings).push(
-            parsed.arguments[0],
-            options=remote_options(values),
-            all_tags=values["all_tags"],
-            progress=progress,
-        )
+    pushed = engine_of(settings).push(
+        parsed.arguments[0],
+        options=remote_options(values),
+        all_tags=values["all_tags"],
+        progress=progress,
+    )
     if values["quiet"]:
         for image in pushed:
             print(image.reference)
@@ -60,9 +56,8 @@ def login(parsed: Parsed, settings: Settings) -> int:
     host = parsed.arguments[0] if parsed.arguments else None
     options = _options(values)
     engine = engine_of(settings)
-    with failing_with_one():
-        account = _asked_account(values, host)
-        kept = engine.login(host, account, options)
+    account = _asked_account(values, host)
+    kept = engine.login(host, account, options)
     if kept.helper is None:
         print(
             f"WARNING! Your password is stored unencrypted in {kept.path}.\n"
@@ -105,8 +100,7 @@ def logout(parsed: Parsed, settings: Settings) -> int:
     """Forget an account."""
     host = parsed.arguments[0] if parsed.arguments else None
     shown = host or "docker.io"
-    with failing_with_one():
-        forgotten = engine_of(settings).logout(host, _options(parsed.values))
+    forgotten = engine_of(settings).logout(host, _options(parsed.values))
     print(f"Removing login credentials for {shown}" if forgotten else f"Not logged in to {shown}")
     return 0
 
@@ -114,8 +108,7 @@ def logout(parsed: Parsed, settings: Settings) -> int:
 def search_tags(parsed: Parsed, settings: Settings) -> int:
     """Print the tags of a repository, one a line."""
     values: Any = parsed.values
-    with failing_with_one():
-        tags = engine_of(settings).registry_tags(parsed.arguments[0], remote_options(values))
+    tags = engine_of(settings).registry_tags(parsed.arguments[0], remote_options(values))
     if values["limit"] is not None:
         tags = tags[: max(0, values["limit"])]
     found = {"Name": parsed.arguments[0], "Tags": list(tags)}
@@ -125,7 +118,7 @@ def search_tags(parsed: Parsed, settings: Settings) -> int:
 
 def copy(parsed: Parsed, settings: Settings) -> int:
     """Copy an image and print its digest."""
-    from rootless.images.copy import CopyOptions
+    from rootless.images.copy import CopyOptions, MultiArch
     from rootless.oci.platform import parse_platform
 
     values: Any = parsed.values
@@ -141,10 +134,17 @@ def copy(parsed: Parsed, settings: Settings) -> int:
     ]
     platform = None if values["platform"] is None else parse_platform(values["platform"])
     progress = Silence() if values["quiet"] else progress_on(sys.stderr)
-    with failing_with_one():
-        source, destination = parsed.arguments
-        options = CopyOptions(ends[0], ends[1], platform, progress)
-        digest = engine_of(settings).copy(source, destination, options)
+    source, destination = parsed.arguments
+    wanted = values["multi_arch"] or ("all" if values["all"] else "system")
+    if values["multi_arch"] and values["all"]:
+        raise UsageError("--all and --multi-arch exclude each other")
+    known = {each.value: each for each in MultiArch}
+    if wanted not in known:
+        raise UsageError(f"--multi-arch {wanted!r} is not known", hint=f"one of {', '.join(known)}")
+    if known[wanted] is not MultiArch.SYSTEM and platform is not None:
+        raise UsageError("--platform chooses one image: it does not go with all of them")
+    options = CopyOptions(ends[0], ends[1], platform, progress, known[wanted])
+    digest = engine_of(settings).copy(source, destination, options)
     print(digest)
     return 0
 
@@ -163,13 +163,3 @@ def remote_options(values: Any) -> RemoteOptions:  # noqa: ANN401 - the values o
         authfile=values["authfile"],
         credentials=None if values["creds"] is None else parse_credentials(values["creds"]),
     )
-
-
-@contextmanager
-def failing_with_one() -> Iterator[None]:
-    """Docker's client exits with 1 where the daemon refused; 125 is for `run`."""
-    try:
-        yield
-    except RootlessError as error:
-        error.exit_status = 1
-        raise

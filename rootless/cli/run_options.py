@@ -152,8 +152,9 @@ RUN_OPTIONS: tuple[Option, ...] = (
     Option(
         ("rootfs",),
         Kind.STRING,
-        "Use a directory in place of an image, copy on write; / is the machine itself",
-        "DIR",
+        "Use a directory, a squashfs or a SIF file in place of an image, copy on write; / is the "
+        "machine itself",
+        "PATH",
         FILES,
     ),
     Option(

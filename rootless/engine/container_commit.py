@@ -41,7 +41,7 @@ def commit_container(
 
     if record.rootfs:
         raise UsageError(
-            f"container {record.name} was made of the directory {record.rootfs}, not of an image",
+            f"container {record.name} was made of {record.rootfs}, not of an image",
             hint="rootless export it, and rootless import the archive",
         )
     base = resolve(store, record.image_id)
@@ -69,7 +69,7 @@ def export_container(
     """Write the container's whole tree as a tar archive: to a file, which is replaced once it is
     complete, or to a descriptor."""
     from rootless.durable import write_all
-    from rootless.images.save import new_file
+    from rootless.images.outgoing import new_file
 
     with open_container(record, places, store, pause=pause) as files:
 

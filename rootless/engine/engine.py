@@ -304,7 +304,12 @@ class Engine:
         )
 
     def save(
-        self, names: Sequence[str], output: Path | int, *, form: str = "docker-archive"
+        self,
+        names: Sequence[str],
+        output: Path | int,
+        *,
+        form: str = "docker-archive",
+        platform: str | None = None,
     ) -> None:
         """Write images to one archive, by path or by descriptor. Raises UsageError for a format
         that does not exist.
@@ -314,7 +319,7 @@ class Engine:
         known = {each.value: each for each in Format}
         if form not in known:
             raise UsageError(f"--format {form!r} is not known", hint=f"one of {', '.join(known)}")
-        save(self._store(), names, output, known[form])
+        save(self._store(), names, output, known[form], platform=_platform(platform))
 
     def tag(self, source: str, target: str) -> None:
         """Give an image another name."""
@@ -328,21 +333,21 @@ class Engine:
 
         return remove(self._store(), name, self.containers, force=force)
 
-    def history(self, name: str) -> list[HistoryEntry]:
+    def history(self, name: str, *, platform: str | None = None) -> list[HistoryEntry]:
         """The steps that made an image, newest first."""
         from rootless.images.inspect import history
         from rootless.store.image import resolve
 
         store = self._store()
-        return history(store, resolve(store, name))
+        return history(store, resolve(store, name, _platform(platform)))
 
-    def inspect_image(self, name: str) -> dict[str, Any]:
+    def inspect_image(self, name: str, *, platform: str | None = None) -> dict[str, Any]:
         """What Docker's inspect says of an image. Raises NotFoundError."""
         from rootless.images.inspect import inspect
         from rootless.store.image import resolve
 
         store = self._store()
-        return inspect(store, resolve(store, name))
+        return inspect(store, resolve(store, name, _platform(platform)))
 
     def untag(self, name: str, targets: Sequence[str] = ()) -> None:
         """Take names from an image, all if none is said; the image stays."""

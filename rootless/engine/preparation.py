@@ -141,9 +141,10 @@ def prepare(
 
 def _rootfs(request: RunRequest, places: Places) -> Image:
     path = os.path.abspath(request.rootfs or "")
+    if not os.path.exists(path):
+        raise NotFoundError(f"the root file system {path} does not exist")
     if not os.path.isdir(path):
-        what = "is not a directory" if os.path.exists(path) else "does not exist"
-        raise NotFoundError(f"the root file system {path} {what}")
+        return _squashfs(path)
     command = request.entrypoint or next(iter(request.command), "")
     if not any(os.path.isdir(f"{path}/{place}") for place in _EXECUTABLE_PLACES) and not (
         command.startswith("/") and os.path.lexists(f"{path}{command}")
@@ -154,6 +155,20 @@ def _rootfs(request: RunRequest, places: Places) -> Image:
             "rootless import",
         )
     return Image("", "", {}, HostTree(path, hidden=(places.store, places.runtime)))
+
+
+def _squashfs(path: str) -> Image:
+    """Served in place; it is opened here once so that what is wrong with it is said, and by us."""
+    from rootless.images.squashfs import find_squashfs, open_squashfs
+
+    image = find_squashfs(path)
+    if image is None:
+        raise NotFoundError(
+            f"the root file system {path} is not a directory",
+            hint="a squashfs or SIF image is one too; rootless load and rootless import bring archives in",
+        )
+    open_squashfs(image).close()
+    return Image("", "", {}, HostTree(path))
 
 
 def _image(
@@ -211,7 +226,7 @@ def _etc_files(
 
 def _has_apt(tree: HostTree | ImageTree) -> bool:
     directory = os.path.dirname(APT_SANDBOX_PATH).lstrip("/")
-    if isinstance(tree, HostTree):
+    if isinstance(tree, HostTree) and os.path.isdir(tree.path):
         return os.path.isdir(f"{tree.path}/{directory}")
     from rootless.engine.union_tree import image_has_directory
 

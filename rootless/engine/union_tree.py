@@ -7,6 +7,7 @@ import stat
 
 from rootless.engine.container import Container, HostTree, ImageTree
 from rootless.engine.storage_driver import StorageDriver
+from rootless.errors import NotFoundError
 from rootless.launcher.idmap import IdMaps, IdRange, to_inside
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.upper import DirectoryUpper
@@ -68,6 +69,8 @@ def _take_after(union: Union, root: Attributes) -> None:
 def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:
     """The read-only layers, top first."""
     if isinstance(tree, HostTree):
+        if not os.path.isdir(tree.path):
+            return [_squashfs(tree.path)]
         hidden = [os.fsencode(path) for path in tree.hidden if os.path.isdir(path)]
         return [DirectoryLayer(os.fsencode(tree.path), ownership=Ownership.REAL, hidden=hidden)]
     if tree.chain is not None:
@@ -75,7 +78,18 @@ def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:
     return [TarLayer(archive, index) for archive, index in reversed(tree.layers)]
 
 
-def image_has_directory(tree: ImageTree, path: str) -> bool:
+def _squashfs(path: str) -> Layer:
+    from rootless.images.squashfs import find_squashfs, open_squashfs
+
+    image = find_squashfs(path)
+    if image is None:
+        raise NotFoundError(
+            f"the root file system {path} is neither a directory nor squashfs nor SIF"
+        )
+    return open_squashfs(image)
+
+
+def image_has_directory(tree: HostTree | ImageTree, path: str) -> bool:
     """Whether the image has this directory, as a plain path without symbolic links."""
     layers = lower_layers(tree)
     union = Union(layers, None)

@@ -12,6 +12,7 @@ from rootless.gotemplate.values import MISSING, Struct, Value, sorted_items, typ
 _VERB = re.compile(
     r"%(?P<flags>[-+# 0]*)(?P<width>\*|\d+)?(?:\.(?P<precision>\*|\d*))?(?P<verb>.)?", re.DOTALL
 )
+_WIDEST = 1_000_000  # fmt/print.go, tooLarge
 _GO_ESCAPES = {7: r"\a", 8: r"\b", 9: r"\t", 10: r"\n", 11: r"\v", 12: r"\f", 13: r"\r"}
 
 
@@ -90,26 +91,36 @@ def sprintln(values: Sequence[Value]) -> str:
 def sprintf(layout: str, values: Sequence[Value]) -> str:
     """fmt.Sprintf, its complaints about wrong verbs and operands included."""
     remaining = list(values)
+    wrong: list[str] = []
 
-    def star(text: str | None) -> int | None:
-        if text == "*":
-            taken = remaining.pop(0) if remaining else 0
-            return taken if isinstance(taken, int) else 0
-        return int(text) if text else None
+    def star(text: str | None, complaint: str) -> int | None:
+        if text != "*":
+            return int(text) if text else None
+        taken = remaining.pop(0) if remaining else None
+        if isinstance(taken, bool) or not isinstance(taken, int) or abs(taken) > _WIDEST:
+            wrong.append(complaint)
+            return None
+        return taken
 
     def replace(match: re.Match[str]) -> str:
         flags, verb = match["flags"], match["verb"]
-        width = star(match["width"])
+        wrong.clear()
+        width = star(match["width"], "%!(BADWIDTH)")
         dotted = match["precision"]
-        precision = None if dotted is None else (star(dotted) or 0)
-        if verb is None:
-            return "%!(NOVERB)"
-        if verb == "%":
-            return "%"
-        if not remaining:
-            return f"%!{verb}(MISSING)"
-        text = _one(verb, flags, precision, remaining.pop(0))
-        return _padded(text, flags, width, numeric=verb not in "svqTt")
+        precision = None if dotted is None else star(dotted, "%!(BADPREC)") or 0
+        if precision is not None and precision < 0:
+            precision = None
+            wrong.append("%!(BADPREC)")
+        if verb is None or max(width or 0, precision or 0) > _WIDEST:
+            text = "%!(NOVERB)"
+        elif verb == "%":
+            text = "%"
+        elif not remaining:
+            text = f"%!{verb}(MISSING)"
+        else:
+            shown = _one(verb, flags, precision, remaining.pop(0))
+            text = _padded(shown, flags, width, numeric=verb not in "svqTt")
+        return "".join((*wrong, text))
 
     out = _VERB.sub(replace, layout)
     if remaining:
@@ -161,10 +172,15 @@ def _integer(verb: str, flags: str, value: int) -> str | None:
     if verb in "dxXob":
         return sign + format(value, f"{'#' if '#' in flags and verb != 'd' else ''}{verb}")
     if verb == "c":
-        return chr(value)
+        return _rune(value)
     if verb == "q":
-        return f"'{chr(value)}'"
+        return f"'{_rune(value)}'"
     return f"U+{value:04X}" if verb == "U" else None
+
+
+def _rune(value: int) -> str:
+    """U+FFFD for what is no character (fmt/format.go, fmtC)."""
+    return chr(value) if 0 <= value < 0xD800 or 0xE000 <= value <= 0x10FFFF else "\ufffd"
 
 
 def _real(verb: str, flags: str, precision: int | None, value: float) -> str | None:

@@ -61,7 +61,7 @@ def _index(value: Value, *keys: Value) -> Value:
         if value is None:
             raise CallError("index of untyped nil")
         if isinstance(value, Mapping):
-            value = value.get(key)
+            value = value.get(_text(key))
         elif isinstance(value, list | tuple | str | bytes):
             value = _item(value, key)
         else:
@@ -171,7 +171,20 @@ def _call(function: Value, *arguments: Value) -> Value:
         raise CallError("call of nil")
     if not callable(function):
         raise CallError(f"non-function {plain(function)} of type {type_name(function)}")
+    if wanted := refused_number(function, len(arguments)):
+        raise CallError(f"wrong number of args: {wanted} got {len(arguments)}")
     return function(*arguments)
+
+
+def refused_number(function: Method, given: int) -> str | None:
+    """What number of arguments it wants, when that is not the one given."""
+    import inspect
+
+    parameters = inspect.signature(function).parameters.values()
+    fixed = sum(parameter.kind is not parameter.VAR_POSITIONAL for parameter in parameters)
+    if len(parameters) > fixed:
+        return f"want at least {fixed}" if given < fixed else None
+    return f"want {fixed}" if given != fixed else None
 
 
 def _json(value: Value) -> str:

@@ -8,7 +8,7 @@ from typing import Literal, NoReturn
 
 from rootless.gotemplate.errors import CallError, TemplateError
 from rootless.gotemplate.formatting import plain
-from rootless.gotemplate.functions import BUILTINS, DOCKER
+from rootless.gotemplate.functions import BUILTINS, DOCKER, refused_number
 from rootless.gotemplate.nodes import (
     Action,
     Branch,
@@ -60,14 +60,21 @@ class Template:
         out: list[str] = []
         root = MISSING if data is None else data
         evaluation = _Evaluation(self, self.name, root, out, missing_key)
-        evaluation.run(self.templates[self.name])
+        try:
+            evaluation.run(self.templates[self.name])
+        except RecursionError:
+            raise TemplateError(f"template: {self.name}: nested too deeply") from None
         return "".join(out)
 
 
 def parse(text: str, *, name: str = "", functions: Mapping[str, Method] | None = None) -> Template:
     """`functions` are there beside Go's and Docker's. Raises TemplateError."""
     known = BUILTINS | DOCKER | dict(functions or {})
-    return Template(name, text, parse_templates(name, text, {*known, *_SHORT_CIRCUIT}), known)
+    try:
+        templates = parse_templates(name, text, {*known, *_SHORT_CIRCUIT})
+    except RecursionError:
+        raise TemplateError(f"template: {name}: nested too deeply") from None
+    return Template(name, text, templates, known)
 
 
 class _Break(Exception):  # noqa: N818 - not an error
@@ -294,7 +301,7 @@ class _Evaluation:
 
     def invoke(self, node: Operand, name: str, function: Method, values: list[Value]) -> Value:
         given = [None if value is MISSING else value for value in values]
-        if wanted := _refused_number(function, len(given)):
+        if wanted := refused_number(function, len(given)):
             self.fail(node, f"wrong number of args for {name}: {wanted} got {len(given)}")
         try:
             return function(*given)
@@ -344,14 +351,3 @@ class _Evaluation:
         if value is MISSING and self.missing_key == "error":
             self.fail(node, f'map has no entry for key "{name}"')
         return value
-
-
-def _refused_number(function: Method, given: int) -> str | None:
-    """What number of arguments it wants, when that is not the one given."""
-    import inspect
-
-    parameters = inspect.signature(function).parameters.values()
-    fixed = sum(parameter.kind is not parameter.VAR_POSITIONAL for parameter in parameters)
-    if len(parameters) > fixed:
-        return f"want at least {fixed}" if given < fixed else None
-    return f"want {fixed}" if given != fixed else None

@@ -147,13 +147,37 @@ class TarMembers:
         return read
 
 
+class _Reading:
+    """A file from its beginning to the size that it has now; it is closed at its end, because of
+    thousands of blobs not all can stay open."""
+
+    __slots__ = ("_fd", "_left")
+
+    def __init__(self, fd: int, size: int) -> None:
+        self._fd = fd
+        self._left = size
+
+    def __call__(self, count: int) -> bytes:
+        piece = os.read(self._fd, min(count, self._left)) if self._fd >= 0 else b""
+        self._left -= len(piece)
+        if not piece or not self._left:
+            self.close()
+        return piece
+
+    def close(self) -> None:
+        """Idempotent."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
 class DirectoryMembers:
     """The files of a directory tree, opened beneath it only. Use as a context manager."""
 
     def __init__(self, directory: Path, label: str) -> None:
         self.label = label
         self._root = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._open: list[int] = []
+        self._open: list[_Reading] = []
 
     def __enter__(self) -> Self:
         return self
@@ -164,9 +188,9 @@ class DirectoryMembers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for fd in (*self._open, self._root):
-            os.close(fd)
-        self._open.clear()
+        for reading in self._open:
+            reading.close()
+        os.close(self._root)
 
     def _descriptor(self, name: str) -> int:
         """Step by step without following links: a layout has none, and none may lead us out."""
@@ -209,7 +233,7 @@ class DirectoryMembers:
         return status.st_size
 
     def reader(self, name: str) -> Read:
-        self.size(name)
-        fd = self._descriptor(name)
-        self._open.append(fd)
-        return lambda count: os.read(fd, count)
+        size = self.size(name)
+        reading = _Reading(self._descriptor(name), size)
+        self._open.append(reading)
+        return reading

@@ -3,19 +3,23 @@
 The image is brought into a store of its own under tmp/, which is swept whatever happens, with all the
 checks that a pull or load has; from there it goes to where it is to be. Neither end's names touch the
 caller's store unless it is one of the ends. Manifests keep their bytes, and so their digests, except
-into a docker-archive, which has none, and where a registry gets layers that were not compressed.
+into a docker-archive, which has none, where a registry gets layers that were not compressed, and where
+one of Docker's goes into an OCI layout.
 """
 
 from __future__ import annotations
 
-import tarfile
+from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from rootless.errors import ExistsError, NotFoundError, UsageError
-from rootless.images.directory_format import add_to_layout, layout_of_directory, write_directory
+from rootless.errors import ExistsError, UsageError
+from rootless.images.copy_whole import copy_whole
+from rootless.images.directory_format import DirectoryWriter
+from rootless.images.layout_directory import LayoutWriter, files_of_layout
 from rootless.images.load import load
 from rootless.images.locations import Kind, Location, parse_location
+from rootless.images.outgoing import File, new_file, write_tar
 from rootless.images.progress import Progress
 from rootless.images.pull import pull
 from rootless.images.push import push
@@ -31,6 +35,14 @@ from rootless.store.layout import Store
 from rootless.store.names import CONFIG_DIGEST
 
 
+class MultiArch(Enum):
+    """What to copy of an index, as skopeo's --multi-arch says it."""
+
+    SYSTEM = "system"
+    ALL = "all"
+    INDEX_ONLY = "index-only"
+
+
 class CopyOptions(NamedTuple):
     """How to speak to either end, where it is a registry; `progress` shows what is done there."""
 
@@ -38,6 +50,7 @@ class CopyOptions(NamedTuple):
     destination: RemoteOptions = RemoteOptions()
     platform: Platform | None = None
     progress: Progress | None = None
+    multi_arch: MultiArch = MultiArch.SYSTEM
 
 
 def copy(
@@ -47,17 +60,29 @@ def copy(
     around: Surroundings,
     options: CopyOptions,
 ) -> str:
-    """Copy an image; returns the digest of the manifest that was copied. Raises UsageError,
+    """Copy an image; returns the digest of its manifest at the destination. Raises UsageError,
     NotFoundError, ExistsError, IntegrityError and what registries raise."""
     start, end = parse_location(source), parse_location(destination)
     with Ingest(store) as ingest:
+        if options.multi_arch is not MultiArch.SYSTEM:
+            digest = copy_whole(
+                store,
+                ingest.directory,
+                start,
+                end,
+                around=around,
+                source_options=options.source,
+                target_options=options.destination,
+                images=options.multi_arch is MultiArch.ALL,
+                progress=options.progress,
+            )
+            if digest is not None:
+                return digest
         between = Store.open(ingest.directory / "copy")
         image = _bring(store, between, start, around, options)
         if end.kind is Kind.LOCAL:
-            adopt(between, store, image, end.name)
-        else:
-            _deliver(between, image, end, around, options)
-        return image.manifest.digest
+            return adopt(between, store, image, end.name).manifest.digest
+        return _deliver(between, image, end, around, options)
 
 
 def _bring(
@@ -79,16 +104,7 @@ def _bring(
         return resolve(between, pulled.id)
     if start.kind is Kind.LOCAL:
         return adopt(store, between, resolve(store, start.name, options.platform), "")
-    path = start.path
-    if start.kind is Kind.DIRECTORY:
-        path = Path(between.root) / "layout"
-        layout_of_directory(start.path, path)
-    loaded = load(between, path, platform=options.platform)
-    if start.name:
-        wanted = parse_reference(start.name).with_default_tag()
-        loaded = [image for image in loaded if wanted in image.tags]
-        if not loaded:
-            raise NotFoundError(f"{start.path} holds no image named {start.name}")
+    loaded = load(between, start.path, platform=options.platform, name=start.name)
     if len(loaded) > 1:
         raise UsageError(
             f"{start.path} holds several images", hint="say which: append :NAME to the path"
@@ -102,10 +118,11 @@ def _deliver(
     end: Location,
     around: Surroundings,
     options: CopyOptions,
-) -> None:
+) -> str:
+    """Returns the digest of the manifest as it is there."""
     if end.kind is Kind.REGISTRY:
         target = parse_reference(end.name)
-        push(
+        [pushed] = push(
             between,
             image.id,
             around,
@@ -113,14 +130,21 @@ def _deliver(
             target=target,
             progress=options.progress,
         )
-    elif end.kind is Kind.DIRECTORY:
-        write_directory(between, image, end.path)
+        return pushed.digest
+    if end.kind is Kind.DIRECTORY:
+        directory = DirectoryWriter(end.path)
+        for blob in _blobs(between, image):
+            directory.put_blob(blob)
+        directory.finish(between.read_document(image.manifest.digest, "image manifest"))
     elif end.kind is Kind.OCI:
-        add_to_layout(between, image, end.path, end.name)
+        return _add_to_layout(between, image, end.path, end.name)
     elif end.kind is Kind.OCI_ARCHIVE:
+        if end.path.exists():
+            raise ExistsError(f"{end.path} exists already")
         layout = Path(between.root) / "archive"
-        add_to_layout(between, image, layout, end.name)
-        _write_archive(layout, end.path)
+        digest = _add_to_layout(between, image, layout, end.name)
+        new_file(end.path, lambda fd: write_tar(files_of_layout(layout), fd))
+        return digest
     else:
         named = image.id
         if end.name:
@@ -129,6 +153,25 @@ def _deliver(
         if end.path.exists():
             raise ExistsError(f"{end.path} exists already")
         save(between, [named], end.path, Format.DOCKER_ARCHIVE)
+    return image.manifest.digest
+
+
+def _blobs(store: Store, image: Image) -> list[File]:
+    manifest = manifest_of(store, image)
+    return [
+        File("", blob.size, Path(store.blob_path(blob.digest)), blob.digest)
+        for blob in (manifest.config, *manifest.layers)
+    ]
+
+
+def _add_to_layout(store: Store, image: Image, path: Path, name: str) -> str:
+    layout = LayoutWriter(path)
+    for blob in _blobs(store, image):
+        layout.put_blob(blob)
+    data = store.read_document(image.manifest.digest, "image manifest")
+    written = layout.put_document(data, manifest_of(store, image).media_type)
+    layout.finish(written, name)
+    return written.digest
 
 
 def adopt(source: Store, target: Store, image: Image, name: str) -> Image:
@@ -148,24 +191,3 @@ def adopt(source: Store, target: Store, image: Image, name: str) -> Image:
         )
         ingest.publish([NewImage(descriptor, tags)])
     return resolve(target, image.id)
-
-
-def _write_archive(layout: Path, path: Path) -> None:
-    if path.exists():
-        raise ExistsError(f"{path} exists already")
-
-    def plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
-        member.uid = member.gid = 0
-        member.uname = member.gname = ""
-        member.mtime = 0
-        return member
-
-    temporary = path.with_name(f".tmp-{path.name}")
-    try:
-        with tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as archive:
-            for entry in sorted(layout.rglob("*")):
-                name = entry.relative_to(layout).as_posix()
-                archive.add(entry, name, recursive=False, filter=plain)
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)

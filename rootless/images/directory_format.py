@@ -1,100 +1,106 @@
-"""skopeo's `dir:` and layouts with several images: plain directories of blobs.
+"""skopeo's `dir:`, which podman calls docker-dir: one image, or one index with its images, as plain
+files (containers/image, directory/directory_transport.go).
 
-`dir:` holds `version`, `manifest.json` and each blob under the hexadecimal part of its digest. An OCI
-layout (image-spec image-layout.md) may hold many images; one is added without touching the others:
-blobs first, then index.json is replaced.
+`version`, `manifest.json`, each blob under the hexadecimal part of its digest, and, of an index, the
+manifest of each image as `DIGITS.manifest.json`. No name goes with it. Anything that manifest.json
+calls itself is found: a manifest of either kind or an index.
 """
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from rootless.durable import TEMPORARY_PREFIX, fsync_file, link_or_copy, write_atomically
-from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError
-from rootless.oci.digest import hex_of, sha256_digest
-from rootless.oci.document import MAX_DOCUMENT_SIZE, encode
-from rootless.oci.manifest import Descriptor, empty_index, read_index, read_manifest
-from rootless.store.image import Image, manifest_of
-from rootless.store.layout import Store
-from rootless.store.names import REF_NAME
+from rootless.durable import write_atomically
+from rootless.errors import ExistsError, NotFoundError
+from rootless.images.archive import Members, read_small
+from rootless.images.layout_directory import BLOBS
+from rootless.images.outgoing import File, file_of, put
+from rootless.oci.digest import hex_of, is_hex, sha256_digest
+from rootless.oci.manifest import Descriptor, empty_index, media_type_of
+from rootless.store.decompression import Read
 
+MANIFEST = "manifest.json"
+_INSTANCE = ".manifest.json"
 _VERSION = b"Directory Transport Version: 1.1\n"
 
 
-def write_directory(store: Store, image: Image, path: Path) -> None:
-    """Raises ExistsError if there is something that is no such directory."""
-    if path.exists() and not (path / "version").exists() and any(path.iterdir()):
-        raise ExistsError(f"{path} exists already and is not a directory of an image")
-    path.mkdir(parents=True, exist_ok=True)
-    manifest = manifest_of(store, image)
-    for blob in (manifest.config, *manifest.layers):
-        _put(Path(store.blob_path(blob.digest)), path / hex_of(blob.digest))
-    write_atomically(path / "version", _VERSION)
-    data = store.read_document(image.manifest.digest, "image manifest")
-    write_atomically(path / "manifest.json", data)
+def is_directory_format(members: Members) -> bool:
+    """Whether manifest.json is a manifest: that of a docker-archive is a list."""
+    return members.has(MANIFEST) and read_small(members, MANIFEST).lstrip().startswith(b"{")
 
 
-def layout_of_directory(path: Path, target: Path) -> None:
-    """Make an OCI layout at `target` of a `dir:` directory. Raises NotFoundError,
-    InvalidDocumentError; nothing is verified here."""
-    try:
-        with (path / "manifest.json").open("rb") as stream:
-            data = stream.read(MAX_DOCUMENT_SIZE + 1)
-    except FileNotFoundError:
-        raise NotFoundError(f"{path} is not a directory of an image: no manifest.json") from None
-    if b'"manifests"' in data:
-        raise InvalidDocumentError(f"{path} holds an index for several platforms")
-    manifest = read_manifest(data, f"manifest.json in {path}")
-    blobs = target / "blobs/sha256"
-    blobs.mkdir(parents=True)
-    for blob in (manifest.config, *manifest.layers):
-        source = path / hex_of(blob.digest)
-        if source.is_symlink() or not source.is_file():
-            raise NotFoundError(f"{source} is missing")
-        if not (blobs / hex_of(blob.digest)).exists():
-            link_or_copy(source, blobs / hex_of(blob.digest))
-    digest = sha256_digest(data)
-    (blobs / hex_of(digest)).write_bytes(data)
-    _write_index(target, Descriptor(manifest.media_type, digest, len(data)), "")
+class DirectoryAsLayout:
+    """The files of a `dir:` under the names that they have in an OCI layout, so that one reader does
+    for both. Raises NotFoundError, InvalidDocumentError."""
+
+    def __init__(self, members: Members) -> None:
+        self.label = members.label
+        self._members = members
+        try:
+            data = read_small(members, MANIFEST)
+        except NotFoundError:
+            raise NotFoundError(
+                f"{members.label} is not a directory of an image: no manifest.json"
+            ) from None
+        what = f"{MANIFEST} in {members.label}"
+        top = Descriptor(media_type_of(data, what), sha256_digest(data), len(data))
+        self._top = hex_of(top.digest)
+        self._index = empty_index().with_manifests((top,)).encode()
+
+    def _name(self, name: str) -> str:
+        digits = name.removeprefix(BLOBS)
+        if digits == self._top:
+            return MANIFEST
+        instance = f"{digits}{_INSTANCE}"
+        return instance if self._members.has(instance) else digits
+
+    def has(self, name: str) -> bool:
+        return name == "index.json" or self._members.has(self._name(name))
+
+    def size(self, name: str) -> int:
+        return len(self._index) if name == "index.json" else self._members.size(self._name(name))
+
+    def reader(self, name: str) -> Read:
+        if name == "index.json":
+            whole = iter([self._index])
+            return lambda _: next(whole, b"")
+        return self._members.reader(self._name(name))
 
 
-def add_to_layout(store: Store, image: Image, path: Path, name: str) -> None:
-    """Add an image to a layout, which is made if there is none, under a name that it takes from
-    whoever had it."""
-    if path.exists() and not (path / "oci-layout").exists() and any(path.iterdir()):
-        raise ExistsError(f"{path} exists already and is not an OCI layout")
-    blobs = path / "blobs/sha256"
-    blobs.mkdir(parents=True, exist_ok=True)
-    manifest = manifest_of(store, image)
-    for blob in (image.manifest, manifest.config, *manifest.layers):
-        _put(Path(store.blob_path(blob.digest)), blobs / hex_of(blob.digest))
-    # What the store notes about an image is nobody else's concern.
-    _write_index(path, image.manifest._replace(annotations={}), name)
+class DirectoryWriter:
+    """Writes a `dir:`, blobs first; one that holds another image is replaced. Killed on the way, the
+    directory holds the image that it held. Raises ExistsError if there is something that is no such
+    directory."""
 
+    def __init__(self, path: Path) -> None:
+        if path.exists() and not (path / "version").exists() and any(path.iterdir()):
+            raise ExistsError(f"{path} exists already and is not a directory of an image")
+        path.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._files = {"version", MANIFEST}
 
-def _write_index(path: Path, entry: Descriptor, name: str) -> None:
-    what = str(path / "index.json")
-    try:
-        index = read_index((path / "index.json").read_bytes(), what)
-    except FileNotFoundError:
-        index = empty_index()
-    if name:
-        entry = entry._replace(annotations={REF_NAME: name})
-    others = tuple(
-        each
-        for each in index.manifests
-        if each.annotations.get(REF_NAME, "") != name or (not name and each.digest != entry.digest)
-    )
-    write_atomically(path / "oci-layout", encode({"imageLayoutVersion": "1.0.0"}))
-    write_atomically(path / "index.json", index.with_manifests((*others, entry)).encode())
+    def has_blob(self, digest: str) -> bool:
+        """Whether it is there already; then it stays."""
+        name = hex_of(digest)
+        self._files.add(name)
+        return (self._path / name).exists()
 
+    def put_blob(self, file: File) -> None:
+        """Raises IntegrityError."""
+        self._put(file._replace(name=hex_of(file.digest)))
 
-def _put(source: Path, target: Path) -> None:
-    """A copy, never a link: whoever writes to what is theirs must not write to the store."""
-    if target.exists():
-        return
-    temporary = target.with_name(f"{TEMPORARY_PREFIX}{target.name}")
-    shutil.copyfile(source, temporary)
-    fsync_file(temporary)
-    temporary.rename(target)
+    def put_instance(self, data: bytes) -> None:
+        """The manifest of one image of the index that comes at the end, or of an index in it."""
+        self._put(file_of(f"{hex_of(sha256_digest(data))}{_INSTANCE}", data))
+
+    def _put(self, file: File) -> None:
+        put(file, self._path)
+        self._files.add(file.name)
+
+    def finish(self, manifest: bytes) -> None:
+        """Make it the image's, and remove what was an earlier image's."""
+        write_atomically(self._path / "version", _VERSION)
+        write_atomically(self._path / MANIFEST, manifest)
+        for old in self._path.iterdir():
+            if old.name not in self._files and is_hex(old.name.removesuffix(_INSTANCE)):
+                old.unlink()

@@ -25,6 +25,9 @@ from rootless.oci.manifest import MAX_LAYERS
 from rootless.oci.reference import Reference, parse_reference
 
 MANIFEST = "manifest.json"
+MAX_IMAGES = 1000
+MAX_CONFIGS = 64 << 20
+"""Bounds on what one small document can make us read and keep."""
 REPOSITORIES = "repositories"
 
 
@@ -53,13 +56,24 @@ def read_archived_images(members: Members) -> list[ArchivedImage]:
     missing member."""
     what = f"{MANIFEST} in {members.label}"
     images = []
-    for i, value in enumerate(parse_list(read_small(members, MANIFEST), what)):
+    listed = parse_list(read_small(members, MANIFEST), what)
+    if len(listed) > MAX_IMAGES:
+        raise InvalidDocumentError(f"{what} lists {len(listed)} images, more than {MAX_IMAGES}")
+    configs: dict[str, tuple[bytes, ImageConfig]] = {}
+    for i, value in enumerate(listed):
         where = f"{what}: image {i}"
         entry = as_object(value, where)
-        config_name = required(entry, "Config", str, where)
-        layers = strings(entry, "Layers", where)
-        data = read_small(members, config_name)
-        config = read_image_config(data, f"{config_name} in {members.label}")
+        config_name = _name(required(entry, "Config", str, where), where)
+        layers = tuple(_name(layer, where) for layer in strings(entry, "Layers", where))
+        if config_name not in configs:
+            data = read_small(members, config_name)
+            read = read_image_config(data, f"{config_name} in {members.label}")
+            configs[config_name] = (data, read)
+            if sum(len(each) for each, _ in configs.values()) > MAX_CONFIGS:
+                raise InvalidDocumentError(
+                    f"the configs of {members.label} are too large: more than {MAX_CONFIGS} bytes"
+                )
+        data, config = configs[config_name]
         if len(layers) != len(config.diff_ids):
             raise InvalidDocumentError(
                 f"{where} lists {len(layers)} layers but its config has {len(config.diff_ids)}"
@@ -78,6 +92,13 @@ def read_archived_images(members: Members) -> list[ArchivedImage]:
     return images
 
 
+def _name(text: str, where: str) -> str:
+    """A word of a document that errors show. Raises InvalidDocumentError if it would break a line."""
+    if not text.isprintable():
+        raise InvalidDocumentError(f"{where}: {text!r} is not a name")
+    return text
+
+
 def read_legacy_images(members: Members) -> list[LegacyImage]:
     """Every image that `repositories` names: {NAME: {TAG: id of the top layer}}; each layer's
     `json` names its parent."""
@@ -85,10 +106,10 @@ def read_legacy_images(members: Members) -> list[LegacyImage]:
     document = parse_object(read_small(members, REPOSITORIES), what)
     tags: dict[str, list[Reference]] = {}
     for name, by_tag in document.items():
-        for tag, top in as_object(by_tag, f"{what}: {name}").items():
+        for tag, top in as_object(by_tag, f"{what}: {_name(name, what)}").items():
             if not isinstance(top, str):
-                raise InvalidDocumentError(f"{what}: {name}: {tag} is not a string")
-            tags.setdefault(top, []).append(parse_reference(f"{name}:{tag}"))
+                raise InvalidDocumentError(f"{what}: {name}: {_name(tag, what)} is not a string")
+            tags.setdefault(_name(top, what), []).append(parse_reference(f"{name}:{tag}"))
     images = []
     for top, references in tags.items():
         documents: list[Json] = []
@@ -101,7 +122,8 @@ def read_legacy_images(members: Members) -> list[LegacyImage]:
             current = parse_object(read_small(members, f"{layer}/json"), where)
             documents.append(current)
             names.append(f"{layer}/layer.tar")
-            layer = optional(current, "parent", str, where)
+            parent = optional(current, "parent", str, where)
+            layer = _name(parent, where) if parent else None
         documents.reverse()
         names.reverse()
         images.append(LegacyImage(tuple(documents), tuple(names), tuple(references)))

@@ -31,12 +31,19 @@ def moment_of(text: str) -> float:
         ) from None
 
 
+def age_key(created: str) -> tuple[float, str]:
+    """What orders RFC 3339 times, whichever zones and fractions they have; one that cannot be read
+    comes first."""
+    try:
+        # Python's times end at microseconds; the text decides beyond.
+        return datetime.fromisoformat(created).timestamp(), created
+    except (ValueError, OverflowError):
+        return float("-inf"), created
+
+
 def is_older(created: str, moment: float) -> bool:
     """Whether an RFC 3339 time lies before the moment; one that cannot be read does."""
-    try:
-        return datetime.fromisoformat(created).timestamp() < moment
-    except ValueError:
-        return True
+    return age_key(created)[0] < moment
 
 
 def has_label(labels: object, wanted: str) -> bool:

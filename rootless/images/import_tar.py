@@ -1,4 +1,5 @@
-"""import: a flat root file system in a tar archive becomes an image of one layer."""
+"""import: a flat root file system in a tar archive, a squashfs or a SIF image becomes an image of one
+layer."""
 
 from __future__ import annotations
 
@@ -13,10 +14,11 @@ from rootless.images.changes import apply_change
 from rootless.images.download import open_url
 from rootless.images.load import LoadedImage, new_image
 from rootless.images.source import plain_stream
+from rootless.images.squashfs import SquashfsImage, find_squashfs, open_squashfs
 from rootless.oci import media_types
 from rootless.oci.document import Json, encode
 from rootless.oci.manifest import Descriptor
-from rootless.oci.platform import Platform, host_platform
+from rootless.oci.platform import Platform, host_platform, normalised
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store.decompression import Limits, Read
 from rootless.store.ingest import Ingest
@@ -36,7 +38,7 @@ def import_tar(
     limits: Limits | None = None,
 ) -> LoadedImage:
     """Bring in a tar archive in any compression: a path, a descriptor to read from, or, as a
-    string, an http or https URL.
+    string, an http or https URL; or, by path, a squashfs or SIF image.
 
     `created` is the RFC 3339 time that the image gets; equal input and time make an equal id.
     Raises UsageError for a malformed reference or change, InvalidDocumentError for an archive that
@@ -54,7 +56,13 @@ def import_tar(
         config = apply_change(config, change)
     label = "standard input" if isinstance(source, int) else str(source)
     limits = limits or Limits()
-    with Ingest(store, limits) as ingest, _opened(source) as read:
+    squashfs = find_squashfs(str(source)) if isinstance(source, Path) else None
+    if squashfs is not None and squashfs.architecture and platform is None:
+        platform = normalised("linux", squashfs.architecture)
+    with (
+        Ingest(store, limits) as ingest,
+        _opened(source) if squashfs is None else _archived(squashfs) as read,
+    ):
         # An empty piece would be taken for the end.
         stream = plain_stream(read, ingest.directory, label, limits)
         pieces = (piece for piece in stream if piece)
@@ -103,6 +111,27 @@ def _opened(source: Path | int | str) -> Iterator[Read]:
             raise NotFoundError(f"cannot open {source}: {error.strerror}") from None
         with stream:
             yield _reader(stream, source)
+
+
+@contextmanager
+def _archived(image: SquashfsImage) -> Iterator[Read]:
+    """The tree of a squashfs as a tar archive."""
+    from unionfs.changes import Snapshot
+
+    snapshot = Snapshot([open_squashfs(image)], None)
+    try:
+        pieces = snapshot.tree_archive()
+
+        def read(_: int) -> bytes:
+            try:
+                # An empty piece would be taken for the end.
+                return next((piece for piece in pieces if piece), b"")
+            except OSError as error:
+                raise InvalidDocumentError(f"cannot read {image.path}: {error.strerror}") from error
+
+        yield read
+    finally:
+        snapshot.close()
 
 
 def _reader(stream: FileIO, source: Path) -> Read:

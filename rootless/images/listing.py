@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rootless.errors import UsageError
-from rootless.images.filters import has_label, is_older, moment_of
+from rootless.images.filters import age_key, has_label, is_older, moment_of
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store.image import Image, all_images, resolve
 from rootless.store.layout import Store
@@ -34,18 +34,22 @@ class ListedImage(NamedTuple):
 def list_images(
     store: Store, name: str | None = None, filters: Sequence[tuple[str, str]] = ()
 ) -> list[ListedImage]:
-    """Every image, or those of a repository or name, that pass all filters.
+    """Every image, or those of a repository, name or pattern, that pass the filters: any one of
+    reference=PATTERN, and all others.
 
     Filters: dangling=true|false, label=KEY[=VALUE], before=IMAGE, since=IMAGE, until=TIME,
     reference=PATTERN.
     Raises UsageError for another filter, NotFoundError for the image of before and since.
     """
-    wanted = parse_reference(name) if name is not None else None
+    patterns = [value for key, value in filters if key == "reference"]
+    checks = [_check(store, key, value) for key, value in filters if key != "reference"]
     rows = []
     for image in all_images(store):
-        if all(_passes(store, image, key, value) for key, value in filters):
-            rows += _rows(store, image, wanted, [v for k, v in filters if k == "reference"])
-    return sorted(rows, key=lambda row: (row.created, row.repository, row.tag), reverse=True)
+        if all(check(image) for check in checks):
+            rows += _rows(store, image, name, patterns)
+    return sorted(
+        rows, key=lambda row: (age_key(row.created), row.repository, row.tag), reverse=True
+    )
 
 
 def image_size(store: Store, image: Image) -> int:
@@ -66,7 +70,7 @@ def created_of(image: Image) -> str:
 
 
 def _rows(
-    store: Store, image: Image, wanted: Reference | None, patterns: Sequence[str]
+    store: Store, image: Image, name: str | None, patterns: Sequence[str]
 ) -> list[ListedImage]:
     def row(repository: str, tag: str) -> ListedImage:
         digest = next((text.partition("@")[2] for text in image.repo_digests), NONE)
@@ -75,47 +79,54 @@ def _rows(
         )
 
     if not image.tags:
-        return [] if wanted is not None or patterns else [row(NONE, NONE)]
+        return [] if name is not None or patterns else [row(NONE, NONE)]
+    wanted = None if name is None else _wanted(name)
     return [
         row(tag.familiar_name, tag.tag or NONE)
         for tag in image.tags
-        if (wanted is None or _is_wanted(tag, wanted))
-        and all(_matches(tag, pattern) for pattern in patterns)
+        if (wanted is None or wanted(tag))
+        and (not patterns or any(_matches(tag, pattern) for pattern in patterns))
     ]
 
 
-def _is_wanted(tag: Reference, wanted: Reference) -> bool:
-    return tag.name == wanted.name and wanted.tag in (None, tag.tag)
+def _wanted(name: str) -> Callable[[Reference], bool]:
+    """What an argument means: a repository or name however it is spelled, or a pattern. Raises
+    UsageError for what is neither."""
+    if any(letter in name for letter in "*?["):
+        return lambda tag: _matches(tag, name)
+    reference = parse_reference(name)
+    return lambda tag: tag.name == reference.name and reference.tag in (None, tag.tag)
 
 
 def _matches(tag: Reference, pattern: str) -> bool:
     """Docker matches the familiar name with and without the tag (path.Match: `*` stays within a
-    component)."""
+    component, `[^a]` is any but)."""
+    globs = pattern.replace("[^", "[!").split("/")
     return any(
-        len(text.split("/")) == len(pattern.split("/"))
+        len(text.split("/")) == len(globs)
         and all(
             fnmatch.fnmatchcase(part, glob)
-            for part, glob in zip(text.split("/"), pattern.split("/"), strict=True)
+            for part, glob in zip(text.split("/"), globs, strict=True)
         )
         for text in (tag.familiar, tag.familiar_name)
     )
 
 
-def _passes(store: Store, image: Image, key: str, value: str) -> bool:
-    if key == "reference":
-        return True
+def _check(store: Store, key: str, value: str) -> Callable[[Image], bool]:
     if key == "dangling":
         if value not in ("true", "false", "1", "0"):
             raise UsageError(f"invalid filter 'dangling={value}'")
-        return (not image.tags) == (value in ("true", "1"))
+        return lambda image: (not image.tags) == (value in ("true", "1"))
     if key == "label":
-        return has_label(image.config.get("Labels"), value)
+        return lambda image: has_label(image.config.get("Labels"), value)
     if key == "until":
-        return is_older(created_of(image), moment_of(value))
-    if key == "before":
-        return created_of(image) < created_of(resolve(store, value))
-    if key == "since":
-        return created_of(image) > created_of(resolve(store, value))
+        moment = moment_of(value)
+        return lambda image: is_older(created_of(image), moment)
+    if key in ("before", "since"):
+        edge = age_key(created_of(resolve(store, value)))
+        if key == "before":
+            return lambda image: age_key(created_of(image)) < edge
+        return lambda image: age_key(created_of(image)) > edge
     raise UsageError(
         f"invalid filter '{key}'", hint="dangling, label, before, since, until and reference exist"
     )

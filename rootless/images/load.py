@@ -1,4 +1,4 @@
-"""load: images out of a docker-archive, an oci-archive or an OCI layout directory.
+"""load: images out of a docker-archive, an oci-archive, an OCI layout directory or a `dir:`.
 
 All images of an archive appear at once at the end, or, if anything is wrong with any of them, none
 does.
@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, RootlessError
+from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, UsageError
 from rootless.images import docker_archive
 from rootless.images.archive import Members, read_small
+from rootless.images.directory_format import DirectoryAsLayout, is_directory_format
+from rootless.images.layout_directory import BLOBS
 from rootless.images.source import open_source
 from rootless.oci import media_types
 from rootless.oci.digest import hex_of, sha256_digest
@@ -22,15 +24,13 @@ from rootless.oci.manifest import Descriptor, new_manifest, read_index, read_man
 from rootless.oci.platform import Platform, best_match, host_platform
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store.chains import chain_index
-from rootless.store.decompression import Limits, Read
+from rootless.store.decompression import Limits
 from rootless.store.image import resolve
 from rootless.store.ingest import Ingest, NewImage
 from rootless.store.layout import Store
 from rootless.store.names import CONFIG_DIGEST, REF_NAME
 
 _MAX_INDEX_DEPTH = 4
-_BLOBS = "blobs/sha256/"
-_VERSION = "version"
 
 
 class LoadedImage(NamedTuple):
@@ -46,9 +46,11 @@ def load(
     *,
     platform: Platform | None = None,
     limits: Limits | None = None,
+    name: str = "",
 ) -> list[LoadedImage]:
     """Load every image of an archive, given as a path (of a file or of a layout directory) or as a
-    descriptor to read from.
+    descriptor to read from; or the one that `name` means there, a name of whatever kind, or, in a
+    docker-archive, `@` and its number (containers-transports(5)).
 
     Of an index for several platforms the image for `platform` (this machine's by default) is taken.
     Raises InvalidDocumentError, IntegrityError, NotFoundError; then the store is as it was.
@@ -59,24 +61,29 @@ def load(
         open_source(source, ingest.directory, limits) as members,
     ):
         if members.has("index.json"):
-            images = _load_layout(ingest, members, platform or host_platform())
-        elif members.has(_VERSION) and members.has(docker_archive.MANIFEST):
-            images = [_load_docker_directory(ingest, members)]
+            images = _load_layout(ingest, members, platform or host_platform(), name)
+        elif is_directory_format(members):
+            layout = DirectoryAsLayout(members)
+            images = _load_layout(ingest, layout, platform or host_platform(), "")
         elif members.has(docker_archive.MANIFEST):
             images = [
                 _load_archived(ingest, members, each)
-                for each in docker_archive.read_archived_images(members)
+                for number, each in enumerate(docker_archive.read_archived_images(members))
+                if not name or name == f"@{number}" or _reference(name) in each.tags
             ]
         elif members.has(docker_archive.REPOSITORIES):
             images = [
                 _load_legacy(ingest, members, each)
                 for each in docker_archive.read_legacy_images(members)
+                if not name or _reference(name) in each.tags
             ]
         else:
             raise InvalidDocumentError(
                 f"{members.label} is not an image: it has neither manifest.json nor index.json",
                 hint="a root file system in a tar archive is brought in by `rootless import`",
             )
+        if not images:
+            raise NotFoundError(f"{members.label} holds no image named {name}")
         ingest.publish(images)
     loaded = _merged(images)
     # Not needed to use an image, but the first start should not be the one to pay for it.
@@ -155,16 +162,50 @@ def _load_legacy(ingest: Ingest, members: Members, image: docker_archive.LegacyI
 # OCI layout, as a directory or in an archive
 
 
-def _load_layout(ingest: Ingest, members: Members, platform: Platform) -> list[NewImage]:
-    index = read_index(read_small(members, "index.json"), f"index.json in {members.label}")
-    images = []
-    for entry in index.manifests:
-        manifest = _choose(members, entry, platform)
-        if manifest is not None:
-            images.append(_load_manifest(ingest, members, manifest, _tags_of(entry)))
+def _load_layout(ingest: Ingest, members: Members, platform: Platform, name: str) -> list[NewImage]:
+    entries = entries_named(members, name)
+    if len(entries) > docker_archive.MAX_IMAGES:
+        raise InvalidDocumentError(
+            f"index.json in {members.label} lists {len(entries)} images, more than "
+            f"{docker_archive.MAX_IMAGES}",
+            hint="copy them by name: rootless copy oci:PATH:NAME local:NAME",
+        )
+    images: list[NewImage] = []
+    # The same image under many names is read once.
+    known: dict[str, NewImage | None] = {}
+    for entry in entries:
+        if entry.digest not in known:
+            manifest = _choose(members, entry, platform)
+            known[entry.digest] = manifest and _load_manifest(ingest, members, manifest)
+        image = known[entry.digest]
+        if image is not None:
+            images.append(image._replace(tags=_tags_of(entry)))
     if not images:
         raise NotFoundError(f"{members.label} holds no image for {platform}")
     return images
+
+
+def entries_named(members: Members, name: str) -> tuple[Descriptor, ...]:
+    """Those entries of a layout's index that a name means; all without one. Raises NotFoundError,
+    InvalidDocumentError."""
+    what = f"index.json in {members.label}"
+    entries = read_index(read_small(members, "index.json"), what).manifests
+    if not name:
+        return entries
+    # A layout may call an image anything, which need not be a reference.
+    exact = tuple(each for each in entries if each.annotations.get(REF_NAME) == name)
+    wanted = _reference(name)
+    found = exact or tuple(each for each in entries if wanted in _tags_of(each))
+    if not found:
+        raise NotFoundError(f"{members.label} holds no image named {name}")
+    return found
+
+
+def _reference(name: str) -> Reference | None:
+    try:
+        return parse_reference(name).with_default_tag()._replace(digest=None)
+    except UsageError:
+        return None
 
 
 def _tags_of(entry: Descriptor) -> tuple[Reference, ...]:
@@ -173,10 +214,8 @@ def _tags_of(entry: Descriptor) -> tuple[Reference, ...]:
     text = entry.annotations.get("io.containerd.image.name") or entry.annotations.get(REF_NAME)
     if not text:
         return ()
-    try:
-        return (parse_reference(text).with_default_tag()._replace(digest=None),)
-    except RootlessError:
-        return ()
+    reference = _reference(text)
+    return () if reference is None else (reference,)
 
 
 def _choose(
@@ -191,7 +230,7 @@ def _choose(
     if depth == _MAX_INDEX_DEPTH:
         raise InvalidDocumentError(f"index {entry.digest} in {members.label} is nested too deeply")
     what = f"index {entry.digest} in {members.label}"
-    inner = read_index(_document(members, entry), what, entry.media_type).manifests
+    inner = read_index(blob_document(members, entry), what, entry.media_type).manifests
     fitting = [each for each in inner if each.platform is not None]
     best = best_match(platform, [each.platform for each in fitting if each.platform is not None])
     if best is not None:
@@ -202,17 +241,15 @@ def _choose(
     return None
 
 
-def _load_manifest(
-    ingest: Ingest, members: Members, entry: Descriptor, tags: tuple[Reference, ...]
-) -> NewImage:
+def _load_manifest(ingest: Ingest, members: Members, entry: Descriptor) -> NewImage:
     what = f"manifest {entry.digest} in {members.label}"
-    data = _document(members, entry)
+    data = blob_document(members, entry)
     manifest = read_manifest(data, what, entry.media_type)
     if manifest.config.media_type not in media_types.CONFIGS:
         raise InvalidDocumentError(
             f"{what} is no container image: its config is {manifest.config.media_type}"
         )
-    config_data = _document(members, manifest.config)
+    config_data = blob_document(members, manifest.config)
     config = read_image_config(config_data, f"config {manifest.config.digest} in {members.label}")
     if len(manifest.layers) != len(config.diff_ids):
         raise InvalidDocumentError(
@@ -229,7 +266,7 @@ def _load_manifest(
         platform=config.platform,
         document={},
     )
-    return NewImage(descriptor, tags)
+    return NewImage(descriptor, ())
 
 
 def _add_blob_layer(ingest: Ingest, members: Members, layer: Descriptor, diff_id: str) -> None:
@@ -242,7 +279,7 @@ def _add_blob_layer(ingest: Ingest, members: Members, layer: Descriptor, diff_id
     if ingest.keep_blob(layer.digest) and ingest.keep_layer(diff_id):
         return
     written = ingest.add_layer(
-        members.reader(f"{_BLOBS}{hex_of(layer.digest)}"), what, diff_id=diff_id, blob=layer
+        members.reader(f"{BLOBS}{hex_of(layer.digest)}"), what, diff_id=diff_id, blob=layer
     )
     # Layers that are labelled gzip and are plain, or zstd, exist; every reader goes by the content.
     if written.compression not in media_types.OCI_LAYER_FOR_COMPRESSION:
@@ -251,43 +288,10 @@ def _add_blob_layer(ingest: Ingest, members: Members, layer: Descriptor, diff_id
         )
 
 
-def _document(members: Members, descriptor: Descriptor) -> bytes:
+def blob_document(members: Members, descriptor: Descriptor) -> bytes:
     """A small blob, verified. Raises IntegrityError, NotFoundError."""
-    name = f"{_BLOBS}{hex_of(descriptor.digest)}"
+    name = f"{BLOBS}{hex_of(descriptor.digest)}"
     data = read_small(members, name)
     if len(data) != descriptor.size or sha256_digest(data) != descriptor.digest:
         raise IntegrityError(f"{name} in {members.label} is not what its descriptor says")
     return data
-
-
-# What skopeo calls `dir:`
-
-
-class _DockerDirectory:
-    """The members of such a directory under the names that they have in an OCI layout."""
-
-    def __init__(self, members: Members, manifest: str) -> None:
-        self.label = members.label
-        self._members = members
-        self._manifest = manifest
-
-    def _name(self, name: str) -> str:
-        digits = name.removeprefix(_BLOBS)
-        return docker_archive.MANIFEST if digits == hex_of(self._manifest) else digits
-
-    def has(self, name: str) -> bool:
-        return self._members.has(self._name(name))
-
-    def size(self, name: str) -> int:
-        return self._members.size(self._name(name))
-
-    def reader(self, name: str) -> Read:
-        return self._members.reader(self._name(name))
-
-
-def _load_docker_directory(ingest: Ingest, members: Members) -> NewImage:
-    """Blobs by their digits beside one manifest of either kind; no name goes with it."""
-    data = read_small(members, docker_archive.MANIFEST)
-    manifest = read_manifest(data, f"manifest.json in {members.label}")
-    entry = Descriptor(manifest.media_type, sha256_digest(data), len(data))
-    return _load_manifest(ingest, _DockerDirectory(members, entry.digest), entry, ())

@@ -6,28 +6,36 @@ is kept in the store's manifests/ until it is removed. One JSON document a list,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from rootless.durable import write_atomically
 from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError, UsageError
-from rootless.images.refusals import manifest_unknown
+from rootless.images.carrying import RepositorySource, RepositoryTarget, carry
 from rootless.oci import media_types
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import Json, encode, optional, parse_object, required
 from rootless.oci.image_config import read_image_config
-from rootless.oci.manifest import Descriptor, read_descriptor, read_manifest
+from rootless.oci.manifest import (
+    Descriptor,
+    media_type_of,
+    read_descriptor,
+    read_index,
+    read_manifest,
+)
 from rootless.oci.reference import Reference, parse_reference
 from rootless.registry.client import Document, RepositoryClient
 from rootless.registry.configuration import Surroundings
-from rootless.registry.download import download
 from rootless.registry.failures import UnknownError
 from rootless.registry.remote import Remote, RemoteOptions, run_remote
-from rootless.registry.upload import Blob, has_blob, mount_blob, put_blob, put_manifest
+from rootless.registry.upload import put_manifest
 from rootless.store.ingest import Ingest
 from rootless.store.layout import Store
-from rootless.store.partial import open_partial
+
+_PLATFORM = ("architecture", "os", "os.version", "os.features", "variant")
 
 
 class Entry(NamedTuple):
@@ -44,19 +52,29 @@ class ManifestList(NamedTuple):
     entries: tuple[Entry, ...]
 
     def document(self) -> bytes:
-        """The index: Docker's if all it names is Docker's, else OCI's."""
-        return encode(
-            {
-                "schemaVersion": 2,
-                "mediaType": self.media_type,
-                "manifests": [entry.descriptor.to_json() for entry in self.entries],
-            }
-        )
+        """The index: Docker's if all it names is Docker's, else OCI's; laid out as `docker manifest
+        push` does it, so that equal lists have equal digests whoever pushed them."""
+        document = {
+            "schemaVersion": 2,
+            "mediaType": self.media_type,
+            "manifests": [_in_docker_s_order(entry.descriptor) for entry in self.entries],
+        }
+        return json.dumps(document, indent=3, ensure_ascii=False).encode()
 
     @property
     def media_type(self) -> str:
         docker = all(e.descriptor.media_type == media_types.DOCKER_MANIFEST for e in self.entries)
         return media_types.DOCKER_INDEX if docker else media_types.OCI_INDEX
+
+
+def _in_docker_s_order(descriptor: Descriptor) -> Json:
+    document = descriptor.to_json()
+    platform = optional(document, "platform", dict, "platform")
+    if platform is not None:
+        named = {name: platform[name] for name in _PLATFORM if name in platform}
+        document["platform"] = {**named, **platform}
+    first = {name: document[name] for name in ("mediaType", "size", "digest")}
+    return {**first, **document}
 
 
 def _path(store: Store, name: Reference) -> Path:
@@ -92,7 +110,7 @@ def _named(store: Store, name: str) -> ManifestList:
     reference = parse_reference(name).with_default_tag()
     listed = _read(store, reference)
     if listed is None:
-        raise NotFoundError(f"No such manifest list: {reference.familiar}")
+        raise NotFoundError(f"No such manifest: {reference.familiar}")
     return listed
 
 
@@ -132,24 +150,28 @@ async def _fetch(remote: Remote, reference: Reference) -> tuple[RepositoryClient
     try:
         return client, await client.manifest(reference.digest or reference.tag or "latest")
     except UnknownError as error:
-        raise manifest_unknown(reference, error) from error
+        raise UnknownError(
+            f"no such manifest: {reference.familiar}", details=error.details
+        ) from error
 
 
 async def _entry(remote: Remote, reference: Reference) -> Entry:
     client, document = await _fetch(remote, reference)
-    if document.media_type in media_types.INDEXES:
+    if media_type_of(document.data, reference.familiar, document.media_type) in media_types.INDEXES:
         raise UsageError(f"{reference.familiar} is a manifest list")
-    manifest = read_manifest(document.data, reference.familiar)
+    return Entry(reference, await _descriptor(client, document, reference.familiar))
+
+
+async def _descriptor(client: RepositoryClient, document: Document, what: str) -> Descriptor:
+    """Of a manifest at a registry, with the platform that its config says."""
+    manifest = read_manifest(document.data, what)
     platform = None
     if manifest.config.media_type in media_types.CONFIGS:
         config = manifest.config
-        what = f"config {config.digest} of {reference.familiar}"
-        data = await client.document(config.digest, config.size, what)
-        platform = read_image_config(data, what).platform
-    descriptor = Descriptor(
-        manifest.media_type, document.digest, len(document.data), platform=platform
-    )
-    return Entry(reference, descriptor)
+        of_config = f"config {config.digest} of {what}"
+        data = await client.document(config.digest, config.size, of_config)
+        platform = read_image_config(data, of_config).platform
+    return Descriptor(manifest.media_type, document.digest, len(document.data), platform=platform)
 
 
 def annotate(store: Store, name: str, image: str, changes: Mapping[str, object]) -> None:
@@ -182,9 +204,10 @@ def push_list(
     *,
     purge: bool = False,
     options: RemoteOptions | None = None,
+    pushed: Callable[[Reference], None] | None = None,
 ) -> str:
-    """Bring a list, and what it names, to its registry; returns its digest. Raises NotFoundError and
-    what registries raise."""
+    """Bring a list, and what it names, to its registry; returns its digest. `pushed` is told of each
+    manifest that was not there. Raises NotFoundError and what registries raise."""
     listed = _named(store, name)
     chosen = options or RemoteOptions()
 
@@ -192,7 +215,9 @@ def push_list(
         async with Remote(around, chosen) as remote:
             client = remote.writer(listed.name)
             for entry in listed.entries:
-                await _bring(store, remote, client, entry)
+                brought = await _bring(store, remote, client, entry)
+                if brought and pushed is not None:
+                    pushed(listed.name._replace(tag=None, digest=entry.descriptor.digest))
             tag = listed.name.tag or "latest"
             return await put_manifest(client, tag, listed.document(), listed.media_type)
 
@@ -202,60 +227,83 @@ def push_list(
     return digest
 
 
-async def _bring(store: Store, remote: Remote, client: RepositoryClient, entry: Entry) -> None:
-    """A manifest of the list and all that it names, into the repository of the list."""
-    source = remote.writer(entry.reference)
-    if (source.host, source.repository) == (client.host, client.repository):
-        return
-    document = await source.manifest(entry.descriptor.digest)
-    manifest = read_manifest(document.data, entry.reference.familiar)
-    for blob in dict.fromkeys((manifest.config.digest, *(x.digest for x in manifest.layers))):
-        descriptor = next(x for x in (manifest.config, *manifest.layers) if x.digest == blob)
-        await _carry(store, source, client, descriptor, remote)
-    await put_manifest(client, document.digest, document.data, manifest.media_type)
-
-
-async def _carry(
-    store: Store,
-    source: RepositoryClient,
-    client: RepositoryClient,
-    blob: Descriptor,
-    remote: Remote,
-) -> None:
-    if await has_blob(client, blob.digest):
-        return
-    if source.host == client.host and await mount_blob(client, blob.digest, source.repository):
-        return
+async def _bring(store: Store, remote: Remote, client: RepositoryClient, entry: Entry) -> bool:
+    """A manifest of the list and all that it names, into the repository of the list; whether it comes
+    from another one."""
+    theirs = remote.writer(entry.reference)
+    if (theirs.host, theirs.repository) == (client.host, client.repository):
+        return False
     with Ingest(store) as ingest:
-        held = open_partial(Store(ingest.directory), blob.digest)
-        assert held is not None, "a directory of our own"
-        try:
-            await download([source], blob, held, remote.options.timing, _ignore)
-            # The registry compares the digest of what it gets.
-            await put_blob(client, Blob(blob.digest, blob.size, held.path), (), _ignore)
-        finally:
-            held.close()
-
-
-def _ignore(_: int) -> None:
-    """Progress that nobody looks at."""
+        source = RepositorySource(theirs, remote.options.timing, ingest.directory)
+        target = RepositoryTarget(client, theirs, ingest.directory)
+        await carry(source, target, [entry.descriptor])
+    return True
 
 
 def inspect(
-    store: Store, name: str, around: Surroundings, options: RemoteOptions | None = None
-) -> Json:
-    """The list, or the manifest at a registry, as it is pushed or stored there."""
+    store: Store,
+    name: str,
+    around: Surroundings,
+    options: RemoteOptions | None = None,
+    *,
+    within: str | None = None,
+    verbose: bool = False,
+) -> Json | list[Json]:
+    """The list, or the manifest at a registry, as it is pushed or stored there; with `within`, the
+    manifest that this list has under the name. `verbose`: as Docker's -v has it, with descriptor and
+    bytes, and of a list each of its manifests. Raises NotFoundError and what registries raise."""
     reference = parse_reference(name).with_default_tag()
-    listed = _read(store, reference)
-    if listed is not None:
-        return parse_object(listed.document(), name)
+    listed = _read(store, reference) if within is None else _named(store, within)
 
-    async def work() -> Json:
+    async def work() -> Json | list[Json]:
         async with Remote(around, options or RemoteOptions()) as remote:
-            _, document = await _fetch(remote, reference)
-            return parse_object(document.data, reference.familiar)
+            if listed is None:
+                return await _inspect_at_registry(remote, reference, verbose)
+            entries = [
+                each for each in listed.entries if within is None or each.reference == reference
+            ]
+            if not entries:
+                raise NotFoundError(f"manifest for image {name} does not exist in {within}")
+            details = [await _inspect_entry(remote, each, verbose) for each in entries]
+            return details if within is None else details[0]
 
+    if listed is not None and within is None and not verbose:
+        return parse_object(listed.document(), name)
     return run_remote(work)
+
+
+async def _inspect_entry(remote: Remote, entry: Entry, verbose: bool) -> Json:
+    document = await remote.writer(entry.reference).manifest(entry.descriptor.digest)
+    shown = entry.reference.familiar
+    if verbose:
+        return _verbose(shown, entry.descriptor, document.data)
+    return parse_object(document.data, shown)
+
+
+async def _inspect_at_registry(
+    remote: Remote, reference: Reference, verbose: bool
+) -> Json | list[Json]:
+    client, document = await _fetch(remote, reference)
+    shown = reference.familiar
+    if not verbose:
+        return parse_object(document.data, shown)
+    if media_type_of(document.data, shown, document.media_type) not in media_types.INDEXES:
+        return _verbose(shown, await _descriptor(client, document, shown), document.data)
+    found = []
+    for each in read_index(document.data, shown).manifests:
+        data = (await client.manifest(each.digest)).data
+        found.append(_verbose(f"{shown}@{each.digest}", each, data))
+    return found
+
+
+def _verbose(shown: str, descriptor: Descriptor, data: bytes) -> Json:
+    docker = descriptor.media_type == media_types.DOCKER_MANIFEST
+    return {
+        "Ref": shown,
+        "Descriptor": descriptor.to_json(),
+        "Raw": base64.b64encode(data).decode(),
+        ("SchemaV2Manifest" if docker else "OCIManifest"): parse_object(data, shown),
+    }
 
 
 def remove(store: Store, name: str) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # images stay far below.
 MAX_DOCUMENT_SIZE = 4 << 20
 
+# Documents of images have less than ten levels. Who writes or shows one again recurses.
+MAX_DEPTH = 100
+
 Json = dict[str, object]
 
 
@@ -46,6 +49,36 @@ def _parse(data: bytes, what: str) -> object:
         raise InvalidDocumentError(f"{what} is nested too deeply") from error
     except ValueError as error:
         raise InvalidDocumentError(f"{what} is not valid JSON: {error}") from error
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _is_deep(value):
+        raise InvalidDocumentError(f"{what} is nested too deeply")
+    # One half of a pair alone cannot be written again, nor printed; Go reads it as U+FFFD too.
+    if b"\\ud" in data or b"\\uD" in data:
+        return _without_half_pairs(value)
+    return value
+
+
+def _is_deep(value: object) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[object] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner += each.values()
+            elif isinstance(each, list):
+                inner += each
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
+def _without_half_pairs(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_without_half_pairs(each) for each in value]
+    if isinstance(value, dict):
+        return {_without_half_pairs(key): _without_half_pairs(each) for key, each in value.items()}
     return value
 
 

@@ -167,6 +167,17 @@ def read_index(data: bytes, what: str, declared: str = "", limit: int = MAX_DOCU
     )
 
 
+def media_type_of(data: bytes, what: str, declared: str = "") -> str:
+    """What a document is that may be a manifest or an index: what it was declared to be if that is
+    one of the two (some registries call everything JSON), else what it calls itself, else by what it
+    has. Raises InvalidDocumentError."""
+    if declared in media_types.INDEXES | media_types.MANIFESTS:
+        return declared
+    document = parse_object(data, what)
+    named = optional(document, "mediaType", str, what)
+    return named or (media_types.OCI_INDEX if "manifests" in document else media_types.OCI_MANIFEST)
+
+
 def new_manifest(config: Descriptor, layers: tuple[Descriptor, ...]) -> bytes:
     """The bytes of an OCI manifest."""
     return encode(

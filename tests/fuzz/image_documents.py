@@ -1,90 +1,110 @@
-"""Fuzz entry: any bytes are a reference, a manifest, an index and a config, or are refused with an
-error of ours. Never anything else.
+"""Any bytes are a manifest, an index, a config, an archive's list of images or a change to a config,
+or are refused with one line of ours; what is read can be written and read again.
 
-    python -m tests.fuzz.image_documents [SECONDS]      mutate the corpus; a finding is printed and
-    left in the corpus directory
-
-tests/unit/rootless/test_fuzz_corpus.py replays tests/fuzz/corpus/image-documents on every push.
+python -m tests.fuzz.image_documents [SECONDS [SEED]]
 """
 
 from __future__ import annotations
 
 import random
 import sys
-import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rootless.errors import RootlessError
 from rootless.images.changes import apply_change
+from rootless.images.docker_archive import read_archived_images, read_legacy_images
+from rootless.oci.document import encode
 from rootless.oci.image_config import read_image_config
-from rootless.oci.manifest import read_index, read_manifest
-from rootless.oci.platform import parse_platform
-from rootless.oci.reference import parse_reference
+from rootless.oci.manifest import Descriptor, read_index, read_manifest
+from rootless.store.decompression import Read
+from rootless.store.names import name_of, repo_digests_of, tags_of
+from tests.fuzz.loop import fuzz, splice
 
 CORPUS = Path(__file__).parent / "corpus" / "image-documents"
+TOKENS = (
+    *(b"null", b"-1", b"1e999", b"NaN", b"{}", b"[]", b'""', b"true", b"\xff", b"\\ud800", b"\0"),
+    *(
+        b'"manifests":',
+        b'"layers":',
+        b'"mediaType":',
+        b'"platform":',
+        b'"annotations":',
+        b'"size":',
+    ),
+    *(b"99999999999999999999999999", b"sha256:", b"[" * 500, b'{"a":' * 500, b"\xef\xbb\xbf"),
+    b"application/vnd.docker.distribution.manifest.list.v2+json",
+    b"application/vnd.oci.image.manifest.v1+json",
+)
+
+
+class _OneMember:
+    """An archive in which every name is the same document."""
+
+    label = "input"
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def has(self, name: str) -> bool:
+        return True
+
+    def size(self, name: str) -> int:
+        return len(self._data)
+
+    def reader(self, name: str) -> Read:
+        pieces = iter([self._data])
+        return lambda _: next(pieces, b"")
 
 
 def one_input(data: bytes) -> None:
-    """Raises whatever is no RootlessError: a finding."""
-    text = data.decode("utf-8", "replace")
-    for read in (parse_reference, parse_platform, lambda change: apply_change({}, change)):
-        refused = ""
-        try:
-            read(text)
-        except RootlessError as error:
-            refused = error.message
-        assert "\n" not in refused
-    for document in (read_manifest, read_index, read_image_config):
-        try:
-            document(data, "input")
-        except RootlessError:
-            continue
+    """Raises whatever is no RootlessError, and what is none of one line."""
+    _refused(lambda: _config(data))
+    _refused(lambda: _manifest(data))
+    _refused(lambda: _index(data))
+    _refused(lambda: read_archived_images(_OneMember(data)))
+    _refused(lambda: read_legacy_images(_OneMember(data)))
+    _refused(lambda: apply_change({}, data.decode("utf-8", "replace")))
 
 
-def mutate(seeds: list[bytes], dice: random.Random) -> bytes:
-    data = bytearray(dice.choice(seeds))
-    for _ in range(dice.randint(1, 8)):
-        at = dice.randrange(len(data) + 1)
-        match dice.randrange(4):
-            case 0:
-                data[at : at + 1] = bytes([dice.randrange(256)])
-            case 1:
-                del data[at : at + dice.randint(1, 20)]
-            case 2:
-                other = dice.choice(seeds)
-                start = dice.randrange(len(other) + 1)
-                data[at:at] = other[start : start + dice.randint(1, 30)]
-            case _:
-                token = (
-                    b"null",
-                    b"-1",
-                    b"1e999",
-                    b"{}",
-                    b"[]",
-                    b'""',
-                    b"true",
-                    b"\xff",
-                    b"\\ud800",
-                )
-                data[at:at] = dice.choice(token)
-    return bytes(data)
+def _refused(read: Callable[[], object]) -> None:
+    refused = ""
+    try:
+        read()
+    except RootlessError as error:
+        refused = error.message
+    assert "\n" not in refused
 
 
-def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
-    seeds = [path.read_bytes() for path in sorted(CORPUS.iterdir())]
-    dice = random.Random()
-    count, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end:
-        data = mutate(seeds, dice)
-        count += 1
-        try:
-            one_input(data)
-        except Exception:
-            (CORPUS / f"finding-{dice.getrandbits(32):08x}").write_bytes(data)
-            raise
-    print(f"{count} inputs, no finding")
+def _config(data: bytes) -> None:
+    config = read_image_config(data, "input")
+    str(config.platform)
+    encode(config.config)
+
+
+def _manifest(data: bytes) -> None:
+    manifest = read_manifest(data, "input")
+    written = encode({**manifest.document, "layers": [each.to_json() for each in manifest.layers]})
+    assert _typed(read_manifest(written, "written").layers) == _typed(manifest.layers)
+
+
+def _index(data: bytes) -> None:
+    index = read_index(data, "input")
+    assert _typed(read_index(index.encode(), "written").manifests) == _typed(index.manifests)
+    for entry in index.manifests:
+        name_of(entry)
+        tags_of(index.manifests, entry.digest)
+        repo_digests_of(index.manifests, entry.digest)
+
+
+def _typed(descriptors: Sequence[Descriptor]) -> list[Descriptor]:
+    """Without the documents: a field that was missing is written empty."""
+    return [each._replace(document={}) for each in descriptors]
+
+
+def mutate(seeds: Sequence[bytes], dice: random.Random) -> bytes:
+    return splice(seeds, dice, TOKENS)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(fuzz(CORPUS, mutate, one_input))

@@ -1,8 +1,6 @@
-"""Feed mutated archives to the indexer: `python -m tests.fuzz.tar_index [SECONDS] [CORPUS]`.
+"""Any bytes are an archive whose index can be walked and read, or a TarError with its position.
 
-What may happen is an index that can be walked and read, or a TarError. Anything else is printed
-with the seed and the input kept as `crash-…` in the corpus. `one_input` is also what an external
-fuzzer calls.
+python -m tests.fuzz.tar_index [SECONDS [SEED]]
 """
 
 from __future__ import annotations
@@ -10,9 +8,10 @@ from __future__ import annotations
 import random
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from tests.fuzz.loop import fuzz
 from tests.support.tar_layers import walk, write_index
 from unionfs.layer import Mark
 from unionfs.tar import TarLayer
@@ -83,28 +82,10 @@ def mutate(data: bytes, dice: random.Random) -> bytes:
     return bytes(result)
 
 
-def main() -> int:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60
-    corpus = Path(sys.argv[2]) if len(sys.argv) > 2 else CORPUS
-    seeds = [path.read_bytes() for path in sorted(corpus.iterdir())]
-    end = time.monotonic() + seconds
-    runs = accepted = 0
-    with tempfile.TemporaryDirectory() as work:
-        while time.monotonic() < end:
-            seed = random.randrange(1 << 62)
-            dice = random.Random(seed)
-            data = mutate(dice.choice(seeds), dice)
-            runs += 1
-            try:
-                accepted += one_input(data, Path(work))
-            except Exception as error:
-                kept = corpus / f"crash-{seed:x}"
-                kept.write_bytes(data)
-                print(f"seed {seed}: {error!r}; kept as {kept}")
-                raise
-    print(f"{runs} archives, {accepted} accepted")
-    return 0
+def mutation(seeds: Sequence[bytes], dice: random.Random) -> bytes:
+    return mutate(dice.choice(seeds), dice)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with tempfile.TemporaryDirectory() as scratch:
+        sys.exit(fuzz(CORPUS, mutation, lambda data: one_input(data, Path(scratch))))

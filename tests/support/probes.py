@@ -178,6 +178,8 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "fusermount": _fusermount,
     "overlay": _overlay,
     "podman": _podman,
+    # To load and save, where it may run nothing.
+    "podman-images": _program("podman"),
     "pyfuse3": _pyfuse3,
     "cgroup-delegation": _cgroup_delegation,
     "tun": _tun,
@@ -190,6 +192,8 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "squashfs": _squashfs,
     "umoci": _program("umoci"),
     "buildah": _program("buildah"),
+    # Without a daemon: `docker manifest` speaks to registries itself.
+    "docker-cli": _program("docker"),
     "mmdebstrap": _program("mmdebstrap"),
     "git": _program("git"),
     "gcc": _program("gcc"),

@@ -4,10 +4,11 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
-from harness import check, main, measurement
+from harness import check, main, measurement, wait_until
 
 EAT = "b = bytearray(80 << 20)"
 FORKS = """
@@ -32,9 +33,10 @@ print("took", time.monotonic() - start)
 """
 
 
-def run(*arguments, limits=()):
+def run(*arguments, limits=(), image=None):
+    of = [image] if image else ["--rootfs", "/"]
     return subprocess.run(
-        [sys.executable, "-m", "rootless", "run", "--rm", *limits, "--rootfs", "/", *arguments],
+        [sys.executable, "-m", "rootless", "run", "--rm", *limits, *of, *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -104,6 +106,52 @@ def limit_that_cannot_be_kept_starts_nothing():
     result = run("true", limits=("--cpuset-cpus", "6"))
     assert result.returncode == 125, result
     assert "requested CPUs are not available" in result.stderr, result
+
+
+@check
+def commit_freezes_the_container_and_lets_it_go_on():
+    # The image is a root of links into the guest's /usr, which is mounted there.
+    with tarfile.open("/var/tmp/root.tar", "w") as archive:
+        for name in ("bin", "lib", "lib64"):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = tarfile.SYMTYPE, f"usr/{name}"
+            archive.addfile(member)
+        member = tarfile.TarInfo("usr")
+        member.type, member.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(member)
+    engine = [sys.executable, "-m", "rootless"]
+    subprocess.run([*engine, "import", "/var/tmp/root.tar", "links"], check=True, timeout=60)
+    count = "i=0; while :; do i=$((i + 1)); echo $i >/n; done"
+    options = ["--rm", "--name", "counting", "-m", "64m", "-v", "/usr:/usr:ro"]
+    counting = subprocess.Popen([*engine, "run", *options, "links", "sh", "-c", count])
+    try:
+        group = wait_until(lambda: next(iter(groups()), None), 60)
+        wait_until(lambda: "populated 1" in (group / "cgroup.events").read_text(), 60)
+        time.sleep(2)
+        commit = subprocess.Popen([*engine, "commit", "counting", "counted"])
+        was_frozen = False
+        while commit.poll() is None:
+            was_frozen |= "frozen 1" in (group / "cgroup.events").read_text()
+        assert commit.returncode == 0
+        assert was_frozen
+        assert "frozen 0" in (group / "cgroup.events").read_text()
+        before = cpu_seconds(group)
+        wait_until(lambda: cpu_seconds(group) > before, 30)
+        seen = run("cat", "/n", limits=("-v", "/usr:/usr:ro"), image="counted")
+        assert int(seen.stdout) > 0, seen
+        return f"frozen at {seen.stdout.strip()}"
+    finally:
+        counting.terminate()
+        counting.wait(60)
+
+
+def groups():
+    """The control groups that containers' processes are in."""
+    return [path for path in Path("/sys/fs/cgroup").rglob("rootless-*/container") if path.is_dir()]
+
+
+def cpu_seconds(group):
+    return int(re.search(r"usage_usec (\d+)", (group / "cpu.stat").read_text())[1])
 
 
 @check

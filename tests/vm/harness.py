@@ -41,10 +41,12 @@ def measurement(function):
 
 
 def wait_until(condition, seconds=20):
+    """What the condition says when it says something."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (said := condition()):
         assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.01)
+    return said
 
 
 def elapsed(function):

@@ -224,7 +224,7 @@ def test_container_of_a_directory_is_exported_and_not_committed(rootless, tmp_pa
     shutil.copy(shutil.which("busybox"), root / "bin/sh")
     rootless("run", "--name", "one", "--rootfs", root, "/bin/sh", "-c", "echo x > /bin/new").ok()
     refused = rootless("commit", "one", "x:1")
-    assert refused.status == 125
+    assert refused.status == 1
     assert "export" in refused.stderr
     files, _ = files_of(rootless, "one", tmp_path)
     assert files["bin/new"][-1] == b"x\n"

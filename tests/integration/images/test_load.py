@@ -17,6 +17,7 @@ import pytest
 import zstandard
 
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, RootlessError
+from rootless.images.archive import DirectoryMembers, read_small
 from rootless.images.load import load
 from rootless.images.remove import remove
 from rootless.images.tag import tag
@@ -329,6 +330,7 @@ def test_image_that_another_tool_put_into_the_store_is_usable(store, tmp_path):
 LOADER = """
 import sys
 from pathlib import Path
+from rootless.images.archive import DirectoryMembers, read_small
 from rootless.images.load import load
 from rootless.store.layout import Store
 load(Store.open(Path(sys.argv[1])), Path(sys.argv[2]))
@@ -575,6 +577,7 @@ WORKER = """
 import sys
 from pathlib import Path
 from rootless.errors import NotFoundError
+from rootless.images.archive import DirectoryMembers, read_small
 from rootless.images.load import load
 from rootless.images.remove import remove
 from rootless.store.layout import Store
@@ -642,3 +645,20 @@ def test_load_killed_at_any_moment_leaves_a_store_that_loads_again(store, tmp_pa
             assert victim_store.has_blob(other.digest)
         load(victim_store, tmp_path / "image.tar")
         check_loaded(victim_store, layers)
+
+
+def test_members_of_a_directory_do_not_stay_open(tmp_path):
+    """RLIMIT_NOFILE is 1024 for most."""
+    (tmp_path / "full").write_bytes(b"x" * 10)
+    (tmp_path / "empty").touch()
+    with DirectoryMembers(tmp_path, "here") as members:
+        before = len(os.listdir("/proc/self/fd"))
+        for name, content in (("full", b"x" * 10), ("empty", b"")):
+            for _ in range(20):
+                assert read_small(members, name) == content
+                read = members.reader(name)
+                assert b"".join(iter(lambda read=read: read(3), b"")) == content
+                assert read(3) == b""
+        # Of an empty document nothing is read, so its end is not met before that of all.
+        assert len(os.listdir("/proc/self/fd")) <= before + 20
+    assert len(os.listdir("/proc/self/fd")) < before

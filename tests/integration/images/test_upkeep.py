@@ -37,7 +37,7 @@ def names(rootless):
 def test_untag_takes_names_and_leaves_the_image(stored):
     stored("tag", "one:1", "more:1").ok()
     image = stored("inspect", "-f", "{{.Id}}", "one:1").ok().stdout.strip()
-    assert stored("untag", "one:1", "two:1").status == 125
+    assert stored("untag", "one:1", "two:1").status == 1
     stored("untag", "one:1", "more:1").ok()
     assert names(stored) == ["one:1", "two:1"]
     stored("untag", "one:1").ok()

@@ -76,11 +76,10 @@ def test_what_we_push_skopeo_reads_with_equal_digests(at_home, plain, tmp_path):
 
 
 @pytest.mark.needs("skopeo")
-@pytest.mark.parametrize("form", ["oci", "v2s2"])
-@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+@pytest.mark.parametrize(
+    ("form", "compression"), [("oci", "gzip"), ("oci", "zstd"), ("v2s2", "gzip")]
+)
 def test_what_skopeo_pushes_we_pull(at_home, plain, tmp_path, form, compression):
-    if (form, compression) == ("v2s2", "zstd"):
-        pytest.skip("skopeo writes no such images")
     oci_layout(tmp_path / "layout", [BASE, TOP])
     name = f"{plain}/team/app:1"
     skopeo(

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError
+from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError, UsageError
 from rootless.images import manifest_lists
 from rootless.images.copy import CopyOptions, copy
 from rootless.images.load import load
 from rootless.images.pull import pull
 from rootless.images.push import push
 from rootless.images.registry_tags import registry_tags
+from rootless.images.save import Format, save
 from rootless.images.tag import tag
 from rootless.oci.platform import parse_platform
 from rootless.registry import upload
@@ -220,3 +222,62 @@ def test_list_of_images_at_another_registry_takes_them_along(registry, store, ar
         manifest_lists.push_list(store, name, around, options=QUICK)
         assert digest in other.manifests["all"]
         assert other.violations == []
+
+
+# Names in archives
+
+
+def test_image_of_many_is_copied_by_whatever_name_it_has(made, around, tmp_path):
+    docker_archive(tmp_path / "other.tar", [BASE], tags=["other:1", "other:2"])
+    load(made, tmp_path / "other.tar")
+    ids = {name: resolve(made, name).id for name in ("made:1", "other:1")}
+    save(made, ["made:1", "other"], tmp_path / "both.tar")
+    archive = f"docker-archive:{tmp_path}/both.tar"
+    for name, wanted in (
+        ("made:1", "made:1"),
+        ("docker.io/library/other:2", "other:1"),
+        ("@0", "made:1"),
+        ("@1", "other:1"),
+    ):
+        copy(made, f"{archive}:{name}", "local:got", around, CopyOptions())
+        assert resolve(made, "got").id == ids[wanted]
+    for name in ("none:1", "@2", "@x"):
+        with pytest.raises(NotFoundError, match=f"holds no image named {name}"):
+            copy(made, f"{archive}:{name}", "local:got", around, CopyOptions())
+    with pytest.raises(UsageError, match="several images"):
+        copy(made, archive, "local:got", around, CopyOptions())
+    layout = f"oci:{tmp_path}/layout"
+    copy(made, "local:made:1", f"{layout}:Any Name", around, CopyOptions())
+    copy(made, "local:other:1", f"{layout}:other:1", around, CopyOptions())
+    for name, wanted in (("Any Name", "made:1"), ("docker.io/library/other:1", "other:1")):
+        copy(made, f"{layout}:{name}", "local:got", around, CopyOptions())
+        assert resolve(made, "got").id == ids[wanted]
+    with pytest.raises(NotFoundError, match="holds no image named Any Other"):
+        copy(made, f"{layout}:Any Other", "local:got", around, CopyOptions())
+
+
+def test_only_the_image_that_is_copied_is_read(made, around, tmp_path):
+    layout = f"oci:{tmp_path}/layout"
+    docker_archive(tmp_path / "other.tar", [layer_of({"x": b"x"})], tags=["other:1"])
+    load(made, tmp_path / "other.tar")
+    copy(made, "local:made:1", f"{layout}:one", around, CopyOptions())
+    copy(made, "local:other:1", f"{layout}:two", around, CopyOptions())
+    for digest in resolve(made, "made:1").diff_ids:
+        (tmp_path / "layout/blobs/sha256" / digest[7:]).unlink(missing_ok=True)
+    copy(made, f"{layout}:two", "local:got", around, CopyOptions())
+    assert resolve(made, "got").id == resolve(made, "other:1").id
+
+
+def test_archive_of_newer_docker_has_its_names_in_annotations_of_containerd(made, tmp_path):
+    """Since 25 `docker save` writes a layout, whose ref.name is the tag alone, with a manifest.json."""
+    copied = tmp_path / "layout"
+    save(made, ["made:1"], copied, Format.OCI_DIR)
+    index = json.loads((copied / "index.json").read_text())
+    index["manifests"][0]["annotations"] = {
+        "io.containerd.image.name": "docker.io/team/app:7",
+        "org.opencontainers.image.ref.name": "7",
+    }
+    (copied / "index.json").write_text(json.dumps(index))
+    (copied / "manifest.json").write_text("[]")
+    (loaded,) = load(made, copied)
+    assert [tag.familiar for tag in loaded.tags] == ["team/app:7"]

@@ -1,0 +1,150 @@
+"""Files that are written for others: into a tar archive, into a directory, as a whole or not at all.
+
+What is written is hashed on the way, so that a damaged store or source is noticed by whoever writes
+and not by whoever reads.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rootless.durable import TEMPORARY_PREFIX, fsync_directory, remove_tree, write_all
+from rootless.errors import ExistsError, IntegrityError
+from rootless.oci.digest import sha256_digest
+from rootless.store.decompression import Read
+
+_PIECE = 1 << 20
+
+
+class File(NamedTuple):
+    """One file: bytes at hand, a path, or what opens a reader of it, whose content has `digest`."""
+
+    name: str
+    size: int
+    content: bytes | Path | Callable[[], Read]
+    digest: str
+
+
+def file_of(name: str, content: bytes) -> File:
+    """A file of bytes at hand."""
+    return File(name, len(content), content, sha256_digest(content))
+
+
+def pieces(file: File) -> Iterator[bytes]:
+    """The content. Raises IntegrityError if it is not what its digest says; by then it has been
+    given out."""
+    if isinstance(file.content, bytes):
+        yield file.content
+    elif isinstance(file.content, Path):
+        with file.content.open("rb", buffering=0) as stream:
+            yield from _checked(stream.read, file, str(file.content))
+    else:
+        yield from _checked(file.content(), file, file.name)
+
+
+def _checked(read: Read, file: File, where: str) -> Iterator[bytes]:
+    import hashlib
+
+    digest, left = hashlib.sha256(), file.size
+    while left and (piece := read(min(_PIECE, left))):
+        digest.update(piece)
+        left -= len(piece)
+        yield piece
+    if left or f"sha256:{digest.hexdigest()}" != file.digest or read(1):
+        raise IntegrityError(
+            f"{where} is damaged: it is not {file.digest} of {file.size} bytes",
+            hint="remove the image and load or pull it again",
+        )
+
+
+def write_tar(files: Sequence[File], fd: int) -> None:
+    """A ustar archive; nothing in it depends on when or by whom it was written."""
+    made: set[str] = set()
+    for file in files:
+        for directory in _parents(file.name):
+            # containers/image gives directories that it has to invent to root, which fails for
+            # others.
+            if directory not in made:
+                made.add(directory)
+                parent = tarfile.TarInfo(directory)
+                parent.type, parent.mode = tarfile.DIRTYPE, 0o755
+                write_all(fd, parent.tobuf(tarfile.GNU_FORMAT))
+        header = tarfile.TarInfo(file.name)
+        header.size, header.mode = file.size, 0o644
+        write_all(fd, header.tobuf(tarfile.GNU_FORMAT))
+        for piece in pieces(file):
+            write_all(fd, piece)
+        write_all(fd, bytes(-file.size % tarfile.BLOCKSIZE))
+    write_all(fd, bytes(2 * tarfile.BLOCKSIZE))
+
+
+def _parents(name: str) -> list[str]:
+    """`a`, `a/b` for `a/b/c`."""
+    parts = name.split("/")[:-1]
+    return ["/".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def put(file: File, directory: Path) -> None:
+    """Write a file beneath a directory; it appears whole. One that is there already stays: files here
+    are named by their content. A copy, never a link: whoever writes to what is theirs must not write
+    to the store."""
+    target = directory / file.name
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{os.urandom(6).hex()}")
+    try:
+        with temporary.open("xb") as stream:
+            for piece in pieces(file):
+                stream.write(piece)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.rename(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def new_file(path: Path, write: Callable[[int], None]) -> None:
+    """Replace a regular file as a whole; anything else (a pipe, /dev/stdout) is written to as it
+    is."""
+    if path.exists() and not path.is_file():
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            write(fd)
+        finally:
+            os.close(fd)
+        return
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{os.urandom(6).hex()}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            write(fd)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_directory(path.parent)
+
+
+def new_directory(path: Path, fill: Callable[[Path], None]) -> None:
+    """Make a directory that appears whole. Raises ExistsError."""
+    if path.exists():
+        raise ExistsError(f"{path} exists already", hint="name a directory that does not exist")
+    temporary = path.parent / f"{TEMPORARY_PREFIX}{os.urandom(6).hex()}"
+    temporary.mkdir()
+    try:
+        fill(temporary)
+        fsync_directory(temporary)
+        os.rename(temporary, path)
+    except BaseException:
+        remove_tree(temporary)
+        raise
+    fsync_directory(path.parent)

@@ -1,0 +1,88 @@
+"""SIF, Apptainer's image file: where in it the root file system lies. Pure but for reading.
+
+A global header of 128 bytes, an array of descriptors of 585, then the data of each (sylabs/sif,
+apptainer/sif: pkg/sif/sif.go, descriptor.go). All numbers are little-endian, and signed as there.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rootless.errors import InvalidDocumentError
+
+_HEADER = struct.Struct("<32x10s3s3s16x8q")
+_DESCRIPTOR = struct.Struct("<i?12x7q128x384s")
+_PARTITION = struct.Struct("<ii3s")
+HEADER_SIZE = _HEADER.size
+_MAGIC = b"SIF_MAGIC\0"
+_MAX_DESCRIPTORS = 4096  # 48 are made room for
+_DATA_PARTITION = 0x4004
+_PRIMARY_SYSTEM = 2
+_SQUASHFS = 1
+_FILE_SYSTEMS = {2: "ext3", 3: "an archive", 4: "raw data", 5: "encrypted squashfs"}
+_ARCHITECTURES = {
+    b"01": "386",
+    b"02": "amd64",
+    b"03": "arm",
+    b"04": "arm64",
+    b"05": "ppc64",
+    b"06": "ppc64le",
+    b"07": "mips",
+    b"08": "mipsle",
+    b"09": "mips64",
+    b"10": "mips64le",
+    b"11": "s390x",
+    b"12": "riscv64",
+}
+
+
+class SystemPartition(NamedTuple):
+    """The squashfs with the root file system: bytes from the beginning of the file. `architecture`
+    is GOARCH's word, empty if the image does not say."""
+
+    offset: int
+    size: int
+    architecture: str
+
+
+def is_sif(head: bytes) -> bool:
+    """By the first bytes of a file."""
+    return head[32 : 32 + len(_MAGIC)] == _MAGIC
+
+
+def system_partition(read: Callable[[int, int], bytes], size: int, what: str) -> SystemPartition:
+    """`read(size, offset)` gives bytes of the file, which has `size`. Raises InvalidDocumentError."""
+    head = read(HEADER_SIZE, 0)
+    if len(head) < HEADER_SIZE or not is_sif(head):
+        raise InvalidDocumentError(f"{what} is not a SIF image")
+    _, version, _, *numbers = _HEADER.unpack(head)
+    if version != b"01\0":
+        raise InvalidDocumentError(f"{what} is a SIF image of an unknown version: {version!r}")
+    _, _, _, total, start, *_ = numbers
+    end = start + total * _DESCRIPTOR.size
+    if not 0 <= total <= _MAX_DESCRIPTORS or start < HEADER_SIZE or end > size:
+        raise InvalidDocumentError(f"{what} is a damaged SIF image: its descriptors do not fit in")
+    table = read(end - start, start)
+    if len(table) < end - start:
+        raise InvalidDocumentError(f"{what} is cut off")
+    for kind, used, offset, length, *_, extra in _DESCRIPTOR.iter_unpack(table):
+        if not used or kind != _DATA_PARTITION:
+            continue
+        file_system, role, architecture = _PARTITION.unpack_from(extra)
+        if role != _PRIMARY_SYSTEM:
+            continue
+        if file_system != _SQUASHFS:
+            found = _FILE_SYSTEMS.get(file_system, f"of type {file_system}")
+            raise InvalidDocumentError(
+                f"the root file system of {what} is {found}, not squashfs",
+                hint="build it anew with apptainer, without encryption",
+            )
+        if offset < end or length <= 0 or offset + length > size:
+            raise InvalidDocumentError(
+                f"{what} is cut off or damaged: its root file system lies outside of it"
+            )
+        known = _ARCHITECTURES.get(architecture.rstrip(b"\0"), "")
+        return SystemPartition(offset, length, known)
+    raise InvalidDocumentError(f"{what} is a SIF image without a root file system")
