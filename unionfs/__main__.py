@@ -2,6 +2,7 @@
 
     rootless-unionfs [-f] [-d] [-o OPTIONS] MOUNTPOINT
     rootless-unionfs SOURCE MOUNTPOINT -o OPTIONS        as mount(8) calls its helpers
+    rootless-unionfs finish MOUNT                        complete what was copied up lazily
     rootless-unionfs finish UPPER --work DIR --lower LAYER ...
     rootless-unionfs stats MOUNT [--json]                what the server of a mount has counted
     rootless-unionfs bench [ARGUMENT ...]                measure beside fuse-overlayfs and the kernel
@@ -31,6 +32,7 @@ VERSION = "0.1.0"
 _PROGRAM = "rootless-unionfs"
 _HELP = f"""\
 usage: {_PROGRAM} [-f] [-d] [--session auto|device|pyfuse3] [-o OPTIONS] MOUNTPOINT
+       {_PROGRAM} finish MOUNT              complete what was copied up lazily
        {_PROGRAM} finish UPPER --work DIR --lower LAYER ...
        {_PROGRAM} stats MOUNT [--json]      what the server of a mount has counted
        {_PROGRAM} bench [--help]            measure it beside its peers

@@ -18,12 +18,14 @@ from __future__ import annotations
 import stat
 from collections.abc import Collection, Iterator, Sequence
 from enum import Enum
+from functools import partial
 from typing import NamedTuple, cast
 
 from unionfs.directory.at_rest import UpperAtRest
-from unionfs.layer import Layer, LayerEntry, Mark, UpperLayer
+from unionfs.layer import Layer, LayerEntry, Mark, OpenFile, UpperLayer
 from unionfs.merge import split_ino
 from unionfs.nodes import UPPER, Directory, Node
+from unionfs.ops.lazy_copyup import open_again
 from unionfs.ops.tree import Tree
 from unionfs.tar import IndexedLayer
 from unionfs.tar_writer import TarEntry, archive, contents, opaque, whiteout
@@ -246,7 +248,14 @@ class Snapshot:
         entry = TarEntry(path, attributes, link, None, layer.xattrs(ref))
         if not stat.S_ISREG(attributes.mode):
             return entry, iter(())
-        return entry, contents(layer, ref, attributes.size)
+        return entry, contents(partial(self._open, node), attributes.size)
+
+    def _open(self, node: Node) -> OpenFile:
+        """A regular file as the union shows it: one that is not all copied up from both its
+        parts."""
+        if self._upper is None or node.lazy is None:
+            return self._tree.layer(node.layer).open(node.ref)
+        return open_again(self._tree, self._upper.open_unfinished(node.ref), node.lazy)
 
 
 class _Pruning:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _QUIET = 2.0
 """Seconds without a write after which a file's turn comes."""
 
+_KEPT_FREE = 20
+"""One part of so many of the file system is left free: nobody asked for what is done by the way."""
+
 _MOST = 32
 """Files waiting: each keeps two descriptors open."""
 
@@ -85,6 +88,8 @@ class Completer:
                     self._waiting.popleft().close()
 
     def _complete(self, file: LazyFile, stop: Event) -> None:
+        if not _has_room(file):
+            return
         at = 0
         while at >= 0 and not file.state.is_gone and not file.state.is_complete:
             before = at
@@ -95,3 +100,10 @@ class Completer:
             os.fdatasync(file.fd)
             self._account(file.filled)
             self._release(file)
+
+
+def _has_room(file: LazyFile) -> bool:
+    """Whether the file system will not be full when the file is complete."""
+    missing = file.state.mark.limit - os.fstat(file.fd).st_blocks * 512
+    free = os.fstatvfs(file.fd)
+    return missing <= (free.f_bavail - free.f_blocks // _KEPT_FREE) * free.f_frsize

@@ -18,8 +18,10 @@ from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
+
+    from unionfs.ledger import Ledger
 
 
 class Entry(Protocol):
@@ -61,13 +63,38 @@ class Transfer(Protocol):
         its own."""
 
 
+class Finishing(Protocol):
+    """Lazy copies being completed: `next`, `Transfer.run` in any thread, `done`, until there is no next."""
+
+    @property
+    def copied(self) -> int:
+        """Bytes."""
+
+    @property
+    def failed(self) -> OSError | None:
+        """The first of what went wrong."""
+
+    def next(self) -> Transfer | None: ...
+    def done(self, transfer: Any, raised: BaseException | None) -> None: ...  # noqa: ANN401 - what `next` gave
+
+
 class FileSystem(Protocol):
     """The operations. `parent` is a directory's node, `name` one path component without a slash."""
+
+    def know_callers(self, ask: Callable[[], int]) -> None:
+        """`ask` tells, while a request is being answered, whose it is: the number of the process, 0 if nobody knows."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What copying up has cost since the mount."""
 
     def lookup(self, parent: NodeId, name: bytes) -> Entry | None: ...
     def remember(self, entry: Entry) -> None: ...
     def forget(self, nodeid: NodeId, count: int) -> None: ...
     def getattr(self, nodeid: NodeId) -> Attributes: ...
+    def statx(self, nodeid: NodeId) -> Attributes:
+        """`getattr` with the time of birth, where it is kept."""
+
     def setattr(self, nodeid: NodeId, changes: SetAttributes, caller: Caller) -> Attributes: ...
     def readlink(self, nodeid: NodeId) -> bytes: ...
     def mknod(self, parent: NodeId, name: bytes, mode: int, rdev: int, caller: Caller) -> Entry: ...
@@ -146,6 +173,16 @@ class FileSystem(Protocol):
     ) -> Transfer: ...
     def finish_transfer(self, transfer: Any) -> None:  # noqa: ANN401 - as of begin_copy
         """After `Transfer.run`, whether it raised or not. `transfer` is what a `begin_` gave."""
+
+    def finish(self) -> int:
+        """Complete what has been copied up lazily. Returns the bytes copied; raises the first error after all that can be
+        completed has been."""
+
+    def begin_finish(self) -> Finishing:
+        """The same, other requests meanwhile."""
+
+    def known(self, parent: NodeId, name: bytes) -> NodeId:
+        """The number of the object of this name if the kernel has been told of it, else 0."""
 
     def pending_copy(self, nodeid: NodeId, *, times_only: bool = False) -> int:
         """How many bytes a change to this object, or only to its times, would copy first; 0 if none."""

@@ -115,6 +115,13 @@ class Stored(Protocol):
         """statfs(2) of that file system."""
 
 
+class Relaxing(Protocol):
+    """A layer that keeps something to be quicker by has this besides."""
+
+    def relax(self) -> None:
+        """Give it back: nothing is asked of the layer for now."""
+
+
 class Born(Protocol):
     """A layer that knows when its objects were made has this besides."""
 

@@ -93,7 +93,7 @@ def usable_block(fd: int) -> int:
 
 class LazyState:
     """What all who work on one unfinished file share. `lock` is held for each step of work on its
-    data."""
+    data, and by whoever reads or sets its times."""
 
     __slots__ = (
         "block",
@@ -313,13 +313,20 @@ class LazyFile:
 
     def fill(self, offset: int) -> int:
         """Copy one step of what is missing from `offset` on. Returns where to go on; -1 when all
-        is there. May run in any thread, on a `LazyFile` of its own."""
+        is there. The file's times stay. May run in any thread, on a `LazyFile` of its own."""
         with self.state.lock:
-            size = os.fstat(self.fd).st_size
-            end = min(self.state.mark.limit, size)
+            known = os.fstat(self.fd)
+            end = min(self.state.mark.limit, known.st_size)
             if offset >= end or self._source is None:
                 return -1
-            self.filled += self._fill(offset, min(offset + STEP, end), size)
+            copied = 0
+            try:
+                copied = self._fill(offset, min(offset + STEP, end), known.st_size)
+            finally:
+                # Nobody has changed the file: who reads its times waits for the lock meanwhile.
+                if os.fstat(self.fd).st_mtime_ns != known.st_mtime_ns:
+                    os.utime(self.fd, ns=(known.st_atime_ns, known.st_mtime_ns))
+            self.filled += copied
             return offset + STEP
 
     def release(self, unmark: Callable[[int], None]) -> None:

@@ -1,28 +1,81 @@
-"""What copying up has cost: a record for each file that was copied since the mount."""
+"""What copying up has cost, and who has caused it: a record for each file that was copied since
+the mount."""
 
 from __future__ import annotations
 
 from _thread import allocate_lock
 
+from unionfs.bases import NamedTuple
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _KEPT = 10_000
 """Records; of later files only the sums are kept."""
+
+_EXPECTED = 256
+"""Files whose next writer is remembered."""
+
+
+class Cause(NamedTuple):
+    """A process: its number where the mount was made, and its name then. Number 0: not known, as of a
+    write that the kernel had gathered; name empty: not known."""
+
+    pid: int
+    name: str
+
+
+UNKNOWN = Cause(0, "")
+
+
+def _own_name(pid: int) -> str:
+    """The name of a process in the server's own PID namespace."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().rstrip("\n")
+    except OSError:
+        return ""
+
+
+def _nobody() -> int:
+    return 0
+
+
+class Causes:
+    """Whose request makes a file be copied. `ask` tells the process of the request that is being
+    answered, 0 if the session does not know; `name_of` its name.
+
+    The kernel gathers writes, and hands them over in nobody's name. But before its first write(2) to a
+    file a process asks for `security.capability` (file_remove_privs, fs/inode.c): that is noted.
+    """
+
+    def __init__(self) -> None:
+        self.ask: Callable[[], int] = _nobody
+        self.name_of: Callable[[int], str] = _own_name
+        self._expected: dict[int, int] = {}
+
+    def expect(self, ino: int) -> None:
+        """This process may be about to write to a file of a lower."""
+        expected = self._expected
+        if len(expected) >= _EXPECTED:
+            del expected[next(iter(expected))]
+        expected[ino] = self.ask()
+
+    def of(self, ino: int) -> Cause:
+        pid = self.ask() or self._expected.pop(ino, 0)
+        return Cause(pid, self.name_of(pid)) if pid else UNKNOWN
 
 
 class CopyRecord:
     """One file. All but `changed` are known when it is copied; `changed` counts bytes written to it
     since, `copied` grows while a lazy copy is completed."""
 
-    __slots__ = ("changed", "copied", "is_lazy", "path", "pid", "size")
+    __slots__ = ("cause", "changed", "copied", "is_lazy", "path", "size")
 
-    def __init__(self, path: bytes, pid: int, size: int, copied: int, *, is_lazy: bool) -> None:
+    def __init__(self, path: bytes, cause: Cause, size: int, copied: int, *, is_lazy: bool) -> None:
         self.path = path
-        self.pid = pid
-        """Of the process whose request was the cause; 0 if it is not known (a write that the
-        kernel had gathered)."""
+        self.cause = cause
         self.size = size
         self.copied = copied
         self.changed = 0

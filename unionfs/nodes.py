@@ -14,7 +14,7 @@ from unionfs.model import ROOT_NODE, Attributes, NodeId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from unionfs.layer import OpenFile, Ref
     from unionfs.lazy import LazyFile, LazyState
@@ -27,7 +27,7 @@ _SPARE_NODES = 1 << 63
 """Node numbers from here on are given where a live node has the number that the object's
 `st_ino` would give it."""
 
-_SHRINK_AFTER = 4096
+_SHRINK_AFTER = 1024
 """Nodes forgotten before the table is looked at for room to give back."""
 
 _KEPT_NAMES = 512
@@ -283,22 +283,16 @@ def _after(cookies: list[int], cookie: int) -> int:
     return low
 
 
-def _nothing() -> None:
-    return
-
-
 class NodeTable:
-    """The nodes that the kernel refers to, by number. The root is always one of them.
+    """The nodes that the kernel refers to, by number. The root is always one of them."""
 
-    `after_many` is called when far more nodes have been forgotten than there are left."""
-
-    def __init__(self, root: Directory, after_many: Callable[[], None] = _nothing) -> None:
+    def __init__(self, root: Directory) -> None:
         root.nodeid = ROOT_NODE
         root.lookups = 1
         self.nodes: dict[int, Node] = {ROOT_NODE: root}
         self._spare = _SPARE_NODES
         self._forgotten = 0
-        self._after_many = after_many
+        self._is_shrunk = False
 
     def remember(self, node: Node) -> None:
         """The kernel is told about `node`, which is numbered by its `st_ino` unless a live node
@@ -339,17 +333,26 @@ class NodeTable:
         node.lookups = 0
         del self.nodes[nodeid]
         self._forgotten += 1
-        if self._forgotten > _SHRINK_AFTER and self._forgotten > 4 * len(self.nodes):
-            self._shrink()
         if not node.held:
             for directory in node.places():
                 directory.let_go()
         return node
 
-    def _shrink(self) -> None:
+    def has_emptied(self) -> bool:
+        """Whether far more nodes have been forgotten than there are left: once, and once more when all
+        are gone."""
+        left = len(self.nodes)
+        if self._forgotten > _SHRINK_AFTER + 4 * left:
+            self._is_shrunk = True
+        elif left == 1 and self._is_shrunk:
+            self._is_shrunk = False
+        else:
+            return False
+        return True
+
+    def shrink(self) -> None:
         """A dict gives room back when it is cleared, not when items are deleted."""
         self._forgotten = 0
         kept = dict(self.nodes)
         self.nodes.clear()
         self.nodes.update(kept)
-        self._after_many()

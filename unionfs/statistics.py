@@ -11,6 +11,7 @@ import errno
 import json
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from unionfs.session.counters import STATISTICS
 
@@ -31,8 +32,10 @@ def command(arguments: Sequence[str]) -> str:
 
 
 def read(mountpoint: str) -> str:
-    """The counters as JSON: `session`, `errors`, `faults`, and `operations`, a list with
-    `operation`, `requests`, `nanoseconds` and `bytes` of each.
+    """The counters as JSON: `session`, `errors`, `faults`; `operations`, a list with `operation`,
+    `requests`, `nanoseconds` and `bytes` of each; and `copies`: `files`, `size`, `copied`, `changed` of
+    all, and `records`, a list with `path`, `pid`, `process`, `size`, `copied`, `changed` and `lazy` of
+    those that cost most.
 
     Raises OSError; ENODATA where no server of ours answers, or not this user.
     """
@@ -61,4 +64,24 @@ def table(document: str) -> str:
         f"{known['session']} session; {known['errors']} replies with an errno, "
         f"{known['faults']} faults of the server"
     )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_copies(known["copies"])])
+
+
+def _copies(known: dict[str, Any]) -> list[str]:
+    """A line a file that was copied up, none if there are none."""
+    if not known["files"]:
+        return []
+    lines = ["", f"{'copied up':40}{'process':20}{'KiB':>12}{'copied':>12}{'changed':>12}"]
+    for item in known["records"]:
+        process = f"{item['process']} ({item['pid']})" if item["pid"] else "-"
+        copied = f"{item['copied'] / 1024:.1f}" + ("*" if item["lazy"] else "")
+        path = item["path"].encode(errors="backslashreplace").decode()
+        lines.append(
+            f"{path:40}{process:20}{item['size'] / 1024:12.1f}{copied:>12}"
+            f"{item['changed'] / 1024:12.1f}"
+        )
+    lines.append(
+        f"{known['files']} files: {known['copied'] / 1024:.1f} KiB copied, "
+        f"{known['changed'] / 1024:.1f} changed; * lazily"
+    )
+    return lines

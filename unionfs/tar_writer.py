@@ -12,11 +12,12 @@ announced by `hdrcharset=BINARY` (POSIX.1-2017 pax(1)).
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from os import major, minor
 from typing import Final, NamedTuple
 
-from unionfs.layer import Layer, LayerEntry, Mark, Ref
+from unionfs.layer import Layer, LayerEntry, Mark, OpenFile
 from unionfs.model import Attributes
 
 BLOCK: Final = 512
@@ -160,7 +161,11 @@ def _members(layer: Layer) -> Iterator[tuple[TarEntry, Iterable[bytes]]]:
                 yield TarEntry(path, attributes, hard_link=first), ()
                 continue
         target = layer.readlink(found.ref) if kind == stat.S_IFLNK else b""
-        data = contents(layer, found.ref, attributes.size) if kind == stat.S_IFREG else ()
+        data = (
+            contents(partial(layer.open, found.ref), attributes.size)
+            if kind == stat.S_IFREG
+            else ()
+        )
         yield TarEntry(path, attributes, target, None, layer.xattrs(found.ref)), data
         if kind == stat.S_IFDIR:
             if found.mark is Mark.OPAQUE:
@@ -171,9 +176,10 @@ def _members(layer: Layer) -> Iterator[tuple[TarEntry, Iterable[bytes]]]:
             pending.extend(sorted(children, key=lambda child: child[0], reverse=True))
 
 
-def contents(layer: Layer, ref: Ref, size: int) -> Iterator[bytes]:
-    """The first `size` bytes of a regular file, or all there are, in pieces."""
-    file = layer.open(ref)
+def contents(open_file: Callable[[], OpenFile], size: int) -> Iterator[bytes]:
+    """The first `size` bytes of a regular file, or all there are, in pieces. It is opened with the
+    first."""
+    file = open_file()
     try:
         offset = 0
         while offset < size:

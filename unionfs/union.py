@@ -19,7 +19,6 @@ from unionfs.ops import (
     lazy_copyup,
     remove,
     rename,
-    transfers,
     xattrs,
 )
 from unionfs.ops import data as contents
@@ -28,7 +27,10 @@ from unionfs.ownership import IdView
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+
+    from unionfs.ops.finishing import Finishing
+    from unionfs.ops.transfers import Transfer
 
 _NO_FILE_SYSTEM = StatFs(4096, 4096, 0, 0, 0, 0, 0, 255)
 
@@ -52,8 +54,9 @@ class Union:
         lazy: files from so many bytes on are copied up lazily where the data cannot be shared
             (`unionfs.lazy`). Until `finish`, nothing but this union, with these lowers, can read
             such an upper. None: never.
-        finish: `destroy` completes them, as far as it can.
-        background: they are completed by the way, by a thread, at so many bytes a second.
+        finish: `destroy` completes them. A write is then ENOSPC where there would be no room for it.
+        background: they are completed by the way, by a thread, at so many bytes a second, as long as
+            the file system below does not become full of it.
 
     Raises:
         OSError: EINVAL if the upper overlaps with a lower, or has files that are not all copied
@@ -89,8 +92,8 @@ class Union:
         self._nodes = self._tree.nodes
         self._closed = False
         self._finish_at_end = finish
-        if background:
-            lazy_copyup.begin_background(self._tree, background)
+        self._tree.lazies.rate = background
+        self._tree.lazies.must_finish = finish
 
     # Lookup
 
@@ -124,9 +127,13 @@ class Union:
             self._tree.settle(node)
         return node.attributes
 
-    def setattr(self, nodeid: NodeId, changes: SetAttributes, caller: Caller) -> Attributes:
+    def setattr(
+        self,
+        nodeid: NodeId,
+        changes: SetAttributes,
+        caller: Caller,  # noqa: ARG002 - protocol
+    ) -> Attributes:
         tree = self._tree
-        tree.pid = caller.pid
         return attributes.setattr_(tree, self._nodes.get(nodeid) or tree.node(nodeid), changes)
 
     def readlink(self, nodeid: NodeId) -> bytes:
@@ -186,7 +193,10 @@ class Union:
     # Data
 
     def open(self, nodeid: NodeId, flags: int) -> None:
-        create.open_(self._tree, self._tree.node(nodeid), flags)
+        node = self._tree.node(nodeid)
+        if flags & os.O_ACCMODE != os.O_RDONLY and node.layer != UPPER:
+            self._tree.causes.expect(node.attributes.ino)
+        create.open_(self._tree, node, flags)
 
     def release(self, nodeid: NodeId) -> None:
         """Nothing to do: files are kept open by use, and let go by FORGET."""
@@ -215,6 +225,8 @@ class Union:
         return contents.write(self._tree, node, offset, data, kill_privileges)
 
     def fsync(self, nodeid: NodeId, datasync: bool) -> None:
+        from unionfs.ops import transfers
+
         transfers.run(self.begin_fsync(nodeid, datasync))
 
     def fallocate(self, nodeid: NodeId, mode: int, offset: int, length: int) -> None:
@@ -226,27 +238,37 @@ class Union:
     def copy_file_range(
         self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
     ) -> int:
+        from unionfs.ops import transfers
+
         return transfers.run(
             self.begin_copy_range(source, source_offset, target, target_offset, length)
         )
 
     # The same for a session with threads: begin, `Transfer.run` in any thread, finish_transfer
 
-    def begin_fsync(self, nodeid: NodeId, datasync: bool) -> transfers.Transfer:
+    def begin_fsync(self, nodeid: NodeId, datasync: bool) -> Transfer:
+        from unionfs.ops import transfers
+
         return transfers.begin_fsync(self._tree, self._tree.node(nodeid), datasync)
 
-    def begin_syncfs(self) -> transfers.Transfer:
+    def begin_syncfs(self) -> Transfer:
+        from unionfs.ops import transfers
+
         return transfers.begin_syncfs(self._tree)
 
     def begin_copy_range(
         self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
-    ) -> transfers.Transfer:
+    ) -> Transfer:
+        from unionfs.ops import transfers
+
         tree = self._tree
         return transfers.begin_copy(
             tree, (tree.node(source), source_offset), (tree.node(target), target_offset), length
         )
 
-    def finish_transfer(self, transfer: transfers.Transfer) -> None:
+    def finish_transfer(self, transfer: Transfer) -> None:
+        from unionfs.ops import transfers
+
         transfers.finish(transfer)
 
     # Listings
@@ -269,7 +291,11 @@ class Union:
 
     def lacks_capabilities(self, nodeid: NodeId) -> bool:
         node = self._nodes.get(nodeid)
-        return node is not None and node.has_capabilities is False
+        if node is None:
+            return False
+        if node.layer != UPPER:
+            self._tree.causes.expect(node.attributes.ino)
+        return node.has_capabilities is False
 
     def listxattr(self, nodeid: NodeId) -> list[bytes]:
         return list(xattrs.all_xattrs(self._tree, self._tree.node(nodeid)))
@@ -326,6 +352,8 @@ class Union:
         return known._replace(btime_ns=layer.btime(node.ref, fd))
 
     def syncfs(self) -> None:
+        from unionfs.ops import transfers
+
         transfers.run(self.begin_syncfs())
 
     def tidy(self) -> None:
@@ -343,6 +371,11 @@ class Union:
             self._tree.close()
 
     # Copy-up by a session that runs copies in threads
+
+    def known(self, parent: NodeId, name: bytes) -> NodeId:
+        directory = self._nodes.get(parent)
+        node = directory.children.get(name) if isinstance(directory, Directory) else None
+        return node.nodeid if node is not None and node.held else NodeId(0)
 
     def pending_copy(self, nodeid: NodeId, *, times_only: bool = False) -> int:
         """How many bytes a write to this file, or a change of its times, would copy first; 0 if it
@@ -376,7 +409,22 @@ class Union:
         Raises:
             OSError: EIO if a lower is no longer what it was. The other files are complete then.
         """
-        return lazy_copyup.finish(self._tree)
+        finishing = self.begin_finish()
+        while (transfer := finishing.next()) is not None:
+            raised: OSError | None = None
+            try:
+                transfer.run()
+            except OSError as failed:
+                raised = failed
+            finishing.done(transfer, raised)
+        if finishing.failed is not None:
+            raise finishing.failed
+        return finishing.copied
+
+    def begin_finish(self) -> Finishing:
+        from unionfs.ops.finishing import Finishing
+
+        return Finishing(self._tree)
 
     def pending(self) -> int:
         """How many bytes `finish` would add to the upper, about: for quotas."""
@@ -387,9 +435,13 @@ class Union:
         """What copying up has cost since the mount."""
         return self._tree.ledger
 
-    def answering(self, pid: int) -> None:
-        """The process whose request comes next, for the ledger."""
-        self._tree.pid = pid
+    def know_callers(self, ask: Callable[[], int]) -> None:
+        self._tree.causes.ask = ask
+
+    def name_callers(self, name_of: Callable[[int], str]) -> None:
+        """How a process that `know_callers` tells of is called, for a session in another PID
+        namespace than ours."""
+        self._tree.causes.name_of = name_of
 
     @property
     def changed(self) -> frozenset[int]:

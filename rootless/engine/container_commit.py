@@ -47,10 +47,8 @@ def commit_container(
     base = resolve(store, record.image_id)
     directory = Path(places.containers.directory(record.id))
     spec = read_spec(directory)
-    with open_container(record, places, store, pause=pause) as snapshot:
-        with reading(record):
-            found = snapshot.changes(mountpoints(directory))
-        pieces = snapshot.layer_archive(found, newest=source_date_epoch(environ))
+    with open_container(record, places, store, pause=pause) as files:
+        pieces = files.layer_archive(mountpoints(directory), newest=source_date_epoch(environ))
         return commit(
             store,
             base,
@@ -73,10 +71,10 @@ def export_container(
     from rootless.durable import write_all
     from rootless.images.outgoing import new_file
 
-    with open_container(record, places, store, pause=pause) as snapshot:
+    with open_container(record, places, store, pause=pause) as files:
 
         def write(descriptor: int) -> None:
-            for piece in _whole(snapshot.tree_archive(), record):
+            for piece in _whole(files.tree_archive(), record):
                 write_all(descriptor, piece)
 
         try:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from rootless.engine.container import HostTree, ImageTree
 from rootless.engine.container_config import read_spec
+from rootless.engine.container_files import ContainerFiles
 from rootless.engine.stillness import held_still
 from rootless.engine.storage_driver import StorageDriver
 from rootless.engine.union_tree import lower_layers
-from rootless.errors import HostSupportError, NotFoundError, RootlessError
+from rootless.errors import NotFoundError, RootlessError
+from rootless.launcher.idmap import IdMaps, IdRange
 from rootless.state.status import Status
 from unionfs.changes import Snapshot
 from unionfs.directory.at_rest import UpperAtRest
@@ -32,32 +34,29 @@ if TYPE_CHECKING:
 @contextmanager
 def open_container(
     record: ContainerRecord, places: Places, store: Store, *, pause: bool
-) -> Iterator[Snapshot]:
+) -> Iterator[ContainerFiles]:
     """The files of a container; one that runs is held still meanwhile, or with `pause` false goes
     on. Raises RootlessError."""
-    if record.storage_driver == StorageDriver.OVERLAY.value:
-        raise HostSupportError(
-            f"container {record.name} runs on kernel overlayfs, whose files keep owners of the host: "
-            "they cannot be committed, exported or compared",
-            hint="save what you need through a volume; run without --storage-driver overlay to commit",
-        )
     directory = Path(places.containers.directory(record.id))
-    base_owner = _caller_inside(read_spec(directory))
+    spec = read_spec(directory)
+    is_overlay = record.storage_driver == StorageDriver.OVERLAY.value
+    tree = _tree(record, places, store)
+
+    def open_snapshot() -> Snapshot:
+        return Snapshot(
+            lower_layers(tree),
+            UpperAtRest(
+                os.fsencode(directory / "upper"),
+                os.fsencode(directory / "work"),
+                ownership=Ownership.REAL if is_overlay else Ownership.DATA,
+                base_owner=(0, 0) if is_overlay else _caller_inside(spec),
+            ),
+        )
+
     with ExitStack() as stack:
         if record.status is Status.RUNNING:
             stack.enter_context(held_still(record, pause=pause))
-        with reading(record):
-            snapshot = Snapshot(
-                lower_layers(_tree(record, places, store)),
-                UpperAtRest(
-                    os.fsencode(directory / "upper"),
-                    os.fsencode(directory / "work"),
-                    ownership=Ownership.DATA,
-                    base_owner=base_owner,
-                ),
-            )
-        stack.callback(snapshot.close)
-        yield snapshot
+        yield ContainerFiles(open_snapshot, _id_maps(spec) if is_overlay else None)
 
 
 @contextmanager
@@ -132,6 +131,19 @@ def _tree_of_id(store: Store, image_id: str) -> ImageTree:
     layers = tuple((each.tar, each.index) for each in files)
     chain = f"{store.chain_directory(chain_id(diff_ids))}/{CHAIN_INDEX}" if len(files) > 1 else None
     return ImageTree(layers, chain if chain is not None and os.path.exists(chain) else None)
+
+
+def _id_maps(spec: Mapping[str, Any]) -> IdMaps:
+    """The maps that the container had."""
+
+    def ranges(kind: str) -> tuple[IdRange, ...]:
+        return tuple(
+            IdRange(each["containerID"], each["hostID"], each["size"])
+            for each in spec["linux"][kind]
+        )
+
+    maps = IdMaps(ranges("uidMappings"), ranges("gidMappings"), helper=False)
+    return maps._replace(helper=not maps.single)
 
 
 def _caller_inside(spec: Mapping[str, Any]) -> tuple[int, int]:

@@ -34,7 +34,8 @@ _STEP = 0.002
 
 class CopyUp(NamedTuple):
     """One file. Sizes are bytes; `copied` is less than `size` where the file system below shares data
-    or the copy is lazy. `process` is the name of process `pid` of the container, if it still runs."""
+    or the copy is lazy. `process` is the name that process `pid` of the container had then; both are
+    empty where the kernel does not say who wrote."""
 
     path: str
     pid: int
@@ -81,7 +82,8 @@ def write_ledger(directory: str, ledger: Ledger, *, finished: bool) -> None:
         "records": [
             {
                 "path": "/" + os.fsdecode(each.path).lstrip("/"),
-                "pid": each.pid,
+                "pid": each.cause.pid,
+                "process": each.cause.name,
                 "size": each.size,
                 "copied": each.copied,
                 "changed": each.changed,
@@ -116,13 +118,11 @@ def read_ledger(record: ContainerRecord, directory: Path) -> CopyLedger:
         document = json.loads(path.read_bytes())
         if document["format"] != FORMAT:
             raise InvalidDocumentError(f"{path} has a format that this version does not know")
-        wanted = any(each["pid"] for each in document["records"])
-        names = process_names(record.pid) if wanted and record.pid else {}
         records = tuple(
             CopyUp(
                 str(each["path"]),
                 int(each["pid"]),
-                names.get(int(each["pid"]), ""),
+                str(each.get("process", "")),
                 int(each["size"]),
                 int(each["copied"]),
                 int(each["changed"]),
@@ -179,28 +179,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_mtime_ns
-
-
-def process_names(init: int) -> dict[int, str]:
-    """Names of the processes in the PID namespace of process `init`, by their numbers in there.
-
-    From the host's /proc: the container's own lies beneath a mount that answers only to processes of its
-    user namespace. Empty where `init` is gone.
-    """
-    names: dict[int, str] = {}
-    try:
-        namespace = os.readlink(f"/proc/{init}/ns/pid")
-    except OSError:
-        return names
-    for entry in os.listdir("/proc"):
-        if not entry.isdecimal():
-            continue
-        try:
-            if os.readlink(f"/proc/{entry}/ns/pid") != namespace:
-                continue
-            with open(f"/proc/{entry}/status", encoding="utf-8", errors="replace") as file:
-                fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-        except OSError:
-            continue  # it has ended, or is somebody else's
-        names[int(fields["NSpid"].split()[-1])] = fields["Name"]
-    return names

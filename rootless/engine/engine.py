@@ -204,11 +204,10 @@ class Engine:
         record = self._swept(name)
         directory = Path(self.places.containers.directory(record.id))
         with (
-            open_container(record, self.places, self._store(), pause=False) as snapshot,
+            open_container(record, self.places, self._store(), pause=False) as files,
             reading(record),
         ):
-            found = snapshot.changes(mountpoints(directory))
-            return [(change.kind.value, change.path) for change in found if not change.is_repeated]
+            return files.changes(mountpoints(directory))
 
     def prune_containers(self, filters: Filters = ()) -> PrunedContainers:
         """Remove every container that has ended and passes until=, label= and label!=."""

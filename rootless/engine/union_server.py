@@ -47,13 +47,14 @@ class UnionServer:
         theirs.close()
         return cls(pid, ours)
 
-    def serve(self, device: int) -> None:
-        """Hand over the descriptor of the mounted file system, which is closed here.
+    def serve(self, device: int, init: int) -> None:
+        """Hand over the descriptor of the mounted file system, which is closed here, and tell the
+        container's first process.
 
         Raises RootlessError if the server cannot open the layers.
         """
         try:
-            descriptors.send(self._socket, b"mounted", [device])
+            descriptors.send(self._socket, b"%d" % init, [device])
         except (BrokenPipeError, ConnectionResetError):
             raise RootlessError(self.epitaph()) from None
         finally:
@@ -125,6 +126,7 @@ def _say_why(end: socket.socket, reason: str) -> None:
 
 
 def _serve(container: Container, end: socket.socket) -> None:
+    from rootless.engine.process_names import ProcessNames
     from rootless.engine.union_tree import open_union
     from unionfs.model import ROOT_NODE
     from unionfs.session.device import serve
@@ -134,10 +136,11 @@ def _serve(container: Container, end: socket.socket) -> None:
     # Read the first thing that will be asked for while the namespaces are being made: that opens
     # the index.
     union.getattr(ROOT_NODE)
-    _, received = descriptors.receive(end, 16, 1)
+    init, received = descriptors.receive(end, 16, 1)
     if not received:
         union.destroy()  # the container was never mounted
         return
+    union.name_callers(ProcessNames(int(init)))
     # What is there now stays: the collector need not look at it, nor unshare its pages.
     gc.freeze()
     gc.enable()

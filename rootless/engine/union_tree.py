@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _NOBODY = 65534
+_LAZY = 1 << 20
+"""Bytes from which a file of an image is copied up lazily."""
+
+_BACKGROUND = 64 << 20
+"""Bytes a second by which lazy copies are completed: a fraction of what a disk can do."""
 
 
 def open_union(container: Container) -> Union:
@@ -31,6 +36,8 @@ def open_union(container: Container) -> Union:
     if container.storage_driver is StorageDriver.OVERLAY:
         return Union(lowers, None, view=view)
     is_new = not os.listdir(container.work)
+    # A lazy copy needs its lower to stay as it is: an image does, the live host does not.
+    is_lazy = isinstance(container.tree, ImageTree)
     union = Union(
         lowers,
         DirectoryUpper(
@@ -40,6 +47,8 @@ def open_union(container: Container) -> Union:
             base_owner=_caller_inside(container.id_maps),
         ),
         view=view,
+        lazy=_LAZY if is_lazy else None,
+        background=_BACKGROUND if is_lazy else None,
     )
     if is_new:
         _take_after(union, lowers[0].root().attributes)

@@ -109,7 +109,7 @@ def launch(
     id_maps: IdMaps,
     stdio: Stdio | None,
     cgroup_fd: int | None = None,
-    serve: Callable[[int], None] | None = None,
+    serve: Callable[[int, int], None] | None = None,
     seccomp_cache: str | None = None,
     debug: Callable[[str], None] | None = None,
 ) -> ContainerProcess:
@@ -119,9 +119,9 @@ def launch(
         bundle: Directory of config.json; relative paths of the spec are taken from it.
         stdio: None when the spec asks for a terminal.
         cgroup_fd: Directory descriptor of the cgroup it is born in.
-        serve: Called with the FUSE descriptor (the callee's to close) as soon as the union is
-        mounted; must make something
-            answer it (another process) and return. Needed for a FuseRootfs and an OverlayRootfs.
+        serve: Called with the FUSE descriptor (the callee's to close) and the host's number of
+            the container's process as soon as the union is mounted; must make something answer it
+            (another process) and return. Needed for a FuseRootfs and an OverlayRootfs.
         seccomp_cache: Directory in which compiled filters are kept; compiled anew each time
         without.
         debug: Given the plan, a line a step.
@@ -152,7 +152,7 @@ def create(
     id_maps: IdMaps,
     stdio: Stdio | None,
     cgroup_fd: int | None = None,
-    serve: Callable[[int], None] | None = None,
+    serve: Callable[[int, int], None] | None = None,
     seccomp_cache: str | None = None,
     debug: Callable[[str], None] | None = None,
 ) -> ContainerProcess:
@@ -196,7 +196,7 @@ def _set_up(
     process: ContainerProcess,
     channel: socket.socket,
     id_maps: IdMaps,
-    serve: Callable[[int], None] | None,
+    serve: Callable[[int, int], None] | None,
 ) -> None:
     try:
         write_maps(process.pid, id_maps)
@@ -219,7 +219,7 @@ def _set_up(
             continue
         if message.kind is Kind.FUSE:
             try:
-                _serve(serve, message.descriptor)
+                _serve(serve, message.descriptor, process.pid)
             except BaseException:
                 _end(process)
                 raise
@@ -227,11 +227,11 @@ def _set_up(
             process.console = message.descriptor
 
 
-def _serve(serve: Callable[[int], None] | None, descriptor: int) -> None:
+def _serve(serve: Callable[[int, int], None] | None, descriptor: int, pid: int) -> None:
     if serve is None:
         os.close(descriptor)
         raise LaunchError("nothing is there to serve the union")
-    serve(descriptor)
+    serve(descriptor, pid)
 
 
 def _end(process: ContainerProcess) -> None:

@@ -7,10 +7,10 @@ import errno
 import os
 import random
 import shutil
-import signal
 
 import pytest
 
+from tests.support.killed import work_until_killed
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
@@ -86,25 +86,7 @@ def test_kill_during_a_lazy_operation_shows_the_file_before_or_after_it(tmp_path
     disk = os.fsencode(tmp_path)
     fill_lower(disk)
     states = [OLD, *(after for _, after in operations())]
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            union = mount(disk)
-            for operation, _ in operations():
-                operation(union)
-                os.write(writer, b".")
-        finally:
-            os._exit(0)
-    os.close(writer)
-    done = 0
-    while done < stop and os.read(reader, 1):
-        done += 1
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    while os.read(reader, 1):
-        done += 1
-    os.close(reader)
+    done = work_until_killed(lambda: mount(disk), [one for one, _ in operations()], stop)
     for _ in range(2):
         union = mount(disk)
         seen = content(union)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import stat
+from functools import partial
 
 import pytest
 
+from tests.support.killed import work_until_killed
 from unionfs.directory import DirectoryUpper
 from unionfs.memory import MemoryLayer, directory, regular, symlink
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
@@ -91,30 +92,6 @@ def snapshot(union: Union, at: int = ROOT_NODE, path: bytes = b"") -> dict[bytes
     return found
 
 
-def serve_until_killed(disk: bytes, acknowledged: int) -> int:
-    """Run the operations in a child, kill it after so many are done. Returns how many were."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            union = mount(disk)
-            for operation in operations():
-                operation(union)
-                os.write(writer, b".")
-        finally:
-            os._exit(0)
-    os.close(writer)
-    done = 0
-    while done < acknowledged and os.read(reader, 1):
-        done += 1
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    while os.read(reader, 1):
-        done += 1
-    os.close(reader)
-    return done
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_kill_during_an_operation_shows_the_tree_before_or_after_it(tmp_path, seed) -> None:
     top = os.fsencode(tmp_path)
@@ -129,7 +106,7 @@ def test_kill_during_an_operation_shows_the_tree_before_or_after_it(tmp_path, se
     for stop in chosen:
         disk = top + b"/%d" % stop
         os.makedirs(disk)
-        done = serve_until_killed(disk, stop)
+        done = work_until_killed(partial(mount, disk), operations(), stop)
         union = mount(disk)
         seen = snapshot(union)
         union.destroy()

@@ -12,8 +12,10 @@ import os
 import stat
 from collections.abc import Iterator
 
-from unionfs.filesystem import Copy, DirEntry, Entry
+from unionfs.filesystem import Copy, DirEntry, Entry, Finishing
+from unionfs.ledger import Ledger
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
+from unionfs.ops.transfers import Transfer
 
 
 class Node:
@@ -112,6 +114,9 @@ class Passthrough:
             del self._nodes[nodeid]
             if self._keys.get(node.key) is node:
                 del self._keys[node.key]
+
+    def statx(self, nodeid: NodeId) -> Attributes:
+        return self.getattr(nodeid)
 
     def getattr(self, nodeid: NodeId) -> Attributes:
         return self._refresh(self._nodes[nodeid]).attributes
@@ -228,6 +233,10 @@ class Passthrough:
     def source(self, nodeid: NodeId, offset: int, size: int) -> None:
         return None
 
+    ledger = Ledger()
+
+    def know_callers(self, ask: object) -> None: ...
+
     def lacks_capabilities(self, nodeid: NodeId) -> bool:
         return False
 
@@ -314,6 +323,35 @@ class Passthrough:
 
     def destroy(self) -> None:
         self.destroyed = True
+
+    def finish(self) -> int:
+        return 0
+
+    def begin_finish(self) -> Finishing:
+        raise NotImplementedError
+
+    def known(self, parent: NodeId, name: bytes) -> NodeId:
+        return NodeId(0)
+
+    def begin_fsync(self, nodeid: NodeId, datasync: bool) -> Transfer:
+        def sync() -> int:
+            self.fsync(nodeid, datasync)
+            return 0
+
+        return Transfer(sync)
+
+    def begin_syncfs(self) -> Transfer:
+        return Transfer(lambda: 0)
+
+    def begin_copy_range(
+        self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
+    ) -> Transfer:
+        return Transfer(
+            lambda: self.copy_file_range(source, source_offset, target, target_offset, length)
+        )
+
+    def finish_transfer(self, transfer: Transfer) -> None:
+        transfer.close()
 
     def pending_copy(self, nodeid: NodeId, *, times_only: bool = False) -> int:
         return 0

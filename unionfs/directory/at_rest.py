@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from unionfs.directory.lower import DirectoryLayer
+from unionfs.directory.lower import READ_FILE, DirectoryLayer
 from unionfs.directory.work import read_index
-from unionfs.layer import Layer, LayerEntry
+from unionfs.layer import Layer, LayerEntry, Ref
 from unionfs.ownership import Ownership
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -53,6 +53,12 @@ class UpperAtRest(DirectoryLayer):
         if entry is None:
             raise FileNotFoundError(2, "no such file in the index", f"{origin:x}")
         return entry
+
+    def open_unfinished(self, ref: Ref) -> int:
+        """A descriptor of what there is of a file, to be read together with what it was copied
+        from; the caller's to close."""
+        parent, name = self._parent(ref)
+        return os.open(name, READ_FILE, dir_fd=parent)
 
     def is_bare_root(self) -> bool:
         """Whether the top directory is as it was made: nobody has changed its owner or mode."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _INO_BITS = 40
-_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """O_NONBLOCK: should a name turn out to be a fifo after all, the server must not wait for its
 writer."""
 
@@ -331,7 +331,7 @@ class DirectoryLayer:
         except OSError as error:
             if error.errno != errno.EINVAL or not self._as_data:
                 raise
-        fd = os.open(name, _READ_FILE, dir_fd=parent)
+        fd = os.open(name, READ_FILE, dir_fd=parent)
         try:
             return os.pread(fd, 4096, 0)
         finally:
@@ -342,7 +342,7 @@ class DirectoryLayer:
 
     def open(self, ref: Ref) -> OpenFile:
         parent, name = self._parent(ref)
-        fd = os.open(name, _READ_FILE, dir_fd=parent)
+        fd = os.open(name, READ_FILE, dir_fd=parent)
         if self._has_unfinished and LAZY in map(os.fsencode, os.listxattr(fd)):
             os.close(fd)
             raise OSError(
@@ -356,6 +356,9 @@ class DirectoryLayer:
     def awaits(self) -> bytes | None:
         """The fingerprint of the lowers that files of this tree, copied up in part, still need."""
         return _getxattr(b"/proc/self/fd/%d" % self._dirs.fd(self._root), LAZY, follow=True)
+
+    def relax(self) -> None:
+        self._dirs.close_all()
 
     def close(self) -> None:
         self._dirs.close()

@@ -107,6 +107,12 @@ class Directories:
         if fd is not None:
             os.close(fd)
 
+    def close_all(self) -> None:
+        """Close what can be opened again."""
+        for fd in self._open.values():
+            os.close(fd)
+        self._open.clear()
+
     def close(self) -> None:
         for fd in (*self._open.values(), *self._roots.values()):
             os.close(fd)

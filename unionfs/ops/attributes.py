@@ -73,7 +73,11 @@ def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
     if node.ref is None and fd < 0:
         node.attributes = known._replace(atime_ns=atime, mtime_ns=mtime)
         return
-    tree.writable().set_times(node.ref, fd, atime, mtime)
+    if node.lazy is None:
+        tree.writable().set_times(node.ref, fd, atime, mtime)
+    else:
+        with node.lazy.lock:
+            tree.writable().set_times(node.ref, fd, atime, mtime)
     node.stale = True
 
 

@@ -15,7 +15,7 @@ import stat
 
 from unionfs.layer import Creation, Draft, Extent, LayerEntry, OpenFile, Ref, UpperLayer
 from unionfs.lazy import LazyState
-from unionfs.ledger import CopyRecord
+from unionfs.ledger import UNKNOWN, CopyRecord
 from unionfs.model import Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops import lazy_copyup
@@ -56,6 +56,7 @@ class CopyUp:
     __slots__ = (
         "_at",
         "_extents",
+        "cause",
         "creation",
         "draft",
         "is_cloned",
@@ -67,9 +68,15 @@ class CopyUp:
     )
 
     def __init__(
-        self, node: Node, source: OpenFile | None, draft: Draft, creation: Creation, length: int
+        self,
+        node: Node,
+        source: OpenFile | None,
+        draft: Draft,
+        creation: Creation,
+        length: int,
     ) -> None:
         self.node = node
+        self.cause = UNKNOWN
         self.source = source
         self.draft = draft
         self.creation = creation
@@ -259,6 +266,7 @@ def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUp:
             source.close()
         raise
     plan = CopyUp(node, source, draft, creation, size)
+    plan.cause = tree.causes.of(node.attributes.ino)
     try:
         if lazy_copyup.applies(tree, node, length) and not plan.clone():
             plan.lazy = lazy_copyup.mark_draft(tree, node, draft, size)
@@ -315,7 +323,7 @@ def _record(tree: Tree, plan: CopyUp) -> None:
     copied = 0 if plan.lazy is not None or plan.is_cloned else plan.length
     path = b"" if node.parent is None else tree.path(node)
     is_lazy = plan.lazy is not None
-    node.copied = CopyRecord(path, tree.pid, node.attributes.size, copied, is_lazy=is_lazy)
+    node.copied = CopyRecord(path, plan.cause, node.attributes.size, copied, is_lazy=is_lazy)
     tree.ledger.add(node.copied)
 
 

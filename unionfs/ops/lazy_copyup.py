@@ -10,7 +10,7 @@ import stat
 from unionfs.layer import Draft, OpenFile
 from unionfs.lazy import LazyFile, LazyMark, LazyState, usable_block
 from unionfs.nodes import UPPER, Backing, Node
-from unionfs.ops.tree import Tree, error
+from unionfs.ops.tree import Tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def mark_draft(tree: Tree, node: Node, draft: Draft, length: int) -> LazyState |
             upper.discard(probe)
     if tree.lazies.block == 0 or node.parent is None:
         return None
+    _require_room(tree, length)
     known = node.attributes
     path = node.parent.lower_path() + b"/" + node.name
     mark = LazyMark(length, known.size, known.mtime_ns, tree.lazies.fingerprint() or b"-", path)
@@ -55,6 +56,21 @@ def mark_draft(tree: Tree, node: Node, draft: Draft, length: int) -> LazyState |
         raise
     os.ftruncate(draft.fd, length)
     return LazyState(mark, tree.lazies.block)
+
+
+def _require_room(tree: Tree, length: int) -> None:
+    """Where all has to be complete at the end: ENOSPC if there would be no room for `length` bytes more.
+    Who writes is told, for nobody would be when it fails at the end."""
+    lazies = tree.lazies
+    if not lazies.must_finish:
+        return
+    found = tree.writable().statfs()
+    free = found.bavail * found.frsize
+    is_known = not lazies.awaited_before
+    if is_known and length + lazies.promised() <= free:
+        return
+    if length + pending(tree) > free:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def adopt_draft(tree: Tree, node: Node, draft: Draft, source: OpenFile, state: LazyState) -> None:
@@ -98,12 +114,16 @@ def _source(tree: Tree, state: LazyState) -> OpenFile:
 
 
 def _backing(tree: Tree, fd: int, source: OpenFile, state: LazyState) -> Backing:
-    upper = tree.writable()
-    file = LazyFile(fd, source, state, lambda to, mark: upper.mark_lazy(to, mark.encode()))
+    file = _file(tree, fd, source, state)
     # No start and not writable: whoever would use the descriptor alone is led to `lazy`.
     backing = Backing(fd, start=-1, file=file)
     backing.lazy = file
     return backing
+
+
+def _file(tree: Tree, fd: int, source: OpenFile, state: LazyState) -> LazyFile:
+    upper = tree.writable()
+    return LazyFile(fd, source, state, lambda to, mark: upper.mark_lazy(to, mark.encode()))
 
 
 def end_lazy(node: Node, backing: Backing) -> None:
@@ -132,64 +152,37 @@ def _unmark(tree: Tree) -> Callable[[int], None]:
     return lambda fd: upper.mark_lazy(fd, None)
 
 
-def begin_background(tree: Tree, rate: int) -> None:
-    """From now on complete files by the way, at most `rate` bytes a second."""
-    from unionfs.completer import Completer
-
-    tree.lazies.completer = Completer(
-        rate, lambda file: file.release(_unmark(tree)), tree.ledger.add_completed
-    )
+def open_again(tree: Tree, fd: int, state: LazyState) -> LazyFile:
+    """An unfinished file apart from its node's: `fd`, the upper's part, is closed with it. EIO as of
+    `open_lazy`."""
+    try:
+        return _file(tree, fd, _source(tree, state), state)
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 def _complete_later(tree: Tree, fd: int, state: LazyState) -> None:
-    completer = tree.lazies.completer
-    if completer is None or completer.is_full or state.is_queued:
+    """Complete a file by the way, if that is wanted."""
+    lazies = tree.lazies
+    if lazies.rate is None or state.is_queued:
         return
-    copy = os.dup(fd)
+    if lazies.completer is None:
+        # With the first file, for most mounts never have one.
+        from unionfs.completer import Completer
+
+        lazies.completer = Completer(
+            lazies.rate, lambda file: file.release(_unmark(tree)), tree.ledger.add_completed
+        )
+    completer = lazies.completer
+    if completer.is_full:
+        return
     try:
-        file = _backing(tree, copy, _source(tree, state), state).lazy
+        file = open_again(tree, os.dup(fd), state)
     except OSError:
-        os.close(copy)
         return
-    if file is not None:
-        state.is_queued = True
-        completer.add(file)
-
-
-def finish(tree: Tree) -> int:
-    """Complete every file of the upper. Returns the bytes copied.
-
-    Raises the first error after having tried all."""
-    if tree.upper is None or tree.upper.awaits() is None:
-        return 0
-    upper = tree.upper
-    copied, failed = 0, None
-    for entry in upper.unfinished():
-        try:
-            state = tree.lazies.of_entry(entry)
-            if state is None:
-                continue
-            fd = upper.open_write(entry.ref)
-            try:
-                source = _source(tree, state)
-            except BaseException:
-                os.close(fd)
-                raise
-            file = _backing(tree, fd, source, state).lazy
-            if file is None:
-                raise error(errno.EIO)
-            try:
-                copied += complete(tree, file)
-            finally:
-                file.close()
-        except OSError as raised:
-            failed = failed or raised
-    if failed is not None:
-        raise failed
-    upper.set_awaits(None)
-    tree.lazies.awaits = False
-    tree.lazies.states.clear()
-    return copied
+    state.is_queued = True
+    completer.add(file)
 
 
 def pending(tree: Tree) -> int:

@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 class LazyFiles:
     """`least`: from how many bytes on a file is copied up lazily; None: never. `awaits`: the upper
     says that it has such files. `block`: `lazy.usable_block` of the upper; -1 before it is
-    known."""
+    known. `rate`: how many bytes a second are completed by the way; None: none. `must_finish`: all
+    will be completed when the union ends, so that there has to be room for it."""
 
     def __init__(self, lowers: Sequence[Layer], least: int | None) -> None:
         self.least = least
         self.block = -1
         self.awaits = False
+        self.awaited_before = False
+        """It had such files when it was mounted: not all are known."""
+        self.rate: int | None = None
+        self.must_finish = False
         self.completer: Completer | None = None
         self.states: dict[int, LazyState] = {}
         """By `st_ino`."""
@@ -33,7 +38,7 @@ class LazyFiles:
     def require_lowers(self, upper: UpperLayer) -> None:
         """EINVAL if the upper awaits other lowers than these."""
         awaited = upper.awaits()
-        self.awaits = awaited is not None
+        self.awaits = self.awaited_before = awaited is not None
         if awaited is not None and awaited != self.fingerprint():
             raise OSError(
                 errno.EINVAL,
@@ -74,10 +79,21 @@ class LazyFiles:
             state.mark = parsed._replace(limit=min(parsed.limit, size))
         return state
 
+    def promised(self) -> int:
+        """Bytes that the unfinished files of this mount may still take, and some that they do not."""
+        left = (each for each in self.states.values() if not (each.is_complete or each.is_gone))
+        return sum(state.mark.limit for state in left)
+
     def end(self, ino: int, state: LazyState) -> None:
         """The last use of a file without a name is over: there is nothing to complete."""
         state.is_gone = True
         self.states.pop(ino, None)
+
+    def forget_all(self, upper: UpperLayer) -> None:
+        """All are complete."""
+        upper.set_awaits(None)
+        self.awaits = self.awaited_before = False
+        self.states.clear()
 
     def close(self) -> None:
         if self.completer is not None:

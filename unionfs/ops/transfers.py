@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CHUNK = 1 << 20
+_AT_ONCE = 16 << 20
+"""Bytes that are copied while others wait, where that is how they have to be copied: a copy may do less
+than asked."""
+
 _NO_COPY_RANGE = (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
 
 
@@ -123,6 +127,7 @@ def begin_copy(tree: Tree, from_: tuple[Node, int], to: tuple[Node, int], length
     if length <= 0:
         return Transfer(_already(0))
     if origin.fd < 0 or origin.lazy is not None or into.lazy is not None:
+        length = min(length, _AT_ONCE)
         done = _copy_here(tree, (source, source_offset), (into, target_offset), length)
         return Transfer(_already(done), target=target)
     start = origin.start + source_offset

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import stat
 
 from unionfs.bases import OrderedDict
 from unionfs.layer import Layer, LayerEntry, Mark, Ref, UpperLayer
-from unionfs.ledger import Ledger
+from unionfs.ledger import Causes, Ledger
 from unionfs.merge import INO_BITS, Found, compose_ino, is_final, merge_entries
 from unionfs.model import ROOT_NODE, Attributes, with_owner
 from unionfs.nodes import UPPER, Backing, Directory, Node, NodeTable, Stream
@@ -91,19 +92,17 @@ class Tree:
         self.changed: set[int] = set()
         """`st_ino` of what has been changed in the upper since the mount."""
         self.lazies = LazyFiles(self.lowers, lazy)
+        self.causes = Causes()
         self.touched: Directory | None = None
         """In which a name has come or gone last."""
-        self.pid = 0
-        """The process whose request is answered, if the session says."""
         self.ledger = Ledger()
-        self._fingerprint: bytes | None = None
         if upper is not None:
             upper.refuse_overlap(self.lowers)
             upper.clean()
             self.index = upper.index()
             self.lazies.require_lowers(upper)
         self.root = self._make_root()
-        self.table = NodeTable(self.root, lambda: malloc_trim(0))
+        self.table = NodeTable(self.root)
         self.nodes = self.table.nodes
 
     def _make_root(self) -> Directory:
@@ -432,7 +431,11 @@ class Tree:
             known = self._settle_directory(node, known)
         elif node.layer == UPPER and (node.ref is not None or node.backing is not None):
             fd = -1 if node.backing is None else node.backing.fd
-            known = self.writable().refresh(node.ref, fd, known)
+            if node.lazy is None:
+                known = self.writable().refresh(node.ref, fd, known)
+            else:
+                with node.lazy.lock:
+                    known = self.writable().refresh(node.ref, fd, known)
         if known is not node.attributes:
             self.set_attributes(node, known)
             if node.lazy is not None:
@@ -510,6 +513,23 @@ class Tree:
             self._drop(node)
         for directory in places:
             self._drop(directory)
+        if self.table.has_emptied():
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Give back what was there for the many that have gone. The memory for small objects comes in
+        pieces of a megabyte, and one object keeps a piece: so listings that would be kept, and
+        descriptors, go too."""
+        self.table.shrink()
+        for node in list(self.nodes.values()):
+            if isinstance(node, Directory) and node.live == 0:
+                self._drop(node, is_kept=False)
+        for layer in (*self.lowers, *([] if self.upper is None else [self.upper])):
+            if hasattr(layer, "relax"):
+                layer.relax()
+        # That lets go of what the interpreter keeps for tuples and the like to come.
+        gc.collect()
+        malloc_trim(0)
 
     def _release(self, node: Node) -> None:
         self.close_backing(node)
@@ -521,9 +541,10 @@ class Tree:
         if node.lazy is not None and node.attributes.nlink == 0:
             self.lazies.end(node.attributes.ino, node.lazy)
 
-    def _drop(self, directory: Directory) -> None:
-        """Drop a listing that nothing refers to."""
-        if not directory.is_droppable():
+    def _drop(self, directory: Directory, *, is_kept: bool = True) -> None:
+        """Drop a listing that nothing refers to; if it `is_kept`, not a short one of a directory that
+        the kernel knows."""
+        if is_kept and not directory.is_droppable():
             return
         if directory.lookups == 0:
             directory.stream = None

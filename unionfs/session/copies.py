@@ -17,6 +17,7 @@ from unionfs.session.handlers import Handler
 from unionfs.session.requests import Header
 from unionfs.session.wire import Opcode, SetattrValid
 from unionfs.session.workers import Workers
+from unionfs.syscalls.files import RENAME_EXCHANGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,31 +37,41 @@ MORE_THAN_TIMES = int(
 )
 
 
-def _own_node(header: Header, _request: Any) -> int:  # noqa: ANN401 - any request
+def _own_node(_fs: FileSystem, header: Header, _request: Any) -> int:  # noqa: ANN401 - any request
     return header.nodeid
 
 
-def _unless_truncated(header: Header, request: requests.Setattr) -> int:
+def _unless_truncated(_fs: FileSystem, header: Header, request: requests.Setattr) -> int:
     """Of a file that is cut to little, only that little is copied."""
     cut = request.valid & _VALID_SIZE and request.size < BIG
     return 0 if cut else header.nodeid
 
 
-def _linked(_header: Header, request: requests.Link) -> int:
+def _linked(_fs: FileSystem, _header: Header, request: requests.Link) -> int:
     return request.nodeid
 
 
-def _target(_header: Header, request: requests.CopyFileRange) -> int:
+def _target(_fs: FileSystem, _header: Header, request: requests.CopyFileRange) -> int:
     return request.target
 
 
-CHANGES: dict[int, Callable[[Header, Any], int]] = {
+def _renamed(fs: FileSystem, header: Header, request: requests.Rename) -> int:
+    """What is renamed; of two that change places the one that is still to be copied."""
+    node = fs.known(NodeId(header.nodeid), request.name)
+    if request.flags & RENAME_EXCHANGE and not (node and fs.pending_copy(node) >= BIG):
+        node = fs.known(NodeId(request.new_parent), request.new_name)
+    return node
+
+
+CHANGES: dict[int, Callable[[FileSystem, Header, Any], int]] = {
     Opcode.WRITE: _own_node,
     Opcode.SETATTR: _unless_truncated,
     Opcode.FALLOCATE: _own_node,
     Opcode.SETXATTR: _own_node,
     Opcode.REMOVEXATTR: _own_node,
     Opcode.LINK: _linked,
+    Opcode.RENAME: _renamed,
+    Opcode.RENAME2: _renamed,
     Opcode.COPY_FILE_RANGE: _target,
     Opcode.COPY_FILE_RANGE_64: _target,
 }
@@ -104,7 +115,7 @@ class Copies:
 
         Raises OSError where the copy cannot be begun.
         """
-        nodeid = CHANGES[header.opcode](header, request)
+        nodeid = CHANGES[header.opcode](self._filesystem, header, request)
         held = self._held.get(nodeid)
         if held is None:
             times_only = isinstance(request, requests.Setattr) and not (
@@ -146,9 +157,11 @@ class Copies:
     def _copied(self, nodeid: int, copy: Copy, raised: BaseException | None) -> None:
         """Publish the copy, then answer what waited. If it failed, each request tries for itself
         and so gets an errno of its own."""
+        published = False
         try:
             if raised is None:
                 self._filesystem.finish_copy(copy)
+                published = True
             else:
                 self._filesystem.abandon_copy(copy)
         except OSError:
@@ -157,4 +170,12 @@ class Copies:
         except Exception as error:  # noqa: BLE001 - the server must outlive every copy
             self._fault("copy-up", error)
         for held in self._held.pop(nodeid):
-            self._answer(*held)
+            # It may have another file to wait for.
+            if not (published and self._hold_again(held)):
+                self._answer(*held)
+
+    def _hold_again(self, held: Held) -> bool:
+        try:
+            return self.hold(*held)
+        except OSError:
+            return False

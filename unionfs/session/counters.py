@@ -8,9 +8,22 @@ import os
 from unionfs.bases import NamedTuple
 from unionfs.session.wire import Opcode
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.ledger import Ledger
+
 STATISTICS = b"user.rootless.stats"
 """The extended attribute of the root by which the mount's owner reads what has been counted. It is
 not listed."""
+
+FINISH = b"user.rootless.finish"
+"""The extended attribute of the root by whose reading the mount's owner has every lazy copy completed:
+its value is the number of bytes that took. It is not listed."""
+
+CONTROLS = frozenset((STATISTICS, FINISH))
+
+_ROOM = 48 << 10
+"""Bytes of the statistics that list copies: a value has at most 64 KiB (xattr(7))."""
 
 _SLOTS = max(Opcode) + 1
 
@@ -52,7 +65,7 @@ class Counters:
             if self.requests[opcode]
         ]
 
-    def document(self, session: str) -> bytes:
+    def document(self, session: str, ledger: Ledger) -> bytes:
         """What `STATISTICS` says, as JSON."""
         from json import dumps
 
@@ -62,11 +75,41 @@ class Counters:
                 "errors": self.errors,
                 "faults": self.faults,
                 "operations": [count._asdict() for count in self.by_operation()],
+                "copies": {
+                    "files": ledger.files,
+                    "size": ledger.size,
+                    "copied": ledger.copied,
+                    "changed": ledger.changed,
+                    "records": _records(ledger),
+                },
             }
         ).encode()
 
 
-def may_read_statistics(pid: int) -> bool:
+def _records(ledger: Ledger) -> list[dict[str, object]]:
+    """The copies, those that cost most first, as many as an attribute has room for."""
+    from json import dumps
+
+    records: list[dict[str, object]] = []
+    room = _ROOM
+    for each in sorted(ledger, key=lambda record: -record.copied):
+        record = {
+            "path": os.fsdecode(each.path),
+            "pid": each.cause.pid,
+            "process": each.cause.name,
+            "size": each.size,
+            "copied": each.copied,
+            "changed": each.changed,
+            "lazy": each.is_lazy,
+        }
+        room -= len(dumps(record)) + 2
+        if room < 0:
+            break
+        records.append(record)
+    return records
+
+
+def is_owner(pid: int) -> bool:
     """Whether a process belongs to the user who serves. The request does not say: under ALLOW_IDMAP
     it carries no owner (FUSE_INVALID_UIDGID)."""
     try:

@@ -18,9 +18,10 @@ from struct import Struct
 from time import perf_counter_ns
 
 from unionfs.filesystem import FileSystem
+from unionfs.model import ROOT_NODE
 from unionfs.session import decoding, negotiation, replies, requests, wire
 from unionfs.session.copies import CHANGES, Copies
-from unionfs.session.counters import Counters
+from unionfs.session.counters import FINISH, Counters, is_owner
 from unionfs.session.decoding import ProtocolError
 from unionfs.session.handlers import Handler, Handlers
 from unionfs.session.hot_paths import HotPaths
@@ -30,9 +31,16 @@ from unionfs.session.splicing import Splicer
 from unionfs.session.wire import InitFlag, Opcode
 from unionfs.session.workers import Workers
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.session.transfers import Transfers
+
 _HEADER = wire.IN_HEADER.size
 _HEAD = _HEADER + decoding.FIXED_PART
 _BUFFER = _HEAD + negotiation.MAX_WRITE + wire.MIN_READ_BUFFER
+_PID = Struct("=I")
+_PID_AT = 32
+"""Where fuse_in_header has the process."""
 _START = Struct("=IIQQ12xH")
 """Of fuse_in_header: length, opcode, unique, node, and how much of it is extensions."""
 _COPY_BELOW = 8192
@@ -43,6 +51,13 @@ _TRY_AGAIN = frozenset({EINTR, EAGAIN, ENOENT})
 """ENOENT: the request was interrupted before it could be read (fuse_dev_do_read)."""
 
 
+_TRANSFERS = (
+    Opcode.FSYNC,
+    Opcode.FSYNCDIR,
+    Opcode.SYNCFS,
+    Opcode.COPY_FILE_RANGE,
+    Opcode.COPY_FILE_RANGE_64,
+)
 _CHANGES_NAMES = frozenset(
     (
         Opcode.CREATE,
@@ -91,7 +106,14 @@ class DeviceSession:
         self._flushing = Workers(_FLUSHING_THREADS)
         self.crews = (copying, self._flushing)
         """Apart, for a flush may wait for a write that waits for a copy."""
-        self._copies = Copies(filesystem, copying, self._answer, self._fault, durable=options.fsync)
+        self._handlers |= dict.fromkeys(_TRANSFERS, self._first_transfer)
+        self._getxattr = self._handlers[Opcode.GETXATTR]
+        self._handlers[Opcode.GETXATTR] = self._control
+        self._late: int | None = None
+        self._copies = Copies(
+            filesystem, copying, self._answer_late, self._fault, durable=options.fsync
+        )
+        filesystem.know_callers(self._caller)
         if not options.fsync:
             del self._handlers[Opcode.FSYNC], self._handlers[Opcode.FSYNCDIR]
         if not options.xattrs:
@@ -315,6 +337,43 @@ class DeviceSession:
         counters.nanoseconds[opcode] += perf_counter_ns() - started
         if opcode in _CHANGES_NAMES:
             self._tidy()
+
+    def _transfers(self) -> Transfers:
+        from unionfs.session.transfers import Transfers
+
+        return Transfers(
+            self._filesystem, self.crews[0], self._send, self._fault, counters=self.counters
+        )
+
+    def _first_transfer(self, header: Header, request: requests.Request) -> bytes | None:
+        """Most mounts that live for a moment have none."""
+        table = self._transfers().table
+        self._handlers |= {opcode: table[opcode] for opcode in table if opcode in self._handlers}
+        return self._handlers[header.opcode](header, request)
+
+    def _control(self, header: Header, request: requests.Getxattr) -> bytes | None:
+        """GETXATTR: what concerns the server, and else the file system."""
+        if request.name == FINISH and header.nodeid == ROOT_NODE and is_owner(header.pid):
+            return self._transfers().finish_all(header, request)
+        return self._getxattr(header, request)
+
+    def _answer_late(
+        self, header: Header, handler: Handler, request: requests.Request, started: int
+    ) -> None:
+        """Answer a request that has waited, while the buffer holds another."""
+        self._late = header.pid
+        try:
+            self._answer(header, handler, request, started)
+        finally:
+            self._late = None
+
+    def _caller(self) -> int:
+        """The process whose request is being answered. Asked for rather than told: few requests
+        have anybody who wants to know."""
+        if self._late is not None:
+            return self._late
+        pid: int = _PID.unpack_from(self.buffer, _PID_AT)[0]
+        return pid
 
     def _errno(self, opcode: int, nodeid: int, raised: OSError) -> int:
         if self._options.debug:

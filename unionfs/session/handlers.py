@@ -1,5 +1,5 @@
 """One method per FUSE operation: a request in, the payload of its reply out, over a `FileSystem`.
-No I/O of its own.
+No I/O of its own. What waits for a disk is in transfers.py.
 
 Nothing here knows of descriptors or threads. An OSError is the reply's errno. An operation that is
 not in the table is answered ENOSYS, and that is meant (include/uapi/linux/fuse.h, fs/fuse/file.c,
@@ -15,7 +15,7 @@ fs/fuse/dir.c):
 
 from __future__ import annotations
 
-from errno import EINVAL, ENOTTY, ERANGE
+from errno import ENOTTY, ERANGE
 from os import strerror
 from stat import S_IFDIR, S_IMODE
 from time import time_ns
@@ -23,7 +23,7 @@ from time import time_ns
 from unionfs.filesystem import Entry, FileSystem
 from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes
 from unionfs.session import replies, requests, wire
-from unionfs.session.counters import STATISTICS, Counters, may_read_statistics
+from unionfs.session.counters import STATISTICS, Counters, is_owner
 from unionfs.session.requests import Header
 from unionfs.session.wire import Opcode, SetattrValid
 
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 Handler: TypeAlias = "Callable[[Header, Any], bytes | None]"
 """The payload of the reply, or None where the kernel wants none."""
 
-
-COPY_LIMIT = 16 << 20
-"""Bytes that one COPY_FILE_RANGE copies at most: it may do less than asked, and others wait while
-it copies."""
 
 _VALID_MODE = int(SetattrValid.MODE)
 _VALID_UID = int(SetattrValid.UID)
@@ -87,13 +83,8 @@ class Handlers:
             Opcode.WRITE: self._write,
             Opcode.RELEASE: self._nothing,
             Opcode.RELEASEDIR: self._nothing,
-            Opcode.FSYNC: self._fsync,
-            Opcode.FSYNCDIR: self._fsync,
-            Opcode.SYNCFS: self._syncfs,
             Opcode.FALLOCATE: self._fallocate,
             Opcode.LSEEK: self._lseek,
-            Opcode.COPY_FILE_RANGE: self._copy_file_range,
-            Opcode.COPY_FILE_RANGE_64: self._copy_file_range_64,
             Opcode.READDIR: self._readdir,
             Opcode.READDIRPLUS: self._readdirplus,
             Opcode.GETXATTR: self._getxattr,
@@ -168,7 +159,7 @@ class Handlers:
         return replies.attr_out(self._fs.getattr(NodeId(header.nodeid)), self._valid)
 
     def _statx(self, header: Header, _request: requests.Statx) -> bytes:
-        return replies.statx_out(self._fs.getattr(NodeId(header.nodeid)), self._valid)
+        return replies.statx_out(self._fs.statx(NodeId(header.nodeid)), self._valid)
 
     def _setattr(self, header: Header, request: requests.Setattr) -> bytes:
         attributes = self._fs.setattr(
@@ -202,14 +193,6 @@ class Handlers:
         )
         return replies.write_out(written)
 
-    def _fsync(self, header: Header, request: requests.Fsync) -> bytes:
-        self._fs.fsync(NodeId(header.nodeid), bool(request.flags & wire.FSYNC_FDATASYNC))
-        return b""
-
-    def _syncfs(self, _header: Header, _request: requests.Empty) -> bytes:
-        self._fs.syncfs()
-        return b""
-
     def _fallocate(self, header: Header, request: requests.Fallocate) -> bytes:
         self._fs.fallocate(NodeId(header.nodeid), request.mode, request.offset, request.length)
         return b""
@@ -217,23 +200,6 @@ class Handlers:
     def _lseek(self, header: Header, request: requests.Lseek) -> bytes:
         return replies.lseek_out(
             self._fs.lseek(NodeId(header.nodeid), request.offset, request.whence)
-        )
-
-    def _copy_file_range(self, header: Header, request: requests.CopyFileRange) -> bytes:
-        return replies.write_out(self._copy(header, request))
-
-    def _copy_file_range_64(self, header: Header, request: requests.CopyFileRange) -> bytes:
-        return replies.copy_file_range_out(self._copy(header, request))
-
-    def _copy(self, header: Header, request: requests.CopyFileRange) -> int:
-        if request.flags:
-            raise OSError(EINVAL, strerror(EINVAL))
-        return self._fs.copy_file_range(
-            NodeId(header.nodeid),
-            request.offset_in,
-            NodeId(request.target),
-            request.offset_out,
-            min(request.length, COPY_LIMIT),
         )
 
     # ---- listings --------------------------------------------------------------------------------
@@ -297,12 +263,8 @@ class Handlers:
     # ---- extended attributes ---------------------------------------------------------------------
 
     def _getxattr(self, header: Header, request: requests.Getxattr) -> bytes:
-        if (
-            request.name == STATISTICS
-            and header.nodeid == ROOT_NODE
-            and may_read_statistics(header.pid)
-        ):
-            return _sized(self._counters.document("device"), request.size)
+        if request.name == STATISTICS and header.nodeid == ROOT_NODE and is_owner(header.pid):
+            return _sized(self._counters.document("device", self._fs.ledger), request.size)
         return _sized(self._fs.getxattr(NodeId(header.nodeid), request.name), request.size)
 
     def _listxattr(self, header: Header, request: requests.Listxattr) -> bytes:

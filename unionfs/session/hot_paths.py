@@ -16,7 +16,7 @@ from unionfs.filesystem import FileSystem
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes
 from unionfs.session import replies, wire
 from unionfs.session.copies import BIG, MORE_THAN_TIMES
-from unionfs.session.counters import STATISTICS, Counters
+from unionfs.session.counters import CONTROLS, Counters
 from unionfs.session.handlers import DOT_COOKIES, KILLS_PRIVILEGES
 from unionfs.session.replies import DIRECTORY_BLOCK_SIZE
 from unionfs.session.splicing import LEAST, MOST, Splicer
@@ -249,7 +249,7 @@ class HotPaths:
 
     def getxattr(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
         name = bytes(self._buffer[_HEADER + 8 : length - 1])
-        if not name or b"\0" in name or self._buffer[length - 1] or name == STATISTICS:
+        if not name or b"\0" in name or self._buffer[length - 1] or name in CONTROLS:
             return None
         if name == _CAPABILITY and self._fs_lacks_capabilities(nodeid):
             self._counters.errors += 1

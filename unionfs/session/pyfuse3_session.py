@@ -24,7 +24,7 @@ import trio
 
 from unionfs.filesystem import Entry, FileSystem
 from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes
-from unionfs.session.counters import STATISTICS, Counters, may_read_statistics
+from unionfs.session.counters import CONTROLS, FINISH, Counters, is_owner
 from unionfs.session.options import DEFAULTS, ServeOptions
 from unionfs.session.replies import DIRECTORY_BLOCK_SIZE
 from unionfs.session.wire import Opcode
@@ -49,6 +49,8 @@ def _operation(
             operations: Operations = args[0]  # type: ignore[assignment]
             counters = operations.counters
             counters.requests[opcode] += 1
+            # The context is the last argument, where there is one.
+            operations.pid = getattr(args[-1], "pid", 0)
             started = perf_counter_ns()
             try:
                 return await method(*args, **kwargs)
@@ -83,6 +85,9 @@ class Operations(pyfuse3.Operations):
         self._fs = filesystem
         self._options = options
         self.enable_writeback_cache = options.writeback
+        self.pid = 0
+        """Of the request being answered; 0 where pyfuse3 does not say."""
+        filesystem.know_callers(lambda: self.pid)
 
     def log(self, opcode: Opcode, error: BaseException) -> None:
         from traceback import format_exception
@@ -275,8 +280,10 @@ class Operations(pyfuse3.Operations):
     @_operation(Opcode.GETXATTR)
     async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
         self._need_xattrs()
-        if name == STATISTICS and inode == ROOT_NODE and may_read_statistics(ctx.pid):
-            return self.counters.document("pyfuse3")
+        if name in CONTROLS and inode == ROOT_NODE and is_owner(ctx.pid):
+            if name == FINISH:
+                return b"%d" % self._fs.finish()
+            return self.counters.document("pyfuse3", self._fs.ledger)
         return self._fs.getxattr(NodeId(inode), name)
 
     @_operation(Opcode.LISTXATTR)

@@ -19,7 +19,7 @@ def mountpoint(tmp_path):
 
 
 def server(root, seen):
-    def serve(device):
+    def serve(device, _container):
         pid = os.fork()
         if pid == 0:
             status = 1
@@ -57,6 +57,8 @@ def test_launch_union_is_root_and_served_by_the_caller(own_box, mountpoint):
 
 def test_launch_union_that_is_not_answered_is_an_error(own_box, mountpoint):
     with pytest.raises(LaunchError, match="Transport endpoint is not connected"):
-        own_box.sh("true", rootfs=FuseRootfs(str(mountpoint)), serve=os.close)
+        own_box.sh(
+            "true", rootfs=FuseRootfs(str(mountpoint)), serve=lambda device, _: os.close(device)
+        )
     with pytest.raises(LaunchError, match="nothing is there to serve"):
         own_box.sh("true", rootfs=FuseRootfs(str(mountpoint)))

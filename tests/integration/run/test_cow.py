@@ -35,10 +35,16 @@ def test_copies_are_listed_while_it_runs_and_after(box, tmp_path):
     assert passwd["Path"] == "/etc/passwd"
     assert passwd["Size"] > 0
     assert passwd["Changed"] == 0
+    assert passwd["Process"] == "chmod"
+    assert passwd["Pid"] > 1
     after = figures(box, "counted")
     assert after["Finished"]
     assert [each["Path"] for each in after["Records"]] == ["/etc/passwd", "/etc/group"]
     assert after["Records"][1]["Changed"] > 0
+    assert [(each["Process"], each["Pid"] == 1) for each in after["Records"]] == [
+        ("chmod", False),
+        ("sh", True),
+    ]
     assert after["Files"] == 2
 
 
@@ -47,6 +53,7 @@ def test_table_tells_files_and_sums(box):
     header, row, total = box("cow", "--top", "counted").ok().stdout.splitlines()
     assert header.split() == ["FILE", "PROCESS", "SIZE", "COPIED", "CHANGED", "WASTED"]
     assert row.split()[0] == "/etc/group"
+    assert row.split()[1] == "sh"
     assert total.startswith("1 file: ")
 
 

@@ -7,6 +7,7 @@ import errno
 import mmap
 import os
 import stat
+import subprocess
 import threading
 from pathlib import Path
 
@@ -42,6 +43,23 @@ def renameat2(old: Path, new: Path, flags: int) -> None:
 
 def test_mount_says_what_it_is(union):
     assert union.mounted.mountinfo().startswith("fuse.rootless-unionfs ")
+
+
+def birth(path: Path) -> int:
+    """statx(2), which Python has not."""
+    command = ["stat", "-c", "%W", str(path)]
+    return int(subprocess.run(command, capture_output=True, check=True, timeout=20).stdout)
+
+
+@pytest.mark.usefixtures("device_only")
+def test_time_of_birth_is_that_of_the_file_on_disk(union):
+    if birth(union.lower / "big") == 0:
+        pytest.skip("the file system below keeps no time of birth")
+    os.utime(union.lower / "big", (5, 5))
+    assert birth(union.path / "big") == birth(union.lower / "big") > 5
+    (union.path / "new").touch()
+    os.utime(union.path / "new", (5, 5))
+    assert birth(union.path / "new") == birth(union.upper / "new") > 5
 
 
 def test_write_to_a_lower_file_goes_to_the_upper(union):

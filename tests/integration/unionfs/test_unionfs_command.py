@@ -133,6 +133,36 @@ def test_finish_completes_an_upper_with_lazy_copies(place, session):
 
 @pytest.mark.needs("fuse", "fusermount")
 @pytest.mark.parametrize("session", ["device", "pyfuse3"])
+def test_finish_of_a_mount_completes_its_lazy_copies_while_it_serves(place, session):
+    content = os.urandom(1 << 20) * 4
+    for number in range(3):
+        (place / "lower" / f"big{number}").write_bytes(content)
+    mountpoint = place / "mnt"
+    lazy = f"{options(place)},ownership=data,lazy=1M"
+    run(*PROGRAM, "-o", lazy, f"--session={session}", str(mountpoint))
+    try:
+        for number in range(3):
+            with (mountpoint / f"big{number}").open("r+b") as file:
+                file.write(b"changed")
+        before = os.stat(mountpoint / "big1")
+        done = run(*PROGRAM, "finish", str(mountpoint))
+        assert int(done.stdout.split()[0]) > 3 * len(content) - (64 << 10)
+        assert run(*PROGRAM, "finish", str(mountpoint)).stdout == "0 bytes copied\n"
+        for number in range(3):
+            assert (place / "upper" / f"big{number}").read_bytes() == b"changed" + content[7:]
+            assert "user.rootless.lazy" not in os.listxattr(place / "upper" / f"big{number}")
+        assert os.stat(place / "upper" / "big1").st_mtime_ns == before.st_mtime_ns
+        with (mountpoint / "big1").open("r+b") as file:
+            file.write(b"CHANGED")
+    finally:
+        run("fusermount3", "-u", str(mountpoint))
+    refused = run(*PROGRAM, "finish", str(place), check=False)
+    assert refused.returncode == 1
+    assert "no union mount of this user" in refused.stderr
+
+
+@pytest.mark.needs("fuse", "fusermount")
+@pytest.mark.parametrize("session", ["device", "pyfuse3"])
 def test_stats_tell_what_the_server_did(place, session):
     mountpoint = place / "mnt"
     run(*PROGRAM, "-o", options(place), f"--session={session}", str(mountpoint))
@@ -150,6 +180,34 @@ def test_stats_tell_what_the_server_did(place, session):
     assert counts["write"]["bytes"] == 5000
     assert counts["write"]["nanoseconds"] > 0
     assert "create" in table
+
+
+@pytest.mark.needs("fuse", "fusermount")
+@pytest.mark.parametrize("session", ["device", "pyfuse3"])
+@pytest.mark.parametrize("writeback", ["", ",writeback=0"])
+def test_stats_tell_what_was_copied_up_and_by_whom(place, session, writeback):
+    (place / "lower/big").write_bytes(bytes(range(256)) * 400)
+    mountpoint = place / "mnt"
+    run(*PROGRAM, "-o", options(place) + writeback, f"--session={session}", str(mountpoint))
+    try:
+        with (mountpoint / "big").open("r+b") as file:
+            file.write(b"x" * 10)
+        run("chmod", "600", str(mountpoint / "file"))
+        told = run(*PROGRAM, "stats", str(mountpoint), "--json")
+        table = run(*PROGRAM, "stats", str(mountpoint)).stdout
+    finally:
+        run("fusermount3", "-u", str(mountpoint))
+    copies = json.loads(told.stdout)["copies"]
+    big, small = copies["records"]
+    with open("/proc/self/comm") as file:
+        own = file.read().rstrip()
+    assert (big["path"], big["pid"], big["process"]) == ("/big", os.getpid(), own)
+    assert (big["copied"], big["lazy"]) == (25600 * 4, False)
+    # Whole pages, where the kernel gathers.
+    assert 10 <= big["changed"] <= 4096
+    assert (small["path"], small["process"]) == ("/file", "chmod")
+    assert copies["files"] == 2
+    assert "2 files" in table
 
 
 def test_stats_of_something_else_say_so(place):

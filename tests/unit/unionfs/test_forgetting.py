@@ -48,3 +48,28 @@ def test_walked_tree_is_gone_when_forgotten(tmp_path):
         assert blocks() - before < held / 50
     finally:
         union.destroy()
+
+
+def test_descriptors_and_listings_go_with_the_last_of_many(tmp_path):
+    """One object that stays keeps a megabyte of the interpreter's memory from going back."""
+    for number in range(20):
+        (tmp_path / f"d{number}").mkdir()
+        for name in range(60):
+            (tmp_path / f"d{number}" / f"f{name}").touch()
+    union = Union([DirectoryLayer(os.fsencode(tmp_path))], None)
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        told = []
+        for _, _, directory in union.readdir(ROOT_NODE, 0):
+            union.remember(directory)
+            told.append(directory.nodeid)
+            for _, _, file in union.readdir(directory.nodeid, 0):
+                union.remember(file)
+                told.append(file.nodeid)
+        assert len(os.listdir("/proc/self/fd")) > before
+        for nodeid in reversed(told):
+            union.forget(nodeid, 1)
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(list(union.readdir(ROOT_NODE, 0))) == 20
+    finally:
+        union.destroy()

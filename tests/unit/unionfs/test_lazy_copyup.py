@@ -219,3 +219,22 @@ def test_directory_that_is_no_upper_refuses_what_is_not_whole(disk) -> None:
     with pytest.raises(OSError, match="not all of the file"):
         union.read(find(union, b"big"), 0, 1)
     union.destroy()
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_completion_keeps_the_times_of_the_file(disk, in_background) -> None:
+    union = mount(disk, background=(1 << 30) if in_background else None)
+    node = find(union, b"big")
+    union.setattr(node, SetAttributes(mode=0o600), ROOT)
+    known = union.getattr(node)
+    if in_background:
+        deadline = time.monotonic() + 30
+        while "user.rootless.lazy" in os.listxattr(disk + b"/upper/big"):
+            assert union.getattr(node).mtime_ns == known.mtime_ns
+            assert time.monotonic() < deadline
+    else:
+        assert union.finish() == SIZE
+    union.destroy()
+    union = mount(disk)
+    seen = union.getattr(find(union, b"big"))
+    assert (seen.atime_ns, seen.mtime_ns) == (known.atime_ns, known.mtime_ns)

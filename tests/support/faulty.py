@@ -1,0 +1,135 @@
+"""A file system that fails or dawdles when it is told to, mounted on the host: what an upper lies on
+where a test wants its disk to be bad.
+
+    python -m tests.support.faulty DIRECTORY MOUNTPOINT CONTROL
+
+CONTROL is a JSON object, read at each operation: {"write": "EIO", "fsync": 1.5}. A name of an errno is
+raised; a number is how many seconds the operation takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from unionfs.directory import DirectoryUpper
+from unionfs.mount import MountOptions, mount
+from unionfs.ops.transfers import Transfer
+from unionfs.ownership import Ownership
+from unionfs.session.options import ServeOptions
+from unionfs.union import Union
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+class Faulty(Union):
+    def __init__(self, directory: str, control: str) -> None:
+        upper, work = f"{directory}/files".encode(), f"{directory}/work".encode()
+        ours = (os.geteuid(), os.getegid())
+        layer = DirectoryUpper(upper, work, ownership=Ownership.DATA, base_owner=ours)
+        super().__init__([], layer, volatile=True)
+        self._control = control
+
+    def _meet(self, operation: str) -> None:
+        with open(self._control) as file:
+            fault = json.load(file).get(operation, 0)
+        if isinstance(fault, str):
+            number = getattr(errno, fault)
+            raise OSError(number, os.strerror(number))
+        time.sleep(fault)
+
+    def read(self, nodeid, offset, size):
+        self._meet("read")
+        return super().read(nodeid, offset, size)
+
+    def read_into(self, nodeid, offset, buffer):
+        self._meet("read")
+        return super().read_into(nodeid, offset, buffer)
+
+    def source(self, nodeid, offset, size):
+        return None
+
+    def write(self, nodeid, offset, data, *, kill_privileges=False):
+        self._meet("write")
+        return super().write(nodeid, offset, data, kill_privileges=kill_privileges)
+
+    def copy_file_range(self, *_):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    def begin_copy_range(self, *_):
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    def begin_fsync(self, nodeid, datasync):
+        inner = super().begin_fsync(nodeid, datasync)
+
+        def sync() -> int:
+            try:
+                self._meet("fsync")
+                return inner.run()
+            finally:
+                inner.close()
+
+        return Transfer(sync)
+
+    def setxattr(self, nodeid, name, value, flags):
+        self._meet("setxattr")
+        super().setxattr(nodeid, name, value, flags)
+
+
+class Disk:
+    """The mount, from the side of a test."""
+
+    def __init__(self, path: Path, control: Path) -> None:
+        self.path = path
+        self._control = control
+
+    def fails(self, **faults: str | float) -> None:
+        """From now on these operations fail, or take so long; no others."""
+        new = self._control.with_suffix(".new")
+        new.write_text(json.dumps(faults))
+        new.rename(self._control)
+
+
+@contextlib.contextmanager
+def faulty_disk(directory: Path) -> Iterator[Disk]:
+    mountpoint, control = directory / "disk", directory / "control"
+    mountpoint.mkdir()
+    disk = Disk(mountpoint, control)
+    disk.fails()
+    argv = [sys.executable, "-m", "tests.support.faulty", str(directory), str(mountpoint)]
+    server = subprocess.Popen([*argv, str(control)], cwd=CHECKOUT)
+    try:
+        deadline = time.monotonic() + 20
+        while not os.path.ismount(mountpoint):
+            assert server.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield disk
+    finally:
+        disk.fails()
+        subprocess.run(["fusermount3", "-u", "-z", str(mountpoint)], check=False, timeout=20)
+        try:
+            server.wait(20)
+        finally:
+            server.kill()
+            server.wait()
+
+
+def main() -> None:
+    directory, mountpoint, control = sys.argv[1:]
+    filesystem = Faulty(directory, control)
+    device = mount(mountpoint, MountOptions(default_permissions=True))
+    from unionfs.session.device import serve
+
+    serve(device, filesystem, ServeOptions(writeback=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Requests that wait for a disk or move many bytes: FSYNC, SYNCFS, COPY_FILE_RANGE, and the finishing
+of lazy copies. They run in threads, and other requests go on.
+
+These are handlers as those of handlers.py are; one that returns None replies later.
+"""
+
+from __future__ import annotations
+
+from errno import EINVAL, EIO
+from os import strerror
+from time import perf_counter_ns
+
+from unionfs.filesystem import FileSystem, Finishing, Transfer
+from unionfs.model import NodeId
+from unionfs.session import replies, requests, wire
+from unionfs.session.copies import BIG
+from unionfs.session.counters import Counters
+from unionfs.session.handlers import Handler
+from unionfs.session.requests import Header
+from unionfs.session.wire import Opcode
+from unionfs.session.workers import Workers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_COPY_LIMIT = 1 << 30
+"""Bytes that one COPY_FILE_RANGE copies at most: it may do less than asked, and its caller can be
+interrupted between two."""
+
+_SLOW = 2_000_000
+"""Nanoseconds a sync may take for the next to be tried without a thread."""
+
+_WRITE = int(Opcode.WRITE)
+
+
+class Transfers:
+    """`send` replies: header, errno, payload. `table` is by opcode."""
+
+    def __init__(
+        self,
+        filesystem: FileSystem,
+        workers: Workers,
+        send: Callable[[Header, int, bytes], None],
+        fault: Callable[[str, BaseException], None],
+        *,
+        counters: Counters,
+    ) -> None:
+        self._fs = filesystem
+        self._workers = workers
+        self._send = send
+        self._fault = fault
+        self._counters = counters
+        self._written = 0
+        self._last_sync = 0
+        self.table: dict[int, Handler] = {
+            Opcode.FSYNC: self._fsync,
+            Opcode.FSYNCDIR: self._fsync,
+            Opcode.SYNCFS: self._syncfs,
+            Opcode.COPY_FILE_RANGE: self._copy_file_range,
+            Opcode.COPY_FILE_RANGE_64: self._copy_file_range_64,
+        }
+
+    def _fsync(self, header: Header, request: requests.Fsync) -> bytes | None:
+        """A small one without a thread, which would take longer than it does."""
+        transfer = self._fs.begin_fsync(
+            NodeId(header.nodeid), bool(request.flags & wire.FSYNC_FDATASYNC)
+        )
+        written = self._counters.bytes[_WRITE]
+        is_small = written - self._written < BIG and self._last_sync < _SLOW
+        self._written = written
+        if not is_small:
+            return self._start(header, transfer, self._nothing, self._note_sync)
+        started = perf_counter_ns()
+        try:
+            transfer.run()
+        finally:
+            self._fs.finish_transfer(transfer)
+            self._note_sync(perf_counter_ns() - started)
+        return b""
+
+    def _note_sync(self, nanoseconds: int) -> None:
+        self._last_sync = nanoseconds
+
+    def _syncfs(self, header: Header, _request: requests.Empty) -> bytes | None:
+        return self._start(header, self._fs.begin_syncfs(), self._nothing)
+
+    def _copy_file_range(self, header: Header, request: requests.CopyFileRange) -> bytes | None:
+        return self._copy(header, request, replies.write_out)
+
+    def _copy_file_range_64(self, header: Header, request: requests.CopyFileRange) -> bytes | None:
+        return self._copy(header, request, replies.copy_file_range_out)
+
+    def _copy(
+        self, header: Header, request: requests.CopyFileRange, encode: Callable[[int], bytes]
+    ) -> bytes | None:
+        if request.flags:
+            raise OSError(EINVAL, strerror(EINVAL))
+        transfer = self._fs.begin_copy_range(
+            NodeId(header.nodeid),
+            request.offset_in,
+            NodeId(request.target),
+            request.offset_out,
+            min(request.length, _COPY_LIMIT),
+        )
+        if request.length >= BIG:
+            return self._start(header, transfer, encode)
+        try:
+            return encode(transfer.run())
+        finally:
+            self._fs.finish_transfer(transfer)
+
+    @staticmethod
+    def _nothing(_done: int) -> bytes:
+        return b""
+
+    def _start(
+        self,
+        header: Header,
+        transfer: Transfer,
+        encode: Callable[[int], bytes],
+        note: Callable[[int], None] | None = None,
+    ) -> bytes | None:
+        """Run it in a thread, and reply then. Returns None."""
+        started = perf_counter_ns()
+        moved = 0
+
+        def work() -> None:
+            nonlocal moved
+            moved = transfer.run()
+
+        def done(raised: BaseException | None) -> None:
+            self._fs.finish_transfer(transfer)
+            taken = perf_counter_ns() - started
+            self._counters.nanoseconds[header.opcode] += taken
+            if note is not None:
+                note(taken)
+            self._reply(header, raised, encode(moved) if raised is None else b"")
+
+        self._workers.start(work, done)
+        return None
+
+    def _reply(self, header: Header, raised: BaseException | None, payload: bytes) -> None:
+        error = 0
+        if isinstance(raised, OSError):
+            error = raised.errno or EIO
+        elif raised is not None:
+            self._fault("transfer", raised)
+            error = EIO
+        self._send(header, error, payload)
+
+    def finish_all(self, header: Header, request: requests.Getxattr) -> bytes | None:
+        """Complete all lazy copies; the reply is the value of `FINISH`."""
+        if not request.size:
+            # Who asks for the size of the value first will ask again.
+            return replies.getxattr_out(len(b"%d" % (1 << 63)))
+        self._finish(header, self._fs.begin_finish())
+        return None
+
+    def _finish(self, header: Header, finishing: Finishing) -> None:
+        """Complete one file, and so on; reply after the last."""
+        transfer = finishing.next()
+        if transfer is None:
+            self._reply(header, finishing.failed, b"%d" % finishing.copied)
+            return
+
+        def done(raised: BaseException | None) -> None:
+            try:
+                finishing.done(transfer, raised)
+                self._finish(header, finishing)
+            except Exception as error:  # noqa: BLE001 - the server must outlive every request
+                self._reply(header, error, b"")
+
+        self._workers.start(transfer.run, done)
