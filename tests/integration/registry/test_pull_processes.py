@@ -83,7 +83,7 @@ def test_layers_that_two_images_share_are_fetched_once(rootless, registry):
     names = [f"{registry.host}/app{n}:1" for n in range(2)]
     for process in [rootless.popen("pull", "-q", name) for name in names]:
         ended(process)
-    assert {digest: fetched(registry, digest) for digest in every} == dict.fromkeys(every, [0])
+    assert {digest: fetched(registry, digest) for digest in every} == {key: [0] for key in every}
     check_sound(rootless, *names)
 
 
