@@ -61,10 +61,11 @@ def _remove_wholly(store: Store, image_id: str, containers: Records) -> list[Rem
     """An image with all its names, unless somebody has begun to use it."""
 
     def records() -> list[ContainerRecord]:
-        users = [record for record in containers() if record.image_id == image_id]
-        if users:
-            raise InUseError(f"image {image_id} is used by container {users[0].name}")
-        return users
+        found = list(containers())
+        for record in found:
+            if record.image_id == image_id:
+                raise InUseError(f"image {image_id} is used by container {record.name}")
+        return found
 
     try:
         return remove(store, image_id, records, force=True)

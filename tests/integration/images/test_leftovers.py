@@ -9,8 +9,12 @@ import pytest
 
 from rootless.images.check import Finding, Kind, check
 from rootless.images.leftovers import abandoned, unused
+from rootless.images.load import load
 from rootless.images.prune import prune_images
+from rootless.images.remove import remove
 from rootless.images.usage import images_size, objects_size
+from rootless.state.record import ContainerRecord
+from rootless.store.image import all_images, resolve
 from rootless.store.ingest import Ingest
 from rootless.store.layout import Store
 from rootless.store.partial import FORGOTTEN_AFTER, abandoned_partials, open_partial
@@ -186,3 +190,36 @@ def test_df_and_prune_count_what_is_abandoned(rootless):
     assert (row["Size"], row["Reclaimable"]) == ("3MB", "3MB (100%)")
     assert "Total reclaimed space: 3" in rootless("system", "prune", "-f").ok().stdout
     assert os.listdir(f"{store.root}/partial") == []
+
+
+def test_layers_of_a_container_stay_when_an_image_that_shares_them_goes(store, tmp_path):
+    base, one, two = (tar(**{name: b"x"}) for name in ("base", "one", "two"))
+    for name, top in (("one", one), ("two", two)):
+        docker_archive(tmp_path / name, [base, top], tags=[f"{name}:1"])
+        load(store, tmp_path / name)
+    record = ContainerRecord(
+        id="c" * 64,
+        name="user",
+        created="2024-01-01T00:00:00Z",
+        image_id=resolve(store, "one:1").id,
+    )
+    remove(store, "one:1", lambda: [record], force=True)
+    prune_images(store, lambda: [record], everything=True)
+    assert all_images(store) == []
+    assert [store.has_layer(sha256(each)) for each in (base, one, two)] == [True, True, False]
+    prune_images(store, list)
+    assert not store.has_layer(sha256(base))
+
+
+@pytest.mark.parametrize("what", ["config", "manifest"])
+def test_damaged_image_can_be_removed(store, tmp_path, what):
+    docker_archive(tmp_path / "one.tar", [tar(one=b"x")], tags=["one:1"])
+    load(store, tmp_path / "one.tar")
+    image = resolve(store, "one:1")
+    with open(store.blob_path({"config": image.id, "manifest": image.manifest.digest}[what]), "wb"):
+        pass
+    assert check(store, list)
+    remove(store, "one:1", list)
+    prune_images(store, list)
+    assert (store.read_index().manifests, check(store, list)) == ((), [])
+    assert os.listdir(f"{store.root}/layers") == []
