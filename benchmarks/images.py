@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -92,14 +93,12 @@ def _pull(image: str) -> Callable[[Engine, Stage], Iterator[list[str] | None]]:
 def _push(image: str) -> Callable[[Engine, Stage], Iterator[list[str] | None]]:
     def sample(engine: Engine, stage: Stage) -> Iterator[list[str] | None]:
         _present(engine, stage, image)
-        target = stage.scratch / "pushed"
-        with docker_registry(target) as host:
+        with _empty_registry(stage) as host:
             name = f"{host}/bench/{image}:1"
             engine.tag(stage.name(image), name)
             yield engine.push(name)
             _check_pushed(pushed_size(host, f"bench/{image}", "1"), stage.images[image])
             engine.forget(name)
-        shutil.rmtree(target)
 
     return sample
 
@@ -109,15 +108,22 @@ def _push_loaded(engine: Engine, stage: Stage) -> Iterator[list[str] | None]:
     image = stage.images["many"]
     engine.forget(stage.name("many"))
     run(engine, engine.load(image.archive, image.archive_tag))
-    target = stage.scratch / "pushed"
-    with docker_registry(target) as host:
+    with _empty_registry(stage) as host:
         name = f"{host}/bench/loaded:1"
         engine.tag(image.archive_tag, name)
         yield engine.push(name)
         _check_pushed(pushed_size(host, "bench/loaded", "1"), image)
         engine.forget(name)
     engine.forget(image.archive_tag)
-    shutil.rmtree(target)
+
+
+@contextmanager
+def _empty_registry(stage: Stage) -> Iterator[str]:
+    with (
+        tempfile.TemporaryDirectory(dir=stage.scratch) as directory,
+        docker_registry(Path(directory)) as host,
+    ):
+        yield host
 
 
 def _check_pushed(size: int, image: MadeImage) -> None:
@@ -202,7 +208,7 @@ def measured(argv: Sequence[str], env: dict[str, str], log: Path) -> tuple[float
     return seconds, usage.ru_maxrss * 1024
 
 
-def _take(results: Results, operation: Operation, engine: Engine, stage: Stage) -> None:
+def take(results: Results, operation: Operation, engine: Engine, stage: Stage) -> None:
     """One sample of one operation."""
     key = Key(operation.name, engine.name, "warm")
     if results.failed(key):
@@ -270,5 +276,5 @@ def measure(
                     continue
                 print(f"round {number + 1}: {operation.name}", file=sys.stderr)
                 for engine in rotated(chosen, number):
-                    _take(results, operation, engine, stage)
+                    take(results, operation, engine, stage)
     return facts
