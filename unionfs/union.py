@@ -125,8 +125,9 @@ class Union:
         return node.attributes
 
     def setattr(self, nodeid: NodeId, changes: SetAttributes, caller: Caller) -> Attributes:
-        self._tree.pid = caller.pid
-        return attributes.setattr_(self._tree, self._tree.node(nodeid), changes)
+        tree = self._tree
+        tree.pid = caller.pid
+        return attributes.setattr_(tree, self._nodes.get(nodeid) or tree.node(nodeid), changes)
 
     def readlink(self, nodeid: NodeId) -> bytes:
         node = self._tree.node(nodeid)
@@ -251,11 +252,8 @@ class Union:
     # Listings
 
     def readdir(self, nodeid: NodeId, cookie: int) -> Iterator[DirEntry]:
-        tree = self._tree
-        for at, name, node in tree.readdir(tree.directory(nodeid), cookie):
-            if node.stale:
-                tree.settle(node)
-            yield DirEntry(at, name, node)
+        # Attributes that are stale are read when the kernel is told of them: `remember`.
+        return self._tree.readdir(self._tree.directory(nodeid), cookie)
 
     def parent(self, nodeid: NodeId) -> Attributes:
         directory = self._tree.directory(nodeid)
@@ -330,6 +328,9 @@ class Union:
     def syncfs(self) -> None:
         transfers.run(self.begin_syncfs())
 
+    def tidy(self) -> None:
+        self._tree.tidy()
+
     def destroy(self) -> None:
         if not self._closed:
             self._closed = True
@@ -343,11 +344,13 @@ class Union:
 
     # Copy-up by a session that runs copies in threads
 
-    def pending_copy(self, nodeid: NodeId) -> int:
-        """How many bytes a write to this file would copy first; 0 if it is in the upper, or is
-        no file."""
-        node = self._tree.node(nodeid)
+    def pending_copy(self, nodeid: NodeId, *, times_only: bool = False) -> int:
+        """How many bytes a write to this file, or a change of its times, would copy first; 0 if it
+        is in the upper, or is no file."""
+        node = self._nodes.get(nodeid) or self._tree.node(nodeid)
         if node.layer == UPPER or not stat.S_ISREG(node.attributes.mode):
+            return 0
+        if times_only and attributes.is_gone(node):
             return 0
         return 0 if lazy_copyup.applies(self._tree, node) else node.attributes.size
 

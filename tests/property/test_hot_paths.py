@@ -92,8 +92,26 @@ class Recorder:
     def lacks_capabilities(self, nodeid):
         return nodeid % 2 == 0
 
-    def pending_copy(self, nodeid):
+    def readdir(self, nodeid, cookie):
+        self._asked("readdir", nodeid, cookie)
+        for number in range(cookie, cookie + nodeid % 7):
+            if number % 11 == 10:
+                raise OSError(errno.EIO, "broken")
+            entry = Entry(number + 2, number % 3, self._attributes(number % 1000))
+            yield number + 1, b"n" * (number % 20 + 1), entry
+
+    def remember(self, entry):
+        self._asked("remember", entry)
+
+    def parent(self, nodeid):
+        self._asked("parent", nodeid)
+        return self._attributes(nodeid % 10)
+
+    def pending_copy(self, nodeid, *, times_only=False):
         return 0
+
+    def tidy(self):
+        self._asked("tidy")
 
 
 class Side:
@@ -180,6 +198,9 @@ BODIES = {
         b"".join
     ),
     Opcode.READ: READ,
+    Opcode.READDIRPLUS: packed(
+        wire.READ_IN, u64, st.integers(0, 40), st.integers(0, 2000), u32, u64, u32, u32
+    ),
     Opcode.WRITE: writes(),
     Opcode.RELEASE: packed(wire.RELEASE_IN, u64, u32, u32, u64),
     Opcode.RELEASEDIR: packed(wire.RELEASE_IN, u64, u32, u32, u64),

@@ -231,6 +231,9 @@ class Passthrough:
     def lacks_capabilities(self, nodeid: NodeId) -> bool:
         return False
 
+    def tidy(self) -> None:
+        pass
+
     def read_into(self, nodeid: NodeId, offset: int, buffer: memoryview) -> int:
         data = self.read(nodeid, offset, len(buffer))
         buffer[: len(data)] = data
@@ -312,7 +315,7 @@ class Passthrough:
     def destroy(self) -> None:
         self.destroyed = True
 
-    def pending_copy(self, nodeid: NodeId) -> int:
+    def pending_copy(self, nodeid: NodeId, *, times_only: bool = False) -> int:
         return 0
 
     def begin_copy(self, nodeid: NodeId) -> Copy:

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness import check, main
+from harness import check, main, measurement
 
 EAT = "b = bytearray(80 << 20)"
 FORKS = """
@@ -91,7 +91,7 @@ def container_cannot_fork_beyond_its_limit():
     return f"{result.returncode} forks"
 
 
-@check
+@measurement
 def container_writes_through_the_union_at_its_rate():
     took = number("took", python(WRITE, "--device-write-bps", f"/dev/{home_disk()}:512kb"))
     # Unlimited it takes one to two seconds there.

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _INO_BITS = 40
-_READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """O_NONBLOCK: should a name turn out to be a fifo after all, the server must not wait for its
 writer."""
@@ -141,17 +140,17 @@ class DirectoryLayer:
 
     def listing(self, directory: Ref) -> Iterator[tuple[bytes, LayerEntry]]:
         place = self._place(directory)
-        fd = self._dirs.fd(place)
-        if self._hidden and self._is_hidden_fd(fd):
+        if self._hidden and self._is_hidden_fd(self._dirs.fd(place)):
             return
-        opened = os.open(b".", _READ_DIRECTORY, dir_fd=fd)
+        opened, is_ours = self._dirs.reader(place)
         gone: list[bytes] = []
         names: set[bytes] = set()
         try:
             prefix = b"/proc/self/fd/%d/" % opened
             # Of most files nothing but lstat(2) matters, and this is the cold walk.
-            xattr_whiteouts = self._has_xattr_whiteouts(opened)
+            xattr_whiteouts = not place.is_bare and self._has_xattr_whiteouts(opened)
             simple = not self._keeps_books and not xattr_whiteouts
+            device, none, new = self._device, Mark.NONE, tuple.__new__
             with os.scandir(opened) as entries:
                 for item in entries:
                     name = item.name.encode(_ENCODING, "surrogateescape")
@@ -167,15 +166,26 @@ class DirectoryLayer:
                             yield name, self._out_of_reach(Place(place, name), item)
                         continue
                     kind = st.st_mode & _S_IFMT
-                    if simple and kind in _SIMPLE:
-                        yield name, LayerEntry(Place(place, name), self._attributes(st, None))
+                    if simple and kind in _SIMPLE and st.st_dev == device:
+                        # What `_attributes` and the constructors give, without calling them.
+                        attributes = new(
+                            Attributes,
+                            (
+                                *(st.st_ino, st.st_mode, st.st_nlink, st.st_uid, st.st_gid),
+                                *(st.st_rdev, st.st_size, st.st_blocks),
+                                *(st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns, 4096, None),
+                            ),
+                        )
+                        ref = Place(place, name)
+                        yield name, new(LayerEntry, (ref, attributes, none, None, None, None))
                     else:
                         yield (
                             name,
                             self._listed(Place(place, name), st, prefix + name, xattr_whiteouts),
                         )
         finally:
-            os.close(opened)
+            if is_ours:
+                os.close(opened)
         for name in gone:
             # A whiteout says nothing about its own layer (OCI image specification, "Whiteouts").
             if name and name not in names:
@@ -229,6 +239,7 @@ class DirectoryLayer:
         if mark is Mark.NONE and os.access(path + b"/" + whiteouts.OPAQUE_NAME, os.F_OK):
             mark = Mark.OPAQUE
         if not names:
+            place.is_bare = True
             return LayerEntry(place, self._attributes(st, None), mark)
         owner = self._override(names, path, follow, st.st_mode) if self._as_data else None
         redirect = _getxattr(path, REDIRECT, follow) if REDIRECT in names else None

@@ -14,6 +14,8 @@ from unionfs.bases import OrderedDict
 
 _OPEN_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
+_READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
 _KEPT_COMPONENTS = 8
 """Of a longer way down only the end is kept, so that one deep path does not push out everything
 else."""
@@ -22,11 +24,13 @@ else."""
 class Place:
     """A name in a directory. Compared by identity; that of a root has no parent."""
 
-    __slots__ = ("name", "parent")
+    __slots__ = ("is_bare", "name", "parent")
 
     def __init__(self, parent: Place | None, name: bytes) -> None:
         self.parent = parent
         self.name = name
+        self.is_bare = False
+        """A directory that had no extended attributes when it was found."""
 
 
 class Directories:
@@ -65,6 +69,18 @@ class Directories:
             fd = os.open(step.name, _OPEN_DIRECTORY, dir_fd=fd)
             self._keep(step, fd)
         return fd
+
+    def reader(self, place: Place) -> tuple[int, bool]:
+        """A descriptor to list a directory by, and whether it is the caller's to close.
+
+        One that is opened for this is kept as the directory's own: whoever lists it is about to
+        use what is in it."""
+        parent = place.parent
+        if parent is None or place in self._open:
+            return os.open(b".", _READ_DIRECTORY, dir_fd=self.fd(place)), True
+        fd = os.open(place.name, _READ_DIRECTORY, dir_fd=self.fd(parent))
+        self._keep(place, fd)
+        return fd, False
 
     def _descend(self, fd: int, way: list[Place]) -> int:
         opened = -1

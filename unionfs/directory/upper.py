@@ -192,7 +192,7 @@ class DirectoryUpper(CreatingLayer):
         return self._refreshed(os.fstat(fd), known)
 
     def _refreshed(self, st: os.stat_result, known: Attributes) -> Attributes:
-        mode, uid, gid, nlink = known.mode, known.uid, known.gid, known.nlink
+        ino, mode, nlink, uid, gid, rdev, *_ = known
         size, blocks = st.st_size, st.st_blocks
         kind = stat.S_IFMT(mode)
         if kind == stat.S_IFDIR:
@@ -201,18 +201,13 @@ class DirectoryUpper(CreatingLayer):
             size, blocks = known.size, known.blocks
         if not self._as_data:
             mode, uid, gid = st.st_mode, st.st_uid, st.st_gid
-        return Attributes(
-            known.ino,
-            mode,
-            nlink,
-            uid,
-            gid,
-            known.rdev,
-            size,
-            blocks,
-            st.st_atime_ns,
-            st.st_mtime_ns,
-            st.st_ctime_ns,
+        atime, mtime, ctime = st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns
+        return tuple.__new__(
+            Attributes,
+            (
+                *(ino, mode, nlink, uid, gid, rdev),
+                *(size, blocks, atime, mtime, ctime, 4096, None),
+            ),
         )
 
     def set_opaque(self, directory: Ref) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 
 from unionfs.model import Attributes, SetAttributes
-from unionfs.nodes import UPPER, Node
+from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.copyup import ensure_upper
 from unionfs.ops.data import change_owner, drop_capabilities, kill_set_id, truncate
 from unionfs.ops.tree import Tree
@@ -52,6 +52,14 @@ def _change_owner(tree: Tree, node: Node, changes: SetAttributes) -> None:
 
 def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
     if node.layer != UPPER:
+        if is_gone(node):
+            # The kernel sends such a request after an unlink, for the change time that this has
+            # caused (fuse_update_ctime, fs/fuse/dir.c).
+            known = node.attributes
+            mtime = known.mtime_ns if changes.mtime_ns is None else changes.mtime_ns
+            atime = known.atime_ns if changes.atime_ns is None else changes.atime_ns
+            node.attributes = known._replace(atime_ns=atime, mtime_ns=mtime)
+            return
         ensure_upper(tree, node)
     if node.stale and changes.mtime_ns is None:
         # A write has changed it. The time of access has been shown as it is known here.
@@ -66,3 +74,8 @@ def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
         return
     tree.writable().set_times(node.ref, fd, atime, mtime)
     node.stale = True
+
+
+def is_gone(node: Node) -> bool:
+    """Whether no name leads to a file any more: what is to be kept of it need not outlive it."""
+    return node.parent is None and not isinstance(node, Directory)

@@ -53,7 +53,7 @@ def _made(tree: Tree, parent: Directory, name: bytes, entry: LayerEntry) -> Node
     if isinstance(node, Directory):
         node.complete = True
     parent.insert(name, node)
-    parent.stale = True
+    tree.touch(parent)
     tree.changed.add(node.attributes.ino)
     tree.table.remember(node)
     return node
@@ -135,7 +135,7 @@ def link(tree: Tree, node: Node, parent: Directory, name: bytes) -> Node:
     tree.add_name(node, parent, name, ref)
     tree.linked[node.attributes.ino] = node
     parent.insert(name, node)
-    parent.stale = True
+    tree.touch(parent)
     tree.changed.add(node.attributes.ino)
     tree.table.remember(node)
     return tree.settle(node)

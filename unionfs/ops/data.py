@@ -8,7 +8,7 @@ import os
 import stat
 
 from unionfs.layer import Extent
-from unionfs.model import Attributes
+from unionfs.model import Attributes, with_owner
 from unionfs.nodes import UPPER, Backing, Node
 from unionfs.ops.copyup import ensure_upper
 from unionfs.ops.lazy_copyup import end_lazy, open_lazy
@@ -162,14 +162,13 @@ def change_owner(
     if node.ref is not None or fd >= 0:
         node.ref = tree.writable().change(node.ref, fd, mode=mode, uid=uid, gid=gid)
     true_uid, true_gid = node.true_owner
-    tree.set_attributes(
-        node,
-        known._replace(
-            mode=known.mode if mode is None else stat.S_IFMT(known.mode) | stat.S_IMODE(mode),
-            uid=true_uid if uid is None else uid,
-            gid=true_gid if gid is None else gid,
-        ),
+    changed = with_owner(
+        known,
+        known.mode if mode is None else stat.S_IFMT(known.mode) | stat.S_IMODE(mode),
+        true_uid if uid is None else uid,
+        true_gid if gid is None else gid,
     )
+    tree.set_attributes(node, changed)
     node.stale = True
 
 

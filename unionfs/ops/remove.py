@@ -33,7 +33,7 @@ def unlink(tree: Tree, parent: Directory, name: bytes) -> None:
     else:
         upper.whiteout(directory, name)
     parent.discard(name)
-    parent.stale = True
+    tree.touch(parent)
     lose_name(tree, node, parent, name)
 
 
@@ -97,5 +97,5 @@ def rmdir(tree: Tree, parent: Directory, name: bytes) -> None:
         upper.whiteout(directory, name)
     tree.changed.add(node.attributes.ino)
     parent.discard(name)
-    parent.stale = True
+    tree.touch(parent)
     lose_name(tree, node, parent, name)

@@ -97,8 +97,8 @@ def _move(
     parent.discard(name)
     _relocate(tree, node, (parent, name), (new_parent, new_name), ref)
     new_parent.insert(new_name, node)
-    for each in (parent, new_parent):
-        each.stale = True
+    tree.touch(parent)
+    tree.touch(new_parent)
     node.stale = True
     tree.changed.add(node.attributes.ino)
 

@@ -9,8 +9,8 @@ import stat
 from unionfs.bases import OrderedDict
 from unionfs.layer import Layer, LayerEntry, Mark, Ref, UpperLayer
 from unionfs.ledger import Ledger
-from unionfs.merge import Found, compose_ino, is_final, merge_entries
-from unionfs.model import ROOT_NODE, Attributes
+from unionfs.merge import INO_BITS, Found, compose_ino, is_final, merge_entries
+from unionfs.model import ROOT_NODE, Attributes, with_owner
 from unionfs.nodes import UPPER, Backing, Directory, Node, NodeTable, Stream
 from unionfs.ops.lazy_files import LazyFiles
 from unionfs.ownership import IdView
@@ -20,12 +20,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from unionfs.filesystem import DirEntry
+
 NAME_MAX = 255
 
 _PROBES = 16
 """So many names of a directory are looked up one by one before its whole listing is read."""
 
 _KEPT_OWNERS = 1024
+
+_S_IFMT = 0o170000
+_S_IFDIR = 0o040000
+
+_SLACK = 8
+"""More files than are to be kept open may be until `tidy`."""
 
 
 def error(number: int) -> OSError:
@@ -80,6 +88,8 @@ class Tree:
         self.changed: set[int] = set()
         """`st_ino` of what has been changed in the upper since the mount."""
         self.lazies = LazyFiles(self.lowers, lazy)
+        self.touched: Directory | None = None
+        """In which a name has come or gone last."""
         self.pid = 0
         """The process whose request is answered, if the session says."""
         self.ledger = Ledger()
@@ -214,8 +224,14 @@ class Tree:
             sources.insert(0, (UPPER, directory.upper))
         if len(sources) == 1:
             position, ref = sources[0]
+            children, plain = directory.children, self._adopt_plain
             for name, entry in self.layer(position).listing(ref):
-                if entry.mark is not Mark.WHITEOUT and name not in directory.children:
+                if entry.mark is Mark.WHITEOUT or name in children:
+                    continue
+                node = plain(directory, name, position, entry)
+                if node is not None:
+                    children[name] = node
+                else:
                     self._insert(directory, name, [(position, entry)])
         else:
             self._load_merged(directory, sources)
@@ -248,7 +264,7 @@ class Tree:
     def _insert(self, directory: Directory, name: bytes, found: Found) -> None:
         directory.insert(name, self.adopt(directory, name, found), is_new=False)
 
-    def readdir(self, directory: Directory, cookie: int) -> Iterator[tuple[int, bytes, Node]]:
+    def readdir(self, directory: Directory, cookie: int) -> Iterator[DirEntry]:
         self.load(directory)
         if directory.stream is None:
             directory.stream = Stream(list(directory.children))
@@ -273,6 +289,26 @@ class Tree:
         if entry.lazy is not None:
             self._is_lazy(node, entry.lazy)
         return node
+
+    def _adopt_plain(
+        self, directory: Directory, name: bytes, position: int, entry: LayerEntry
+    ) -> Node | None:
+        """`adopt` for what most of a listing is: a file of a lower with one name, whose owner is
+        shown as it is. None for anything else."""
+        attributes = entry.attributes
+        number = attributes[0]
+        if (
+            position == UPPER
+            or attributes[2] != 1
+            or attributes[1] & _S_IFMT == _S_IFDIR
+            or self.view is not None
+            or number >> INO_BITS
+        ):
+            return None
+        if not self._own_numbers:
+            number |= (len(self.lowers) - position + 1) << INO_BITS
+            attributes = tuple.__new__(Attributes, (number, *attributes[1:]))
+        return Node(directory, name, position, entry.ref, attributes)
 
     def _adopt_directory(self, parent: Directory, name: bytes, found: Found) -> Directory:
         position, entry = found[0]
@@ -346,7 +382,7 @@ class Tree:
 
     def _show(self, node: Node, attributes: Attributes, ino: int) -> None:
         if attributes.ino != ino:
-            attributes = Attributes(ino, *attributes[1:])
+            attributes = tuple.__new__(Attributes, (ino, *attributes[1:]))
         self.set_attributes(node, attributes)
 
     def set_attributes(self, node: Node, attributes: Attributes) -> None:
@@ -359,7 +395,7 @@ class Tree:
             shown = self._shown_owners.get(owner) or self._shown_owner(self.view, owner)
             if shown != owner:
                 node.owner = owner
-                attributes = attributes._replace(uid=shown[0], gid=shown[1])
+                attributes = with_owner(attributes, attributes.mode, *shown)
         node.attributes = attributes
 
     def _shown_owner(self, view: IdView, owner: tuple[int, int]) -> tuple[int, int]:
@@ -374,11 +410,10 @@ class Tree:
         return (uid, gid) if view is None else (view.stored_uid(uid), view.stored_gid(gid))
 
     def settle(self, node: Node) -> Node:
-        """Bring stale attributes up to date."""
-        node.stale = False
+        """Bring stale attributes up to date. If that fails they stay stale."""
         known = node.attributes
         if node.owner is not None:
-            known = known._replace(uid=node.owner[0], gid=node.owner[1])
+            known = with_owner(known, known.mode, *node.owner)
         if isinstance(node, Directory):
             known = self._settle_directory(node, known)
         elif node.layer == UPPER and (node.ref is not None or node.backing is not None):
@@ -388,6 +423,7 @@ class Tree:
             self.set_attributes(node, known)
             if node.lazy is not None:
                 self._show_lazy(node)
+        node.stale = False
         return node
 
     def _settle_directory(self, node: Directory, known: Attributes) -> Attributes:
@@ -403,6 +439,11 @@ class Tree:
         if node.complete:
             known = known._replace(nlink=2 + node.subdirs)
         return known
+
+    def touch(self, directory: Directory) -> None:
+        """A name has come or gone."""
+        directory.stale = True
+        self.touched = directory
 
     # Names
 
@@ -497,9 +538,29 @@ class Tree:
         if backing.pinned:
             return
         self.files[node] = backing
+        if len(self.files) > self._descriptors + _SLACK:
+            self._close_excess()
+
+    def _close_excess(self) -> None:
+        while len(self.files) > self._descriptors:
+            self.close_backing(next(iter(self.files)))
+
+    def tidy(self) -> None:
+        """After an answer: close what is too much, and read again the attributes of the directory
+        that has changed, which the kernel asks for at the next way through it (fuse_dir_changed,
+        fs/fuse/dir.c). While the client runs, that costs nobody's time."""
         if len(self.files) > self._descriptors:
-            oldest, _ = self.files.popitem(last=False)
-            self.close_backing(oldest)
+            self._close_excess()
+        directory = self.touched
+        if directory is None:
+            return
+        self.touched = None
+        if directory.stale and (directory.complete or not directory.is_merged):
+            try:
+                self.settle(directory)
+            except OSError:
+                # Whoever asks for them is told.
+                pass
 
     def pin(self, node: Node) -> None:
         """Keep the node's open file open whatever comes."""

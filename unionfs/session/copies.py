@@ -27,6 +27,13 @@ BIG = 1 << 20
 """Bytes from which a copy goes to a thread: about a millisecond of copying."""
 
 _VALID_SIZE = int(SetattrValid.SIZE)
+MORE_THAN_TIMES = int(
+    SetattrValid.MODE
+    | SetattrValid.UID
+    | SetattrValid.GID
+    | SetattrValid.SIZE
+    | SetattrValid.KILL_SUIDGID
+)
 
 
 def _own_node(header: Header, _request: Any) -> int:  # noqa: ANN401 - any request
@@ -83,6 +90,7 @@ class Copies:
         durable: bool,
     ) -> None:
         self._filesystem = filesystem
+        self._pending_copy = filesystem.pending_copy
         self._workers = workers
         self._answer = answer
         self._fault = fault
@@ -99,7 +107,10 @@ class Copies:
         nodeid = CHANGES[header.opcode](header, request)
         held = self._held.get(nodeid)
         if held is None:
-            if not nodeid or self._filesystem.pending_copy(NodeId(nodeid)) < BIG:
+            times_only = isinstance(request, requests.Setattr) and not (
+                request.valid & MORE_THAN_TIMES
+            )
+            if not nodeid or self._pending_copy(NodeId(nodeid), times_only=times_only) < BIG:
                 return False
             copy = self._filesystem.begin_copy(NodeId(nodeid))
             held = self._held[nodeid] = []
@@ -112,9 +123,9 @@ class Copies:
         held.append(Held(header, handler, request, started))
         return True
 
-    def must_wait(self, nodeid: int) -> bool:
+    def must_wait(self, nodeid: NodeId, times_only: bool = False) -> bool:
         """Whether a change to this file has to be held. Raises OSError as `pending_copy` does."""
-        return nodeid in self._held or self._filesystem.pending_copy(NodeId(nodeid)) >= BIG
+        return nodeid in self._held or self._pending_copy(nodeid, times_only=times_only) >= BIG
 
     def cancel(self, unique: int) -> bool:
         """Take back a request that waits. True if there was one: it is then the caller's to

@@ -43,6 +43,20 @@ _TRY_AGAIN = frozenset({EINTR, EAGAIN, ENOENT})
 """ENOENT: the request was interrupted before it could be read (fuse_dev_do_read)."""
 
 
+_CHANGES_NAMES = frozenset(
+    (
+        Opcode.CREATE,
+        Opcode.TMPFILE,
+        Opcode.MKNOD,
+        Opcode.MKDIR,
+        Opcode.SYMLINK,
+        Opcode.LINK,
+        Opcode.UNLINK,
+        Opcode.RMDIR,
+        Opcode.RENAME,
+        Opcode.RENAME2,
+    )
+)
 _OWN = frozenset({Opcode.INIT, Opcode.INTERRUPT})
 _COPYING_THREADS = 4
 _FLUSHING_THREADS = 16
@@ -64,6 +78,7 @@ class DeviceSession:
         self.counters = Counters()
         self.negotiated: negotiation.Session | None = None
         self._device = device
+        self._tidy = filesystem.tidy
         self._filesystem = filesystem
         self._options = options
         self.buffer = memoryview(bytearray(_BUFFER))
@@ -183,6 +198,8 @@ class DeviceSession:
                             self._unwritten(failed)
                     counters.requests[opcode] += 1
                     counters.nanoseconds[opcode] += perf_counter_ns() - started
+                    if opcode in _CHANGES_NAMES:
+                        self._tidy()
                     return
         self._refer(received, started)
 
@@ -296,6 +313,8 @@ class DeviceSession:
         elif opcode == _WRITE and not error:
             counters.bytes[opcode] += header.length - _HEAD
         counters.nanoseconds[opcode] += perf_counter_ns() - started
+        if opcode in _CHANGES_NAMES:
+            self._tidy()
 
     def _errno(self, opcode: int, nodeid: int, raised: OSError) -> int:
         if self._options.debug:

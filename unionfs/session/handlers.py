@@ -53,7 +53,7 @@ _VALID_MTIME_NOW = int(SetattrValid.MTIME_NOW)
 # (fuse_setattr).
 KILLS_PRIVILEGES = int(SetattrValid.KILL_SUIDGID | SetattrValid.UID | SetattrValid.GID)
 
-_DOT_COOKIES = 2
+DOT_COOKIES = 2
 """Listing positions 1 and 2 follow `.` and `..`; a file system's own cookie is that much less than
 the kernel's."""
 
@@ -245,12 +245,12 @@ class Handlers:
             listing += replies.dirent(attributes.ino, offset, S_IFDIR, name)
         size = request.size
         used = len(listing)
-        for cookie, name, entry in self._fs.readdir(nodeid, max(request.offset - _DOT_COOKIES, 0)):
+        for cookie, name, entry in self._fs.readdir(nodeid, max(request.offset - DOT_COOKIES, 0)):
             used += replies.dirent_size(name)
             if used > size:
                 break
             attributes = entry.attributes
-            listing += replies.dirent(attributes.ino, cookie + _DOT_COOKIES, attributes.mode, name)
+            listing += replies.dirent(attributes.ino, cookie + DOT_COOKIES, attributes.mode, name)
         return bytes(listing)
 
     def _readdirplus(self, header: Header, request: requests.Read) -> bytes:
@@ -265,7 +265,7 @@ class Handlers:
         valid = self._valid
         try:
             for cookie, name, entry in self._fs.readdir(
-                nodeid, max(request.offset - _DOT_COOKIES, 0)
+                nodeid, max(request.offset - DOT_COOKIES, 0)
             ):
                 used += replies.direntplus_size(name)
                 if used > size:
@@ -275,7 +275,7 @@ class Handlers:
                     entry.nodeid,
                     entry.generation,
                     entry.attributes,
-                    cookie + _DOT_COOKIES,
+                    cookie + DOT_COOKIES,
                     name,
                     valid,
                 )
@@ -287,7 +287,7 @@ class Handlers:
 
     def _dots(self, nodeid: NodeId, offset: int) -> list[tuple[int, bytes, Attributes]]:
         """`.` and `..` with the positions after them, as far as they lie beyond `offset`."""
-        if offset >= _DOT_COOKIES:
+        if offset >= DOT_COOKIES:
             return []
         dots = [(2, b"..", self._fs.parent(nodeid))]
         if offset == 0:

@@ -14,10 +14,10 @@ from time import time_ns
 
 from unionfs.filesystem import FileSystem
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes
-from unionfs.session import wire
-from unionfs.session.copies import BIG
+from unionfs.session import replies, wire
+from unionfs.session.copies import BIG, MORE_THAN_TIMES
 from unionfs.session.counters import STATISTICS, Counters
-from unionfs.session.handlers import KILLS_PRIVILEGES
+from unionfs.session.handlers import DOT_COOKIES, KILLS_PRIVILEGES
 from unionfs.session.replies import DIRECTORY_BLOCK_SIZE
 from unionfs.session.splicing import LEAST, MOST, Splicer
 from unionfs.session.wire import Opcode
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-HotPath: TypeAlias = "Callable[[int, int, int], bytes | memoryview | None]"
+HotPath: TypeAlias = "Callable[[int, NodeId, int], bytes | memoryview | None]"
 """From unique, node and length of the message in the buffer to a whole reply; None: ask the
 reference. An empty one: nothing is to be sent, or has been sent."""
 
+_new = tuple.__new__
 _HEADER = wire.IN_HEADER.size
 _FIXED = _HEADER + wire.WRITE_IN.size
 _OUT = wire.OUT_HEADER
@@ -46,6 +47,15 @@ _OWNERS_AT = 24
 """Where fuse_in_header has uid, gid and pid."""
 _CREATE = wire.CREATE_IN
 _READ = wire.READ_IN
+_WRITE = wire.WRITE_IN
+_DIRENTPLUS = wire.DIRENTPLUS
+_PADDING = bytes(8)
+_READ_SIZE = _HEADER + wire.READ_IN.size
+_RELEASE_SIZE = _HEADER + wire.RELEASE_IN.size
+_GETATTR_SIZE = _HEADER + wire.GETATTR_IN.size
+_SETATTR_SIZE = _HEADER + wire.SETATTR_IN.size
+_KILL_SUIDGID = int(wire.WRITE_KILL_SUIDGID)
+_KEEP_CACHE = int(wire.FOPEN_KEEP_CACHE)
 _SETATTR = wire.SETATTR_IN
 _GETXATTR = wire.GETXATTR_IN
 _FORGET_ONE = wire.FORGET_ONE
@@ -75,7 +85,7 @@ class HotPaths:
         filesystem: FileSystem,
         timeout: float,
         buffer: memoryview,
-        must_wait: Callable[[int], bool],
+        must_wait: Callable[..., bool],
         *,
         counters: Counters,
         splicer: Splicer,
@@ -97,6 +107,9 @@ class HotPaths:
         self._fs_source = filesystem.source
         self._fs_write = filesystem.write
         self._fs_getxattr = filesystem.getxattr
+        self._fs_readdir = filesystem.readdir
+        self._fs_remember = filesystem.remember
+        self._fs_parent = filesystem.parent
         self._fs_lacks_capabilities = filesystem.lacks_capabilities
         self.table: dict[int, HotPath] = {
             Opcode.LOOKUP: self.lookup,
@@ -111,13 +124,14 @@ class HotPaths:
             Opcode.RELEASE: self.nothing,
             Opcode.RELEASEDIR: self.nothing,
             Opcode.GETXATTR: self.getxattr,
+            Opcode.READDIRPLUS: self.readdirplus,
         }
 
-    def lookup(self, unique: int, nodeid: int, length: int) -> bytes | None:
+    def lookup(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
         name = bytes(self._buffer[_HEADER : length - 1])
         if not name or b"\0" in name or self._buffer[length - 1]:
             return None
-        entry = self._fs_lookup(NodeId(nodeid), name)
+        entry = self._fs_lookup(nodeid, name)
         seconds, nsec = self._seconds, self._nsec
         if entry is None:
             return _ENTRY_REPLY.pack(
@@ -135,14 +149,14 @@ class HotPaths:
             DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else blksize, 0,
         )  # fmt: skip
 
-    def forget(self, _unique: int, nodeid: int, length: int) -> bytes | None:
+    def forget(self, _unique: int, nodeid: NodeId, length: int) -> bytes | None:
         if length != _HEADER + 8:
             return None
         (lookups,) = wire.FORGET_IN.unpack_from(self._buffer, _HEADER)
-        self._fs_forget(NodeId(nodeid), lookups)
+        self._fs_forget(nodeid, lookups)
         return b""
 
-    def batch_forget(self, _unique: int, _nodeid: int, length: int) -> bytes | None:
+    def batch_forget(self, _unique: int, _nodeid: NodeId, length: int) -> bytes | None:
         if length < _HEADER + 8:
             return None
         (count, _) = wire.BATCH_FORGET_IN.unpack_from(self._buffer, _HEADER)
@@ -163,13 +177,13 @@ class HotPaths:
             DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else blksize, 0,
         )  # fmt: skip
 
-    def getattr(self, unique: int, nodeid: int, length: int) -> bytes | None:
-        if length != _HEADER + wire.GETATTR_IN.size:
+    def getattr(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
+        if length != _GETATTR_SIZE:
             return None
-        return self._attributes(unique, self._fs_getattr(NodeId(nodeid)))
+        return self._attributes(unique, self._fs_getattr(nodeid))
 
-    def setattr(self, unique: int, nodeid: int, length: int) -> bytes | None:
-        if length != _HEADER + _SETATTR.size:
+    def setattr(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
+        if length != _SETATTR_SIZE:
             return None
         (
             valid, _, _, size, _, atime, mtime, ctime, atime_nsec, mtime_nsec, ctime_nsec, mode, _,
@@ -177,7 +191,8 @@ class HotPaths:
         ) = _SETATTR.unpack_from(self._buffer, _HEADER)  # fmt: skip
         # Times from 2^63 on are those before 1970.
         if (atime | mtime | ctime) >> 63 or (
-            not (valid & _SIZE and size < BIG) and self._must_wait(nodeid)
+            not (valid & _SIZE and size < BIG)
+            and self._must_wait(nodeid, not valid & MORE_THAN_TIMES)
         ):
             return None
         atime_ns = mtime_ns = None
@@ -185,27 +200,32 @@ class HotPaths:
             atime_ns = time_ns() if valid & _ATIME_NOW else atime * _SECOND + atime_nsec
         if valid & _MTIME:
             mtime_ns = time_ns() if valid & _MTIME_NOW else mtime * _SECOND + mtime_nsec
-        changes = SetAttributes(
-            mode & 0o7777 if valid & _MODE else None,
-            uid if valid & _UID else None,
-            gid if valid & _GID else None,
-            size if valid & _SIZE else None,
-            atime_ns,
-            mtime_ns,
-            ctime * _SECOND + ctime_nsec if valid & _CTIME else None,
-            bool(valid & KILLS_PRIVILEGES),
+        # Without the constructors, which cost as much as the change itself.
+        changes = _new(
+            SetAttributes,
+            (
+                mode & 0o7777 if valid & _MODE else None,
+                uid if valid & _UID else None,
+                gid if valid & _GID else None,
+                size if valid & _SIZE else None,
+                atime_ns,
+                mtime_ns,
+                ctime * _SECOND + ctime_nsec if valid & _CTIME else None,
+                valid & KILLS_PRIVILEGES != 0,
+            ),
         )
-        caller = Caller(*_OWNERS.unpack_from(self._buffer, _OWNERS_AT))
-        return self._attributes(unique, self._fs_setattr(NodeId(nodeid), changes, caller))
+        caller = _new(Caller, (*_OWNERS.unpack_from(self._buffer, _OWNERS_AT), 0))
+        return self._attributes(unique, self._fs_setattr(nodeid, changes, caller))
 
-    def create(self, unique: int, nodeid: int, length: int) -> bytes | None:
+    def create(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
         buffer = self._buffer
         name = bytes(buffer[_HEADER + 16 : length - 1])
         if not name or b"\0" in name or buffer[length - 1]:
             return None
         flags, mode, umask, _ = _CREATE.unpack_from(buffer, _HEADER)
         uid, gid, pid = _OWNERS.unpack_from(buffer, _OWNERS_AT)
-        entry = self._fs_create(NodeId(nodeid), name, mode, flags, Caller(uid, gid, pid, umask))
+        caller = _new(Caller, (uid, gid, pid, umask))
+        entry = self._fs_create(nodeid, name, mode, flags, caller)
         ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = (
             entry.attributes
         )
@@ -214,45 +234,105 @@ class HotPaths:
             160, 0, unique, entry.nodeid, entry.generation, seconds, seconds, nsec, nsec,
             ino, size, blocks, atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
             atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
-            rdev & 0xFFFFFFFF, blksize, 0, 0, wire.FOPEN_KEEP_CACHE, 0,
+            rdev & 0xFFFFFFFF, blksize, 0, 0, _KEEP_CACHE, 0,
         )  # fmt: skip
 
-    def unlink(self, unique: int, nodeid: int, length: int) -> bytes | None:
+    def unlink(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
         name = bytes(self._buffer[_HEADER : length - 1])
         if not name or b"\0" in name or self._buffer[length - 1]:
             return None
-        self._fs_unlink(NodeId(nodeid), name)
+        self._fs_unlink(nodeid, name)
         return _OUT.pack(16, 0, unique)
 
-    def nothing(self, unique: int, _nodeid: int, length: int) -> bytes | None:
-        return _OUT.pack(16, 0, unique) if length == _HEADER + wire.RELEASE_IN.size else None
+    def nothing(self, unique: int, _nodeid: NodeId, length: int) -> bytes | None:
+        return _OUT.pack(16, 0, unique) if length == _RELEASE_SIZE else None
 
-    def getxattr(self, unique: int, nodeid: int, length: int) -> bytes | None:
+    def getxattr(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
         name = bytes(self._buffer[_HEADER + 8 : length - 1])
         if not name or b"\0" in name or self._buffer[length - 1] or name == STATISTICS:
             return None
-        if name == _CAPABILITY and self._fs_lacks_capabilities(NodeId(nodeid)):
+        if name == _CAPABILITY and self._fs_lacks_capabilities(nodeid):
             self._counters.errors += 1
             return _OUT.pack(16, -ENODATA, unique)
         size, _ = _GETXATTR.unpack_from(self._buffer, _HEADER)
-        value = self._fs_getxattr(NodeId(nodeid), name)
+        value = self._fs_getxattr(nodeid, name)
         if size == 0:
             return _WRITE_REPLY.pack(24, 0, unique, len(value), 0)
         if len(value) > size:
             return None
         return _OUT.pack(_OUT_SIZE + len(value), 0, unique) + value
 
-    def read(self, unique: int, nodeid: int, length: int) -> bytes | memoryview | None:
+    def readdirplus(self, unique: int, nodeid: NodeId, length: int) -> memoryview | None:
+        """Packed where the reply is sent from, name after name."""
+        if length != _READ_SIZE:
+            return None
+        _, offset, size, _, _, _, _ = _READ.unpack_from(self._buffer, _HEADER)
+        if size > _READ_ROOM:
+            return None
+        answer, at, end = self._answer, _OUT_SIZE, _OUT_SIZE + size
+        if offset < DOT_COOKIES:
+            # The kernel counts them as not looked up: node 0 (fuse_direntplus_link).
+            dots = [(2, b"..", self._fs_parent(nodeid))]
+            if offset == 0:
+                dots.insert(0, (1, b".", self._fs_getattr(nodeid)))
+            for cookie, name, attributes in dots:
+                entry = replies.direntplus(0, 0, attributes, cookie, name)
+                answer[at : at + len(entry)] = entry
+                at += len(entry)
+        seconds, nsec = self._seconds, self._nsec
+        remember, pack, fixed = self._fs_remember, _DIRENTPLUS.pack_into, _DIRENTPLUS.size
+        try:
+            for cookie, name, found in self._fs_readdir(nodeid, max(offset - DOT_COOKIES, 0)):
+                name_at = at + fixed
+                name_end = name_at + len(name)
+                following = name_end + (-(name_end - _OUT_SIZE) & 7)
+                if following > end:
+                    break
+                remember(found)
+                (
+                    ino,
+                    mode,
+                    nlink,
+                    uid,
+                    gid,
+                    rdev,
+                    bytes_,
+                    blocks,
+                    atime,
+                    mtime,
+                    ctime,
+                    blksize,
+                    _,
+                ) = found.attributes
+                pack(
+                    answer, at, found.nodeid, found.generation, seconds, seconds, nsec, nsec,
+                    ino, bytes_, blocks, atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
+                    atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
+                    rdev & 0xFFFFFFFF,
+                    DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else blksize, 0,
+                    ino, cookie + DOT_COOKIES, len(name), mode >> 12 & 0xF,
+                )  # fmt: skip
+                answer[name_at:name_end] = name
+                answer[name_end:following] = _PADDING[: following - name_end]
+                at = following
+        except OSError:
+            # What has been remembered must be told of. The error comes again with the next request.
+            if at == _OUT_SIZE:
+                raise
+        _OUT.pack_into(answer, 0, at, 0, unique)
+        return answer[:at]
+
+    def read(self, unique: int, nodeid: NodeId, length: int) -> bytes | memoryview | None:
         """What is large goes from file to device; what is not is read to behind the header of the
         reply, so that it is copied once."""
-        if length != _HEADER + _READ.size:
+        if length != _READ_SIZE:
             return None
         _, offset, size, _, _, _, _ = _READ.unpack_from(self._buffer, _HEADER)
         if size > _READ_ROOM:
             return None
         counted = self._counters.bytes
         if LEAST <= size <= MOST:
-            found = self._fs_source(NodeId(nodeid), offset, size)
+            found = self._fs_source(nodeid, offset, size)
             if found is not None and found[2] >= LEAST:
                 file, position, available = found
                 header = _OUT.pack(_OUT_SIZE + available, 0, unique)
@@ -260,22 +340,22 @@ class HotPaths:
                     counted[Opcode.READ] += available
                     return b""
         answer = self._answer
-        read = self._fs_read_into(NodeId(nodeid), offset, answer[_OUT_SIZE : _OUT_SIZE + size])
+        read = self._fs_read_into(nodeid, offset, answer[_OUT_SIZE : _OUT_SIZE + size])
         counted[Opcode.READ] += read
         _OUT.pack_into(answer, 0, _OUT_SIZE + read, 0, unique)
         return answer[: _OUT_SIZE + read]
 
-    def write(self, unique: int, nodeid: int, length: int) -> bytes | None:
+    def write(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
         if length < _FIXED:
             return None
-        _, offset, size, write_flags, _, _, _ = wire.WRITE_IN.unpack_from(self._buffer, _HEADER)
+        _, offset, size, write_flags, _, _, _ = _WRITE.unpack_from(self._buffer, _HEADER)
         if length != _FIXED + size or self._must_wait(nodeid):
             return None
         written = self._fs_write(
-            NodeId(nodeid),
+            nodeid,
             offset,
             self._buffer[_FIXED:length],
-            kill_privileges=bool(write_flags & wire.WRITE_KILL_SUIDGID),
+            kill_privileges=write_flags & _KILL_SUIDGID != 0,
         )
         self._counters.bytes[Opcode.WRITE] += written
         return _WRITE_REPLY.pack(24, 0, unique, written, 0)

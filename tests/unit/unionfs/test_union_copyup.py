@@ -267,3 +267,57 @@ def test_plain_file_of_the_base_owner_carries_no_attribute(disk) -> None:
     union.mkdir(ROOT_NODE, b"d", 0o755, ROOT)
     assert os.listxattr(disk + b"/upper/f") == []
     assert os.listxattr(disk + b"/upper/d") == []
+
+
+def test_times_of_a_removed_lower_file_copy_nothing(disk) -> None:
+    """The kernel sends them after an unlink; and whoever has the file open may set them."""
+    union = Union([MemoryLayer(directory({b"f": regular(b"x" * (2 << 20))}))], upper_of(disk))
+    node = lookup(union, b"f").nodeid
+    union.unlink(ROOT_NODE, b"f")
+    assert union.pending_copy(node, times_only=True) == 0
+    changed = union.setattr(node, SetAttributes(mtime_ns=5_000, ctime_ns=6_000), ROOT)
+    assert (changed.mtime_ns, changed.nlink, union.ledger.files) == (5_000, 0, 0)
+    assert union.getattr(node).mtime_ns == 5_000
+    # A write to it still has to have somewhere to go.
+    assert union.pending_copy(node) == 2 << 20
+    union.write(node, 0, b"y")
+    assert union.read(node, 0, 2) == b"yx"
+
+
+def test_directory_is_read_again_after_the_answer_that_changed_it(disk) -> None:
+    union = Union([MemoryLayer(directory({b"d": directory()}))], upper_of(disk))
+    parent = union.mkdir(ROOT_NODE, b"new", 0o755, ROOT)
+    before = union.getattr(parent.nodeid)
+    union.create(parent.nodeid, b"f", 0o644, os.O_RDWR, ROOT)
+    assert parent.stale
+    union.tidy()
+    assert not parent.stale
+    assert parent.attributes.mtime_ns > before.mtime_ns
+    union.tidy()
+
+
+def test_directory_that_cannot_be_read_again_is_asked_for_later(disk) -> None:
+    union = Union([MemoryLayer(directory())], upper_of(disk))
+    parent = union.mkdir(ROOT_NODE, b"new", 0o755, ROOT)
+    union.create(parent.nodeid, b"f", 0o644, os.O_RDWR, ROOT)
+    upper, real = union._tree.upper, union._tree.upper.refresh
+
+    def refuse(*_):
+        raise OSError(errno.EIO, "broken")
+
+    upper.refresh = refuse
+    union.tidy()
+    assert parent.stale
+    with pytest.raises(OSError, match="broken"):
+        union.getattr(parent.nodeid)
+    upper.refresh = real
+    assert union.getattr(parent.nodeid).nlink == 2
+
+
+def test_descriptors_are_bounded_with_and_without_tidying(disk) -> None:
+    union = Union([MemoryLayer(directory())], upper_of(disk), descriptors=20)
+    for number in range(60):
+        union.create(ROOT_NODE, b"f%d" % number, 0o644, os.O_RDWR, ROOT)
+        assert len(union._tree.files) <= 28
+    union.tidy()
+    assert len(union._tree.files) == 20
