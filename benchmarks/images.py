@@ -1,8 +1,8 @@
 """Images in and out of a registry and of archives: how long it takes, and how much memory at most.
 
 One registry (Debian's docker-registry, on loopback) serves all engines in the same run; each push goes to one of its own that is
-empty. Each sample is checked, untimed: an operation that did nothing has failed. Caches are warm for everybody: the registry, the
-archives and the programs have been read shortly before.
+empty. Each sample is checked, untimed: an operation that did nothing has failed. Registry and archives are in the page cache for
+everybody; in the first round, which is kept apart as "cold", the programs are not, nor what they make for later on their first start.
 """
 
 from __future__ import annotations
@@ -208,9 +208,11 @@ def measured(argv: Sequence[str], env: dict[str, str], log: Path) -> tuple[float
     return seconds, usage.ru_maxrss * 1024
 
 
-def take(results: Results, operation: Operation, engine: Engine, stage: Stage) -> None:
+def take(
+    results: Results, operation: Operation, engine: Engine, stage: Stage, temperature: str = "warm"
+) -> None:
     """One sample of one operation."""
-    key = Key(operation.name, engine.name, "warm")
+    key = Key(operation.name, engine.name, temperature)
     if results.failed(key):
         return
     steps = operation.sample(engine, stage)
@@ -270,11 +272,11 @@ def measure(
         if shutil.which("skopeo"):
             engines.append(Skopeo.create(scratch))
         chosen = [engine for engine in engines if not subjects or engine.name in subjects]
-        for number in range(rounds):
+        for number in range(rounds + 1):
             for operation in OPERATIONS:
                 if only and operation.name not in only:
                     continue
-                print(f"round {number + 1}: {operation.name}", file=sys.stderr)
+                print(f"round {number}: {operation.name}", file=sys.stderr)
                 for engine in rotated(chosen, number):
-                    take(results, operation, engine, stage)
+                    take(results, operation, engine, stage, "warm" if number else "cold")
     return facts

@@ -49,7 +49,9 @@ def test_every_operation_is_measured_in_time_and_memory(tmp_path):
         env=os.environ | {"TMPDIR": str(tmp_path)},
     )
     series = json.loads(document.read_text())["series"]
-    assert [each["workload"] for each in series] == [each.name for each in OPERATIONS]
+    assert [(each["workload"], each["temperature"]) for each in series] == [
+        (each.name, temperature) for temperature in ("cold", "warm") for each in OPERATIONS
+    ]
     for each in series:
         assert each["failure"] is None
         assert 0 < each["median"] < 60
