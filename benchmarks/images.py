@@ -2,7 +2,7 @@
 
 One registry (Debian's docker-registry, on loopback) serves all engines in the same run; each push goes to one of its own that is
 empty. Each sample is checked, untimed: an operation that did nothing has failed. Registry and archives are in the page cache for
-everybody; in the first round, which is kept apart as "cold", the programs are not, nor what they make for later on their first start.
+everybody; in the first round, which is kept apart as "cold", the programs are not, nor what they make on their first start.
 """
 
 from __future__ import annotations
@@ -261,6 +261,8 @@ def measure(
 ) -> dict[str, str]:
     """Take every sample; what a reader has to know of the engines, by name."""
     facts: dict[str, str] = {}
+    if shutil.which("docker-registry") is None:
+        return {"images": "not measured, docker-registry is not installed"}
     with ExitStack() as stack:
         stage = stack.enter_context(prepared(scratch, SCALES[scale]))
         engines: list[Engine] = [Rootless.create(scratch)]

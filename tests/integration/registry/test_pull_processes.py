@@ -107,6 +107,25 @@ def test_what_a_killed_pull_was_fetching_the_other_goes_on_with(rootless, regist
     check_sound(rootless, name)
 
 
+def test_next_pull_goes_on_where_a_killed_one_was(rootless, registry):
+    digests = put(registry, "app", SHARED)
+    slow(registry, digests[:1], 0.3)
+    name = f"{registry.host}/app:1"
+    victim = rootless.popen("pull", "-q", name)
+    root = rootless.data / "rootless"
+    blob = root / "partial" / digests[0][7:]
+    until(lambda: (root / "layers").is_dir() and len(os.listdir(root / "layers")) == 2)
+    until(lambda: blob.stat().st_size > 60_000)
+    victim.kill()
+    victim.communicate(timeout=20)
+    registry.faults.clear()
+    rootless("pull", "-q", name).ok()
+    first, second = fetched(registry, digests[0])
+    assert (first, second > 60_000) == (0, True)
+    assert [fetched(registry, digest) for digest in digests[1:]] == [[0], [0]]
+    check_sound(rootless, name)
+
+
 def test_killed_pull_beside_another_takes_nothing_from_it(rootless, registry):
     """The one that fetches lives; the one that waits dies, and its sweepers come by."""
     digests = put(registry, "app", SHARED)
