@@ -35,9 +35,12 @@ MAX_NAME: Final = 255
 MAX_TARGET: Final = 4095
 """PATH_MAX without the NUL: what symlink(2) takes."""
 _KNOWN_PATHS = 10_000
+_KNOWN_PATH_SIZE = 1024
 _BATCH = 2000
 IN_MEMORY: Final = 100_000
 """Names, and rows that may change, at once: 20 MB."""
+_IN_MEMORY_BYTES: Final = 8 << 20
+"""Of link targets, maps of sparse files and extended attributes, which may have a megabyte each."""
 _INSERT = f"INSERT OR REPLACE INTO node ({NODE_COLUMNS}) VALUES ({','.join('?' * 15)})"
 _WHITEOUT_PREFIX = b".wh."
 _AUFS_PREFIX = b".wh..wh."
@@ -84,6 +87,7 @@ class TarIndexer:
         self._dead: list[int] = []
         self._last_spilled = 0
         self._rows: list[tuple[Any, ...]] = []
+        self._weight = 0
         self._known_paths: dict[bytes, int] = {}
         self._last_ino = 0
         self._entries = 1
@@ -111,7 +115,10 @@ class TarIndexer:
         if len(self._rows) >= _BATCH:
             self._flush()
         waiting = len(self._directory_rows) + len(self._links) + len(self._dead)
-        if self._names.in_memory + waiting > self._most_in_memory:
+        if (
+            self._names.in_memory + waiting > self._most_in_memory
+            or self._weight > _IN_MEMORY_BYTES
+        ):
             self._names.spill()
             self._settle()
 
@@ -160,6 +167,7 @@ class TarIndexer:
         self._directory_rows.clear()
         self._dead.clear()
         self._links.clear()
+        self._weight = 0
         self._last_spilled = self._last_ino
 
     def _add(self, member: Member) -> None:
@@ -193,6 +201,7 @@ class TarIndexer:
         self._last_ino = ino = self._last_ino + 1
         self._names.put(parent, name, ino, hiding=hiding)
         self._file_bytes += member.size
+        self._weight += _weight(member)
         self._rows.append((ino, 0, *member[3:7], 1, *member[7:]))
 
     def _add_root(self, member: Member, directory: bytes, name: bytes) -> None:
@@ -280,7 +289,8 @@ class TarIndexer:
                 raise self._fail(f"member below something that is not a directory: {_show(path)}")
         if len(self._known_paths) >= _KNOWN_PATHS:
             self._known_paths.clear()
-        self._known_paths[path] = ino
+        if len(path) <= _KNOWN_PATH_SIZE:
+            self._known_paths[path] = ino
         return ino
 
     def _new_directory(self, member: Member | None, *, hidden: bool) -> int:
@@ -313,6 +323,7 @@ class TarIndexer:
 
     def _describe(self, ino: int, member: Member) -> None:
         self._directory_rows[ino] = (ino, 0, *member[3:7], 2, *member[7:])
+        self._weight += _weight(member)
         self._names.set_marks(ino, self._names.marks(ino) & ~IMPLIED)
 
     def _make_room(self, old: Name | None) -> None:
@@ -349,6 +360,10 @@ class TarIndexer:
                 self._links.pop(ino, None)
                 self._dead.append(ino)
             doomed.pop()
+
+
+def _weight(member: Member) -> int:
+    return len(member.target or b"") + len(member.sparse or b"") + len(member.xattrs or b"")
 
 
 def _show(name: bytes) -> str:

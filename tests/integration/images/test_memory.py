@@ -26,19 +26,44 @@ NAMES = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("where", NAMES)
-def test_layer_of_half_a_million_names_takes_no_more_memory_than_a_small_one(rootless, where):
+def used_by_import(rootless, headers):
+    """Bytes of memory at most, while a layer of these headers is brought in."""
     argv = [sys.executable, "-c", SMALL, "import", "-", "many:1"]
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, env=rootless.env, stdin=pipe, stdout=pipe) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        for number in range(ENTRIES):
-            process.stdin.write(tarfile.TarInfo(NAMES[where](number)).tobuf(tarfile.USTAR_FORMAT))
+        for header in headers:
+            process.stdin.write(header)
         process.stdin.write(bytes(1024))
         process.stdin.close()
         used = int(process.stdout.read())
     assert process.returncode == 0
-    assert used < MOST
+    return used
+
+
+def test_attributes_of_a_megabyte_each_are_not_gathered(rootless):
+    def header(number):
+        info = tarfile.TarInfo(f"{number % 20}/{number}")
+        info.type = tarfile.DIRTYPE if number % 2 else tarfile.REGTYPE
+        info.pax_headers = {f"SCHILY.xattr.user.x{n}": "x" * 60_000 for n in range(14)}
+        return info.tobuf(tarfile.PAX_FORMAT)
+
+    assert used_by_import(rootless, map(header, range(200))) < MOST
+
+
+def test_long_paths_are_not_gathered(rootless):
+    def header(number):
+        info = tarfile.TarInfo("/".join(["d" * 200] * 150) + f"/{number}/file")
+        return info.tobuf(tarfile.GNU_FORMAT)
+
+    assert used_by_import(rootless, map(header, range(3000))) < MOST
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", NAMES)
+def test_layer_of_half_a_million_names_takes_no_more_memory_than_a_small_one(rootless, where):
+    names = map(NAMES[where], range(ENTRIES))
+    headers = (tarfile.TarInfo(name).tobuf(tarfile.USTAR_FORMAT) for name in names)
+    assert used_by_import(rootless, headers) < MOST
     assert rootless("system", "check").ok()
