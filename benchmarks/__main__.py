@@ -12,12 +12,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import images, report, startup
+from benchmarks import images, layers, plot, report, startup
+from benchmarks.applications import APPLICATIONS
+from benchmarks.filesystem_run import MAKING
 from benchmarks.filesystems import FILE_SYSTEMS
 from benchmarks.measure import Results
 from benchmarks.workloads import SCALES, WORKLOADS
 
 PARTS = ("startup", "files", "images")
+FILES = [MAKING, *[item.name for item in (*WORKLOADS, *APPLICATIONS)], *layers.names()]
 
 
 def parse() -> argparse.Namespace:
@@ -42,6 +45,9 @@ def parse() -> argparse.Namespace:
         "--pin", type=int, metavar="CPU", help="run clients and servers on this processor"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the numbers")
+    parser.add_argument(
+        "--plot", type=Path, metavar="DIRECTORY", help="where to draw the ratios, as SVG"
+    )
     parser.add_argument("--list", action="store_true", help="list workloads and subjects")
     options = parser.parse_args()
     if unknown := set(options.part) - set(PARTS):
@@ -91,14 +97,14 @@ def measure_file_systems(results: Results, settings: dict[str, object], scratch:
 def main() -> None:
     options = parse()
     if options.list:
-        print("workloads:", *[startup.WORKLOAD, *[item.name for item in WORKLOADS]], sep="\n  ")
+        print("workloads:", *[startup.WORKLOAD, *FILES], sep="\n  ")
         print("images:", *[item.name for item in images.OPERATIONS], sep="\n  ")
         print("file systems:", *[item.name for item in FILE_SYSTEMS], sep="\n  ")
         return
     only, subjects = options.only or [], options.subject or []
     parts = {
         "startup": {startup.WORKLOAD},
-        "files": {item.name for item in WORKLOADS},
+        "files": set(FILES),
         "images": {item.name for item in images.OPERATIONS},
     }
     wanted = {
@@ -148,6 +154,9 @@ def main() -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report.document(results, description, settings), indent=1) + "\n")
     print(f"numbers: {path}")
+    if options.plot:
+        plot.write(options.plot, report.document(results, description, settings))
+        print(f"plots: {options.plot}")
 
 
 if __name__ == "__main__":

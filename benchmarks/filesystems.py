@@ -7,83 +7,120 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 MOUNT_SECONDS = 30
+UNMOUNT_SECONDS = 300
+"""A lazy copy of a large file is completed at the end."""
+
+
+class Kind(Enum):
+    SERVED = "a file server of ours, or a peer's"
+    KERNEL = "the kernel's overlayfs"
+    COPY = "the lower copied whole before it is used, as podman's vfs driver does"
+    BARE = "no union: the lower is read where it lies, and copied only for workloads that change it"
 
 
 @dataclass(frozen=True, slots=True)
 class FileSystem:
-    """`command` serves a union in the foreground and takes `-o OPTIONS MOUNTPOINT`; None is the kernel's overlayfs, an
-    empty one a plain copy of the lower."""
+    """How one is mounted. `command` serves a union in the foreground and takes `-o OPTIONS MOUNTPOINT`."""
 
     name: str
-    command: tuple[str, ...] | None
+    kind: Kind
+    command: tuple[str, ...] = ()
+    options: str = ""
+    """Mount options besides the directories."""
 
+
+_OURS = (sys.executable, "-m", "unionfs", "-f", "--session")
+LAZY = "lazy=1m"
+"""As the engine mounts an image."""
 
 FILE_SYSTEMS = (
-    FileSystem("unionfs device", (sys.executable, "-m", "unionfs", "-f", "--session", "device")),
-    FileSystem("unionfs pyfuse3", (sys.executable, "-m", "unionfs", "-f", "--session", "pyfuse3")),
-    FileSystem("fuse-overlayfs", ("fuse-overlayfs", "-f")),
-    FileSystem("kernel overlayfs", None),
-    FileSystem("bare disk", ()),
+    FileSystem("unionfs device", Kind.SERVED, (*_OURS, "device"), LAZY),
+    FileSystem("unionfs pyfuse3", Kind.SERVED, (*_OURS, "pyfuse3"), LAZY),
+    FileSystem("fuse-overlayfs", Kind.SERVED, ("fuse-overlayfs", "-f")),
+    FileSystem("kernel overlayfs", Kind.KERNEL, options="userxattr"),
+    FileSystem("full copy", Kind.COPY),
+    FileSystem("bare disk", Kind.BARE),
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """One that is mounted: its root, the process that serves it, and how long it took until it answered."""
+
+    root: Path
+    server: int | None
+    seconds: float
+
+
 @contextmanager
-def mounted(file_system: FileSystem, lower: Path, scratch: Path, *, copy: bool) -> Iterator[Path]:
-    """A tree with the content of `lower`, writable, and gone with its changes at the end.
+def mounted(
+    file_system: FileSystem, lowers: Sequence[Path], scratch: Path, *, copy: bool = False
+) -> Iterator[Tree]:
+    """A tree with the content of `lowers` (top first), writable, and gone with its changes at the end.
 
     `copy` says whether the workload changes what is in the lower; if it does not, the bare disk is read where it lies and
     written beside it."""
     here = scratch / "fresh"
     here.mkdir()
     try:
-        if file_system.command == ():
-            yield _plain(lower, here, copy=copy)
+        start = time.perf_counter()
+        if file_system.kind in (Kind.COPY, Kind.BARE):
+            tree = _plain(lowers, here, copy=copy or file_system.kind is Kind.COPY)
+            yield Tree(tree, None, time.perf_counter() - start)
             return
         upper, work, point = (here / name for name in ("upper", "work", "merged"))
         for directory in (upper, work, point):
             directory.mkdir()
-        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
-        server = _mount(file_system, options, point, here / "log")
+        names = ":".join(os.path.relpath(lower, here) for lower in lowers)
+        options = [f"lowerdir={names}", f"upperdir={upper}", f"workdir={work}"]
+        options += [file_system.options] if file_system.options else []
+        server = _mount(file_system, ",".join(options), point, here)
         try:
-            yield point
+            yield Tree(point, server.pid if server else None, time.perf_counter() - start)
         finally:
             subprocess.run(["umount", point], check=True)
             if server is not None:
-                server.wait(MOUNT_SECONDS)
+                server.wait(UNMOUNT_SECONDS)
     finally:
         subprocess.run(["chmod", "-R", "u+rwX", here], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(here)
 
 
-def _plain(lower: Path, here: Path, *, copy: bool) -> Path:
+def _plain(lowers: Sequence[Path], here: Path, *, copy: bool) -> Path:
     tree = here / "tree"
-    if copy:
-        subprocess.run(["cp", "-a", lower, tree], check=True)
-    else:
-        tree.mkdir()
-        for entry in lower.iterdir():
-            (tree / entry.name).symlink_to(entry)
+    tree.mkdir()
+    for lower in reversed(lowers):
+        if copy:
+            # Without reflinks, which is what most file systems of most machines leave one with.
+            subprocess.run(["cp", "-a", "--reflink=never", f"{lower}/.", tree], check=True)
+        else:
+            for entry in lower.iterdir():
+                (tree / entry.name).symlink_to(entry)
     return tree
 
 
 def _mount(
-    file_system: FileSystem, options: str, point: Path, log: Path
+    file_system: FileSystem, options: str, point: Path, here: Path
 ) -> subprocess.Popen[bytes] | None:
-    if file_system.command is None:
-        subprocess.run(
-            ["mount", "-t", "overlay", "overlay", "-o", f"userxattr,{options}", point], check=True
-        )
+    """Mount from `here`, so that the names of many layers fit into a page of options (mount(2))."""
+    if file_system.kind is Kind.KERNEL:
+        argv = ["mount", "-t", "overlay", "overlay", "-o", options, str(point)]
+        subprocess.run(argv, check=True, cwd=here)
         return None
     before = point.stat().st_dev
+    log = here / "log"
     with open(log, "wb") as stream:
         argv = [*file_system.command, "-o", options, str(point)]
-        server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
+        server = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, cwd=here, env=_ENVIRONMENT
+        )
     deadline = time.monotonic() + MOUNT_SECONDS
     while os.stat(point).st_dev == before:
         if server.poll() is not None or time.monotonic() > deadline:
@@ -92,3 +129,7 @@ def _mount(
             )
         time.sleep(0.002)
     return server
+
+
+# The server is started in another directory than the one that `unionfs` is imported from.
+_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}

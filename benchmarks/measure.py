@@ -26,6 +26,14 @@ class Key:
     temperature: str
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a file server has used since it was started: seconds of processor time, and bytes of memory at most."""
+
+    seconds: float
+    peak: int
+
+
 @dataclass(slots=True)
 class Series:
     """The samples of one key, in seconds, in the order they were taken; or why there are none."""
@@ -33,7 +41,10 @@ class Series:
     key: Key
     seconds: list[float] = field(default_factory=list)
     peaks: list[int] = field(default_factory=list)
-    """Bytes of memory at most, one for each sample, where that was looked at."""
+    """Bytes of memory at most, one for each sample, where that was looked at: of an engine and what it starts, or of a
+    file server since it was started."""
+    processor: list[float] = field(default_factory=list)
+    """Seconds of processor time that a file server took, one for each sample, where there is one."""
     failure: str | None = None
 
     @property
@@ -51,6 +62,7 @@ class Series:
     def document(self) -> dict[str, object]:
         summary = {"median": self.median, "spread": self.spread} if self.seconds else {}
         memory = {"peaks": self.peaks} if self.peaks else {}
+        memory |= {"processor": self.processor} if self.processor else {}
         found = {"seconds": self.seconds, "failure": self.failure}
         return {**asdict(self.key), **found, **memory, **summary}
 
@@ -67,25 +79,33 @@ class Results:
     def of(self, key: Key) -> Series:
         return self._series.setdefault(key, Series(key))
 
-    def time(self, key: Key, call: Callable[[], object]) -> None:
-        """Run a call and keep how long it took. After one failure the key is left alone: a result that is sometimes there
-        is no result."""
+    def time(
+        self, key: Key, call: Callable[[], float | None], meter: Callable[[], Usage] | None = None
+    ) -> None:
+        """Run a call and keep how long it took, and what `meter` says that a server used. After one failure the key is left
+        alone: a result that is sometimes there is no result."""
         series = self.of(key)
         if series.failure:
             return
+        before = meter() if meter else None
         start = time.perf_counter()
         try:
-            call()
+            told = call()
         except (OSError, RuntimeError, subprocess.SubprocessError, sqlite3.Error) as error:
             self.fail(key, error)
             return
-        series.seconds.append(time.perf_counter() - start)
+        series.seconds.append(time.perf_counter() - start if told is None else told)
+        if meter and before:
+            after = meter()
+            series.processor.append(after.seconds - before.seconds)
+            series.peaks.append(after.peak)
 
-    def record(self, key: Key, seconds: float, peak: int) -> None:
+    def record(self, key: Key, seconds: float, peak: int | None = None) -> None:
         """Keep a sample that was taken elsewhere, with the bytes of memory that it took."""
         series = self.of(key)
         series.seconds.append(seconds)
-        series.peaks.append(peak)
+        if peak is not None:
+            series.peaks.append(peak)
 
     def failed(self, key: Key) -> bool:
         return key in self._series and self._series[key].failure is not None
@@ -95,6 +115,7 @@ class Results:
         series = self.of(key)
         series.seconds.clear()
         series.peaks.clear()
+        series.processor.clear()
         series.failure = f"{type(error).__name__}: {error}"
 
     def add(self, documents: Sequence[dict[str, object]]) -> None:
@@ -105,6 +126,8 @@ class Results:
             )
             series = self.of(key)
             series.seconds += document["seconds"]  # type: ignore[arg-type]
+            series.peaks += document.get("peaks", [])  # type: ignore[arg-type]
+            series.processor += document.get("processor", [])  # type: ignore[arg-type]
             series.failure = document["failure"]  # type: ignore[assignment]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from benchmarks.measure import Results, Series
 
@@ -61,6 +62,26 @@ def _memory_table(series: Sequence[Series]) -> list[str]:
     return lines
 
 
+def _processor_table(series: Sequence[Series]) -> list[str]:
+    """What the servers took, of what has one: seconds of processor time a sample, and memory at most."""
+    servers = [item for item in series if item.processor]
+    subjects = list(dict.fromkeys(item.key.subject for item in servers))
+    rows = list(dict.fromkeys((item.key.workload, item.key.temperature) for item in servers))
+    found = {(item.key.workload, item.key.temperature, item.key.subject): item for item in servers}
+    lines = [
+        f"| server: milliseconds of processor, MiB | {' | '.join(subjects)} |",
+        "|---" * (len(subjects) + 1) + "|",
+    ]
+    for workload, temperature in rows:
+        items = [found.get((workload, temperature, subject)) for subject in subjects]
+        cells = [
+            f"{median(item.processor) * 1000:.0f}, {max(item.peaks) >> 20}" if item else ""
+            for item in items
+        ]
+        lines.append(f"| {workload}, {temperature} | {' | '.join(cells)} |")
+    return lines
+
+
 def tables(results: Results) -> str:
     """Markdown: one table for each set of subjects; a cell is the median, the spread, and in brackets the ratio to the
     baseline. Failures are told beneath."""
@@ -74,7 +95,9 @@ def tables(results: Results) -> str:
     lines: list[str] = []
     for group in groups.values():
         lines += [*_table(group), ""]
-        if any(item.peaks for item in group):
+        if any(item.processor for item in group):
+            lines += [*_processor_table(group), ""]
+        elif any(item.peaks for item in group):
             lines += [*_memory_table(group), ""]
     lines += [
         f"failed: {item.key.workload}, {item.key.subject}: {item.failure}"

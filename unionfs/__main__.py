@@ -4,6 +4,7 @@
     rootless-unionfs SOURCE MOUNTPOINT -o OPTIONS        as mount(8) calls its helpers
     rootless-unionfs finish UPPER --work DIR --lower LAYER ...
     rootless-unionfs stats MOUNT [--json]                what the server of a mount has counted
+    rootless-unionfs bench [ARGUMENT ...]                measure beside fuse-overlayfs and the kernel
 
 Without -f it returns once the mount answers, with the server in the background. Parsed by hand: a
 parser from the library would take longer to import than the mount takes to make.
@@ -32,6 +33,7 @@ _HELP = f"""\
 usage: {_PROGRAM} [-f] [-d] [--session auto|device|pyfuse3] [-o OPTIONS] MOUNTPOINT
        {_PROGRAM} finish UPPER --work DIR --lower LAYER ...
        {_PROGRAM} stats MOUNT [--json]      what the server of a mount has counted
+       {_PROGRAM} bench [--help]            measure it beside its peers
 
 Mounts a union of directories: lowerdir=A:B (topmost first), upperdir=U, workdir=W.
 
@@ -140,6 +142,8 @@ def main() -> int:
             return 0
         if sys.argv[1:2] == ["stats"] and len(sys.argv) > 2:
             return _tell_statistics(sys.argv[2:])
+        if sys.argv[1:2] == ["bench"]:
+            _measure(sys.argv[2:])
         asked = parse_arguments(sys.argv[1:])
         if isinstance(asked, str):
             print(asked)
@@ -152,6 +156,16 @@ def main() -> int:
         if isinstance(error.filename, bytes):
             where = f"{os.fsdecode(error.filename)}: "
         return _fail(f"{where}{error.strerror or error}")
+
+
+def _measure(arguments: Sequence[str]) -> NoReturn:
+    """Become `python -m benchmarks files`."""
+    sources = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if not os.path.isdir(os.path.join(sources, "benchmarks")):
+        raise UsageError("the benchmarks come with the sources: run it from a checkout of them")
+    path = os.pathsep.join(filter(None, (sources, os.environ.get("PYTHONPATH"))))
+    program = [sys.executable, "-m", "benchmarks", "files", *arguments]
+    os.execve(sys.executable, program, {**os.environ, "PYTHONPATH": path})
 
 
 def _tell_statistics(arguments: Sequence[str]) -> int:

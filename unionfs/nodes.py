@@ -128,6 +128,7 @@ class Directory(Node):
     """A directory, as the layers that contribute to it: `upper`, and `lowers` from the top."""
 
     __slots__ = (
+        "below",
         "children",
         "complete",
         "live",
@@ -148,6 +149,8 @@ class Directory(Node):
         self.children: dict[bytes, Node] = {}
         self.complete = False
         """Whether `children` are all there are: a name not in it does not exist."""
+        self.below: set[bytes] | None = None
+        """The names that lowers say something about, where they are few and have been listed."""
         self.probes = 0
         self.live = 0
         """How many children are held."""

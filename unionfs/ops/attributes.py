@@ -51,15 +51,16 @@ def _change_owner(tree: Tree, node: Node, changes: SetAttributes) -> None:
 
 
 def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
+    if is_gone(node) and (node.layer != UPPER or changes.ctime_ns is not None):
+        # The kernel sends such a request after an unlink, for the change time that this has caused
+        # (fuse_update_ctime, fs/fuse/dir.c). A change time comes only from one that keeps times
+        # itself, and does not ask for them again.
+        known = node.attributes
+        mtime = known.mtime_ns if changes.mtime_ns is None else changes.mtime_ns
+        atime = known.atime_ns if changes.atime_ns is None else changes.atime_ns
+        node.attributes = known._replace(atime_ns=atime, mtime_ns=mtime)
+        return
     if node.layer != UPPER:
-        if is_gone(node):
-            # The kernel sends such a request after an unlink, for the change time that this has
-            # caused (fuse_update_ctime, fs/fuse/dir.c).
-            known = node.attributes
-            mtime = known.mtime_ns if changes.mtime_ns is None else changes.mtime_ns
-            atime = known.atime_ns if changes.atime_ns is None else changes.atime_ns
-            node.attributes = known._replace(atime_ns=atime, mtime_ns=mtime)
-            return
         ensure_upper(tree, node)
     if node.stale and changes.mtime_ns is None:
         # A write has changed it. The time of access has been shown as it is known here.
@@ -77,5 +78,6 @@ def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
 
 
 def is_gone(node: Node) -> bool:
-    """Whether no name leads to a file any more: what is to be kept of it need not outlive it."""
-    return node.parent is None and not isinstance(node, Directory)
+    """Whether no name leads to a file any more: what is to be kept of it need not outlive it. One
+    that was made without a name (O_TMPFILE) may still get one."""
+    return node.parent is None and node.name != b"" and not isinstance(node, Directory)

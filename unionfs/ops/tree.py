@@ -32,6 +32,9 @@ _KEPT_OWNERS = 1024
 _S_IFMT = 0o170000
 _S_IFDIR = 0o040000
 
+_FEW = 64
+"""Names of lowers up to which a directory remembers them, so that removing others need not ask."""
+
 _SLACK = 8
 """More files than are to be kept open may be until `tidy`."""
 
@@ -197,6 +200,8 @@ class Tree:
         """What the lowers alone show under this name."""
         if not directory.lowers:
             return None
+        if directory.below is not None and name not in directory.below:
+            return None
         found = merge_entries(self._said_below(directory.lowers, name), self.resolve)
         return found[0][1] if found else None
 
@@ -233,6 +238,8 @@ class Tree:
                     children[name] = node
                 else:
                     self._insert(directory, name, [(position, entry)])
+            if position != UPPER and len(children) <= _FEW:
+                directory.below = set(children)
         else:
             self._load_merged(directory, sources)
         directory.complete = True
@@ -243,8 +250,11 @@ class Tree:
     def _load_merged(self, directory: Directory, sources: list[tuple[int, Ref]]) -> None:
         said: dict[bytes, Found] = {}
         final: set[bytes] = set()
+        below: set[bytes] = set()
         for position, ref in sources:
             for name, entry in self.layer(position).listing(ref):
+                if position != UPPER and len(below) <= _FEW:
+                    below.add(name)
                 if name in final:
                     continue
                 have = said.get(name)
@@ -260,6 +270,7 @@ class Tree:
             found = merge_entries(entries, self.resolve)
             if found:
                 self._insert(directory, name, found)
+        directory.below = below if len(below) <= _FEW else None
 
     def _insert(self, directory: Directory, name: bytes, found: Found) -> None:
         directory.insert(name, self.adopt(directory, name, found), is_new=False)
@@ -301,10 +312,13 @@ class Tree:
             position == UPPER
             or attributes[2] != 1
             or attributes[1] & _S_IFMT == _S_IFDIR
-            or self.view is not None
             or number >> INO_BITS
         ):
             return None
+        if self.view is not None:
+            owner = attributes[3:5]
+            if owner != (self._shown_owners.get(owner) or self._shown_owner(self.view, owner)):
+                return None
         if not self._own_numbers:
             number |= (len(self.lowers) - position + 1) << INO_BITS
             attributes = tuple.__new__(Attributes, (number, *attributes[1:]))
@@ -523,6 +537,7 @@ class Tree:
             elif node.backing is not None:
                 self.close_backing(node)
         directory.children.clear()
+        directory.below = None
         directory.complete = False
         directory.probes = 0
         directory.subdirs = 0

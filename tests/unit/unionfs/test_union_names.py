@@ -288,3 +288,19 @@ def test_set_id_bits_go_with_a_write_by_others_and_with_chown(disk) -> None:
     union.setattr(node, SetAttributes(mode=0o6755), ROOT)
     known = union.setattr(node, SetAttributes(uid=7), ROOT)
     assert (known.uid, known.mode & 0o7777) == (7, 0o755)
+
+
+@pytest.mark.parametrize("lower_names", [1, 500])
+def test_whiteouts_are_left_for_what_lies_below_and_for_nothing_else(disk, lower_names) -> None:
+    lower = {b"f%d" % number: regular() for number in range(lower_names)}
+    union = Union([MemoryLayer(directory({b"d": directory(lower)}))], upper_of(disk))
+    parent = union.lookup(ROOT_NODE, b"d").nodeid
+    assert len(names(union, parent)) == lower_names
+    for name in (b"new", b"f0"):
+        if name == b"f0":
+            union.unlink(parent, name)
+            assert is_whiteout(disk + b"/upper/d/f0")
+        union.create(parent, name, 0o644, os.O_RDWR, ROOT)
+        union.unlink(parent, name)
+    assert os.listdir(disk + b"/upper/d") == [b"f0"]
+    assert is_whiteout(disk + b"/upper/d/f0")
