@@ -40,6 +40,7 @@ class Scale:
 
 
 SCALES = {
+    "tiny": Scale(Size(60, 1 << 19), Size(50, 1 << 18, 5), Size(20, 1 << 20)),
     "small": Scale(Size(300, 3 << 20), Size(100, 1 << 20, 5), Size(40, 4 << 20)),
     "normal": Scale(Size(6000, 100_000_000), Size(1000, 12_000_000, 5), Size(1000, 200_000_000)),
     "full": Scale(Size(30_000, 500_000_000), Size(3000, 60_000_000, 5), Size(4000, 1_000_000_000)),

@@ -23,7 +23,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def stage():
     directory = short_directory()
-    with prepared(directory, SCALES["small"]) as stage:
+    with prepared(directory, SCALES["tiny"]) as stage:
         yield stage
     remove_tree(directory)
 
@@ -38,7 +38,7 @@ def idle(engine, command):
 
 
 def test_every_operation_is_measured_in_time_and_memory(tmp_path):
-    words = ["images", "--scale", "small", "--rounds", "1", "--subject", "rootless"]
+    words = ["images", "--scale", "tiny", "--rounds", "1", "--subject", "rootless"]
     document = tmp_path / "results.json"
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", *words, "--json", document],
