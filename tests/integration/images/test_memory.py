@@ -6,6 +6,9 @@ import tarfile
 
 import pytest
 
+from tests.support.tar_layers import layer_files, member
+from unionfs.tar_index import TarIndexer
+
 ENTRIES = 500_000
 MOST = 64 << 20
 """Half of it is the interpreter and what it has imported; a name held in memory takes 180 bytes."""
@@ -58,6 +61,23 @@ def test_long_paths_are_not_gathered(rootless):
         return info.tobuf(tarfile.GNU_FORMAT)
 
     assert used_by_import(rootless, map(header, range(3000))) < MOST
+
+
+@pytest.mark.slow
+def test_layer_that_hides_half_a_million_names_takes_no_more_memory(tmp_path):
+    with TarIndexer(tmp_path / "below") as indexer:
+        for number in range(ENTRIES):
+            indexer.feed(tarfile.TarInfo(NAMES["in many directories"](number)).tobuf())
+        indexer.feed(bytes(1024))
+        indexer.finish()
+    above = layer_files(tmp_path, [member(".wh..wh..opq"), member("new")])[1]
+    build = "from unionfs.chain import build_chain; build_chain(sys.argv[1:3], sys.argv[3])"
+    # VmHWM begins anew with an exec, as ru_maxrss does not.
+    script = f"import sys; {build}; print(open('/proc/self/status').read())"
+    argv = [sys.executable, "-c", script, tmp_path / "below", above, tmp_path / "merged"]
+    status = subprocess.run(argv, capture_output=True, check=True, text=True, timeout=120).stdout
+    used = int(status.partition("VmHWM:")[2].split()[0])
+    assert used << 10 < MOST // 2
 
 
 @pytest.mark.slow
