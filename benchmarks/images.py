@@ -1,8 +1,8 @@
 """Images in and out of a registry and of archives: how long it takes, and how much memory at most.
 
 One registry (Debian's docker-registry, on loopback) serves all engines in the same run; each push goes to one of its own that is
-empty. Each sample is checked, untimed: an operation that did nothing has failed. Caches are warm for everybody: the registry, the
-archives and the programs have been read shortly before.
+empty. Each sample is checked, untimed: an operation that did nothing has failed. Registry and archives are in the page cache for
+everybody; in the first round, which is kept apart as "cold", the programs are not, nor what they make on their first start.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -39,6 +40,7 @@ class Scale:
 
 
 SCALES = {
+    "tiny": Scale(Size(60, 1 << 19), Size(50, 1 << 18, 5), Size(20, 1 << 20)),
     "small": Scale(Size(300, 3 << 20), Size(100, 1 << 20, 5), Size(40, 4 << 20)),
     "normal": Scale(Size(6000, 100_000_000), Size(1000, 12_000_000, 5), Size(1000, 200_000_000)),
     "full": Scale(Size(30_000, 500_000_000), Size(3000, 60_000_000, 5), Size(4000, 1_000_000_000)),
@@ -92,14 +94,12 @@ def _pull(image: str) -> Callable[[Engine, Stage], Iterator[list[str] | None]]:
 def _push(image: str) -> Callable[[Engine, Stage], Iterator[list[str] | None]]:
     def sample(engine: Engine, stage: Stage) -> Iterator[list[str] | None]:
         _present(engine, stage, image)
-        target = stage.scratch / "pushed"
-        with docker_registry(target) as host:
+        with _empty_registry(stage) as host:
             name = f"{host}/bench/{image}:1"
             engine.tag(stage.name(image), name)
             yield engine.push(name)
             _check_pushed(pushed_size(host, f"bench/{image}", "1"), stage.images[image])
             engine.forget(name)
-        shutil.rmtree(target)
 
     return sample
 
@@ -109,15 +109,22 @@ def _push_loaded(engine: Engine, stage: Stage) -> Iterator[list[str] | None]:
     image = stage.images["many"]
     engine.forget(stage.name("many"))
     run(engine, engine.load(image.archive, image.archive_tag))
-    target = stage.scratch / "pushed"
-    with docker_registry(target) as host:
+    with _empty_registry(stage) as host:
         name = f"{host}/bench/loaded:1"
         engine.tag(image.archive_tag, name)
         yield engine.push(name)
         _check_pushed(pushed_size(host, "bench/loaded", "1"), image)
         engine.forget(name)
     engine.forget(image.archive_tag)
-    shutil.rmtree(target)
+
+
+@contextmanager
+def _empty_registry(stage: Stage) -> Iterator[str]:
+    with (
+        tempfile.TemporaryDirectory(dir=stage.scratch) as directory,
+        docker_registry(Path(directory)) as host,
+    ):
+        yield host
 
 
 def _check_pushed(size: int, image: MadeImage) -> None:
@@ -202,9 +209,11 @@ def measured(argv: Sequence[str], env: dict[str, str], log: Path) -> tuple[float
     return seconds, usage.ru_maxrss * 1024
 
 
-def _take(results: Results, operation: Operation, engine: Engine, stage: Stage) -> None:
+def take(
+    results: Results, operation: Operation, engine: Engine, stage: Stage, temperature: str = "warm"
+) -> None:
     """One sample of one operation."""
-    key = Key(operation.name, engine.name, "warm")
+    key = Key(operation.name, engine.name, temperature)
     if results.failed(key):
         return
     steps = operation.sample(engine, stage)
@@ -253,6 +262,8 @@ def measure(
 ) -> dict[str, str]:
     """Take every sample; what a reader has to know of the engines, by name."""
     facts: dict[str, str] = {}
+    if shutil.which("docker-registry") is None:
+        return {"images": "not measured, docker-registry is not installed"}
     with ExitStack() as stack:
         stage = stack.enter_context(prepared(scratch, SCALES[scale]))
         engines: list[Engine] = [Rootless.create(scratch)]
@@ -264,11 +275,11 @@ def measure(
         if shutil.which("skopeo"):
             engines.append(Skopeo.create(scratch))
         chosen = [engine for engine in engines if not subjects or engine.name in subjects]
-        for number in range(rounds):
+        for number in range(rounds + 1):
             for operation in OPERATIONS:
                 if only and operation.name not in only:
                     continue
-                print(f"round {number + 1}: {operation.name}", file=sys.stderr)
+                print(f"round {number}: {operation.name}", file=sys.stderr)
                 for engine in rotated(chosen, number):
-                    _take(results, operation, engine, stage)
+                    take(results, operation, engine, stage, "warm" if number else "cold")
     return facts

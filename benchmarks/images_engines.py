@@ -80,7 +80,10 @@ class Rootless(Engine):
     def create(cls, scratch: Path) -> Rootless:
         data, runtime = scratch / "rootless/data", scratch / "rootless/run"
         runtime.mkdir(mode=0o700, parents=True)
-        return cls(os.environ | {"XDG_DATA_HOME": str(data), "XDG_RUNTIME_DIR": str(runtime)})
+        env = os.environ | {"XDG_DATA_HOME": str(data), "XDG_RUNTIME_DIR": str(runtime)}
+        # An installed package has been compiled once and for all.
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
+        return cls(env | {"PYTHONPYCACHEPREFIX": str(scratch / "rootless/compiled")})
 
     def pull(self, name: str) -> list[str]:
         return self._command("pull", "-q", name)

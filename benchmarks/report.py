@@ -51,7 +51,9 @@ def _table(series: Sequence[Series]) -> list[str]:
 def _memory_table(series: Sequence[Series]) -> list[str]:
     subjects = list(dict.fromkeys(item.key.subject for item in series))
     workloads = list(dict.fromkeys(item.key.workload for item in series))
-    peaks = {(item.key.workload, item.key.subject): item.peaks for item in series}
+    peaks: dict[tuple[str, str], list[int]] = {}
+    for item in series:
+        peaks.setdefault((item.key.workload, item.key.subject), []).extend(item.peaks)
     lines = [f"| MiB at most | {' | '.join(subjects)} |", "|---" * (len(subjects) + 1) + "|"]
     for workload in workloads:
         found = [peaks.get((workload, subject)) for subject in subjects]

@@ -97,6 +97,42 @@ def write_atomically(
         fsync_directory(directory or ".")
 
 
+def replace_file(path: StrPath, write: Callable[[int], None]) -> None:
+    """Replace a file by what `write` puts into a descriptor, as a whole. For large files in places
+    that are not ours: until it is complete it has no name (open(2), O_TMPFILE), so that whoever kills
+    us has nothing to clear away. Where the file system has no such files (NFS, some FUSE ones) it has
+    a temporary one, as in `write_atomically`."""
+    directory, name = os.path.split(path)
+    temporary = os.path.join(directory, f"{TEMPORARY_PREFIX}{name[:64]}-{os.urandom(6).hex()}")
+    flags = os.O_WRONLY | os.O_CLOEXEC
+    try:
+        fd, named = os.open(directory or ".", flags | os.O_TMPFILE, 0o644), False
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
+            raise
+        fd, named = os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o644), True
+    try:
+        try:
+            write(fd)
+            os.fsync(fd)
+            if not named:
+                # With a descriptor of a directory Python calls linkat(2), which alone can follow the
+                # link that /proc/self/fd has; the descriptor itself is of no effect.
+                os.link(f"/proc/self/fd/{fd}", temporary, src_dir_fd=fd, follow_symlinks=True)
+                named = True
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        if named:
+            try:
+                os.unlink(temporary)
+            except OSError:
+                pass
+        raise
+    fsync_directory(directory or ".")
+
+
 class LockFile:
     """A held lock. It is released by `release`, or by the death of the process."""
 

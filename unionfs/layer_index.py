@@ -34,11 +34,12 @@ NODE_COLUMNS: Final = (
     "offset, target, sparse, xattrs"
 )
 
-# The file is nobody's until it is renamed: what a journal would protect is thrown away as a whole.
+# The file is nobody's until it is renamed: what a journal would protect is thrown away as a whole. Temporary
+# tables stay in the page cache until they outgrow it; a layer may hide a million names of those below.
 _UNSAFE_AND_FAST: Final = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
-PRAGMA temp_store = MEMORY;
+PRAGMA temp_store = FILE;
 """
 
 SCHEMA: Final = f"""

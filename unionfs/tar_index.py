@@ -15,31 +15,36 @@ without anything ever being unpacked:
   present, and hides what lies below whatever the order of the two (OCI image specification,
   "Whiteouts"). Other `.wh..wh.` names are AUFS's own and ignored.
 
-Memory is one small integer and the name per object; rows go to SQLite as they come.
+Memory is bounded: rows go to SQLite as they come, and names, rows of directories and link counts, which
+later members may change, when they have become many (unionfs.tar_names).
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
-from unionfs.layer_index import IMPLIED, NODE_COLUMNS, OPAQUE, ROOT, WHITEOUT, IndexWriter
+from unionfs.layer_index import IMPLIED, NODE_COLUMNS, OPAQUE, ROOT, IndexWriter
 from unionfs.tar_format import Member, TarError, TarParser
+from unionfs.tar_names import GONE, Name, NameTable
 
 MAX_ENTRIES: Final = 8_000_000
 MAX_NAME: Final = 255
 MAX_TARGET: Final = 4095
 """PATH_MAX without the NUL: what symlink(2) takes."""
 _KNOWN_PATHS = 10_000
+_KNOWN_PATH_SIZE = 1024
 _BATCH = 2000
-_INSERT = f"INSERT INTO node ({NODE_COLUMNS}) VALUES ({','.join('?' * 15)})"
+IN_MEMORY: Final = 100_000
+"""Names, and rows that may change, at once: 20 MB."""
+_IN_MEMORY_BYTES: Final = 8 << 20
+"""Of link targets, maps of sparse files and extended attributes, which may have a megabyte each."""
+_INSERT = f"INSERT OR REPLACE INTO node ({NODE_COLUMNS}) VALUES ({','.join('?' * 15)})"
 _WHITEOUT_PREFIX = b".wh."
 _AUFS_PREFIX = b".wh..wh."
 _OPAQUE_NAME = b".wh..wh..opq"
-_GONE = 0
 
 
 class TarSummary(NamedTuple):
@@ -64,20 +69,25 @@ class TarIndexer:
     thread-safe, but may be handed from one thread to another.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, max_entries: int = MAX_ENTRIES) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        max_entries: int = MAX_ENTRIES,
+        in_memory: int = IN_MEMORY,
+    ) -> None:
         self._writer = IndexWriter(path)
         self._parser = TarParser()
         self._max_entries = max_entries
-        # Names to node numbers, for every directory; _GONE is a whiteout.
-        self._directories: dict[int, dict[bytes, int]] = {}
-        # Rows of directories wait for the end: later members may describe them anew, and their link
-        # count is known then.
+        self._most_in_memory = in_memory
+        self._names = NameTable(self._writer.database)
+        # Rows of directories wait: later members may describe them anew.
         self._directory_rows: dict[int, tuple[Any, ...]] = {}
-        self._marks: dict[int, int] = {}
-        self._hidden: set[tuple[int, bytes]] = set()
         self._links: dict[int, int] = {}
         self._dead: list[int] = []
+        self._last_spilled = 0
         self._rows: list[tuple[Any, ...]] = []
+        self._weight = 0
         self._known_paths: dict[bytes, int] = {}
         self._last_ino = 0
         self._entries = 1
@@ -104,17 +114,48 @@ class TarIndexer:
             self._add(member)
         if len(self._rows) >= _BATCH:
             self._flush()
+        waiting = len(self._directory_rows) + len(self._links) + len(self._dead)
+        if (
+            self._names.in_memory + waiting > self._most_in_memory
+            or self._weight > _IN_MEMORY_BYTES
+        ):
+            self._names.spill()
+            self._settle()
 
     def finish(self) -> TarSummary:
         """The archive is complete: write what is left, make the index durable and put it in
         place."""
         size = self._parser.finish()
+        database = self._writer.database
+        self._settle()
+        self._names.finish()
+        whiteouts = database.execute("SELECT count(*) FROM entry WHERE ino = ?", (GONE,)).fetchone()
+        database.execute("INSERT INTO entry VALUES (0, x'', ?, ?)", (ROOT, self._names.marks(ROOT)))
+        database.executemany(
+            "UPDATE node SET nlink = nlink + ?2 WHERE ino = ?1", self._names.subdirectories()
+        )
+        database.execute(
+            "INSERT INTO summary VALUES (1, ?, ?, ?)", (self._last_ino, self._entries, size)
+        )
+        database.execute("COMMIT")
+        self._writer.commit()
+        return TarSummary(self._entries, whiteouts[0], self._file_bytes, size)
+
+    def discard(self) -> None:
+        """Give up: nothing is left behind. Idempotent, and of no effect after `finish`."""
+        self._writer.discard()
+
+    def _fail(self, what: str) -> TarError:
+        return TarError(what, self._position)
+
+    def _flush(self) -> None:
+        self._writer.database.executemany(_INSERT, self._rows)
+        self._rows.clear()
+
+    def _settle(self) -> None:
+        """Bring the index to where the archive is, but for names."""
         self._flush()
         database = self._writer.database
-        for ino, children in self._directories.items():
-            subdirectories = sum(child in self._directories for child in children.values())
-            row = self._directory_rows[ino]
-            self._directory_rows[ino] = (*row[:6], 2 + subdirectories, *row[7:])
         database.executemany(
             _INSERT, (self._directory_rows[ino] for ino in sorted(self._directory_rows))
         )
@@ -123,37 +164,11 @@ class TarIndexer:
             "UPDATE node SET nlink = ? WHERE ino = ?",
             ((count, ino) for ino, count in self._links.items()),
         )
-        database.execute(
-            "INSERT INTO entry VALUES (0, x'', ?, ?)", (ROOT, self._marks.get(ROOT, 0))
-        )
-        database.executemany("INSERT INTO entry VALUES (?, ?, ?, ?)", self._entry_rows())
-        whiteouts = sum(
-            ino == _GONE for children in self._directories.values() for ino in children.values()
-        )
-        database.execute(
-            "INSERT INTO summary VALUES (1, ?, ?, ?)", (self._last_ino, self._entries, size)
-        )
-        database.execute("COMMIT")
-        self._writer.commit()
-        return TarSummary(self._entries, whiteouts, self._file_bytes, size)
-
-    def discard(self) -> None:
-        """Give up: nothing is left behind. Idempotent, and of no effect after `finish`."""
-        self._writer.discard()
-
-    def _entry_rows(self) -> Iterator[tuple[int, bytes, int, int]]:
-        """In the order of the primary key, which makes the insertion append pages instead of
-        splitting them."""
-        for parent in sorted(self._directories):
-            for name, ino in sorted(self._directories[parent].items()):
-                yield parent, name, ino, WHITEOUT if ino == _GONE else self._marks.get(ino, 0)
-
-    def _fail(self, what: str) -> TarError:
-        return TarError(what, self._position)
-
-    def _flush(self) -> None:
-        self._writer.database.executemany(_INSERT, self._rows)
-        self._rows.clear()
+        self._directory_rows.clear()
+        self._dead.clear()
+        self._links.clear()
+        self._weight = 0
+        self._last_spilled = self._last_ino
 
     def _add(self, member: Member) -> None:
         directory, _, name = member.path.rstrip(b"/").rpartition(b"/")
@@ -172,19 +187,21 @@ class TarIndexer:
             return
         if member.target and len(member.target) > MAX_TARGET:
             raise self._fail(f"symbolic link is longer than {MAX_TARGET} bytes")
-        siblings = self._directories[parent]
-        old = siblings.get(name)
+        old = self._names.get(parent, name)
+        hiding = old is not None and old.hiding
         if member.mode & 0o170000 == stat.S_IFDIR:
-            if old is not None and old in self._directories:
-                self._describe(old, member)
+            if old is not None and self._names.is_directory(old.ino):
+                self._describe(old.ino, member)
             else:
                 self._make_room(old)
-                siblings[name] = self._new_directory(member, hidden=(parent, name) in self._hidden)
+                ino = self._new_directory(member, hidden=hiding)
+                self._names.put(parent, name, ino, hiding=hiding)
             return
         self._make_room(old)
         self._last_ino = ino = self._last_ino + 1
-        siblings[name] = ino
+        self._names.put(parent, name, ino, hiding=hiding)
         self._file_bytes += member.size
+        self._weight += _weight(member)
         self._rows.append((ino, 0, *member[3:7], 1, *member[7:]))
 
     def _add_root(self, member: Member, directory: bytes, name: bytes) -> None:
@@ -199,35 +216,32 @@ class TarIndexer:
 
     def _add_mark(self, parent: int, name: bytes) -> None:
         if name == _OPAQUE_NAME:
-            self._marks[parent] = self._marks.get(parent, 0) | OPAQUE
+            self._names.set_marks(parent, self._names.marks(parent) | OPAQUE)
             return
         removed = name[len(_WHITEOUT_PREFIX) :]
         if removed in (b"", b".", b".."):
             raise self._fail(f"whiteout of {_show(removed)}")
-        self._hidden.add((parent, removed))
-        siblings = self._directories[parent]
-        ino = siblings.get(removed)
-        if ino is None:
+        old = self._names.get(parent, removed)
+        if old is None:
             self._count()
-            siblings[removed] = _GONE
-        elif ino in self._directories:
-            self._marks[ino] = self._marks.get(ino, 0) & ~IMPLIED | OPAQUE
+        elif self._names.is_directory(old.ino):
+            self._names.set_marks(old.ino, OPAQUE)
+        self._names.put(parent, removed, old.ino if old is not None else GONE, hiding=True)
 
     def _add_hard_link(self, parent: int, name: bytes, target: bytes) -> None:
         ino = self._find(target)
         if not ino:
             raise self._fail(f"hard link to {_show(target)}, which is not in the archive before it")
-        if ino in self._directories:
+        if self._names.is_directory(ino):
             raise self._fail(f"hard link to the directory {_show(target)}")
-        siblings = self._directories[parent]
-        old = siblings.get(name)
-        if old != ino:
+        old = self._names.get(parent, name)
+        if old is None or old.ino != ino:
             self._make_room(old)
             if self._find(target) != ino:
                 # The name was that of a directory, and the target lay in it.
                 raise self._fail(f"hard link to {_show(target)} replaces what it links to")
-            siblings[name] = ino
-            self._links[ino] = self._links.get(ino, 1) + 1
+            self._names.put(parent, name, ino, hiding=old is not None and old.hiding)
+            self._links[ino] = self._link_count(ino) + 1
 
     # The tree
 
@@ -237,10 +251,13 @@ class TarIndexer:
             raise self._fail(f"archive has more than {self._max_entries} entries")
 
     def _find(self, path: bytes) -> int | None:
-        ino: int | None = ROOT
+        ino = ROOT
         for part in path.split(b"/"):
             if part not in (b"", b"."):
-                ino = self._directories.get(ino or _GONE, {}).get(part)
+                found = self._names.get(ino, part) if self._names.is_directory(ino) else None
+                if found is None:
+                    return None
+                ino = found.ino
         return ino
 
     def _resolve(self, path: bytes) -> int | None:
@@ -258,31 +275,30 @@ class TarIndexer:
                 raise self._fail(f"whiteout used as a directory: {_show(path)}")
             if len(part) > MAX_NAME:
                 raise self._fail(f"name is longer than {MAX_NAME} bytes")
-            siblings = self._directories[ino]
-            child = siblings.get(part)
-            if not child:
+            child = self._names.get(ino, part)
+            if child is None or child.ino == GONE:
                 if child is None:
                     self._count()
-                child = siblings[part] = self._new_directory(
-                    None, hidden=(ino, part) in self._hidden
-                )
-            elif child not in self._directories:
+                hiding = child is not None and child.hiding
+                made = self._new_directory(None, hidden=hiding)
+                self._names.put(ino, part, made, hiding=hiding)
+                ino = made
+            elif self._names.is_directory(child.ino):
+                ino = child.ino
+            else:
                 raise self._fail(f"member below something that is not a directory: {_show(path)}")
-            ino = child
         if len(self._known_paths) >= _KNOWN_PATHS:
             self._known_paths.clear()
-        self._known_paths[path] = ino
+        if len(path) <= _KNOWN_PATH_SIZE:
+            self._known_paths[path] = ino
         return ino
 
     def _new_directory(self, member: Member | None, *, hidden: bool) -> int:
         """`hidden` if the archive also removes the name: nothing below shows through, not even
         attributes."""
         self._last_ino = ino = self._last_ino + 1
-        self._directories[ino] = {}
-        if hidden:
-            self._marks[ino] = OPAQUE
-        elif member is None:
-            self._marks[ino] = IMPLIED
+        marks = IMPLIED if member is None else 0
+        self._names.add_directory(ino, OPAQUE if hidden else marks)
         if member is None:
             self._directory_rows[ino] = (
                 ino,
@@ -307,32 +323,47 @@ class TarIndexer:
 
     def _describe(self, ino: int, member: Member) -> None:
         self._directory_rows[ino] = (ino, 0, *member[3:7], 2, *member[7:])
-        if mark := self._marks.get(ino):
-            self._marks[ino] = mark & ~IMPLIED
+        self._weight += _weight(member)
+        self._names.set_marks(ino, self._names.marks(ino) & ~IMPLIED)
 
-    def _make_room(self, old: int | None) -> None:
+    def _make_room(self, old: Name | None) -> None:
         """`old` is what the name stood for until now."""
         if old is None:
             self._count()
-        elif old:
+        elif old.ino != GONE:
             self._known_paths.clear()
-            self._remove(old)
+            self._remove(old.ino)
+
+    def _link_count(self, ino: int) -> int:
+        count = self._links.get(ino)
+        if count is None and ino <= self._last_spilled:
+            row = self._writer.database.execute("SELECT nlink FROM node WHERE ino = ?", (ino,))
+            count = row.fetchone()[0]
+        return count or 1
 
     def _remove(self, ino: int) -> None:
+        """Take away what has lost a name; of a directory all that lies in it first."""
         doomed = [ino]
         while doomed:
-            ino = doomed.pop()
-            if ino in self._directories:
-                children = self._directories.pop(ino)
-                del self._directory_rows[ino]
-                self._marks.pop(ino, None)
-                self._entries -= len(children)
-                doomed.extend(child for child in children.values() if child)
-            elif count := self._links.get(ino, 1) - 1:
+            ino = doomed[-1]
+            if self._names.is_directory(ino):
+                if children := self._names.take_some(ino):
+                    self._entries -= len(children)
+                    doomed.extend(child for child in children if child != GONE)
+                    continue
+                self._names.remove_directory(ino)
+                self._directory_rows.pop(ino, None)
+                self._dead.append(ino)
+            elif count := self._link_count(ino) - 1:
                 self._links[ino] = count
             else:
                 self._links.pop(ino, None)
                 self._dead.append(ino)
+            doomed.pop()
+
+
+def _weight(member: Member) -> int:
+    return len(member.target or b"") + len(member.sparse or b"") + len(member.xattrs or b"")
 
 
 def _show(name: bytes) -> str:

@@ -45,13 +45,17 @@ def df(parsed: Parsed, settings: Settings) -> int:
 
 
 def prune(parsed: Parsed, settings: Settings) -> int:
-    """Remove ended containers, then images that nothing needs."""
+    """Remove ended containers, then images that nothing needs, and what interrupted commands left."""
     values: Any = parsed.values
     everything = bool(values["all"])
-    warning = "WARNING! This will remove:\n  - all stopped containers\n  - " + (
+    which = (
         "all images without at least one container associated to them"
         if everything
         else "all dangling images"
+    )
+    warning = (
+        f"WARNING! This will remove:\n  - all stopped containers\n  - {which}\n"
+        "  - what interrupted pulls and loads have left"
     )
     if not values["force"] and not confirmed(f"{warning}\n"):
         return 0

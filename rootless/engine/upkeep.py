@@ -10,7 +10,8 @@ from rootless.errors import NotFoundError
 from rootless.images.check import Finding, Kind
 from rootless.images.check import check as check_images
 from rootless.images.filters import Filters, check_prune_filters, may_be_pruned
-from rootless.images.usage import ImageUsage, image_usage, objects_size, tree_size
+from rootless.images.leftovers import abandoned
+from rootless.images.usage import ImageUsage, image_usage, images_size, tree_size
 from rootless.state.containers import Containers
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
@@ -36,16 +37,19 @@ class ContainerUsage(NamedTuple):
 
 
 class DiskUsage(NamedTuple):
-    """`total` is the bytes on disk of all images together: layers that several share count once."""
+    """`total` is the bytes on disk of all images together, those on their way included: layers that
+    several share count once. `abandoned` bytes of them are what interrupted commands left."""
 
     images: list[ImageUsage]
     total: int
+    abandoned: int
     containers: list[ContainerUsage]
 
     @property
     def images_reclaimable(self) -> int:
-        """What removing every image that no container uses would free, at least."""
-        return sum(each.unique for each in self.images if not each.containers)
+        """What removing every image that no container uses, and what is abandoned, would free, at least."""
+        unneeded = sum(each.unique for each in self.images if not each.containers)
+        return unneeded + self.abandoned
 
     @property
     def containers_reclaimable(self) -> int:
@@ -79,7 +83,8 @@ def disk_usage(
     """Sizes of images by their layers, of containers by walking what they wrote."""
     return DiskUsage(
         image_usage(store, [record.image_id for record in records]),
-        objects_size(store),
+        images_size(store),
+        sum(each.size for each in abandoned(store, idle=0)),
         [
             ContainerUsage(record, tree_size(Path(containers.directory(record.id)) / "upper"))
             for record in records

@@ -2,23 +2,22 @@
 there belong to something?
 
 A repair only does what loses nothing: a layer that is damaged or missing is made again from its
-blob, a merged index from its layers, and what nothing refers to is taken away. With the store's lock
-held an object that neither index.json nor a container needs belongs to nobody: whoever brings
-something in makes it in a directory of their own and names it under the same lock.
+blob, a merged index from its layers, and what belongs to nobody (rootless.images.leftovers) or cannot
+be read by anybody is taken away. A partial blob of the last days is no fault: the next pull goes on
+with it.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from rootless.durable import acquire_lock, locked, remove_tree
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, RootlessError
-from rootless.images.objects import Objects, bury, objects_of_containers, objects_of_entry
+from rootless.images.leftovers import abandoned, unused
+from rootless.images.objects import Objects, bury, objects_of_entry
 from rootless.images.remove import Records
 from rootless.oci.digest import chain_id
 from rootless.store.chains import CHAIN_INDEX, chain_index
@@ -26,7 +25,6 @@ from rootless.store.image import Image, all_images, layer_files, manifest_of
 from rootless.store.layout import Store
 
 _PIECE = 1 << 20
-_HEX = re.compile(r"[0-9a-f]{64}")
 
 
 class Kind(Enum):
@@ -73,15 +71,31 @@ def verify(store: Store, image: Image) -> list[Finding]:
 
 def check(store: Store, containers: Records, *, repair: bool = False) -> list[Finding]:
     """Check every image, and look for what belongs to nothing."""
-    found: list[Finding] = []
+    found = list(_documents(store))
     for image in all_images(store):
         for finding in verify(store, image):
             mended = repair and _repair(store, image, finding)
             found.append(finding._replace(repaired=mended))
+    found += _lists(store, repair)
     # What the dead left first: what lies there would count as being brought in.
-    found += _left_over(store, repair)
-    found += _unused(store, containers, repair)
+    found += [
+        Finding(Kind.LEFT_OVER, each.name, repair) for each in abandoned(store, remove=repair)
+    ]
+    objects = unused(store, containers, remove=repair)
+    for kind, digests in zip(("blob", "layer", "merged index"), objects, strict=True):
+        found += [Finding(Kind.UNUSED, f"{kind} {digest}", repair) for digest in sorted(digests)]
     return list(dict.fromkeys(found))
+
+
+def _documents(store: Store) -> Iterator[Finding]:
+    """What index.json names and cannot be read, so that it is not even listed as an image."""
+    for entry in store.read_index().manifests:
+        try:
+            objects_of_entry(store, entry, strict=True)
+        except NotFoundError as error:
+            yield Finding(Kind.MISSING, error.message)
+        except (IntegrityError, InvalidDocumentError) as error:
+            yield Finding(Kind.DAMAGED, error.message)
 
 
 def _check_file(path: Path, digest: str, kind: str, size: int | None = None) -> list[Finding]:
@@ -148,57 +162,23 @@ def _repair(store: Store, image: Image, finding: Finding) -> bool:
     return True
 
 
-def _unused(store: Store, containers: Records, repair: bool) -> Iterator[Finding]:
+def _lists(store: Store, repair: bool) -> Iterator[Finding]:
+    """Lists of `manifest create` that cannot be read, or not found under their name. Either is in the
+    way of a new one, and is made again of what is at registries."""
+    directory = Path(store.root) / "manifests"
+    if not any(directory.glob("*.json")):
+        return
+    from rootless.images.manifest_lists import parse_list, path_of_list
+
     with store.lock():
-        needed = objects_of_containers(store, containers())
-        for entry in store.read_index().manifests:
-            needed = needed.plus(objects_of_entry(store, entry))
-        doomed = _present(store).minus(needed).minus(_being_brought_in(store))
-        if repair:
-            bury(store, doomed)
-    for kind, digests in zip(("blob", "layer", "merged index"), doomed, strict=True):
-        for digest in sorted(digests):
-            yield Finding(Kind.UNUSED, f"{kind} {digest}", repair)
-
-
-def _being_brought_in(store: Store) -> Objects:
-    """What pulls and loads have ready and name only at their end; parts of it may be in place."""
-    blobs, layers = (
-        frozenset(f"sha256:{path.name}" for path in (Path(store.root) / "tmp").glob(f"*/{kind}/*"))
-        for kind in ("blobs", "layers")
-    )
-    return Objects(blobs, layers, frozenset())
-
-
-def _present(store: Store) -> Objects:
-    return Objects(
-        *(
-            frozenset(
-                f"sha256:{name}" for name in os.listdir(f"{store.root}/{place}") if _is_hex(name)
-            )
-            for place in ("blobs/sha256", "layers", "chains")
-        )
-    )
-
-
-def _is_hex(name: str) -> bool:
-    return _HEX.fullmatch(name) is not None
-
-
-def _left_over(store: Store, repair: bool) -> Iterable[Finding]:
-    """Directories under tmp/ whose maker is dead: its lock is free."""
-    found = []
-    tmp = Path(store.root) / "tmp"
-    # Those who bring something in make their directory and lock it under this one.
-    with locked(tmp / ".lock"):
-        for entry in sorted(os.scandir(tmp), key=lambda entry: entry.name):
-            if not entry.is_dir(follow_symlinks=False):
-                continue
-            lock = acquire_lock(Path(entry.path) / ".lock", wait=False)
-            if lock is None:
-                continue
-            if repair:
-                remove_tree(Path(entry.path))
-            lock.release()
-            found.append(Finding(Kind.LEFT_OVER, f"tmp/{entry.name}", repair))
-    return found
+        for path in sorted(directory.glob("*.json")):
+            kind = None
+            try:
+                if path_of_list(store, parse_list(path.read_bytes(), str(path)).name) != path:
+                    kind = Kind.UNUSED
+            except (RootlessError, OSError):
+                kind = Kind.DAMAGED
+            if kind is not None:
+                if repair:
+                    path.unlink(missing_ok=True)
+                yield Finding(kind, f"manifest list {path.stem}", repair)

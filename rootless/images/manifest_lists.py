@@ -77,33 +77,41 @@ def _in_docker_s_order(descriptor: Descriptor) -> Json:
     return {**first, **document}
 
 
-def _path(store: Store, name: Reference) -> Path:
+def path_of_list(store: Store, name: Reference) -> Path:
+    """Where a list of this name is kept."""
     return Path(store.root) / "manifests" / f"{hex_of(sha256_digest(str(name).encode()))}.json"
 
 
 def _read(store: Store, name: Reference) -> ManifestList | None:
-    path = _path(store, name)
+    path = path_of_list(store, name)
     try:
-        document = parse_object(path.read_bytes(), str(path))
+        return parse_list(path.read_bytes(), str(path))
     except FileNotFoundError:
         return None
+
+
+def parse_list(data: bytes, what: str) -> ManifestList:
+    """A list as it is kept; `what` names it. Raises InvalidDocumentError, UsageError."""
+    document = parse_object(data, what)
     entries = []
-    for each in required(document, "entries", list, str(path)):
+    for each in required(document, "entries", list, what):
         if not isinstance(each, dict):
-            raise InvalidDocumentError(f"{path}: entries is not a list of objects")
-        reference = parse_reference(required(each, "reference", str, str(path)))
-        entries.append(Entry(reference, read_descriptor(each.get("descriptor"), str(path))))
+            raise InvalidDocumentError(f"{what}: entries is not a list of objects")
+        reference = parse_reference(required(each, "reference", str, what))
+        entries.append(Entry(reference, read_descriptor(each.get("descriptor"), what)))
+    name = parse_reference(required(document, "name", str, what)).with_default_tag()
     return ManifestList(name, tuple(entries))
 
 
 def _write(store: Store, listed: ManifestList) -> None:
-    path = _path(store, listed.name)
+    path = path_of_list(store, listed.name)
     path.parent.mkdir(exist_ok=True)
     entries = [
         {"reference": str(entry.reference), "descriptor": entry.descriptor.to_json()}
         for entry in listed.entries
     ]
-    write_atomically(path, encode({"name": str(listed.name), "entries": entries}))
+    with store.lock():
+        write_atomically(path, encode({"name": str(listed.name), "entries": entries}))
 
 
 def _named(store: Store, name: str) -> ManifestList:
@@ -223,7 +231,7 @@ def push_list(
 
     digest = run_remote(work)
     if purge:
-        _path(store, listed.name).unlink(missing_ok=True)
+        path_of_list(store, listed.name).unlink(missing_ok=True)
     return digest
 
 
@@ -308,4 +316,4 @@ def _verbose(shown: str, descriptor: Descriptor, data: bytes) -> Json:
 
 def remove(store: Store, name: str) -> None:
     """Forget a list. Raises NotFoundError."""
-    _path(store, _named(store, name).name).unlink(missing_ok=True)
+    path_of_list(store, _named(store, name).name).unlink(missing_ok=True)

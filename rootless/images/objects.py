@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from rootless.durable import locked, remove_tree
-from rootless.errors import InvalidDocumentError, NotFoundError
+from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError
 from rootless.oci import media_types
 from rootless.oci.digest import chain_id
 from rootless.oci.image_config import read_image_config
@@ -43,11 +43,13 @@ def objects_of_config(store: Store, digest: str) -> Objects:
     return Objects(frozenset({digest}), frozenset(config.diff_ids), frozenset(chains))
 
 
-def objects_of_entry(store: Store, entry: Descriptor) -> Objects:
-    """Everything that an entry of an index needs. What is missing or damaged needs nothing more."""
+def objects_of_entry(store: Store, entry: Descriptor, *, strict: bool = False) -> Objects:
+    """Everything that an entry of index.json needs; of an index for several platforms what is there
+    of each. What is missing or damaged needs nothing more, or, if `strict`, raises NotFoundError,
+    IntegrityError, InvalidDocumentError."""
     found = Objects(frozenset({entry.digest}), frozenset(), frozenset())
     try:
-        data = store.read_document(entry.digest, "manifest")
+        data = store.read_document(entry.digest, "image manifest")
         if entry.media_type in media_types.INDEXES:
             for inner in read_index(data, entry.digest).manifests:
                 found = found.plus(objects_of_entry(store, inner))
@@ -55,9 +57,13 @@ def objects_of_entry(store: Store, entry: Descriptor) -> Objects:
         manifest = read_manifest(data, entry.digest)
         blobs = frozenset(layer.digest for layer in manifest.layers)
         found = found.plus(Objects(blobs | {manifest.config.digest}, frozenset(), frozenset()))
-        return found.plus(objects_of_config(store, manifest.config.digest))
-    except (NotFoundError, InvalidDocumentError):
-        return found
+        if manifest.config.media_type in media_types.CONFIGS:
+            # Else it is an artifact, as other tools put it there.
+            found = found.plus(objects_of_config(store, manifest.config.digest))
+    except (NotFoundError, IntegrityError, InvalidDocumentError):
+        if strict:
+            raise
+    return found
 
 
 def objects_of_containers(store: Store, users: Iterable[ContainerRecord]) -> Objects:
@@ -66,7 +72,7 @@ def objects_of_containers(store: Store, users: Iterable[ContainerRecord]) -> Obj
     for image_id in {user.image_id for user in users}:
         try:
             kept = kept.plus(objects_of_config(store, image_id))
-        except (NotFoundError, InvalidDocumentError):
+        except (NotFoundError, IntegrityError, InvalidDocumentError):
             continue
     return kept
 

@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rootless.durable import TEMPORARY_PREFIX, fsync_directory, remove_tree, write_all
+from rootless.durable import (
+    TEMPORARY_PREFIX,
+    fsync_directory,
+    remove_tree,
+    replace_file,
+    write_all,
+)
 from rootless.errors import ExistsError, IntegrityError
 from rootless.oci.digest import sha256_digest
 from rootless.store.decompression import Read
@@ -119,19 +125,7 @@ def new_file(path: Path, write: Callable[[int], None]) -> None:
         finally:
             os.close(fd)
         return
-    temporary = path.parent / f"{TEMPORARY_PREFIX}{os.urandom(6).hex()}"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            write(fd)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.rename(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    fsync_directory(path.parent)
+    replace_file(path, write)
 
 
 def new_directory(path: Path, fill: Callable[[Path], None]) -> None:

@@ -1,7 +1,8 @@
-"""image prune: images that nothing needs, all at once.
+"""image prune: images that nothing needs, all at once, and what interrupted commands left.
 
 Each image goes by `remove`, which asks again with the store's lock held whether a container uses
-it, so that a prune is as safe beside pulls, loads and starts as a removal is.
+it, and the rest by rootless.images.leftovers, so that a prune is as safe beside pulls, loads and
+starts as a removal is. What a pull has left to go on with goes too: a prune is asked for room.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 from rootless.errors import InUseError, NotFoundError, UsageError
 from rootless.images.filters import Filters, check_prune_filters, may_be_pruned
+from rootless.images.leftovers import abandoned, unused
 from rootless.images.listing import created_of
 from rootless.images.remove import Records, Removal, remove
 from rootless.images.usage import objects_size
@@ -28,7 +30,8 @@ class Pruned(NamedTuple):
 def prune_images(
     store: Store, containers: Records, *, everything: bool = False, filters: Filters = ()
 ) -> Pruned:
-    """Remove images without a name, or, with `everything`, all that no container uses.
+    """Remove images without a name, or, with `everything`, all that no container uses; then what
+    belongs to nobody.
 
     Filters: until=, label=, label!=, and dangling=false, which is `everything`.
     """
@@ -49,17 +52,20 @@ def prune_images(
             continue
         if may_be_pruned(created_of(image), image.config.get("Labels"), rest):
             removals += _remove_wholly(store, image.id, containers)
-    return Pruned(removals, max(0, before - objects_size(store)))
+    freed = sum(each.size for each in abandoned(store, idle=0, remove=True))
+    unused(store, containers, remove=True)
+    return Pruned(removals, freed + max(0, before - objects_size(store)))
 
 
 def _remove_wholly(store: Store, image_id: str, containers: Records) -> list[Removal]:
     """An image with all its names, unless somebody has begun to use it."""
 
     def records() -> list[ContainerRecord]:
-        users = [record for record in containers() if record.image_id == image_id]
-        if users:
-            raise InUseError(f"image {image_id} is used by container {users[0].name}")
-        return users
+        found = list(containers())
+        for record in found:
+            if record.image_id == image_id:
+                raise InUseError(f"image {image_id} is used by container {record.name}")
+        return found
 
     try:
         return remove(store, image_id, records, force=True)

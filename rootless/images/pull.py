@@ -43,7 +43,7 @@ from rootless.store.image import resolve
 from rootless.store.ingest import Ingest, NewImage
 from rootless.store.layout import Store
 from rootless.store.names import CONFIG_DIGEST, REPO_DIGEST
-from rootless.store.partial import PartialBlob, open_partial, sweep_partials
+from rootless.store.partial import PartialBlob, abandoned_partials, open_partial
 
 AT_ONCE = 3
 _MAX_INDEX_DEPTH = 4
@@ -237,7 +237,7 @@ class _Pull:
 
     async def _bring_in(self, reference: Reference, found: _Found) -> str:
         store = self._store
-        sweep_partials(store)
+        abandoned_partials(store, remove=True)
         with Ingest(store) as ingest:
             limiter = trio.CapacityLimiter(AT_ONCE)
             async with trio.open_nursery() as nursery:

@@ -15,8 +15,15 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from rootless.errors import InUseError, UsageError
-from rootless.images.objects import bury, objects_of_containers, objects_of_entry
+from rootless.errors import (
+    IntegrityError,
+    InUseError,
+    InvalidDocumentError,
+    NotFoundError,
+    UsageError,
+)
+from rootless.images.objects import Objects, bury, objects_of_containers, objects_of_entry
+from rootless.oci.manifest import Descriptor, Index
 from rootless.oci.reference import Reference, parse_reference
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
@@ -53,22 +60,24 @@ def remove(store: Store, name: str, containers: Records, *, force: bool = False)
     or an id has several names (`force` removes them all).
     """
     with store.lock():
-        image = resolve(store, name)
         index = store.read_index()
+        try:
+            image = resolve(store, name)
+        except (NotFoundError, IntegrityError, InvalidDocumentError):
+            entry = _unreadable(index.manifests, name)
+            if entry is None:
+                raise
+            _drop(store, index, entry, containers())
+            return [Removal(Action.UNTAGGED, name), Removal(Action.DELETED, entry.digest)]
         reference = _named(image, name)
         if reference is not None and len(image.tags) > 1:
             rest = names.untagged(index.manifests, reference)
             store.write_index(index.with_manifests(rest))
             return [Removal(Action.UNTAGGED, reference.familiar)]
-        users = [each for each in containers() if each.image_id == image.id]
+        records = list(containers())
+        users = [each for each in records if each.image_id == image.id]
         _check_conflicts(image, name, reference, users, force)
-        rest = names.without(index.manifests, image.entry.digest)
-        kept = objects_of_containers(store, users)
-        for entry in rest:
-            kept = kept.plus(objects_of_entry(store, entry))
-        doomed = objects_of_entry(store, image.entry).minus(kept)
-        store.write_index(index.with_manifests(rest))
-        bury(store, doomed)
+        doomed = _drop(store, index, image.entry, records)
     return [
         *(Removal(Action.UNTAGGED, tag.familiar) for tag in image.tags),
         *(Removal(Action.UNTAGGED, text) for text in familiar_digests(image)),
@@ -79,6 +88,30 @@ def remove(store: Store, name: str, containers: Records, *, force: bool = False)
             if diff_id in doomed.layers
         ),
     ]
+
+
+def _drop(
+    store: Store, index: Index, image: Descriptor, records: Iterable[ContainerRecord]
+) -> Objects:
+    """Take an image out of the index, and away what nobody else needs: no other image, and no
+    container, whatever image it was made of; that may share layers with this one."""
+    rest = names.without(index.manifests, image.digest)
+    kept = objects_of_containers(store, records)
+    for entry in rest:
+        kept = kept.plus(objects_of_entry(store, entry))
+    doomed = objects_of_entry(store, image).minus(kept)
+    store.write_index(index.with_manifests(rest))
+    bury(store, doomed)
+    return doomed
+
+
+def _unreadable(table: names.Table, name: str) -> Descriptor | None:
+    """The entry of an image of which not even the config can be read: it has nothing left but its
+    name."""
+    try:
+        return names.find_by_name(table, parse_reference(name))
+    except UsageError:
+        return None
 
 
 def familiar_digests(image: Image) -> list[str]:

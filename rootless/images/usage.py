@@ -17,6 +17,7 @@ from rootless.store.image import Image, all_images
 from rootless.store.layout import Store
 
 _OBJECTS = ("blobs", "layers", "chains")
+_UNDER_WAY = ("partial", "tmp", "manifests")
 
 
 class ImageUsage(NamedTuple):
@@ -58,10 +59,19 @@ def tree_size(path: Path) -> int:
 
 def objects_size(store: Store) -> int:
     """Bytes on disk of all images, whatever names them."""
-    # A layer that came uncompressed is the same file as its blob: one walk over both.
+    return _size_of(store, _OBJECTS)
+
+
+def images_size(store: Store) -> int:
+    """The same, with what is on its way in and out, and lists of manifests."""
+    return _size_of(store, (*_OBJECTS, *_UNDER_WAY))
+
+
+def _size_of(store: Store, places: Iterable[str]) -> int:
+    # A layer that came uncompressed is the same file as its blob: one walk over all.
     seen: set[tuple[int, int]] = set()
     total = 0
-    for name in _OBJECTS:
+    for name in places:
         for directory, _, files in os.walk(f"{store.root}/{name}"):
             for file in files:
                 try:

@@ -1,15 +1,16 @@
 """The merged index of an image's layers, so that a lookup costs the same whatever their number.
 
-Crash consistency: the index appears under its name whole or not at all (unionfs.chain), and can be
-built again from the layers at any time. Two who build it at once write the same file twice. A
-removal of the image at the same time takes the directory away from under the builder, who then has
-no layers to open either.
+Crash consistency: the index is built under tmp/, where what a killed builder leaves is swept, and is
+renamed to its place whole; it can be built again from the layers at any time. Two who build it at
+once write the same file twice. It is put in place under the store's lock, and only if the layers
+are still there: a removal of the image at the same time leaves no index of what has gone.
 """
 
 from __future__ import annotations
 
 import os
 
+from rootless.durable import fsync_directory
 from rootless.errors import NotFoundError
 from rootless.oci.digest import chain_id
 from rootless.store.image import Image, layer_files
@@ -30,6 +31,7 @@ def chain_index(store: Store, image: Image) -> str | None:
     target = f"{store.chain_directory(image.chain_id)}/{CHAIN_INDEX}"
     if os.path.exists(target):
         return target
+    from rootless.store.ingest import Ingest
     from unionfs.chain import build_chain
 
     files = layer_files(store, image)
@@ -39,9 +41,18 @@ def chain_index(store: Store, image: Image) -> str | None:
         if os.path.exists(lower):
             done, parent = count, lower
             break
-    try:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        build_chain([each.index for each in files[done:]], target, parent=parent)
-    except FileNotFoundError:
-        raise NotFoundError(f"image {image.id} was removed while it was being prepared") from None
+    gone = NotFoundError(f"image {image.id} was removed while it was being prepared")
+    with Ingest(store) as ingest:
+        built = str(ingest.directory / CHAIN_INDEX)
+        try:
+            build_chain([each.index for each in files[done:]], built, parent=parent)
+        except FileNotFoundError:
+            raise gone from None
+        with store.lock():
+            if not all(map(store.has_layer, image.diff_ids)):
+                raise gone
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.rename(built, target)
+            fsync_directory(os.path.dirname(target))
+            fsync_directory(f"{store.root}/chains")
     return target

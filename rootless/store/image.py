@@ -5,7 +5,7 @@ This is on the way of every start of a container: two small files are read and c
 
 from __future__ import annotations
 
-from rootless.errors import InvalidDocumentError, NotFoundError, UsageError
+from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, UsageError
 from rootless.oci import media_types
 from rootless.oci.digest import chain_id, is_digest, is_hex
 from rootless.oci.image_config import ImageConfig, read_image_config
@@ -88,7 +88,7 @@ def all_images(store: Store) -> list[Image]:
         if entry.digest not in images:
             try:
                 images[entry.digest] = _image_of(store, table, entry, None)
-            except (NotFoundError, InvalidDocumentError):
+            except (NotFoundError, IntegrityError, InvalidDocumentError):
                 continue
     return list(images.values())
 
@@ -132,7 +132,7 @@ def _config_digest(store: Store, entry: Descriptor) -> str | None:
     try:
         data = store.read_document(entry.digest, "image manifest")
         return read_manifest(data, f"image manifest {entry.digest}", entry.media_type).config.digest
-    except (NotFoundError, InvalidDocumentError):
+    except (NotFoundError, IntegrityError, InvalidDocumentError):
         return None
 
 

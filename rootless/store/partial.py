@@ -17,13 +17,16 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from rootless.durable import LockFile, acquire_lock, write_all
-from rootless.oci.digest import hex_of
+from rootless.oci.digest import hex_of, is_hex
 from rootless.store.layout import Store
 
-FORGOTTEN_AFTER = 7 * 86400
-"""Seconds after which an abandoned partial blob is swept."""
+FORGOTTEN_AFTER = 7 * 86400.0
+"""Seconds after which a partial blob that nobody has gone on with is swept."""
+
+_DIGITS = 64
 
 
 class PartialBlob:
@@ -107,27 +110,53 @@ def open_partial(store: Store, digest: str) -> PartialBlob | None:
         raise
 
 
-def sweep_partials(store: Store, now: float | None = None) -> None:
-    """Delete what nobody has gone on with for a week."""
+class Abandoned(NamedTuple):
+    """Something below the store that nobody alive works on: its path there, and bytes on disk."""
+
+    name: str
+    size: int
+
+
+def abandoned_partials(
+    store: Store, *, idle: float = FORGOTTEN_AFTER, remove: bool = False, now: float | None = None
+) -> list[Abandoned]:
+    """Partial blobs that nobody brings in: those that have got nothing for `idle` seconds, or are of
+    no more use because the store has the blob. With `remove` they are deleted.
+
+    Each is looked at with its lock held: one that is being brought in is left alone.
+    """
     directory = Path(store.root) / "partial"
-    oldest = (time.time() if now is None else now) - FORGOTTEN_AFTER
     try:
-        entries = list(os.scandir(directory))
+        names = {name.removesuffix(".lock") for name in os.listdir(directory)}
     except FileNotFoundError:
-        return
-    for entry in entries:
-        path = Path(entry.path)
-        try:
-            if entry.stat().st_mtime >= oldest:
-                continue
-            lock_path = path if path.suffix == ".lock" else _lock_path(path)
-            lock = acquire_lock(lock_path, wait=False)
-        except FileNotFoundError:
+        return []
+    newest = (time.time() if now is None else now) - idle
+    found = []
+    for digits in sorted(name for name in names if len(name) == _DIGITS and is_hex(name)):
+        path = directory / digits
+        lock = acquire_lock(_lock_path(path), wait=False)
+        if lock is None:
             continue
-        if lock is not None:
-            path.unlink(missing_ok=True)
-            lock_path.unlink(missing_ok=True)
+        try:
+            status = _status(path)
+            if status is None:
+                # Killed between the lock and the blob. Nothing is lost, so nothing is said.
+                _lock_path(path).unlink(missing_ok=True)
+            elif status.st_mtime <= newest or store.has_blob(f"sha256:{digits}"):
+                found.append(Abandoned(f"partial/{digits}", status.st_blocks * 512))
+                if remove:
+                    path.unlink(missing_ok=True)
+                    _lock_path(path).unlink(missing_ok=True)
+        finally:
             lock.release()
+    return found
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
 
 
 def _lock_path(path: Path) -> Path:

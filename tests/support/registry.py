@@ -466,6 +466,27 @@ def drip(data: bytes, seconds: float) -> Answer:
     return answer
 
 
+def paced(registry: FakeRegistry, pieces: int, seconds: float) -> Answer:
+    """What was asked for (ranges are honoured) in so many pieces, with a pause before each."""
+
+    def answer(handler: Handler, request: Request) -> bool:
+        digest = request.path.rpartition("/")[2]
+        data = next(blobs[digest] for blobs in registry.blobs.values() if digest in blobs)
+        start = int(request.headers.get("Range", "bytes=0-")[6:-1])
+        headers = {"Content-Length": str(len(data) - start)}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        handler.answer(206 if start else 200, b"", headers)
+        size = -(-len(data) // pieces)
+        for position in range(start, len(data), size):
+            if handler.state.stopped.wait(seconds):
+                break
+            handler.wfile.write(data[position : position + size])
+        return True
+
+    return answer
+
+
 def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     """Wait for a condition. Raises AssertionError if it does not come about."""
     end = time.monotonic() + seconds

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unionfs.layer import LayerEntry, Mark
 from unionfs.tar import IndexedLayer, TarLayer
-from unionfs.tar_index import TarIndexer, TarSummary
+from unionfs.tar_index import IN_MEMORY, TarIndexer, TarSummary
 
 _numbers = itertools.count()
 
@@ -57,8 +57,10 @@ def archive_of(
     return buffer.getvalue()
 
 
-def write_index(archive: bytes, path: Path, chunk: int = 65536) -> TarSummary:
-    with TarIndexer(path) as indexer:
+def write_index(
+    archive: bytes, path: Path, chunk: int = 65536, in_memory: int = IN_MEMORY
+) -> TarSummary:
+    with TarIndexer(path, in_memory=in_memory) as indexer:
         for start in range(0, len(archive), chunk):
             indexer.feed(archive[start : start + chunk])
         return indexer.finish()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from rootless.durable import acquire_lock, locked, remove_tree, write_atomically
+from rootless.durable import acquire_lock, locked, remove_tree, replace_file, write_atomically
 
 
 def test_write_atomically_over_a_file_replaces_it_and_leaves_no_temporary(tmp_path):
@@ -22,6 +22,40 @@ def test_write_atomically_that_cannot_rename_keeps_nothing_behind(tmp_path):
     with pytest.raises(OSError, match="directory"):
         write_atomically(tmp_path / "taken", b"data")
     assert os.listdir(tmp_path) == ["taken"]
+
+
+def current_umask():
+    mask = os.umask(0o22)
+    os.umask(mask)
+    return mask
+
+
+@pytest.mark.parametrize("before", [None, b"old"])
+def test_file_that_is_replaced_has_no_name_until_it_is_complete(tmp_path, before):
+    path = tmp_path / "file"
+    if before is not None:
+        path.write_bytes(before)
+
+    def write(fd):
+        os.write(fd, b"new")
+        assert os.listdir(tmp_path) == ([] if before is None else ["file"])
+
+    replace_file(path, write)
+    assert (os.listdir(tmp_path), path.read_bytes()) == (["file"], b"new")
+    assert path.stat().st_mode & 0o777 == 0o644 & ~current_umask()
+
+
+def test_file_whose_replacement_fails_stays(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def fail(fd):
+        os.write(fd, b"new")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        replace_file(path, fail)
+    assert (os.listdir(tmp_path), path.read_bytes()) == (["file"], b"old")
 
 
 def test_lock_that_is_held_is_refused_without_waiting(tmp_path):

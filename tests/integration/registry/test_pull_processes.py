@@ -1,0 +1,164 @@
+"""Several `rootless pull` at once, as processes of their own: each layer is fetched once, and whoever is
+killed leaves to the others what had come."""
+
+import json
+import os
+import random
+import re
+
+import pytest
+
+from tests.integration.registry.conftest import layer_of
+from tests.support.registry import Fault, paced, until
+
+PIECES = 10
+CHANCE = random.Random(4)
+SHARED = [layer_of({f"shared{n}": CHANCE.randbytes(200_000)}) for n in range(3)]
+OWN = [layer_of({f"own{n}": CHANCE.randbytes(100_000)}) for n in range(2)]
+SOUND = "Everything is as it should be.\n"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def put(registry, name, layers):
+    registry.put_image(name, "1", layers, config={"User": name})
+    [document] = {data for _, data in registry.manifests[name].values()}
+    return [layer["digest"] for layer in json.loads(document)["layers"]]
+
+
+def slow(registry, digests, seconds=0.15):
+    pattern = "GET .*/blobs/({})".format("|".join(map(re.escape, digests)))
+    registry.faults.append(Fault(pattern, paced(registry, PIECES, seconds)))
+
+
+def fetched(registry, digest):
+    """From which byte on a blob was asked for, each time."""
+    return [
+        int(each.headers.get("Range", "bytes=0-")[6:-1])
+        for each in registry.asked(f"GET .*/blobs/{digest}")
+    ]
+
+
+def ended(process):
+    out, complaint = process.communicate(timeout=60)
+    assert process.returncode == 0, complaint.decode()
+    return out.decode()
+
+
+def check_sound(rootless, *names):
+    """Nothing is damaged or missing, and nothing is left that a prune does not take."""
+    found = rootless("system", "check").stdout
+    assert not re.search("damaged|missing", found), found
+    for name in names:
+        rootless("image", "verify", name).ok()
+    rootless("system", "prune", "-f").ok()
+    assert rootless("system", "check").ok().stdout == SOUND
+    root = rootless.data / "rootless"
+    assert os.listdir(root / "partial") == []
+    assert [name for name in os.listdir(root / "tmp") if name != ".lock"] == []
+
+
+def test_image_pulled_by_two_processes_at_once_is_fetched_once(rootless, registry):
+    digests = put(registry, "app", SHARED)
+    slow(registry, digests)
+    name = f"{registry.host}/app:1"
+    processes = [rootless.popen("pull", name) for _ in range(2)]
+    said = [ended(process) for process in processes]
+    assert [fetched(registry, digest) for digest in digests] == [[0]] * len(digests)
+    # One of them, at least, has waited for a layer of the other.
+    assert any("Waiting" in each for each in said)
+    assert all(f"Status: Downloaded newer image for {name}" in each for each in said)
+    check_sound(rootless, name)
+
+
+def test_layers_that_two_images_share_are_fetched_once(rootless, registry):
+    digests = [put(registry, f"app{n}", [*SHARED, OWN[n]]) for n in range(2)]
+    every = {digest for each in digests for digest in each}
+    slow(registry, every)
+    names = [f"{registry.host}/app{n}:1" for n in range(2)]
+    for process in [rootless.popen("pull", "-q", name) for name in names]:
+        ended(process)
+    assert {digest: fetched(registry, digest) for digest in every} == {key: [0] for key in every}
+    check_sound(rootless, *names)
+
+
+def test_what_a_killed_pull_was_fetching_the_other_goes_on_with(rootless, registry):
+    [digest] = put(registry, "app", SHARED[:1])
+    slow(registry, [digest])
+    name = f"{registry.host}/app:1"
+    victim = rootless.popen("pull", "-q", name)
+    blob = rootless.data / "rootless/partial" / digest[7:]
+    until(lambda: blob.exists() and blob.stat().st_size > 60_000)
+    other = rootless.popen("pull", name)
+    assert other.stdout is not None
+    while b"Waiting" not in other.stdout.readline():
+        assert other.poll() is None
+    assert fetched(registry, digest) == [0]
+    victim.kill()
+    victim.communicate(timeout=20)
+    ended(other)
+    first, second = fetched(registry, digest)
+    assert (first, second > 60_000) == (0, True)
+    check_sound(rootless, name)
+
+
+def test_next_pull_goes_on_where_a_killed_one_was(rootless, registry):
+    digests = put(registry, "app", SHARED)
+    slow(registry, digests[:1], 0.3)
+    name = f"{registry.host}/app:1"
+    victim = rootless.popen("pull", "-q", name)
+    root = rootless.data / "rootless"
+    blob = root / "partial" / digests[0][7:]
+    until(lambda: (root / "layers").is_dir() and len(os.listdir(root / "layers")) == 2)
+    until(lambda: blob.stat().st_size > 60_000)
+    victim.kill()
+    victim.communicate(timeout=20)
+    registry.faults.clear()
+    rootless("pull", "-q", name).ok()
+    first, second = fetched(registry, digests[0])
+    assert (first, second > 60_000) == (0, True)
+    assert [fetched(registry, digest) for digest in digests[1:]] == [[0], [0]]
+    check_sound(rootless, name)
+
+
+def test_killed_pull_beside_another_takes_nothing_from_it(rootless, registry):
+    """The one that fetches lives; the one that waits dies, and its sweepers come by."""
+    digests = put(registry, "app", SHARED)
+    slow(registry, digests)
+    name = f"{registry.host}/app:1"
+    lives = rootless.popen("pull", "-q", name)
+    until(lambda: len(registry.asked("GET .*/blobs/.*")) > len(digests))
+    dies = rootless.popen("pull", name)
+    assert dies.stdout is not None
+    while b"Waiting" not in dies.stdout.readline():
+        assert dies.poll() is None
+    dies.kill()
+    dies.communicate(timeout=20)
+    rootless("system", "prune", "-af").ok()
+    rootless("system", "check", "--repair").ok()
+    assert lives.poll() is None
+    ended(lives)
+    assert [fetched(registry, digest) for digest in digests] == [[0]] * len(digests)
+    check_sound(rootless, name)
+
+
+def test_prune_and_check_beside_a_pull_leave_it_what_it_has(rootless, registry):
+    digests = put(registry, "app", [*SHARED, *OWN])
+    slow(registry, digests[:1], 0.5)
+    name = f"{registry.host}/app:1"
+    process = rootless.popen("pull", "-q", name)
+    layers = rootless.data / "rootless/layers"
+    # The others are there, and named by nothing yet.
+    until(lambda: layers.is_dir() and len(os.listdir(layers)) == len(digests) - 1)
+    rootless("system", "prune", "-af").ok()
+    rootless("system", "check", "--repair").ok()
+    assert rootless("system", "df").ok()
+    assert process.poll() is None
+    ended(process)
+    assert [fetched(registry, digest) for digest in digests] == [[0]] * len(digests)
+    check_sound(rootless, name)
