@@ -217,12 +217,8 @@ def test_error_behind_bytes_that_can_be_read_is_told_and_not_taken_for_zeros(tmp
         # The disk has its first page in memory, and ends a read there.
         assert (union.mnt / "slow0").stat().st_size == 5000
         union.disk.fails(read="EIO")
-        with (
-            open(union.mnt / "slow0", "rb", buffering=0) as file,
-            pytest.raises(OSError, match="Input/output error"),
-        ):
-            while file.read(8192):
-                pass
+        with pytest.raises(OSError, match="Input/output error"):
+            (union.mnt / "slow0").read_bytes()
         union.still_works()
         assert (union.mnt / "slow0").read_bytes() == b"0" * 5000
 
