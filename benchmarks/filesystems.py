@@ -102,7 +102,11 @@ def _plain(lowers: Sequence[Path], here: Path, *, copy: bool) -> Path:
             subprocess.run(["cp", "-a", "--reflink=never", f"{lower}/.", tree], check=True)
         else:
             for entry in lower.iterdir():
-                (tree / entry.name).symlink_to(entry)
+                # What an empty directory is for is to be written to, and the lower stays as it is.
+                if entry.is_dir() and not any(entry.iterdir()):
+                    (tree / entry.name).mkdir()
+                else:
+                    (tree / entry.name).symlink_to(entry)
     return tree
 
 
