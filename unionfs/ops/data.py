@@ -29,7 +29,7 @@ def open_backing(tree: Tree, node: Node) -> Backing:
     backing = node.backing
     if backing is not None:
         if not backing.pinned:
-            tree.files.move_to_end(node)
+            tree.files.used(node)
         if backing.lazy is not None and backing.lazy.state.is_complete:
             end_lazy(node, backing)
         return backing
@@ -50,7 +50,7 @@ def open_backing(tree: Tree, node: Node) -> Backing:
             if where is None
             else Backing(where[0], start=where[1], file=file)
         )
-    tree.keep_open(node, backing)
+    tree.files.keep(node, backing)
     return backing
 
 
@@ -72,7 +72,7 @@ def require_regular(node: Node) -> None:
 def read(tree: Tree, node: Node, offset: int, size: int) -> bytes:
     backing = node.backing or open_backing(tree, node)
     if not backing.pinned:
-        tree.files.move_to_end(node)
+        tree.files.used(node)
     if backing.start == 0 and backing.fd >= 0:
         return os.pread(backing.fd, size, offset)
     if backing.lazy is not None:
@@ -95,7 +95,7 @@ def read_into(tree: Tree, node: Node, offset: int, buffer: memoryview) -> int:
     page of it."""
     backing = node.backing or open_backing(tree, node)
     if not backing.pinned:
-        tree.files.move_to_end(node)
+        tree.files.used(node)
     if backing.start == 0 and backing.fd >= 0:
         return os.preadv(backing.fd, (buffer,), offset)
     data = read(tree, node, offset, len(buffer))
