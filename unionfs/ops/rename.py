@@ -34,6 +34,9 @@ def rename(tree: Tree, old: Place, new: Place, flags: int) -> None:
         flags & RENAME_EXCHANGE and flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)
     ):
         raise error(errno.EINVAL)
+    if flags & RENAME_WHITEOUT and not tree.writable().holds_device_zero:
+        # As kernel overlayfs: before anything has moved.
+        raise error(errno.EINVAL)
     if flags & RENAME_NOREPLACE and target is not None:
         raise error(errno.EEXIST)
     if flags & RENAME_EXCHANGE and target is None:
