@@ -204,6 +204,9 @@ def fallocate(tree: Tree, node: Node, mode: int, offset: int, length: int) -> No
     backing = writable_backing(tree, node)
     if node.has_capabilities is not False:
         drop_capabilities(tree, node)
+    # The request does not say whose rights it is made with, as a write does. On a disk only those
+    # of the host's root would keep the bits (setattr_should_drop_suidgid, fs/attr.c).
+    kill_set_id(tree, node)
     node.stale = True
     if backing.lazy is not None:
         backing.lazy.allocate(mode, offset, length)
