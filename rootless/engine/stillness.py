@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rootless.engine.waker import Waker
 from rootless.errors import RootlessError
 
 if TYPE_CHECKING:
@@ -36,14 +37,23 @@ _CLONE_NEWNS = 0x00020000
 def held_still(record: ContainerRecord, *, pause: bool) -> Iterator[None]:
     """Stop a running container for the length of the block; without `pause`, only write out what it
     has written so far. Raises RootlessError if that cannot be done in some seconds."""
-    group = _control_group(record.pid) if pause else None
+    if not pause:
+        _write_out(record)
+        yield
+        return
+    group = _control_group(record.pid)
+    with Waker(None if group is None else group.path) as waker:
+        yield from _stopped(record, group, waker)
+
+
+def _stopped(record: ContainerRecord, group: ControlGroup | None, waker: Waker) -> Iterator[None]:
     stopped: list[int] = []
     try:
         if group is not None:
             group.freeze()
             _wait(lambda: group.frozen, record)
-        elif pause:
-            _stop_all(record, stopped)
+        else:
+            _stop_all(record, stopped, waker)
         _write_out(record)
         yield
     finally:
@@ -112,7 +122,7 @@ def _state(pid: int) -> str:
     return chr(text[text.rindex(b")") + 2])
 
 
-def _stop_all(record: ContainerRecord, stopped: list[int]) -> None:
+def _stop_all(record: ContainerRecord, stopped: list[int], waker: Waker) -> None:
     """`stopped` takes the pidfds of those that have to be continued, also when this fails."""
     seen: set[int] = set()
     try:
@@ -124,6 +134,7 @@ def _stop_all(record: ContainerRecord, stopped: list[int]) -> None:
                 try:
                     pidfd = os.pidfd_open(pid)
                     stopped.append(pidfd)
+                    waker.before_stopping(pid)
                     signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
                 except ProcessLookupError:
                     continue

@@ -60,6 +60,8 @@ def mounted_union(directory: Path, session: str, options: str = "") -> Iterator[
         for name in ("one", "two"):
             (lower / name).write_bytes(BIG)
         (upper / "above").write_bytes(b"above")
+        for number in range(4):
+            (upper / f"slow{number}").write_bytes(b"%d" % number * 5000)
         (lower / "elsewhere").mkdir()
         text = f"lowerdir={lower},upperdir={upper},workdir={work},ownership=data{options}"
         argv = [sys.executable, "-m", "unionfs", "-f", f"--session={session}", "-o", text, str(mnt)]
@@ -208,6 +210,43 @@ def test_others_are_answered_during_a_slow_fsync(tmp_path):
         os.pwrite(fd, b"x", 0)
         assert answered_meanwhile(union, lambda: os.fsync(fd)) > 20
         os.close(fd)
+
+
+def test_error_behind_bytes_that_can_be_read_is_told_and_not_taken_for_zeros(tmp_path, session):
+    with mounted_union(tmp_path, session) as union:
+        # The disk has its first page in memory, and ends a read there.
+        assert (union.mnt / "slow0").stat().st_size == 5000
+        union.disk.fails(read="EIO")
+        with pytest.raises(OSError, match="Input/output error"):
+            (union.mnt / "slow0").read_bytes()
+        union.still_works()
+        assert (union.mnt / "slow0").read_bytes() == b"0" * 5000
+
+
+def test_others_are_answered_during_a_slow_read(tmp_path):
+    with mounted_union(tmp_path, "device") as union:
+        read = [None] * 4
+
+        def read_slowly(number):
+            read[number] = (union.mnt / f"slow{number}").read_bytes()
+
+        # Names are looked up while the disk is quick.
+        for number in range(4):
+            (union.mnt / f"slow{number}").stat()
+        union.disk.fails(read=0.2)
+        read_slowly(0)
+        union.disk.fails(read=1.5)
+        assert answered_meanwhile(union, lambda: read_slowly(1)) > 20
+        # An error is told to who reads, and to nobody else.
+        union.disk.fails(read="EIO")
+        with pytest.raises(OSError, match="Input/output error"):
+            read_slowly(2)
+        union.disk.fails()
+        for number in (2, 3):
+            read_slowly(number)
+        assert read == [b"%d" % number * 5000 for number in range(4)]
+        assert (union.mnt / "big").read_bytes() == BIG
+        union.still_works()
 
 
 def test_others_are_answered_during_a_big_copy_up_whatever_asks_for_it(tmp_path):

@@ -74,12 +74,12 @@ def read(tree: Tree, node: Node, offset: int, size: int) -> bytes:
     if not backing.pinned:
         tree.files.used(node)
     if backing.start == 0 and backing.fd >= 0:
-        return os.pread(backing.fd, size, offset)
+        return _read_whole(node, backing.fd, offset, size)
     if backing.lazy is not None:
         if not backing.lazy.state.is_complete:
             return backing.lazy.read(offset, size)
         end_lazy(node, backing)
-        return os.pread(backing.fd, size, offset)
+        return _read_whole(node, backing.fd, offset, size)
     size = min(size, node.attributes.size - offset)
     if size <= 0:
         return b""
@@ -97,10 +97,34 @@ def read_into(tree: Tree, node: Node, offset: int, buffer: memoryview) -> int:
     if not backing.pinned:
         tree.files.used(node)
     if backing.start == 0 and backing.fd >= 0:
-        return os.preadv(backing.fd, (buffer,), offset)
+        done = os.preadv(backing.fd, (buffer,), offset)
+        if done < len(buffer) and (node.stale or offset + done < node.attributes.size):
+            rest = _read_rest(backing.fd, offset + done, len(buffer) - done)
+            buffer[done : done + len(rest)] = rest
+            done += len(rest)
+        return done
     data = read(tree, node, offset, len(buffer))
     buffer[: len(data)] = data
     return len(data)
+
+
+def _read_whole(node: Node, fd: int, offset: int, size: int) -> bytes:
+    data = os.pread(fd, size, offset)
+    if len(data) < size and (node.stale or offset + len(data) < node.attributes.size):
+        data += _read_rest(fd, offset + len(data), size - len(data))
+    return data
+
+
+def _read_rest(fd: int, offset: int, size: int) -> bytes:
+    """What follows a read that has ended early. An error in the midst of a file ends a read before it,
+    and is told to the next one; but the kernel takes a short reply for the end of the file, and what
+    is missing for zeros (fuse_short_read, fs/fuse/file.c)."""
+    pieces = []
+    while size > 0 and (piece := os.pread(fd, size, offset)):
+        pieces.append(piece)
+        offset += len(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
 def source(tree: Tree, node: Node, offset: int, size: int) -> tuple[int, int, int] | None:

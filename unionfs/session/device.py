@@ -27,6 +27,7 @@ from unionfs.session.handlers import Handler, Handlers
 from unionfs.session.hot_paths import HotPaths
 from unionfs.session.options import DEFAULTS, ServeOptions
 from unionfs.session.requests import Header
+from unionfs.session.slow_reads import SLOW, SlowReads
 from unionfs.session.splicing import Splicer
 from unionfs.session.wire import InitFlag, Opcode
 from unionfs.session.workers import Workers
@@ -75,6 +76,7 @@ _CHANGES_NAMES = frozenset(
 _OWN = frozenset({Opcode.INIT, Opcode.INTERRUPT})
 _COPYING_THREADS = 4
 _FLUSHING_THREADS = 16
+_READING_THREADS = 16
 _LSEEK = int(Opcode.LSEEK)
 _READ = int(Opcode.READ)
 _WRITE = int(Opcode.WRITE)
@@ -102,10 +104,11 @@ class DeviceSession:
         self._handlers = Handlers(filesystem, options.timeout, self.counters).table
         self._setxattr_ext = False
         self._writeback = False
-        copying = Workers(_COPYING_THREADS)
+        copying, reading = Workers(_COPYING_THREADS), Workers(_READING_THREADS)
         self._flushing = Workers(_FLUSHING_THREADS)
-        self.crews = (copying, self._flushing)
-        """Apart, for a flush may wait for a write that waits for a copy."""
+        self.crews = (copying, self._flushing, reading)
+        """Apart, for a flush may wait for a write that waits for a copy, and for a page that is
+        being read."""
         self._handlers |= dict.fromkeys(_TRANSFERS, self._first_transfer)
         self._getxattr = self._handlers[Opcode.GETXATTR]
         self._handlers[Opcode.GETXATTR] = self._control
@@ -120,6 +123,9 @@ class DeviceSession:
             for opcode in (Opcode.GETXATTR, Opcode.LISTXATTR, Opcode.SETXATTR, Opcode.REMOVEXATTR):
                 del self._handlers[opcode]
         self._splicer = Splicer(device)
+        self._slow_reads = SlowReads(
+            filesystem, reading, self._write, self._fault, counters=self.counters
+        )
         hot = HotPaths(
             filesystem,
             options.timeout,
@@ -127,16 +133,17 @@ class DeviceSession:
             self._copies.must_wait,
             counters=self.counters,
             splicer=self._splicer,
+            slow_reads=self._slow_reads,
         ).table
         self._hot = {opcode: path for opcode, path in hot.items() if opcode in self._handlers}
 
     def run(self) -> None:
         """Serve until the file system is unmounted, then wait for what still runs in threads."""
         read, buffer, handle = self._read, self.buffer, self.handle
-        copying, flushing = self.crews
+        copying, flushing, reading = self.crews
         try:
             while True:
-                if copying.outstanding or flushing.outstanding:
+                if copying.outstanding or flushing.outstanding or reading.outstanding:
                     if not self._run_beside_threads():
                         break
                     continue
@@ -218,8 +225,11 @@ class DeviceSession:
                             os.write(self._device, reply)
                         except OSError as failed:
                             self._unwritten(failed)
+                    taken = perf_counter_ns() - started
                     counters.requests[opcode] += 1
-                    counters.nanoseconds[opcode] += perf_counter_ns() - started
+                    counters.nanoseconds[opcode] += taken
+                    if taken >= SLOW and opcode == _READ:
+                        self._slow_reads.expect()
                     if opcode in _CHANGES_NAMES:
                         self._tidy()
                     return

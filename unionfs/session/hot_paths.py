@@ -19,6 +19,7 @@ from unionfs.session.copies import BIG, MORE_THAN_TIMES
 from unionfs.session.counters import CONTROLS, Counters
 from unionfs.session.handlers import DOT_COOKIES, KILLS_PRIVILEGES
 from unionfs.session.replies import DIRECTORY_BLOCK_SIZE
+from unionfs.session.slow_reads import SlowReads
 from unionfs.session.splicing import LEAST, MOST, Splicer
 from unionfs.session.wire import Opcode
 
@@ -89,8 +90,10 @@ class HotPaths:
         *,
         counters: Counters,
         splicer: Splicer,
+        slow_reads: SlowReads,
     ) -> None:
         self._splicer = splicer
+        self._slow_reads = slow_reads
         self._counters = counters
         self._buffer = buffer
         self._must_wait = must_wait
@@ -330,6 +333,9 @@ class HotPaths:
         _, offset, size, _, _, _, _ = _READ.unpack_from(self._buffer, _HEADER)
         if size > _READ_ROOM:
             return None
+        slow = self._slow_reads
+        if slow.are_expected and slow.take(unique, nodeid, offset, size):
+            return b""
         counted = self._counters.bytes
         if LEAST <= size <= MOST:
             found = self._fs_source(nodeid, offset, size)

@@ -1,5 +1,6 @@
 """commit, export and diff of containers: the image is what the container was, to us and to others."""
 
+import contextlib
 import io
 import json
 import os
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import tarfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -216,6 +218,38 @@ def test_running_container_is_committed_as_it_is_and_goes_on(box, tmp_path):
     assert (process.returncode, out) == (0, b"written\nmore\n"), err
     for image in ("box:2", "box:3"):
         assert box("run", "--rm", image, "cat", "/tmp/open").ok().stdout == "written\n"
+
+
+def states(pids: list[int]) -> str:
+    """R, S, T … of each (proc_pid_stat(5)); nothing of one that is gone."""
+    found = ""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            found += Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    return found
+
+
+def test_container_goes_on_when_the_commit_that_holds_it_is_killed(box):
+    script = (
+        "dd if=/dev/urandom of=/tmp/much bs=1M count=60 2>/dev/null; echo ready; "
+        "while :; do sleep 0.01; done"
+    )
+    process = box.popen("run", "--name", "one", "box:1", "sh", "-c", script)
+    assert process.stdout.readline() == b"ready\n"
+    pid = int(box("inspect", "-f", "{{.State.Pid}}", "one").ok().stdout)
+    commit = box.popen("commit", "one", "box:2")
+    deadline = time.monotonic() + 60
+    while states([pid]) != "T":
+        assert commit.poll() is None, "it was never seen to be still"
+        assert time.monotonic() < deadline
+    commit.kill()
+    commit.wait()
+    while states([pid]) == "T":
+        assert time.monotonic() < deadline, "it is still held"
+        time.sleep(0.01)
+    box("commit", "one", "box:3").ok()
+    process.terminate()
+    process.communicate(timeout=60)
 
 
 def test_container_of_a_directory_is_exported_and_not_committed(rootless, tmp_path):

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +62,16 @@ def seed(tmp_path: Path) -> Path:
     path = tmp_path / "seed.tar"
     docker_archive(path, [BASE, TOP], tags=[NAME], config=CONFIG)
     return path
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """podman and buildah take the path of a layout for a reference, in which they allow no capitals;
+    what pytest gives may lie below some."""
+    with tempfile.TemporaryDirectory(
+        prefix="rl-", dir="/var/tmp", ignore_cleanup_errors=True
+    ) as name:
+        yield Path(name)
 
 
 @pytest.fixture

@@ -1,0 +1,101 @@
+"""Reads from a disk or a network that lets one wait: they run in threads, and other requests go on.
+
+Nearly all reads find their bytes in memory, and a thread would cost more than they do. So reads are
+answered as they come until one has taken long; from then on each runs in a thread, until so many in
+a row have been quick again.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import EIO
+from time import perf_counter_ns
+
+from unionfs.filesystem import FileSystem
+from unionfs.model import NodeId
+from unionfs.session import replies
+from unionfs.session.counters import Counters
+from unionfs.session.wire import Opcode
+from unionfs.session.workers import Workers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SLOW = 2_000_000
+"""Nanoseconds that a read may take for the next to be waited for."""
+
+_QUICK_AGAIN = 32
+"""So many in a row; then reads need no threads any more."""
+
+_READ = int(Opcode.READ)
+
+
+class SlowReads:
+    """`write` sends a whole reply, `fault` tells of an error of ours."""
+
+    def __init__(
+        self,
+        filesystem: FileSystem,
+        workers: Workers,
+        write: Callable[[bytes], None],
+        fault: Callable[[str, BaseException], None],
+        *,
+        counters: Counters,
+    ) -> None:
+        self._fs = filesystem
+        self._workers = workers
+        self._write = write
+        self._fault = fault
+        self._counters = counters
+        self._quick = 0
+        self.are_expected = False
+
+    def expect(self) -> None:
+        """A read has taken longer than `SLOW`."""
+        self.are_expected = True
+        self._quick = 0
+
+    def take(self, unique: int, nodeid: NodeId, offset: int, size: int) -> bool:
+        """Read in a thread, and reply then. False if the bytes do not lie in one file: it is then
+        the caller's to read them. Raises OSError as `FileSystem.source` does."""
+        found = self._fs.source(nodeid, offset, size)
+        if found is None:
+            return False
+        # The file system may close its own while the thread reads.
+        descriptor = os.dup(found[0])
+        data = b""
+        started = perf_counter_ns()
+
+        def read() -> None:
+            nonlocal data
+            data = os.pread(descriptor, found[2], found[1])
+            # An error in the midst of a file ends a read before it, and is told to the next one.
+            while len(data) < found[2] and (
+                more := os.pread(descriptor, found[2] - len(data), found[1] + len(data))
+            ):
+                data += more
+
+        def done(raised: BaseException | None) -> None:
+            os.close(descriptor)
+            self._note(perf_counter_ns() - started)
+            if raised is None:
+                self._counters.bytes[_READ] += len(data)
+                self._write(replies.reply(unique, data))
+                return
+            self._counters.errors += 1
+            if not isinstance(raised, OSError):
+                self._fault("read", raised)
+            number = raised.errno if isinstance(raised, OSError) else None
+            self._write(replies.error(unique, number or EIO))
+
+        self._workers.start(read, done)
+        return True
+
+    def _note(self, nanoseconds: int) -> None:
+        if nanoseconds >= SLOW:
+            self._quick = 0
+            return
+        self._quick += 1
+        if self._quick >= _QUICK_AGAIN:
+            self.are_expected = False
