@@ -179,17 +179,24 @@ class Tree:
     def seek_from(self, path: str, offset: int) -> int:
         """The first byte that is not zero, of the run of data at or after `offset`; ENXIO if there
         is none up to the end."""
-        with open(self._at(path), "rb", buffering=0) as file:
-            at, size = offset, os.fstat(file.fileno()).st_size
-            if os.lseek(file.fileno(), at, os.SEEK_HOLE) > size:
+        # Opening a FIFO would wait for a writer.
+        fd = os.open(self._at(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+            at = offset
+            if os.lseek(fd, at, os.SEEK_HOLE) > status.st_size:
                 raise OSError(errno.ERANGE, "a hole beyond the end")
             while True:
-                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
-                end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
-                data = os.pread(file.fileno(), end - at, at)
+                at = os.lseek(fd, at, os.SEEK_DATA)
+                end = os.lseek(fd, at, os.SEEK_HOLE)
+                data = os.pread(fd, end - at, at)
                 if found := data.lstrip(b"\0"):
                     return at + len(data) - len(found)
                 at = end
+        finally:
+            os.close(fd)
 
     def copy_range(self, path: str, offset: int, target: str, at: int, length: int) -> int:
         """copy_file_range(2) until it says that there is no more. Returns the bytes."""
