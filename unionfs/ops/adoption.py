@@ -11,7 +11,7 @@ from unionfs.layer import LayerEntry, UpperLayer
 from unionfs.merge import INO_BITS, Found, compose_ino
 from unionfs.model import Attributes, with_owner
 from unionfs.nodes import UPPER, Directory, Node
-from unionfs.ops.lazy_files import LazyFiles
+from unionfs.ops.open_files import LazyFiles
 from unionfs.ownership import IdView
 
 _KEPT_OWNERS = 1024

@@ -1,11 +1,22 @@
-"""The open files of a union: how many are kept, and which of them must be."""
+"""The files of a union that are open, and those that are unfinished, as far as they have been met,
+with what they await."""
 
 from __future__ import annotations
 
+import errno
 import os
 
 from unionfs.bases import OrderedDict
+from unionfs.layer import Layer, LayerEntry, UpperLayer
+from unionfs.lazy import LazyState, parse_mark
 from unionfs.nodes import Backing, Node
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unionfs.completer import Completer
+
 
 _SLACK = 8
 """More files than are to be kept open may be until `close_excess`."""
@@ -60,3 +71,88 @@ class OpenFiles:
             backing.file.close()
         else:
             os.close(backing.fd)
+
+
+class LazyFiles:
+    """`least`: from how many bytes on a file is copied up lazily; None: never. `awaits`: the upper
+    says that it has such files. `block`: `lazy.usable_block` of the upper; -1 before it is
+    known. `rate`: how many bytes a second are completed by the way; None: none. `must_finish`: all
+    will be completed when the union ends, so that there has to be room for it."""
+
+    def __init__(self, lowers: Sequence[Layer], least: int | None) -> None:
+        self.least = least
+        self.block = -1
+        self.awaits = False
+        self.awaited_before = False
+        """It had such files when it was mounted: not all are known."""
+        self.rate: int | None = None
+        self.must_finish = False
+        self.completer: Completer | None = None
+        self.states: dict[int, LazyState] = {}
+        """By `st_ino`."""
+        self._lowers = lowers
+        self._fingerprint: bytes | None = None
+
+    def require_lowers(self, upper: UpperLayer) -> None:
+        """EINVAL if the upper awaits other lowers than these."""
+        awaited = upper.awaits()
+        self.awaits = self.awaited_before = awaited is not None
+        if awaited is not None and awaited != self.fingerprint():
+            raise OSError(
+                errno.EINVAL,
+                "the upper has files that are not all copied up, from other lower layers than "
+                "these: finish it with those first",
+            )
+
+    def fingerprint(self) -> bytes | None:
+        """What tells the lowers from any others; None if one of them cannot be told from others."""
+        if self._fingerprint is None:
+            # Against mistakes, not against malice; hashlib takes as long to import as thirty such
+            # copies take.
+            from zlib import adler32, crc32
+
+            parts: list[bytes] = []
+            for layer in self._lowers:
+                if not hasattr(layer, "fingerprint"):
+                    return None
+                parts += [b"%d:%b" % (len(part), part) for part in layer.fingerprint()]
+            text = b"".join(parts)
+            self._fingerprint = b"%d-%08x%08x" % (len(parts), crc32(text), adler32(text))
+        return self._fingerprint
+
+    def of_entry(self, entry: LayerEntry) -> LazyState | None:
+        """The state of an unfinished file of the upper; None if its mark cannot be read."""
+        ino = entry.attributes.ino if entry.origin is None else entry.origin
+        return self.of_mark(ino, entry.lazy or b"", entry.attributes.size)
+
+    def of_mark(self, ino: int, mark: bytes, size: int) -> LazyState | None:
+        """The same of a file with this number, mark and size."""
+        state = self.states.get(ino)
+        if state is None:
+            parsed = parse_mark(mark)
+            if parsed is None:
+                return None
+            state = self.states[ino] = LazyState(parsed, os.sysconf("SC_PAGESIZE"))
+            # What was cut off must not come back, whatever limit was written before.
+            state.mark = parsed._replace(limit=min(parsed.limit, size))
+        return state
+
+    def promised(self) -> int:
+        """Bytes that the unfinished files of this mount may still take, and some that they do not."""
+        left = (each for each in self.states.values() if not (each.is_complete or each.is_gone))
+        return sum(state.mark.limit for state in left)
+
+    def end(self, ino: int, state: LazyState) -> None:
+        """The last use of a file without a name is over: there is nothing to complete."""
+        state.is_gone = True
+        self.states.pop(ino, None)
+
+    def forget_all(self, upper: UpperLayer) -> None:
+        """All are complete."""
+        upper.set_awaits(None)
+        self.awaits = self.awaited_before = False
+        self.states.clear()
+
+    def close(self) -> None:
+        if self.completer is not None:
+            self.completer.stop()

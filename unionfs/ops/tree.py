@@ -13,8 +13,7 @@ from unionfs.merge import Found, merge_entries, merge_listings
 from unionfs.model import ROOT_NODE, Attributes, with_owner
 from unionfs.nodes import UPPER, Directory, Node, NodeTable, Stream
 from unionfs.ops.adoption import Adoption, show_lazy
-from unionfs.ops.lazy_files import LazyFiles
-from unionfs.ops.open_files import OpenFiles
+from unionfs.ops.open_files import LazyFiles, OpenFiles
 from unionfs.ownership import IdView
 from unionfs.syscalls.memory import malloc_trim
 
