@@ -168,6 +168,10 @@ class UpperLayer(Layer, Protocol):
     names the place where it was found.
     """
 
+    @property
+    def holds_device_zero(self) -> bool:
+        """Whether an object can be a character device 0:0 without being a whiteout."""
+
     def refuse_overlap(self, lowers: Sequence[Layer]) -> None:
         """Raise OSError(EINVAL) with a message if a lower layer contains this one or lies in it."""
 

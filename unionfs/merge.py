@@ -45,6 +45,30 @@ def merge_entries(
     return found
 
 
+def merge_listings(
+    listings: Iterable[tuple[int, Iterable[tuple[bytes, LayerEntry]]]], few: int
+) -> tuple[dict[bytes, Found], set[bytes] | None]:
+    """What listings of the layers, from the top, say about each name, as far as it can matter; and
+    the names that the lowers say something about, None if these are more than `few`."""
+    said: dict[bytes, Found] = {}
+    final: set[bytes] = set()
+    below: set[bytes] = set()
+    for position, listing in listings:
+        for name, entry in listing:
+            if position and len(below) <= few:
+                below.add(name)
+            if name in final:
+                continue
+            have = said.get(name)
+            if have is None:
+                said[name] = [(position, entry)]
+            else:
+                have.append((position, entry))
+            if is_final(entry):
+                final.add(name)
+    return said, below if len(below) <= few else None
+
+
 def is_final(entry: LayerEntry) -> bool:
     """Whether nothing below `entry` matters to its name, whatever it is."""
     return (

@@ -123,6 +123,41 @@ class Node:
         for directory, _, _ in self.aliases or ():
             yield directory
 
+    def path(self) -> bytes:
+        """One path of the object in the union; of one without a name, that of nothing."""
+        names: list[bytes] = []
+        at: Node | None = self
+        while at is not None and at.parent is not None:
+            names.append(at.name)
+            at = at.parent
+        return b"/" + b"/".join(reversed(names))
+
+    def add_name(self, directory: Directory, name: bytes, ref: Ref) -> None:
+        """One more name of a file is known. The caller inserts it in the listing."""
+        if self.parent is None:
+            self.parent, self.name = directory, name
+            if self.layer == UPPER and not self.indexed:
+                self.ref = ref
+            return
+        if self.aliases is None:
+            self.aliases = []
+        self.aliases.append((directory, name, ref))
+
+    def drop_name(self, directory: Directory, name: bytes) -> None:
+        """A name of a file is gone, or its listing is. The caller removes it from the listing."""
+        if self.parent is directory and self.name == name:
+            if self.aliases:
+                self.parent, self.name, ref = self.aliases.pop(0)
+            else:
+                self.parent, ref = None, None
+            if self.layer == UPPER and not self.indexed:
+                self.ref = ref if self.parent is not None else self.stash
+            return
+        for index, (place, other, _) in enumerate(self.aliases or ()):
+            if place is directory and other == name and self.aliases is not None:
+                del self.aliases[index]
+                break
+
 
 class Directory(Node):
     """A directory, as the layers that contribute to it: `upper`, and `lowers` from the top."""

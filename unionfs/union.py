@@ -19,7 +19,6 @@ from unionfs.ops import (
     lazy_copyup,
     remove,
     rename,
-    xattrs,
 )
 from unionfs.ops import data as contents
 from unionfs.ops.tree import Tree, error
@@ -287,7 +286,7 @@ class Union:
     # Extended attributes
 
     def getxattr(self, nodeid: NodeId, name: bytes) -> bytes:
-        return xattrs.get(self._tree, self._tree.node(nodeid), name)
+        return attributes.get_xattr(self._tree, self._tree.node(nodeid), name)
 
     def lacks_capabilities(self, nodeid: NodeId) -> bool:
         node = self._nodes.get(nodeid)
@@ -298,13 +297,13 @@ class Union:
         return node.has_capabilities is False
 
     def listxattr(self, nodeid: NodeId) -> list[bytes]:
-        return list(xattrs.all_xattrs(self._tree, self._tree.node(nodeid)))
+        return list(attributes.all_xattrs(self._tree, self._tree.node(nodeid)))
 
     def setxattr(self, nodeid: NodeId, name: bytes, value: bytes, flags: int) -> None:
-        xattrs.set_(self._tree, self._tree.node(nodeid), name, value, flags)
+        attributes.set_xattr(self._tree, self._tree.node(nodeid), name, value, flags)
 
     def removexattr(self, nodeid: NodeId, name: bytes) -> None:
-        xattrs.remove(self._tree, self._tree.node(nodeid), name)
+        attributes.remove_xattr(self._tree, self._tree.node(nodeid), name)
 
     # The rest
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, event, note, settings
@@ -27,7 +28,16 @@ from hypothesis.stateful import (
 )
 
 from tests.support.overlay import UNIONS, Namespace, several_ids
-from tests.support.trees import RENAME_EXCHANGE, RENAME_NOREPLACE, Outcome, Row
+from tests.support.trees import (
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
+    FALLOC_FL_ZERO_RANGE,
+    RENAME_EXCHANGE,
+    RENAME_NOREPLACE,
+    RENAME_WHITEOUT,
+    Outcome,
+    Row,
+)
 
 NAMES = [
     "new",
@@ -45,6 +55,15 @@ NAMES = [
 CONTENTS = [b"", b"q", b"content " * 30, b"\0" * 5000, b"block" * 3000]
 MODES = [0o644, 0o600, 0o755, 0o444, 0o000, 0o4755, 0o2770, 0o1777]
 OFFSETS = [0, 1, 4095, 4096, 70_000]
+FALLOCATE_MODES = [
+    0,
+    FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+    FALLOC_FL_PUNCH_HOLE,
+    FALLOC_FL_ZERO_RANGE,
+    FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+]
+"""All that the kernel passes on to a FUSE server (fuse_file_fallocate, fs/fuse/file.c)."""
 XATTRS = ["user.colour", "user.empty", "user.long." + "n" * 200]
 
 # An index into the paths that exist at that moment, or into the directories among them with a name
@@ -59,6 +78,8 @@ offsets = st.sampled_from(OFFSETS)
 slots = st.integers(0, 2)
 # Three in four as root of the namespace, for whom more succeeds.
 actors = st.sampled_from([0, 0, 0, 1000])
+
+CLOCK_REALTIME_COARSE = 5  # clock_gettime(2)
 
 Choice = tuple[int, str | None]
 
@@ -106,6 +127,11 @@ class Differential(RuleBasedStateMachine):
         self.paths: list[str] = ["."]
         self.directories: list[str] = ["."]
         self.inodes: dict[int, int] = {}
+        self.begun_ns = 0
+        self.originals: set[tuple[int, int]] = set()
+        self.births: dict[tuple[int, int], tuple[int, bool]] = {}
+        """By number and time of birth in the plain directory: the time of birth in the union, and
+        whether it may still change."""
         self.kernel = False
 
     # --- set-up and comparison
@@ -119,7 +145,10 @@ class Differential(RuleBasedStateMachine):
             unions["kernel"] = None
         self.comparison.call("begin", unions, "allow_other", hard_links)
         self.begun = True
+        # What is made from here on is born at this tick of the file systems' clock, or later.
+        self.begun_ns = time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
         self.compare()
+        self.originals = {self._birth("plain", path) for path in self.paths}
         self.changed()
 
     def path(self, choice: Choice) -> str:
@@ -268,6 +297,33 @@ class Differential(RuleBasedStateMachine):
         self.do("rename", self.path(choice), self.path(new), flags, uid=uid)
         self.changed()
 
+    @rule(
+        choice=existing,
+        new=anywhere,
+        flags=st.sampled_from([RENAME_WHITEOUT, RENAME_WHITEOUT | RENAME_NOREPLACE]),
+    )
+    @precondition(lambda self: self.kernel)
+    def rename_leaving_whiteout(self, choice: Choice, new: Choice, flags: int) -> None:
+        # What a plain directory leaves would on disk be the mark of a union.
+        arguments = self.path(choice), self.path(new), flags
+        kernel, union = (
+            self.comparison.call("apply_to", name, "rename", arguments)
+            for name in ("kernel", "union")
+        )
+        assert kernel == union, f"rename{arguments}: kernel overlayfs {kernel}, union {union}"
+
+    @rule(
+        choice=existing,
+        flags=st.sampled_from([0, 0, os.O_EXCL]),
+        mode=modes,
+        content=contents,
+        new=anywhere,
+    )
+    @precondition(lambda self: self.comparison.union == "device")
+    def tmpfile(self, choice: Choice, flags: int, mode: int, content: bytes, new: Choice) -> None:
+        self.do("tmpfile", self.path(choice), flags, mode, content, self.path(new))
+        self.changed()
+
     @rule(choice=anywhere)
     def readlink(self, choice: Choice) -> None:
         self.do("readlink", self.path(choice))
@@ -286,7 +342,61 @@ class Differential(RuleBasedStateMachine):
     def truncate(self, choice: Choice, size: int, uid: int) -> None:
         self.do("truncate", self.path(choice), size, uid=uid)
 
+    @rule(choice=existing)
+    def read_by_map(self, choice: Choice) -> None:
+        self.do("read_by_map", self.path(choice))
+
+    @rule(choice=existing, offset=offsets)
+    def seek_from(self, choice: Choice, offset: int) -> None:
+        self.do("seek_from", self.path(choice), offset)
+
+    @rule(
+        choice=existing,
+        offset=offsets,
+        into=existing,
+        at=offsets,
+        length=st.sampled_from([0, 100, 4096, 300_000]),
+        uid=actors,
+    )
+    def copy_range(
+        self, choice: Choice, offset: int, into: Choice, at: int, length: int, uid: int
+    ) -> None:
+        self.do("copy_range", self.path(choice), offset, self.path(into), at, length, uid=uid)
+
+    @rule(
+        choice=existing,
+        mode=st.sampled_from(FALLOCATE_MODES),
+        offset=offsets,
+        length=st.sampled_from([0, 1, 4096, 10_000]),
+        uid=actors,
+    )
+    @precondition(lambda self: self.comparison.union == "device")
+    def fallocate(self, choice: Choice, mode: int, offset: int, length: int, uid: int) -> None:
+        self.do("fallocate", self.path(choice), mode, offset, length, uid=uid)
+
     # --- attributes
+
+    @rule(choice=existing)
+    @precondition(lambda self: self.comparison.union == "device")
+    def birth(self, choice: Choice) -> None:
+        """That of the file on disk: of a lower's until it is copied up, and then that of the copy
+        for ever (docs/unionfs-semantics.md)."""
+        path = self.path(choice)
+        plain, (_, born) = self._birth("plain", path), self._birth("union", path)
+        before, may_change = self.births.get(plain, (born, plain in self.originals))
+        if born != before:
+            assert may_change, f"{path!r}: born {before}, and now {born}"
+            assert born >= self.begun_ns, f"{path!r}: a copy that was born before it was made"
+            may_change = False
+        if plain not in self.originals:
+            assert born >= self.begun_ns, f"{path!r}: born before it was made"
+        self.births[plain] = born, may_change
+
+    def _birth(self, tree: str, path: str) -> tuple[int, int]:
+        outcome, born = self.comparison.call("apply_to", tree, "birth", (path,))
+        assert outcome == "ok"
+        assert born[1] is not None, f"{path!r} in {tree}: no time of birth"
+        return cast("tuple[int, int]", born)
 
     @rule(choice=anywhere, uid=actors)
     def stat(self, choice: Choice, uid: int) -> None:

@@ -12,11 +12,20 @@ import errno
 import hashlib
 import os
 import stat
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 RENAME_NOREPLACE = 1  # renameat2(2)
 RENAME_EXCHANGE = 2
+RENAME_WHITEOUT = 4
+FALLOC_FL_KEEP_SIZE = 1  # fallocate(2)
+FALLOC_FL_PUNCH_HOLE = 2
+FALLOC_FL_ZERO_RANGE = 16
+_STATX_BTIME = 0x800  # statx(2)
+_STATX_SIZE = 256
+_STATX_BTIME_AT = 80
+_AT_SYMLINK_NOFOLLOW = 0x100
 LONG_AGO_NS = 10**18
 """Times before 2001 were set by a test or came with a lower layer; later ones say only that the
 kernel set them now."""
@@ -55,6 +64,29 @@ def visible_xattrs(path: str) -> tuple[tuple[str, bytes], ...]:
 def digest(path: str) -> str:
     with open(path, "rb", buffering=0) as file:
         return hashlib.sha256(file.read()).hexdigest()[:16]
+
+
+def _check(result: int) -> None:
+    if result:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _read_by_map(fd: int) -> tuple[int, str]:
+    size = os.fstat(fd).st_size
+    content = bytearray(size)
+    at = 0
+    while at < size:
+        try:
+            at = os.lseek(fd, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            break
+        end = os.lseek(fd, at, os.SEEK_HOLE)
+        content[at:end] = os.pread(fd, end - at, at)
+        at = end
+    return len(content), hashlib.sha256(content).hexdigest()[:16]
 
 
 class Tree:
@@ -96,9 +128,20 @@ class Tree:
 
     def rename(self, path: str, new: str, flags: int) -> None:
         old_name, new_name = os.fsencode(self._at(path)), os.fsencode(self._at(new))
-        if _libc.renameat2(-100, old_name, -100, new_name, ctypes.c_uint(flags)):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+        _check(_libc.renameat2(-100, old_name, -100, new_name, ctypes.c_uint(flags)))
+
+    def tmpfile(self, path: str, flags: int, mode: int, content: bytes, name: str) -> Stat:
+        """Make a file without a name in a directory, write to it, and link it as `name`."""
+        fd = os.open(self._at(path), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC | flags, mode)
+        try:
+            os.write(fd, content)
+            if os.fstat(fd).st_nlink:
+                raise OSError(errno.EEXIST, "a file without a name has a link")
+            # An absolute path needs no directory, but makes it linkat(2), which can follow.
+            os.link(f"/proc/self/fd/{fd}", self._at(name), src_dir_fd=fd, follow_symlinks=True)
+            return comparable(os.fstat(fd))
+        finally:
+            os.close(fd)
 
     def readlink(self, path: str) -> str:
         return os.readlink(self._at(path))
@@ -122,7 +165,77 @@ class Tree:
     def truncate(self, path: str, size: int) -> None:
         os.truncate(self._at(path), size)
 
+    def read_by_map(self, path: str) -> tuple[int, str]:
+        """(size, digest) of what lseek(2) says there is: its runs of data, and zeros between.
+        Where two file systems begin a run differs; what is in the file does not."""
+        fd = os.open(self._at(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+            return _read_by_map(fd)
+        finally:
+            os.close(fd)
+
+    def seek_from(self, path: str, offset: int) -> int:
+        """The first byte that is not zero, of the run of data at or after `offset`; ENXIO if there
+        is none up to the end."""
+        # Opening a FIFO would wait for a writer.
+        fd = os.open(self._at(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+            at = offset
+            if os.lseek(fd, at, os.SEEK_HOLE) > status.st_size:
+                raise OSError(errno.ERANGE, "a hole beyond the end")
+            while True:
+                at = os.lseek(fd, at, os.SEEK_DATA)
+                end = os.lseek(fd, at, os.SEEK_HOLE)
+                data = os.pread(fd, end - at, at)
+                if found := data.lstrip(b"\0"):
+                    return at + len(data) - len(found)
+                at = end
+        finally:
+            os.close(fd)
+
+    def copy_range(self, path: str, offset: int, target: str, at: int, length: int) -> int:
+        """copy_file_range(2) until it says that there is no more. Returns the bytes."""
+        flags = os.O_CLOEXEC | os.O_NONBLOCK
+        out = os.open(self._at(target), os.O_WRONLY | flags)
+        try:
+            into = os.open(self._at(path), os.O_RDONLY | flags)
+            try:
+                done = 0
+                while done < length:
+                    count = os.copy_file_range(into, out, length - done, offset + done, at + done)
+                    if count == 0:
+                        break
+                    done += count
+                return done
+            finally:
+                os.close(into)
+        finally:
+            os.close(out)
+
+    def fallocate(self, path: str, mode: int, offset: int, length: int) -> None:
+        fd = os.open(self._at(path), os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            at, size = ctypes.c_int64(offset), ctypes.c_int64(length)
+            _check(_libc.fallocate64(fd, mode, at, size))
+        finally:
+            os.close(fd)
+
     # --- attributes
+
+    def birth(self, path: str) -> tuple[int, int | None]:
+        """(inode number, time of birth in nanoseconds); the latter None where it is not kept."""
+        buffer = ctypes.create_string_buffer(_STATX_SIZE)
+        name = os.fsencode(self._at(path))
+        _check(_libc.statx(-100, name, _AT_SYMLINK_NOFOLLOW, _STATX_BTIME, buffer))
+        (mask,) = struct.unpack_from("=I", buffer)
+        seconds, nanoseconds = struct.unpack_from("=qI", buffer, _STATX_BTIME_AT)
+        number = os.lstat(self._at(path)).st_ino
+        return number, seconds * 10**9 + nanoseconds if mask & _STATX_BTIME else None
 
     def stat(self, path: str) -> Stat:
         return comparable(os.lstat(self._at(path)))

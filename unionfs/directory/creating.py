@@ -140,6 +140,10 @@ class CreatingLayer(DirectoryLayer):
         self._drop_whiteout_file(dir_fd, name)
         return LayerEntry(Place(place, name), self._attributes(st, None))
 
+    @property
+    def holds_device_zero(self) -> bool:
+        return self._as_data
+
     def _make_bare(self, temporary: bytes, creation: Creation, dir_fd: int) -> None:
         kind = stat.S_IFMT(creation.mode)
         if kind == stat.S_IFDIR:

@@ -312,16 +312,16 @@ def publish(tree: Tree, plan: CopyUp) -> None:
     if plan.lazy is not None and plan.source is not None:
         lazy_copyup.adopt_draft(tree, node, draft, plan.source, plan.lazy)
     else:
-        tree.keep_open(node, Backing(draft.fd, writable=True))
+        tree.files.keep(node, Backing(draft.fd, writable=True))
     _record(tree, plan)
     if ref is None:
-        tree.pin(node)
+        tree.files.pin(node)
 
 
 def _record(tree: Tree, plan: CopyUp) -> None:
     node = plan.node
     copied = 0 if plan.lazy is not None or plan.is_cloned else plan.length
-    path = b"" if node.parent is None else tree.path(node)
+    path = b"" if node.parent is None else node.path()
     is_lazy = plan.lazy is not None
     node.copied = CopyRecord(path, plan.cause, node.attributes.size, copied, is_lazy=is_lazy)
     tree.ledger.add(node.copied)
@@ -349,7 +349,7 @@ def _publish_named(
 
 def _moved_up(tree: Tree, node: Node, ref: Ref | None, attributes: Attributes) -> None:
     shown = node.attributes
-    tree.close_backing(node)
+    tree.files.close(node)
     node.layer = UPPER
     node.ref = ref
     tree.set_attributes(node, attributes._replace(ino=shown.ino, nlink=shown.nlink))

@@ -73,7 +73,7 @@ def create(tree: Tree, parent: Directory, name: bytes, creation: Creation, flags
     directory = ensure_directory(tree, parent)
     entry, fd = tree.writable().create(directory, name, creation)
     node = _made(tree, parent, name, entry)
-    tree.keep_open(node, Backing(fd, writable=True))
+    tree.files.keep(node, Backing(fd, writable=True))
     return node
 
 
@@ -92,7 +92,7 @@ def make(tree: Tree, parent: Directory, name: bytes, creation: Creation) -> Node
     if stat.S_ISREG(creation.mode):
         entry, fd = tree.writable().create(upper_parent, name, creation)
         node = _made(tree, parent, name, entry)
-        tree.keep_open(node, Backing(fd, writable=True))
+        tree.files.keep(node, Backing(fd, writable=True))
         return node
     if stat.S_ISDIR(creation.mode):
         below = tree.below(parent, name)
@@ -115,8 +115,8 @@ def tmpfile(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Node:
     node = Node(None, b"", UPPER, None, attributes._replace(ino=ino, nlink=0))
     tree.set_attributes(node, node.attributes)
     node.has_capabilities = False
-    tree.keep_open(node, Backing(draft.fd, writable=True))
-    tree.pin(node)
+    tree.files.keep(node, Backing(draft.fd, writable=True))
+    tree.files.pin(node)
     tree.table.remember(node)
     return node
 
@@ -132,7 +132,7 @@ def link(tree: Tree, node: Node, parent: Directory, name: bytes) -> Node:
     fd = -1 if node.backing is None else node.backing.fd
     ref = tree.writable().link(node.ref, fd, upper_parent, name)
     set_nlink(tree, node, node.attributes.nlink + 1)
-    tree.add_name(node, parent, name, ref)
+    node.add_name(parent, name, ref)
     tree.linked[node.attributes.ino] = node
     parent.insert(name, node)
     tree.touch(parent)

@@ -29,7 +29,7 @@ def open_backing(tree: Tree, node: Node) -> Backing:
     backing = node.backing
     if backing is not None:
         if not backing.pinned:
-            tree.files.move_to_end(node)
+            tree.files.used(node)
         if backing.lazy is not None and backing.lazy.state.is_complete:
             end_lazy(node, backing)
         return backing
@@ -50,7 +50,7 @@ def open_backing(tree: Tree, node: Node) -> Backing:
             if where is None
             else Backing(where[0], start=where[1], file=file)
         )
-    tree.keep_open(node, backing)
+    tree.files.keep(node, backing)
     return backing
 
 
@@ -72,7 +72,7 @@ def require_regular(node: Node) -> None:
 def read(tree: Tree, node: Node, offset: int, size: int) -> bytes:
     backing = node.backing or open_backing(tree, node)
     if not backing.pinned:
-        tree.files.move_to_end(node)
+        tree.files.used(node)
     if backing.start == 0 and backing.fd >= 0:
         return _read_whole(node, backing.fd, offset, size)
     if backing.lazy is not None:
@@ -95,7 +95,7 @@ def read_into(tree: Tree, node: Node, offset: int, buffer: memoryview) -> int:
     page of it."""
     backing = node.backing or open_backing(tree, node)
     if not backing.pinned:
-        tree.files.move_to_end(node)
+        tree.files.used(node)
     if backing.start == 0 and backing.fd >= 0:
         done = os.preadv(backing.fd, (buffer,), offset)
         if done < len(buffer) and (node.stale or offset + done < node.attributes.size):
@@ -228,6 +228,9 @@ def fallocate(tree: Tree, node: Node, mode: int, offset: int, length: int) -> No
     backing = writable_backing(tree, node)
     if node.has_capabilities is not False:
         drop_capabilities(tree, node)
+    # The request does not say whose rights it is made with, as a write does. On a disk only those
+    # of the host's root would keep the bits (setattr_should_drop_suidgid, fs/attr.c).
+    kill_set_id(tree, node)
     node.stale = True
     if backing.lazy is not None:
         backing.lazy.allocate(mode, offset, length)

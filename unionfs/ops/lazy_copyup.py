@@ -77,7 +77,7 @@ def adopt_draft(tree: Tree, node: Node, draft: Draft, source: OpenFile, state: L
     """A marked draft has become the node's file."""
     node.lazy = state
     tree.lazies.states[node.attributes.ino] = state
-    tree.keep_open(node, _backing(tree, draft.fd, source, state))
+    tree.files.keep(node, _backing(tree, draft.fd, source, state))
     node.stale = True
     _complete_later(tree, draft.fd, state)
 
@@ -91,7 +91,7 @@ def open_lazy(tree: Tree, node: Node, state: LazyState) -> Backing:
     except BaseException:
         os.close(fd)
         raise
-    tree.keep_open(node, backing)
+    tree.files.keep(node, backing)
     _complete_later(tree, fd, state)
     return backing
 

@@ -49,12 +49,12 @@ def prepare_loss(tree: Tree, node: Node, parent: Directory, name: bytes) -> None
         or not stat.S_ISREG(node.attributes.mode)
     ):
         return
-    if node.backing is None and (tree.pinned >= _PINNED or node.lazy is not None):
+    if node.backing is None and (tree.files.pinned >= _PINNED or node.lazy is not None):
         # An unfinished file may be impossible to open; that must not keep it from being removed.
         node.stash = tree.writable().stash(node.ref)
         return
     open_backing(tree, node)
-    tree.pin(node)
+    tree.files.pin(node)
 
 
 def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
@@ -70,9 +70,9 @@ def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
         node.stale = True
         return
     set_nlink(tree, node, max(node.attributes.nlink - 1, 0))
-    tree.drop_name(node, parent, name)
+    node.drop_name(parent, name)
     if node.parent is None and not node.lookups:
-        tree.close_backing(node)
+        tree.files.close(node)
         tree.linked.pop(node.attributes.ino, None)
     tree.changed.add(node.attributes.ino)
 

@@ -34,6 +34,9 @@ def rename(tree: Tree, old: Place, new: Place, flags: int) -> None:
         flags & RENAME_EXCHANGE and flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)
     ):
         raise error(errno.EINVAL)
+    if flags & RENAME_WHITEOUT and not tree.writable().holds_device_zero:
+        # As kernel overlayfs: before anything has moved.
+        raise error(errno.EINVAL)
     if flags & RENAME_NOREPLACE and target is not None:
         raise error(errno.EEXIST)
     if flags & RENAME_EXCHANGE and target is None:
@@ -95,7 +98,7 @@ def _move(
         new_parent.discard(new_name)
         lose_name(tree, target, new_parent, new_name)
     parent.discard(name)
-    _relocate(tree, node, (parent, name), (new_parent, new_name), ref)
+    _relocate(node, (parent, name), (new_parent, new_name), ref)
     new_parent.insert(new_name, node)
     tree.touch(parent)
     tree.touch(new_parent)
@@ -137,14 +140,14 @@ def _prepare(tree: Tree, node: Node, old: Place, new: Place) -> Ref:
     return ref
 
 
-def _relocate(tree: Tree, node: Node, old: Place, new: Place, ref: Ref) -> None:
+def _relocate(node: Node, old: Place, new: Place, ref: Ref) -> None:
     if isinstance(node, Directory):
         node.parent, node.name = new
         node.upper = node.ref = ref
         node.layer = UPPER
         return
-    tree.drop_name(node, *old)
-    tree.add_name(node, *new, ref)
+    node.drop_name(*old)
+    node.add_name(*new, ref)
 
 
 def _exchange(
@@ -162,8 +165,8 @@ def _exchange(
     one, two = tree.writable().exchange((directory, name), (new_directory, new_name), refs)
     parent.discard(name)
     new_parent.discard(new_name)
-    _relocate(tree, node, (parent, name), (new_parent, new_name), one)
-    _relocate(tree, other, (new_parent, new_name), (parent, name), two)
+    _relocate(node, (parent, name), (new_parent, new_name), one)
+    _relocate(other, (new_parent, new_name), (parent, name), two)
     parent.insert(name, other)
     new_parent.insert(new_name, node)
     for each in (parent, new_parent, node, other):

@@ -14,6 +14,7 @@ import stat
 from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops.data import (
     drop_capabilities,
+    kill_set_id,
     open_backing,
     read,
     require_regular,
@@ -126,6 +127,8 @@ def begin_copy(tree: Tree, from_: tuple[Node, int], to: tuple[Node, int], length
     length = min(length, source.attributes.size - source_offset)
     if length <= 0:
         return Transfer(_already(0))
+    # As fallocate.
+    kill_set_id(tree, target)
     if origin.fd < 0 or origin.lazy is not None or into.lazy is not None:
         length = min(length, _AT_ONCE)
         done = _copy_here(tree, (source, source_offset), (into, target_offset), length)

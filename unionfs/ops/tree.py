@@ -7,13 +7,13 @@ import gc
 import os
 import stat
 
-from unionfs.bases import OrderedDict
 from unionfs.layer import Layer, LayerEntry, Mark, Ref, UpperLayer
 from unionfs.ledger import Causes, Ledger
-from unionfs.merge import INO_BITS, Found, compose_ino, is_final, merge_entries
+from unionfs.merge import Found, merge_entries, merge_listings
 from unionfs.model import ROOT_NODE, Attributes, with_owner
-from unionfs.nodes import UPPER, Backing, Directory, Node, NodeTable, Stream
-from unionfs.ops.lazy_files import LazyFiles
+from unionfs.nodes import UPPER, Directory, Node, NodeTable, Stream
+from unionfs.ops.adoption import Adoption, show_lazy
+from unionfs.ops.open_files import LazyFiles, OpenFiles
 from unionfs.ownership import IdView
 from unionfs.syscalls.memory import malloc_trim
 
@@ -28,16 +28,8 @@ NAME_MAX = 255
 _PROBES = 16
 """So many names of a directory are looked up one by one before its whole listing is read."""
 
-_KEPT_OWNERS = 1024
-
-_S_IFMT = 0o170000
-_S_IFDIR = 0o040000
-
 _FEW = 64
 """Names of lowers up to which a directory remembers them, so that removing others need not ask."""
-
-_SLACK = 8
-"""More files than are to be kept open may be until `tidy`."""
 
 
 def error(number: int) -> OSError:
@@ -50,13 +42,11 @@ class Tree:
     Args:
         lowers: read-only layers, top first.
         upper: the layer that takes the writes; without one every change is EROFS.
-        view: which ids exist inside; None if all do.
         redirect: whether directories that live in a lower can be renamed, by an attribute that
             only this union reads.
         descriptors: how many files are kept open.
         volatile: whether copies need not survive a loss of power.
-        own_numbers: whether the layers' inode numbers are shown as they are.
-        static_nlink: whether directories are shown with one link.
+        view, own_numbers, static_nlink: how objects are shown: see `Adoption`.
         lazy: from how many bytes on a file is copied up lazily; None: never.
     """
 
@@ -78,17 +68,7 @@ class Tree:
         self.view = view
         self.redirect = redirect
         self.volatile = volatile
-        self._own_numbers = own_numbers
-        self._static_nlink = static_nlink
-        self.files: OrderedDict[Node, Backing] = OrderedDict()
-        self._shown_owners: dict[tuple[int, int], tuple[int, int]] = {}
-        # copy_file_range needs two at a time.
-        self._descriptors = max(descriptors, 2)
-        self.pinned = 0
-        """How many files are kept open because nothing else leads to them."""
-        self.linked: dict[int, Node] = {}
-        """Files that have, or had, several names, by `st_ino`."""
-        self.index: dict[int, int | None] = {}
+        self.files = OpenFiles(descriptors)
         self.changed: set[int] = set()
         """`st_ino` of what has been changed in the upper since the mount."""
         self.lazies = LazyFiles(self.lowers, lazy)
@@ -99,8 +79,19 @@ class Tree:
         if upper is not None:
             upper.refuse_overlap(self.lowers)
             upper.clean()
-            self.index = upper.index()
             self.lazies.require_lowers(upper)
+        adoption = Adoption(
+            upper,
+            len(self.lowers),
+            self.lazies,
+            view=view,
+            own_numbers=own_numbers,
+            static_nlink=static_nlink,
+        )
+        self.linked, self.index = adoption.linked, adoption.index
+        self.adopt, self._adopt_plain = adoption.adopt, adoption.adopt_plain
+        self.number, self._show = adoption.number, adoption.show
+        self.set_attributes, self.stored_ids = adoption.set_attributes, adoption.stored_ids
         self.root = self._make_root()
         self.table = NodeTable(self.root)
         self.nodes = self.table.nodes
@@ -217,6 +208,13 @@ class Tree:
                     return []
         return found
 
+    def find_below(self, path: bytes) -> tuple[int, LayerEntry] | None:
+        """What the lowers alone show at `path`, absolute in them: (position, entry)."""
+        above, _, name = path.rpartition(b"/")
+        lowers = [(number, entry.ref) for number, entry in self.resolve(above, UPPER)]
+        found = merge_entries(self._said_below(lowers, name), self.resolve)
+        return found[0] if found else None
+
     # Listings
 
     def load(self, directory: Directory) -> None:
@@ -247,29 +245,15 @@ class Tree:
             directory.stream.extend(directory.children)
 
     def _load_merged(self, directory: Directory, sources: list[tuple[int, Ref]]) -> None:
-        said: dict[bytes, Found] = {}
-        final: set[bytes] = set()
-        below: set[bytes] = set()
-        for position, ref in sources:
-            for name, entry in self.layer(position).listing(ref):
-                if position != UPPER and len(below) <= _FEW:
-                    below.add(name)
-                if name in final:
-                    continue
-                have = said.get(name)
-                if have is None:
-                    said[name] = [(position, entry)]
-                else:
-                    have.append((position, entry))
-                if is_final(entry):
-                    final.add(name)
+        said, directory.below = merge_listings(
+            ((position, self.layer(position).listing(ref)) for position, ref in sources), _FEW
+        )
         for name, entries in said.items():
             if name in directory.children:
                 continue
             found = merge_entries(entries, self.resolve)
             if found:
                 self._insert(directory, name, found)
-        directory.below = below if len(below) <= _FEW else None
 
     def _insert(self, directory: Directory, name: bytes, found: Found) -> None:
         directory.insert(name, self.adopt(directory, name, found), is_new=False)
@@ -279,148 +263,6 @@ class Tree:
         if directory.stream is None:
             directory.stream = Stream(list(directory.children))
         return directory.stream.after(cookie, directory.children)
-
-    # Making nodes of entries
-
-    def adopt(self, directory: Directory, name: bytes, found: Found) -> Node:
-        """The node of an object that has been found in the layers."""
-        position, entry = found[0]
-        attributes = entry.attributes
-        if stat.S_ISDIR(attributes.mode):
-            return self._adopt_directory(directory, name, found)
-        if position == UPPER and entry.origin is not None:
-            ino = entry.origin
-        else:
-            ino = self.number(position, attributes.ino)
-        if attributes.nlink > 1 or (ino in self.index and position == UPPER):
-            return self._adopt_linked(directory, name, position, entry, ino)
-        node = Node(directory, name, position, entry.ref, attributes)
-        self._show(node, attributes, ino)
-        if entry.lazy is not None:
-            self._is_lazy(node, entry.lazy)
-        return node
-
-    def _adopt_plain(
-        self, directory: Directory, name: bytes, position: int, entry: LayerEntry
-    ) -> Node | None:
-        """`adopt` for what most of a listing is: a file of a lower with one name, whose owner is
-        shown as it is. None for anything else."""
-        attributes = entry.attributes
-        number = attributes[0]
-        if (
-            position == UPPER
-            or attributes[2] != 1
-            or attributes[1] & _S_IFMT == _S_IFDIR
-            or number >> INO_BITS
-        ):
-            return None
-        if self.view is not None:
-            owner = attributes[3:5]
-            if owner != (self._shown_owners.get(owner) or self._shown_owner(self.view, owner)):
-                return None
-        if not self._own_numbers:
-            number |= (len(self.lowers) - position + 1) << INO_BITS
-            attributes = tuple.__new__(Attributes, (number, *attributes[1:]))
-        return Node(directory, name, position, entry.ref, attributes)
-
-    def _adopt_directory(self, parent: Directory, name: bytes, found: Found) -> Directory:
-        position, entry = found[0]
-        node = Directory(parent, name, position, entry.ref, entry.attributes)
-        node.lowers = tuple((number, lower.ref) for number, lower in found if number != UPPER)
-        source, number = position, entry.attributes.ino
-        if position == UPPER:
-            node.upper = entry.ref
-            node.redirect = entry.redirect
-            if len(found) > 1 and entry.origin is None:
-                source, number = found[1][0], found[1][1].attributes.ino
-        ino = (
-            entry.origin
-            if position == UPPER and entry.origin is not None
-            else self.number(source, number)
-        )
-        self._show(node, entry.attributes, ino)
-        node.stale = node.is_merged
-        return node
-
-    def _adopt_linked(
-        self, directory: Directory, name: bytes, position: int, entry: LayerEntry, ino: int
-    ) -> Node:
-        node = self.linked.get(ino)
-        if node is not None:
-            self.add_name(node, directory, name, entry.ref)
-            return node
-        known = self.index.get(ino, entry.attributes.nlink)
-        if known is None:
-            copy = self.writable().indexed(ino)
-            attributes = copy.attributes
-            node = Node(directory, name, UPPER, copy.ref, attributes)
-            node.indexed = True
-            entry = copy
-        else:
-            attributes = entry.attributes._replace(nlink=known)
-            node = Node(directory, name, position, entry.ref, attributes)
-        self._show(node, attributes, ino)
-        if entry.lazy is not None:
-            self._is_lazy(node, entry.lazy)
-        self.linked[ino] = node
-        return node
-
-    def _is_lazy(self, node: Node, mark: bytes) -> None:
-        """A file of the upper has been found that is not all there. (One of a lower raises EIO
-        when it is opened.)"""
-        if node.layer != UPPER:
-            return
-        state = self.lazies.of_mark(node.attributes.ino, mark, node.attributes.size)
-        if state is not None and not state.is_complete:
-            node.lazy = state
-            self._show_lazy(node)
-
-    def _show_lazy(self, node: Node) -> None:
-        # GNU tar takes a file without blocks for one without data.
-        known = node.attributes
-        node.attributes = known._replace(blocks=max(known.blocks, -(-known.size // 512)))
-
-    def find_below(self, path: bytes) -> tuple[int, LayerEntry] | None:
-        """What the lowers alone show at `path`, absolute in them: (position, entry)."""
-        above, _, name = path.rpartition(b"/")
-        lowers = [(number, entry.ref) for number, entry in self.resolve(above, UPPER)]
-        found = merge_entries(self._said_below(lowers, name), self.resolve)
-        return found[0] if found else None
-
-    def number(self, position: int, ino: int) -> int:
-        """`st_ino` in the union of what a layer calls `ino`."""
-        if self._own_numbers:
-            return ino
-        return compose_ino(ino, 0 if position == UPPER else len(self.lowers) - position + 1)
-
-    def _show(self, node: Node, attributes: Attributes, ino: int) -> None:
-        if attributes.ino != ino:
-            attributes = tuple.__new__(Attributes, (ino, *attributes[1:]))
-        self.set_attributes(node, attributes)
-
-    def set_attributes(self, node: Node, attributes: Attributes) -> None:
-        """Attributes with the true owner: shown as far as the ids exist inside."""
-        node.owner = None
-        if self._static_nlink and attributes.nlink and stat.S_ISDIR(attributes.mode):
-            attributes = attributes._replace(nlink=1)
-        if self.view is not None:
-            owner = attributes[3:5]
-            shown = self._shown_owners.get(owner) or self._shown_owner(self.view, owner)
-            if shown != owner:
-                node.owner = owner
-                attributes = with_owner(attributes, attributes.mode, *shown)
-        node.attributes = attributes
-
-    def _shown_owner(self, view: IdView, owner: tuple[int, int]) -> tuple[int, int]:
-        if len(self._shown_owners) >= _KEPT_OWNERS:
-            self._shown_owners.clear()
-        shown = self._shown_owners[owner] = view.uid(owner[0]), view.gid(owner[1])
-        return shown
-
-    def stored_ids(self, uid: int, gid: int) -> tuple[int, int]:
-        """What the upper keeps for ids as they are inside."""
-        view = self.view
-        return (uid, gid) if view is None else (view.stored_uid(uid), view.stored_gid(gid))
 
     def settle(self, node: Node) -> Node:
         """Bring stale attributes up to date. If that fails they stay stale."""
@@ -439,7 +281,7 @@ class Tree:
         if known is not node.attributes:
             self.set_attributes(node, known)
             if node.lazy is not None:
-                self._show_lazy(node)
+                show_lazy(node)
         node.stale = False
         return node
 
@@ -461,43 +303,6 @@ class Tree:
         """A name has come or gone."""
         directory.stale = True
         self.touched = directory
-
-    # Names
-
-    def path(self, node: Node) -> bytes:
-        """One path of the object in the union; of one without a name, that of nothing."""
-        names: list[bytes] = []
-        at: Node | None = node
-        while at is not None and at.parent is not None:
-            names.append(at.name)
-            at = at.parent
-        return b"/" + b"/".join(reversed(names))
-
-    def add_name(self, node: Node, directory: Directory, name: bytes, ref: Ref) -> None:
-        """One more name of a file is known. The caller inserts it in the listing."""
-        if node.parent is None:
-            node.parent, node.name = directory, name
-            if node.layer == UPPER and not node.indexed:
-                node.ref = ref
-            return
-        if node.aliases is None:
-            node.aliases = []
-        node.aliases.append((directory, name, ref))
-
-    def drop_name(self, node: Node, directory: Directory, name: bytes) -> None:
-        """A name of a file is gone, or its listing is. The caller removes it from the listing."""
-        if node.parent is directory and node.name == name:
-            if node.aliases:
-                node.parent, node.name, ref = node.aliases.pop(0)
-            else:
-                node.parent, ref = None, None
-            if node.layer == UPPER and not node.indexed:
-                node.ref = ref if node.parent is not None else node.stash
-            return
-        for index, (place, other, _) in enumerate(node.aliases or ()):
-            if place is directory and other == name and node.aliases is not None:
-                del node.aliases[index]
-                break
 
     # Forgetting
 
@@ -532,7 +337,7 @@ class Tree:
         malloc_trim(0)
 
     def _release(self, node: Node) -> None:
-        self.close_backing(node)
+        self.files.close(node)
         if node.stash is not None:
             self.writable().drop_stash(node.stash)
             node.stash = None
@@ -552,41 +357,26 @@ class Tree:
             if isinstance(node, Directory):
                 continue
             if node.aliases or node.attributes.nlink > 1:
-                self.drop_name(node, directory, name)
+                node.drop_name(directory, name)
                 if node.parent is None:
                     self._release(node)
             elif node.backing is not None:
-                self.close_backing(node)
+                self.files.close(node)
         directory.children.clear()
         directory.below = None
         directory.complete = False
         directory.probes = 0
         directory.subdirs = 0
 
-    # Open files
-
-    def keep_open(self, node: Node, backing: Backing) -> None:
-        """Make `backing` the node's open file; the one longest unused is closed if there are too
-        many."""
-        if node.backing is not None:
-            self.close_backing(node)
-        node.backing = backing
-        if backing.pinned:
-            return
-        self.files[node] = backing
-        if len(self.files) > self._descriptors + _SLACK:
-            self._close_excess()
-
-    def _close_excess(self) -> None:
-        while len(self.files) > self._descriptors:
-            self.close_backing(next(iter(self.files)))
+    # After and between requests
 
     def tidy(self) -> None:
         """After an answer: close what is too much, and read again the attributes of the directory
         that has changed, which the kernel asks for at the next way through it (fuse_dir_changed,
         fs/fuse/dir.c). While the client runs, that costs nobody's time."""
-        if len(self.files) > self._descriptors:
-            self._close_excess()
+        files = self.files
+        if len(files.kept) > files.bound:
+            files.close_excess()
         directory = self.touched
         if directory is None:
             return
@@ -598,32 +388,13 @@ class Tree:
                 # Whoever asks for them is told.
                 pass
 
-    def pin(self, node: Node) -> None:
-        """Keep the node's open file open whatever comes."""
-        if node.backing is not None and not node.backing.pinned:
-            node.backing.pinned = True
-            self.pinned += 1
-            self.files.pop(node, None)
-
-    def close_backing(self, node: Node) -> None:
-        backing = node.backing
-        if backing is None:
-            return
-        node.backing = None
-        self.pinned -= backing.pinned
-        self.files.pop(node, None)
-        if backing.file is not None:
-            backing.file.close()
-        else:
-            os.close(backing.fd)
-
     def close(self) -> None:
         """Close everything. Idempotent."""
         self.lazies.close()
-        for node in list(self.files):
-            self.close_backing(node)
+        for node in list(self.files.kept):
+            self.files.close(node)
         for node in list(self.nodes.values()):
-            self.close_backing(node)
+            self.files.close(node)
         if self.upper is not None:
             self.upper.close()
         for layer in self.lowers:

@@ -318,6 +318,6 @@ def test_descriptors_are_bounded_with_and_without_tidying(disk) -> None:
     union = Union([MemoryLayer(directory())], upper_of(disk), descriptors=20)
     for number in range(60):
         union.create(ROOT_NODE, b"f%d" % number, 0o644, os.O_RDWR, ROOT)
-        assert len(union._tree.files) <= 28
+        assert len(union._tree.files.kept) <= 28
     union.tidy()
-    assert len(union._tree.files) == 20
+    assert len(union._tree.files.kept) == 20

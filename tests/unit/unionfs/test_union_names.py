@@ -140,6 +140,15 @@ def test_rename_flags(disk) -> None:
     assert seen.rdev == 0
 
 
+def test_rename_that_cannot_leave_a_device_moves_nothing(disk) -> None:
+    below = MemoryLayer(directory({b"f": regular(b"f")}))
+    union = Union([below], upper_of(disk, Ownership.REAL))
+    with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):
+        union.rename(ROOT_NODE, b"f", ROOT_NODE, b"g", RENAME_WHITEOUT)
+    assert names(union) == {b"f"}
+    assert os.listdir(disk + b"/upper") == []
+
+
 def test_unlinked_file_is_read_and_written_until_it_is_forgotten(disk) -> None:
     union = Union([MemoryLayer(directory())], upper_of(disk))
     nodes = []

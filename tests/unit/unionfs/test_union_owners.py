@@ -11,10 +11,12 @@ from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.memory import MemoryLayer, directory, regular
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import IdView, Ownership
+from unionfs.syscalls.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 from unionfs.union import Union
 
 ROOT = Caller(0, 0)
 ALL = ((0, 0xFFFFFFFF),)
+_PUNCH = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 
 
 def upper(tmp_path, ownership=Ownership.DATA) -> DirectoryUpper:
@@ -100,3 +102,24 @@ def test_numbers_of_one_file_system_are_its_own(tmp_path) -> None:
     for name in ("one", "two"):
         shown = union.lookup(ROOT_NODE, b"in-" + name.encode()).attributes.ino
         assert shown == os.stat(tmp_path / name / f"in-{name}").st_ino
+
+
+@pytest.mark.parametrize("ownership", list(Ownership))
+def test_changing_data_takes_set_id_bits_however_it_is_done(tmp_path, ownership) -> None:
+    below = MemoryLayer(directory({b"below": regular(b"content")}))
+    union = Union([below], upper(tmp_path, ownership))
+    source = union.lookup(ROOT_NODE, b"below").nodeid
+    caller = Caller(os.getuid(), os.getgid())
+    changes = {
+        b"allocated": lambda node: union.fallocate(node, 0, 0, 100),
+        b"punched": lambda node: union.fallocate(node, _PUNCH, 0, 5),
+        b"copied": lambda node: union.copy_file_range(source, 0, node, 0, 7),
+    }
+    for name, change in changes.items():
+        node = union.create(ROOT_NODE, name, 0o755, os.O_RDWR, caller).nodeid
+        union.write(node, 0, b"some data")
+        union.setattr(node, SetAttributes(mode=0o6755), caller)
+        assert stat.S_IMODE(union.getattr(node).mode) == 0o6755
+        change(node)
+        assert stat.S_IMODE(union.getattr(node).mode) == 0o755, name
+    assert union.copy_file_range(source, 7, node, 0, 7) == 0
