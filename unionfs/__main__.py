@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 _PROGRAM = "rootless-unionfs"
+_DESCRIPTORS = 4096
 _HELP = f"""\
 usage: {_PROGRAM} [-f] [-d] [--session auto|device|pyfuse3] [-o OPTIONS] MOUNTPOINT
        {_PROGRAM} finish MOUNT              complete what was copied up lazily
@@ -181,8 +182,14 @@ def _tell_statistics(arguments: Sequence[str]) -> int:
 
 
 def _run(asked: Invocation) -> int:
+    import resource
+
     from unionfs.stack import open_union
 
+    # Every layer has a descriptor that stays open.
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _DESCRIPTORS:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(_DESCRIPTORS, hard), hard))
     # The server leaves this directory, and unmounts when it is told to end.
     mountpoint = os.path.realpath(asked.mountpoint, strict=True)
     filesystem = open_union(asked.options)

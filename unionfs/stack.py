@@ -6,11 +6,13 @@ import os
 from collections.abc import Sequence
 
 from unionfs.directory import DirectoryLayer, DirectoryUpper
+from unionfs.directory.places import Directories
 from unionfs.options import OptionError, Options
 from unionfs.ownership import IdView, Ownership
 from unionfs.union import Union
 
 _ALL_IDS = 0xFFFFFFFF
+_OPEN_DIRECTORIES = 256
 _BACKGROUND = 64 << 20
 """Bytes a second by which lazy copies are completed: a fraction of what a disk can do."""
 
@@ -28,10 +30,17 @@ def open_union(options: Options) -> Union:
     ours = (os.geteuid(), os.getegid())
     upper = None
     lowers: list[DirectoryLayer] = []
+    # However many layers there are, so many directories are open.
+    directories = Directories(_OPEN_DIRECTORIES)
     try:
         for path in options.lowerdirs:
             lowers.append(  # noqa: PERF401
-                DirectoryLayer(os.fsencode(path), ownership=ownership, base_owner=ours)
+                DirectoryLayer(
+                    os.fsencode(path),
+                    ownership=ownership,
+                    base_owner=ours,
+                    directories=directories,
+                )
             )
         if options.upperdir is not None and options.workdir is not None:
             upper = DirectoryUpper(

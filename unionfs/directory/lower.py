@@ -79,6 +79,8 @@ class DirectoryLayer:
             an override.
         hidden: directories, by path, that appear empty wherever in the tree they are met.
         directory_limit: how many of its directories are kept open.
+        directories: the descriptors that it shares with other layers, which are closed together;
+            `directory_limit` is theirs then.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class DirectoryLayer:
         base_owner: tuple[int, int] = (0, 0),
         hidden: Sequence[bytes] = (),
         directory_limit: int = 64,
+        directories: Directories | None = None,
     ) -> None:
         self.path = os.path.realpath(path)
         self._as_data = ownership is Ownership.DATA
@@ -100,7 +103,7 @@ class DirectoryLayer:
         is the host's."""
         self._server = (os.geteuid(), os.getegid())
         self._hidden = {(st.st_dev, st.st_ino) for st in map(os.stat, hidden)}
-        self._dirs = Directories(directory_limit)
+        self._dirs = Directories(directory_limit) if directories is None else directories
         self._root = self._dirs.add_root(
             os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         )

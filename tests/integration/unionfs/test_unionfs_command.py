@@ -214,3 +214,30 @@ def test_stats_of_something_else_say_so(place):
     done = run(*PROGRAM, "stats", str(place), check=False)
     assert done.returncode == 1
     assert "no union mount of this user" in done.stderr
+
+
+@pytest.mark.needs("userns", "fuse")
+def test_many_layers_take_no_more_descriptors_than_a_few(tmp_path):
+    """Each has every directory: 100 layers with 30 of them."""
+    layers = []
+    for number in range(100):
+        for name in range(30):
+            (tmp_path / f"{number}/d{name}").mkdir(parents=True)
+            (tmp_path / f"{number}/d{name}/f{number}").touch()
+        layers.append(str(number))
+    (tmp_path / "merged").mkdir()
+    script = (
+        'ulimit -n 1024; "$0" -m unionfs -o "lowerdir=$1" merged && '
+        "find merged -type f | wc -l && umount merged"
+    )
+    namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+    done = subprocess.run(
+        [*namespace, "sh", "-c", script, sys.executable, ":".join(layers)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3000\n", "")
