@@ -121,7 +121,7 @@ def commit_freezes_the_container_and_lets_it_go_on():
         archive.addfile(member)
     engine = [sys.executable, "-m", "rootless"]
     subprocess.run([*engine, "import", "/var/tmp/root.tar", "links"], check=True, timeout=60)
-    count = "i=0; while :; do i=$((i + 1)); echo $i >/n; done"
+    count = "i=0; while :; do i=$((i + 1)); echo $i >>/n; done"
     options = ["--rm", "--name", "counting", "-m", "64m", "-v", "/usr:/usr:ro"]
     counting = subprocess.Popen([*engine, "run", *options, "links", "sh", "-c", count])
     try:
@@ -138,8 +138,10 @@ def commit_freezes_the_container_and_lets_it_go_on():
         before = cpu_seconds(group)
         wait_until(lambda: cpu_seconds(group) > before, 30)
         seen = run("cat", "/n", limits=("-v", "/usr:/usr:ro"), image="counted")
-        assert int(seen.stdout) > 0, seen
-        return f"frozen at {seen.stdout.strip()}"
+        # It may have been stopped in the midst of a line.
+        numbers = [int(line) for line in seen.stdout.split()[:-1]]
+        assert numbers == list(range(1, len(numbers) + 1)), seen
+        return f"frozen at {len(numbers)}"
     finally:
         counting.terminate()
         counting.wait(60)

@@ -7,9 +7,9 @@ import hashlib
 import json
 import os
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -18,7 +18,7 @@ from tests.support.command import Result, run_command
 from tests.support.docker_registry import docker_registry
 from tests.support.images import docker_archive, image_config, sha256
 from tests.support.podman import Podman
-from tests.support.rootless import Rootless
+from tests.support.rootless import Rootless, remove_tree
 
 BASE = layer_of({"etc/name": b"base\n"})
 TOP = layer_of({"etc/top": b"top\n" * 1000})
@@ -66,12 +66,12 @@ def seed(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """podman and buildah take the path of a layout for a reference, in which they allow no capitals;
-    what pytest gives may lie below some."""
-    with tempfile.TemporaryDirectory(
-        prefix="rl-", dir="/var/tmp", ignore_cleanup_errors=True
-    ) as name:
-        yield Path(name)
+    """podman and buildah take the path of a layout for a reference, in which they allow no capitals,
+    nor a name that ends in an underscore; what pytest and tempfile give may have either."""
+    directory = Path(f"/var/tmp/rl-{uuid4().hex}")
+    directory.mkdir(mode=0o700)
+    yield directory
+    remove_tree(directory)
 
 
 @pytest.fixture
