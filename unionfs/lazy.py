@@ -23,7 +23,12 @@ from _thread import allocate_lock
 
 from unionfs.bases import NamedTuple, Protocol
 from unionfs.layer import Extent, OpenFile
-from unionfs.syscalls.files import FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, fallocate
+from unionfs.syscalls.files import (
+    FALLOC_FL_PUNCH_HOLE,
+    FALLOC_FL_ZERO_RANGE,
+    fallocate,
+    pread_whole,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,7 +170,7 @@ class LazyFile:
         if size <= 0:
             return b""
         parts = [
-            os.pread(self.fd, length, at) if is_data else self._below(at, length)
+            pread_whole(self.fd, length, at) if is_data else self._below(at, length)
             for at, length, is_data in self._runs(offset, offset + size)
         ]
         return parts[0] if len(parts) == 1 else b"".join(parts)

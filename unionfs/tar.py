@@ -22,6 +22,7 @@ from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 from unionfs.layer import Extent, LayerEntry, Mark, Ref
 from unionfs.layer_index import OPAQUE, ROOT, WHITEOUT, IndexFormatError, open_index
 from unionfs.model import Attributes, StatFs
+from unionfs.syscalls.files import pread_whole
 from unionfs.tar_records import decode_extents, decode_xattrs, stored_bytes
 
 TYPE_CHECKING = False
@@ -336,19 +337,10 @@ class TarFile:
         return bytes(result)
 
     def _pread(self, position: int, size: int) -> bytes:
-        data = os.pread(self._layer.descriptor(self._ordinal), size, position)
-        if len(data) == size:
-            return data
-        parts = [data]
-        while data and (missing := size - sum(map(len, parts))):
-            data = os.pread(
-                self._layer.descriptor(self._ordinal), missing, position + size - missing
-            )
-            parts.append(data)
-        whole = b"".join(parts)
-        if len(whole) < size:
+        data = pread_whole(self._layer.descriptor(self._ordinal), size, position)
+        if len(data) < size:
             raise OSError(EIO, "archive is shorter than its index says")
-        return whole
+        return data
 
 
 def _entry(row: tuple[Any, ...]) -> LayerEntry:

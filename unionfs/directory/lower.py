@@ -16,7 +16,7 @@ from unionfs.directory.places import Directories, Place
 from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, Ref
 from unionfs.model import Attributes, StatFs
 from unionfs.ownership import Owner, Ownership, parse_override
-from unionfs.syscalls.files import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, statx
+from unionfs.syscalls.files import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, pread_whole, statx
 from unionfs.xattr_names import LAZY, NLINK, ORIGIN, OVERRIDE_STAT, REDIRECT, from_disk
 
 TYPE_CHECKING = False
@@ -45,7 +45,7 @@ class DirectoryFile:
         self._fd = fd
 
     def read(self, offset: int, size: int) -> bytes:
-        return os.pread(self._fd, size, offset)
+        return pread_whole(self._fd, size, offset)
 
     def extents(self) -> Sequence[Extent]:
         found: list[Extent] = []

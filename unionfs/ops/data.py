@@ -13,7 +13,7 @@ from unionfs.nodes import UPPER, Backing, Node
 from unionfs.ops.copyup import ensure_upper
 from unionfs.ops.lazy_copyup import end_lazy, open_lazy
 from unionfs.ops.tree import Tree, error
-from unionfs.syscalls.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
+from unionfs.syscalls.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, pread_whole
 from unionfs.syscalls.files import fallocate as sys_fallocate
 from unionfs.xattr_names import CAPABILITY
 
@@ -84,7 +84,7 @@ def read(tree: Tree, node: Node, offset: int, size: int) -> bytes:
     if size <= 0:
         return b""
     if backing.fd >= 0:
-        return os.pread(backing.fd, size, backing.start + offset)
+        return pread_whole(backing.fd, size, backing.start + offset)
     if backing.file is None:
         raise error(errno.EIO)
     return backing.file.read(offset, size)
@@ -99,7 +99,7 @@ def read_into(tree: Tree, node: Node, offset: int, buffer: memoryview) -> int:
     if backing.start == 0 and backing.fd >= 0:
         done = os.preadv(backing.fd, (buffer,), offset)
         if done < len(buffer) and (node.stale or offset + done < node.attributes.size):
-            rest = _read_rest(backing.fd, offset + done, len(buffer) - done)
+            rest = pread_whole(backing.fd, len(buffer) - done, offset + done)
             buffer[done : done + len(rest)] = rest
             done += len(rest)
         return done
@@ -109,22 +109,11 @@ def read_into(tree: Tree, node: Node, offset: int, buffer: memoryview) -> int:
 
 
 def _read_whole(node: Node, fd: int, offset: int, size: int) -> bytes:
+    """`pread_whole` that asks for no more where the end of the file is known."""
     data = os.pread(fd, size, offset)
     if len(data) < size and (node.stale or offset + len(data) < node.attributes.size):
-        data += _read_rest(fd, offset + len(data), size - len(data))
+        data += pread_whole(fd, size - len(data), offset + len(data))
     return data
-
-
-def _read_rest(fd: int, offset: int, size: int) -> bytes:
-    """What follows a read that has ended early. An error in the midst of a file ends a read before it,
-    and is told to the next one; but the kernel takes a short reply for the end of the file, and what
-    is missing for zeros (fuse_short_read, fs/fuse/file.c)."""
-    pieces = []
-    while size > 0 and (piece := os.pread(fd, size, offset)):
-        pieces.append(piece)
-        offset += len(piece)
-        size -= len(piece)
-    return b"".join(pieces)
 
 
 def source(tree: Tree, node: Node, offset: int, size: int) -> tuple[int, int, int] | None:

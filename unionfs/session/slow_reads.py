@@ -17,6 +17,7 @@ from unionfs.session import replies
 from unionfs.session.counters import Counters
 from unionfs.session.wire import Opcode
 from unionfs.session.workers import Workers
+from unionfs.syscalls.files import pread_whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,19 +63,15 @@ class SlowReads:
         found = self._fs.source(nodeid, offset, size)
         if found is None:
             return False
+        file, position, length = found
         # The file system may close its own while the thread reads.
-        descriptor = os.dup(found[0])
+        descriptor = os.dup(file)
         data = b""
         started = perf_counter_ns()
 
         def read() -> None:
             nonlocal data
-            data = os.pread(descriptor, found[2], found[1])
-            # An error in the midst of a file ends a read before it, and is told to the next one.
-            while len(data) < found[2] and (
-                more := os.pread(descriptor, found[2] - len(data), found[1] + len(data))
-            ):
-                data += more
+            data = pread_whole(descriptor, length, position)
 
         def done(raised: BaseException | None) -> None:
             os.close(descriptor)

@@ -1,8 +1,9 @@
-"""renameat2(2), fallocate(2), syncfs(2) and statx(2)."""
+"""renameat2(2), fallocate(2), syncfs(2) and statx(2); and pread(2) of all there is."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 
 from unionfs.bases import NamedTuple
 from unionfs.syscalls.libc import LIBC, check
@@ -73,6 +74,18 @@ class Statx(NamedTuple):
 
 def renameat2(olddirfd: int, oldpath: bytes, newdirfd: int, newpath: bytes, flags: int) -> None:
     check(_renameat2(olddirfd, oldpath, newdirfd, newpath, flags), newpath)
+
+
+def pread_whole(fd: int, size: int, offset: int) -> bytes:
+    """pread(2) until there are `size` bytes; fewer only at the end of the file.
+
+    An error in the midst of a file ends a read before it, and is told to the next one. What is missing
+    of a short reply the kernel takes for zeros (fuse_short_read, fs/fuse/file.c).
+    """
+    data = os.pread(fd, size, offset)
+    while len(data) < size and (more := os.pread(fd, size - len(data), offset + len(data))):
+        data += more
+    return data
 
 
 def fallocate(fd: int, mode: int, offset: int, length: int) -> None:

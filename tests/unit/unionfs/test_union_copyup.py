@@ -13,6 +13,7 @@ from unionfs.layer import Extent
 from unionfs.memory import FaultyLayer, MemoryLayer, MemoryNode, directory, regular, symlink
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import IdView, Ownership
+from unionfs.syscalls.files import pread_whole
 from unionfs.union import Union
 
 ROOT = Caller(0, 0)
@@ -321,3 +322,14 @@ def test_descriptors_are_bounded_with_and_without_tidying(disk) -> None:
         assert len(union._tree.files.kept) <= 28
     union.tidy()
     assert len(union._tree.files.kept) == 20
+
+
+@pytest.mark.parametrize("at_once", [1, 700, 10_000])
+def test_read_that_is_given_in_pieces_is_whole(tmp_path, monkeypatch, at_once) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(bytes(range(250)) * 20)
+    real = os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, size, at: real(fd, min(size, at_once), at))
+    with open(path, "rb") as file:
+        assert pread_whole(file.fileno(), 4000, 500) == path.read_bytes()[500:4500]
+        assert pread_whole(file.fileno(), 9000, 500) == path.read_bytes()[500:]
