@@ -13,13 +13,14 @@ from rootless.cli.image_lists import pair_of
 from rootless.cli.main import Settings, engine_of
 from rootless.cli.output import (
     confirmed,
+    for_each,
     human_size,
     local_time,
     short_id,
     shortened,
     since,
 )
-from rootless.errors import RootlessError, UsageError
+from rootless.errors import UsageError
 from rootless.state.record import ContainerRecord
 from rootless.state.status import Status
 
@@ -71,17 +72,12 @@ def ps(parsed: Parsed, settings: Settings) -> int:
 def rm(parsed: Parsed, settings: Settings) -> int:
     """Remove containers; those that cannot be are said, and the status is 1."""
     engine = engine_of(settings)
-    status = 0
-    for name in parsed.arguments:
-        try:
-            engine.remove(name, force=bool(parsed.values["force"]))
-            print(name)
-        except RootlessError as error:
-            status = 1
-            print(f"Error: {error.message}", file=sys.stderr)
-            if error.hint:
-                print(f"hint: {error.hint}", file=sys.stderr)
-    return status
+
+    def remove(name: str) -> None:
+        engine.remove(name, force=bool(parsed.values["force"]))
+        print(name)
+
+    return for_each(parsed.arguments, remove)
 
 
 def prune(parsed: Parsed, settings: Settings) -> int:

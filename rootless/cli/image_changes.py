@@ -8,7 +8,8 @@ from typing import Any
 
 from rootless.cli.grammar import Parsed
 from rootless.cli.main import Settings, engine_of
-from rootless.errors import RootlessError, UsageError
+from rootless.cli.output import for_each
+from rootless.errors import UsageError
 
 
 def load(parsed: Parsed, settings: Settings) -> int:
@@ -70,14 +71,9 @@ def tag(parsed: Parsed, settings: Settings) -> int:
 def rmi(parsed: Parsed, settings: Settings) -> int:
     """Remove images; those that cannot be are said, and the status is 1."""
     engine = engine_of(settings)
-    status = 0
-    for name in parsed.arguments:
-        try:
-            for removal in engine.remove_image(name, force=bool(parsed.values["force"])):
-                print(removal)
-        except RootlessError as error:
-            status = 1
-            print(f"Error: {error.message}", file=sys.stderr)
-            if error.hint:
-                print(f"hint: {error.hint}", file=sys.stderr)
-    return status
+
+    def remove(name: str) -> None:
+        for removal in engine.remove_image(name, force=bool(parsed.values["force"])):
+            print(removal)
+
+    return for_each(parsed.arguments, remove)

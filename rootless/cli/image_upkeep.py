@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Parsed
 from rootless.cli.image_lists import pair_of
 from rootless.cli.main import Settings, engine_of
-from rootless.cli.output import confirmed, human_size
-from rootless.errors import RootlessError
+from rootless.cli.output import confirmed, for_each, human_size, pruned_images
 
 
 def diff(parsed: Parsed, settings: Settings) -> int:
@@ -42,7 +40,7 @@ def mount(parsed: Parsed, settings: Settings) -> int:
     def show(name: str) -> None:
         print(engine.mount_image(name))
 
-    return _each(parsed, show)
+    return for_each(parsed.arguments, show)
 
 
 def unmount(parsed: Parsed, settings: Settings) -> int:
@@ -53,19 +51,15 @@ def unmount(parsed: Parsed, settings: Settings) -> int:
         engine.unmount_image(name)
         print(name)
 
-    return _each(parsed, end)
+    return for_each(parsed.arguments, end)
 
 
 def prune(parsed: Parsed, settings: Settings) -> int:
     """Remove images that nothing needs."""
     values: Any = parsed.values
     everything = bool(values["all"])
-    which = (
-        "all images without at least one container associated to them"
-        if everything
-        else "all dangling images"
-    )
-    if not values["force"] and not confirmed(f"WARNING! This will remove {which}."):
+    warning = f"WARNING! This will remove {pruned_images(everything=everything)}."
+    if not values["force"] and not confirmed(warning):
         return 0
     filters = [pair_of(text) for text in values["filter"]]
     done = engine_of(settings).prune_images(everything=everything, filters=filters)
@@ -96,17 +90,3 @@ def untag(parsed: Parsed, settings: Settings) -> int:
     name, *targets = parsed.arguments
     engine_of(settings).untag(name, targets)
     return 0
-
-
-def _each(parsed: Parsed, act: Callable[[str], None]) -> int:
-    """Do it for each argument; what fails is said, and the status is 1."""
-    status = 0
-    for name in parsed.arguments:
-        try:
-            act(name)
-        except RootlessError as error:
-            status = 1
-            print(f"Error: {error.message}", file=sys.stderr)
-            if error.hint:
-                print(f"hint: {error.hint}", file=sys.stderr)
-    return status

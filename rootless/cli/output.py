@@ -5,8 +5,11 @@ data.
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+from rootless.errors import RootlessError
 
 _SHORT_ID = 12
 _LEAST_WIDTH = 10
@@ -50,6 +53,27 @@ def confirmed(warning: str) -> bool:
         answer = ""
         print()
     return answer.strip().lower() == "y"
+
+
+def for_each(names: Iterable[str], act: Callable[[str], None]) -> int:
+    """Do it for each name; what fails is said, and the status is 1."""
+    status = 0
+    for name in names:
+        try:
+            act(name)
+        except RootlessError as error:
+            status = 1
+            print(f"Error: {error.message}", file=sys.stderr)
+            if error.hint:
+                print(f"hint: {error.hint}", file=sys.stderr)
+    return status
+
+
+def pruned_images(*, everything: bool) -> str:
+    """Which images go, in docker's words."""
+    if everything:
+        return "all images without at least one container associated to them"
+    return "all dangling images"
 
 
 def short_id(digest: str) -> str:

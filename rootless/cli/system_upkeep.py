@@ -11,7 +11,15 @@ from rootless.cli.formats import print_document, print_list
 from rootless.cli.grammar import Parsed
 from rootless.cli.image_lists import pair_of
 from rootless.cli.main import Settings, engine_of
-from rootless.cli.output import confirmed, human_size, local_time, short_id, since, table
+from rootless.cli.output import (
+    confirmed,
+    human_size,
+    local_time,
+    pruned_images,
+    short_id,
+    since,
+    table,
+)
 from rootless.state.status import Status
 
 if TYPE_CHECKING:
@@ -48,13 +56,9 @@ def prune(parsed: Parsed, settings: Settings) -> int:
     """Remove ended containers, then images that nothing needs, and what interrupted commands left."""
     values: Any = parsed.values
     everything = bool(values["all"])
-    which = (
-        "all images without at least one container associated to them"
-        if everything
-        else "all dangling images"
-    )
     warning = (
-        f"WARNING! This will remove:\n  - all stopped containers\n  - {which}\n"
+        "WARNING! This will remove:\n  - all stopped containers\n"
+        f"  - {pruned_images(everything=everything)}\n"
         "  - what interrupted pulls and loads have left"
     )
     if not values["force"] and not confirmed(f"{warning}\n"):
