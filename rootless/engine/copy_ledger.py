@@ -80,16 +80,7 @@ def write_ledger(directory: str, ledger: Ledger, *, finished: bool) -> None:
         "copied": ledger.copied,
         "changed": ledger.changed,
         "records": [
-            {
-                "path": "/" + os.fsdecode(each.path).lstrip("/"),
-                "pid": each.cause.pid,
-                "process": each.cause.name,
-                "size": each.size,
-                "copied": each.copied,
-                "changed": each.changed,
-                "lazy": each.is_lazy,
-            }
-            for each in ledger
+            each.document() | {"path": "/" + os.fsdecode(each.path).lstrip("/")} for each in ledger
         ],
     }
     write_atomically(f"{directory}/{NAME}", json.dumps(document).encode() + b"\n", 0o600)

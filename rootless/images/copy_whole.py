@@ -23,7 +23,7 @@ from rootless.images.load import blob_document, entries_named
 from rootless.images.locations import Kind, Location
 from rootless.images.outgoing import File, new_file, write_tar
 from rootless.images.progress import Progress
-from rootless.images.refusals import manifest_unknown, pull_denied
+from rootless.images.refusals import manifest_refused
 from rootless.images.source import open_source
 from rootless.oci import media_types
 from rootless.oci.digest import hex_of
@@ -31,7 +31,7 @@ from rootless.oci.manifest import Descriptor, media_type_of, read_index
 from rootless.oci.reference import parse_reference
 from rootless.registry.client import Document
 from rootless.registry.configuration import Surroundings
-from rootless.registry.failures import DeniedError, RegistryError, UnknownError, UnreachableError
+from rootless.registry.failures import RegistryError, UnknownError
 from rootless.registry.remote import Remote, RemoteOptions, run_remote
 from rootless.store.decompression import Limits
 from rootless.store.image import resolve
@@ -156,12 +156,8 @@ async def _registry_source(
         for client in remote.readers(reference):
             try:
                 top = await client.manifest(reference.digest or reference.tag or "latest")
-            except UnknownError as error:
-                failure = manifest_unknown(reference, error)
-            except DeniedError as error:
-                failure = pull_denied(reference, error)
-            except (RegistryError, UnreachableError) as error:
-                failure = error
+            except (UnknownError, RegistryError) as error:
+                failure = manifest_refused(reference, error)
             else:
                 return RepositorySource(client, remote.options.timing, scratch), top
     assert failure is not None, "a name always has a meaning"
@@ -210,16 +206,26 @@ class _RegistryTarget:
         return await self._target.tag(self._name, top)
 
 
-class _DirectoryTarget:
-    def __init__(self, writer: DirectoryWriter) -> None:
-        self._writer = writer
+class _Blobs:
+    """Of a directory of this machine."""
+
+    def __init__(self, writer: DirectoryWriter | LayoutWriter) -> None:
+        self._blobs = writer
 
     async def has_blob(self, digest: str) -> bool:
-        return self._writer.has_blob(digest)
+        return self._blobs.has_blob(digest)
 
     async def put_blob(self, file: File) -> None:
-        await trio.to_thread.run_sync(self._writer.put_blob, file)
-        _drop(file)
+        await trio.to_thread.run_sync(self._blobs.put_blob, file)
+        # What was fetched into the scratch directory has arrived.
+        if isinstance(file.content, Path):
+            file.content.unlink()
+
+
+class _DirectoryTarget(_Blobs):
+    def __init__(self, writer: DirectoryWriter) -> None:
+        super().__init__(writer)
+        self._writer = writer
 
     async def put_document(self, document: Document) -> None:
         self._writer.put_instance(document.data)
@@ -229,17 +235,11 @@ class _DirectoryTarget:
         return top.digest
 
 
-class _LayoutTarget:
+class _LayoutTarget(_Blobs):
     def __init__(self, writer: LayoutWriter, name: str) -> None:
+        super().__init__(writer)
         self._writer = writer
         self._name = name
-
-    async def has_blob(self, digest: str) -> bool:
-        return self._writer.has_blob(digest)
-
-    async def put_blob(self, file: File) -> None:
-        await trio.to_thread.run_sync(self._writer.put_blob, file)
-        _drop(file)
 
     async def put_document(self, document: Document) -> None:
         self._writer.put_document(document.data, document.media_type)
@@ -248,9 +248,3 @@ class _LayoutTarget:
         entry = self._writer.put_document(top.data, top.media_type)
         self._writer.finish(entry, self._name)
         return entry.digest
-
-
-def _drop(file: File) -> None:
-    """What was fetched into the scratch directory has arrived."""
-    if isinstance(file.content, Path):
-        file.content.unlink()

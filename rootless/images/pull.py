@@ -25,7 +25,7 @@ from rootless.errors import (
     UsageError,
 )
 from rootless.images.progress import Progress, Silence, Stage
-from rootless.images.refusals import manifest_unknown, pull_denied
+from rootless.images.refusals import manifest_refused
 from rootless.images.registry_tags import list_tags
 from rootless.oci import media_types
 from rootless.oci.image_config import ImageConfig, read_image_config
@@ -183,12 +183,8 @@ class _Pull:
         for position, client in enumerate(clients):
             try:
                 return await self._find_at(clients[position:], client, reference, wanted)
-            except UnknownError as error:
-                failure = manifest_unknown(reference, error)
-            except DeniedError as error:
-                failure = pull_denied(reference, error)
-            except (RegistryError, UnreachableError) as error:
-                failure = error
+            except (UnknownError, RegistryError) as error:
+                failure = manifest_refused(reference, error)
         assert failure is not None
         raise failure
 

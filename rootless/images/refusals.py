@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from rootless.oci.reference import Reference
-from rootless.registry.failures import DeniedError, UnknownError
+from rootless.registry.failures import DeniedError, RegistryError, UnknownError
+
+
+def manifest_refused(
+    reference: Reference, error: RegistryError | UnknownError
+) -> RegistryError | UnknownError:
+    """Why a manifest was not to be had."""
+    if isinstance(error, UnknownError):
+        return manifest_unknown(reference, error)
+    return pull_denied(reference, error) if isinstance(error, DeniedError) else error
 
 
 def manifest_unknown(reference: Reference, error: UnknownError) -> UnknownError:
