@@ -257,7 +257,12 @@ class UnionMachine(RuleBasedStateMachine):
             parent = self.directory(new[:-1])
             self.union.link(node, parent, new[-1])
 
-        self.both(ours, lambda: os.link(self.path(old), self.path(new), follow_symlinks=False))
+        def theirs():
+            # The kernel looks the old name up first; `path` must not speak of the new one before.
+            os.lstat(self.path(old))
+            os.link(self.path(old), self.path(new), follow_symlinks=False)
+
+        self.both(ours, theirs)
 
     @rule(old=paths, new=paths, flags=st.sampled_from([0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE]))
     def rename(self, old, new, flags) -> None:
@@ -268,7 +273,12 @@ class UnionMachine(RuleBasedStateMachine):
             parents = self.directory(old[:-1]), self.directory(new[:-1])
             self.union.rename(parents[0], old[-1], parents[1], new[-1], flags)
 
-        self.both(ours, lambda: renameat2(-100, self.path(old), -100, self.path(new), flags))
+        def theirs():
+            # As for link; of the old name only the directory is looked up first.
+            os.stat(os.path.dirname(self.path(old)))
+            renameat2(-100, self.path(old), -100, self.path(new), flags)
+
+        self.both(ours, theirs)
 
     @rule(path=paths, mode=modes)
     def chmod(self, path, mode) -> None:
