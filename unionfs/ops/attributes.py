@@ -9,7 +9,14 @@ import stat
 from unionfs.model import Attributes, SetAttributes
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.copyup import ensure_upper
-from unionfs.ops.data import change_owner, drop_capabilities, kill_set_id, truncate
+from unionfs.ops.data import (
+    SET_ID,
+    change_owner,
+    drop_capabilities,
+    kill_set_id,
+    truncate,
+    without_set_id,
+)
 from unionfs.ops.tree import Tree, error
 from unionfs.xattr_names import CAPABILITY
 
@@ -22,7 +29,7 @@ def setattr_(tree: Tree, node: Node, changes: SetAttributes) -> Attributes:
         truncate(tree, node, changes.size)
     if changes.mode is not None or changes.uid is not None or changes.gid is not None:
         _change_owner(tree, node, changes)
-    elif changes.kill_privileges and node.attributes.mode & (stat.S_ISUID | stat.S_ISGID):
+    elif changes.kill_privileges and node.attributes.mode & SET_ID:
         ensure_upper(tree, node)
         kill_set_id(tree, node)
     if changes.atime_ns is not None or changes.mtime_ns is not None:
@@ -41,9 +48,8 @@ def _change_owner(tree: Tree, node: Node, changes: SetAttributes) -> None:
     if is_chown and stat.S_IFMT(node.attributes.mode) not in (stat.S_IFDIR, stat.S_IFLNK):
         # Set-id bits do not survive a change of owner, whoever makes it, on fifos and devices
         # either (chown_common, fs/open.c); nor do capabilities.
-        if mode is None and node.attributes.mode & (stat.S_ISUID | stat.S_ISGID):
-            kept = node.attributes.mode & ~stat.S_ISUID
-            mode = stat.S_IMODE(kept & ~stat.S_ISGID if kept & stat.S_IXGRP else kept)
+        if mode is None and node.attributes.mode & SET_ID:
+            mode = stat.S_IMODE(without_set_id(node.attributes.mode))
         drop_capabilities(tree, node)
     view = tree.view
     uid, gid = changes.uid, changes.gid
@@ -58,10 +64,7 @@ def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
         # The kernel sends such a request after an unlink, for the change time that this has caused
         # (fuse_update_ctime, fs/fuse/dir.c). A change time comes only from one that keeps times
         # itself, and does not ask for them again.
-        known = node.attributes
-        mtime = known.mtime_ns if changes.mtime_ns is None else changes.mtime_ns
-        atime = known.atime_ns if changes.atime_ns is None else changes.atime_ns
-        node.attributes = known._replace(atime_ns=atime, mtime_ns=mtime)
+        _remember_times(node, *_times(node, changes))
         return
     if node.layer != UPPER:
         ensure_upper(tree, node)
@@ -69,12 +72,10 @@ def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
         # A write has changed it. The time of access has been shown as it is known here.
         tree.settle(node)
     tree.changed.add(node.attributes.ino)
-    known = node.attributes
-    atime = known.atime_ns if changes.atime_ns is None else changes.atime_ns
-    mtime = known.mtime_ns if changes.mtime_ns is None else changes.mtime_ns
+    atime, mtime = _times(node, changes)
     fd = -1 if node.backing is None else node.backing.fd
     if node.ref is None and fd < 0:
-        node.attributes = known._replace(atime_ns=atime, mtime_ns=mtime)
+        _remember_times(node, atime, mtime)
         return
     if node.lazy is None:
         tree.writable().set_times(node.ref, fd, atime, mtime)
@@ -82,6 +83,20 @@ def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
         with node.lazy.lock:
             tree.writable().set_times(node.ref, fd, atime, mtime)
     node.stale = True
+
+
+def _times(node: Node, changes: SetAttributes) -> tuple[int, int]:
+    """Of access and of change of the data, as they are to be: nanoseconds."""
+    known = node.attributes
+    return (
+        known.atime_ns if changes.atime_ns is None else changes.atime_ns,
+        known.mtime_ns if changes.mtime_ns is None else changes.mtime_ns,
+    )
+
+
+def _remember_times(node: Node, atime: int, mtime: int) -> None:
+    """Where there is nothing to write them to."""
+    node.attributes = node.attributes._replace(atime_ns=atime, mtime_ns=mtime)
 
 
 def is_gone(node: Node) -> bool:

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_SET_ID = stat.S_ISUID | stat.S_ISGID
+SET_ID = stat.S_ISUID | stat.S_ISGID
 
 
 def open_backing(tree: Tree, node: Node) -> Backing:
@@ -136,7 +136,7 @@ def write(
         backing = writable_backing(tree, node)
     if node.has_capabilities is not False:
         drop_capabilities(tree, node)
-    if kill_privileges and node.attributes.mode & _SET_ID:
+    if kill_privileges and node.attributes.mode & SET_ID:
         kill_set_id(tree, node)
     node.stale = True
     if node.copied is not None:
@@ -146,13 +146,16 @@ def write(
     return os.pwrite(backing.fd, data, offset)
 
 
-def kill_set_id(tree: Tree, node: Node) -> None:
-    """Clear set-user-id, and set-group-id if the group may execute (should_remove_suid,
-    fs/inode.c)."""
-    mode = node.attributes.mode
+def without_set_id(mode: int) -> int:
+    """Without set-user-id, and without set-group-id if the group may execute
+    (setattr_should_drop_suidgid, fs/attr.c)."""
     mode &= ~stat.S_ISUID
-    if mode & stat.S_IXGRP:
-        mode &= ~stat.S_ISGID
+    return mode & ~stat.S_ISGID if mode & stat.S_IXGRP else mode
+
+
+def kill_set_id(tree: Tree, node: Node) -> None:
+    """Clear the set-id bits of a file."""
+    mode = without_set_id(node.attributes.mode)
     if mode == node.attributes.mode or not stat.S_ISREG(mode):
         return
     change_owner(tree, node, mode=stat.S_IMODE(mode))
@@ -169,7 +172,7 @@ def change_owner(
     """Change mode and owner of an object that is in the upper already."""
     fd = -1 if node.backing is None else node.backing.fd
     known = node.attributes
-    if mode is None and known.mode & _SET_ID:
+    if mode is None and known.mode & SET_ID:
         # chown(2) clears these bits by its own rules; which of them stay has been decided.
         mode = stat.S_IMODE(known.mode)
     if node.ref is not None or fd >= 0:
