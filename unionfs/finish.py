@@ -16,6 +16,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
+from unionfs.control import ask_server
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.layer import Layer
 from unionfs.ownership import Ownership
@@ -25,8 +26,6 @@ from unionfs.union import Union
 _INDEX = "index.sqlite"
 _PATIENCE = 5.0
 """Seconds for a server whose mount has gone to end."""
-
-_UNANSWERED = (errno.ENODATA, errno.ENOTSUP, errno.EPERM)
 
 
 def finish(arguments: Sequence[str]) -> int:
@@ -66,15 +65,7 @@ def finish(arguments: Sequence[str]) -> int:
 def finish_mounted(mountpoint: str) -> int:
     """Have the server of a mount do it, while it serves. Returns the number of bytes copied. Raises
     OSError, ENODATA where no server of ours answers, or not this user."""
-    try:
-        return int(os.getxattr(mountpoint, FINISH))
-    except OSError as error:
-        if error.errno in _UNANSWERED:
-            raise OSError(
-                errno.ENODATA, "no union mount of this user, or without extended attributes",
-                mountpoint,
-            ) from error  # fmt: skip
-        raise
+    return int(ask_server(mountpoint, FINISH))
 
 
 def _open_upper(path: str, work: str) -> DirectoryUpper:

@@ -3,6 +3,7 @@ the mount."""
 
 from __future__ import annotations
 
+import os
 from _thread import allocate_lock
 
 from unionfs.bases import NamedTuple
@@ -80,6 +81,18 @@ class CopyRecord:
         self.copied = copied
         self.changed = 0
         self.is_lazy = is_lazy
+
+    def document(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "path": os.fsdecode(self.path),
+            "pid": self.cause.pid,
+            "process": self.cause.name,
+            "size": self.size,
+            "copied": self.copied,
+            "changed": self.changed,
+            "lazy": self.is_lazy,
+        }
 
 
 class Ledger:

@@ -1,23 +1,15 @@
-"""Reading what the server of a mount has counted: `rootless-unionfs stats MOUNT [--json]`.
-
-The server answers through an extended attribute of the mount's root that is in no listing. So there
-is no socket to find and to guard, and it works wherever the mount can be seen, from another
-namespace too. It answers processes of its own user alone.
-"""
+"""Reading what the server of a mount has counted: `rootless-unionfs stats MOUNT [--json]`."""
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from collections.abc import Sequence
 from typing import Any
 
+from unionfs.control import ask_server
 from unionfs.session.counters import STATISTICS
 
 USAGE = "usage: rootless-unionfs stats MOUNT [--json]"
-
-_UNANSWERED = (errno.ENODATA, errno.ENOTSUP, errno.EPERM)
 
 
 def command(arguments: Sequence[str]) -> str:
@@ -39,15 +31,7 @@ def read(mountpoint: str) -> str:
 
     Raises OSError; ENODATA where no server of ours answers, or not this user.
     """
-    try:
-        return os.getxattr(mountpoint, STATISTICS).decode()
-    except OSError as error:
-        if error.errno in _UNANSWERED:
-            raise OSError(
-                errno.ENODATA, "no union mount of this user, or without extended attributes",
-                mountpoint,
-            ) from error  # fmt: skip
-        raise
+    return ask_server(mountpoint, STATISTICS).decode()
 
 
 def table(document: str) -> str:

@@ -93,15 +93,7 @@ def _records(ledger: Ledger) -> list[dict[str, object]]:
     records: list[dict[str, object]] = []
     room = _ROOM
     for each in sorted(ledger, key=lambda record: -record.copied):
-        record = {
-            "path": os.fsdecode(each.path),
-            "pid": each.cause.pid,
-            "process": each.cause.name,
-            "size": each.size,
-            "copied": each.copied,
-            "changed": each.changed,
-            "lazy": each.is_lazy,
-        }
+        record = each.document()
         room -= len(dumps(record)) + 2
         if room < 0:
             break
