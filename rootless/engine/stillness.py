@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rootless.engine.waker import Waker
+from rootless.engine.waker import waker
 from rootless.errors import RootlessError
 
 if TYPE_CHECKING:
@@ -42,18 +42,20 @@ def held_still(record: ContainerRecord, *, pause: bool) -> Iterator[None]:
         yield
         return
     group = _control_group(record.pid)
-    with Waker(None if group is None else group.path) as waker:
-        yield from _stopped(record, group, waker)
+    with waker(None if group is None else group.path) as before_stopping:
+        yield from _stopped(record, group, before_stopping)
 
 
-def _stopped(record: ContainerRecord, group: ControlGroup | None, waker: Waker) -> Iterator[None]:
+def _stopped(
+    record: ContainerRecord, group: ControlGroup | None, before_stopping: Callable[[int], None]
+) -> Iterator[None]:
     stopped: list[int] = []
     try:
         if group is not None:
             group.freeze()
             _wait(lambda: group.frozen, record)
         else:
-            _stop_all(record, stopped, waker)
+            _stop_all(record, stopped, before_stopping)
         _write_out(record)
         yield
     finally:
@@ -122,7 +124,9 @@ def _state(pid: int) -> str:
     return chr(text[text.rindex(b")") + 2])
 
 
-def _stop_all(record: ContainerRecord, stopped: list[int], waker: Waker) -> None:
+def _stop_all(
+    record: ContainerRecord, stopped: list[int], before_stopping: Callable[[int], None]
+) -> None:
     """`stopped` takes the pidfds of those that have to be continued, also when this fails."""
     seen: set[int] = set()
     try:
@@ -134,7 +138,7 @@ def _stop_all(record: ContainerRecord, stopped: list[int], waker: Waker) -> None
                 try:
                     pidfd = os.pidfd_open(pid)
                     stopped.append(pidfd)
-                    waker.before_stopping(pid)
+                    before_stopping(pid)
                     signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
                 except ProcessLookupError:
                     continue

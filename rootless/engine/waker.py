@@ -9,49 +9,38 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, Self
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _DONE = b"done"
 
 
-class Waker:
-    """Beside the length of a `with` block. `frozen_group` is the directory of a control group to be
-    thawed, if there is one. Leaving the block, however that is done, wakes nobody."""
+@contextmanager
+def waker(frozen_group: str | None) -> Iterator[Callable[[int], None]]:
+    """Beside the length of a `with` block, which is given what is to be told the number of a process
+    before that is stopped. `frozen_group` is the directory of a control group to be thawed, if there is
+    one. Leaving the block, however that is done, wakes nobody."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(writer)
+            # Whatever ends its parent from the terminal must not end it.
+            os.setsid()
+            _watch(reader, frozen_group)
+        finally:
+            os._exit(0)
+    os.close(reader)
+    try:
+        yield lambda stopping: _tell(writer, b"%d" % stopping)
+    finally:
+        _tell(writer, _DONE)
+        os.close(writer)
+        os.waitpid(pid, 0)
 
-    def __init__(self, frozen_group: str | None) -> None:
-        self._group = frozen_group
-        self._pipe = -1
-        self._pid = 0
 
-    def __enter__(self) -> Self:
-        reader, self._pipe = os.pipe2(os.O_CLOEXEC)
-        self._pid = os.fork()
-        if self._pid == 0:
-            try:
-                os.close(self._pipe)
-                # Whatever ends its parent from the terminal must not end it.
-                os.setsid()
-                _watch(reader, self._group)
-            finally:
-                os._exit(0)
-        os.close(reader)
-        return self
-
-    def before_stopping(self, pid: int) -> None:
-        os.write(self._pipe, b"%d\n" % pid)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        os.write(self._pipe, _DONE + b"\n")
-        os.close(self._pipe)
-        os.waitpid(self._pid, 0)
+def _tell(writer: int, line: bytes) -> None:
+    os.write(writer, line + b"\n")
 
 
 def _watch(reader: int, frozen_group: str | None) -> None:
