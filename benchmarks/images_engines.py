@@ -69,8 +69,35 @@ def _listed(text: str) -> list[str]:
     return [str(each) for each in json.loads(text)] if text else []
 
 
+class DockerLike(Engine):
+    """What is said to ours and to podman in the same words, docker's."""
+
+    __slots__ = ()
+
+    def _command(self, *arguments: str) -> list[str]:
+        raise NotImplementedError
+
+    @override
+    def load(self, path: Path, name: str) -> list[str]:
+        return self._command("load", "-q", "-i", str(path))
+
+    def remove(self, name: str) -> list[str]:
+        return self._command("rmi", name)
+
+    def layers(self, name: str) -> list[str]:
+        command = self._command("image", "inspect", "-f", _LAYERS, name)
+        return _listed(run(self, command, check=False))
+
+    def tag(self, old: str, new: str) -> None:
+        run(self, self._command("tag", old, new))
+
+    def forget(self, name: str) -> None:
+        run(self, self._command("rm", "-f", "changed"), check=False)
+        run(self, self._command("rmi", "-f", name), check=False)
+
+
 @dataclass(frozen=True, slots=True)
-class Rootless(Engine):
+class Rootless(DockerLike):
     """This engine."""
 
     env: dict[str, str]
@@ -94,38 +121,21 @@ class Rootless(Engine):
     def save(self, name: str, path: Path) -> list[str]:
         return self._command("save", "-o", str(path), name)
 
-    @override
-    def load(self, path: Path, name: str) -> list[str]:
-        return self._command("load", "-q", "-i", str(path))
-
-    def remove(self, name: str) -> list[str]:
-        return self._command("rmi", name)
-
     def commit(self, name: str) -> list[str]:
         return self._command("commit", "changed", name)
-
-    def layers(self, name: str) -> list[str]:
-        command = self._command("image", "inspect", "-f", _LAYERS, name)
-        return _listed(run(self, command, check=False))
-
-    def tag(self, old: str, new: str) -> None:
-        run(self, self._command("tag", old, new))
-
-    def forget(self, name: str) -> None:
-        run(self, self._command("rm", "-f", "changed"), check=False)
-        run(self, self._command("rmi", "-f", name), check=False)
 
     def change(self, image: str, directory: Path) -> None:
         script = "cd /in && cp -r . /"
         options = ("--name", "changed", "--network", "none", "-v", f"{directory}:/in:ro")
         run(self, self._command("run", *options, image, "/bin/busybox", "sh", "-c", script))
 
+    @override
     def _command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "rootless", *arguments]
 
 
 @dataclass(frozen=True, slots=True)
-class Podman(Engine):
+class Podman(DockerLike):
     """podman on overlay storage: the kernel's if this account may mount it, else fuse-overlayfs."""
 
     store: tuple[str, ...]
@@ -164,26 +174,8 @@ class Podman(Engine):
     def save(self, name: str, path: Path) -> list[str]:
         return self._command("save", "-q", "-o", str(path), name)
 
-    @override
-    def load(self, path: Path, name: str) -> list[str]:
-        return self._command("load", "-q", "-i", str(path))
-
-    def remove(self, name: str) -> list[str]:
-        return self._command("rmi", name)
-
     def commit(self, name: str) -> list[str]:
         return self._command("commit", "-q", "changed", name)
-
-    def layers(self, name: str) -> list[str]:
-        command = self._command("image", "inspect", "-f", _LAYERS, name)
-        return _listed(run(self, command, check=False))
-
-    def tag(self, old: str, new: str) -> None:
-        run(self, self._command("tag", old, new))
-
-    def forget(self, name: str) -> None:
-        run(self, self._command("rm", "-f", "changed"), check=False)
-        run(self, self._command("rmi", "-f", name), check=False)
 
     def change(self, image: str, directory: Path) -> None:
         run(self, self._command("create", "--name", "changed", image, "/bin/true"))
@@ -194,6 +186,7 @@ class Podman(Engine):
         directories = [self.store[1], self.store[3]]
         run(self, ["podman", "unshare", "rm", "-rf", *directories], check=False)
 
+    @override
     def _command(self, *arguments: str) -> list[str]:
         return ["podman", *self.store, *arguments]
 
