@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support import probes
 from tests.support.faulty import CHECKOUT, Disk, faulty_disk
 
 pytestmark = pytest.mark.needs("fuse", "fusermount")
@@ -39,13 +38,6 @@ class Place(NamedTuple):
         assert (self.lower / "small").read_bytes() == b"small"
         leftover = self.disk.path / "work/rootless.tmp"
         assert os.listdir(leftover) == []
-
-
-@pytest.fixture(params=["device", "pyfuse3"])
-def session(request) -> str:
-    if request.param == "pyfuse3" and (reason := probes.lacking("pyfuse3")):
-        pytest.skip(reason)
-    return request.param
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import probes
 from tests.support.small_disk import mount_small_disk, with_small_disk
 from tests.support.unionmount import mounted
 from unionfs.directory import DirectoryLayer, DirectoryUpper
@@ -47,13 +46,6 @@ def open_union(directory: Path, **options) -> Union:
         view=ROOT_ONLY,
         **options,
     )
-
-
-@pytest.fixture(params=["device", "pyfuse3"])
-def session(request) -> str:
-    if request.param == "pyfuse3" and (reason := probes.lacking("pyfuse3")):
-        pytest.skip(reason)
-    return request.param
 
 
 @contextlib.contextmanager

@@ -409,16 +409,22 @@ def body_of(data: bytes, *, length: int | None = None, code: int = 200) -> Answe
     return answer
 
 
+def _asked(registry: FakeRegistry, request: Request) -> tuple[bytes, int, dict[str, str]]:
+    """The blob, from where on, and the headers of the answer."""
+    digest = request.path.rpartition("/")[2]
+    data = next(blobs[digest] for blobs in registry.blobs.values() if digest in blobs)
+    start = int(request.headers.get("Range", "bytes=0-")[6:-1])
+    headers = {"Content-Length": str(len(data) - start)}
+    if start:
+        headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+    return data, start, headers
+
+
 def cut_off(registry: FakeRegistry, count: int) -> Answer:
     """Of what was asked for (ranges are honoured) give only `count` bytes, and hang up."""
 
     def answer(handler: Handler, request: Request) -> bool:
-        digest = request.path.rpartition("/")[2]
-        data = next(blobs[digest] for blobs in registry.blobs.values() if digest in blobs)
-        start = int(request.headers.get("Range", "bytes=0-")[6:-1])
-        headers = {"Content-Length": str(len(data) - start)}
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        data, start, headers = _asked(registry, request)
         handler.close_connection = True
         handler.answer(206 if start else 200, data[start : start + count], headers)
         return True
@@ -470,12 +476,7 @@ def paced(registry: FakeRegistry, pieces: int, seconds: float) -> Answer:
     """What was asked for (ranges are honoured) in so many pieces, with a pause before each."""
 
     def answer(handler: Handler, request: Request) -> bool:
-        digest = request.path.rpartition("/")[2]
-        data = next(blobs[digest] for blobs in registry.blobs.values() if digest in blobs)
-        start = int(request.headers.get("Range", "bytes=0-")[6:-1])
-        headers = {"Content-Length": str(len(data) - start)}
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        data, start, headers = _asked(registry, request)
         handler.answer(206 if start else 200, b"", headers)
         size = -(-len(data) // pieces)
         for position in range(start, len(data), size):

@@ -13,6 +13,18 @@ from unionfs.union import Union
 DIRECTORIES, FILES = 40, 250
 
 
+def walk(union: Union) -> list[int]:
+    """Tell the kernel of directories and what is in them; the nodes, in that order."""
+    told = []
+    for _, _, directory in union.readdir(ROOT_NODE, 0):
+        union.remember(directory)
+        told.append(directory.nodeid)
+        for _, _, file in union.readdir(directory.nodeid, 0):
+            union.remember(file)
+            told.append(file.nodeid)
+    return told
+
+
 def test_walked_tree_is_gone_when_forgotten(tmp_path):
     for number in range(DIRECTORIES):
         (tmp_path / f"d{number}").mkdir()
@@ -20,25 +32,15 @@ def test_walked_tree_is_gone_when_forgotten(tmp_path):
             (tmp_path / f"d{number}" / f"f{name}").touch()
     union = Union([DirectoryLayer(os.fsencode(tmp_path))], None)
 
-    def walk() -> list[int]:
-        told = []
-        for _, _, directory in union.readdir(ROOT_NODE, 0):
-            union.remember(directory)
-            told.append(directory.nodeid)
-            for _, _, file in union.readdir(directory.nodeid, 0):
-                union.remember(file)
-                told.append(file.nodeid)
-        return told
-
     def blocks() -> int:
         gc.collect()
         return sys.getallocatedblocks()
 
     try:
-        for nodeid in walk():
+        for nodeid in walk(union):
             union.forget(nodeid, 1)
         before = blocks()
-        told = walk()
+        told = walk(union)
         assert len(told) == DIRECTORIES * (FILES + 1)
         held = blocks() - before
         for nodeid in told:
@@ -59,13 +61,7 @@ def test_descriptors_and_listings_go_with_the_last_of_many(tmp_path):
     union = Union([DirectoryLayer(os.fsencode(tmp_path))], None)
     try:
         before = len(os.listdir("/proc/self/fd"))
-        told = []
-        for _, _, directory in union.readdir(ROOT_NODE, 0):
-            union.remember(directory)
-            told.append(directory.nodeid)
-            for _, _, file in union.readdir(directory.nodeid, 0):
-                union.remember(file)
-                told.append(file.nodeid)
+        told = walk(union)
         assert len(os.listdir("/proc/self/fd")) > before
         for nodeid in reversed(told):
             union.forget(nodeid, 1)
