@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +15,9 @@ from pathlib import Path
 MOUNT_SECONDS = 30
 UNMOUNT_SECONDS = 300
 """A lazy copy of a large file is completed at the end."""
+
+_LARGE = 8 << 20
+"""Bytes from which a file of a tree that has been used is not kept to the end."""
 
 
 class Kind(Enum):
@@ -63,10 +65,12 @@ class Tree:
 def mounted(
     file_system: FileSystem, lowers: Sequence[Path], scratch: Path, *, copy: bool = False
 ) -> Iterator[Tree]:
-    """A tree with the content of `lowers` (top first), writable, and gone with its changes at the end.
+    """A tree with the content of `lowers` (top first), writable, and unmounted at the end.
 
     `copy` says whether the workload changes what is in the lower; if it does not, the bare disk is read where it lies and
-    written beside it."""
+    written beside it. What has been written is left to whoever removes `scratch`, its large files apart: for minutes ext4 steps
+    over the inodes of files that have been deleted, one by one, whenever it makes a file (recently_deleted,
+    fs/ext4/ialloc.c), and after some thousand of them that takes longer than everything else."""
     here = scratch / "fresh"
     here.mkdir()
     try:
@@ -89,8 +93,18 @@ def mounted(
             if server is not None:
                 server.wait(UNMOUNT_SECONDS)
     finally:
-        subprocess.run(["chmod", "-R", "u+rwX", here], check=False, stderr=subprocess.DEVNULL)
-        shutil.rmtree(here)
+        _put_aside(here, scratch / "used")
+
+
+def _put_aside(here: Path, used: Path) -> None:
+    used.mkdir(exist_ok=True)
+    subprocess.run(["chmod", "-R", "u+rwX", here], check=False, stderr=subprocess.DEVNULL)
+    for directory, _, names in os.walk(here):
+        for name in names:
+            file = Path(directory, name)
+            if file.lstat().st_size >= _LARGE:
+                file.unlink()
+    here.rename(used / f"{len(os.listdir(used))}")
 
 
 def _plain(lowers: Sequence[Path], here: Path, *, copy: bool) -> Path:
