@@ -18,7 +18,7 @@ from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from unionfs.ledger import Ledger
@@ -29,8 +29,6 @@ class Entry(Protocol):
 
     @property
     def nodeid(self) -> NodeId: ...
-    @property
-    def generation(self) -> int: ...
     @property
     def attributes(self) -> Attributes: ...
 
@@ -95,7 +93,7 @@ class FileSystem(Protocol):
     def statx(self, nodeid: NodeId) -> Attributes:
         """`getattr` with the time of birth, where it is kept."""
 
-    def setattr(self, nodeid: NodeId, changes: SetAttributes, caller: Caller) -> Attributes: ...
+    def setattr(self, nodeid: NodeId, changes: SetAttributes) -> Attributes: ...
     def readlink(self, nodeid: NodeId) -> bytes: ...
     def mknod(self, parent: NodeId, name: bytes, mode: int, rdev: int, caller: Caller) -> Entry: ...
     def mkdir(self, parent: NodeId, name: bytes, mode: int, caller: Caller) -> Entry: ...
@@ -142,6 +140,13 @@ class FileSystem(Protocol):
     ) -> int: ...
     def readdir(self, nodeid: NodeId, cookie: int) -> Iterator[DirEntry]:
         """The names after `cookie` (0 from the beginning), lazily, without `.` and `..`."""
+
+    def readdirplus(
+        self, nodeid: NodeId, cookie: int, room: int, fixed: int
+    ) -> Sequence[tuple[int, bytes, Entry]]:
+        """The same, (cookie, name, entry), for the kernel to be told of at once: each is remembered, and as many are
+        given as fit into `room` bytes if each takes `fixed` and its length, rounded up to a multiple of eight. An error at
+        another than the first ends the list."""
 
     def parent(self, nodeid: NodeId) -> Attributes:
         """Attributes of a directory's parent: the `..` of a listing."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from unionfs.bases import Enum, NamedTuple, Protocol
 from unionfs.model import Attributes, StatFs
+from unionfs.ownership import Owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class Mark(Enum):
 class LayerEntry(NamedTuple):
     """What one layer says about one name.
 
-    `attributes.ino` is the layer's own number, stable as long as the layer exists; the union
-    makes it unique.
+    `attributes.ino` is stable as long as the layer exists, and unique in it: see
+    `Layer.number_from`.
     """
 
     ref: Ref
@@ -82,6 +83,10 @@ class OpenFile(Protocol):
 
 class Layer(Protocol):
     """A read-only tree. Implementations: directory, tar, merged chain index, memory."""
+
+    def number_from(self, tag: int) -> None:
+        """From now on `attributes.ino` is unique in the union, by `merge.compose_ino`. Until this
+        is called, once and before anything is read, it is the layer's own."""
 
     def root(self) -> LayerEntry:
         """The top directory. An opaque mark on it is meaningless and ignored."""
@@ -179,9 +184,11 @@ class UpperLayer(Layer, Protocol):
         """`known` brought up to date after writes: from `fd` if it is not -1, else from `ref`.
         `ino` and, except for directories, `nlink` are left as they are."""
 
-    def create(self, directory: Ref, name: bytes, creation: Creation) -> tuple[LayerEntry, int]:
-        """Make a regular file. Returns also a descriptor for reading and writing, which is the
-        caller's."""
+    def create(
+        self, directory: Ref, name: bytes, mode: int, uid: int, gid: int
+    ) -> tuple[Ref, Attributes, int]:
+        """Make a regular file; `mode` includes the type. Returns also a descriptor for reading and
+        writing, which is the caller's."""
 
     def make(self, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
         """Make a directory, symbolic link, device, fifo or socket."""
@@ -244,13 +251,14 @@ class UpperLayer(Layer, Protocol):
         self,
         ref: Ref | None,
         fd: int,
+        known: Owner,
         *,
         mode: int | None = None,
         uid: int | None = None,
         gid: int | None = None,
     ) -> Ref | None:
-        """Change permission bits and owner. Returns the ref, which is another one if the object
-        had to be replaced."""
+        """Change permission bits and owner, which are `known`. Returns the ref, which is another
+        one if the object had to be replaced."""
 
     def set_times(self, ref: Ref | None, fd: int, atime_ns: int, mtime_ns: int) -> None: ...
     def set_xattr(self, ref: Ref | None, fd: int, name: bytes, value: bytes, flags: int) -> None:

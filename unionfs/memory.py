@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, Ref
+from unionfs.merge import compose_ino
 from unionfs.model import Attributes
 
 
@@ -76,7 +77,11 @@ class MemoryLayer:
         self._nodes: list[MemoryNode] = []
         self._numbers: dict[int, int] = {}
         self._links: list[int] = []
+        self._number_bits = 0
         self._number(top)
+
+    def number_from(self, tag: int) -> None:
+        self._number_bits = compose_ino(0, tag)
 
     def _number(self, node: MemoryNode) -> None:
         is_directory = stat.S_ISDIR(node.mode)
@@ -99,7 +104,8 @@ class MemoryLayer:
         owner = (node.uid, node.gid, node.rdev)
         number = self._numbers[id(node)]
         links = self._links[number - 1]
-        attributes = Attributes(number, node.mode, links, *owner, size, (size + 511) // 512, *times)
+        ino = number | self._number_bits
+        attributes = Attributes(ino, node.mode, links, *owner, size, (size + 511) // 512, *times)
         return LayerEntry(number, attributes, node.mark)
 
     def _node(self, ref: Ref) -> MemoryNode:

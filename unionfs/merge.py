@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 INO_BITS = 48
+"""Of a number in the union those that are the layer's own."""
 _INO_MASK = (1 << INO_BITS) - 1
 
 Found = list[tuple[int, LayerEntry]]

@@ -20,6 +20,9 @@ else:
 ROOT_NODE = NodeId(1)
 
 
+_new = tuple.__new__
+
+
 class Attributes(NamedTuple):
     """What stat(2) says of an object, as the container sees it.
 
@@ -44,8 +47,34 @@ class Attributes(NamedTuple):
 
 def with_owner(known: Attributes, mode: int, uid: int, gid: int) -> Attributes:
     """`known` with another mode and owner: what `_replace` gives, at a sixth of its price."""
-    ino, _, nlink, _, _, *rest = known
-    return tuple.__new__(Attributes, (ino, mode, nlink, uid, gid, *rest))
+    ino, _, nlink, _, _, rdev, size, blocks, atime, mtime, ctime, blksize, btime = known
+    return _new(Attributes, (
+        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, btime,
+    ))  # fmt: skip
+
+
+def with_nlink(known: Attributes, nlink: int) -> Attributes:
+    """`known` with another number of links."""
+    ino, mode, _, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, btime = known
+    return _new(Attributes, (
+        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, btime,
+    ))  # fmt: skip
+
+
+def with_times(known: Attributes, atime: int, mtime: int) -> Attributes:
+    """`known` with other times, in nanoseconds, of access and of change of the data."""
+    ino, mode, nlink, uid, gid, rdev, size, blocks, _, _, ctime, blksize, btime = known
+    return _new(Attributes, (
+        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, btime,
+    ))  # fmt: skip
+
+
+def with_ino(known: Attributes, ino: int) -> Attributes:
+    """`known` with another number."""
+    _, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, btime = known
+    return _new(Attributes, (
+        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, btime,
+    ))  # fmt: skip
 
 
 class Caller(NamedTuple):

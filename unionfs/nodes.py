@@ -9,7 +9,6 @@ listing is dropped and read again when it is next asked for.
 
 from __future__ import annotations
 
-from unionfs.filesystem import DirEntry
 from unionfs.model import ROOT_NODE, Attributes, NodeId
 
 TYPE_CHECKING = False
@@ -57,30 +56,36 @@ class Node:
     """An object that is not a directory. Satisfies `filesystem.Entry`."""
 
     __slots__ = (
-        "aliases",
+        "__dict__",  # what few nodes have: made with the first such attribute
         "attributes",
         "backing",
-        "copied",
         "has_capabilities",
-        "indexed",
         "layer",
-        "lazy",
         "lookups",
         "name",
         "nodeid",
-        "owner",
         "parent",
         "ref",
         "stale",
-        "stash",
     )
 
-    generation = 0
+    aliases: list[tuple[Directory, bytes, Ref]] | None = None
+    """Further names that have been seen."""
+    stash: Ref | None = None
+    """A hidden name in the upper of a file that has lost all others."""
+    owner: tuple[int, int] | None = None
+    """The true owner where another one is shown."""
+    indexed = False
+    """An upper file that stands for names in the lowers too."""
+    lazy: LazyState | None = None
+    """Not all data of the file are in the upper yet."""
+    copied: CopyRecord | None = None
+    """It has been copied up since the mount."""
 
     def __init__(
         self, parent: Directory | None, name: bytes, layer: int, ref: Ref, attributes: Attributes
     ) -> None:
-        self.nodeid = NodeId(attributes.ino)
+        self.nodeid: NodeId = attributes[0]  # type: ignore[assignment] # a call, at run time
         self.attributes = attributes
         self.parent = parent
         """The directory of the name by which the object is reached; None when it has no name
@@ -89,22 +94,10 @@ class Node:
         self.layer = layer
         self.ref: Ref | None = ref
         """None when the object is reached by its descriptor only."""
-        self.aliases: list[tuple[Directory, bytes, Ref]] | None = None
-        """Further names that have been seen."""
-        self.stash: Ref | None = None
-        """A hidden name in the upper of a file that has lost all others."""
         self.lookups = 0
         self.backing: Backing | None = None
         self.stale = False
         """`attributes` are to be read again before anybody sees them."""
-        self.owner: tuple[int, int] | None = None
-        """The true owner where another one is shown."""
-        self.indexed = False
-        """An upper file that stands for names in the lowers too."""
-        self.lazy: LazyState | None = None
-        """Not all data of the file are in the upper yet."""
-        self.copied: CopyRecord | None = None
-        """It has been copied up since the mount."""
         self.has_capabilities: bool | None = None
         """Whether there is a `security.capability`, if that is known."""
 
@@ -229,13 +222,14 @@ class Directory(Node):
         if node.held:
             self.let_go()
 
-    def hold(self) -> None:
-        """One more child is held: it keeps this listing, and those of all directories above."""
+    def hold(self, count: int = 1) -> None:
+        """So many more children are held: they keep this listing, and those of all directories
+        above."""
         at: Directory | None = self
         while at is not None:
             was_held = at.held
-            at.live += 1
-            at = None if was_held else at.parent
+            at.live += count
+            at, count = (None if was_held else at.parent), 1
 
     def let_go(self) -> None:
         at: Directory | None = self
@@ -277,25 +271,28 @@ class Stream:
             if name not in known:
                 self.add(name)
 
-    def after(self, cookie: int, children: dict[bytes, Node]) -> Iterator[DirEntry]:
-        """The names after `cookie` that are in `children`."""
-        self._sweep(children)
+    def after(self, cookie: int, children: dict[bytes, Node]) -> Iterator[tuple[int, bytes, Node]]:
+        """The names after `cookie` that are in `children`: (cookie, name, node)."""
+        if len(self._names) > 2 * len(children) + 1024:
+            self._sweep(children)
         names, cookies, added = self._names, self._cookies, self._added
-        new = tuple.__new__
-        index = cookie if cookies is None else _after(cookies, cookie)
-        while index < len(names):
-            name = names[index]
-            # The lists may be replaced while an iterator is open; this one goes on with its own.
-            at = index + 1 if cookies is None else cookies[index]
-            index += 1
+        # The lists may be replaced or grow while an iterator is open; it goes on with its own.
+        if cookies is None:
+            at = cookie
+            for name in names[cookie:] if cookie else names:
+                at += 1
+                node = children.get(name)
+                if node is not None:
+                    yield at, name, node
+            return
+        for index in range(_after(cookies, cookie), len(names)):
+            name, at = names[index], cookies[index]
             node = children.get(name)
             # A name that went and came again stands in the list twice: the later one counts.
-            if node is not None and (not added or added.get(name, at) == at):
-                yield new(DirEntry, (at, name, node))
+            if node is not None and added.get(name, at) == at:
+                yield at, name, node
 
     def _sweep(self, children: dict[bytes, Node]) -> None:
-        if len(self._names) <= 2 * len(children) + 1024:
-            return
         cookies = self._cookies or range(1, len(self._names) + 1)
         kept = [
             (name, at)
@@ -369,8 +366,11 @@ class NodeTable:
         del self.nodes[nodeid]
         self._forgotten += 1
         if not node.held:
-            for directory in node.places():
-                directory.let_go()
+            if node.aliases is not None:
+                for directory in node.places():
+                    directory.let_go()
+            elif node.parent is not None:
+                node.parent.let_go()
         return node
 
     def has_emptied(self) -> bool:

@@ -21,6 +21,7 @@ from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 
 from unionfs.layer import Extent, LayerEntry, Mark, Ref
 from unionfs.layer_index import OPAQUE, ROOT, WHITEOUT, IndexFormatError, open_index
+from unionfs.merge import compose_ino
 from unionfs.model import Attributes, StatFs
 from unionfs.syscalls.files import pread_whole
 from unionfs.tar_records import decode_extents, decode_xattrs, stored_bytes
@@ -57,6 +58,7 @@ _BOOKKEEPING = (
     b"system.",
 )
 
+_new = tuple.__new__
 _NOTHING = Attributes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _WHITEOUT = LayerEntry(0, _NOTHING, Mark.WHITEOUT)
 
@@ -78,6 +80,10 @@ class IndexedLayer:
         self._database: sqlite3.Connection | None = None
         self._lock = _thread.allocate_lock()
         self._closed = False
+        self._number_bits = 0
+
+    def number_from(self, tag: int) -> None:
+        self._number_bits = compose_ino(0, tag)
 
     def root(self) -> LayerEntry:
         entry = self.lookup(0, b"")
@@ -88,15 +94,16 @@ class IndexedLayer:
     def lookup(self, directory: Ref, name: bytes) -> LayerEntry | None:
         row = self._row(_LOOKUP, (directory, name))
         try:
-            return _entry(row) if row else None
+            return _entry(row, self._number_bits) if row else None
         except _BAD_ROW as error:
             raise self._damaged() from error
 
     def listing(self, directory: Ref) -> Iterator[tuple[bytes, LayerEntry]]:
         cursor, rows = self._first_rows(_LISTING, (directory,))
+        bits = self._number_bits
         while rows:
             try:
-                entries = [(row[0], _entry(row[1:])) for row in rows]
+                entries = [(row[0], _entry(row[1:], bits)) for row in rows]
             except _BAD_ROW as error:
                 raise self._damaged() from error
             yield from entries
@@ -343,15 +350,15 @@ class TarFile:
         return data
 
 
-def _entry(row: tuple[Any, ...]) -> LayerEntry:
+def _entry(row: tuple[Any, ...], number_bits: int) -> LayerEntry:
     """Raises TypeError or struct.error for a row that no writer of ours has written."""
     flags, ino, mode, nlink, uid, gid, rdev, size, mtime, atime, ctime, sparse = row
     if flags & WHITEOUT:
         return _WHITEOUT
     stored = size if sparse is None else stored_bytes(sparse)
-    blocks = (stored + 511) >> 9
-    return LayerEntry(
-        ino,
-        Attributes(ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime),
-        Mark.OPAQUE if flags & OPAQUE and ino != ROOT else Mark.NONE,
-    )
+    attributes = _new(Attributes, (
+        ino | number_bits, mode, nlink, uid, gid, rdev, size, stored + 511 >> 9,
+        atime, mtime, ctime, 4096, None,
+    ))  # fmt: skip
+    mark = Mark.OPAQUE if flags & OPAQUE and ino != ROOT else Mark.NONE
+    return _new(LayerEntry, (ino, attributes, mark, None, None, None))

@@ -12,15 +12,9 @@ from unionfs.layer import Creation, Layer, UpperLayer
 from unionfs.ledger import Ledger
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
-from unionfs.ops import (
-    attributes,
-    copyup,
-    create,
-    lazy_copyup,
-    remove,
-    rename,
-)
+from unionfs.ops import attributes, copyup, create, lazy_copyup, listings, remove, rename
 from unionfs.ops import data as contents
+from unionfs.ops.attributes import setattr_
 from unionfs.ops.tree import Tree, error
 from unionfs.ownership import IdView
 
@@ -126,14 +120,9 @@ class Union:
             self._tree.settle(node)
         return node.attributes
 
-    def setattr(
-        self,
-        nodeid: NodeId,
-        changes: SetAttributes,
-        caller: Caller,  # noqa: ARG002 - protocol
-    ) -> Attributes:
+    def setattr(self, nodeid: NodeId, changes: SetAttributes) -> Attributes:
         tree = self._tree
-        return attributes.setattr_(tree, self._nodes.get(nodeid) or tree.node(nodeid), changes)
+        return setattr_(tree, self._nodes.get(nodeid) or tree.node(nodeid), changes)
 
     def readlink(self, nodeid: NodeId) -> bytes:
         node = self._tree.node(nodeid)
@@ -169,10 +158,12 @@ class Union:
         )
 
     def unlink(self, parent: NodeId, name: bytes) -> None:
-        remove.unlink(self._tree, self._tree.directory(parent), name)
+        tree = self._tree
+        remove.unlink(tree, tree.directory(parent), name)
 
     def rmdir(self, parent: NodeId, name: bytes) -> None:
-        remove.rmdir(self._tree, self._tree.directory(parent), name)
+        tree = self._tree
+        remove.rmdir(tree, tree.directory(parent), name)
 
     def rename(
         self, parent: NodeId, name: bytes, new_parent: NodeId, new_name: bytes, flags: int
@@ -182,9 +173,8 @@ class Union:
         rename.rename(tree, old, (tree.directory(new_parent), new_name), flags)
 
     def create(self, parent: NodeId, name: bytes, mode: int, flags: int, caller: Caller) -> Entry:
-        directory = self._tree.directory(parent)
-        creation = create.new(self._tree, directory, stat.S_IFREG | stat.S_IMODE(mode), caller)
-        return create.create(self._tree, directory, name, creation, flags)
+        tree = self._tree
+        return create.create(tree, tree.directory(parent), name, mode, flags=flags, caller=caller)
 
     def tmpfile(self, parent: NodeId, mode: int, flags: int, caller: Caller) -> Entry:  # noqa: ARG002 - protocol
         return create.tmpfile(self._tree, self._tree.directory(parent), mode, caller)
@@ -274,7 +264,13 @@ class Union:
 
     def readdir(self, nodeid: NodeId, cookie: int) -> Iterator[DirEntry]:
         # Attributes that are stale are read when the kernel is told of them: `remember`.
-        return self._tree.readdir(self._tree.directory(nodeid), cookie)
+        for each in listings.readdir(self._tree, self._tree.directory(nodeid), cookie):
+            yield DirEntry(*each)
+
+    def readdirplus(
+        self, nodeid: NodeId, cookie: int, room: int, fixed: int
+    ) -> list[tuple[int, bytes, Node]]:
+        return listings.fill(self._tree, self._tree.directory(nodeid), cookie, room, fixed)
 
     def parent(self, nodeid: NodeId) -> Attributes:
         directory = self._tree.directory(nodeid)

@@ -12,7 +12,7 @@ from rootless.launcher.idmap import IdMaps, IdRange, to_inside
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.upper import DirectoryUpper
 from unionfs.layer import Layer
-from unionfs.model import ROOT_NODE, Attributes, Caller, SetAttributes
+from unionfs.model import ROOT_NODE, Attributes, SetAttributes
 from unionfs.ownership import IdView, Ownership
 from unionfs.tar import ChainLayer, TarLayer
 from unionfs.union import Union
@@ -61,9 +61,9 @@ def _take_after(union: Union, root: Attributes) -> None:
     if (known.mode, known.uid, known.gid) != (root.mode, root.uid, root.gid):
         mode = stat.S_IMODE(root.mode)
         changes = SetAttributes(mode=mode, uid=root.uid, gid=root.gid)
-        union.setattr(ROOT_NODE, changes, Caller(0, 0))
+        union.setattr(ROOT_NODE, changes)
     times = SetAttributes(atime_ns=root.atime_ns, mtime_ns=root.mtime_ns)
-    union.setattr(ROOT_NODE, times, Caller(0, 0))
+    union.setattr(ROOT_NODE, times)
 
 
 def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:

@@ -143,13 +143,13 @@ def test_lazy_copies_that_could_not_all_be_finished_are_refused_where_they_must(
         union.write(node(union, b"one"), 0, b"x")
         for change in (
             lambda: union.write(node(union, b"two"), 0, b"x"),
-            lambda: union.setattr(node(union, b"two"), SetAttributes(mode=0o600), ROOT),
+            lambda: union.setattr(node(union, b"two"), SetAttributes(mode=0o600)),
         ):
             with pytest.raises(OSError, match="No space left"):
                 change()
         assert union.read(node(union, b"two"), 0, len(BIG)) == BIG
         # Cut to what there is room for.
-        union.setattr(node(union, b"two"), SetAttributes(size=MIB), ROOT)
+        union.setattr(node(union, b"two"), SetAttributes(size=MIB))
         union.destroy()
         assert (tmp_path / "disk/upper/one").read_bytes() == b"x" + BIG[1:]
         assert (tmp_path / "disk/upper/two").read_bytes() == BIG[:MIB]

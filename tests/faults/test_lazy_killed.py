@@ -61,14 +61,14 @@ def operations():
     def truncate(size: int):
         now.extend(bytes(max(size - len(now), 0)))
         del now[size:]
-        return lambda u: u.setattr(node(u), SetAttributes(size=size), ROOT)
+        return lambda u: u.setattr(node(u), SetAttributes(size=size))
 
     def punch(at: int, length: int):
         length = min(length, len(now) - at)
         now[at : at + length] = bytes(length)
         return lambda u: u.fallocate(node(u), 3, at, length)
 
-    yield lambda u: u.setattr(node(u), SetAttributes(mode=0o640), ROOT), bytes(now)
+    yield lambda u: u.setattr(node(u), SetAttributes(mode=0o640)), bytes(now)
     for _ in range(6):
         # No more than a page: what one request writes is not torn.
         yield write(chosen.randrange(SIZE // BLOCK) * BLOCK, chosen.randbytes(3000)), bytes(now)
@@ -151,7 +151,7 @@ def test_what_was_cut_off_does_not_come_back_after_a_kill(tmp_path) -> None:
     # As after a kill between the truncation and the new mark.
     os.truncate(disk + b"/upper/d/f", 5 * BLOCK + 1)
     union = mount(disk)
-    union.setattr(node(union), SetAttributes(size=SIZE), ROOT)
+    union.setattr(node(union), SetAttributes(size=SIZE))
     expected = b"x" + OLD[1 : 5 * BLOCK + 1] + bytes(SIZE - 5 * BLOCK - 1)
     assert content(union) == expected
     union.destroy()

@@ -53,7 +53,7 @@ def operations():
         d = b"d%d" % n
         yield lambda u, d=d: u.write(node(u, d, b"f"), 7, b"written")
         yield lambda u, d=d: u.create(node(u, d), b"new", 0o4711, os.O_RDWR, OTHER)
-        yield lambda u, d=d: u.setattr(node(u, d, b"new"), SetAttributes(mode=0o640), ROOT)
+        yield lambda u, d=d: u.setattr(node(u, d, b"new"), SetAttributes(mode=0o640))
         yield lambda u, d=d: u.rename(ROOT_NODE, d, ROOT_NODE, b"moved-" + d, 0)
         yield lambda u, d=d: u.mkdir(ROOT_NODE, d, 0o1755, OTHER)
         yield lambda u, d=d: u.unlink(node(u, b"moved-" + d, b"e"), b"x")
@@ -62,10 +62,10 @@ def operations():
         yield lambda u, d=d: u.rename(
             ROOT_NODE, b"e" + d, ROOT_NODE, b"moved-" + d, RENAME_EXCHANGE
         )
-        yield lambda u, d=d: u.setattr(node(u, b"e" + d, b"s"), SetAttributes(uid=9), ROOT)
+        yield lambda u, d=d: u.setattr(node(u, b"e" + d, b"s"), SetAttributes(uid=9))
         yield lambda u, d=d: u.link(node(u, b"two"), ROOT_NODE, b"three" + d)
         yield lambda u, d=d: u.rmdir(ROOT_NODE, b"moved-" + d)
-        yield lambda u, d=d: u.setattr(node(u, b"e" + d, b"f"), SetAttributes(size=0), ROOT)
+        yield lambda u, d=d: u.setattr(node(u, b"e" + d, b"f"), SetAttributes(size=0))
         yield lambda u, d=d: u.rename(ROOT_NODE, b"three" + d, node(u, b"e" + d), b"f", 0)
 
 

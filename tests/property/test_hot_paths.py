@@ -23,7 +23,6 @@ NOW = 1_700_000_000_123_456_789
 
 class Entry(NamedTuple):
     nodeid: int
-    generation: int
     attributes: Attributes
 
 
@@ -45,7 +44,7 @@ class Recorder:
 
     def lookup(self, parent, name):
         self._asked("lookup", parent, name)
-        return None if len(name) == 2 else Entry(parent + 1, 3, self._attributes(len(name)))
+        return None if len(name) == 2 else Entry(parent + 1, self._attributes(len(name)))
 
     def forget(self, nodeid, count):
         self._asked("forget", nodeid, count)
@@ -56,13 +55,30 @@ class Recorder:
             raise OSError(errno.ESTALE, "stale")
         return self._attributes(nodeid % 100)
 
-    def setattr(self, nodeid, changes, caller):
-        self._asked("setattr", nodeid, changes, caller)
+    def setattr(self, nodeid, changes):
+        self._asked("setattr", nodeid, changes)
         return self._attributes(nodeid % 100)
 
     def create(self, parent, name, mode, flags, caller):
         self._asked("create", parent, name, mode, flags, caller)
-        return Entry(parent + 1, 0, self._attributes(1))
+        return Entry(parent + 1, self._attributes(1))
+
+    def mkdir(self, parent, name, mode, caller):
+        self._asked("mkdir", parent, name, mode, caller)
+        return Entry(parent + 1, self._attributes(0))
+
+    def symlink(self, parent, name, target, caller):
+        self._asked("symlink", parent, name, target, caller)
+        return Entry(parent + 1, self._attributes(2))
+
+    def rmdir(self, parent, name):
+        self._asked("rmdir", parent, name)
+
+    def rename(self, parent, name, new_parent, new_name, flags):
+        self._asked("rename", parent, name, new_parent, new_name, flags)
+
+    def known(self, parent, name):
+        return parent % 5
 
     def unlink(self, parent, name):
         self._asked("unlink", parent, name)
@@ -95,16 +111,20 @@ class Recorder:
     def lacks_capabilities(self, nodeid):
         return nodeid % 2 == 0
 
-    def readdir(self, nodeid, cookie):
-        self._asked("readdir", nodeid, cookie)
+    def readdirplus(self, nodeid, cookie, room, fixed):
+        self._asked("readdirplus", nodeid, cookie, room, fixed)
+        told = []
         for number in range(cookie, cookie + nodeid % 7):
+            name = b"n" * (number % 20 + 1)
+            room -= (fixed + len(name) + 7) // 8 * 8
+            if room < 0:
+                break
             if number % 11 == 10:
-                raise OSError(errno.EIO, "broken")
-            entry = Entry(number + 2, number % 3, self._attributes(number % 1000))
-            yield number + 1, b"n" * (number % 20 + 1), entry
-
-    def remember(self, entry):
-        self._asked("remember", entry)
+                if not told:
+                    raise OSError(errno.EIO, "broken")
+                break
+            told.append((number + 1, name, Entry(number + 2, self._attributes(number % 1000))))
+        return told
 
     def parent(self, nodeid):
         self._asked("parent", nodeid)
@@ -192,6 +212,13 @@ def forgets(draw):
 BODIES = {
     Opcode.LOOKUP: names,
     Opcode.UNLINK: names,
+    Opcode.RMDIR: names,
+    Opcode.MKDIR: st.tuples(packed(wire.MKDIR_IN, u32, u32), names).map(b"".join),
+    Opcode.SYMLINK: st.tuples(names, names).map(b"".join),
+    Opcode.RENAME: st.tuples(packed(wire.RENAME_IN, u64), names, names).map(b"".join),
+    Opcode.IOCTL: st.tuples(
+        packed(wire.IOCTL_IN, u64, u32, u32, u64, st.integers(0, 3), u32), st.binary(max_size=3)
+    ).map(b"".join),
     Opcode.FORGET: packed(wire.FORGET_IN, u64),
     Opcode.BATCH_FORGET: forgets(),
     Opcode.GETATTR: packed(wire.GETATTR_IN, u32, u32, u64),

@@ -114,7 +114,7 @@ ACTIONS: dict[str, Callable[[Union, list[bytes], list[bytes]], object]] = {
         node_at(union, path[:-1]), path[-1], b"/".join(other), ROOT
     ),
     "chown": lambda union, path, _: union.setattr(
-        node_at(union, path), SetAttributes(uid=3, gid=4, mode=0o700), ROOT
+        node_at(union, path), SetAttributes(uid=3, gid=4, mode=0o700)
     ),
 }
 

@@ -75,7 +75,7 @@ class Pair:
         os.pwrite(self.model, data, offset)
 
     def truncate(self, size: int) -> None:
-        self.union.setattr(self.node, SetAttributes(size=size), ROOT)
+        self.union.setattr(self.node, SetAttributes(size=size))
         os.ftruncate(self.model, size)
 
     def allocate(self, mode: int, offset: int, length: int) -> None:

@@ -155,7 +155,7 @@ class UnionMachine(RuleBasedStateMachine):
             flags = os.O_RDWR | os.O_EXCL
             entry = self.union.create(self.directory(path[:-1]), path[-1], 0o600, flags, CALLER)
             self.union.write(entry.nodeid, 0, content)
-            self.union.setattr(entry.nodeid, SetAttributes(mode=mode), CALLER)
+            self.union.setattr(entry.nodeid, SetAttributes(mode=mode))
 
         def theirs():
             fd = os.open(self.path(path), os.O_CREAT | os.O_EXCL | os.O_RDWR, mode)
@@ -203,7 +203,7 @@ class UnionMachine(RuleBasedStateMachine):
 
         def ours():
             changes = SetAttributes(size=size, kill_privileges=True)
-            self.union.setattr(self.regular(path), changes, CALLER)
+            self.union.setattr(self.regular(path), changes)
 
         def theirs():
             fd = os.open(self.path(path), os.O_WRONLY | os.O_NOFOLLOW)
@@ -285,7 +285,7 @@ class UnionMachine(RuleBasedStateMachine):
         def ours():
             node = self.node(path)
             if not stat.S_ISLNK(self.union.getattr(node).mode):
-                self.union.setattr(node, SetAttributes(mode=mode | 0o700), CALLER)
+                self.union.setattr(node, SetAttributes(mode=mode | 0o700))
 
         def theirs():
             if not os.path.islink(self.path(path)):
@@ -297,7 +297,7 @@ class UnionMachine(RuleBasedStateMachine):
     def utimes(self, path, atime, mtime) -> None:
         def ours():
             known = self.union.setattr(
-                self.node(path), SetAttributes(atime_ns=atime, mtime_ns=mtime), CALLER
+                self.node(path), SetAttributes(atime_ns=atime, mtime_ns=mtime)
             )
             return known.atime_ns, known.mtime_ns
 

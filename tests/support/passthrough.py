@@ -21,7 +21,6 @@ from unionfs.ops.transfers import Transfer
 class Node:
     def __init__(self, nodeid: int, key: tuple[int, int], path: bytes) -> None:
         self.nodeid = NodeId(nodeid)
-        self.generation = 0
         self.key = key
         self.path = path
         self.lookups = 0
@@ -121,7 +120,7 @@ class Passthrough:
     def getattr(self, nodeid: NodeId) -> Attributes:
         return self._refresh(self._nodes[nodeid]).attributes
 
-    def setattr(self, nodeid: NodeId, changes: SetAttributes, caller: Caller) -> Attributes:
+    def setattr(self, nodeid: NodeId, changes: SetAttributes) -> Attributes:
         node = self._nodes[nodeid]
         where = node.fd if node.fd >= 0 else node.path
         follow = {} if isinstance(where, int) else {"follow_symlinks": False}
@@ -278,6 +277,18 @@ class Passthrough:
         )
 
     # ---- directories
+
+    def readdirplus(
+        self, nodeid: NodeId, cookie: int, room: int, fixed: int
+    ) -> list[tuple[int, bytes, Entry]]:
+        told = []
+        for each in self.readdir(nodeid, cookie):
+            room -= (fixed + len(each.name) + 7) // 8 * 8
+            if room < 0:
+                break
+            self.remember(each.entry)
+            told.append((each.cookie, each.name, each.entry))
+        return told
 
     def readdir(self, nodeid: NodeId, cookie: int) -> Iterator[DirEntry]:
         node = self._nodes[nodeid]

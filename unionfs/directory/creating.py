@@ -66,28 +66,31 @@ class CreatingLayer(DirectoryLayer):
         self._temporaries = self._dirs.add_root(os.dup(self._work.fd))
         self._dresser = Dresser(as_data=self._as_data, base_owner=base_owner, server=self._server)
 
-    def create(self, directory: Ref, name: bytes, creation: Creation) -> tuple[LayerEntry, int]:
+    def create(
+        self, directory: Ref, name: bytes, mode: int, uid: int, gid: int
+    ) -> tuple[Ref, Attributes, int]:
         place = self._place(directory)
-        if self._dresser.is_bare(creation):
+        if self._dresser.is_bare_file(mode, uid, gid):
             dir_fd = self._dirs.fd(place)
             try:
-                fd = os.open(name, _NEW_FILE, stat.S_IMODE(creation.mode), dir_fd=dir_fd)
+                fd = os.open(name, _NEW_FILE, mode & 0o7777, dir_fd=dir_fd)
             except FileExistsError:
                 pass
             else:
                 st = os.fstat(fd)
-                if stat.S_IMODE(st.st_mode) != stat.S_IMODE(creation.mode):
-                    os.fchmod(fd, stat.S_IMODE(creation.mode))
+                if st.st_mode != mode:
+                    os.fchmod(fd, mode & 0o7777)
                     st = os.fstat(fd)
-                self._drop_whiteout_file(dir_fd, name)
-                return LayerEntry(Place(place, name), self._attributes(st, None)), fd
+                if not self._work.has_device_whiteouts:
+                    self._drop_whiteout_file(dir_fd, name)
+                return Place(place, name), self._attributes(st, None), fd
         draft = self.draft()
         try:
-            entry = self.publish(draft, directory, name, creation)
+            entry = self.publish(draft, directory, name, Creation(mode, uid, gid))
         except BaseException:
             self.discard(draft)
             raise
-        return entry, draft.fd
+        return entry.ref, entry.attributes, draft.fd
 
     def make(self, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
         place = self._place(directory)

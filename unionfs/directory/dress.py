@@ -7,9 +7,10 @@ import os
 import stat
 
 from unionfs.layer import Creation
-from unionfs.model import Attributes
 from unionfs.ownership import Owner, format_override, plain_mode
 from unionfs.xattr_names import NLINK, ORIGIN, OVERRIDE_STAT, to_disk
+
+_OVERRIDE_STAT = os.fsdecode(OVERRIDE_STAT)
 
 
 class Dresser:
@@ -23,17 +24,23 @@ class Dresser:
         self._bare_owner = base_owner if as_data else server
 
     def is_bare(self, creation: Creation) -> bool:
-        """Whether a regular file that is simply created with this mode is already what it is to
-        be."""
-        mode = creation.mode
+        """Whether an object that is simply made with this mode is already what it is to be."""
+        mode, uid, gid, _, _, xattrs, _, mtime, origin, nlink, _ = creation
         return (
-            (creation.uid, creation.gid) == self._bare_owner
-            and not creation.xattrs
-            and creation.origin is None
-            and creation.nlink is None
-            and creation.mtime_ns is None
-            and (not self._as_data or stat.S_ISLNK(mode) or plain_mode(mode) == stat.S_IMODE(mode))
+            (uid, gid) == self._bare_owner
+            and not xattrs
+            and origin is None
+            and nlink is None
+            and mtime is None
+            and (not self._as_data or stat.S_ISLNK(mode) or plain_mode(mode) == mode & 0o7777)
         )
+
+    def is_bare_file(self, mode: int, uid: int, gid: int) -> bool:
+        """The same of a regular file of which there is no more to say."""
+        if (uid, gid) != self._bare_owner:
+            return False
+        # plain_mode(mode) is the mode.
+        return not self._as_data or mode & 0o7600 == 0o600
 
     def is_stored_as_file(self, creation: Creation) -> bool:
         """Whether something that is no directory must be a regular file on disk, to carry an
@@ -88,20 +95,10 @@ class Dresser:
             atime = creation.mtime_ns if creation.atime_ns is None else creation.atime_ns
             os.utime(path, ns=(atime, creation.mtime_ns), follow_symlinks=follow)
 
-    def own(
-        self,
-        path: bytes | int,
-        wanted: Attributes,
-        disk_mode: int,
-        *,
-        follow: bool,
-        overridden: bool,
-    ) -> None:
-        """Change owner and mode of what is there, under `Ownership.DATA`. `overridden`: whether it
-        has an override now."""
-        owner = Owner(wanted.uid, wanted.gid, wanted.mode, wanted.rdev)
+    def own(self, path: bytes | int, owner: Owner, disk_mode: int, *, follow: bool) -> None:
+        """Change owner and mode of what is there, under `Ownership.DATA`."""
         is_bare = self._own_as_data(path, owner, disk_mode, follow=follow)
-        if is_bare and overridden:
+        if is_bare and _OVERRIDE_STAT in os.listxattr(path, follow_symlinks=follow):
             os.removexattr(path, OVERRIDE_STAT, follow_symlinks=follow)
 
     def _own_as_data(
@@ -109,17 +106,14 @@ class Dresser:
     ) -> bool:
         """Returns whether the object needs no override. One that stays is set before the mode, one
         that goes is removed after it: at every instant the old or the new is read."""
-        same_kind = stat.S_IFMT(owner.mode) == stat.S_IFMT(disk_mode)
-        plain = plain_mode(owner.mode) if same_kind else 0o600
-        is_bare = (
-            same_kind
-            and (owner.uid, owner.gid) == self._bare_owner
-            and plain == stat.S_IMODE(owner.mode)
-        )
+        mode = owner[2]
+        same_kind = not (mode ^ disk_mode) & 0o170000
+        plain = plain_mode(mode) if same_kind else 0o600
+        is_bare = same_kind and owner[:2] == self._bare_owner and plain == mode & 0o7777
         if not is_bare:
             value = format_override(owner, disk_mode)
             os.setxattr(path, OVERRIDE_STAT, value, follow_symlinks=follow)
-        if stat.S_IMODE(disk_mode) != plain:
+        if disk_mode & 0o7777 != plain:
             os.chmod(path, plain)
         return is_bare
 

@@ -14,6 +14,7 @@ import sys
 from unionfs import whiteouts
 from unionfs.directory.places import Directories, Place
 from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, Ref
+from unionfs.merge import INO_BITS, compose_ino
 from unionfs.model import Attributes, StatFs
 from unionfs.ownership import Owner, Ownership, parse_override
 from unionfs.syscalls.files import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, pread_whole, statx
@@ -23,11 +24,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+_new = tuple.__new__
 _INO_BITS = 40
 READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 """O_NONBLOCK: should a name turn out to be a fifo after all, the server must not wait for its
 writer."""
 
+_WHITEOUT = whiteouts.PREFIX
 _ENCODING = sys.getfilesystemencoding()
 _S_IFMT = 0o170000
 _SIMPLE = frozenset((stat.S_IFREG, stat.S_IFLNK))
@@ -110,6 +113,7 @@ class DirectoryLayer:
         st = os.fstat(self._dirs.fd(self._root))
         self.identity = (st.st_dev, st.st_ino)
         self._device = st.st_dev
+        self._tag: int | None = None
         self._has_unfinished = _getxattr(self.path, LAZY, follow=True) is not None
         self._devices: dict[int, int] = {}
 
@@ -118,6 +122,9 @@ class DirectoryLayer:
         return identity in self._hidden
 
     # Reading entries
+
+    def number_from(self, tag: int) -> None:
+        self._tag = tag
 
     def root(self) -> LayerEntry:
         fd = self._dirs.fd(self._root)
@@ -147,52 +154,50 @@ class DirectoryLayer:
             return
         opened, is_ours = self._dirs.reader(place)
         gone: list[bytes] = []
-        names: set[bytes] = set()
         try:
             prefix = b"/proc/self/fd/%d/" % opened
             # Of most files nothing but lstat(2) matters, and this is the cold walk.
             xattr_whiteouts = not place.is_bare and self._has_xattr_whiteouts(opened)
             simple = not self._keeps_books and not xattr_whiteouts
-            device, none, new = self._device, Mark.NONE, tuple.__new__
+            device, none, new, encoding = self._device, Mark.NONE, tuple.__new__, _ENCODING
+            bits, limit = compose_ino(0, self._tag or 0), 1 << INO_BITS
             with os.scandir(opened) as entries:
                 for item in entries:
-                    name = item.name.encode(_ENCODING, "surrogateescape")
-                    if name.startswith(whiteouts.PREFIX):
+                    name = item.name.encode(encoding, "surrogateescape")
+                    if name[:4] == _WHITEOUT:
                         if name != whiteouts.OPAQUE_NAME:
                             gone.append(whiteouts.hidden_by(name))
                         continue
-                    names.add(name)
                     try:
                         st = item.stat(follow_symlinks=False)
                     except OSError as failed:
                         if failed.errno != errno.ENOENT:
                             yield name, self._out_of_reach(Place(place, name), item)
                         continue
-                    kind = st.st_mode & _S_IFMT
-                    if simple and kind in _SIMPLE and st.st_dev == device:
+                    ino, mode = st.st_ino, st.st_mode
+                    if simple and mode & _S_IFMT in _SIMPLE and st.st_dev == device and ino < limit:
                         # What `_attributes` and the constructors give, without calling them.
-                        attributes = new(
-                            Attributes,
-                            (
-                                *(st.st_ino, st.st_mode, st.st_nlink, st.st_uid, st.st_gid),
-                                *(st.st_rdev, st.st_size, st.st_blocks),
-                                *(st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns, 4096, None),
-                            ),
+                        attributes = new(Attributes, (
+                            ino | bits, mode, st.st_nlink, st.st_uid, st.st_gid, st.st_rdev,
+                            st.st_size, st.st_blocks, st.st_atime_ns, st.st_mtime_ns,
+                            st.st_ctime_ns, 4096, None,
+                        ))  # fmt: skip
+                        yield (
+                            name,
+                            new(LayerEntry, ((place, name), attributes, none, None, None, None)),
                         )
-                        ref = Place(place, name)
-                        yield name, new(LayerEntry, (ref, attributes, none, None, None, None))
                     else:
                         yield (
                             name,
                             self._listed(Place(place, name), st, prefix + name, xattr_whiteouts),
                         )
+            # A whiteout says nothing about its own layer (OCI image specification, "Whiteouts").
+            for name in gone:
+                if name and not _exists(name, opened):
+                    yield name, LayerEntry(Place(place, name), _GONE, Mark.WHITEOUT)
         finally:
             if is_ours:
                 os.close(opened)
-        for name in gone:
-            # A whiteout says nothing about its own layer (OCI image specification, "Whiteouts").
-            if name and name not in names:
-                yield name, LayerEntry(Place(place, name), _GONE, Mark.WHITEOUT)
 
     def _listed(
         self, place: Place, st: os.stat_result, path: bytes, xattr_whiteouts: bool
@@ -269,19 +274,15 @@ class DirectoryLayer:
             if self._as_data:
                 uid = self._base_owner[0] if uid == self._server[0] else uid
                 gid = self._base_owner[1] if gid == self._server[1] else gid
-        return Attributes(
-            st.st_ino if st.st_dev == self._device else self._foreign_ino(st),
-            mode,
-            st.st_nlink,
-            uid,
-            gid,
-            rdev,
-            size,
-            blocks,
-            st.st_atime_ns,
-            st.st_mtime_ns,
-            st.st_ctime_ns,
-        )
+        ino = st.st_ino if st.st_dev == self._device else self._foreign_ino(st)
+        if self._tag:
+            ino = compose_ino(ino, self._tag)
+        elif ino >> INO_BITS and self._tag is not None:
+            ino = compose_ino(ino, 0)
+        return _new(Attributes, (
+            ino, mode, st.st_nlink, uid, gid, rdev, size, blocks,
+            st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns, 4096, None,
+        ))  # fmt: skip
 
     def _foreign_ino(self, st: os.stat_result) -> int:
         """A number for an object on another device than the root's: a slot for the device above
@@ -390,9 +391,12 @@ class DirectoryLayer:
 
     @staticmethod
     def _place(ref: Ref) -> Place:
-        if not isinstance(ref, Place):
-            raise OSError(errno.EINVAL, "not an object of a directory layer")
-        return ref
+        if isinstance(ref, Place):
+            return ref
+        if isinstance(ref, tuple):
+            # Of a listing, where most names are never asked for.
+            return Place(*ref)
+        raise OSError(errno.EINVAL, "not an object of a directory layer")
 
     def _parent(self, ref: Ref) -> tuple[int, bytes]:
         """Descriptor of the directory and name in it of anything but the root."""
@@ -420,6 +424,14 @@ def stat_fs(found: os.statvfs_result) -> StatFs:
         found.f_ffree,
         found.f_namemax,
     )
+
+
+def _exists(name: bytes, directory: int) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def _listxattr(path: bytes | int, follow: bool) -> frozenset[bytes]:

@@ -20,13 +20,16 @@ from unionfs.directory.places import Place
 from unionfs.directory.work import exchange, read_index, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
 from unionfs.model import Attributes
+from unionfs.ownership import Owner
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
-from unionfs.xattr_names import LAZY, NLINK, OVERRIDE_STAT, REDIRECT, to_disk
+from unionfs.xattr_names import LAZY, NLINK, REDIRECT, to_disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+_new = tuple.__new__
+_S_IFMT, _S_IFREG, _S_IFDIR = 0o170000, 0o100000, 0o040000
 _NO_WHITEOUT_RENAME = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -50,6 +53,9 @@ class DirectoryUpper(CreatingLayer):
 
     def remove(self, directory: Ref, name: bytes, *, is_directory: bool, whiteout: bool) -> None:
         dir_fd = self._dirs.fd(self._place(directory))
+        if not is_directory and not whiteout:
+            os.unlink(name, dir_fd=dir_fd)
+            return
         mark = self._work.make_whiteout() if whiteout else None
         if whiteout and mark is None:
             self._make_whiteout_file(dir_fd, name)
@@ -181,34 +187,28 @@ class DirectoryUpper(CreatingLayer):
     # Changing
 
     def refresh(self, ref: Ref | None, fd: int, known: Attributes) -> Attributes:
-        if fd < 0:
-            place = self._place(ref)
-            if stat.S_ISDIR(known.mode):
-                fd = self._dirs.fd(place)
-            else:
-                parent, name = self._parent(place)
-                st = os.stat(name, dir_fd=parent, follow_symlinks=False)
-                return self._refreshed(st, known)
-        return self._refreshed(os.fstat(fd), known)
-
-    def _refreshed(self, st: os.stat_result, known: Attributes) -> Attributes:
-        ino, mode, nlink, uid, gid, rdev, *_ = known
-        size, blocks = st.st_size, st.st_blocks
-        kind = stat.S_IFMT(mode)
-        if kind == stat.S_IFDIR:
-            nlink = st.st_nlink
-        elif kind != stat.S_IFREG:
-            size, blocks = known.size, known.blocks
-        if not self._as_data:
+        kind = known[1] & _S_IFMT
+        if fd >= 0:
+            st = os.fstat(fd)
+        elif kind == _S_IFDIR:
+            st = os.fstat(self._dirs.fd(self._place(ref)))
+        else:
+            parent, name = self._parent(ref)
+            st = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if kind == _S_IFREG:
+            nlink, size, blocks = known[2], st.st_size, st.st_blocks
+        elif kind == _S_IFDIR:
+            nlink, size, blocks = st.st_nlink, st.st_size, st.st_blocks
+        else:
+            nlink, size, blocks = known[2], known[6], known[7]
+        if self._as_data:
+            mode, uid, gid = known[1], known[3], known[4]
+        else:
             mode, uid, gid = st.st_mode, st.st_uid, st.st_gid
-        atime, mtime, ctime = st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns
-        return tuple.__new__(
-            Attributes,
-            (
-                *(ino, mode, nlink, uid, gid, rdev),
-                *(size, blocks, atime, mtime, ctime, 4096, None),
-            ),
-        )
+        return _new(Attributes, (
+            known[0], mode, nlink, uid, gid, known[5], size, blocks,
+            st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns, 4096, None,
+        ))  # fmt: skip
 
     def set_opaque(self, directory: Ref) -> None:
         place = self._place(directory)
@@ -224,34 +224,36 @@ class DirectoryUpper(CreatingLayer):
         self,
         ref: Ref | None,
         fd: int,
+        known: Owner,
         *,
         mode: int | None = None,
         uid: int | None = None,
         gid: int | None = None,
     ) -> Ref | None:
-        path, follow = self._object(ref, fd)
+        path, follow = (fd, True) if fd >= 0 else self._path(self._place(ref))
         if not self._as_data:
             if uid is not None or gid is not None:
                 uid, gid = -1 if uid is None else uid, -1 if gid is None else gid
                 os.chown(path, uid, gid, follow_symlinks=follow)
             if mode is not None and not self._is_symlink(path, follow=follow):
-                os.chmod(path, stat.S_IMODE(mode))
+                os.chmod(path, mode & 0o7777)
             return ref
-        st = os.stat(path, follow_symlinks=follow)
-        names = frozenset(map(os.fsencode, os.listxattr(path, follow_symlinks=follow)))
-        known = self._attributes(st, self._override(names, path, follow, st.st_mode))
-        wanted = known._replace(
-            mode=known.mode if mode is None else stat.S_IFMT(known.mode) | stat.S_IMODE(mode),
-            uid=known.uid if uid is None else uid,
-            gid=known.gid if gid is None else gid,
+        wanted = _new(
+            Owner,
+            (
+                known[0] if uid is None else uid,
+                known[1] if gid is None else gid,
+                known[2] if mode is None else known[2] & _S_IFMT | mode & 0o7777,
+                known[3],
+            ),
         )
+        st = os.stat(path, follow_symlinks=follow)
         if stat.S_ISLNK(st.st_mode):
             return self._restore_symlink(self._place(ref), st, wanted)
-        overridden = OVERRIDE_STAT in names
-        self._dresser.own(path, wanted, st.st_mode, follow=follow, overridden=overridden)
+        self._dresser.own(path, wanted, st.st_mode, follow=follow)
         return ref
 
-    def _restore_symlink(self, place: Place, st: os.stat_result, wanted: Attributes) -> Ref:
+    def _restore_symlink(self, place: Place, st: os.stat_result, wanted: Owner) -> Ref:
         """A symbolic link cannot carry an override: store it as a file that can."""
         parent, name = self._parent(place)
         creation = Creation(

@@ -7,9 +7,9 @@ import errno
 import os
 import stat
 
-from unionfs.layer import LayerEntry, UpperLayer
-from unionfs.merge import INO_BITS, Found, compose_ino
-from unionfs.model import Attributes, with_owner
+from unionfs.layer import LayerEntry, Ref, UpperLayer
+from unionfs.merge import Found
+from unionfs.model import Attributes, with_ino, with_nlink, with_owner
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.open_files import LazyFiles
 from unionfs.ownership import IdView
@@ -25,30 +25,26 @@ class Adoption:
 
     Args:
         upper: the layer that takes the writes, if there is one.
-        lowers: how many layers are below it.
         lazies: the files of the upper that are not all there.
         view: which ids exist inside; None if all do.
-        own_numbers: whether the layers' inode numbers are shown as they are.
         static_nlink: whether directories are shown with one link.
     """
 
     def __init__(
         self,
         upper: UpperLayer | None,
-        lowers: int,
         lazies: LazyFiles,
         *,
         view: IdView | None,
-        own_numbers: bool,
         static_nlink: bool,
     ) -> None:
         self._upper = upper
-        self._lowers = lowers
         self._lazies = lazies
         self._view = view
-        self._own_numbers = own_numbers
         self._static_nlink = static_nlink
         self._shown_owners: dict[tuple[int, int], tuple[int, int]] = {}
+        self.shows_owner = None if view is None else self._shows_owner
+        """Whether an owner is shown as it is; None if all are."""
         self.linked: dict[int, Node] = {}
         """Files that have, or had, several names, by `st_ino`."""
         self.index: dict[int, int | None] = {} if upper is None else upper.index()
@@ -64,7 +60,7 @@ class Adoption:
         if position == UPPER and entry.origin is not None:
             ino = entry.origin
         else:
-            ino = self.number(position, attributes.ino)
+            ino = attributes.ino
         if attributes.nlink > 1 or (ino in self.index and position == UPPER):
             return self._adopt_linked(directory, name, position, entry, ino)
         node = Node(directory, name, position, entry.ref, attributes)
@@ -73,44 +69,26 @@ class Adoption:
             self._find_lazy(node, entry.lazy)
         return node
 
-    def adopt_plain(
-        self, directory: Directory, name: bytes, position: int, entry: LayerEntry
-    ) -> Node | None:
-        """`adopt` for what most of a listing is: a file of a lower with one name, whose owner is
-        shown as it is. None for anything else."""
-        attributes = entry.attributes
-        number = attributes[0]
-        if (
-            position == UPPER
-            or attributes[2] != 1
-            or attributes[1] & _S_IFMT == _S_IFDIR
-            or number >> INO_BITS
-        ):
-            return None
+    def adopt_new(
+        self, directory: Directory, name: bytes, ref: Ref, attributes: Attributes
+    ) -> Node:
+        """`adopt` for a regular file that has just been made in the upper."""
+        node = Node(directory, name, UPPER, ref, attributes)
         if self._view is not None:
-            owner = attributes[3:5]
-            if owner != (self._shown_owners.get(owner) or self._shown_owner(self._view, owner)):
-                return None
-        if not self._own_numbers:
-            number |= (self._lowers - position + 1) << INO_BITS
-            attributes = tuple.__new__(Attributes, (number, *attributes[1:]))
-        return Node(directory, name, position, entry.ref, attributes)
+            self.set_attributes(node, attributes)
+        node.has_capabilities = False
+        return node
 
     def _adopt_directory(self, parent: Directory, name: bytes, found: Found) -> Directory:
         position, entry = found[0]
         node = Directory(parent, name, position, entry.ref, entry.attributes)
         node.lowers = tuple((number, lower.ref) for number, lower in found if number != UPPER)
-        source, number = position, entry.attributes.ino
+        ino = entry.attributes.ino if entry.origin is None else entry.origin
         if position == UPPER:
             node.upper = entry.ref
             node.redirect = entry.redirect
             if len(found) > 1 and entry.origin is None:
-                source, number = found[1][0], found[1][1].attributes.ino
-        ino = (
-            entry.origin
-            if position == UPPER and entry.origin is not None
-            else self.number(source, number)
-        )
+                ino = found[1][1].attributes.ino
         self.show(node, entry.attributes, ino)
         node.stale = node.is_merged
         return node
@@ -130,7 +108,7 @@ class Adoption:
             node.indexed = True
             entry = copy
         else:
-            attributes = entry.attributes._replace(nlink=known)
+            attributes = with_nlink(entry.attributes, known)
             node = Node(directory, name, position, entry.ref, attributes)
         self.show(node, attributes, ino)
         if entry.lazy is not None:
@@ -153,29 +131,31 @@ class Adoption:
             node.lazy = state
             show_lazy(node)
 
-    def number(self, position: int, ino: int) -> int:
-        """`st_ino` in the union of what a layer calls `ino`."""
-        if self._own_numbers:
-            return ino
-        return compose_ino(ino, 0 if position == UPPER else self._lowers - position + 1)
-
     def show(self, node: Node, attributes: Attributes, ino: int) -> None:
         if attributes.ino != ino:
-            attributes = tuple.__new__(Attributes, (ino, *attributes[1:]))
+            attributes = with_ino(attributes, ino)
         self.set_attributes(node, attributes)
 
     def set_attributes(self, node: Node, attributes: Attributes) -> None:
         """Attributes with the true owner: shown as far as the ids exist inside."""
-        node.owner = None
         if self._static_nlink and attributes.nlink and stat.S_ISDIR(attributes.mode):
-            attributes = attributes._replace(nlink=1)
-        if self._view is not None:
-            owner = attributes[3:5]
-            shown = self._shown_owners.get(owner) or self._shown_owner(self._view, owner)
-            if shown != owner:
-                node.owner = owner
-                attributes = with_owner(attributes, attributes.mode, *shown)
+            attributes = with_nlink(attributes, 1)
+        view, owner = self._view, attributes[3:5]
+        shown = owner
+        if view is not None:
+            shown = self._shown_owners.get(owner) or self._shown_owner(view, owner)
+        if shown is not owner and shown != owner:
+            node.owner = owner
+            attributes = with_owner(attributes, attributes[1], *shown)
+        elif node.owner is not None:
+            node.owner = None
         node.attributes = attributes
+
+    def _shows_owner(self, owner: tuple[int, int]) -> bool:
+        shown = self._shown_owners.get(owner)
+        if shown is None and self._view is not None:
+            shown = self._shown_owner(self._view, owner)
+        return shown == owner
 
     def _shown_owner(self, view: IdView, owner: tuple[int, int]) -> tuple[int, int]:
         if len(self._shown_owners) >= _KEPT_OWNERS:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import stat
 
-from unionfs.model import Attributes, SetAttributes
+from unionfs.model import Attributes, SetAttributes, with_times
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.copyup import ensure_upper
 from unionfs.ops.data import (
@@ -20,47 +20,75 @@ from unionfs.ops.data import (
 from unionfs.ops.tree import Tree, error
 from unionfs.xattr_names import CAPABILITY
 
+_S_IFMT = 0o170000
+_KEEP_SET_ID = (stat.S_IFDIR, stat.S_IFLNK)
+
 
 def setattr_(tree: Tree, node: Node, changes: SetAttributes) -> Attributes:
     """Apply what one SETATTR asks for. A change time is not settable and follows by itself."""
-    if node.stale and node.layer != UPPER:
+    mode, uid, gid, size, atime, mtime, _, kill_privileges = changes
+    backing = node.backing
+    if backing is not None and backing.writable and node.parent is not None:
+        if size is None and uid is None and gid is None and not kill_privileges:
+            return _change_open(tree, node, backing.fd, mode, times=(atime, mtime))
+    elif node.stale and node.layer != UPPER:
         tree.settle(node)
-    if changes.size is not None:
-        truncate(tree, node, changes.size)
-    if changes.mode is not None or changes.uid is not None or changes.gid is not None:
-        _change_owner(tree, node, changes)
-    elif changes.kill_privileges and node.attributes.mode & SET_ID:
+    if size is not None:
+        truncate(tree, node, size)
+    if mode is not None or uid is not None or gid is not None:
+        _change_owner(tree, node, mode, uid, gid)
+    elif kill_privileges and node.attributes[1] & SET_ID:
         ensure_upper(tree, node)
         kill_set_id(tree, node)
-    if changes.atime_ns is not None or changes.mtime_ns is not None:
+    if mtime is not None or atime is not None:
         _change_times(tree, node, changes)
     if node.stale:
         tree.settle(node)
     return node.attributes
 
 
-def _change_owner(tree: Tree, node: Node, changes: SetAttributes) -> None:
+def _change_open(
+    tree: Tree, node: Node, fd: int, mode: int | None, *, times: tuple[int | None, int | None]
+) -> Attributes:
+    """Of a file of the upper that is open and whole only mode and times: what is asked for most."""
+    tree.changed.add(node.attributes[0])
+    if mode is not None:
+        change_owner(tree, node, mode)
+    atime, mtime = times
+    if mtime is not None or atime is not None:
+        if mtime is None and node.stale:
+            tree.settle(node)
+        known = node.attributes
+        atime = known[8] if atime is None else atime
+        mtime = known[9] if mtime is None else mtime
+        tree.writable().set_times(None, fd, atime, mtime)
+    return tree.settle(node).attributes
+
+
+def _change_owner(
+    tree: Tree, node: Node, mode: int | None, uid: int | None, gid: int | None
+) -> None:
     if node.layer != UPPER:
         ensure_upper(tree, node)
-    tree.changed.add(node.attributes.ino)
-    mode = changes.mode
-    is_chown = changes.uid is not None or changes.gid is not None
-    if is_chown and stat.S_IFMT(node.attributes.mode) not in (stat.S_IFDIR, stat.S_IFLNK):
-        # Set-id bits do not survive a change of owner, whoever makes it, on fifos and devices
-        # either (chown_common, fs/open.c); nor do capabilities.
-        if mode is None and node.attributes.mode & SET_ID:
-            mode = stat.S_IMODE(without_set_id(node.attributes.mode))
-        drop_capabilities(tree, node)
+    tree.changed.add(node.attributes[0])
+    if uid is not None or gid is not None:
+        had = node.attributes[1]
+        if had & _S_IFMT not in _KEEP_SET_ID:
+            # Set-id bits do not survive a change of owner, whoever makes it, on fifos and devices
+            # either (chown_common, fs/open.c); nor do capabilities.
+            if mode is None and had & SET_ID:
+                mode = without_set_id(had) & 0o7777
+            if node.has_capabilities is not False:
+                drop_capabilities(tree, node)
     view = tree.view
-    uid, gid = changes.uid, changes.gid
     if view is not None:
         uid = None if uid is None else view.stored_uid(uid)
         gid = None if gid is None else view.stored_gid(gid)
-    change_owner(tree, node, mode=mode, uid=uid, gid=gid)
+    change_owner(tree, node, mode, uid, gid)
 
 
 def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
-    if is_gone(node) and (node.layer != UPPER or changes.ctime_ns is not None):
+    if node.parent is None and is_gone(node) and (node.layer != UPPER or changes[6] is not None):
         # The kernel sends such a request after an unlink, for the change time that this has caused
         # (fuse_update_ctime, fs/fuse/dir.c). A change time comes only from one that keeps times
         # itself, and does not ask for them again.
@@ -68,12 +96,13 @@ def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
         return
     if node.layer != UPPER:
         ensure_upper(tree, node)
-    if node.stale and changes.mtime_ns is None:
+    if node.stale and changes[5] is None:
         # A write has changed it. The time of access has been shown as it is known here.
         tree.settle(node)
-    tree.changed.add(node.attributes.ino)
+    tree.changed.add(node.attributes[0])
     atime, mtime = _times(node, changes)
-    fd = -1 if node.backing is None else node.backing.fd
+    backing = node.backing
+    fd = -1 if backing is None else backing.fd
     if node.ref is None and fd < 0:
         _remember_times(node, atime, mtime)
         return
@@ -87,22 +116,19 @@ def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
 
 def _times(node: Node, changes: SetAttributes) -> tuple[int, int]:
     """Of access and of change of the data, as they are to be: nanoseconds."""
-    known = node.attributes
-    return (
-        known.atime_ns if changes.atime_ns is None else changes.atime_ns,
-        known.mtime_ns if changes.mtime_ns is None else changes.mtime_ns,
-    )
+    known, atime, mtime = node.attributes, changes[4], changes[5]
+    return known[8] if atime is None else atime, known[9] if mtime is None else mtime
 
 
 def _remember_times(node: Node, atime: int, mtime: int) -> None:
     """Where there is nothing to write them to."""
-    node.attributes = node.attributes._replace(atime_ns=atime, mtime_ns=mtime)
+    node.attributes = with_times(node.attributes, atime, mtime)
 
 
 def is_gone(node: Node) -> bool:
     """Whether no name leads to a file any more: what is to be kept of it need not outlive it. One
     that was made without a name (O_TMPFILE) may still get one."""
-    return node.parent is None and node.name != b"" and not isinstance(node, Directory)
+    return node.parent is None and bool(node.name) and not isinstance(node, Directory)
 
 
 def all_xattrs(tree: Tree, node: Node) -> dict[bytes, bytes]:

@@ -7,7 +7,7 @@ import os
 import stat
 
 from unionfs.layer import Creation, LayerEntry
-from unionfs.model import Attributes, Caller
+from unionfs.model import Attributes, Caller, with_nlink
 from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops.copyup import ensure_directory, ensure_upper
 from unionfs.ops.data import truncate
@@ -16,6 +16,10 @@ from unionfs.whiteouts import is_reserved
 
 LINK_MAX = 65000
 """ext4's; a file system with less says so itself."""
+
+
+_new = tuple.__new__
+_NO_XATTRS: dict[bytes, bytes] = {}
 
 
 def require_free(tree: Tree, parent: Directory, name: bytes) -> None:
@@ -38,13 +42,15 @@ def require_creatable(tree: Tree, parent: Directory, name: bytes) -> None:
 
 def new(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Creation:
     """What an object made by `caller` in `parent` is: inode_init_owner, fs/inode.c."""
-    uid, gid = tree.stored_ids(caller.uid, caller.gid)
-    mode = stat.S_IFMT(mode) | (stat.S_IMODE(mode) & ~caller.umask)
-    if parent.attributes.mode & stat.S_ISGID:
+    uid, gid, _, umask = caller
+    if tree.view is not None:
+        uid, gid = tree.stored_ids(uid, gid)
+    mode &= ~(umask & 0o7777)
+    if parent.attributes[1] & stat.S_ISGID:
         gid = parent.true_owner[1]
         if stat.S_ISDIR(mode):
             mode |= stat.S_ISGID
-    return Creation(mode, uid, gid)
+    return _new(Creation, (mode, uid, gid, 0, b"", _NO_XATTRS, None, None, None, None, False))
 
 
 def _made(tree: Tree, parent: Directory, name: bytes, entry: LayerEntry) -> Node:
@@ -59,8 +65,30 @@ def _made(tree: Tree, parent: Directory, name: bytes, entry: LayerEntry) -> Node
     return node
 
 
-def create(tree: Tree, parent: Directory, name: bytes, creation: Creation, flags: int) -> Node:
-    node = tree.child(parent, name)
+def _make_file(tree: Tree, parent: Directory, name: bytes, creation: Creation) -> Node:
+    """A regular file where there is none: what is made most often."""
+    directory = parent.upper
+    if directory is None:
+        directory = ensure_directory(tree, parent)
+    mode, uid, gid, *_ = creation
+    ref, attributes, fd = tree.writable().create(directory, name, mode, uid, gid)
+    node = tree.adopt_new(parent, name, ref, attributes)
+    parent.children[name] = node
+    if parent.stream is not None:
+        parent.stream.add(name)
+    tree.touch(parent)
+    tree.changed.add(node.attributes[0])
+    tree.table.remember(node)
+    tree.files.keep(node, Backing(fd, writable=True))
+    return node
+
+
+def create(
+    tree: Tree, parent: Directory, name: bytes, mode: int, *, flags: int, caller: Caller
+) -> Node:
+    node = parent.children.get(name)
+    if node is None and not parent.complete:
+        node = tree.child(parent, name)
     if node is not None:
         if flags & os.O_EXCL:
             raise error(errno.EEXIST)
@@ -70,11 +98,8 @@ def create(tree: Tree, parent: Directory, name: bytes, creation: Creation, flags
         tree.table.remember(node)
         return tree.settle(node) if node.stale else node
     require_creatable(tree, parent, name)
-    directory = ensure_directory(tree, parent)
-    entry, fd = tree.writable().create(directory, name, creation)
-    node = _made(tree, parent, name, entry)
-    tree.files.keep(node, Backing(fd, writable=True))
-    return node
+    creation = new(tree, parent, stat.S_IFREG | mode & 0o7777, caller)
+    return _make_file(tree, parent, name, creation)
 
 
 def open_(tree: Tree, node: Node, flags: int) -> None:
@@ -88,12 +113,9 @@ def open_(tree: Tree, node: Node, flags: int) -> None:
 
 def make(tree: Tree, parent: Directory, name: bytes, creation: Creation) -> Node:
     require_free(tree, parent, name)
-    upper_parent = ensure_directory(tree, parent)
     if stat.S_ISREG(creation.mode):
-        entry, fd = tree.writable().create(upper_parent, name, creation)
-        node = _made(tree, parent, name, entry)
-        tree.files.keep(node, Backing(fd, writable=True))
-        return node
+        return _make_file(tree, parent, name, creation)
+    upper_parent = ensure_directory(tree, parent)
     if stat.S_ISDIR(creation.mode):
         below = tree.below(parent, name)
         if below is not None and stat.S_ISDIR(below.attributes.mode):
@@ -111,8 +133,7 @@ def tmpfile(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Node:
     except BaseException:
         upper.discard(draft)
         raise
-    ino = tree.number(UPPER, attributes.ino)
-    node = Node(None, b"", UPPER, None, attributes._replace(ino=ino, nlink=0))
+    node = Node(None, b"", UPPER, None, with_nlink(attributes, 0))
     tree.set_attributes(node, node.attributes)
     node.has_capabilities = False
     tree.files.keep(node, Backing(draft.fd, writable=True))
@@ -150,5 +171,5 @@ def set_nlink(tree: Tree, node: Node, nlink: int) -> None:
             tree.index.pop(known.ino, None)
         elif not node.indexed:
             tree.index[known.ino] = nlink
-    node.attributes = known._replace(nlink=nlink)
+    node.attributes = with_nlink(known, nlink)
     node.stale = True

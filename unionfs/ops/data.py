@@ -13,6 +13,7 @@ from unionfs.nodes import UPPER, Backing, Node
 from unionfs.ops.copyup import ensure_upper
 from unionfs.ops.lazy_copyup import end_lazy, open_lazy
 from unionfs.ops.tree import Tree, error
+from unionfs.ownership import Owner
 from unionfs.syscalls.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, pread_whole
 from unionfs.syscalls.files import fallocate as sys_fallocate
 from unionfs.xattr_names import CAPABILITY
@@ -21,6 +22,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_new = tuple.__new__
+_S_IFMT = 0o170000
 SET_ID = stat.S_ISUID | stat.S_ISGID
 
 
@@ -158,33 +161,33 @@ def kill_set_id(tree: Tree, node: Node) -> None:
     mode = without_set_id(node.attributes.mode)
     if mode == node.attributes.mode or not stat.S_ISREG(mode):
         return
-    change_owner(tree, node, mode=stat.S_IMODE(mode))
+    change_owner(tree, node, stat.S_IMODE(mode))
 
 
 def change_owner(
-    tree: Tree,
-    node: Node,
-    *,
-    mode: int | None = None,
-    uid: int | None = None,
-    gid: int | None = None,
+    tree: Tree, node: Node, mode: int | None, uid: int | None = None, gid: int | None = None
 ) -> None:
     """Change mode and owner of an object that is in the upper already."""
-    fd = -1 if node.backing is None else node.backing.fd
-    known = node.attributes
-    if mode is None and known.mode & SET_ID:
+    known, backing = node.attributes, node.backing
+    fd = -1 if backing is None else backing.fd
+    had = known[1]
+    if mode is None and had & SET_ID:
         # chown(2) clears these bits by its own rules; which of them stay has been decided.
-        mode = stat.S_IMODE(known.mode)
+        mode = had & 0o7777
+    true_uid, true_gid = known[3:5] if node.owner is None else node.owner
     if node.ref is not None or fd >= 0:
-        node.ref = tree.writable().change(node.ref, fd, mode=mode, uid=uid, gid=gid)
-    true_uid, true_gid = node.true_owner
+        owner = _new(Owner, (true_uid, true_gid, had, known[5]))
+        node.ref = tree.writable().change(node.ref, fd, owner, mode=mode, uid=uid, gid=gid)
     changed = with_owner(
         known,
-        known.mode if mode is None else stat.S_IFMT(known.mode) | stat.S_IMODE(mode),
+        had if mode is None else had & _S_IFMT | mode & 0o7777,
         true_uid if uid is None else uid,
         true_gid if gid is None else gid,
     )
-    tree.set_attributes(node, changed)
+    if uid is None and gid is None and node.owner is None:
+        node.attributes = changed
+    else:
+        tree.set_attributes(node, changed)
     node.stale = True
 
 

@@ -9,6 +9,7 @@ from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.copyup import ensure_directory
 from unionfs.ops.create import set_nlink
 from unionfs.ops.data import open_backing
+from unionfs.ops.listings import load
 from unionfs.ops.tree import Tree, error
 
 _PINNED = 256
@@ -16,7 +17,9 @@ _PINNED = 256
 
 
 def unlink(tree: Tree, parent: Directory, name: bytes) -> None:
-    node = tree.existing(parent, name)
+    node = parent.children.get(name)
+    if node is None:
+        node = tree.existing(parent, name)
     if isinstance(node, Directory):
         raise error(errno.EISDIR)
     upper = tree.writable()
@@ -27,9 +30,8 @@ def unlink(tree: Tree, parent: Directory, name: bytes) -> None:
     else:
         in_upper = upper.lookup(directory, name) is not None
     if in_upper:
-        upper.remove(
-            directory, name, is_directory=False, whiteout=tree.below(parent, name) is not None
-        )
+        hides = bool(parent.lowers) and tree.below(parent, name) is not None
+        upper.remove(directory, name, is_directory=False, whiteout=hides)
     else:
         upper.whiteout(directory, name)
     parent.discard(name)
@@ -46,14 +48,15 @@ def prepare_loss(tree: Tree, node: Node, parent: Directory, name: bytes) -> None
         node.aliases
         or node.parent is not parent
         or node.name != name
-        or not stat.S_ISREG(node.attributes.mode)
+        or not stat.S_ISREG(node.attributes[1])
     ):
         return
-    if node.backing is None and (tree.files.pinned >= _PINNED or node.lazy is not None):
-        # An unfinished file may be impossible to open; that must not keep it from being removed.
-        node.stash = tree.writable().stash(node.ref)
-        return
-    open_backing(tree, node)
+    if node.backing is None:
+        if tree.files.pinned >= _PINNED or node.lazy is not None:
+            # An unfinished file may be impossible to open; that must not keep it from being removed.
+            node.stash = tree.writable().stash(node.ref)
+            return
+        open_backing(tree, node)
     tree.files.pin(node)
 
 
@@ -78,7 +81,7 @@ def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
 
 
 def require_empty(tree: Tree, node: Directory) -> None:
-    tree.load(node)
+    load(tree, node)
     if node.children:
         raise error(errno.ENOTEMPTY)
 

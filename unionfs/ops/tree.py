@@ -1,4 +1,4 @@
-"""The merged tree: finding nodes, reading directories, and the state that all operations share."""
+"""The merged tree: finding nodes, and the state that all operations share."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import gc
 import os
 import stat
 
-from unionfs.layer import Layer, LayerEntry, Mark, Ref, UpperLayer
+from unionfs.layer import Layer, LayerEntry, Ref, UpperLayer
 from unionfs.ledger import Causes, Ledger
-from unionfs.merge import Found, merge_entries, merge_listings
-from unionfs.model import ROOT_NODE, Attributes, with_owner
-from unionfs.nodes import UPPER, Directory, Node, NodeTable, Stream
+from unionfs.merge import Found, merge_entries
+from unionfs.model import ROOT_NODE, Attributes, with_nlink, with_owner
+from unionfs.nodes import UPPER, Directory, Node, NodeTable
 from unionfs.ops.adoption import Adoption, show_lazy
+from unionfs.ops.listings import load
 from unionfs.ops.open_files import LazyFiles, OpenFiles
 from unionfs.ownership import IdView
 from unionfs.syscalls.memory import malloc_trim
@@ -21,15 +22,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from unionfs.filesystem import DirEntry
-
 NAME_MAX = 255
 
 _PROBES = 16
 """So many names of a directory are looked up one by one before its whole listing is read."""
-
-_FEW = 64
-"""Names of lowers up to which a directory remembers them, so that removing others need not ask."""
 
 
 def error(number: int) -> OSError:
@@ -46,7 +42,8 @@ class Tree:
             only this union reads.
         descriptors: how many files are kept open.
         volatile: whether copies need not survive a loss of power.
-        view, own_numbers, static_nlink: how objects are shown: see `Adoption`.
+        view, static_nlink: how objects are shown: see `Adoption`.
+        own_numbers: whether the layers' inode numbers are shown as they are.
         lazy: from how many bytes on a file is copied up lazily; None: never.
     """
 
@@ -80,18 +77,22 @@ class Tree:
             upper.refuse_overlap(self.lowers)
             upper.clean()
             self.lazies.require_lowers(upper)
+        if not own_numbers:
+            for tag, layer in enumerate(reversed(self.lowers), 1):
+                layer.number_from(tag)
+            if upper is not None:
+                upper.number_from(0)
         adoption = Adoption(
             upper,
-            len(self.lowers),
             self.lazies,
             view=view,
-            own_numbers=own_numbers,
             static_nlink=static_nlink,
         )
         self.linked, self.index = adoption.linked, adoption.index
-        self.adopt, self._adopt_plain = adoption.adopt, adoption.adopt_plain
-        self.number, self._show = adoption.number, adoption.show
+        self.adopt, self.adopt_new = adoption.adopt, adoption.adopt_new
+        self._show, self.shows_owner = adoption.show, adoption.shows_owner
         self.set_attributes, self.stored_ids = adoption.set_attributes, adoption.stored_ids
+        self._static_nlink = static_nlink
         self.root = self._make_root()
         self.table = NodeTable(self.root)
         self.nodes = self.table.nodes
@@ -148,7 +149,7 @@ class Tree:
         directory.probes += 1
         if directory.probes > _PROBES:
             try:
-                self.load(directory)
+                load(self, directory)
             except PermissionError:
                 # Searching is allowed where reading is not (path_resolution(7)): go on probing.
                 directory.probes = -(1 << 62)
@@ -215,58 +216,20 @@ class Tree:
         found = merge_entries(self._said_below(lowers, name), self.resolve)
         return found[0] if found else None
 
-    # Listings
-
-    def load(self, directory: Directory) -> None:
-        """Read the whole directory, one pass over each layer."""
-        if directory.complete:
-            return
-        sources = list(directory.lowers)
-        if directory.upper is not None:
-            sources.insert(0, (UPPER, directory.upper))
-        if len(sources) == 1:
-            position, ref = sources[0]
-            children, plain = directory.children, self._adopt_plain
-            for name, entry in self.layer(position).listing(ref):
-                if entry.mark is Mark.WHITEOUT or name in children:
-                    continue
-                node = plain(directory, name, position, entry)
-                if node is not None:
-                    children[name] = node
-                else:
-                    self._insert(directory, name, [(position, entry)])
-            if position != UPPER and len(children) <= _FEW:
-                directory.below = set(children)
-        else:
-            self._load_merged(directory, sources)
-        directory.complete = True
-        directory.subdirs = sum(isinstance(node, Directory) for node in directory.children.values())
-        if directory.stream is not None:
-            directory.stream.extend(directory.children)
-
-    def _load_merged(self, directory: Directory, sources: list[tuple[int, Ref]]) -> None:
-        said, directory.below = merge_listings(
-            ((position, self.layer(position).listing(ref)) for position, ref in sources), _FEW
-        )
-        for name, entries in said.items():
-            if name in directory.children:
-                continue
-            found = merge_entries(entries, self.resolve)
-            if found:
-                self._insert(directory, name, found)
-
-    def _insert(self, directory: Directory, name: bytes, found: Found) -> None:
-        directory.insert(name, self.adopt(directory, name, found), is_new=False)
-
-    def readdir(self, directory: Directory, cookie: int) -> Iterator[DirEntry]:
-        self.load(directory)
-        if directory.stream is None:
-            directory.stream = Stream(list(directory.children))
-        return directory.stream.after(cookie, directory.children)
+    # Attributes
 
     def settle(self, node: Node) -> Node:
         """Bring stale attributes up to date. If that fails they stay stale."""
-        known = node.attributes
+        backing, known, upper = node.backing, node.attributes, self.upper
+        if backing is not None and backing.writable and node.owner is None and upper is not None:
+            # A file of the upper that is open and whole, which is what most are.
+            fresh = upper.refresh(None, backing.fd, known)
+            if fresh[3:5] == known[3:5]:
+                node.attributes = fresh
+            else:
+                self.set_attributes(node, fresh)
+            node.stale = False
+            return node
         if node.owner is not None:
             known = with_owner(known, known.mode, *node.owner)
         if isinstance(node, Directory):
@@ -287,16 +250,16 @@ class Tree:
 
     def _settle_directory(self, node: Directory, known: Attributes) -> Attributes:
         if node.parent is None and node is not self.root:
-            return known._replace(nlink=0)
+            return with_nlink(known, 0)
         if node.upper is not None:
             known = self.writable().refresh(node.upper, -1, known)
-        if node.is_merged:
+        if not node.complete and node.is_merged:
             try:
-                self.load(node)
+                load(self, node)
             except PermissionError:
                 return known
-        if node.complete:
-            known = known._replace(nlink=2 + node.subdirs)
+        if node.complete and known[2] != 2 + node.subdirs:
+            known = with_nlink(known, 2 + node.subdirs)
         return known
 
     def touch(self, directory: Directory) -> None:
@@ -310,14 +273,15 @@ class Tree:
         node = self.table.forget(nodeid, count)
         if node is None:
             return
-        places = list(node.places())
-        backing = node.backing
-        if not places or (backing is not None and backing.pinned and node.ref is not None):
+        parent, backing = node.parent, node.backing
+        places = (parent,) if node.aliases is None else tuple(node.places())
+        if parent is None or (backing is not None and backing.pinned and node.ref is not None):
             self._release(node)
         if isinstance(node, Directory):
             self._drop(node)
         for directory in places:
-            self._drop(directory)
+            if directory is not None and directory.live == 0:
+                self._drop(directory)
         if self.table.has_emptied():
             self._shrink()
 
@@ -377,16 +341,28 @@ class Tree:
         files = self.files
         if len(files.kept) > files.bound:
             files.close_excess()
-        directory = self.touched
+        directory, upper = self.touched, self.upper
         if directory is None:
             return
         self.touched = None
-        if directory.stale and (directory.complete or not directory.is_merged):
-            try:
+        if not directory.complete or directory.upper is None or directory.owner is not None:
+            return
+        known = directory.attributes
+        try:
+            if upper is None or directory.parent is None:
                 self.settle(directory)
-            except OSError:
-                # Whoever asks for them is told.
-                pass
+                return
+            fresh = upper.refresh(directory.upper, -1, known)
+        except OSError:
+            # Whoever asks for them is told.
+            return
+        if fresh[2] != 2 + directory.subdirs:
+            fresh = with_nlink(fresh, 2 + directory.subdirs)
+        if self._static_nlink or fresh[3:5] != known[3:5]:
+            self.set_attributes(directory, fresh)
+        else:
+            directory.attributes = fresh
+        directory.stale = False
 
     def close(self) -> None:
         """Close everything. Idempotent."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import stat
 
-from unionfs.layer import LayerEntry, Mark, Ref
+from unionfs.layer import Mark, Ref
 from unionfs.model import ROOT_NODE
-from unionfs.nodes import UPPER
 from unionfs.ops.tree import Tree
 
 TYPE_CHECKING = False
@@ -29,11 +28,8 @@ def changed_paths(tree: Tree) -> Iterator[bytes]:
             if entry.mark is Mark.WHITEOUT:
                 continue
             at = path + b"/" + name
-            if _number(tree, entry) in tree.changed:
+            number = entry.attributes.ino if entry.origin is None else entry.origin
+            if number in tree.changed:
                 yield at
             if stat.S_ISDIR(entry.attributes.mode):
                 below.append((at, entry.ref))
-
-
-def _number(tree: Tree, entry: LayerEntry) -> int:
-    return tree.number(UPPER, entry.attributes.ino) if entry.origin is None else entry.origin

@@ -136,7 +136,7 @@ class Copies:
 
     def must_wait(self, nodeid: NodeId, times_only: bool = False) -> bool:
         """Whether a change to this file has to be held. Raises OSError as `pending_copy` does."""
-        return nodeid in self._held or self._pending_copy(nodeid, times_only=times_only) >= BIG
+        return self._pending_copy(nodeid, times_only=times_only) >= BIG or nodeid in self._held
 
     def cancel(self, unique: int) -> bool:
         """Take back a request that waits. True if there was one: it is then the caller's to

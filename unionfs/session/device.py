@@ -14,6 +14,7 @@ import os
 import sys
 from errno import EAGAIN, ECONNABORTED, EINTR, EIO, ENODEV, ENOENT, ENOSYS, EOPNOTSUPP, EPROTO
 from io import FileIO
+from os import write
 from struct import Struct
 from time import perf_counter_ns
 
@@ -24,6 +25,7 @@ from unionfs.session.copies import CHANGES, Copies
 from unionfs.session.counters import FINISH, Counters, is_owner
 from unionfs.session.decoding import ProtocolError
 from unionfs.session.handlers import Handler, Handlers
+from unionfs.session.hot_names import HotNames
 from unionfs.session.hot_paths import HotPaths
 from unionfs.session.options import DEFAULTS, ServeOptions
 from unionfs.session.requests import Header
@@ -93,6 +95,7 @@ class DeviceSession:
 
     def __init__(self, device: int, filesystem: FileSystem, options: ServeOptions) -> None:
         self.counters = Counters()
+        self._requests, self._nanoseconds = self.counters.requests, self.counters.nanoseconds
         self.negotiated: negotiation.Session | None = None
         self._device = device
         self._tidy = filesystem.tidy
@@ -126,11 +129,13 @@ class DeviceSession:
         self._slow_reads = SlowReads(
             filesystem, reading, self._write, self._fault, counters=self.counters
         )
-        hot = HotPaths(
+        must_wait = self._copies.must_wait
+        hot = HotNames(filesystem, options.timeout, self.buffer, must_wait).table
+        hot |= HotPaths(
             filesystem,
             options.timeout,
             self.buffer,
-            self._copies.must_wait,
+            must_wait,
             counters=self.counters,
             splicer=self._splicer,
             slow_reads=self._slow_reads,
@@ -209,31 +214,35 @@ class DeviceSession:
             length, opcode, unique, nodeid, extensions = _START.unpack_from(self.buffer)
             hot = self._hot.get(opcode)
             if hot is not None and length == received and not extensions:
-                counters = self.counters
                 try:
                     reply = hot(unique, nodeid, length)
-                except OSError as raised:
-                    counters.errors += 1
-                    reply = replies.error(unique, self._errno(opcode, nodeid, raised))
                 except Exception as raised:  # noqa: BLE001 - the server must outlive every request
-                    counters.errors += 1
-                    self._fault(_name(opcode), raised)
-                    reply = replies.error(unique, EIO)
+                    reply = self._refusal(opcode, unique, nodeid, raised)
                 if reply is not None:
-                    if reply and opcode not in wire.UNANSWERED:
+                    if reply:
                         try:
-                            os.write(self._device, reply)
+                            write(self._device, reply)
                         except OSError as failed:
                             self._unwritten(failed)
                     taken = perf_counter_ns() - started
-                    counters.requests[opcode] += 1
-                    counters.nanoseconds[opcode] += taken
-                    if taken >= SLOW and opcode == _READ:
-                        self._slow_reads.expect()
+                    self._requests[opcode] += 1
+                    self._nanoseconds[opcode] += taken
                     if opcode in _CHANGES_NAMES:
                         self._tidy()
+                    elif taken >= SLOW and opcode == _READ:
+                        self._slow_reads.expect()
                     return
         self._refer(received, started)
+
+    def _refusal(self, opcode: int, unique: int, nodeid: int, raised: Exception) -> bytes:
+        """The reply to a request that has raised; empty if the kernel wants none."""
+        self.counters.errors += 1
+        error = EIO
+        if isinstance(raised, OSError):
+            error = self._errno(opcode, nodeid, raised)
+        else:
+            self._fault(_name(opcode), raised)
+        return b"" if opcode in wire.UNANSWERED else replies.error(unique, error)
 
     def _refer(self, received: int, started: int) -> None:
         """Answer by way of the reference: decoding.py, handlers.py, replies.py."""
@@ -290,7 +299,7 @@ class DeviceSession:
         invalidate = replies.notify_inval_inode(header.nodeid)
 
         def flush() -> None:
-            os.write(self._device, invalidate)
+            write(self._device, invalidate)
 
         def flushed(_raised: BaseException | None) -> None:
             # Not told of: ENOENT, the kernel has nothing cached; EBUSY, a page is in use, yet
@@ -407,7 +416,7 @@ class DeviceSession:
 
     def _write(self, message: bytes) -> None:
         try:
-            os.write(self._device, message)
+            write(self._device, message)
         except OSError as failed:
             self._unwritten(failed)
 

@@ -162,9 +162,7 @@ class Handlers:
         return replies.statx_out(self._fs.statx(NodeId(header.nodeid)), self._valid)
 
     def _setattr(self, header: Header, request: requests.Setattr) -> bytes:
-        attributes = self._fs.setattr(
-            NodeId(header.nodeid), changes_of(request, time_ns()), _caller(header, 0)
-        )
+        attributes = self._fs.setattr(NodeId(header.nodeid), changes_of(request, time_ns()))
         return replies.attr_out(attributes, self._valid)
 
     # ---- file content ----------------------------------------------------------------------------
@@ -223,32 +221,27 @@ class Handlers:
         nodeid = NodeId(header.nodeid)
         listing = bytearray()
         for offset, name, attributes in self._dots(nodeid, request.offset):
-            listing += replies.direntplus(0, 0, attributes, offset, name)
-        size = request.size
-        used = len(listing)
-        remember = self._fs.remember
-        encode = replies.direntplus
-        valid = self._valid
+            listing += replies.direntplus(0, attributes, offset, name)
         try:
-            for cookie, name, entry in self._fs.readdir(
-                nodeid, max(request.offset - DOT_COOKIES, 0)
-            ):
-                used += replies.direntplus_size(name)
-                if used > size:
-                    break
-                remember(entry)
-                listing += encode(
-                    entry.nodeid,
-                    entry.generation,
-                    entry.attributes,
-                    cookie + DOT_COOKIES,
-                    name,
-                    valid,
-                )
+            told = self._fs.readdirplus(
+                nodeid,
+                max(request.offset - DOT_COOKIES, 0),
+                request.size - len(listing),
+                replies.direntplus_size(b""),
+            )
         except OSError:
-            # What has been remembered must be told of. The error comes again with the next request.
+            # The error comes again with the next request.
             if not listing:
                 raise
+            told = ()
+        for cookie, name, entry in told:
+            listing += replies.direntplus(
+                entry.nodeid,
+                entry.attributes,
+                cookie + DOT_COOKIES,
+                name,
+                self._valid,
+            )
         return bytes(listing)
 
     def _dots(self, nodeid: NodeId, offset: int) -> list[tuple[int, bytes, Attributes]]:
@@ -276,9 +269,7 @@ class Handlers:
         self._fs.setxattr(nodeid, request.name, request.value, request.flags)
         if request.acl_flags & wire.SETXATTR_ACL_KILL_SGID:
             mode = self._fs.getattr(nodeid).mode
-            self._fs.setattr(
-                nodeid, SetAttributes(mode=S_IMODE(mode) & ~0o2000), _caller(header, 0)
-            )
+            self._fs.setattr(nodeid, SetAttributes(mode=S_IMODE(mode) & ~0o2000))
         return b""
 
     def _removexattr(self, header: Header, request: requests.Name) -> bytes:
@@ -296,7 +287,7 @@ class Handlers:
         raise OSError(ENOTTY, strerror(ENOTTY))
 
     def _entry(self, entry: Entry) -> bytes:
-        return replies.entry_out(entry.nodeid, entry.generation, entry.attributes, self._valid)
+        return replies.entry_out(entry.nodeid, entry.attributes, self._valid)
 
     def _nothing(self, _header: Header, _request: object) -> bytes:
         return b""

@@ -1,4 +1,5 @@
-"""The requests that make up nearly all of the traffic, decoded and answered in one go.
+"""The requests that make up nearly all of the traffic, decoded and answered in one go: those for
+data, attributes and listings. hot_names.py has those for names.
 
 A second way to the same replies: decoding.py, handlers.py and replies.py are the reference, and
 tests hold every reply made here against theirs. A hot path makes no value for the request and none
@@ -8,12 +9,12 @@ does not end, a file to be copied first) is left to the reference by returning N
 
 from __future__ import annotations
 
-from errno import ENODATA
+from errno import ENODATA, ENOTTY
 from struct import Struct
 from time import time_ns
 
 from unionfs.filesystem import FileSystem
-from unionfs.model import Attributes, Caller, NodeId, SetAttributes
+from unionfs.model import Attributes, NodeId, SetAttributes
 from unionfs.session import replies, wire
 from unionfs.session.copies import BIG, MORE_THAN_TIMES
 from unionfs.session.counters import CONTROLS, Counters
@@ -42,28 +43,25 @@ _S_IFMT = 0o170000
 _S_IFDIR = 0o040000
 _READ_ROOM = 1 << 20
 _CAPABILITY = b"security.capability"
+_NUL = b"\0"
+_IOCTL_SIZE = _HEADER + wire.IOCTL_IN.size
 
-_OWNERS = Struct("=III")
-_OWNERS_AT = 24
-"""Where fuse_in_header has uid, gid and pid."""
-_CREATE = wire.CREATE_IN
 _READ = wire.READ_IN
 _WRITE = wire.WRITE_IN
 _DIRENTPLUS = wire.DIRENTPLUS
-_PADDING = bytes(8)
+_ENTRYPLUS = Struct("=Q32s" + wire.ATTR.format[1:-1] + "4xQQII")
+"""fuse_direntplus, with what is the same in all of them in one piece: see `_valid`."""
+_PADDING = [bytes(length) for length in range(8)]
 _READ_SIZE = _HEADER + wire.READ_IN.size
 _RELEASE_SIZE = _HEADER + wire.RELEASE_IN.size
 _GETATTR_SIZE = _HEADER + wire.GETATTR_IN.size
 _SETATTR_SIZE = _HEADER + wire.SETATTR_IN.size
 _KILL_SUIDGID = int(wire.WRITE_KILL_SUIDGID)
-_KEEP_CACHE = int(wire.FOPEN_KEEP_CACHE)
 _SETATTR = wire.SETATTR_IN
 _GETXATTR = wire.GETXATTR_IN
-_FORGET_ONE = wire.FORGET_ONE
+_IOCTL = wire.IOCTL_IN
 
-_ENTRY_REPLY = Struct("=IiQ" + wire.ENTRY_OUT.format[1:])
 _ATTR_REPLY = Struct("=IiQ" + wire.ATTR_OUT.format[1:])
-_CREATE_REPLY = Struct("=IiQ" + wire.ENTRY_OUT.format[1:] + wire.OPEN_OUT.format[1:])
 _WRITE_REPLY = Struct("=IiQ" + wire.WRITE_OUT.format[1:])
 
 _MODE = int(wire.SetattrValid.MODE)
@@ -72,6 +70,7 @@ _GID = int(wire.SetattrValid.GID)
 _SIZE = int(wire.SetattrValid.SIZE)
 _MTIME = int(wire.SetattrValid.MTIME)
 _ATIME = int(wire.SetattrValid.ATIME)
+_TIMES = _ATIME | _MTIME
 _MTIME_NOW = int(wire.SetattrValid.MTIME_NOW)
 _ATIME_NOW = int(wire.SetattrValid.ATIME_NOW)
 _CTIME = int(wire.SetattrValid.CTIME)
@@ -99,76 +98,29 @@ class HotPaths:
         self._must_wait = must_wait
         self._seconds = int(timeout)
         self._nsec = int((timeout - self._seconds) * _SECOND)
+        # Generation, then how long name and attributes hold (fuse_entry_out).
+        self._valid = Struct("=QQQII").pack(0, self._seconds, self._seconds, self._nsec, self._nsec)
         self._answer = memoryview(bytearray(_OUT_SIZE + _READ_ROOM))
-        self._fs_lookup = filesystem.lookup
-        self._fs_forget = filesystem.forget
         self._fs_getattr = filesystem.getattr
         self._fs_setattr = filesystem.setattr
-        self._fs_create = filesystem.create
-        self._fs_unlink = filesystem.unlink
         self._fs_read_into = filesystem.read_into
         self._fs_source = filesystem.source
         self._fs_write = filesystem.write
         self._fs_getxattr = filesystem.getxattr
-        self._fs_readdir = filesystem.readdir
-        self._fs_remember = filesystem.remember
+        self._fs_readdirplus = filesystem.readdirplus
         self._fs_parent = filesystem.parent
         self._fs_lacks_capabilities = filesystem.lacks_capabilities
         self.table: dict[int, HotPath] = {
-            Opcode.LOOKUP: self.lookup,
-            Opcode.FORGET: self.forget,
-            Opcode.BATCH_FORGET: self.batch_forget,
             Opcode.GETATTR: self.getattr,
             Opcode.SETATTR: self.setattr,
-            Opcode.CREATE: self.create,
-            Opcode.UNLINK: self.unlink,
             Opcode.READ: self.read,
             Opcode.WRITE: self.write,
             Opcode.RELEASE: self.nothing,
             Opcode.RELEASEDIR: self.nothing,
             Opcode.GETXATTR: self.getxattr,
             Opcode.READDIRPLUS: self.readdirplus,
+            Opcode.IOCTL: self.ioctl,
         }
-
-    def lookup(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
-        name = bytes(self._buffer[_HEADER : length - 1])
-        if not name or b"\0" in name or self._buffer[length - 1]:
-            return None
-        entry = self._fs_lookup(nodeid, name)
-        seconds, nsec = self._seconds, self._nsec
-        if entry is None:
-            return _ENTRY_REPLY.pack(
-                144, 0, unique, 0, 0, seconds, 0, nsec, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-                0, 0, 0,
-            )  # fmt: skip
-        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = (
-            entry.attributes
-        )
-        return _ENTRY_REPLY.pack(
-            144, 0, unique, entry.nodeid, entry.generation, seconds, seconds, nsec, nsec,
-            ino, size, blocks, atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
-            atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
-            rdev & 0xFFFFFFFF,
-            DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else blksize, 0,
-        )  # fmt: skip
-
-    def forget(self, _unique: int, nodeid: NodeId, length: int) -> bytes | None:
-        if length != _HEADER + 8:
-            return None
-        (lookups,) = wire.FORGET_IN.unpack_from(self._buffer, _HEADER)
-        self._fs_forget(nodeid, lookups)
-        return b""
-
-    def batch_forget(self, _unique: int, _nodeid: NodeId, length: int) -> bytes | None:
-        if length < _HEADER + 8:
-            return None
-        (count, _) = wire.BATCH_FORGET_IN.unpack_from(self._buffer, _HEADER)
-        if length != _HEADER + 8 + 16 * count:
-            return None
-        forget = self._fs_forget
-        for nodeid, lookups in _FORGET_ONE.iter_unpack(self._buffer[_HEADER + 8 : length]):
-            forget(nodeid, lookups)
-        return b""
 
     def _attributes(self, unique: int, attributes: Attributes) -> bytes:
         ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = attributes
@@ -199,60 +151,40 @@ class HotPaths:
         ):
             return None
         atime_ns = mtime_ns = None
-        if valid & _ATIME:
-            atime_ns = time_ns() if valid & _ATIME_NOW else atime * _SECOND + atime_nsec
-        if valid & _MTIME:
-            mtime_ns = time_ns() if valid & _MTIME_NOW else mtime * _SECOND + mtime_nsec
+        if valid & _TIMES:
+            if valid & _ATIME:
+                atime_ns = time_ns() if valid & _ATIME_NOW else atime * _SECOND + atime_nsec
+            if valid & _MTIME:
+                mtime_ns = time_ns() if valid & _MTIME_NOW else mtime * _SECOND + mtime_nsec
+        ctime_ns = ctime * _SECOND + ctime_nsec if valid & _CTIME else None
         # Without the constructors, which cost as much as the change itself.
-        changes = _new(
-            SetAttributes,
-            (
+        if valid & MORE_THAN_TIMES:
+            changes = _new(SetAttributes, (
                 mode & 0o7777 if valid & _MODE else None,
                 uid if valid & _UID else None,
                 gid if valid & _GID else None,
                 size if valid & _SIZE else None,
-                atime_ns,
-                mtime_ns,
-                ctime * _SECOND + ctime_nsec if valid & _CTIME else None,
-                valid & KILLS_PRIVILEGES != 0,
-            ),
-        )
-        caller = _new(Caller, (*_OWNERS.unpack_from(self._buffer, _OWNERS_AT), 0))
-        return self._attributes(unique, self._fs_setattr(nodeid, changes, caller))
-
-    def create(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
-        buffer = self._buffer
-        name = bytes(buffer[_HEADER + 16 : length - 1])
-        if not name or b"\0" in name or buffer[length - 1]:
-            return None
-        flags, mode, umask, _ = _CREATE.unpack_from(buffer, _HEADER)
-        uid, gid, pid = _OWNERS.unpack_from(buffer, _OWNERS_AT)
-        caller = _new(Caller, (uid, gid, pid, umask))
-        entry = self._fs_create(nodeid, name, mode, flags, caller)
-        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = (
-            entry.attributes
-        )
-        seconds, nsec = self._seconds, self._nsec
-        return _CREATE_REPLY.pack(
-            160, 0, unique, entry.nodeid, entry.generation, seconds, seconds, nsec, nsec,
-            ino, size, blocks, atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
-            atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
-            rdev & 0xFFFFFFFF, blksize, 0, 0, _KEEP_CACHE, 0,
-        )  # fmt: skip
-
-    def unlink(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
-        name = bytes(self._buffer[_HEADER : length - 1])
-        if not name or b"\0" in name or self._buffer[length - 1]:
-            return None
-        self._fs_unlink(nodeid, name)
-        return _OUT.pack(16, 0, unique)
+                atime_ns, mtime_ns, ctime_ns, valid & KILLS_PRIVILEGES != 0,
+            ))  # fmt: skip
+        else:
+            changes = _new(
+                SetAttributes, (None, None, None, None, atime_ns, mtime_ns, ctime_ns, False)
+            )
+        return self._attributes(unique, self._fs_setattr(nodeid, changes))
 
     def nothing(self, unique: int, _nodeid: NodeId, length: int) -> bytes | None:
         return _OUT.pack(16, 0, unique) if length == _RELEASE_SIZE else None
 
+    def ioctl(self, unique: int, _nodeid: NodeId, length: int) -> bytes | None:
+        """isatty(3), which programs ask of every file that they open."""
+        if length != _IOCTL_SIZE or _IOCTL.unpack_from(self._buffer, _HEADER)[4]:
+            return None
+        self._counters.errors += 1
+        return _OUT.pack(16, -ENOTTY, unique)
+
     def getxattr(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
-        name = bytes(self._buffer[_HEADER + 8 : length - 1])
-        if not name or b"\0" in name or self._buffer[length - 1] or name in CONTROLS:
+        name, end, more = bytes(self._buffer[_HEADER + 8 : length]).partition(_NUL)
+        if not name or more or not end or name in CONTROLS:
             return None
         if name == _CAPABILITY and self._fs_lacks_capabilities(nodeid):
             self._counters.errors += 1
@@ -279,49 +211,39 @@ class HotPaths:
             if offset == 0:
                 dots.insert(0, (1, b".", self._fs_getattr(nodeid)))
             for cookie, name, attributes in dots:
-                entry = replies.direntplus(0, 0, attributes, cookie, name)
+                entry = replies.direntplus(0, attributes, cookie, name)
                 answer[at : at + len(entry)] = entry
                 at += len(entry)
-        seconds, nsec = self._seconds, self._nsec
-        remember, pack, fixed = self._fs_remember, _DIRENTPLUS.pack_into, _DIRENTPLUS.size
         try:
-            for cookie, name, found in self._fs_readdir(nodeid, max(offset - DOT_COOKIES, 0)):
-                name_at = at + fixed
-                name_end = name_at + len(name)
-                following = name_end + (-(name_end - _OUT_SIZE) & 7)
-                if following > end:
-                    break
-                remember(found)
-                (
-                    ino,
-                    mode,
-                    nlink,
-                    uid,
-                    gid,
-                    rdev,
-                    bytes_,
-                    blocks,
-                    atime,
-                    mtime,
-                    ctime,
-                    blksize,
-                    _,
-                ) = found.attributes
-                pack(
-                    answer, at, found.nodeid, found.generation, seconds, seconds, nsec, nsec,
-                    ino, bytes_, blocks, atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
-                    atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
-                    rdev & 0xFFFFFFFF,
-                    DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else blksize, 0,
-                    ino, cookie + DOT_COOKIES, len(name), mode >> 12 & 0xF,
-                )  # fmt: skip
-                answer[name_at:name_end] = name
-                answer[name_end:following] = _PADDING[: following - name_end]
-                at = following
+            told = self._fs_readdirplus(
+                nodeid, max(offset - DOT_COOKIES, 0), end - at, _DIRENTPLUS.size
+            )
         except OSError:
-            # What has been remembered must be told of. The error comes again with the next request.
+            # The error comes again with the next request.
             if at == _OUT_SIZE:
                 raise
+            told = ()
+        pack, fixed, valid = _ENTRYPLUS.pack_into, _DIRENTPLUS.size, self._valid
+        for cookie, name, found in told:
+            ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = (
+                found.attributes
+            )
+            length = len(name)
+            pack(
+                answer, at, found.nodeid, valid, ino, size, blocks,
+                atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
+                atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
+                rdev & 0xFFFFFFFF,
+                DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else blksize,
+                ino, cookie + DOT_COOKIES, length, mode >> 12 & 0xF,
+            )  # fmt: skip
+            at += fixed
+            answer[at : at + length] = name
+            at += length
+            if length & 7:
+                length = -length & 7
+                answer[at : at + length] = _PADDING[length]
+                at += length
         _OUT.pack_into(answer, 0, at, 0, unique)
         return answer[:at]
 

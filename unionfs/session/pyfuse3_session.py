@@ -171,7 +171,7 @@ class Operations(pyfuse3.Operations):
 
     @_operation(Opcode.GETATTR)
     async def getattr(self, inode: int, _ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
-        return self._attributes(inode, 0, self._fs.getattr(NodeId(inode)))
+        return self._attributes(inode, self._fs.getattr(NodeId(inode)))
 
     @_operation(Opcode.SETATTR)
     async def setattr(
@@ -180,7 +180,7 @@ class Operations(pyfuse3.Operations):
         attr: pyfuse3.EntryAttributes,
         fields: pyfuse3.SetattrFields,
         _fh: int | None,
-        ctx: pyfuse3.RequestContext,
+        _ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
         changes = SetAttributes(
             mode=S_IMODE(attr.st_mode) if fields.update_mode else None,
@@ -191,8 +191,8 @@ class Operations(pyfuse3.Operations):
             mtime_ns=attr.st_mtime_ns if fields.update_mtime else None,
             ctime_ns=attr.st_ctime_ns if fields.update_ctime else None,
         )
-        attributes = self._fs.setattr(NodeId(inode), changes, _caller(ctx))
-        return self._attributes(inode, 0, attributes)
+        attributes = self._fs.setattr(NodeId(inode), changes)
+        return self._attributes(inode, attributes)
 
     @_operation(Opcode.ACCESS)
     async def access(self, _inode: int, _mode: int, _ctx: pyfuse3.RequestContext) -> bool:
@@ -261,11 +261,11 @@ class Operations(pyfuse3.Operations):
         nodeid = NodeId(fh)
         if start == 0:
             attributes = self._fs.getattr(nodeid)
-            if not pyfuse3.readdir_reply(token, b".", self._attributes(fh, 0, attributes), 1):
+            if not pyfuse3.readdir_reply(token, b".", self._attributes(fh, attributes), 1):
                 return
         if start <= 1:
             attributes = self._fs.parent(nodeid)
-            above = self._attributes(attributes.ino, 0, attributes)
+            above = self._attributes(attributes.ino, attributes)
             if not pyfuse3.readdir_reply(token, b"..", above, 2):
                 return
         for cookie, name, entry in self._fs.readdir(nodeid, max(start - _DOT_COOKIES, 0)):
@@ -328,13 +328,12 @@ class Operations(pyfuse3.Operations):
         return pyfuse3.FileInfo(fh=nodeid, keep_cache=True)
 
     def _entry(self, entry: Entry) -> pyfuse3.EntryAttributes:
-        return self._attributes(entry.nodeid, entry.generation, entry.attributes)
+        return self._attributes(entry.nodeid, entry.attributes)
 
-    def _attributes(self, nodeid: int, generation: int, a: Attributes) -> pyfuse3.EntryAttributes:
+    def _attributes(self, nodeid: int, a: Attributes) -> pyfuse3.EntryAttributes:
         """pyfuse3 ties st_ino to the node, so that is the number callers see."""
         e = pyfuse3.EntryAttributes()
         e.st_ino = nodeid
-        e.generation = generation
         e.entry_timeout = e.attr_timeout = self._options.timeout
         e.st_mode = a.mode
         e.st_nlink = a.nlink

@@ -82,9 +82,9 @@ def attr_out(a: Attributes, valid: Valid = HOLDS_FOREVER) -> bytes:
     return wire.ATTR_OUT.pack(*valid, 0, *_attr(a))
 
 
-def entry_out(nodeid: int, generation: int, a: Attributes, valid: Valid = HOLDS_FOREVER) -> bytes:
+def entry_out(nodeid: int, a: Attributes, valid: Valid = HOLDS_FOREVER) -> bytes:
     seconds, nsec = valid
-    return wire.ENTRY_OUT.pack(nodeid, generation, seconds, seconds, nsec, nsec, *_attr(a))
+    return wire.ENTRY_OUT.pack(nodeid, 0, seconds, seconds, nsec, nsec, *_attr(a))
 
 
 def negative_entry(valid: Valid = HOLDS_FOREVER) -> bytes:
@@ -134,9 +134,8 @@ def dirent(ino: int, next_offset: int, mode: int, name: bytes) -> bytes:
     return head + name + _ALIGNMENT[size & 7]
 
 
-def direntplus(  # noqa: PLR0917 - the hot loop of listings calls it, by position
+def direntplus(
     nodeid: int,
-    generation: int,
     a: Attributes,
     next_offset: int,
     name: bytes,
@@ -148,7 +147,7 @@ def direntplus(  # noqa: PLR0917 - the hot loop of listings calls it, by positio
     seconds, nsec = valid
     ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = a
     head = wire.DIRENTPLUS.pack(
-        nodeid, generation, seconds, seconds, nsec, nsec,
+        nodeid, 0, seconds, seconds, nsec, nsec,
         ino, size, blocks, atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
         atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
         rdev & 0xFFFFFFFF, DIRECTORY_BLOCK_SIZE if mode & 0o170000 == S_IFDIR else blksize, 0,

@@ -65,7 +65,7 @@ def test_kernel_overlayfs_and_the_union_take_turns_on_one_upper(tmp_path) -> Non
     number = union.getattr(x).ino
     union.write(x, 0, b"UNION")
     union.rename(d, b"y", d, b"why", 0)
-    union.setattr(x, SetAttributes(mode=0o600), CALLER)
+    union.setattr(x, SetAttributes(mode=0o600))
     union.destroy()
     seen = in_kernel(
         top, "find . | sort; cat d/x d/why; stat -c %a d/x; rm d/why; mkdir f; mv d/x f/"

@@ -70,14 +70,14 @@ def test_attributes_capabilities_and_devices_are_said(union, places, base):
 def test_times_are_bounded_by_the_newest(union, places, base):
     for name, seconds in ((b"old", 1000), (b"new", 5000)):
         node = union.create(ROOT_NODE, name, 0o644, os.O_RDWR, ROOT).nodeid
-        union.setattr(node, SetAttributes(mtime_ns=seconds * 10**9), ROOT)
+        union.setattr(node, SetAttributes(mtime_ns=seconds * 10**9))
     layer = layer_of_changes(places, base, newest=3000)
     assert (layer["old"].mtime, layer["new"].mtime) == (1000, 3000)
 
 
 def test_mode_of_the_root_is_said_only_if_it_was_changed(union, places, base):
     assert layer_of_changes(places, base) == {}
-    union.setattr(ROOT_NODE, SetAttributes(mode=0o700), ROOT)
+    union.setattr(ROOT_NODE, SetAttributes(mode=0o700))
     (root,) = layer_of_changes(places, base).values()
     assert (root.isdir(), root.mode) == (True, 0o700)
 

@@ -75,13 +75,13 @@ def test_write_copies_the_blocks_it_touches(disk) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda u, n: u.setattr(n, SetAttributes(mode=0o600), ROOT),
-        lambda u, n: u.setattr(n, SetAttributes(uid=7, gid=8), ROOT),
-        lambda u, n: u.setattr(n, SetAttributes(atime_ns=1, mtime_ns=2), ROOT),
+        lambda u, n: u.setattr(n, SetAttributes(mode=0o600)),
+        lambda u, n: u.setattr(n, SetAttributes(uid=7, gid=8)),
+        lambda u, n: u.setattr(n, SetAttributes(atime_ns=1, mtime_ns=2)),
         lambda u, n: u.setxattr(n, b"user.x", b"y", 0),
         lambda u, n: u.link(n, ROOT_NODE, b"another"),
         lambda u, n: u.rename(ROOT_NODE, b"big", ROOT_NODE, b"moved", 0),
-        lambda u, n: u.setattr(n, SetAttributes(size=SIZE - 100), ROOT),
+        lambda u, n: u.setattr(n, SetAttributes(size=SIZE - 100)),
     ],
     ids=["chmod", "chown", "utimes", "setxattr", "link", "rename", "truncate"],
 )
@@ -225,7 +225,7 @@ def test_directory_that_is_no_upper_refuses_what_is_not_whole(disk) -> None:
 def test_completion_keeps_the_times_of_the_file(disk, in_background) -> None:
     union = mount(disk, background=(1 << 30) if in_background else None)
     node = find(union, b"big")
-    union.setattr(node, SetAttributes(mode=0o600), ROOT)
+    union.setattr(node, SetAttributes(mode=0o600))
     known = union.getattr(node)
     if in_background:
         deadline = time.monotonic() + 30

@@ -312,15 +312,13 @@ def assert_same(attr, a):
         assert attr[f"{kind}timensec"] < 10**9
 
 
-@given(nodeid=u64, generation=u64, a=attributes, cookie=u64, name=names)
-def test_entry_attr_and_listing_replies_have_the_kernels_layout(
-    nodeid, generation, a, cookie, name
-):
+@given(nodeid=u64, a=attributes, cookie=u64, name=names)
+def test_entry_attr_and_listing_replies_have_the_kernels_layout(nodeid, a, cookie, name):
     valid = (5, 6)
-    payload = replies.entry_out(nodeid, generation, a, valid)
+    payload = replies.entry_out(nodeid, a, valid)
     assert len(payload) == 128
     entry = unpack("entry", payload)
-    assert list(entry.values()) == [nodeid, generation, 5, 5, 6, 6]
+    assert list(entry.values()) == [nodeid, 0, 5, 5, 6, 6]
     assert_same(unpack("attr", payload[40:]), a)
 
     payload = replies.attr_out(a, valid)
@@ -328,7 +326,7 @@ def test_entry_attr_and_listing_replies_have_the_kernels_layout(
     assert list(unpack("attr_head", payload).values()) == [5, 6, 0]
     assert_same(unpack("attr", payload[16:]), a)
 
-    payload = replies.direntplus(nodeid, generation, a, cookie, name, valid)
+    payload = replies.direntplus(nodeid, a, cookie, name, valid)
     assert len(payload) == replies.direntplus_size(name)
     assert len(payload) % 8 == 0
     dirent = unpack("dirent", payload[128:])

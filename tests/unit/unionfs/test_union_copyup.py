@@ -123,7 +123,7 @@ def test_truncating_open_copies_no_data(disk) -> None:
     lower = FaultyLayer(MemoryLayer(directory({b"f": regular(b"x" * 100_000)})))
     union = Union([lower], upper_of(disk))
     node = lookup(union, b"f").nodeid
-    union.setattr(node, SetAttributes(size=0), ROOT)
+    union.setattr(node, SetAttributes(size=0))
     assert "open" not in lower.calls
     assert union.getattr(node).size == 0
 
@@ -176,7 +176,7 @@ def test_copy_up_changes_no_time_of_the_parent(disk) -> None:
     os.utime(lower + b"/d", ns=(5, -7))
     union = Union([DirectoryLayer(lower)], upper_of(disk))
     node = lookup(union, b"d")
-    union.setattr(lookup(union, b"d/f").nodeid, SetAttributes(mode=0o600), ROOT)
+    union.setattr(lookup(union, b"d/f").nodeid, SetAttributes(mode=0o600))
     assert union.getattr(node.nodeid).mtime_ns == -7
     union.destroy()
     union = Union([DirectoryLayer(lower)], upper_of(disk))
@@ -216,7 +216,7 @@ def test_read_only_union_refuses_every_change(disk) -> None:
     node = lookup(union, b"f").nodeid
     changes = [
         lambda: union.write(node, 0, b"y"),
-        lambda: union.setattr(node, SetAttributes(mode=0o600), ROOT),
+        lambda: union.setattr(node, SetAttributes(mode=0o600)),
         lambda: union.mkdir(ROOT_NODE, b"n", 0o755, ROOT),
         lambda: union.create(ROOT_NODE, b"n", 0o644, os.O_RDWR, ROOT),
         lambda: union.unlink(ROOT_NODE, b"f"),
@@ -239,7 +239,7 @@ def test_owner_outside_the_map_is_shown_squashed_and_kept(disk) -> None:
     union = Union([MemoryLayer(top)], upper_of(disk), view=view)
     entry = lookup(union, b"f")
     assert (entry.attributes.uid, entry.attributes.gid) == (0, 0)
-    union.setattr(entry.nodeid, SetAttributes(mode=0o640), ROOT)
+    union.setattr(entry.nodeid, SetAttributes(mode=0o640))
     known = union.getattr(entry.nodeid)
     assert (known.uid, known.mode) == (0, stat.S_IFREG | 0o640)
     union.destroy()
@@ -276,7 +276,7 @@ def test_times_of_a_removed_lower_file_copy_nothing(disk) -> None:
     node = lookup(union, b"f").nodeid
     union.unlink(ROOT_NODE, b"f")
     assert union.pending_copy(node, times_only=True) == 0
-    changed = union.setattr(node, SetAttributes(mtime_ns=5_000, ctime_ns=6_000), ROOT)
+    changed = union.setattr(node, SetAttributes(mtime_ns=5_000, ctime_ns=6_000))
     assert (changed.mtime_ns, changed.nlink, union.ledger.files) == (5_000, 0, 0)
     assert union.getattr(node).mtime_ns == 5_000
     # A write to it still has to have somewhere to go.

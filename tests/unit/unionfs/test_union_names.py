@@ -294,8 +294,8 @@ def test_set_id_bits_go_with_a_write_by_others_and_with_chown(disk) -> None:
     assert union.getattr(node).mode & 0o7777 == 0o6755
     union.write(node, 0, b"x", kill_privileges=True)
     assert union.getattr(node).mode & 0o7777 == 0o755
-    union.setattr(node, SetAttributes(mode=0o6755), ROOT)
-    known = union.setattr(node, SetAttributes(uid=7), ROOT)
+    union.setattr(node, SetAttributes(mode=0o6755))
+    known = union.setattr(node, SetAttributes(uid=7))
     assert (known.uid, known.mode & 0o7777) == (7, 0o755)
 
 

@@ -29,15 +29,15 @@ def upper(tmp_path, ownership=Ownership.DATA) -> DirectoryUpper:
 def test_change_of_owner_takes_the_set_id_bits(tmp_path, kind, changes) -> None:
     union = Union([], upper(tmp_path))
     node = union.mknod(ROOT_NODE, b"f", kind | 0o6555, 0, ROOT).nodeid
-    union.setattr(node, SetAttributes(mode=0o6555), ROOT)
-    union.setattr(node, SetAttributes(**changes), ROOT)
+    union.setattr(node, SetAttributes(mode=0o6555))
+    union.setattr(node, SetAttributes(**changes))
     assert stat.S_IMODE(union.getattr(node).mode) == 0o555
 
 
 def test_change_of_owner_leaves_a_directory_its_bits(tmp_path) -> None:
     union = Union([], upper(tmp_path))
     node = union.mkdir(ROOT_NODE, b"d", 0o2775, ROOT).nodeid
-    union.setattr(node, SetAttributes(gid=5), ROOT)
+    union.setattr(node, SetAttributes(gid=5))
     assert stat.S_IMODE(union.getattr(node).mode) == 0o2775
 
 
@@ -47,7 +47,7 @@ def test_file_that_its_owner_may_not_write_to_is_copied_up_under_real_owners(tmp
     below.xattrs = {b"user.x": b"y"}
     union = Union([MemoryLayer(directory({b"f": below}))], upper(tmp_path, Ownership.REAL))
     node = union.lookup(ROOT_NODE, b"f").nodeid
-    union.setattr(node, SetAttributes(mode=0o406), ROOT)
+    union.setattr(node, SetAttributes(mode=0o406))
     assert union.getxattr(node, b"user.x") == b"y"
     assert stat.S_IMODE(os.stat(tmp_path / "upper" / "f").st_mode) == 0o406
 
@@ -76,7 +76,7 @@ def test_shifted_ids_are_shown_and_stored(tmp_path) -> None:
     assert union.lookup(ROOT_NODE, b"g").attributes.uid == 65534
     made = union.create(ROOT_NODE, b"new", 0o600, os.O_RDWR, Caller(1003, 2004))
     assert (made.attributes.uid, made.attributes.gid) == (1003, 2004)
-    union.setattr(made.nodeid, SetAttributes(uid=1005), ROOT)
+    union.setattr(made.nodeid, SetAttributes(uid=1005))
     assert union.getattr(made.nodeid).uid == 1005
     union.destroy()
     plain = Union([below], upper(tmp_path))
@@ -118,7 +118,7 @@ def test_changing_data_takes_set_id_bits_however_it_is_done(tmp_path, ownership)
     for name, change in changes.items():
         node = union.create(ROOT_NODE, name, 0o755, os.O_RDWR, caller).nodeid
         union.write(node, 0, b"some data")
-        union.setattr(node, SetAttributes(mode=0o6755), caller)
+        union.setattr(node, SetAttributes(mode=0o6755))
         assert stat.S_IMODE(union.getattr(node).mode) == 0o6755
         change(node)
         assert stat.S_IMODE(union.getattr(node).mode) == 0o755, name

@@ -61,7 +61,7 @@ def test_changed_paths_are_those_of_the_upper_changed_since_the_mount(tmp_path) 
     union.destroy()
     union = Union([below], upper(tmp_path))
     assert list(union.changed_paths()) == []
-    union.setattr(find(union, b"d/g"), SetAttributes(mode=0o600), ROOT)
+    union.setattr(find(union, b"d/g"), SetAttributes(mode=0o600))
     union.mkdir(ROOT_NODE, b"new", 0o755, ROOT)
     union.rename(ROOT_NODE, b"new", find(union, b"d"), b"n", 0)
     assert sorted(union.changed_paths()) == [b"/d/g", b"/d/n"]
