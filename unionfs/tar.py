@@ -358,7 +358,7 @@ def _entry(row: tuple[Any, ...], number_bits: int) -> LayerEntry:
     stored = size if sparse is None else stored_bytes(sparse)
     attributes = _new(Attributes, (
         ino | number_bits, mode, nlink, uid, gid, rdev, size, stored + 511 >> 9,
-        atime, mtime, ctime, 4096, None,
+        atime, mtime, ctime,
     ))  # fmt: skip
     mark = Mark.OPAQUE if flags & OPAQUE and ino != ROOT else Mark.NONE
     return _new(LayerEntry, (ino, attributes, mark, None, None, None))

@@ -333,18 +333,16 @@ class Union:
                 return found
         return _NO_FILE_SYSTEM
 
-    def statx(self, nodeid: NodeId) -> Attributes:
-        """`getattr` with the time of birth, where it is kept: for an object of the upper that of
-        its copy."""
+    def statx(self, nodeid: NodeId) -> tuple[Attributes, int | None]:
         node = self._tree.node(nodeid)
         known = self.getattr(nodeid)
         layer = self._tree.layer(node.layer)
         if not hasattr(layer, "btime"):
-            return known
+            return known, None
         fd = -1 if node.backing is None or node.layer != UPPER else node.backing.fd
         if node.ref is None and fd < 0:
-            return known
-        return known._replace(btime_ns=layer.btime(node.ref, fd))
+            return known, None
+        return known, layer.btime(node.ref, fd)
 
     def syncfs(self) -> None:
         from unionfs.ops import transfers

@@ -36,7 +36,7 @@ class Recorder:
     def _attributes(self, number: int) -> Attributes:
         kind = (0o040755, 0o100644, 0o120777, 0o020600)[number % 4]
         return Attributes(
-            number + 1, kind, 1, 5, 6, 259, number * 3, 8, -number - 1, NOW + number, number, 4096
+            number + 1, kind, 1, 5, 6, 259, number * 3, 8, -number - 1, NOW + number, number
         )
 
     def _asked(self, *call: object) -> None:

@@ -34,7 +34,7 @@ def attributes_of(s: os.stat_result) -> Attributes:
     gid = 0 if s.st_gid == os.getegid() else s.st_gid
     return Attributes(
         s.st_ino, s.st_mode, s.st_nlink, uid, gid, s.st_rdev, s.st_size, s.st_blocks,
-        s.st_atime_ns, s.st_mtime_ns, s.st_ctime_ns, s.st_blksize,
+        s.st_atime_ns, s.st_mtime_ns, s.st_ctime_ns,
     )  # fmt: skip
 
 
@@ -114,8 +114,8 @@ class Passthrough:
             if self._keys.get(node.key) is node:
                 del self._keys[node.key]
 
-    def statx(self, nodeid: NodeId) -> Attributes:
-        return self.getattr(nodeid)
+    def statx(self, nodeid: NodeId) -> tuple[Attributes, int | None]:
+        return self.getattr(nodeid), None
 
     def getattr(self, nodeid: NodeId) -> Attributes:
         return self._refresh(self._nodes[nodeid]).attributes

@@ -180,7 +180,7 @@ class DirectoryLayer:
                         attributes = new(Attributes, (
                             ino | bits, mode, st.st_nlink, st.st_uid, st.st_gid, st.st_rdev,
                             st.st_size, st.st_blocks, st.st_atime_ns, st.st_mtime_ns,
-                            st.st_ctime_ns, 4096, None,
+                            st.st_ctime_ns,
                         ))  # fmt: skip
                         yield (
                             name,
@@ -281,7 +281,7 @@ class DirectoryLayer:
             ino = compose_ino(ino, 0)
         return _new(Attributes, (
             ino, mode, st.st_nlink, uid, gid, rdev, size, blocks,
-            st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns, 4096, None,
+            st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns,
         ))  # fmt: skip
 
     def _foreign_ino(self, st: os.stat_result) -> int:

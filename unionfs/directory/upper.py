@@ -207,7 +207,7 @@ class DirectoryUpper(CreatingLayer):
             mode, uid, gid = st.st_mode, st.st_uid, st.st_gid
         return _new(Attributes, (
             known[0], mode, nlink, uid, gid, known[5], size, blocks,
-            st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns, 4096, None,
+            st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns,
         ))  # fmt: skip
 
     def set_opaque(self, directory: Ref) -> None:

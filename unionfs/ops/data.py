@@ -96,7 +96,11 @@ def read(tree: Tree, node: Node, offset: int, size: int) -> bytes:
 def read_into(tree: Tree, node: Node, offset: int, buffer: memoryview) -> int:
     """`read` into a buffer: a large result of `read` is a fresh mapping, and a page fault for each
     page of it."""
-    backing = node.backing or open_backing(tree, node)
+    backing = node.backing
+    if backing is None:
+        if offset == 0 and node.layer != UPPER and len(buffer) >= node.attributes[6]:
+            return _read_once(tree, node, buffer)
+        backing = open_backing(tree, node)
     if not backing.pinned:
         tree.files.used(node)
     if backing.start == 0 and backing.fd >= 0:
@@ -109,6 +113,26 @@ def read_into(tree: Tree, node: Node, offset: int, buffer: memoryview) -> int:
     data = read(tree, node, offset, len(buffer))
     buffer[: len(data)] = data
     return len(data)
+
+
+def _read_once(tree: Tree, node: Node, buffer: memoryview) -> int:
+    """A small file of a lower, whole: the kernel keeps it and does not ask again, so the file is not
+    kept open."""
+    require_regular(node)
+    if node.ref is None:
+        raise error(errno.ESTALE)
+    file = tree.layer(node.layer).open(node.ref)
+    try:
+        size, where = node.attributes[6], file.backing()
+        if where is not None:
+            done = os.preadv(where[0], (buffer[:size],), where[1])
+            if done == size:
+                return done
+        data = file.read(0, size)
+        buffer[: len(data)] = data
+        return len(data)
+    finally:
+        file.close()
 
 
 def _read_whole(node: Node, fd: int, offset: int, size: int) -> bytes:

@@ -48,6 +48,16 @@ _VALID_MTIME_NOW = int(SetattrValid.MTIME_NOW)
 # chown(2) drops these rights whoever calls; under HANDLE_KILLPRIV_V2 that is left to the server
 # (fuse_setattr).
 KILLS_PRIVILEGES = int(SetattrValid.KILL_SUIDGID | SetattrValid.UID | SetattrValid.GID)
+CHANGES_SOMETHING = int(
+    SetattrValid.MODE
+    | SetattrValid.UID
+    | SetattrValid.GID
+    | SetattrValid.SIZE
+    | SetattrValid.ATIME
+    | SetattrValid.MTIME
+)
+"""A request with none of these is what becomes of chown(2) to the owner and group that there are
+("-1"): it drops the rights all the same, and does not say so."""
 
 DOT_COOKIES = 2
 """Listing positions 1 and 2 follow `.` and `..`; a file system's own cookie is that much less than
@@ -159,7 +169,7 @@ class Handlers:
         return replies.attr_out(self._fs.getattr(NodeId(header.nodeid)), self._valid)
 
     def _statx(self, header: Header, _request: requests.Statx) -> bytes:
-        return replies.statx_out(self._fs.statx(NodeId(header.nodeid)), self._valid)
+        return replies.statx_out(*self._fs.statx(NodeId(header.nodeid)), self._valid)
 
     def _setattr(self, header: Header, request: requests.Setattr) -> bytes:
         attributes = self._fs.setattr(NodeId(header.nodeid), changes_of(request, time_ns()))
@@ -309,7 +319,7 @@ def changes_of(request: requests.Setattr, now_ns: int) -> SetAttributes:
         atime_ns=atime_ns,
         mtime_ns=mtime_ns,
         ctime_ns=request.ctime_ns if valid & _VALID_CTIME else None,
-        kill_privileges=bool(valid & KILLS_PRIVILEGES),
+        kill_privileges=bool(valid & KILLS_PRIVILEGES) or not valid & CHANGES_SOMETHING,
     )
 
 

@@ -7,7 +7,7 @@ from struct import Struct
 from unionfs.filesystem import Entry, FileSystem
 from unionfs.model import Caller, NodeId
 from unionfs.session import wire
-from unionfs.session.replies import DIRECTORY_BLOCK_SIZE
+from unionfs.session.replies import DIRECTORY_BLOCK_SIZE, FILE_BLOCK_SIZE
 from unionfs.session.wire import Opcode
 
 TYPE_CHECKING = False
@@ -88,16 +88,14 @@ class HotNames:
         return self._entry(unique, entry)
 
     def _entry(self, unique: int, entry: Entry) -> bytes:
-        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = (
-            entry.attributes
-        )
+        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime = entry.attributes
         seconds, nsec = self._seconds, self._nsec
         return _ENTRY_REPLY.pack(
             144, 0, unique, entry.nodeid, 0, seconds, seconds, nsec, nsec,
             ino, size, blocks, atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
             atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
             rdev & 0xFFFFFFFF,
-            DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else blksize, 0,
+            DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else FILE_BLOCK_SIZE, 0,
         )  # fmt: skip
 
     def forget(self, _unique: int, nodeid: NodeId, length: int) -> bytes | None:
@@ -127,15 +125,13 @@ class HotNames:
         uid, gid, pid = _OWNERS.unpack_from(buffer, _OWNERS_AT)
         caller = _new(Caller, (uid, gid, pid, umask))
         entry = self._fs_create(nodeid, name, mode, flags, caller)
-        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = (
-            entry.attributes
-        )
+        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime = entry.attributes
         seconds, nsec = self._seconds, self._nsec
         return _CREATE_REPLY.pack(
             160, 0, unique, entry.nodeid, 0, seconds, seconds, nsec, nsec,
             ino, size, blocks, atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
             atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
-            rdev & 0xFFFFFFFF, blksize, 0, 0, _KEEP_CACHE, 0,
+            rdev & 0xFFFFFFFF, FILE_BLOCK_SIZE, 0, 0, _KEEP_CACHE, 0,
         )  # fmt: skip
 
     def mkdir(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:

@@ -18,8 +18,8 @@ from unionfs.model import Attributes, NodeId, SetAttributes
 from unionfs.session import replies, wire
 from unionfs.session.copies import BIG, MORE_THAN_TIMES
 from unionfs.session.counters import CONTROLS, Counters
-from unionfs.session.handlers import DOT_COOKIES, KILLS_PRIVILEGES
-from unionfs.session.replies import DIRECTORY_BLOCK_SIZE
+from unionfs.session.handlers import CHANGES_SOMETHING, DOT_COOKIES, KILLS_PRIVILEGES
+from unionfs.session.replies import DIRECTORY_BLOCK_SIZE, FILE_BLOCK_SIZE
 from unionfs.session.slow_reads import SlowReads
 from unionfs.session.splicing import LEAST, MOST, Splicer
 from unionfs.session.wire import Opcode
@@ -123,13 +123,13 @@ class HotPaths:
         }
 
     def _attributes(self, unique: int, attributes: Attributes) -> bytes:
-        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = attributes
+        ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime = attributes
         return _ATTR_REPLY.pack(
             120, 0, unique, self._seconds, self._nsec, 0,
             ino, size, blocks, atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
             atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
             rdev & 0xFFFFFFFF,
-            DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else blksize, 0,
+            DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else FILE_BLOCK_SIZE, 0,
         )  # fmt: skip
 
     def getattr(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
@@ -144,6 +144,8 @@ class HotPaths:
             valid, _, _, size, _, atime, mtime, ctime, atime_nsec, mtime_nsec, ctime_nsec, mode, _,
             uid, gid, _,
         ) = _SETATTR.unpack_from(self._buffer, _HEADER)  # fmt: skip
+        if not valid & CHANGES_SOMETHING:
+            return None
         # Times from 2^63 on are those before 1970.
         if (atime | mtime | ctime) >> 63 or (
             not (valid & _SIZE and size < BIG)
@@ -225,16 +227,14 @@ class HotPaths:
             told = ()
         pack, fixed, valid = _ENTRYPLUS.pack_into, _DIRENTPLUS.size, self._valid
         for cookie, name, found in told:
-            ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = (
-                found.attributes
-            )
+            ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime = found.attributes
             length = len(name)
             pack(
                 answer, at, found.nodeid, valid, ino, size, blocks,
                 atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
                 atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
                 rdev & 0xFFFFFFFF,
-                DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else blksize,
+                DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else FILE_BLOCK_SIZE,
                 ino, cookie + DOT_COOKIES, length, mode >> 12 & 0xF,
             )  # fmt: skip
             at += fixed

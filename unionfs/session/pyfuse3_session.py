@@ -26,7 +26,7 @@ from unionfs.filesystem import Entry, FileSystem
 from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes
 from unionfs.session.counters import CONTROLS, FINISH, Counters, is_owner
 from unionfs.session.options import DEFAULTS, ServeOptions
-from unionfs.session.replies import DIRECTORY_BLOCK_SIZE
+from unionfs.session.replies import DIRECTORY_BLOCK_SIZE, FILE_BLOCK_SIZE
 from unionfs.session.wire import Opcode
 
 _P = ParamSpec("_P")
@@ -343,7 +343,7 @@ class Operations(pyfuse3.Operations):
         e.st_size = a.size
         e.st_blocks = a.blocks
         is_directory = a.mode & 0o170000 == S_IFDIR
-        e.st_blksize = DIRECTORY_BLOCK_SIZE if is_directory else a.blksize
+        e.st_blksize = DIRECTORY_BLOCK_SIZE if is_directory else FILE_BLOCK_SIZE
         e.st_atime_ns = a.atime_ns
         e.st_mtime_ns = a.mtime_ns
         e.st_ctime_ns = a.ctime_ns

@@ -30,6 +30,9 @@ DIRECTORY_BLOCK_SIZE = 1 << 20
 the kernel asks for as much of the listing at once as that buffer holds: one READDIRPLUS instead of
 dozens."""
 
+FILE_BLOCK_SIZE = 4096
+"""The same of everything else: a page, in which the kernel asks."""
+
 _SECOND = 1_000_000_000
 _ALIGNMENT = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 2, b"\0")
 
@@ -61,12 +64,11 @@ def notify(code: NotifyCode, payload: bytes = b"") -> bytes:
 
 def _attr(a: Attributes) -> tuple[int, ...]:
     """The fields of fuse_attr."""
-    ino, mode, nlink, uid, gid, rdev, size, blocks, atime_ns, mtime_ns, ctime_ns, blksize, _ = a
+    ino, mode, nlink, uid, gid, rdev, size, blocks, atime_ns, mtime_ns, ctime_ns = a
     atime, atime_nsec = divmod(atime_ns, _SECOND)
     mtime, mtime_nsec = divmod(mtime_ns, _SECOND)
     ctime, ctime_nsec = divmod(ctime_ns, _SECOND)
-    if mode & 0o170000 == S_IFDIR:
-        blksize = DIRECTORY_BLOCK_SIZE
+    blksize = DIRECTORY_BLOCK_SIZE if mode & 0o170000 == S_IFDIR else FILE_BLOCK_SIZE
     return (
         ino, size, blocks, atime, mtime, ctime, atime_nsec, mtime_nsec, ctime_nsec,
         mode, nlink, uid, gid, encode_dev(rdev), blksize, 0,
@@ -101,13 +103,13 @@ def open_out(fh: int, flags: int) -> bytes:
     return wire.OPEN_OUT.pack(fh, flags, 0)
 
 
-def statx_out(a: Attributes, valid: Valid = HOLDS_FOREVER) -> bytes:
+def statx_out(a: Attributes, btime_ns: int | None, valid: Valid = HOLDS_FOREVER) -> bytes:
     mask = wire.STATX_BASIC_STATS
-    if a.btime_ns is not None:
+    if btime_ns is not None:
         mask |= wire.STATX_BTIME
     fields = _attr(a)
     ino, size, blocks, atime, mtime, ctime, atime_nsec, mtime_nsec, ctime_nsec = fields[:9]
-    btime, btime_nsec = divmod(a.btime_ns or 0, _SECOND)
+    btime, btime_nsec = divmod(btime_ns or 0, _SECOND)
     major = a.rdev >> 8 & 0xFFF
     minor = (a.rdev & 0xFF) | (a.rdev >> 12 & 0xFFF00)
     return wire.STATX_OUT.pack(
@@ -145,12 +147,12 @@ def direntplus(
     `..`, which the kernel does not count as looked up (fuse_direntplus_link)."""
     length = len(name)
     seconds, nsec = valid
-    ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime, blksize, _ = a
+    ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime = a
     head = wire.DIRENTPLUS.pack(
         nodeid, 0, seconds, seconds, nsec, nsec,
         ino, size, blocks, atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
         atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
-        rdev & 0xFFFFFFFF, DIRECTORY_BLOCK_SIZE if mode & 0o170000 == S_IFDIR else blksize, 0,
+        rdev & 0xFFFFFFFF, DIRECTORY_BLOCK_SIZE if mode & 0o170000 == S_IFDIR else FILE_BLOCK_SIZE, 0,
         ino, next_offset, length, mode >> 12 & 0xF,
     )  # fmt: skip
     return head + name + _ALIGNMENT[length & 7]

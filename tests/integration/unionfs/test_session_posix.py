@@ -262,6 +262,15 @@ def test_write_clears_set_user_id(union):
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
 
 
+def test_chown_to_the_same_owner_clears_set_user_id(union):
+    path = union.path / "suid"
+    path.write_text("x")
+    for owner in ((-1, -1), (os.getuid(), -1)):
+        path.chmod(0o6755)
+        os.chown(path, *owner)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o755, owner
+
+
 def test_directory_times_change_with_its_names(union):
     directory = union.path / "directory"
     os.utime(directory, ns=(0, 0))
