@@ -3,7 +3,8 @@
 Importing `typing` and `enum` takes 12 ms, and `typing` takes 0.2 ms more for each class that it makes of
 a NamedTuple, because collections.namedtuple compiles a constructor from text: together a good half of
 a start (docs/decisions/1300). A type checker sees the real ones; at run time the stand-ins below do
-as much of the same as this project uses. `OrderedDict` and `deque` are those of `collections`.
+as much of the same as this project uses. `OrderedDict` and `deque` are those of `collections`,
+`partial` is that of `functools`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,23 @@ if TYPE_CHECKING:
     from collections import OrderedDict, deque
     from collections.abc import Callable, Iterable, Iterator
     from enum import Enum, IntEnum, IntFlag
+    from functools import partial
     from typing import NamedTuple, Protocol
 
-    __all__ = ["Enum", "IntEnum", "IntFlag", "NamedTuple", "OrderedDict", "Protocol", "deque"]
+    __all__ = [
+        "Enum",
+        "IntEnum",
+        "IntFlag",
+        "NamedTuple",
+        "OrderedDict",
+        "Protocol",
+        "deque",
+        "partial",
+    ]
 else:
     # The module in C that `collections` takes them from; _tuplegetter is what namedtuple uses.
     from _collections import OrderedDict, _tuplegetter, deque
+    from _functools import partial
 
     class Protocol:
         """typing.Protocol: says what others have to offer."""

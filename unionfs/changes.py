@@ -26,7 +26,7 @@ from unionfs.layer import Layer, LayerEntry, Mark, OpenFile, UpperLayer
 from unionfs.merge import split_ino
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.lazy_copyup import open_again
-from unionfs.ops.listings import load
+from unionfs.ops.listings import load, wake_all
 from unionfs.ops.tree import Tree
 from unionfs.tar import IndexedLayer
 from unionfs.tar_writer import TarEntry, archive, contents, opaque, whiteout
@@ -132,6 +132,7 @@ class Snapshot:
                 yield here, node
             if isinstance(node, Directory):
                 load(self._tree, node)
+                wake_all(self._tree, node)
                 prefix = here + b"/" if here else b""
                 children = [(prefix + name, child) for name, child in node.children.items()]
                 # The last one is taken first.

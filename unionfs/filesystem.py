@@ -144,8 +144,8 @@ class FileSystem(Protocol):
 
     def readdirplus(
         self, nodeid: NodeId, cookie: int, room: int, fixed: int
-    ) -> Sequence[tuple[int, bytes, Entry]]:
-        """The same, (cookie, name, entry), for the kernel to be told of at once: each is remembered, and as many are
+    ) -> Sequence[tuple[int, bytes, NodeId, Attributes]]:
+        """The same, (cookie, name, node, attributes), for the kernel to be told of at once: each is remembered, and as many are
         given as fit into `room` bytes if each takes `fixed` and its length, rounded up to a multiple of eight. An error at
         another than the first ends the list."""
 

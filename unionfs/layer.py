@@ -113,6 +113,20 @@ class Layer(Protocol):
         """Release descriptors and maps. Idempotent."""
 
 
+Plain: TypeAlias = "dict[bytes, Attributes]"
+"""Objects by name."""
+
+
+class Listed(Protocol):
+    """A layer that reads a directory faster than one entry after another has this besides."""
+
+    def plain_listing(self, directory: Ref) -> tuple[Plain, list[tuple[bytes, LayerEntry]]]:
+        """`listing` in two parts: what is no directory, has one name and no mark, and the rest."""
+
+    def plain_ref(self, directory: Ref, name: bytes, attributes: Attributes) -> Ref:
+        """What names an object of the first part."""
+
+
 class Stored(Protocol):
     """A layer that is kept in a file system has this besides."""
 

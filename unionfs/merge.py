@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 INO_BITS = 48
 """Of a number in the union those that are the layer's own."""
-_INO_MASK = (1 << INO_BITS) - 1
+OWN_NUMBER = (1 << INO_BITS) - 1
 
 Found = list[tuple[int, LayerEntry]]
 """What the layers contribute to one name: (position in the stack, entry), top first. More than
@@ -84,7 +84,7 @@ def compose_ino(ino: int, tag: int) -> int:
     numbers stay as they are, and counts the lowers from the bottom, so that a layer more on top
     changes no number."""
     if ino >> INO_BITS:
-        ino = (ino ^ (ino >> INO_BITS) * 0x9E3779B1) & _INO_MASK
+        ino = (ino ^ (ino >> INO_BITS) * 0x9E3779B1) & OWN_NUMBER
     return ino | tag << INO_BITS
 
 
@@ -92,4 +92,4 @@ def split_ino(ino: int, lowers: int) -> tuple[int, int]:
     """The inverse of `compose_ino` in a stack of so many lowers: (position, the layer's number,
     which is right if it was below 2^48)."""
     tag = ino >> INO_BITS
-    return (lowers + 1 - tag if tag else 0), ino & _INO_MASK
+    return (lowers + 1 - tag if tag else 0), ino & OWN_NUMBER

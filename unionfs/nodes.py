@@ -13,9 +13,9 @@ from unionfs.model import ROOT_NODE, Attributes, NodeId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
-    from unionfs.layer import OpenFile, Ref
+    from unionfs.layer import OpenFile, Plain, Ref
     from unionfs.lazy import LazyFile, LazyState
     from unionfs.ledger import CopyRecord
 
@@ -159,6 +159,7 @@ class Directory(Node):
         "below",
         "children",
         "complete",
+        "dormant",
         "live",
         "lowers",
         "probes",
@@ -175,8 +176,10 @@ class Directory(Node):
         self.upper: Ref | None = None
         self.lowers: tuple[tuple[int, Ref], ...] = ()
         self.children: dict[bytes, Node] = {}
+        self.dormant: Plain = {}
+        """Names of the only lower that have been listed and not asked for: see ops/listings.py."""
         self.complete = False
-        """Whether `children` are all there are: a name not in it does not exist."""
+        """Whether `children` and `dormant` are all there are."""
         self.below: set[bytes] | None = None
         """The names that lowers say something about, where they are few and have been listed."""
         self.probes = 0
@@ -238,7 +241,9 @@ class Directory(Node):
             at = None if at.held else at.parent
 
     def is_droppable(self) -> bool:
-        return self.live == 0 and (self.lookups == 0 or len(self.children) > _KEPT_NAMES)
+        return self.live == 0 and (
+            self.lookups == 0 or len(self.children) + len(self.dormant) > _KEPT_NAMES
+        )
 
 
 class Stream:
@@ -271,37 +276,32 @@ class Stream:
             if name not in known:
                 self.add(name)
 
-    def after(self, cookie: int, children: dict[bytes, Node]) -> Iterator[tuple[int, bytes, Node]]:
-        """The names after `cookie` that are in `children`: (cookie, name, node)."""
-        if len(self._names) > 2 * len(children) + 1024:
-            self._sweep(children)
+    def after(self, cookie: int) -> Iterator[tuple[int, bytes]]:
+        """The names after `cookie`, those that have gone included: (cookie, name)."""
         names, cookies, added = self._names, self._cookies, self._added
         # The lists may be replaced or grow while an iterator is open; it goes on with its own.
         if cookies is None:
-            at = cookie
-            for name in names[cookie:] if cookie else names:
-                at += 1
-                node = children.get(name)
-                if node is not None:
-                    yield at, name, node
+            yield from enumerate(names[cookie:] if cookie else names, cookie + 1)
             return
         for index in range(_after(cookies, cookie), len(names)):
             name, at = names[index], cookies[index]
-            node = children.get(name)
             # A name that went and came again stands in the list twice: the later one counts.
-            if node is not None and added.get(name, at) == at:
-                yield at, name, node
+            if added.get(name, at) == at:
+                yield at, name
 
-    def _sweep(self, children: dict[bytes, Node]) -> None:
+    def sweep(self, present: Container[bytes], count: int) -> None:
+        """Forget the names that have gone, if they are the most. There are `count` others."""
+        if len(self._names) <= 2 * count + 1024:
+            return
         cookies = self._cookies or range(1, len(self._names) + 1)
         kept = [
             (name, at)
             for name, at in zip(self._names, cookies, strict=True)
-            if name in children and self._added.get(name, at) == at
+            if name in present and self._added.get(name, at) == at
         ]
         self._names = [name for name, _ in kept]
         self._cookies = [at for _, at in kept]
-        self._added = {name: at for name, at in self._added.items() if name in children}
+        self._added = {name: at for name, at in self._added.items() if name in present}
 
 
 def _after(cookies: list[int], cookie: int) -> int:
@@ -322,6 +322,8 @@ class NodeTable:
         root.nodeid = ROOT_NODE
         root.lookups = 1
         self.nodes: dict[int, Node] = {ROOT_NODE: root}
+        self.told: dict[int, tuple[Directory, bytes]] = {}
+        """Dormant names that the kernel has been told of, once each, by number."""
         self._spare = _SPARE_NODES
         self._forgotten = 0
         self._is_shrunk = False
@@ -334,7 +336,7 @@ class NodeTable:
             return
         was_held = node.held
         number = node.attributes.ino
-        if number in self.nodes or number >= _SPARE_NODES:
+        if number in self.nodes or number in self.told or number >= _SPARE_NODES:
             self._spare += 1
             number = self._spare
         node.nodeid = NodeId(number)
@@ -373,10 +375,17 @@ class NodeTable:
                 node.parent.let_go()
         return node
 
+    def forget_told(self, nodeid: int) -> Directory:
+        """Give back the one reference to a dormant name. Returns its directory."""
+        directory, _ = self.told.pop(nodeid)
+        self._forgotten += 1
+        directory.let_go()
+        return directory
+
     def has_emptied(self) -> bool:
         """Whether far more nodes have been forgotten than there are left: once, and once more when all
         are gone."""
-        left = len(self.nodes)
+        left = len(self.nodes) + len(self.told)
         if self._forgotten > _SHRINK_AFTER + 4 * left:
             self._is_shrunk = True
         elif left == 1 and self._is_shrunk:
@@ -388,6 +397,7 @@ class NodeTable:
     def shrink(self) -> None:
         """A dict gives room back when it is cleared, not when items are deleted."""
         self._forgotten = 0
-        kept = dict(self.nodes)
-        self.nodes.clear()
-        self.nodes.update(kept)
+        for table in (self.nodes, self.told):
+            kept = dict(table)
+            table.clear()
+            table.update(kept)  # type: ignore[arg-type]

@@ -19,9 +19,9 @@ from bisect import bisect_right
 from errno import EBADF, EINVAL, EIO, EISDIR, ENOENT
 from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 
-from unionfs.layer import Extent, LayerEntry, Mark, Ref
+from unionfs.layer import Extent, LayerEntry, Mark, Plain, Ref
 from unionfs.layer_index import OPAQUE, ROOT, WHITEOUT, IndexFormatError, open_index
-from unionfs.merge import compose_ino
+from unionfs.merge import OWN_NUMBER, compose_ino
 from unionfs.model import Attributes, StatFs
 from unionfs.syscalls.files import pread_whole
 from unionfs.tar_records import decode_extents, decode_xattrs, stored_bytes
@@ -59,6 +59,7 @@ _BOOKKEEPING = (
 )
 
 _new = tuple.__new__
+_S_IFMT = 0o170000
 _NOTHING = Attributes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _WHITEOUT = LayerEntry(0, _NOTHING, Mark.WHITEOUT)
 
@@ -108,6 +109,33 @@ class IndexedLayer:
                 raise self._damaged() from error
             yield from entries
             rows = self._more_rows(cursor)
+
+    def plain_listing(self, directory: Ref) -> tuple[Plain, list[tuple[bytes, LayerEntry]]]:
+        plain: Plain = {}
+        others: list[tuple[bytes, LayerEntry]] = []
+        bits = self._number_bits
+        try:
+            for row in self._rows(_LISTING, (directory,)):
+                name, flags, ino, mode, nlink, uid, gid, rdev, size, mtime, atime, ctime, sparse = (
+                    row
+                )
+                if flags or nlink != 1 or sparse is not None or mode & _S_IFMT == S_IFDIR:
+                    others.append((name, _entry(row[1:], bits)))
+                    continue
+                plain[name] = _new(Attributes, (
+                    ino | bits, mode, 1, uid, gid, rdev, size, size + 511 >> 9, atime, mtime, ctime,
+                ))  # fmt: skip
+        except _BAD_ROW as error:
+            raise self._damaged() from error
+        return plain, others
+
+    def plain_ref(
+        self,
+        directory: Ref,  # noqa: ARG002 - protocol
+        name: bytes,  # noqa: ARG002 - protocol
+        attributes: Attributes,
+    ) -> Ref:
+        return attributes.ino & OWN_NUMBER
 
     def names(self, ino: int) -> list[bytes]:
         """The paths, relative, of an object that is no directory, in no particular order.

@@ -269,7 +269,7 @@ class Union:
 
     def readdirplus(
         self, nodeid: NodeId, cookie: int, room: int, fixed: int
-    ) -> list[tuple[int, bytes, Node]]:
+    ) -> list[tuple[int, bytes, NodeId, Attributes]]:
         return listings.fill(self._tree, self._tree.directory(nodeid), cookie, room, fixed)
 
     def parent(self, nodeid: NodeId) -> Attributes:
@@ -367,7 +367,11 @@ class Union:
 
     def known(self, parent: NodeId, name: bytes) -> NodeId:
         directory = self._nodes.get(parent)
-        node = directory.children.get(name) if isinstance(directory, Directory) else None
+        if not isinstance(directory, Directory):
+            return NodeId(0)
+        node = directory.children.get(name)
+        if node is None and name in directory.dormant:
+            node = listings.wake(self._tree, directory, name)
         return node.nodeid if node is not None and node.held else NodeId(0)
 
     def pending_copy(self, nodeid: NodeId, *, times_only: bool = False) -> int:

@@ -123,7 +123,7 @@ class Recorder:
                 if not told:
                     raise OSError(errno.EIO, "broken")
                 break
-            told.append((number + 1, name, Entry(number + 2, self._attributes(number % 1000))))
+            told.append((number + 1, name, number + 2, self._attributes(number % 1000)))
         return told
 
     def parent(self, nodeid):

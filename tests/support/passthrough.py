@@ -280,14 +280,14 @@ class Passthrough:
 
     def readdirplus(
         self, nodeid: NodeId, cookie: int, room: int, fixed: int
-    ) -> list[tuple[int, bytes, Entry]]:
+    ) -> list[tuple[int, bytes, NodeId, Attributes]]:
         told = []
         for each in self.readdir(nodeid, cookie):
             room -= (fixed + len(each.name) + 7) // 8 * 8
             if room < 0:
                 break
             self.remember(each.entry)
-            told.append((each.cookie, each.name, each.entry))
+            told.append((each.cookie, each.name, each.entry.nodeid, each.entry.attributes))
         return told
 
     def readdir(self, nodeid: NodeId, cookie: int) -> Iterator[DirEntry]:

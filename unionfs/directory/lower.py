@@ -12,8 +12,9 @@ import stat
 import sys
 
 from unionfs import whiteouts
+from unionfs.bases import partial
 from unionfs.directory.places import Directories, Place
-from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, Ref
+from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, Plain, Ref
 from unionfs.merge import INO_BITS, compose_ino
 from unionfs.model import Attributes, StatFs
 from unionfs.ownership import Owner, Ownership, parse_override
@@ -156,15 +157,11 @@ class DirectoryLayer:
         gone: list[bytes] = []
         try:
             prefix = b"/proc/self/fd/%d/" % opened
-            # Of most files nothing but lstat(2) matters, and this is the cold walk.
             xattr_whiteouts = not place.is_bare and self._has_xattr_whiteouts(opened)
-            simple = not self._keeps_books and not xattr_whiteouts
-            device, none, new, encoding = self._device, Mark.NONE, tuple.__new__, _ENCODING
-            bits, limit = compose_ino(0, self._tag or 0), 1 << INO_BITS
             with os.scandir(opened) as entries:
                 for item in entries:
-                    name = item.name.encode(encoding, "surrogateescape")
-                    if name[:4] == _WHITEOUT:
+                    name = item.name.encode(_ENCODING, "surrogateescape")
+                    if name.startswith(whiteouts.PREFIX):
                         if name != whiteouts.OPAQUE_NAME:
                             gone.append(whiteouts.hidden_by(name))
                         continue
@@ -174,23 +171,8 @@ class DirectoryLayer:
                         if failed.errno != errno.ENOENT:
                             yield name, self._out_of_reach(Place(place, name), item)
                         continue
-                    ino, mode = st.st_ino, st.st_mode
-                    if simple and mode & _S_IFMT in _SIMPLE and st.st_dev == device and ino < limit:
-                        # What `_attributes` and the constructors give, without calling them.
-                        attributes = new(Attributes, (
-                            ino | bits, mode, st.st_nlink, st.st_uid, st.st_gid, st.st_rdev,
-                            st.st_size, st.st_blocks, st.st_atime_ns, st.st_mtime_ns,
-                            st.st_ctime_ns,
-                        ))  # fmt: skip
-                        yield (
-                            name,
-                            new(LayerEntry, ((place, name), attributes, none, None, None, None)),
-                        )
-                    else:
-                        yield (
-                            name,
-                            self._listed(Place(place, name), st, prefix + name, xattr_whiteouts),
-                        )
+                    here = Place(place, name)
+                    yield name, self._listed(here, st, prefix + name, xattr_whiteouts)
             # A whiteout says nothing about its own layer (OCI image specification, "Whiteouts").
             for name in gone:
                 if name and not _exists(name, opened):
@@ -198,6 +180,58 @@ class DirectoryLayer:
         finally:
             if is_ours:
                 os.close(opened)
+
+    def plain_listing(self, directory: Ref) -> tuple[Plain, list[tuple[bytes, LayerEntry]]]:
+        """This is the cold walk: of most files nothing but lstat(2) matters."""
+        place = self._place(directory)
+        plain: Plain = {}
+        if self._keeps_books or self._hidden or not place.is_bare:
+            return plain, list(self.listing(directory))
+        opened, is_ours = self._dirs.reader(place)
+        try:
+            names = os.listdir(opened)
+            find = partial(os.stat, dir_fd=opened, follow_symlinks=False)
+            try:
+                found = list(map(find, names))
+            except OSError:
+                # One has gone, or is out of reach.
+                return plain, list(self.listing(directory))
+            prefix = b"/proc/self/fd/%d/" % opened
+            device, limit, encoding = self._device, 1 << INO_BITS, _ENCODING
+            bits = compose_ino(0, self._tag or 0)
+            others: list[tuple[bytes, LayerEntry]] = []
+            for text, st in zip(names, found, strict=True):
+                name = text.encode(encoding, "surrogateescape")
+                ino, mode = st.st_ino, st.st_mode
+                if name[:4] == _WHITEOUT:
+                    return {}, list(self.listing(directory))
+                if (
+                    mode & _S_IFMT in _SIMPLE
+                    and st.st_nlink == 1
+                    and st.st_dev == device
+                    and ino < limit
+                ):
+                    # What `_attributes` gives, without calling it.
+                    plain[name] = _new(Attributes, (
+                        ino | bits, mode, 1, st.st_uid, st.st_gid, st.st_rdev, st.st_size,
+                        st.st_blocks, st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns,
+                    ))  # fmt: skip
+                else:
+                    here = Place(place, name)
+                    entry = self._listed(here, st, prefix + name, xattr_whiteouts=False)
+                    others.append((name, entry))
+            return plain, others
+        finally:
+            if is_ours:
+                os.close(opened)
+
+    def plain_ref(
+        self,
+        directory: Ref,
+        name: bytes,
+        attributes: Attributes,  # noqa: ARG002 - protocol
+    ) -> Ref:
+        return Place(self._place(directory), name)
 
     def _listed(
         self, place: Place, st: os.stat_result, path: bytes, xattr_whiteouts: bool
@@ -391,12 +425,9 @@ class DirectoryLayer:
 
     @staticmethod
     def _place(ref: Ref) -> Place:
-        if isinstance(ref, Place):
-            return ref
-        if isinstance(ref, tuple):
-            # Of a listing, where most names are never asked for.
-            return Place(*ref)
-        raise OSError(errno.EINVAL, "not an object of a directory layer")
+        if not isinstance(ref, Place):
+            raise OSError(errno.EINVAL, "not an object of a directory layer")
+        return ref
 
     def _parent(self, ref: Ref) -> tuple[int, bytes]:
         """Descriptor of the directory and name in it of anything but the root."""

@@ -87,7 +87,7 @@ def create(
     tree: Tree, parent: Directory, name: bytes, mode: int, *, flags: int, caller: Caller
 ) -> Node:
     node = parent.children.get(name)
-    if node is None and not parent.complete:
+    if node is None and (parent.dormant or not parent.complete):
         node = tree.child(parent, name)
     if node is not None:
         if flags & os.O_EXCL:

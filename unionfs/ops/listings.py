@@ -1,30 +1,32 @@
-"""Reading directories: names become nodes, and nodes are told to the kernel.
+"""Reading directories, and telling the kernel of what is in them.
 
-What a cold walk costs is the work done here for each name, so plain names (files of a lower with
-one name, which most are) go through no call of ours.
+A walk lists far more names than it looks at, so a listed name is not made a node at once. A file of a
+directory that only one lower has, with one name and nothing special to it, stays dormant: its name
+and attributes lie in `Directory.dormant`. The kernel may be told of it (`NodeTable.told`) and forget
+it again without more; the first request for it, by name or by number, wakes it. A dormant name is as
+much there as one in `Directory.children`.
 """
 
 from __future__ import annotations
 
-from unionfs.layer import Mark
 from unionfs.merge import merge_entries, merge_listings
 from unionfs.nodes import UPPER, Directory, Node, Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import TypeAlias
 
-    from unionfs.layer import LayerEntry, Ref
+    from unionfs.layer import LayerEntry, Plain, Ref
     from unionfs.merge import Found
+    from unionfs.model import Attributes, NodeId
     from unionfs.ops.tree import Tree
+
+Told: TypeAlias = "tuple[int, bytes, NodeId, Attributes]"
+"""Where to go on after it, a name, and the number and attributes of what it leads to."""
 
 _FEW = 64
 """Names of lowers up to which a directory remembers them, so that removing others need not ask."""
-
-_S_IFMT = 0o170000
-_S_IFDIR = 0o040000
-_new_object = object.__new__
 
 
 def load(tree: Tree, directory: Directory) -> None:
@@ -36,78 +38,83 @@ def load(tree: Tree, directory: Directory) -> None:
         sources.insert(0, (UPPER, directory.upper))
     if len(sources) == 1:
         position, ref = sources[0]
-        _load_one(tree, directory, position, tree.layer(position).listing(ref))
-        if position != UPPER and len(directory.children) <= _FEW:
-            directory.below = set(directory.children)
+        _load_one(tree, directory, position, ref)
+        if position != UPPER and len(directory.children) + len(directory.dormant) <= _FEW:
+            directory.below = {*directory.children, *directory.dormant}
     else:
-        _load_merged(tree, directory, sources)
+        said, directory.below = merge_listings(
+            ((position, tree.layer(position).listing(ref)) for position, ref in sources), _FEW
+        )
+        for name, entries in said.items():
+            _adopt(tree, directory, name, merge_entries(entries, tree.resolve))
     directory.complete = True
     if directory.stream is not None:
-        directory.stream.extend(directory.children)
+        directory.stream.extend((*directory.children, *directory.dormant))
 
 
-def _load_one(
-    tree: Tree, directory: Directory, position: int, listing: Iterable[tuple[bytes, LayerEntry]]
-) -> None:
-    """What one layer alone says. Its plain names are adopted here: `Adoption.adopt`, for them."""
-    children, none = directory.children, Mark.NONE
-    known = bool(children)
-    shows_owner = tree.shows_owner
-    is_lower = position != UPPER
-    others: list[tuple[bytes, LayerEntry]] = []
-    for name, entry in listing:
-        ref, attributes, mark, _, _, _ = entry
-        if (
-            attributes[2] != 1
-            or attributes[1] & _S_IFMT == _S_IFDIR
-            or mark is not none
-            or not is_lower
-            or (shows_owner is not None and not shows_owner(attributes[3:5]))
-        ):
-            if mark is not Mark.WHITEOUT:
-                others.append((name, entry))
-            continue
-        if known and name in children:
-            continue
-        node: Node = _new_object(Node)
-        node.nodeid = attributes[0]  # type: ignore[assignment] # a call, at run time
-        node.attributes = attributes
-        node.parent = directory
-        node.name = name
-        node.layer = position
-        node.ref = ref
-        node.lookups = 0
-        node.backing = None
-        node.stale = False
-        node.has_capabilities = None
-        children[name] = node
+def _load_one(tree: Tree, directory: Directory, position: int, ref: Ref) -> None:
+    layer = tree.layer(position)
+    if position == UPPER or not hasattr(layer, "plain_listing"):
+        for name, entry in layer.listing(ref):
+            _adopt(tree, directory, name, merge_entries([(position, entry)], tree.resolve))
+        return
+    plain: Plain
+    others: list[tuple[bytes, LayerEntry]]
+    plain, others = layer.plain_listing(ref)
+    for name in directory.children:
+        # What has been asked for before.
+        plain.pop(name, None)
+    if tree.shows_owner is not None:
+        owners = {attributes[3:5] for attributes in plain.values()}
+        hidden = {owner for owner in owners if not tree.shows_owner(owner)}
+        if hidden:
+            others += [
+                (name, tree.plain_entry(position, ref, name, attributes))
+                for name, attributes in plain.items()
+                if attributes[3:5] in hidden
+            ]
+            plain = {n: known for n, known in plain.items() if known[3:5] not in hidden}
+    directory.dormant = plain
     for name, entry in others:
-        if name not in children:
-            directory.insert(name, tree.adopt(directory, name, [(position, entry)]), is_new=False)
+        _adopt(tree, directory, name, merge_entries([(position, entry)], tree.resolve))
 
 
-def _load_merged(tree: Tree, directory: Directory, sources: list[tuple[int, Ref]]) -> None:
-    said, directory.below = merge_listings(
-        ((position, tree.layer(position).listing(ref)) for position, ref in sources), _FEW
-    )
-    for name, entries in said.items():
-        if name in directory.children:
-            continue
-        found: Found = merge_entries(entries, tree.resolve)
-        if found:
-            directory.insert(name, tree.adopt(directory, name, found), is_new=False)
+def _adopt(tree: Tree, directory: Directory, name: bytes, found: Found) -> None:
+    if found and name not in directory.children:
+        directory.insert(name, tree.adopt(directory, name, found), is_new=False)
 
 
-Named: TypeAlias = "tuple[int, bytes, Node]"
-"""Where to go on after it, a name, and what it leads to."""
+def wake(tree: Tree, directory: Directory, name: bytes) -> Node:
+    """Make a dormant name a node."""
+    attributes = directory.dormant.pop(name)
+    position, above = directory.lowers[0]
+    ref = tree.plain_entry(position, above, name, attributes).ref
+    node = Node(directory, name, position, ref, attributes)
+    directory.children[name] = node
+    table = tree.table
+    if table.told.pop(node.nodeid, None) is not None:
+        node.lookups = 1
+        table.nodes[node.nodeid] = node
+    return node
 
 
-def readdir(tree: Tree, directory: Directory, cookie: int) -> Iterator[Named]:
-    """The names after `cookie`, lazily."""
-    return _stream(tree, directory).after(cookie, directory.children)
+def wake_all(tree: Tree, directory: Directory) -> None:
+    for name in list(directory.dormant):
+        wake(tree, directory, name)
 
 
-def fill(tree: Tree, directory: Directory, cookie: int, room: int, fixed: int) -> list[Named]:
+def readdir(tree: Tree, directory: Directory, cookie: int) -> Iterator[tuple[int, bytes, Node]]:
+    """The names after `cookie`, lazily: (cookie, name, node)."""
+    stream = _stream(tree, directory)
+    children, dormant = directory.children, directory.dormant
+    for at, name in stream.after(cookie):
+        if name in dormant:
+            yield at, name, wake(tree, directory, name)
+        elif name in children:
+            yield at, name, children[name]
+
+
+def fill(tree: Tree, directory: Directory, cookie: int, room: int, fixed: int) -> list[Told]:
     """The names after `cookie` of which the kernel is told at once, each counted as a reference:
     as many as fit into `room` bytes if each takes `fixed` and its length, rounded up to a multiple
     of eight.
@@ -115,45 +122,53 @@ def fill(tree: Tree, directory: Directory, cookie: int, room: int, fixed: int) -
     Raises:
         OSError: if the attributes of the first cannot be read. At another the list ends.
     """
-    stream = _stream(tree, directory)
+    stream, table = _stream(tree, directory), tree.table
+    children, dormant, told, nodes = directory.children, directory.dormant, table.told, tree.nodes
     fixed += 7
-    told: list[Named] = []
-    tell, nodes, remember = told.append, tree.nodes, tree.table.remember
-    held = 0
+    result: list[Told] = []
+    tell = result.append
+    sleeping = 0
     try:
-        for each in stream.after(cookie, directory.children):
-            _, name, node = each
-            room -= fixed + len(name) & -8
-            if room < 0:
-                break
-            if node.stale:
-                tree.settle(node)
-            number = node.nodeid
-            if (
-                node.lookups
-                or number in nodes
-                or node.aliases is not None
-                or node.parent is not directory
-                or isinstance(node, Directory)
-            ):
-                remember(node)
+        for at, name in stream.after(cookie):
+            attributes = dormant.get(name)
+            if attributes is not None:
+                room -= fixed + len(name) & -8
+                if room < 0:
+                    break
+                number = attributes[0]
+                if number not in told and number not in nodes:
+                    told[number] = (directory, name)
+                    sleeping += 1
+                    tell((at, name, number, attributes))  # type: ignore[arg-type] # a call, at run time
+                    continue
+                node = wake(tree, directory, name)
             else:
-                # The same for what most are.
-                nodes[number] = node
-                node.lookups = 1
-                held += 1
-            tell(each)
+                found = children.get(name)
+                if found is None:
+                    continue
+                node = found
+                room -= fixed + len(name) & -8
+                if room < 0:
+                    break
+                if node.stale:
+                    tree.settle(node)
+            table.remember(node)
+            tell((at, name, node.nodeid, node.attributes))
     except OSError:
-        if not told:
+        if not result:
             raise
     finally:
-        if held:
-            directory.hold(held)
-    return told
+        if sleeping:
+            directory.hold(sleeping)
+    return result
 
 
 def _stream(tree: Tree, directory: Directory) -> Stream:
     load(tree, directory)
-    if directory.stream is None:
-        directory.stream = Stream(list(directory.children))
-    return directory.stream
+    children, dormant = directory.children, directory.dormant
+    stream = directory.stream
+    if stream is None:
+        stream = directory.stream = Stream([*children, *dormant])
+    else:
+        stream.sweep({*children, *dormant}, len(children) + len(dormant))
+    return stream

@@ -82,7 +82,7 @@ def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
 
 def require_empty(tree: Tree, node: Directory) -> None:
     load(tree, node)
-    if node.children:
+    if node.children or node.dormant:
         raise error(errno.ENOTEMPTY)
 
 

@@ -13,7 +13,7 @@ from unionfs.merge import Found, merge_entries
 from unionfs.model import ROOT_NODE, Attributes, with_nlink, with_owner
 from unionfs.nodes import UPPER, Directory, Node, NodeTable
 from unionfs.ops.adoption import Adoption, show_lazy
-from unionfs.ops.listings import load
+from unionfs.ops.listings import load, wake
 from unionfs.ops.open_files import LazyFiles, OpenFiles
 from unionfs.ownership import IdView
 from unionfs.syscalls.memory import malloc_trim
@@ -113,16 +113,27 @@ class Tree:
 
     # Nodes
 
+    def plain_entry(
+        self, position: int, directory: Ref, name: bytes, attributes: Attributes
+    ) -> LayerEntry:
+        """What a layer has said of a name in a `plain_listing`."""
+        layer = self.layer(position)
+        ref: Ref = layer.plain_ref(directory, name, attributes)  # type: ignore[attr-defined] # `Listed`
+        return LayerEntry(ref, attributes)
+
     def node(self, nodeid: int) -> Node:
         node = self.nodes.get(nodeid)
         if node is None:
-            raise error(errno.ESTALE)
+            told = self.table.told.get(nodeid)
+            if told is None:
+                raise error(errno.ESTALE)
+            return wake(self, *told)
         return node
 
     def directory(self, nodeid: int) -> Directory:
         node = self.nodes.get(nodeid)
         if node is None:
-            raise error(errno.ESTALE)
+            node = self.node(nodeid)
         if not isinstance(node, Directory):
             raise error(errno.ENOTDIR)
         return node
@@ -142,6 +153,8 @@ class Tree:
         node = directory.children.get(name)
         if node is not None:
             return node
+        if name in directory.dormant:
+            return wake(self, directory, name)
         if len(name) > NAME_MAX:
             raise error(errno.ENAMETOOLONG)
         if directory.complete:
@@ -154,7 +167,7 @@ class Tree:
                 # Searching is allowed where reading is not (path_resolution(7)): go on probing.
                 directory.probes = -(1 << 62)
             else:
-                return directory.children.get(name)
+                return self.child(directory, name)
         return self._probe(directory, name)
 
     def existing(self, directory: Directory, name: bytes) -> Node:
@@ -270,6 +283,16 @@ class Tree:
     # Forgetting
 
     def forget(self, nodeid: int, count: int) -> None:
+        if nodeid in self.table.told:
+            directory = self.table.forget_told(nodeid)
+            if directory.live == 0:
+                self._drop(directory)
+        else:
+            self._forget_node(nodeid, count)
+        if self.table.has_emptied():
+            self._shrink()
+
+    def _forget_node(self, nodeid: int, count: int) -> None:
         node = self.table.forget(nodeid, count)
         if node is None:
             return
@@ -282,8 +305,6 @@ class Tree:
         for directory in places:
             if directory is not None and directory.live == 0:
                 self._drop(directory)
-        if self.table.has_emptied():
-            self._shrink()
 
     def _shrink(self) -> None:
         """Give back what was there for the many that have gone. The memory for small objects comes in
@@ -327,6 +348,7 @@ class Tree:
             elif node.backing is not None:
                 self.files.close(node)
         directory.children.clear()
+        directory.dormant = {}
         directory.below = None
         directory.complete = False
         directory.probes = 0

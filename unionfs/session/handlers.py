@@ -244,13 +244,9 @@ class Handlers:
             if not listing:
                 raise
             told = ()
-        for cookie, name, entry in told:
+        for cookie, name, number, attributes in told:
             listing += replies.direntplus(
-                entry.nodeid,
-                entry.attributes,
-                cookie + DOT_COOKIES,
-                name,
-                self._valid,
+                number, attributes, cookie + DOT_COOKIES, name, self._valid
             )
         return bytes(listing)
 

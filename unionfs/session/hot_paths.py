@@ -226,11 +226,11 @@ class HotPaths:
                 raise
             told = ()
         pack, fixed, valid = _ENTRYPLUS.pack_into, _DIRENTPLUS.size, self._valid
-        for cookie, name, found in told:
-            ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime = found.attributes
+        for cookie, name, number, attributes in told:
+            ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime = attributes
             length = len(name)
             pack(
-                answer, at, found.nodeid, valid, ino, size, blocks,
+                answer, at, number, valid, ino, size, blocks,
                 atime // _SECOND, mtime // _SECOND, ctime // _SECOND,
                 atime % _SECOND, mtime % _SECOND, ctime % _SECOND, mode, nlink, uid, gid,
                 rdev & 0xFFFFFFFF,

@@ -25,10 +25,11 @@ Valid = tuple[int, int]
 
 HOLDS_FOREVER: Valid = (FOREVER, 0)
 
-DIRECTORY_BLOCK_SIZE = 1 << 20
+DIRECTORY_BLOCK_SIZE = 1 << 16
 """What st_blksize of a directory says. glibc's opendir sizes its buffer by it, and since Linux 6.16
-the kernel asks for as much of the listing at once as that buffer holds: one READDIRPLUS instead of
-dozens."""
+the kernel asks for as much of the listing at once as that buffer holds. Each request makes a buffer
+of that size, so that with 1 MiB a walk through small directories took an eighth longer; 64 KiB hold
+four hundred names."""
 
 FILE_BLOCK_SIZE = 4096
 """The same of everything else: a page, in which the kernel asks."""
