@@ -9,6 +9,7 @@ much there as one in `Directory.children`.
 
 from __future__ import annotations
 
+from unionfs.layer import LayerEntry
 from unionfs.merge import merge_entries, merge_listings
 from unionfs.nodes import UPPER, Directory, Node, Stream
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TypeAlias
 
-    from unionfs.layer import LayerEntry, Plain, Ref
+    from unionfs.layer import Listed, Ref
     from unionfs.merge import Found
     from unionfs.model import Attributes, NodeId
     from unionfs.ops.tree import Tree
@@ -58,9 +59,8 @@ def _load_one(tree: Tree, directory: Directory, position: int, ref: Ref) -> None
         for name, entry in layer.listing(ref):
             _adopt(tree, directory, name, merge_entries([(position, entry)], tree.resolve))
         return
-    plain: Plain
-    others: list[tuple[bytes, LayerEntry]]
-    plain, others = layer.plain_listing(ref)
+    listed: Listed = layer  # type: ignore[assignment] # it has what is of `Listed`
+    plain, others = listed.plain_listing(ref)
     for name in directory.children:
         # What has been asked for before.
         plain.pop(name, None)
@@ -68,12 +68,11 @@ def _load_one(tree: Tree, directory: Directory, position: int, ref: Ref) -> None
         owners = {attributes[3:5] for attributes in plain.values()}
         hidden = {owner for owner in owners if not tree.shows_owner(owner)}
         if hidden:
-            others += [
-                (name, tree.plain_entry(position, ref, name, attributes))
-                for name, attributes in plain.items()
-                if attributes[3:5] in hidden
-            ]
-            plain = {n: known for n, known in plain.items() if known[3:5] not in hidden}
+            for name, attributes in list(plain.items()):
+                if attributes[3:5] in hidden:
+                    del plain[name]
+                    here = listed.plain_ref(ref, name, attributes)
+                    others.append((name, LayerEntry(here, attributes)))
     directory.dormant = plain
     for name, entry in others:
         _adopt(tree, directory, name, merge_entries([(position, entry)], tree.resolve))
@@ -88,7 +87,8 @@ def wake(tree: Tree, directory: Directory, name: bytes) -> Node:
     """Make a dormant name a node."""
     attributes = directory.dormant.pop(name)
     position, above = directory.lowers[0]
-    ref = tree.plain_entry(position, above, name, attributes).ref
+    layer: Listed = tree.lowers[position - 1]  # type: ignore[assignment] # else nothing is dormant
+    ref = layer.plain_ref(above, name, attributes)
     node = Node(directory, name, position, ref, attributes)
     directory.children[name] = node
     table = tree.table

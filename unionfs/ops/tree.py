@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 
 NAME_MAX = 255
 
-_PROBES = 16
-"""So many names of a directory are looked up one by one before its whole listing is read."""
+_PROBES = 4
+"""So many names of a small directory are looked up one by one before its whole listing is read."""
+
+_SMALL = 4096
+"""Bytes of a small directory: a block of ext4. Of a larger one, whose listing takes longer, one name
+more is looked up for each `1 << _SHIFT`."""
+
+_SHIFT = 7
 
 
 def error(number: int) -> OSError:
@@ -113,14 +119,6 @@ class Tree:
 
     # Nodes
 
-    def plain_entry(
-        self, position: int, directory: Ref, name: bytes, attributes: Attributes
-    ) -> LayerEntry:
-        """What a layer has said of a name in a `plain_listing`."""
-        layer = self.layer(position)
-        ref: Ref = layer.plain_ref(directory, name, attributes)  # type: ignore[attr-defined] # `Listed`
-        return LayerEntry(ref, attributes)
-
     def node(self, nodeid: int) -> Node:
         node = self.nodes.get(nodeid)
         if node is None:
@@ -160,7 +158,8 @@ class Tree:
         if directory.complete:
             return None
         directory.probes += 1
-        if directory.probes > _PROBES:
+        size = directory.attributes[6]
+        if directory.probes > (_PROBES if size <= _SMALL else size >> _SHIFT):
             try:
                 load(self, directory)
             except PermissionError:
