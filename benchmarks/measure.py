@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What was measured: a workload, on whom, and whether for the first time on a fresh mount ("cold") or again ("warm")."""
+    """What was measured: a workload, on whom, and whether for the first time on a fresh mount ("cold"), the second, or again
+    ("warm")."""
 
     workload: str
     subject: str
