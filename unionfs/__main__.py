@@ -43,11 +43,13 @@ Mounts a union of directories: lowerdir=A:B (topmost first), upperdir=U, workdir
     -o OPTIONS       mount options, separated by commas; may be repeated
     -f               stay in the foreground
     -d, --debug      tell every error on stderr; implies -f
-    --session NAME   how to speak to the kernel: device is ours, pyfuse3 is libfuse's (default:
-    auto) -V, --version    print the version -h, --help       print this
+    --session NAME   how to speak to the kernel: device is ours, pyfuse3 is libfuse's (default: auto)
+    -V, --version    print the version
+    -h, --help       print this
 
 Options: lowerdir, upperdir, workdir, squash_to_root, squash_to_uid, squash_to_gid, volatile,
-fsync, noxattrs, xattr_permissions, ownership=data|real, writeback, timeout, redirect_dir,
+fsync, noxattrs, xattr_permissions, ownership=data|real, writeback, nospin (sleep at once when no
+request is waiting), timeout, redirect_dir,
 lazy=off|SIZE (from which files are copied up lazily), static_nlink, uidmapping, gidmapping, ro,
 nosuid, nodev, noexec, noatime, allow_other, default_permissions, fsname, subtype.
 
@@ -263,6 +265,7 @@ def serve_options(options: Options) -> ServeOptions:
         fsync=options.fsync and not options.volatile,
         xattrs=options.xattrs,
         timeout=defaults.timeout if options.timeout is None else options.timeout,
+        spin=options.spin,
         debug=options.debug,
     )
 

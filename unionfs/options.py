@@ -55,6 +55,8 @@ class Options(NamedTuple):
     """`data` or `real`; None: `data` if xattr_permissions is given, else `real`."""
     writeback: bool | None = None
     """None: as the session thinks best."""
+    spin: bool = True
+    """Whether the server may look for the next request before it sleeps."""
     timeout: float | None = None
     lazy: int | None = None
     """From how many bytes on a file is copied up lazily; None: never, so that anybody can read the
@@ -293,6 +295,8 @@ _FLAGS: dict[str, tuple[str, bool]] = {
     "noacl": ("acl", False),
     "writeback": ("writeback", True),
     "nowriteback": ("writeback", False),
+    "spin": ("spin", True),
+    "nospin": ("spin", False),
     "ro": ("read_only", True),
     "rw": ("read_only", False),
     "nosuid": ("nosuid", True),
@@ -310,7 +314,16 @@ _FLAGS: dict[str, tuple[str, bool]] = {
 }
 
 _BOOLEANS = frozenset(
-    {"fsync", "xattrs", "noxattrs", "writeback", "volatile", "static_nlink", "squash_to_root"}
+    {
+        "fsync",
+        "xattrs",
+        "noxattrs",
+        "writeback",
+        "spin",
+        "volatile",
+        "static_nlink",
+        "squash_to_root",
+    }
 )
 """Flags that may also be written NAME=0 and NAME=1."""
 

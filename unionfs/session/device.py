@@ -14,15 +14,16 @@ import os
 import sys
 from errno import EAGAIN, ECONNABORTED, EINTR, EIO, ENODEV, ENOENT, ENOSYS, EOPNOTSUPP, EPROTO
 from io import FileIO
-from os import write
+from os import sched_yield, write
 from struct import Struct
 from time import perf_counter_ns
 
 from unionfs.filesystem import FileSystem
 from unionfs.model import ROOT_NODE
 from unionfs.session import decoding, negotiation, replies, requests, wire
+from unionfs.session.callers import is_owner
 from unionfs.session.copies import CHANGES, Copies
-from unionfs.session.counters import FINISH, Counters, is_owner
+from unionfs.session.counters import FINISH, Counters
 from unionfs.session.decoding import ProtocolError
 from unionfs.session.handlers import Handler, Handlers
 from unionfs.session.hot_names import HotNames
@@ -31,6 +32,7 @@ from unionfs.session.options import DEFAULTS, ServeOptions
 from unionfs.session.requests import Header
 from unionfs.session.slow_reads import SLOW, SlowReads
 from unionfs.session.splicing import Splicer
+from unionfs.session.waiting import LOOK, Patience
 from unionfs.session.wire import InitFlag, Opcode
 from unionfs.session.workers import Workers
 
@@ -146,23 +148,47 @@ class DeviceSession:
         """Serve until the file system is unmounted, then wait for what still runs in threads."""
         read, buffer, handle = self._read, self.buffer, self.handle
         copying, flushing, reading = self.crews
+        patience = Patience(wanted=self._options.spin)
+        os.set_blocking(self._device, patience.rest != 0)
         try:
             while True:
                 if copying.outstanding or flushing.outstanding or reading.outstanding:
                     if not self._run_beside_threads():
                         break
+                    os.set_blocking(self._device, patience.rest != 0)
                     continue
                 try:
                     received = read(buffer)
+                    if received is None:
+                        received = self._look()
+                        if received is None:
+                            patience.missed()
+                            os.set_blocking(self._device, True)
+                            continue
+                        patience.found()
                 except OSError as error:
                     if error.errno in _GONE:
                         break
                     if error.errno in _TRY_AGAIN:
                         continue
                     raise
-                handle(received or 0)
+                handle(received)
+                if patience.rest > 0:
+                    patience.rest -= 1
+                    if not patience.rest:
+                        os.set_blocking(self._device, False)
         finally:
             self.finish()
+
+    def _look(self) -> int | None:
+        """Read the request that comes within a moment; None if there is none. The descriptor does
+        not block."""
+        read, buffer, end = self._read, self.buffer, perf_counter_ns() + LOOK
+        received = None
+        while received is None and perf_counter_ns() < end:
+            sched_yield()
+            received = read(buffer)
+        return received
 
     def finish(self) -> None:
         """Wait for what runs in threads."""
@@ -228,7 +254,7 @@ class DeviceSession:
                     self._requests[opcode] += 1
                     self._nanoseconds[opcode] += taken
                     if opcode in _CHANGES_NAMES:
-                        self._tidy()
+                        self._tidy_up()
                     elif taken >= SLOW and opcode == _READ:
                         self._slow_reads.expect()
                     return
@@ -243,6 +269,12 @@ class DeviceSession:
         else:
             self._fault(_name(opcode), raised)
         return b"" if opcode in wire.UNANSWERED else replies.error(unique, error)
+
+    def _tidy_up(self) -> None:
+        try:
+            self._tidy()
+        except Exception as raised:  # noqa: BLE001 - the server must outlive every request
+            self._fault("tidy", raised)
 
     def _refer(self, received: int, started: int) -> None:
         """Answer by way of the reference: decoding.py, handlers.py, replies.py."""
@@ -355,7 +387,7 @@ class DeviceSession:
             counters.bytes[opcode] += header.length - _HEAD
         counters.nanoseconds[opcode] += perf_counter_ns() - started
         if opcode in _CHANGES_NAMES:
-            self._tidy()
+            self._tidy_up()
 
     def _transfers(self) -> Transfers:
         from unionfs.session.transfers import Transfers

@@ -21,6 +21,8 @@ class ServeOptions(NamedTuple):
     write and exec."""
     timeout: float = FOREVER
     """Seconds for which the kernel may keep names and attributes."""
+    spin: bool = True
+    """Look for the next request for a moment before sleeping: `session.waiting`."""
     debug: bool = False
     """Every errno is told on stderr."""
 

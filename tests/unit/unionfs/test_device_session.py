@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from unionfs.session.device import DeviceSession
 from unionfs.session.options import ServeOptions
+from unionfs.session.waiting import Patience
 from unionfs.session.wire import Opcode
 
 
@@ -125,3 +126,23 @@ def test_any_message_leaves_the_server_alive(opcode, body, error):
         length, number, unique = struct.unpack_from("=IiQ", reply)
         assert (length, unique) == (len(reply), 7)
         assert number <= 0
+
+
+def test_patience_ends_where_looking_finds_nothing_and_comes_back(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    patience = Patience(wanted=True)
+    assert patience.rest == 0
+    rests = []
+    for _ in range(10):
+        patience.missed()
+        rests.append(patience.rest)
+    assert rests == [8, 16, 32, 64, 128, 256, 512, 1024, 1024, 1024]
+    patience.found()
+    patience.missed()
+    assert patience.rest == 8
+    assert Patience(wanted=False).rest < 0
+
+
+def test_server_on_one_processor_never_looks(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+    assert Patience(wanted=True).rest < 0

@@ -90,6 +90,7 @@ all_options = st.builds(
     xattr_permissions=st.sampled_from([0, 1, 2]),
     ownership=st.sampled_from([None, "data", "real"]),
     writeback=st.sampled_from([None, True, False]),
+    spin=st.booleans(),
     lazy=st.none() | st.integers(0, 1 << 40),
     timeout=st.none() | st.floats(0, 1e12),
     xino=st.sampled_from(["auto", "on", "off"]),
