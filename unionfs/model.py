@@ -21,6 +21,7 @@ ROOT_NODE = NodeId(1)
 
 
 _new = tuple.__new__
+_S_IFMT, _S_IFDIR, _S_ISUID, _S_ISGID, _S_IXGRP = 0o170000, 0o040000, 0o4000, 0o2000, 0o010
 
 
 class Attributes(NamedTuple):
@@ -73,6 +74,14 @@ def with_ino(known: Attributes, ino: int) -> Attributes:
     return _new(Attributes, (
         ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime,
     ))  # fmt: skip
+
+
+def without_set_id(mode: int) -> int:
+    """Of anything but a directory: without set-user-id, and without set-group-id if the group may
+    execute (setattr_should_drop_suidgid, fs/attr.c)."""
+    if mode & _S_IFMT == _S_IFDIR:
+        return mode
+    return mode & ~(_S_ISUID | _S_ISGID if mode & _S_IXGRP else _S_ISUID)
 
 
 class Caller(NamedTuple):

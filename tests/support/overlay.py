@@ -31,6 +31,16 @@ MOUNT_SECONDS = 30
 
 UNIONS: dict[str, tuple[str, ...]] = {
     "device": (sys.executable, "-m", "unionfs", "-f", "--session", "device"),
+    "device, owners as data": (
+        sys.executable,
+        "-m",
+        "unionfs",
+        "-f",
+        "--session",
+        "device",
+        "-o",
+        "ownership=data",
+    ),
     "pyfuse3": (sys.executable, "-m", "unionfs", "-f", "--session", "pyfuse3"),
     "fuse-overlayfs": ("fuse-overlayfs", "-f"),
 }

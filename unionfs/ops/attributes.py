@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import stat
 
-from unionfs.model import Attributes, SetAttributes, with_times
+from unionfs.model import Attributes, SetAttributes, with_times, without_set_id
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.copyup import ensure_upper
 from unionfs.ops.data import (
@@ -15,7 +15,6 @@ from unionfs.ops.data import (
     drop_capabilities,
     kill_set_id,
     truncate,
-    without_set_id,
 )
 from unionfs.ops.tree import Tree, error
 from unionfs.xattr_names import CAPABILITY

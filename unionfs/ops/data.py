@@ -8,7 +8,7 @@ import os
 import stat
 
 from unionfs.layer import Extent
-from unionfs.model import Attributes, with_owner
+from unionfs.model import Attributes, with_owner, without_set_id
 from unionfs.nodes import UPPER, Backing, Node
 from unionfs.ops.copyup import ensure_upper
 from unionfs.ops.lazy_copyup import end_lazy, open_lazy
@@ -173,19 +173,11 @@ def write(
     return os.pwrite(backing.fd, data, offset)
 
 
-def without_set_id(mode: int) -> int:
-    """Without set-user-id, and without set-group-id if the group may execute
-    (setattr_should_drop_suidgid, fs/attr.c)."""
-    mode &= ~stat.S_ISUID
-    return mode & ~stat.S_ISGID if mode & stat.S_IXGRP else mode
-
-
 def kill_set_id(tree: Tree, node: Node) -> None:
     """Clear the set-id bits of a file."""
     mode = without_set_id(node.attributes.mode)
-    if mode == node.attributes.mode or not stat.S_ISREG(mode):
-        return
-    change_owner(tree, node, stat.S_IMODE(mode))
+    if mode != node.attributes.mode:
+        change_owner(tree, node, stat.S_IMODE(mode))
 
 
 def change_owner(

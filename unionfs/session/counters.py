@@ -3,8 +3,6 @@ them as it goes."""
 
 from __future__ import annotations
 
-import os
-
 from unionfs.bases import NamedTuple
 from unionfs.session.wire import Opcode
 
@@ -99,12 +97,3 @@ def _records(ledger: Ledger) -> list[dict[str, object]]:
             break
         records.append(record)
     return records
-
-
-def is_owner(pid: int) -> bool:
-    """Whether a process belongs to the user who serves. The request does not say: under ALLOW_IDMAP
-    it carries no owner (FUSE_INVALID_UIDGID)."""
-    try:
-        return os.stat(f"/proc/{pid}").st_uid == os.geteuid()
-    except OSError:
-        return False

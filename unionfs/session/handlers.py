@@ -15,15 +15,16 @@ fs/fuse/dir.c):
 
 from __future__ import annotations
 
-from errno import ENOTTY, ERANGE
+from errno import ENOTTY, EPERM, ERANGE
 from os import strerror
-from stat import S_IFDIR, S_IMODE
+from stat import S_IFDIR, S_IMODE, S_ISREG
 from time import time_ns
 
 from unionfs.filesystem import Entry, FileSystem
-from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes
+from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes, without_set_id
 from unionfs.session import replies, requests, wire
-from unionfs.session.counters import STATISTICS, Counters, is_owner
+from unionfs.session.callers import is_owner, may_be_owner
+from unionfs.session.counters import STATISTICS, Counters
 from unionfs.session.requests import Header
 from unionfs.session.wire import Opcode, SetattrValid
 
@@ -168,10 +169,28 @@ class Handlers:
     def _getattr(self, header: Header, _request: requests.Getattr) -> bytes:
         return replies.attr_out(self._fs.getattr(NodeId(header.nodeid)), self._valid)
 
+    def _require_owner_of_rights(self, header: Header, valid: int) -> None:
+        """chown(2) to the owner that there is: setattr_prepare (fs/attr.c) asks for the owner only
+        where the mode is to change, and the kernel does not know that it is. Of a regular file whose
+        times it does not keep (`nowriteback`) the same request follows a write, which needs no
+        owner."""
+        attributes = self._fs.getattr(NodeId(header.nodeid))
+        mode = attributes.mode
+        if without_set_id(mode) == mode or (not valid and S_ISREG(mode)):
+            return
+        if header.uid == wire.INVALID_ID:
+            may = may_be_owner(header.pid, attributes.uid)
+        else:
+            may = header.uid in (0, attributes.uid)
+        if not may:
+            raise PermissionError(EPERM, strerror(EPERM))
+
     def _statx(self, header: Header, _request: requests.Statx) -> bytes:
         return replies.statx_out(*self._fs.statx(NodeId(header.nodeid)), self._valid)
 
     def _setattr(self, header: Header, request: requests.Setattr) -> bytes:
+        if not request.valid & ~_VALID_CTIME:
+            self._require_owner_of_rights(header, request.valid)
         attributes = self._fs.setattr(NodeId(header.nodeid), changes_of(request, time_ns()))
         return replies.attr_out(attributes, self._valid)
 

@@ -24,7 +24,8 @@ import trio
 
 from unionfs.filesystem import Entry, FileSystem
 from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes
-from unionfs.session.counters import CONTROLS, FINISH, Counters, is_owner
+from unionfs.session.callers import is_owner
+from unionfs.session.counters import CONTROLS, FINISH, Counters
 from unionfs.session.options import DEFAULTS, ServeOptions
 from unionfs.session.replies import DIRECTORY_BLOCK_SIZE, FILE_BLOCK_SIZE
 from unionfs.session.wire import Opcode

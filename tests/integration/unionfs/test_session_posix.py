@@ -263,12 +263,22 @@ def test_write_clears_set_user_id(union):
 
 
 def test_chown_to_the_same_owner_clears_set_user_id(union):
-    path = union.path / "suid"
+    path, fifo = union.path / "suid", union.path / "fifo"
     path.write_text("x")
+    os.mkfifo(fifo)
+    for file in (path, fifo):
+        for owner in ((-1, -1), (os.getuid(), -1)):
+            file.chmod(0o6755)
+            os.chown(file, *owner)
+            assert stat.S_IMODE(file.stat().st_mode) == 0o755, (file, owner)
+
+
+def test_chown_to_the_same_owner_leaves_a_directory_its_set_group_id(union):
+    (union.path / "shared").mkdir()
     for owner in ((-1, -1), (os.getuid(), -1)):
-        path.chmod(0o6755)
-        os.chown(path, *owner)
-        assert stat.S_IMODE(path.stat().st_mode) == 0o755, owner
+        (union.path / "shared").chmod(0o2755)
+        os.chown(union.path / "shared", *owner)
+        assert stat.S_IMODE((union.path / "shared").stat().st_mode) == 0o2755, owner
 
 
 def test_directory_times_change_with_its_names(union):

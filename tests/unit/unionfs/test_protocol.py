@@ -325,7 +325,7 @@ def test_entry_attr_and_listing_replies_have_the_kernels_layout(nodeid, a, cooki
     assert list(unpack("attr_head", payload).values()) == [5, 6, 0]
     attr = unpack("attr", payload[16:])
     assert_same(attr, a)
-    assert attr["blksize"] == (1 << 20 if stat.S_ISDIR(a.mode) else 4096)
+    assert attr["blksize"] == (1 << 16 if stat.S_ISDIR(a.mode) else 4096)
 
     payload = replies.direntplus(nodeid, a, cookie, name, valid)
     assert len(payload) == replies.direntplus_size(name)
