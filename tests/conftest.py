@@ -4,6 +4,7 @@ is told at the end."""
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             "the suite does not run as root: scripts/test drops to an ordinary account first",
             returncode=4,
         )
+    # Under nohup(1) it is ignored, and by all that the tests start too.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     sweep()
 
 

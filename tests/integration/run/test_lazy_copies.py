@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import tarfile
+import time
 
 import pytest
 
@@ -47,6 +48,11 @@ def upper_of(box):
     return directory / "upper"
 
 
+def record_of(box):
+    (record,) = (box.data / "rootless/containers").glob("?" * 64 + "/container.json")
+    return json.loads(record.read_text())
+
+
 def start_that_waits(box, script, tmp_path, *options):
     """Run a script in container `kept` that ends when it reads a line from the fifo `go`."""
     os.mkfifo(tmp_path / "go")
@@ -54,6 +60,11 @@ def start_that_waits(box, script, tmp_path, *options):
     words = ("run", "--name", "kept", *options, "-v", f"{tmp_path}:/v", "box:1", "sh", "-c", script)
     running = box.popen(*words)
     assert running.stdout.readline() == b"up\n"
+    # The command may be quicker than the note that it runs.
+    deadline = time.monotonic() + 20
+    while not record_of(box)["server_pid"]:
+        assert time.monotonic() < deadline, "the container is up, and its record does not say so"
+        time.sleep(0.01)
     return running
 
 
@@ -93,8 +104,7 @@ def test_commit_while_it_runs_has_the_whole_file(box, tmp_path):
 
 def test_container_whose_file_server_was_killed_loses_nothing_that_was_synced(box, tmp_path):
     running = start_that_waits(box, f"{WRITE},fsync", tmp_path)
-    (record,) = (box.data / "rootless/containers").glob("?" * 64 + "/container.json")
-    os.kill(json.loads(record.read_text())["server_pid"], signal.SIGKILL)
+    os.kill(record_of(box)["server_pid"], signal.SIGKILL)
     (tmp_path / "go").write_text("go\n")
     running.wait(30)
     assert exported(box, "kept") == WRITTEN
