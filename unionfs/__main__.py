@@ -49,9 +49,9 @@ Mounts a union of directories: lowerdir=A:B (topmost first), upperdir=U, workdir
 
 Options: lowerdir, upperdir, workdir, squash_to_root, squash_to_uid, squash_to_gid, volatile,
 fsync, noxattrs, xattr_permissions, ownership=data|real, writeback, nospin (sleep at once when no
-request is waiting), timeout, redirect_dir,
-lazy=off|SIZE (from which files are copied up lazily), static_nlink, uidmapping, gidmapping, ro,
-nosuid, nodev, noexec, noatime, allow_other, default_permissions, fsname, subtype.
+request is waiting), timeout, redirect_dir, lazy=off|SIZE (from which files are copied up lazily),
+static_nlink, uidmapping, gidmapping, ro, nosuid, nodev, noexec, noatime, allow_other,
+default_permissions, fsname, subtype.
 
 Unmount with umount, or with fusermount3 -u what was mounted as an ordinary user."""
 

@@ -29,19 +29,12 @@ from tests.support.trees import LAYER_TIMES, Outcome, Row, Tree, build_lowers, o
 ANSWER_SECONDS = 60
 MOUNT_SECONDS = 30
 
+_OURS = (sys.executable, "-m", "unionfs", "-f", "--session")
+
 UNIONS: dict[str, tuple[str, ...]] = {
-    "device": (sys.executable, "-m", "unionfs", "-f", "--session", "device"),
-    "device, owners as data": (
-        sys.executable,
-        "-m",
-        "unionfs",
-        "-f",
-        "--session",
-        "device",
-        "-o",
-        "ownership=data",
-    ),
-    "pyfuse3": (sys.executable, "-m", "unionfs", "-f", "--session", "pyfuse3"),
+    "device": (*_OURS, "device"),
+    "device, owners as data": (*_OURS, "device", "-o", "ownership=data"),
+    "pyfuse3": (*_OURS, "pyfuse3"),
     "fuse-overlayfs": ("fuse-overlayfs", "-f"),
 }
 """Commands that serve a union in the foreground: two sessions of ours, and the peer that validates

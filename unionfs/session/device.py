@@ -21,7 +21,6 @@ from time import perf_counter_ns
 from unionfs.filesystem import FileSystem
 from unionfs.model import ROOT_NODE
 from unionfs.session import decoding, negotiation, replies, requests, wire
-from unionfs.session.callers import is_owner
 from unionfs.session.copies import CHANGES, Copies
 from unionfs.session.counters import FINISH, Counters
 from unionfs.session.decoding import ProtocolError
@@ -404,8 +403,11 @@ class DeviceSession:
 
     def _control(self, header: Header, request: requests.Getxattr) -> bytes | None:
         """GETXATTR: what concerns the server, and else the file system."""
-        if request.name == FINISH and header.nodeid == ROOT_NODE and is_owner(header.pid):
-            return self._transfers().finish_all(header, request)
+        if request.name == FINISH and header.nodeid == ROOT_NODE:
+            from unionfs.session.callers import is_owner
+
+            if is_owner(header.pid):
+                return self._transfers().finish_all(header, request)
         return self._getxattr(header, request)
 
     def _answer_late(

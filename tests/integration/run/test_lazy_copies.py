@@ -7,11 +7,11 @@ import os
 import random
 import signal
 import tarfile
-import time
 
 import pytest
 
 from tests.support.images import add_file
+from tests.support.registry import until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
@@ -49,8 +49,7 @@ def upper_of(box):
 
 
 def record_of(box):
-    (record,) = (box.data / "rootless/containers").glob("?" * 64 + "/container.json")
-    return json.loads(record.read_text())
+    return json.loads((upper_of(box).parent / "container.json").read_text())
 
 
 def start_that_waits(box, script, tmp_path, *options):
@@ -61,10 +60,7 @@ def start_that_waits(box, script, tmp_path, *options):
     running = box.popen(*words)
     assert running.stdout.readline() == b"up\n"
     # The command may be quicker than the note that it runs.
-    deadline = time.monotonic() + 20
-    while not record_of(box)["server_pid"]:
-        assert time.monotonic() < deadline, "the container is up, and its record does not say so"
-        time.sleep(0.01)
+    until(lambda: record_of(box)["server_pid"] > 0)
     return running
 
 
