@@ -9,11 +9,11 @@ import os
 import sys
 from pathlib import Path
 
+from unionfs.commands.mount import MountOptions, mount
 from unionfs.directory.upper import DirectoryUpper
-from unionfs.mount import MountOptions, mount
 from unionfs.ownership import IdView, Ownership
 from unionfs.session.device import serve
-from unionfs.tar import ChainLayer
+from unionfs.tar.layer import ChainLayer
 from unionfs.union import Union
 
 

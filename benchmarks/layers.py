@@ -18,8 +18,8 @@ from benchmarks.filesystems import FILE_SYSTEMS, FileSystem, Kind, mounted
 from benchmarks.measure import Key, Results, rotated
 from benchmarks.servers import usage
 from benchmarks.workloads import Scale, require, run
-from unionfs.chain import build_chain
-from unionfs.tar_index import TarIndexer
+from unionfs.tar.chain import build_chain
+from unionfs.tar.indexer import TarIndexer
 
 COUNTS = (1, 8, 64, 200)
 CHAIN = FileSystem(

@@ -5,7 +5,7 @@ from rootless import Engine, RunRequest
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+from rootless.version import __version__ as __version__
 
 
 def __getattr__(name: str) -> object:
@@ -15,7 +15,7 @@ def __getattr__(name: str) -> object:
 
         return Engine
     if name == "RunRequest":
-        from rootless.launcher.request import RunRequest
+        from rootless.spec.request import RunRequest
 
         return RunRequest
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from signal import SIGHUP, SIGINT, SIGTERM, signal
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from unionfs.mount import mount, of_options, unmount, wait_until_answering
+from unionfs.commands.mount import mount, of_options, unmount, wait_until_answering
 from unionfs.options import OptionError, Options, parse
 from unionfs.session.options import ServeOptions
 
@@ -141,7 +141,7 @@ def main() -> int:
     """The exit status: 0 mounted (or served to the end), 1 not."""
     try:
         if sys.argv[1:2] == ["finish"] and len(sys.argv) > 2:
-            from unionfs.finish import finish
+            from unionfs.commands.finish import finish
 
             print(f"{finish(sys.argv[2:])} bytes copied")
             return 0
@@ -174,7 +174,7 @@ def _measure(arguments: Sequence[str]) -> NoReturn:
 
 
 def _tell_statistics(arguments: Sequence[str]) -> int:
-    from unionfs import statistics
+    from unionfs.commands import statistics
 
     try:
         print(statistics.command(arguments))
@@ -186,7 +186,7 @@ def _tell_statistics(arguments: Sequence[str]) -> int:
 def _run(asked: Invocation) -> int:
     import resource
 
-    from unionfs.stack import open_union
+    from unionfs.commands.stack import open_union
 
     # Every layer has a descriptor that stays open.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

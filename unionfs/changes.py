@@ -21,15 +21,15 @@ from enum import Enum
 from functools import partial
 from typing import NamedTuple, cast
 
-from unionfs.directory.at_rest import UpperAtRest
+from unionfs.directory.upper_readonly import UpperAtRest
 from unionfs.layer import Layer, LayerEntry, Mark, OpenFile, UpperLayer
 from unionfs.merge import split_ino
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.lazy_copyup import open_again
 from unionfs.ops.listings import load, wake_all
 from unionfs.ops.tree import Tree
-from unionfs.tar import IndexedLayer
-from unionfs.tar_writer import TarEntry, archive, contents, opaque, whiteout
+from unionfs.tar.layer import IndexedLayer
+from unionfs.tar.writer import TarEntry, archive, contents, opaque, whiteout
 
 _LINK_LIMIT = 40  # the kernel's own (path_resolution(7))
 _NANOSECONDS = 1_000_000_000

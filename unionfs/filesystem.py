@@ -13,7 +13,7 @@ Lookup counts: every `Entry` returned by lookup, mknod, mkdir, symlink, link, cr
 
 from __future__ import annotations
 
-from unionfs.bases import NamedTuple, Protocol
+from unionfs.light_types import NamedTuple, Protocol
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 
 TYPE_CHECKING = False
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from unionfs.ledger import Ledger
+    from unionfs.copy_up_stats import Ledger
 
 
 class Entry(Protocol):

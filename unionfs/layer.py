@@ -12,7 +12,7 @@ else. A lower may be read from several threads at once.
 
 from __future__ import annotations
 
-from unionfs.bases import Enum, NamedTuple, Protocol
+from unionfs.light_types import Enum, NamedTuple, Protocol
 from unionfs.model import Attributes, StatFs
 from unionfs.ownership import Owner
 

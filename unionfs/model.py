@@ -6,7 +6,7 @@ Times are integer nanoseconds since the epoch (negative before 1970), sizes are 
 
 from __future__ import annotations
 
-from unionfs.bases import NamedTuple
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
+    from unionfs.copy_up_stats import CopyRecord
     from unionfs.layer import OpenFile, Plain, Ref
-    from unionfs.lazy import LazyFile, LazyState
-    from unionfs.ledger import CopyRecord
+    from unionfs.lazy.file import LazyFile, LazyState
 
 UPPER = 0
 """The upper's position in the stack; the lowers follow from 1, top first."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
-from unionfs.bases import Enum, NamedTuple
+from unionfs.light_types import Enum, NamedTuple
 
 
 class Ownership(Enum):

@@ -7,9 +7,9 @@ import errno
 import os
 import stat
 
+from unionfs.copy_up_stats import Ledger
 from unionfs.filesystem import DirEntry, Entry
 from unionfs.layer import Creation, Layer, UpperLayer
-from unionfs.ledger import Ledger
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops import attributes, copyup, create, lazy_copyup, listings, remove, rename
@@ -45,7 +45,7 @@ class Union:
             are. For a union without an upper, which must know its lowers again by them.
         static_nlink: directories are shown with one link, so that nothing is counted.
         lazy: files from so many bytes on are copied up lazily where the data cannot be shared
-            (`unionfs.lazy`). Until `finish`, nothing but this union, with these lowers, can read
+            (`unionfs.lazy.file`). Until `finish`, nothing but this union, with these lowers, can read
             such an upper. None: never.
         finish: `destroy` completes them. A write is then ENOSPC where there would be no room for it.
         background: they are completed by the way, by a thread, at so many bytes a second, as long as

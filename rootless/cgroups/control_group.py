@@ -19,7 +19,7 @@ import time
 from rootless.cgroups.hierarchy import CONTROLLERS, controllers_at
 from rootless.cgroups.resources import Group, Write, missing, writes
 from rootless.errors import HostSupportError, UsageError
-from rootless.standard import signal
+from rootless.light_stdlib import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

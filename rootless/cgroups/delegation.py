@@ -24,7 +24,7 @@ from rootless.cgroups.control_group import (
 from rootless.cgroups.hierarchy import CONTROLLERS, View, controllers_at, observe, own_path
 from rootless.cgroups.resources import writes
 from rootless.errors import HostSupportError, RootlessError, UsageError
-from unionfs.bases import NamedTuple, Protocol
+from unionfs.light_types import NamedTuple, Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from rootless.cgroups.sizes import ram_in_bytes
 from rootless.errors import UsageError
-from unionfs.bases import Protocol
+from unionfs.light_types import Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _RATIONAL = r"[+-]?((\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?|\d+/\d+)"
 
 
 class LimitFlags(Protocol):
-    """The limits of `rootless.launcher.request.RunRequest`, as typed:
+    """The limits of `rootless.spec.request.RunRequest`, as typed:
 
     None or empty is "not given".
     """

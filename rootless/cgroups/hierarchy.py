@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from unionfs.bases import NamedTuple
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

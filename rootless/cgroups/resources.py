@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 
 from rootless.errors import HostSupportError, InvalidDocumentError
-from unionfs.bases import Enum, NamedTuple
+from unionfs.light_types import Enum, NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ import typer
 from typer.core import TyperCommand
 
 from rootless.cli.commands import COMMANDS, GLOBAL_OPTIONS, Group
+from rootless.cli.context import COMPLETION_VARIABLE, Settings, handler_of
 from rootless.cli.grammar import Command, Kind, Option, Parsed
-from rootless.cli.main import COMPLETION_VARIABLE, Settings, handler_of
 
 _DESCRIPTION = """Run, build and ship OCI containers as an ordinary user: no daemon, no root.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from rootless.cli import upkeep_commands as upkeep
 from rootless.cli.grammar import Command, Kind, Option
 from rootless.cli.run_options import RUN_OPTIONS
-from unionfs.bases import NamedTuple
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

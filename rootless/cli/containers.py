@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Parsed
 from rootless.cli.image_lists import pair_of
-from rootless.cli.main import Settings, engine_of
 from rootless.cli.output import (
     confirmed,
     for_each,
@@ -20,9 +20,9 @@ from rootless.cli.output import (
     shortened,
     since,
 )
+from rootless.containers.record import ContainerRecord
+from rootless.containers.status import Status
 from rootless.errors import UsageError
-from rootless.state.record import ContainerRecord
-from rootless.state.status import Status
 
 _COMMAND_WIDTH = 20
 _TITLES = {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_document
 from rootless.cli.grammar import Parsed
-from rootless.cli.main import Settings, engine_of
 from rootless.cli.output import human_size, table
 
 if TYPE_CHECKING:
-    from rootless.engine.copy_ledger import CopyLedger, CopyUp
+    from rootless.supervisor.copy_up_report import CopyLedger, CopyUp
 
 _TOP = 20
 

@@ -13,7 +13,7 @@ What is accepted is what spf13/pflag accepts, because that is what Docker's user
 
 from __future__ import annotations
 
-from unionfs.bases import Enum, NamedTuple
+from unionfs.light_types import Enum, NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

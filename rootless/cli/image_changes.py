@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Parsed
-from rootless.cli.main import Settings, engine_of
 from rootless.cli.output import for_each
 from rootless.errors import UsageError
 

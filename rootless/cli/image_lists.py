@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Parsed
-from rootless.cli.main import Settings, engine_of
 from rootless.cli.output import human_size, local_time, short_id, shortened, since
 from rootless.errors import UsageError
 

@@ -6,10 +6,10 @@ import os
 import sys
 from typing import Any
 
+from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Parsed
 from rootless.cli.image_lists import pair_of
-from rootless.cli.main import Settings, engine_of
 from rootless.cli.output import confirmed, for_each, human_size, pruned_images
 
 

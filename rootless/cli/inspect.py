@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import check_template, print_documents
 from rootless.cli.grammar import Parsed
-from rootless.cli.main import Settings, engine_of
 from rootless.errors import NotFoundError, UsageError
 
 # Docker's other kinds of objects, of which there are none.

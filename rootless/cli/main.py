@@ -11,31 +11,14 @@ import os
 import sys
 
 from rootless.cli.commands import COMMANDS, GLOBAL_OPTIONS, RUN, Group
-from rootless.cli.grammar import Command, GrammarError, Parsed, parse, read_options
+from rootless.cli.context import COMPLETION_VARIABLE, PROGRAM, Settings, handler_of
+from rootless.cli.grammar import Command, GrammarError, parse, read_options
 from rootless.errors import RootlessError
-from unionfs.bases import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Any, TypeAlias
-
-    from rootless.engine import Engine
-
-Handler: TypeAlias = "Callable[[Parsed, Settings], int]"
-
-
-PROGRAM = "rootless"
-COMPLETION_VARIABLE = "_ROOTLESS_COMPLETE"
-
-
-class Settings(NamedTuple):
-    """The options that stand before the command."""
-
-    debug: bool = False
-    root: str | None = None
-    runroot: str | None = None
-    storage_driver: str | None = None
+    from collections.abc import Sequence
+    from typing import Any
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         debug = settings.debug
         if values["version"]:
-            from rootless import __version__
+            from rootless.version import __version__
 
             print(f"Rootless version {__version__}")
             return 0
@@ -126,26 +109,6 @@ def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Setti
             print(f"\nUsage:  {usage}\n\n{command.summary}", file=sys.stderr)
         return error.exit_status
     return _typer((*path.split(), "--help"))
-
-
-def engine_of(settings: Settings) -> Engine:
-    """The engine over the store that the global options name."""
-    from rootless.engine import Engine
-
-    return Engine(
-        root=settings.root,
-        runroot=settings.runroot,
-        debug=settings.debug,
-        storage_driver=settings.storage_driver,
-    )
-
-
-def handler_of(command: Command) -> Handler:
-    """The function that carries the command out; importing it is most of what a command costs."""
-    module, _, function = command.handler.partition(":")
-    # importlib.import_module, without the package that it is in.
-    handler: Handler = getattr(__import__(module, fromlist=(function,)), function)
-    return handler
 
 
 def _typer(arguments: Sequence[str]) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Parsed
-from rootless.cli.main import Settings, engine_of
 from rootless.cli.output import as_json
 from rootless.cli.registries import remote_options
 from rootless.errors import RootlessError

@@ -7,7 +7,7 @@ import time
 from typing import TextIO
 
 from rootless.cli.output import human_size
-from rootless.images.progress import Stage
+from rootless.images.transfer.progress import Stage
 
 _REDRAW_SECONDS = 0.1
 _RATE_SECONDS = 3.0

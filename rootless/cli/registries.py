@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_document
 from rootless.cli.grammar import Parsed
-from rootless.cli.main import Settings, engine_of
 from rootless.cli.progress import progress_on
 from rootless.errors import UsageError
-from rootless.images.progress import Silence
+from rootless.images.transfer.progress import Silence
 from rootless.registry.authorization import Credentials
 from rootless.registry.remote import RemoteOptions, parse_credentials
 
@@ -118,7 +118,7 @@ def search_tags(parsed: Parsed, settings: Settings) -> int:
 
 def copy(parsed: Parsed, settings: Settings) -> int:
     """Copy an image and print its digest."""
-    from rootless.images.copy import CopyOptions, MultiArch
+    from rootless.images.transfer.copy import CopyOptions, MultiArch
     from rootless.oci.platform import parse_platform
 
     values: Any = parsed.values

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 
+from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import GrammarError, Parsed
-from rootless.cli.main import Settings, engine_of
 from rootless.cli.run_options import RUN_OPTIONS
-from rootless.launcher.request import RunRequest
+from rootless.spec.request import RunRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from rootless.images.progress import Progress
+    from rootless.images.transfer.progress import Progress
 
 
 def run(parsed: Parsed, settings: Settings) -> int:

@@ -6,11 +6,11 @@ import platform
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rootless import __version__
+from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_document
 from rootless.cli.grammar import Parsed
-from rootless.cli.main import Settings, engine_of
 from rootless.oci.platform import host_platform
+from rootless.version import __version__
 
 if TYPE_CHECKING:
     from rootless.engine.doctor import Finding

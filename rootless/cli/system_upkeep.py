@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rootless.cli.containers import status_of
+from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_document, print_list
 from rootless.cli.grammar import Parsed
 from rootless.cli.image_lists import pair_of
-from rootless.cli.main import Settings, engine_of
 from rootless.cli.output import (
     confirmed,
     human_size,
@@ -20,7 +20,7 @@ from rootless.cli.output import (
     since,
     table,
 )
-from rootless.state.status import Status
+from rootless.containers.status import Status
 
 if TYPE_CHECKING:
     from rootless.engine.upkeep import DiskUsage

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rootless.cgroups.delegation import facts
-from rootless.engine.trial import attempt
+from rootless.engine.probe import attempt
 from rootless.errors import RootlessError
-from rootless.launcher.account import read_id_maps
-from rootless.launcher.idmap import IdMaps, UserNamespaceMode
-from rootless.launcher.idmap_writer import write_maps
+from rootless.runtime.account import read_id_maps
+from rootless.runtime.idmap import IdMaps, UserNamespaceMode
+from rootless.runtime.idmap_writer import write_maps
 from rootless.syscalls import mounts, processes
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 
-from rootless.engine.places import Places
+from rootless.containers.storage_paths import Places
 from rootless.errors import InUseError, UsageError
-from rootless.launcher.request import RunRequest
 from rootless.paths import data_root, runtime_root
+from rootless.spec.request import RunRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from rootless.engine.container import Container
-    from rootless.engine.copy_ledger import CopyLedger
+    from rootless.containers.launch_description import Container
+    from rootless.containers.record import ContainerRecord
+    from rootless.containers.storage_driver import StorageDriver
     from rootless.engine.doctor import Finding as HostFinding
-    from rootless.engine.fetching import ShowProgress
-    from rootless.engine.foreground import Outcome
-    from rootless.engine.storage_driver import StorageDriver
+    from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.upkeep import DiskUsage, PrunedContainers
-    from rootless.images.check import Finding
-    from rootless.images.copy import CopyOptions
-    from rootless.images.filters import Filters
+    from rootless.filters import Filters
+    from rootless.images.gc.check import Finding
+    from rootless.images.gc.prune import Pruned as PrunedImages
+    from rootless.images.gc.remove import Removal
     from rootless.images.inspect import HistoryEntry
     from rootless.images.listing import ListedImage
     from rootless.images.load import LoadedImage
-    from rootless.images.login import LoggedIn
-    from rootless.images.progress import Progress
-    from rootless.images.prune import Pruned as PrunedImages
-    from rootless.images.pull import Pulled
-    from rootless.images.push import Pushed
-    from rootless.images.remove import Removal
+    from rootless.images.transfer.copy import CopyOptions
+    from rootless.images.transfer.login import LoggedIn
+    from rootless.images.transfer.progress import Progress
+    from rootless.images.transfer.pull import Pulled
+    from rootless.images.transfer.push import Pushed
     from rootless.oci.platform import Platform
     from rootless.registry.authorization import Credentials
     from rootless.registry.configuration import Surroundings
     from rootless.registry.remote import RemoteOptions
-    from rootless.state.record import ContainerRecord
     from rootless.store.layout import Store
+    from rootless.supervisor.copy_up_report import CopyLedger
+    from rootless.supervisor.foreground import Outcome
 
 _KILL_WAIT = 10.0
 
@@ -88,14 +88,14 @@ class Engine:
 
         The process must have one thread. Raises RootlessError if it could not be started.
         """
-        from rootless.engine.foreground import Attachment, run_in_foreground
+        from rootless.supervisor.foreground import Attachment, run_in_foreground
 
         attachment = Attachment(*_attached(request), signals=request.sig_proxy)
         if request.tty and attachment.stdin and not os.isatty(0):
             raise NotATerminalError("the input device is not a TTY")
 
         def prepare() -> Container:
-            from rootless.engine.preparation import prepare
+            from rootless.engine.prepare import prepare
 
             driver = self._driver(request.storage_driver)
             return prepare(request, self.places, self._environ, driver, progress)
@@ -104,15 +104,15 @@ class Engine:
 
     def containers(self) -> list[ContainerRecord]:
         """Every container, oldest first."""
-        from rootless.engine.records import sweep
+        from rootless.containers.reconcile import sweep
 
         sweep(self.places.containers)
         return self.places.containers.all()
 
     def remove(self, name: str, *, force: bool = False) -> None:
         """Remove a container. Raises NotFoundError, InUseError if it runs and `force` is not set."""
-        from rootless.engine.records import kill_and_wait, sweep
-        from rootless.state.status import Status
+        from rootless.containers.reconcile import kill_and_wait, sweep
+        from rootless.containers.status import Status
 
         containers = self.places.containers
         sweep(containers)
@@ -130,7 +130,7 @@ class Engine:
         """What Docker's inspect says of a container. Raises NotFoundError."""
         from pathlib import Path
 
-        from rootless.engine.inspection import container_document
+        from rootless.containers.inspect import container_document
 
         containers = self.places.containers
         record = containers.find(name)
@@ -149,7 +149,7 @@ class Engine:
         """Those that pass the filters of `ps`, newest first; without `everything` only running
         ones.
         """
-        from rootless.engine.selection import select
+        from rootless.containers.filters import select
 
         records, store = self.containers(), self._store()
         return select(
@@ -160,7 +160,7 @@ class Engine:
         """Bytes on disk of what a container has written."""
         from pathlib import Path
 
-        from rootless.images.usage import tree_size
+        from rootless.images.gc.usage import tree_size
 
         return tree_size(Path(self.places.containers.directory(container_id)) / "upper")
 
@@ -175,7 +175,7 @@ class Engine:
         pause: bool = True,
     ) -> LoadedImage:
         """Make an image of a container. One that runs is held still meanwhile if `pause`."""
-        from rootless.engine.container_commit import commit_container
+        from rootless.rootfs.commit import commit_container
 
         return commit_container(
             self._swept(name),
@@ -191,7 +191,7 @@ class Engine:
 
     def export(self, name: str, output: Path | int) -> None:
         """Write all files of a container as a tar archive, by path or by descriptor."""
-        from rootless.engine.container_commit import export_container
+        from rootless.rootfs.commit import export_container
 
         export_container(self._swept(name), self.places, self._store(), output, pause=True)
 
@@ -199,7 +199,7 @@ class Engine:
         """What a container has changed: A, C or D, and the path, relative to the root."""
         from pathlib import Path
 
-        from rootless.engine.container_tree import mountpoints, open_container, reading
+        from rootless.rootfs.read import mountpoints, open_container, reading
 
         record = self._swept(name)
         directory = Path(self.places.containers.directory(record.id))
@@ -229,7 +229,7 @@ class Engine:
             return {}
 
     def _swept(self, name: str) -> ContainerRecord:
-        from rootless.engine.records import sweep
+        from rootless.containers.reconcile import sweep
 
         sweep(self.places.containers)
         return self.places.containers.find(name)
@@ -238,8 +238,8 @@ class Engine:
         """What copying up has cost a container, until now if it runs. Raises NotFoundError."""
         from pathlib import Path
 
-        from rootless.engine.copy_ledger import read_ledger
-        from rootless.engine.records import sweep
+        from rootless.containers.reconcile import sweep
+        from rootless.supervisor.copy_up_report import read_ledger
 
         containers = self.places.containers
         sweep(containers)
@@ -290,7 +290,7 @@ class Engine:
         """Make an image of one layer of a root file system archive: a path, a descriptor, or, as a
         string, an http or https URL.
         """
-        from rootless.engine.clock import time_of_making
+        from rootless.containers.timestamps import time_of_making
         from rootless.images.import_tar import import_tar
 
         return import_tar(
@@ -329,7 +329,7 @@ class Engine:
 
     def remove_image(self, name: str, *, force: bool = False) -> list[Removal]:
         """Take a name away, and the image with its last one; says what was done."""
-        from rootless.images.remove import remove
+        from rootless.images.gc.remove import remove
 
         return remove(self._store(), name, self.containers, force=force)
 
@@ -357,7 +357,7 @@ class Engine:
 
     def compare_images(self, old: str, new: str) -> list[tuple[str, bytes]]:
         """What has to change in one image's files to get the other's: A, C or D, and the path."""
-        from rootless.engine.container_tree import compare_images
+        from rootless.rootfs.read import compare_images
         from rootless.store.image import resolve
 
         store = self._store()
@@ -365,7 +365,7 @@ class Engine:
 
     def verify_image(self, name: str) -> list[Finding]:
         """Hash everything that an image consists of; what is wrong."""
-        from rootless.images.check import verify
+        from rootless.images.gc.check import verify
         from rootless.store.image import resolve
 
         store = self._store()
@@ -375,7 +375,7 @@ class Engine:
         """Show an image's files, read-only, in a directory that the whole machine sees and only
         this account may enter. One that is mounted already stays so. Raises RootlessError.
         """
-        from rootless.engine.image_mounts import mount_image
+        from rootless.rootfs.image_mounts import mount_image
         from rootless.store.image import resolve
 
         store = self._store()
@@ -383,20 +383,20 @@ class Engine:
 
     def unmount_image(self, name: str) -> None:
         """The end of that. Raises NotFoundError if it is not mounted."""
-        from rootless.engine.image_mounts import unmount_image
+        from rootless.rootfs.image_mounts import unmount_image
         from rootless.store.image import resolve
 
         unmount_image(self.places, resolve(self._store(), name))
 
     def mounted_images(self) -> list[tuple[str, Path]]:
         """Id and directory of every image that is mounted."""
-        from rootless.engine.image_mounts import mounted_images
+        from rootless.rootfs.image_mounts import mounted_images
 
         return mounted_images(self.places)
 
     def prune_images(self, *, everything: bool = False, filters: Filters = ()) -> PrunedImages:
         """Remove images without a name, or, with `everything`, those that no container uses."""
-        from rootless.images.prune import prune_images
+        from rootless.images.gc.prune import prune_images
 
         return prune_images(self._store(), self.containers, everything=everything, filters=filters)
 
@@ -424,7 +424,7 @@ class Engine:
         progress: Progress | None = None,
     ) -> list[Pulled]:
         """Fetch an image, or every tag of a repository."""
-        from rootless.images.pull import pull
+        from rootless.images.transfer.pull import pull
 
         return pull(
             self._store(),
@@ -445,7 +445,7 @@ class Engine:
         progress: Progress | None = None,
     ) -> list[Pushed]:
         """Send an image, or every tag of a repository, to the registry that its name says."""
-        from rootless.images.push import push
+        from rootless.images.transfer.push import push
 
         return push(
             self._store(),
@@ -460,7 +460,7 @@ class Engine:
         self, host: str | None, account: Credentials, options: RemoteOptions | None = None
     ) -> LoggedIn:
         """Prove an account at a registry (None: Docker Hub) and keep it."""
-        from rootless.images.login import login, registry_host
+        from rootless.images.transfer.login import login, registry_host
         from rootless.registry.remote import RemoteOptions
 
         around = self._surroundings()
@@ -468,14 +468,14 @@ class Engine:
 
     def logout(self, host: str | None, options: RemoteOptions | None = None) -> bool:
         """Forget a registry's account; whether there was one."""
-        from rootless.images.login import logout
+        from rootless.images.transfer.login import logout
         from rootless.registry.remote import RemoteOptions
 
         return logout(host, self._surroundings(), options or RemoteOptions())
 
     def account(self, host: str | None, options: RemoteOptions | None = None) -> Credentials | None:
         """The account that is kept for a registry."""
-        from rootless.images.login import known_account, registry_host
+        from rootless.images.transfer.login import known_account, registry_host
         from rootless.registry.remote import RemoteOptions
 
         around = self._surroundings()
@@ -483,7 +483,7 @@ class Engine:
 
     def registry_tags(self, name: str, options: RemoteOptions | None = None) -> tuple[str, ...]:
         """Every tag of a repository at its registry."""
-        from rootless.images.registry_tags import registry_tags
+        from rootless.images.transfer.registry_tags import registry_tags
 
         return registry_tags(name, self._surroundings(), options)
 
@@ -494,7 +494,7 @@ class Engine:
         options: CopyOptions | None = None,
     ) -> str:
         """Copy an image between places as skopeo spells them; returns its digest."""
-        from rootless.images.copy import CopyOptions, copy
+        from rootless.images.transfer.copy import CopyOptions, copy
 
         around = self._surroundings()
         return copy(self._store(), source, destination, around, options or CopyOptions())
@@ -509,7 +509,7 @@ class Engine:
         return Surroundings.of_caller(self._environ)
 
     def _driver(self, asked: str | None = None) -> StorageDriver:
-        from rootless.engine.storage_driver import storage_driver
+        from rootless.containers.storage_driver import storage_driver
 
         return storage_driver(asked, self._storage_driver, self._environ)
 

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rootless import __version__
 from rootless.cgroups.delegation import facts
+from rootless.containers.record import ContainerRecord
+from rootless.containers.status import Status
+from rootless.containers.storage_driver import StorageDriver
+from rootless.containers.storage_paths import Places
 from rootless.engine.doctor import file_system_name
-from rootless.engine.places import Places
-from rootless.engine.storage_driver import StorageDriver
-from rootless.launcher.account import read_id_maps
-from rootless.launcher.idmap import UserNamespaceMode
-from rootless.state.record import ContainerRecord
-from rootless.state.status import Status
+from rootless.runtime.account import read_id_maps
+from rootless.runtime.idmap import UserNamespaceMode
+from rootless.version import __version__
 
 if TYPE_CHECKING:
     from rootless.store.layout import Store

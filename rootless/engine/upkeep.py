@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from rootless.containers.directory import Containers
+from rootless.containers.record import ContainerRecord
+from rootless.containers.status import Status
 from rootless.errors import NotFoundError
-from rootless.images.check import Finding, Kind
-from rootless.images.check import check as check_images
-from rootless.images.filters import Filters, check_prune_filters, may_be_pruned
-from rootless.images.leftovers import abandoned
-from rootless.images.usage import ImageUsage, image_usage, images_size, tree_size
-from rootless.state.containers import Containers
-from rootless.state.record import ContainerRecord
-from rootless.state.status import Status
+from rootless.filters import Filters, check_prune_filters, may_be_pruned
+from rootless.images.gc.check import Finding, Kind
+from rootless.images.gc.check import check as check_images
+from rootless.images.gc.leftovers import abandoned
+from rootless.images.gc.usage import ImageUsage, image_usage, images_size, tree_size
 from rootless.store.layout import Store
 
 _LEFTOVER_AGE = 3600.0

@@ -1,6 +1,6 @@
 """commit: an image made of another one and one more layer, by `commit` and by each step of a build.
 
-The layer comes as the pieces of its archive (unionfs.tar_writer.layer_archive over a container's
+The layer comes as the pieces of its archive (unionfs.tar.writer.layer_archive over a container's
 upper); nothing of the image below is read or copied. Equal layers and arguments make equal images.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rootless.errors import NotFoundError, UsageError
-from rootless.images.changes import apply_change
+from rootless.images.dockerfile_change import apply_change
 from rootless.images.load import LoadedImage, new_image
 from rootless.oci import media_types
 from rootless.oci.document import Json, encode
@@ -17,8 +17,9 @@ from rootless.oci.manifest import Descriptor
 from rootless.oci.platform import host_platform
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store.decompression import Limits
-from rootless.store.image import Image, layer_files, manifest_of
+from rootless.store.image import Image, manifest_of
 from rootless.store.ingest import Ingest
+from rootless.store.layers import layer_files
 from rootless.store.layout import Store
 from rootless.store.names import CONFIG_DIGEST
 

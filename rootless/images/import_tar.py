@@ -10,11 +10,11 @@ from io import FileIO
 from pathlib import Path
 
 from rootless.errors import InvalidDocumentError, NotFoundError, UsageError
-from rootless.images.changes import apply_change
-from rootless.images.download import open_url
+from rootless.images.dockerfile_change import apply_change
+from rootless.images.formats.source import plain_stream
+from rootless.images.formats.squashfs import SquashfsImage, find_squashfs, open_squashfs
 from rootless.images.load import LoadedImage, new_image
-from rootless.images.source import plain_stream
-from rootless.images.squashfs import SquashfsImage, find_squashfs, open_squashfs
+from rootless.images.transfer.download import open_url
 from rootless.oci import media_types
 from rootless.oci.document import Json, encode
 from rootless.oci.manifest import Descriptor

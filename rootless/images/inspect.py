@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from rootless.images.gc.remove import familiar_digests
 from rootless.images.listing import created_of, image_size
-from rootless.images.remove import familiar_digests
 from rootless.oci.document import Json
 from rootless.store.image import Image
 from rootless.store.layout import Store

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rootless.errors import UsageError
-from rootless.images.filters import age_key, has_label, is_older, moment_of
+from rootless.filters import age_key, has_label, is_older, moment_of
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store.image import Image, all_images, resolve
 from rootless.store.layout import Store

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, UsageError
-from rootless.images import docker_archive
-from rootless.images.archive import Members, read_small
-from rootless.images.directory_format import DirectoryAsLayout, is_directory_format
-from rootless.images.layout_directory import BLOBS
-from rootless.images.source import open_source
+from rootless.images.formats import docker_archive
+from rootless.images.formats.archive import Members, read_small
+from rootless.images.formats.directory_format import DirectoryAsLayout, is_directory_format
+from rootless.images.formats.layout_directory import BLOBS
+from rootless.images.formats.source import open_source
 from rootless.oci import media_types
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import encode

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from rootless.durable import write_atomically
 from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError, UsageError
-from rootless.images.carrying import RepositorySource, RepositoryTarget, carry
+from rootless.images.transfer.copy_graph import RepositorySource, RepositoryTarget, carry
 from rootless.oci import media_types
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import Json, encode, optional, parse_object, required

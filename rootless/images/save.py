@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rootless.errors import UsageError
-from rootless.images.directory_format import DirectoryWriter
-from rootless.images.layout_directory import BLOBS, LAYOUT
-from rootless.images.outgoing import File, file_of, new_directory, new_file, put, write_tar
+from rootless.images.formats.directory_format import DirectoryWriter
+from rootless.images.formats.layout_directory import BLOBS, LAYOUT
+from rootless.images.formats.outgoing import File, file_of, new_directory, new_file, put, write_tar
 from rootless.oci import media_types
 from rootless.oci.conversion import as_oci
 from rootless.oci.digest import hex_of
@@ -24,7 +24,8 @@ from rootless.oci.document import encode
 from rootless.oci.manifest import empty_index
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference, parse_reference
-from rootless.store.image import Image, all_images, layer_files, manifest_of, resolve
+from rootless.store.image import Image, all_images, manifest_of, resolve
+from rootless.store.layers import layer_files
 from rootless.store.layout import Store
 from rootless.store.names import REF_NAME
 

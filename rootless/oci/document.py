@@ -7,7 +7,7 @@ that somebody may hold a digest of. Unknown fields are ignored by a reader and t
 from __future__ import annotations
 
 from rootless.errors import InvalidDocumentError
-from rootless.json_text import dumps, loads
+from rootless.light_json import dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from rootless.oci.document import (
 )
 from rootless.oci.manifest import MAX_LAYERS
 from rootless.oci.platform import Platform, normalised
-from unionfs.bases import NamedTuple
+from unionfs.light_types import NamedTuple
 
 
 class ImageConfig(NamedTuple):

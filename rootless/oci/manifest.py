@@ -21,7 +21,7 @@ from rootless.oci.document import (
     string_map,
 )
 from rootless.oci.platform import Platform, normalised
-from unionfs.bases import NamedTuple
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

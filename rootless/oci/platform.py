@@ -8,7 +8,7 @@ v1 is written as nothing.
 from __future__ import annotations
 
 from rootless.errors import UsageError
-from unionfs.bases import NamedTuple
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from rootless.errors import UsageError
 from rootless.oci.digest import is_hex
-from unionfs.bases import NamedTuple
+from unionfs.light_types import NamedTuple
 
 DEFAULT_DOMAIN = "docker.io"
 _LEGACY_DOMAIN = "index.docker.io"

@@ -13,7 +13,8 @@ import os
 from rootless.durable import fsync_directory
 from rootless.errors import NotFoundError
 from rootless.oci.digest import chain_id
-from rootless.store.image import Image, layer_files
+from rootless.store.image import Image
+from rootless.store.layers import layer_files
 from rootless.store.layout import Store
 
 CHAIN_INDEX = "index.sqlite"
@@ -32,7 +33,7 @@ def chain_index(store: Store, image: Image) -> str | None:
     if os.path.exists(target):
         return target
     from rootless.store.ingest import Ingest
-    from unionfs.chain import build_chain
+    from unionfs.tar.chain import build_chain
 
     files = layer_files(store, image)
     done, parent = 0, None

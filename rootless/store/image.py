@@ -13,8 +13,8 @@ from rootless.oci.manifest import Descriptor, Manifest, read_index, read_manifes
 from rootless.oci.platform import Platform, best_match, host_platform, preference
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store import names
-from rootless.store.layout import LayerFiles, Store
-from unionfs.bases import NamedTuple
+from rootless.store.layout import Store
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,17 +97,6 @@ def manifest_of(store: Store, image: Image) -> Manifest:
     """The manifest of an image, verified."""
     data = store.read_document(image.manifest.digest, "image manifest")
     return read_manifest(data, f"image manifest {image.manifest.digest}", image.manifest.media_type)
-
-
-def layer_files(store: Store, image: Image) -> list[LayerFiles]:
-    """The layers of an image, bottom first, each made from its blob if another tool put only that
-    there."""
-    missing = [diff_id for diff_id in image.diff_ids if not store.has_layer(diff_id)]
-    if missing:
-        from rootless.store.recovery import restore_layers
-
-        restore_layers(store, image)
-    return [store.layer_files(diff_id) for diff_id in image.diff_ids]
 
 
 def _as_reference(name: str) -> tuple[Reference | None, UsageError | None]:

@@ -107,8 +107,8 @@ def write_layer(
     of one that `read` reads from the file `held`, one of that. Raises InvalidDocumentError if it is
     damaged, cut off, a bomb, or no sound archive.
     """
-    from unionfs.tar_format import TarError
-    from unionfs.tar_index import TarIndexer
+    from unionfs.tar.format import TarError
+    from unionfs.tar.indexer import TarIndexer
 
     directory.mkdir()
     head = _read_exactly(read, MAGIC_SIZE)

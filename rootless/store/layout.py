@@ -4,7 +4,7 @@
     it blobs/sha256/<hex>            manifests, configs and layers as they came
     layers/<hex of diffID>/       layer.tar, the uncompressed layer, read in place; index.sqlite,
     where its entries are chains/<hex of ChainID>/      index.sqlite, all layers of an image merged
-    containers/                   rootless.state.containers
+    containers/                   rootless.containers.directory
     partial/<hex>                 rootless.store.partial
     manifests/<hex>.json          rootless.images.manifest_lists
     tmp/<random>/                 what is being brought in; held by a lock, swept when its holder is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from rootless.standard import socket
+from rootless.light_stdlib import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import ctypes
 import os
 import struct
 
-from rootless.standard import signal
+from rootless.light_stdlib import signal
 from rootless.syscalls.libc import check, fail, libc, once, syscall
 
 CLONE_PIDFD = 0x00001000

@@ -14,9 +14,9 @@ import pytest
 
 from tests.support.small_disk import mount_small_disk, with_small_disk
 from tests.support.unionmount import mounted
+from unionfs.commands.mount import MountOptions
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
-from unionfs.mount import MountOptions
 from unionfs.ownership import IdView, Ownership
 from unionfs.session.options import ServeOptions
 from unionfs.union import Union

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rootless.errors import RootlessError
-from rootless.images.changes import apply_change
-from rootless.images.docker_archive import read_archived_images, read_legacy_images
+from rootless.images.dockerfile_change import apply_change
+from rootless.images.formats.docker_archive import read_archived_images, read_legacy_images
 from rootless.oci.document import encode
 from rootless.oci.image_config import read_image_config
 from rootless.oci.manifest import Descriptor, read_index, read_manifest

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rootless.errors import UsageError
-from rootless.images.locations import parse_location
+from rootless.images.transfer.locations import parse_location
 from rootless.oci.platform import parse_platform
 from rootless.oci.reference import parse_reference
 from tests.fuzz.loop import fuzz, splice

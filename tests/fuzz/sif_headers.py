@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rootless.errors import InvalidDocumentError
-from rootless.images.sif import system_partition
+from rootless.images.formats.sif import system_partition
 from tests.fuzz.loop import fuzz
 
 CORPUS = Path(__file__).parent / "corpus" / "sif"

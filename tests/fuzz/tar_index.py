@@ -14,8 +14,8 @@ from pathlib import Path
 from tests.fuzz.loop import fuzz
 from tests.support.tar_layers import walk, write_index
 from unionfs.layer import Mark
-from unionfs.tar import TarLayer
-from unionfs.tar_format import TarError
+from unionfs.tar.format import TarError
+from unionfs.tar.layer import TarLayer
 
 CORPUS = Path(__file__).parent / "corpus" / "tar"
 

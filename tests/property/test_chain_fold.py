@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tar_layers import directory, hard_link, layer_files, member, symlink, walk
-from unionfs.chain import build_chain
-from unionfs.tar import ChainLayer
+from unionfs.tar.chain import build_chain
+from unionfs.tar.layer import ChainLayer
 
 NAMES = st.sampled_from(["a", "b", "c"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tar_layers import directory, hard_link, layer_files, layer_of, member, symlink
-from unionfs.chain import build_chain
 from unionfs.changes import Kind, Snapshot
 from unionfs.directory import DirectoryUpper
-from unionfs.directory.at_rest import UpperAtRest
+from unionfs.directory.upper_readonly import UpperAtRest
 from unionfs.layer import Layer
 from unionfs.model import ROOT_NODE, Caller, NodeId, SetAttributes
 from unionfs.ownership import Ownership
 from unionfs.syscalls.files import RENAME_EXCHANGE
-from unionfs.tar import ChainLayer
+from unionfs.tar.chain import build_chain
+from unionfs.tar.layer import ChainLayer
 from unionfs.union import Union
 
 BASE = [

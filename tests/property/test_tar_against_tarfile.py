@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tar_layers import archive_of, directory, find, layer_of, member, symlink
-from unionfs.tar_writer import layer_archive
+from unionfs.tar.writer import layer_archive
 
 PARTS = st.binary(min_size=1, max_size=60).map(
     lambda raw: raw.replace(b"\0", b"0").replace(b"/", b"1").decode("utf-8", "surrogateescape")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tar_layers import archive_of, directory, hard_link, member, write_index
-from unionfs.tar_format import TarError
+from unionfs.tar.format import TarError
 
 PATHS = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map("/".join)
 MEMBERS = st.one_of(

@@ -19,8 +19,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from unionfs.commands.mount import MountOptions, mount
 from unionfs.directory import DirectoryUpper
-from unionfs.mount import MountOptions, mount
 from unionfs.ops.transfers import Transfer
 from unionfs.ownership import Ownership
 from unionfs.session.options import ServeOptions

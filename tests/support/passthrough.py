@@ -12,8 +12,8 @@ import os
 import stat
 from collections.abc import Iterator
 
+from unionfs.copy_up_stats import Ledger
 from unionfs.filesystem import Copy, DirEntry, Entry, Finishing
-from unionfs.ledger import Ledger
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.ops.transfers import Transfer
 

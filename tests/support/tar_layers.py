@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from unionfs.layer import LayerEntry, Mark
-from unionfs.tar import IndexedLayer, TarLayer
-from unionfs.tar_index import IN_MEMORY, TarIndexer, TarSummary
+from unionfs.tar.indexer import IN_MEMORY, TarIndexer, TarSummary
+from unionfs.tar.layer import IndexedLayer, TarLayer
 
 _numbers = itertools.count()
 

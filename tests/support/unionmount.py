@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from unionfs.commands.mount import MountOptions, mount_in_namespace, wait_until_answering
 from unionfs.filesystem import FileSystem
-from unionfs.mount import MountOptions, mount_in_namespace, wait_until_answering
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.tar_layers import archive_of, directory, member, symlink, write_index
-from unionfs.tar_fields import number, parse_records, time_ns
-from unionfs.tar_format import MAX_HEADER, TarError
+from unionfs.tar.fields import number, parse_records, time_ns
+from unionfs.tar.format import MAX_HEADER, TarError
 
 MEMBERS = [
     directory("d", mtime=1_600_000_000),

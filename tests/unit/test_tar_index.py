@@ -21,8 +21,8 @@ from tests.support.tar_layers import (
     write_index,
 )
 from unionfs.layer import Mark
-from unionfs.tar_format import TarError
-from unionfs.tar_index import TarIndexer
+from unionfs.tar.format import TarError
+from unionfs.tar.indexer import TarIndexer
 
 
 def test_attributes_of_every_type_are_those_of_the_archive(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ from tests.support.tar_layers import (
     walk,
 )
 from unionfs.layer import Extent
-from unionfs.layer_index import IndexFormatError
-from unionfs.tar import TarLayer
+from unionfs.tar.index import IndexFormatError
+from unionfs.tar.layer import TarLayer
 
 
 @contextmanager

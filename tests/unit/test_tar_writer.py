@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.tar_layers import directory, hard_link, layer_of, member, symlink, walk
 from unionfs.model import Attributes
-from unionfs.tar_writer import TarEntry, archive, layer_archive, opaque, whiteout
+from unionfs.tar.writer import TarEntry, archive, layer_archive, opaque, whiteout
 
 ROOT = Attributes(1, stat.S_IFDIR | 0o755, 2, 0, 0, 0, 0, 0, 0, 0, 0)
 FILE = ROOT._replace(mode=stat.S_IFREG | 0o4755, size=5, uid=7, mtime_ns=1_500_000_000_250_000_000)

@@ -18,7 +18,7 @@ from rootless.cgroups.devices import block_device_number
 from rootless.cgroups.flags import resources_of
 from rootless.cgroups.hierarchy import observe
 from rootless.errors import HostSupportError, RootlessError, UsageError
-from rootless.launcher.request import RunRequest
+from rootless.spec.request import RunRequest
 
 HOME = Path("/home/alice")
 SYS_CLONE3, CLONE_INTO_CGROUP = 435, 0x200000000

@@ -7,9 +7,9 @@ import os
 import stat
 
 from unionfs import whiteouts
-from unionfs.directory.dress import Dresser
+from unionfs.directory.dirfds import Place
 from unionfs.directory.lower import DirectoryLayer
-from unionfs.directory.places import Place
+from unionfs.directory.metadata import Dresser
 from unionfs.directory.work import WorkDirectory, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, LayerEntry, Ref
 from unionfs.model import Attributes

@@ -12,9 +12,9 @@ import stat
 import sys
 
 from unionfs import whiteouts
-from unionfs.bases import partial
-from unionfs.directory.places import Directories, Place
+from unionfs.directory.dirfds import Directories, Place
 from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, Plain, Ref
+from unionfs.light_types import partial
 from unionfs.merge import INO_BITS, compose_ino
 from unionfs.model import Attributes, StatFs
 from unionfs.ownership import Owner, Ownership, parse_override

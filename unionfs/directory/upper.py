@@ -15,8 +15,8 @@ import stat
 
 from unionfs import whiteouts
 from unionfs.directory.creating import CreatingLayer, DirectoryDraft, is_within
+from unionfs.directory.dirfds import Place
 from unionfs.directory.lower import DirectoryLayer
-from unionfs.directory.places import Place
 from unionfs.directory.work import exchange, read_index, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
 from unionfs.model import Attributes

@@ -13,9 +13,9 @@ import fcntl
 import os
 import stat
 
+from unionfs.copy_up_stats import UNKNOWN, CopyRecord
 from unionfs.layer import Creation, Draft, Extent, LayerEntry, OpenFile, Ref, UpperLayer
-from unionfs.lazy import LazyState
-from unionfs.ledger import UNKNOWN, CopyRecord
+from unionfs.lazy.file import LazyState
 from unionfs.model import Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops import lazy_copyup

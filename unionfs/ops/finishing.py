@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from unionfs.layer import LayerEntry
-    from unionfs.lazy import LazyFile
+    from unionfs.lazy.file import LazyFile
 
 
 class Finishing:

@@ -1,4 +1,4 @@
-"""Copying up without copying: see `unionfs.lazy`. What a file without a name, a file of a layer
+"""Copying up without copying: see `unionfs.lazy.file`. What a file without a name, a file of a layer
 that cannot be known again, or one too small to matter needs is a plain copy."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import os
 import stat
 
 from unionfs.layer import Draft, OpenFile
-from unionfs.lazy import LazyFile, LazyMark, LazyState, usable_block
+from unionfs.lazy.file import LazyFile, LazyMark, LazyState, usable_block
 from unionfs.nodes import UPPER, Backing, Node
 from unionfs.ops.tree import Tree
 
@@ -169,7 +169,7 @@ def _complete_later(tree: Tree, fd: int, state: LazyState) -> None:
         return
     if lazies.completer is None:
         # With the first file, for most mounts never have one.
-        from unionfs.completer import Completer
+        from unionfs.lazy.background import Completer
 
         lazies.completer = Completer(
             lazies.rate, lambda file: file.release(_unmark(tree)), tree.ledger.add_completed

@@ -6,16 +6,16 @@ from __future__ import annotations
 import errno
 import os
 
-from unionfs.bases import OrderedDict
 from unionfs.layer import Layer, LayerEntry, UpperLayer
-from unionfs.lazy import LazyState, parse_mark
+from unionfs.lazy.file import LazyState, parse_mark
+from unionfs.light_types import OrderedDict
 from unionfs.nodes import Backing, Node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unionfs.completer import Completer
+    from unionfs.lazy.background import Completer
 
 
 _SLACK = 8

@@ -7,8 +7,8 @@ import gc
 import os
 import stat
 
+from unionfs.copy_up_stats import Causes, Ledger
 from unionfs.layer import Layer, LayerEntry, Ref, UpperLayer
-from unionfs.ledger import Causes, Ledger
 from unionfs.merge import Found, merge_entries
 from unionfs.model import ROOT_NODE, Attributes, with_nlink, with_owner
 from unionfs.nodes import UPPER, Directory, Node, NodeTable

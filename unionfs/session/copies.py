@@ -9,8 +9,8 @@ tables of names and nodes, which one thread owns.
 
 from __future__ import annotations
 
-from unionfs.bases import NamedTuple
 from unionfs.filesystem import Copy, FileSystem
+from unionfs.light_types import NamedTuple
 from unionfs.model import NodeId
 from unionfs.session import requests
 from unionfs.session.handlers import Handler

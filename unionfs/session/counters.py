@@ -3,12 +3,12 @@ them as it goes."""
 
 from __future__ import annotations
 
-from unionfs.bases import NamedTuple
+from unionfs.light_types import NamedTuple
 from unionfs.session.wire import Opcode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from unionfs.ledger import Ledger
+    from unionfs.copy_up_stats import Ledger
 
 STATISTICS = b"user.rootless.stats"
 """The extended attribute of the root by which the mount's owner reads what has been counted. It is

@@ -21,17 +21,17 @@ from time import perf_counter_ns
 from unionfs.filesystem import FileSystem
 from unionfs.model import ROOT_NODE
 from unionfs.session import decoding, negotiation, replies, requests, wire
+from unionfs.session.busy_poll import LOOK, Patience
 from unionfs.session.copies import CHANGES, Copies
 from unionfs.session.counters import FINISH, Counters
 from unionfs.session.decoding import ProtocolError
+from unionfs.session.fast_data import HotPaths
+from unionfs.session.fast_names import HotNames
 from unionfs.session.handlers import Handler, Handlers
-from unionfs.session.hot_names import HotNames
-from unionfs.session.hot_paths import HotPaths
 from unionfs.session.options import DEFAULTS, ServeOptions
 from unionfs.session.requests import Header
 from unionfs.session.slow_reads import SLOW, SlowReads
 from unionfs.session.splicing import Splicer
-from unionfs.session.waiting import LOOK, Patience
 from unionfs.session.wire import InitFlag, Opcode
 from unionfs.session.workers import Workers
 

@@ -6,7 +6,7 @@ docs/decisions/0301 have the measurements.
 
 from __future__ import annotations
 
-from unionfs.bases import NamedTuple
+from unionfs.light_types import NamedTuple
 from unionfs.session import wire
 from unionfs.session.requests import Init
 from unionfs.session.wire import InitFlag

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unionfs.bases import NamedTuple
+from unionfs.light_types import NamedTuple
 from unionfs.session.replies import FOREVER
 
 

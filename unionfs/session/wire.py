@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from unionfs.bases import IntEnum, IntFlag
+from unionfs.light_types import IntEnum, IntFlag
 
 KERNEL_VERSION = 7
 NEWEST_MINOR = 45

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from unionfs.bases import deque
+from unionfs.light_types import deque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

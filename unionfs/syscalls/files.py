@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from unionfs.bases import NamedTuple
+from unionfs.light_types import NamedTuple
 from unionfs.syscalls.libc import LIBC, check
 
 RENAME_NOREPLACE = 1

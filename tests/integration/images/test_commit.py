@@ -9,11 +9,12 @@ import pytest
 
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, UsageError
 from rootless.images.commit import commit
+from rootless.images.gc.remove import remove
 from rootless.images.inspect import history
 from rootless.images.load import load
-from rootless.images.remove import remove
 from rootless.store.chains import chain_index
-from rootless.store.image import layer_files, resolve
+from rootless.store.image import resolve
+from rootless.store.layers import layer_files
 from rootless.store.layout import Store
 from tests.integration.images.test_load import compressed_layout, gz, tar
 from tests.support.images import docker_archive, sha256

@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from rootless.containers.record import ContainerRecord
+from rootless.containers.status import Status
 from rootless.errors import InUseError, InvalidDocumentError, NotFoundError, UsageError
+from rootless.images.gc.remove import remove
 from rootless.images.import_tar import import_tar
 from rootless.images.inspect import history, inspect
 from rootless.images.listing import list_images
 from rootless.images.load import load
-from rootless.images.remove import remove
 from rootless.images.tag import tag
 from rootless.oci.platform import parse_platform
-from rootless.state.record import ContainerRecord
-from rootless.state.status import Status
-from rootless.store.image import layer_files, resolve
+from rootless.store.image import resolve
+from rootless.store.layers import layer_files
 from rootless.store.layout import Store
 from tests.support.images import add_file, docker_archive, sha256
 

@@ -7,13 +7,13 @@ import time
 
 import pytest
 
-from rootless.images.check import Finding, Kind, check
-from rootless.images.leftovers import abandoned, unused
+from rootless.containers.record import ContainerRecord
+from rootless.images.gc.check import Finding, Kind, check
+from rootless.images.gc.leftovers import abandoned, unused
+from rootless.images.gc.prune import prune_images
+from rootless.images.gc.remove import remove
+from rootless.images.gc.usage import images_size, objects_size
 from rootless.images.load import load
-from rootless.images.prune import prune_images
-from rootless.images.remove import remove
-from rootless.images.usage import images_size, objects_size
-from rootless.state.record import ContainerRecord
 from rootless.store.image import all_images, resolve
 from rootless.store.ingest import Ingest
 from rootless.store.layout import Store

@@ -17,14 +17,15 @@ import pytest
 import zstandard
 
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, RootlessError
-from rootless.images.archive import DirectoryMembers, read_small
+from rootless.images.formats.archive import DirectoryMembers, read_small
+from rootless.images.gc.remove import remove
 from rootless.images.load import load
-from rootless.images.remove import remove
 from rootless.images.tag import tag
 from rootless.oci.platform import parse_platform
 from rootless.store.chains import chain_index
 from rootless.store.decompression import Limits
-from rootless.store.image import layer_files, resolve
+from rootless.store.image import resolve
+from rootless.store.layers import layer_files
 from rootless.store.layout import Store
 from tests.support.images import (
     add_file,
@@ -330,7 +331,7 @@ def test_image_that_another_tool_put_into_the_store_is_usable(store, tmp_path):
 LOADER = """
 import sys
 from pathlib import Path
-from rootless.images.archive import DirectoryMembers, read_small
+from rootless.images.formats.archive import DirectoryMembers, read_small
 from rootless.images.load import load
 from rootless.store.layout import Store
 load(Store.open(Path(sys.argv[1])), Path(sys.argv[2]))
@@ -577,9 +578,9 @@ WORKER = """
 import sys
 from pathlib import Path
 from rootless.errors import NotFoundError
-from rootless.images.archive import DirectoryMembers, read_small
+from rootless.images.formats.archive import DirectoryMembers, read_small
 from rootless.images.load import load
-from rootless.images.remove import remove
+from rootless.images.gc.remove import remove
 from rootless.store.layout import Store
 store, rounds = Store.open(Path(sys.argv[1])), int(sys.argv[2])
 for i in range(rounds):

@@ -7,7 +7,7 @@ import tarfile
 import pytest
 
 from tests.support.tar_layers import layer_files, member
-from unionfs.tar_index import TarIndexer
+from unionfs.tar.indexer import TarIndexer
 
 ENTRIES = 500_000
 MOST = 64 << 20
@@ -71,7 +71,7 @@ def test_layer_that_hides_half_a_million_names_takes_no_more_memory(tmp_path):
         indexer.feed(bytes(1024))
         indexer.finish()
     above = layer_files(tmp_path, [member(".wh..wh..opq"), member("new")])[1]
-    build = "from unionfs.chain import build_chain; build_chain(sys.argv[1:3], sys.argv[3])"
+    build = "from unionfs.tar.chain import build_chain; build_chain(sys.argv[1:3], sys.argv[3])"
     # VmHWM begins anew with an exec, as ru_maxrss does not.
     script = f"import sys; {build}; print(open('/proc/self/status').read())"
     argv = [sys.executable, "-c", script, tmp_path / "below", above, tmp_path / "merged"]

@@ -16,7 +16,7 @@ from rootless.errors import (
     RootlessError,
     UsageError,
 )
-from rootless.images.copy import CopyOptions, MultiArch, copy
+from rootless.images.transfer.copy import CopyOptions, MultiArch, copy
 from rootless.oci.platform import parse_platform
 from rootless.store.image import resolve
 from tests.integration.registry.conftest import QUICK, layer_of

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from rootless.images.load import load
-from rootless.images.pull import pull
-from rootless.images.push import push
+from rootless.images.transfer.pull import pull
+from rootless.images.transfer.push import push
 from rootless.registry import upload
 from rootless.store.image import manifest_of, resolve
 from rootless.store.layout import Store

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, UsageError
-from rootless.images.progress import Stage
-from rootless.images.pull import pull
+from rootless.images.transfer.progress import Stage
+from rootless.images.transfer.pull import pull
 from rootless.oci.platform import parse_platform
 from rootless.registry.authorization import Credentials
 from rootless.registry.failures import DeniedError, RegistryError, UnknownError, UnreachableError
-from rootless.store.image import layer_files, resolve
+from rootless.store.image import resolve
+from rootless.store.layers import layer_files
 from rootless.store.layout import Store
 from tests.integration.registry.conftest import QUICK, layer_of
 from tests.support.images import sha256

@@ -11,13 +11,13 @@ import pytest
 
 from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError, UsageError
 from rootless.images import manifest_lists
-from rootless.images.copy import CopyOptions, copy
 from rootless.images.load import load
-from rootless.images.pull import pull
-from rootless.images.push import push
-from rootless.images.registry_tags import registry_tags
 from rootless.images.save import Format, save
 from rootless.images.tag import tag
+from rootless.images.transfer.copy import CopyOptions, copy
+from rootless.images.transfer.pull import pull
+from rootless.images.transfer.push import push
+from rootless.images.transfer.registry_tags import registry_tags
 from rootless.oci.platform import parse_platform
 from rootless.registry import upload
 from rootless.registry.authorization import Credentials

@@ -38,7 +38,7 @@ sys.exit(status)
 """
 MONITOR = """
 import sys
-import rootless.engine.monitor, rootless.engine.union_tree, unionfs.session.device
+import rootless.supervisor.monitor, rootless.rootfs.union, unionfs.session.device
 print(*sorted(sys.modules), sep="\\n")
 """
 
@@ -58,8 +58,8 @@ def modules_after(program, env=None):
 
 def test_run_imports_nothing_heavy(rootless):
     imported = modules_after(RUN, rootless.env)
-    assert "rootless.engine.preparation" in imported
-    assert not imported & (NEVER | {"unionfs.union", "rootless.engine.monitor"})
+    assert "rootless.engine.prepare" in imported
+    assert not imported & (NEVER | {"unionfs.union", "rootless.supervisor.monitor"})
 
 
 def test_monitor_and_file_server_import_nothing_heavy():

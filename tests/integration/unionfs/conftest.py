@@ -10,8 +10,8 @@ import pytest
 
 from tests.support import probes
 from tests.support.unionmount import Mounted, mounted
+from unionfs.commands.mount import MountOptions
 from unionfs.directory import DirectoryLayer, DirectoryUpper
-from unionfs.mount import MountOptions
 from unionfs.ownership import IdView, Ownership
 from unionfs.session.options import ServeOptions
 from unionfs.union import Union

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.unionmount import mounted
+from unionfs.commands.mount import MountOptions
 from unionfs.directory import DirectoryLayer, DirectoryUpper
-from unionfs.mount import MountOptions
 from unionfs.ownership import IdView, Ownership
 from unionfs.session.options import ServeOptions
 from unionfs.syscalls.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate

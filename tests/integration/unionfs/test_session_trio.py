@@ -7,8 +7,8 @@ import os
 import pytest
 
 from tests.support.unionmount import mounted
+from unionfs.commands.mount import MountOptions
 from unionfs.directory import DirectoryLayer, DirectoryUpper
-from unionfs.mount import MountOptions
 from unionfs.ownership import IdView, Ownership
 from unionfs.session.device import serve_in_trio
 from unionfs.union import Union

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rootless.cgroups.flags import resources_of
 from rootless.cgroups.sizes import ram_in_bytes
 from rootless.errors import UsageError
-from rootless.launcher.request import RunRequest
+from rootless.spec.request import RunRequest
 
 DISKS = {"/dev/sda": (8, 0), "/dev/nvme0n1": (259, 0)}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from rootless.errors import UsageError
-from rootless.images.changes import apply_change
+from rootless.images.dockerfile_change import apply_change
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import io
 import re
 
 from rootless.cli.progress import Bars, Lines, progress_on
-from rootless.images.progress import Stage
+from rootless.images.transfer.progress import Stage
 
 
 class Terminal(io.StringIO):

@@ -6,13 +6,13 @@ import signal
 
 import pytest
 
-from rootless.engine.copy_ledger import read_ledger, write_ledger
-from rootless.engine.process_identity import start_time
-from rootless.engine.union_server import tell_costs_on_request
+from rootless.containers.process_identity import start_time
+from rootless.containers.record import ContainerRecord
+from rootless.containers.status import Status
 from rootless.errors import HostSupportError, InvalidDocumentError, NotFoundError, RootlessError
-from rootless.state.record import ContainerRecord
-from rootless.state.status import Status
-from unionfs.ledger import Cause, CopyRecord, Ledger
+from rootless.supervisor.copy_up_report import read_ledger, write_ledger
+from rootless.supervisor.file_server import tell_costs_on_request
+from unionfs.copy_up_stats import Cause, CopyRecord, Ledger
 
 ENDED = ContainerRecord(id="1" * 64, name="box", created="", status=Status.EXITED)
 
@@ -100,7 +100,7 @@ def test_signal_never_goes_to_a_process_that_took_the_number(server, tmp_path):
 
 
 def test_server_that_gives_no_answer_is_said(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("rootless.engine.copy_ledger._PATIENCE", 0.05)
+    monkeypatch.setattr("rootless.supervisor.copy_up_report._PATIENCE", 0.05)
     os.kill(server.server_pid, signal.SIGSTOP)
     with pytest.raises(RootlessError, match="gave no answer"):
         read_ledger(server, tmp_path)

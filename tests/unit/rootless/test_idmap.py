@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rootless.launcher.account import parse_subordinate
-from rootless.launcher.idmap import (
+from rootless.runtime.account import parse_subordinate
+from rootless.runtime.idmap import (
     IdRange,
     Subordinate,
     UserNamespaceMode,

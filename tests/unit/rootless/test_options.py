@@ -3,12 +3,12 @@
 import pytest
 
 from rootless.errors import UsageError
-from rootless.launcher.flags.limits import Limit, parse_ulimit
-from rootless.launcher.flags.names import HostEntry, parse_add_host
-from rootless.launcher.flags.security import DEFAULT_CAPABILITIES, tweaked
-from rootless.launcher.idmap import UserNamespaceMode
-from rootless.launcher.options import parse_options, parse_signal, signal_number
-from rootless.launcher.request import RunRequest
+from rootless.runtime.idmap import UserNamespaceMode
+from rootless.spec.flags.limits import Limit, parse_ulimit
+from rootless.spec.flags.names import HostEntry, parse_add_host
+from rootless.spec.flags.security import DEFAULT_CAPABILITIES, tweaked
+from rootless.spec.options import parse_options, parse_signal, signal_number
+from rootless.spec.request import RunRequest
 from rootless.syscalls.capabilities import NAMES
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from rootless.errors import UsageError
-from rootless.launcher.flags.mounts import (
+from rootless.spec.flags.mounts import (
     Bind,
     Device,
     Tmpfs,
@@ -13,7 +13,7 @@ from rootless.launcher.flags.mounts import (
     parse_tmpfs,
     parse_volume,
 )
-from rootless.launcher.flags.sizes import parse_size
+from rootless.spec.flags.sizes import parse_size
 
 
 @pytest.mark.parametrize(

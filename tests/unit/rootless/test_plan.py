@@ -3,12 +3,12 @@
 import pytest
 
 from rootless.errors import HostSupportError, InvalidDocumentError
-from rootless.launcher import steps
-from rootless.launcher.handshake import ORDER, Kind, State, UnexpectedMessageError, advance
-from rootless.launcher.idmap import UserNamespaceMode, make_maps
-from rootless.launcher.mount_options import parse_mount_options
-from rootless.launcher.plan import make_plan
-from rootless.launcher.rootfs import BindRootfs, FuseRootfs, OverlayRootfs
+from rootless.runtime import steps
+from rootless.runtime.handshake import ORDER, Kind, State, UnexpectedMessageError, advance
+from rootless.runtime.idmap import UserNamespaceMode, make_maps
+from rootless.runtime.mount_options import parse_mount_options
+from rootless.runtime.plan import make_plan
+from rootless.runtime.rootfs import BindRootfs, FuseRootfs, OverlayRootfs
 from rootless.syscalls import mounts
 
 MAPS = make_maps(UserNamespaceMode(), uid=7, gid=7, subuids=(), subgids=())

@@ -2,7 +2,7 @@
 
 import os
 
-from rootless.engine.process_names import ProcessNames
+from rootless.supervisor.process_names import ProcessNames
 
 
 def own_name() -> str:

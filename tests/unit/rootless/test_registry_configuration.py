@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 from rootless.errors import InvalidDocumentError, UsageError
-from rootless.images.locations import Kind, parse_location
+from rootless.images.transfer.locations import Kind, parse_location
 from rootless.oci.reference import parse_reference
 from rootless.registry.authorization import Credentials
 from rootless.registry.configuration import (

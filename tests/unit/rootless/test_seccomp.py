@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from rootless.errors import InvalidDocumentError
-from rootless.launcher import seccomp
-from rootless.launcher.flags.security import DEFAULT_CAPABILITIES
-from rootless.launcher.seccomp_profile import (
+from rootless.runtime import seccomp
+from rootless.runtime.seccomp import pretending_profile
+from rootless.spec.flags.security import DEFAULT_CAPABILITIES
+from rootless.spec.seccomp_profile import (
     ALLOWED,
     BY_CAPABILITY,
     WITHHELD,
     default_profile,
-    pretending_profile,
+    profile_of,
     read_docker_profile,
 )
 from rootless.syscalls.capabilities import NAMES
@@ -188,7 +189,7 @@ def test_profile_that_makes_no_sense_is_refused(document, tmp_path):
     path.write_text(json.dumps(document))
 
     def compile_it():
-        seccomp.compile_profile(seccomp.profile_of(str(path), frozenset()))
+        seccomp.compile_profile(profile_of(str(path), frozenset()))
 
     with pytest.raises(InvalidDocumentError):
         compile_it()
@@ -196,4 +197,4 @@ def test_profile_that_makes_no_sense_is_refused(document, tmp_path):
 
 def test_profile_file_that_is_missing_is_told(tmp_path):
     with pytest.raises(InvalidDocumentError, match="opening seccomp profile"):
-        seccomp.profile_of(str(tmp_path / "none"), frozenset())
+        profile_of(str(tmp_path / "none"), frozenset())

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from rootless.errors import UsageError
-from rootless.launcher.etc_files import APT_SANDBOX_PATH, etc_files, hosts_file, resolv_conf
-from rootless.launcher.flags.names import HostEntry
-from rootless.launcher.host import HostFacts
-from rootless.launcher.idmap import Subordinate, UserNamespaceMode, make_maps
-from rootless.launcher.options import Dns, parse_options
-from rootless.launcher.plan import ANNOTATION_PRETEND, ANNOTATION_USER
-from rootless.launcher.request import RunRequest
-from rootless.launcher.spec import make_spec
+from rootless.runtime.idmap import Subordinate, UserNamespaceMode, make_maps
+from rootless.runtime.plan import ANNOTATION_PRETEND, ANNOTATION_USER
+from rootless.spec.etc_files import APT_SANDBOX_PATH, etc_files, hosts_file, resolv_conf
+from rootless.spec.flags.names import HostEntry
+from rootless.spec.host import HostFacts
+from rootless.spec.options import Dns, parse_options
+from rootless.spec.request import RunRequest
+from rootless.spec.runtime_spec import make_spec
 
 RANGE = (Subordinate(100000, 65536),)
 MAPS = make_maps(UserNamespaceMode(), uid=7, gid=7, subuids=RANGE, subgids=RANGE)

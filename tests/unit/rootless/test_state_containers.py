@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rootless.containers.directory import Containers, new_container_id
+from rootless.containers.record import ContainerRecord, decode, encode
+from rootless.containers.status import Status
 from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError, UsageError
-from rootless.state.containers import Containers, new_container_id
-from rootless.state.record import ContainerRecord, decode, encode
-from rootless.state.status import Status
 
 A = "a" * 64
 B = "ab" + "c" * 62

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rootless.launcher.userdb import Identity, UnknownUserError, find_identity
+from rootless.runtime.userdb import Identity, UnknownUserError, find_identity
 
 PASSWD = (
     b"root:x:0:0:root:/root:/bin/sh\napp:x:5:6:An App:/srv/app:/bin/sh\n9:x:77:78::/nine:\nbroken\n"

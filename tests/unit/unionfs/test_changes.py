@@ -10,7 +10,7 @@ import pytest
 from tests.support.tar_layers import directory, layer_of, member
 from unionfs.changes import Kind, Snapshot
 from unionfs.directory import DirectoryUpper
-from unionfs.directory.at_rest import UpperAtRest
+from unionfs.directory.upper_readonly import UpperAtRest
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
 from unionfs.union import Union

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unionfs.session.busy_poll import Patience
 from unionfs.session.device import DeviceSession
 from unionfs.session.options import ServeOptions
-from unionfs.session.waiting import Patience
 from unionfs.session.wire import Opcode
 
 

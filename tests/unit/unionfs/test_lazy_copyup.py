@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.tar_layers import layer_files
-from unionfs.chain import build_chain
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.memory import MemoryLayer, directory, regular
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
-from unionfs.tar import ChainLayer, TarLayer
+from unionfs.tar.chain import build_chain
+from unionfs.tar.layer import ChainLayer, TarLayer
 from unionfs.union import Union
 
 ROOT = Caller(0, 0)

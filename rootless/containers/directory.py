@@ -1,0 +1,266 @@
+"""The containers directory: one directory a container, found by id, by the beginning of an id, or
+by name.
+
+    containers/<64 hex digits>/container.json  the record; the engine's own files lie beside it
+    containers/names/<name> -> <id>            a symbolic link whose target is the id
+    containers/.lock                           held while names are given, changed or taken back
+    containers/.new-<id>/, .old-<id>/          being made, being removed; found by `leftovers`
+
+Crash consistency. Create: (1) `.new-<id>` with its record is written and fsynced, (2) the name is
+linked, (3) the directory is renamed to `<id>`. Killed after 1, a directory that no lookup sees;
+after 2, a name whose target does not exist, which is free for the next taker. Remove: (1) the
+directory is renamed to `.old-<id>`, (2) the name goes, (3) the tree goes. Killed after 1 or 2: the
+same two leftovers. So a name without a directory, and a dot directory, never count.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless.containers.record import ContainerRecord, decode, encode
+from rootless.durable import fsync_directory, locked, remove_tree, write_atomically
+from rootless.errors import ExistsError, NotFoundError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_RECORD = "container.json"
+
+
+def new_container_id() -> str:
+    """64 random hex digits. Never all decimal in the first twelve: Docker's rule, so that a short
+    id is no number."""
+    while True:
+        container_id = os.urandom(32).hex()
+        if not container_id[:12].isdecimal():
+            return container_id
+
+
+def _is_id(text: str) -> bool:
+    return len(text) == 64 and _is_hex(text)
+
+
+def _is_hex(text: str) -> bool:
+    return text != "" and text.strip("0123456789abcdef") == ""
+
+
+def _is_name(text: str) -> bool:
+    """What dockerd allows: [a-zA-Z0-9][a-zA-Z0-9_.-]+"""
+    plain = text.replace("_", "").replace(".", "").replace("-", "")
+    return len(text) >= 2 and text[0].isalnum() and plain.isalnum() and text.isascii()
+
+
+class Containers:
+    """The records under one directory. Holds no state: any number of processes may use the same
+    directory. `delete` removes a container's tree, which may hold files of other ids."""
+
+    __slots__ = ("_delete", "_names", "root")
+
+    def __init__(
+        self, root: str | os.PathLike[str], delete: Callable[[str], None] = remove_tree
+    ) -> None:
+        self.root = os.fspath(root)
+        self._delete = delete
+        self._names = f"{self.root}/names"
+
+    def directory(self, container_id: str) -> str:
+        """Where a container's files lie."""
+        return f"{self.root}/{container_id}"
+
+    def create(self, record: ContainerRecord, prepare: Callable[[str], None] | None = None) -> str:
+        """Make the directory of a new container and take its name; returns the directory.
+
+        `prepare` is called with the directory while it is still hidden: what it writes there exists
+        from the first moment that the container does. Raises ExistsError if the name is taken,
+        UsageError if it is no name.
+        """
+        if not _is_name(record.name):
+            raise UsageError(
+                f"invalid container name {record.name!r}",
+                hint="a name is two or more of a-z A-Z 0-9 _ . - and starts with a letter or digit",
+            )
+        os.makedirs(self._names, 0o700, exist_ok=True)
+        hidden = f"{self.root}/.new-{record.id}"
+        os.mkdir(hidden, 0o700)
+        target = self.directory(record.id)
+        try:
+            self._write(hidden, record)
+            if prepare is not None:
+                prepare(hidden)
+            with locked(f"{self.root}/.lock"):
+                self._take_name(record.name, record.id)
+                os.rename(hidden, target)
+        except BaseException:
+            self._delete(hidden)
+            raise
+        if not record.auto_remove:
+            fsync_directory(self.root)
+        return target
+
+    def read(self, container_id: str) -> ContainerRecord:
+        """The record of a container by its whole id. Raises NotFoundError."""
+        path = f"{self.directory(container_id)}/{_RECORD}"
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFoundError(f"No such container: {container_id}") from None
+        if not data:
+            raise NotFoundError(f"No such container: {container_id}")
+        return decode(data, path)
+
+    def change(
+        self, container_id: str, change: Callable[[ContainerRecord], ContainerRecord]
+    ) -> ContainerRecord:
+        """Replace a record by a function of itself, under the container's lock; returns the new
+        one."""
+        try:
+            with locked(f"{self.directory(container_id)}/.lock"):
+                record = change(self.read(container_id))
+                self._write(self.directory(container_id), record)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFoundError(f"No such container: {container_id}") from None
+        return record
+
+    def rename(self, container_id: str, name: str) -> ContainerRecord:
+        """Give a container another name. Raises ExistsError if it is taken.
+
+        The new name is linked before the record says it and the old one goes last, so at no instant
+        has the container none.
+        """
+        if not _is_name(name):
+            raise UsageError(f"invalid container name {name!r}")
+        with locked(f"{self.root}/.lock"):
+            old = self.read(container_id)
+            self._take_name(name, container_id)
+            record = self.change(container_id, lambda record: record._replace(name=name))
+            if old.name != name:
+                _unlink(f"{self._names}/{old.name}")
+        return record
+
+    def find(self, what: str) -> ContainerRecord:
+        """A container by whole id, name, or beginning of an id, in this order as Docker does.
+
+        Raises NotFoundError, or UsageError if the beginning fits several."""
+        if _is_id(what) and self._is_there(what):
+            return self.read(what)
+        if _is_name(what) and (container_id := self._name_target(what)) is not None:
+            return self.read(container_id)
+        matches = [name for name in self._ids() if name.startswith(what)] if _is_hex(what) else []
+        if len(matches) > 1:
+            raise UsageError(
+                f"multiple containers found with provided prefix: {what}", details={"ids": matches}
+            )
+        if not matches:
+            raise NotFoundError(f"No such container: {what}")
+        return self.read(matches[0])
+
+    def all(self) -> list[ContainerRecord]:
+        """Every container, oldest first. One that vanishes while being read is left out."""
+        records = []
+        for container_id in self._ids():
+            try:
+                records.append(self.read(container_id))
+            except NotFoundError:
+                continue
+        return sorted(records, key=lambda record: (record.created, record.id))
+
+    def remove(self, container_id: str) -> None:
+        """Forget a container and delete its directory. Removing what is gone is no error."""
+        grave = f"{self.root}/.old-{container_id}"
+        with locked(f"{self.root}/.lock"):
+            try:
+                name = self.read(container_id).name
+            except NotFoundError:
+                return
+            os.rename(self.directory(container_id), grave)
+            if self._name_link(name) == container_id:
+                _unlink(f"{self._names}/{name}")
+        self._delete(grave)
+
+    def leftovers(self, *, age: float = 0, remove: bool = False) -> list[str]:
+        """What killed creations and removals left, by file name; with `remove` it is deleted.
+
+        A container that is being made lies in a directory like one of those, so whoever is not
+        alone here asks for those of some age in seconds only.
+        """
+        found: list[str] = []
+        if not os.path.isdir(self.root):
+            return found
+        with locked(f"{self.root}/.lock"):
+            limit = time.time() - age
+            for entry in sorted(os.scandir(self.root), key=lambda entry: entry.name):
+                dead = _is_id(entry.name) and not self._is_there(entry.name)
+                hidden = entry.name.startswith((".new-", ".old-"))
+                if (dead or hidden) and _changed(entry) <= limit:
+                    found.append(entry.name)
+                    if remove:
+                        self._delete(entry.path)
+            for entry in sorted(os.scandir(self._names), key=lambda entry: entry.name):
+                if self._name_target(entry.name) is None and _changed(entry) <= limit:
+                    found.append(f"names/{entry.name}")
+                    if remove:
+                        os.unlink(entry.path)
+        return found
+
+    @staticmethod
+    def _write(directory: str, record: ContainerRecord) -> None:
+        # A container that goes with its end is swept after a loss of power, whatever is left of it.
+        write_atomically(
+            f"{directory}/{_RECORD}", encode(record), 0o600, durable=not record.auto_remove
+        )
+
+    def _is_there(self, container_id: str) -> bool:
+        """An empty record is what a loss of power left of a container that was to go anyway."""
+        try:
+            return os.stat(f"{self.directory(container_id)}/{_RECORD}").st_size > 0
+        except OSError:
+            return False
+
+    def _ids(self) -> Iterator[str]:
+        try:
+            with os.scandir(self.root) as entries:
+                yield from sorted(entry.name for entry in entries if _is_id(entry.name))
+        except FileNotFoundError:
+            return
+
+    def _name_link(self, name: str) -> str | None:
+        try:
+            return os.readlink(f"{self._names}/{name}")
+        except OSError:
+            return None
+
+    def _name_target(self, name: str) -> str | None:
+        container_id = self._name_link(name)
+        if container_id is None:
+            return None
+        return container_id if self._is_there(container_id) else None
+
+    def _take_name(self, name: str, container_id: str) -> None:
+        """Called with the lock held, so nobody else replaces a dangling name in between."""
+        owner = self._name_target(name)
+        if owner is not None and owner != container_id:
+            raise ExistsError(
+                f'the container name "{name}" is already in use by container {owner[:12]}',
+                hint=f"remove it (rootless rm {name}) or choose another name",
+            )
+        link = f"{self._names}/{name}"
+        if owner is None:
+            _unlink(link)
+            os.symlink(container_id, link)
+
+
+def _changed(entry: os.DirEntry[str]) -> float:
+    try:
+        return entry.stat(follow_symlinks=False).st_ctime
+    except FileNotFoundError:
+        return time.time()
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

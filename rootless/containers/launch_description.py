@@ -1,0 +1,97 @@
+"""A container as its processes see it: everything decided before the first of them is forked."""
+
+from __future__ import annotations
+
+import marshal  # pickle would import functools and look every class up by name
+
+from rootless.containers.record import ContainerRecord
+from rootless.containers.status import Status
+from rootless.containers.storage_driver import StorageDriver
+from rootless.runtime.idmap import IdMaps, IdRange
+from rootless.runtime.rootfs import FuseRootfs, OverlayRootfs
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class HostTree(NamedTuple):
+    """A directory of the machine as the only lower layer. `hidden` are absolute paths not to be
+    seen through it.
+    """
+
+    path: str
+    hidden: tuple[str, ...] = ()
+
+
+class ImageTree(NamedTuple):
+    """The layers of an image, bottom first: (layer.tar, index.sqlite) of each; and the index of all
+    of them merged, where there are several.
+    """
+
+    layers: tuple[tuple[str, str], ...]
+    chain: str | None = None
+
+
+class Container(NamedTuple):
+    """`spec` is the OCI runtime configuration, as written to config.json of `directory`."""
+
+    record: ContainerRecord
+    directory: str
+    spec: dict[str, Any]
+    id_maps: IdMaps
+    tree: HostTree | ImageTree
+    storage_driver: StorageDriver
+    terminal: bool
+    stop_timeout: int | None
+    cgroup_parent: str | None
+    seccomp_cache: str
+
+    def packed(self) -> bytes:
+        """For another process of this program; `unpack` is the other half."""
+        tree = self.tree
+        plain = self._asdict() | {
+            "record": self.record._asdict() | {"status": self.record.status.value},
+            "id_maps": tuple(tuple(map(tuple, each)) for each in self.id_maps[:2]),
+            "tree": (isinstance(tree, HostTree), *tree),
+            "storage_driver": self.storage_driver.value,
+        }
+        return marshal.dumps((plain, self.id_maps.helper))
+
+    @property
+    def upper(self) -> str:
+        return f"{self.directory}/upper"
+
+    @property
+    def work(self) -> str:
+        return f"{self.directory}/work"
+
+    @property
+    def rootfs(self) -> FuseRootfs | OverlayRootfs:
+        """What is mounted as its root, in its mount namespace only."""
+        if self.storage_driver is StorageDriver.OVERLAY:
+            return OverlayRootfs(self.directory)
+        return FuseRootfs(f"{self.directory}/rootfs")
+
+    @property
+    def log(self) -> str:
+        """What the union server and the monitor have to say."""
+        return f"{self.directory}/engine.log"
+
+
+def unpack(data: bytes) -> Container:
+    """The container that was `packed`."""
+    plain, helper = marshal.loads(data)
+    status = Status(plain["record"]["status"])
+    uids, gids = (tuple(IdRange(*each) for each in ranges) for ranges in plain["id_maps"])
+    on_host, *tree = plain["tree"]
+    return Container(
+        **plain
+        | {
+            "record": ContainerRecord(**plain["record"] | {"status": status}),
+            "id_maps": IdMaps(uids, gids, helper),
+            "tree": HostTree(*tree) if on_host else ImageTree(*tree),
+            "storage_driver": StorageDriver(plain["storage_driver"]),
+        }
+    )

@@ -1,0 +1,131 @@
+"""container.json: one container as a value, and its JSON. Pure.
+
+Fields that this version does not know are kept, so that an older engine does not lose what a newer
+one wrote. `format` is raised only when an older engine would misread the document.
+"""
+
+from __future__ import annotations
+
+from rootless.containers.status import Status, check_transition
+from rootless.errors import InvalidDocumentError
+from rootless.light_json import dumps, loads
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMAT = 1
+
+
+class ContainerRecord(NamedTuple):
+    """Times are RFC 3339 in UTC, empty when it has not happened yet.
+
+    `pid` is the container's first process as the host sees it and `pid_start` the field starttime
+    of its /proc/PID/stat: together they name a process for good, so that a number used again is not
+    taken for the container. `monitor_pid` and `server_pid`, the file server's, likewise.
+    """
+
+    id: str
+    name: str
+    created: str
+    status: Status = Status.CREATED
+    image: str = ""
+    """The name as the user gave it, or empty for --rootfs."""
+    image_id: str = ""
+    """Digest of the image's config; `rmi` keeps what it names."""
+    storage_driver: str = ""
+    """Empty in records of versions that had but one: unionfs."""
+    rootfs: str = ""
+    """The directory of --rootfs, absolute, or empty for an image."""
+    command: tuple[str, ...] = ()
+    labels: Mapping[str, str] = {}
+    auto_remove: bool = False
+    pid: int = 0
+    pid_start: int = 0
+    monitor_pid: int = 0
+    monitor_pid_start: int = 0
+    server_pid: int = 0
+    server_pid_start: int = 0
+    started: str = ""
+    finished: str = ""
+    exit_code: int = 0
+    oom_killed: bool = False
+    error: str = ""
+    extra: Mapping[str, object] = {}
+    """Whatever else the document holds, by key."""
+
+    def moved_to(self, status: Status, **changes: object) -> ContainerRecord:
+        """This record in another status. Raises UsageError if the table of transitions has no such
+        step."""
+        check_transition(self.name, self.status, status)
+        return self._replace(status=status, **changes)  # type: ignore[arg-type]
+
+
+_SCALARS: dict[str, type] = {
+    "id": str,
+    "name": str,
+    "created": str,
+    "image": str,
+    "image_id": str,
+    "storage_driver": str,
+    "rootfs": str,
+    "auto_remove": bool,
+    "pid": int,
+    "pid_start": int,
+    "monitor_pid": int,
+    "monitor_pid_start": int,
+    "server_pid": int,
+    "server_pid_start": int,
+    "started": str,
+    "finished": str,
+    "exit_code": int,
+    "oom_killed": bool,
+    "error": str,
+}
+
+
+def encode(record: ContainerRecord) -> bytes:
+    """The document of a record."""
+    document: dict[str, object] = {"format": FORMAT, **record.extra}
+    document |= {name: value for name, value in record._asdict().items() if name != "extra"}
+    document["status"] = record.status.value
+    return dumps(document, ascii_only=False) + b"\n"
+
+
+def decode(data: bytes, what: str) -> ContainerRecord:
+    """The record of a document; `what` names the file in errors. Raises InvalidDocumentError."""
+    try:
+        document = loads(data)
+    except ValueError as error:
+        raise InvalidDocumentError(f"{what} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidDocumentError(f"{what} is not a JSON object")
+    if document.pop("format", None) != FORMAT:
+        raise InvalidDocumentError(
+            f"{what} has a format that this version does not know",
+            hint="use the newer version that wrote it",
+        )
+    values: dict[str, object] = {}
+    for name, kind in _SCALARS.items():
+        value = document.pop(name, kind())
+        if type(value) is not kind:
+            raise InvalidDocumentError(f"{what}: {name} is not of type {kind.__name__}")
+        values[name] = value
+    command = document.pop("command", [])
+    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+        raise InvalidDocumentError(f"{what}: command is not a list of strings")
+    labels = document.pop("labels", {})
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        raise InvalidDocumentError(f"{what}: labels is not an object of strings")
+    try:
+        status = Status(document.pop("status", "created"))
+    except ValueError as error:
+        raise InvalidDocumentError(f"{what}: {error}") from error
+    return ContainerRecord(
+        status=status,
+        command=tuple(command),
+        labels=labels,
+        extra=document,
+        **values,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,24 @@
+"""Where one engine keeps things."""
+
+from __future__ import annotations
+
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.containers.directory import Containers
+
+
+class Places(NamedTuple):
+    """The store, and the directory for sockets and locks."""
+
+    store: str
+    runtime: str
+
+    @property
+    def containers(self) -> Containers:
+        """The containers of the store."""
+        from rootless.containers.delete_tree import remove_container_tree
+        from rootless.containers.directory import Containers
+
+        return Containers(f"{self.store}/containers", remove_container_tree)

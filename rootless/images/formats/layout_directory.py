@@ -1,0 +1,75 @@
+"""OCI image layouts that are written (image-spec image-layout.md): a directory may hold many images; one
+is added without touching the others. Blobs first, then index.json is replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rootless.durable import write_atomically
+from rootless.errors import ExistsError
+from rootless.images.formats.outgoing import File, file_of, put
+from rootless.oci.conversion import as_oci
+from rootless.oci.digest import hex_of, sha256_digest
+from rootless.oci.document import encode
+from rootless.oci.manifest import Descriptor, empty_index, read_index
+from rootless.store.names import REF_NAME
+
+BLOBS = "blobs/sha256/"
+LAYOUT = encode({"imageLayoutVersion": "1.0.0"})
+
+
+class LayoutWriter:
+    """Adds an image to a layout, which is made if there is none. Raises ExistsError if there is
+    something else."""
+
+    def __init__(self, path: Path) -> None:
+        if path.exists() and not (path / "oci-layout").exists() and any(path.iterdir()):
+            raise ExistsError(f"{path} exists already and is not an OCI layout")
+        (path / BLOBS).mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._converted: dict[str, Descriptor] = {}
+
+    def has_blob(self, digest: str) -> bool:
+        return (self._path / BLOBS / hex_of(digest)).exists()
+
+    def put_blob(self, file: File) -> None:
+        """Raises IntegrityError."""
+        put(file._replace(name=f"{BLOBS}{hex_of(file.digest)}"), self._path)
+
+    def put_document(self, data: bytes, media_type: str) -> Descriptor:
+        """A manifest, or an index after what it names, as OCI's; its descriptor as it is there. Raises
+        InvalidDocumentError."""
+        before = sha256_digest(data)
+        data, media_type = as_oci(data, media_type, f"manifest {before}", self._converted)
+        descriptor = Descriptor(media_type, sha256_digest(data), len(data))
+        self._converted[before] = descriptor
+        put(file_of(f"{BLOBS}{hex_of(descriptor.digest)}", data), self._path)
+        return descriptor
+
+    def finish(self, entry: Descriptor, name: str) -> None:
+        """Put the image into index.json, under a name that it takes from whoever had it."""
+        path = self._path / "index.json"
+        try:
+            index = read_index(path.read_bytes(), str(path))
+        except FileNotFoundError:
+            index = empty_index()
+        annotations = {REF_NAME: name} if name else {}
+        others = tuple(
+            each
+            for each in index.manifests
+            if each.annotations.get(REF_NAME, "") != name
+            or (not name and each.digest != entry.digest)
+        )
+        added = entry._replace(annotations=annotations)
+        write_atomically(self._path / "oci-layout", LAYOUT)
+        write_atomically(path, index.with_manifests((*others, added)).encode())
+
+
+def files_of_layout(path: Path) -> list[File]:
+    """Everything of a layout of ours, to be put into an archive."""
+    blobs = [
+        File(f"{BLOBS}{each.name}", each.stat().st_size, each, f"sha256:{each.name}")
+        for each in sorted((path / BLOBS).iterdir())
+    ]
+    index = (path / "index.json").read_bytes()
+    return [file_of("oci-layout", LAYOUT), file_of("index.json", index), *blobs]

@@ -1,0 +1,112 @@
+"""A squashfs image, in a file of its own or in a SIF file, as a layer in place.
+
+squashfuse serves it. Its mount is detached as soon as the top directory is open: from then on the
+descriptor alone keeps it, nobody else sees it, and when the descriptor is closed, by us or by our
+death, the kernel ends the file system and with it squashfuse. So nothing is ever left to clean up.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from rootless.errors import HostSupportError, InvalidDocumentError, NotFoundError
+from rootless.images.formats.sif import HEADER_SIZE, is_sif, system_partition
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.directory.lower import DirectoryLayer
+
+_MAGIC = b"hsqs"
+# The first numbers inodes as the image does, so that the names of one file are seen to be of one.
+_PROGRAMS = ("squashfuse_ll", "squashfuse")
+_SECONDS = 60
+
+
+class SquashfsImage(NamedTuple):
+    """A squashfs at `offset` of a file, for this architecture as far as it says."""
+
+    path: str
+    offset: int
+    architecture: str
+
+
+def find_squashfs(path: str) -> SquashfsImage | None:
+    """What a file holds; None if it is neither squashfs nor SIF. Raises NotFoundError,
+    InvalidDocumentError."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise NotFoundError(f"cannot open {path}: {error.strerror}") from None
+    try:
+        try:
+            head = os.pread(fd, HEADER_SIZE, 0)
+        except OSError:  # a directory, a pipe
+            return None
+        if head.startswith(_MAGIC):
+            return SquashfsImage(path, 0, "")
+        if not is_sif(head):
+            return None
+        size = os.fstat(fd).st_size
+        found = system_partition(lambda count, offset: os.pread(fd, count, offset), size, path)
+        if os.pread(fd, len(_MAGIC), found.offset) != _MAGIC:
+            raise InvalidDocumentError(f"the root file system of {path} is not squashfs")
+        return SquashfsImage(path, found.offset, found.architecture)
+    finally:
+        os.close(fd)
+
+
+def open_squashfs(image: SquashfsImage) -> DirectoryLayer:
+    """The image as a layer; owners are those that it says. Raises HostSupportError,
+    InvalidDocumentError."""
+    import tempfile
+
+    from unionfs.commands.mount import unmount
+    from unionfs.directory.lower import DirectoryLayer
+    from unionfs.ownership import Ownership
+
+    mountpoint = tempfile.mkdtemp(prefix="rootless-squashfs-")
+    try:
+        _serve(image, mountpoint)
+        try:
+            layer = DirectoryLayer(os.fsencode(mountpoint), ownership=Ownership.REAL)
+            try:
+                # What is no squashfs behind its first bytes is found when it is looked at.
+                list(layer.listing(layer.root().ref))
+            except BaseException:
+                layer.close()
+                raise
+            return layer
+        except OSError as error:
+            raise InvalidDocumentError(
+                f"cannot read {image.path}: its squashfs is damaged: {error.strerror}"
+            ) from error
+        finally:
+            unmount(mountpoint, lazy=True)
+    finally:
+        os.rmdir(mountpoint)
+
+
+def _serve(image: SquashfsImage, mountpoint: str) -> None:
+    import shutil
+    import subprocess
+
+    program = next(filter(shutil.which, _PROGRAMS), None)
+    if program is None:
+        raise HostSupportError(
+            f"cannot read {image.path}: squashfuse is not installed",
+            hint="install squashfuse and fuse3",
+        )
+    # It returns when the image is mounted, and goes on serving it by itself.
+    argv = [program, "-o", f"offset={image.offset},ro,nosuid,nodev", image.path, mountpoint]
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise HostSupportError(f"cannot read {image.path}: {program} gives no answer") from None
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise InvalidDocumentError(
+            f"cannot read {image.path}: {program}: {said[-1] if said else done.returncode}"
+        )

@@ -1,0 +1,73 @@
+"""image prune: images that nothing needs, all at once, and what interrupted commands left.
+
+Each image goes by `remove`, which asks again with the store's lock held whether a container uses
+it, and the rest by rootless.images.gc.leftovers, so that a prune is as safe beside pulls, loads and
+starts as a removal is. What a pull has left to go on with goes too: a prune is asked for room.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rootless.containers.record import ContainerRecord
+from rootless.errors import InUseError, NotFoundError, UsageError
+from rootless.filters import Filters, check_prune_filters, may_be_pruned
+from rootless.images.gc.leftovers import abandoned, unused
+from rootless.images.gc.remove import Records, Removal, remove
+from rootless.images.gc.usage import objects_size
+from rootless.images.listing import created_of
+from rootless.store.image import all_images
+from rootless.store.layout import Store
+
+
+class Pruned(NamedTuple):
+    """What was done, in order, and how many bytes of disk it gave back."""
+
+    removals: list[Removal]
+    reclaimed: int
+
+
+def prune_images(
+    store: Store, containers: Records, *, everything: bool = False, filters: Filters = ()
+) -> Pruned:
+    """Remove images without a name, or, with `everything`, all that no container uses; then what
+    belongs to nobody.
+
+    Filters: until=, label=, label!=, and dangling=false, which is `everything`.
+    """
+    rest = []
+    for key, value in filters:
+        if key != "dangling":
+            rest.append((key, value))
+        elif value in ("true", "1", "false", "0"):
+            everything = value in ("false", "0")
+        else:
+            raise UsageError(f"invalid filter 'dangling={value}'")
+    check_prune_filters(rest)
+    before = objects_size(store)
+    used = {record.image_id for record in containers()}
+    removals: list[Removal] = []
+    for image in all_images(store):
+        if image.id in used or (image.tags and not everything):
+            continue
+        if may_be_pruned(created_of(image), image.config.get("Labels"), rest):
+            removals += _remove_wholly(store, image.id, containers)
+    freed = sum(each.size for each in abandoned(store, idle=0, remove=True))
+    unused(store, containers, remove=True)
+    return Pruned(removals, freed + max(0, before - objects_size(store)))
+
+
+def _remove_wholly(store: Store, image_id: str, containers: Records) -> list[Removal]:
+    """An image with all its names, unless somebody has begun to use it."""
+
+    def records() -> list[ContainerRecord]:
+        found = list(containers())
+        for record in found:
+            if record.image_id == image_id:
+                raise InUseError(f"image {image_id} is used by container {record.name}")
+        return found
+
+    try:
+        return remove(store, image_id, records, force=True)
+    except (InUseError, NotFoundError):
+        return []

@@ -1,0 +1,159 @@
+"""rmi: take a name away, and the image with its last one.
+
+Crash consistency. With the store's lock held: (1) index.json is replaced by one without the name
+or image, (2) what only that image needed is renamed into a directory under tmp/ and (3) deleted
+there. Killed after 1: objects that nothing names, which `system check` finds. Killed after 2: a
+directory under tmp/ that the next ingest sweeps.
+
+Only objects of the removed image are candidates: what another process has just put in place, or
+what a pull left half done, is never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from rootless.containers.record import ContainerRecord
+from rootless.containers.status import Status
+from rootless.errors import (
+    IntegrityError,
+    InUseError,
+    InvalidDocumentError,
+    NotFoundError,
+    UsageError,
+)
+from rootless.images.gc.references import Objects, bury, objects_of_containers, objects_of_entry
+from rootless.oci.manifest import Descriptor, Index
+from rootless.oci.reference import Reference, parse_reference
+from rootless.store import names
+from rootless.store.image import Image, resolve
+from rootless.store.layout import Store
+
+Records = Callable[[], Iterable[ContainerRecord]]
+
+
+class Action(Enum):
+    """Docker's words, in front of what they happened to."""
+
+    UNTAGGED = "Untagged"
+    DELETED = "Deleted"
+
+
+class Removal(NamedTuple):
+    """One line of what `rmi` says."""
+
+    action: Action
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.action.value}: {self.what}"
+
+
+def remove(store: Store, name: str, containers: Records, *, force: bool = False) -> list[Removal]:
+    """Remove a name, or an image by id; returns what was done, in order.
+
+    A name of several is only taken away; the last one takes the image with it. `containers` is
+    asked with the store's lock held. Raises NotFoundError, and InUseError where a container uses
+    the image (`force` overrides that unless the container runs; its layers stay until it is gone)
+    or an id has several names (`force` removes them all).
+    """
+    with store.lock():
+        index = store.read_index()
+        try:
+            image = resolve(store, name)
+        except (NotFoundError, IntegrityError, InvalidDocumentError):
+            entry = _unreadable(index.manifests, name)
+            if entry is None:
+                raise
+            _drop(store, index, entry, containers())
+            return [Removal(Action.UNTAGGED, name), Removal(Action.DELETED, entry.digest)]
+        reference = _named(image, name)
+        if reference is not None and len(image.tags) > 1:
+            rest = names.untagged(index.manifests, reference)
+            store.write_index(index.with_manifests(rest))
+            return [Removal(Action.UNTAGGED, reference.familiar)]
+        records = list(containers())
+        users = [each for each in records if each.image_id == image.id]
+        _check_conflicts(image, name, reference, users, force)
+        doomed = _drop(store, index, image.entry, records)
+    return [
+        *(Removal(Action.UNTAGGED, tag.familiar) for tag in image.tags),
+        *(Removal(Action.UNTAGGED, text) for text in familiar_digests(image)),
+        Removal(Action.DELETED, image.id),
+        *(
+            Removal(Action.DELETED, diff_id)
+            for diff_id in reversed(image.diff_ids)
+            if diff_id in doomed.layers
+        ),
+    ]
+
+
+def _drop(
+    store: Store, index: Index, image: Descriptor, records: Iterable[ContainerRecord]
+) -> Objects:
+    """Take an image out of the index, and away what nobody else needs: no other image, and no
+    container, whatever image it was made of; that may share layers with this one."""
+    rest = names.without(index.manifests, image.digest)
+    kept = objects_of_containers(store, records)
+    for entry in rest:
+        kept = kept.plus(objects_of_entry(store, entry))
+    doomed = objects_of_entry(store, image).minus(kept)
+    store.write_index(index.with_manifests(rest))
+    bury(store, doomed)
+    return doomed
+
+
+def _unreadable(table: names.Table, name: str) -> Descriptor | None:
+    """The entry of an image of which not even the config can be read: it has nothing left but its
+    name."""
+    try:
+        return names.find_by_name(table, parse_reference(name))
+    except UsageError:
+        return None
+
+
+def familiar_digests(image: Image) -> list[str]:
+    """NAME@DIGEST as Docker shows it."""
+    return [parse_reference(text).familiar for text in image.repo_digests]
+
+
+def _named(image: Image, name: str) -> Reference | None:
+    """The tag of the image that the user wrote; None if it was an id or a digest."""
+    try:
+        reference = parse_reference(name).with_default_tag()
+    except UsageError:
+        return None
+    return reference if reference in image.tags else None
+
+
+def _check_conflicts(
+    image: Image,
+    name: str,
+    reference: Reference | None,
+    users: Sequence[ContainerRecord],
+    force: bool,
+) -> None:
+    short = image.id.removeprefix("sha256:")[:12]
+    for user in users:
+        if user.status is Status.RUNNING:
+            raise InUseError(
+                f"conflict: unable to delete {name} (cannot be forced) - "
+                f"image {short} is being used by running container {user.id[:12]}",
+                hint=f"stop the container first: rootless stop {user.name}",
+            )
+    if force:
+        return
+    for user in users:
+        raise InUseError(
+            f"conflict: unable to delete {name} (must be forced) - "
+            f"image {short} is being used by stopped container {user.id[:12]}",
+            hint=f"remove the container (rootless rm {user.name}) or use -f",
+        )
+    if reference is None and len(image.tags) > 1:
+        raise InUseError(
+            f"conflict: unable to delete {short} (must be forced) - "
+            "image is referenced in multiple repositories",
+            hint="remove the names one by one, or use -f",
+        )

@@ -1,0 +1,476 @@
+"""pull: an image from a registry into the store.
+
+One pass for each layer: what the network gives is appended to the partial blob, while a thread reads
+the same file from its beginning, decompresses, hashes, and writes tar and index
+(rootless.store.ingest). Three layers at once. A layer that is whole appears in the store at once, so
+a second pull that wants it too, and waits for its lock, needs nothing of the network; the image and
+its name appear when all of it is there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
+
+import trio
+
+from rootless.errors import (
+    IntegrityError,
+    InvalidDocumentError,
+    NotFoundError,
+    RootlessError,
+    UsageError,
+)
+from rootless.images.transfer.progress import Progress, Silence, Stage
+from rootless.images.transfer.refusals import manifest_refused
+from rootless.images.transfer.registry_tags import list_tags
+from rootless.oci import media_types
+from rootless.oci.image_config import ImageConfig, read_image_config
+from rootless.oci.manifest import Descriptor, Manifest, read_index, read_manifest
+from rootless.oci.platform import Platform, best_match, host_platform
+from rootless.oci.reference import Reference
+from rootless.registry.client import Document, RepositoryClient
+from rootless.registry.configuration import Surroundings
+from rootless.registry.download import download
+from rootless.registry.failures import DeniedError, RegistryError, UnknownError, UnreachableError
+from rootless.registry.remote import BrokenOffError, Remote, RemoteOptions, run_remote
+from rootless.store import names
+from rootless.store.chains import chain_index
+from rootless.store.image import resolve
+from rootless.store.ingest import Ingest, NewImage
+from rootless.store.layout import Store
+from rootless.store.names import CONFIG_DIGEST, REPO_DIGEST
+from rootless.store.partial import PartialBlob, abandoned_partials, open_partial
+
+AT_ONCE = 3
+_MAX_INDEX_DEPTH = 4
+_LOCK_POLL = 0.1
+_SWITCH_INTERVAL = 0.0005
+
+
+class Pulled(NamedTuple):
+    """An image that is in the store now. `digest` is what the name stands for at the registry."""
+
+    id: str
+    reference: Reference
+    digest: str
+    newer: bool
+
+    @property
+    def status(self) -> str:
+        """Docker's last line but one."""
+        outcome = "Downloaded newer image" if self.newer else "Image is up to date"
+        return f"Status: {outcome} for {self.reference.familiar}"
+
+
+class _Found(NamedTuple):
+    """What a registry has for a reference."""
+
+    clients: tuple[RepositoryClient, ...]
+    named: Document
+    manifest_document: Document
+    manifest: Manifest
+    config_bytes: bytes
+    config: ImageConfig
+
+
+def pull(
+    store: Store,
+    name: str,
+    around: Surroundings,
+    *,
+    options: RemoteOptions | None = None,
+    platform: Platform | None = None,
+    all_tags: bool = False,
+    progress: Progress | None = None,
+    only_if_newer: bool = False,
+) -> list[Pulled]:
+    """Fetch an image by name, or every tag of a repository.
+
+    `only_if_newer`: an image that is there already is left as it is if the registry has another one
+    that is older. Raises UsageError, NotFoundError, DeniedError, UnreachableError, RegistryError,
+    IntegrityError, InvalidDocumentError; then names are as they were.
+    """
+    job = _Pull(
+        store,
+        around,
+        options or RemoteOptions(),
+        platform or host_platform(),
+        progress or Silence(),
+    )
+    with _short_turns():
+        if all_tags:
+            return run_remote(partial(job.all_tags, name))
+        return [run_remote(partial(job.by_name, name, only_if_newer))]
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """While indexing threads hold the interpreter, the one that reads the network waits a whole turn
+    (5 ms by default) for each piece: shorter turns keep the line busy."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+class _Pull:
+    """One command's work."""
+
+    def __init__(
+        self,
+        store: Store,
+        around: Surroundings,
+        options: RemoteOptions,
+        platform: Platform,
+        progress: Progress,
+    ) -> None:
+        self._store = store
+        self._around = around
+        self._options = options
+        self._platform = platform
+        self._progress = progress
+
+    async def by_name(self, name: str, only_if_newer: bool = False) -> Pulled:
+        async with Remote(self._around, self._options) as remote:
+            meanings = remote.meanings(name)
+            for position, reference in enumerate(meanings):
+                if reference.tag is None and reference.digest is None:
+                    self._progress.line("Using default tag: latest")
+                try:
+                    return await self._one(remote, reference.with_default_tag(), only_if_newer)
+                except (NotFoundError, DeniedError, UnreachableError):
+                    if position == len(meanings) - 1:
+                        raise
+        raise AssertionError("a name always has a meaning")
+
+    async def all_tags(self, name: str) -> list[Pulled]:
+        async with Remote(self._around, self._options) as remote:
+            reference = remote.meanings(name)[0]
+            if reference.tag is not None or reference.digest is not None:
+                raise UsageError("tag can't be used with --all-tags/-a")
+            tags = await list_tags(remote, reference)
+            return [
+                await self._one(remote, reference._replace(tag=tag), only_if_newer=False)
+                for tag in tags
+            ]
+
+    async def _one(self, remote: Remote, reference: Reference, only_if_newer: bool) -> Pulled:
+        wanted = reference.digest or reference.tag or ""
+        found = await self._find(remote, reference, wanted)
+        self._progress.line(f"{wanted}: Pulling from {reference.path}")
+        before = self._before(reference)
+        current = found.manifest_document.digest
+        if before is not None and only_if_newer and not _is_newer(self._store, before, found):
+            return Pulled(resolve(self._store, str(reference)).id, reference, before, newer=False)
+        image_id = await self._bring_in(reference, found)
+        return Pulled(image_id, reference, found.named.digest, newer=before != current)
+
+    def _before(self, reference: Reference) -> str | None:
+        entry = names.find_by_name(self._store.read_index().manifests, reference)
+        return entry.digest if entry is not None else None
+
+    # Finding out what there is.
+
+    async def _find(self, remote: Remote, reference: Reference, wanted: str) -> _Found:
+        clients = remote.readers(reference)
+        failure: RootlessError | None = None
+        for position, client in enumerate(clients):
+            try:
+                return await self._find_at(clients[position:], client, reference, wanted)
+            except (UnknownError, RegistryError) as error:
+                failure = manifest_refused(reference, error)
+        assert failure is not None
+        raise failure
+
+    async def _find_at(
+        self,
+        clients: tuple[RepositoryClient, ...],
+        client: RepositoryClient,
+        reference: Reference,
+        wanted: str,
+    ) -> _Found:
+        named = document = await client.manifest(wanted)
+        what = f"manifest {document.digest} of {reference.familiar}"
+        depth = 0
+        while _is_index(document):
+            if (depth := depth + 1) > _MAX_INDEX_DEPTH:
+                raise InvalidDocumentError(f"index of {reference.familiar} is nested too deeply")
+            chosen = choose_platform(document, self._platform, reference)
+            document = await client.manifest(chosen.digest)
+            if len(document.data) != chosen.size:
+                raise IntegrityError(
+                    f"manifest {chosen.digest} of {reference.familiar} has {len(document.data)} "
+                    f"bytes instead of {chosen.size}"
+                )
+        manifest = read_manifest(document.data, what, _declared(document))
+        if manifest.config.media_type not in media_types.CONFIGS:
+            raise InvalidDocumentError(
+                f"{reference.familiar} is no container image but an artifact: its config is "
+                f"{manifest.config.media_type}"
+            )
+        config = manifest.config
+        kept = self._kept_document(config)
+        data = kept or await client.document(
+            config.digest, config.size, f"config {config.digest} of {reference.familiar}"
+        )
+        read = read_image_config(data, f"config {config.digest} of {reference.familiar}")
+        _check_layers(manifest, read, what)
+        return _Found(clients, named, document, manifest, data, read)
+
+    def _kept_document(self, descriptor: Descriptor) -> bytes | None:
+        try:
+            return self._store.read_document(descriptor.digest, "image config")
+        except (NotFoundError, InvalidDocumentError, IntegrityError):
+            return None
+
+    # Bringing it in.
+
+    async def _bring_in(self, reference: Reference, found: _Found) -> str:
+        store = self._store
+        abandoned_partials(store, remove=True)
+        with Ingest(store) as ingest:
+            limiter = trio.CapacityLimiter(AT_ONCE)
+            async with trio.open_nursery() as nursery:
+                for layer, diff_id in _pairs(found):
+                    fetch = _LayerFetch(
+                        store,
+                        ingest,
+                        found.clients,
+                        layer,
+                        diff_id=diff_id,
+                        progress=self._progress,
+                        options=self._options,
+                    )
+                    nursery.start_soon(fetch.run, limiter)
+            ingest.add_document(found.config_bytes)
+            ingest.add_document(found.manifest_document.data)
+            image_id = found.manifest.config.digest
+            descriptor = Descriptor(
+                found.manifest.media_type,
+                found.manifest_document.digest,
+                len(found.manifest_document.data),
+                {
+                    CONFIG_DIGEST: image_id,
+                    REPO_DIGEST: f"{reference.name}@{reference.digest or found.named.digest}",
+                },
+                found.config.platform,
+            )
+            # As in Docker, a digest beside a tag is what is meant, and gives no tag.
+            tags = () if reference.digest is not None else (reference,)
+            ingest.publish([NewImage(descriptor, tags)])
+        # Not needed to use the image, but its first start should not be the one to pay for it.
+        try:
+            chain_index(store, resolve(store, image_id))
+        except NotFoundError:
+            # Removed again already.
+            pass
+        return image_id
+
+
+class _LayerFetch:
+    """One layer on its way."""
+
+    def __init__(
+        self,
+        store: Store,
+        ingest: Ingest,
+        clients: Sequence[RepositoryClient],
+        layer: Descriptor,
+        *,
+        diff_id: str,
+        progress: Progress,
+        options: RemoteOptions,
+    ) -> None:
+        self._store = store
+        self._ingest = ingest
+        self._clients = clients
+        self._layer = layer
+        self._diff_id = diff_id
+        self._progress = progress
+        self._options = options
+        self._what = f"layer {layer.digest}"
+
+    async def run(self, limiter: trio.CapacityLimiter) -> None:
+        if self._is_there():
+            self._say(Stage.EXISTS)
+            return
+        self._say(Stage.PULLING)
+        async with limiter:
+            blob = await self._take()
+            if blob is None:
+                self._say(Stage.EXISTS)
+                return
+            try:
+                if not await self._made_of_blob():
+                    await self._fetch(blob)
+                blob.discard()
+            finally:
+                blob.close()
+        self._say(Stage.PULLED)
+
+    def _is_there(self) -> bool:
+        return self._ingest.keep_blob(self._layer.digest) and self._ingest.keep_layer(self._diff_id)
+
+    async def _take(self) -> PartialBlob | None:
+        """The lock of this layer; None if, once it is ours, another process has brought the layer
+        in."""
+        waited = False
+        while (blob := open_partial(self._store, self._layer.digest)) is None:
+            if not waited:
+                waited = True
+                self._say(Stage.WAITING)
+            await trio.sleep(_LOCK_POLL)
+        if self._is_there():
+            blob.discard()
+            blob.close()
+            return None
+        return blob
+
+    async def _made_of_blob(self) -> bool:
+        """Make the layer of the blob, if only that is in the store, as other tools put it there."""
+        if not self._ingest.keep_blob(self._layer.digest):
+            return False
+        try:
+            with self._store.open_blob(self._layer.digest, self._what) as stream:
+                add = partial(
+                    self._ingest.add_layer,
+                    stream.read,
+                    self._what,
+                    diff_id=self._diff_id,
+                    blob=self._layer,
+                )
+                await trio.to_thread.run_sync(add)
+        except (NotFoundError, IntegrityError, InvalidDocumentError):
+            # Damaged, or gone meanwhile: the registry has it.
+            return False
+        return True
+
+    async def _fetch(self, blob: PartialBlob) -> None:
+        if blob.size > self._layer.size:
+            blob.rewind()
+        resumed = blob.size > 0
+        try:
+            await self._receive_and_store(blob)
+        except* (IntegrityError, InvalidDocumentError):
+            if not resumed:
+                blob.discard()
+                raise
+        else:
+            return
+        # What an earlier pull left may be what is wrong; nobody should have to know of it.
+        blob.rewind()
+        try:
+            await self._receive_and_store(blob)
+        except* (IntegrityError, InvalidDocumentError):
+            blob.discard()
+            raise
+
+    async def _receive_and_store(self, blob: PartialBlob) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._receive, blob)
+            add = partial(
+                self._ingest.add_layer,
+                blob.read,
+                self._what,
+                diff_id=self._diff_id,
+                blob=self._layer,
+                held=blob.path,
+            )
+            written = await trio.to_thread.run_sync(add)
+            if written.compression not in media_types.OCI_LAYER_FOR_COMPRESSION:
+                raise InvalidDocumentError(
+                    f"{self._what} is compressed with {written.compression}, which no image may be"
+                )
+            self._ingest.share(written.diff_id, written.digest)
+
+    async def _receive(self, blob: PartialBlob) -> None:
+        failure: Exception | None = BrokenOffError()
+        try:
+            await download(self._clients, self._layer, blob, self._options.timing, self._received)
+            failure = None
+        except OSError as error:
+            raise RootlessError(
+                f"cannot store {self._what} in {self._store.root}: {error.strerror or error}"
+            ) from error
+        finally:
+            blob.end(failure)
+        self._say(Stage.DOWNLOADED)
+
+    def _received(self, size: int) -> None:
+        self._progress.layer(_short(self._layer), Stage.DOWNLOADING, size, self._layer.size)
+
+    def _say(self, stage: Stage) -> None:
+        self._progress.layer(_short(self._layer), stage)
+
+
+def _pairs(found: _Found) -> list[tuple[Descriptor, str]]:
+    """Each layer once: images hold the same empty layer several times."""
+    once = {
+        (layer.digest, diff_id): (layer, diff_id)
+        for layer, diff_id in zip(found.manifest.layers, found.config.diff_ids, strict=True)
+    }
+    return list(once.values())
+
+
+def _is_index(document: Document) -> bool:
+    if document.media_type in media_types.INDEXES:
+        return True
+    # Some registries call every manifest JSON; the document says what it is.
+    return document.media_type not in media_types.MANIFESTS and b'"manifests"' in document.data
+
+
+def _declared(document: Document) -> str:
+    known = media_types.MANIFESTS | media_types.INDEXES
+    return document.media_type if document.media_type in known else ""
+
+
+def choose_platform(document: Document, platform: Platform, reference: Reference) -> Descriptor:
+    """The manifest of an index that suits a platform. Raises NotFoundError."""
+    what = f"index {document.digest} of {reference.familiar}"
+    inner = read_index(document.data, what, _declared(document)).manifests
+    fitting = [each for each in inner if each.platform is not None]
+    best = best_match(platform, [each.platform for each in fitting if each.platform is not None])
+    if best is not None:
+        return fitting[best]
+    if len(inner) == 1 and inner[0].platform is None:
+        return inner[0]
+    raise NotFoundError(
+        f"no matching manifest for {platform} in the manifest list entries of {reference.familiar}",
+        details={"platforms": sorted({str(each.platform) for each in fitting})},
+    )
+
+
+def _check_layers(manifest: Manifest, config: ImageConfig, what: str) -> None:
+    if len(manifest.layers) != len(config.diff_ids):
+        raise InvalidDocumentError(
+            f"{what} has {len(manifest.layers)} layers but its config has {len(config.diff_ids)}"
+        )
+    for layer in manifest.layers:
+        if layer.media_type not in media_types.LAYER_COMPRESSION:
+            raise InvalidDocumentError(
+                f"{what}: layer {layer.digest} has the media type {layer.media_type}, which is no "
+                "layer"
+            )
+
+
+def _is_newer(store: Store, before: str, found: _Found) -> bool:
+    """Whether what the registry has was made after what the store has (podman's `newer`)."""
+    try:
+        mine = resolve(store, before)
+    except NotFoundError:
+        return True
+    if mine.id == found.manifest.config.digest:
+        return False
+    return str(found.config.document.get("created") or "") > str(
+        mine.image_config.document.get("created") or ""
+    )
+
+
+def _short(layer: Descriptor) -> str:
+    return layer.digest.partition(":")[2][:12]

@@ -1,0 +1,92 @@
+"""commit and export: what a container has become, as an image and as an archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rootless.containers.config import config_of, read_spec
+from rootless.containers.timestamps import source_date_epoch, time_of_making
+from rootless.errors import RootlessError, UsageError
+from rootless.rootfs.read import mountpoints, open_container, reading
+
+if TYPE_CHECKING:
+    from rootless.containers.record import ContainerRecord
+    from rootless.containers.storage_paths import Places
+    from rootless.images.load import LoadedImage
+    from rootless.store.layout import Store
+
+
+def commit_container(
+    record: ContainerRecord,
+    places: Places,
+    store: Store,
+    environ: Mapping[str, str],
+    *,
+    reference: str | None,
+    author: str,
+    message: str,
+    changes: Sequence[str],
+    pause: bool,
+) -> LoadedImage:
+    """An image of the container's image and one more layer. Reads what was changed and nothing
+    else.
+
+    With SOURCE_DATE_EPOCH in the environment no time in the layer is later than that, and equal
+    changes make equal images. Raises UsageError for a container without an image.
+    """
+    from rootless.images.commit import commit
+    from rootless.store.image import resolve
+
+    if record.rootfs:
+        raise UsageError(
+            f"container {record.name} was made of {record.rootfs}, not of an image",
+            hint="rootless export it, and rootless import the archive",
+        )
+    base = resolve(store, record.image_id)
+    directory = Path(places.containers.directory(record.id))
+    spec = read_spec(directory)
+    with open_container(record, places, store, pause=pause) as files:
+        pieces = files.layer_archive(mountpoints(directory), newest=source_date_epoch(environ))
+        return commit(
+            store,
+            base,
+            _whole(pieces, record),
+            created=time_of_making(environ),
+            created_by=" ".join(spec["process"]["args"]),
+            reference=reference,
+            config=config_of(spec, record, base.config),
+            author=author,
+            message=message,
+            changes=changes,
+        )
+
+
+def export_container(
+    record: ContainerRecord, places: Places, store: Store, output: Path | int, *, pause: bool
+) -> None:
+    """Write the container's whole tree as a tar archive: to a file, which is replaced once it is
+    complete, or to a descriptor."""
+    from rootless.durable import write_all
+    from rootless.images.formats.outgoing import new_file
+
+    with open_container(record, places, store, pause=pause) as files:
+
+        def write(descriptor: int) -> None:
+            for piece in _whole(files.tree_archive(), record):
+                write_all(descriptor, piece)
+
+        try:
+            write(output) if isinstance(output, int) else new_file(output, write)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            where = "standard output" if isinstance(output, int) else output
+            raise RootlessError(f"cannot write {where}: {error.strerror}") from error
+
+
+def _whole(pieces: Iterator[bytes], record: ContainerRecord) -> Iterator[bytes]:
+    """The pieces; what goes wrong in reading them is told from what goes wrong in writing."""
+    with reading(record):
+        yield from pieces

@@ -1,0 +1,132 @@
+"""The union of a container: which layers, with which owners, showing which ids."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from rootless.containers.launch_description import Container, HostTree, ImageTree
+from rootless.containers.storage_driver import StorageDriver
+from rootless.errors import NotFoundError
+from rootless.runtime.idmap import IdMaps, IdRange, to_inside
+from unionfs.directory.lower import DirectoryLayer
+from unionfs.directory.upper import DirectoryUpper
+from unionfs.layer import Layer
+from unionfs.model import ROOT_NODE, Attributes, SetAttributes
+from unionfs.ownership import IdView, Ownership
+from unionfs.tar.layer import ChainLayer, TarLayer
+from unionfs.union import Union
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_NOBODY = 65534
+_LAZY = 1 << 20
+"""Bytes from which a file of an image is copied up lazily."""
+
+_BACKGROUND = 64 << 20
+"""Bytes a second by which lazy copies are completed: a fraction of what a disk can do."""
+
+
+def open_union(container: Container) -> Union:
+    """Open the layers: with the upper, or without where the kernel has that. Raises OSError."""
+    view = id_view(container.id_maps)
+    lowers = lower_layers(container.tree)
+    if container.storage_driver is StorageDriver.OVERLAY:
+        return Union(lowers, None, view=view)
+    is_new = not os.listdir(container.work)
+    # A lazy copy needs its lower to stay as it is: an image does, the live host does not.
+    is_lazy = isinstance(container.tree, ImageTree)
+    union = Union(
+        lowers,
+        DirectoryUpper(
+            os.fsencode(container.upper),
+            os.fsencode(container.work),
+            ownership=Ownership.DATA,
+            base_owner=_caller_inside(container.id_maps),
+        ),
+        view=view,
+        lazy=_LAZY if is_lazy else None,
+        background=_BACKGROUND if is_lazy else None,
+    )
+    if is_new:
+        _take_after(union, lowers[0].root().attributes)
+    return union
+
+
+def _take_after(union: Union, root: Attributes) -> None:
+    """The root of a union is its upper's: it begins with owner, mode and times of the image's."""
+    known = union.getattr(ROOT_NODE)
+    if (known.mode, known.uid, known.gid) != (root.mode, root.uid, root.gid):
+        mode = stat.S_IMODE(root.mode)
+        changes = SetAttributes(mode=mode, uid=root.uid, gid=root.gid)
+        union.setattr(ROOT_NODE, changes)
+    times = SetAttributes(atime_ns=root.atime_ns, mtime_ns=root.mtime_ns)
+    union.setattr(ROOT_NODE, times)
+
+
+def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:
+    """The read-only layers, top first."""
+    if isinstance(tree, HostTree):
+        if not os.path.isdir(tree.path):
+            return [_squashfs(tree.path)]
+        hidden = [os.fsencode(path) for path in tree.hidden if os.path.isdir(path)]
+        return [DirectoryLayer(os.fsencode(tree.path), ownership=Ownership.REAL, hidden=hidden)]
+    if tree.chain is not None:
+        return [ChainLayer(tree.chain, [archive for archive, _ in tree.layers])]
+    return [TarLayer(archive, index) for archive, index in reversed(tree.layers)]
+
+
+def _squashfs(path: str) -> Layer:
+    from rootless.images.formats.squashfs import find_squashfs, open_squashfs
+
+    image = find_squashfs(path)
+    if image is None:
+        raise NotFoundError(
+            f"the root file system {path} is neither a directory nor squashfs nor SIF"
+        )
+    return open_squashfs(image)
+
+
+def image_has_directory(tree: HostTree | ImageTree, path: str) -> bool:
+    """Whether the image has this directory, as a plain path without symbolic links."""
+    layers = lower_layers(tree)
+    union = Union(layers, None)
+    try:
+        node = union.getattr(ROOT_NODE)
+        parent = ROOT_NODE
+        for name in path.split("/"):
+            entry = union.lookup(parent, os.fsencode(name))
+            if entry is None:
+                return False
+            parent, node = entry.nodeid, entry.attributes
+        return stat.S_ISDIR(node.mode)
+    finally:
+        union.destroy()
+
+
+def id_view(maps: IdMaps) -> IdView:
+    """The ids that exist inside. Any other is shown as nobody, or, where there is one id, as that."""
+    uids, gids = _inside(maps.uids), _inside(maps.gids)
+    root_uid, root_gid = maps.root
+    return IdView(
+        uids,
+        gids,
+        squash_uid=_NOBODY if _has(uids, _NOBODY) else root_uid,
+        squash_gid=_NOBODY if _has(gids, _NOBODY) else root_gid,
+    )
+
+
+def _inside(ranges: Iterable[IdRange]) -> tuple[tuple[int, int], ...]:
+    return tuple((each.inside, each.size) for each in ranges)
+
+
+def _has(ranges: Iterable[tuple[int, int]], number: int) -> bool:
+    return any(first <= number < first + count for first, count in ranges)
+
+
+def _caller_inside(maps: IdMaps) -> tuple[int, int]:
+    """What the caller's own ids are inside: the owner of a file without an override."""
+    uid, gid = to_inside(maps.uids, os.getuid()), to_inside(maps.gids, os.getgid())
+    return uid or 0, gid or 0

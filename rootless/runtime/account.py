@@ -1,0 +1,76 @@
+"""The account's subordinate ids: /etc/subuid and /etc/subgid, or what getsubids(1) says where a
+directory service has them."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+from rootless.runtime.idmap import IdMaps, Subordinate, UserNamespaceMode, make_maps
+
+
+def parse_subordinate(content: str, name: str, number: int) -> tuple[Subordinate, ...]:
+    """The ranges of one account, which lines may name or number (subuid(5)). Malformed lines are
+    others' concern."""
+    result = []
+    for line in content.splitlines():
+        fields = line.strip().split(":")
+        if len(fields) == 3 and fields[0] in {name, str(number)}:
+            start, count = fields[1:]
+            if start.isdecimal() and count.isdecimal() and int(count) > 0:
+                result.append(Subordinate(int(start), int(count)))
+    return tuple(result)
+
+
+def read_id_maps(mode: UserNamespaceMode) -> IdMaps:
+    """The maps for the calling account under --userns `mode`."""
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    return make_maps(
+        mode,
+        uid=uid,
+        gid=gid,
+        subuids=_ranges("/etc/subuid", name, uid),
+        subgids=_ranges("/etc/subgid", name, uid),
+    )
+
+
+def _ranges(path: str, name: str, uid: int) -> tuple[Subordinate, ...]:
+    if ranges := parse_subordinate(_read(path), name, uid):
+        return ranges
+    if _uses_a_service():
+        return _from_getsubids(name, group=path.endswith("gid"))
+    return ()
+
+
+def _uses_a_service() -> bool:
+    """Whether nsswitch.conf sends `subid` elsewhere than to the files."""
+    for line in _read("/etc/nsswitch.conf").splitlines():
+        database, _, services = line.partition("#")[0].partition(":")
+        if database.strip() == "subid":
+            return services.split() != ["files"]
+    return False
+
+
+def _from_getsubids(name: str, *, group: bool) -> tuple[Subordinate, ...]:
+    """Lines such as `0: alice 100000 65536`."""
+    import subprocess
+
+    command = ["getsubids", *(["-g"] if group else []), name]
+    try:
+        output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    fields = [line.split() for line in output.stdout.splitlines()]
+    return tuple(Subordinate(int(f[-2]), int(f[-1])) for f in fields if len(f) == 4)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""

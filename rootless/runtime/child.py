@@ -1,0 +1,177 @@
+"""The child: from clone to exec. Standard library and system calls only; everything is imported
+before the clone."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import select
+import stat
+import sys
+import termios
+
+from rootless.light_stdlib import signal, socket
+from rootless.runtime import steps
+from rootless.runtime.execution import (
+    NotFoundInPathError,
+    execute,
+    reset_signals,
+    take_credentials,
+)
+from rootless.runtime.handshake import Failure, Kind, Message, receive, send
+from rootless.runtime.operations import Context, perform
+from rootless.runtime.plan import Plan
+from rootless.runtime.reaper import reap_until
+from rootless.runtime.userdb import UnknownUserError
+from rootless.syscalls import processes
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+_DEAD = 125
+
+
+class ChildSide(NamedTuple):
+    """What the child is born with. `filters` are compiled seccomp programs, `monitor` a pidfd of
+    the parent."""
+
+    plan: Plan
+    channel: socket.socket
+    stdio: tuple[int, int, int] | None
+    filters: Sequence[bytes]
+    monitor: int
+
+
+def run(side: ChildSide) -> NoReturn:
+    """Follow the plan; never returns and never raises."""
+    stage, doing = "set up", "start"
+    # Nothing may be imported from here on: past the pivot the path of the interpreter's library is
+    # the image's.
+    sys.meta_path.clear()
+    try:
+        os.umask(0)
+        processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)
+        _expect(side, Kind.MAPPED)
+        os.setsid()
+        if side.stdio is not None:
+            _take_stdio(side.stdio)
+        context = Context(side.channel)
+        for step in side.plan.steps:
+            doing = step.describe()
+            perform(step, context)
+        send(side.channel, Message(Kind.READY))
+        _expect(side, Kind.START)
+        stage, doing = "exec", side.plan.execute.describe()
+        _finish(side, context)
+    except BaseException as error:  # noqa: BLE001 - nothing may escape into the parent's program
+        _report(side, stage, doing, error)
+    os._exit(_DEAD)
+
+
+def _expect(side: ChildSide, kind: Kind) -> None:
+    if receive(side.channel).kind is not kind:
+        os._exit(_DEAD)  # the parent is gone: nobody is left to tell
+
+
+def _report(side: ChildSide, stage: str, doing: str, error: BaseException) -> None:
+    number, path = 0, None
+    if isinstance(error, OSError):
+        number = error.errno or errno.EIO
+        path = None if error.filename is None else os.fsdecode(error.filename)
+        if isinstance(error, NotFoundInPathError):
+            doing = "search PATH"
+    elif isinstance(error, UnknownUserError):
+        doing = str(error)
+    else:
+        doing = f"{doing}: {type(error).__name__}: {error}"
+    try:
+        send(side.channel, Message(Kind.FAILED, Failure(stage, doing, number, path)))
+    except OSError:
+        pass
+
+
+def _take_stdio(stdio: tuple[int, int, int]) -> None:
+    """Put the three where they belong; they may be 0, 1 and 2 in any order."""
+    moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in stdio]
+    for number, fd in enumerate(moved):
+        os.dup2(fd, number, inheritable=True)
+        os.close(fd)
+
+
+def _finish(side: ChildSide, context: Context) -> None:
+    plan, identity = side.plan, context.identity
+    fixed = any(isinstance(step, steps.ResolveUser) and step.fixed for step in plan.steps)
+    _own_stdio(context)
+    if plan.execute.terminal:
+        fcntl.ioctl(context.terminal, termios.TIOCSCTTY, 0)
+        for number in range(3):
+            os.dup2(context.terminal, number, inheritable=True)
+    environment = _environment(plan.execute.env, identity.home)
+    take_credentials(plan.credentials, identity, side.filters, fixed=fixed)
+    _die_with(side.monitor)
+    reset_signals()
+    processes.close_on_exec_from(3)
+    if plan.execute.init:
+        _become_init(plan.execute.terminal)
+    execute(plan.execute.args, environment)
+
+
+def _die_with(monitor: int) -> None:
+    """A change of id forgets the signal (prctl(2)), so it is asked for again, and a parent that
+    died before is noticed by its pidfd: the parent's process id says nothing in a PID namespace."""
+    processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)
+    poll = select.poll()
+    poll.register(monitor, select.POLLIN)
+    if poll.poll(0):
+        os._exit(_DEAD)
+
+
+def _own_stdio(context: Context) -> None:
+    """A program may open /dev/stdout again, which asks for the pipe's or terminal's owner. Files
+    are left alone."""
+    for fd in (0, 1, 2, context.terminal):
+        if fd < 0:
+            continue
+        try:
+            mode = os.fstat(fd).st_mode
+            if stat.S_ISFIFO(mode) or fd == context.terminal:
+                os.fchown(fd, context.identity.uid, -1)
+        except OSError:
+            pass  # not ours to give: the program can still use the descriptor it has
+
+
+def _environment(env: Sequence[str], home: str) -> dict[str, str]:
+    """A later entry wins, as in Docker; HOME is the user's unless it is set."""
+    result: dict[str, str] = {}
+    for entry in env:
+        name, _, value = entry.partition("=")
+        result[name] = value
+    if not result.get("HOME"):
+        result["HOME"] = home
+    return result
+
+
+def _become_init(terminal: bool) -> None:
+    """Fork; the parent stays as init and never returns, the child goes on to exec as a process
+    group of its own."""
+    everything = set(range(1, signal.NSIG)) - {32, 33}
+    signal.pthread_sigmask(signal.SIG_BLOCK, everything)
+    init = os.getpid()
+    processes.prctl(processes.PR_SET_CHILD_SUBREAPER, 1)
+    pid = os.fork()
+    if pid:
+        try:
+            reap_until(pid)
+        finally:
+            os._exit(_DEAD)
+    processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != init:
+        os._exit(_DEAD)
+    os.setpgid(0, 0)
+    if terminal:
+        os.tcsetpgrp(0, os.getpid())  # SIGTTOU is blocked, so this does not stop us
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -1,0 +1,144 @@
+"""The end of the start: credentials, seccomp, exec. Runs in the child."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from rootless.light_stdlib import signal
+from rootless.runtime.steps import Credentials
+from rootless.runtime.userdb import Identity
+from rootless.syscalls import capabilities, processes
+from rootless.syscalls.identity import setgroups, setresgid, setresuid
+from rootless.syscalls.mounts import AT_FDCWD
+from rootless.syscalls.openat2 import RESOLVE_NO_MAGICLINKS, openat2
+from rootless.syscalls.seccomp import load_filter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SCRIPT_DEPTH = 5  # BINPRM_MAX_RECURSION of the kernel, and one
+
+
+class NotFoundInPathError(FileNotFoundError):
+    """No directory of PATH has the command."""
+
+
+def reset_signals() -> None:
+    """Python ignores SIGPIPE and SIGXFSZ, and what is ignored stays so over exec."""
+    for number in range(1, signal.NSIG):
+        if number not in {signal.SIGKILL, signal.SIGSTOP}:
+            try:
+                signal.signal(number, signal.SIG_DFL)
+            except (OSError, ValueError):
+                continue  # the two numbers that the C library keeps for itself
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def take_credentials(
+    credentials: Credentials, identity: Identity, filters: Sequence[bytes], *, fixed: bool
+) -> None:
+    """Become the container's user with the capabilities and filters it is to have.
+
+    The bounding set goes first, which needs CAP_SETPCAP. Filters go before the last capset, because
+    loading one without no_new_privs needs CAP_SYS_ADMIN; the filters of the single-id case
+    therefore leave capset alone.
+    """
+    bounding = capabilities.bits(credentials.bounding)
+    for number in range(64):
+        if not bounding >> number & 1:
+            try:
+                processes.prctl(processes.PR_CAPBSET_DROP, number)
+            except OSError as error:
+                if error.errno == errno.EINVAL:
+                    break  # past the kernel's last one
+                raise
+    processes.prctl(processes.PR_SET_KEEPCAPS, 1)
+    if not fixed:
+        setgroups(identity.groups)
+        setresgid(identity.gid)
+        setresuid(identity.uid)
+    permitted = capabilities.bits(credentials.permitted)
+    inheritable = capabilities.bits(credentials.inheritable)
+    for_filters = capabilities.bits(frozenset({"SYS_ADMIN"}))
+    capabilities.capset(permitted | for_filters, permitted | for_filters, inheritable)
+    if credentials.no_new_privileges:
+        processes.prctl(processes.PR_SET_NO_NEW_PRIVS, 1)
+    for program in filters:
+        load_filter(program)
+    capabilities.capset(permitted, permitted, inheritable)
+    for name in sorted(credentials.ambient):
+        number = capabilities.NAMES.index(name)
+        processes.prctl(processes.PR_CAP_AMBIENT, processes.PR_CAP_AMBIENT_RAISE, number)
+    processes.prctl(processes.PR_SET_DUMPABLE, 0)
+
+
+def execute(args: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """execve(2) with the search of PATH that Docker does.
+
+    Raises:
+        NotFoundInPathError: no directory of PATH has it.
+        OSError: it was found and cannot be run, or the path given does not exist.
+    """
+    path = find_executable(args[0], environment.get("PATH", DEFAULT_PATH))
+    refuse_magic_links(path)
+    os.execve(path, list(args), environment)
+
+
+def find_executable(name: str, search: str) -> str:
+    if not name:
+        raise NotFoundInPathError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    if "/" in name:
+        _check_executable(name)
+        return name
+    refused: OSError | None = None
+    for directory in search.split(":"):
+        candidate = f"{directory or '.'}/{name}"
+        try:
+            _check_executable(candidate)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            refused = refused or error
+        else:
+            return candidate
+    if refused is not None:
+        raise refused
+    raise NotFoundInPathError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+
+def _check_executable(path: str) -> None:
+    mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(mode) or not os.access(path, os.X_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+
+def refuse_magic_links(path: str) -> None:
+    """Refuse a command, or the interpreter of a script, that leads through /proc/PID/exe or the
+    like.
+
+    Until exec that is the engine's own program on the host: run inside, it could be opened for
+    writing by its new owner (CVE-2019-5736).
+
+    Raises:
+        PermissionError: it does.
+    """
+    for _ in range(_SCRIPT_DEPTH):
+        try:
+            fd = openat2(AT_FDCWD, path, os.O_RDONLY, resolve=RESOLVE_NO_MAGICLINKS)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path) from None
+            return  # executable but not readable, so not a script; or exec says what is wrong
+        with open(fd, "rb") as file:
+            line = file.read(256).partition(b"\n")[0]
+        words = line[2:].split()
+        if not line.startswith(b"#!") or not words:
+            return
+        path = os.fsdecode(words[0])

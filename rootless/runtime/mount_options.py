@@ -1,0 +1,96 @@
+"""The options of one mount: mount(8)'s words into what the kernel's calls take. Pure."""
+
+from __future__ import annotations
+
+from rootless.syscalls.mounts import (
+    MOUNT_ATTR_NOATIME,
+    MOUNT_ATTR_NODEV,
+    MOUNT_ATTR_NODIRATIME,
+    MOUNT_ATTR_NOEXEC,
+    MOUNT_ATTR_NOSUID,
+    MOUNT_ATTR_NOSYMFOLLOW,
+    MOUNT_ATTR_RDONLY,
+    MOUNT_ATTR_STRICTATIME,
+    MS_PRIVATE,
+    MS_SHARED,
+    MS_SLAVE,
+    MS_UNBINDABLE,
+)
+from unionfs.light_types import NamedTuple
+
+ATTRIBUTES = {
+    "ro": MOUNT_ATTR_RDONLY,
+    "nosuid": MOUNT_ATTR_NOSUID,
+    "nodev": MOUNT_ATTR_NODEV,
+    "noexec": MOUNT_ATTR_NOEXEC,
+    "noatime": MOUNT_ATTR_NOATIME,
+    "nodiratime": MOUNT_ATTR_NODIRATIME,
+    "strictatime": MOUNT_ATTR_STRICTATIME,
+    "nosymfollow": MOUNT_ATTR_NOSYMFOLLOW,
+}
+PROPAGATION = {
+    "shared": MS_SHARED,
+    "rshared": MS_SHARED,
+    "slave": MS_SLAVE,
+    "rslave": MS_SLAVE,
+    "private": MS_PRIVATE,
+    "rprivate": MS_PRIVATE,
+    "unbindable": MS_UNBINDABLE,
+    "runbindable": MS_UNBINDABLE,
+}
+CLEARING = {
+    "rw": MOUNT_ATTR_RDONLY,
+    "suid": MOUNT_ATTR_NOSUID,
+    "dev": MOUNT_ATTR_NODEV,
+    "exec": MOUNT_ATTR_NOEXEC,
+    "atime": MOUNT_ATTR_NOATIME,
+    "diratime": MOUNT_ATTR_NODIRATIME,
+    "symfollow": MOUNT_ATTR_NOSYMFOLLOW,
+}
+IF_PARENT_EXISTS = "x-rootless.if-parent-exists"
+"""A bind that is left out where the directory of its target is missing. Words with x- are for
+programs (mount(8))."""
+
+_IGNORED = frozenset(
+    {"defaults", "async", "relatime", "norelatime", "nostrictatime", "mand", "nomand", "remount"}
+)
+
+
+class MountOptions(NamedTuple):
+    """`attributes` and `recursive_attributes` are MOUNT_ATTR_* bits, `propagation` an MS_* flag,
+    `data` the file system's."""
+
+    bind: bool
+    recursive: bool
+    attributes: int
+    recursive_attributes: int
+    propagation: int
+    optional: bool
+    data: tuple[str, ...]
+
+
+def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> MountOptions:
+    """Read the `options` of a mount of the runtime spec; a later word wins over an earlier one."""
+    recursive = False
+    attributes = recursive_attributes = 0
+    propagation = MS_PRIVATE
+    optional = False
+    data = []
+    for option in options:
+        if option in {"bind", "rbind"}:
+            bind, recursive = True, option == "rbind"
+        elif option in ATTRIBUTES:
+            attributes |= ATTRIBUTES[option]
+        elif option in CLEARING:
+            attributes &= ~CLEARING[option]
+        elif option.startswith("r") and option[1:] in ATTRIBUTES:
+            recursive_attributes |= ATTRIBUTES[option[1:]]
+        elif option in PROPAGATION:
+            propagation = PROPAGATION[option]
+        elif option == IF_PARENT_EXISTS:
+            optional = True
+        elif option not in _IGNORED:
+            data.append(option)
+    return MountOptions(
+        bind, recursive, attributes, recursive_attributes, propagation, optional, tuple(data)
+    )

@@ -1,0 +1,231 @@
+"""From the OCI runtime spec to the ordered steps of the start. Pure: the same spec gives the same
+plan.
+
+The order matters. Sources and the root are opened before anything else, while the caller's groups
+still open them. /proc and /sys are mounted while the host's are visible, since the kernel refuses a
+new instance otherwise (mount_too_revealing). Sysctls are written before /proc/sys is made
+read-only. Binds and masks come before the read-only root, because their targets may have to be
+made. Nothing is resolved through the host's tree after EnterRoot: it is no longer there.
+"""
+
+from __future__ import annotations
+
+from rootless.errors import HostSupportError, InvalidDocumentError
+from rootless.runtime import steps
+from rootless.runtime.idmap import IdMaps, to_outside
+from rootless.runtime.mount_options import MountOptions, parse_mount_options
+from rootless.runtime.overlay import LOWER
+from rootless.runtime.rootfs import FSTYPE, BindRootfs, FuseRootfs, OverlayRootfs, Rootfs
+from rootless.runtime.steps import Credentials, Execute, Step
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+ANNOTATION_USER = "io.rootless.user"
+"""`name|uid[:group|gid]` as asked for; looked up in the container's files by the child."""
+ANNOTATION_USER_REQUIRED = "io.rootless.user-required"
+"""The user was asked for by name or number on the command line: where the map has no such id, that
+is an error. An image's user becomes the only id there is instead."""
+ANNOTATION_GROUPS = "io.rootless.groups"
+"""Names and ids of --group-add, comma-separated."""
+ANNOTATION_INIT = "io.rootless.init"
+ANNOTATION_PRETEND = "io.rootless.pretend-ownership"
+"""Answer chown, set*id and mknod with success: there is one id and they could only fail."""
+
+_ROOT_KEY = -1
+
+NAMESPACES = ("user", "mount", "pid", "network", "ipc", "uts", "cgroup")
+
+
+class Plan(NamedTuple):
+    """`namespaces` are made by clone; the cgroup namespace is a step, and everything else too."""
+
+    namespaces: frozenset[str]
+    steps: tuple[Step, ...]
+    credentials: Credentials
+    execute: Execute
+
+    def describe(self) -> list[str]:
+        first = "clone with new " + ", ".join(n for n in NAMESPACES if n in self.namespaces)
+        lines = [step.describe() for step in self.steps]
+        return [first, *lines, self.credentials.describe(), self.execute.describe()]
+
+
+def make_plan(
+    spec: Mapping[str, Any], *, rootfs: Rootfs, id_maps: IdMaps, bundle: str = "/"
+) -> Plan:
+    """The plan of a spec; relative bind sources are taken from `bundle`.
+
+    Raises:
+        InvalidDocumentError: the spec lacks what it must have.
+        HostSupportError: it joins a namespace by path, which a start does not do.
+    """
+    process, linux = spec.get("process"), spec.get("linux", {})
+    if not isinstance(process, dict) or not process.get("args"):
+        raise InvalidDocumentError("config.json: process.args is empty")
+    namespaces = set()
+    for entry in linux.get("namespaces", ()):
+        if "path" in entry:
+            raise HostSupportError(
+                f"config.json: joining the {entry['type']} namespace {entry['path']} at start"
+            )
+        namespaces.add(str(entry["type"]))
+    if not {"user", "mount"} <= namespaces:
+        raise InvalidDocumentError("config.json: a user and a mount namespace are required")
+
+    mounts = [_Mounted(i, m, bundle) for i, m in enumerate(spec.get("mounts", ()))]
+    sequence: list[Step] = []
+    if process.get("oomScoreAdj") is not None:
+        sequence.append(steps.AdjustOomScore(int(process["oomScoreAdj"])))
+    sequence.append(steps.DetachPropagation())
+    sequence += [m.open() for m in mounts if m.options.bind]
+    sequence += _root(rootfs, id_maps)
+    uid, gid = id_maps.root
+    sequence.append(steps.BecomeSetupUser(uid, gid, drop_groups=id_maps.helper))
+    if "cgroup" in namespaces:
+        sequence.append(steps.JoinCgroupNamespace())
+    if "network" in namespaces:
+        sequence.append(steps.RaiseLoopback())
+    if hostname := spec.get("hostname"):
+        sequence.append(steps.SetHostname(str(hostname), str(spec.get("domainname", ""))))
+    for mounted in mounts:
+        sequence += mounted.attach(id_maps)
+    if process.get("terminal"):
+        size = process.get("consoleSize", {})
+        sequence.append(
+            steps.AllocateTerminal(int(size.get("height", 0)), int(size.get("width", 0)))
+        )
+    sequence += [steps.WriteSysctl(str(k), str(v)) for k, v in linux.get("sysctl", {}).items()]
+    sequence += [steps.MaskPath(str(path)) for path in linux.get("maskedPaths", ())]
+    sequence += [steps.ProtectPath(str(path)) for path in linux.get("readonlyPaths", ())]
+    sequence.append(steps.EnterRoot())
+    sequence += _identity(spec, process, id_maps)
+    sequence.append(steps.ChangeDirectory(str(process.get("cwd") or "/")))
+    if spec.get("root", {}).get("readonly"):
+        sequence.append(steps.ProtectRoot())
+    sequence += [
+        steps.SetLimit(str(r["type"]), int(r["soft"]), int(r["hard"]))
+        for r in process.get("rlimits", ())
+    ]
+    return Plan(
+        frozenset(namespaces - {"cgroup"}),
+        tuple(sequence),
+        _credentials(process),
+        Execute(
+            tuple(map(str, process["args"])),
+            tuple(map(str, process.get("env", ()))),
+            init=spec.get("annotations", {}).get(ANNOTATION_INIT) == "true",
+            terminal=bool(process.get("terminal")),
+        ),
+    )
+
+
+def _root(rootfs: Rootfs, id_maps: IdMaps) -> list[Step]:
+    uid, gid = id_maps.root
+    match rootfs:
+        case FuseRootfs():
+            return [steps.MountUnion(rootfs.mountpoint, rootfs.source, FSTYPE, False, uid, gid)]
+        case OverlayRootfs():
+            lower = f"{rootfs.directory}/{LOWER}"
+            return [
+                steps.MountUnion(lower, rootfs.source, FSTYPE, True, uid, gid),
+                steps.MountOverlay(rootfs.directory),
+            ]
+        case BindRootfs():
+            # Recursively: the kernel refuses to bind less than the whole of a tree it shows an
+            # unprivileged user.
+            return [
+                steps.OpenSource(_ROOT_KEY, rootfs.path, recursive=True),
+                steps.BindRoot(_ROOT_KEY, rootfs.path),
+            ]
+
+
+class _Mounted:
+    """One entry of `mounts`, read."""
+
+    def __init__(self, key: int, entry: Mapping[str, Any], bundle: str) -> None:
+        self.key = key
+        self.target = str(entry["destination"])
+        self.options: MountOptions = parse_mount_options(
+            tuple(map(str, entry.get("options", ()))), bind=entry.get("type") in {"bind", "none"}
+        )
+        self.fstype = str(entry.get("type", "bind"))
+        self.source = str(entry.get("source") or self.fstype)
+        if self.options.bind and not self.source.startswith("/"):
+            self.source = f"{bundle}/{self.source}"
+
+    def open(self) -> Step:
+        return steps.OpenSource(self.key, self.source, self.options.recursive)
+
+    def attach(self, id_maps: IdMaps) -> Sequence[Step]:
+        options = self.options
+        if options.bind:
+            return [
+                steps.AttachSource(
+                    self.key,
+                    self.source,
+                    self.target,
+                    options.attributes,
+                    options.recursive_attributes,
+                    options.propagation,
+                    options.optional,
+                )
+            ]
+        data = options.data
+        if self.fstype == "devpts":
+            # The group of terminals is 5 by custom; devpts refuses an id that the map does not
+            # have.
+            data = tuple(o for o in data if o != "gid=5" or to_outside(id_maps.gids, 5) is not None)
+        result: list[Step] = [
+            steps.Mount(self.target, self.fstype, self.source, data, options.attributes)
+        ]
+        if self.fstype == "tmpfs" and self.target == "/dev":
+            result += _DEV_LINKS
+        return result
+
+
+_DEV_LINKS: tuple[Step, ...] = (
+    steps.MakeSymlink("/proc/self/fd", "/dev/fd"),
+    steps.MakeSymlink("/proc/self/fd/0", "/dev/stdin"),
+    steps.MakeSymlink("/proc/self/fd/1", "/dev/stdout"),
+    steps.MakeSymlink("/proc/self/fd/2", "/dev/stderr"),
+    steps.MakeSymlink("/proc/kcore", "/dev/core"),
+    steps.MakeSymlink("pts/ptmx", "/dev/ptmx"),
+)
+
+
+def _identity(spec: Mapping[str, Any], process: Mapping[str, Any], id_maps: IdMaps) -> list[Step]:
+    user = process.get("user", {})
+    annotations = spec.get("annotations", {})
+    name = annotations.get(ANNOTATION_USER)
+    groups = tuple(str(g) for g in user.get("additionalGids", ()))
+    groups += tuple(filter(None, annotations.get(ANNOTATION_GROUPS, "").split(",")))
+    if name is None:
+        name = f"{user.get('uid', 0)}:{user.get('gid', 0)}"
+    return [
+        steps.ResolveUser(
+            str(name),
+            groups,
+            fixed=not id_maps.helper,
+            required=annotations.get(ANNOTATION_USER_REQUIRED) == "true",
+        ),
+        steps.SetUmask(int(user.get("umask", 0o022))),
+    ]
+
+
+def _credentials(process: Mapping[str, Any]) -> Credentials:
+    capabilities = process.get("capabilities", {})
+
+    def names(key: str) -> frozenset[str]:
+        return frozenset(str(n).removeprefix("CAP_") for n in capabilities.get(key, ()))
+
+    return Credentials(
+        bounding=names("bounding"),
+        permitted=names("permitted"),
+        inheritable=names("inheritable"),
+        ambient=names("ambient"),
+        no_new_privileges=bool(process.get("noNewPrivileges")),
+    )

@@ -1,0 +1,50 @@
+"""--init: process 1 of the container, which starts the command, hands signals on and reaps what is
+left behind.
+
+It is the engine's own process with the container's credentials and filters; non-dumpable, so that
+nobody inside can reach its memory or its program file through /proc/1 (ptrace_may_access in the
+kernel asks for a capability in the host's namespace).
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.light_stdlib import signal
+from rootless.syscalls.processes import close_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+# Stop signals of a background process that touches the terminal: the command's own affair.
+_NOT_FORWARDED = frozenset({signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU})
+
+
+def reap_until(child: int) -> NoReturn:
+    """Serve as init until `child` ends, then exit with its status (128+n for a signal). Signals
+    must be blocked."""
+    close_from(0)
+    everything = set(range(1, signal.NSIG)) - {32, 33}  # the C library's own
+    while True:
+        number = signal.sigwait(everything)
+        if number == signal.SIGCHLD:
+            _reap(child)
+        elif number not in _NOT_FORWARDED:
+            try:
+                os.kill(child, number)
+            except ProcessLookupError:
+                continue
+
+
+def _reap(child: int) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if pid == child:
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else 128 - code)

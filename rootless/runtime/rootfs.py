@@ -1,0 +1,42 @@
+"""What a container's root can be: a closed set. Pure."""
+
+from __future__ import annotations
+
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+
+class FuseRootfs(NamedTuple):
+    """The union, mounted in the container's namespaces on `mountpoint` (an existing directory) and
+    served from outside.
+
+    `source` is what /proc/self/mounts shows as device.
+    """
+
+    mountpoint: str
+    source: str = "rootless"
+
+
+class OverlayRootfs(NamedTuple):
+    """Kernel overlayfs over a read-only union that is served from outside.
+
+    `directory` holds the four directories that `rootless.runtime.overlay` names: the union is
+    mounted on lower, the overlay on rootfs.
+    """
+
+    directory: str
+    source: str = "rootless"
+
+
+class BindRootfs(NamedTuple):
+    """A directory of the host as it is; nothing between the container and the disk."""
+
+    path: str
+
+
+Rootfs: TypeAlias = FuseRootfs | OverlayRootfs | BindRootfs
+
+FSTYPE = "fuse.rootless-unionfs"

@@ -1,0 +1,186 @@
+"""From the spec's `linux.seccomp` to programs for the kernel, compiled once and kept on disk.
+
+A file of the cache holds all that went into a program (the rules, the machine, libseccomp's
+version), the program, and a checksum. Its name is only a hint: what counts is that the contents are
+the same, byte for byte. A file is replaced whole (write, rename) and not synced: a torn one fails
+its checksum, and a lost one is made again. (crc32 and not hashlib, because loading OpenSSL costs a
+start more than the rest of this.)
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+
+from rootless.errors import HostSupportError, InvalidDocumentError
+from rootless.light_json import dumps
+from rootless.runtime.plan import ANNOTATION_PRETEND
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, TypeAlias
+
+Profile: TypeAlias = "dict[str, Any]"
+
+ENOSYS = 38
+EPERM = 1
+ARCHITECTURES: dict[str, tuple[str, ...]] = {
+    "x86_64": ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"),
+    "aarch64": ("SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"),
+    "ppc64le": ("SCMP_ARCH_PPC64LE",),
+    "s390x": ("SCMP_ARCH_S390X", "SCMP_ARCH_S390"),
+    "riscv64": ("SCMP_ARCH_RISCV64",),
+}
+"""By uname(2)'s machine: the native one first, then those whose programs it runs."""
+
+# PER_LINUX, PER_LINUX32, each with and without UNAME26, and the query.
+
+_MAGIC = b"rlbpf1\n\0"
+_HEADER = struct.Struct("=8sIII")  # magic, length of the material, of the program, crc32 of both
+
+
+def filters_of(spec: Mapping[str, Any], cache: str | None) -> list[bytes]:
+    """The programs of a container, in the order in which they are loaded.
+
+    With more than one the kernel takes the strictest answer: an ERRNO of the pretending one beats
+    the other's ALLOW, and among two ERRNO the one loaded last counts.
+
+    Raises:
+        HostSupportError: libseccomp is missing.
+        InvalidDocumentError: a rule makes no sense.
+    """
+    profiles: list[Mapping[str, Any]] = []
+    if profile := spec.get("linux", {}).get("seccomp"):
+        profiles.append(profile)
+    if spec.get("annotations", {}).get(ANNOTATION_PRETEND) == "true":
+        profiles.append(pretending_profile(os.uname().machine))
+    return [compiled(profile, cache) for profile in profiles]
+
+
+def compiled(profile: Mapping[str, Any], cache: str | None) -> bytes:
+    """The program of one profile, from the cache directory if it is there."""
+    from rootless.syscalls import libseccomp
+
+    try:
+        version = libseccomp.version()
+    except OSError as error:
+        raise HostSupportError(
+            f"cannot load libseccomp: {error}",
+            hint="install libseccomp2, or run with --security-opt seccomp=unconfined",
+        ) from error
+    material = dumps([profile, os.uname().machine, version], sort_keys=True)
+    path = None
+    if cache is not None:
+        path = f"{cache}/{zlib.crc32(material):08x}.bpf"
+        if program := _read(path, material):
+            return program
+    program = compile_profile(profile)
+    if path is not None:
+        _write(path, material, program)
+    return program
+
+
+def _read(path: str, material: bytes) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError:
+        return None
+    if len(data) < _HEADER.size:
+        return None
+    magic, material_size, program_size, checksum = _HEADER.unpack_from(data)
+    body = data[_HEADER.size :]
+    whole = magic == _MAGIC and len(body) == material_size + program_size
+    if not whole or zlib.crc32(body) != checksum or body[:material_size] != material:
+        return None
+    return body[material_size:]
+
+
+def _write(path: str, material: bytes, program: bytes) -> None:
+    """A cache that cannot be written costs time and nothing else."""
+    temporary = f"{path}.{os.getpid()}"
+    body = material + program
+    header = _HEADER.pack(_MAGIC, len(material), len(program), zlib.crc32(body))
+    try:
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(header + body)
+        os.rename(temporary, path)
+    except OSError:
+        return
+
+
+def compile_profile(profile: Mapping[str, Any]) -> bytes:
+    """Compile the `linux.seccomp` object. Names that this libseccomp does not know are left to the
+    default action.
+
+    Raises:
+        InvalidDocumentError: an action, operator or architecture does not exist.
+    """
+    from rootless.syscalls.libseccomp import FilterCompiler
+
+    try:
+        default = _action(profile["defaultAction"], profile.get("defaultErrnoRet"))
+        with FilterCompiler(default) as compiler:
+            for name in profile.get("architectures") or ():
+                compiler.add_architecture(str(name).removeprefix("SCMP_ARCH_").lower())
+            for rule in profile.get("syscalls") or ():
+                action = _action(rule["action"], rule.get("errnoRet"))
+                arguments = tuple(_argument(a) for a in rule.get("args") or ())
+                for name in rule["names"]:
+                    compiler.add_rule(action, name, arguments)
+            return compiler.program()
+    except KeyError as error:
+        raise InvalidDocumentError(f"the seccomp profile has no or an unknown {error}") from error
+    except OSError as error:
+        raise InvalidDocumentError(
+            f"the seccomp profile cannot be compiled: {error.filename}: {error.strerror}"
+        ) from error
+
+
+def _action(name: str, number: int | None) -> int:
+    from rootless.syscalls.libseccomp import ACTIONS
+
+    action = ACTIONS[name]
+    if name in {"SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"}:
+        # The runtime spec: EPERM where errnoRet is not given.
+        action |= 1 if number is None else number
+    return action
+
+
+def _argument(argument: Mapping[str, Any]) -> tuple[int, str, int, int]:
+    operator = str(argument["op"]).removeprefix("SCMP_CMP_")
+    value, second = int(argument["value"]), int(argument.get("valueTwo", 0))
+    return int(argument["index"]), operator, value, second
+
+
+def argument_rule(index: int, value: int, op: str, value_two: int = 0) -> dict[str, Any]:
+    return {"index": index, "value": value, "valueTwo": value_two, "op": f"SCMP_CMP_{op}"}
+
+
+def pretending_profile(machine: str) -> Profile:
+    """Success without effect for what changes owner or identity, where one id is all there is and
+    each could only fail.
+
+    The kernel refuses such a chown before the file system hears of it, and mknod of a device for
+    want of a capability on the host. capset is left alone: it works, and dropping capabilities must
+    not be pretended.
+    """
+    owners = "chown chown32 fchown fchown32 fchownat lchown lchown32"
+    identity = (
+        "setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 setregid "
+        "setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setuid setuid32"
+    )
+    success = {"action": "SCMP_ACT_ERRNO", "errnoRet": 0}
+    rules: list[dict[str, Any]] = [{"names": f"{owners} {identity}".split(), **success}]
+    for name, index in (("mknod", 1), ("mknodat", 2)):
+        for kind in (0o020000, 0o060000):
+            argument = argument_rule(index, 0o170000, "MASKED_EQ", kind)
+            rules.append({"names": [name], "args": [argument], **success})
+    return {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": list(ARCHITECTURES.get(machine, ())),
+        "syscalls": rules,
+    }

@@ -1,0 +1,38 @@
+"""The sources of binds, looked at before anything is started: a missing one is made for -v and
+refused elsewhere."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.errors import UsageError
+from rootless.spec.flags.mounts import Bind
+from rootless.spec.options import ContainerOptions
+
+
+def prepare_bind_sources(options: ContainerOptions) -> None:
+    """Make the directories that -v names and are not there, as Docker does.
+
+    Raises:
+        UsageError: a source of --mount or a device does not exist, or a directory cannot be made.
+    """
+    for mount in options.mounts:
+        if not isinstance(mount, Bind) or os.path.lexists(mount.source):
+            continue
+        if not mount.create:
+            raise UsageError(
+                'invalid mount config for type "bind": '
+                f"bind source path does not exist: {mount.source}"
+            )
+        try:
+            os.makedirs(mount.source, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"error while creating mount source path '{mount.source}': {error.strerror}"
+            ) from error
+    for device in options.devices:
+        if not os.path.exists(device.source):
+            raise UsageError(
+                f'error gathering device information while adding custom device "{device.source}": '
+                "no such file or directory"
+            )

@@ -1,0 +1,133 @@
+"""The mounts every container has, the paths that are hidden and those that are read-only: Docker's.
+Pure."""
+
+from __future__ import annotations
+
+import posixpath
+
+from rootless.runtime.mount_options import IF_PARENT_EXISTS
+from rootless.spec.etc_files import APT_SANDBOX_PATH
+from rootless.spec.flags.mounts import Bind, Device, Tmpfs
+from rootless.spec.host import HostFacts
+from rootless.spec.options import ContainerOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, TypeAlias
+
+OciMount: TypeAlias = "dict[str, Any]"
+
+
+MASKED_PATHS = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+STANDARD_DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
+
+_QUIET = ["nosuid", "noexec", "nodev"]
+
+
+def _mount(target: str, fstype: str, source: str, options: Sequence[str]) -> OciMount:
+    return {"destination": target, "type": fstype, "source": source, "options": list(options)}
+
+
+def bind(source: str, target: str, *options: str) -> OciMount:
+    return _mount(target, "bind", source, ["rbind", *options])
+
+
+def default_mounts(options: ContainerOptions, host: HostFacts) -> list[OciMount]:
+    """/proc, /dev and what is in it, /sys.
+
+    A namespace that is the host's cannot have a file system of its own: the kernel mounts proc only
+    for an own PID namespace, sysfs for an own network namespace, mqueue for an own IPC namespace.
+    There the host's is bound.
+    """
+    own = options.namespaces
+    read_only = [] if options.privileged else ["ro"]
+    proc = _mount("/proc", "proc", "proc", _QUIET) if own.pid else bind("/proc", "/proc", *_QUIET)
+    mounts = [
+        proc,
+        _mount("/dev", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        *[
+            _mount(f"/dev/{name}", "bind", f"/dev/{name}", ["bind", "nosuid", "noexec"])
+            for name in STANDARD_DEVICES
+        ],
+        _mount(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
+    ]
+    if own.ipc:
+        size = f"size={options.shm_size}"
+        mounts.append(_mount("/dev/shm", "tmpfs", "shm", [*_QUIET, "mode=1777", size]))
+        mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", _QUIET))
+    else:
+        mounts.append(bind("/dev/shm", "/dev/shm", *_QUIET))
+        if host.mqueue:
+            mounts.append(bind("/dev/mqueue", "/dev/mqueue", *_QUIET))
+    if own.network:
+        mounts.append(_mount("/sys", "sysfs", "sysfs", [*_QUIET, *read_only]))
+    else:
+        # Read-only all the way down: what is mounted below /sys comes along, and a plain `ro` stops
+        # at the first mount.
+        mounts.append(bind("/sys", "/sys", *_QUIET, *["rro" for _ in read_only]))
+    if own.cgroup and host.cgroup2:
+        mounts.append(_mount("/sys/fs/cgroup", "cgroup2", "cgroup", [*_QUIET, *read_only]))
+    return mounts
+
+
+def device_mounts(options: ContainerOptions, host: HostFacts) -> list[OciMount]:
+    devices = list(options.devices)
+    if options.privileged:
+        standard = {f"/dev/{name}" for name in (*STANDARD_DEVICES, "console", "ptmx")}
+        devices += [Device(p, p) for p in host.devices if p not in standard]
+    return [
+        _mount(device.target, "bind", device.source, ["bind", "nosuid", "noexec"])
+        for device in devices
+    ]
+
+
+def user_mounts(options: ContainerOptions) -> list[OciMount]:
+    result = []
+    for mount in options.mounts:
+        match mount:
+            case Bind():
+                kind = "rbind" if mount.recursive else "bind"
+                words = [kind, mount.propagation, *mount.flags]
+                if mount.read_only:
+                    words.append("rro" if mount.recursive else "ro")
+                result.append(_mount(mount.target, "bind", mount.source, words))
+            case Tmpfs():
+                result.append(_mount(mount.target, "tmpfs", "tmpfs", mount.options))
+    return result
+
+
+def file_mounts(files: Mapping[str, str]) -> list[OciMount]:
+    """Files the engine wrote, by their path in the container. apt's is for images that have apt."""
+    result = []
+    for target, source in sorted(files.items()):
+        words = ["rprivate", *([IF_PARENT_EXISTS] if target == APT_SANDBOX_PATH else [])]
+        result.append(bind(source, target, *words))
+    return result
+
+
+def merged(defaults: Sequence[OciMount], users: Sequence[OciMount]) -> list[OciMount]:
+    """The user's mount takes the place of a default one on the same path; then outer before
+    inner."""
+    taken = {posixpath.normpath(mount["destination"]) for mount in users}
+    kept = [mount for mount in defaults if mount["destination"] not in taken]
+    return sorted([*kept, *users], key=lambda mount: mount["destination"].count("/"))

@@ -1,0 +1,83 @@
+"""The contents of /etc/hosts, /etc/hostname and /etc/resolv.conf, which the engine writes and
+binds. Pure."""
+
+from __future__ import annotations
+
+from rootless.errors import UsageError
+from rootless.runtime.idmap import IdMaps
+from rootless.spec.flags.names import HOST_GATEWAY, HostEntry
+from rootless.spec.options import ContainerOptions, Dns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+APT_SANDBOX = 'APT::Sandbox::User "root";\n'
+"""For a container with one id: apt's sandbox user could not be switched to."""
+APT_SANDBOX_PATH = "/etc/apt/apt.conf.d/99rootless"
+
+
+def etc_files(
+    options: ContainerOptions, *, hostname: str, host_resolv_conf: str, id_maps: IdMaps
+) -> dict[str, str]:
+    """Path in the container to contents, of every file the engine has to write and bind
+    (`make_spec`'s `files`).
+
+    Raises:
+        UsageError: host-gateway was asked for and there is none.
+    """
+    own_network = options.namespaces.network
+    files = {
+        "/etc/hosts": hosts_file(
+            hostname, options.hosts, gateway=None if own_network else "127.0.0.1"
+        ),
+        "/etc/hostname": f"{hostname}\n",
+        "/etc/resolv.conf": "" if own_network else resolv_conf(host_resolv_conf, options.dns),
+    }
+    if id_maps.single:
+        files[APT_SANDBOX_PATH] = APT_SANDBOX
+    return files
+
+
+def hosts_file(hostname: str, hosts: Iterable[HostEntry], *, gateway: str | None) -> str:
+    """`gateway` is the address by which the container reaches the host; 127.0.0.1 on the host's
+    network.
+
+    Raises:
+        UsageError: host-gateway was asked for and there is none.
+    """
+    lines = [
+        "127.0.0.1\tlocalhost",
+        "::1\tlocalhost ip6-localhost ip6-loopback",
+        "fe00::\tip6-localnet",
+        "ff00::\tip6-mcastprefix",
+        "ff02::1\tip6-allnodes",
+        "ff02::2\tip6-allrouters",
+        f"127.0.1.1\t{hostname}",
+    ]
+    for name, address in hosts:
+        if address == HOST_GATEWAY:
+            if gateway is None:
+                raise UsageError(f"--add-host {name}:host-gateway: this network has no gateway")
+            lines.append(f"{gateway}\t{name}")
+        else:
+            lines.append(f"{address}\t{name}")
+    return "\n".join(lines) + "\n"
+
+
+def resolv_conf(host: str, dns: Dns) -> str:
+    """The host's, with what --dns, --dns-search and --dns-option say in the place of its lines of
+    that kind."""
+    replaced = {"nameserver": dns.servers, "search": dns.search, "options": dns.options}
+    lines = []
+    for line in host.splitlines():
+        words = line.split()
+        keyword = "search" if words and words[0] == "domain" else (words[0] if words else "")
+        if not replaced.get(keyword):
+            lines.append(line)
+    lines += [f"nameserver {server}" for server in dns.servers]
+    if dns.search and dns.search != (".",):
+        lines.append("search " + " ".join(dns.search))
+    if dns.options:
+        lines.append("options " + " ".join(dns.options))
+    return "\n".join(lines) + "\n"

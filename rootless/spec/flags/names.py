@@ -1,0 +1,55 @@
+"""--hostname, --add-host, --dns: what the container calls itself and others."""
+
+from __future__ import annotations
+
+from rootless.errors import UsageError
+from unionfs.light_types import NamedTuple
+
+HOST_GATEWAY = "host-gateway"
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+
+
+class HostEntry(NamedTuple):
+    """A line of /etc/hosts. `address` may be `host-gateway`."""
+
+    name: str
+    address: str
+
+
+def _is_address(text: str) -> bool:
+    import socket
+
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, text)
+        except (OSError, ValueError):
+            continue
+        return True
+    return False
+
+
+def parse_hostname(text: str) -> str:
+    import re
+
+    if len(text) > 64 or not all(re.fullmatch(_LABEL, label) for label in text.split(".")):
+        raise UsageError(f"invalid hostname: {text!r}")
+    return text
+
+
+def parse_add_host(text: str) -> HostEntry:
+    """NAME:ADDRESS or NAME=ADDRESS; an IPv6 address may stand in brackets."""
+    separator = "=" if "=" in text else ":"
+    name, _, address = text.partition(separator)
+    if address.startswith("[") and address.endswith("]"):
+        address = address[1:-1]
+    if not name or not address:
+        raise UsageError(f'bad format for add-host: "{text}"', hint="use NAME:ADDRESS")
+    if address != HOST_GATEWAY and not _is_address(address):
+        raise UsageError(f'invalid IP address in add-host: "{address}"')
+    return HostEntry(name, address)
+
+
+def parse_dns(text: str) -> str:
+    if not _is_address(text):
+        raise UsageError(f"{text!r} is not an IP address of a DNS server")
+    return text

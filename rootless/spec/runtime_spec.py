@@ -1,0 +1,258 @@
+"""The OCI runtime spec (config.json, 1.2) of a container: options, image config, host and id maps
+in, one document out. Pure.
+
+The document is what is executed, written as it is beside the container. Who the process is cannot
+be known yet: names are looked up in the container's own files once its root is mounted. The request
+is therefore carried as an annotation (`plan.ANNOTATION_USER`) and `process.user` holds its numbers
+where it has some.
+"""
+
+from __future__ import annotations
+
+from rootless.errors import HostSupportError, InvalidDocumentError, UsageError
+from rootless.runtime.execution import DEFAULT_PATH
+from rootless.runtime.idmap import IdMaps, IdRange
+from rootless.runtime.plan import (
+    ANNOTATION_GROUPS,
+    ANNOTATION_INIT,
+    ANNOTATION_PRETEND,
+    ANNOTATION_USER,
+    ANNOTATION_USER_REQUIRED,
+)
+from rootless.spec import default_mounts as mounts
+from rootless.spec.host import HostFacts
+from rootless.spec.options import ContainerOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, TypeAlias
+
+Spec: TypeAlias = "dict[str, Any]"
+
+
+OCI_VERSION = "1.2.0"
+
+
+def make_spec(
+    options: ContainerOptions,
+    *,
+    container_id: str,
+    rootfs: str,
+    image_config: Mapping[str, Any] | None,
+    host: HostFacts,
+    id_maps: IdMaps,
+    files: Mapping[str, str],
+    seccomp: Mapping[str, Any] | None,
+    resources: Mapping[str, Any] | None = None,
+    cgroups_path: str | None = None,
+    console_size: tuple[int, int] | None = None,
+) -> Spec:
+    """The spec of one container.
+
+    Args:
+        image_config: The `config` object of the image: Entrypoint, Cmd, Env, WorkingDir, User,
+        StopSignal, Labels.
+        files: Path in the container to path on the host, of /etc/hosts and the like.
+        seccomp: The `linux.seccomp` object, or None for an unconfined container.
+        resources: The `linux.resources` object.
+        console_size: Rows and columns of the terminal at first.
+
+    Raises:
+        UsageError: there is no command.
+        HostSupportError: additional groups for an account without subordinate ids.
+    """
+    image = image_config or {}
+    hostname = options.hostname or (container_id[:12] if options.namespaces.uts else None)
+    spec: Spec = {
+        "ociVersion": OCI_VERSION,
+        "process": _process(
+            options, image, hostname, host=host, id_maps=id_maps, console_size=console_size
+        ),
+        "root": {"path": rootfs, "readonly": options.read_only},
+        "mounts": mounts.merged(
+            mounts.default_mounts(options, host),
+            [
+                *mounts.file_mounts(_without_user_targets(files, options)),
+                *mounts.device_mounts(options, host),
+                *mounts.user_mounts(options),
+            ],
+        ),
+        "annotations": _annotations(options, image, id_maps),
+        "linux": _linux(options, id_maps),
+    }
+    if options.namespaces.uts and hostname:
+        spec["hostname"] = hostname
+    if resources:
+        spec["linux"]["resources"] = dict(resources)
+    if cgroups_path:
+        spec["linux"]["cgroupsPath"] = cgroups_path
+    if seccomp is not None:
+        spec["linux"]["seccomp"] = dict(seccomp)
+    return spec
+
+
+def _without_user_targets(files: Mapping[str, str], options: ContainerOptions) -> dict[str, str]:
+    taken = {mount.target for mount in options.mounts}
+    return {target: source for target, source in files.items() if target not in taken}
+
+
+def _words(image: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = image.get(key) or ()
+    if isinstance(value, str) or not all(isinstance(word, str) for word in value):
+        raise InvalidDocumentError(f"image config: {key} is not a list of strings")
+    return tuple(value)
+
+
+def arguments(options: ContainerOptions, image: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is executed: the entry point, then the command. An entry point given anew drops the
+    image's command (Docker).
+
+    Raises:
+        UsageError: both are empty.
+    """
+    command = options.command
+    if options.entrypoint is not None:
+        entrypoint: tuple[str, ...] = (options.entrypoint,) if options.entrypoint else ()
+    else:
+        entrypoint = _words(image, "Entrypoint")
+        command = command or _words(image, "Cmd")
+    result = (*entrypoint, *command)
+    if not result:
+        raise UsageError("no command specified", hint="name one after the image")
+    return result
+
+
+def environment(
+    options: ContainerOptions, image: Mapping[str, Any], hostname: str | None
+) -> list[str]:
+    """NAME=value, each name once: defaults, then the image's, then the user's. HOME is added by who
+    looks up the user."""
+    values = {"PATH": DEFAULT_PATH}
+    if hostname:
+        values["HOSTNAME"] = hostname
+    if options.terminal:
+        values["TERM"] = "xterm"
+    for entry in _words(image, "Env"):
+        name, _, value = entry.partition("=")
+        values[name] = value
+    for name, given in options.variables:
+        if given is None:
+            values.pop(name, None)
+        else:
+            values[name] = given
+    return [f"{name}={value}" for name, value in values.items()]
+
+
+def _process(
+    options: ContainerOptions,
+    image: Mapping[str, Any],
+    hostname: str | None,
+    *,
+    host: HostFacts,
+    id_maps: IdMaps,
+    console_size: tuple[int, int] | None,
+) -> dict[str, Any]:
+    user: dict[str, Any] = _numeric_user(requested_user(options, image, id_maps))
+    if options.umask is not None:
+        user["umask"] = options.umask
+    names = [f"CAP_{name}" for name in sorted(options.security.capabilities)]
+    process: dict[str, Any] = {
+        "terminal": options.terminal,
+        "user": user,
+        "args": list(arguments(options, image)),
+        "env": environment(options, image, hostname),
+        "cwd": options.workdir or image.get("WorkingDir") or "/",
+        "capabilities": {"bounding": names, "effective": names, "permitted": names},
+        "noNewPrivileges": options.security.no_new_privileges,
+        "rlimits": _limits(options, host),
+    }
+    if options.oom_score_adj is not None:
+        process["oomScoreAdj"] = options.oom_score_adj
+    if options.terminal and console_size is not None:
+        process["consoleSize"] = {"height": console_size[0], "width": console_size[1]}
+    return process
+
+
+def requested_user(options: ContainerOptions, image: Mapping[str, Any], id_maps: IdMaps) -> str:
+    """Who the process is to be. With an id kept, that one: it is what keeping is for (podman run --userns keep-id)."""
+    if options.user:
+        return options.user
+    if id_maps.kept is not None:
+        return f"{id_maps.kept[0]}:{id_maps.kept[1]}"
+    return str(image.get("User") or "0")
+
+
+def _numeric_user(request: str) -> dict[str, Any]:
+    uid, _, gid = request.partition(":")
+    return {
+        "uid": int(uid) if uid.isdecimal() else 0,
+        "gid": int(gid) if gid.isdecimal() else 0,
+    }
+
+
+def _limits(options: ContainerOptions, host: HostFacts) -> list[dict[str, Any]]:
+    def number(value: int) -> int:
+        return 2**64 - 1 if value < 0 else value
+
+    result = []
+    for limit in options.limits:
+        most = host.hard_limits.get(limit.name, -1)
+        if most >= 0 and (limit.hard < 0 or limit.hard > most):
+            raise UsageError(
+                f"ulimit {limit.name}={limit.soft}:{limit.hard} is above what this account "
+                f"may have ({most})"
+            )
+        result.append(
+            {
+                "type": f"RLIMIT_{limit.name.upper()}",
+                "soft": number(limit.soft),
+                "hard": number(limit.hard),
+            }
+        )
+    return result
+
+
+def _annotations(
+    options: ContainerOptions, image: Mapping[str, Any], id_maps: IdMaps
+) -> dict[str, str]:
+    result = dict(options.annotations)
+    result[ANNOTATION_USER] = requested_user(options, image, id_maps)
+    if options.user:
+        result[ANNOTATION_USER_REQUIRED] = "true"
+    if options.groups and id_maps.single:
+        raise HostSupportError(
+            f"--group-add {options.groups[0]}: this account has no subordinate ids, so no other group",
+            hint="ask for a range in /etc/subuid and /etc/subgid",
+        )
+    if options.groups:
+        result[ANNOTATION_GROUPS] = ",".join(options.groups)
+    if options.init:
+        result[ANNOTATION_INIT] = "true"
+    if id_maps.single:
+        result[ANNOTATION_PRETEND] = "true"
+    return result
+
+
+def _linux(options: ContainerOptions, id_maps: IdMaps) -> dict[str, Any]:
+    own = options.namespaces
+    names = ["user", "mount"]
+    names += [n for n in ("pid", "network", "ipc", "uts", "cgroup") if getattr(own, n)]
+    linux: dict[str, Any] = {
+        "namespaces": [{"type": name} for name in names],
+        "uidMappings": _mappings(id_maps.uids),
+        "gidMappings": _mappings(id_maps.gids),
+    }
+    if options.sysctls:
+        linux["sysctl"] = dict(options.sysctls)
+    security = options.security
+    unmask = set(security.unmask)
+    masked = () if security.unmask_all else mounts.MASKED_PATHS
+    protected = () if security.unmask_all else mounts.READONLY_PATHS
+    linux["maskedPaths"] = [p for p in (*masked, *security.mask) if p not in unmask]
+    linux["readonlyPaths"] = [p for p in protected if p not in unmask]
+    return linux
+
+
+def _mappings(ranges: Sequence[IdRange]) -> list[dict[str, int]]:
+    return [{"containerID": r.inside, "hostID": r.outside, "size": r.size} for r in ranges]

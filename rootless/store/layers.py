@@ -1,0 +1,44 @@
+"""The layers of an image, made again from its blobs where they are missing.
+
+The blobs are the truth and `layers/` is derived from them. It has to be derived again when another
+tool put an image into the layout, or after `layers/` was deleted to save space.
+"""
+
+from __future__ import annotations
+
+from rootless.errors import InvalidDocumentError
+from rootless.store.image import Image, manifest_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.store.layout import LayerFiles, Store
+
+
+def layer_files(store: Store, image: Image) -> list[LayerFiles]:
+    """The layers of an image, bottom first, each made from its blob if another tool put only that
+    there."""
+    missing = [diff_id for diff_id in image.diff_ids if not store.has_layer(diff_id)]
+    if missing:
+        restore_layers(store, image)
+    return [store.layer_files(diff_id) for diff_id in image.diff_ids]
+
+
+def restore_layers(store: Store, image: Image) -> None:
+    """Make what is missing of an image's layers. Raises NotFoundError if a blob is missing as
+    well."""
+    from rootless.store.ingest import Ingest
+
+    manifest = manifest_of(store, image)
+    if len(manifest.layers) != len(image.diff_ids):
+        raise InvalidDocumentError(
+            f"image {image.id} has {len(manifest.layers)} layers but {len(image.diff_ids)} diff_ids"
+        )
+    with Ingest(store) as ingest:
+        for descriptor, diff_id in zip(manifest.layers, image.diff_ids, strict=True):
+            if ingest.keep_layer(diff_id):
+                continue
+            with store.open_blob(descriptor.digest, f"layer of image {image.id}") as stream:
+                ingest.add_layer(
+                    stream.read, f"layer {descriptor.digest}", diff_id=diff_id, blob=descriptor
+                )
+        ingest.publish(())

@@ -1,0 +1,88 @@
+"""rootless-unionfs finish: complete what lazy copies have left, in a union that is mounted or in the
+upper of one that is not.
+
+    rootless-unionfs finish MOUNT
+    rootless-unionfs finish UPPER --work DIR --lower LAYER [--lower LAYER ...]
+
+Layers are those of the mount, the topmost first: a directory, or a layer archive with its index
+(`index.sqlite`) beside it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from argparse import ArgumentParser
+from collections.abc import Sequence
+
+from unionfs.commands.control import ask_server
+from unionfs.directory import DirectoryLayer, DirectoryUpper
+from unionfs.layer import Layer
+from unionfs.ownership import Ownership
+from unionfs.session.counters import FINISH
+from unionfs.union import Union
+
+_INDEX = "index.sqlite"
+_PATIENCE = 5.0
+"""Seconds for a server whose mount has gone to end."""
+
+
+def finish(arguments: Sequence[str]) -> int:
+    """Returns the number of bytes copied. Raises OSError: ENODATA if the mount is none of ours, EBUSY if
+    the upper is mounted, EINVAL if these are not its lowers, EIO if one of them has changed."""
+    parser = ArgumentParser(
+        prog="rootless-unionfs finish",
+        description="Copy what files of an upper still have in the lower layers only.",
+    )
+    parser.add_argument("place", metavar="MOUNT|UPPER")
+    parser.add_argument("--work", metavar="DIR", help="the work directory of an UPPER")
+    parser.add_argument(
+        "--lower",
+        action="append",
+        metavar="LAYER",
+        help="a directory or an archive below it, the topmost first; may be repeated",
+    )
+    asked = parser.parse_args(arguments)
+    if asked.work is None and asked.lower is None:
+        return finish_mounted(asked.place)
+    if asked.work is None or asked.lower is None:
+        parser.error("an UPPER needs --work and --lower")
+    os.stat(asked.place)
+    layers = [_layer(path) for path in asked.lower]
+    upper = _open_upper(asked.place, asked.work)
+    try:
+        union = Union(layers, upper)
+    except BaseException:
+        upper.close()
+        raise
+    try:
+        return union.finish()
+    finally:
+        union.destroy()
+
+
+def finish_mounted(mountpoint: str) -> int:
+    """Have the server of a mount do it, while it serves. Returns the number of bytes copied. Raises
+    OSError, ENODATA where no server of ours answers, or not this user."""
+    return int(ask_server(mountpoint, FINISH))
+
+
+def _open_upper(path: str, work: str) -> DirectoryUpper:
+    """A server ends a moment after its mount has gone."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return DirectoryUpper(os.fsencode(path), os.fsencode(work), ownership=Ownership.DATA)
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+def _layer(path: str) -> Layer:
+    if os.path.isdir(path):
+        return DirectoryLayer(os.fsencode(path), ownership=Ownership.DATA)
+    from unionfs.tar.layer import TarLayer
+
+    return TarLayer(path, os.path.join(os.path.dirname(path), _INDEX))

@@ -1,0 +1,103 @@
+"""From mount options to an open union: directories as layers, and which ids the mount can show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from unionfs.directory import DirectoryLayer, DirectoryUpper
+from unionfs.directory.dirfds import Directories
+from unionfs.options import OptionError, Options
+from unionfs.ownership import IdView, Ownership
+from unionfs.union import Union
+
+_ALL_IDS = 0xFFFFFFFF
+_OPEN_DIRECTORIES = 256
+_BACKGROUND = 64 << 20
+"""Bytes a second by which lazy copies are completed: a fraction of what a disk can do."""
+
+
+def open_union(options: Options) -> Union:
+    """The union that the options describe.
+
+    Raises OptionError for what contradicts itself, OSError for a directory that cannot be used.
+    """
+    if not options.lowerdirs and options.upperdir is None:
+        raise OptionError("option 'lowerdir' is missing")
+    if options.upperdir is not None and options.workdir is None:
+        raise OptionError("option 'upperdir' needs a 'workdir' on the same file system")
+    ownership = Ownership.DATA if options.ownership_is_data else Ownership.REAL
+    ours = (os.geteuid(), os.getegid())
+    upper = None
+    lowers: list[DirectoryLayer] = []
+    # However many layers there are, so many directories are open.
+    directories = Directories(_OPEN_DIRECTORIES)
+    try:
+        for path in options.lowerdirs:
+            lowers.append(  # noqa: PERF401
+                DirectoryLayer(
+                    os.fsencode(path),
+                    ownership=ownership,
+                    base_owner=ours,
+                    directories=directories,
+                )
+            )
+        if options.upperdir is not None and options.workdir is not None:
+            upper = DirectoryUpper(
+                os.fsencode(options.upperdir),
+                os.fsencode(options.workdir),
+                ownership=ownership,
+                base_owner=ours,
+            )
+        return Union(
+            lowers,
+            upper,
+            view=view_of(options, _id_map("uid"), _id_map("gid")),
+            redirect=options.redirect_dir != "off",
+            volatile=options.volatile or not options.fsync,
+            own_numbers=upper is None and len({layer.identity[0] for layer in lowers}) == 1,
+            static_nlink=options.static_nlink,
+            lazy=options.lazy,
+            finish=ownership is Ownership.REAL,
+            background=_BACKGROUND,
+        )
+    except BaseException:
+        for layer in (*lowers, *([upper] if upper else [])):
+            layer.close()
+        raise
+
+
+def view_of(
+    options: Options, uids: Sequence[tuple[int, int]], gids: Sequence[tuple[int, int]]
+) -> IdView | None:
+    """Which ids the mount shows, given those its user namespace maps as (first, count). None:
+    all."""
+    squash_uid = options.squash_to_uid
+    squash_gid = options.squash_to_gid
+    if options.squash_to_root:
+        squash_uid = 0 if squash_uid is None else squash_uid
+        squash_gid = 0 if squash_gid is None else squash_gid
+    shifts = options.uid_mappings, options.gid_mappings
+    if not any((squash_uid is not None, squash_gid is not None, *shifts)) and (
+        _is_all(uids) and _is_all(gids)
+    ):
+        return None
+    return IdView(
+        uids=tuple(uids) if squash_uid is None else (),
+        gids=tuple(gids) if squash_gid is None else (),
+        squash_uid=uids[0][0] if squash_uid is None else squash_uid,
+        squash_gid=gids[0][0] if squash_gid is None else squash_gid,
+        uid_shifts=shifts[0],
+        gid_shifts=shifts[1],
+    )
+
+
+def _is_all(ranges: Sequence[tuple[int, int]]) -> bool:
+    return list(ranges) == [(0, _ALL_IDS)]
+
+
+def _id_map(kind: str) -> list[tuple[int, int]]:
+    """The ids that exist in our user namespace: /proc/self/uid_map, gid_map
+    (user_namespaces(7))."""
+    with open(f"/proc/self/{kind}_map", encoding="ascii") as lines:
+        return [(int(first), int(count)) for first, _, count in map(str.split, lines)]

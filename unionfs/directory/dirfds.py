@@ -1,0 +1,120 @@
+"""Where objects of a tree are, and descriptors of its directories.
+
+A place is a name in a directory, which is a place again; no path is ever put together, so that
+depth has no limit and a renamed directory takes everything below it along. Opening goes
+component by component with O_NOFOLLOW: a name has no slash in it, so nothing leads out of the
+tree.
+"""
+
+from __future__ import annotations
+
+import os
+
+from unionfs.light_types import OrderedDict
+
+_OPEN_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_KEPT_COMPONENTS = 8
+"""Of a longer way down only the end is kept, so that one deep path does not push out everything
+else."""
+
+
+class Place:
+    """A name in a directory. Compared by identity; that of a root has no parent."""
+
+    __slots__ = ("is_bare", "name", "parent")
+
+    def __init__(self, parent: Place | None, name: bytes) -> None:
+        self.parent = parent
+        self.name = name
+        self.is_bare = False
+        """A directory that had no extended attributes when it was found."""
+
+
+class Directories:
+    """Open descriptors (O_PATH) of directories, at most `limit` besides the roots; those longest
+    unused go first."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._roots: dict[Place, int] = {}
+        self._open: OrderedDict[Place, int] = OrderedDict()
+
+    def add_root(self, fd: int) -> Place:
+        """A place of which `fd`, taken over, is the descriptor."""
+        place = Place(None, b"")
+        self._roots[place] = fd
+        return place
+
+    def fd(self, place: Place) -> int:
+        """A descriptor that stays valid until eight others have been asked for."""
+        fd = self._open.get(place)
+        if fd is not None:
+            self._open.move_to_end(place)
+            return fd
+        way: list[Place] = []
+        at = place
+        while at.parent is not None and (fd := self._open.get(at)) is None:
+            way.append(at)
+            at = at.parent
+        if fd is None:
+            fd = self._roots[at]
+        if len(way) > _KEPT_COMPONENTS:
+            fd = self._descend(fd, way[_KEPT_COMPONENTS - 1 :])
+            self._keep(way[_KEPT_COMPONENTS - 1], fd)
+            del way[_KEPT_COMPONENTS - 1 :]
+        for step in reversed(way):
+            fd = os.open(step.name, _OPEN_DIRECTORY, dir_fd=fd)
+            self._keep(step, fd)
+        return fd
+
+    def reader(self, place: Place) -> tuple[int, bool]:
+        """A descriptor to list a directory by, and whether it is the caller's to close.
+
+        One that is opened for this is kept as the directory's own: whoever lists it is about to
+        use what is in it."""
+        parent = place.parent
+        if parent is None or place in self._open:
+            return os.open(b".", _READ_DIRECTORY, dir_fd=self.fd(place)), True
+        fd = os.open(place.name, _READ_DIRECTORY, dir_fd=self.fd(parent))
+        self._keep(place, fd)
+        return fd, False
+
+    def _descend(self, fd: int, way: list[Place]) -> int:
+        opened = -1
+        try:
+            for step in reversed(way):
+                following = os.open(step.name, _OPEN_DIRECTORY, dir_fd=fd)
+                if opened >= 0:
+                    os.close(opened)
+                fd = opened = following
+        except OSError:
+            if opened >= 0:
+                os.close(opened)
+            raise
+        return fd
+
+    def _keep(self, place: Place, fd: int) -> None:
+        self._open[place] = fd
+        if len(self._open) > self._limit:
+            os.close(self._open.popitem(last=False)[1])
+
+    def drop(self, place: Place) -> None:
+        """Close the descriptor of a directory that is gone."""
+        fd = self._open.pop(place, None)
+        if fd is not None:
+            os.close(fd)
+
+    def close_all(self) -> None:
+        """Close what can be opened again."""
+        for fd in self._open.values():
+            os.close(fd)
+        self._open.clear()
+
+    def close(self) -> None:
+        for fd in (*self._open.values(), *self._roots.values()):
+            os.close(fd)
+        self._open.clear()
+        self._roots.clear()

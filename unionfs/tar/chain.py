@@ -1,0 +1,204 @@
+"""The merged index of a chain: the layers of an image folded into one tree, so that a lookup costs
+the same whatever their number.
+
+The fold is that of the OCI image specification ("Applying Changesets"): a directory over a
+directory merges and takes the upper one's attributes, unless the upper archive only implied it;
+anything else replaces what was there, with all that lay in it; a whiteout removes; an opaque
+directory hides what was below. Whiteouts and opaque marks are spent by it: beneath a chain there is
+nothing. A file that loses one of its names keeps the others.
+
+Layers are applied one after another, each by a handful of SQL statements that touch what the layer
+touches, so a chain can start from the index of its lower part. Node numbers do not depend on how
+it was split: a layer's nodes follow, in their order, those of all layers below it, and a directory
+keeps the number that it got in the lowest layer which has it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from unionfs.tar.index import (
+    IMPLIED,
+    OPAQUE,
+    ROOT,
+    IndexFormatError,
+    IndexWriter,
+    check_version,
+    sqlite_uri,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_IS_DIRECTORY = f"mode & {stat.S_IFMT(0xFFFF)} = {stat.S_IFDIR}"
+
+_EMPTY = f"""
+INSERT INTO node VALUES ({ROOT}, 0, {stat.S_IFDIR | 0o755}, 0, 0, 0, 2, 0, 0, NULL, NULL, 0, NULL,
+    NULL, NULL);
+INSERT INTO entry VALUES (0, x'', {ROOT}, {IMPLIED});
+INSERT INTO summary VALUES (0, 0, 1, 0);
+"""
+
+_TABLES = """
+CREATE TEMP TABLE merged (
+    upper INTEGER PRIMARY KEY, lower INTEGER NOT NULL UNIQUE, flags INTEGER NOT NULL
+);
+CREATE TEMP TABLE doomed (
+    parent INTEGER, name BLOB, ino INTEGER, PRIMARY KEY (parent, name)
+) WITHOUT ROWID;
+CREATE TEMP TABLE lost (ino INTEGER PRIMARY KEY, names INTEGER NOT NULL);
+CREATE TEMP TABLE subdirectories (ino INTEGER PRIMARY KEY, by INTEGER NOT NULL);
+"""
+
+# One by one, because SQLite searches (a, b) IN (SELECT …) by the first column alone.
+_DELETE_NAMES = "DELETE FROM main.entry WHERE parent = ? AND name = ?"
+
+# CROSS JOIN is SQLite's way to fix the order of a join: always from what the new layer has to what
+# the chain has under the same name, by primary key.
+_APPLY = (
+    # Directories of the layer that meet a directory of the chain.
+    f"""
+    WITH RECURSIVE meeting(upper, lower, flags) AS (
+        SELECT {ROOT}, {ROOT}, flags FROM layer.entry WHERE parent = 0
+        UNION ALL
+        SELECT u.ino, l.ino, u.flags FROM meeting m
+            CROSS JOIN layer.entry u ON u.parent = m.upper
+            CROSS JOIN layer.node un ON un.ino = u.ino AND un.{_IS_DIRECTORY}
+            CROSS JOIN main.entry l ON l.parent = m.lower AND l.name = u.name
+            CROSS JOIN main.node ln ON ln.ino = l.ino AND ln.{_IS_DIRECTORY}
+        WHERE NOT m.flags & {OPAQUE})
+    INSERT INTO merged SELECT upper, lower, flags FROM meeting
+    """,
+    # Names of the chain that go: met by anything else, or below an opaque directory; and all below
+    # them.
+    f"""
+    WITH RECURSIVE gone(parent, name, ino) AS (
+        SELECT l.parent, l.name, l.ino FROM temp.merged m
+            CROSS JOIN layer.entry u ON u.parent = m.upper
+            CROSS JOIN main.entry l ON l.parent = m.lower AND l.name = u.name
+        WHERE NOT m.flags & {OPAQUE} AND u.ino NOT IN (SELECT upper FROM temp.merged)
+        UNION ALL
+        SELECT l.parent, l.name, l.ino FROM temp.merged m
+            CROSS JOIN main.entry l ON l.parent = m.lower
+        WHERE m.flags & {OPAQUE}
+        UNION ALL
+        SELECT l.parent, l.name, l.ino FROM gone g CROSS JOIN main.entry l ON l.parent = g.ino)
+    INSERT INTO doomed SELECT parent, name, ino FROM gone
+    """,
+    "INSERT INTO lost SELECT ino, count(*) FROM temp.doomed GROUP BY ino",
+    # By how many directories a merged directory grows or shrinks: counting what it has would cost
+    # as much as the chain is large.
+    f"""
+    INSERT INTO subdirectories SELECT ino, sum(by) FROM (
+        SELECT m.lower AS ino, 1 AS by FROM temp.merged m
+            CROSS JOIN layer.entry u ON u.parent = m.upper
+            CROSS JOIN layer.node n ON n.ino = u.ino AND n.{_IS_DIRECTORY}
+        WHERE u.ino NOT IN (SELECT upper FROM temp.merged)
+        UNION ALL
+        SELECT d.parent, -1 FROM temp.doomed d
+            CROSS JOIN main.node n ON n.ino = d.ino AND n.{_IS_DIRECTORY}
+        WHERE d.parent IN (SELECT lower FROM temp.merged))
+    GROUP BY ino
+    """,
+    """
+    UPDATE main.node SET nlink = nlink - (SELECT names FROM temp.lost l WHERE l.ino = node.ino)
+    WHERE ino IN (SELECT ino FROM temp.lost)
+    """,
+    f"""
+    DELETE FROM main.node
+    WHERE ino IN (SELECT ino FROM temp.lost) AND ({_IS_DIRECTORY} OR nlink <= 0)
+    """,
+    _DELETE_NAMES,
+    # What the layer brings, numbered on from what the chain has had.
+    """
+    INSERT INTO main.node
+    SELECT ino + :last_ino, layer + :layers, mode, uid, gid, rdev, nlink, size, mtime, atime, ctime,
+        offset, target, sparse, xattrs
+    FROM layer.node WHERE ino NOT IN (SELECT upper FROM temp.merged)
+    """,
+    f"""
+    INSERT OR REPLACE INTO main.node
+    SELECT m.lower, n.layer + :layers, n.mode, n.uid, n.gid, n.rdev, l.nlink, n.size, n.mtime,
+        n.atime, n.ctime, n.offset, n.target, n.sparse, n.xattrs
+    FROM temp.merged m CROSS JOIN layer.node n ON n.ino = m.upper
+        CROSS JOIN main.node l ON l.ino = m.lower
+    WHERE NOT m.flags & {IMPLIED}
+    """,
+    """
+    INSERT INTO main.entry
+    SELECT coalesce(m.lower, u.parent + :last_ino), u.name, u.ino + :last_ino, 0
+    FROM layer.entry u LEFT JOIN temp.merged m ON m.upper = u.parent
+    WHERE u.ino != 0 AND u.ino NOT IN (SELECT upper FROM temp.merged)
+    """,
+    """
+    UPDATE main.node SET nlink = nlink + (SELECT by FROM temp.subdirectories s
+        WHERE s.ino = node.ino)
+    WHERE ino IN (SELECT ino FROM temp.subdirectories)
+    """,
+    """
+    UPDATE main.summary SET
+        layers = layers + (SELECT layers FROM layer.summary),
+        last_ino = last_ino + (SELECT last_ino FROM layer.summary),
+        archive_size = archive_size + (SELECT archive_size FROM layer.summary)
+    """,
+    "DELETE FROM temp.merged",
+    "DELETE FROM temp.doomed",
+    "DELETE FROM temp.lost",
+    "DELETE FROM temp.subdirectories",
+)
+
+
+def build_chain(
+    layer_indexes: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    parent: str | os.PathLike[str] | None = None,
+) -> None:
+    """Fold indexes, the bottom layer's first, into a new one at `out`, which appears whole or not
+    at all.
+
+    `parent` is the chain index of the layers beneath them; it is copied, not changed. Either way of
+    building the same chain gives the same node numbers. Raises IndexFormatError, FileNotFoundError,
+    OSError.
+    """
+    import sqlite3
+
+    writer = None
+    try:
+        writer = IndexWriter(out, start_from=parent)
+        database = writer.database
+        if parent is None:
+            database.executescript(_EMPTY)
+        check_version(database, "main")
+        database.executescript(_TABLES)
+        for index in layer_indexes:
+            _apply(database, index)
+        database.execute("UPDATE summary SET entries = (SELECT count(*) FROM entry)")
+        writer.commit()
+    except sqlite3.DatabaseError as error:
+        raise IndexFormatError(f"{os.fspath(out)}: cannot merge layer indexes: {error}") from error
+    finally:
+        if writer is not None:
+            writer.discard()
+
+
+def _apply(database: sqlite3.Connection, index: str | os.PathLike[str]) -> None:
+    if not os.path.exists(index):
+        raise FileNotFoundError(2, "no such index", os.fspath(index))
+    database.execute("ATTACH ? AS layer", (sqlite_uri(index, "immutable=1&mode=ro"),))
+    try:
+        check_version(database, "layer")
+        layers, last_ino = database.execute("SELECT layers, last_ino FROM main.summary").fetchone()
+        numbers = {"layers": layers, "last_ino": last_ino}
+        database.execute("BEGIN")
+        for statement in _APPLY:
+            if statement == _DELETE_NAMES:
+                database.executemany(statement, database.execute("SELECT parent, name FROM doomed"))
+            else:
+                database.execute(statement, numbers if ":" in statement else {})
+        database.execute("COMMIT")
+    finally:
+        database.execute("DETACH layer")

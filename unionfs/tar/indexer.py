@@ -1,0 +1,370 @@
+"""From the members of a layer's archive to its index, in the one pass in which the archive is
+fetched, hashed and stored.
+
+What the index says is what unpacking the archive into an empty directory would have left there,
+without anything ever being unpacked:
+
+* Names are taken beneath the root: leading slashes and `.` drop out, `..` is refused.
+* Parents that the archive does not describe are implied: directories 0755 of root, marked as such.
+* A later member replaces an earlier one of the same name; a directory over a directory only changes
+  its attributes; anything else over a directory removes what lay in it.
+* A hard link shares the node of a member that came before it in this archive. No link is ever
+  followed: a member below a name that is a symbolic link (or any other thing than a directory) is
+  refused (docs/decisions/0200).
+* `.wh.NAME` and `.wh..wh..opq` are marks. A name that is both removed and present in one layer is
+  present, and hides what lies below whatever the order of the two (OCI image specification,
+  "Whiteouts"). Other `.wh..wh.` names are AUFS's own and ignored.
+
+Memory is bounded: rows go to SQLite as they come, and names, rows of directories and link counts, which
+later members may change, when they have become many (unionfs.tar.names).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+from unionfs.tar.format import Member, TarError, TarParser
+from unionfs.tar.index import IMPLIED, NODE_COLUMNS, OPAQUE, ROOT, IndexWriter
+from unionfs.tar.names import GONE, Name, NameTable
+
+MAX_ENTRIES: Final = 8_000_000
+MAX_NAME: Final = 255
+MAX_TARGET: Final = 4095
+"""PATH_MAX without the NUL: what symlink(2) takes."""
+_KNOWN_PATHS = 10_000
+_KNOWN_PATH_SIZE = 1024
+_BATCH = 2000
+IN_MEMORY: Final = 100_000
+"""Names, and rows that may change, at once: 20 MB."""
+_IN_MEMORY_BYTES: Final = 8 << 20
+"""Of link targets, maps of sparse files and extended attributes, which may have a megabyte each."""
+_INSERT = f"INSERT OR REPLACE INTO node ({NODE_COLUMNS}) VALUES ({','.join('?' * 15)})"
+_WHITEOUT_PREFIX = b".wh."
+_AUFS_PREFIX = b".wh..wh."
+_OPAQUE_NAME = b".wh..wh..opq"
+
+
+class TarSummary(NamedTuple):
+    """`entries` are names, the root and implied directories included, whiteouts too. Sizes are
+    bytes."""
+
+    entries: int
+    whiteouts: int
+    file_bytes: int
+    archive_size: int
+
+
+class TarIndexer:
+    """Feed it an uncompressed archive; `finish` leaves the index at `path`, whole or not at all.
+
+        with TarIndexer(path) as indexer:
+            for chunk in source:
+                indexer.feed(chunk)
+            summary = indexer.finish()
+
+    Raises TarError for an archive that is not sound, OSError where the disk is at fault. Not
+    thread-safe, but may be handed from one thread to another.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        max_entries: int = MAX_ENTRIES,
+        in_memory: int = IN_MEMORY,
+    ) -> None:
+        self._writer = IndexWriter(path)
+        self._parser = TarParser()
+        self._max_entries = max_entries
+        self._most_in_memory = in_memory
+        self._names = NameTable(self._writer.database)
+        # Rows of directories wait: later members may describe them anew.
+        self._directory_rows: dict[int, tuple[Any, ...]] = {}
+        self._links: dict[int, int] = {}
+        self._dead: list[int] = []
+        self._last_spilled = 0
+        self._rows: list[tuple[Any, ...]] = []
+        self._weight = 0
+        self._known_paths: dict[bytes, int] = {}
+        self._last_ino = 0
+        self._entries = 1
+        self._file_bytes = 0
+        self._position = 0
+        self._new_directory(None, hidden=False)
+        self._writer.database.execute("BEGIN")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+    def feed(self, chunk: bytes | memoryview) -> None:
+        """Take the next bytes of the archive, however they are cut."""
+        for member in self._parser.feed(chunk):
+            self._position = member.position
+            self._add(member)
+        if len(self._rows) >= _BATCH:
+            self._flush()
+        waiting = len(self._directory_rows) + len(self._links) + len(self._dead)
+        if (
+            self._names.in_memory + waiting > self._most_in_memory
+            or self._weight > _IN_MEMORY_BYTES
+        ):
+            self._names.spill()
+            self._settle()
+
+    def finish(self) -> TarSummary:
+        """The archive is complete: write what is left, make the index durable and put it in
+        place."""
+        size = self._parser.finish()
+        database = self._writer.database
+        self._settle()
+        self._names.finish()
+        whiteouts = database.execute("SELECT count(*) FROM entry WHERE ino = ?", (GONE,)).fetchone()
+        database.execute("INSERT INTO entry VALUES (0, x'', ?, ?)", (ROOT, self._names.marks(ROOT)))
+        database.executemany(
+            "UPDATE node SET nlink = nlink + ?2 WHERE ino = ?1", self._names.subdirectories()
+        )
+        database.execute(
+            "INSERT INTO summary VALUES (1, ?, ?, ?)", (self._last_ino, self._entries, size)
+        )
+        database.execute("COMMIT")
+        self._writer.commit()
+        return TarSummary(self._entries, whiteouts[0], self._file_bytes, size)
+
+    def discard(self) -> None:
+        """Give up: nothing is left behind. Idempotent, and of no effect after `finish`."""
+        self._writer.discard()
+
+    def _fail(self, what: str) -> TarError:
+        return TarError(what, self._position)
+
+    def _flush(self) -> None:
+        self._writer.database.executemany(_INSERT, self._rows)
+        self._rows.clear()
+
+    def _settle(self) -> None:
+        """Bring the index to where the archive is, but for names."""
+        self._flush()
+        database = self._writer.database
+        database.executemany(
+            _INSERT, (self._directory_rows[ino] for ino in sorted(self._directory_rows))
+        )
+        database.executemany("DELETE FROM node WHERE ino = ?", ((ino,) for ino in self._dead))
+        database.executemany(
+            "UPDATE node SET nlink = ? WHERE ino = ?",
+            ((count, ino) for ino, count in self._links.items()),
+        )
+        self._directory_rows.clear()
+        self._dead.clear()
+        self._links.clear()
+        self._weight = 0
+        self._last_spilled = self._last_ino
+
+    def _add(self, member: Member) -> None:
+        directory, _, name = member.path.rstrip(b"/").rpartition(b"/")
+        if name in (b"", b".", b".."):
+            self._add_root(member, directory, name)
+            return
+        if len(name) > MAX_NAME:
+            raise self._fail(f"name is longer than {MAX_NAME} bytes")
+        parent = self._known_paths.get(directory) or self._resolve(directory)
+        if not parent or name.startswith(_WHITEOUT_PREFIX):
+            if parent and (name == _OPAQUE_NAME or not name.startswith(_AUFS_PREFIX)):
+                self._add_mark(parent, name)
+            return
+        if member.hard_link:
+            self._add_hard_link(parent, name, member.target or b"")
+            return
+        if member.target and len(member.target) > MAX_TARGET:
+            raise self._fail(f"symbolic link is longer than {MAX_TARGET} bytes")
+        old = self._names.get(parent, name)
+        hiding = old is not None and old.hiding
+        if member.mode & 0o170000 == stat.S_IFDIR:
+            if old is not None and self._names.is_directory(old.ino):
+                self._describe(old.ino, member)
+            else:
+                self._make_room(old)
+                ino = self._new_directory(member, hidden=hiding)
+                self._names.put(parent, name, ino, hiding=hiding)
+            return
+        self._make_room(old)
+        self._last_ino = ino = self._last_ino + 1
+        self._names.put(parent, name, ino, hiding=hiding)
+        self._file_bytes += member.size
+        self._weight += _weight(member)
+        self._rows.append((ino, 0, *member[3:7], 1, *member[7:]))
+
+    def _add_root(self, member: Member, directory: bytes, name: bytes) -> None:
+        if not member.path:
+            raise self._fail("member without a name")
+        if name == b".." or any(part not in (b"", b".") for part in directory.split(b"/")):
+            # `a/.` would name `a`; no writer spells it so.
+            raise self._fail(f"name leads out of its directory: {_show(member.path)}")
+        if not stat.S_ISDIR(member.mode) or member.hard_link:
+            raise self._fail("the root of a layer is not a directory")
+        self._describe(ROOT, member)
+
+    def _add_mark(self, parent: int, name: bytes) -> None:
+        if name == _OPAQUE_NAME:
+            self._names.set_marks(parent, self._names.marks(parent) | OPAQUE)
+            return
+        removed = name[len(_WHITEOUT_PREFIX) :]
+        if removed in (b"", b".", b".."):
+            raise self._fail(f"whiteout of {_show(removed)}")
+        old = self._names.get(parent, removed)
+        if old is None:
+            self._count()
+        elif self._names.is_directory(old.ino):
+            self._names.set_marks(old.ino, OPAQUE)
+        self._names.put(parent, removed, old.ino if old is not None else GONE, hiding=True)
+
+    def _add_hard_link(self, parent: int, name: bytes, target: bytes) -> None:
+        ino = self._find(target)
+        if not ino:
+            raise self._fail(f"hard link to {_show(target)}, which is not in the archive before it")
+        if self._names.is_directory(ino):
+            raise self._fail(f"hard link to the directory {_show(target)}")
+        old = self._names.get(parent, name)
+        if old is None or old.ino != ino:
+            self._make_room(old)
+            if self._find(target) != ino:
+                # The name was that of a directory, and the target lay in it.
+                raise self._fail(f"hard link to {_show(target)} replaces what it links to")
+            self._names.put(parent, name, ino, hiding=old is not None and old.hiding)
+            self._links[ino] = self._link_count(ino) + 1
+
+    # The tree
+
+    def _count(self) -> None:
+        self._entries += 1
+        if self._entries > self._max_entries:
+            raise self._fail(f"archive has more than {self._max_entries} entries")
+
+    def _find(self, path: bytes) -> int | None:
+        ino = ROOT
+        for part in path.split(b"/"):
+            if part not in (b"", b"."):
+                found = self._names.get(ino, part) if self._names.is_directory(ino) else None
+                if found is None:
+                    return None
+                ino = found.ino
+        return ino
+
+    def _resolve(self, path: bytes) -> int | None:
+        """The directory of this name, made where the archive has not described it; None within
+        AUFS's own ones."""
+        ino = ROOT
+        for part in path.split(b"/"):
+            if part in (b"", b"."):
+                continue
+            if part == b"..":
+                raise self._fail(f"name leads out of its directory: {_show(path)}")
+            if part.startswith(_WHITEOUT_PREFIX):
+                if part.startswith(_AUFS_PREFIX):
+                    return None
+                raise self._fail(f"whiteout used as a directory: {_show(path)}")
+            if len(part) > MAX_NAME:
+                raise self._fail(f"name is longer than {MAX_NAME} bytes")
+            child = self._names.get(ino, part)
+            if child is None or child.ino == GONE:
+                if child is None:
+                    self._count()
+                hiding = child is not None and child.hiding
+                made = self._new_directory(None, hidden=hiding)
+                self._names.put(ino, part, made, hiding=hiding)
+                ino = made
+            elif self._names.is_directory(child.ino):
+                ino = child.ino
+            else:
+                raise self._fail(f"member below something that is not a directory: {_show(path)}")
+        if len(self._known_paths) >= _KNOWN_PATHS:
+            self._known_paths.clear()
+        if len(path) <= _KNOWN_PATH_SIZE:
+            self._known_paths[path] = ino
+        return ino
+
+    def _new_directory(self, member: Member | None, *, hidden: bool) -> int:
+        """`hidden` if the archive also removes the name: nothing below shows through, not even
+        attributes."""
+        self._last_ino = ino = self._last_ino + 1
+        marks = IMPLIED if member is None else 0
+        self._names.add_directory(ino, OPAQUE if hidden else marks)
+        if member is None:
+            self._directory_rows[ino] = (
+                ino,
+                0,
+                stat.S_IFDIR | 0o755,
+                0,
+                0,
+                0,
+                2,
+                0,
+                0,
+                None,
+                None,
+                0,
+                None,
+                None,
+                None,
+            )
+        else:
+            self._describe(ino, member)
+        return ino
+
+    def _describe(self, ino: int, member: Member) -> None:
+        self._directory_rows[ino] = (ino, 0, *member[3:7], 2, *member[7:])
+        self._weight += _weight(member)
+        self._names.set_marks(ino, self._names.marks(ino) & ~IMPLIED)
+
+    def _make_room(self, old: Name | None) -> None:
+        """`old` is what the name stood for until now."""
+        if old is None:
+            self._count()
+        elif old.ino != GONE:
+            self._known_paths.clear()
+            self._remove(old.ino)
+
+    def _link_count(self, ino: int) -> int:
+        count = self._links.get(ino)
+        if count is None and ino <= self._last_spilled:
+            row = self._writer.database.execute("SELECT nlink FROM node WHERE ino = ?", (ino,))
+            count = row.fetchone()[0]
+        return count or 1
+
+    def _remove(self, ino: int) -> None:
+        """Take away what has lost a name; of a directory all that lies in it first."""
+        doomed = [ino]
+        while doomed:
+            ino = doomed[-1]
+            if self._names.is_directory(ino):
+                if children := self._names.take_some(ino):
+                    self._entries -= len(children)
+                    doomed.extend(child for child in children if child != GONE)
+                    continue
+                self._names.remove_directory(ino)
+                self._directory_rows.pop(ino, None)
+                self._dead.append(ino)
+            elif count := self._link_count(ino) - 1:
+                self._links[ino] = count
+            else:
+                self._links.pop(ino, None)
+                self._dead.append(ino)
+            doomed.pop()
+
+
+def _weight(member: Member) -> int:
+    return len(member.target or b"") + len(member.sparse or b"") + len(member.xattrs or b"")
+
+
+def _show(name: bytes) -> str:
+    return repr(name[:200])[1:]
