@@ -1,6 +1,6 @@
 """Help texts are prose that people read: golden files, so that every change of them is looked at.
 
-`ROOTLESS_WRITE_HELP=1 pytest tests/unit/rootless/test_cli_help.py` writes them anew.
+`ROOTLESS_WRITE_HELP=1 pytest tests/unit/rootless/cli/test_help.py` writes them anew.
 """
 
 import os
