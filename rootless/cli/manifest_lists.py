@@ -17,10 +17,10 @@ from rootless.registry.remote import RemoteOptions
 def create(parsed: Parsed, settings: Settings) -> int:
     """Make a list of images that are at registries."""
     values: Any = parsed.values
-    store, around = engine_of(settings).manifest_lists()
+    store, env = engine_of(settings).manifest_lists()
     name, *images = parsed.arguments
     listed = manifest_lists.create(
-        store, name, images, around, amend=values["amend"], options=_options(values)
+        store, name, images, env, amend=values["amend"], options=_options(values)
     )
     print(f"Created manifest list {listed.name.familiar}")
     return 0
@@ -43,11 +43,11 @@ def annotate(parsed: Parsed, settings: Settings) -> int:
 def push(parsed: Parsed, settings: Settings) -> int:
     """Bring a list to its registry and print its digest."""
     values: Any = parsed.values
-    store, around = engine_of(settings).manifest_lists()
+    store, env = engine_of(settings).manifest_lists()
     digest = manifest_lists.push_list(
         store,
         parsed.arguments[0],
-        around,
+        env,
         purge=values["purge"],
         options=_options(values),
         pushed=lambda each: print(f"Pushed ref {each} with digest: {each.digest}"),
@@ -58,12 +58,12 @@ def push(parsed: Parsed, settings: Settings) -> int:
 
 def inspect(parsed: Parsed, settings: Settings) -> int:
     """Print a list, or a manifest at a registry."""
-    store, around = engine_of(settings).manifest_lists()
+    store, env = engine_of(settings).manifest_lists()
     *within, name = parsed.arguments
     document = manifest_lists.inspect(
         store,
         name,
-        around,
+        env,
         _options(parsed.values),
         within=within[0] if within else None,
         verbose=bool(parsed.values["verbose"]),

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from rootless.images.transfer.push import Pushed
     from rootless.oci.platform import Platform
     from rootless.registry.authorization import Credentials
-    from rootless.registry.configuration import Surroundings
+    from rootless.registry.configuration import ClientEnv
     from rootless.registry.remote import RemoteOptions
     from rootless.store.layout import Store
     from rootless.supervisor.copy_up_report import CopyLedger
@@ -429,7 +429,7 @@ class Engine:
         return pull(
             self._store(),
             name,
-            self._surroundings(),
+            self._client_env(),
             options=options,
             platform=_platform(platform),
             all_tags=all_tags,
@@ -450,7 +450,7 @@ class Engine:
         return push(
             self._store(),
             name,
-            self._surroundings(),
+            self._client_env(),
             options=options,
             all_tags=all_tags,
             progress=progress,
@@ -463,29 +463,29 @@ class Engine:
         from rootless.images.transfer.login import login, registry_host
         from rootless.registry.remote import RemoteOptions
 
-        around = self._surroundings()
-        return login(registry_host(host), account, around, options or RemoteOptions())
+        env = self._client_env()
+        return login(registry_host(host), account, env, options or RemoteOptions())
 
     def logout(self, host: str | None, options: RemoteOptions | None = None) -> bool:
         """Forget a registry's account; whether there was one."""
         from rootless.images.transfer.login import logout
         from rootless.registry.remote import RemoteOptions
 
-        return logout(host, self._surroundings(), options or RemoteOptions())
+        return logout(host, self._client_env(), options or RemoteOptions())
 
     def account(self, host: str | None, options: RemoteOptions | None = None) -> Credentials | None:
         """The account that is kept for a registry."""
         from rootless.images.transfer.login import known_account, registry_host
         from rootless.registry.remote import RemoteOptions
 
-        around = self._surroundings()
-        return known_account(registry_host(host), around, options or RemoteOptions())
+        env = self._client_env()
+        return known_account(registry_host(host), env, options or RemoteOptions())
 
     def registry_tags(self, name: str, options: RemoteOptions | None = None) -> tuple[str, ...]:
         """Every tag of a repository at its registry."""
         from rootless.images.transfer.registry_tags import registry_tags
 
-        return registry_tags(name, self._surroundings(), options)
+        return registry_tags(name, self._client_env(), options)
 
     def copy(
         self,
@@ -496,17 +496,17 @@ class Engine:
         """Copy an image between places as skopeo spells them; returns its digest."""
         from rootless.images.transfer.copy import CopyOptions, copy
 
-        around = self._surroundings()
-        return copy(self._store(), source, destination, around, options or CopyOptions())
+        env = self._client_env()
+        return copy(self._store(), source, destination, env, options or CopyOptions())
 
-    def manifest_lists(self) -> tuple[Store, Surroundings]:
+    def manifest_lists(self) -> tuple[Store, ClientEnv]:
         """What the functions of rootless.images.manifest_lists work on."""
-        return self._store(), self._surroundings()
+        return self._store(), self._client_env()
 
-    def _surroundings(self) -> Surroundings:
-        from rootless.registry.configuration import Surroundings
+    def _client_env(self) -> ClientEnv:
+        from rootless.registry.configuration import ClientEnv
 
-        return Surroundings.of_caller(self._environ)
+        return ClientEnv.of_caller(self._environ)
 
     def _driver(self, asked: str | None = None) -> StorageDriver:
         from rootless.containers.storage_driver import storage_driver

@@ -87,15 +87,15 @@ def _fetch(
     from rootless.images.transfer.progress import Silence
     from rootless.images.transfer.pull import pull
     from rootless.oci.reference import parse_reference
-    from rootless.registry.configuration import Surroundings, registries_conf
+    from rootless.registry.configuration import ClientEnv, registries_conf
     from rootless.registry.registries_conf import candidates
     from rootless.store.image import resolve
 
     shown: Progress = progress() if progress is not None else Silence()
-    around = Surroundings.of_caller(environ)
+    env = ClientEnv.of_caller(environ)
     if policy == "missing":
         # A short name may stand for an image that is here under its whole name.
-        for reference in candidates(registries_conf(around), name):
+        for reference in candidates(registries_conf(env), name):
             try:
                 return resolve(store, str(reference), platform).id
             except NotFoundError:
@@ -106,7 +106,7 @@ def _fetch(
     pulled = pull(
         store,
         name,
-        around,
+        env,
         platform=platform,
         progress=shown,
         only_if_newer=policy == "newer",

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, UsageError
 from rootless.images.formats import docker_archive
-from rootless.images.formats.archive import Members, read_small
 from rootless.images.formats.directory_format import DirectoryAsLayout, is_directory_format
 from rootless.images.formats.layout_directory import BLOBS
+from rootless.images.formats.members import Members, read_small
 from rootless.images.formats.source import open_source
 from rootless.oci import media_types
 from rootless.oci.digest import hex_of, sha256_digest

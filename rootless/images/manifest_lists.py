@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from rootless.durable import write_atomically
 from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError, UsageError
-from rootless.images.transfer.copy_graph import RepositorySource, RepositoryTarget, carry
+from rootless.images.transfer.copy_graph import RepositorySource, RepositoryTarget, copy_graph
 from rootless.oci import media_types
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import Json, encode, optional, parse_object, required
@@ -28,7 +28,7 @@ from rootless.oci.manifest import (
 )
 from rootless.oci.reference import Reference, parse_reference
 from rootless.registry.client import Document, RepositoryClient
-from rootless.registry.configuration import Surroundings
+from rootless.registry.configuration import ClientEnv
 from rootless.registry.failures import UnknownError
 from rootless.registry.remote import Remote, RemoteOptions, run_remote
 from rootless.registry.upload import put_manifest
@@ -126,7 +126,7 @@ def create(
     store: Store,
     name: str,
     images: Sequence[str],
-    around: Surroundings,
+    env: ClientEnv,
     *,
     amend: bool = False,
     options: RemoteOptions | None = None,
@@ -141,7 +141,7 @@ def create(
         )
 
     async def work() -> list[Entry]:
-        async with Remote(around, options or RemoteOptions()) as remote:
+        async with Remote(env, options or RemoteOptions()) as remote:
             wanted = [parse_reference(image).with_default_tag() for image in images]
             return [await _entry(remote, each) for each in wanted]
 
@@ -208,7 +208,7 @@ def _annotated(descriptor: Descriptor, changes: Mapping[str, object]) -> Descrip
 def push_list(
     store: Store,
     name: str,
-    around: Surroundings,
+    env: ClientEnv,
     *,
     purge: bool = False,
     options: RemoteOptions | None = None,
@@ -220,7 +220,7 @@ def push_list(
     chosen = options or RemoteOptions()
 
     async def work() -> str:
-        async with Remote(around, chosen) as remote:
+        async with Remote(env, chosen) as remote:
             client = remote.writer(listed.name)
             for entry in listed.entries:
                 brought = await _bring(store, remote, client, entry)
@@ -244,14 +244,14 @@ async def _bring(store: Store, remote: Remote, client: RepositoryClient, entry: 
     with Ingest(store) as ingest:
         source = RepositorySource(theirs, remote.options.timing, ingest.directory)
         target = RepositoryTarget(client, theirs, ingest.directory)
-        await carry(source, target, [entry.descriptor])
+        await copy_graph(source, target, [entry.descriptor])
     return True
 
 
 def inspect(
     store: Store,
     name: str,
-    around: Surroundings,
+    env: ClientEnv,
     options: RemoteOptions | None = None,
     *,
     within: str | None = None,
@@ -264,7 +264,7 @@ def inspect(
     listed = _read(store, reference) if within is None else _named(store, within)
 
     async def work() -> Json | list[Json]:
-        async with Remote(around, options or RemoteOptions()) as remote:
+        async with Remote(env, options or RemoteOptions()) as remote:
             if listed is None:
                 return await _inspect_at_registry(remote, reference, verbose)
             entries = [

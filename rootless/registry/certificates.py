@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rootless.errors import RootlessError
-from rootless.registry.configuration import Surroundings
+from rootless.registry.configuration import ClientEnv
 
 
 class Certificates(NamedTuple):
@@ -24,20 +24,20 @@ class Certificates(NamedTuple):
     own: tuple[tuple[Path, Path], ...]
 
 
-def certificate_directories(around: Surroundings) -> tuple[Path, ...]:
+def certificate_directories(env: ClientEnv) -> tuple[Path, ...]:
     """Where certs.d may lie, the user's first."""
     return (
-        around.config_home / "containers/certs.d",
-        around.config_home / "docker/certs.d",
-        around.docker_config / "certs.d",
+        env.config_home / "containers/certs.d",
+        env.config_home / "docker/certs.d",
+        env.docker_config / "certs.d",
         Path("/etc/containers/certs.d"),
         Path("/etc/docker/certs.d"),
     )
 
 
-def certificates_for(around: Surroundings, host: str) -> Certificates | None:
+def certificates_for(env: ClientEnv, host: str) -> Certificates | None:
     """The files of the first directory that has the registry, or None. Raises RootlessError."""
-    for base in certificate_directories(around):
+    for base in certificate_directories(env):
         directory = base / host
         try:
             names = sorted(path.name for path in directory.iterdir())

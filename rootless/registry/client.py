@@ -395,7 +395,7 @@ def _may_be_insecure(transport: Transport, endpoint: Endpoint, tls_verify: bool 
     if endpoint.insecure:
         return True
     host = httpx.URL(f"//{endpoint.host}").host
-    return is_loopback(host) and certificates_for(transport.around, endpoint.host) is None
+    return is_loopback(host) and certificates_for(transport.env, endpoint.host) is None
 
 
 def _same_host(url: str, other: str) -> bool:

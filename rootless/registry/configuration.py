@@ -32,7 +32,7 @@ from rootless.registry.registries_conf import RegistriesConf, merged, read_regis
 _LARGEST = 4 << 20
 
 
-class Surroundings(NamedTuple):
+class ClientEnv(NamedTuple):
     """The caller's environment, as far as it counts here."""
 
     environ: Mapping[str, str]
@@ -40,7 +40,7 @@ class Surroundings(NamedTuple):
     uid: int
 
     @classmethod
-    def of_caller(cls, environ: Mapping[str, str]) -> Surroundings:
+    def of_caller(cls, environ: Mapping[str, str]) -> ClientEnv:
         """Those of this process."""
         return cls(environ, Path(environ.get("HOME") or os.path.expanduser("~")), os.getuid())
 
@@ -58,18 +58,18 @@ class Surroundings(NamedTuple):
 # registries.conf
 
 
-def registries_conf(around: Surroundings) -> RegistriesConf:
+def registries_conf(env: ClientEnv) -> RegistriesConf:
     """Every registries.conf that counts, merged. Raises InvalidDocumentError.
 
     The user's file replaces the machine's; then the drop-in directories, the machine's before the
     user's, each in order of names (containers-registries.conf.d(5)).
     """
-    override = around.environ.get("CONTAINERS_REGISTRIES_CONF") or around.environ.get(
+    override = env.environ.get("CONTAINERS_REGISTRIES_CONF") or env.environ.get(
         "REGISTRIES_CONFIG_PATH"
     )
     if override:
         return _read_conf(Path(override), required=True) or RegistriesConf()
-    user = around.config_home / "containers"
+    user = env.config_home / "containers"
     system = Path("/etc/containers")
     main = next(
         (path for each in (user, system) if (path := each / "registries.conf").exists()), None
@@ -97,28 +97,28 @@ def _read_conf(path: Path, *, required: bool = False) -> RegistriesConf | None:
 # Accounts
 
 
-def account_paths(around: Surroundings, authfile: str | None) -> tuple[Path, ...]:
+def account_paths(env: ClientEnv, authfile: str | None) -> tuple[Path, ...]:
     """The files to look for an account in, in this order; the first is the one that login writes.
 
     A file that was named is the only one. Docker's comes before containers', because login writes
     Docker's: what the user just typed must not lose against what another tool once kept.
     """
-    if named := authfile or around.environ.get("REGISTRY_AUTH_FILE"):
+    if named := authfile or env.environ.get("REGISTRY_AUTH_FILE"):
         return (Path(named),)
-    runtime = around.environ.get("XDG_RUNTIME_DIR") or f"/run/containers/{around.uid}"
+    runtime = env.environ.get("XDG_RUNTIME_DIR") or f"/run/containers/{env.uid}"
     return (
-        around.docker_config / "config.json",
+        env.docker_config / "config.json",
         Path(runtime) / "containers/auth.json",
-        around.config_home / "containers/auth.json",
+        env.config_home / "containers/auth.json",
     )
 
 
-def find_account(around: Surroundings, authfile: str | None, name: str) -> Credentials | None:
+def find_account(env: ClientEnv, authfile: str | None, name: str) -> Credentials | None:
     """The account for `HOST/REPOSITORY`: of each file the helper's, then the file's own.
 
     Raises InvalidDocumentError for a damaged file, RootlessError if a helper fails.
     """
-    for path in account_paths(around, authfile):
+    for path in account_paths(env, authfile):
         file = read_account_file(path)
         if file is None:
             continue

@@ -12,7 +12,7 @@ from rootless.errors import RootlessError, UsageError
 from rootless.oci.reference import Reference
 from rootless.registry.authorization import Credentials
 from rootless.registry.client import RepositoryClient
-from rootless.registry.configuration import Surroundings, find_account, registries_conf
+from rootless.registry.configuration import ClientEnv, find_account, registries_conf
 from rootless.registry.registries_conf import Endpoint, RegistriesConf, candidates, endpoints
 from rootless.registry.retrying import Policy
 from rootless.registry.transport import Timing, Transport
@@ -42,11 +42,11 @@ def parse_credentials(text: str) -> Credentials:
 class Remote:
     """The registries as one command sees them. Use as an asynchronous context manager."""
 
-    def __init__(self, around: Surroundings, options: RemoteOptions) -> None:
-        self.around = around
+    def __init__(self, env: ClientEnv, options: RemoteOptions) -> None:
+        self.env = env
         self.options = options
-        self.conf: RegistriesConf = registries_conf(around)
-        self.transport = Transport(around, options.timing)
+        self.conf: RegistriesConf = registries_conf(env)
+        self.transport = Transport(env, options.timing)
 
     async def __aenter__(self) -> Self:
         await self.transport.__aenter__()
@@ -55,7 +55,7 @@ class Remote:
     async def __aexit__(self, *failure: object) -> None:
         await self.transport.__aexit__(None, None, None)
 
-    def meanings(self, name: str) -> tuple[Reference, ...]:
+    def candidates(self, name: str) -> tuple[Reference, ...]:
         """What a name may mean, best first. Raises UsageError."""
         return candidates(self.conf, name)
 
@@ -74,7 +74,7 @@ class Remote:
         def credentials() -> Credentials | None:
             if options.credentials is not None:
                 return options.credentials
-            return find_account(self.around, options.authfile, endpoint.configured)
+            return find_account(self.env, options.authfile, endpoint.configured)
 
         return RepositoryClient(
             self.transport,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import httpx
 
 from rootless.registry.certificates import certificates_for, tls_context
-from rootless.registry.configuration import Surroundings
+from rootless.registry.configuration import ClientEnv
 from rootless.registry.proxies import proxy_for
 from rootless.registry.redirects import origin_of
 
@@ -47,8 +47,8 @@ class TransportFailure(Exception):  # noqa: N818 - it is caught and turned into 
 class Transport:
     """Connections to any host. Use as an asynchronous context manager."""
 
-    def __init__(self, around: Surroundings, timing: Timing) -> None:
-        self.around = around
+    def __init__(self, env: ClientEnv, timing: Timing) -> None:
+        self.env = env
         self.timing = timing
         self._clients: dict[tuple[str, bool, str | None], httpx.AsyncClient] = {}
 
@@ -99,7 +99,7 @@ class Transport:
 
     def _client(self, url: str, *, verify: bool) -> httpx.AsyncClient:
         scheme, host, port = origin_of(url)
-        proxy = proxy_for(url, self.around.environ)
+        proxy = proxy_for(url, self.env.environ)
         if scheme == "http":
             key: tuple[str, bool, str | None] = ("", False, proxy)
         else:
@@ -107,9 +107,9 @@ class Transport:
         if key not in self._clients:
             certificates = None
             if scheme == "https":
-                certificates = certificates_for(self.around, f"{host}:{port}")
+                certificates = certificates_for(self.env, f"{host}:{port}")
                 if certificates is None and port == 443:
-                    certificates = certificates_for(self.around, host)
+                    certificates = certificates_for(self.env, host)
             self._clients[key] = httpx.AsyncClient(
                 # A bare context where there is no TLS: loading the machine's authorities takes time.
                 verify=tls_context(certificates, verify=verify),

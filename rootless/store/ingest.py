@@ -165,13 +165,13 @@ class Ingest:
         os.rename(written.blob, blob_path)
         return written._replace(directory=layer, blob=blob_path)
 
-    def adopt_blob(self, other: Store, digest: str) -> None:
+    def import_blob(self, other: Store, digest: str) -> None:
         """A blob of another store. Raises FileNotFoundError."""
         link_or_copy(other.blob_path(digest), self._blob(digest))
 
-    def adopt_layer(self, other: Store, diff_id: str) -> None:
+    def import_layer(self, other: Store, diff_id: str) -> None:
         """A layer of another store."""
-        attempt = self._scratch("adopt")
+        attempt = self._scratch("import")
         attempt.mkdir()
         for name in (LAYER_TAR, LAYER_INDEX):
             link_or_copy(f"{other.layer_directory(diff_id)}/{name}", attempt / name)

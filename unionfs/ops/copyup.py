@@ -310,7 +310,7 @@ def publish(tree: Tree, plan: CopyUp) -> None:
         plan.source.close()
     _moved_up(tree, node, ref, attributes)
     if plan.lazy is not None and plan.source is not None:
-        lazy_copyup.adopt_draft(tree, node, draft, plan.source, plan.lazy)
+        lazy_copyup.install_draft(tree, node, draft, plan.source, plan.lazy)
     else:
         tree.files.keep(node, Backing(draft.fd, writable=True))
     _record(tree, plan)

@@ -73,7 +73,7 @@ def _require_room(tree: Tree, length: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def adopt_draft(tree: Tree, node: Node, draft: Draft, source: OpenFile, state: LazyState) -> None:
+def install_draft(tree: Tree, node: Node, draft: Draft, source: OpenFile, state: LazyState) -> None:
     """A marked draft has become the node's file."""
     node.lazy = state
     tree.lazies.states[node.attributes.ino] = state

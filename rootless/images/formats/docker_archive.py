@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rootless.errors import InvalidDocumentError, NotFoundError
-from rootless.images.formats.archive import Members, read_small
+from rootless.images.formats.members import Members, read_small
 from rootless.oci.document import (
     Json,
     as_object,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rootless.durable import write_all
 from rootless.errors import InvalidDocumentError, NotFoundError, UsageError
-from rootless.images.formats.archive import DirectoryMembers, Members, TarMembers
+from rootless.images.formats.members import DirectoryMembers, Members, TarMembers
 from rootless.store.decompression import (
     MAGIC_SIZE,
     Limits,

@@ -20,14 +20,14 @@ from rootless.images.formats.outgoing import File, new_file, write_tar
 from rootless.images.load import load
 from rootless.images.save import Format, save
 from rootless.images.tag import tag
-from rootless.images.transfer.copy_index import copy_whole
+from rootless.images.transfer.copy_index import copy_index
 from rootless.images.transfer.locations import Kind, Location, parse_location
 from rootless.images.transfer.progress import Progress
 from rootless.images.transfer.pull import pull
 from rootless.images.transfer.push import push
 from rootless.oci.platform import Platform
 from rootless.oci.reference import parse_reference
-from rootless.registry.configuration import Surroundings
+from rootless.registry.configuration import ClientEnv
 from rootless.registry.remote import RemoteOptions
 from rootless.store.image import Image, manifest_of, resolve
 from rootless.store.ingest import Ingest, NewImage
@@ -58,7 +58,7 @@ def copy(
     store: Store,
     source: str,
     destination: str,
-    around: Surroundings,
+    env: ClientEnv,
     options: CopyOptions,
 ) -> str:
     """Copy an image; returns the digest of its manifest at the destination. Raises UsageError,
@@ -66,12 +66,12 @@ def copy(
     start, end = parse_location(source), parse_location(destination)
     with Ingest(store) as ingest:
         if options.multi_arch is not MultiArch.SYSTEM:
-            digest = copy_whole(
+            digest = copy_index(
                 store,
                 ingest.directory,
                 start,
                 end,
-                around=around,
+                env=env,
                 source_options=options.source,
                 target_options=options.destination,
                 images=options.multi_arch is MultiArch.ALL,
@@ -80,31 +80,31 @@ def copy(
             if digest is not None:
                 return digest
         between = Store.open(ingest.directory / "copy")
-        image = _bring(store, between, start, around, options)
+        image = _bring(store, between, start, env, options)
         if end.kind is Kind.LOCAL:
-            return adopt(between, store, image, end.name).manifest.digest
-        return _deliver(between, image, end, around, options)
+            return import_image(between, store, image, end.name).manifest.digest
+        return _deliver(between, image, end, env, options)
 
 
 def _bring(
     store: Store,
     between: Store,
     start: Location,
-    around: Surroundings,
+    env: ClientEnv,
     options: CopyOptions,
 ) -> Image:
     if start.kind is Kind.REGISTRY:
         [pulled] = pull(
             between,
             start.name,
-            around,
+            env,
             options=options.source,
             platform=options.platform,
             progress=options.progress,
         )
         return resolve(between, pulled.id)
     if start.kind is Kind.LOCAL:
-        return adopt(store, between, resolve(store, start.name, options.platform), "")
+        return import_image(store, between, resolve(store, start.name, options.platform), "")
     loaded = load(between, start.path, platform=options.platform, name=start.name)
     if len(loaded) > 1:
         raise UsageError(
@@ -117,7 +117,7 @@ def _deliver(
     between: Store,
     image: Image,
     end: Location,
-    around: Surroundings,
+    env: ClientEnv,
     options: CopyOptions,
 ) -> str:
     """Returns the digest of the manifest as it is there."""
@@ -126,7 +126,7 @@ def _deliver(
         [pushed] = push(
             between,
             image.id,
-            around,
+            env,
             options=options.destination,
             target=target,
             progress=options.progress,
@@ -175,7 +175,7 @@ def _add_to_layout(store: Store, image: Image, path: Path, name: str) -> str:
     return written.digest
 
 
-def adopt(source: Store, target: Store, image: Image, name: str) -> Image:
+def import_image(source: Store, target: Store, image: Image, name: str) -> Image:
     """An image of one store in another, by hard links where they are on one file system."""
     tags = (parse_reference(name).with_default_tag(),) if name else ()
     with Ingest(target) as ingest:
@@ -183,10 +183,10 @@ def adopt(source: Store, target: Store, image: Image, name: str) -> Image:
         manifest = manifest_of(source, image)
         for diff_id in image.diff_ids:
             if not ingest.keep_layer(diff_id):
-                ingest.adopt_layer(source, diff_id)
+                ingest.import_layer(source, diff_id)
         for blob in (image.manifest, manifest.config, *manifest.layers):
             if not ingest.keep_blob(blob.digest):
-                ingest.adopt_blob(source, blob.digest)
+                ingest.import_blob(source, blob.digest)
         descriptor = image.manifest._replace(
             annotations={CONFIG_DIGEST: image.id}, platform=image.platform, document={}
         )

@@ -52,7 +52,7 @@ class Target(Protocol):
     async def put_document(self, document: Document) -> None: ...
 
 
-async def carry(
+async def copy_graph(
     source: Source,
     target: Target,
     manifests: Sequence[Descriptor],

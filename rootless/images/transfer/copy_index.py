@@ -15,13 +15,13 @@ from typing import Protocol
 import trio
 
 from rootless.errors import ExistsError, IntegrityError, NotFoundError, RootlessError, UsageError
-from rootless.images.formats.archive import Members
 from rootless.images.formats.directory_format import (
     DirectoryAsLayout,
     DirectoryWriter,
     is_directory_format,
 )
 from rootless.images.formats.layout_directory import BLOBS, LayoutWriter, files_of_layout
+from rootless.images.formats.members import Members
 from rootless.images.formats.outgoing import File, new_file, write_tar
 from rootless.images.formats.source import open_source
 from rootless.images.load import blob_document, entries_named
@@ -30,7 +30,7 @@ from rootless.images.transfer.copy_graph import (
     RepositoryTarget,
     Source,
     Target,
-    carry,
+    copy_graph,
 )
 from rootless.images.transfer.locations import Kind, Location
 from rootless.images.transfer.progress import Progress
@@ -40,7 +40,7 @@ from rootless.oci.digest import hex_of
 from rootless.oci.manifest import Descriptor, media_type_of, read_index
 from rootless.oci.reference import parse_reference
 from rootless.registry.client import Document
-from rootless.registry.configuration import Surroundings
+from rootless.registry.configuration import ClientEnv
 from rootless.registry.failures import RegistryError, UnknownError
 from rootless.registry.remote import Remote, RemoteOptions, run_remote
 from rootless.store.decompression import Limits
@@ -55,13 +55,13 @@ class _Named(Target, Protocol):
         """Returns the digest of the index as it is there."""
 
 
-def copy_whole(
+def copy_index(
     store: Store,
     scratch: Path,
     start: Location,
     end: Location,
     *,
-    around: Surroundings,
+    env: ClientEnv,
     source_options: RemoteOptions,
     target_options: RemoteOptions,
     images: bool,
@@ -79,7 +79,7 @@ def copy_whole(
     async def work() -> str | None:
         async with AsyncExitStack() as stack:
             source, top = await stack.enter_async_context(
-                _source(store, scratch, start, around, source_options)
+                _source(store, scratch, start, env, source_options)
             )
             what = f"index {top.digest}"
             kind = media_type_of(top.data, what, top.media_type)
@@ -87,10 +87,10 @@ def copy_whole(
                 return None
             top = top._replace(media_type=kind)
             target = await stack.enter_async_context(
-                _target(scratch, end, source, around, target_options)
+                _target(scratch, end, source, env, target_options)
             )
             named = read_index(top.data, what, kind).manifests
-            await carry(source, target, named if images else (), progress)
+            await copy_graph(source, target, named if images else (), progress)
             return await target.finish(top)
 
     return run_remote(work)
@@ -101,10 +101,10 @@ def copy_whole(
 
 @asynccontextmanager
 async def _source(
-    store: Store, scratch: Path, start: Location, around: Surroundings, options: RemoteOptions
+    store: Store, scratch: Path, start: Location, env: ClientEnv, options: RemoteOptions
 ) -> AsyncIterator[tuple[Source, Document]]:
     if start.kind is Kind.REGISTRY:
-        async with Remote(around, options) as remote:
+        async with Remote(env, options) as remote:
             yield await _registry_source(remote, start.name, scratch)
         return
     path = Path(store.root) if start.kind is Kind.LOCAL else start.path
@@ -161,8 +161,8 @@ async def _registry_source(
     remote: Remote, name: str, scratch: Path
 ) -> tuple[RepositorySource, Document]:
     failure: RootlessError | None = None
-    for meaning in remote.meanings(name):
-        reference = meaning.with_default_tag()
+    for candidate in remote.candidates(name):
+        reference = candidate.with_default_tag()
         for client in remote.readers(reference):
             try:
                 top = await client.manifest(reference.digest or reference.tag or "latest")
@@ -170,7 +170,7 @@ async def _registry_source(
                 failure = manifest_refused(reference, error)
             else:
                 return RepositorySource(client, remote.options.timing, scratch), top
-    assert failure is not None, "a name always has a meaning"
+    assert failure is not None, "a name has at least one candidate"
     raise failure
 
 
@@ -179,10 +179,10 @@ async def _registry_source(
 
 @asynccontextmanager
 async def _target(
-    scratch: Path, end: Location, source: Source, around: Surroundings, options: RemoteOptions
+    scratch: Path, end: Location, source: Source, env: ClientEnv, options: RemoteOptions
 ) -> AsyncIterator[_Named]:
     if end.kind is Kind.REGISTRY:
-        async with Remote(around, options) as remote:
+        async with Remote(env, options) as remote:
             reference = parse_reference(end.name).with_default_tag()
             theirs = source.client if isinstance(source, RepositorySource) else None
             target = RepositoryTarget(remote.writer(reference), theirs, scratch)

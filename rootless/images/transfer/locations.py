@@ -57,7 +57,7 @@ def parse_location(text: str) -> Location:
 
 def _invalid(text: str) -> UsageError:
     return UsageError(
-        f"{text!r} is not a place for an image",
+        f"{text!r} is not an image location",
         hint="write docker://NAME, local:NAME, oci:PATH[:NAME], oci-archive:PATH[:NAME], "
         "docker-archive:PATH[:NAME] or dir:PATH",
     )

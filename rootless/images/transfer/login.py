@@ -9,7 +9,7 @@ from rootless.oci.reference import DEFAULT_DOMAIN
 from rootless.registry.authorization import Credentials
 from rootless.registry.client import RepositoryClient
 from rootless.registry.configuration import (
-    Surroundings,
+    ClientEnv,
     account_paths,
     find_account,
     forget_account,
@@ -38,17 +38,15 @@ def registry_host(text: str | None) -> str:
     return host
 
 
-def login(
-    host: str, account: Credentials, around: Surroundings, options: RemoteOptions
-) -> LoggedIn:
+def login(host: str, account: Credentials, env: ClientEnv, options: RemoteOptions) -> LoggedIn:
     """Try an account and keep it. Raises DeniedError if the registry refuses it, UnreachableError."""
     from rootless.oci.reference import Reference
 
     # The repository plays no part in what is asked.
-    endpoint = endpoints(registries_conf(around), Reference(host, "login"), mirrors=False)[0]
+    endpoint = endpoints(registries_conf(env), Reference(host, "login"), mirrors=False)[0]
 
     async def work() -> None:
-        async with Transport(around, options.timing) as transport:
+        async with Transport(env, options.timing) as transport:
             client = RepositoryClient(
                 transport,
                 endpoint,
@@ -59,19 +57,18 @@ def login(
             await client.check()
 
     run_remote(work)
-    path = account_paths(around, options.authfile)[0]
+    path = account_paths(env, options.authfile)[0]
     return LoggedIn(str(path), keep_account(path, host, account))
 
 
-def known_account(host: str, around: Surroundings, options: RemoteOptions) -> Credentials | None:
+def known_account(host: str, env: ClientEnv, options: RemoteOptions) -> Credentials | None:
     """The account that is kept for a registry."""
-    return find_account(around, options.authfile, host)
+    return find_account(env, options.authfile, host)
 
 
-def logout(host: str | None, around: Surroundings, options: RemoteOptions) -> bool:
+def logout(host: str | None, env: ClientEnv, options: RemoteOptions) -> bool:
     """Forget a registry's account, in every file that may have it; whether there was one."""
     forgotten = [
-        forget_account(path, registry_host(host))
-        for path in account_paths(around, options.authfile)
+        forget_account(path, registry_host(host)) for path in account_paths(env, options.authfile)
     ]
     return any(forgotten)

@@ -33,7 +33,7 @@ from rootless.oci.manifest import Descriptor, Manifest, read_index, read_manifes
 from rootless.oci.platform import Platform, best_match, host_platform
 from rootless.oci.reference import Reference
 from rootless.registry.client import Document, RepositoryClient
-from rootless.registry.configuration import Surroundings
+from rootless.registry.configuration import ClientEnv
 from rootless.registry.download import download
 from rootless.registry.failures import DeniedError, RegistryError, UnknownError, UnreachableError
 from rootless.registry.remote import BrokenOffError, Remote, RemoteOptions, run_remote
@@ -80,7 +80,7 @@ class _Found(NamedTuple):
 def pull(
     store: Store,
     name: str,
-    around: Surroundings,
+    env: ClientEnv,
     *,
     options: RemoteOptions | None = None,
     platform: Platform | None = None,
@@ -96,7 +96,7 @@ def pull(
     """
     job = _Pull(
         store,
-        around,
+        env,
         options or RemoteOptions(),
         platform or host_platform(),
         progress or Silence(),
@@ -125,33 +125,33 @@ class _Pull:
     def __init__(
         self,
         store: Store,
-        around: Surroundings,
+        env: ClientEnv,
         options: RemoteOptions,
         platform: Platform,
         progress: Progress,
     ) -> None:
         self._store = store
-        self._around = around
+        self._env = env
         self._options = options
         self._platform = platform
         self._progress = progress
 
     async def by_name(self, name: str, only_if_newer: bool = False) -> Pulled:
-        async with Remote(self._around, self._options) as remote:
-            meanings = remote.meanings(name)
-            for position, reference in enumerate(meanings):
+        async with Remote(self._env, self._options) as remote:
+            candidates = remote.candidates(name)
+            for position, reference in enumerate(candidates):
                 if reference.tag is None and reference.digest is None:
                     self._progress.line("Using default tag: latest")
                 try:
                     return await self._one(remote, reference.with_default_tag(), only_if_newer)
                 except (NotFoundError, DeniedError, UnreachableError):
-                    if position == len(meanings) - 1:
+                    if position == len(candidates) - 1:
                         raise
-        raise AssertionError("a name always has a meaning")
+        raise AssertionError("a name has at least one candidate")
 
     async def all_tags(self, name: str) -> list[Pulled]:
-        async with Remote(self._around, self._options) as remote:
-            reference = remote.meanings(name)[0]
+        async with Remote(self._env, self._options) as remote:
+            reference = remote.candidates(name)[0]
             if reference.tag is not None or reference.digest is not None:
                 raise UsageError("tag can't be used with --all-tags/-a")
             tags = await list_tags(remote, reference)

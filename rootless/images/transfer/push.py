@@ -24,7 +24,7 @@ from rootless.oci.document import encode
 from rootless.oci.manifest import Descriptor, Manifest
 from rootless.oci.reference import Reference, parse_reference
 from rootless.registry.client import RepositoryClient
-from rootless.registry.configuration import Surroundings
+from rootless.registry.configuration import ClientEnv
 from rootless.registry.download import foreign_urls
 from rootless.registry.remote import Remote, RemoteOptions, run_remote
 from rootless.registry.upload import Blob, Sent, put_blob, put_manifest
@@ -61,7 +61,7 @@ class Pushed(NamedTuple):
 def push(
     store: Store,
     name: str,
-    around: Surroundings,
+    env: ClientEnv,
     *,
     options: RemoteOptions | None = None,
     all_tags: bool = False,
@@ -81,7 +81,7 @@ def push(
     shown.line(f"The push refers to repository [{reference.name}]")
 
     async def work() -> list[Pushed]:
-        async with Remote(around, options or RemoteOptions()) as remote:
+        async with Remote(env, options or RemoteOptions()) as remote:
             pushed = []
             for each in references:
                 image = _image(store, str(each) if target is None else name, each)

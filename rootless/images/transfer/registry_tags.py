@@ -5,20 +5,20 @@ from __future__ import annotations
 from rootless.errors import RootlessError, UsageError
 from rootless.images.transfer.refusals import pull_denied
 from rootless.oci.reference import Reference
-from rootless.registry.configuration import Surroundings
+from rootless.registry.configuration import ClientEnv
 from rootless.registry.failures import DeniedError, RegistryError, UnknownError, UnreachableError
 from rootless.registry.remote import Remote, RemoteOptions, run_remote
 
 
 def registry_tags(
-    name: str, around: Surroundings, options: RemoteOptions | None = None
+    name: str, env: ClientEnv, options: RemoteOptions | None = None
 ) -> tuple[str, ...]:
     """Every tag, in the order of the registry. Raises UsageError, UnknownError, DeniedError,
     UnreachableError."""
 
     async def work() -> tuple[str, ...]:
-        async with Remote(around, options or RemoteOptions()) as remote:
-            reference = remote.meanings(name)[0]
+        async with Remote(env, options or RemoteOptions()) as remote:
+            reference = remote.candidates(name)[0]
             if reference.tag is not None or reference.digest is not None:
                 raise UsageError(f"{name} is not a repository: it has a tag or digest")
             return await list_tags(remote, reference)

@@ -17,7 +17,7 @@ import pytest
 import zstandard
 
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, RootlessError
-from rootless.images.formats.archive import DirectoryMembers, read_small
+from rootless.images.formats.members import DirectoryMembers, read_small
 from rootless.images.gc.remove import remove
 from rootless.images.load import load
 from rootless.images.tag import tag
@@ -331,7 +331,7 @@ def test_image_that_another_tool_put_into_the_store_is_usable(store, tmp_path):
 LOADER = """
 import sys
 from pathlib import Path
-from rootless.images.formats.archive import DirectoryMembers, read_small
+from rootless.images.formats.members import DirectoryMembers, read_small
 from rootless.images.load import load
 from rootless.store.layout import Store
 load(Store.open(Path(sys.argv[1])), Path(sys.argv[2]))
@@ -578,7 +578,7 @@ WORKER = """
 import sys
 from pathlib import Path
 from rootless.errors import NotFoundError
-from rootless.images.formats.archive import DirectoryMembers, read_small
+from rootless.images.formats.members import DirectoryMembers, read_small
 from rootless.images.load import load
 from rootless.images.gc.remove import remove
 from rootless.store.layout import Store

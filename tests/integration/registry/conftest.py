@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rootless.registry.configuration import Surroundings
+from rootless.registry.configuration import ClientEnv
 from rootless.registry.remote import RemoteOptions
 from rootless.registry.retrying import Policy
 from rootless.registry.transport import Timing
@@ -31,7 +31,7 @@ def layer_of(content: dict[str, bytes]) -> bytes:
 
 
 @pytest.fixture
-def around(tmp_path: Path) -> Surroundings:
+def env(tmp_path: Path) -> ClientEnv:
     (tmp_path / "home").mkdir()
     empty = tmp_path / "registries.conf"
     empty.write_text("")
@@ -39,7 +39,7 @@ def around(tmp_path: Path) -> Surroundings:
         "XDG_RUNTIME_DIR": str(tmp_path / "run"),
         "CONTAINERS_REGISTRIES_CONF": str(empty),
     }
-    return Surroundings(environ, tmp_path / "home", 4711)
+    return ClientEnv(environ, tmp_path / "home", 4711)
 
 
 @pytest.fixture

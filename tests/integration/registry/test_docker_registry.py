@@ -308,7 +308,7 @@ def test_pull_that_is_killed_goes_on(at_home, plain, tmp_path):
 
 
 def test_chunks_and_ranges_are_what_the_registry_understands(
-    store, around, plain, tmp_path, monkeypatch
+    store, env, plain, tmp_path, monkeypatch
 ):
     async def broken_off(client, blob, sent):
         return False
@@ -319,15 +319,15 @@ def test_chunks_and_ranges_are_what_the_registry_understands(
     name = f"{plain}/app:1"
     docker_archive(tmp_path / "made.tar", [data], tags=[name])
     load(store, tmp_path / "made.tar")
-    push(store, name, around, options=QUICK)
+    push(store, name, env, options=QUICK)
     other = Store.open(tmp_path / "other")
-    [pulled] = pull(other, name, around, options=QUICK)
+    [pulled] = pull(other, name, env, options=QUICK)
     [layer] = manifest_of(other, resolve(other, pulled.id)).layers
     packed = Path(other.blob_path(layer.digest)).read_bytes()
     third = Store.open(tmp_path / "third")
     (Path(third.root) / "partial").mkdir()
     (Path(third.root) / "partial" / layer.digest[7:]).write_bytes(packed[:123_456])
-    pull(third, name, around, options=QUICK)
+    pull(third, name, env, options=QUICK)
     assert Path(third.blob_path(layer.digest)).read_bytes() == packed
 
 

@@ -12,7 +12,7 @@ from rootless.images.transfer.locations import Kind, parse_location
 from rootless.oci.reference import parse_reference
 from rootless.registry.authorization import Credentials
 from rootless.registry.configuration import (
-    Surroundings,
+    ClientEnv,
     account_paths,
     find_account,
     forget_account,
@@ -144,9 +144,9 @@ def test_malformed_registries_conf_is_refused(text):
 
 
 @pytest.fixture
-def around(tmp_path):
+def env(tmp_path):
     environ = {"XDG_RUNTIME_DIR": str(tmp_path / "run")}
-    return Surroundings(environ, tmp_path / "home", 1000)
+    return ClientEnv(environ, tmp_path / "home", 1000)
 
 
 def write(path, document):
@@ -167,44 +167,44 @@ def write(path, document):
         ("a.b/x/y", "a.b/x/y"),
     ],
 )
-def test_account_is_found_under_every_form_of_key(around, key, name):
-    write(around.docker_config / "config.json", {"auths": {key: {"auth": AUTH}}})
-    assert find_account(around, None, name) == ME
-    assert find_account(around, None, "other/x") is None
+def test_account_is_found_under_every_form_of_key(env, key, name):
+    write(env.docker_config / "config.json", {"auths": {key: {"auth": AUTH}}})
+    assert find_account(env, None, name) == ME
+    assert find_account(env, None, "other/x") is None
 
 
-def test_account_of_the_nearest_namespace_counts(around):
+def test_account_of_the_nearest_namespace_counts(env):
     other = {"username": "other", "password": "x"}
     auths = {"a.b": other, "a.b/x": {"auth": AUTH}, "a.b/x/z": other}
-    write(around.docker_config / "config.json", {"auths": auths})
-    assert find_account(around, None, "a.b/x/y") == ME
-    assert find_account(around, None, "a.b/xx") == Credentials("other", "x")
+    write(env.docker_config / "config.json", {"auths": auths})
+    assert find_account(env, None, "a.b/x/y") == ME
+    assert find_account(env, None, "a.b/xx") == Credentials("other", "x")
 
 
-def test_files_are_asked_in_order_and_a_named_one_alone(around, tmp_path):
+def test_files_are_asked_in_order_and_a_named_one_alone(env, tmp_path):
     auth = {"auths": {"a.b": {"auth": AUTH}}}
     write(tmp_path / "run/containers/auth.json", auth)
-    assert find_account(around, None, "a.b/x") == ME
+    assert find_account(env, None, "a.b/x") == ME
     write(
-        around.docker_config / "config.json",
+        env.docker_config / "config.json",
         {"auths": {"a.b": {"identitytoken": "t", "auth": "PHRva2VuPjo="}, "c.d": {}}},
     )
-    assert find_account(around, None, "a.b/x").identity_token == "t"
-    assert find_account(around, None, "c.d/x") is None
+    assert find_account(env, None, "a.b/x").identity_token == "t"
+    assert find_account(env, None, "c.d/x") is None
     named = write(tmp_path / "named.json", {})
-    assert find_account(around, str(named), "a.b/x") is None
-    assert account_paths(around, str(named)) == (named,)
+    assert find_account(env, str(named), "a.b/x") is None
+    assert account_paths(env, str(named)) == (named,)
 
 
 @pytest.mark.parametrize("auth", ["?", "bm9jb2xvbg==", "/w=="])
-def test_damaged_account_is_said(around, auth):
-    write(around.docker_config / "config.json", {"auths": {"a.b": {"auth": auth}}})
+def test_damaged_account_is_said(env, auth):
+    write(env.docker_config / "config.json", {"auths": {"a.b": {"auth": auth}}})
     with pytest.raises(InvalidDocumentError, match=r"a\.b"):
-        find_account(around, None, "a.b/x")
+        find_account(env, None, "a.b/x")
 
 
-def test_account_is_kept_beside_all_else_for_its_owner_alone(around):
-    path = write(around.docker_config / "config.json", {"auths": {"c.d": {"x": 1}}, "y": [1]})
+def test_account_is_kept_beside_all_else_for_its_owner_alone(env):
+    path = write(env.docker_config / "config.json", {"auths": {"c.d": {"x": 1}}, "y": [1]})
     path.chmod(0o644)
     assert keep_account(path, "docker.io", ME) is None
     assert json.loads(path.read_text()) == {
@@ -217,30 +217,30 @@ def test_account_is_kept_beside_all_else_for_its_owner_alone(around):
     assert json.loads(path.read_text()) == {"auths": {"c.d": {"x": 1}}, "y": [1]}
 
 
-def test_link_to_the_file_stays_a_link(around, tmp_path):
+def test_link_to_the_file_stays_a_link(env, tmp_path):
     real = write(tmp_path / "dotfiles/config.json", {})
-    around.docker_config.mkdir(parents=True)
-    path = around.docker_config / "config.json"
+    env.docker_config.mkdir(parents=True)
+    path = env.docker_config / "config.json"
     path.symlink_to(real)
     keep_account(path, "a.b", ME)
     assert path.is_symlink()
     assert json.loads(real.read_text()) == {"auths": {"a.b": {"auth": AUTH}}}
 
 
-def test_registries_conf_is_the_users_or_else_the_machines(around):
-    directory = around.config_home / "containers"
+def test_registries_conf_is_the_users_or_else_the_machines(env):
+    directory = env.config_home / "containers"
     (directory / "registries.conf.d").mkdir(parents=True)
     (directory / "registries.conf").write_text('[aliases]\nx = "a.b/x"\ny = "a.b/y"')
     (directory / "registries.conf.d/10.conf").write_text('[aliases]\nx = "c.d/x"')
-    found = registries_conf(around)
+    found = registries_conf(env)
     assert (found.aliases["x"], found.aliases["y"]) == ("c.d/x", "a.b/y")
-    override = around.home / "other.conf"
+    override = env.home / "other.conf"
     override.write_text("")
-    environ = {**around.environ, "CONTAINERS_REGISTRIES_CONF": os.fspath(override)}
-    assert registries_conf(around._replace(environ=environ)) == RegistriesConf()
+    environ = {**env.environ, "CONTAINERS_REGISTRIES_CONF": os.fspath(override)}
+    assert registries_conf(env._replace(environ=environ)) == RegistriesConf()
     override.write_text("[")
     with pytest.raises(InvalidDocumentError, match="not valid TOML"):
-        registries_conf(around._replace(environ=environ))
+        registries_conf(env._replace(environ=environ))
 
 
 # Places to copy between

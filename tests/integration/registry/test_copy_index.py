@@ -56,7 +56,7 @@ def scratch_of(store):
     return [each.name for each in (Path(store.root) / "tmp").iterdir() if each.is_dir()]
 
 
-def test_index_goes_round_through_every_kind_of_place(registry, store, around, tmp_path):
+def test_index_goes_round_through_every_kind_of_place(registry, store, env, tmp_path):
     digest = index_of(registry, "app", "1")
     places = [
         f"docker://{registry.host}/app:1",
@@ -66,7 +66,7 @@ def test_index_goes_round_through_every_kind_of_place(registry, store, around, t
         f"docker://{registry.host}/back:1",
     ]
     for source, destination in pairwise(places):
-        assert copy(store, source, destination, around, ALL) == digest
+        assert copy(store, source, destination, env, ALL) == digest
     assert registry.manifests["back"].keys() == {"1", digest, *registry.manifests["app"]} - {
         "amd64",
         "arm64",
@@ -78,48 +78,44 @@ def test_index_goes_round_through_every_kind_of_place(registry, store, around, t
     assert scratch_of(store) == []
 
 
-def test_nothing_travels_between_repositories_of_one_registry(registry, store, around):
+def test_nothing_travels_between_repositories_of_one_registry(registry, store, env):
     digest = index_of(registry, "app", "1")
     name = f"docker://{registry.host}"
-    assert copy(store, f"{name}/app:1", f"{name}/other:1", around, ALL) == digest
+    assert copy(store, f"{name}/app:1", f"{name}/other:1", env, ALL) == digest
     assert registry.asked("GET .*/blobs/.*") == []
     assert registry.asked("PUT .*/blobs/.*") == []
 
 
-def test_index_of_indexes_comes_whole(registry, store, around, tmp_path):
+def test_index_of_indexes_comes_whole(registry, store, env, tmp_path):
     inner = index_of(registry, "app", "inner")
     size = len(registry.manifests["app"][inner][1])
     entry = {"mediaType": INDEX, "digest": inner, "size": size}
     outer = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}
     digest = registry.put_manifest("app", "outer", outer, INDEX)
-    copy(store, f"docker://{registry.host}/app:outer", f"dir:{tmp_path}/dir", around, ALL)
+    copy(store, f"docker://{registry.host}/app:outer", f"dir:{tmp_path}/dir", env, ALL)
     with serving(FakeRegistry()) as other:
-        copy(store, f"dir:{tmp_path}/dir", f"docker://{other.host}/app:1", around, ALL)
+        copy(store, f"dir:{tmp_path}/dir", f"docker://{other.host}/app:1", env, ALL)
         assert other.manifests["app"].keys() == {"1", digest, inner} | {
             each["digest"] for each in json.loads(registry.manifests["app"][inner][1])["manifests"]
         }
         assert other.violations == []
 
 
-def test_image_for_one_platform_is_chosen_of_what_was_copied_whole(
-    registry, store, around, tmp_path
-):
+def test_image_for_one_platform_is_chosen_of_what_was_copied_whole(registry, store, env, tmp_path):
     index_of(registry, "app", "1")
     for place in (f"oci:{tmp_path}/layout:x", f"dir:{tmp_path}/dir"):
-        copy(store, f"docker://{registry.host}/app:1", place, around, ALL)
+        copy(store, f"docker://{registry.host}/app:1", place, env, ALL)
         options = CopyOptions(QUICK, QUICK, parse_platform("linux/s390x"))
-        copy(store, place, "local:chosen", around, options)
+        copy(store, place, "local:chosen", env, options)
         assert resolve(store, "chosen").config["User"] == "s390x"
 
 
 @pytest.mark.needs("skopeo")
-def test_index_that_another_tool_put_into_the_store_is_copied_whole(
-    registry, store, around, tmp_path
-):
+def test_index_that_another_tool_put_into_the_store_is_copied_whole(registry, store, env, tmp_path):
     digest = index_of(registry, "app", "1")
-    copy(store, f"docker://{registry.host}/app:1", f"oci:{tmp_path}/layout:x", around, ALL)
+    copy(store, f"docker://{registry.host}/app:1", f"oci:{tmp_path}/layout:x", env, ALL)
     skopeo("copy", "--all", f"oci:{tmp_path}/layout:x", f"oci:{store.root}:localhost/app:1")
-    assert copy(store, "local:localhost/app:1", f"dir:{tmp_path}/dir", around, ALL) == digest
+    assert copy(store, "local:localhost/app:1", f"dir:{tmp_path}/dir", env, ALL) == digest
     resolve(store, "localhost/app:1")
 
 
@@ -131,26 +127,26 @@ def test_progress_is_shown_blob_by_blob(rootless, registry, tmp_path):
     assert rootless("copy", "--all", "-q", *places).ok().stderr == ""
 
 
-def test_index_only_leaves_the_images_where_they_are(registry, store, around, tmp_path):
+def test_index_only_leaves_the_images_where_they_are(registry, store, env, tmp_path):
     digest = index_of(registry, "app", "1")
     options = ALL._replace(multi_arch=MultiArch.INDEX_ONLY)
     source = f"docker://{registry.host}/app:1"
-    assert copy(store, source, f"dir:{tmp_path}/dir", around, options) == digest
+    assert copy(store, source, f"dir:{tmp_path}/dir", env, options) == digest
     assert sorted(os.listdir(tmp_path / "dir")) == ["manifest.json", "version"]
 
 
-def test_all_of_a_single_image_is_that_image(registry, store, around, tmp_path):
+def test_all_of_a_single_image_is_that_image(registry, store, env, tmp_path):
     digest = registry.put_image("app", "1", [BASE])
     source = f"docker://{registry.host}/app:1"
-    assert copy(store, source, f"oci:{tmp_path}/layout:x", around, ALL) == digest
-    assert copy(store, source, "local:one", around, ALL) == digest
+    assert copy(store, source, f"oci:{tmp_path}/layout:x", env, ALL) == digest
+    assert copy(store, source, "local:one", env, ALL) == digest
     archive = f"docker-archive:{tmp_path}/x.tar:one:1"
-    copy(store, "local:one", archive, around, ALL)
-    copy(store, archive, "local:two", around, ALL)
+    copy(store, "local:one", archive, env, ALL)
+    copy(store, archive, "local:two", env, ALL)
     assert resolve(store, "two").id == resolve(store, "one").id
 
 
-def test_index_of_more_manifests_than_anybody_builds_is_refused(store, around, tmp_path):
+def test_index_of_more_manifests_than_anybody_builds_is_refused(store, env, tmp_path):
     directory, entries = tmp_path / "dir", []
     directory.mkdir()
     for number in range(1001):
@@ -161,28 +157,26 @@ def test_index_of_more_manifests_than_anybody_builds_is_refused(store, around, t
     document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
     (directory / "manifest.json").write_text(json.dumps(document))
     with pytest.raises(InvalidDocumentError, match="more than 1000 manifests"):
-        copy(store, f"dir:{directory}", f"oci:{tmp_path}/out:x", around, ALL)
+        copy(store, f"dir:{directory}", f"oci:{tmp_path}/out:x", env, ALL)
 
 
 @pytest.mark.parametrize("place", ["local:x", "docker-archive:{}/x.tar:x"])
-def test_place_for_one_image_is_given_no_index(registry, store, around, tmp_path, place):
+def test_place_for_one_image_is_given_no_index(registry, store, env, tmp_path, place):
     index_of(registry, "app", "1")
     with pytest.raises(UsageError, match="holds no index"):
-        copy(store, f"docker://{registry.host}/app:1", place.format(tmp_path), around, ALL)
+        copy(store, f"docker://{registry.host}/app:1", place.format(tmp_path), env, ALL)
     assert not (tmp_path / "x.tar").exists()
     assert store.read_index().manifests == ()
 
 
-def test_directory_that_held_another_image_holds_the_new_one_only(
-    registry, store, around, tmp_path
-):
+def test_directory_that_held_another_image_holds_the_new_one_only(registry, store, env, tmp_path):
     registry.put_image("old", "1", [BASE])
     digest = index_of(registry, "app", "1")
     place = f"dir:{tmp_path}/dir"
-    copy(store, f"docker://{registry.host}/app:1", place, around, ALL)
-    copy(store, f"docker://{registry.host}/old:1", place, around, CopyOptions(QUICK, QUICK))
+    copy(store, f"docker://{registry.host}/app:1", place, env, ALL)
+    copy(store, f"docker://{registry.host}/old:1", place, env, CopyOptions(QUICK, QUICK))
     assert len(os.listdir(tmp_path / "dir")) == 4  # version, manifest, config, layer
-    assert copy(store, f"docker://{registry.host}/app:1", place, around, ALL) == digest
+    assert copy(store, f"docker://{registry.host}/app:1", place, env, ALL) == digest
 
 
 DAMAGE = [
@@ -198,7 +192,7 @@ DAMAGE = [
 @pytest.mark.parametrize("source", ["registry", "dir"])
 @pytest.mark.parametrize("target", ["registry", "oci-archive", "oci"])
 def test_what_is_not_as_its_descriptor_says_is_not_copied(
-    registry, store, around, tmp_path, damage, kind, words, source, target
+    registry, store, env, tmp_path, damage, kind, words, source, target
 ):
     digest = index_of(registry, "app", "1", ("amd64",))
     manifests, held = registry.manifests["app"], registry.blobs["app"]
@@ -232,7 +226,7 @@ def test_what_is_not_as_its_descriptor_says_is_not_copied(
             (directory / "manifest.json").write_bytes(manifests["1"][1])
             (directory / "version").write_text("Directory Transport Version: 1.1\n")
         else:
-            copy(store, start, f"dir:{tmp_path}/dir", around, ALL)
+            copy(store, start, f"dir:{tmp_path}/dir", env, ALL)
         start = f"dir:{tmp_path}/dir"
     spoiled = bytearray(held[layer])
     spoiled[20] ^= 1
@@ -255,7 +249,7 @@ def test_what_is_not_as_its_descriptor_says_is_not_copied(
             "oci": f"oci:{tmp_path}/copied:x",
         }[target]
         with pytest.raises((kind, NotFoundError) if damage == "missing" else kind, match=words):
-            copy(store, start, end, around, ALL)
+            copy(store, start, end, env, ALL)
         assert "1" not in other.manifests.get("copied", {})
         other.violations.clear()
     registry.violations.clear()
