@@ -1,8 +1,8 @@
-"""Asking the server of a mount.
+"""Requests to the server of a mount.
 
-It answers through extended attributes of the mount's root that are in no listing. So there is no socket
-to find and to guard, and it works wherever the mount can be seen, from another namespace too. It
-answers processes of its own user alone.
+The server answers through extended attributes of the mount's root that no listing shows. There is no
+socket to find and to protect, and it works wherever the mount is visible, from another namespace
+too. The server answers only processes of its own user.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ _UNANSWERED = (errno.ENODATA, errno.ENOTSUP, errno.EPERM)
 
 
 def ask_server(mountpoint: str, name: bytes) -> bytes:
-    """What the server of a mount says to the attribute `name` of its root. Raises OSError, ENODATA where
-    no server of ours answers, or not this user."""
+    """The value of the attribute `name` of a mount's root. Raises OSError: ENODATA if this is no mount
+    of this program, or its server belongs to another user."""
     try:
         return os.getxattr(mountpoint, name)
     except OSError as error:

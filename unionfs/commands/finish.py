@@ -1,5 +1,5 @@
-"""rootless-unionfs finish: complete what lazy copies have left, in a union that is mounted or in the
-upper of one that is not.
+"""rootless-unionfs finish: copy the data that lazy copy-ups left in lower layers, in a mounted union or
+in the upper of one that is not mounted.
 
     rootless-unionfs finish MOUNT
     rootless-unionfs finish UPPER --work DIR --lower LAYER [--lower LAYER ...]
@@ -24,33 +24,33 @@ from unionfs.session.counters import FINISH
 from unionfs.union import Union
 
 _INDEX = "index.sqlite"
-_PATIENCE = 5.0
-"""Seconds for a server whose mount has gone to end."""
+_END_SECONDS = 5.0
+"""Time for the server of a mount that was just unmounted to end."""
 
 
 def finish(arguments: Sequence[str]) -> int:
-    """Returns the number of bytes copied. Raises OSError: ENODATA if the mount is none of ours, EBUSY if
-    the upper is mounted, EINVAL if these are not its lowers, EIO if one of them has changed."""
+    """Returns the number of bytes copied. Raises OSError: ENODATA if this is no mount of this program,
+    EBUSY if the upper is mounted, EINVAL if these are not its lowers, EIO if a lower has changed."""
     parser = ArgumentParser(
         prog="rootless-unionfs finish",
-        description="Copy what files of an upper still have in the lower layers only.",
+        description="Copy the data that lazy copy-ups left in lower layers.",
     )
-    parser.add_argument("place", metavar="MOUNT|UPPER")
-    parser.add_argument("--work", metavar="DIR", help="the work directory of an UPPER")
+    parser.add_argument("target", metavar="MOUNT|UPPER")
+    parser.add_argument("--work", metavar="DIR", help="work directory of UPPER")
     parser.add_argument(
         "--lower",
         action="append",
         metavar="LAYER",
-        help="a directory or an archive below it, the topmost first; may be repeated",
+        help="lower layer, a directory or archive, topmost first; may be repeated",
     )
     asked = parser.parse_args(arguments)
     if asked.work is None and asked.lower is None:
-        return finish_mounted(asked.place)
+        return finish_mounted(asked.target)
     if asked.work is None or asked.lower is None:
         parser.error("an UPPER needs --work and --lower")
-    os.stat(asked.place)
+    os.stat(asked.target)
     layers = [_layer(path) for path in asked.lower]
-    upper = _open_upper(asked.place, asked.work)
+    upper = _open_upper(asked.target, asked.work)
     try:
         union = Union(layers, upper)
     except BaseException:
@@ -63,14 +63,14 @@ def finish(arguments: Sequence[str]) -> int:
 
 
 def finish_mounted(mountpoint: str) -> int:
-    """Have the server of a mount do it, while it serves. Returns the number of bytes copied. Raises
-    OSError, ENODATA where no server of ours answers, or not this user."""
+    """Have the server of a mount complete its lazy copies while it serves. Returns the number of bytes
+    copied. Raises OSError as `ask_server` does."""
     return int(ask_server(mountpoint, FINISH))
 
 
 def _open_upper(path: str, work: str) -> DirectoryUpper:
-    """A server ends a moment after its mount has gone."""
-    until = time.monotonic() + _PATIENCE
+    """Waits for the server of a mount that was just unmounted to end."""
+    until = time.monotonic() + _END_SECONDS
     while True:
         try:
             return DirectoryUpper(os.fsencode(path), os.fsencode(work), ownership=Ownership.DATA)

@@ -1,8 +1,8 @@
 """Mounting, waiting until the mount answers, unmounting.
 
-Two ways lead to a mount, and both give an ordinary /dev/fuse descriptor: mount(2) by ourselves,
-where we hold CAP_SYS_ADMIN over our own user and mount namespace; and fusermount3 (setuid root),
-for a mount that the host can see.
+There are two ways to mount, and both give a /dev/fuse descriptor: mount(2), where the caller has
+CAP_SYS_ADMIN over its user and mount namespace; and fusermount3 (setuid root), for a mount in the
+host's mount namespace.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _FUSERMOUNT = ("fusermount3", "fusermount")
 
 
 class MountOptions(NamedTuple):
-    """What the kernel is told about the mount; the rest of the options concern the server.
+    """The part of the mount options that is the kernel's.
 
-    `allow_other` admits every task of the mount's user namespace, and never goes without
-    `default_permissions`, for the server would act for anybody. In a namespace of our own, fuse.conf
-    has no say in it.
+    `allow_other` admits every process of the mount's user namespace. It implies
+    `default_permissions`: the server itself checks no permissions. fuse.conf applies only to
+    fusermount3.
     """
 
     fsname: str = SUBTYPE
@@ -61,10 +61,10 @@ class MountOptions(NamedTuple):
 def of_options(options: Options, *, as_root: bool) -> MountOptions:
     """The kernel's part of the options; `as_root`: mounted by root of a user namespace.
 
-    Root mounts for everybody in its namespace, as fuse-overlayfs does. Permissions are always the
-    kernel's to check: with OPEN unanswered, a server could refuse only at the first write. Without
-    an upper directory the mount is read-only, which also spares a request after every read: no
-    access time can change (fuse_invalidate_atime).
+    A mount by root admits all users of its namespace, as with fuse-overlayfs. The kernel always
+    checks permissions: it sends no OPEN, so the server could refuse only at the first write.
+    Without an upper directory the mount is read-only; this also saves a request after each read,
+    because no access time can change (fuse_invalidate_atime).
     """
     return MountOptions(
         fsname=options.fsname or SUBTYPE,
@@ -82,9 +82,8 @@ def of_options(options: Options, *, as_root: bool) -> MountOptions:
 
 
 def mount(mountpoint: str, options: MountOptions) -> int:
-    """Mount on `mountpoint` by whichever way works, and return the descriptor to serve.
-
-    mount(2) first; where that is not ours to call, fusermount3. Raises OSError.
+    """Mount on `mountpoint`, with mount(2) or, if that is not permitted, with fusermount3. Returns
+    the /dev/fuse descriptor. Raises OSError.
     """
     try:
         return mount_in_namespace(mountpoint, options)
@@ -127,9 +126,9 @@ def mount_in_namespace(mountpoint: str, options: MountOptions) -> int:
 
 
 def mount_through_fusermount(mountpoint: str, options: MountOptions) -> int:
-    """Mount through the setuid helper, which hands the descriptor over a socket.
+    """Mount with the setuid program, which passes the descriptor over a socket.
 
-    Raises OSError; the helper's own reason goes to stderr.
+    Raises OSError; fusermount3 prints its reason to stderr.
     """
     from socket import AF_UNIX, CMSG_LEN, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socketpair
 
@@ -138,13 +137,13 @@ def mount_through_fusermount(mountpoint: str, options: MountOptions) -> int:
     parts += [flag for flag in flags if getattr(options, flag)]
     if options.read_only:
         parts.append("ro")
-    ours, theirs = socketpair(AF_UNIX, SOCK_STREAM)
-    with ours:
-        with theirs:
+    here, there = socketpair(AF_UNIX, SOCK_STREAM)
+    with here:
+        with there:
             arguments = ["-o", ",".join(parts + _common(options)), "--", mountpoint]
-            os.set_inheritable(theirs.fileno(), True)
-            helper = _spawn(arguments, {"_FUSE_COMMFD": str(theirs.fileno())})
-        _, ancillary, _, _ = ours.recvmsg(1, CMSG_LEN(4))
+            os.set_inheritable(there.fileno(), True)
+            helper = _spawn(arguments, {"_FUSE_COMMFD": str(there.fileno())})
+        _, ancillary, _, _ = here.recvmsg(1, CMSG_LEN(4))
     _, status = os.waitpid(helper, 0)
     for level, kind, data in ancillary:
         if level == SOL_SOCKET and kind == SCM_RIGHTS:
@@ -178,7 +177,7 @@ def _spawn(arguments: list[str], environment: dict[str, str]) -> int:
             return os.posix_spawnp(program, [program, *arguments], os.environ | environment)
         except FileNotFoundError:
             continue
-    raise OSError(ENOENT, "needed to mount without privilege, and not installed", _FUSERMOUNT[0])
+    raise OSError(ENOENT, "not installed, and needed to mount without privileges", _FUSERMOUNT[0])
 
 
 def wait_until_answering(mountpoint: str) -> None:
@@ -189,7 +188,7 @@ def wait_until_answering(mountpoint: str) -> None:
 
 
 def is_answering(mountpoint: str) -> bool:
-    """False for a mount whose server is gone."""
+    """Whether the mount has a server. Raises OSError other than ENOTCONN."""
     try:
         wait_until_answering(mountpoint)
     except OSError as error:
@@ -200,7 +199,7 @@ def is_answering(mountpoint: str) -> bool:
 
 
 def unmount(mountpoint: str, *, lazy: bool = False) -> None:
-    """umount2(2), or fusermount3 where that is not ours to call.
+    """Unmount with umount2(2) or, if that is not permitted, with fusermount3.
 
     Dirty pages go to the server before this returns, so the serving thread must never call it.
     Raises OSError: EBUSY while files are open and not `lazy`.

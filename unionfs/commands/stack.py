@@ -14,7 +14,7 @@ from unionfs.union import Union
 _ALL_IDS = 0xFFFFFFFF
 _OPEN_DIRECTORIES = 256
 _BACKGROUND = 64 << 20
-"""Bytes a second by which lazy copies are completed: a fraction of what a disk can do."""
+"""Bytes per second for the background completion of lazy copies: a fraction of a disk's rate."""
 
 
 def open_union(options: Options) -> Union:
@@ -30,7 +30,7 @@ def open_union(options: Options) -> Union:
     ours = (os.geteuid(), os.getegid())
     upper = None
     lowers: list[DirectoryLayer] = []
-    # However many layers there are, so many directories are open.
+    # One limit for all layers together.
     directories = Directories(_OPEN_DIRECTORIES)
     try:
         for path in options.lowerdirs:
@@ -70,8 +70,8 @@ def open_union(options: Options) -> Union:
 def view_of(
     options: Options, uids: Sequence[tuple[int, int]], gids: Sequence[tuple[int, int]]
 ) -> IdView | None:
-    """Which ids the mount shows, given those its user namespace maps as (first, count). None:
-    all."""
+    """The ids that the mount can show; `uids` and `gids` are the ranges (first, count) that its user
+    namespace maps. None: all ids."""
     squash_uid = options.squash_to_uid
     squash_gid = options.squash_to_gid
     if options.squash_to_root:

@@ -241,3 +241,22 @@ def test_many_layers_take_no_more_descriptors_than_a_few(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "3000\n", "")
+
+
+@pytest.mark.needs("fuse", "fusermount")
+def test_mounts_with_nothing_but_the_standard_library(place):
+    """-S: no site-packages, so neither pyfuse3 nor trio."""
+    mountpoint = place / "mnt"
+    bare = [sys.executable, "-S", "-m", "unionfs"]
+    run(*bare, "-o", options(place), str(mountpoint))
+    try:
+        assert (mountpoint / "file").read_text() == "below"
+    finally:
+        run("fusermount3", "-u", str(mountpoint))
+    refused = run(*bare, "-o", options(place), "--session", "pyfuse3", str(mountpoint), check=False)
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "rootless-unionfs: session pyfuse3: the Python module pyfuse3 is not installed "
+        "(pip install 'rootless[pyfuse3]'); use --session device\n"
+    )
+    assert not os.path.ismount(mountpoint)

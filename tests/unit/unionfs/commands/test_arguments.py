@@ -2,7 +2,7 @@
 
 import pytest
 
-from unionfs.__main__ import Invocation, UsageError, parse_arguments
+from unionfs.commands.arguments import Invocation, UsageError, parse_arguments
 from unionfs.options import Options
 
 
@@ -33,9 +33,9 @@ def test_arguments_of_fuse_overlayfs_are_understood(arguments, expected):
     ("arguments", "complaint"),
     [
         ([], "the mount point is missing"),
-        (["a", "b", "c"], "argument 'c' is one too many"),
-        (["--bogus", "m"], "argument '--bogus' is unknown"),
-        (["--sessions", "m"], "argument '--sessions' is unknown"),
+        (["a", "b", "c"], "unexpected argument 'c'"),
+        (["--bogus", "m"], "unknown argument '--bogus'"),
+        (["--sessions", "m"], "unknown argument '--sessions'"),
         (["m", "-o"], "argument '-o' needs a value"),
     ],
 )

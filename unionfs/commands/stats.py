@@ -1,4 +1,4 @@
-"""Reading what the server of a mount has counted: `rootless-unionfs stats MOUNT [--json]`."""
+"""rootless-unionfs stats MOUNT [--json]: print the counters of the server of a mount."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from unionfs.commands.arguments import UsageError
 from unionfs.commands.control import ask_server
 from unionfs.session.counters import STATISTICS
 
 USAGE = "usage: rootless-unionfs stats MOUNT [--json]"
 
 
-def command(arguments: Sequence[str]) -> str:
-    """What `stats ARGUMENTS` prints. Raises OSError, and ValueError for arguments that make no
-    sense."""
+def stats(arguments: Sequence[str]) -> str:
+    """The output of `stats ARGUMENTS`. Raises OSError, UsageError."""
     wants_json = "--json" in arguments
     places = [argument for argument in arguments if argument != "--json"]
     if len(places) != 1 or places[0].startswith("-"):
-        raise ValueError(USAGE)
+        raise UsageError(USAGE)
     document = read(places[0])
     return document if wants_json else table(document)
 
