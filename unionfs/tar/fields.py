@@ -10,7 +10,6 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64
 from collections.abc import Callable
 from functools import lru_cache
-from os import makedev
 from typing import TypeAlias, TypeVar
 from zlib import adler32
 
@@ -158,7 +157,8 @@ def device_number(major: int, minor: int) -> int:
     # dev_t in the kernel: 12 bits of major, 20 of minor
     if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
         raise ValueError(major, minor)
-    return makedev(major, minor)
+    # makedev(3), without `os`: this module makes no system call, and the import contracts check that.
+    return (minor & 0xFF) | (major << 8) | ((minor & 0xFFF00) << 12)
 
 
 def record_value(records: Records, key: bytes, parse: Callable[[bytes], _T], otherwise: _T) -> _T:
