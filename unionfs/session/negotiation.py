@@ -17,7 +17,6 @@ MAX_BACKGROUND = 64
 
 WANTED = (
     InitFlag.ASYNC_READ
-    | InitFlag.ASYNC_DIO
     | InitFlag.BIG_WRITES
     | InitFlag.MAX_PAGES
     | InitFlag.DO_READDIRPLUS
@@ -35,9 +34,11 @@ WANTED = (
     | InitFlag.HAS_EXPIRE_ONLY
     | InitFlag.INIT_EXT
 )
-"""Not asked for: ATOMIC_O_TRUNC (with OPEN answered ENOSYS nobody would truncate), POSIX_LOCKS and
-FLOCK_LOCKS (the kernel's own are right for one host), the splice flags (slower than read and write
-here), EXPORT_SUPPORT (no file handles that outlive a node), PASSTHROUGH and OVER_IO_URING (need
+"""Not asked for: ASYNC_DIO (the kernel does not invalidate the page cache once an asynchronous direct
+write has completed, generic_file_direct_write, so later buffered reads would be stale),
+ATOMIC_O_TRUNC (OPEN is answered ENOSYS, so no request would truncate), POSIX_LOCKS and FLOCK_LOCKS
+(the kernel's own are right for one host), the splice flags (slower than read and write here),
+EXPORT_SUPPORT (no file handles that outlive a node), PASSTHROUGH and OVER_IO_URING (need
 privilege)."""
 
 
