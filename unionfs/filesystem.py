@@ -132,12 +132,23 @@ class FileSystem(Protocol):
         kill_privileges: bool = False,
     ) -> int: ...
     def fsync(self, nodeid: NodeId, datasync: bool) -> None: ...
-    def fallocate(self, nodeid: NodeId, mode: int, offset: int, length: int) -> None: ...
+    def fallocate(
+        self, nodeid: NodeId, mode: int, offset: int, length: int, *, drop_set_id: int = 0
+    ) -> None:
+        """`drop_set_id`: the mode bits (S_ISUID, S_ISGID) that this change of the data takes away."""
+
     def lseek(self, nodeid: NodeId, offset: int, whence: int) -> int:
         """SEEK_DATA and SEEK_HOLE only; ENXIO past the end, as lseek(2)."""
 
     def copy_file_range(
-        self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
+        self,
+        source: NodeId,
+        source_offset: int,
+        target: NodeId,
+        target_offset: int,
+        length: int,
+        *,
+        drop_set_id: int = 0,
     ) -> int: ...
     def readdir(self, nodeid: NodeId, cookie: int) -> Iterator[DirEntry]:
         """The names after `cookie` (0 from the beginning), lazily, without `.` and `..`."""
@@ -175,7 +186,14 @@ class FileSystem(Protocol):
 
     def begin_syncfs(self) -> Transfer: ...
     def begin_copy_range(
-        self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
+        self,
+        source: NodeId,
+        source_offset: int,
+        target: NodeId,
+        target_offset: int,
+        length: int,
+        *,
+        drop_set_id: int = 0,
     ) -> Transfer: ...
     def finish_transfer(self, transfer: Any) -> None:  # noqa: ANN401 - as of begin_copy
         """After `Transfer.run`, whether it raised or not. `transfer` is what a `begin_` gave."""

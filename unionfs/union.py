@@ -218,19 +218,32 @@ class Union:
 
         transfers.run(self.begin_fsync(nodeid, datasync))
 
-    def fallocate(self, nodeid: NodeId, mode: int, offset: int, length: int) -> None:
-        contents.fallocate(self._tree, self._tree.node(nodeid), mode, offset, length)
+    def fallocate(
+        self, nodeid: NodeId, mode: int, offset: int, length: int, *, drop_set_id: int = 0
+    ) -> None:
+        contents.fallocate(
+            self._tree, self._tree.node(nodeid), mode, offset, length, drop_set_id=drop_set_id
+        )
 
     def lseek(self, nodeid: NodeId, offset: int, whence: int) -> int:
         return contents.lseek(self._tree, self._tree.node(nodeid), offset, whence)
 
     def copy_file_range(
-        self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
+        self,
+        source: NodeId,
+        source_offset: int,
+        target: NodeId,
+        target_offset: int,
+        length: int,
+        *,
+        drop_set_id: int = 0,
     ) -> int:
         from unionfs.ops import transfers
 
         return transfers.run(
-            self.begin_copy_range(source, source_offset, target, target_offset, length)
+            self.begin_copy_range(
+                source, source_offset, target, target_offset, length, drop_set_id=drop_set_id
+            )
         )
 
     # The same for a session with threads: begin, `Transfer.run` in any thread, finish_transfer
@@ -246,13 +259,24 @@ class Union:
         return transfers.begin_syncfs(self._tree)
 
     def begin_copy_range(
-        self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
+        self,
+        source: NodeId,
+        source_offset: int,
+        target: NodeId,
+        target_offset: int,
+        length: int,
+        *,
+        drop_set_id: int = 0,
     ) -> Transfer:
         from unionfs.ops import transfers
 
         tree = self._tree
         return transfers.begin_copy(
-            tree, (tree.node(source), source_offset), (tree.node(target), target_offset), length
+            tree,
+            (tree.node(source), source_offset),
+            (tree.node(target), target_offset),
+            length,
+            drop_set_id=drop_set_id,
         )
 
     def finish_transfer(self, transfer: Transfer) -> None:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from unionfs.model import Attributes
-from unionfs.session import fast_data, handlers, wire
+from unionfs.session import wire
 from unionfs.session.device import DeviceSession
 from unionfs.session.options import ServeOptions
 from unionfs.session.wire import Opcode
@@ -161,9 +161,7 @@ class Side:
 
 
 @pytest.fixture
-def sides(monkeypatch):
-    for module in (handlers, fast_data):
-        monkeypatch.setattr(module, "time_ns", lambda: NOW)
+def sides():
     made = Side(hot=True), Side(hot=False)
     yield made
     for side in made:

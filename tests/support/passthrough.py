@@ -261,7 +261,9 @@ class Passthrough:
         if stat.S_ISREG(self._nodes[nodeid].attributes.mode):
             os.fsync(self._file(nodeid))
 
-    def fallocate(self, nodeid: NodeId, mode: int, offset: int, length: int) -> None:
+    def fallocate(
+        self, nodeid: NodeId, mode: int, offset: int, length: int, *, drop_set_id: int = 0
+    ) -> None:
         if mode:
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
         os.posix_fallocate(self._file(nodeid), offset, length)
@@ -270,7 +272,14 @@ class Passthrough:
         return os.lseek(self._file(nodeid), offset, whence)
 
     def copy_file_range(
-        self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
+        self,
+        source: NodeId,
+        source_offset: int,
+        target: NodeId,
+        target_offset: int,
+        length: int,
+        *,
+        drop_set_id: int = 0,
     ) -> int:
         return os.copy_file_range(
             self._file(source), self._file(target), length, source_offset, target_offset
@@ -355,7 +364,14 @@ class Passthrough:
         return Transfer(lambda: 0)
 
     def begin_copy_range(
-        self, source: NodeId, source_offset: int, target: NodeId, target_offset: int, length: int
+        self,
+        source: NodeId,
+        source_offset: int,
+        target: NodeId,
+        target_offset: int,
+        length: int,
+        *,
+        drop_set_id: int = 0,
     ) -> Transfer:
         return Transfer(
             lambda: self.copy_file_range(source, source_offset, target, target_offset, length)

@@ -180,6 +180,13 @@ def kill_set_id(tree: Tree, node: Node) -> None:
         change_owner(tree, node, stat.S_IMODE(mode))
 
 
+def clear_mode(tree: Tree, node: Node, bits: int) -> None:
+    """Clear these bits of the mode of an object that is in the upper."""
+    mode = node.attributes.mode
+    if mode & bits:
+        change_owner(tree, node, stat.S_IMODE(mode) & ~bits)
+
+
 def change_owner(
     tree: Tree, node: Node, mode: int | None, uid: int | None = None, gid: int | None = None
 ) -> None:
@@ -233,15 +240,15 @@ def truncate(tree: Tree, node: Node, size: int) -> None:
         os.ftruncate(backing.fd, size)
 
 
-def fallocate(tree: Tree, node: Node, mode: int, offset: int, length: int) -> None:
+def fallocate(
+    tree: Tree, node: Node, mode: int, offset: int, length: int, *, drop_set_id: int
+) -> None:
     if mode & FALLOC_FL_PUNCH_HOLE and not mode & FALLOC_FL_KEEP_SIZE:
         raise error(errno.EOPNOTSUPP)
     backing = writable_backing(tree, node)
     if node.has_capabilities is not False:
         drop_capabilities(tree, node)
-    # The request does not say whose rights it is made with, as a write does. On a disk only those
-    # of the host's root would keep the bits (setattr_should_drop_suidgid, fs/attr.c).
-    kill_set_id(tree, node)
+    clear_mode(tree, node, drop_set_id)
     node.stale = True
     if backing.lazy is not None:
         backing.lazy.allocate(mode, offset, length)
@@ -250,6 +257,8 @@ def fallocate(tree: Tree, node: Node, mode: int, offset: int, length: int) -> No
 
 
 def lseek(tree: Tree, node: Node, offset: int, whence: int) -> int:
+    if offset < 0:
+        raise error(errno.ENXIO)
     backing = open_backing(tree, node)
     if backing.fd >= 0 and backing.start == 0:
         return os.lseek(backing.fd, offset, whence)

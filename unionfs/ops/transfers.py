@@ -13,8 +13,8 @@ import stat
 
 from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops.data import (
+    clear_mode,
     drop_capabilities,
-    kill_set_id,
     open_backing,
     read,
     require_regular,
@@ -108,7 +108,14 @@ def begin_syncfs(tree: Tree) -> Transfer:
     return Transfer(sync)
 
 
-def begin_copy(tree: Tree, from_: tuple[Node, int], to: tuple[Node, int], length: int) -> Transfer:
+def begin_copy(
+    tree: Tree,
+    from_: tuple[Node, int],
+    to: tuple[Node, int],
+    length: int,
+    *,
+    drop_set_id: int,
+) -> Transfer:
     """copy_file_range(2). What one call on descriptors cannot do is done at once."""
     source, source_offset = from_
     target, target_offset = to
@@ -127,8 +134,7 @@ def begin_copy(tree: Tree, from_: tuple[Node, int], to: tuple[Node, int], length
     length = min(length, source.attributes.size - source_offset)
     if length <= 0:
         return Transfer(_already(0))
-    # As fallocate.
-    kill_set_id(tree, target)
+    clear_mode(tree, target, drop_set_id)
     if origin.fd < 0 or origin.lazy is not None or into.lazy is not None:
         length = min(length, _AT_ONCE)
         done = _copy_here(tree, (source, source_offset), (into, target_offset), length)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from errno import ENODATA, ENOTTY
 from struct import Struct
-from time import time_ns
 
 from unionfs.filesystem import FileSystem
 from unionfs.model import Attributes, NodeId, SetAttributes
@@ -71,8 +70,6 @@ _SIZE = int(wire.SetattrValid.SIZE)
 _MTIME = int(wire.SetattrValid.MTIME)
 _ATIME = int(wire.SetattrValid.ATIME)
 _TIMES = _ATIME | _MTIME
-_MTIME_NOW = int(wire.SetattrValid.MTIME_NOW)
-_ATIME_NOW = int(wire.SetattrValid.ATIME_NOW)
 _CTIME = int(wire.SetattrValid.CTIME)
 
 
@@ -155,9 +152,9 @@ class HotPaths:
         atime_ns = mtime_ns = None
         if valid & _TIMES:
             if valid & _ATIME:
-                atime_ns = time_ns() if valid & _ATIME_NOW else atime * _SECOND + atime_nsec
+                atime_ns = atime * _SECOND + atime_nsec
             if valid & _MTIME:
-                mtime_ns = time_ns() if valid & _MTIME_NOW else mtime * _SECOND + mtime_nsec
+                mtime_ns = mtime * _SECOND + mtime_nsec
         ctime_ns = ctime * _SECOND + ctime_nsec if valid & _CTIME else None
         # Without the constructors, which cost as much as the change itself.
         if valid & MORE_THAN_TIMES:

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 from errno import ENOTTY, EPERM, ERANGE
 from os import strerror
-from stat import S_IFDIR, S_IMODE, S_ISREG
-from time import time_ns
+from stat import S_IFDIR, S_IMODE, S_ISGID, S_ISREG, S_ISUID
 
 from unionfs.filesystem import Entry, FileSystem
 from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes, without_set_id
@@ -43,8 +42,6 @@ _VALID_SIZE = int(SetattrValid.SIZE)
 _VALID_ATIME = int(SetattrValid.ATIME)
 _VALID_MTIME = int(SetattrValid.MTIME)
 _VALID_CTIME = int(SetattrValid.CTIME)
-_VALID_ATIME_NOW = int(SetattrValid.ATIME_NOW)
-_VALID_MTIME_NOW = int(SetattrValid.MTIME_NOW)
 # chown(2) drops these rights whoever calls; under HANDLE_KILLPRIV_V2 that is left to the server
 # (fuse_setattr).
 KILLS_PRIVILEGES = int(SetattrValid.KILL_SUIDGID | SetattrValid.UID | SetattrValid.GID)
@@ -192,7 +189,7 @@ class Handlers:
     def _setattr(self, header: Header, request: requests.Setattr) -> bytes:
         if not request.valid & ~_VALID_CTIME:
             self._require_owner_of_rights(header, request.valid)
-        attributes = self._fs.setattr(NodeId(header.nodeid), changes_of(request, time_ns()))
+        attributes = self._fs.setattr(NodeId(header.nodeid), changes_of(request))
         return replies.attr_out(attributes, self._valid)
 
     # ---- file content ----------------------------------------------------------------------------
@@ -222,7 +219,11 @@ class Handlers:
         return replies.write_out(written)
 
     def _fallocate(self, header: Header, request: requests.Fallocate) -> bytes:
-        self._fs.fallocate(NodeId(header.nodeid), request.mode, request.offset, request.length)
+        nodeid = NodeId(header.nodeid)
+        dropped = dropped_set_id(self._fs, nodeid, header.pid)
+        self._fs.fallocate(
+            nodeid, request.mode, request.offset, request.length, drop_set_id=dropped
+        )
         return b""
 
     def _lseek(self, header: Header, request: requests.Lseek) -> bytes:
@@ -322,24 +323,35 @@ class Handlers:
         return b""
 
 
-def changes_of(request: requests.Setattr, now_ns: int) -> SetAttributes:
-    """What a SETATTR asks for, with "now" resolved."""
+def changes_of(request: requests.Setattr) -> SetAttributes:
+    """The changes that a SETATTR asks for.
+
+    With ATIME_NOW and MTIME_NOW the kernel sends its own time of the request in the same fields
+    (notify_change, iattr_to_fattr), which is the one that a local file system would store: both
+    times are then equal, and no later than those of the writes that follow.
+    """
     valid = request.valid
-    atime_ns = mtime_ns = None
-    if valid & _VALID_ATIME:
-        atime_ns = now_ns if valid & _VALID_ATIME_NOW else request.atime_ns
-    if valid & _VALID_MTIME:
-        mtime_ns = now_ns if valid & _VALID_MTIME_NOW else request.mtime_ns
     return SetAttributes(
         mode=S_IMODE(request.mode) if valid & _VALID_MODE else None,
         uid=request.uid if valid & _VALID_UID else None,
         gid=request.gid if valid & _VALID_GID else None,
         size=request.size if valid & _VALID_SIZE else None,
-        atime_ns=atime_ns,
-        mtime_ns=mtime_ns,
+        atime_ns=request.atime_ns if valid & _VALID_ATIME else None,
+        mtime_ns=request.mtime_ns if valid & _VALID_MTIME else None,
         ctime_ns=request.ctime_ns if valid & _VALID_CTIME else None,
         kill_privileges=bool(valid & KILLS_PRIVILEGES) or not valid & CHANGES_SOMETHING,
     )
+
+
+def dropped_set_id(fs: FileSystem, nodeid: NodeId, pid: int) -> int:
+    """The set-id bits that a change of the file's data by process `pid` drops. FALLOCATE and
+    COPY_FILE_RANGE do not say, as WRITE does."""
+    attributes = fs.getattr(nodeid)
+    if not attributes.mode & (S_ISUID | S_ISGID):
+        return 0
+    from unionfs.session.callers import set_id_to_drop
+
+    return set_id_to_drop(pid, attributes.mode, attributes.gid)
 
 
 def _caller(header: Header, umask: int) -> Caller:

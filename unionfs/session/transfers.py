@@ -15,7 +15,7 @@ from unionfs.model import NodeId
 from unionfs.session import replies, requests, wire
 from unionfs.session.copies import BIG
 from unionfs.session.counters import Counters
-from unionfs.session.handlers import Handler
+from unionfs.session.handlers import Handler, dropped_set_id
 from unionfs.session.requests import Header
 from unionfs.session.wire import Opcode
 from unionfs.session.workers import Workers
@@ -96,12 +96,14 @@ class Transfers:
     ) -> bytes | None:
         if request.flags:
             raise OSError(EINVAL, strerror(EINVAL))
+        target = NodeId(request.target)
         transfer = self._fs.begin_copy_range(
             NodeId(header.nodeid),
             request.offset_in,
-            NodeId(request.target),
+            target,
             request.offset_out,
             min(request.length, _COPY_LIMIT),
+            drop_set_id=dropped_set_id(self._fs, target, header.pid),
         )
         if request.length >= BIG:
             return self._start(header, transfer, encode)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import json
 import mmap
 import os
 import stat
@@ -398,16 +399,32 @@ def test_ioctl_is_refused_as_on_any_file(union):
         assert raised.value.errno == errno.ENOTTY
 
 
-def test_fsync_of_file_and_directory(union):
+def test_fsync_of_file_and_directory_reaches_the_server(union):
+    """Were they answered ENOSYS, the kernel would report success on its own (fuse_fsync)."""
+
+    def counted(operation: str) -> int:
+        document = json.loads(os.getxattr(union.path, "user.rootless.stats"))
+        return sum(
+            each["requests"] for each in document["operations"] if each["operation"] == operation
+        )
+
     path = union.path / "synced"
     with path.open("w") as file:
-        file.write("x")
-        file.flush()
-        os.fsync(file.fileno())
-        os.fdatasync(file.fileno())
+        for number in range(3):
+            file.write("x")
+            file.flush()
+            os.fsync(file.fileno())
+            assert counted("fsync") == 2 * number + 1
+            os.fdatasync(file.fileno())
+            assert counted("fsync") == 2 * number + 2
+    assert (union.upper / "synced").read_text() == "xxx"
     directory = os.open(union.path, os.O_RDONLY)
-    os.fsync(directory)
-    os.close(directory)
+    try:
+        for number in range(3):
+            os.fsync(directory)
+            assert counted("fsyncdir") == number + 1
+    finally:
+        os.close(directory)
 
 
 def test_unnamed_file_gets_a_name_by_link(union, device_only):

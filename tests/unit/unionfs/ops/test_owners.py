@@ -111,9 +111,9 @@ def test_changing_data_takes_set_id_bits_however_it_is_done(tmp_path, ownership)
     source = union.lookup(ROOT_NODE, b"below").nodeid
     caller = Caller(os.getuid(), os.getgid())
     changes = {
-        b"allocated": lambda node: union.fallocate(node, 0, 0, 100),
-        b"punched": lambda node: union.fallocate(node, _PUNCH, 0, 5),
-        b"copied": lambda node: union.copy_file_range(source, 0, node, 0, 7),
+        b"allocated": lambda node: union.fallocate(node, 0, 0, 100, drop_set_id=0o6000),
+        b"punched": lambda node: union.fallocate(node, _PUNCH, 0, 5, drop_set_id=0o6000),
+        b"copied": lambda node: union.copy_file_range(source, 0, node, 0, 7, drop_set_id=0o6000),
     }
     for name, change in changes.items():
         node = union.create(ROOT_NODE, name, 0o755, os.O_RDWR, caller).nodeid
