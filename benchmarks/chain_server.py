@@ -14,7 +14,7 @@ from unionfs.directory.upper import DirectoryUpper
 from unionfs.ownership import IdView, Ownership
 from unionfs.session.device import serve
 from unionfs.tar.layer import ChainLayer
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 
 def main() -> None:
@@ -28,7 +28,9 @@ def main() -> None:
         os.fsencode(options["upperdir"]), os.fsencode(options["workdir"]), ownership=Ownership.DATA
     )
     only_root = IdView(((0, 1),), ((0, 1),), 0, 0)
-    union = Union([ChainLayer(layers[0].parent / "chain", archives)], upper, view=only_root)
+    union = Union(
+        [ChainLayer(layers[0].parent / "chain", archives)], upper, UnionOptions(view=only_root)
+    )
     serve(mount(mountpoint, MountOptions()), union)
 
 

@@ -21,13 +21,12 @@ from enum import Enum
 from functools import partial
 from typing import NamedTuple, cast
 
-from unionfs.directory.upper_readonly import UpperAtRest
+from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.layer import Layer, LayerEntry, Mark, OpenFile, UpperLayer
 from unionfs.merge import split_ino
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.lazy_copyup import open_again
-from unionfs.ops.listings import load, wake_all
-from unionfs.ops.tree import Tree
+from unionfs.ops.tree import Tree, UnionOptions
 from unionfs.tar.layer import IndexedLayer
 from unionfs.tar.writer import TarEntry, archive, contents, opaque, whiteout
 
@@ -61,16 +60,13 @@ class Snapshot:
     """A union at rest: `lowers`, top first, under an upper that nobody writes to meanwhile. Without
     one, the merged lowers. Closes the layers with itself."""
 
-    def __init__(self, lowers: Sequence[Layer], upper: UpperAtRest | None) -> None:
+    def __init__(self, lowers: Sequence[Layer], upper: ReadOnlyUpper | None) -> None:
         self._upper = upper
         # Of an upper that is never changed the tree asks the reading half only.
         self._tree = Tree(
             lowers,
             cast("UpperLayer | None", upper),
-            view=None,
-            redirect=True,
-            descriptors=64,
-            volatile=True,
+            UnionOptions(descriptors=64, volatile=True),
         )
 
     def close(self) -> None:
@@ -89,22 +85,22 @@ class Snapshot:
         _Pruning(self, found, mountpoints).run()
         return sorted(found.values(), key=lambda change: change.path.split(b"/"))
 
-    def _has_changed_root(self, upper: UpperAtRest) -> bool:
+    def _has_changed_root(self, upper: ReadOnlyUpper) -> bool:
         """The upper's root begins bare, or with owner and mode of the root below."""
         if upper.is_bare_root():
             return False
-        shown, below = upper.root().attributes, self._tree.lowers[0].root().attributes
+        shown, below = upper.root().attributes, self._tree.layers.lowers[0].root().attributes
         return (shown.mode, shown.uid, shown.gid) != (below.mode, below.uid, below.gid)
 
     def _collect(self, root: Directory, found: dict[bytes, Change]) -> None:
         pending = [(b"", root)]
         while pending:
             path, directory = pending.pop()
-            upper = cast("UpperAtRest", self._upper)
+            upper = cast("ReadOnlyUpper", self._upper)
             below_path = path + b"/" if path else b""
             for name, entry in upper.listing(directory.upper):
                 here = below_path + name
-                below = self._tree.below(directory, name)
+                below = self._tree.layers.below(directory, name)
                 if entry.mark is Mark.WHITEOUT:
                     if below is not None:
                         found[here] = Change(here, Kind.DELETED)
@@ -131,8 +127,8 @@ class Snapshot:
             if node is not directory:
                 yield here, node
             if isinstance(node, Directory):
-                load(self._tree, node)
-                wake_all(self._tree, node)
+                self._tree.listings.load(node)
+                self._tree.listings.materialize_all(node)
                 prefix = here + b"/" if here else b""
                 children = [(prefix + name, child) for name, child in node.children.items()]
                 # The last one is taken first.
@@ -141,7 +137,7 @@ class Snapshot:
     def _add_other_names(self, found: dict[bytes, Change]) -> None:
         """The names that still lie in a lower of files that were changed by another name, or moved
         with a directory: a layer that did not say them would break the file in two."""
-        changed = {origin for origin, left in self._tree.index.items() if left is None}
+        changed = {origin for origin, left in self._tree.node_maker.index.items() if left is None}
         moved = {
             change.node.attributes.ino
             for change in found.values()
@@ -151,8 +147,8 @@ class Snapshot:
             and change.node.attributes.nlink > 1
         }
         for origin in changed | moved:
-            position, ino = split_ino(origin, len(self._tree.lowers))
-            layer = self._tree.lowers[position - 1] if position != UPPER else None
+            position, ino = split_ino(origin, len(self._tree.layers.lowers))
+            layer = self._tree.layers.lowers[position - 1] if position != UPPER else None
             if not isinstance(layer, IndexedLayer):
                 continue
             for path in layer.names(ino):
@@ -183,7 +179,7 @@ class Snapshot:
         """What the lowers alone have at a path, relative."""
         directory, _, name = path.rpartition(b"/")
         parent = self.find(directory)
-        return self._tree.below(parent, name) if isinstance(parent, Directory) else None
+        return self._tree.layers.below(parent, name) if isinstance(parent, Directory) else None
 
     def resolve(self, path: bytes) -> bytes:
         """Where an absolute path leads, relative to the root, symbolic links followed beneath it.
@@ -201,7 +197,7 @@ class Snapshot:
                 done.append(name)
                 continue
             links += 1
-            target = self._tree.layer(node.layer).readlink(node.ref)
+            target = self._tree.layers.layer(node.layer).readlink(node.ref)
             if target.startswith(b"/"):
                 done.clear()
             left.extend(part for part in reversed(target.split(b"/")) if part)
@@ -245,7 +241,7 @@ class Snapshot:
             first = first_names.setdefault(attributes.ino, path)
             if first != path:
                 return TarEntry(path, attributes, hard_link=first), iter(())
-        layer, ref = self._tree.layer(node.layer), node.ref
+        layer, ref = self._tree.layers.layer(node.layer), node.ref
         link = layer.readlink(ref) if stat.S_ISLNK(attributes.mode) else b""
         entry = TarEntry(path, attributes, link, None, layer.xattrs(ref))
         if not stat.S_ISREG(attributes.mode):
@@ -256,8 +252,8 @@ class Snapshot:
         """A regular file as the union shows it: one that is not all copied up from both its
         parts."""
         if self._upper is None or node.lazy is None:
-            return self._tree.layer(node.layer).open(node.ref)
-        return open_again(self._tree, self._upper.open_unfinished(node.ref), node.lazy)
+            return self._tree.layers.layer(node.layer).open(node.ref)
+        return open_again(self._tree, self._upper.open_incomplete(node.ref), node.lazy)
 
 
 class _Pruning:

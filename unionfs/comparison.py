@@ -70,7 +70,7 @@ def _differ(old: Layer, one: LayerEntry, new: Layer, other: LayerEntry) -> bool:
 
 def _contents_differ(first: OpenFile, second: OpenFile, size: int) -> bool:
     try:
-        if _place(first) is not None and _place(first) == _place(second):
+        if _location(first) is not None and _location(first) == _location(second):
             return False
         offset = 0
         while offset < size:
@@ -86,7 +86,7 @@ def _contents_differ(first: OpenFile, second: OpenFile, size: int) -> bool:
         second.close()
 
 
-def _place(file: OpenFile) -> tuple[int, int, int] | None:
+def _location(file: OpenFile) -> tuple[int, int, int] | None:
     """Device, inode and position of the contents in a real file."""
     backing = file.backing()
     if backing is None:

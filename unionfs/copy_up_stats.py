@@ -19,7 +19,7 @@ _EXPECTED = 256
 """Files whose next writer is remembered."""
 
 
-class Cause(NamedTuple):
+class CopyUpCause(NamedTuple):
     """A process: its number where the mount was made, and its name then. Number 0: not known, as of a
     write that the kernel had gathered; name empty: not known."""
 
@@ -27,7 +27,7 @@ class Cause(NamedTuple):
     name: str
 
 
-UNKNOWN = Cause(0, "")
+UNKNOWN = CopyUpCause(0, "")
 
 
 def _own_name(pid: int) -> str:
@@ -43,7 +43,7 @@ def _nobody() -> int:
     return 0
 
 
-class Causes:
+class CopyUpCauses:
     """Whose request makes a file be copied. `ask` tells the process of the request that is being
     answered, 0 if the session does not know; `name_of` its name.
 
@@ -63,18 +63,20 @@ class Causes:
             del expected[next(iter(expected))]
         expected[ino] = self.ask()
 
-    def of(self, ino: int) -> Cause:
+    def of(self, ino: int) -> CopyUpCause:
         pid = self.ask() or self._expected.pop(ino, 0)
-        return Cause(pid, self.name_of(pid)) if pid else UNKNOWN
+        return CopyUpCause(pid, self.name_of(pid)) if pid else UNKNOWN
 
 
-class CopyRecord:
+class CopyUpRecord:
     """One file. All but `changed` are known when it is copied; `changed` counts bytes written to it
     since, `copied` grows while a lazy copy is completed."""
 
     __slots__ = ("cause", "changed", "copied", "is_lazy", "path", "size")
 
-    def __init__(self, path: bytes, cause: Cause, size: int, copied: int, *, is_lazy: bool) -> None:
+    def __init__(
+        self, path: bytes, cause: CopyUpCause, size: int, copied: int, *, is_lazy: bool
+    ) -> None:
         self.path = path
         self.cause = cause
         self.size = size
@@ -95,7 +97,7 @@ class CopyRecord:
         }
 
 
-class Ledger:
+class CopyUpStats:
     """Sums, and the records in order of time."""
 
     def __init__(self) -> None:
@@ -104,10 +106,10 @@ class Ledger:
         """Bytes, those that lazy copies have added included."""
         self.size = 0
         """Bytes that plain copies of the same files would have taken."""
-        self._records: list[CopyRecord] = []
+        self._records: list[CopyUpRecord] = []
         self._lock = allocate_lock()
 
-    def __iter__(self) -> Iterator[CopyRecord]:
+    def __iter__(self) -> Iterator[CopyUpRecord]:
         return iter(self._records)
 
     @property
@@ -120,7 +122,7 @@ class Ledger:
         with self._lock:
             self.copied += size
 
-    def add(self, record: CopyRecord) -> None:
+    def add(self, record: CopyUpRecord) -> None:
         self.files += 1
         self.add_completed(record.copied)
         self.size += record.size

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
-    from unionfs.copy_up_stats import Ledger
+    from unionfs.copy_up_stats import CopyUpStats
 
 
 class Entry(Protocol):
@@ -61,7 +61,7 @@ class Transfer(Protocol):
         its own."""
 
 
-class Finishing(Protocol):
+class CopyCompletion(Protocol):
     """Lazy copies being completed: `next`, `Transfer.run` in any thread, `done`, until there is no next."""
 
     @property
@@ -83,7 +83,7 @@ class FileSystem(Protocol):
         """`ask` tells, while a request is being answered, whose it is: the number of the process, 0 if nobody knows."""
 
     @property
-    def ledger(self) -> Ledger:
+    def copy_up_stats(self) -> CopyUpStats:
         """What copying up has cost since the mount."""
 
     def lookup(self, parent: NodeId, name: bytes) -> Entry | None: ...
@@ -174,7 +174,7 @@ class FileSystem(Protocol):
     def access(self, nodeid: NodeId, mask: int, caller: Caller) -> None: ...
     def statfs(self) -> StatFs: ...
     def syncfs(self) -> None: ...
-    def tidy(self) -> None:
+    def after_reply(self) -> None:
         """Do what the last change has left that its answer need not wait for. A session calls it when it has answered;
         nothing goes wrong where it is not called. Raises nothing."""
 
@@ -198,11 +198,11 @@ class FileSystem(Protocol):
     def finish_transfer(self, transfer: Any) -> None:  # noqa: ANN401 - as of begin_copy
         """After `Transfer.run`, whether it raised or not. `transfer` is what a `begin_` gave."""
 
-    def finish(self) -> int:
+    def complete_copies(self) -> int:
         """Complete what has been copied up lazily. Returns the bytes copied; raises the first error after all that can be
         completed has been."""
 
-    def begin_finish(self) -> Finishing:
+    def begin_complete_copies(self) -> CopyCompletion:
         """The same, other requests meanwhile."""
 
     def known(self, parent: NodeId, name: bytes) -> NodeId:

@@ -1,18 +1,18 @@
-"""The seam everything is tested through: what the union asks of a layer.
+"""What the union asks of a layer.
 
-A layer is a tree that never changes under us (a lower) or that only we change (the upper). It
-answers in terms of the container: owner, mode and device number have been read from wherever the
-layer keeps them, whiteouts and opaque directories are marks, not names, and bookkeeping
-attributes are gone. A `Ref` is a layer's own name for one of its objects: opaque to the union,
-hashable, valid until the layer is closed.
+A layer is a tree that does not change while it is mounted (a lower), or that only the union
+changes (the upper). It answers in terms of the container: owner, mode and device number have been
+read from wherever the layer stores them, whiteouts and opaque directories are marks, not names,
+and bookkeeping attributes are hidden. A `Ref` is a layer's own name for one of its objects: opaque
+to the union, hashable, valid until the layer is closed.
 
-Every call is synchronous and raises OSError with the errno a file system would give; nothing
+Every call is synchronous and raises OSError with the errno a file system would give, and nothing
 else. A lower may be read from several threads at once.
 """
 
 from __future__ import annotations
 
-from unionfs.light_types import Enum, NamedTuple, Protocol
+from unionfs.light_types import Enum, NamedTuple, Protocol, runtime_checkable
 from unionfs.model import Attributes, StatFs
 from unionfs.ownership import Owner
 
@@ -25,7 +25,7 @@ Ref: TypeAlias = "Hashable"
 
 
 class Mark(Enum):
-    """How an entry of a layer bears on the layers below it."""
+    """What an entry of a layer hides in the layers below it."""
 
     NONE = 0
     WHITEOUT = 1
@@ -36,7 +36,7 @@ class Mark(Enum):
 
 
 class LayerEntry(NamedTuple):
-    """What one layer says about one name.
+    """What one layer has under one name.
 
     `attributes.ino` is stable as long as the layer exists, and unique in it: see
     `Layer.number_from`.
@@ -46,17 +46,16 @@ class LayerEntry(NamedTuple):
     attributes: Attributes
     mark: Mark = Mark.NONE
     redirect: bytes | None = None
-    """A directory whose counterpart in the layers below is not at its own path but at this one,
-    absolute in those layers."""
+    """Of a directory: the path, absolute in the layers below, where its counterpart is. None: at
+    the directory's own path."""
     origin: int | None = None
-    """The `st_ino` in the union before it was copied up; only an upper says."""
+    """The `st_ino` in the union before the object was copied up; set by an upper only."""
     lazy: bytes | None = None
-    """A file of which not all data have been copied up, and where they are: `lazy.parse_mark`."""
+    """The mark of a file whose data are not all copied up: `lazy.parse_mark`."""
 
 
 class Extent(NamedTuple):
-    """A run of data in a file: bytes from `offset` on, `length` long; what lies between runs is
-    a hole."""
+    """A run of data in a file: `length` bytes from `offset` on. Between runs there are holes."""
 
     offset: int
     length: int
@@ -70,7 +69,7 @@ class OpenFile(Protocol):
         if the layer is shorter than its index says."""
 
     def extents(self) -> Sequence[Extent]:
-        """Where there is data, in ascending order; the rest are holes (lseek(2) SEEK_DATA)."""
+        """The runs of data, in ascending order (lseek(2), SEEK_DATA)."""
 
     def backing(self) -> tuple[int, int] | None:
         """(file descriptor, position of byte 0 in it) if the whole content lies in one run of a
@@ -78,21 +77,21 @@ class OpenFile(Protocol):
         descriptor belongs to this object."""
 
     def close(self) -> None:
-        """Give the descriptor back. Idempotent."""
+        """Close the descriptor. Idempotent."""
 
 
 class Layer(Protocol):
     """A read-only tree. Implementations: directory, tar, merged chain index, memory."""
 
     def number_from(self, tag: int) -> None:
-        """From now on `attributes.ino` is unique in the union, by `merge.compose_ino`. Until this
-        is called, once and before anything is read, it is the layer's own."""
+        """Make `attributes.ino` unique in the union, by `merge.compose_ino`. Called at most once,
+        before anything is read; a layer shows its own numbers otherwise."""
 
     def root(self) -> LayerEntry:
         """The top directory. An opaque mark on it is meaningless and ignored."""
 
     def lookup(self, directory: Ref, name: bytes) -> LayerEntry | None:
-        """The entry of this name, whiteouts included; None if the layer says nothing about it."""
+        """The entry of this name, whiteouts included; None if the layer has none."""
 
     def listing(self, directory: Ref) -> Iterator[tuple[bytes, LayerEntry]]:
         """Every entry with its attributes, whiteouts included, without `.` and `..`, in no
@@ -113,44 +112,61 @@ class Layer(Protocol):
         """Release descriptors and maps. Idempotent."""
 
 
-Plain: TypeAlias = "dict[bytes, Attributes]"
-"""Objects by name."""
+PlainListing: TypeAlias = "dict[bytes, Attributes]"
+"""Attributes of objects by name."""
 
 
-class Listed(Protocol):
-    """A layer that reads a directory faster than one entry after another has this besides."""
+# Capabilities that only some layers have. The union tests for them once, when it is made.
 
-    def plain_listing(self, directory: Ref) -> tuple[Plain, list[tuple[bytes, LayerEntry]]]:
-        """`listing` in two parts: what is no directory, has one name and no mark, and the rest."""
+
+@runtime_checkable
+class SupportsPlainListing(Protocol):
+    """A layer that lists a directory faster than one entry at a time."""
+
+    def plain_listing(self, directory: Ref) -> tuple[PlainListing, list[tuple[bytes, LayerEntry]]]:
+        """`listing` in two parts: the non-directories with one name and no mark, and the rest."""
 
     def plain_ref(self, directory: Ref, name: bytes, attributes: Attributes) -> Ref:
-        """What names an object of the first part."""
+        """The ref of an object of the first part."""
 
 
-class Stored(Protocol):
-    """A layer that is kept in a file system has this besides."""
+@runtime_checkable
+class SupportsStatfs(Protocol):
+    """A layer that is stored in a file system."""
 
     def statfs(self) -> StatFs:
         """statfs(2) of that file system."""
 
 
-class Relaxing(Protocol):
-    """A layer that keeps something to be quicker by has this besides."""
+@runtime_checkable
+class SupportsRelease(Protocol):
+    """A layer that caches descriptors or memory."""
 
-    def relax(self) -> None:
-        """Give it back: nothing is asked of the layer for now."""
+    def release_memory(self) -> None:
+        """Drop the caches. The next request fills them again."""
 
 
-class Born(Protocol):
-    """A layer that knows when its objects were made has this besides."""
+@runtime_checkable
+class SupportsBtime(Protocol):
+    """A layer that knows the birth time of its objects."""
 
     def btime(self, ref: Ref | None, fd: int) -> int | None:
-        """Time of birth in nanoseconds, of the object named by `ref`, or open as `fd` if that is
-        not -1; None where the file system keeps none."""
+        """Birth time in nanoseconds of the object named by `ref`, or open as `fd` if that is not
+        -1; None if the file system records none."""
+
+
+@runtime_checkable
+class SupportsFingerprint(Protocol):
+    """A layer that can be recognized at a later mount. Files are copied up lazily only from such
+    layers."""
+
+    def fingerprint(self) -> Sequence[bytes]:
+        """What distinguishes the layer from every other layer; one item for each layer it is made
+        of."""
 
 
 class Creation(NamedTuple):
-    """What a new object of the upper is to be, in terms of the container.
+    """The properties of a new object of the upper, in terms of the container.
 
     `mode` includes the type of file; `target` is a symbolic link's. Times are set if `mtime_ns`
     is not None.
@@ -178,59 +194,23 @@ class Draft(Protocol):
         """Open for reading and writing. Stays open when the draft is published."""
 
 
-class UpperLayer(Layer, Protocol):
-    """The layer that takes the writes. Only the union changes it.
-
-    Creations put the object in place in one step, complete: after a kill at any instant a reader
-    finds it as it was or as it is to be. A whiteout in the place of a new object is replaced by
-    it. A `Ref` of a directory stays valid when the directory is renamed; one of anything else
-    names the place where it was found.
-    """
-
-    @property
-    def holds_device_zero(self) -> bool:
-        """Whether an object can be a character device 0:0 without being a whiteout."""
-
-    def refuse_overlap(self, lowers: Sequence[Layer]) -> None:
-        """Raise OSError(EINVAL) with a message if a lower layer contains this one or lies in it."""
-
-    def refresh(self, ref: Ref | None, fd: int, known: Attributes) -> Attributes:
-        """`known` brought up to date after writes: from `fd` if it is not -1, else from `ref`.
-        `ino` and, except for directories, `nlink` are left as they are."""
+class Namespace(Protocol):
+    """The names of an upper: objects that are made whole in one step, and moved."""
 
     def create(
         self, directory: Ref, name: bytes, mode: int, uid: int, gid: int
     ) -> tuple[Ref, Attributes, int]:
-        """Make a regular file; `mode` includes the type. Returns also a descriptor for reading and
-        writing, which is the caller's."""
+        """Make a regular file; `mode` includes the type. The third value is a descriptor for
+        reading and writing, which the caller closes."""
 
     def make(self, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
         """Make a directory, symbolic link, device, fifo or socket."""
-
-    def draft(self) -> Draft:
-        """Begin a regular file that is filled and then published."""
-
-    def publish(self, draft: Draft, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
-        """Give a draft its owner, mode, attributes, times and name, in this order."""
-
-    def finish(self, draft: Draft, creation: Creation) -> Attributes:
-        """Give a draft its owner, mode, attributes and times, but no name: a file that is
-        unlinked already."""
-
-    def stash(self, ref: Ref) -> Ref:
-        """One more name for a file about to lose its last: no reader sees it, and no restart."""
-
-    def drop_stash(self, ref: Ref) -> None:
-        """The end of a file that has been stashed."""
-
-    def discard(self, draft: Draft) -> None:
-        """Close and forget a draft that will not be published. Never raises."""
 
     def link(self, ref: Ref | None, fd: int, directory: Ref, name: bytes) -> Ref:
         """Give one more name to a file, named by `ref`, or by `fd` if that is None."""
 
     def remove(self, directory: Ref, name: bytes, *, is_directory: bool, whiteout: bool) -> None:
-        """Remove a name, leaving a whiteout if asked. A directory may hold whiteouts and nothing
+        """Remove a name; leave a whiteout if asked. A directory may hold whiteouts and nothing
         else."""
 
     def whiteout(self, directory: Ref, name: bytes) -> None:
@@ -250,7 +230,7 @@ class UpperLayer(Layer, Protocol):
         whiteout: bool,
     ) -> Ref:
         """Move a name over whatever is at the new one (nothing, a whiteout, a file, an empty
-        directory), leaving a whiteout if asked. Returns the object's ref at its new place."""
+        directory); leave a whiteout if asked. Returns the object's ref at its new place."""
 
     def exchange(
         self, old: tuple[Ref, bytes], new: tuple[Ref, bytes], refs: tuple[Ref, Ref]
@@ -259,7 +239,40 @@ class UpperLayer(Layer, Protocol):
 
     def set_opaque(self, directory: Ref) -> None: ...
     def set_redirect(self, directory: Ref, path: bytes) -> None:
-        """Raises EXDEV if the path is too long to be kept."""
+        """Raises EXDEV if the path is too long to be stored."""
+
+
+class Drafts(Protocol):
+    """Regular files that are filled before they get a name, or that have lost every name."""
+
+    def draft(self) -> Draft:
+        """Begin a regular file that is filled and then published."""
+
+    def publish(self, draft: Draft, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
+        """Give a draft its owner, mode, attributes, times and name, in this order."""
+
+    def publish_unnamed(self, draft: Draft, creation: Creation) -> Attributes:
+        """Give a draft its owner, mode, attributes and times, but no name: the file is unlinked
+        already."""
+
+    def discard(self, draft: Draft) -> None:
+        """Close and forget a draft that will not be published. Never raises."""
+
+    def stash(self, ref: Ref) -> Ref:
+        """Give one more name to a file about to lose its last: no reader sees it, and the next
+        mount removes it."""
+
+    def drop_stash(self, ref: Ref) -> None:
+        """Remove that name."""
+
+
+class Metadata(Protocol):
+    """Attributes of the objects of an upper. Where a method takes both, `fd` names the object if
+    it is not -1, else `ref`."""
+
+    def refresh(self, ref: Ref | None, fd: int, known: Attributes) -> Attributes:
+        """`known` brought up to date after writes. `ino` and, except for directories, `nlink` are
+        left as they are."""
 
     def change(
         self,
@@ -276,50 +289,77 @@ class UpperLayer(Layer, Protocol):
 
     def set_times(self, ref: Ref | None, fd: int, atime_ns: int, mtime_ns: int) -> None: ...
     def set_xattr(self, ref: Ref | None, fd: int, name: bytes, value: bytes, flags: int) -> None:
-        """`flags` as of setxattr(2). Raises ENOTSUP where the object cannot carry it."""
+        """`flags` as of setxattr(2). Raises ENOTSUP if the object cannot have the attribute."""
 
     def remove_xattr(self, ref: Ref | None, fd: int, name: bytes) -> None: ...
     def get_xattrs(self, ref: Ref | None, fd: int) -> dict[bytes, bytes]: ...
+    def btime(self, ref: Ref | None, fd: int) -> int | None:
+        """As of `SupportsBtime`."""
+
     def open_write(self, ref: Ref) -> int:
-        """A descriptor of a regular file for reading and writing; the caller's to close."""
+        """A descriptor of a regular file for reading and writing, which the caller closes."""
+
+    def open_directory(self, ref: Ref) -> int:
+        """A descriptor of a directory, to sync it, which the caller closes."""
+
+
+class LinkIndex(Protocol):
+    """What an upper records about files of the lowers that have several names."""
 
     def index(self) -> dict[int, int | None]:
-        """What is remembered of files of lower layers that have several names, by their `st_ino`
-        in the union: the number of names left, or None if there is a copy that they all stand
-        for."""
+        """By `st_ino` in the union: the number of names left, or None if the upper has a copy that
+        all names stand for."""
 
     def indexed(self, origin: int) -> LayerEntry:
         """That copy."""
 
     def index_add(self, draft: Draft, creation: Creation) -> LayerEntry:
-        """Make a finished copy the one that all names of `creation.origin` stand for. It has no
+        """Make a complete copy the one that all names of `creation.origin` stand for. It has no
         name in the tree yet; `link` gives it one."""
 
     def index_links(self, origin: int, ref: Ref | None, nlink: int) -> None:
-        """Remember how many names a file has left; with none it is dropped from the index."""
+        """Record how many names a file has left; 0 removes it from the index."""
+
+
+class LazyMarks(Protocol):
+    """Which files of an upper are incomplete: see `unionfs.lazy.file`."""
 
     def mark_lazy(self, fd: int, mark: bytes | None) -> None:
-        """Say of an open file that its data are not all here, or that they are. Raises what the
-        file system does if it cannot hold the mark."""
+        """Set or clear the incomplete-copy mark of an open file. Raises what the file system does
+        if it cannot hold the mark."""
 
-    def unfinished(self) -> Iterator[LayerEntry]:
-        """Every file that says so."""
+    def incomplete_files(self) -> Iterator[LayerEntry]:
+        """Every file with the mark."""
 
-    def awaits(self) -> bytes | None:
-        """The fingerprint of the lowers that unfinished files need; None if there are no such
+    def required_lowers(self) -> bytes | None:
+        """The fingerprint of the lowers that incomplete files need; None if there are no such
         files."""
 
-    def set_awaits(self, fingerprint: bytes | None) -> None:
-        """Remember that, before the first such file, or forget it, after the last."""
+    def set_required_lowers(self, fingerprint: bytes | None) -> None:
+        """Record it, before the first such file is made, or remove it, after the last is
+        complete."""
 
-    def statfs(self) -> StatFs: ...
-    def btime(self, ref: Ref | None, fd: int) -> int | None: ...
-    def open_directory(self, ref: Ref) -> int:
-        """A descriptor of a directory, to sync it; the caller's to close."""
 
-    def sync(self) -> None:
-        """Everything to stable storage (syncfs(2))."""
+class UpperLayer(Layer, Namespace, Drafts, Metadata, LinkIndex, LazyMarks, Protocol):
+    """The layer that takes the writes. Only the union changes it.
+
+    Creations put the object in place in one step, complete: after a kill at any instant a reader
+    finds it as it was or as it is to be. A whiteout in the place of a new object is replaced by
+    it. A `Ref` of a directory stays valid when the directory is renamed; one of anything else
+    names the place where it was found.
+    """
+
+    @property
+    def holds_device_zero(self) -> bool:
+        """Whether an object can be a character device 0:0 without being a whiteout."""
+
+    def refuse_overlap(self, lowers: Sequence[Layer]) -> None:
+        """Raise OSError(EINVAL) with a message if a lower layer contains this one or lies in it."""
 
     def clean(self) -> None:
         """Remove what an interrupted operation left behind. Called once, before the first
         change."""
+
+    def statfs(self) -> StatFs: ...
+    def sync(self) -> None:
+        """Everything to stable storage (syncfs(2))."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from enum import Enum, IntEnum, IntFlag
     from functools import partial
-    from typing import NamedTuple, Protocol
+    from typing import NamedTuple, Protocol, runtime_checkable
 
     __all__ = [
         "Enum",
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         "Protocol",
         "deque",
         "partial",
+        "runtime_checkable",
     ]
 else:
     # The module in C that `collections` takes them from; _tuplegetter is what namedtuple uses.
@@ -36,6 +37,23 @@ else:
         """typing.Protocol: says what others have to offer."""
 
         __slots__ = ()
+
+    class _CheckableType(type):
+        """Lets isinstance ask whether an object has every method of a protocol."""
+
+        def __instancecheck__(cls, instance: object) -> bool:
+            methods = cls.__dict__.get("_methods")
+            if methods is None:
+                raise TypeError(f"{cls.__name__} is not a runtime-checkable protocol")
+            return all(hasattr(instance, method) for method in methods)
+
+    def runtime_checkable(protocol: type) -> type:
+        """typing.runtime_checkable, for a protocol of methods that extends no other one."""
+        if protocol.__bases__ != (Protocol,):
+            raise TypeError(f"{protocol.__name__} extends another protocol")
+        body = {name: value for name, value in vars(protocol).items() if callable(value)}
+        made = {"__doc__": protocol.__doc__, "__module__": protocol.__module__, **body}
+        return _CheckableType(protocol.__name__, (), {**made, "_methods": tuple(body)})
 
     class _NamedTupleType(type):
         """Makes a tuple with named fields of a class body: its annotations are the fields."""

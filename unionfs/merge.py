@@ -51,7 +51,7 @@ def merge_listings(
 ) -> tuple[dict[bytes, Found], set[bytes] | None]:
     """What listings of the layers, from the top, say about each name, as far as it can matter; and
     the names that the lowers say something about, None if these are more than `few`."""
-    said: dict[bytes, Found] = {}
+    contributions: dict[bytes, Found] = {}
     final: set[bytes] = set()
     below: set[bytes] = set()
     for position, listing in listings:
@@ -60,14 +60,14 @@ def merge_listings(
                 below.add(name)
             if name in final:
                 continue
-            have = said.get(name)
+            have = contributions.get(name)
             if have is None:
-                said[name] = [(position, entry)]
+                contributions[name] = [(position, entry)]
             else:
                 have.append((position, entry))
             if is_final(entry):
                 final.add(name)
-    return said, below if len(below) <= few else None
+    return contributions, below if len(below) <= few else None
 
 
 def is_final(entry: LayerEntry) -> bool:

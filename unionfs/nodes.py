@@ -15,8 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
-    from unionfs.copy_up_stats import CopyRecord
-    from unionfs.layer import OpenFile, Plain, Ref
+    from unionfs.copy_up_stats import CopyUpRecord
+    from unionfs.layer import OpenFile, PlainListing, Ref
     from unionfs.lazy.file import LazyFile, LazyState
 
 UPPER = 0
@@ -79,7 +79,7 @@ class Node:
     """An upper file that stands for names in the lowers too."""
     lazy: LazyState | None = None
     """Not all data of the file are in the upper yet."""
-    copied: CopyRecord | None = None
+    copy_up_record: CopyUpRecord | None = None
     """It has been copied up since the mount."""
 
     def __init__(
@@ -109,7 +109,7 @@ class Node:
     def true_owner(self) -> tuple[int, int]:
         return self.owner or (self.attributes.uid, self.attributes.gid)
 
-    def places(self) -> Iterator[Directory]:
+    def directories(self) -> Iterator[Directory]:
         """Every directory in whose listing the node is."""
         if self.parent is not None:
             yield self.parent
@@ -159,13 +159,13 @@ class Directory(Node):
         "below",
         "children",
         "complete",
-        "dormant",
         "live",
         "lowers",
         "probes",
         "redirect",
         "stream",
         "subdirs",
+        "unmaterialized",
         "upper",
     )
 
@@ -176,10 +176,10 @@ class Directory(Node):
         self.upper: Ref | None = None
         self.lowers: tuple[tuple[int, Ref], ...] = ()
         self.children: dict[bytes, Node] = {}
-        self.dormant: Plain = {}
+        self.unmaterialized: PlainListing = {}
         """Names of the only lower that have been listed and not asked for: see ops/listings.py."""
         self.complete = False
-        """Whether `children` and `dormant` are all there are."""
+        """Whether `children` and `unmaterialized` are all there are."""
         self.below: set[bytes] | None = None
         """The names that lowers say something about, where they are few and have been listed."""
         self.probes = 0
@@ -242,7 +242,7 @@ class Directory(Node):
 
     def is_droppable(self) -> bool:
         return self.live == 0 and (
-            self.lookups == 0 or len(self.children) + len(self.dormant) > _KEPT_NAMES
+            self.lookups == 0 or len(self.children) + len(self.unmaterialized) > _KEPT_NAMES
         )
 
 
@@ -289,10 +289,12 @@ class Stream:
             if added.get(name, at) == at:
                 yield at, name
 
-    def sweep(self, present: Container[bytes], count: int) -> None:
-        """Forget the names that have gone, if they are the most. There are `count` others."""
-        if len(self._names) <= 2 * count + 1024:
-            return
+    def is_sparse(self, live: int) -> bool:
+        """Whether deleted names outnumber the `live` ones by far."""
+        return len(self._names) > 2 * live + 1024
+
+    def compact(self, present: Container[bytes]) -> None:
+        """Drop the names that are not `present`."""
         cookies = self._cookies or range(1, len(self._names) + 1)
         kept = [
             (name, at)
@@ -322,7 +324,7 @@ class NodeTable:
         root.nodeid = ROOT_NODE
         root.lookups = 1
         self.nodes: dict[int, Node] = {ROOT_NODE: root}
-        self.told: dict[int, tuple[Directory, bytes]] = {}
+        self.announced: dict[int, tuple[Directory, bytes]] = {}
         """Dormant names that the kernel has been told of, once each, by number."""
         self._spare = _SPARE_NODES
         self._forgotten = 0
@@ -336,7 +338,7 @@ class NodeTable:
             return
         was_held = node.held
         number = node.attributes.ino
-        if number in self.nodes or number in self.told or number >= _SPARE_NODES:
+        if number in self.nodes or number in self.announced or number >= _SPARE_NODES:
             self._spare += 1
             number = self._spare
         node.nodeid = NodeId(number)
@@ -353,7 +355,7 @@ class NodeTable:
                 else:
                     parent.hold()
             return
-        for directory in node.places():
+        for directory in node.directories():
             directory.hold()
 
     def forget(self, nodeid: int, count: int) -> Node | None:
@@ -369,15 +371,15 @@ class NodeTable:
         self._forgotten += 1
         if not node.held:
             if node.aliases is not None:
-                for directory in node.places():
+                for directory in node.directories():
                     directory.let_go()
             elif node.parent is not None:
                 node.parent.let_go()
         return node
 
-    def forget_told(self, nodeid: int) -> Directory:
+    def forget_announced(self, nodeid: int) -> Directory:
         """Give back the one reference to a dormant name. Returns its directory."""
-        directory, _ = self.told.pop(nodeid)
+        directory, _ = self.announced.pop(nodeid)
         self._forgotten += 1
         directory.let_go()
         return directory
@@ -385,7 +387,7 @@ class NodeTable:
     def has_emptied(self) -> bool:
         """Whether far more nodes have been forgotten than there are left: once, and once more when all
         are gone."""
-        left = len(self.nodes) + len(self.told)
+        left = len(self.nodes) + len(self.announced)
         if self._forgotten > _SHRINK_AFTER + 4 * left:
             self._is_shrunk = True
         elif left == 1 and self._is_shrunk:
@@ -397,7 +399,7 @@ class NodeTable:
     def shrink(self) -> None:
         """A dict gives room back when it is cleared, not when items are deleted."""
         self._forgotten = 0
-        for table in (self.nodes, self.told):
+        for table in (self.nodes, self.announced):
             kept = dict(table)
             table.clear()
             table.update(kept)  # type: ignore[arg-type]

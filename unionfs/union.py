@@ -7,23 +7,24 @@ import errno
 import os
 import stat
 
-from unionfs.copy_up_stats import Ledger
+from unionfs.copy_up_stats import CopyUpStats
 from unionfs.filesystem import DirEntry, Entry
-from unionfs.layer import Creation, Layer, UpperLayer
+from unionfs.layer import Creation, Layer, SupportsBtime, SupportsStatfs, UpperLayer
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
-from unionfs.ops import attributes, copyup, create, lazy_copyup, listings, remove, rename
+from unionfs.ops import attributes, copyup, create, lazy_copyup, readdir, remove, rename
 from unionfs.ops import data as contents
 from unionfs.ops.attributes import setattr_
-from unionfs.ops.tree import Tree, error
-from unionfs.ownership import IdView
+from unionfs.ops.tree import Tree, UnionOptions, error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from unionfs.ops.finishing import Finishing
+    from unionfs.ops.complete_copies import CopyCompletion
     from unionfs.ops.transfers import Transfer
+
+__all__ = ["Union", "UnionOptions"]
 
 _NO_FILE_SYSTEM = StatFs(4096, 4096, 0, 0, 0, 0, 0, 255)
 
@@ -36,57 +37,29 @@ class Union:
         lowers: read-only layers, top first. Closed with the union.
         upper: the layer that takes the writes; None for a read-only union. Closed with the
             union.
-        view: which ids exist inside the mount; None if all do.
-        redirect: whether directories that live in a lower can be renamed. If not, that is EXDEV,
-            as in kernel overlayfs, and the kernel can read the upper (under `Ownership.REAL`).
-        descriptors: how many files are kept open at a time, those unlinked but in use apart.
-        volatile: copies are not synced: faster, and not to be trusted after a loss of power.
-        own_numbers: the layers' own inode numbers are unique over all of them, and shown as they
-            are. For a union without an upper, which must know its lowers again by them.
-        static_nlink: directories are shown with one link, so that nothing is counted.
-        lazy: files from so many bytes on are copied up lazily where the data cannot be shared
-            (`unionfs.lazy.file`). Until `finish`, nothing but this union, with these lowers, can read
-            such an upper. None: never.
-        finish: `destroy` completes them. A write is then ENOSPC where there would be no room for it.
-        background: they are completed by the way, by a thread, at so many bytes a second, as long as
-            the file system below does not become full of it.
+        options: see `UnionOptions`.
 
     Raises:
-        OSError: EINVAL if the upper overlaps with a lower, or has files that are not all copied
-            up from other lowers than these.
+        OSError: EINVAL if the upper overlaps with a lower, or has files that are incomplete copies
+            from other lowers than these.
     """
 
     def __init__(
         self,
         lowers: Sequence[Layer],
         upper: UpperLayer | None,
-        *,
-        view: IdView | None = None,
-        redirect: bool = True,
-        descriptors: int = 512,
-        volatile: bool = False,
-        own_numbers: bool = False,
-        static_nlink: bool = False,
-        lazy: int | None = None,
-        finish: bool = False,
-        background: int | None = None,
+        options: UnionOptions = UnionOptions(),  # noqa: B008 - a frozen value
     ) -> None:
-        self._tree = Tree(
-            lowers,
-            upper,
-            view=view,
-            redirect=redirect,
-            descriptors=descriptors,
-            volatile=volatile,
-            own_numbers=own_numbers,
-            static_nlink=static_nlink,
-            lazy=lazy,
-        )
+        self._tree = Tree(lowers, upper, options)
         self._nodes = self._tree.nodes
         self._closed = False
-        self._finish_at_end = finish
-        self._tree.lazies.rate = background
-        self._tree.lazies.must_finish = finish
+        self._complete_at_end = options.complete_at_end
+        stored: Iterable[Layer] = lowers if upper is None else (upper,)
+        self._statfs_of = next((each for each in stored if isinstance(each, SupportsStatfs)), None)
+        self._btime_of: dict[int, SupportsBtime] = {} if upper is None else {UPPER: upper}
+        for position, layer in enumerate(lowers, 1):
+            if isinstance(layer, SupportsBtime):
+                self._btime_of[position] = layer
 
     # Lookup
 
@@ -100,7 +73,7 @@ class Union:
             if node is None:
                 return None
         if node.stale:
-            self._tree.settle(node)
+            self._tree.refresh_attributes(node)
         self._tree.table.remember(node)
         return node
 
@@ -108,7 +81,7 @@ class Union:
         if not isinstance(entry, Node):
             raise error(errno.EINVAL)
         if entry.stale:
-            self._tree.settle(entry)
+            self._tree.refresh_attributes(entry)
         self._tree.table.remember(entry)
 
     def forget(self, nodeid: NodeId, count: int) -> None:
@@ -117,7 +90,7 @@ class Union:
     def getattr(self, nodeid: NodeId) -> Attributes:
         node = self._nodes.get(nodeid) or self._tree.node(nodeid)
         if node.stale:
-            self._tree.settle(node)
+            self._tree.refresh_attributes(node)
         return node.attributes
 
     def setattr(self, nodeid: NodeId, changes: SetAttributes) -> Attributes:
@@ -130,7 +103,7 @@ class Union:
             raise error(errno.EINVAL)
         if node.ref is None:
             raise error(errno.ENOENT)
-        return self._tree.layer(node.layer).readlink(node.ref)
+        return self._tree.layers.layer(node.layer).readlink(node.ref)
 
     # Names
 
@@ -144,7 +117,7 @@ class Union:
     def mkdir(self, parent: NodeId, name: bytes, mode: int, caller: Caller) -> Entry:
         directory = self._tree.directory(parent)
         creation = create.new(self._tree, directory, stat.S_IFDIR | stat.S_IMODE(mode), caller)
-        return self._settled(create.make(self._tree, directory, name, creation))
+        return self._refreshed(create.make(self._tree, directory, name, creation))
 
     def symlink(self, parent: NodeId, name: bytes, target: bytes, caller: Caller) -> Entry:
         directory = self._tree.directory(parent)
@@ -184,7 +157,7 @@ class Union:
     def open(self, nodeid: NodeId, flags: int) -> None:
         node = self._tree.node(nodeid)
         if flags & os.O_ACCMODE != os.O_RDONLY and node.layer != UPPER:
-            self._tree.causes.expect(node.attributes.ino)
+            self._tree.copy_up_causes.expect(node.attributes.ino)
         create.open_(self._tree, node, flags)
 
     def release(self, nodeid: NodeId) -> None:
@@ -288,19 +261,19 @@ class Union:
 
     def readdir(self, nodeid: NodeId, cookie: int) -> Iterator[DirEntry]:
         # Attributes that are stale are read when the kernel is told of them: `remember`.
-        for each in listings.readdir(self._tree, self._tree.directory(nodeid), cookie):
+        for each in readdir.readdir(self._tree, self._tree.directory(nodeid), cookie):
             yield DirEntry(*each)
 
     def readdirplus(
         self, nodeid: NodeId, cookie: int, room: int, fixed: int
     ) -> list[tuple[int, bytes, NodeId, Attributes]]:
-        return listings.fill(self._tree, self._tree.directory(nodeid), cookie, room, fixed)
+        return readdir.fill(self._tree, self._tree.directory(nodeid), cookie, room, fixed)
 
     def parent(self, nodeid: NodeId) -> Attributes:
         directory = self._tree.directory(nodeid)
         above = directory.parent or directory
         if above.stale:
-            self._tree.settle(above)
+            self._tree.refresh_attributes(above)
         return above.attributes
 
     # Extended attributes
@@ -313,7 +286,7 @@ class Union:
         if node is None:
             return False
         if node.layer != UPPER:
-            self._tree.causes.expect(node.attributes.ino)
+            self._tree.copy_up_causes.expect(node.attributes.ino)
         return node.has_capabilities is False
 
     def listxattr(self, nodeid: NodeId) -> list[bytes]:
@@ -348,20 +321,13 @@ class Union:
 
     def statfs(self) -> StatFs:
         """Of the file system that takes the writes; without one, of the topmost layer's."""
-        upper = self._tree.upper
-        if upper is not None:
-            return upper.statfs()
-        for layer in self._tree.lowers:
-            if hasattr(layer, "statfs"):
-                found: StatFs = layer.statfs()
-                return found
-        return _NO_FILE_SYSTEM
+        return _NO_FILE_SYSTEM if self._statfs_of is None else self._statfs_of.statfs()
 
     def statx(self, nodeid: NodeId) -> tuple[Attributes, int | None]:
         node = self._tree.node(nodeid)
         known = self.getattr(nodeid)
-        layer = self._tree.layer(node.layer)
-        if not hasattr(layer, "btime"):
+        layer = self._btime_of.get(node.layer)
+        if layer is None:
             return known, None
         fd = -1 if node.backing is None or node.layer != UPPER else node.backing.fd
         if node.ref is None and fd < 0:
@@ -373,15 +339,15 @@ class Union:
 
         transfers.run(self.begin_syncfs())
 
-    def tidy(self) -> None:
-        self._tree.tidy()
+    def after_reply(self) -> None:
+        self._tree.after_reply()
 
     def destroy(self) -> None:
         if not self._closed:
             self._closed = True
-            if self._finish_at_end:
+            if self._complete_at_end:
                 try:
-                    self.finish()
+                    self.complete_copies()
                 except OSError:
                     # What is left stays marked, and the next mount goes on with it.
                     pass
@@ -394,8 +360,8 @@ class Union:
         if not isinstance(directory, Directory):
             return NodeId(0)
         node = directory.children.get(name)
-        if node is None and name in directory.dormant:
-            node = listings.wake(self._tree, directory, name)
+        if node is None and name in directory.unmaterialized:
+            node = self._tree.listings.materialize(directory, name)
         return node.nodeid if node is not None and node.held else NodeId(0)
 
     def pending_copy(self, nodeid: NodeId, *, times_only: bool = False) -> int:
@@ -408,61 +374,61 @@ class Union:
             return 0
         return 0 if lazy_copyup.applies(self._tree, node) else node.attributes.size
 
-    def begin_copy(self, nodeid: NodeId) -> copyup.CopyUp:
+    def begin_copy(self, nodeid: NodeId) -> copyup.CopyUpJob:
         """Begin to copy up a file of a lower: then `CopyUp.copy`, in a thread if you like, and
         `finish_copy` or `abandon_copy`.
 
         Until then the file may be read, renamed and removed, but must not be written to."""
         return copyup.plan_copy(self._tree, self._tree.node(nodeid))
 
-    def finish_copy(self, copy: copyup.CopyUp) -> None:
+    def finish_copy(self, copy: copyup.CopyUpJob) -> None:
         copyup.publish(self._tree, copy)
 
-    def abandon_copy(self, copy: copyup.CopyUp) -> None:
+    def abandon_copy(self, copy: copyup.CopyUpJob) -> None:
         copyup.abandon(self._tree, copy)
 
     # Lazy copies
 
-    def finish(self) -> int:
+    def complete_copies(self) -> int:
         """Copy what lazy copies have left: then the upper can do without the lowers. Returns the
         number of bytes.
 
         Raises:
             OSError: EIO if a lower is no longer what it was. The other files are complete then.
         """
-        finishing = self.begin_finish()
-        while (transfer := finishing.next()) is not None:
+        completion = self.begin_complete_copies()
+        while (transfer := completion.next()) is not None:
             raised: OSError | None = None
             try:
                 transfer.run()
             except OSError as failed:
                 raised = failed
-            finishing.done(transfer, raised)
-        if finishing.failed is not None:
-            raise finishing.failed
-        return finishing.copied
+            completion.done(transfer, raised)
+        if completion.failed is not None:
+            raise completion.failed
+        return completion.copied
 
-    def begin_finish(self) -> Finishing:
-        from unionfs.ops.finishing import Finishing
+    def begin_complete_copies(self) -> CopyCompletion:
+        from unionfs.ops.complete_copies import CopyCompletion
 
-        return Finishing(self._tree)
+        return CopyCompletion(self._tree)
 
     def pending(self) -> int:
         """How many bytes `finish` would add to the upper, about: for quotas."""
         return lazy_copyup.pending(self._tree)
 
     @property
-    def ledger(self) -> Ledger:
+    def copy_up_stats(self) -> CopyUpStats:
         """What copying up has cost since the mount."""
-        return self._tree.ledger
+        return self._tree.copy_up_stats
 
     def know_callers(self, ask: Callable[[], int]) -> None:
-        self._tree.causes.ask = ask
+        self._tree.copy_up_causes.ask = ask
 
     def name_callers(self, name_of: Callable[[int], str]) -> None:
         """How a process that `know_callers` tells of is called, for a session in another PID
         namespace than ours."""
-        self._tree.causes.name_of = name_of
+        self._tree.copy_up_causes.name_of = name_of
 
     @property
     def changed(self) -> frozenset[int]:
@@ -477,5 +443,5 @@ class Union:
 
         return tree_changes.changed_paths(self._tree)
 
-    def _settled(self, node: Node) -> Node:
-        return self._tree.settle(node) if node.stale else node
+    def _refreshed(self, node: Node) -> Node:
+        return self._tree.refresh_attributes(node) if node.stale else node

@@ -20,7 +20,7 @@ from rootless.rootfs.union import lower_layers
 from unionfs.commands.mount import MountOptions, mount, unmount
 from unionfs.ownership import IdView
 from unionfs.tar.layer import IndexedLayer
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 if TYPE_CHECKING:
     from rootless.containers.storage_paths import Places
@@ -42,7 +42,7 @@ def mount_image(places: Places, store: Store, image: Image) -> Path:
             if isinstance(layer, IndexedLayer):
                 layer.open_all()
         view = IdView((), (), squash_uid=os.getuid(), squash_gid=os.getgid())
-        union = Union(layers, None, view=view)
+        union = Union(layers, None, UnionOptions(view=view))
         options = MountOptions(
             fsname=image.id,
             subtype=_TYPE.removeprefix("fuse."),

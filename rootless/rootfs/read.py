@@ -19,7 +19,7 @@ from rootless.rootfs.archive import ContainerFiles
 from rootless.rootfs.union import lower_layers
 from rootless.runtime.idmap import IdMaps, IdRange
 from unionfs.changes import Snapshot
-from unionfs.directory.upper_readonly import UpperAtRest
+from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.layer import Layer
 from unionfs.memory import MemoryLayer, directory
 from unionfs.ownership import Ownership
@@ -45,7 +45,7 @@ def open_container(
     def open_snapshot() -> Snapshot:
         return Snapshot(
             lower_layers(tree),
-            UpperAtRest(
+            ReadOnlyUpper(
                 os.fsencode(directory / "upper"),
                 os.fsencode(directory / "work"),
                 ownership=Ownership.REAL if is_overlay else Ownership.DATA,

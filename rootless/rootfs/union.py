@@ -15,7 +15,7 @@ from unionfs.layer import Layer
 from unionfs.model import ROOT_NODE, Attributes, SetAttributes
 from unionfs.ownership import IdView, Ownership
 from unionfs.tar.layer import ChainLayer, TarLayer
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def open_union(container: Container) -> Union:
     view = id_view(container.id_maps)
     lowers = lower_layers(container.tree)
     if container.storage_driver is StorageDriver.OVERLAY:
-        return Union(lowers, None, view=view)
+        return Union(lowers, None, UnionOptions(view=view))
     is_new = not os.listdir(container.work)
     # A lazy copy needs its lower to stay as it is: an image does, the live host does not.
     is_lazy = isinstance(container.tree, ImageTree)
@@ -46,9 +46,11 @@ def open_union(container: Container) -> Union:
             ownership=Ownership.DATA,
             base_owner=_caller_inside(container.id_maps),
         ),
-        view=view,
-        lazy=_LAZY if is_lazy else None,
-        background=_BACKGROUND if is_lazy else None,
+        UnionOptions(
+            view=view,
+            lazy_min_size=_LAZY if is_lazy else None,
+            background_rate=_BACKGROUND if is_lazy else None,
+        ),
     )
     if is_new:
         _take_after(union, lowers[0].root().attributes)

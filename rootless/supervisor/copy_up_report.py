@@ -23,7 +23,7 @@ from rootless.durable import write_atomically
 from rootless.errors import HostSupportError, InvalidDocumentError, NotFoundError, RootlessError
 
 if TYPE_CHECKING:
-    from unionfs.copy_up_stats import Ledger
+    from unionfs.copy_up_stats import CopyUpStats
 
 FORMAT = 1
 NAME = "cow.json"
@@ -70,7 +70,7 @@ class CopyLedger(NamedTuple):
 # The server's side.
 
 
-def write_ledger(directory: str, ledger: Ledger, *, finished: bool) -> None:
+def write_ledger(directory: str, ledger: CopyUpStats, *, finished: bool) -> None:
     """Replace cow.json. Raises OSError."""
     document = {
         "format": FORMAT,

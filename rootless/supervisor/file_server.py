@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from unionfs.copy_up_stats import Ledger
+    from unionfs.copy_up_stats import CopyUpStats
 
 _READY = b"ready"
 
@@ -132,7 +132,7 @@ def _serve(container: Container, end: socket.socket) -> None:
     from unionfs.session.device import serve
 
     union = open_union(container)
-    tell_costs_on_request(container.directory, union.ledger)
+    tell_costs_on_request(container.directory, union.copy_up_stats)
     # Read the first thing that will be asked for while the namespaces are being made: that opens
     # the index.
     union.getattr(ROOT_NODE)
@@ -149,10 +149,10 @@ def _serve(container: Container, end: socket.socket) -> None:
     if not container.record.auto_remove:
         from rootless.supervisor.copy_up_report import write_ledger
 
-        write_ledger(container.directory, union.ledger, finished=True)
+        write_ledger(container.directory, union.copy_up_stats, finished=True)
 
 
-def tell_costs_on_request(directory: str, ledger: Ledger) -> None:
+def tell_costs_on_request(directory: str, ledger: CopyUpStats) -> None:
     """Answer SIGUSR1, `rootless cow`'s question, from now on. The handler runs between two steps of the interpreter, and so
     sees every record whole."""
 

@@ -19,7 +19,7 @@ from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import IdView, Ownership
 from unionfs.session.options import ServeOptions
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 pytestmark = pytest.mark.needs("userns")
 
@@ -43,8 +43,7 @@ def open_union(directory: Path, **options) -> Union:
     return Union(
         [DirectoryLayer(bytes(directory / "lower"), ownership=Ownership.DATA)],
         DirectoryUpper(disk + b"/upper", disk + b"/work", ownership=Ownership.DATA),
-        view=ROOT_ONLY,
-        **options,
+        UnionOptions(view=ROOT_ONLY, **options),
     )
 
 
@@ -139,7 +138,7 @@ def test_lazy_copies_that_could_not_all_be_finished_are_refused_where_they_must(
     make_lower(tmp_path)
 
     def body() -> None:
-        union = open_union(tmp_path, lazy=MIB, finish=True)
+        union = open_union(tmp_path, lazy=MIB, complete_at_end=True)
         union.write(node(union, b"one"), 0, b"x")
         for change in (
             lambda: union.write(node(union, b"two"), 0, b"x"),
@@ -164,7 +163,7 @@ def test_lazy_copies_of_an_earlier_mount_count_too(tmp_path):
         union = open_union(tmp_path, lazy=MIB)
         union.write(node(union, b"one"), 0, b"x")
         union.destroy()
-        union = open_union(tmp_path, lazy=MIB, finish=True)
+        union = open_union(tmp_path, lazy=MIB, complete_at_end=True)
         with pytest.raises(OSError, match="No space left"):
             union.write(node(union, b"two"), 0, b"x")
         union.unlink(ROOT_NODE, b"one")
@@ -178,7 +177,7 @@ def test_nothing_is_completed_by_the_way_that_would_fill_the_disk(tmp_path):
     make_lower(tmp_path)
 
     def body() -> None:
-        union = open_union(tmp_path, lazy=MIB, background=1 << 30)
+        union = open_union(tmp_path, lazy=MIB, background_rate=1 << 30)
         union.write(node(union, b"one"), 0, b"x")
         union.write(node(union, b"two"), 0, b"x")
         deadline = time.monotonic() + 20

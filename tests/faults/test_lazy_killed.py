@@ -14,7 +14,7 @@ from tests.support.killed import work_until_killed
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 ROOT = Caller(0, 0)
 BLOCK = 4096
@@ -32,7 +32,7 @@ def mount(disk: bytes, lower: bytes = b"/lower") -> Union:
     upper = DirectoryUpper(disk + b"/upper", disk + b"/work", ownership=Ownership.DATA)
     below = DirectoryLayer(disk + lower, ownership=Ownership.DATA)
     try:
-        return Union([below], upper, lazy=BLOCK, volatile=True)
+        return Union([below], upper, UnionOptions(lazy_min_size=BLOCK, volatile=True))
     except OSError:
         upper.close()
         raise
@@ -91,7 +91,7 @@ def test_kill_during_a_lazy_operation_shows_the_file_before_or_after_it(tmp_path
         union = mount(disk)
         seen = content(union)
         assert seen in states[done : done + 2], f"killed after {done} operations"
-        union.finish()
+        union.complete_copies()
         assert content(union) == seen
         union.destroy()
     with open(disk + b"/lower/d/f", "rb") as lower:
@@ -171,10 +171,10 @@ def test_changed_lower_is_an_error_and_never_other_data(tmp_path) -> None:
     with pytest.raises(OSError, match="has changed"):
         union.read(at, 0, 10)
     with pytest.raises(OSError, match="has changed"):
-        union.finish()
+        union.complete_copies()
     assert union.getattr(at).size == SIZE
     union.unlink(union.lookup(ROOT_NODE, b"d").nodeid, b"f")
-    assert union.finish() == 0
+    assert union.complete_copies() == 0
 
 
 def test_unfinished_upper_refuses_other_lowers_and_other_readers(tmp_path) -> None:
@@ -193,7 +193,7 @@ def test_unfinished_upper_refuses_other_lowers_and_other_readers(tmp_path) -> No
     layer.close()
     union = mount(disk)
     assert union.pending() >= SIZE - 2 * BLOCK
-    union.finish()
+    union.complete_copies()
     union.destroy()
     union = mount(disk, b"/other")
     assert content(union) == b"x" + OLD[1:]

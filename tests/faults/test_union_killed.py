@@ -15,7 +15,7 @@ from unionfs.memory import MemoryLayer, directory, regular, symlink
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
 from unionfs.syscalls.files import RENAME_EXCHANGE
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 ROOT, OTHER = Caller(0, 0), Caller(3, 4)
 
@@ -37,7 +37,7 @@ def lower() -> MemoryLayer:
 
 def mount(disk: bytes) -> Union:
     upper = DirectoryUpper(disk + b"/upper", disk + b"/work", ownership=Ownership.DATA)
-    return Union([lower()], upper, volatile=True)
+    return Union([lower()], upper, UnionOptions(volatile=True))
 
 
 def node(union: Union, *path: bytes) -> int:

@@ -133,7 +133,7 @@ class Recorder:
     def pending_copy(self, nodeid, *, times_only=False):
         return 0
 
-    def tidy(self):
+    def after_reply(self):
         self._asked("tidy")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.tar_layers import directory, hard_link, layer_files, layer_of, member, symlink
 from unionfs.changes import Kind, Snapshot
 from unionfs.directory import DirectoryUpper
-from unionfs.directory.upper_readonly import UpperAtRest
+from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.layer import Layer
 from unionfs.model import ROOT_NODE, Caller, NodeId, SetAttributes
 from unionfs.ownership import Ownership
@@ -168,7 +168,7 @@ def test_committed_changes_are_the_same_tree(
                 continue
         union.destroy()
 
-        at_rest = UpperAtRest(upper, work, ownership=Ownership.DATA)
+        at_rest = ReadOnlyUpper(upper, work, ownership=Ownership.DATA)
         snapshot = Snapshot([ChainLayer(base[1], [base[0]])], at_rest)
         changes = snapshot.changes()
         archive = b"".join(snapshot.layer_archive(changes))

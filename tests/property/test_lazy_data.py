@@ -14,7 +14,7 @@ from unionfs.memory import MemoryLayer, MemoryNode, directory
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
 from unionfs.syscalls.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 SIZE = 300_000
 MOST = 500_000
@@ -65,7 +65,9 @@ class Pair:
             }
             layer = MemoryLayer(directory(files))
         upper = DirectoryUpper(self.top + b"/upper", self.top + b"/work", ownership=Ownership.DATA)
-        self.union = Union([layer], upper, descriptors=2, lazy=4096, volatile=True)
+        self.union = Union(
+            [layer], upper, UnionOptions(descriptors=2, lazy_min_size=4096, volatile=True)
+        )
         self.node = self.union.lookup(ROOT_NODE, b"f").nodeid
         self.other = self.union.lookup(ROOT_NODE, b"g").nodeid
         self.third = self.union.lookup(ROOT_NODE, b"h").nodeid
@@ -101,7 +103,7 @@ class Pair:
         self.mount()
 
     def finish(self) -> None:
-        self.union.finish()
+        self.union.complete_copies()
         assert self.union.pending() == 0
 
     def touch_other(self) -> None:

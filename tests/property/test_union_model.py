@@ -23,7 +23,7 @@ from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 CALLER = Caller(os.geteuid(), os.getegid())
 NAMES = [b"a", b"b", b"c", b"\xff\xfe"]
@@ -103,7 +103,9 @@ class UnionMachine(RuleBasedStateMachine):
             base_owner=CALLER[:2],
         )
         return Union(
-            [DirectoryLayer(path) for path in self.lowers], upper, descriptors=2, volatile=True
+            [DirectoryLayer(path) for path in self.lowers],
+            upper,
+            UnionOptions(descriptors=2, volatile=True),
         )
 
     def teardown(self) -> None:

@@ -12,8 +12,8 @@ import os
 import stat
 from collections.abc import Iterator
 
-from unionfs.copy_up_stats import Ledger
-from unionfs.filesystem import Copy, DirEntry, Entry, Finishing
+from unionfs.copy_up_stats import CopyUpStats
+from unionfs.filesystem import Copy, CopyCompletion, DirEntry, Entry
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.ops.transfers import Transfer
 
@@ -232,14 +232,14 @@ class Passthrough:
     def source(self, nodeid: NodeId, offset: int, size: int) -> None:
         return None
 
-    ledger = Ledger()
+    ledger = CopyUpStats()
 
     def know_callers(self, ask: object) -> None: ...
 
     def lacks_capabilities(self, nodeid: NodeId) -> bool:
         return False
 
-    def tidy(self) -> None:
+    def after_reply(self) -> None:
         pass
 
     def read_into(self, nodeid: NodeId, offset: int, buffer: memoryview) -> int:
@@ -347,7 +347,7 @@ class Passthrough:
     def finish(self) -> int:
         return 0
 
-    def begin_finish(self) -> Finishing:
+    def begin_complete_copies(self) -> CopyCompletion:
         raise NotImplementedError
 
     def known(self, parent: NodeId, name: bytes) -> NodeId:

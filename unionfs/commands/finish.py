@@ -57,7 +57,7 @@ def finish(arguments: Sequence[str]) -> int:
         upper.close()
         raise
     try:
-        return union.finish()
+        return union.complete_copies()
     finally:
         union.destroy()
 

@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 
 from unionfs.directory import DirectoryLayer, DirectoryUpper
-from unionfs.directory.dirfds import Directories
+from unionfs.directory.dirfds import DirfdCache
 from unionfs.options import OptionError, Options
 from unionfs.ownership import IdView, Ownership
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 _ALL_IDS = 0xFFFFFFFF
 _OPEN_DIRECTORIES = 256
@@ -31,7 +31,7 @@ def open_union(options: Options) -> Union:
     upper = None
     lowers: list[DirectoryLayer] = []
     # One limit for all layers together.
-    directories = Directories(_OPEN_DIRECTORIES)
+    dirfds = DirfdCache(_OPEN_DIRECTORIES)
     try:
         for path in options.lowerdirs:
             lowers.append(  # noqa: PERF401
@@ -39,7 +39,7 @@ def open_union(options: Options) -> Union:
                     os.fsencode(path),
                     ownership=ownership,
                     base_owner=ours,
-                    directories=directories,
+                    dirfds=dirfds,
                 )
             )
         if options.upperdir is not None and options.workdir is not None:
@@ -52,14 +52,16 @@ def open_union(options: Options) -> Union:
         return Union(
             lowers,
             upper,
-            view=view_of(options, _id_map("uid"), _id_map("gid")),
-            redirect=options.redirect_dir != "off",
-            volatile=options.volatile or not options.fsync,
-            own_numbers=upper is None and len({layer.identity[0] for layer in lowers}) == 1,
-            static_nlink=options.static_nlink,
-            lazy=options.lazy,
-            finish=ownership is Ownership.REAL,
-            background=_BACKGROUND,
+            UnionOptions(
+                view=view_of(options, _id_map("uid"), _id_map("gid")),
+                redirect=options.redirect_dir != "off",
+                volatile=options.volatile or not options.fsync,
+                own_numbers=upper is None and len({layer.identity[0] for layer in lowers}) == 1,
+                static_nlink=options.static_nlink,
+                lazy_min_size=options.lazy,
+                complete_at_end=ownership is Ownership.REAL,
+                background_rate=_BACKGROUND,
+            ),
         )
     except BaseException:
         for layer in (*lowers, *([upper] if upper else [])):

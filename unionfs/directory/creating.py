@@ -7,9 +7,9 @@ import os
 import stat
 
 from unionfs import whiteouts
-from unionfs.directory.dirfds import Place
+from unionfs.directory.dirfds import PathNode
 from unionfs.directory.lower import DirectoryLayer
-from unionfs.directory.metadata import Dresser
+from unionfs.directory.metadata import MetadataWriter
 from unionfs.directory.work import WorkDirectory, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, LayerEntry, Ref
 from unionfs.model import Attributes
@@ -51,7 +51,7 @@ class CreatingLayer(DirectoryLayer):
         super().__init__(
             path, ownership=ownership, base_owner=base_owner, directory_limit=directory_limit
         )
-        self._keeps_books = True
+        self._has_bookkeeping = True
         self._stores_all = self._as_data
         self._work_path = os.path.realpath(work)
         if is_within(self._work_path, self.path) or is_within(self.path, self._work_path):
@@ -64,14 +64,16 @@ class CreatingLayer(DirectoryLayer):
             )
         self._index = self._dirs.add_root(self._work.index_fd)
         self._temporaries = self._dirs.add_root(os.dup(self._work.fd))
-        self._dresser = Dresser(as_data=self._as_data, base_owner=base_owner, server=self._server)
+        self._metadata = MetadataWriter(
+            as_data=self._as_data, base_owner=base_owner, server=self._server
+        )
 
     def create(
         self, directory: Ref, name: bytes, mode: int, uid: int, gid: int
     ) -> tuple[Ref, Attributes, int]:
-        place = self._place(directory)
-        if self._dresser.is_bare_file(mode, uid, gid):
-            dir_fd = self._dirs.fd(place)
+        path_node = self._path_node(directory)
+        if self._metadata.is_bare_file(mode, uid, gid):
+            dir_fd = self._dirs.fd(path_node)
             try:
                 fd = os.open(name, _NEW_FILE, mode & 0o7777, dir_fd=dir_fd)
             except FileExistsError:
@@ -83,7 +85,7 @@ class CreatingLayer(DirectoryLayer):
                     st = os.fstat(fd)
                 if not self._work.has_device_whiteouts:
                     self._drop_whiteout_file(dir_fd, name)
-                return Place(place, name), self._attributes(st, None), fd
+                return PathNode(path_node, name), self._attributes(st, None), fd
         draft = self.draft()
         try:
             entry = self.publish(draft, directory, name, Creation(mode, uid, gid))
@@ -93,27 +95,27 @@ class CreatingLayer(DirectoryLayer):
         return entry.ref, entry.attributes, draft.fd
 
     def make(self, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
-        place = self._place(directory)
+        path_node = self._path_node(directory)
         kind = stat.S_IFMT(creation.mode)
-        if kind != stat.S_IFDIR and self._dresser.is_stored_as_file(creation):
+        if kind != stat.S_IFDIR and self._metadata.is_stored_as_file(creation):
             entry, fd = self._make_stored(directory, name, creation)
             os.close(fd)
             return entry
-        dir_fd = self._dirs.fd(place)
-        if self._dresser.is_bare(creation) and not creation.opaque:
-            made = self._make_in_place(place, dir_fd, name, creation)
+        dir_fd = self._dirs.fd(path_node)
+        if self._metadata.is_bare(creation) and not creation.opaque:
+            made = self._make_in_place(path_node, dir_fd, name, creation)
             if made is not None:
                 return made
         temporary = self._work.temporary()
         self._make_bare(temporary, creation, self._work.fd)
         try:
-            self._dress_temporary(temporary, creation)
-            self._work.place(temporary, dir_fd, name, is_directory=kind == stat.S_IFDIR)
+            self._apply_to_temporary(temporary, creation)
+            self._work.install(temporary, dir_fd, name, is_directory=kind == stat.S_IFDIR)
         except BaseException:
             self._work.discard(temporary)
             raise
         self._drop_whiteout_file(dir_fd, name)
-        return self._found(Place(place, name))
+        return self._found(PathNode(path_node, name))
 
     def _make_stored(
         self, directory: Ref, name: bytes, creation: Creation
@@ -128,7 +130,7 @@ class CreatingLayer(DirectoryLayer):
             raise
 
     def _make_in_place(
-        self, place: Place, dir_fd: int, name: bytes, creation: Creation
+        self, path_node: PathNode, dir_fd: int, name: bytes, creation: Creation
     ) -> LayerEntry | None:
         """What one system call makes complete; None if there is a whiteout in its place."""
         try:
@@ -141,7 +143,7 @@ class CreatingLayer(DirectoryLayer):
             os.chmod(name, mode, dir_fd=dir_fd)
             st = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
         self._drop_whiteout_file(dir_fd, name)
-        return LayerEntry(Place(place, name), self._attributes(st, None))
+        return LayerEntry(PathNode(path_node, name), self._attributes(st, None))
 
     @property
     def holds_device_zero(self) -> bool:
@@ -160,12 +162,12 @@ class CreatingLayer(DirectoryLayer):
         else:
             os.mknod(temporary, creation.mode, creation.rdev, dir_fd=dir_fd)
 
-    def _dress_temporary(self, temporary: bytes, creation: Creation) -> None:
+    def _apply_to_temporary(self, temporary: bytes, creation: Creation) -> None:
         path = b"/proc/self/fd/%d/%b" % (self._work.fd, temporary)
-        self._dresser.dress(path, creation, follow=False)
+        self._metadata.apply(path, creation, follow=False)
         if creation.opaque:
             self._mark_opaque(path)
-            self._dresser.set_times(path, creation, follow=False)
+            self._metadata.set_times(path, creation, follow=False)
 
     def draft(self) -> DirectoryDraft:
         try:
@@ -177,32 +179,32 @@ class CreatingLayer(DirectoryLayer):
             return DirectoryDraft(os.open(name, _NEW_FILE, 0o600, dir_fd=self._work.fd), name)
         return DirectoryDraft(fd, None)
 
-    def finish(self, draft: Draft, creation: Creation) -> Attributes:
-        self._dresser.dress(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
-        return self._found_fd(draft.fd, Place(None, b"")).attributes
+    def publish_unnamed(self, draft: Draft, creation: Creation) -> Attributes:
+        self._metadata.apply(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
+        return self._found_fd(draft.fd, PathNode(None, b"")).attributes
 
     def publish(self, draft: Draft, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
-        place = self._place(directory)
-        self._dresser.dress(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
+        path_node = self._path_node(directory)
+        self._metadata.apply(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
         temporary = draft.name if isinstance(draft, DirectoryDraft) else None
-        dir_fd = self._dirs.fd(place)
+        dir_fd = self._dirs.fd(path_node)
         if temporary is not None:
-            self._work.place(temporary, dir_fd, name, is_directory=False)
+            self._work.install(temporary, dir_fd, name, is_directory=False)
         else:
             self._link_fd(draft.fd, dir_fd, name)
         self._drop_whiteout_file(dir_fd, name)
-        return self._found_fd(draft.fd, Place(place, name))
+        return self._found_fd(draft.fd, PathNode(path_node, name))
 
     def stash(self, ref: Ref) -> Ref:
         parent, name = self._parent(ref)
         temporary = self._work.temporary()
         os.link(name, temporary, src_dir_fd=parent, dst_dir_fd=self._work.fd, follow_symlinks=False)
-        return Place(self._temporaries, temporary)
+        return PathNode(self._temporaries, temporary)
 
     def drop_stash(self, ref: Ref) -> None:
-        place = self._place(ref)
-        if place.parent is self._temporaries:
-            self._work.discard(place.name)
+        path_node = self._path_node(ref)
+        if path_node.parent is self._temporaries:
+            self._work.discard(path_node.name)
 
     def discard(self, draft: Draft) -> None:
         try:
@@ -213,8 +215,8 @@ class CreatingLayer(DirectoryLayer):
             pass
 
     def link(self, ref: Ref | None, fd: int, directory: Ref, name: bytes) -> Ref:
-        place = self._place(directory)
-        dir_fd = self._dirs.fd(place)
+        path_node = self._path_node(directory)
+        dir_fd = self._dirs.fd(path_node)
         if ref is None:
             self._link_fd(fd, dir_fd, name)
         else:
@@ -230,9 +232,9 @@ class CreatingLayer(DirectoryLayer):
                     dst_dir_fd=self._work.fd,
                     follow_symlinks=False,
                 )
-                self._work.place(temporary, dir_fd, name, is_directory=False)
+                self._work.install(temporary, dir_fd, name, is_directory=False)
         self._drop_whiteout_file(dir_fd, name)
-        return Place(place, name)
+        return PathNode(path_node, name)
 
     def _link_fd(self, fd: int, dir_fd: int, name: bytes) -> None:
         """linkat(2), "AT_EMPTY_PATH": without CAP_DAC_READ_SEARCH a descriptor is linked through
@@ -244,14 +246,14 @@ class CreatingLayer(DirectoryLayer):
             require_whiteout_or_nothing(dir_fd, name)
             temporary = self._work.temporary()
             os.link(path, temporary, dst_dir_fd=self._work.fd, follow_symlinks=True)
-            self._work.place(temporary, dir_fd, name, is_directory=False)
+            self._work.install(temporary, dir_fd, name, is_directory=False)
 
-    def _found(self, place: Place) -> LayerEntry:
-        path, follow = self._path(place)
-        return self._entry(place, os.stat(path, follow_symlinks=follow), path, follow=follow)
+    def _found(self, path_node: PathNode) -> LayerEntry:
+        path, follow = self._path(path_node)
+        return self._entry(path_node, os.stat(path, follow_symlinks=follow), path, follow=follow)
 
-    def _found_fd(self, fd: int, place: Place) -> LayerEntry:
-        return self._entry(place, os.fstat(fd), b"/proc/self/fd/%d" % fd, follow=True)
+    def _found_fd(self, fd: int, path_node: PathNode) -> LayerEntry:
+        return self._entry(path_node, os.fstat(fd), b"/proc/self/fd/%d" % fd, follow=True)
 
     def _drop_whiteout_file(self, dir_fd: int, name: bytes) -> None:
         if self._work.has_device_whiteouts:

@@ -12,50 +12,50 @@ import os
 
 from unionfs.light_types import OrderedDict
 
-_OPEN_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PATH_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _KEPT_COMPONENTS = 8
 """Of a longer way down only the end is kept, so that one deep path does not push out everything
 else."""
 
 
-class Place:
+class PathNode:
     """A name in a directory. Compared by identity; that of a root has no parent."""
 
     __slots__ = ("is_bare", "name", "parent")
 
-    def __init__(self, parent: Place | None, name: bytes) -> None:
+    def __init__(self, parent: PathNode | None, name: bytes) -> None:
         self.parent = parent
         self.name = name
         self.is_bare = False
         """A directory that had no extended attributes when it was found."""
 
 
-class Directories:
+class DirfdCache:
     """Open descriptors (O_PATH) of directories, at most `limit` besides the roots; those longest
     unused go first."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._roots: dict[Place, int] = {}
-        self._open: OrderedDict[Place, int] = OrderedDict()
+        self._roots: dict[PathNode, int] = {}
+        self._open: OrderedDict[PathNode, int] = OrderedDict()
 
-    def add_root(self, fd: int) -> Place:
+    def add_root(self, fd: int) -> PathNode:
         """A place of which `fd`, taken over, is the descriptor."""
-        place = Place(None, b"")
-        self._roots[place] = fd
-        return place
+        path_node = PathNode(None, b"")
+        self._roots[path_node] = fd
+        return path_node
 
-    def fd(self, place: Place) -> int:
+    def fd(self, path_node: PathNode) -> int:
         """A descriptor that stays valid until eight others have been asked for."""
-        fd = self._open.get(place)
+        fd = self._open.get(path_node)
         if fd is not None:
-            self._open.move_to_end(place)
+            self._open.move_to_end(path_node)
             return fd
-        way: list[Place] = []
-        at = place
+        way: list[PathNode] = []
+        at = path_node
         while at.parent is not None and (fd := self._open.get(at)) is None:
             way.append(at)
             at = at.parent
@@ -66,27 +66,27 @@ class Directories:
             self._keep(way[_KEPT_COMPONENTS - 1], fd)
             del way[_KEPT_COMPONENTS - 1 :]
         for step in reversed(way):
-            fd = os.open(step.name, _OPEN_DIRECTORY, dir_fd=fd)
+            fd = os.open(step.name, _PATH_DIRECTORY, dir_fd=fd)
             self._keep(step, fd)
         return fd
 
-    def reader(self, place: Place) -> tuple[int, bool]:
+    def reader(self, path_node: PathNode) -> tuple[int, bool]:
         """A descriptor to list a directory by, and whether it is the caller's to close.
 
         One that is opened for this is kept as the directory's own: whoever lists it is about to
         use what is in it."""
-        parent = place.parent
-        if parent is None or place in self._open:
-            return os.open(b".", _READ_DIRECTORY, dir_fd=self.fd(place)), True
-        fd = os.open(place.name, _READ_DIRECTORY, dir_fd=self.fd(parent))
-        self._keep(place, fd)
+        parent = path_node.parent
+        if parent is None or path_node in self._open:
+            return os.open(b".", READ_DIRECTORY, dir_fd=self.fd(path_node)), True
+        fd = os.open(path_node.name, READ_DIRECTORY, dir_fd=self.fd(parent))
+        self._keep(path_node, fd)
         return fd, False
 
-    def _descend(self, fd: int, way: list[Place]) -> int:
+    def _descend(self, fd: int, way: list[PathNode]) -> int:
         opened = -1
         try:
             for step in reversed(way):
-                following = os.open(step.name, _OPEN_DIRECTORY, dir_fd=fd)
+                following = os.open(step.name, _PATH_DIRECTORY, dir_fd=fd)
                 if opened >= 0:
                     os.close(opened)
                 fd = opened = following
@@ -96,14 +96,14 @@ class Directories:
             raise
         return fd
 
-    def _keep(self, place: Place, fd: int) -> None:
-        self._open[place] = fd
+    def _keep(self, path_node: PathNode, fd: int) -> None:
+        self._open[path_node] = fd
         if len(self._open) > self._limit:
             os.close(self._open.popitem(last=False)[1])
 
-    def drop(self, place: Place) -> None:
+    def drop(self, path_node: PathNode) -> None:
         """Close the descriptor of a directory that is gone."""
-        fd = self._open.pop(place, None)
+        fd = self._open.pop(path_node, None)
         if fd is not None:
             os.close(fd)
 

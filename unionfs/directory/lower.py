@@ -12,8 +12,8 @@ import stat
 import sys
 
 from unionfs import whiteouts
-from unionfs.directory.dirfds import Directories, Place
-from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, Plain, Ref
+from unionfs.directory.dirfds import DirfdCache, PathNode
+from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, PlainListing, Ref
 from unionfs.light_types import partial
 from unionfs.merge import INO_BITS, compose_ino
 from unionfs.model import Attributes, StatFs
@@ -83,7 +83,7 @@ class DirectoryLayer:
             an override.
         hidden: directories, by path, that appear empty wherever in the tree they are met.
         directory_limit: how many of its directories are kept open.
-        directories: the descriptors that it shares with other layers, which are closed together;
+        dirfds: the descriptors that it shares with other layers, which are closed together;
             `directory_limit` is theirs then.
     """
 
@@ -95,19 +95,19 @@ class DirectoryLayer:
         base_owner: tuple[int, int] = (0, 0),
         hidden: Sequence[bytes] = (),
         directory_limit: int = 64,
-        directories: Directories | None = None,
+        dirfds: DirfdCache | None = None,
     ) -> None:
         self.path = os.path.realpath(path)
         self._as_data = ownership is Ownership.DATA
         self._base_owner = base_owner
-        self._keeps_books = self._as_data
+        self._has_bookkeeping = self._as_data
         """Whether files carry attributes that bear on what the container sees of them."""
         self._stores_all = False
         """Whether all attributes of the container are stored as ordinary ones, so that any other
         is the host's."""
         self._server = (os.geteuid(), os.getegid())
         self._hidden = {(st.st_dev, st.st_ino) for st in map(os.stat, hidden)}
-        self._dirs = Directories(directory_limit) if directories is None else directories
+        self._dirs = DirfdCache(directory_limit) if dirfds is None else dirfds
         self._root = self._dirs.add_root(
             os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         )
@@ -115,7 +115,7 @@ class DirectoryLayer:
         self.identity = (st.st_dev, st.st_ino)
         self._device = st.st_dev
         self._tag: int | None = None
-        self._has_unfinished = _getxattr(self.path, LAZY, follow=True) is not None
+        self._has_incomplete_files = _getxattr(self.path, LAZY, follow=True) is not None
         self._devices: dict[int, int] = {}
 
     def is_hidden(self, identity: tuple[int, int]) -> bool:
@@ -132,10 +132,10 @@ class DirectoryLayer:
         return self._entry(self._root, os.fstat(fd), b"/proc/self/fd/%d" % fd, follow=True)
 
     def lookup(self, directory: Ref, name: bytes) -> LayerEntry | None:
-        place = self._place(directory)
+        path_node = self._path_node(directory)
         if whiteouts.is_reserved(name):
             return None
-        fd = self._dirs.fd(place)
+        fd = self._dirs.fd(path_node)
         if self._hidden and self._is_hidden_fd(fd):
             return None
         try:
@@ -143,21 +143,21 @@ class DirectoryLayer:
         except FileNotFoundError:
             return self._whiteout_file(fd, name)
         if whiteouts.is_device_whiteout(st.st_mode, st.st_rdev):
-            return LayerEntry(Place(place, name), _GONE, Mark.WHITEOUT)
+            return LayerEntry(PathNode(path_node, name), _GONE, Mark.WHITEOUT)
         path = b"/proc/self/fd/%d/%b" % (fd, name)
         if self._is_xattr_whiteout(st, path) and self._has_xattr_whiteouts(fd):
-            return LayerEntry(Place(place, name), _GONE, Mark.WHITEOUT)
-        return self._entry(Place(place, name), st, path)
+            return LayerEntry(PathNode(path_node, name), _GONE, Mark.WHITEOUT)
+        return self._entry(PathNode(path_node, name), st, path)
 
     def listing(self, directory: Ref) -> Iterator[tuple[bytes, LayerEntry]]:
-        place = self._place(directory)
-        if self._hidden and self._is_hidden_fd(self._dirs.fd(place)):
+        path_node = self._path_node(directory)
+        if self._hidden and self._is_hidden_fd(self._dirs.fd(path_node)):
             return
-        opened, is_ours = self._dirs.reader(place)
+        opened, is_ours = self._dirs.reader(path_node)
         gone: list[bytes] = []
         try:
             prefix = b"/proc/self/fd/%d/" % opened
-            xattr_whiteouts = not place.is_bare and self._has_xattr_whiteouts(opened)
+            xattr_whiteouts = not path_node.is_bare and self._has_xattr_whiteouts(opened)
             with os.scandir(opened) as entries:
                 for item in entries:
                     name = item.name.encode(_ENCODING, "surrogateescape")
@@ -169,25 +169,25 @@ class DirectoryLayer:
                         st = item.stat(follow_symlinks=False)
                     except OSError as failed:
                         if failed.errno != errno.ENOENT:
-                            yield name, self._out_of_reach(Place(place, name), item)
+                            yield name, self._out_of_reach(PathNode(path_node, name), item)
                         continue
-                    here = Place(place, name)
+                    here = PathNode(path_node, name)
                     yield name, self._listed(here, st, prefix + name, xattr_whiteouts)
             # A whiteout says nothing about its own layer (OCI image specification, "Whiteouts").
             for name in gone:
                 if name and not _exists(name, opened):
-                    yield name, LayerEntry(Place(place, name), _GONE, Mark.WHITEOUT)
+                    yield name, LayerEntry(PathNode(path_node, name), _GONE, Mark.WHITEOUT)
         finally:
             if is_ours:
                 os.close(opened)
 
-    def plain_listing(self, directory: Ref) -> tuple[Plain, list[tuple[bytes, LayerEntry]]]:
+    def plain_listing(self, directory: Ref) -> tuple[PlainListing, list[tuple[bytes, LayerEntry]]]:
         """This is the cold walk: of most files nothing but lstat(2) matters."""
-        place = self._place(directory)
-        plain: Plain = {}
-        if self._keeps_books or self._hidden or not place.is_bare:
+        path_node = self._path_node(directory)
+        plain: PlainListing = {}
+        if self._has_bookkeeping or self._hidden or not path_node.is_bare:
             return plain, list(self.listing(directory))
-        opened, is_ours = self._dirs.reader(place)
+        opened, is_ours = self._dirs.reader(path_node)
         try:
             names = os.listdir(opened)
             find = partial(os.stat, dir_fd=opened, follow_symlinks=False)
@@ -217,7 +217,7 @@ class DirectoryLayer:
                         st.st_blocks, st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns,
                     ))  # fmt: skip
                 else:
-                    here = Place(place, name)
+                    here = PathNode(path_node, name)
                     entry = self._listed(here, st, prefix + name, xattr_whiteouts=False)
                     others.append((name, entry))
             return plain, others
@@ -231,33 +231,33 @@ class DirectoryLayer:
         name: bytes,
         attributes: Attributes,  # noqa: ARG002 - protocol
     ) -> Ref:
-        return Place(self._place(directory), name)
+        return PathNode(self._path_node(directory), name)
 
     def _listed(
-        self, place: Place, st: os.stat_result, path: bytes, xattr_whiteouts: bool
+        self, path_node: PathNode, st: os.stat_result, path: bytes, xattr_whiteouts: bool
     ) -> LayerEntry:
         if whiteouts.is_device_whiteout(st.st_mode, st.st_rdev):
-            return LayerEntry(place, _GONE, Mark.WHITEOUT)
+            return LayerEntry(path_node, _GONE, Mark.WHITEOUT)
         if xattr_whiteouts and self._is_xattr_whiteout(st, path):
-            return LayerEntry(place, _GONE, Mark.WHITEOUT)
-        return self._entry(place, st, path)
+            return LayerEntry(path_node, _GONE, Mark.WHITEOUT)
+        return self._entry(path_node, st, path)
 
-    def _out_of_reach(self, place: Place, item: os.DirEntry[str]) -> LayerEntry:
+    def _out_of_reach(self, path_node: PathNode, item: os.DirEntry[str]) -> LayerEntry:
         """A mount of another user's FUSE server, for one: the name is there, the object is not."""
         kind = stat.S_IFDIR if item.is_dir(follow_symlinks=False) else stat.S_IFREG
-        return LayerEntry(place, Attributes(item.inode(), kind, 1, *self._base_owner, *[0] * 6))
+        return LayerEntry(path_node, Attributes(item.inode(), kind, 1, *self._base_owner, *[0] * 6))
 
     def _entry(
-        self, place: Place, st: os.stat_result, path: bytes, *, follow: bool = False
+        self, path_node: PathNode, st: os.stat_result, path: bytes, *, follow: bool = False
     ) -> LayerEntry:
         mode = st.st_mode
         if stat.S_ISDIR(mode):
-            return self._directory_entry(place, st, path, follow)
-        if not self._keeps_books or not stat.S_ISREG(mode):
-            return LayerEntry(place, self._attributes(st, None))
+            return self._directory_entry(path_node, st, path, follow)
+        if not self._has_bookkeeping or not stat.S_ISREG(mode):
+            return LayerEntry(path_node, self._attributes(st, None))
         names = _listxattr(path, follow)
         if not names:
-            return LayerEntry(place, self._attributes(st, None))
+            return LayerEntry(path_node, self._attributes(st, None))
         owner = self._override(names, path, follow, mode) if self._as_data else None
         attributes = self._attributes(st, owner)
         if NLINK in names:
@@ -266,13 +266,13 @@ class DirectoryLayer:
             )
         origin = _number(_getxattr(path, ORIGIN, follow)) if ORIGIN in names else None
         lazy = _getxattr(path, LAZY, follow) if LAZY in names else None
-        return LayerEntry(place, attributes, origin=origin, lazy=lazy)
+        return LayerEntry(path_node, attributes, origin=origin, lazy=lazy)
 
     def _directory_entry(
-        self, place: Place, st: os.stat_result, path: bytes, follow: bool
+        self, path_node: PathNode, st: os.stat_result, path: bytes, follow: bool
     ) -> LayerEntry:
         if self._hidden and (st.st_dev, st.st_ino) in self._hidden:
-            return LayerEntry(place, self._attributes(st, None)._replace(nlink=2))
+            return LayerEntry(path_node, self._attributes(st, None)._replace(nlink=2))
         names = _listxattr(path, follow)
         mark = Mark.NONE
         for name in whiteouts.OPAQUE_XATTRS & names if names else ():
@@ -281,12 +281,12 @@ class DirectoryLayer:
         if mark is Mark.NONE and os.access(path + b"/" + whiteouts.OPAQUE_NAME, os.F_OK):
             mark = Mark.OPAQUE
         if not names:
-            place.is_bare = True
-            return LayerEntry(place, self._attributes(st, None), mark)
+            path_node.is_bare = True
+            return LayerEntry(path_node, self._attributes(st, None), mark)
         owner = self._override(names, path, follow, st.st_mode) if self._as_data else None
         redirect = _getxattr(path, REDIRECT, follow) if REDIRECT in names else None
         origin = _number(_getxattr(path, ORIGIN, follow)) if ORIGIN in names else None
-        return LayerEntry(place, self._attributes(st, owner), mark, redirect, origin)
+        return LayerEntry(path_node, self._attributes(st, owner), mark, redirect, origin)
 
     def _override(
         self, names: frozenset[bytes], path: bytes | int, follow: bool, mode: int
@@ -376,12 +376,12 @@ class DirectoryLayer:
             os.close(fd)
 
     def xattrs(self, ref: Ref) -> dict[bytes, bytes]:
-        return self._shown_xattrs(*self._path(self._place(ref)))
+        return self._shown_xattrs(*self._path(self._path_node(ref)))
 
     def open(self, ref: Ref) -> OpenFile:
         parent, name = self._parent(ref)
         fd = os.open(name, READ_FILE, dir_fd=parent)
-        if self._has_unfinished and LAZY in map(os.fsencode, os.listxattr(fd)):
+        if self._has_incomplete_files and LAZY in map(os.fsencode, os.listxattr(fd)):
             os.close(fd)
             raise OSError(
                 errno.EIO, "not all of the file has been copied up: finish the upper first"
@@ -391,11 +391,11 @@ class DirectoryLayer:
     def fingerprint(self) -> Sequence[bytes]:
         return [b"directory", self.path, b"%d" % self.identity[1]]
 
-    def awaits(self) -> bytes | None:
+    def required_lowers(self) -> bytes | None:
         """The fingerprint of the lowers that files of this tree, copied up in part, still need."""
         return _getxattr(b"/proc/self/fd/%d" % self._dirs.fd(self._root), LAZY, follow=True)
 
-    def relax(self) -> None:
+    def release_memory(self) -> None:
         self._dirs.close_all()
 
     def close(self) -> None:
@@ -407,10 +407,10 @@ class DirectoryLayer:
     def btime(self, ref: Ref | None, fd: int) -> int | None:
         if fd >= 0:
             return statx(fd, b"", AT_EMPTY_PATH).btime_ns
-        place = self._place(ref)
-        if place.parent is None:
-            return statx(self._dirs.fd(place), b"", AT_EMPTY_PATH).btime_ns
-        return statx(self._dirs.fd(place.parent), place.name, AT_SYMLINK_NOFOLLOW).btime_ns
+        path_node = self._path_node(ref)
+        if path_node.parent is None:
+            return statx(self._dirs.fd(path_node), b"", AT_EMPTY_PATH).btime_ns
+        return statx(self._dirs.fd(path_node.parent), path_node.name, AT_SYMLINK_NOFOLLOW).btime_ns
 
     def _shown_xattrs(self, path: bytes | int, follow: bool) -> dict[bytes, bytes]:
         found = {}
@@ -424,23 +424,23 @@ class DirectoryLayer:
         return found
 
     @staticmethod
-    def _place(ref: Ref) -> Place:
-        if not isinstance(ref, Place):
+    def _path_node(ref: Ref) -> PathNode:
+        if not isinstance(ref, PathNode):
             raise OSError(errno.EINVAL, "not an object of a directory layer")
         return ref
 
     def _parent(self, ref: Ref) -> tuple[int, bytes]:
         """Descriptor of the directory and name in it of anything but the root."""
-        place = self._place(ref)
-        if place.parent is None:
+        path_node = self._path_node(ref)
+        if path_node.parent is None:
             raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-        return self._dirs.fd(place.parent), place.name
+        return self._dirs.fd(path_node.parent), path_node.name
 
-    def _path(self, place: Place) -> tuple[bytes, bool]:
+    def _path(self, path_node: PathNode) -> tuple[bytes, bool]:
         """A short path of the object, and whether its last component is to be followed."""
-        if place.parent is None:
-            return b"/proc/self/fd/%d" % self._dirs.fd(place), True
-        return b"/proc/self/fd/%d/%b" % (self._dirs.fd(place.parent), place.name), False
+        if path_node.parent is None:
+            return b"/proc/self/fd/%d" % self._dirs.fd(path_node), True
+        return b"/proc/self/fd/%d/%b" % (self._dirs.fd(path_node.parent), path_node.name), False
 
 
 def stat_fs(found: os.statvfs_result) -> StatFs:

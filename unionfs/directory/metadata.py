@@ -13,7 +13,7 @@ from unionfs.xattr_names import NLINK, ORIGIN, OVERRIDE_STAT, to_disk
 _OVERRIDE_STAT = os.fsdecode(OVERRIDE_STAT)
 
 
-class Dresser:
+class MetadataWriter:
     """Knows the ownership policy: see `unionfs.ownership`. `server` is the serving user's uid
     and gid."""
 
@@ -51,13 +51,13 @@ class Dresser:
             return True
         return (creation.uid, creation.gid) != self._bare_owner or creation.origin is not None
 
-    def dress(self, path: bytes, creation: Creation, *, follow: bool) -> None:
+    def apply(self, path: bytes, creation: Creation, *, follow: bool) -> None:
         """Owner and mode, then attributes, then times: each would spoil what comes after it in
         another order."""
         st = os.stat(path, follow_symlinks=follow)
         if self._as_data:
             if not stat.S_ISLNK(st.st_mode):
-                self._own_as_data(
+                self._write_override(
                     path,
                     Owner(creation.uid, creation.gid, creation.mode, creation.rdev),
                     st.st_mode,
@@ -95,13 +95,15 @@ class Dresser:
             atime = creation.mtime_ns if creation.atime_ns is None else creation.atime_ns
             os.utime(path, ns=(atime, creation.mtime_ns), follow_symlinks=follow)
 
-    def own(self, path: bytes | int, owner: Owner, disk_mode: int, *, follow: bool) -> None:
+    def change_owner(
+        self, path: bytes | int, owner: Owner, disk_mode: int, *, follow: bool
+    ) -> None:
         """Change owner and mode of what is there, under `Ownership.DATA`."""
-        is_bare = self._own_as_data(path, owner, disk_mode, follow=follow)
+        is_bare = self._write_override(path, owner, disk_mode, follow=follow)
         if is_bare and _OVERRIDE_STAT in os.listxattr(path, follow_symlinks=follow):
             os.removexattr(path, OVERRIDE_STAT, follow_symlinks=follow)
 
-    def _own_as_data(
+    def _write_override(
         self, path: bytes | int, owner: Owner, disk_mode: int, *, follow: bool = True
     ) -> bool:
         """Returns whether the object needs no override. One that stays is set before the mode, one

@@ -15,7 +15,7 @@ import stat
 
 from unionfs import whiteouts
 from unionfs.directory.creating import CreatingLayer, DirectoryDraft, is_within
-from unionfs.directory.dirfds import Place
+from unionfs.directory.dirfds import PathNode
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.work import exchange, read_index, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
@@ -52,7 +52,7 @@ class DirectoryUpper(CreatingLayer):
     # Removing and moving
 
     def remove(self, directory: Ref, name: bytes, *, is_directory: bool, whiteout: bool) -> None:
-        dir_fd = self._dirs.fd(self._place(directory))
+        dir_fd = self._dirs.fd(self._path_node(directory))
         if not is_directory and not whiteout:
             os.unlink(name, dir_fd=dir_fd)
             return
@@ -80,7 +80,7 @@ class DirectoryUpper(CreatingLayer):
             os.rename(mark, name, src_dir_fd=self._work.fd, dst_dir_fd=dir_fd)
 
     def whiteout(self, directory: Ref, name: bytes) -> None:
-        dir_fd = self._dirs.fd(self._place(directory))
+        dir_fd = self._dirs.fd(self._path_node(directory))
         if self._work.has_device_whiteouts:
             try:
                 os.mknod(name, stat.S_IFCHR, 0, dir_fd=dir_fd)
@@ -95,21 +95,21 @@ class DirectoryUpper(CreatingLayer):
         self._make_whiteout_file(dir_fd, name)
 
     def empty(self, directory: Ref, name: bytes) -> None:
-        place = self._place(directory)
-        dir_fd = self._dirs.fd(place)
-        entry = self._found(Place(place, name))
+        path_node = self._path_node(directory)
+        dir_fd = self._dirs.fd(path_node)
+        entry = self._found(PathNode(path_node, name))
         seen = entry.attributes
         creation = Creation(
             seen.mode,
             seen.uid,
             seen.gid,
-            xattrs=self.xattrs(Place(place, name)),
+            xattrs=self.xattrs(PathNode(path_node, name)),
             origin=entry.origin,
             opaque=True,
         )
         temporary = self._work.temporary()
         self._make_bare(temporary, creation, self._work.fd)
-        self._dress_temporary(temporary, creation)
+        self._apply_to_temporary(temporary, creation)
         if not exchange(self._work.fd, temporary, dir_fd, name):
             aside = self._work.temporary()
             os.rename(name, aside, src_dir_fd=dir_fd, dst_dir_fd=self._work.fd)
@@ -126,14 +126,14 @@ class DirectoryUpper(CreatingLayer):
         is_directory: bool,
         whiteout: bool,
     ) -> Ref:
-        old_place, new_place = self._place(old[0]), self._place(new[0])
-        old_fd, new_fd = self._dirs.fd(old_place), self._dirs.fd(new_place)
+        old_parent_node, new_parent_node = self._path_node(old[0]), self._path_node(new[0])
+        old_fd, new_fd = self._dirs.fd(old_parent_node), self._dirs.fd(new_parent_node)
         if whiteout and not self._work.has_device_whiteouts:
             self._make_whiteout_file(old_fd, old[1])
             whiteout = False
         try:
             if whiteout:
-                self._rename_leaving_whiteout(old_fd, old[1], new_fd, new[1], old_place)
+                self._rename_leaving_whiteout(old_fd, old[1], new_fd, new[1], old_parent_node)
             else:
                 os.rename(old[1], new[1], src_dir_fd=old_fd, dst_dir_fd=new_fd)
         except NotADirectoryError:
@@ -144,14 +144,14 @@ class DirectoryUpper(CreatingLayer):
                 os.unlink(new[1], dir_fd=new_fd)
                 os.rename(old[1], new[1], src_dir_fd=old_fd, dst_dir_fd=new_fd)
                 if whiteout:
-                    self.whiteout(old_place, old[1])
+                    self.whiteout(old_parent_node, old[1])
             elif not whiteout:
                 os.unlink(old[1], dir_fd=old_fd)
         self._drop_whiteout_file(new_fd, new[1])
-        return self._moved(moved, new_place, new[1], is_directory=is_directory)
+        return self._moved(moved, new_parent_node, new[1], is_directory=is_directory)
 
     def _rename_leaving_whiteout(
-        self, old_fd: int, old: bytes, new_fd: int, new: bytes, old_place: Place
+        self, old_fd: int, old: bytes, new_fd: int, new: bytes, old_parent_node: PathNode
     ) -> None:
         try:
             renameat2(old_fd, old, new_fd, new, RENAME_WHITEOUT)
@@ -159,26 +159,26 @@ class DirectoryUpper(CreatingLayer):
             if error.errno not in _NO_WHITEOUT_RENAME:
                 raise
             os.rename(old, new, src_dir_fd=old_fd, dst_dir_fd=new_fd)
-            self.whiteout(old_place, old)
+            self.whiteout(old_parent_node, old)
 
     def exchange(
         self, old: tuple[Ref, bytes], new: tuple[Ref, bytes], refs: tuple[Ref, Ref]
     ) -> tuple[Ref, Ref]:
-        old_place, new_place = self._place(old[0]), self._place(new[0])
-        old_fd, new_fd = self._dirs.fd(old_place), self._dirs.fd(new_place)
+        old_parent_node, new_parent_node = self._path_node(old[0]), self._path_node(new[0])
+        old_fd, new_fd = self._dirs.fd(old_parent_node), self._dirs.fd(new_parent_node)
         renameat2(old_fd, old[1], new_fd, new[1], RENAME_EXCHANGE)
         # Which of the two is a directory does not matter here: one that is not is named by its
         # place anew.
-        first = self._moved(refs[0], new_place, new[1], is_directory=True)
-        second = self._moved(refs[1], old_place, old[1], is_directory=True)
+        first = self._moved(refs[0], new_parent_node, new[1], is_directory=True)
+        second = self._moved(refs[1], old_parent_node, old[1], is_directory=True)
         return first, second
 
-    def _moved(self, ref: Ref, parent: Place, name: bytes, *, is_directory: bool) -> Place:
-        place = self._place(ref)
+    def _moved(self, ref: Ref, parent: PathNode, name: bytes, *, is_directory: bool) -> PathNode:
+        path_node = self._path_node(ref)
         if not is_directory:
-            return Place(parent, name)
-        place.parent, place.name = parent, name
-        return place
+            return PathNode(parent, name)
+        path_node.parent, path_node.name = parent, name
+        return path_node
 
     def _make_whiteout_file(self, dir_fd: int, name: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -191,7 +191,7 @@ class DirectoryUpper(CreatingLayer):
         if fd >= 0:
             st = os.fstat(fd)
         elif kind == _S_IFDIR:
-            st = os.fstat(self._dirs.fd(self._place(ref)))
+            st = os.fstat(self._dirs.fd(self._path_node(ref)))
         else:
             parent, name = self._parent(ref)
             st = os.stat(name, dir_fd=parent, follow_symlinks=False)
@@ -211,12 +211,14 @@ class DirectoryUpper(CreatingLayer):
         ))  # fmt: skip
 
     def set_opaque(self, directory: Ref) -> None:
-        place = self._place(directory)
-        self._mark_opaque(b"/proc/self/fd/%d" % self._dirs.fd(place))
+        path_node = self._path_node(directory)
+        self._mark_opaque(b"/proc/self/fd/%d" % self._dirs.fd(path_node))
 
     def set_redirect(self, directory: Ref, path: bytes) -> None:
         try:
-            os.setxattr(b"/proc/self/fd/%d" % self._dirs.fd(self._place(directory)), REDIRECT, path)
+            os.setxattr(
+                b"/proc/self/fd/%d" % self._dirs.fd(self._path_node(directory)), REDIRECT, path
+            )
         except OSError as error:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV)) from error
 
@@ -230,7 +232,7 @@ class DirectoryUpper(CreatingLayer):
         uid: int | None = None,
         gid: int | None = None,
     ) -> Ref | None:
-        path, follow = (fd, True) if fd >= 0 else self._path(self._place(ref))
+        path, follow = (fd, True) if fd >= 0 else self._path(self._path_node(ref))
         if not self._as_data:
             if uid is not None or gid is not None:
                 uid, gid = -1 if uid is None else uid, -1 if gid is None else gid
@@ -249,13 +251,13 @@ class DirectoryUpper(CreatingLayer):
         )
         st = os.stat(path, follow_symlinks=follow)
         if stat.S_ISLNK(st.st_mode):
-            return self._restore_symlink(self._place(ref), st, wanted)
-        self._dresser.own(path, wanted, st.st_mode, follow=follow)
+            return self._restore_symlink(self._path_node(ref), st, wanted)
+        self._metadata.change_owner(path, wanted, st.st_mode, follow=follow)
         return ref
 
-    def _restore_symlink(self, place: Place, st: os.stat_result, wanted: Owner) -> Ref:
+    def _restore_symlink(self, path_node: PathNode, st: os.stat_result, wanted: Owner) -> Ref:
         """A symbolic link cannot carry an override: store it as a file that can."""
-        parent, name = self._parent(place)
+        parent, name = self._parent(path_node)
         creation = Creation(
             wanted.mode,
             wanted.uid,
@@ -264,12 +266,12 @@ class DirectoryUpper(CreatingLayer):
             atime_ns=st.st_atime_ns,
             mtime_ns=st.st_mtime_ns,
         )
-        if not self._dresser.is_stored_as_file(creation):
-            return place
+        if not self._metadata.is_stored_as_file(creation):
+            return path_node
         draft = self.draft()
         try:
             os.pwrite(draft.fd, creation.target, 0)
-            self._dresser.dress(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
+            self._metadata.apply(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
             temporary = draft.name
             if temporary is None:
                 temporary = self._work.temporary()
@@ -277,7 +279,7 @@ class DirectoryUpper(CreatingLayer):
             os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=parent)
         finally:
             os.close(draft.fd)
-        return place
+        return path_node
 
     @staticmethod
     def _is_symlink(path: bytes | int, *, follow: bool) -> bool:
@@ -287,12 +289,12 @@ class DirectoryUpper(CreatingLayer):
         if fd >= 0:
             os.utime(fd, ns=(atime_ns, mtime_ns))
             return
-        place = self._place(ref)
-        if place.parent is None:
-            os.utime(b".", ns=(atime_ns, mtime_ns), dir_fd=self._dirs.fd(place))
+        path_node = self._path_node(ref)
+        if path_node.parent is None:
+            os.utime(b".", ns=(atime_ns, mtime_ns), dir_fd=self._dirs.fd(path_node))
             return
-        parent = self._dirs.fd(place.parent)
-        os.utime(place.name, ns=(atime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)
+        parent = self._dirs.fd(path_node.parent)
+        os.utime(path_node.name, ns=(atime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)
 
     def set_xattr(self, ref: Ref | None, fd: int, name: bytes, value: bytes, flags: int) -> None:
         path, follow = self._object(ref, fd)
@@ -324,7 +326,7 @@ class DirectoryUpper(CreatingLayer):
     def _object(self, ref: Ref | None, fd: int) -> tuple[bytes | int, bool]:
         if fd >= 0:
             return fd, True
-        return self._path(self._place(ref))
+        return self._path(self._path_node(ref))
 
     # The index of files with several names below
 
@@ -332,17 +334,17 @@ class DirectoryUpper(CreatingLayer):
         return read_index(self._work.index_fd)
 
     def indexed(self, origin: int) -> LayerEntry:
-        return self._found(Place(self._index, b"%x" % origin))
+        return self._found(PathNode(self._index, b"%x" % origin))
 
     def index_add(self, draft: Draft, creation: Creation) -> LayerEntry:
         name = b"%x" % (creation.origin or 0)
-        self._dresser.dress(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
+        self._metadata.apply(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
         temporary = draft.name if isinstance(draft, DirectoryDraft) else None
         if temporary is None:
             temporary = self._work.temporary()
             self._link_fd(draft.fd, self._work.fd, temporary)
         os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=self._work.index_fd)
-        return self._found_fd(draft.fd, Place(self._index, name))
+        return self._found_fd(draft.fd, PathNode(self._index, name))
 
     def index_links(self, origin: int, ref: Ref | None, nlink: int) -> None:
         name = b"%x" % origin
@@ -352,7 +354,7 @@ class DirectoryUpper(CreatingLayer):
             except FileNotFoundError:
                 pass
         elif ref is not None:
-            path, follow = self._path(self._place(ref))
+            path, follow = self._path(self._path_node(ref))
             try:
                 os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
             except PermissionError:
@@ -380,20 +382,20 @@ class DirectoryUpper(CreatingLayer):
             with _MadeWritable(path):
                 change()
 
-    def set_awaits(self, fingerprint: bytes | None) -> None:
+    def set_required_lowers(self, fingerprint: bytes | None) -> None:
         path = b"/proc/self/fd/%d" % self._dirs.fd(self._root)
-        self._has_unfinished = fingerprint is not None
+        self._has_incomplete_files = fingerprint is not None
         if fingerprint is not None:
             os.setxattr(path, LAZY, fingerprint)
-        elif self.awaits() is not None:
+        elif self.required_lowers() is not None:
             os.removexattr(path, LAZY)
 
-    def unfinished(self) -> Iterator[LayerEntry]:
+    def incomplete_files(self) -> Iterator[LayerEntry]:
         below = [self._root, self._index]
         while below:
             for _, entry in self.listing(below.pop()):
                 if stat.S_ISDIR(entry.attributes.mode):
-                    below.append(self._place(entry.ref))
+                    below.append(self._path_node(entry.ref))
                 elif entry.lazy is not None:
                     yield entry
 
@@ -401,7 +403,7 @@ class DirectoryUpper(CreatingLayer):
 
     def open_directory(self, ref: Ref) -> int:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-        return os.open(b".", flags, dir_fd=self._dirs.fd(self._place(ref)))
+        return os.open(b".", flags, dir_fd=self._dirs.fd(self._path_node(ref)))
 
     def sync(self) -> None:
         syncfs(self._work.fd)

@@ -10,15 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from unionfs.directory.dirfds import READ_DIRECTORY
 from unionfs.directory.lower import READ_FILE, DirectoryLayer
 from unionfs.directory.work import read_index
 from unionfs.layer import Layer, LayerEntry, Ref
 from unionfs.ownership import Ownership
 
-_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-
-class UpperAtRest(DirectoryLayer):
+class ReadOnlyUpper(DirectoryLayer):
     """The half of an upper that reads. `work` is its work directory, for the index of files with
     several names below."""
 
@@ -31,10 +30,10 @@ class UpperAtRest(DirectoryLayer):
         base_owner: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__(path, ownership=ownership, base_owner=base_owner)
-        self._keeps_books = True
+        self._has_bookkeeping = True
         self._index_fd = -1
         try:
-            self._index_fd = os.open(work + b"/rootless.index", _OPEN_DIRECTORY)
+            self._index_fd = os.open(work + b"/rootless.index", READ_DIRECTORY)
         except FileNotFoundError:
             return  # it was never mounted
         self._index = self._dirs.add_root(self._index_fd)
@@ -54,7 +53,7 @@ class UpperAtRest(DirectoryLayer):
             raise FileNotFoundError(2, "no such file in the index", f"{origin:x}")
         return entry
 
-    def open_unfinished(self, ref: Ref) -> int:
+    def open_incomplete(self, ref: Ref) -> int:
         """A descriptor of what there is of a file, to be read together with what it was copied
         from; the caller's to close."""
         parent, name = self._parent(ref)

@@ -13,11 +13,11 @@ import os
 import stat
 
 from unionfs import whiteouts
+from unionfs.directory.dirfds import READ_DIRECTORY
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
 
 _TEMPORARY = b"rootless.tmp"
 _INDEX = b"rootless.index"
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -69,7 +69,7 @@ class WorkDirectory:
             return None
         return name
 
-    def place(self, temporary: bytes, dir_fd: int, name: bytes, *, is_directory: bool) -> None:
+    def install(self, temporary: bytes, dir_fd: int, name: bytes, *, is_directory: bool) -> None:
         """Move an object from `fd` to its place, where there is nothing or a whiteout. EEXIST if
         there is more."""
         try:
@@ -77,9 +77,9 @@ class WorkDirectory:
         except OSError as error:
             if error.errno != errno.EEXIST and error.errno not in _UNSUPPORTED:
                 raise
-            self._place_over(temporary, dir_fd, name, is_directory=is_directory)
+            self._install_over(temporary, dir_fd, name, is_directory=is_directory)
 
-    def _place_over(
+    def _install_over(
         self, temporary: bytes, dir_fd: int, name: bytes, *, is_directory: bool
     ) -> None:
         if require_whiteout_or_nothing(dir_fd, name) and is_directory:
@@ -147,11 +147,11 @@ def _subdirectory(dir_fd: int, name: bytes) -> int:
         os.mkdir(name, 0o700, dir_fd=dir_fd)
     except FileExistsError:
         pass
-    return os.open(name, _DIRECTORY, dir_fd=dir_fd)
+    return os.open(name, READ_DIRECTORY, dir_fd=dir_fd)
 
 
 def _remove_directory(dir_fd: int, name: bytes) -> None:
-    fd = os.open(name, _DIRECTORY, dir_fd=dir_fd)
+    fd = os.open(name, READ_DIRECTORY, dir_fd=dir_fd)
     try:
         remove_contents(fd)
     finally:

@@ -22,7 +22,7 @@ import os
 from _thread import allocate_lock
 
 from unionfs.layer import Extent, OpenFile
-from unionfs.light_types import NamedTuple, Protocol
+from unionfs.light_types import NamedTuple
 from unionfs.syscalls.files import (
     FALLOC_FL_PUNCH_HOLE,
     FALLOC_FL_ZERO_RANGE,
@@ -39,14 +39,6 @@ STEP = 1 << 18
 """Bytes that are copied while others wait for the same file."""
 
 _PROBE = 1 << 20
-
-
-class Identified(Protocol):
-    """A layer that can be known again at another mount has this besides. Only from such is copied
-    lazily."""
-
-    def fingerprint(self) -> Sequence[bytes]:
-        """What tells it from every other layer; one item for each layer it is made of."""
 
 
 class LazyMark(NamedTuple):

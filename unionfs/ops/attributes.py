@@ -31,7 +31,7 @@ def setattr_(tree: Tree, node: Node, changes: SetAttributes) -> Attributes:
         if size is None and uid is None and gid is None and not kill_privileges:
             return _change_open(tree, node, backing.fd, mode, times=(atime, mtime))
     elif node.stale and node.layer != UPPER:
-        tree.settle(node)
+        tree.refresh_attributes(node)
     if size is not None:
         truncate(tree, node, size)
     if mode is not None or uid is not None or gid is not None:
@@ -42,7 +42,7 @@ def setattr_(tree: Tree, node: Node, changes: SetAttributes) -> Attributes:
     if mtime is not None or atime is not None:
         _change_times(tree, node, changes)
     if node.stale:
-        tree.settle(node)
+        tree.refresh_attributes(node)
     return node.attributes
 
 
@@ -56,12 +56,12 @@ def _change_open(
     atime, mtime = times
     if mtime is not None or atime is not None:
         if mtime is None and node.stale:
-            tree.settle(node)
+            tree.refresh_attributes(node)
         known = node.attributes
         atime = known[8] if atime is None else atime
         mtime = known[9] if mtime is None else mtime
-        tree.writable().set_times(None, fd, atime, mtime)
-    return tree.settle(node).attributes
+        tree.layers.writable().set_times(None, fd, atime, mtime)
+    return tree.refresh_attributes(node).attributes
 
 
 def _change_owner(
@@ -79,7 +79,7 @@ def _change_owner(
                 mode = without_set_id(had) & 0o7777
             if node.has_capabilities is not False:
                 drop_capabilities(tree, node)
-    view = tree.view
+    view = tree.shown.view
     if view is not None:
         uid = None if uid is None else view.stored_uid(uid)
         gid = None if gid is None else view.stored_gid(gid)
@@ -97,7 +97,7 @@ def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
         ensure_upper(tree, node)
     if node.stale and changes[5] is None:
         # A write has changed it. The time of access has been shown as it is known here.
-        tree.settle(node)
+        tree.refresh_attributes(node)
     tree.changed.add(node.attributes[0])
     atime, mtime = _times(node, changes)
     backing = node.backing
@@ -106,10 +106,10 @@ def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
         _remember_times(node, atime, mtime)
         return
     if node.lazy is None:
-        tree.writable().set_times(node.ref, fd, atime, mtime)
+        tree.layers.writable().set_times(node.ref, fd, atime, mtime)
     else:
         with node.lazy.lock:
-            tree.writable().set_times(node.ref, fd, atime, mtime)
+            tree.layers.writable().set_times(node.ref, fd, atime, mtime)
     node.stale = True
 
 
@@ -133,8 +133,12 @@ def is_gone(node: Node) -> bool:
 def all_xattrs(tree: Tree, node: Node) -> dict[bytes, bytes]:
     fd = -1 if node.backing is None else node.backing.fd
     if node.layer == UPPER:
-        return tree.writable().get_xattrs(node.ref, fd) if node.ref is not None or fd >= 0 else {}
-    return {} if node.ref is None else tree.layer(node.layer).xattrs(node.ref)
+        return (
+            tree.layers.writable().get_xattrs(node.ref, fd)
+            if node.ref is not None or fd >= 0
+            else {}
+        )
+    return {} if node.ref is None else tree.layers.layer(node.layer).xattrs(node.ref)
 
 
 def get_xattr(tree: Tree, node: Node, name: bytes) -> bytes:
@@ -153,18 +157,18 @@ def get_xattr(tree: Tree, node: Node, name: bytes) -> bytes:
 def set_xattr(tree: Tree, node: Node, name: bytes, value: bytes, flags: int) -> None:
     ensure_upper(tree, node)
     fd = _object(node)
-    tree.writable().set_xattr(node.ref, fd, name, value, flags)
+    tree.layers.writable().set_xattr(node.ref, fd, name, value, flags)
     if name == CAPABILITY:
         node.has_capabilities = True
     _touched(tree, node)
 
 
 def remove_xattr(tree: Tree, node: Node, name: bytes) -> None:
-    tree.writable()
+    tree.layers.writable()
     if name not in all_xattrs(tree, node):
         raise error(errno.ENODATA)
     ensure_upper(tree, node)
-    tree.writable().remove_xattr(node.ref, _object(node), name)
+    tree.layers.writable().remove_xattr(node.ref, _object(node), name)
     if name == CAPABILITY:
         node.has_capabilities = False
     _touched(tree, node)

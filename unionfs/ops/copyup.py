@@ -13,9 +13,8 @@ import fcntl
 import os
 import stat
 
-from unionfs.copy_up_stats import UNKNOWN, CopyRecord
+from unionfs.copy_up_stats import UNKNOWN, CopyUpRecord
 from unionfs.layer import Creation, Draft, Extent, LayerEntry, OpenFile, Ref, UpperLayer
-from unionfs.lazy.file import LazyState
 from unionfs.model import Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops import lazy_copyup
@@ -24,6 +23,8 @@ from unionfs.ops.tree import Tree
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from unionfs.lazy.file import LazyState
 
 _FICLONE = 0x40049409
 _CHUNK = 1 << 23
@@ -50,7 +51,7 @@ _NO_COPY_RANGE = (
 )
 
 
-class CopyUp:
+class CopyUpJob:
     """One copy under way. `length` bytes of `source` go to `draft`."""
 
     __slots__ = (
@@ -179,7 +180,7 @@ def ensure_directory(tree: Tree, directory: Directory) -> Ref:
     EROFS without an upper."""
     if directory.upper is not None:
         return directory.upper
-    tree.writable()
+    tree.layers.writable()
     missing: list[Directory] = []
     at: Directory | None = directory
     while at is not None and at.upper is None:
@@ -193,13 +194,13 @@ def ensure_directory(tree: Tree, directory: Directory) -> Ref:
 
 
 def _copy_directory(tree: Tree, directory: Directory) -> None:
-    upper = tree.writable()
+    upper = tree.layers.writable()
     parent = directory.parent
     if parent is None or parent.upper is None:
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
     for each in (parent, directory):
         if each.stale:
-            tree.settle(each)
+            tree.refresh_attributes(each)
     shown = directory.attributes
     entry = upper.make(parent.upper, directory.name, _creation(tree, directory))
     _restore_times(upper, parent)
@@ -214,7 +215,7 @@ def _creation(tree: Tree, node: Node) -> Creation:
     uid, gid = node.true_owner
     if node.ref is None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
-    layer = tree.layer(node.layer)
+    layer = tree.layers.layer(node.layer)
     return Creation(
         known.mode,
         uid,
@@ -239,17 +240,17 @@ def _ready_parent(tree: Tree, parent: Directory) -> Ref:
     """The directory in the upper, its times known: see `_restore_times`."""
     ref = ensure_directory(tree, parent)
     if parent.stale:
-        tree.settle(parent)
+        tree.refresh_attributes(parent)
     return ref
 
 
 # Everything else
 
 
-def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUp:
+def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUpJob:
     """Begin the copy of a regular file of a lower; of its first `length` bytes if it is about to
     be truncated."""
-    upper = tree.writable()
+    upper = tree.layers.writable()
     if node.ref is None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
     creation = _creation(tree, node)
@@ -258,15 +259,15 @@ def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUp:
         size = min(size, length)
         # The truncation that follows is the latest change.
         creation = creation._replace(mtime_ns=None, atime_ns=None)
-    source = tree.layer(node.layer).open(node.ref) if size else None
+    source = tree.layers.layer(node.layer).open(node.ref) if size else None
     try:
         draft = upper.draft()
     except OSError:
         if source is not None:
             source.close()
         raise
-    plan = CopyUp(node, source, draft, creation, size)
-    plan.cause = tree.causes.of(node.attributes.ino)
+    plan = CopyUpJob(node, source, draft, creation, size)
+    plan.cause = tree.copy_up_causes.of(node.attributes.ino)
     try:
         if lazy_copyup.applies(tree, node, length) and not plan.clone():
             plan.lazy = lazy_copyup.mark_draft(tree, node, draft, size)
@@ -276,16 +277,16 @@ def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUp:
     return plan
 
 
-def abandon(tree: Tree, plan: CopyUp) -> None:
+def abandon(tree: Tree, plan: CopyUpJob) -> None:
     """Give up a copy: nothing of it remains."""
     if plan.source is not None:
         plan.source.close()
-    tree.writable().discard(plan.draft)
+    tree.layers.writable().discard(plan.draft)
 
 
-def publish(tree: Tree, plan: CopyUp) -> None:
+def publish(tree: Tree, plan: CopyUpJob) -> None:
     """Put a finished copy where the file is now. Its descriptor becomes the node's."""
-    upper, node = tree.writable(), plan.node
+    upper, node = tree.layers.writable(), plan.node
     if node.layer == UPPER:
         # Somebody else was faster.
         abandon(tree, plan)
@@ -298,7 +299,7 @@ def publish(tree: Tree, plan: CopyUp) -> None:
         uid, gid = node.true_owner
         creation = creation._replace(mode=node.attributes.mode, uid=uid, gid=gid)
         if node.parent is None:
-            attributes, ref = upper.finish(draft, creation), None
+            attributes, ref = upper.publish_unnamed(draft, creation), None
         else:
             entry = _publish_named(tree, plan, creation, node.parent)
             attributes, ref = entry.attributes, entry.ref
@@ -318,19 +319,21 @@ def publish(tree: Tree, plan: CopyUp) -> None:
         tree.files.pin(node)
 
 
-def _record(tree: Tree, plan: CopyUp) -> None:
+def _record(tree: Tree, plan: CopyUpJob) -> None:
     node = plan.node
     copied = 0 if plan.lazy is not None or plan.is_cloned else plan.length
     path = b"" if node.parent is None else node.path()
     is_lazy = plan.lazy is not None
-    node.copied = CopyRecord(path, plan.cause, node.attributes.size, copied, is_lazy=is_lazy)
-    tree.ledger.add(node.copied)
+    node.copy_up_record = CopyUpRecord(
+        path, plan.cause, node.attributes.size, copied, is_lazy=is_lazy
+    )
+    tree.copy_up_stats.add(node.copy_up_record)
 
 
 def _publish_named(
-    tree: Tree, plan: CopyUp, creation: Creation, directory: Directory
+    tree: Tree, plan: CopyUpJob, creation: Creation, directory: Directory
 ) -> LayerEntry:
-    upper, node = tree.writable(), plan.node
+    upper, node = tree.layers.writable(), plan.node
     parent = _ready_parent(tree, directory)
     nlink = node.attributes.nlink
     if nlink <= 1:
@@ -343,7 +346,7 @@ def _publish_named(
         upper.index_links(node.attributes.ino, None, nlink)
         raise
     node.indexed = True
-    tree.index[node.attributes.ino] = None
+    tree.node_maker.index[node.attributes.ino] = None
     return entry
 
 
@@ -352,7 +355,7 @@ def _moved_up(tree: Tree, node: Node, ref: Ref | None, attributes: Attributes) -
     tree.files.close(node)
     node.layer = UPPER
     node.ref = ref
-    tree.set_attributes(node, attributes._replace(ino=shown.ino, nlink=shown.nlink))
+    tree.shown.set(node, attributes._replace(ino=shown.ino, nlink=shown.nlink))
     tree.changed.add(shown.ino)
 
 
@@ -379,7 +382,7 @@ def ensure_upper(tree: Tree, node: Node, length: int | None = None) -> None:
 
 
 def _copy_special(tree: Tree, node: Node) -> None:
-    upper = tree.writable()
+    upper = tree.layers.writable()
     if node.parent is None:
         # A symbolic link or device without a name: nobody can find it again, so only what is
         # shown can change.
@@ -401,7 +404,7 @@ def ensure_name(tree: Tree, node: Node, directory: Directory, name: bytes) -> Re
         return next(
             ref for place, other, ref in node.aliases or () if place is directory and other == name
         )
-    upper = tree.writable()
+    upper = tree.layers.writable()
     parent = _ready_parent(tree, directory)
     entry = upper.lookup(parent, name)
     if entry is not None:

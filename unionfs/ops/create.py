@@ -30,7 +30,7 @@ def require_free(tree: Tree, parent: Directory, name: bytes) -> None:
 
 
 def require_creatable(tree: Tree, parent: Directory, name: bytes) -> None:
-    tree.writable()
+    tree.layers.writable()
     if len(name) > NAME_MAX:
         raise error(errno.ENAMETOOLONG)
     if is_reserved(name):
@@ -43,8 +43,8 @@ def require_creatable(tree: Tree, parent: Directory, name: bytes) -> None:
 def new(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Creation:
     """What an object made by `caller` in `parent` is: inode_init_owner, fs/inode.c."""
     uid, gid, _, umask = caller
-    if tree.view is not None:
-        uid, gid = tree.stored_ids(uid, gid)
+    if tree.shown.view is not None:
+        uid, gid = tree.shown.stored_ids(uid, gid)
     mode &= ~(umask & 0o7777)
     if parent.attributes[1] & stat.S_ISGID:
         gid = parent.true_owner[1]
@@ -54,7 +54,7 @@ def new(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Creation:
 
 
 def _made(tree: Tree, parent: Directory, name: bytes, entry: LayerEntry) -> Node:
-    node = tree.adopt(parent, name, [(UPPER, entry)])
+    node = tree.node_maker.make_node(parent, name, [(UPPER, entry)])
     node.has_capabilities = False
     if isinstance(node, Directory):
         node.complete = True
@@ -71,8 +71,8 @@ def _make_file(tree: Tree, parent: Directory, name: bytes, creation: Creation) -
     if directory is None:
         directory = ensure_directory(tree, parent)
     mode, uid, gid, *_ = creation
-    ref, attributes, fd = tree.writable().create(directory, name, mode, uid, gid)
-    node = tree.adopt_new(parent, name, ref, attributes)
+    ref, attributes, fd = tree.layers.writable().create(directory, name, mode, uid, gid)
+    node = tree.node_maker.make_file_node(parent, name, ref, attributes)
     parent.children[name] = node
     if parent.stream is not None:
         parent.stream.add(name)
@@ -87,7 +87,7 @@ def create(
     tree: Tree, parent: Directory, name: bytes, mode: int, *, flags: int, caller: Caller
 ) -> Node:
     node = parent.children.get(name)
-    if node is None and (parent.dormant or not parent.complete):
+    if node is None and (parent.unmaterialized or not parent.complete):
         node = tree.child(parent, name)
     if node is not None:
         if flags & os.O_EXCL:
@@ -96,7 +96,7 @@ def create(
             raise error(errno.EISDIR)
         open_(tree, node, flags)
         tree.table.remember(node)
-        return tree.settle(node) if node.stale else node
+        return tree.refresh_attributes(node) if node.stale else node
     require_creatable(tree, parent, name)
     creation = new(tree, parent, stat.S_IFREG | mode & 0o7777, caller)
     return _make_file(tree, parent, name, creation)
@@ -117,24 +117,24 @@ def make(tree: Tree, parent: Directory, name: bytes, creation: Creation) -> Node
         return _make_file(tree, parent, name, creation)
     upper_parent = ensure_directory(tree, parent)
     if stat.S_ISDIR(creation.mode):
-        below = tree.below(parent, name)
+        below = tree.layers.below(parent, name)
         if below is not None and stat.S_ISDIR(below.attributes.mode):
             creation = creation._replace(opaque=True)
-    return _made(tree, parent, name, tree.writable().make(upper_parent, name, creation))
+    return _made(tree, parent, name, tree.layers.writable().make(upper_parent, name, creation))
 
 
 def tmpfile(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Node:
-    upper = tree.writable()
+    upper = tree.layers.writable()
     ensure_directory(tree, parent)
     creation = new(tree, parent, stat.S_IFREG | stat.S_IMODE(mode), caller)
     draft = upper.draft()
     try:
-        attributes = upper.finish(draft, creation)
+        attributes = upper.publish_unnamed(draft, creation)
     except BaseException:
         upper.discard(draft)
         raise
     node = Node(None, b"", UPPER, None, with_nlink(attributes, 0))
-    tree.set_attributes(node, node.attributes)
+    tree.shown.set(node, node.attributes)
     node.has_capabilities = False
     tree.files.keep(node, Backing(draft.fd, writable=True))
     tree.files.pin(node)
@@ -151,25 +151,27 @@ def link(tree: Tree, node: Node, parent: Directory, name: bytes) -> Node:
     ensure_upper(tree, node)
     upper_parent = ensure_directory(tree, parent)
     fd = -1 if node.backing is None else node.backing.fd
-    ref = tree.writable().link(node.ref, fd, upper_parent, name)
+    ref = tree.layers.writable().link(node.ref, fd, upper_parent, name)
     set_nlink(tree, node, node.attributes.nlink + 1)
     node.add_name(parent, name, ref)
-    tree.linked[node.attributes.ino] = node
+    tree.node_maker.linked[node.attributes.ino] = node
     parent.insert(name, node)
     tree.touch(parent)
     tree.changed.add(node.attributes.ino)
     tree.table.remember(node)
-    return tree.settle(node)
+    return tree.refresh_attributes(node)
 
 
 def set_nlink(tree: Tree, node: Node, nlink: int) -> None:
     """Count names. Those of a file with several in a lower are counted on disk too."""
     known: Attributes = node.attributes
-    if node.indexed or (node.layer != UPPER and (known.nlink > 1 or known.ino in tree.index)):
-        tree.writable().index_links(known.ino, node.ref if node.indexed else None, nlink)
+    if node.indexed or (
+        node.layer != UPPER and (known.nlink > 1 or known.ino in tree.node_maker.index)
+    ):
+        tree.layers.writable().index_links(known.ino, node.ref if node.indexed else None, nlink)
         if nlink == 0:
-            tree.index.pop(known.ino, None)
+            tree.node_maker.index.pop(known.ino, None)
         elif not node.indexed:
-            tree.index[known.ino] = nlink
+            tree.node_maker.index[known.ino] = nlink
     node.attributes = with_nlink(known, nlink)
     node.stale = True

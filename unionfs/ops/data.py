@@ -44,9 +44,9 @@ def open_backing(tree: Tree, node: Node) -> Backing:
             return open_lazy(tree, node, node.lazy)
         node.lazy = None
     if node.layer == UPPER:
-        backing = Backing(tree.writable().open_write(node.ref), writable=True)
+        backing = Backing(tree.layers.writable().open_write(node.ref), writable=True)
     else:
-        file = tree.layer(node.layer).open(node.ref)
+        file = tree.layers.layer(node.layer).open(node.ref)
         where = file.backing()
         backing = (
             Backing(-1, file=file)
@@ -121,7 +121,7 @@ def _read_once(tree: Tree, node: Node, buffer: memoryview) -> int:
     require_regular(node)
     if node.ref is None:
         raise error(errno.ESTALE)
-    file = tree.layer(node.layer).open(node.ref)
+    file = tree.layers.layer(node.layer).open(node.ref)
     try:
         size, where = node.attributes[6], file.backing()
         if where is not None:
@@ -150,7 +150,7 @@ def source(tree: Tree, node: Node, offset: int, size: int) -> tuple[int, int, in
     if backing.fd < 0 or backing.start < 0:
         return None
     if node.stale:
-        tree.settle(node)
+        tree.refresh_attributes(node)
     length = min(size, node.attributes.size - offset)
     return (backing.fd, backing.start + offset, length) if length > 0 else None
 
@@ -166,8 +166,8 @@ def write(
     if kill_privileges and node.attributes.mode & SET_ID:
         kill_set_id(tree, node)
     node.stale = True
-    if node.copied is not None:
-        node.copied.changed += len(data)
+    if node.copy_up_record is not None:
+        node.copy_up_record.changed += len(data)
     if backing.lazy is not None:
         return backing.lazy.write(offset, data)
     return os.pwrite(backing.fd, data, offset)
@@ -200,7 +200,7 @@ def change_owner(
     true_uid, true_gid = known[3:5] if node.owner is None else node.owner
     if node.ref is not None or fd >= 0:
         owner = _new(Owner, (true_uid, true_gid, had, known[5]))
-        node.ref = tree.writable().change(node.ref, fd, owner, mode=mode, uid=uid, gid=gid)
+        node.ref = tree.layers.writable().change(node.ref, fd, owner, mode=mode, uid=uid, gid=gid)
     changed = with_owner(
         known,
         had if mode is None else had & _S_IFMT | mode & 0o7777,
@@ -210,7 +210,7 @@ def change_owner(
     if uid is None and gid is None and node.owner is None:
         node.attributes = changed
     else:
-        tree.set_attributes(node, changed)
+        tree.shown.set(node, changed)
     node.stale = True
 
 
@@ -220,10 +220,10 @@ def drop_capabilities(tree: Tree, node: Node) -> None:
     if node.has_capabilities is None:
         fd = -1 if node.backing is None else node.backing.fd
         if node.layer == UPPER and (fd >= 0 or node.ref is not None):
-            node.has_capabilities = CAPABILITY in tree.writable().get_xattrs(node.ref, fd)
+            node.has_capabilities = CAPABILITY in tree.layers.writable().get_xattrs(node.ref, fd)
     if node.has_capabilities:
         fd = -1 if node.backing is None else node.backing.fd
-        tree.writable().remove_xattr(node.ref, fd, CAPABILITY)
+        tree.layers.writable().remove_xattr(node.ref, fd, CAPABILITY)
     node.has_capabilities = False
 
 
@@ -265,7 +265,7 @@ def lseek(tree: Tree, node: Node, offset: int, whence: int) -> int:
     if backing.file is None:
         raise error(errno.EIO)
     if node.stale:
-        tree.settle(node)
+        tree.refresh_attributes(node)
     return _seek_extents(backing.file.extents(), node.attributes, offset, whence)
 
 

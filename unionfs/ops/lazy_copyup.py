@@ -8,7 +8,6 @@ import os
 import stat
 
 from unionfs.layer import Draft, OpenFile
-from unionfs.lazy.file import LazyFile, LazyMark, LazyState, usable_block
 from unionfs.nodes import UPPER, Backing, Node
 from unionfs.ops.tree import Tree
 
@@ -16,58 +15,64 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from unionfs.lazy.file import LazyFile, LazyState
+
 _CANNOT_MARK = (errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.ENOTSUP, errno.EPERM)
 
 
 def applies(tree: Tree, node: Node, length: int | None = None) -> bool:
     """Whether a file of a lower is to be copied up lazily; its first `length` bytes, if no more are
     wanted."""
-    least = tree.lazies.least
-    if least is None or node.parent is None or not stat.S_ISREG(node.attributes.mode):
+    min_size = tree.lazy_copies.min_size
+    if min_size is None or node.parent is None or not stat.S_ISREG(node.attributes.mode):
         return False
     size = node.attributes.size if length is None else min(length, node.attributes.size)
-    return size >= max(least, 1) and tree.lazies.fingerprint() is not None
+    return size >= max(min_size, 1) and tree.lazy_copies.fingerprint() is not None
 
 
 def mark_draft(tree: Tree, node: Node, draft: Draft, length: int) -> LazyState | None:
     """Make an empty draft one that stands for the first `length` bytes of a lower's file. None if
     the upper cannot hold such a thing; the draft is then to be filled."""
-    upper = tree.writable()
-    if tree.lazies.block < 0:
+    from unionfs.lazy.file import LazyMark, LazyState, usable_block
+
+    upper = tree.layers.writable()
+    if tree.lazy_copies.block < 0:
         probe = upper.draft()
         try:
-            tree.lazies.block = usable_block(probe.fd)
+            tree.lazy_copies.block = usable_block(probe.fd)
         finally:
             upper.discard(probe)
-    if tree.lazies.block == 0 or node.parent is None:
+    if tree.lazy_copies.block == 0 or node.parent is None:
         return None
     _require_room(tree, length)
     known = node.attributes
     path = node.parent.lower_path() + b"/" + node.name
-    mark = LazyMark(length, known.size, known.mtime_ns, tree.lazies.fingerprint() or b"-", path)
+    mark = LazyMark(
+        length, known.size, known.mtime_ns, tree.lazy_copies.fingerprint() or b"-", path
+    )
     try:
-        if not tree.lazies.awaits:
-            upper.set_awaits(mark.fingerprint)
-            tree.lazies.awaits = True
+        if not tree.lazy_copies.required_lowers:
+            upper.set_required_lowers(mark.fingerprint)
+            tree.lazy_copies.required_lowers = True
         upper.mark_lazy(draft.fd, mark.encode())
     except OSError as failed:
         if failed.errno in _CANNOT_MARK:
             return None
         raise
     os.ftruncate(draft.fd, length)
-    return LazyState(mark, tree.lazies.block)
+    return LazyState(mark, tree.lazy_copies.block)
 
 
 def _require_room(tree: Tree, length: int) -> None:
     """Where all has to be complete at the end: ENOSPC if there would be no room for `length` bytes more.
     Who writes is told, for nobody would be when it fails at the end."""
-    lazies = tree.lazies
-    if not lazies.must_finish:
+    lazy_copies = tree.lazy_copies
+    if not lazy_copies.must_complete:
         return
-    found = tree.writable().statfs()
+    found = tree.layers.writable().statfs()
     free = found.bavail * found.frsize
-    is_known = not lazies.awaited_before
-    if is_known and length + lazies.promised() <= free:
+    is_known = not lazy_copies.had_incomplete_files
+    if is_known and length + lazy_copies.reserved_bytes() <= free:
         return
     if length + pending(tree) > free:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -76,7 +81,7 @@ def _require_room(tree: Tree, length: int) -> None:
 def install_draft(tree: Tree, node: Node, draft: Draft, source: OpenFile, state: LazyState) -> None:
     """A marked draft has become the node's file."""
     node.lazy = state
-    tree.lazies.states[node.attributes.ino] = state
+    tree.lazy_copies.states[node.attributes.ino] = state
     tree.files.keep(node, _backing(tree, draft.fd, source, state))
     node.stale = True
     _complete_later(tree, draft.fd, state)
@@ -85,7 +90,7 @@ def install_draft(tree: Tree, node: Node, draft: Draft, source: OpenFile, state:
 def open_lazy(tree: Tree, node: Node, state: LazyState) -> Backing:
     """Open a file that is not all copied up, and what it stands for. EIO if the lowers have
     something else there."""
-    fd = tree.writable().open_write(node.ref)
+    fd = tree.layers.writable().open_write(node.ref)
     try:
         backing = _backing(tree, fd, _source(tree, state), state)
     except BaseException:
@@ -98,7 +103,11 @@ def open_lazy(tree: Tree, node: Node, state: LazyState) -> Backing:
 
 def _source(tree: Tree, state: LazyState) -> OpenFile:
     mark = state.mark
-    found = tree.find_below(mark.path) if mark.fingerprint == tree.lazies.fingerprint() else None
+    found = (
+        tree.layers.find_below(mark.path)
+        if mark.fingerprint == tree.lazy_copies.fingerprint()
+        else None
+    )
     if found is not None:
         known = found[1].attributes
         if (
@@ -107,7 +116,7 @@ def _source(tree: Tree, state: LazyState) -> OpenFile:
             and known.mtime_ns == mark.mtime_ns
             and found[0] != UPPER
         ):
-            return tree.layer(found[0]).open(found[1].ref)
+            return tree.layers.layer(found[0]).open(found[1].ref)
     raise OSError(
         errno.EIO, "the file it was to be copied from has changed", os.fsdecode(mark.path)
     )
@@ -122,7 +131,9 @@ def _backing(tree: Tree, fd: int, source: OpenFile, state: LazyState) -> Backing
 
 
 def _file(tree: Tree, fd: int, source: OpenFile, state: LazyState) -> LazyFile:
-    upper = tree.writable()
+    from unionfs.lazy.file import LazyFile
+
+    upper = tree.layers.writable()
     return LazyFile(fd, source, state, lambda to, mark: upper.mark_lazy(to, mark.encode()))
 
 
@@ -143,12 +154,12 @@ def complete(tree: Tree, file: LazyFile) -> int:
         at = file.fill(at)
     os.fdatasync(file.fd)
     file.release(_unmark(tree))
-    tree.ledger.add_completed(file.filled)
+    tree.copy_up_stats.add_completed(file.filled)
     return file.filled
 
 
 def _unmark(tree: Tree) -> Callable[[int], None]:
-    upper = tree.writable()
+    upper = tree.layers.writable()
     return lambda fd: upper.mark_lazy(fd, None)
 
 
@@ -164,35 +175,37 @@ def open_again(tree: Tree, fd: int, state: LazyState) -> LazyFile:
 
 def _complete_later(tree: Tree, fd: int, state: LazyState) -> None:
     """Complete a file by the way, if that is wanted."""
-    lazies = tree.lazies
-    if lazies.rate is None or state.is_queued:
+    lazy_copies = tree.lazy_copies
+    if lazy_copies.background_rate is None or state.is_queued:
         return
-    if lazies.completer is None:
+    if lazy_copies.background_copier is None:
         # With the first file, for most mounts never have one.
-        from unionfs.lazy.background import Completer
+        from unionfs.lazy.background_copier import BackgroundCopier
 
-        lazies.completer = Completer(
-            lazies.rate, lambda file: file.release(_unmark(tree)), tree.ledger.add_completed
+        lazy_copies.background_copier = BackgroundCopier(
+            lazy_copies.background_rate,
+            lambda file: file.release(_unmark(tree)),
+            tree.copy_up_stats.add_completed,
         )
-    completer = lazies.completer
-    if completer.is_full:
+    background_copier = lazy_copies.background_copier
+    if background_copier.is_full:
         return
     try:
         file = open_again(tree, os.dup(fd), state)
     except OSError:
         return
     state.is_queued = True
-    completer.add(file)
+    background_copier.add(file)
 
 
 def pending(tree: Tree) -> int:
     """How many bytes the upper would grow by if all files were complete: what a quota is to count
     beside what is used."""
-    if tree.upper is None or tree.upper.awaits() is None:
+    if tree.upper is None or tree.upper.required_lowers() is None:
         return 0
     total = 0
-    for entry in tree.upper.unfinished():
-        state = tree.lazies.of_entry(entry)
+    for entry in tree.upper.incomplete_files():
+        state = tree.lazy_copies.of_entry(entry)
         if state is not None and entry.attributes.nlink:
             total += max(
                 min(state.mark.limit, entry.attributes.size) - entry.attributes.blocks * 512, 0

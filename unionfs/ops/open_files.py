@@ -6,8 +6,7 @@ from __future__ import annotations
 import errno
 import os
 
-from unionfs.layer import Layer, LayerEntry, UpperLayer
-from unionfs.lazy.file import LazyState, parse_mark
+from unionfs.layer import Layer, LayerEntry, SupportsFingerprint, UpperLayer
 from unionfs.light_types import OrderedDict
 from unionfs.nodes import Backing, Node
 
@@ -15,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unionfs.lazy.background import Completer
+    from unionfs.lazy.background_copier import BackgroundCopier
+    from unionfs.lazy.file import LazyState
 
 
 _SLACK = 8
@@ -73,31 +73,46 @@ class OpenFiles:
             os.close(backing.fd)
 
 
-class LazyFiles:
-    """`least`: from how many bytes on a file is copied up lazily; None: never. `awaits`: the upper
-    says that it has such files. `block`: `lazy.usable_block` of the upper; -1 before it is
-    known. `rate`: how many bytes a second are completed by the way; None: none. `must_finish`: all
-    will be completed when the union ends, so that there has to be room for it."""
+class LazyCopies:
+    """The incomplete files of the upper, and when to make more of them.
 
-    def __init__(self, lowers: Sequence[Layer], least: int | None) -> None:
-        self.least = least
+    Args:
+        lowers: top first.
+        min_size: from how many bytes on a file is copied up lazily; None: never.
+        background_rate: bytes per second that a thread copies; None: no thread.
+        must_complete: all will be complete when the union ends, so that there has to be room.
+    """
+
+    def __init__(
+        self,
+        lowers: Sequence[Layer],
+        min_size: int | None,
+        *,
+        background_rate: int | None = None,
+        must_complete: bool = False,
+    ) -> None:
+        self.min_size = min_size
+        self.background_rate = background_rate
+        self.must_complete = must_complete
         self.block = -1
-        self.awaits = False
-        self.awaited_before = False
-        """It had such files when it was mounted: not all are known."""
-        self.rate: int | None = None
-        self.must_finish = False
-        self.completer: Completer | None = None
+        """`lazy.usable_block` of the upper; -1 before it is known."""
+        self.required_lowers = False
+        """Whether the upper records that it has incomplete files."""
+        self.had_incomplete_files = False
+        """Whether it had some when it was mounted: not all are known."""
+        self.background_copier: BackgroundCopier | None = None
         self.states: dict[int, LazyState] = {}
         """By `st_ino`."""
-        self._lowers = lowers
+        self._lowers = [
+            layer if isinstance(layer, SupportsFingerprint) else None for layer in lowers
+        ]
         self._fingerprint: bytes | None = None
 
     def require_lowers(self, upper: UpperLayer) -> None:
         """EINVAL if the upper awaits other lowers than these."""
-        awaited = upper.awaits()
-        self.awaits = self.awaited_before = awaited is not None
-        if awaited is not None and awaited != self.fingerprint():
+        required = upper.required_lowers()
+        self.required_lowers = self.had_incomplete_files = required is not None
+        if required is not None and required != self.fingerprint():
             raise OSError(
                 errno.EINVAL,
                 "the upper has files that are not all copied up, from other lower layers than "
@@ -113,7 +128,7 @@ class LazyFiles:
 
             parts: list[bytes] = []
             for layer in self._lowers:
-                if not hasattr(layer, "fingerprint"):
+                if layer is None:
                     return None
                 parts += [b"%d:%b" % (len(part), part) for part in layer.fingerprint()]
             text = b"".join(parts)
@@ -129,6 +144,9 @@ class LazyFiles:
         """The same of a file with this number, mark and size."""
         state = self.states.get(ino)
         if state is None:
+            # Most mounts have no incomplete file.
+            from unionfs.lazy.file import LazyState, parse_mark
+
             parsed = parse_mark(mark)
             if parsed is None:
                 return None
@@ -137,7 +155,7 @@ class LazyFiles:
             state.mark = parsed._replace(limit=min(parsed.limit, size))
         return state
 
-    def promised(self) -> int:
+    def reserved_bytes(self) -> int:
         """Bytes that the unfinished files of this mount may still take, and some that they do not."""
         left = (each for each in self.states.values() if not (each.is_complete or each.is_gone))
         return sum(state.mark.limit for state in left)
@@ -149,10 +167,10 @@ class LazyFiles:
 
     def forget_all(self, upper: UpperLayer) -> None:
         """All are complete."""
-        upper.set_awaits(None)
-        self.awaits = self.awaited_before = False
+        upper.set_required_lowers(None)
+        self.required_lowers = self.had_incomplete_files = False
         self.states.clear()
 
     def close(self) -> None:
-        if self.completer is not None:
-            self.completer.stop()
+        if self.background_copier is not None:
+            self.background_copier.stop()

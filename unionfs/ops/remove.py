@@ -9,7 +9,6 @@ from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.copyup import ensure_directory
 from unionfs.ops.create import set_nlink
 from unionfs.ops.data import open_backing
-from unionfs.ops.listings import load
 from unionfs.ops.tree import Tree, error
 
 _PINNED = 256
@@ -22,7 +21,7 @@ def unlink(tree: Tree, parent: Directory, name: bytes) -> None:
         node = tree.existing(parent, name)
     if isinstance(node, Directory):
         raise error(errno.EISDIR)
-    upper = tree.writable()
+    upper = tree.layers.writable()
     directory = ensure_directory(tree, parent)
     prepare_loss(tree, node, parent, name)
     if not node.indexed:
@@ -30,7 +29,7 @@ def unlink(tree: Tree, parent: Directory, name: bytes) -> None:
     else:
         in_upper = upper.lookup(directory, name) is not None
     if in_upper:
-        hides = bool(parent.lowers) and tree.below(parent, name) is not None
+        hides = bool(parent.lowers) and tree.layers.below(parent, name) is not None
         upper.remove(directory, name, is_directory=False, whiteout=hides)
     else:
         upper.whiteout(directory, name)
@@ -54,7 +53,7 @@ def prepare_loss(tree: Tree, node: Node, parent: Directory, name: bytes) -> None
     if node.backing is None:
         if tree.files.pinned >= _PINNED or node.lazy is not None:
             # An unfinished file may be impossible to open; that must not keep it from being removed.
-            node.stash = tree.writable().stash(node.ref)
+            node.stash = tree.layers.writable().stash(node.ref)
             return
         open_backing(tree, node)
     tree.files.pin(node)
@@ -76,13 +75,13 @@ def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
     node.drop_name(parent, name)
     if node.parent is None and not node.lookups:
         tree.files.close(node)
-        tree.linked.pop(node.attributes.ino, None)
+        tree.node_maker.linked.pop(node.attributes.ino, None)
     tree.changed.add(node.attributes.ino)
 
 
 def require_empty(tree: Tree, node: Directory) -> None:
-    load(tree, node)
-    if node.children or node.dormant:
+    tree.listings.load(node)
+    if node.children or node.unmaterialized:
         raise error(errno.ENOTEMPTY)
 
 
@@ -90,10 +89,10 @@ def rmdir(tree: Tree, parent: Directory, name: bytes) -> None:
     node = tree.existing(parent, name)
     if not isinstance(node, Directory):
         raise error(errno.ENOTDIR)
-    upper = tree.writable()
+    upper = tree.layers.writable()
     require_empty(tree, node)
     directory = ensure_directory(tree, parent)
-    whiteout = tree.below(parent, name) is not None
+    whiteout = tree.layers.below(parent, name) is not None
     if node.upper is not None:
         upper.remove(directory, name, is_directory=True, whiteout=whiteout)
     else:

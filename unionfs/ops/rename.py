@@ -21,11 +21,11 @@ from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHI
 
 _KNOWN = RENAME_EXCHANGE | RENAME_NOREPLACE | RENAME_WHITEOUT
 
-Place = tuple[Directory, bytes]
+Location = tuple[Directory, bytes]
 """A directory, and a name in it."""
 
 
-def rename(tree: Tree, old: Place, new: Place, flags: int) -> None:
+def rename(tree: Tree, old: Location, new: Location, flags: int) -> None:
     parent, name = old
     new_parent, new_name = new
     node = tree.existing(parent, name)
@@ -34,7 +34,7 @@ def rename(tree: Tree, old: Place, new: Place, flags: int) -> None:
         flags & RENAME_EXCHANGE and flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)
     ):
         raise error(errno.EINVAL)
-    if flags & RENAME_WHITEOUT and not tree.writable().holds_device_zero:
+    if flags & RENAME_WHITEOUT and not tree.layers.writable().holds_device_zero:
         # As kernel overlayfs: before anything has moved.
         raise error(errno.EINVAL)
     if flags & RENAME_NOREPLACE and target is not None:
@@ -79,7 +79,7 @@ def _move(
     new_parent, new_name, target = new
     _require_replaceable(tree, node, target)
     _require_outside(node, new_parent)
-    upper = tree.writable()
+    upper = tree.layers.writable()
     moved = _prepare(tree, node, (parent, name), (new_parent, new_name))
     directory, new_directory = ensure_directory(tree, parent), ensure_directory(tree, new_parent)
     if target is not None:
@@ -92,7 +92,7 @@ def _move(
         (new_directory, new_name),
         moved,
         is_directory=is_directory,
-        whiteout=tree.below(parent, name) is not None,
+        whiteout=tree.layers.below(parent, name) is not None,
     )
     if target is not None:
         new_parent.discard(new_name)
@@ -108,7 +108,7 @@ def _move(
 
 def _strip(tree: Tree, target: Directory, parent: Ref, name: bytes) -> None:
     """rename(2) wants an empty target: a directory of nothing but whiteouts is made so."""
-    upper = tree.writable()
+    upper = tree.layers.writable()
     if (
         target.upper is not None
         and target.lowers
@@ -117,14 +117,14 @@ def _strip(tree: Tree, target: Directory, parent: Ref, name: bytes) -> None:
         upper.empty(parent, name)
 
 
-def _prepare(tree: Tree, node: Node, old: Place, new: Place) -> Ref:
+def _prepare(tree: Tree, node: Node, old: Location, new: Location) -> Ref:
     """Bring an object to the upper so that it means the same at its new place. Returns its ref."""
     if not isinstance(node, Directory):
         ref = ensure_name(tree, node, *old)
         if ref is None:
             raise error(errno.ENOENT)
         return ref
-    upper = tree.writable()
+    upper = tree.layers.writable()
     if node.lowers and node.redirect is None:
         if not tree.redirect:
             raise error(errno.EXDEV)
@@ -134,13 +134,13 @@ def _prepare(tree: Tree, node: Node, old: Place, new: Place) -> Ref:
         node.redirect = path
         return ref
     ref = ensure_directory(tree, node)
-    below = tree.below(*new)
+    below = tree.layers.below(*new)
     if not node.lowers and below is not None and stat.S_ISDIR(below.attributes.mode):
         upper.set_opaque(ref)
     return ref
 
 
-def _relocate(node: Node, old: Place, new: Place, ref: Ref) -> None:
+def _relocate(node: Node, old: Location, new: Location, ref: Ref) -> None:
     if isinstance(node, Directory):
         node.parent, node.name = new
         node.upper = node.ref = ref
@@ -162,7 +162,7 @@ def _exchange(
         _prepare(tree, other, (new_parent, new_name), (parent, name)),
     )
     directory, new_directory = ensure_directory(tree, parent), ensure_directory(tree, new_parent)
-    one, two = tree.writable().exchange((directory, name), (new_directory, new_name), refs)
+    one, two = tree.layers.writable().exchange((directory, name), (new_directory, new_name), refs)
     parent.discard(name)
     new_parent.discard(new_name)
     _relocate(node, (parent, name), (new_parent, new_name), one)

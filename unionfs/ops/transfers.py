@@ -64,8 +64,8 @@ def finish(transfer: Transfer) -> None:
     target = transfer.target
     if target is not None:
         target.stale = True
-        if target.copied is not None:
-            target.copied.changed += transfer.done
+        if target.copy_up_record is not None:
+            target.copy_up_record.changed += transfer.done
 
 
 def _already(done: int) -> Callable[[], int]:
@@ -77,7 +77,7 @@ def begin_fsync(tree: Tree, node: Node, datasync: bool) -> Transfer:
     if isinstance(node, Directory):
         if node.upper is None:
             return Transfer(_already(0))
-        fd = tree.writable().open_directory(node.upper)
+        fd = tree.layers.writable().open_directory(node.upper)
         datasync = False
     else:
         missing = node.backing is None and node.ref is None
@@ -128,7 +128,7 @@ def begin_copy(
     if target.has_capabilities is not False:
         drop_capabilities(tree, target)
     if source.stale:
-        tree.settle(source)
+        tree.refresh_attributes(source)
     # After that, for they may be one.
     target.stale = True
     length = min(length, source.attributes.size - source_offset)

@@ -1,35 +1,36 @@
-"""The merged tree: finding nodes, and the state that all operations share."""
+"""The state that all operations on a union share: its layers, nodes and open files."""
 
 from __future__ import annotations
 
 import errno
 import gc
 import os
-import stat
 
-from unionfs.copy_up_stats import Causes, Ledger
-from unionfs.layer import Layer, LayerEntry, Ref, UpperLayer
-from unionfs.merge import Found, merge_entries
+from unionfs.copy_up_stats import CopyUpCauses, CopyUpStats
+from unionfs.layer import Layer, SupportsRelease, UpperLayer
+from unionfs.light_types import NamedTuple
 from unionfs.model import ROOT_NODE, Attributes, with_nlink, with_owner
 from unionfs.nodes import UPPER, Directory, Node, NodeTable
-from unionfs.ops.adoption import Adoption, show_lazy
-from unionfs.ops.listings import load, wake
-from unionfs.ops.open_files import LazyFiles, OpenFiles
+from unionfs.ops.layer_stack import LayerStack
+from unionfs.ops.listings import Listings
+from unionfs.ops.make_node import NodeMaker, show_lazy
+from unionfs.ops.open_files import LazyCopies, OpenFiles
+from unionfs.ops.shown_attributes import ShownAttributes
 from unionfs.ownership import IdView
 from unionfs.syscalls.memory import malloc_trim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
 NAME_MAX = 255
 
 _PROBES = 4
-"""So many names of a small directory are looked up one by one before its whole listing is read."""
+"""Names of a small directory that are looked up one by one before its whole listing is read."""
 
 _SMALL = 4096
-"""Bytes of a small directory: a block of ext4. Of a larger one, whose listing takes longer, one name
-more is looked up for each `1 << _SHIFT`."""
+"""Bytes of a small directory: a block of ext4. In a larger one, whose listing takes longer, one more
+name is looked up first for each `1 << _SHIFT` bytes."""
 
 _SHIFT = 7
 
@@ -38,97 +39,103 @@ def error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
-class Tree:
-    """The layers, the nodes and the open files.
+class UnionOptions(NamedTuple):
+    """How a union behaves. The defaults suit an upper that only this union reads."""
 
-    Args:
-        lowers: read-only layers, top first.
-        upper: the layer that takes the writes; without one every change is EROFS.
-        redirect: whether directories that live in a lower can be renamed, by an attribute that
-            only this union reads.
-        descriptors: how many files are kept open.
-        volatile: whether copies need not survive a loss of power.
-        view, static_nlink: how objects are shown: see `Adoption`.
-        own_numbers: whether the layers' inode numbers are shown as they are.
-        lazy: from how many bytes on a file is copied up lazily; None: never.
-    """
+    view: IdView | None = None
+    """Which ids exist inside the mount; None: all do."""
+    redirect: bool = True
+    """Whether directories of a lower can be renamed, by an attribute that only this union reads. If
+    not, renaming one is EXDEV, as in kernel overlayfs, and the kernel can read the upper (under
+    `Ownership.REAL`)."""
+    descriptors: int = 512
+    """How many files are kept open, besides those that only a descriptor leads to."""
+    volatile: bool = False
+    """Copies are not synced: faster, and possibly incomplete after a loss of power."""
+    own_numbers: bool = False
+    """The layers' own inode numbers are unique over all of them, and are shown unchanged. Only for a
+    union without an upper, which has to recognize its lowers by the composed numbers."""
+    static_nlink: bool = False
+    """Directories are shown with one link, so that their subdirectories are not counted."""
+    lazy_min_size: int | None = None
+    """Files of at least this many bytes are copied up lazily where the data cannot be shared
+    (`unionfs.lazy.file`). Until all copies are complete, only this union, with these lowers, can
+    read the upper. None: never."""
+    complete_at_end: bool = False
+    """`Union.destroy` completes lazy copies. A write is then ENOSPC if there would be no room for
+    them."""
+    background_rate: int | None = None
+    """Bytes per second at which a thread completes lazy copies, as long as the file system does not
+    become full; None: no thread."""
+
+
+class Tree:
+    """The layers, the nodes and the open files of one union. `lowers`: top first."""
 
     def __init__(
-        self,
-        lowers: Sequence[Layer],
-        upper: UpperLayer | None,
-        *,
-        view: IdView | None,
-        redirect: bool,
-        descriptors: int,
-        volatile: bool,
-        own_numbers: bool = False,
-        static_nlink: bool = False,
-        lazy: int | None = None,
+        self, lowers: Sequence[Layer], upper: UpperLayer | None, options: UnionOptions
     ) -> None:
         self.upper = upper
-        self.lowers = tuple(lowers)
-        self.view = view
-        self.redirect = redirect
-        self.volatile = volatile
-        self.files = OpenFiles(descriptors)
+        self.redirect = options.redirect
+        self.volatile = options.volatile
+        self.files = OpenFiles(options.descriptors)
         self.changed: set[int] = set()
         """`st_ino` of what has been changed in the upper since the mount."""
-        self.lazies = LazyFiles(self.lowers, lazy)
-        self.causes = Causes()
+        self.copy_up_causes = CopyUpCauses()
+        self.copy_up_stats = CopyUpStats()
         self.touched: Directory | None = None
-        """In which a name has come or gone last."""
-        self.ledger = Ledger()
+        """The directory in which a name was last added or removed."""
+        self.lazy_copies = LazyCopies(
+            lowers,
+            options.lazy_min_size,
+            background_rate=options.background_rate,
+            must_complete=options.complete_at_end,
+        )
         if upper is not None:
-            upper.refuse_overlap(self.lowers)
+            upper.refuse_overlap(lowers)
             upper.clean()
-            self.lazies.require_lowers(upper)
-        if not own_numbers:
-            for tag, layer in enumerate(reversed(self.lowers), 1):
+            self.lazy_copies.require_lowers(upper)
+        if not options.own_numbers:
+            for tag, layer in enumerate(reversed(lowers), 1):
                 layer.number_from(tag)
             if upper is not None:
                 upper.number_from(0)
-        adoption = Adoption(
-            upper,
-            self.lazies,
-            view=view,
-            static_nlink=static_nlink,
-        )
-        self.linked, self.index = adoption.linked, adoption.index
-        self.adopt, self.adopt_new = adoption.adopt, adoption.adopt_new
-        self._show, self.shows_owner = adoption.show, adoption.shows_owner
-        self.set_attributes, self.stored_ids = adoption.set_attributes, adoption.stored_ids
-        self._static_nlink = static_nlink
+        self.layers = LayerStack(lowers, upper)
+        self.shown = ShownAttributes(options.view, static_nlink=options.static_nlink)
+        self.node_maker = NodeMaker(upper, self.lazy_copies, self.shown)
         self.root = self._make_root()
         self.table = NodeTable(self.root)
         self.nodes = self.table.nodes
+        self.listings = Listings(self.layers, self.table, self.node_maker, self.shown)
+        every: list[Layer] = [*lowers] if upper is None else [*lowers, upper]
+        self._releasing = [layer for layer in every if isinstance(layer, SupportsRelease)]
 
     def _make_root(self) -> Directory:
-        roots: Found = [(i + 1, layer.root()) for i, layer in enumerate(self.lowers)]
-        if self.upper is not None:
-            roots.insert(0, (UPPER, self.upper.root()))
+        roots = self.layers.roots()
         if not roots:
             raise OSError(errno.EINVAL, "a union needs a layer")
         position, top = roots[0]
         root = Directory(None, b"", position, top.ref, top.attributes)
         root.upper = top.ref if position == UPPER else None
         root.lowers = tuple((number, entry.ref) for number, entry in roots if number != UPPER)
-        self._show(root, top.attributes, ROOT_NODE)
+        self.shown.set_with_ino(root, top.attributes, ROOT_NODE)
         root.stale = True
         return root
 
     # Nodes
 
     def node(self, nodeid: int) -> Node:
+        """The node of this number. Raises ESTALE if the kernel has not been told of it."""
         node = self.nodes.get(nodeid)
         if node is None:
-            told = self.table.told.get(nodeid)
-            if told is None:
+            announced = self.table.announced.get(nodeid)
+            if announced is None:
                 raise error(errno.ESTALE)
-            return wake(self, *told)
+            return self.listings.materialize(*announced)
         return node
 
     def directory(self, nodeid: int) -> Directory:
+        """The same of a directory. Raises ENOTDIR for anything else."""
         node = self.nodes.get(nodeid)
         if node is None:
             node = self.node(nodeid)
@@ -136,23 +143,13 @@ class Tree:
             raise error(errno.ENOTDIR)
         return node
 
-    def layer(self, position: int) -> Layer:
-        if position == UPPER:
-            return self.writable()
-        return self.lowers[position - 1]
-
-    def writable(self) -> UpperLayer:
-        """The upper; EROFS if there is none."""
-        if self.upper is None:
-            raise error(errno.EROFS)
-        return self.upper
-
     def child(self, directory: Directory, name: bytes) -> Node | None:
+        """The object of this name; None if there is none."""
         node = directory.children.get(name)
         if node is not None:
             return node
-        if name in directory.dormant:
-            return wake(self, directory, name)
+        if name in directory.unmaterialized:
+            return self.listings.materialize(directory, name)
         if len(name) > NAME_MAX:
             raise error(errno.ENAMETOOLONG)
         if directory.complete:
@@ -161,7 +158,7 @@ class Tree:
         size = directory.attributes[6]
         if directory.probes > (_PROBES if size <= _SMALL else size >> _SHIFT):
             try:
-                load(self, directory)
+                self.listings.load(directory)
             except PermissionError:
                 # Searching is allowed where reading is not (path_resolution(7)): go on probing.
                 directory.probes = -(1 << 62)
@@ -170,67 +167,23 @@ class Tree:
         return self._probe(directory, name)
 
     def existing(self, directory: Directory, name: bytes) -> Node:
-        """The child of this name; ENOENT if there is none."""
+        """The object of this name. Raises ENOENT if there is none."""
         node = self.child(directory, name)
         if node is None:
             raise error(errno.ENOENT)
         return node
 
     def _probe(self, directory: Directory, name: bytes) -> Node | None:
-        found = merge_entries(self._said(directory, name), self.resolve)
+        found = self.layers.find(directory, name)
         if not found:
             return None
-        node = self.adopt(directory, name, found)
+        node = self.node_maker.make_node(directory, name, found)
         directory.insert(name, node, is_new=False)
         return node
 
-    def _said(self, directory: Directory, name: bytes) -> Iterator[tuple[int, LayerEntry]]:
-        if directory.upper is not None:
-            entry = self.writable().lookup(directory.upper, name)
-            if entry is not None:
-                yield UPPER, entry
-        yield from self._said_below(directory.lowers, name)
-
-    def _said_below(
-        self, lowers: Iterable[tuple[int, Ref]], name: bytes
-    ) -> Iterator[tuple[int, LayerEntry]]:
-        for position, ref in lowers:
-            entry = self.lowers[position - 1].lookup(ref, name)
-            if entry is not None:
-                yield position, entry
-
-    def below(self, directory: Directory, name: bytes) -> LayerEntry | None:
-        """What the lowers alone show under this name."""
-        if not directory.lowers:
-            return None
-        if directory.below is not None and name not in directory.below:
-            return None
-        found = merge_entries(self._said_below(directory.lowers, name), self.resolve)
-        return found[0][1] if found else None
-
-    def resolve(self, path: bytes, position: int) -> Found:
-        """What is at `path`, absolute, in the layers below `position`."""
-        found: Found = [
-            (i + 1, layer.root()) for i, layer in enumerate(self.lowers) if i + 1 > position
-        ]
-        for name in path.split(b"/"):
-            if name:
-                lowers = [(number, entry.ref) for number, entry in found]
-                found = merge_entries(self._said_below(lowers, name), self.resolve)
-                if not found or not stat.S_ISDIR(found[0][1].attributes.mode):
-                    return []
-        return found
-
-    def find_below(self, path: bytes) -> tuple[int, LayerEntry] | None:
-        """What the lowers alone show at `path`, absolute in them: (position, entry)."""
-        above, _, name = path.rpartition(b"/")
-        lowers = [(number, entry.ref) for number, entry in self.resolve(above, UPPER)]
-        found = merge_entries(self._said_below(lowers, name), self.resolve)
-        return found[0] if found else None
-
     # Attributes
 
-    def settle(self, node: Node) -> Node:
+    def refresh_attributes(self, node: Node) -> Node:
         """Bring stale attributes up to date. If that fails they stay stale."""
         backing, known, upper = node.backing, node.attributes, self.upper
         if backing is not None and backing.writable and node.owner is None and upper is not None:
@@ -239,35 +192,35 @@ class Tree:
             if fresh[3:5] == known[3:5]:
                 node.attributes = fresh
             else:
-                self.set_attributes(node, fresh)
+                self.shown.set(node, fresh)
             node.stale = False
             return node
         if node.owner is not None:
             known = with_owner(known, known.mode, *node.owner)
         if isinstance(node, Directory):
-            known = self._settle_directory(node, known)
+            known = self._refresh_directory(node, known)
         elif node.layer == UPPER and (node.ref is not None or node.backing is not None):
             fd = -1 if node.backing is None else node.backing.fd
             if node.lazy is None:
-                known = self.writable().refresh(node.ref, fd, known)
+                known = self.layers.writable().refresh(node.ref, fd, known)
             else:
                 with node.lazy.lock:
-                    known = self.writable().refresh(node.ref, fd, known)
+                    known = self.layers.writable().refresh(node.ref, fd, known)
         if known is not node.attributes:
-            self.set_attributes(node, known)
+            self.shown.set(node, known)
             if node.lazy is not None:
                 show_lazy(node)
         node.stale = False
         return node
 
-    def _settle_directory(self, node: Directory, known: Attributes) -> Attributes:
+    def _refresh_directory(self, node: Directory, known: Attributes) -> Attributes:
         if node.parent is None and node is not self.root:
             return with_nlink(known, 0)
         if node.upper is not None:
-            known = self.writable().refresh(node.upper, -1, known)
+            known = self.layers.writable().refresh(node.upper, -1, known)
         if not node.complete and node.is_merged:
             try:
-                load(self, node)
+                self.listings.load(node)
             except PermissionError:
                 return known
         if node.complete and known[2] != 2 + node.subdirs:
@@ -282,8 +235,8 @@ class Tree:
     # Forgetting
 
     def forget(self, nodeid: int, count: int) -> None:
-        if nodeid in self.table.told:
-            directory = self.table.forget_told(nodeid)
+        if nodeid in self.table.announced:
+            directory = self.table.forget_announced(nodeid)
             if directory.live == 0:
                 self._drop(directory)
         else:
@@ -296,12 +249,12 @@ class Tree:
         if node is None:
             return
         parent, backing = node.parent, node.backing
-        places = (parent,) if node.aliases is None else tuple(node.places())
+        directories = (parent,) if node.aliases is None else tuple(node.directories())
         if parent is None or (backing is not None and backing.pinned and node.ref is not None):
             self._release(node)
         if isinstance(node, Directory):
             self._drop(node)
-        for directory in places:
+        for directory in directories:
             if directory is not None and directory.live == 0:
                 self._drop(directory)
 
@@ -313,9 +266,8 @@ class Tree:
         for node in list(self.nodes.values()):
             if isinstance(node, Directory) and node.live == 0:
                 self._drop(node, is_kept=False)
-        for layer in (*self.lowers, *([] if self.upper is None else [self.upper])):
-            if hasattr(layer, "relax"):
-                layer.relax()
+        for layer in self._releasing:
+            layer.release_memory()
         # That lets go of what the interpreter keeps for tuples and the like to come.
         gc.collect()
         malloc_trim(0)
@@ -323,12 +275,12 @@ class Tree:
     def _release(self, node: Node) -> None:
         self.files.close(node)
         if node.stash is not None:
-            self.writable().drop_stash(node.stash)
+            self.layers.writable().drop_stash(node.stash)
             node.stash = None
-        if self.linked.get(node.attributes.ino) is node:
-            del self.linked[node.attributes.ino]
+        if self.node_maker.linked.get(node.attributes.ino) is node:
+            del self.node_maker.linked[node.attributes.ino]
         if node.lazy is not None and node.attributes.nlink == 0:
-            self.lazies.end(node.attributes.ino, node.lazy)
+            self.lazy_copies.end(node.attributes.ino, node.lazy)
 
     def _drop(self, directory: Directory, *, is_kept: bool = True) -> None:
         """Drop a listing that nothing refers to; if it `is_kept`, not a short one of a directory that
@@ -347,7 +299,7 @@ class Tree:
             elif node.backing is not None:
                 self.files.close(node)
         directory.children.clear()
-        directory.dormant = {}
+        directory.unmaterialized = {}
         directory.below = None
         directory.complete = False
         directory.probes = 0
@@ -355,7 +307,7 @@ class Tree:
 
     # After and between requests
 
-    def tidy(self) -> None:
+    def after_reply(self) -> None:
         """After an answer: close what is too much, and read again the attributes of the directory
         that has changed, which the kernel asks for at the next way through it (fuse_dir_changed,
         fs/fuse/dir.c). While the client runs, that costs nobody's time."""
@@ -371,7 +323,7 @@ class Tree:
         known = directory.attributes
         try:
             if upper is None or directory.parent is None:
-                self.settle(directory)
+                self.refresh_attributes(directory)
                 return
             fresh = upper.refresh(directory.upper, -1, known)
         except OSError:
@@ -379,20 +331,17 @@ class Tree:
             return
         if fresh[2] != 2 + directory.subdirs:
             fresh = with_nlink(fresh, 2 + directory.subdirs)
-        if self._static_nlink or fresh[3:5] != known[3:5]:
-            self.set_attributes(directory, fresh)
+        if self.shown.static_nlink or fresh[3:5] != known[3:5]:
+            self.shown.set(directory, fresh)
         else:
             directory.attributes = fresh
         directory.stale = False
 
     def close(self) -> None:
         """Close everything. Idempotent."""
-        self.lazies.close()
+        self.lazy_copies.close()
         for node in list(self.files.kept):
             self.files.close(node)
         for node in list(self.nodes.values()):
             self.files.close(node)
-        if self.upper is not None:
-            self.upper.close()
-        for layer in self.lowers:
-            layer.close()
+        self.layers.close()

@@ -8,7 +8,7 @@ from unionfs.session.wire import Opcode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from unionfs.copy_up_stats import Ledger
+    from unionfs.copy_up_stats import CopyUpStats
 
 STATISTICS = b"user.rootless.stats"
 """The extended attribute of the root by which the mount's owner reads what has been counted. It is
@@ -63,7 +63,7 @@ class Counters:
             if self.requests[opcode]
         ]
 
-    def document(self, session: str, ledger: Ledger) -> bytes:
+    def document(self, session: str, ledger: CopyUpStats) -> bytes:
         """What `STATISTICS` says, as JSON."""
         from json import dumps
 
@@ -84,7 +84,7 @@ class Counters:
         ).encode()
 
 
-def _records(ledger: Ledger) -> list[dict[str, object]]:
+def _records(ledger: CopyUpStats) -> list[dict[str, object]]:
     """The copies, those that cost most first, as many as an attribute has room for."""
     from json import dumps
 

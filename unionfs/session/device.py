@@ -99,7 +99,7 @@ class DeviceSession:
         self._requests, self._nanoseconds = self.counters.requests, self.counters.nanoseconds
         self.negotiated: negotiation.Session | None = None
         self._device = device
-        self._tidy = filesystem.tidy
+        self._after_reply = filesystem.after_reply
         self._filesystem = filesystem
         self._options = options
         self.buffer = memoryview(bytearray(_BUFFER))
@@ -253,7 +253,7 @@ class DeviceSession:
                     self._requests[opcode] += 1
                     self._nanoseconds[opcode] += taken
                     if opcode in _CHANGES_NAMES:
-                        self._tidy_up()
+                        self._run_after_reply()
                     elif taken >= SLOW and opcode == _READ:
                         self._slow_reads.expect()
                     return
@@ -269,9 +269,9 @@ class DeviceSession:
             self._fault(_name(opcode), raised)
         return b"" if opcode in wire.UNANSWERED else replies.error(unique, error)
 
-    def _tidy_up(self) -> None:
+    def _run_after_reply(self) -> None:
         try:
-            self._tidy()
+            self._after_reply()
         except Exception as raised:  # noqa: BLE001 - the server must outlive every request
             self._fault("tidy", raised)
 
@@ -386,7 +386,7 @@ class DeviceSession:
             counters.bytes[opcode] += header.length - _HEAD
         counters.nanoseconds[opcode] += perf_counter_ns() - started
         if opcode in _CHANGES_NAMES:
-            self._tidy_up()
+            self._run_after_reply()
 
     def _transfers(self) -> Transfers:
         from unionfs.session.transfers import Transfers

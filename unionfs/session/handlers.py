@@ -287,7 +287,9 @@ class Handlers:
             from unionfs.session.callers import is_owner
 
             if is_owner(header.pid):
-                return _sized(self._counters.document("device", self._fs.ledger), request.size)
+                return _sized(
+                    self._counters.document("device", self._fs.copy_up_stats), request.size
+                )
         return _sized(self._fs.getxattr(NodeId(header.nodeid), request.name), request.size)
 
     def _listxattr(self, header: Header, request: requests.Listxattr) -> bytes:

@@ -283,8 +283,8 @@ class Operations(pyfuse3.Operations):
         self._need_xattrs()
         if name in CONTROLS and inode == ROOT_NODE and is_owner(ctx.pid):
             if name == FINISH:
-                return b"%d" % self._fs.finish()
-            return self.counters.document("pyfuse3", self._fs.ledger)
+                return b"%d" % self._fs.complete_copies()
+            return self.counters.document("pyfuse3", self._fs.copy_up_stats)
         return self._fs.getxattr(NodeId(inode), name)
 
     @_operation(Opcode.LISTXATTR)

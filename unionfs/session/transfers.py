@@ -10,7 +10,7 @@ from errno import EINVAL, EIO
 from os import strerror
 from time import perf_counter_ns
 
-from unionfs.filesystem import FileSystem, Finishing, Transfer
+from unionfs.filesystem import CopyCompletion, FileSystem, Transfer
 from unionfs.model import NodeId
 from unionfs.session import replies, requests, wire
 from unionfs.session.copies import BIG
@@ -156,10 +156,10 @@ class Transfers:
         if not request.size:
             # Who asks for the size of the value first will ask again.
             return replies.getxattr_out(len(b"%d" % (1 << 63)))
-        self._finish(header, self._fs.begin_finish())
+        self._finish(header, self._fs.begin_complete_copies())
         return None
 
-    def _finish(self, header: Header, finishing: Finishing) -> None:
+    def _finish(self, header: Header, finishing: CopyCompletion) -> None:
         """Complete one file, and so on; reply after the last."""
         transfer = finishing.next()
         if transfer is None:

@@ -19,7 +19,7 @@ from bisect import bisect_right
 from errno import EBADF, EINVAL, EIO, EISDIR, ENOENT
 from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 
-from unionfs.layer import Extent, LayerEntry, Mark, Plain, Ref
+from unionfs.layer import Extent, LayerEntry, Mark, PlainListing, Ref
 from unionfs.merge import OWN_NUMBER, compose_ino
 from unionfs.model import Attributes, StatFs
 from unionfs.syscalls.files import pread_whole
@@ -110,8 +110,8 @@ class IndexedLayer:
             yield from entries
             rows = self._more_rows(cursor)
 
-    def plain_listing(self, directory: Ref) -> tuple[Plain, list[tuple[bytes, LayerEntry]]]:
-        plain: Plain = {}
+    def plain_listing(self, directory: Ref) -> tuple[PlainListing, list[tuple[bytes, LayerEntry]]]:
+        plain: PlainListing = {}
         others: list[tuple[bytes, LayerEntry]] = []
         bits = self._number_bits
         try:

@@ -14,7 +14,7 @@ from unionfs.commands.mount import MountOptions
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.ownership import IdView, Ownership
 from unionfs.session.options import ServeOptions
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 ROOT_ONLY = IdView(((0, 1),), ((0, 1),), 0, 0)
 
@@ -74,7 +74,7 @@ def union(
         return Union(
             [DirectoryLayer(bytes(lower), ownership=Ownership.DATA)],
             DirectoryUpper(bytes(upper), bytes(work), ownership=Ownership.DATA),
-            view=ROOT_ONLY,
+            UnionOptions(view=ROOT_ONLY),
         )
 
     def serve(device: int, filesystem: Union) -> None:

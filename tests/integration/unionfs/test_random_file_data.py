@@ -18,7 +18,7 @@ from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.ownership import IdView, Ownership
 from unionfs.session.options import ServeOptions
 from unionfs.syscalls.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, fallocate
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 pytestmark = pytest.mark.needs("userns", "fuse")
 
@@ -125,7 +125,11 @@ def test_random_operations_leave_what_they_leave_in_a_plain_file(
         )
         below = DirectoryLayer(bytes(lower), ownership=Ownership.DATA)
         view = IdView(((0, 1),), ((0, 1),), 0, 0)
-        return Union([below], upper, view=view, lazy=lazy, descriptors=2, background=1 << 20)
+        return Union(
+            [below],
+            upper,
+            UnionOptions(view=view, lazy_min_size=lazy, descriptors=2, background_rate=1 << 20),
+        )
 
     def serve(device: int, filesystem: Union) -> None:
         if session == "device":

@@ -11,7 +11,7 @@ from unionfs.commands.mount import MountOptions
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.ownership import IdView, Ownership
 from unionfs.session.device import serve_in_trio
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 pytestmark = pytest.mark.needs("userns", "fuse")
 
@@ -27,7 +27,7 @@ def test_session_in_trio_serves_and_copies_while_other_tasks_run(tmp_path):
             DirectoryUpper(
                 bytes(tmp_path / "upper"), bytes(tmp_path / "work"), ownership=Ownership.DATA
             ),
-            view=IdView(((0, 1),), ((0, 1),), 0, 0),
+            UnionOptions(view=IdView(((0, 1),), ((0, 1),), 0, 0)),
         )
 
     def serve(device, filesystem):

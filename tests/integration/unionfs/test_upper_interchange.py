@@ -10,7 +10,7 @@ import pytest
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 CALLER = Caller(os.geteuid(), os.getegid())
 
@@ -39,7 +39,7 @@ def open_union(top: str) -> Union:
     upper = DirectoryUpper(
         os.fsencode(f"{top}/upper"), os.fsencode(f"{top}/work"), ownership=Ownership.REAL
     )
-    return Union([DirectoryLayer(os.fsencode(f"{top}/lower"))], upper, redirect=False)
+    return Union([DirectoryLayer(os.fsencode(f"{top}/lower"))], upper, UnionOptions(redirect=False))
 
 
 def names(union: Union, nodeid: int = ROOT_NODE) -> set[bytes]:

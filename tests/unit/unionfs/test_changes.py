@@ -10,7 +10,7 @@ import pytest
 from tests.support.tar_layers import directory, layer_of, member
 from unionfs.changes import Kind, Snapshot
 from unionfs.directory import DirectoryUpper
-from unionfs.directory.upper_readonly import UpperAtRest
+from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
 from unionfs.union import Union
@@ -36,7 +36,7 @@ def union(places, base):
 
 
 def snapshot_of(places, base):
-    return Snapshot([base()], UpperAtRest(*places, ownership=Ownership.DATA))
+    return Snapshot([base()], ReadOnlyUpper(*places, ownership=Ownership.DATA))
 
 
 def layer_of_changes(places, base, **options):

@@ -12,22 +12,22 @@ from rootless.containers.status import Status
 from rootless.errors import HostSupportError, InvalidDocumentError, NotFoundError, RootlessError
 from rootless.supervisor.copy_up_report import read_ledger, write_ledger
 from rootless.supervisor.file_server import tell_costs_on_request
-from unionfs.copy_up_stats import Cause, CopyRecord, Ledger
+from unionfs.copy_up_stats import CopyUpCause, CopyUpRecord, CopyUpStats
 
 ENDED = ContainerRecord(id="1" * 64, name="box", created="", status=Status.EXITED)
 
 
-def ledger_of(*rows: CopyRecord) -> Ledger:
-    ledger = Ledger()
+def ledger_of(*rows: CopyUpRecord) -> CopyUpStats:
+    ledger = CopyUpStats()
     for row in rows:
         ledger.add(row)
     return ledger
 
 
-def rows() -> list[CopyRecord]:
-    first = CopyRecord(b"etc/passwd", Cause(0, ""), 800, 800, is_lazy=False)
+def rows() -> list[CopyUpRecord]:
+    first = CopyUpRecord(b"etc/passwd", CopyUpCause(0, ""), 800, 800, is_lazy=False)
     first.changed = 20
-    second = CopyRecord(b"/\xff/big", Cause(7, "dd"), 1000, 0, is_lazy=True)
+    second = CopyUpRecord(b"/\xff/big", CopyUpCause(7, "dd"), 1000, 0, is_lazy=True)
     second.changed = 5000
     return [first, second]
 
@@ -90,7 +90,7 @@ def test_running_server_writes_when_it_is_asked(server, tmp_path):
     for _ in range(3):
         ledger = read_ledger(server, tmp_path)
         assert (ledger.finished, ledger.files) == (False, 2)
-        write_ledger(tmp_path, Ledger(), finished=False)
+        write_ledger(tmp_path, CopyUpStats(), finished=False)
 
 
 def test_signal_never_goes_to_a_process_that_took_the_number(server, tmp_path):

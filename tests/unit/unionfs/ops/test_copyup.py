@@ -14,7 +14,7 @@ from unionfs.memory import FaultyLayer, MemoryLayer, MemoryNode, directory, regu
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import IdView, Ownership
 from unionfs.syscalls.files import pread_whole
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 ROOT = Caller(0, 0)
 
@@ -236,7 +236,7 @@ def test_read_only_union_refuses_every_change(disk) -> None:
 def test_owner_outside_the_map_is_shown_squashed_and_kept(disk) -> None:
     view = IdView(((0, 1),), ((0, 1),), 0, 0)
     top = directory({b"f": regular(b"x", uid=33, gid=44)})
-    union = Union([MemoryLayer(top)], upper_of(disk), view=view)
+    union = Union([MemoryLayer(top)], upper_of(disk), UnionOptions(view=view))
     entry = lookup(union, b"f")
     assert (entry.attributes.uid, entry.attributes.gid) == (0, 0)
     union.setattr(entry.nodeid, SetAttributes(mode=0o640))
@@ -277,7 +277,7 @@ def test_times_of_a_removed_lower_file_copy_nothing(disk) -> None:
     union.unlink(ROOT_NODE, b"f")
     assert union.pending_copy(node, times_only=True) == 0
     changed = union.setattr(node, SetAttributes(mtime_ns=5_000, ctime_ns=6_000))
-    assert (changed.mtime_ns, changed.nlink, union.ledger.files) == (5_000, 0, 0)
+    assert (changed.mtime_ns, changed.nlink, union.copy_up_stats.files) == (5_000, 0, 0)
     assert union.getattr(node).mtime_ns == 5_000
     # A write to it still has to have somewhere to go.
     assert union.pending_copy(node) == 2 << 20
@@ -291,10 +291,10 @@ def test_directory_is_read_again_after_the_answer_that_changed_it(disk) -> None:
     before = union.getattr(parent.nodeid)
     union.create(parent.nodeid, b"f", 0o644, os.O_RDWR, ROOT)
     assert parent.stale
-    union.tidy()
+    union.after_reply()
     assert not parent.stale
     assert parent.attributes.mtime_ns > before.mtime_ns
-    union.tidy()
+    union.after_reply()
 
 
 def test_directory_that_cannot_be_read_again_is_asked_for_later(disk) -> None:
@@ -307,7 +307,7 @@ def test_directory_that_cannot_be_read_again_is_asked_for_later(disk) -> None:
         raise OSError(errno.EIO, "broken")
 
     upper.refresh = refuse
-    union.tidy()
+    union.after_reply()
     assert parent.stale
     with pytest.raises(OSError, match="broken"):
         union.getattr(parent.nodeid)
@@ -316,11 +316,11 @@ def test_directory_that_cannot_be_read_again_is_asked_for_later(disk) -> None:
 
 
 def test_descriptors_are_bounded_with_and_without_tidying(disk) -> None:
-    union = Union([MemoryLayer(directory())], upper_of(disk), descriptors=20)
+    union = Union([MemoryLayer(directory())], upper_of(disk), UnionOptions(descriptors=20))
     for number in range(60):
         union.create(ROOT_NODE, b"f%d" % number, 0o644, os.O_RDWR, ROOT)
         assert len(union._tree.files.kept) <= 28
-    union.tidy()
+    union.after_reply()
     assert len(union._tree.files.kept) == 20
 
 

@@ -17,7 +17,7 @@ from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
 from unionfs.tar.chain import build_chain
 from unionfs.tar.layer import ChainLayer, TarLayer
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 ROOT = Caller(0, 0)
 SIZE = 8 << 20
@@ -46,7 +46,9 @@ def lower() -> MemoryLayer:
 
 def mount(disk: bytes, *layers, lazy: int | None = 1 << 20, **options) -> Union:
     upper = DirectoryUpper(disk + b"/upper", disk + b"/work", ownership=Ownership.DATA)
-    return Union(list(layers) or [lower()], upper, lazy=lazy, volatile=True, **options)
+    return Union(
+        list(layers) or [lower()], upper, UnionOptions(lazy_min_size=lazy, volatile=True, **options)
+    )
 
 
 def find(union: Union, path: bytes) -> int:
@@ -67,9 +69,9 @@ def test_write_copies_the_blocks_it_touches(disk) -> None:
     assert used(disk + b"/upper/big") <= 64 << 10
     assert union.pending() >= SIZE - (64 << 10)
     assert union.read(node, 0, SIZE) == CONTENT[:5000] + b"changed" + CONTENT[5007:]
-    (record,) = union.ledger
+    (record,) = union.copy_up_stats
     assert (record.path, record.copied, record.changed, record.size) == (b"/big", 0, 7, SIZE)
-    assert union.ledger.size == SIZE
+    assert union.copy_up_stats.size == SIZE
 
 
 @pytest.mark.parametrize(
@@ -89,13 +91,13 @@ def test_change_of_attributes_or_names_copies_no_data(disk, change) -> None:
     union = mount(disk)
     node = find(union, b"big")
     change(union, node)
-    assert union.ledger.copied == 0
+    assert union.copy_up_stats.copied == 0
     size = union.getattr(node).size
     assert union.getattr(node).blocks * 512 >= size
     assert union.read(node, 0, SIZE) == CONTENT[:size]
     union.destroy()
     union = mount(disk)
-    union.finish()
+    union.complete_copies()
     found = [item.entry for item in union.readdir(ROOT_NODE, 0) if item.name != b"small"]
     for entry in found:
         union.remember(entry)
@@ -120,7 +122,7 @@ def test_hard_links_stay_one_file(disk) -> None:
     union = mount(disk)
     expected = CONTENT[:3] + b"xyz" + CONTENT[6:]
     assert union.read(find(union, b"two"), 0, SIZE) == expected
-    assert union.finish() > SIZE - (64 << 10)
+    assert union.complete_copies() > SIZE - (64 << 10)
     assert union.read(find(union, b"two"), 0, SIZE) == expected
     assert union.getattr(find(union, b"two")).nlink == 2
 
@@ -143,7 +145,7 @@ def test_unlinked_file_stays_whole_and_leaves_nothing(disk) -> None:
     assert union.read(node, 0, SIZE) == b"x" + CONTENT[1:]
     union.write(node, 9, b"y")
     union.forget(node, 1)
-    assert union.finish() == 0
+    assert union.complete_copies() == 0
     assert union.pending() == 0
 
 
@@ -157,7 +159,7 @@ def test_read_only_reading_and_off_change_nothing(disk) -> None:
 def test_finished_upper_needs_no_lower(disk) -> None:
     union = mount(disk)
     union.write(find(union, b"big"), 77, b"x")
-    union.finish()
+    union.complete_copies()
     assert union.write(find(union, b"big"), 78, b"y") == 1
     union.destroy()
     with open(disk + b"/upper/big", "rb") as file:
@@ -168,7 +170,7 @@ def test_finished_upper_needs_no_lower(disk) -> None:
 
 
 def test_destroy_finishes_where_others_are_to_read_the_upper(disk) -> None:
-    union = mount(disk, finish=True)
+    union = mount(disk, complete_at_end=True)
     union.write(find(union, b"big"), 0, b"x")
     union.destroy()
     with open(disk + b"/upper/big", "rb") as file:
@@ -176,7 +178,7 @@ def test_destroy_finishes_where_others_are_to_read_the_upper(disk) -> None:
 
 
 def test_background_completes_while_the_file_is_in_use(disk) -> None:
-    union = mount(disk, background=1 << 30)
+    union = mount(disk, background_rate=1 << 30)
     node = find(union, b"big")
     expected = bytearray(CONTENT)
     deadline = time.monotonic() + 30
@@ -207,7 +209,7 @@ def test_layers_of_archives_work_alone_and_as_a_chain(disk) -> None:
     build_chain([sqlite], os.fsdecode(disk + b"/chain"))
     union = mount(disk, ChainLayer(os.fsdecode(disk + b"/chain"), [tar]))
     assert union.read(find(union, b"big"), 0, SIZE) == CONTENT[:4097] + b"x" + CONTENT[4098:]
-    union.finish()
+    union.complete_copies()
 
 
 def test_directory_that_is_no_upper_refuses_what_is_not_whole(disk) -> None:
@@ -223,7 +225,7 @@ def test_directory_that_is_no_upper_refuses_what_is_not_whole(disk) -> None:
 
 @pytest.mark.parametrize("in_background", [False, True])
 def test_completion_keeps_the_times_of_the_file(disk, in_background) -> None:
-    union = mount(disk, background=(1 << 30) if in_background else None)
+    union = mount(disk, background_rate=(1 << 30) if in_background else None)
     node = find(union, b"big")
     union.setattr(node, SetAttributes(mode=0o600))
     known = union.getattr(node)
@@ -233,7 +235,7 @@ def test_completion_keeps_the_times_of_the_file(disk, in_background) -> None:
             assert union.getattr(node).mtime_ns == known.mtime_ns
             assert time.monotonic() < deadline
     else:
-        assert union.finish() == SIZE
+        assert union.complete_copies() == SIZE
     union.destroy()
     union = mount(disk)
     seen = union.getattr(find(union, b"big"))

@@ -13,7 +13,7 @@ from unionfs.memory import MemoryLayer, directory, regular, whiteout
 from unionfs.model import ROOT_NODE, Caller
 from unionfs.ownership import Ownership
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 ROOT = Caller(0, 0)
 
@@ -106,7 +106,7 @@ def test_directory_made_over_a_removed_one_is_opaque_and_never_holds_whiteouts(d
 
 def test_renaming_a_lower_directory_is_exdev_where_the_kernel_must_read_the_upper(disk) -> None:
     top = directory({b"d": directory({b"x": regular()})})
-    union = Union([MemoryLayer(top)], upper_of(disk, Ownership.REAL), redirect=False)
+    union = Union([MemoryLayer(top)], upper_of(disk, Ownership.REAL), UnionOptions(redirect=False))
     with pytest.raises(OSError, match=os.strerror(errno.EXDEV)):
         union.rename(ROOT_NODE, b"d", ROOT_NODE, b"e", 0)
 

@@ -12,7 +12,7 @@ from unionfs.memory import MemoryLayer, directory, regular
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import IdView, Ownership
 from unionfs.syscalls.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 ROOT = Caller(0, 0)
 ALL = ((0, 0xFFFFFFFF),)
@@ -53,7 +53,7 @@ def test_file_that_its_owner_may_not_write_to_is_copied_up_under_real_owners(tmp
 
 
 def test_file_open_for_writing_can_be_written_whatever_its_mode(tmp_path) -> None:
-    union = Union([], upper(tmp_path, Ownership.REAL), descriptors=2)
+    union = Union([], upper(tmp_path, Ownership.REAL), UnionOptions(descriptors=2))
     nodes = [
         union.create(
             ROOT_NODE, b"%d" % n, 0o444, os.O_RDWR, Caller(os.geteuid(), os.getegid())
@@ -70,7 +70,7 @@ def test_file_open_for_writing_can_be_written_whatever_its_mode(tmp_path) -> Non
 def test_shifted_ids_are_shown_and_stored(tmp_path) -> None:
     view = IdView(ALL, ALL, 65534, 65534, ((0, 1000, 10),), ((0, 2000, 10),))
     below = MemoryLayer(directory({b"f": regular(uid=1, gid=2), b"g": regular(uid=50, gid=2)}))
-    union = Union([below], upper(tmp_path), view=view)
+    union = Union([below], upper(tmp_path), UnionOptions(view=view))
     shown = union.lookup(ROOT_NODE, b"f").attributes
     assert (shown.uid, shown.gid) == (1001, 2002)
     assert union.lookup(ROOT_NODE, b"g").attributes.uid == 65534
@@ -86,7 +86,7 @@ def test_shifted_ids_are_shown_and_stored(tmp_path) -> None:
 
 def test_static_nlink_shows_one_link_of_directories(tmp_path) -> None:
     below = MemoryLayer(directory({b"d": directory({b"e": directory()})}))
-    union = Union([below], upper(tmp_path), static_nlink=True)
+    union = Union([below], upper(tmp_path), UnionOptions(static_nlink=True))
     entry = union.lookup(ROOT_NODE, b"d")
     assert entry.attributes.nlink == 1
     union.mkdir(entry.nodeid, b"n", 0o755, ROOT)
@@ -98,7 +98,7 @@ def test_numbers_of_one_file_system_are_its_own(tmp_path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / f"in-{name}").touch()
     layers = [DirectoryLayer(bytes(tmp_path / name)) for name in ("one", "two")]
-    union = Union(layers, None, own_numbers=True)
+    union = Union(layers, None, UnionOptions(own_numbers=True))
     for name in ("one", "two"):
         shown = union.lookup(ROOT_NODE, b"in-" + name.encode()).attributes.ino
         assert shown == os.stat(tmp_path / name / f"in-{name}").st_ino

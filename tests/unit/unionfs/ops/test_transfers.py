@@ -12,7 +12,7 @@ import pytest
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.model import ROOT_NODE, Caller
 from unionfs.ownership import Ownership
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 FILES = 60
 SIZE = 100_000
@@ -31,8 +31,7 @@ def union(tmp_path):
     made = Union(
         [DirectoryLayer(top + b"/lower", ownership=Ownership.DATA)],
         DirectoryUpper(top + b"/upper", top + b"/work", ownership=Ownership.DATA),
-        descriptors=4,
-        volatile=True,
+        UnionOptions(descriptors=4, volatile=True),
     )
     yield made
     made.destroy()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from unionfs.lazy.file import LazyFile
 
 
-class Finishing:
+class CopyCompletion:
     """`next`, `Transfer.run` in any thread, `done`; until there is no next. Then the upper can do
     without the lowers, unless `failed`."""
 
@@ -32,11 +32,11 @@ class Finishing:
 
     def next(self) -> Transfer | None:
         upper = self._tree.upper
-        if upper is None or upper.awaits() is None:
+        if upper is None or upper.required_lowers() is None:
             return None
         while True:
             if not self._waiting:
-                self._waiting = [each for each in upper.unfinished() if self._is_new(each)]
+                self._waiting = [each for each in upper.incomplete_files() if self._is_new(each)]
                 if not self._waiting:
                     break
             entry = self._waiting.pop()
@@ -49,7 +49,7 @@ class Finishing:
             if self._file is not None:
                 return Transfer(self._work(self._file))
         if self.failed is None:
-            self._tree.lazies.forget_all(upper)
+            self._tree.lazy_copies.forget_all(upper)
         return None
 
     def done(self, transfer: Transfer, raised: BaseException | None) -> None:
@@ -70,11 +70,11 @@ class Finishing:
     def _open(self, entry: LayerEntry) -> LazyFile | None:
         """None if the mark cannot be read, or another file has taken the place."""
         tree = self._tree
-        state = tree.lazies.of_entry(entry)
+        state = tree.lazy_copies.of_entry(entry)
         if state is None:
             return None
         try:
-            fd = tree.writable().open_write(entry.ref)
+            fd = tree.layers.writable().open_write(entry.ref)
         except FileNotFoundError:
             self._tried.discard(entry.attributes.ino)
             return None

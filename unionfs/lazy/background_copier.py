@@ -23,11 +23,11 @@ _QUIET = 2.0
 _KEPT_FREE = 20
 """One part of so many of the file system is left free: nobody asked for what is done by the way."""
 
-_MOST = 32
+_MAX_WAITING = 32
 """Files waiting: each keeps two descriptors open."""
 
 
-class Completer:
+class BackgroundCopier:
     """Completes at most `rate` bytes a second. `release` takes the mark off a complete file;
     `account` is told the bytes. All methods are for the serving thread."""
 
@@ -49,7 +49,7 @@ class Completer:
 
     @property
     def is_full(self) -> bool:
-        return len(self._waiting) >= _MOST
+        return len(self._waiting) >= _MAX_WAITING
 
     def add(self, file: LazyFile) -> None:
         """Complete this file, and close it, some time."""

@@ -1,0 +1,101 @@
+"""The layers of a union and what they have under a name: no nodes, no attributes as shown."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from unionfs.layer import Layer, LayerEntry, Ref, SupportsPlainListing, UpperLayer
+from unionfs.merge import Found, merge_entries
+from unionfs.nodes import UPPER, Directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+class LayerStack:
+    """`upper` takes the writes; None: every change is EROFS. `lowers` are read-only, top first. A
+    position is `UPPER`, or the index in `lowers` plus one."""
+
+    def __init__(self, lowers: Sequence[Layer], upper: UpperLayer | None) -> None:
+        self.upper = upper
+        self.lowers = tuple(lowers)
+        self.plain_listings = tuple(
+            layer if isinstance(layer, SupportsPlainListing) else None for layer in self.lowers
+        )
+        """By position less one: the layer, if it lists directories in the faster way."""
+
+    def layer(self, position: int) -> Layer:
+        if position == UPPER:
+            return self.writable()
+        return self.lowers[position - 1]
+
+    def writable(self) -> UpperLayer:
+        """The upper. Raises EROFS if there is none."""
+        if self.upper is None:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return self.upper
+
+    def roots(self) -> Found:
+        """The root directory of each layer."""
+        found: Found = [(i + 1, layer.root()) for i, layer in enumerate(self.lowers)]
+        if self.upper is not None:
+            found.insert(0, (UPPER, self.upper.root()))
+        return found
+
+    def find(self, directory: Directory, name: bytes) -> Found:
+        """The contributions of the layers to a name of a directory."""
+        return merge_entries(self._entries(directory, name), self.resolve)
+
+    def _entries(self, directory: Directory, name: bytes) -> Iterator[tuple[int, LayerEntry]]:
+        if directory.upper is not None:
+            entry = self.writable().lookup(directory.upper, name)
+            if entry is not None:
+                yield UPPER, entry
+        yield from self._lower_entries(directory.lowers, name)
+
+    def _lower_entries(
+        self, lowers: Iterable[tuple[int, Ref]], name: bytes
+    ) -> Iterator[tuple[int, LayerEntry]]:
+        for position, ref in lowers:
+            entry = self.lowers[position - 1].lookup(ref, name)
+            if entry is not None:
+                yield position, entry
+
+    def below(self, directory: Directory, name: bytes) -> LayerEntry | None:
+        """What the lowers alone show under this name."""
+        if not directory.lowers:
+            return None
+        if directory.below is not None and name not in directory.below:
+            return None
+        found = merge_entries(self._lower_entries(directory.lowers, name), self.resolve)
+        return found[0][1] if found else None
+
+    def resolve(self, path: bytes, position: int) -> Found:
+        """What is at `path`, absolute, in the layers below `position`."""
+        found: Found = [
+            (i + 1, layer.root()) for i, layer in enumerate(self.lowers) if i + 1 > position
+        ]
+        for name in path.split(b"/"):
+            if name:
+                lowers = [(number, entry.ref) for number, entry in found]
+                found = merge_entries(self._lower_entries(lowers, name), self.resolve)
+                if not found or not stat.S_ISDIR(found[0][1].attributes.mode):
+                    return []
+        return found
+
+    def find_below(self, path: bytes) -> tuple[int, LayerEntry] | None:
+        """What the lowers alone show at `path`, absolute in them: (position, entry)."""
+        above, _, name = path.rpartition(b"/")
+        lowers = [(number, entry.ref) for number, entry in self.resolve(above, UPPER)]
+        found = merge_entries(self._lower_entries(lowers, name), self.resolve)
+        return found[0] if found else None
+
+    def close(self) -> None:
+        """Close every layer. Idempotent."""
+        if self.upper is not None:
+            self.upper.close()
+        for layer in self.lowers:
+            layer.close()
