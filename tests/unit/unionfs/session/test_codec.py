@@ -42,7 +42,7 @@ C_STRUCTS = {
     "poll": "u64 fh, u64 kh, u32 flags, u32 events",
     "forget": "u64 nlookup",
     "fallocate": "u64 fh, u64 offset, u64 length, u32 mode, u32 padding",
-    "lseek": "u64 fh, u64 offset, u32 whence, u32 padding",
+    "lseek": "u64 fh, s64 offset, u32 whence, u32 padding",
     "copy_file_range": "u64 fh_in, u64 off_in, u64 nodeid_out, u64 fh_out, u64 off_out, u64 len,"
     "u64 flags",
     "statx": "u32 getattr_flags, u32 reserved, u64 fh, u32 sx_flags, u32 sx_mask",
@@ -99,6 +99,7 @@ def decode(opcode, body, **options):
 u16 = st.integers(0, 2**16 - 1)
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
+s64 = st.integers(-(2**63), 2**63 - 1)
 names = st.binary(min_size=1, max_size=255).filter(lambda name: b"\0" not in name)
 times = st.integers(-(2**62), 2**62)
 
@@ -222,7 +223,7 @@ FIXED = {
 def test_decode_fixed_layout_gives_its_fields(opcode, data):
     name, shown = FIXED[opcode]
     all_fields, layout = fields(name)
-    kinds = {"I": u32, "Q": u64}
+    kinds = {"I": u32, "Q": u64, "q": s64}
     values = dict(zip(all_fields, (data.draw(kinds[c]) for c in layout.format[1:]), strict=True))
     body = pack(name, **values)
     assert decode(opcode, body) == tuple(values[field] for field in shown)
