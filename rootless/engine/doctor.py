@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rootless.cgroups.delegation import facts
-from rootless.engine.probe import attempt
+from rootless.engine.probe import probe_in_child
 from rootless.errors import RootlessError
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps, UserNamespaceMode
@@ -72,7 +72,7 @@ def _enter(extra: int = 0) -> None:
 
 def _user_namespaces() -> Finding:
     subject, why = "user namespaces", "a container is a user namespace in which you are root"
-    failure = attempt(_mount_tmpfs)
+    failure = probe_in_child(_mount_tmpfs)
     if failure is None:
         return Finding(subject, Verdict.OK, "can be made", why)
     return Finding(
@@ -159,7 +159,7 @@ def _fuse() -> Finding:
         options = f"fd={device},rootmode=40000,user_id=0,group_id=0"
         mounts.mount("rootless", "/tmp", "fuse.rootless-unionfs", 0, options)
 
-    failure = attempt(mount_fuse)
+    failure = probe_in_child(mount_fuse)
     if failure is None:
         return Finding(subject, Verdict.OK, "/dev/fuse can be opened and mounted", why)
     if failure.filename == "/dev/fuse":
@@ -177,7 +177,7 @@ def _fuse() -> Finding:
 
 def _network_namespaces() -> Finding:
     subject, why = "network namespaces", "--network none and private networks are made of them"
-    failure = attempt(lambda: _enter(processes.CLONE_NEWNET))
+    failure = probe_in_child(lambda: _enter(processes.CLONE_NEWNET))
     if failure is None:
         return Finding(subject, Verdict.OK, "can be made", why)
     return Finding(
@@ -200,7 +200,7 @@ def _kernel_overlay() -> Finding:
         options = "lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work,userxattr"
         mounts.mount("overlay", "/tmp/merged", "overlay", 0, options)
 
-    failure = attempt(mount_overlay)
+    failure = probe_in_child(mount_overlay)
     if failure is None:
         return Finding(subject, Verdict.OK, "can be mounted in a user namespace", why)
     return Finding(

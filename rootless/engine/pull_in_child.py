@@ -1,24 +1,19 @@
-"""Fetching what a run needs, in a process of its own.
+"""The pull that a run needs, in a child process.
 
-`run` forks without exec between here and the container, so it must have one thread, and it stays as
-long as the container does: the HTTP client, TLS and the threads of a pull are none of its business.
-The child says on a pipe, in JSON, which image it brought in or what failed.
+`run` stays as long as the container does, and forks its monitor: it must keep one thread, and should
+not hold the HTTP client and TLS in memory.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-
-from rootless.durable import write_all
 from rootless.errors import NotFoundError, RootlessError
-from rootless.light_json import dumps, loads
 from rootless.light_stdlib import signal
+from rootless.run_in_child import run_in_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any, TypeAlias
+    from typing import TypeAlias
 
     from rootless.images.transfer.progress import Progress
     from rootless.oci.platform import Platform
@@ -117,13 +112,11 @@ def _fetch(
 
 
 def _in_child(work: Callable[[], str]) -> str:
-    """What `work` returns in a child. Raises RootlessError with what it raised there."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # There is no container yet that signals could be passed on to: they end the fetching, and us.
+    """What `work` returns in a child process, or raises there."""
+    # There is no container yet that signals could be passed on to: they end the pull and `run`.
     before = {each: signal.signal(each, _stop) for each in _ENDING}
     try:
-        return _wait_for(work)
+        return run_in_child(work)
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
@@ -133,51 +126,3 @@ def _stop(number: int, _: object) -> None:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)
-
-
-def _wait_for(work: Callable[[], str]) -> str:
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os._exit(_report(work, reading, writing))
-    os.close(writing)
-    try:
-        with open(reading, "rb") as stream:
-            data = stream.read()
-    except BaseException:
-        os.kill(child, signal.SIGTERM)
-        os.waitpid(child, 0)
-        raise
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT:
-        raise KeyboardInterrupt
-    try:
-        outcome: dict[str, Any] = loads(data)
-    except ValueError:
-        raise RootlessError("the fetching of the image ended unexpectedly") from None
-    if "id" in outcome:
-        return str(outcome["id"])
-    kind = NotFoundError if outcome.get("missing") else RootlessError
-    raise kind(str(outcome.get("message")), hint=outcome.get("hint"))
-
-
-def _report(work: Callable[[], str], reading: int, writing: int) -> int:
-    """In the child; returns its exit status."""
-    os.close(reading)
-    outcome: dict[str, Any]
-    try:
-        outcome = {"id": work()}
-    except RootlessError as error:
-        missing = isinstance(error, NotFoundError)
-        outcome = {"message": error.message, "hint": error.hint, "missing": missing}
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
-        return 130
-    except BaseException:  # noqa: BLE001 - nothing may come back to the caller's code in the child
-        import traceback
-
-        traceback.print_exc()
-        return 1
-    write_all(writing, dumps(outcome))
-    return 0
