@@ -14,9 +14,14 @@ TOP = (
     "scripts",
     "docs",
     ".ci",
+    ".editorconfig",
+    ".github",
+    ".pre-commit-config.yaml",
     "Makefile",
     "README.md",
+    "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
 )
 # Written in two parts, so that this file does not name them itself.
 FOREIGN = (
