@@ -1,6 +1,6 @@
 # Every target sets up what it needs first: packages through apt (as root or with sudo), the Python environment in .venv.
 SHELL := /bin/sh
-.PHONY: help demo test test-quick check soak bench test-vm clean
+.PHONY: help demo test test-quick check coverage soak bench test-vm install uninstall clean
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -14,8 +14,11 @@ test:            ## lint, types, import rules and the whole suite, as an ordinar
 test-quick:      ## the same without what takes longer than ten seconds a test
 	@scripts/test --quick
 
-check:           ## lint, format, types, import rules
+check:           ## lint, format, spelling, types, import rules
 	@scripts/check
+
+coverage:        ## lines and branches that the quick tests run: a table, and htmlcov/index.html
+	@scripts/coverage
 
 soak:            ## the differential machine for an hour: SECONDS_TO_SOAK=3600 make soak
 	@scripts/soak
@@ -26,5 +29,11 @@ bench:           ## measure against podman, bubblewrap, crun, fuse-overlayfs, ke
 test-vm:         ## resource limits, enforced in a virtual machine with delegated cgroups
 	@scripts/test-vm
 
+install:         ## install the programs, man pages and completion: PREFIX=/usr/local DESTDIR= EXTRAS= make install
+	@scripts/install
+
+uninstall:       ## remove what the same PREFIX and DESTDIR have installed
+	@scripts/install --remove
+
 clean:           ## remove the environment and every cache
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist htmlcov .coverage*

@@ -1,3 +1,5 @@
-"""The version of this program, in one place: pyproject.toml reads it from here."""
+"""The version of this program: one for the whole distribution, kept where the package that imports no other can read it."""
 
-__version__ = "0.1.0"
+from unionfs import __version__
+
+__all__ = ["__version__"]

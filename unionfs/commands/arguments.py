@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from unionfs import __version__
 from unionfs.options import Options, parse
 
 PROGRAM = "rootless-unionfs"
-VERSION = "0.1.0"
 HELP = f"""\
 usage: {PROGRAM} [-f] [-d] [--session auto|device|pyfuse3] [-o OPTIONS] MOUNTPOINT
        {PROGRAM} finish MOUNT              copy the data that lazy copy-ups left in lower layers
@@ -39,8 +39,8 @@ Unmount with umount, or with fusermount3 -u if an ordinary user made the mount."
 _ANSWERS = {
     "-h": HELP,
     "--help": HELP,
-    "-V": f"{PROGRAM}: version {VERSION}",
-    "--version": f"{PROGRAM}: version {VERSION}",
+    "-V": f"{PROGRAM}: version {__version__}",
+    "--version": f"{PROGRAM}: version {__version__}",
 }
 _FLAGS = {
     "-d": ["debug"],
