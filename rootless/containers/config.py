@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rootless.errors import InvalidDocumentError
-from rootless.runtime.plan import ANNOTATION_USER
+from rootless.runtime import extensions
 
 if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
@@ -37,7 +37,7 @@ def config_of(
     entrypoint, arguments = _command(list(process["args"]), image)
     config["Entrypoint"], config["Cmd"] = entrypoint, arguments
     config["Env"] = _variables(process.get("env", []), image)
-    user = spec.get("annotations", {}).get(ANNOTATION_USER, "0")
+    user = spec.get("annotations", {}).get(extensions.USER, "0")
     if user != (image.get("User") or "0"):
         config["User"] = user
     if process["cwd"] != (image.get("WorkingDir") or "/"):

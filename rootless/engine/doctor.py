@@ -17,7 +17,7 @@ from rootless.errors import RootlessError
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps, UserNamespaceMode
 from rootless.runtime.idmap_writer import write_maps
-from rootless.syscalls import mounts, processes
+from rootless.syscalls import mount_flags, mounts, processes
 
 
 class Verdict(Enum):
@@ -67,7 +67,7 @@ def _enter(extra: int = 0) -> None:
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/uid_map", f"0 {uid} 1")
     _write("/proc/self/gid_map", f"0 {gid} 1")
-    mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_PRIVATE)
+    mounts.mount(None, "/", None, mount_flags.MS_REC | mount_flags.MS_PRIVATE)
 
 
 def _user_namespaces() -> Finding:

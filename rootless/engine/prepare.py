@@ -23,7 +23,7 @@ from rootless.light_json import dumps
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps
 from rootless.spec.etc_files import APT_SANDBOX, APT_SANDBOX_PATH, hosts_file, resolv_conf
-from rootless.spec.host import gather_host_facts
+from rootless.spec.gather_host import gather_host_facts
 from rootless.spec.options import ContainerOptions, parse_options
 from rootless.spec.request import RunRequest
 from rootless.spec.runtime_spec import make_spec
@@ -76,17 +76,20 @@ def prepare(
     container_id = new_container_id()
     directory = places.containers.directory(container_id)
     texts = _etc_files(options, container_id, id_maps, image)
+    host = gather_host_facts(devices=options.privileged)
     spec = make_spec(
         options,
         container_id=container_id,
         rootfs="rootfs",
         image_config=image.config,
-        host=gather_host_facts(devices=options.privileged),
+        host=host,
         id_maps=id_maps,
         files={target: f"{directory}/{name}" for name, (target, _) in texts.items()},
         seccomp=profile_of(
             options.security.seccomp,
             options.security.capabilities,
+            host=host,
+            read=_read_bytes,
             privileged=options.privileged,
         ),
         resources=resources,
@@ -178,8 +181,7 @@ def _image(
     progress: ShowProgress | None,
 ) -> Image:
     from rootless.oci.platform import parse_platform
-    from rootless.store.chains import chain_index
-    from rootless.store.layers import layer_files
+    from rootless.rootfs.image_tree import image_tree
     from rootless.store.layout import Store
 
     name = request.image or ""
@@ -191,9 +193,7 @@ def _image(
     store = Store.open(places.store)
     platform = None if request.platform is None else parse_platform(request.platform)
     image = find_or_fetch(store, name, platform, policy=policy, environ=environ, progress=progress)
-    layers = tuple((files.tar, files.index) for files in layer_files(store, image))
-    tree = ImageTree(layers, chain_index(store, image))
-    return Image(name, image.id, image.config, tree)
+    return Image(name, image.id, image.config, image_tree(store, image))
 
 
 def _resources(request: RunRequest) -> dict[str, Any]:
@@ -315,6 +315,11 @@ def _read_text(path: str) -> str:
             return file.read()
     except OSError as error:
         raise UsageError(f"open {path}: {(error.strerror or '').lower()}") from error
+
+
+def _read_bytes(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _read_text_or_nothing(path: str) -> str:

@@ -4,20 +4,21 @@ its layers and its upper, and what is the engine's own work in that."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rootless.containers.config import read_spec
 from rootless.containers.launch_description import HostTree, ImageTree
 from rootless.containers.pause import held_still
 from rootless.containers.status import Status
 from rootless.containers.storage_driver import StorageDriver
-from rootless.errors import NotFoundError, RootlessError
+from rootless.errors import RootlessError
 from rootless.rootfs.archive import ContainerFiles
+from rootless.rootfs.image_tree import image_tree, image_tree_by_id
 from rootless.rootfs.union import lower_layers
-from rootless.runtime.idmap import IdMaps, IdRange
+from rootless.runtime.idmap import IdMaps
 from unionfs.changes import Snapshot
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.layer import Layer
@@ -38,7 +39,7 @@ def open_container(
     """The files of a container; one that runs is held still meanwhile, or with `pause` false goes
     on. Raises RootlessError."""
     directory = Path(places.containers.directory(record.id))
-    spec = read_spec(directory)
+    maps = IdMaps.from_spec(read_spec(directory)["linux"])
     is_overlay = record.storage_driver == StorageDriver.OVERLAY.value
     tree = _tree(record, places, store)
 
@@ -49,14 +50,14 @@ def open_container(
                 os.fsencode(directory / "upper"),
                 os.fsencode(directory / "work"),
                 ownership=Ownership.REAL if is_overlay else Ownership.DATA,
-                base_owner=(0, 0) if is_overlay else _caller_inside(spec),
+                base_owner=(0, 0) if is_overlay else maps.inside(os.getuid(), os.getgid()),
             ),
         )
 
     with ExitStack() as stack:
         if record.status is Status.RUNNING:
             stack.enter_context(held_still(record, pause=pause))
-        yield ContainerFiles(open_snapshot, _id_maps(spec) if is_overlay else None)
+        yield ContainerFiles(open_snapshot, maps if is_overlay else None)
 
 
 @contextmanager
@@ -97,15 +98,6 @@ def _merged(store: Store, image: Image) -> Iterator[Layer]:
         layer.close()
 
 
-def image_tree(store: Store, image: Image) -> ImageTree:
-    """What a union takes of an image, its merged index built if it is not there."""
-    from rootless.store.chains import chain_index
-    from rootless.store.layers import layer_files
-
-    layers = tuple((files.tar, files.index) for files in layer_files(store, image))
-    return ImageTree(layers, chain_index(store, image))
-
-
 def mountpoints(directory: Path) -> list[bytes]:
     """Where something is mounted in the container: absolute paths in it."""
     return [os.fsencode(mount["destination"]) for mount in read_spec(directory).get("mounts", ())]
@@ -114,45 +106,4 @@ def mountpoints(directory: Path) -> list[bytes]:
 def _tree(record: ContainerRecord, places: Places, store: Store) -> HostTree | ImageTree:
     if record.rootfs:
         return HostTree(record.rootfs, hidden=(places.store, places.runtime))
-    return _tree_of_id(store, record.image_id)
-
-
-def _tree_of_id(store: Store, image_id: str) -> ImageTree:
-    """By the config alone: an image that a container needs keeps its layers when its names go."""
-    from rootless.oci.digest import chain_id
-    from rootless.oci.image_config import read_image_config
-    from rootless.store.chains import CHAIN_INDEX
-
-    diff_ids = read_image_config(store.read_document(image_id, "image config"), image_id).diff_ids
-    files = [store.layer_files(diff_id) for diff_id in diff_ids]
-    for each in files:
-        if not os.path.exists(each.index):
-            raise NotFoundError(f"the layer {each.tar} of image {image_id} is missing")
-    layers = tuple((each.tar, each.index) for each in files)
-    chain = f"{store.chain_directory(chain_id(diff_ids))}/{CHAIN_INDEX}" if len(files) > 1 else None
-    return ImageTree(layers, chain if chain is not None and os.path.exists(chain) else None)
-
-
-def _id_maps(spec: Mapping[str, Any]) -> IdMaps:
-    """The maps that the container had."""
-
-    def ranges(kind: str) -> tuple[IdRange, ...]:
-        return tuple(
-            IdRange(each["containerID"], each["hostID"], each["size"])
-            for each in spec["linux"][kind]
-        )
-
-    maps = IdMaps(ranges("uidMappings"), ranges("gidMappings"), helper=False)
-    return maps._replace(helper=not maps.single)
-
-
-def _caller_inside(spec: Mapping[str, Any]) -> tuple[int, int]:
-    """What the caller's ids are in the container: the owner of a file without an override."""
-
-    def inside(kind: str, number: int) -> int:
-        for entry in spec["linux"][kind]:
-            if entry["hostID"] <= number < entry["hostID"] + entry["size"]:
-                return int(entry["containerID"] + number - entry["hostID"])
-        return 0
-
-    return inside("uidMappings", os.getuid()), inside("gidMappings", os.getgid())
+    return image_tree_by_id(store, record.image_id)

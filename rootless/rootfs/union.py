@@ -8,7 +8,7 @@ import stat
 from rootless.containers.launch_description import Container, HostTree, ImageTree
 from rootless.containers.storage_driver import StorageDriver
 from rootless.errors import NotFoundError
-from rootless.runtime.idmap import IdMaps, IdRange, to_inside
+from rootless.runtime.idmap import IdMaps, IdRange
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.upper import DirectoryUpper
 from unionfs.layer import Layer
@@ -44,7 +44,7 @@ def open_union(container: Container) -> Union:
             os.fsencode(container.upper),
             os.fsencode(container.work),
             ownership=Ownership.DATA,
-            base_owner=_caller_inside(container.id_maps),
+            base_owner=container.id_maps.inside(os.getuid(), os.getgid()),
         ),
         UnionOptions(
             view=view,
@@ -126,9 +126,3 @@ def _inside(ranges: Iterable[IdRange]) -> tuple[tuple[int, int], ...]:
 
 def _has(ranges: Iterable[tuple[int, int]], number: int) -> bool:
     return any(first <= number < first + count for first, count in ranges)
-
-
-def _caller_inside(maps: IdMaps) -> tuple[int, int]:
-    """What the caller's own ids are inside: the owner of a file without an override."""
-    uid, gid = to_inside(maps.uids, os.getuid()), to_inside(maps.gids, os.getgid())
-    return uid or 0, gid or 0

@@ -12,17 +12,16 @@ import sys
 import termios
 
 from rootless.light_stdlib import signal, socket
-from rootless.runtime import steps
+from rootless.runtime.channel import receive, send
 from rootless.runtime.execution import (
     NotFoundInPathError,
     execute,
     reset_signals,
     take_credentials,
 )
-from rootless.runtime.handshake import Failure, Kind, Message, receive, send
-from rootless.runtime.operations import Context, perform
+from rootless.runtime.handshake import Failure, Kind, Message
 from rootless.runtime.plan import Plan
-from rootless.runtime.reaper import reap_until
+from rootless.runtime.steps.context import Context
 from rootless.runtime.userdb import UnknownUserError
 from rootless.syscalls import processes
 from unionfs.light_types import NamedTuple
@@ -62,7 +61,7 @@ def run(side: ChildSide) -> NoReturn:
         context = Context(side.channel)
         for step in side.plan.steps:
             doing = step.describe()
-            perform(step, context)
+            step.perform(context)
         send(side.channel, Message(Kind.READY))
         _expect(side, Kind.START)
         stage, doing = "exec", side.plan.execute.describe()
@@ -104,14 +103,13 @@ def _take_stdio(stdio: tuple[int, int, int]) -> None:
 
 def _finish(side: ChildSide, context: Context) -> None:
     plan, identity = side.plan, context.identity
-    fixed = any(isinstance(step, steps.ResolveUser) and step.fixed for step in plan.steps)
     _own_stdio(context)
     if plan.execute.terminal:
         fcntl.ioctl(context.terminal, termios.TIOCSCTTY, 0)
         for number in range(3):
             os.dup2(context.terminal, number, inheritable=True)
     environment = _environment(plan.execute.env, identity.home)
-    take_credentials(plan.credentials, identity, side.filters, fixed=fixed)
+    take_credentials(plan.credentials, identity, side.filters, keep_ids=context.keeps_ids)
     _die_with(side.monitor)
     reset_signals()
     processes.close_on_exec_from(3)
@@ -164,6 +162,8 @@ def _become_init(terminal: bool) -> None:
     processes.prctl(processes.PR_SET_CHILD_SUBREAPER, 1)
     pid = os.fork()
     if pid:
+        from rootless.runtime.reaper import reap_until  # `create` has loaded it
+
         try:
             reap_until(pid)
         finally:

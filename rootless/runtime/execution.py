@@ -7,21 +7,48 @@ import os
 import stat
 
 from rootless.light_stdlib import signal
-from rootless.runtime.steps import Credentials
+from rootless.runtime.extensions import DEFAULT_PATH
 from rootless.runtime.userdb import Identity
 from rootless.syscalls import capabilities, processes
 from rootless.syscalls.identity import setgroups, setresgid, setresuid
 from rootless.syscalls.mounts import AT_FDCWD
 from rootless.syscalls.openat2 import RESOLVE_NO_MAGICLINKS, openat2
 from rootless.syscalls.seccomp import load_filter
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SCRIPT_DEPTH = 5  # BINPRM_MAX_RECURSION of the kernel, and one
+
+
+class Credentials(NamedTuple):
+    """What the process may do. Capability names have no CAP_ prefix; the effective set is the
+    permitted one. For a user other than root exec(2) leaves the ambient set only (capabilities(7)),
+    which is empty unless asked for."""
+
+    bounding: frozenset[str]
+    permitted: frozenset[str]
+    inheritable: frozenset[str]
+    ambient: frozenset[str]
+    no_new_privileges: bool
+
+    def describe(self) -> str:
+        return f"keep {len(self.bounding)} capabilities"
+
+
+class Execute(NamedTuple):
+    """The end of the start: exec, or an init of the engine's with the command as its child."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+    init: bool
+    terminal: bool
+
+    def describe(self) -> str:
+        return f"{'init and ' if self.init else ''}exec {' '.join(self.args)}"
 
 
 class NotFoundInPathError(FileNotFoundError):
@@ -40,7 +67,7 @@ def reset_signals() -> None:
 
 
 def take_credentials(
-    credentials: Credentials, identity: Identity, filters: Sequence[bytes], *, fixed: bool
+    credentials: Credentials, identity: Identity, filters: Sequence[bytes], *, keep_ids: bool
 ) -> None:
     """Become the container's user with the capabilities and filters it is to have.
 
@@ -58,7 +85,7 @@ def take_credentials(
                     break  # past the kernel's last one
                 raise
     processes.prctl(processes.PR_SET_KEEPCAPS, 1)
-    if not fixed:
+    if not keep_ids:
         setgroups(identity.groups)
         setresgid(identity.gid)
         setresuid(identity.uid)

@@ -1,19 +1,15 @@
-"""What parent and child say to each other between clone and exec, and in which order.
+"""The messages of parent and child between clone and exec, and their legal order. Pure;
 docs/handshake.md draws it.
 
-One message is one packet of a SOCK_SEQPACKET pair: a JSON object with `kind`, at most one
-descriptor beside it. The end of the child's side after STARTING is the good news that exec has
-closed it.
+One message is one packet of a SOCK_SEQPACKET pair: a JSON object with `kind`, and at most one
+descriptor beside it. In the state STARTING the end of the child's side means that exec has closed
+it: the command runs.
 """
 
 from __future__ import annotations
 
 from rootless.light_json import dumps, loads
-from rootless.light_stdlib import socket
-from rootless.syscalls import descriptors
 from unionfs.light_types import Enum, NamedTuple
-
-_LIMIT = 65536
 
 
 class Kind(Enum):
@@ -55,8 +51,8 @@ child was killed."""
 
 
 class Failure(NamedTuple):
-    """The step that failed in the child: which part of the start, what it was doing, why, on
-    what."""
+    """What failed in the child: `stage` is `set up` or `exec`, `step` its description, `errno` 0 where
+    the kernel gave none, `path` the object where there is one."""
 
     stage: str
     step: str
@@ -81,24 +77,19 @@ def advance(state: State, kind: Kind) -> State:
         raise UnexpectedMessageError(f"{kind.value} while {state.value}") from None
 
 
-def send(channel: socket.socket, message: Message) -> None:
+CLOSED = Message(Kind.CLOSED)
+
+
+def encode(message: Message) -> bytes:
+    """The packet of a message, its descriptor apart."""
     body: dict[str, object] = {"kind": message.kind.value}
     if message.failure is not None:
         body["failure"] = list(message.failure)
-    data = dumps(body)
-    descriptors.send(channel, data, () if message.descriptor is None else (message.descriptor,))
+    return dumps(body)
 
 
-def receive(channel: socket.socket) -> Message:
-    """The next message; CLOSED when the other side is gone. A received descriptor is close-on-exec
-    and the caller's."""
-    try:
-        data, received = descriptors.receive(channel, _LIMIT, 1)
-    except ConnectionResetError:
-        return Message(Kind.CLOSED)
-    if not data:
-        return Message(Kind.CLOSED)
-    body = loads(data)
-    descriptor = received[0] if received else None
+def decode(packet: bytes, descriptor: int | None) -> Message:
+    """The message of a packet and of the descriptor that came with it."""
+    body = loads(packet)
     failure = body.get("failure")
     return Message(Kind(body["kind"]), Failure(*failure) if failure else None, descriptor)

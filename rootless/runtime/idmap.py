@@ -15,7 +15,8 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
 
 
 class IdRange(NamedTuple):
@@ -113,8 +114,8 @@ def keep_map(own: int, inside: int, subordinate: Iterable[Subordinate]) -> tuple
 
 
 class IdMaps(NamedTuple):
-    """The maps of one user namespace. `helper` says that newuidmap and newgidmap must write
-    them. `kept` is who the caller stays inside, under `--userns keep-id`."""
+    """The maps of one user namespace. `helper`: newuidmap and newgidmap must write them. `kept`: the
+    ids (uid, gid) that the caller keeps inside, where that was asked for."""
 
     uids: tuple[IdRange, ...]
     gids: tuple[IdRange, ...]
@@ -123,15 +124,41 @@ class IdMaps(NamedTuple):
 
     @property
     def single(self) -> bool:
-        """Whether one id is all there is: chown and the set*id family can then change nothing."""
+        """Whether the namespace has one id: chown and the set*id family can then change nothing."""
         return len(self.uids) == 1 and self.uids[0].size == 1
 
     @property
     def root(self) -> tuple[int, int]:
-        """Who the set-up runs as inside: 0 where it is mapped, else the only id there is."""
+        """The ids (uid, gid) inside that the set-up runs with: 0 where it is mapped, else the first."""
         uid = 0 if to_outside(self.uids, 0) is not None else self.uids[0].inside
         gid = 0 if to_outside(self.gids, 0) is not None else self.gids[0].inside
         return uid, gid
+
+    def inside(self, uid: int, gid: int) -> tuple[int, int]:
+        """The ids inside of ids of the host; 0 for one that is not mapped."""
+        return to_inside(self.uids, uid) or 0, to_inside(self.gids, gid) or 0
+
+    def to_spec(self) -> dict[str, list[dict[str, int]]]:
+        """`uidMappings` and `gidMappings`, members of the runtime spec's `linux`."""
+        return {"uidMappings": _mappings(self.uids), "gidMappings": _mappings(self.gids)}
+
+    @classmethod
+    def from_spec(cls, linux: Mapping[str, Any]) -> IdMaps:
+        """The maps that `to_spec` wrote; only a single id can be written without helpers.
+
+        Raises:
+            KeyError, TypeError, ValueError: `linux` is not of that form.
+        """
+        maps = cls(_ranges(linux["uidMappings"]), _ranges(linux["gidMappings"]), helper=False)
+        return maps._replace(helper=not maps.single)
+
+
+def _mappings(ranges: Sequence[IdRange]) -> list[dict[str, int]]:
+    return [{"containerID": r.inside, "hostID": r.outside, "size": r.size} for r in ranges]
+
+
+def _ranges(mappings: Iterable[Mapping[str, int]]) -> tuple[IdRange, ...]:
+    return validated(IdRange(m["containerID"], m["hostID"], m["size"]) for m in mappings)
 
 
 class UserNamespaceMode(NamedTuple):

@@ -1,8 +1,8 @@
-"""The options of one mount: mount(8)'s words into what the kernel's calls take. Pure."""
+"""The options of one mount: from the words of mount(8) to the flags of the kernel. Pure."""
 
 from __future__ import annotations
 
-from rootless.syscalls.mounts import (
+from rootless.syscalls.mount_flags import (
     MOUNT_ATTR_NOATIME,
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NODIRATIME,

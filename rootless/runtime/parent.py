@@ -13,7 +13,8 @@ import os
 from rootless.errors import CommandNotExecutableError, CommandNotFoundError, LaunchError
 from rootless.light_stdlib import signal, socket
 from rootless.runtime import child
-from rootless.runtime.handshake import Failure, Kind, Message, State, advance, receive, send
+from rootless.runtime.channel import receive, send
+from rootless.runtime.handshake import Failure, Kind, Message, State, advance
 from rootless.runtime.idmap import IdMaps
 from rootless.runtime.idmap_writer import write_maps
 from rootless.runtime.plan import make_plan
@@ -45,6 +46,29 @@ class Stdio(NamedTuple):
     stderr: int
 
 
+class LaunchArgs(NamedTuple):
+    """All that a start needs. Descriptors stay the caller's."""
+
+    spec: Mapping[str, Any]
+    """The OCI runtime spec."""
+    bundle: str
+    """Directory of config.json; relative paths of the spec are taken from it."""
+    rootfs: Rootfs
+    id_maps: IdMaps
+    stdio: Stdio | None
+    """None when the spec asks for a terminal."""
+    cgroup_fd: int | None = None
+    """Directory descriptor of the cgroup that the container is born in."""
+    serve: Callable[[int, int], None] | None = None
+    """Called with the FUSE descriptor, which it must close, and the host's pid of the container as
+    soon as the union is mounted. It must make another process answer the descriptor, and return.
+    Needed for a FuseRootfs and an OverlayRootfs."""
+    seccomp_cache: str | None = None
+    """Directory in which compiled filters are kept; without it each start compiles its own."""
+    debug: Callable[[str], None] | None = None
+    """Called with each line of the plan."""
+
+
 class ContainerProcess:
     """A container between clone and its end. `pid` is the host's; wait and kill through `pidfd`, so
     that no reused pid is hit.
@@ -61,8 +85,8 @@ class ContainerProcess:
         self.console: int | None = None
         self._channel: socket.socket | None = channel
 
-    def start(self) -> None:
-        """Let it exec. Returns when it has.
+    def start(self) -> ContainerProcess:
+        """Let it exec. Returns this object when it has.
 
         Raises:
             CommandNotFoundError, CommandNotExecutableError: there is no such command.
@@ -84,9 +108,10 @@ class ContainerProcess:
             advance(state, message.kind)
         finally:
             channel.close()
+        return self
 
     def abandon(self, doing: str, failure: Failure | None = None) -> NoReturn:
-        """End it and say why."""
+        """Kill it and raise the reason as LaunchError."""
         try:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         except ProcessLookupError:
@@ -101,79 +126,41 @@ class ContainerProcess:
         raise LaunchError(f"the container process died while the engine was to {doing}{how}")
 
 
-def launch(
-    spec: Mapping[str, Any],
-    *,
-    bundle: str,
-    rootfs: Rootfs,
-    id_maps: IdMaps,
-    stdio: Stdio | None,
-    cgroup_fd: int | None = None,
-    serve: Callable[[int, int], None] | None = None,
-    seccomp_cache: str | None = None,
-    debug: Callable[[str], None] | None = None,
-) -> ContainerProcess:
-    """Start a container from an OCI runtime spec and return once its command has been executed.
-
-    Args:
-        bundle: Directory of config.json; relative paths of the spec are taken from it.
-        stdio: None when the spec asks for a terminal.
-        cgroup_fd: Directory descriptor of the cgroup it is born in.
-        serve: Called with the FUSE descriptor (the callee's to close) and the host's number of
-            the container's process as soon as the union is mounted; must make something answer it
-            (another process) and return. Needed for a FuseRootfs and an OverlayRootfs.
-        seccomp_cache: Directory in which compiled filters are kept; compiled anew each time
-        without.
-        debug: Given the plan, a line a step.
+def launch(args: LaunchArgs) -> ContainerProcess:
+    """Start a container and return once its command has been executed.
 
     Raises:
         LaunchError: a step failed; nothing is left running.
     """
-    process = create(
-        spec,
-        bundle=bundle,
-        rootfs=rootfs,
-        id_maps=id_maps,
-        stdio=stdio,
-        cgroup_fd=cgroup_fd,
-        serve=serve,
-        seccomp_cache=seccomp_cache,
-        debug=debug,
-    )
-    process.start()
-    return process
+    return create(args).start()
 
 
-def create(
-    spec: Mapping[str, Any],
-    *,
-    bundle: str,
-    rootfs: Rootfs,
-    id_maps: IdMaps,
-    stdio: Stdio | None,
-    cgroup_fd: int | None = None,
-    serve: Callable[[int, int], None] | None = None,
-    seccomp_cache: str | None = None,
-    debug: Callable[[str], None] | None = None,
-) -> ContainerProcess:
-    """As `launch`, up to the point where everything is in place but exec: between the two the
-    caller may look at /proc/PID/ns and configure a network. `start` goes on."""
-    plan = make_plan(spec, rootfs=rootfs, id_maps=id_maps, bundle=bundle)
-    filters = filters_of(spec, seccomp_cache)
-    if debug is not None:
+def create(args: LaunchArgs) -> ContainerProcess:
+    """Set a container up to the point where only exec is missing. Before `start` the caller may
+    look at /proc/PID/ns and configure a network.
+
+    Raises:
+        LaunchError: a step failed; nothing is left running.
+    """
+    plan = make_plan(args.spec, rootfs=args.rootfs, id_maps=args.id_maps, bundle=args.bundle)
+    filters = filters_of(args.spec, args.seccomp_cache)
+    if args.debug is not None:
         for line in plan.describe():
-            debug(line)
+            args.debug(line)
+    if plan.execute.init:
+        # The child can import nothing, and a start without init does not pay for this.
+        from rootless.runtime import reaper  # noqa: F401
     ours, theirs = descriptors.pair()
     monitor = os.pidfd_open(os.getpid())
     try:
-        side = child.ChildSide(plan, theirs, stdio, filters, monitor)
-        pid, pidfd = _clone(side, ours, cgroup_fd)
+        side = child.ChildSide(plan, theirs, args.stdio, filters, monitor)
+        pid, pidfd = _clone(side, ours, args.cgroup_fd)
     finally:
         theirs.close()
         os.close(monitor)
     process = ContainerProcess(pid, pidfd, ours)
     try:
-        _set_up(process, ours, id_maps, serve)
+        _set_up(process, ours, args)
     except BaseException:
         ours.close()
         raise
@@ -195,11 +182,10 @@ def _clone(side: child.ChildSide, ours: socket.socket, cgroup_fd: int | None) ->
 def _set_up(
     process: ContainerProcess,
     channel: socket.socket,
-    id_maps: IdMaps,
-    serve: Callable[[int, int], None] | None,
+    args: LaunchArgs,
 ) -> None:
     try:
-        write_maps(process.pid, id_maps)
+        write_maps(process.pid, args.id_maps)
     except BaseException:
         _end(process)
         raise
@@ -219,7 +205,7 @@ def _set_up(
             continue
         if message.kind is Kind.FUSE:
             try:
-                _serve(serve, message.descriptor, process.pid)
+                _serve(args.serve, message.descriptor, process.pid)
             except BaseException:
                 _end(process)
                 raise
@@ -230,7 +216,7 @@ def _set_up(
 def _serve(serve: Callable[[int, int], None] | None, descriptor: int, pid: int) -> None:
     if serve is None:
         os.close(descriptor)
-        raise LaunchError("nothing is there to serve the union")
+        raise LaunchError("this root needs a file server, and the caller gave none")
     serve(descriptor, pid)
 
 
@@ -283,18 +269,18 @@ def _hint(failure: Failure) -> str | None:
         return "FUSE is not there: ask for modprobe fuse"
     if failure.step.startswith("mount proc ") and failure.errno == errno.EPERM:
         return (
-            "the engine runs in a container whose /proc has hidden parts: start that one with "
-            "--security-opt systempaths=unconfined, or this one with --pid host"
+            "the engine runs in a container whose /proc has masked paths: start that one without them, "
+            "or this one in the pid namespace that is there"
         )
     if failure.step.startswith("mount fuse.") and failure.errno == errno.ENODEV:
         return "FUSE is not there: ask for modprobe fuse"
     if failure.step.startswith("mount kernel overlayfs "):
         return (
-            "the storage driver overlay needs Linux 5.11 or later, and the store on a file system with "
-            "user attributes and whiteouts, as local disks are; the storage driver unionfs does without"
+            "kernel overlayfs needs Linux 5.11 or later, and the container's directory on a file system "
+            "with user attributes and whiteouts, as local disks are"
         )
     if failure.step.startswith("set limit ") and failure.errno == errno.EPERM:
-        return "a limit cannot be above the hard limit of the one who starts the container"
+        return "a limit cannot be above the hard limit of the process that starts the container"
     return None
 
 

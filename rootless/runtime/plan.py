@@ -1,22 +1,23 @@
 """From the OCI runtime spec to the ordered steps of the start. Pure: the same spec gives the same
 plan.
 
-The order matters. Sources and the root are opened before anything else, while the caller's groups
-still open them. /proc and /sys are mounted while the host's are visible, since the kernel refuses a
-new instance otherwise (mount_too_revealing). Sysctls are written before /proc/sys is made
-read-only. Binds and masks come before the read-only root, because their targets may have to be
-made. Nothing is resolved through the host's tree after EnterRoot: it is no longer there.
+The order matters. Sources and the root are opened first, while the caller's groups still open them.
+/proc and /sys are mounted while the host's are visible, since the kernel refuses a new instance
+otherwise (mount_too_revealing). Sysctls are written before /proc/sys is made read-only. Binds and
+masks come before the read-only root, because their targets may have to be made; the umask comes
+last, because what the start makes has the mode it is made with. After EnterRoot no path leads to the
+host's tree: it is detached.
 """
 
 from __future__ import annotations
 
 from rootless.errors import HostSupportError, InvalidDocumentError
-from rootless.runtime import steps
+from rootless.runtime import extensions
+from rootless.runtime.execution import Credentials, Execute
 from rootless.runtime.idmap import IdMaps, to_outside
 from rootless.runtime.mount_options import MountOptions, parse_mount_options
-from rootless.runtime.overlay import LOWER
 from rootless.runtime.rootfs import FSTYPE, BindRootfs, FuseRootfs, OverlayRootfs, Rootfs
-from rootless.runtime.steps import Credentials, Execute, Step
+from rootless.runtime.steps import attributes, filesystem
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -24,16 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-ANNOTATION_USER = "io.rootless.user"
-"""`name|uid[:group|gid]` as asked for; looked up in the container's files by the child."""
-ANNOTATION_USER_REQUIRED = "io.rootless.user-required"
-"""The user was asked for by name or number on the command line: where the map has no such id, that
-is an error. An image's user becomes the only id there is instead."""
-ANNOTATION_GROUPS = "io.rootless.groups"
-"""Names and ids of --group-add, comma-separated."""
-ANNOTATION_INIT = "io.rootless.init"
-ANNOTATION_PRETEND = "io.rootless.pretend-ownership"
-"""Answer chown, set*id and mknod with success: there is one id and they could only fail."""
+    from rootless.runtime.steps.context import Step
 
 _ROOT_KEY = -1
 
@@ -41,7 +33,8 @@ NAMESPACES = ("user", "mount", "pid", "network", "ipc", "uts", "cgroup")
 
 
 class Plan(NamedTuple):
-    """`namespaces` are made by clone; the cgroup namespace is a step, and everything else too."""
+    """`namespaces` are made by clone3(2); the cgroup namespace is a step, because it is entered
+    later."""
 
     namespaces: frozenset[str]
     steps: tuple[Step, ...]
@@ -61,7 +54,7 @@ def make_plan(
 
     Raises:
         InvalidDocumentError: the spec lacks what it must have.
-        HostSupportError: it joins a namespace by path, which a start does not do.
+        HostSupportError: it joins a namespace by path.
     """
     process, linux = spec.get("process"), spec.get("linux", {})
     if not isinstance(process, dict) or not process.get("args"):
@@ -70,7 +63,8 @@ def make_plan(
     for entry in linux.get("namespaces", ()):
         if "path" in entry:
             raise HostSupportError(
-                f"config.json: joining the {entry['type']} namespace {entry['path']} at start"
+                f"config.json: joining an existing {entry['type']} namespace "
+                f"({entry['path']}) is not supported"
             )
         namespaces.add(str(entry["type"]))
     if not {"user", "mount"} <= namespaces:
@@ -79,37 +73,38 @@ def make_plan(
     mounts = [_Mounted(i, m, bundle) for i, m in enumerate(spec.get("mounts", ()))]
     sequence: list[Step] = []
     if process.get("oomScoreAdj") is not None:
-        sequence.append(steps.AdjustOomScore(int(process["oomScoreAdj"])))
-    sequence.append(steps.DetachPropagation())
+        sequence.append(attributes.AdjustOomScore(int(process["oomScoreAdj"])))
+    sequence.append(filesystem.DetachPropagation())
     sequence += [m.open() for m in mounts if m.options.bind]
     sequence += _root(rootfs, id_maps)
     uid, gid = id_maps.root
-    sequence.append(steps.BecomeSetupUser(uid, gid, drop_groups=id_maps.helper))
+    sequence.append(attributes.BecomeSetupUser(uid, gid, drop_groups=id_maps.helper))
     if "cgroup" in namespaces:
-        sequence.append(steps.JoinCgroupNamespace())
+        sequence.append(attributes.JoinCgroupNamespace())
     if "network" in namespaces:
-        sequence.append(steps.RaiseLoopback())
+        sequence.append(attributes.RaiseLoopback())
     if hostname := spec.get("hostname"):
-        sequence.append(steps.SetHostname(str(hostname), str(spec.get("domainname", ""))))
+        sequence.append(attributes.SetHostname(str(hostname), str(spec.get("domainname", ""))))
     for mounted in mounts:
         sequence += mounted.attach(id_maps)
     if process.get("terminal"):
         size = process.get("consoleSize", {})
         sequence.append(
-            steps.AllocateTerminal(int(size.get("height", 0)), int(size.get("width", 0)))
+            filesystem.AllocateTerminal(int(size.get("height", 0)), int(size.get("width", 0)))
         )
-    sequence += [steps.WriteSysctl(str(k), str(v)) for k, v in linux.get("sysctl", {}).items()]
-    sequence += [steps.MaskPath(str(path)) for path in linux.get("maskedPaths", ())]
-    sequence += [steps.ProtectPath(str(path)) for path in linux.get("readonlyPaths", ())]
-    sequence.append(steps.EnterRoot())
-    sequence += _identity(spec, process, id_maps)
-    sequence.append(steps.ChangeDirectory(str(process.get("cwd") or "/")))
+    sequence += [attributes.WriteSysctl(str(k), str(v)) for k, v in linux.get("sysctl", {}).items()]
+    sequence += [filesystem.MaskPath(str(path)) for path in linux.get("maskedPaths", ())]
+    sequence += [filesystem.ProtectPath(str(path)) for path in linux.get("readonlyPaths", ())]
+    sequence.append(filesystem.EnterRoot())
+    sequence.append(_identity(spec, process, id_maps))
+    sequence.append(attributes.ChangeDirectory(str(process.get("cwd") or "/")))
     if spec.get("root", {}).get("readonly"):
-        sequence.append(steps.ProtectRoot())
+        sequence.append(filesystem.ProtectRoot())
     sequence += [
-        steps.SetLimit(str(r["type"]), int(r["soft"]), int(r["hard"]))
+        attributes.SetLimit(str(r["type"]), int(r["soft"]), int(r["hard"]))
         for r in process.get("rlimits", ())
     ]
+    sequence.append(attributes.SetUmask(int(process.get("user", {}).get("umask", 0o022))))
     return Plan(
         frozenset(namespaces - {"cgroup"}),
         tuple(sequence),
@@ -117,7 +112,7 @@ def make_plan(
         Execute(
             tuple(map(str, process["args"])),
             tuple(map(str, process.get("env", ()))),
-            init=spec.get("annotations", {}).get(ANNOTATION_INIT) == "true",
+            init=spec.get("annotations", {}).get(extensions.INIT) == "true",
             terminal=bool(process.get("terminal")),
         ),
     )
@@ -127,19 +122,23 @@ def _root(rootfs: Rootfs, id_maps: IdMaps) -> list[Step]:
     uid, gid = id_maps.root
     match rootfs:
         case FuseRootfs():
-            return [steps.MountUnion(rootfs.mountpoint, rootfs.source, FSTYPE, False, uid, gid)]
-        case OverlayRootfs():
-            lower = f"{rootfs.directory}/{LOWER}"
             return [
-                steps.MountUnion(lower, rootfs.source, FSTYPE, True, uid, gid),
-                steps.MountOverlay(rootfs.directory),
+                filesystem.MountUnion(rootfs.mountpoint, rootfs.source, FSTYPE, False, uid, gid)
+            ]
+        case OverlayRootfs():
+            from rootless.runtime.steps import overlay
+
+            lower = f"{rootfs.directory}/{overlay.LOWER}"
+            return [
+                filesystem.MountUnion(lower, rootfs.source, FSTYPE, True, uid, gid),
+                overlay.MountOverlay(rootfs.directory),
             ]
         case BindRootfs():
             # Recursively: the kernel refuses to bind less than the whole of a tree it shows an
             # unprivileged user.
             return [
-                steps.OpenSource(_ROOT_KEY, rootfs.path, recursive=True),
-                steps.BindRoot(_ROOT_KEY, rootfs.path),
+                filesystem.OpenSource(_ROOT_KEY, rootfs.path, recursive=True),
+                filesystem.BindRoot(_ROOT_KEY, rootfs.path),
             ]
 
 
@@ -158,13 +157,13 @@ class _Mounted:
             self.source = f"{bundle}/{self.source}"
 
     def open(self) -> Step:
-        return steps.OpenSource(self.key, self.source, self.options.recursive)
+        return filesystem.OpenSource(self.key, self.source, self.options.recursive)
 
     def attach(self, id_maps: IdMaps) -> Sequence[Step]:
         options = self.options
         if options.bind:
             return [
-                steps.AttachSource(
+                filesystem.AttachSource(
                     self.key,
                     self.source,
                     self.target,
@@ -180,7 +179,7 @@ class _Mounted:
             # have.
             data = tuple(o for o in data if o != "gid=5" or to_outside(id_maps.gids, 5) is not None)
         result: list[Step] = [
-            steps.Mount(self.target, self.fstype, self.source, data, options.attributes)
+            filesystem.Mount(self.target, self.fstype, self.source, data, options.attributes)
         ]
         if self.fstype == "tmpfs" and self.target == "/dev":
             result += _DEV_LINKS
@@ -188,32 +187,29 @@ class _Mounted:
 
 
 _DEV_LINKS: tuple[Step, ...] = (
-    steps.MakeSymlink("/proc/self/fd", "/dev/fd"),
-    steps.MakeSymlink("/proc/self/fd/0", "/dev/stdin"),
-    steps.MakeSymlink("/proc/self/fd/1", "/dev/stdout"),
-    steps.MakeSymlink("/proc/self/fd/2", "/dev/stderr"),
-    steps.MakeSymlink("/proc/kcore", "/dev/core"),
-    steps.MakeSymlink("pts/ptmx", "/dev/ptmx"),
+    filesystem.MakeSymlink("/proc/self/fd", "/dev/fd"),
+    filesystem.MakeSymlink("/proc/self/fd/0", "/dev/stdin"),
+    filesystem.MakeSymlink("/proc/self/fd/1", "/dev/stdout"),
+    filesystem.MakeSymlink("/proc/self/fd/2", "/dev/stderr"),
+    filesystem.MakeSymlink("/proc/kcore", "/dev/core"),
+    filesystem.MakeSymlink("pts/ptmx", "/dev/ptmx"),
 )
 
 
-def _identity(spec: Mapping[str, Any], process: Mapping[str, Any], id_maps: IdMaps) -> list[Step]:
+def _identity(spec: Mapping[str, Any], process: Mapping[str, Any], id_maps: IdMaps) -> Step:
     user = process.get("user", {})
-    annotations = spec.get("annotations", {})
-    name = annotations.get(ANNOTATION_USER)
+    given = spec.get("annotations", {})
+    name = given.get(extensions.USER)
     groups = tuple(str(g) for g in user.get("additionalGids", ()))
-    groups += tuple(filter(None, annotations.get(ANNOTATION_GROUPS, "").split(",")))
+    groups += tuple(filter(None, given.get(extensions.GROUPS, "").split(",")))
     if name is None:
         name = f"{user.get('uid', 0)}:{user.get('gid', 0)}"
-    return [
-        steps.ResolveUser(
-            str(name),
-            groups,
-            fixed=not id_maps.helper,
-            required=annotations.get(ANNOTATION_USER_REQUIRED) == "true",
-        ),
-        steps.SetUmask(int(user.get("umask", 0o022))),
-    ]
+    return attributes.ResolveUser(
+        str(name),
+        groups,
+        fixed=not id_maps.helper,
+        required=given.get(extensions.USER_REQUIRED) == "true",
+    )
 
 
 def _credentials(process: Mapping[str, Any]) -> Credentials:

@@ -3,29 +3,23 @@ in, one document out. Pure.
 
 The document is what is executed, written as it is beside the container. Who the process is cannot
 be known yet: names are looked up in the container's own files once its root is mounted. The request
-is therefore carried as an annotation (`plan.ANNOTATION_USER`) and `process.user` holds its numbers
+is therefore carried as an annotation (`extensions.USER`) and `process.user` holds its numbers
 where it has some.
 """
 
 from __future__ import annotations
 
 from rootless.errors import HostSupportError, InvalidDocumentError, UsageError
-from rootless.runtime.execution import DEFAULT_PATH
-from rootless.runtime.idmap import IdMaps, IdRange
-from rootless.runtime.plan import (
-    ANNOTATION_GROUPS,
-    ANNOTATION_INIT,
-    ANNOTATION_PRETEND,
-    ANNOTATION_USER,
-    ANNOTATION_USER_REQUIRED,
-)
+from rootless.runtime import extensions
+from rootless.runtime.extensions import DEFAULT_PATH
+from rootless.runtime.idmap import IdMaps
 from rootless.spec import default_mounts as mounts
 from rootless.spec.host import HostFacts
 from rootless.spec.options import ContainerOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any, TypeAlias
 
 Spec: TypeAlias = "dict[str, Any]"
@@ -217,20 +211,20 @@ def _annotations(
     options: ContainerOptions, image: Mapping[str, Any], id_maps: IdMaps
 ) -> dict[str, str]:
     result = dict(options.annotations)
-    result[ANNOTATION_USER] = requested_user(options, image, id_maps)
+    result[extensions.USER] = requested_user(options, image, id_maps)
     if options.user:
-        result[ANNOTATION_USER_REQUIRED] = "true"
+        result[extensions.USER_REQUIRED] = "true"
     if options.groups and id_maps.single:
         raise HostSupportError(
             f"--group-add {options.groups[0]}: this account has no subordinate ids, so no other group",
             hint="ask for a range in /etc/subuid and /etc/subgid",
         )
     if options.groups:
-        result[ANNOTATION_GROUPS] = ",".join(options.groups)
+        result[extensions.GROUPS] = ",".join(options.groups)
     if options.init:
-        result[ANNOTATION_INIT] = "true"
+        result[extensions.INIT] = "true"
     if id_maps.single:
-        result[ANNOTATION_PRETEND] = "true"
+        result[extensions.PRETEND_OWNERSHIP] = "true"
     return result
 
 
@@ -240,8 +234,7 @@ def _linux(options: ContainerOptions, id_maps: IdMaps) -> dict[str, Any]:
     names += [n for n in ("pid", "network", "ipc", "uts", "cgroup") if getattr(own, n)]
     linux: dict[str, Any] = {
         "namespaces": [{"type": name} for name in names],
-        "uidMappings": _mappings(id_maps.uids),
-        "gidMappings": _mappings(id_maps.gids),
+        **id_maps.to_spec(),
     }
     if options.sysctls:
         linux["sysctl"] = dict(options.sysctls)
@@ -252,7 +245,3 @@ def _linux(options: ContainerOptions, id_maps: IdMaps) -> dict[str, Any]:
     linux["maskedPaths"] = [p for p in (*masked, *security.mask) if p not in unmask]
     linux["readonlyPaths"] = [p for p in protected if p not in unmask]
     return linux
-
-
-def _mappings(ranges: Sequence[IdRange]) -> list[dict[str, int]]:
-    return [{"containerID": r.inside, "hostID": r.outside, "size": r.size} for r in ranges]

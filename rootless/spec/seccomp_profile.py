@@ -12,21 +12,20 @@ all users of a host share, devices) or has a history of kernel bugs while progra
 
 from __future__ import annotations
 
-import os
-
 from rootless.errors import InvalidDocumentError
 from rootless.light_json import loads
-from rootless.runtime.seccomp import (
+from rootless.runtime.seccomp_rules import (
     ARCHITECTURES,
     ENOSYS,
     EPERM,
     Profile,
     argument_rule,
 )
+from rootless.spec.host import HostFacts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
 AF_VSOCK = 40
@@ -274,21 +273,25 @@ def _oci_rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def profile_of(
-    choice: str | None, capabilities: frozenset[str], *, privileged: bool = False
+    choice: str | None,
+    capabilities: frozenset[str],
+    *,
+    host: HostFacts,
+    read: Callable[[str], bytes],
+    privileged: bool = False,
 ) -> Profile | None:
-    """The profile that --security-opt seccomp= asks for: the default, none, or the one in a file.
+    """The profile that --security-opt seccomp= asks for: the default, none, or the one in a file,
+    which `read` returns the content of.
 
     Raises:
-        InvalidDocumentError: the file is not a profile.
+        InvalidDocumentError: the file cannot be read, or is not a profile.
     """
-    machine = os.uname().machine
     if choice == "unconfined" or (privileged and choice is None):
         return None
     if choice is None:
-        return default_profile(capabilities, machine)
+        return default_profile(capabilities, host.machine)
     try:
-        with open(choice, "rb") as file:
-            document = loads(file.read())
+        document = loads(read(choice))
     except OSError as error:
         raise InvalidDocumentError(
             f"opening seccomp profile ({choice}) failed: {error.strerror}"
@@ -297,6 +300,4 @@ def profile_of(
         raise InvalidDocumentError(
             f"decoding seccomp profile ({choice}) failed: {error}"
         ) from error
-    major, minor = os.uname().release.split(".")[:2]
-    digits = "".join(c for c in minor if c.isdigit())
-    return read_docker_profile(document, capabilities, machine, (int(major), int(digits)))
+    return read_docker_profile(document, capabilities, host.machine, host.kernel)

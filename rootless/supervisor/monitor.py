@@ -32,7 +32,7 @@ from rootless.containers.status import Status
 from rootless.containers.timestamps import now
 from rootless.errors import NotFoundError, RootlessError
 from rootless.light_stdlib import signal
-from rootless.runtime.parent import ContainerProcess, Stdio, launch
+from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, launch
 from rootless.supervisor.file_server import UnionServer
 from rootless.supervisor.messages import Channel, Kind
 from rootless.supervisor.signal_disposition import Fate, fate_of
@@ -165,15 +165,17 @@ class Monitor:
             os.write(debug or 2, f"{line}\n".encode())
 
         return launch(
-            container.spec,
-            bundle=container.directory,
-            rootfs=container.rootfs,
-            id_maps=container.id_maps,
-            stdio=None if stdio is None else Stdio(*stdio),
-            cgroup_fd=None if group is None else group.directory_fd,
-            serve=server.serve,
-            seccomp_cache=container.seccomp_cache,
-            debug=None if debug is None else say,
+            LaunchArgs(
+                spec=container.spec,
+                bundle=container.directory,
+                rootfs=container.rootfs,
+                id_maps=container.id_maps,
+                stdio=None if stdio is None else Stdio(*stdio),
+                cgroup_fd=None if group is None else group.directory_fd,
+                serve=server.serve,
+                seccomp_cache=container.seccomp_cache,
+                debug=None if debug is None else say,
+            )
         )
 
     def _note_running(self, process: ContainerProcess, server: UnionServer) -> None:

@@ -141,7 +141,7 @@ def test_store_without_user_attributes_is_refused_and_nothing_takes_its_place(bo
     first, hint, *rest = result.stderr.splitlines()
     assert first.startswith(f"rootless: cannot mount kernel overlayfs on {containers_of(box)}/")
     assert first.endswith(": Operation not supported")
-    assert hint.startswith("hint: the storage driver overlay needs")
+    assert hint.startswith("hint: kernel overlayfs needs")
     assert rest == []
 
 

@@ -13,11 +13,11 @@ import pytest
 
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps, make_maps
-from rootless.runtime.parent import ContainerProcess, Stdio, launch
+from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, launch
 from rootless.runtime.rootfs import BindRootfs
 from rootless.spec.bind_sources import prepare_bind_sources
 from rootless.spec.etc_files import etc_files
-from rootless.spec.host import gather_host_facts
+from rootless.spec.gather_host import gather_host_facts
 from rootless.spec.options import parse_options
 from rootless.spec.request import RunRequest
 from rootless.spec.runtime_spec import make_spec
@@ -73,17 +73,20 @@ class Box:
             path = self.directory / f"etc{number}"
             path.write_text(text)
             files[target] = str(path)
+        host = gather_host_facts()
         spec = make_spec(
             options,
             container_id=ID,
             rootfs=str(self.root),
             image_config=None,
-            host=gather_host_facts(),
+            host=host,
             id_maps=maps,
             files=files,
             seccomp=profile_of(
                 options.security.seccomp,
                 options.security.capabilities,
+                host=host,
+                read=lambda path: Path(path).read_bytes(),
                 privileged=options.privileged,
             ),
             console_size=(33, 77),
@@ -92,8 +95,8 @@ class Box:
 
     def start(self, *command: str, stdio: Stdio | None, rootfs=None, serve=None, **flags: Any):
         spec, maps = self.spec(*command, **flags)
-        return launch(
-            spec,
+        args = LaunchArgs(
+            spec=spec,
             bundle=str(self.directory),
             rootfs=rootfs or BindRootfs(str(self.root)),
             id_maps=maps,
@@ -101,6 +104,7 @@ class Box:
             serve=serve,
             seccomp_cache=str(self._cache),
         )
+        return launch(args)
 
     def run(self, *command: str, **more: Any) -> Result:
         out, err = self.directory / "out", self.directory / "err"

@@ -213,6 +213,40 @@ def test_launch_working_directory_through_magic_link_is_refused(box):
         box.run("true", workdir="/proc/self/fd/4")
 
 
+def test_launch_working_directory_below_a_leaked_descriptor_makes_nothing_on_the_host(
+    box, tmp_path
+):
+    from rootless.errors import LaunchError
+
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    leaked = os.open(outside, os.O_RDONLY)
+    os.set_inheritable(leaked, True)
+    try:
+        for path in (f"/proc/self/fd/{leaked}/evil", f"/proc/1/fd/{leaked}/evil/deep"):
+            with pytest.raises(LaunchError, match="working directory"):
+                box.run("true", workdir=path)
+    finally:
+        os.close(leaked)
+    assert list(outside.iterdir()) == []
+
+
+def test_launch_user_files_are_not_read_through_a_leaked_descriptor(own_box, tmp_path):
+    """An image's /etc/passwd may be a link to what the caller has open."""
+    from rootless.errors import LaunchError
+
+    (tmp_path / "passwd").write_text("outsider:x:5:5::/:/bin/sh\n")
+    leaked = os.open(tmp_path, os.O_RDONLY)
+    os.set_inheritable(leaked, True)
+    (own_box.root / "etc/passwd").unlink(missing_ok=True)
+    (own_box.root / "etc/passwd").symlink_to(f"/proc/self/fd/{leaked}/passwd")
+    try:
+        with pytest.raises(LaunchError, match="look up the user"):
+            own_box.run("true", user="outsider")
+    finally:
+        os.close(leaked)
+
+
 def test_launch_volume_options_reach_the_mount(box):
     flags = "noexec,nosuid,nodev"
     result = box.sh(

@@ -17,7 +17,7 @@ from rootless.errors import (
     HostSupportError,
     LaunchError,
 )
-from rootless.runtime.parent import Stdio, launch
+from rootless.runtime.parent import LaunchArgs, Stdio, launch
 from rootless.runtime.rootfs import BindRootfs
 from tests.integration.runtime.conftest import BOUND, ID, ended
 
@@ -164,6 +164,13 @@ def test_launch_working_directory_is_made(box):
     assert box.run("pwd", workdir="/tmp/new/deep").out == "/tmp/new/deep\n"
 
 
+def test_launch_working_directory_has_its_mode_whatever_the_umask(box):
+    result = box.sh(
+        "stat -c %a /tmp/closed /tmp/closed/deep", umask="0077", workdir="/tmp/closed/deep"
+    )
+    assert result.out == "755\n755\n"
+
+
 def test_launch_standard_streams_may_be_swapped(box):
     """The caller's descriptors for 1 and 2 the other way round end where they were given."""
     out_read, out_write = os.pipe()
@@ -298,11 +305,13 @@ def test_launch_failed_step_leaves_nothing(box):
     before = children()
     with pytest.raises(LaunchError, match="open the bind source /no/such/device"):
         launch(
-            spec,
-            bundle="/",
-            rootfs=BindRootfs(str(box.root)),
-            id_maps=maps,
-            stdio=Stdio(0, 1, 2),
+            LaunchArgs(
+                spec=spec,
+                bundle="/",
+                rootfs=BindRootfs(str(box.root)),
+                id_maps=maps,
+                stdio=Stdio(0, 1, 2),
+            )
         )
     assert children() <= before
 

@@ -60,5 +60,5 @@ def test_launch_union_that_is_not_answered_is_an_error(own_box, mountpoint):
         own_box.sh(
             "true", rootfs=FuseRootfs(str(mountpoint)), serve=lambda device, _: os.close(device)
         )
-    with pytest.raises(LaunchError, match="nothing is there to serve"):
+    with pytest.raises(LaunchError, match="needs a file server"):
         own_box.sh("true", rootfs=FuseRootfs(str(mountpoint)))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from rootless.runtime.account import parse_subordinate
 from rootless.runtime.idmap import (
+    IdMaps,
     IdRange,
     Subordinate,
     UserNamespaceMode,
@@ -114,3 +115,12 @@ def test_subordinate_lines_by_name_and_number():
     content = "alice:100000:65536\nbob:1:1\n1000:300000:10\nbad\nalice:x:1\nalice:5:0\n"
     assert parse_subordinate(content, "alice", 1000) == ((100000, 65536), (300000, 10))
     assert parse_subordinate(content, "carol", 1) == ()
+
+
+def test_maps_come_back_from_a_spec_as_they_went():
+    ranges = (Subordinate(100000, 65536),)
+    for mode in (UserNamespaceMode(), UserNamespaceMode(keep=True)):
+        for subordinate in ((), ranges):
+            maps = make_maps(mode, uid=7, gid=8, subuids=subordinate, subgids=subordinate)
+            assert IdMaps.from_spec(maps.to_spec()) == maps._replace(kept=None)
+            assert maps.inside(7, 8) == (maps.kept or (0, 0))

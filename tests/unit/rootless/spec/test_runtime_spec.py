@@ -5,8 +5,8 @@ import json
 import pytest
 
 from rootless.errors import UsageError
+from rootless.runtime.extensions import PRETEND_OWNERSHIP, USER
 from rootless.runtime.idmap import Subordinate, UserNamespaceMode, make_maps
-from rootless.runtime.plan import ANNOTATION_PRETEND, ANNOTATION_USER
 from rootless.spec.etc_files import APT_SANDBOX_PATH, etc_files, hosts_file, resolv_conf
 from rootless.spec.flags.names import HostEntry
 from rootless.spec.host import HostFacts
@@ -80,10 +80,10 @@ def test_environment_is_defaults_image_user():
 def test_image_directory_and_user_give_way_to_flags():
     spec = spec_of(IMAGE)
     assert spec["process"]["cwd"] == "/srv"
-    assert spec["annotations"][ANNOTATION_USER] == "app"
+    assert spec["annotations"][USER] == "app"
     spec = spec_of(IMAGE, workdir="/w", user="5:6")
     assert spec["process"]["cwd"] == "/w"
-    assert spec["annotations"][ANNOTATION_USER] == "5:6"
+    assert spec["annotations"][USER] == "5:6"
     assert spec["process"]["user"] == {"uid": 5, "gid": 6}
 
 
@@ -144,8 +144,8 @@ def test_limits_above_the_accounts_are_refused():
 
 
 def test_one_id_is_noted_for_the_launcher():
-    assert spec_of(maps=SINGLE)["annotations"][ANNOTATION_PRETEND] == "true"
-    assert ANNOTATION_PRETEND not in spec_of()["annotations"]
+    assert spec_of(maps=SINGLE)["annotations"][PRETEND_OWNERSHIP] == "true"
+    assert PRETEND_OWNERSHIP not in spec_of()["annotations"]
 
 
 def test_spec_is_json_and_the_same_each_time():

@@ -8,8 +8,9 @@ import pytest
 
 from rootless.errors import InvalidDocumentError
 from rootless.runtime import seccomp
-from rootless.runtime.seccomp import pretending_profile
+from rootless.runtime.seccomp_rules import pretending_profile
 from rootless.spec.flags.security import DEFAULT_CAPABILITIES
+from rootless.spec.host import HostFacts
 from rootless.spec.seccomp_profile import (
     ALLOWED,
     BY_CAPABILITY,
@@ -20,6 +21,7 @@ from rootless.spec.seccomp_profile import (
 )
 from rootless.syscalls.capabilities import NAMES
 
+HOST = HostFacts(machine=os.uname().machine, kernel=(6, 1))
 ORACLE = Path("/usr/share/containers/seccomp.json")
 
 # What the containers/common profile of 2022 allows and Docker's does not: mounts and namespaces
@@ -189,7 +191,9 @@ def test_profile_that_makes_no_sense_is_refused(document, tmp_path):
     path.write_text(json.dumps(document))
 
     def compile_it():
-        seccomp.compile_profile(profile_of(str(path), frozenset()))
+        seccomp.compile_profile(
+            profile_of(str(path), frozenset(), host=HOST, read=lambda path: Path(path).read_bytes())
+        )
 
     with pytest.raises(InvalidDocumentError):
         compile_it()
@@ -197,4 +201,9 @@ def test_profile_that_makes_no_sense_is_refused(document, tmp_path):
 
 def test_profile_file_that_is_missing_is_told(tmp_path):
     with pytest.raises(InvalidDocumentError, match="opening seccomp profile"):
-        profile_of(str(tmp_path / "none"), frozenset())
+        profile_of(
+            str(tmp_path / "none"),
+            frozenset(),
+            host=HOST,
+            read=lambda path: Path(path).read_bytes(),
+        )

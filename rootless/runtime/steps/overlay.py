@@ -1,4 +1,4 @@
-"""Kernel overlayfs over the union: mount(8)'s `-t overlay`, in the child, between clone and exec.
+"""The step that mounts kernel overlayfs over the union, as mount(8) does with `-t overlay`.
 
 The four places are named relative to the container's directory, which is the working directory
 meanwhile: so no path has a colon or comma that the options would need escaped, and /proc/mounts tells
@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import os
 
+from rootless.runtime.steps.context import Context
 from rootless.syscalls import mounts
+from unionfs.light_types import NamedTuple
 
 LOWER, UPPER, WORK, MERGED = "lower", "upper", "work", "rootfs"
 
@@ -18,7 +20,21 @@ _OPTIONS = f"userxattr,lowerdir={LOWER},upperdir={UPPER},workdir={WORK}"
 _PROBE = "user.overlay.probe"
 
 
-def mount_overlay(directory: str) -> int:
+class MountOverlay(NamedTuple):
+    """Kernel overlayfs over the union that MountUnion has mounted below `directory`."""
+
+    directory: str
+
+    def describe(self) -> str:
+        return f"mount kernel overlayfs on {self.directory}/rootfs"
+
+    def perform(self, context: Context) -> None:
+        lower, context.root = context.root, -1
+        os.close(lower)
+        context.root = _mount(self.directory)
+
+
+def _mount(directory: str) -> int:
     """Mount upper and work over lower, which is mounted already, on rootfs; returns its root.
 
     Raises:

@@ -1,0 +1,50 @@
+"""Seccomp rules as the runtime spec has them (`linux.seccomp`). Pure."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+Profile: TypeAlias = "dict[str, Any]"
+
+ENOSYS = 38
+EPERM = 1
+ARCHITECTURES: dict[str, tuple[str, ...]] = {
+    "x86_64": ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"),
+    "aarch64": ("SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"),
+    "ppc64le": ("SCMP_ARCH_PPC64LE",),
+    "s390x": ("SCMP_ARCH_S390X", "SCMP_ARCH_S390"),
+    "riscv64": ("SCMP_ARCH_RISCV64",),
+}
+"""By uname(2)'s machine: the native one first, then those whose programs it runs."""
+
+
+def argument_rule(index: int, value: int, op: str, value_two: int = 0) -> dict[str, Any]:
+    return {"index": index, "value": value, "valueTwo": value_two, "op": f"SCMP_CMP_{op}"}
+
+
+def pretending_profile(machine: str) -> Profile:
+    """Success without effect for what changes owner or identity, where one id is all there is and
+    each could only fail.
+
+    The kernel refuses such a chown before the file system hears of it, and mknod of a device for
+    want of a capability on the host. capset is left alone: it works, and dropping capabilities must
+    not be pretended.
+    """
+    owners = "chown chown32 fchown fchown32 fchownat lchown lchown32"
+    identity = (
+        "setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 setregid "
+        "setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setuid setuid32"
+    )
+    success = {"action": "SCMP_ACT_ERRNO", "errnoRet": 0}
+    rules: list[dict[str, Any]] = [{"names": f"{owners} {identity}".split(), **success}]
+    for name, index in (("mknod", 1), ("mknodat", 2)):
+        for kind in (0o020000, 0o060000):
+            argument = argument_rule(index, 0o170000, "MASKED_EQ", kind)
+            rules.append({"names": [name], "args": [argument], **success})
+    return {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": list(ARCHITECTURES.get(machine, ())),
+        "syscalls": rules,
+    }

@@ -1,0 +1,201 @@
+"""The steps that set what the process is: its user, its directory, its limits, its namespaces."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import stat
+import struct
+
+from rootless.light_stdlib import socket
+from rootless.runtime.steps.context import Context, open_in_root, open_or_make
+from rootless.runtime.userdb import Identity, UnknownUserError, find_identity
+from rootless.syscalls import identity, processes
+from unionfs.light_types import NamedTuple
+
+_USER_FILE_LIMIT = 16 * 1024 * 1024  # bytes of /etc/passwd or /etc/group that are read
+_SIOCGIFFLAGS = 0x8913
+_SIOCSIFFLAGS = 0x8914
+_IFF_UP = 0x1
+
+
+class BecomeSetupUser(NamedTuple):
+    """The set-up runs as the container's root, so that what it makes belongs to it."""
+
+    uid: int
+    gid: int
+    drop_groups: bool
+
+    def describe(self) -> str:
+        return f"become {self.uid}:{self.gid} inside"
+
+    def perform(self, context: Context) -> None:
+        if self.drop_groups:
+            identity.setgroups(())
+        identity.setresgid(self.gid)
+        identity.setresuid(self.uid)
+        # A change of id made the process non-dumpable, which would hide /proc/PID/ns from the
+        # program that configures the network.
+        processes.prctl(processes.PR_SET_DUMPABLE, 1)
+
+
+class ResolveUser(NamedTuple):
+    """Look `user` and `groups` up in the container's own /etc/passwd and /etc/group. With `fixed`
+    the container has a single id, and every user is that one unless it is `required`."""
+
+    user: str
+    groups: tuple[str, ...]
+    fixed: bool
+    required: bool
+
+    def describe(self) -> str:
+        return f"look up the user {self.user!r}"
+
+    def perform(self, context: Context) -> None:
+        passwd = _read_user_file(context, "/etc/passwd")
+        group = _read_user_file(context, "/etc/group")
+        found = find_identity(self.user, passwd, group, self.groups)
+        context.keeps_ids = self.fixed
+        if not self.fixed:
+            # Now, while files can be opened whatever the limit of open files will be.
+            _check_mapped(found)
+        elif self.required and found.uid != os.getuid():
+            raise UnknownUserError(
+                f"cannot become {self.user}: the account has no subordinate ids, "
+                f"so {os.getuid()} is the only user"
+            )
+        else:
+            found = Identity(os.getuid(), os.getgid(), (), found.home)
+        context.identity = found
+
+
+def _check_mapped(found: Identity) -> None:
+    for name, numbers in (("uid", [found.uid]), ("gid", [found.gid, *found.groups])):
+        with open(f"/proc/self/{name}_map", "rb") as file:
+            ranges = [tuple(map(int, line.split())) for line in file]
+        for number in numbers:
+            if not any(first <= number < first + size for first, _, size in ranges):
+                raise UnknownUserError(f"{name} {number} is not in the id map of the container")
+
+
+def _read_user_file(context: Context, path: str) -> bytes:
+    """Empty when there is none. Never waits on a FIFO, never reads without end."""
+    try:
+        fd = open_in_root(context, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return b""
+        return file.read(_USER_FILE_LIMIT)
+
+
+class ChangeDirectory(NamedTuple):
+    """A missing directory is made. The directory is opened beneath the root and without magic
+    links: /proc/self/fd/N could be a directory of the host (CVE-2024-21626)."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"change to the working directory {self.path}"
+
+    def perform(self, context: Context) -> None:
+        directory = open_or_make(context, self.path, directory=True)
+        os.fchdir(directory)
+        os.close(directory)
+
+
+class SetUmask(NamedTuple):
+    mask: int
+
+    def describe(self) -> str:
+        return f"set the umask to {self.mask:04o}"
+
+    def perform(self, context: Context) -> None:
+        os.umask(self.mask)
+
+
+class AdjustOomScore(NamedTuple):
+    value: int
+
+    def describe(self) -> str:
+        return f"set oom_score_adj to {self.value}"
+
+    def perform(self, context: Context) -> None:
+        _write("/proc/self/oom_score_adj", b"%d" % self.value)
+
+
+class WriteSysctl(NamedTuple):
+    """`name` with dots: each becomes a slash of a path below /proc/sys."""
+
+    name: str
+    value: str
+
+    def describe(self) -> str:
+        return f"set sysctl {self.name}={self.value}"
+
+    def perform(self, context: Context) -> None:
+        _write("/proc/sys/" + self.name.replace(".", "/"), os.fsencode(self.value))
+
+
+class SetHostname(NamedTuple):
+    hostname: str
+    domainname: str
+
+    def describe(self) -> str:
+        return f"set the host name {self.hostname}"
+
+    def perform(self, context: Context) -> None:
+        processes.sethostname(self.hostname)
+        if self.domainname:
+            processes.setdomainname(self.domainname)
+
+
+class JoinCgroupNamespace(NamedTuple):
+    """After the move into the cgroup, because the namespace's root is the cgroup at that time
+    (cgroup_namespaces(7))."""
+
+    def describe(self) -> str:
+        return "enter a new cgroup namespace"
+
+    def perform(self, context: Context) -> None:
+        processes.unshare(processes.CLONE_NEWCGROUP)
+
+
+class RaiseLoopback(NamedTuple):
+    """A new network namespace has its loopback interface down."""
+
+    def describe(self) -> str:
+        return "bring the loopback interface up"
+
+    def perform(self, context: Context) -> None:
+        control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        request = struct.pack("16sH22x", b"lo", 0)
+        (flags,) = struct.unpack_from("H", fcntl.ioctl(control, _SIOCGIFFLAGS, request), 16)
+        fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | _IFF_UP))
+        control.close()
+
+
+class SetLimit(NamedTuple):
+    """`resource` is RLIMIT_NAME; a negative limit, or one of 2^63 and above, means none."""
+
+    resource: str
+    soft: int
+    hard: int
+
+    def describe(self) -> str:
+        return f"set limit {self.resource}={self.soft}:{self.hard}"
+
+    def perform(self, context: Context) -> None:
+        number = getattr(resource, self.resource)
+        resource.setrlimit(number, (_limit(self.soft), _limit(self.hard)))
+
+
+def _limit(value: int) -> int:
+    return resource.RLIM_INFINITY if value < 0 or value >= 2**63 else value
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)

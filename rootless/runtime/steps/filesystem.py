@@ -1,0 +1,255 @@
+"""The steps that make the container's tree of mounts: its root, what is mounted inside, what is hidden
+or protected in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import struct
+import termios
+
+from rootless.runtime.channel import send
+from rootless.runtime.handshake import Kind, Message
+from rootless.runtime.steps.context import Context, attach, exists_in_root, open_in_root
+from rootless.syscalls import mount_flags, mounts
+from unionfs.light_types import NamedTuple
+
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_TIOCGPTPEER = 0x5441  # asm-generic/ioctls.h; the same on x86 and arm
+_TIOCSPTLCK = 0x40045431
+
+
+class DetachPropagation(NamedTuple):
+    """Mounts made here stay here; mounts made on the host still arrive where a bind asks for it
+    (rslave)."""
+
+    def describe(self) -> str:
+        return "make every mount a slave of the host's"
+
+    def perform(self, context: Context) -> None:
+        mounts.mount(None, "/", None, mount_flags.MS_REC | mount_flags.MS_SLAVE)
+
+
+class MountUnion(NamedTuple):
+    """Open /dev/fuse in this user namespace, mount, pass the descriptor to the parent: the kernel
+    wants device and mount in one user namespace (fuse_fill_super)."""
+
+    mountpoint: str
+    source: str
+    fstype: str
+    read_only: bool
+    uid: int
+    gid: int
+
+    def describe(self) -> str:
+        return f"mount {self.fstype} on {self.mountpoint}"
+
+    def perform(self, context: Context) -> None:
+        device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        data = (
+            f"fd={device},rootmode=40000,user_id={self.uid},group_id={self.gid},"
+            "allow_other,default_permissions"
+        )
+        flags = mount_flags.MS_RDONLY if self.read_only else 0
+        mounts.mount(self.source, self.mountpoint, self.fstype, flags, data)
+        send(context.channel, Message(Kind.FUSE, descriptor=device))
+        os.close(device)
+        context.root = os.open(self.mountpoint, _DIRECTORY)
+
+
+class BindRoot(NamedTuple):
+    """A plain directory, opened by OpenSource under `key`, as root."""
+
+    key: int
+    path: str
+
+    def describe(self) -> str:
+        return f"bind the root {self.path}"
+
+    def perform(self, context: Context) -> None:
+        tree = context.sources.pop(self.key)
+        # pivot_root(2) refuses a root whose parent is shared, and a shared root would carry the
+        # container's mounts to the host.
+        mounts.mount_setattr(tree, propagation=mount_flags.MS_PRIVATE, recursive=True)
+        at = os.open(self.path, _DIRECTORY)
+        mounts.move_mount(tree, at)
+        os.close(at)
+        context.root = tree
+
+
+class EnterRoot(NamedTuple):
+    """pivot_root(2), and the host's tree is detached."""
+
+    def describe(self) -> str:
+        return "enter the root"
+
+    def perform(self, context: Context) -> None:
+        os.fchdir(context.root)
+        # The old root is stacked on the new one's "/" and taken off again: no directory for it is
+        # needed (pivot_root(2), NOTES).
+        mounts.pivot_root(".", ".")
+        mounts.umount2(".", mount_flags.MNT_DETACH)
+        os.chdir("/")
+        os.close(context.root)
+        context.root = os.open("/", _DIRECTORY)
+
+
+class ProtectRoot(NamedTuple):
+    def describe(self) -> str:
+        return "make the root read-only"
+
+    def perform(self, context: Context) -> None:
+        mounts.mount_setattr(context.root, attr_set=mount_flags.MOUNT_ATTR_RDONLY)
+
+
+class OpenSource(NamedTuple):
+    """Take a detached copy of a mount of the host while the caller's groups and the host's tree are
+    still there."""
+
+    key: int
+    path: str
+    recursive: bool
+
+    def describe(self) -> str:
+        return f"open the bind source {self.path}"
+
+    def perform(self, context: Context) -> None:
+        context.sources[self.key] = mounts.open_tree(self.path, recursive=self.recursive)
+
+
+class AttachSource(NamedTuple):
+    """Attach what OpenSource took. `propagation` is an MS_* flag; `optional` leaves it out where
+    the target's directory is missing."""
+
+    key: int
+    source: str
+    target: str
+    attributes: int
+    recursive_attributes: int
+    propagation: int
+    optional: bool
+
+    def describe(self) -> str:
+        return f"bind {self.source} on {self.target}"
+
+    def perform(self, context: Context) -> None:
+        tree = context.sources.pop(self.key)
+        if self.optional and not exists_in_root(context, self.target.rpartition("/")[0] or "/"):
+            os.close(tree)
+            return
+        mounts.mount_setattr(tree, propagation=self.propagation, recursive=True)
+        for attributes, recursive in ((self.attributes, False), (self.recursive_attributes, True)):
+            if attributes:
+                # The three ways of access times are one field, which has to be cleared to be set.
+                cleared = (
+                    mount_flags.MOUNT_ATTR__ATIME
+                    if attributes & mount_flags.MOUNT_ATTR__ATIME
+                    else 0
+                )
+                mounts.mount_setattr(
+                    tree, attr_set=attributes, attr_clr=cleared, recursive=recursive
+                )
+        attach(context, tree, self.target)
+
+
+class Mount(NamedTuple):
+    """A new file system at `target`. `options` are the file system's, `attributes` MOUNT_ATTR_*
+    bits."""
+
+    target: str
+    fstype: str
+    source: str
+    options: tuple[str, ...]
+    attributes: int
+
+    def describe(self) -> str:
+        return f"mount {self.fstype} on {self.target}"
+
+    def perform(self, context: Context) -> None:
+        tree = mounts.new_mount(self.fstype, self.source, self.options, self.attributes)
+        attach(context, tree, self.target)
+
+
+class MakeSymlink(NamedTuple):
+    target: str
+    path: str
+
+    def describe(self) -> str:
+        return f"link {self.path} to {self.target}"
+
+    def perform(self, context: Context) -> None:
+        head, _, name = self.path.rpartition("/")
+        parent = open_in_root(context, head or "/")
+        os.symlink(self.target, name, dir_fd=parent)
+        os.close(parent)
+
+
+class AllocateTerminal(NamedTuple):
+    """A terminal of the container's own devpts: bound on /dev/console, made the controlling
+    terminal later; its master goes to the parent."""
+
+    rows: int
+    columns: int
+
+    def describe(self) -> str:
+        return "allocate the container's terminal"
+
+    def perform(self, context: Context) -> None:
+        master = open_in_root(context, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
+        fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
+        terminal = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        if self.rows and self.columns:
+            size = struct.pack("HHHH", self.rows, self.columns, 0, 0)
+            fcntl.ioctl(master, termios.TIOCSWINSZ, size)
+        attach(context, mounts.open_tree(terminal), "/dev/console")
+        send(context.channel, Message(Kind.CONSOLE, descriptor=master))
+        os.close(master)
+        context.terminal = terminal
+
+
+class MaskPath(NamedTuple):
+    """A file becomes /dev/null, a directory an empty one. A missing path needs no mask."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"mask {self.path}"
+
+    def perform(self, context: Context) -> None:
+        try:
+            at = open_in_root(context, self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if stat.S_ISDIR(os.stat(at).st_mode):
+            attributes = (
+                mount_flags.MOUNT_ATTR_RDONLY
+                | mount_flags.MOUNT_ATTR_NOSUID
+                | mount_flags.MOUNT_ATTR_NODEV
+            )
+            tree = mounts.new_mount("tmpfs", "tmpfs", ("size=0k",), attributes)
+        else:
+            tree = mounts.open_tree("/dev/null")
+        mounts.move_mount(tree, at)
+        os.close(tree)
+        os.close(at)
+
+
+class ProtectPath(NamedTuple):
+    """A path and all mounts below it become read-only. A missing path is left out."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"make {self.path} read-only"
+
+    def perform(self, context: Context) -> None:
+        try:
+            at = open_in_root(context, self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        tree = mounts.open_tree(at, recursive=True)
+        mounts.mount_setattr(tree, attr_set=mount_flags.MOUNT_ATTR_RDONLY, recursive=True)
+        mounts.move_mount(tree, at)
+        os.close(tree)
+        os.close(at)

@@ -1,0 +1,40 @@
+"""Finding out the facts of the host that a spec depends on."""
+
+from __future__ import annotations
+
+import os
+import resource
+
+from rootless.spec.host import HostFacts
+
+
+def gather_host_facts(*, devices: bool = False) -> HostFacts:
+    """Ask the running system. Devices only on request: there may be hundreds."""
+    system = os.uname()
+    return HostFacts(
+        machine=system.machine,
+        kernel=_version(system.release),
+        cgroup2=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
+        mqueue=os.path.isdir("/dev/mqueue"),
+        devices=tuple(_openable_devices()) if devices else (),
+        hard_limits={"nofile": resource.getrlimit(resource.RLIMIT_NOFILE)[1]},
+    )
+
+
+def _version(release: str) -> tuple[int, int]:
+    """Major and minor of a release such as `6.18.0-rc1` or `5.4+`."""
+    major, _, rest = release.partition(".")
+    minor = rest.partition(".")[0]
+    digits = "".join(c for c in minor.partition("-")[0] if c.isdecimal())
+    return int(major), int(digits or 0)
+
+
+def _openable_devices() -> list[str]:
+    found = []
+    with os.scandir("/dev") as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False):
+                continue
+            if not entry.is_symlink() and os.access(entry.path, os.R_OK | os.W_OK):
+                found.append(entry.path)
+    return sorted(found)
