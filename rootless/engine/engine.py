@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rootless.images.gc.remove import Removal
     from rootless.images.inspect import HistoryEntry
     from rootless.images.listing import ListedImage
-    from rootless.images.load import LoadedImage
+    from rootless.images.new_image import LoadedImage
     from rootless.images.transfer.copy import CopyOptions
     from rootless.images.transfer.login import LoggedIn
     from rootless.images.transfer.progress import Progress

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from rootless.errors import NotFoundError, UsageError
 from rootless.images.dockerfile_change import apply_change
-from rootless.images.load import LoadedImage, new_image
+from rootless.images.new_image import LoadedImage, new_image
 from rootless.oci import media_types
 from rootless.oci.document import Json, encode
 from rootless.oci.manifest import Descriptor

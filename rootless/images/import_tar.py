@@ -14,7 +14,7 @@ from rootless.images.dockerfile_change import apply_change
 from rootless.images.formats.source import plain_stream
 from rootless.images.formats.squashfs import SquashfsImage, find_squashfs, open_squashfs
 from rootless.images.formats.url import open_url
-from rootless.images.load import LoadedImage, new_image
+from rootless.images.new_image import LoadedImage, new_image
 from rootless.oci import media_types
 from rootless.oci.document import Json, encode
 from rootless.oci.manifest import Descriptor

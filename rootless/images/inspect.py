@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
-from rootless.images.gc.remove import familiar_digests
-from rootless.images.listing import created_of, image_size
 from rootless.oci.document import Json
 from rootless.store.image import Image
+from rootless.store.layers import image_size, layer_size
 from rootless.store.layout import Store
 
 # What dockerd's own type always prints, in its order (api/types/container.Config).
@@ -42,10 +40,10 @@ def inspect(store: Store, image: Image) -> Json:
     return {
         "Id": image.id,
         "RepoTags": [tag.familiar for tag in image.tags],
-        "RepoDigests": familiar_digests(image),
+        "RepoDigests": image.familiar_digests,
         "Parent": document.get("parent") or "",
         "Comment": document.get("comment") or _last_comment(image),
-        "Created": created_of(image),
+        "Created": image.created,
         "DockerVersion": document.get("docker_version") or "",
         "Author": document.get("author") or "",
         "Config": {**_CONFIG_DEFAULTS, **image.config},
@@ -89,7 +87,7 @@ def history(store: Store, image: Image) -> list[HistoryEntry]:
     for step in image.image_config.history:
         size = 0
         if not step.get("empty_layer") and left:
-            size = _layer_size(store, left.pop(0))
+            size = layer_size(store, left.pop(0))
         entries.append(
             HistoryEntry(
                 "<missing>",
@@ -100,19 +98,10 @@ def history(store: Store, image: Image) -> list[HistoryEntry]:
                 (),
             )
         )
-    entries += [
-        HistoryEntry("<missing>", "", "", _layer_size(store, each), "", ()) for each in left
-    ]
+    entries += [HistoryEntry("<missing>", "", "", layer_size(store, each), "", ()) for each in left]
     entries.reverse()
     if entries:
         entries[0] = entries[0]._replace(
             id=image.id, tags=tuple(tag.familiar for tag in image.tags)
         )
     return entries
-
-
-def _layer_size(store: Store, diff_id: str) -> int:
-    try:
-        return os.stat(store.layer_files(diff_id).tar).st_size
-    except FileNotFoundError:
-        return 0

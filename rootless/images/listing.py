@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from rootless.errors import UsageError
 from rootless.filters import age_key, has_label, is_older, moment_of
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store.image import Image, all_images, resolve
+from rootless.store.layers import image_size
 from rootless.store.layout import Store
 
 NONE = "<none>"
@@ -52,30 +52,13 @@ def list_images(
     )
 
 
-def image_size(store: Store, image: Image) -> int:
-    """Bytes of an image's layers as the store holds them uncompressed."""
-    total = 0
-    for diff_id in image.diff_ids:
-        try:
-            total += os.stat(store.layer_files(diff_id).tar).st_size
-        except FileNotFoundError:
-            continue
-    return total
-
-
-def created_of(image: Image) -> str:
-    """When the image was made, as its config says it."""
-    created = image.image_config.document.get("created")
-    return created if isinstance(created, str) else ""
-
-
 def _rows(
     store: Store, image: Image, name: str | None, patterns: Sequence[str]
 ) -> list[ListedImage]:
     def row(repository: str, tag: str) -> ListedImage:
         digest = next((text.partition("@")[2] for text in image.repo_digests), NONE)
         return ListedImage(
-            repository, tag, digest, image.id, created_of(image), image_size(store, image), image
+            repository, tag, digest, image.id, image.created, image_size(store, image), image
         )
 
     if not image.tags:
@@ -121,12 +104,12 @@ def _check(store: Store, key: str, value: str) -> Callable[[Image], bool]:
         return lambda image: has_label(image.config.get("Labels"), value)
     if key == "until":
         moment = moment_of(value)
-        return lambda image: is_older(created_of(image), moment)
+        return lambda image: is_older(image.created, moment)
     if key in ("before", "since"):
-        edge = age_key(created_of(resolve(store, value)))
+        edge = age_key(resolve(store, value).created)
         if key == "before":
-            return lambda image: age_key(created_of(image)) < edge
-        return lambda image: age_key(created_of(image)) > edge
+            return lambda image: age_key(image.created) < edge
+        return lambda image: age_key(image.created) > edge
     raise UsageError(
         f"invalid filter '{key}'", hint="dangling, label, before, since, until and reference exist"
     )

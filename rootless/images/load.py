@@ -8,36 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, UsageError
+from rootless.errors import InvalidDocumentError, NotFoundError
 from rootless.images.formats import docker_archive
 from rootless.images.formats.directory_format import DirectoryAsLayout, is_directory_format
-from rootless.images.formats.layout_directory import BLOBS
-from rootless.images.formats.members import Members, read_small
+from rootless.images.formats.members import Members
+from rootless.images.formats.oci_layout import (
+    BLOBS,
+    blob_document,
+    entries_named,
+    reference_named,
+    tags_of_entry,
+)
 from rootless.images.formats.source import open_source
+from rootless.images.new_image import LoadedImage, new_image
 from rootless.oci import media_types
-from rootless.oci.digest import hex_of, sha256_digest
+from rootless.oci.digest import hex_of
 from rootless.oci.document import encode
 from rootless.oci.image_config import read_image_config
-from rootless.oci.manifest import Descriptor, new_manifest, read_index, read_manifest
-from rootless.oci.platform import Platform, best_match, host_platform
-from rootless.oci.reference import Reference, parse_reference
+from rootless.oci.manifest import Descriptor, read_index, read_manifest
+from rootless.oci.platform import Platform, choose_platform, host_platform
+from rootless.oci.reference import Reference
 from rootless.store.chains import chain_index
 from rootless.store.decompression import Limits
 from rootless.store.image import resolve
 from rootless.store.ingest import Ingest, NewImage
 from rootless.store.layout import Store
-from rootless.store.names import CONFIG_DIGEST, REF_NAME
+from rootless.store.names import CONFIG_DIGEST
 
 _MAX_INDEX_DEPTH = 4
-
-
-class LoadedImage(NamedTuple):
-    """`tags` is empty for an image that the archive gives no name."""
-
-    id: str
-    tags: tuple[Reference, ...]
 
 
 def load(
@@ -69,13 +68,13 @@ def load(
             images = [
                 _load_archived(ingest, members, each)
                 for number, each in enumerate(docker_archive.read_archived_images(members))
-                if not name or name == f"@{number}" or _reference(name) in each.tags
+                if not name or name == f"@{number}" or reference_named(name) in each.tags
             ]
         elif members.has(docker_archive.REPOSITORIES):
             images = [
                 _load_legacy(ingest, members, each)
                 for each in docker_archive.read_legacy_images(members)
-                if not name or _reference(name) in each.tags
+                if not name or reference_named(name) in each.tags
             ]
         else:
             raise InvalidDocumentError(
@@ -102,22 +101,6 @@ def _merged(images: Sequence[NewImage]) -> list[LoadedImage]:
         image_id = image.manifest.annotations[CONFIG_DIGEST]
         tags[image_id] = (*tags.get(image_id, ()), *image.tags)
     return [LoadedImage(image_id, names) for image_id, names in tags.items()]
-
-
-def new_image(
-    ingest: Ingest, config: bytes, layers: tuple[Descriptor, ...], tags: tuple[Reference, ...]
-) -> NewImage:
-    """An image of ours: an OCI manifest over a config and layers that have been added."""
-    config_digest = ingest.add_document(config)
-    manifest = new_manifest(Descriptor(media_types.OCI_CONFIG, config_digest, len(config)), layers)
-    descriptor = Descriptor(
-        media_types.OCI_MANIFEST,
-        ingest.add_document(manifest),
-        len(manifest),
-        {CONFIG_DIGEST: config_digest},
-        read_image_config(config, "image config").platform,
-    )
-    return NewImage(descriptor, tags)
 
 
 # docker-archive
@@ -179,43 +162,10 @@ def _load_layout(ingest: Ingest, members: Members, platform: Platform, name: str
             known[entry.digest] = manifest and _load_manifest(ingest, members, manifest)
         image = known[entry.digest]
         if image is not None:
-            images.append(image._replace(tags=_tags_of(entry)))
+            images.append(image._replace(tags=tags_of_entry(entry)))
     if not images:
         raise NotFoundError(f"{members.label} holds no image for {platform}")
     return images
-
-
-def entries_named(members: Members, name: str) -> tuple[Descriptor, ...]:
-    """Those entries of a layout's index that a name means; all without one. Raises NotFoundError,
-    InvalidDocumentError."""
-    what = f"index.json in {members.label}"
-    entries = read_index(read_small(members, "index.json"), what).manifests
-    if not name:
-        return entries
-    # A layout may call an image anything, which need not be a reference.
-    exact = tuple(each for each in entries if each.annotations.get(REF_NAME) == name)
-    wanted = _reference(name)
-    found = exact or tuple(each for each in entries if wanted in _tags_of(each))
-    if not found:
-        raise NotFoundError(f"{members.label} holds no image named {name}")
-    return found
-
-
-def _reference(name: str) -> Reference | None:
-    try:
-        return parse_reference(name).with_default_tag()._replace(digest=None)
-    except UsageError:
-        return None
-
-
-def _tags_of(entry: Descriptor) -> tuple[Reference, ...]:
-    """containerd and buildkit write the whole name in an annotation of their own, and the tag alone
-    in OCI's."""
-    text = entry.annotations.get("io.containerd.image.name") or entry.annotations.get(REF_NAME)
-    if not text:
-        return ()
-    reference = _reference(text)
-    return () if reference is None else (reference,)
 
 
 def _choose(
@@ -231,14 +181,8 @@ def _choose(
         raise InvalidDocumentError(f"index {entry.digest} in {members.label} is nested too deeply")
     what = f"index {entry.digest} in {members.label}"
     inner = read_index(blob_document(members, entry), what, entry.media_type).manifests
-    fitting = [each for each in inner if each.platform is not None]
-    best = best_match(platform, [each.platform for each in fitting if each.platform is not None])
-    if best is not None:
-        return _choose(members, fitting[best], platform, depth + 1)
-    # An index that does not say what its entries are for: there has to be only one.
-    if len(inner) == 1 and inner[0].platform is None:
-        return _choose(members, inner[0], platform, depth + 1)
-    return None
+    position = choose_platform(platform, [each.platform for each in inner])
+    return None if position is None else _choose(members, inner[position], platform, depth + 1)
 
 
 def _load_manifest(ingest: Ingest, members: Members, entry: Descriptor) -> NewImage:
@@ -286,12 +230,3 @@ def _add_blob_layer(ingest: Ingest, members: Members, layer: Descriptor, diff_id
         raise InvalidDocumentError(
             f"{what} is {written.compression}, not {promised} as its media type says"
         )
-
-
-def blob_document(members: Members, descriptor: Descriptor) -> bytes:
-    """A small blob, verified. Raises IntegrityError, NotFoundError."""
-    name = f"{BLOBS}{hex_of(descriptor.digest)}"
-    data = read_small(members, name)
-    if len(data) != descriptor.size or sha256_digest(data) != descriptor.digest:
-        raise IntegrityError(f"{name} in {members.label} is not what its descriptor says")
-    return data

@@ -7,17 +7,12 @@ is kept in the store's manifests/ until it is removed. One JSON document a list,
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
 
-from rootless.durable import write_atomically
-from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError, UsageError
+from rootless.errors import ExistsError, NotFoundError, UsageError
 from rootless.images.transfer.copy_graph import RepositorySource, RepositoryTarget, copy_graph
 from rootless.oci import media_types
-from rootless.oci.digest import hex_of, sha256_digest
-from rootless.oci.document import Json, encode, optional, parse_object, required
+from rootless.oci.document import Json, optional, parse_object
 from rootless.oci.image_config import read_image_config
 from rootless.oci.manifest import (
     Descriptor,
@@ -34,89 +29,18 @@ from rootless.registry.remote import Remote, RemoteOptions, run_remote
 from rootless.registry.upload import put_manifest
 from rootless.store.ingest import Ingest
 from rootless.store.layout import Store
-
-_PLATFORM = ("architecture", "os", "os.version", "os.features", "variant")
-
-
-class Entry(NamedTuple):
-    """One manifest of a list, and where it is."""
-
-    reference: Reference
-    descriptor: Descriptor
-
-
-class ManifestList(NamedTuple):
-    """A list under its name."""
-
-    name: Reference
-    entries: tuple[Entry, ...]
-
-    def document(self) -> bytes:
-        """The index: Docker's if all it names is Docker's, else OCI's; laid out as `docker manifest
-        push` does it, so that equal lists have equal digests whoever pushed them."""
-        document = {
-            "schemaVersion": 2,
-            "mediaType": self.media_type,
-            "manifests": [_in_docker_s_order(entry.descriptor) for entry in self.entries],
-        }
-        return json.dumps(document, indent=3, ensure_ascii=False).encode()
-
-    @property
-    def media_type(self) -> str:
-        docker = all(e.descriptor.media_type == media_types.DOCKER_MANIFEST for e in self.entries)
-        return media_types.DOCKER_INDEX if docker else media_types.OCI_INDEX
-
-
-def _in_docker_s_order(descriptor: Descriptor) -> Json:
-    document = descriptor.to_json()
-    platform = optional(document, "platform", dict, "platform")
-    if platform is not None:
-        named = {name: platform[name] for name in _PLATFORM if name in platform}
-        document["platform"] = {**named, **platform}
-    first = {name: document[name] for name in ("mediaType", "size", "digest")}
-    return {**first, **document}
-
-
-def path_of_list(store: Store, name: Reference) -> Path:
-    """Where a list of this name is kept."""
-    return Path(store.root) / "manifests" / f"{hex_of(sha256_digest(str(name).encode()))}.json"
-
-
-def _read(store: Store, name: Reference) -> ManifestList | None:
-    path = path_of_list(store, name)
-    try:
-        return parse_list(path.read_bytes(), str(path))
-    except FileNotFoundError:
-        return None
-
-
-def parse_list(data: bytes, what: str) -> ManifestList:
-    """A list as it is kept; `what` names it. Raises InvalidDocumentError, UsageError."""
-    document = parse_object(data, what)
-    entries = []
-    for each in required(document, "entries", list, what):
-        if not isinstance(each, dict):
-            raise InvalidDocumentError(f"{what}: entries is not a list of objects")
-        reference = parse_reference(required(each, "reference", str, what))
-        entries.append(Entry(reference, read_descriptor(each.get("descriptor"), what)))
-    name = parse_reference(required(document, "name", str, what)).with_default_tag()
-    return ManifestList(name, tuple(entries))
-
-
-def _write(store: Store, listed: ManifestList) -> None:
-    path = path_of_list(store, listed.name)
-    path.parent.mkdir(exist_ok=True)
-    entries = [
-        {"reference": str(entry.reference), "descriptor": entry.descriptor.to_json()}
-        for entry in listed.entries
-    ]
-    with store.lock():
-        write_atomically(path, encode({"name": str(listed.name), "entries": entries}))
+from rootless.store.manifest_lists import (
+    Entry,
+    ManifestList,
+    path_of_list,
+    read_list,
+    write_list,
+)
 
 
 def _named(store: Store, name: str) -> ManifestList:
     reference = parse_reference(name).with_default_tag()
-    listed = _read(store, reference)
+    listed = read_list(store, reference)
     if listed is None:
         raise NotFoundError(f"No such manifest: {reference.familiar}")
     return listed
@@ -134,7 +58,7 @@ def create(
     """Make a list of images at registries, or, to amend, add them to one. Raises ExistsError,
     NotFoundError, UsageError."""
     reference = parse_reference(name).with_default_tag()
-    known = _read(store, reference)
+    known = read_list(store, reference)
     if known is not None and not amend:
         raise ExistsError(
             f"refusing to amend an existing manifest list with no --amend flag: {reference.familiar}"
@@ -149,7 +73,7 @@ def create(
     fresh = {entry.reference for entry in new}
     kept = tuple(e for e in (known.entries if known else ()) if e.reference not in fresh)
     listed = ManifestList(reference, (*kept, *new))
-    _write(store, listed)
+    write_list(store, listed)
     return listed
 
 
@@ -195,7 +119,7 @@ def annotate(store: Store, name: str, image: str, changes: Mapping[str, object])
         else entry
         for entry in listed.entries
     )
-    _write(store, listed._replace(entries=entries))
+    write_list(store, listed._replace(entries=entries))
 
 
 def _annotated(descriptor: Descriptor, changes: Mapping[str, object]) -> Descriptor:
@@ -261,7 +185,7 @@ def inspect(
     manifest that this list has under the name. `verbose`: as Docker's -v has it, with descriptor and
     bytes, and of a list each of its manifests. Raises NotFoundError and what registries raise."""
     reference = parse_reference(name).with_default_tag()
-    listed = _read(store, reference) if within is None else _named(store, within)
+    listed = read_list(store, reference) if within is None else _named(store, within)
 
     async def work() -> Json | list[Json]:
         async with Remote(env, options or RemoteOptions()) as remote:

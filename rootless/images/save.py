@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from rootless.errors import UsageError
 from rootless.images.formats.directory_format import DirectoryWriter
-from rootless.images.formats.layout_directory import BLOBS, LAYOUT
+from rootless.images.formats.oci_layout import BLOBS, LAYOUT
 from rootless.images.formats.outgoing import File, file_of, new_directory, new_file, put, write_tar
 from rootless.oci import media_types
 from rootless.oci.conversion import as_oci

@@ -107,11 +107,15 @@ def preference(wanted: Platform, offered: Platform) -> int | None:
     return None
 
 
-def best_match(wanted: Platform, offered: Sequence[Platform]) -> int | None:
-    """Index of the offer that serves best; the first of equals; None if none does."""
+def choose_platform(wanted: Platform, offered: Sequence[Platform | None]) -> int | None:
+    """Position of the entry of an image index to use, given the platform that each entry declares: the
+    one that serves best, the first of equals. An entry that declares none is used only if it is alone.
+    None if no entry serves."""
     ranked = [
         (rank, i)
         for i, offer in enumerate(offered)
-        if (rank := preference(wanted, offer)) is not None
+        if offer is not None and (rank := preference(wanted, offer)) is not None
     ]
-    return min(ranked)[1] if ranked else None
+    if ranked:
+        return min(ranked)[1]
+    return 0 if len(offered) == 1 and offered[0] is None else None

@@ -14,7 +14,7 @@ from rootless.rootfs.read import mountpoints, open_container, reading
 if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import Places
-    from rootless.images.load import LoadedImage
+    from rootless.images.new_image import LoadedImage
     from rootless.store.layout import Store
 
 

@@ -10,7 +10,7 @@ from rootless.oci import media_types
 from rootless.oci.digest import chain_id, is_digest, is_hex
 from rootless.oci.image_config import ImageConfig, read_image_config
 from rootless.oci.manifest import Descriptor, Manifest, read_index, read_manifest
-from rootless.oci.platform import Platform, best_match, host_platform, preference
+from rootless.oci.platform import Platform, choose_platform, host_platform, preference
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store import names
 from rootless.store.layout import Store
@@ -38,6 +38,17 @@ class Image(NamedTuple):
         """What to run: Cmd, Entrypoint, Env, User, WorkingDir, Labels, ... with their types
         checked."""
         return self.image_config.config
+
+    @property
+    def created(self) -> str:
+        """When the image was made: RFC 3339 as the config has it, or empty."""
+        created = self.image_config.document.get("created")
+        return created if isinstance(created, str) else ""
+
+    @property
+    def familiar_digests(self) -> list[str]:
+        """NAME@DIGEST as Docker shows it."""
+        return [parse_reference(text).familiar for text in self.repo_digests]
 
     @property
     def diff_ids(self) -> tuple[str, ...]:
@@ -148,7 +159,7 @@ def _image_of(
     repo_digests = names.repo_digests_of(table, entry.digest)
     manifest = entry
     if entry.media_type in media_types.INDEXES:
-        manifest = choose_manifest(store, entry, platform or host_platform())
+        manifest = _choose_manifest(store, entry, platform or host_platform())
     config = _config_digest(store, manifest)
     if config is None:
         raise InvalidDocumentError(f"{manifest.digest} is not the manifest of an image")
@@ -163,12 +174,11 @@ def _image_of(
     )
 
 
-def choose_manifest(store: Store, entry: Descriptor, platform: Platform) -> Descriptor:
+def _choose_manifest(store: Store, entry: Descriptor, platform: Platform) -> Descriptor:
     """The manifest of an index that suits a platform. Raises NotFoundError."""
     what = f"image index {entry.digest}"
     index = read_index(store.read_document(entry.digest, "image index"), what, entry.media_type)
-    usable = [each for each in index.manifests if each.platform is not None]
-    best = best_match(platform, [each.platform for each in usable if each.platform is not None])
-    if best is None:
-        raise NotFoundError(f"{what} has nothing for {platform}")
-    return usable[best]
+    position = choose_platform(platform, [each.platform for each in index.manifests])
+    if position is None:
+        raise NotFoundError(f"{what} has no image for {platform}")
+    return index.manifests[position]

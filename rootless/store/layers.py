@@ -6,6 +6,8 @@ tool put an image into the layout, or after `layers/` was deleted to save space.
 
 from __future__ import annotations
 
+import os
+
 from rootless.errors import InvalidDocumentError
 from rootless.store.image import Image, manifest_of
 
@@ -42,3 +44,16 @@ def restore_layers(store: Store, image: Image) -> None:
                     stream.read, f"layer {descriptor.digest}", diff_id=diff_id, blob=descriptor
                 )
         ingest.publish(())
+
+
+def layer_size(store: Store, diff_id: str) -> int:
+    """Bytes of a layer's uncompressed tar; 0 for one that is missing."""
+    try:
+        return os.stat(store.layer_files(diff_id).tar).st_size
+    except OSError:
+        return 0
+
+
+def image_size(store: Store, image: Image) -> int:
+    """Bytes of all layers of an image, uncompressed."""
+    return sum(layer_size(store, diff_id) for diff_id in image.diff_ids)

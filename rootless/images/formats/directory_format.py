@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rootless.durable import write_atomically
 from rootless.errors import ExistsError, NotFoundError
-from rootless.images.formats.layout_directory import BLOBS
 from rootless.images.formats.members import Members, read_small
+from rootless.images.formats.oci_layout import BLOBS
 from rootless.images.formats.outgoing import File, file_of, put
 from rootless.oci.digest import hex_of, is_hex, sha256_digest
 from rootless.oci.manifest import Descriptor, empty_index, media_type_of

@@ -169,7 +169,7 @@ def _lists(store: Store, repair: bool) -> Iterator[Finding]:
     directory = Path(store.root) / "manifests"
     if not any(directory.glob("*.json")):
         return
-    from rootless.images.manifest_lists import parse_list, path_of_list
+    from rootless.store.manifest_lists import parse_list, path_of_list
 
     with store.lock():
         for path in sorted(directory.glob("*.json")):

@@ -15,7 +15,6 @@ from rootless.filters import Filters, check_prune_filters, may_be_pruned
 from rootless.images.gc.leftovers import abandoned, unused
 from rootless.images.gc.remove import Records, Removal, remove
 from rootless.images.gc.usage import objects_size
-from rootless.images.listing import created_of
 from rootless.store.image import all_images
 from rootless.store.layout import Store
 
@@ -50,7 +49,7 @@ def prune_images(
     for image in all_images(store):
         if image.id in used or (image.tags and not everything):
             continue
-        if may_be_pruned(created_of(image), image.config.get("Labels"), rest):
+        if may_be_pruned(image.created, image.config.get("Labels"), rest):
             removals += _remove_wholly(store, image.id, containers)
     freed = sum(each.size for each in abandoned(store, idle=0, remove=True))
     unused(store, containers, remove=True)

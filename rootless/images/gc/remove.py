@@ -80,7 +80,7 @@ def remove(store: Store, name: str, containers: Records, *, force: bool = False)
         doomed = _drop(store, index, image.entry, records)
     return [
         *(Removal(Action.UNTAGGED, tag.familiar) for tag in image.tags),
-        *(Removal(Action.UNTAGGED, text) for text in familiar_digests(image)),
+        *(Removal(Action.UNTAGGED, text) for text in image.familiar_digests),
         Removal(Action.DELETED, image.id),
         *(
             Removal(Action.DELETED, diff_id)
@@ -112,11 +112,6 @@ def _unreadable(table: names.Table, name: str) -> Descriptor | None:
         return names.find_by_name(table, parse_reference(name))
     except UsageError:
         return None
-
-
-def familiar_digests(image: Image) -> list[str]:
-    """NAME@DIGEST as Docker shows it."""
-    return [parse_reference(text).familiar for text in image.repo_digests]
 
 
 def _named(image: Image, name: str) -> Reference | None:

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from rootless.images.listing import created_of
 from rootless.store.image import Image, all_images
+from rootless.store.layers import layer_size
 from rootless.store.layout import Store
 
 _OBJECTS = ("blobs", "layers", "chains")
@@ -91,17 +91,8 @@ def image_usage(store: Store, image_ids: Iterable[str]) -> list[ImageUsage]:
     holders = Counter(diff_id for image in images for diff_id in set(image.diff_ids))
     rows = []
     for image in images:
-        sizes = {diff_id: _layer_size(store, diff_id) for diff_id in set(image.diff_ids)}
+        sizes = {diff_id: layer_size(store, diff_id) for diff_id in set(image.diff_ids)}
         shared = sum(size for diff_id, size in sizes.items() if holders[diff_id] > 1)
         size = sum(sizes.values())
-        rows.append(
-            ImageUsage(image, created_of(image), size, shared, size - shared, users[image.id])
-        )
+        rows.append(ImageUsage(image, image.created, size, shared, size - shared, users[image.id]))
     return rows
-
-
-def _layer_size(store: Store, diff_id: str) -> int:
-    try:
-        return os.stat(store.layer_files(diff_id).tar).st_size
-    except FileNotFoundError:
-        return 0

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from rootless.errors import ExistsError, UsageError
 from rootless.images.formats.directory_format import DirectoryWriter
-from rootless.images.formats.layout_directory import LayoutWriter, files_of_layout
+from rootless.images.formats.oci_layout import LayoutWriter, files_of_layout
 from rootless.images.formats.outgoing import File, new_file, write_tar
 from rootless.images.load import load
 from rootless.images.save import Format, save

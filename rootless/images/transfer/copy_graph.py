@@ -218,6 +218,6 @@ class RepositoryTarget:
     async def put_document(self, document: Document) -> None:
         await put_manifest(self._client, document.digest, document.data, document.media_type)
 
-    async def tag(self, name: str, top: Document) -> str:
-        """Give a document a name; returns its digest."""
-        return await put_manifest(self._client, name, top.data, top.media_type)
+    async def put_named(self, name: str, document: Document) -> str:
+        """Put a document under a tag or digest; returns its digest."""
+        return await put_manifest(self._client, name, document.data, document.media_type)

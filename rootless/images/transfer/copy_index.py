@@ -20,11 +20,16 @@ from rootless.images.formats.directory_format import (
     DirectoryWriter,
     is_directory_format,
 )
-from rootless.images.formats.layout_directory import BLOBS, LayoutWriter, files_of_layout
 from rootless.images.formats.members import Members
+from rootless.images.formats.oci_layout import (
+    BLOBS,
+    LayoutWriter,
+    blob_document,
+    entries_named,
+    files_of_layout,
+)
 from rootless.images.formats.outgoing import File, new_file, write_tar
 from rootless.images.formats.source import open_source
-from rootless.images.load import blob_document, entries_named
 from rootless.images.transfer.copy_graph import (
     RepositorySource,
     RepositoryTarget,
@@ -39,7 +44,7 @@ from rootless.oci import media_types
 from rootless.oci.digest import hex_of
 from rootless.oci.manifest import Descriptor, media_type_of, read_index
 from rootless.oci.reference import parse_reference
-from rootless.registry.client import Document
+from rootless.registry.client import Document, RepositoryClient
 from rootless.registry.configuration import ClientEnv
 from rootless.registry.failures import RegistryError, UnknownError
 from rootless.registry.remote import Remote, RemoteOptions, run_remote
@@ -122,8 +127,6 @@ def _entry(members: Members, name: str) -> Descriptor:
     """The entry of index.json that a name means."""
     entries = entries_named(members, name)
     if not entries:
-        raise NotFoundError(f"{members.label} holds no image named {name}")
-    if not entries:
         raise NotFoundError(f"{members.label} holds no image")
     if len({each.digest for each in entries}) > 1:
         raise UsageError(
@@ -185,8 +188,8 @@ async def _target(
         async with Remote(env, options) as remote:
             reference = parse_reference(end.name).with_default_tag()
             theirs = source.client if isinstance(source, RepositorySource) else None
-            target = RepositoryTarget(remote.writer(reference), theirs, scratch)
-            yield _RegistryTarget(target, reference.tag or reference.digest or "latest")
+            name = reference.tag or reference.digest or "latest"
+            yield _RegistryTarget(remote.writer(reference), theirs, scratch, name)
     elif end.kind is Kind.DIRECTORY:
         yield _DirectoryTarget(DirectoryWriter(end.path))
     elif end.kind is Kind.OCI:
@@ -204,16 +207,19 @@ async def _target(
         )
 
 
-class _RegistryTarget:
-    def __init__(self, target: RepositoryTarget, name: str) -> None:
-        self._target = target
+class _RegistryTarget(RepositoryTarget):
+    def __init__(
+        self,
+        client: RepositoryClient,
+        origin: RepositoryClient | None,
+        scratch: Path,
+        name: str,
+    ) -> None:
+        super().__init__(client, origin, scratch)
         self._name = name
-        self.has_blob = target.has_blob
-        self.put_blob = target.put_blob
-        self.put_document = target.put_document
 
     async def finish(self, top: Document) -> str:
-        return await self._target.tag(self._name, top)
+        return await self.put_named(self._name, top)
 
 
 class _Blobs:

@@ -9,9 +9,7 @@ its name appear when all of it is there.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -30,7 +28,7 @@ from rootless.images.transfer.registry_tags import list_tags
 from rootless.oci import media_types
 from rootless.oci.image_config import ImageConfig, read_image_config
 from rootless.oci.manifest import Descriptor, Manifest, read_index, read_manifest
-from rootless.oci.platform import Platform, best_match, host_platform
+from rootless.oci.platform import Platform, choose_platform, host_platform
 from rootless.oci.reference import Reference
 from rootless.registry.client import Document, RepositoryClient
 from rootless.registry.configuration import ClientEnv
@@ -48,7 +46,6 @@ from rootless.store.partial import PartialBlob, abandoned_partials, open_partial
 AT_ONCE = 3
 _MAX_INDEX_DEPTH = 4
 _LOCK_POLL = 0.1
-_SWITCH_INTERVAL = 0.0005
 
 
 class Pulled(NamedTuple):
@@ -101,22 +98,9 @@ def pull(
         platform or host_platform(),
         progress or Silence(),
     )
-    with _short_turns():
-        if all_tags:
-            return run_remote(partial(job.all_tags, name))
-        return [run_remote(partial(job.by_name, name, only_if_newer))]
-
-
-@contextmanager
-def _short_turns() -> Iterator[None]:
-    """While indexing threads hold the interpreter, the one that reads the network waits a whole turn
-    (5 ms by default) for each piece: shorter turns keep the line busy."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_INTERVAL)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
+    if all_tags:
+        return run_remote(partial(job.all_tags, name))
+    return [run_remote(partial(job.by_name, name, only_if_newer))]
 
 
 class _Pull:
@@ -201,7 +185,7 @@ class _Pull:
         while _is_index(document):
             if (depth := depth + 1) > _MAX_INDEX_DEPTH:
                 raise InvalidDocumentError(f"index of {reference.familiar} is nested too deeply")
-            chosen = choose_platform(document, self._platform, reference)
+            chosen = self._choose(document, reference)
             document = await client.manifest(chosen.digest)
             if len(document.data) != chosen.size:
                 raise IntegrityError(
@@ -222,6 +206,20 @@ class _Pull:
         read = read_image_config(data, f"config {config.digest} of {reference.familiar}")
         _check_layers(manifest, read, what)
         return _Found(clients, named, document, manifest, data, read)
+
+    def _choose(self, index: Document, reference: Reference) -> Descriptor:
+        """The manifest of an index for the platform. Raises NotFoundError."""
+        what = f"index {index.digest} of {reference.familiar}"
+        entries = read_index(index.data, what, _declared(index)).manifests
+        offered = [each.platform for each in entries]
+        position = choose_platform(self._platform, offered)
+        if position is None:
+            raise NotFoundError(
+                f"no matching manifest for {self._platform} in the manifest list entries of "
+                f"{reference.familiar}",
+                details={"platforms": sorted({str(each) for each in offered if each is not None})},
+            )
+        return entries[position]
 
     def _kept_document(self, descriptor: Descriptor) -> bytes | None:
         try:
@@ -428,22 +426,6 @@ def _is_index(document: Document) -> bool:
 def _declared(document: Document) -> str:
     known = media_types.MANIFESTS | media_types.INDEXES
     return document.media_type if document.media_type in known else ""
-
-
-def choose_platform(document: Document, platform: Platform, reference: Reference) -> Descriptor:
-    """The manifest of an index that suits a platform. Raises NotFoundError."""
-    what = f"index {document.digest} of {reference.familiar}"
-    inner = read_index(document.data, what, _declared(document)).manifests
-    fitting = [each for each in inner if each.platform is not None]
-    best = best_match(platform, [each.platform for each in fitting if each.platform is not None])
-    if best is not None:
-        return fitting[best]
-    if len(inner) == 1 and inner[0].platform is None:
-        return inner[0]
-    raise NotFoundError(
-        f"no matching manifest for {platform} in the manifest list entries of {reference.familiar}",
-        details={"platforms": sorted({str(each.platform) for each in fitting})},
-    )
 
 
 def _check_layers(manifest: Manifest, config: ImageConfig, what: str) -> None:

@@ -8,7 +8,7 @@ from rootless.errors import InvalidDocumentError, UsageError
 from rootless.oci.digest import chain_id, is_digest
 from rootless.oci.image_config import read_image_config
 from rootless.oci.manifest import read_index, read_manifest
-from rootless.oci.platform import Platform, best_match, parse_platform
+from rootless.oci.platform import Platform, choose_platform, parse_platform
 
 A = "sha256:" + "a" * 64
 B = "sha256:" + "b" * 64
@@ -70,8 +70,18 @@ def test_malformed_platform_is_refused(text):
         ("linux/amd64", ["windows/amd64", "linux/386"], None),
     ],
 )
-def test_best_match_takes_the_highest_that_runs(wanted, offered, chosen):
-    assert best_match(parse_platform(wanted), [parse_platform(each) for each in offered]) == chosen
+def test_entry_of_an_index_with_the_highest_platform_that_runs_is_chosen(wanted, offered, chosen):
+    platforms = [parse_platform(each) for each in offered]
+    assert choose_platform(parse_platform(wanted), platforms) == chosen
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [([None], 0), ([None, None], None), ([None, "linux/amd64"], 1), ([None, "linux/s390x"], None)],
+)
+def test_entry_of_an_index_without_a_platform_is_chosen_only_if_it_is_alone(offered, chosen):
+    platforms = [each and parse_platform(each) for each in offered]
+    assert choose_platform(parse_platform("linux/amd64"), platforms) == chosen
 
 
 def manifest(**changes):

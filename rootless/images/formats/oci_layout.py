@@ -1,21 +1,68 @@
-"""OCI image layouts that are written (image-spec image-layout.md): a directory may hold many images; one
-is added without touching the others. Blobs first, then index.json is replaced."""
+"""OCI image layouts (image-spec image-layout.md): which images one holds, and adding one to a directory.
+
+A layout may hold many images; adding one does not touch the others. Blobs are written first, then
+index.json is replaced.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from rootless.durable import write_atomically
-from rootless.errors import ExistsError
+from rootless.errors import ExistsError, IntegrityError, NotFoundError, UsageError
+from rootless.images.formats.members import Members, read_small
 from rootless.images.formats.outgoing import File, file_of, put
 from rootless.oci.conversion import as_oci
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import encode
 from rootless.oci.manifest import Descriptor, empty_index, read_index
+from rootless.oci.reference import Reference, parse_reference
 from rootless.store.names import REF_NAME
 
 BLOBS = "blobs/sha256/"
 LAYOUT = encode({"imageLayoutVersion": "1.0.0"})
+_CONTAINERD_NAME = "io.containerd.image.name"
+
+
+def entries_named(members: Members, name: str) -> tuple[Descriptor, ...]:
+    """The entries of a layout's index.json that `name` means; all of them for an empty name. Raises
+    NotFoundError, InvalidDocumentError."""
+    what = f"index.json in {members.label}"
+    entries = read_index(read_small(members, "index.json"), what).manifests
+    if not name:
+        return entries
+    # An image in a layout may have a name that is not a reference.
+    exact = tuple(each for each in entries if each.annotations.get(REF_NAME) == name)
+    wanted = reference_named(name)
+    found = exact or tuple(each for each in entries if wanted in tags_of_entry(each))
+    if not found:
+        raise NotFoundError(f"{members.label} holds no image named {name}")
+    return found
+
+
+def reference_named(name: str) -> Reference | None:
+    """The tag that a name means, or None if it is not a reference."""
+    try:
+        return parse_reference(name).with_default_tag()._replace(digest=None)
+    except UsageError:
+        return None
+
+
+def tags_of_entry(entry: Descriptor) -> tuple[Reference, ...]:
+    """The tag of an entry of index.json, if it has one. containerd and BuildKit write the whole name
+    in an annotation of their own, and only the tag in OCI's."""
+    text = entry.annotations.get(_CONTAINERD_NAME) or entry.annotations.get(REF_NAME)
+    reference = reference_named(text) if text else None
+    return () if reference is None else (reference,)
+
+
+def blob_document(members: Members, descriptor: Descriptor) -> bytes:
+    """A small blob of a layout, verified. Raises IntegrityError, NotFoundError."""
+    name = f"{BLOBS}{hex_of(descriptor.digest)}"
+    data = read_small(members, name)
+    if len(data) != descriptor.size or sha256_digest(data) != descriptor.digest:
+        raise IntegrityError(f"{name} in {members.label} is not what its descriptor says")
+    return data
 
 
 class LayoutWriter:
