@@ -1,12 +1,14 @@
-"""Mount options: the grammar of fuse-overlayfs, with ours beside it. Pure: text in, value out, and
-back.
+"""Mount options: those of fuse-overlayfs, and those that only this program has. Pure: text in, value
+out, and back.
 
 Options are separated by commas, directories and numbers within one by colons. A backslash takes
 the next character as it is (`\\,` `\\:` `\\\\`), in values as in lists; a value in double quotes
 may hold commas (context="a,b", as mount(8) writes it).
 
-What is accepted for the sake of callers but decides nothing here is in IGNORED, with the reason;
-what nobody knows is an error.
+Callers pass options that have no effect here. Those in NO_EFFECT are dropped; any other one that this
+program does not know becomes `Options.unknown`, which the command reports and ignores, as
+fuse-overlayfs does: `index=off` and `userxattr` of kernel overlayfs, `private` of buildah. An option
+that would change what the union shows or stores, and is not supported, is an error.
 """
 
 from __future__ import annotations
@@ -16,8 +18,11 @@ from typing import Any, NamedTuple
 
 
 class OptionError(ValueError):
-    """An option that is unknown, or a value that is not one of its own. The text is one line for
-    the user."""
+    """An option that is not supported, or a malformed value. The text is one line for the user."""
+
+
+LAZY_SIZE = 1 << 20
+"""Bytes from which files are copied up lazily where that is on by default."""
 
 
 class IdMapping(NamedTuple):
@@ -30,8 +35,8 @@ class IdMapping(NamedTuple):
 
 
 class Options(NamedTuple):
-    """All that can be asked of a mount. The defaults are fuse-overlayfs's, except where a docstring
-    says so."""
+    """The options of a mount. The defaults are fuse-overlayfs's, except where a docstring says
+    otherwise."""
 
     lowerdirs: tuple[str, ...] = ()
     """Topmost first."""
@@ -54,16 +59,19 @@ class Options(NamedTuple):
     ownership: str | None = None
     """`data` or `real`; None: `data` if xattr_permissions is given, else `real`."""
     writeback: bool | None = None
-    """None: as the session thinks best."""
+    """None: the session's default."""
     spin: bool = True
-    """Whether the server may look for the next request before it sleeps."""
+    """Whether the server may poll for the next request before it sleeps."""
     timeout: float | None = None
+    """Seconds for which the kernel may keep names and attributes; None: until the server changes
+    them."""
     lazy: int | None = None
-    """From how many bytes on a file is copied up lazily; None: never, so that anybody can read the
-    upper at any time. Under `real` ownership the copies are completed when the mount ends."""
-    """Seconds for which names and attributes hold; None: until the server changes them."""
+    """Bytes from which files are copied up lazily; 0: no file is; None: see `lazy_size`."""
     xino: str = "auto"
-    redirect_dir: str = "on"
+    redirect_dir: str = "off"
+    """`off`: renaming a directory of a lower is EXDEV, and mv(1) copies it. `on`: it is renamed, with
+    an extended attribute that fuse-overlayfs does not follow, nor kernel overlayfs by default. The
+    union itself follows such attributes with either value."""
     session: str = "auto"
     context: str | None = None
     read_only: bool = False
@@ -79,24 +87,47 @@ class Options(NamedTuple):
     subtype: str | None = None
     max_read: int | None = None
     debug: bool = False
+    unknown: tuple[str, ...] = ()
+    """Options without effect, as they were written: the command reports each. Not part of
+    `format_options`."""
+
+    @property
+    def lazy_size(self) -> int | None:
+        """Bytes from which files are copied up lazily; None: no file is.
+
+        By default lazy copies are made only under `ownership=data`. Under `real` ownership other
+        programs (fuse-overlayfs, kernel overlayfs, podman) read the upper, and they must find
+        complete files at any time, even after the server was killed.
+        """
+        if self.lazy is not None:
+            return self.lazy or None
+        return LAZY_SIZE if self.ownership == "data" else None
 
     @property
     def ownership_is_data(self) -> bool:
         return (self.ownership or ("data" if self.xattr_permissions else "real")) == "data"
 
 
-IGNORED = frozenset(
+NO_EFFECT = frozenset(
     {
-        # One thread answers requests here, and long ones get their own.
+        # One thread answers requests, and long ones get a thread of their own.
         "threaded",
         "clone_fd",
         "max_threads",
         "max_idle_threads",
-        # Inode numbers are always unique, and cost nothing extra.
+        # Inode numbers are always unique, without a check at mount time.
         "fast_ino",
-        # libfuse 2 wanted it for a mount point that is not empty; nobody does any more.
+        "fast_ino_check",
+        "ino32_t",
+        # libfuse decides about these by itself since version 3.
         "nonempty",
-        # For mount(8) and systemd, which leave them in what they hand to a helper.
+        "big_writes",
+        "kernel_cache",
+        "max_write",
+        "splice_move",
+        "splice_read",
+        "splice_write",
+        # Instructions for mount(8) and systemd, which pass them to mount helpers as well.
         "_netdev",
         "auto",
         "defaults",
@@ -114,8 +145,7 @@ IGNORED = frozenset(
         "silent",
         "user",
         "users",
-        # What these ask for is so in any case: see fuse(4); the kernel keeps FUSE's times as it
-        # does.
+        # FUSE has these by default: fuse(4). The server, not the kernel, keeps access times.
         "async",
         "atime",
         "diratime",
@@ -129,18 +159,20 @@ IGNORED = frozenset(
 
 
 def parse(text: str) -> Options:
-    """The options of one comma-separated list; of several `-o`, join them with commas. Later ones
-    win.
+    """The options of one comma-separated list; join those of several `-o` with commas. A later option
+    replaces an earlier one.
 
     Raises OptionError.
     """
     found: dict[str, Any] = {}
+    unknown: list[str] = []
     for option in split(text, ","):
         name, equals, value = option.partition("=")
-        if not name or name in IGNORED or name.startswith(("x-", "X-", "comment")):
+        if not name or name in NO_EFFECT or name.startswith(("x-", "X-", "comment")):
             continue
-        if name == "plugins":
-            _without_plugins(value)
+        if name in _REFUSED:
+            if value:
+                raise OptionError(f"option {name!r}: {_REFUSED[name]}")
             continue
         flag = _FLAGS.get(name)
         if flag is not None and (not equals or name in _BOOLEANS):
@@ -148,29 +180,30 @@ def parse(text: str) -> Options:
             found[field] = meaning if not equals else meaning == _boolean(name, value)
             continue
         reader = _VALUES.get(name)
+        if reader is None and flag is None:
+            unknown.append(option)
+            continue
         if reader is None:
-            why = "takes no value" if flag is not None else "is unknown"
-            raise OptionError(f"option {name!r} {why}")
+            raise OptionError(f"option {name!r} takes no value")
         if not equals:
             raise OptionError(f"option {name!r} needs a value")
         field, read = reader
         found[field] = read(name, value)
-    return Options(**found)
+    return Options(**found, unknown=tuple(unknown))
 
 
 def format_options(options: Options) -> str:
-    """The list that `parse` reads back as the same value; what is as by default is left out."""
+    """The list that `parse` reads back as the same value, without the defaults."""
     default = Options()
     parts = []
     for field, value in options._asdict().items():
-        if value != getattr(default, field):
+        if field != "unknown" and value != getattr(default, field):
             parts.extend(_WRITERS[field](value))
     return ",".join(parts)
 
 
 def split(text: str, separator: str) -> list[str]:
-    """Split at every separator that no backslash or pair of double quotes protects. Backslashes
-    stay."""
+    """Split at each separator that is neither quoted nor escaped. Backslashes stay."""
     parts = [""]
     quoted = False
     characters = iter(text)
@@ -180,7 +213,7 @@ def split(text: str, separator: str) -> list[str]:
         elif character == separator and not quoted:
             parts.append("")
         else:
-            # A quotation begins with a value and ends with it; elsewhere the mark is a character.
+            # Quotes enclose a whole value; elsewhere a quote is an ordinary character.
             if character == '"' and (quoted or parts[-1].endswith("=")):
                 quoted = not quoted
             parts[-1] += character
@@ -197,7 +230,7 @@ def unescape(text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """What `unescape` undoes, safe between commas and colons and after an equals sign."""
+    """The inverse of `unescape`, safe between commas and colons and after an equals sign."""
     return "".join("\\" + c if c in '\\,:"' else c for c in text)
 
 
@@ -213,8 +246,11 @@ def _text(name: str, value: str) -> str:
 
 
 def _directories(name: str, value: str) -> tuple[str, ...]:
-    directories = tuple(unescape(part) for part in split(value, ":"))
-    if not all(directories):
+    """An empty item at either end is dropped, as fuse-overlayfs does. Kernel overlayfs takes `::` before
+    layers that hold only data of files; such layers are not supported."""
+    parts = split(value, ":")
+    directories = tuple(unescape(part) for part in parts if part)
+    if not directories or not all(parts[1:-1]):
         raise OptionError(f"option {name!r} names an empty directory")
     return directories
 
@@ -225,17 +261,17 @@ def _number(name: str, value: str) -> int:
     return int(value)
 
 
-def _size(name: str, value: str) -> int | None:
-    """Bytes, with K, M or G for powers of 1024; None for `off`."""
+def _size(name: str, value: str) -> int:
+    """Bytes, with K, M or G for powers of 1024; 0 for `off`."""
     if value == "off":
-        return None
+        return 0
     unit = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(value[-1:].upper())
     return _number(name, value[:-1]) * unit if unit else _number(name, value)
 
 
 def _id(name: str, value: str) -> int:
     number = _number(name, value)
-    # (uid_t) -1 means "leave it" to chown(2): no file can be owned by it.
+    # To chown(2) an id of (uid_t) -1 means "do not change": no file can have it.
     if number >= 0xFFFFFFFF:
         raise OptionError(f"option {name!r} needs an id below 4294967295, not {value}")
     return number
@@ -252,14 +288,18 @@ def _seconds(name: str, value: str) -> float:
 
 
 def _mappings(name: str, value: str) -> tuple[IdMapping, ...]:
-    numbers = [_id(name, part) for part in value.split(":")]
+    # containers/storage writes a colon before the first number, too.
+    numbers = [_id(name, part) for part in value.split(":") if part]
     if len(numbers) % 3:
         raise OptionError(f"option {name!r} needs triples ID:MAPPED:LENGTH, not {value!r}")
     return tuple(IdMapping(*numbers[i : i + 3]) for i in range(0, len(numbers), 3))
 
 
 def _boolean(name: str, value: str) -> bool:
-    meaning = {"0": False, "1": True, "off": False, "on": True}.get(value)
+    """A number, 0 for no, as in fuse-overlayfs; or on, off."""
+    if value.isascii() and value.isdigit():
+        return value.strip("0") != ""
+    meaning = {"off": False, "on": True}.get(value)
     if meaning is None:
         raise OptionError(f"option {name!r} is 0 or 1, not {value!r}")
     return meaning
@@ -278,9 +318,17 @@ def _xattr_permissions(name: str, value: str) -> int:
     return int(_one_of("0", "1", "2")(name, value))
 
 
-def _without_plugins(value: str) -> None:
-    if value:
-        raise OptionError("option 'plugins': plug-ins of fuse-overlayfs cannot be loaded here")
+def _redirect(name: str, value: str) -> str:
+    """`off`, or kernel overlayfs's `follow`, which means the same here."""
+    return "on" if _one_of("on", "off", "follow")(name, value) == "on" else "off"
+
+
+_REFUSED = {
+    "plugins": "plug-ins of fuse-overlayfs cannot be loaded here",
+    "lowerdir+": "not supported; list all lower directories in lowerdir=A:B",
+    "datadir+": "layers that hold only data of files are not supported",
+}
+"""Options that would change which files the union shows."""
 
 
 _FLAGS: dict[str, tuple[str, bool]] = {
@@ -289,6 +337,7 @@ _FLAGS: dict[str, tuple[str, bool]] = {
     "volatile": ("volatile", True),
     "fsync": ("fsync", True),
     "nofsync": ("fsync", False),
+    "sync": ("fsync", True),
     "xattrs": ("xattrs", True),
     "noxattrs": ("xattrs", False),
     "acl": ("acl", True),
@@ -316,6 +365,7 @@ _FLAGS: dict[str, tuple[str, bool]] = {
 _BOOLEANS = frozenset(
     {
         "fsync",
+        "sync",
         "xattrs",
         "noxattrs",
         "writeback",
@@ -325,7 +375,7 @@ _BOOLEANS = frozenset(
         "squash_to_root",
     }
 )
-"""Flags that may also be written NAME=0 and NAME=1."""
+"""Flags that may also be written NAME=NUMBER, where 0 is off."""
 
 _VALUES: dict[str, tuple[str, Callable[[str, str], object]]] = {
     "lowerdir": ("lowerdirs", _directories),
@@ -340,7 +390,7 @@ _VALUES: dict[str, tuple[str, Callable[[str, str], object]]] = {
     "timeout": ("timeout", _seconds),
     "lazy": ("lazy", _size),
     "xino": ("xino", _one_of("auto", "on", "off")),
-    "redirect_dir": ("redirect_dir", _one_of("on", "off")),
+    "redirect_dir": ("redirect_dir", _redirect),
     "session": ("session", _one_of("auto", "device", "pyfuse3")),
     "context": ("context", _text),
     "fsname": ("fsname", _text),

@@ -31,10 +31,13 @@ MOUNT_SECONDS = 30
 
 _OURS = (sys.executable, "-m", "unionfs", "-f", "--session")
 
+_RENAMES = ("-o", "redirect_dir=on")
+"""As on a plain directory, every directory can be renamed."""
+
 UNIONS: dict[str, tuple[str, ...]] = {
-    "device": (*_OURS, "device"),
-    "device, owners as data": (*_OURS, "device", "-o", "ownership=data"),
-    "pyfuse3": (*_OURS, "pyfuse3"),
+    "device": (*_OURS, "device", *_RENAMES),
+    "device, owners as data": (*_OURS, "device", *_RENAMES, "-o", "ownership=data"),
+    "pyfuse3": (*_OURS, "pyfuse3", *_RENAMES),
     "fuse-overlayfs": ("fuse-overlayfs", "-f"),
 }
 """Commands that serve a union in the foreground: two sessions of ours, and the peer that validates

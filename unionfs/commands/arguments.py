@@ -28,12 +28,29 @@ Mount a union of directories: lowerdir=A:B (topmost first), upperdir=U, workdir=
     -V, --version    print the version
     -h, --help       print this help
 
-Options: lowerdir, upperdir, workdir, squash_to_root, squash_to_uid, squash_to_gid, volatile,
-fsync, noxattrs, xattr_permissions, ownership=data|real, writeback, nospin (sleep at once when no
-request is waiting), timeout, redirect_dir, lazy=off|SIZE (from which files are copied up lazily),
-static_nlink, uidmapping, gidmapping, ro, nosuid, nodev, noexec, noatime, allow_other,
-default_permissions, fsname, subtype.
+Options:
+    lowerdir=A:B                 lower directories, topmost first
+    upperdir=U, workdir=W        directory for changes, and an empty one on its file system
+    ro, nosuid, nodev, noexec, noatime, allow_other, allow_root, default_permissions
+    fsname=NAME, subtype=NAME    names in the mount table
+    ownership=real|data          keep owners and modes on files or in extended attributes
+                                 (default: real)
+    xattr_permissions=0|1|2      ownership=data by fuse-overlayfs's name
+    lazy=off|SIZE                copy up only what is written of files of at least SIZE; the rest
+                                 follows in the background and at unmount. Default: off, so that
+                                 other programs that read the upper find complete files at any
+                                 time; 1M with ownership=data
+    redirect_dir=on|off          rename directories of lowers by an extended attribute that
+                                 fuse-overlayfs does not follow, or let mv copy them (default: off)
+    uidmapping=, gidmapping=     ID:MAPPED:LENGTH[:...]
+    squash_to_root, squash_to_uid=UID, squash_to_gid=GID
+                                 show all files with one owner
+    volatile, fsync=0|1          do not sync copies
+    noxattrs, acl, noacl         extended attributes, POSIX ACLs
+    writeback=0|1, timeout=SECONDS, static_nlink, xino=on|off|auto, context=LABEL
+    nospin                       sleep at once when no request is waiting
 
+Options of other mount programs that have no effect here are reported and ignored.
 Unmount with umount, or with fusermount3 -u if an ordinary user made the mount."""
 
 _ANSWERS = {
@@ -76,6 +93,7 @@ def parse_arguments(arguments: Sequence[str]) -> Invocation | str:
     """
     foreground = False
     texts: list[str] = []
+    unknown: list[str] = []
     positional: list[str] = []
     rest = iter(arguments)
     for argument in rest:
@@ -91,11 +109,12 @@ def parse_arguments(arguments: Sequence[str]) -> Invocation | str:
             texts.extend(_FLAGS[argument])
         elif argument in _WITH_A_VALUE:
             next(rest, None)
-        elif argument.startswith(("-o", "--session")):
+        elif argument.startswith("-o") or argument.partition("=")[0] == "--session":
             texts.append(_option_text(argument, rest))
         else:
-            raise UsageError(f"unknown argument {argument!r}")
+            unknown.append(argument)
     options = parse(",".join(texts))
+    options = options._replace(unknown=(*unknown, *options.unknown))
     if not positional:
         raise UsageError("the mount point is missing")
     if len(positional) > 2:
@@ -111,8 +130,6 @@ def _option_text(argument: str, rest: Iterator[str]) -> str:
     name = "--session" if argument.startswith("--") else "-o"
     prefix = "session=" if argument.startswith("--") else ""
     value = argument[len(name) :]
-    if prefix and value and not value.startswith("="):
-        raise UsageError(f"unknown argument {argument!r}")
     value = value[1:] if prefix else value
     value = value or next(rest, "")
     if not value:

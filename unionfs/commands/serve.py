@@ -31,6 +31,8 @@ def mount_and_serve(asked: Invocation) -> None:
 
     from unionfs.commands.stack import open_union
 
+    for option in asked.options.unknown:
+        print(f"{PROGRAM}: unknown option ignored: {option}", file=sys.stderr)
     require_session(asked.options.session)
     # Every layer has a descriptor that stays open.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -54,11 +54,11 @@ def open_union(options: Options) -> Union:
             upper,
             UnionOptions(
                 view=view_of(options, _id_map("uid"), _id_map("gid")),
-                redirect=options.redirect_dir != "off",
+                redirect=options.redirect_dir == "on",
                 volatile=options.volatile or not options.fsync,
                 own_numbers=upper is None and len({layer.identity[0] for layer in lowers}) == 1,
                 static_nlink=options.static_nlink,
-                lazy_min_size=options.lazy,
+                lazy_min_size=options.lazy_size,
                 complete_at_end=ownership is Ownership.REAL,
                 background_rate=_BACKGROUND,
             ),

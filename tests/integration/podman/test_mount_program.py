@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,3 +167,52 @@ def test_exported_tree_is_the_one_that_fuse_overlayfs_gives(
     ours, theirs = trees["unionfs"], trees["fuse-overlayfs"]
     different = {name: (ours.get(name), theirs.get(name)) for name in ours.keys() | theirs.keys()}
     assert {name: pair for name, pair in different.items() if pair[0] != pair[1]} == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "owner"),
+    [
+        (("--userns=keep-id",), "1000:50"),
+        (("--userns=auto:size=2000",), "1000:50"),
+        (("--uidmap=0:0:1", "--uidmap=1:1:2000", "--gidmap=0:0:1", "--gidmap=1:1:2000"), "1000:50"),
+        (("--userns=nomap",), "1000:50"),
+        (("--userns=host",), "1000:50"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_user_namespace_modes_of_podman_show_the_images_owners(
+    podman: Podman, options: tuple[str, ...], owner: str
+) -> None:
+    """Each but host makes podman pass uidmapping= and gidmapping=."""
+    script = "stat -c %u:%g /etc/owned; id -u; touch /tmp/new && stat -c %u /tmp/new"
+    done = podman.run("localhost/two:layers", "sh", "-c", script, options=options)
+    shown = done.ok().stdout.split()
+    assert shown[0] == owner
+    assert shown[1] == shown[2]
+
+
+def test_overlay_volume_takes_writes_and_leaves_the_directory_as_it_was(
+    podman: Podman, tmp_path: Path
+) -> None:
+    """podman passes `private`."""
+    (tmp_path / "kept").write_text("below\n")
+    script = "echo above > /data/kept; echo new > /data/new; cat /data/kept /data/new"
+    done = podman.run(
+        "localhost/two:layers", "sh", "-c", script, options=("-v", f"{tmp_path}:/data:O")
+    )
+    assert done.ok().stdout.split() == ["above", "new"]
+    assert (tmp_path / "kept").read_text() == "below\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept"]
+
+
+def test_root_file_system_with_an_overlay_stays_as_it_was(
+    podman: Podman, busybox_image: Path, tmp_path: Path
+) -> None:
+    subprocess.run(["tar", "-xf", busybox_image, "-C", tmp_path], check=True)
+    script = "echo new > /new; rm /bin/ls; cat /new"
+    done = podman(
+        "run", "--rm", "--network=none", "--rootfs", f"{tmp_path}:O", "/bin/sh", "-c", script
+    )
+    assert done.ok().stdout == "new\n"
+    assert not (tmp_path / "new").exists()
+    assert (tmp_path / "bin/ls").exists()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +83,56 @@ def test_kernel_overlayfs_and_the_union_take_turns_on_one_upper(tmp_path) -> Non
     union.rmdir(ROOT_NODE, b"d")
     union.destroy()
     assert in_kernel(top, "find . | sort") == ".\n./e\n./f\n./f/x\n"
+
+
+CHANGE_AND_READ = r"""
+set -e
+listing() { (cd "$1" && find . -printf '%p %y %m %n %s\n' | sort; cat "$1"/*/deep/file "$1"/big | cksum); }
+{program} -o lowerdir=lower,upperdir=upper,workdir=work mnt
+python3 - <<'P'
+import errno, os
+try:
+    os.rename("mnt/d", "mnt/e")
+except OSError as error:
+    print(errno.errorcode[error.errno])
+with open("mnt/big", "r+b") as file:
+    file.write(b"ab")
+assert open("upper/big", "rb").read() == open("mnt/big", "rb").read(), "upper of a mounted union"
+P
+mv mnt/d mnt/moved
+rm mnt/gone; rm -r mnt/replaced; mkdir mnt/replaced; echo new > mnt/replaced/new
+ln mnt/big mnt/bigger; mv mnt/plain mnt/renamed
+chmod 600 mnt/renamed
+listing mnt > union
+umount mnt
+fuse-overlayfs -o lowerdir=lower,upperdir=upper,workdir=work mnt
+listing mnt > fuse
+umount mnt
+mount -t overlay overlay -o userxattr,lowerdir=lower,upperdir=upper,workdir=work mnt
+listing mnt > kernel
+umount mnt
+# The kernel shows one link for a directory that is merged.
+diff union fuse && diff <(sed -E 's/ d ([0-9]+) [0-9]+ [0-9]+/ d \1/' union) \
+    <(sed -E 's/ d ([0-9]+) [0-9]+ [0-9]+/ d \1/' kernel)
+echo same
+"""
+
+
+@pytest.mark.needs("userns", "fuse", "overlay", "fuse-overlayfs")
+def test_upper_of_a_mount_with_default_options_means_the_same_to_every_union(tmp_path) -> None:
+    for directory in ("lower/d/deep", "lower/replaced", "mnt", "upper", "work"):
+        (tmp_path / directory).mkdir(parents=True)
+    for name in ("d/deep/file", "d/x", "replaced/old", "gone", "plain"):
+        (tmp_path / "lower" / name).write_text(name)
+    (tmp_path / "lower/big").write_bytes(os.urandom(4 << 20))
+    script = CHANGE_AND_READ.replace("{program}", f"{sys.executable} -m unionfs")
+    done = subprocess.run(
+        ["unshare", "-Urm", "bash", "-c", script],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "EXDEV\nsame\n"), done.stderr

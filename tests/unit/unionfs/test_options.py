@@ -30,7 +30,21 @@ from unionfs.options import IdMapping, OptionError, Options, escape, format_opti
         ('context="a:b,c",ro', Options(context="a:b,c", read_only=True)),
         ("threaded=0,clone_fd,max_idle_threads=3,fast_ino=1,defaults,x-any=1", Options()),
         ("lazy=1M", Options(lazy=1 << 20)),
-        ("lazy=4096,lazy=off", Options()),
+        ("lazy=4096,lazy=off", Options(lazy=0)),
+        ("redirect_dir=follow", Options()),
+        ("redirect_dir=on", Options(redirect_dir="on")),
+        ("lowerdir=:/a:/b:", Options(lowerdirs=("/a", "/b"))),
+        ("uidmapping=:0:0:1", Options(uid_mappings=(IdMapping(0, 0, 1),))),
+        ("uidmapping=", Options()),
+        ("fsync=2,sync=0", Options(fsync=False)),
+        (
+            'lowerdir=/a:/b,private,,context="system_u:object_r:t:s0:c1,c2"',
+            Options(("/a", "/b"), context="system_u:object_r:t:s0:c1,c2", unknown=("private",)),
+        ),
+        (
+            "index=off,userxattr,metacopy=on,nonsense",
+            Options(unknown=("index=off", "userxattr", "metacopy=on", "nonsense")),
+        ),
         ("timeout=2.5,writeback=0", Options(timeout=2.5, writeback=False)),
         ("plugins=", Options()),
         ("upperdir=/a=b", Options(upperdir="/a=b")),
@@ -43,8 +57,9 @@ def test_parse_known_options_gives_their_value(text, expected):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("nonsense", "option 'nonsense' is unknown"),
-        ("nonsense=1", "option 'nonsense' is unknown"),
+        ("lowerdir+=/a", "list all lower directories in lowerdir=A:B"),
+        ("datadir+=/a", "layers that hold only data of files are not supported"),
+        ("redirect_dir=nofollow", "is on or off or follow, not 'nofollow'"),
         ("upperdir", "option 'upperdir' needs a value"),
         ("upperdir=", "option 'upperdir' needs a value"),
         ("lowerdir=/a::/b", "option 'lowerdir' names an empty directory"),
@@ -104,7 +119,23 @@ all_options = st.builds(
     subtype=st.none() | paths,
     max_read=st.none() | st.integers(0, 1 << 20),
     debug=st.booleans(),
+    unknown=st.just(()),
 )
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("", None),
+        ("ownership=real", None),
+        ("xattr_permissions=2", None),
+        ("ownership=data", 1 << 20),
+        ("ownership=data,lazy=off", None),
+        ("lazy=1k", 1024),
+    ],
+)
+def test_files_are_copied_lazily_by_default_where_no_other_program_reads_the_upper(text, size):
+    assert parse(text).lazy_size == size
 
 
 @given(all_options)
