@@ -356,6 +356,10 @@ class UpperLayer(Layer, Namespace, Drafts, Metadata, LinkIndex, LazyMarks, Proto
     def refuse_overlap(self, lowers: Sequence[Layer]) -> None:
         """Raise OSError(EINVAL) with a message if a lower layer contains this one or lies in it."""
 
+    def announce_end(self) -> None:
+        """The union is unmounted and about to complete its lazy copies: the next server of this layer
+        waits until that is done."""
+
     def clean(self) -> None:
         """Remove what an interrupted operation left behind. Called once, before the first
         change."""

@@ -347,9 +347,11 @@ class Union:
             self._closed = True
             if self._complete_at_end:
                 try:
+                    if self._tree.upper is not None:
+                        self._tree.upper.announce_end()
                     self.complete_copies()
                 except OSError:
-                    # What is left stays marked, and the next mount goes on with it.
+                    # Incomplete copies stay marked, and the next mount goes on with them.
                     pass
             self._tree.close()
 

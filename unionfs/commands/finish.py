@@ -10,9 +10,7 @@ Layers are those of the mount, the topmost first: a directory, or a layer archiv
 
 from __future__ import annotations
 
-import errno
 import os
-import time
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
@@ -24,8 +22,6 @@ from unionfs.session.counters import FINISH
 from unionfs.union import Union
 
 _INDEX = "index.sqlite"
-_END_SECONDS = 5.0
-"""Time for the server of a mount that was just unmounted to end."""
 
 
 def finish(arguments: Sequence[str]) -> int:
@@ -50,7 +46,9 @@ def finish(arguments: Sequence[str]) -> int:
         parser.error("an UPPER needs --work and --lower")
     os.stat(asked.target)
     layers = [_layer(path) for path in asked.lower]
-    upper = _open_upper(asked.target, asked.work)
+    upper = DirectoryUpper(
+        os.fsencode(asked.target), os.fsencode(asked.work), ownership=Ownership.DATA
+    )
     try:
         union = Union(layers, upper)
     except BaseException:
@@ -66,18 +64,6 @@ def finish_mounted(mountpoint: str) -> int:
     """Have the server of a mount complete its lazy copies while it serves. Returns the number of bytes
     copied. Raises OSError as `ask_server` does."""
     return int(ask_server(mountpoint, FINISH))
-
-
-def _open_upper(path: str, work: str) -> DirectoryUpper:
-    """Waits for the server of a mount that was just unmounted to end."""
-    until = time.monotonic() + _END_SECONDS
-    while True:
-        try:
-            return DirectoryUpper(os.fsencode(path), os.fsencode(work), ownership=Ownership.DATA)
-        except OSError as error:
-            if error.errno != errno.EBUSY or time.monotonic() > until:
-                raise
-            time.sleep(0.05)
 
 
 def _layer(path: str) -> Layer:

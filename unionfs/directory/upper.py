@@ -45,6 +45,9 @@ class DirectoryUpper(CreatingLayer):
     def clean(self) -> None:
         self._work.clean()
 
+    def announce_end(self) -> None:
+        self._work.announce_end()
+
     def close(self) -> None:
         super().close()
         self._work.close()

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import stat
+import time
 
 from unionfs import whiteouts
 from unionfs.directory.dirfds import READ_DIRECTORY
@@ -18,24 +19,31 @@ from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
 
 _TEMPORARY = b"rootless.tmp"
 _INDEX = b"rootless.index"
+_ENDING = b"rootless.ending"
+"""Exists while the server of an unmounted union completes the upper."""
+
+_END_SECONDS = 1.0
+"""A server sees that its mount has gone some milliseconds after umount(2) has returned."""
+
+_POLL_SECONDS = 0.005
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class WorkDirectory:
-    """`fd` is the directory of temporaries, `index_fd` that of the index. Held by one server at
-    a time (flock)."""
+    """`fd` is the directory of temporaries, `index_fd` that of the index. One server at a time has
+    it locked (flock).
+
+    Raises OSError: EBUSY if another server, whose mount has not ended, has it locked.
+    """
 
     def __init__(self, path: bytes) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
         self._lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            _lock(self._lock, path)
+        except BaseException:
             os.close(self._lock)
-            where = os.fsdecode(path)
-            raise OSError(
-                errno.EBUSY, f"work directory {where} is in use by another mount"
-            ) from error
+            raise
         self.fd = _subdirectory(self._lock, _TEMPORARY)
         self.index_fd = _subdirectory(self._lock, _INDEX)
         self._serial = 0
@@ -45,8 +53,14 @@ class WorkDirectory:
         for fd in (self.fd, self._lock):
             os.close(fd)
 
+    def announce_end(self) -> None:
+        """Let the next mount wait until this one has ended, however long that takes."""
+        os.close(
+            os.open(_ENDING, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=self._lock)
+        )
+
     def clean(self) -> None:
-        """Remove what is left of a killed server."""
+        """Remove the temporaries of a killed server."""
         remove_contents(self.fd)
 
     def temporary(self) -> bytes:
@@ -97,6 +111,34 @@ class WorkDirectory:
             os.unlink(name, dir_fd=self.fd)
         except IsADirectoryError:
             _remove_directory(self.fd, name)
+
+
+def _lock(fd: int, path: bytes) -> None:
+    """Lock a work directory; wait for a server that is ending. Raises OSError (EBUSY)."""
+    until = time.monotonic() + _END_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if _exists(_ENDING, fd):
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                break
+            if time.monotonic() >= until:
+                where = os.fsdecode(path)
+                message = f"work directory {where} is in use by another mount"
+                raise OSError(errno.EBUSY, message) from None
+        time.sleep(_POLL_SECONDS)
+    if _exists(_ENDING, fd):
+        os.unlink(_ENDING, dir_fd=fd)
+
+
+def _exists(name: bytes, dir_fd: int) -> bool:
+    try:
+        os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def require_whiteout_or_nothing(dir_fd: int, name: bytes) -> bool:

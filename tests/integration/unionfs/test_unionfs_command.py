@@ -263,3 +263,35 @@ def test_mounts_with_nothing_but_the_standard_library(place):
         "(pip install 'rootless[pyfuse3]'); use --session device\n"
     )
     assert not os.path.ismount(mountpoint)
+
+
+@pytest.mark.needs("userns", "fuse")
+def test_union_can_be_mounted_again_as_soon_as_it_is_unmounted(place):
+    """The lazy copies that the first server completes after its mount has gone are waited for."""
+    (place / "lower" / "big").write_bytes(bytes(64 << 20))
+    script = f"""
+    set -e
+    for round in 1 2 3 4 5; do
+        {" ".join(PROGRAM)} -o {options(place)},lazy=1m mnt
+        printf $round | dd of=mnt/big conv=notrunc status=none
+        umount mnt
+    done
+    {" ".join(PROGRAM)} -o {options(place)} mnt
+    head -c 1 mnt/big
+    """
+    done = run("unshare", "-Urm", "sh", "-c", script, cwd=place)
+    assert (done.stdout, done.stderr) == ("5", "")
+
+
+@pytest.mark.needs("fuse", "fusermount")
+def test_upper_of_another_mount_is_refused(place):
+    run(*PROGRAM, "-o", options(place), str(place / "mnt"))
+    try:
+        (place / "second").mkdir()
+        refused = run(*PROGRAM, "-o", options(place), str(place / "second"), check=False)
+    finally:
+        run("fusermount3", "-u", str(place / "mnt"))
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"rootless-unionfs: work directory {place}/work is in use by another mount\n"
+    )
