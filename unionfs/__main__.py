@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from unionfs.commands.arguments import PROGRAM, UsageError, parse_arguments
+from unionfs.commands.arguments import PROGRAM, Invocation, UsageError, parse_arguments
 from unionfs.options import OptionError
 
 
@@ -38,9 +38,20 @@ def _run(arguments: Sequence[str]) -> int:
     if isinstance(asked, str):
         print(asked)
         return 0
+    if asked.options.remount:
+        return _remount(asked)
     from unionfs.commands.serve import mount_and_serve
 
     mount_and_serve(asked)
+    return 0
+
+
+def _remount(asked: Invocation) -> int:
+    from unionfs.commands.remount import remount
+
+    note = remount(asked.mountpoint, asked.options)
+    if note:
+        print(f"{PROGRAM}: {note}", file=sys.stderr)
     return 0
 
 

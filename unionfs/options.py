@@ -87,6 +87,8 @@ class Options(NamedTuple):
     subtype: str | None = None
     max_read: int | None = None
     debug: bool = False
+    remount: bool = False
+    """Change the flags of a mount that is there."""
     unknown: tuple[str, ...] = ()
     """Options without effect, as they were written: the command reports each. Not part of
     `format_options`."""
@@ -360,6 +362,7 @@ _FLAGS: dict[str, tuple[str, bool]] = {
     "default_permissions": ("default_permissions", True),
     "auto_unmount": ("auto_unmount", True),
     "debug": ("debug", True),
+    "remount": ("remount", True),
 }
 
 _BOOLEANS = frozenset(

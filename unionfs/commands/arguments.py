@@ -49,6 +49,7 @@ Options:
     noxattrs, acl, noacl         extended attributes, POSIX ACLs
     writeback=0|1, timeout=SECONDS, static_nlink, xino=on|off|auto, context=LABEL
     nospin                       sleep at once when no request is waiting
+    remount                      change ro, nosuid, nodev, noexec and noatime of a mount
 
 Options of other mount programs that have no effect here are reported and ignored.
 Unmount with umount, or with fusermount3 -u if an ordinary user made the mount."""

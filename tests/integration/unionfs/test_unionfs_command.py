@@ -295,3 +295,32 @@ def test_upper_of_another_mount_is_refused(place):
     assert refused.stderr == (
         f"rootless-unionfs: work directory {place}/work is in use by another mount\n"
     )
+
+
+@pytest.mark.needs("userns", "fuse")
+def test_remount_changes_the_flags_of_a_mount(place):
+    """As mount(8) calls its helper, with the options of the mount table."""
+    script = f"""
+    {" ".join(PROGRAM)} -o {options(place)} mnt
+    remount() {{ {" ".join(PROGRAM)} rootless-unionfs $PWD/mnt -o "rw,user_id=0,group_id=0,remount,$1"; }}
+    touch mnt/one && remount ro,nodev && grep -o "$PWD/mnt [^ ]*" /proc/self/mountinfo
+    touch mnt/two 2>/dev/null || echo refused
+    remount rw,lowerdir=lower && touch mnt/three && ls mnt
+    {" ".join(PROGRAM)} none $PWD/lower -o remount,ro || echo $?
+    umount mnt
+    """
+    done = run("unshare", "-Urm", "sh", "-c", script, cwd=place)
+    assert done.stdout == (f"{place}/mnt ro,nodev,relatime\nrefused\nfile\none\nthree\n1\n")
+    assert "directories stay as they are" in done.stderr
+    assert f"{place}/lower: cannot remount: it is no mount of this program" in done.stderr
+
+
+@pytest.mark.needs("fuse", "fusermount")
+def test_remount_by_an_ordinary_user_says_who_can(place):
+    run(*PROGRAM, "-o", options(place), str(place / "mnt"))
+    try:
+        done = run(*PROGRAM, str(place / "mnt"), "-o", "remount,ro", check=False)
+    finally:
+        run("fusermount3", "-u", str(place / "mnt"))
+    assert done.returncode == 1
+    assert "only root of the user namespace that mounted it can" in done.stderr

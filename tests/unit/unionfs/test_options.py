@@ -119,6 +119,7 @@ all_options = st.builds(
     subtype=st.none() | paths,
     max_read=st.none() | st.integers(0, 1 << 20),
     debug=st.booleans(),
+    remount=st.booleans(),
     unknown=st.just(()),
 )
 
