@@ -1,7 +1,8 @@
-"""JSON as the engine writes and reads it at every start.
+"""A stand-in for `json` that costs less to import, for the documents that a start reads and writes.
 
-The standard library's `json` compiles regular expressions for the cases that its half in C does not
-take, and imports `re` for them: 5 ms. Documents of ours are UTF-8 and take the half in C.
+The library's `json` imports `re` and compiles expressions for what its C module does not read (docs/decisions/1300
+has the figure). This one calls the C module directly. It differs from `json` where that accepts what RFC 8259
+does not: NaN, infinite numbers, and encodings other than UTF-8 are refused.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ def _finite(text: str) -> float:
 
 
 def _no_constant(name: str) -> float:
-    """NaN and Infinity, which Python's reader takes, are not of JSON (RFC 8259, section 6)."""
+    """Refuse NaN and Infinity, which `json` reads: RFC 8259, section 6, has no such numbers."""
     raise ValueError(f"{name} is not a number")
 
 
 class _Context:
-    """What the scanner reads of a decoder, as attributes."""
+    """The attributes of a json.JSONDecoder that the scanner reads."""
 
     strict = True
     object_hook = None
@@ -41,25 +42,29 @@ _scan = make_scanner(_Context)  # type: ignore[arg-type]
 
 
 def loads(data: bytes) -> Any:  # noqa: ANN401 - as of json.loads
-    """The value of a document. Raises ValueError, RecursionError."""
+    """The value of a document in UTF-8. Raises ValueError, and RecursionError for too deep a document."""
     try:
         text = data.decode().strip(_BLANKS)
         value, end = _scan(text, 0)
         if end == len(text):
             return value
     except (StopIteration, SystemError, UnicodeDecodeError):
-        pass  # the scanner cannot name an error before the library's module is there (_json.c)
+        pass  # the scanner imports json.decoder to describe an error (_json.c): json itself reports it below
     import json
 
-    # As text: of bytes it would take UTF-16 and UTF-32 too, which nobody else reads.
+    # As str: of bytes, json.loads accepts UTF-16 and UTF-32 too.
     return json.loads(data.decode(), parse_float=_finite, parse_constant=_no_constant)
 
 
 def dumps(value: object, *, ascii_only: bool = True, sort_keys: bool = False) -> bytes:
-    """The document of a value, in one line without blanks. Raises TypeError for what JSON has not."""
+    """The document of a value, in one line without blanks.
+
+    Raises TypeError for a value of another type than JSON has, ValueError for one that contains itself or
+    a number that is not finite.
+    """
 
     def refuse(other: object) -> object:
-        raise TypeError(f"{type(other).__name__} is not of JSON")
+        raise TypeError(f"{type(other).__name__} is no type of JSON")
 
     text = encode_basestring_ascii if ascii_only else encode_basestring
     encode = make_encoder({}, refuse, text, None, ":", ",", sort_keys, False, False)

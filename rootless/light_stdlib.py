@@ -1,8 +1,8 @@
-"""`signal` and `socket` of the standard library, without what their Python halves import.
+"""Stand-ins for `signal` and `socket` that cost less to import: the C modules below them.
 
-Those make an enumeration of every constant, for which they import `enum`, `selectors` and their like:
-7 ms of a start that needs none of it (docs/decisions/1300). The halves in C have the same functions
-under the same names; numbers are plain, and a socket is closed with `close` and not by `with`.
+The library's modules make an enumeration of their constants, and import `enum`, `selectors` and more for it
+(docs/decisions/1300 has the figure). The C modules have the same functions and constants under the same names.
+Constants are plain numbers; a socket has no `accept`, `makefile`, `dup` or `with`: close it with `close`.
 """
 
 from __future__ import annotations

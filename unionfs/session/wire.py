@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from struct import Struct
 
-from unionfs.light_types import IntEnum, IntFlag
+from unionfs.light_types import IntEnum
 
 KERNEL_VERSION = 7
 NEWEST_MINOR = 45
@@ -99,7 +99,7 @@ class NotifyCode(IntEnum):
     PRUNE = 9
 
 
-class InitFlag(IntFlag):
+class InitFlag(IntEnum):
     """FUSE_INIT flags; those from bit 32 on travel in `flags2` and only under INIT_EXT."""
 
     ASYNC_READ = 1 << 0
@@ -146,7 +146,7 @@ class InitFlag(IntFlag):
     REQUEST_TIMEOUT = 1 << 42
 
 
-class SetattrValid(IntFlag):
+class SetattrValid(IntEnum):
     """FATTR_*: which fields of fuse_setattr_in count."""
 
     MODE = 1 << 0
