@@ -93,10 +93,9 @@ RUN_OPTIONS: tuple[Option, ...] = (
     Option(
         ("detach-keys",),
         Kind.STRING,
-        "The keys that leave a container running",
+        "Override the key sequence for detaching from a container (default ctrl-p,ctrl-q)",
         "KEYS",
         PROCESS,
-        refused=_DETACHED,
     ),
     # What it is called and how long it stays.
     Option(("rm",), Kind.BOOL, "Remove the container when it ends", group=IDENTITY, field="remove"),

@@ -1,4 +1,4 @@
-"""A container as its processes see it: everything decided before the first of them is forked."""
+"""What the processes of a container need to know, decided before its monitor starts it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,24 @@ class ImageTree(NamedTuple):
     chain: str | None = None
 
 
-class Container(NamedTuple):
-    """`spec` is the OCI runtime configuration, as written to config.json of `directory`."""
+class Streams(NamedTuple):
+    """Which standard streams of a container are connected; the others are /dev/null. With a
+    terminal none of this matters.
+    """
+
+    stdin: bool = False
+    stdout: bool = True
+    stderr: bool = True
+
+
+class LaunchDescription(NamedTuple):
+    """A container as its monitor, file server and first process see it.
+
+    `spec` is the OCI runtime configuration, as written to config.json of `directory`.
+    `control_directory` is where the monitor's socket lies. `ends_with_client`: when the connection
+    of the first client ends, however it ends, the container is killed; a client that sends DETACH
+    first is exempt.
+    """
 
     record: ContainerRecord
     directory: str
@@ -47,6 +63,9 @@ class Container(NamedTuple):
     stop_timeout: int | None
     cgroup_parent: str | None
     seccomp_cache: str
+    control_directory: str
+    streams: Streams = Streams()
+    ends_with_client: bool = True
 
     def packed(self) -> bytes:
         """For another process of this program; `unpack` is the other half."""
@@ -56,6 +75,7 @@ class Container(NamedTuple):
             "id_maps": tuple(tuple(map(tuple, each)) for each in self.id_maps[:2]),
             "tree": (isinstance(tree, HostTree), *tree),
             "storage_driver": self.storage_driver.value,
+            "streams": tuple(self.streams),
         }
         return marshal.dumps((plain, self.id_maps.helper))
 
@@ -76,22 +96,23 @@ class Container(NamedTuple):
 
     @property
     def log(self) -> str:
-        """What the union server and the monitor have to say."""
+        """The log of the monitor and the file server."""
         return f"{self.directory}/engine.log"
 
 
-def unpack(data: bytes) -> Container:
-    """The container that was `packed`."""
+def unpack(data: bytes) -> LaunchDescription:
+    """The inverse of `LaunchDescription.packed`."""
     plain, helper = marshal.loads(data)
     status = Status(plain["record"]["status"])
     uids, gids = (tuple(IdRange(*each) for each in ranges) for ranges in plain["id_maps"])
     on_host, *tree = plain["tree"]
-    return Container(
+    return LaunchDescription(
         **plain
         | {
             "record": ContainerRecord(**plain["record"] | {"status": status}),
             "id_maps": IdMaps(uids, gids, helper),
             "tree": HostTree(*tree) if on_host else ImageTree(*tree),
             "storage_driver": StorageDriver(plain["storage_driver"]),
+            "streams": Streams(*plain["streams"]),
         }
     )

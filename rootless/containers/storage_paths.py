@@ -15,6 +15,10 @@ class Places(NamedTuple):
     store: str
     runtime: str
 
+    def control_directory(self, container_id: str) -> str:
+        """Where the socket of a container's monitor lies. Short: a socket's path has 107 bytes."""
+        return f"{self.runtime}/containers/{container_id[:24]}"
+
     @property
     def containers(self) -> Containers:
         """The containers of the store."""

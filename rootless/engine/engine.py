@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from rootless.containers.launch_description import Container
+    from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_driver import StorageDriver
     from rootless.engine.doctor import Finding as HostFinding
@@ -84,21 +84,27 @@ class Engine:
 
     def run(self, request: RunRequest, *, progress: ShowProgress | None = None) -> Outcome:
         """Run a container in the foreground, connected to this process's standard streams, to its
-        end. An image that is not here is fetched; `progress` is called if so.
+        end. An image that is not here is pulled; `progress` is called if so.
 
-        The process must have one thread. Raises RootlessError if it could not be started.
+        A process with several threads starts the container more slowly, because it may not fork.
+        Signals are passed on in the main thread only. Raises RootlessError if the container could not
+        be started.
         """
         from rootless.supervisor.foreground import Attachment, run_in_foreground
 
-        attachment = Attachment(*_attached(request), signals=request.sig_proxy)
+        attachment = Attachment(
+            *_attached(request),
+            signals=request.sig_proxy,
+            detach_keys=_detach_keys(request),
+        )
         if request.tty and attachment.stdin and not os.isatty(0):
             raise NotATerminalError("the input device is not a TTY")
 
-        def prepare() -> Container:
+        def prepare(monitor: int) -> LaunchDescription:
             from rootless.engine.prepare import prepare
 
             driver = self._driver(request.storage_driver)
-            return prepare(request, self.places, self._environ, driver, progress)
+            return prepare(request, self.places, self._environ, driver, progress, monitor=monitor)
 
         return run_in_foreground(prepare, attachment, terminal=request.tty, debug=self._debug)
 
@@ -539,6 +545,14 @@ def _attached(request: RunRequest) -> tuple[bool, bool, bool]:
         "stdout" in wanted,
         "stderr" in wanted,
     )
+
+
+def _detach_keys(request: RunRequest) -> bytes:
+    if not request.detach_keys:
+        return b""
+    from rootless.supervisor.detach_keys import parse_detach_keys
+
+    return parse_detach_keys(request.detach_keys)
 
 
 def _platform(text: str | None) -> Platform | None:

@@ -8,7 +8,7 @@ import os
 import sys
 
 from rootless.containers.directory import Containers, new_container_id
-from rootless.containers.launch_description import Container, HostTree, ImageTree
+from rootless.containers.launch_description import HostTree, ImageTree, LaunchDescription
 from rootless.containers.process_identity import start_time
 from rootless.containers.random_names import name_for
 from rootless.containers.reconcile import sweep
@@ -58,8 +58,13 @@ def prepare(
     environ: Mapping[str, str],
     driver: StorageDriver,
     progress: ShowProgress | None = None,
-) -> Container:
-    """Make the container's directory; raises RootlessError and leaves nothing if it cannot be made."""
+    *,
+    monitor: int,
+) -> LaunchDescription:
+    """Make the container's directory; raises RootlessError and leaves nothing if it cannot be made.
+
+    `monitor` is the PID of the process that the container will belong to.
+    """
     if request.detach:
         raise UsageError(
             "-d is not supported: containers in the background are not there yet",
@@ -122,13 +127,13 @@ def prepare(
             command=tuple(spec["process"]["args"]),
             labels={**(image.config.get("Labels") or {}), **options.labels},
             auto_remove=request.remove,
-            monitor_pid=os.getpid(),
-            monitor_pid_start=start_time(os.getpid()),
+            monitor_pid=monitor,
+            monitor_pid_start=start_time(monitor),
         ),
         places.containers,
         fill,
     )
-    return Container(
+    return LaunchDescription(
         record=record,
         directory=directory,
         spec=spec,
@@ -139,6 +144,7 @@ def prepare(
         stop_timeout=options.stop_timeout,
         cgroup_parent=request.cgroup_parent,
         seccomp_cache=f"{places.store}/seccomp",
+        control_directory=places.control_directory(container_id),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless.containers.launch_description import Container, HostTree, ImageTree
+from rootless.containers.launch_description import HostTree, ImageTree, LaunchDescription
 from rootless.containers.storage_driver import StorageDriver
 from rootless.errors import NotFoundError
 from rootless.runtime.idmap import IdMaps, IdRange
@@ -29,7 +29,7 @@ _BACKGROUND = 64 << 20
 """Bytes a second by which lazy copies are completed: a fraction of what a disk can do."""
 
 
-def open_union(container: Container) -> Union:
+def open_union(container: LaunchDescription) -> Union:
     """Open the layers: with the upper, or without where the kernel has that. Raises OSError."""
     view = id_view(container.id_maps)
     lowers = lower_layers(container.tree)

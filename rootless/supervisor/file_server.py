@@ -1,10 +1,9 @@
-"""The union server: a process that answers the container's file system from outside.
+"""The file server: a process outside the container that answers its file system.
 
-It is forked by the monitor before the container is, so that it imports `unionfs` and opens the
-layers while the namespaces are being made. The descriptor of the mount comes over a socket. It has
-the caller's real user and namespaces and nothing of the caller's streams. It ends by itself when
-the file system is unmounted, which is when the last process of the container's mount namespace has
-gone.
+The monitor forks it before the container, so that it imports `unionfs` and opens the layers while
+the namespaces are being made. The descriptor of the mount comes over a socket. The server has the
+user's own identity and namespaces, and none of the user's streams. It ends by itself when the file
+system is unmounted, which is when the last process of the container's mount namespace has ended.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import gc
 import os
 import select
 
-from rootless.containers.launch_description import Container
+from rootless.containers.launch_description import LaunchDescription
 from rootless.errors import RootlessError
 from rootless.light_stdlib import signal, socket
 from rootless.supervisor.messages import close_all_but
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 _READY = b"ready"
 
 
-class UnionServer:
-    """The monitor's handle on it. `pidfd` becomes readable when it ends."""
+class FileServer:
+    """The monitor's side. `pidfd` becomes readable when the process ends."""
 
     def __init__(self, pid: int, end: socket.socket) -> None:
         self.pid = pid
@@ -38,30 +37,32 @@ class UnionServer:
         self._ended: os.waitid_result | None = None
 
     @classmethod
-    def fork(cls, container: Container) -> UnionServer:
+    def fork(cls, description: LaunchDescription) -> FileServer:
         """Start the process. The caller must have one thread."""
         ours, theirs = descriptors.pair()
         pid = os.fork()
         if pid == 0:
-            _main(container, theirs)
+            _main(description, theirs)
         theirs.close()
         return cls(pid, ours)
 
     def serve(self, device: int, init: int) -> None:
-        """Hand over the descriptor of the mounted file system, which is closed here, and tell the
-        container's first process.
+        """Hand over the descriptor of the mounted file system, which is closed here, and the PID of
+        the container's first process.
 
         Raises RootlessError if the server cannot open the layers.
         """
         try:
             descriptors.send(self._socket, b"%d" % init, [device])
         except (BrokenPipeError, ConnectionResetError):
-            raise RootlessError(self.epitaph()) from None
+            raise RootlessError(self.exit_reason()) from None
         finally:
             os.close(device)
 
     def end(self, grace: float) -> None:
-        """Wait for it to end; after `grace` seconds kill it. Without a mount it ends at once."""
+        """Wait for the end of the process; kill it after `grace` seconds. Without a mount it ends at
+        once.
+        """
         self._socket.close()
         poll = select.poll()
         poll.register(self.pidfd, select.POLLIN)
@@ -70,22 +71,20 @@ class UnionServer:
         self._reap()
         os.close(self.pidfd)
 
-    def finished(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether it ended, or is about to end, because its work was done."""
         result = self._reap()
         return result.si_code == os.CLD_EXITED and result.si_status == 0
 
-    def epitaph(self) -> str:
-        """Why it has ended, in one line."""
+    def exit_reason(self) -> str:
+        """Why the process has ended, in one line."""
         result = self._reap()
         if result.si_code == os.CLD_EXITED:
-            said = self._last_words()
-            return (
-                f"the file server of the container failed: {said or f'status {result.si_status}'}"
-            )
+            reason = self._reported_reason() or f"status {result.si_status}"
+            return f"the file server of the container failed: {reason}"
         return f"the file server of the container was killed (signal {result.si_status})"
 
-    def _last_words(self) -> str:
+    def _reported_reason(self) -> str:
         try:
             return self._socket.recv(4096, socket.MSG_DONTWAIT).decode(errors="replace")
         except OSError:
@@ -98,41 +97,41 @@ class UnionServer:
         return self._ended
 
 
-def _main(container: Container, end: socket.socket) -> NoReturn:
+def _main(description: LaunchDescription, end: socket.socket) -> NoReturn:
     """The whole program of the server: never returns and never raises."""
     status = 1
     try:
         close_all_but((end.fileno(),))
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-        _serve(container, end)
+        _serve(description, end)
         status = 0
     except OSError as error:
-        _say_why(end, f"{error.strerror}: {os.fsdecode(error.filename or '')}".rstrip(": "))
+        _report_reason(end, f"{error.strerror}: {os.fsdecode(error.filename or '')}".rstrip(": "))
     except BaseException as error:  # noqa: BLE001 - the last resort of this process
         import traceback
 
         traceback.print_exception(error)
-        _say_why(end, f"{type(error).__name__}: {error}")
+        _report_reason(end, f"{type(error).__name__}: {error}")
     finally:
         os._exit(status)
 
 
-def _say_why(end: socket.socket, reason: str) -> None:
+def _report_reason(end: socket.socket, reason: str) -> None:
     try:
         end.send(reason.encode(errors="replace")[:4096], socket.MSG_NOSIGNAL)
     except OSError:
-        pass  # the monitor is gone too
+        pass  # the monitor has ended too
 
 
-def _serve(container: Container, end: socket.socket) -> None:
+def _serve(description: LaunchDescription, end: socket.socket) -> None:
     from rootless.rootfs.union import open_union
     from rootless.supervisor.process_names import ProcessNames
     from unionfs.model import ROOT_NODE
     from unionfs.session.device import serve
 
-    union = open_union(container)
-    tell_costs_on_request(container.directory, union.copy_up_stats)
+    union = open_union(description)
+    tell_costs_on_request(description.directory, union.copy_up_stats)
     # Read the first thing that will be asked for while the namespaces are being made: that opens
     # the index.
     union.getattr(ROOT_NODE)
@@ -146,10 +145,10 @@ def _serve(container: Container, end: socket.socket) -> None:
     gc.enable()
     os.umask(0)  # modes come from the container, its umask taken off already
     serve(received[0], union)
-    if not container.record.auto_remove:
+    if not description.record.auto_remove:
         from rootless.supervisor.copy_up_report import write_ledger
 
-        write_ledger(container.directory, union.copy_up_stats, finished=True)
+        write_ledger(description.directory, union.copy_up_stats, finished=True)
 
 
 def tell_costs_on_request(directory: str, ledger: CopyUpStats) -> None:

@@ -1,22 +1,17 @@
-"""What `run` and its monitor say to each other: one packet a message, descriptors beside it.
-
-    monitor -> run    RUNNING  the command has been executed; beside it the master of its terminal
-                      FAILED   it could not be started, and why; nothing follows
-                      NOTICE   something the user should know
-                      EXITED   it has ended and everything of it has been cleaned away; nothing
-                      follows run -> monitor    SIGNAL   pass this signal on
-
-The end of the run's side, however it came, means: kill the container.
+"""Messages between a container's monitor and its clients: a packet of a Unix socket each, a JSON
+object with `kind`, descriptors beside it. `protocol` has the kinds and their order.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 
 from rootless.light_json import dumps, loads
 from rootless.light_stdlib import socket
+from rootless.supervisor.protocol import Kind, ProtocolError
 from rootless.syscalls import descriptors as packets
-from unionfs.light_types import Enum, NamedTuple
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,58 +19,77 @@ if TYPE_CHECKING:
 
 _LIMIT = 1 << 16
 _DESCRIPTORS = 4
-
-
-class Kind(Enum):
-    RUNNING = "running"
-    FAILED = "failed"
-    EXITED = "exited"
-    NOTICE = "notice"
-    SIGNAL = "signal"
+_UCRED = 12
+"""Bytes of struct ucred: pid, uid, gid."""
 
 
 class Message(NamedTuple):
-    """`fields` are what the kind needs, as JSON."""
+    """`fields` are those of the kind, as JSON has them. `descriptors` are close-on-exec, and the
+    receiver's to close.
+    """
 
     kind: Kind
     fields: dict[str, Any]
     descriptors: tuple[int, ...] = ()
 
 
-class Channel:
-    """One end. The descriptor is close-on-exec."""
+class Connection:
+    """One end of a connection. The descriptor is close-on-exec."""
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
 
     @classmethod
-    def pair(cls) -> tuple[Channel, Channel]:
+    def pair(cls) -> tuple[Connection, Connection]:
         """Two connected ends."""
         left, right = packets.pair()
         return cls(left), cls(right)
 
+    @classmethod
+    def inherited(cls, descriptor: int) -> Connection:
+        """The connection that a parent process left open across exec."""
+        os.set_inheritable(descriptor, False)
+        return cls(socket.socket(fileno=descriptor))
+
     def fileno(self) -> int:
         return self._socket.fileno()
 
+    def peer_uid(self) -> int:
+        """The user who made the other end (SO_PEERCRED)."""
+        credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED)
+        return int.from_bytes(credentials[4:8], sys.byteorder)
+
     def send(self, kind: Kind, *descriptors: int, **fields: object) -> bool:
-        """False if the other side is gone."""
+        """Send a message; the descriptors stay the caller's. False if the other side is gone, or
+        does not read: nothing is waited for.
+        """
         data = dumps({"kind": kind.value, **fields})
         try:
-            packets.send(self._socket, data, descriptors)
-        except (BrokenPipeError, ConnectionResetError):
+            packets.send(self._socket, data, descriptors, socket.MSG_DONTWAIT)
+        except (BrokenPipeError, ConnectionResetError, BlockingIOError):
             return False
         return True
 
     def receive(self) -> Message | None:
-        """The next message; None when the other side is gone."""
+        """The next message, waiting for it; None when the other side is gone.
+
+        Raises ProtocolError for a packet that is no message.
+        """
         try:
             data, descriptors = packets.receive(self._socket, _LIMIT, _DESCRIPTORS)
         except ConnectionResetError:
-            data, descriptors = b"", []
+            # The other side closed with messages of ours unread. The kernel says so first, and then
+            # gives what the other side had sent before (__skb_try_recv_datagram).
+            data, descriptors = packets.receive(self._socket, _LIMIT, _DESCRIPTORS)
         if not data:
             return None
-        fields = loads(data)
-        return Message(Kind(fields.pop("kind")), fields, tuple(descriptors))
+        try:
+            fields = loads(data)
+            return Message(Kind(fields.pop("kind")), fields, tuple(descriptors))
+        except (ValueError, AttributeError, KeyError, TypeError):
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise ProtocolError(f"a packet that is no message: {data[:80]!r}") from None
 
     def close(self) -> None:
         """Idempotent."""

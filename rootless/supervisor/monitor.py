@@ -1,17 +1,19 @@
-"""The monitor: the process that a container belongs to, from before its start until nothing of it
-is left.
+"""The monitor: the process that a container belongs to, from before its start until everything of it
+has been cleaned up.
 
-It is forked by `run`, is a session of its own, and keeps nothing of the caller's: no terminal, no
-standard streams, no working directory. It forks the union server, starts the container, passes
-signals on, and cleans up. Whoever dies, the rest follows:
+It leads a session of its own and keeps nothing of its starter's: no terminal, no standard streams, no
+working directory. It forks the file server, creates the container, and starts it when a client says
+START; it owns the container's standard streams, passes signals on, and cleans up. Whichever process
+ends, the others follow:
 
-    run dies        its end of the channel closes; the monitor kills the container and cleans up
-    monitor dies    the container was told to die with it (PR_SET_PDEATHSIG); the union server ends
-                    when the mount is gone; the next command marks or removes the container
-    server dies     the container's file operations fail with ENOTCONN; `run` is told
-    container ends  the mount goes with its namespace, and so the server; then the monitor cleans up
+    first client ends  if the description says `ends_with_client`, the monitor kills the container
+    monitor ends       the kernel kills the container (PR_SET_PDEATHSIG); the file server ends when
+                       the mount is gone; the next command marks or removes the container
+    file server ends   the container's file operations fail with ENOTCONN: the monitor kills it
+    container ends     its mount goes with its namespace, and so the file server; the monitor cleans up
 
-The loop is poll(2) on three descriptors (docs/decisions/0700-no-event-loop-on-the-way-to-exec.md).
+The loop is poll(2) on a handful of descriptors (docs/decisions/0700-no-event-loop-on-the-way-to-exec.md);
+what clients say to it is docs/monitor-protocol.md.
 """
 
 from __future__ import annotations
@@ -20,11 +22,10 @@ import gc
 import os
 import select
 import sys
-import time
 
 from rootless.containers.delete_tree import remove_container_tree
 from rootless.containers.directory import Containers
-from rootless.containers.launch_description import Container
+from rootless.containers.launch_description import LaunchDescription
 from rootless.containers.process_identity import start_time
 from rootless.containers.reconcile import sweep
 from rootless.containers.record import ContainerRecord
@@ -32,54 +33,45 @@ from rootless.containers.status import Status
 from rootless.containers.timestamps import now
 from rootless.errors import NotFoundError, RootlessError
 from rootless.light_stdlib import signal
-from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, launch
-from rootless.supervisor.file_server import UnionServer
-from rootless.supervisor.messages import Channel, Kind
-from rootless.supervisor.signal_disposition import Fate, fate_of
+from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, create
+from rootless.supervisor import control_socket
+from rootless.supervisor.clients import Client, Clients
+from rootless.supervisor.container_streams import ContainerStreams
+from rootless.supervisor.file_server import FileServer
+from rootless.supervisor.protocol import Kind, MonitorState, refusal
+from rootless.supervisor.signal_delivery import SignalDelivery, send_signal
+from rootless.supervisor.signal_disposition import FORWARDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
     from rootless.cgroups.control_group import ControlGroup
+    from rootless.supervisor.messages import Message
 
 _SERVER_GRACE = 10.0
-"""Seconds the server has to write out what the container left behind, before it is killed."""
-_LOOK_AFTER = 0.05
-_LOOKS = 40
-"""A shell blocks signals for microseconds; who blocks them for two seconds fetches them itself."""
-
-
-class Ending:
-    """How a container ended, as far as is known."""
-
-    def __init__(self) -> None:
-        self.status = 0
-        self.signal_passed_on = 0
-        """The signal that the container's SIGKILL stands for."""
-        self.out_of_memory = False
+"""Seconds the file server has to write out what the container left behind, before it is killed."""
 
 
 class Monitor:
     """One container's life. `main` is the whole program of the process, which leads a session."""
 
-    def __init__(self, container: Container, channel: Channel) -> None:
-        self._container = container
-        self._containers = Containers(os.path.dirname(container.directory), remove_container_tree)
-        self._channel = channel
-        self._ending = Ending()
-        self._deadline: float | None = None
-        self._unsettled = 0
-        """A signal that was passed on while the container blocked it."""
-        self._looks = 0
-        self._mourned = False
+    def __init__(self, description: LaunchDescription, first: Client) -> None:
+        self._description = description
+        self._containers = Containers(os.path.dirname(description.directory), remove_container_tree)
+        self._first = first
+        self._state = MonitorState.CREATING
+        self._ends_with_client = description.ends_with_client
+        self._clients = Clients(first)
+        self._server_ended = False
+        self._server_failure = ""
 
-    def main(self, stdio: tuple[int, int, int] | None, debug: int | None) -> NoReturn:
-        """Never returns and never raises."""
+    def main(self, debug: int | None) -> NoReturn:
+        """Never returns and never raises. `debug`: where the steps of the start are written."""
         status = 1
         try:
             self._detach()
-            self._supervise(stdio, debug)
+            self._supervise(debug)
             status = 0
         except RootlessError as error:
             self._fail(error)
@@ -92,248 +84,284 @@ class Monitor:
             os._exit(status)
 
     def _detach(self) -> None:
-        """Leave the caller's session, terminal, streams and directory; what is said goes to the
-        log.
+        """Leave the starter's terminal, streams, directory and signal handlers. Standard error is the
+        log from here on.
         """
         # `python -c` has the working directory on its path as "", and modules are yet to come.
         sys.path[:] = map(os.path.abspath, sys.path)
         os.chdir("/")
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         log = os.open(
-            self._container.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+            self._description.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
         os.dup2(null, 0)
         os.dup2(null, 1)
         os.dup2(log, 2)
         os.close(null)
         os.close(log)
+        for number in FORWARDED:
+            signal.signal(number, signal.SIG_DFL)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
-    def _supervise(self, stdio: tuple[int, int, int] | None, debug: int | None) -> None:
-        group = self._control_group()
-        server = UnionServer.fork(self._container)
+    def _supervise(self, debug: int | None) -> None:
+        directory = self._description.control_directory
+        self._clients.listener = control_socket.listen(directory)
+        self._streams = ContainerStreams(
+            self._description.streams, terminal=self._description.terminal
+        )
+        group = self._make_control_group()
+        self._server = FileServer.fork(self._description)
         try:
-            process = self._launch(server, group, stdio, debug)
+            self._process = self._create(group, debug)
+            self._live()
         except BaseException:
-            server.end(_SERVER_GRACE)
+            self._server.end(_SERVER_GRACE)
             if group is not None:
                 group.remove()
             raise
-        finally:
-            for descriptor in (*(stdio or ()), *(() if debug is None else (debug,))):
-                os.close(descriptor)
-        console = () if process.console is None else (process.console,)
-        self._channel.send(Kind.RUNNING, *console, pid=process.pid)
-        for descriptor in console:
-            os.close(descriptor)
-        signal.signal(signal.SIGTERM, lambda *_: _send(process.pidfd, signal.SIGKILL))
-        gc.enable()
-        self._note_running(process, server)
-        sweep(self._containers)
-        self._watch(process, server)
-        self._ending.status = _exit_status(process.pidfd)
-        self._clean_up(server, group)
-        self._channel.send(
-            Kind.EXITED,
-            status=self._ending.status,
-            out_of_memory=self._ending.out_of_memory,
-        )
+        self._clean_up(group)
 
-    def _control_group(self) -> ControlGroup | None:
+    def _make_control_group(self) -> ControlGroup | None:
         from rootless.cgroups.delegation import create
 
-        linux = self._container.spec["linux"]
+        linux = self._description.spec["linux"]
         return create(
-            self._container.record.id,
+            self._description.record.id,
             linux.get("resources", {}),
             os.environ,
-            self._container.cgroup_parent,
+            self._description.cgroup_parent,
         )
 
-    def _launch(
-        self,
-        server: UnionServer,
-        group: ControlGroup | None,
-        stdio: tuple[int, int, int] | None,
-        debug: int | None,
-    ) -> ContainerProcess:
-        container = self._container
+    def _create(self, group: ControlGroup | None, debug: int | None) -> ContainerProcess:
+        description = self._description
+        stdio = self._streams.container_ends
 
-        def say(line: str) -> None:
+        def write_step(line: str) -> None:
             os.write(debug or 2, f"{line}\n".encode())
 
-        return launch(
-            LaunchArgs(
-                spec=container.spec,
-                bundle=container.directory,
-                rootfs=container.rootfs,
-                id_maps=container.id_maps,
-                stdio=None if stdio is None else Stdio(*stdio),
-                cgroup_fd=None if group is None else group.directory_fd,
-                serve=server.serve,
-                seccomp_cache=container.seccomp_cache,
-                debug=None if debug is None else say,
+        try:
+            return create(
+                LaunchArgs(
+                    spec=description.spec,
+                    bundle=description.directory,
+                    rootfs=description.rootfs,
+                    id_maps=description.id_maps,
+                    stdio=None if stdio is None else Stdio(*stdio),
+                    cgroup_fd=None if group is None else group.directory_fd,
+                    serve=self._server.serve,
+                    seccomp_cache=description.seccomp_cache,
+                    debug=None if debug is None else write_step,
+                )
             )
-        )
+        finally:
+            self._streams.close_container_ends()
+            if debug is not None:
+                os.close(debug)
 
-    def _note_running(self, process: ContainerProcess, server: UnionServer) -> None:
-        def running(record: ContainerRecord) -> ContainerRecord:
-            return record.moved_to(
-                Status.RUNNING,
-                pid=process.pid,
-                pid_start=start_time(process.pid),
-                monitor_pid=os.getpid(),
-                monitor_pid_start=start_time(os.getpid()),
-                server_pid=server.pid,
-                server_pid_start=start_time(server.pid),
-                started=now(),
-            )
+    def _live(self) -> None:
+        """From READY to the container's end; serves clients meanwhile."""
+        process = self._process
+        self._streams.take_console(process.console)
+        self._signals = SignalDelivery(process.pid, process.pidfd, self._description.stop_timeout)
+        signal.signal(signal.SIGTERM, lambda *_: send_signal(process.pidfd, signal.SIGKILL))
+        self._state = MonitorState.READY
+        # `run` has sent its requests long ago.
+        while self._state is MonitorState.READY and _is_readable(self._first):
+            self._hear(self._first)
+        if self._state is MonitorState.READY:
+            self._containers.change(self._description.record.id, self._created)
+        gc.enable()
+        self._watch()
 
-        self._containers.change(self._container.record.id, running)
-
-    def _watch(self, process: ContainerProcess, server: UnionServer) -> None:
-        """Return when the container has ended; until then do what `run` says."""
-        poll = select.poll()
-        for descriptor in (process.pidfd, self._channel.fileno(), server.pidfd):
-            poll.register(descriptor, select.POLLIN)
+    def _watch(self) -> None:
+        """Return when the container has ended; until then carry out the requests of clients."""
         while True:
-            ready = {descriptor for descriptor, _ in poll.poll(self._patience())}
-            if process.pidfd in ready:
+            poll = select.poll()
+            clients = {client.fileno(): client for client in self._clients.open()}
+            unread = self._streams.unread()
+            listener = self._clients.fileno()
+            server = () if self._server_ended else (self._server.pidfd,)
+            for descriptor in (self._process.pidfd, listener, *server, *clients, *unread):
+                poll.register(descriptor, select.POLLIN)
+            ready = {descriptor for descriptor, _ in poll.poll(self._signals.wait_limit())}
+            if self._process.pidfd in ready:
                 return
-            if self._unsettled and not ready:
-                self._look_again(process)
-            if self._deadline is not None and time.monotonic() >= self._deadline:
-                self._deadline = None
-                _send(process.pidfd, signal.SIGKILL)
-            if server.pidfd in ready:
-                poll.unregister(server.pidfd)
-                self._mourn(server)
-            if self._channel.fileno() in ready and not self._obey(process):
-                poll.unregister(self._channel.fileno())
+            self._signals.check(timed_out=not ready)
+            if self._server.pidfd in ready:
+                self._report_server_exit()
+            if listener in ready:
+                self._clients.accept()
+            for descriptor in ready.intersection(unread):
+                self._streams.discard(descriptor)
+            for descriptor in ready.intersection(clients):
+                self._hear(clients[descriptor])
+            if self._ends_with_client and not self._first.is_open:
+                self._ends_with_client = False
+                self._signals.kill()
 
-    def _mourn(self, server: UnionServer) -> None:
-        """Tell `run`, once, of a server that ended before its work was done. That the file system
-        is unmounted, and the server done, may be seen a moment before the container's end.
+    def _report_server_exit(self) -> None:
+        """When the file server has ended before its work was done: tell the clients why, and kill the
+        container, which has no files any more.
+
+        A server that is done ends too, when the file system is unmounted: that may be seen a moment
+        before the container's end.
         """
-        if not self._mourned and not server.finished():
-            self._mourned = True
-            self._channel.send(Kind.NOTICE, text=server.epitaph())
+        self._server_ended = True
+        if not self._server.is_finished():
+            self._server_failure = self._server.exit_reason()
+            self._clients.broadcast(Kind.NOTICE, text=self._server_failure)
+            self._signals.kill()
 
-    def _patience(self) -> float | None:
-        """Milliseconds until something is to be done without being told."""
-        waits = [_LOOK_AFTER * 1000] if self._unsettled else []
-        if self._deadline is not None:
-            waits.append(max(0.0, self._deadline - time.monotonic()) * 1000)
-        return min(waits, default=None)
-
-    def _obey(self, process: ContainerProcess) -> bool:
-        """Carry out one message; False when `run` is gone and the container is told to go too."""
-        message = self._channel.receive()
+    def _hear(self, client: Client) -> None:
+        """Receive one request and carry it out."""
+        message = client.receive()
         if message is None:
-            _send(process.pidfd, signal.SIGKILL)
-            return False
-        if message.kind is Kind.SIGNAL:
-            self._pass_on(process, int(message.fields["number"]))
-        return True
-
-    def _pass_on(self, process: ContainerProcess, number: int) -> None:
-        fate = _fate(process.pid, number)
-        if fate is Fate.DROPPED:
-            self._end_by(process, number)
             return
-        if fate is Fate.WAITING:
-            self._unsettled = number
-            self._looks = _LOOKS
-        if number == signal.SIGTERM and self._container.stop_timeout is not None:
-            self._deadline = time.monotonic() + self._container.stop_timeout
-        _send(process.pidfd, number)
+        for descriptor in message.descriptors:
+            os.close(descriptor)  # no request has any
+        if message.kind is Kind.HELLO:
+            client.welcome(message.fields.get("version"), self._state, self._process.pid)
+            return
+        reason = refusal(message.kind, self._state)
+        if reason is not None:
+            client.refuse(reason)
+            return
+        self._carry_out(client, message)
 
-    def _end_by(self, process: ContainerProcess, number: int) -> None:
-        """Give the container the end that the signal would have been. The kernel drops it for the
-        first process of a PID namespace, and `run` would hang where any other program had ended.
-        """
-        self._ending.signal_passed_on = number
-        _send(process.pidfd, signal.SIGKILL)
+    def _carry_out(self, client: Client, message: Message) -> None:
+        if message.kind is Kind.START:
+            self._start()
+        elif message.kind is Kind.ATTACH:
+            self._attach(client)
+        elif message.kind is Kind.DETACH:
+            self._detach_client(client)
+        else:
+            number = message.fields.get("number")
+            if number in signal.valid_signals():
+                self._signals.deliver(int(number))
+            else:
+                client.refuse(f"{number} is no signal")
 
-    def _look_again(self, process: ContainerProcess) -> None:
-        """See what became of a signal that was blocked when it was sent."""
-        self._looks -= 1
-        fate = _fate(process.pid, self._unsettled)
-        if fate is Fate.DROPPED:
-            self._end_by(process, self._unsettled)
-        if fate is not Fate.WAITING or not self._looks:
-            self._unsettled = 0
+    def _start(self) -> None:
+        """Let the container execute its command. Raises LaunchError if it cannot."""
+        self._process.start()
+        self._state = MonitorState.RUNNING
+        self._clients.broadcast(Kind.RUNNING, pid=self._process.pid)
+        self._containers.change(self._description.record.id, self._running)
+        sweep(self._containers)
 
-    def _clean_up(self, server: UnionServer, group: ControlGroup | None) -> None:
-        ending = self._ending
+    def _attach(self, client: Client) -> None:
+        reason = self._streams.attach(client)
+        if reason is not None:
+            client.refuse(reason)
+            return
+        numbers, descriptors = self._streams.descriptors()
+        client.send(Kind.ATTACHED, *descriptors, streams=numbers)
+        self._streams.handed_over()
+
+    def _detach_client(self, client: Client) -> None:
+        if not self._streams.has_terminal:
+            client.refuse("only a container with a terminal can be detached from")
+            return
+        if client.first:
+            self._ends_with_client = False
+        self._streams.release()
+        client.send(Kind.DETACHED)
+
+    def _clean_up(self, group: ControlGroup | None) -> None:
+        status = _exit_status(self._process.pidfd)
+        out_of_memory = False
         if group is not None:
-            ending.out_of_memory = group.oom_kills() > 0
+            out_of_memory = group.oom_kills() > 0
             group.kill()
-        server.end(_SERVER_GRACE)
-        self._mourn(server)
+        self._server.end(_SERVER_GRACE)
+        if not self._server_ended:
+            self._report_server_exit()
         if group is not None:
             group.remove()
-        if ending.signal_passed_on and ending.status == 128 + signal.SIGKILL:
-            ending.status = 128 + ending.signal_passed_on
-        record = self._container.record
+        if self._signals.killed_for and status == 128 + signal.SIGKILL:
+            status = 128 + self._signals.killed_for
+        if self._server_failure and status == 0:
+            # What the container wrote last is lost, whatever its command says.
+            status = RootlessError.exit_status
+        record = self._description.record
+
+        def ended(old: ContainerRecord) -> ContainerRecord:
+            return old.moved_to(
+                Status.EXITED,
+                exit_code=status,
+                oom_killed=out_of_memory,
+                error=self._server_failure,
+                finished=now(),
+                pid=0,
+                monitor_pid=0,
+                server_pid=0,
+            )
+
+        control_socket.remove(self._description.control_directory)
         try:
             if record.auto_remove:
                 self._containers.remove(record.id)
             else:
-                self._containers.change(record.id, self._ended)
+                self._containers.change(record.id, ended)
         except NotFoundError:
             pass  # removed by force meanwhile
+        self._clients.broadcast(Kind.EXITED, status=status, out_of_memory=out_of_memory)
 
-    def _ended(self, record: ContainerRecord) -> ContainerRecord:
-        return record.moved_to(
-            Status.EXITED,
-            exit_code=self._ending.status,
-            oom_killed=self._ending.out_of_memory,
-            finished=now(),
-            pid=0,
-            monitor_pid=0,
-            server_pid=0,
+    def _created(self, record: ContainerRecord) -> ContainerRecord:
+        """The record of a container that waits for START."""
+        process, server = self._process, self._server
+        return record._replace(
+            pid=process.pid,
+            pid_start=start_time(process.pid),
+            monitor_pid=os.getpid(),
+            monitor_pid_start=start_time(os.getpid()),
+            server_pid=server.pid,
+            server_pid_start=start_time(server.pid),
         )
 
+    def _running(self, record: ContainerRecord) -> ContainerRecord:
+        return self._created(record).moved_to(Status.RUNNING, started=now())
+
     def _fail(self, error: RootlessError) -> None:
-        """The container could not be started: nothing of it stays, or its record says why."""
-        record = self._container.record
+        """The container could not be started: everything of it is removed, or its record says why."""
+        record = self._description.record
+
+        def failed(old: ContainerRecord) -> ContainerRecord:
+            return old._replace(
+                status=Status.EXITED,
+                error=error.message,
+                exit_code=error.exit_status,
+                finished=now(),
+                pid=0,
+                monitor_pid=0,
+                server_pid=0,
+            )
+
+        control_socket.remove(self._description.control_directory)
         try:
             if record.auto_remove:
                 self._containers.remove(record.id)
             else:
-                self._containers.change(record.id, lambda old: _failed(old, error))
+                self._containers.change(record.id, failed)
         except (OSError, RootlessError) as further:
             print(f"cleaning up: {further}", file=sys.stderr)  # noqa: T201 - stderr is the log
-        self._channel.send(
-            Kind.FAILED,
-            error=type(error).__name__,
-            message=error.message,
-            hint=error.hint,
-            details=dict(error.details),
-        )
+        from rootless.run_in_child import error_fields
+
+        fields = error_fields(error)
+        if not self._first.is_greeted:
+            self._first.send(Kind.FAILED, **fields)
+        self._clients.broadcast(Kind.FAILED, **fields)
 
 
-def _failed(record: ContainerRecord, error: RootlessError) -> ContainerRecord:
-    failed = record._replace(error=error.message, exit_code=error.exit_status, finished=now())
-    return failed._replace(status=Status.EXITED, monitor_pid=0)
-
-
-def _send(pidfd: int, number: int) -> None:
-    try:
-        signal.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
-        pass  # it ends, and the loop is about to see it
-
-
-def _fate(pid: int, number: int) -> Fate:
-    try:
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-            return fate_of(number, file.read())
-    except OSError:
-        return Fate.TAKEN
+def _is_readable(client: Client) -> bool:
+    if not client.is_open:
+        return False
+    poll = select.poll()
+    poll.register(client.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _exit_status(pidfd: int) -> int:

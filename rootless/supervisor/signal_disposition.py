@@ -5,36 +5,30 @@ from __future__ import annotations
 from rootless.light_stdlib import signal
 from unionfs.light_types import Enum
 
-_KEPT = frozenset(
-    {
-        signal.SIGKILL,  # cannot be caught
-        signal.SIGSTOP,
-        signal.SIGCHLD,  # about our own children
-        signal.SIGPIPE,  # about our own output; the container gets its own
-        signal.SIGTSTP,  # job control of our own shell: the container goes on
-        signal.SIGTTIN,
-        signal.SIGTTOU,
-        signal.SIGWINCH,  # becomes a size of the container's terminal
-        signal.SIGSEGV,  # about our own mistakes
-        signal.SIGBUS,
-        signal.SIGFPE,
-        signal.SIGILL,
-        signal.SIGTRAP,
-        signal.SIGSYS,
-        signal.SIGABRT,
-        signal.SIGURG,
-    }
-)
+_FAULTS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
+"""The kernel sends them to an instruction that failed: a handler that returns has it fail again, for
+ever."""
 
-FORWARDED = tuple(sorted(signal.valid_signals() - _KEPT))
-"""Every other signal is passed on, as docker's --sig-proxy does."""
+_NOT_FORWARDED = _FAULTS | {
+    signal.SIGKILL,  # cannot be caught
+    signal.SIGSTOP,
+    signal.SIGCHLD,  # about the children of `run`
+    signal.SIGPIPE,  # about its output; the container gets its own
+    signal.SIGTSTP,  # job control of the shell that started `run`: the container goes on
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGURG,
+}
 
-_ENDING = frozenset(
-    {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
-)
+FORWARDED = tuple(sorted(signal.valid_signals() - _NOT_FORWARDED))
+"""Every other signal is passed on, as docker's --sig-proxy does. SIGWINCH only without a terminal of
+the container's own, which is resized instead."""
+
+_NOT_FATAL = frozenset({signal.SIGCONT, signal.SIGWINCH})
+"""Of FORWARDED, those whose default action does not end a process (signal(7))."""
 
 
-class Fate(Enum):
+class SignalEffect(Enum):
     """What a signal does to the first process of a PID namespace."""
 
     TAKEN = "taken"
@@ -43,20 +37,30 @@ class Fate(Enum):
     """It would have ended any other process; the kernel drops it for this one unless it is caught
     (pid_namespaces(7)).
     """
-    WAITING = "waiting"
-    """It is blocked: for a moment, or because the program fetches its signals itself (sigwait(3))."""
+    BLOCKED = "blocked"
+    """It is blocked: for a moment, or because the program takes its signals with sigwait(3)."""
 
 
-def fate_of(number: int, status: str) -> Fate:
-    """The fate of signal `number`, sent to the process that the text of /proc/PID/status describes."""
-    if number not in _ENDING:
-        return Fate.TAKEN
-    bit = 1 << (number - 1)
-    masks = {"SigBlk": 0, "SigIgn": 0, "SigCgt": 0}
+def effect_of(number: int, status: str) -> SignalEffect:
+    """What signal `number` does to the process whose /proc/PID/status is `status`; TAKEN if there is
+    no such process any more.
+    """
+    if number in _NOT_FATAL or not status or is_caught(number, status):
+        return SignalEffect.TAKEN
+    if _is_set(number, "SigIgn", status):
+        return SignalEffect.TAKEN
+    return SignalEffect.BLOCKED if _is_set(number, "SigBlk", status) else SignalEffect.DROPPED
+
+
+def is_caught(number: int, status: str) -> bool:
+    """Whether the process has a handler for the signal."""
+    return _is_set(number, "SigCgt", status)
+
+
+def _is_set(number: int, mask: str, status: str) -> bool:
+    """Whether the signal is in one of the masks of proc_pid_status(5)."""
     for line in status.splitlines():
         name, _, value = line.partition(":")
-        if name in masks:
-            masks[name] = int(value, 16)
-    if (masks["SigCgt"] | masks["SigIgn"]) & bit:
-        return Fate.TAKEN
-    return Fate.WAITING if masks["SigBlk"] & bit else Fate.DROPPED
+        if name == mask:
+            return bool(int(value, 16) >> (number - 1) & 1)
+    return False

@@ -6,7 +6,7 @@ container that writes faster than its reader reads is slowed down as by a plain 
 
 The caller's descriptors are shared with other processes, so they are never made non-blocking
 (O_NONBLOCK belongs to the open file description, open(2)). What must not block does not, by other
-means: the container's ends are ours and are non-blocking; the caller's pipes are written with
+means: the container's ends are non-blocking; the caller's pipes are written with
 splice(2) and SPLICE_F_NONBLOCK, without copying. Only a terminal or a file is written with a plain
 write(2): there waiting is what the user wants (ctrl-s), or short.
 """
@@ -29,21 +29,30 @@ _GONE = (errno.EPIPE, errno.ECONNRESET)
 
 
 class Flow:
-    """One direction. `ours` says which of the two descriptors belong to the flow and close with it.
+    """One direction. `ours` are those of the two descriptors that belong to the flow and close with
+    it. `transform` is applied to what is read.
 
     So the end of the source is passed on by closing the sink, and a sink that is gone closes the
     source: the writer then gets the SIGPIPE that a plain pipe would have given it. No descriptor
     may be in two flows; duplicate it.
     """
 
-    def __init__(self, source: int, sink: int, *, ours: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        source: int,
+        sink: int,
+        *,
+        ours: tuple[int, ...],
+        transform: Callable[[bytes], bytes] | None = None,
+    ) -> None:
         self.source = source
         self.sink = sink
         self.done = False
         self._ours = ours
+        self._transform = transform
         self._pending = b""
         self._waits_for_room = False
-        self._splices = _is_pipe(source) and _is_pipe(sink)
+        self._splices = transform is None and _is_pipe(source) and _is_pipe(sink)
 
     def interest(self) -> tuple[int, int]:
         """Which descriptor to wait for, and for what (poll(2))."""
@@ -76,10 +85,11 @@ class Flow:
 
     def _copy(self) -> None:
         if not self._pending:
-            self._pending = os.read(self.source, CHUNK)
-            if not self._pending:
+            data = os.read(self.source, CHUNK)
+            if not data:
                 self.finish()
                 return
+            self._pending = data if self._transform is None else self._transform(data)
         written = os.write(self.sink, self._pending)
         self._pending = self._pending[written:]
 
@@ -122,9 +132,8 @@ def relay(
 def drain(flows: list[Flow]) -> None:
     """Move what the container had written when it ended, and end the flows.
 
-    Its processes are dead, so everything is in the pipes already and the end of each is near. A
-    process of the host that holds a pipe open (--pid=host) does not keep us: once nothing can be
-    read, nothing is left.
+    Its processes have ended, so everything is in the pipes already. A process of the host that holds
+    a pipe open (--pid=host) is not waited for: the flow ends when nothing can be read.
     """
     for flow in flows:
         while not flow.done:

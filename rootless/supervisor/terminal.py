@@ -1,46 +1,102 @@
-"""The caller's terminal: raw while the container has it, as it was afterwards."""
+"""The caller's terminal: raw while the container has it, and as it was whenever the shell has it.
+
+In raw mode ctrl-c and ctrl-z are characters, which the container's own terminal turns into signals
+for the container's processes. The shell's job control goes by what the kernel does to a background
+process: a change of the terminal's mode stops it (SIGTTOU), as reading does (SIGTTIN), until `fg`
+continues it (SIGCONT).
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
 import termios
-import tty
-from collections.abc import Callable
 
-from rootless.supervisor.stdio_relay import Flow
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any, TypeAlias
+
+    Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
 _NO_SIZE = bytes(8)
 
 
-def connect(console: int, flows: list[Flow], *, stdin: bool) -> Callable[[], None]:
-    """Connect the master of a container's terminal to the caller's streams and keep their sizes the
-    same. Adds the flows; returns what puts the caller's terminal back.
+class CallerTerminal:
+    """The caller's terminal while it is connected to the container's, whose master is `console`.
 
-    In raw mode ctrl-c is a character that the container's terminal turns into a signal.
+    `interactive`: what is typed goes to the container, so the terminal is put in raw mode.
     """
-    os.set_blocking(console, False)
-    descriptor = os.dup(console)
-    flows.append(Flow(descriptor, 1, ours=(descriptor,)))
-    undo_raw = _nothing
-    if stdin:
-        descriptor = os.dup(console)
-        flows.append(Flow(0, descriptor, ours=(descriptor,)))
-        undo_raw = _make_raw(0)
-    copy_size(console)
-    before = signal.signal(signal.SIGWINCH, lambda *_: copy_size(console))
 
-    def restore() -> None:
-        signal.signal(signal.SIGWINCH, before)
-        undo_raw()
+    def __init__(self, console: int, *, interactive: bool) -> None:
+        self._console = console
+        self._interactive = interactive and os.isatty(0)
+        self._before: list[Any] = []
+        self._handlers: dict[int, Any] = {}
 
-    return restore
+    def take(self) -> None:
+        """Make it raw, and keep the sizes of both terminals the same."""
+        self._make_raw()
+        copy_size(self._console)
+        self._handle(signal.SIGWINCH, lambda *_: copy_size(self._console))
+        if self._interactive:
+            forward = signal.getsignal(signal.SIGCONT)
+
+            def continued(number: int, frame: FrameType | None) -> None:
+                self._make_raw()
+                copy_size(self._console)
+                if callable(forward):
+                    forward(number, frame)
+
+            self._handle(signal.SIGCONT, continued)
+            self._handle(signal.SIGTSTP, self._stop)
+
+    def restore(self) -> None:
+        """Give the terminal back as it was. A process in the background leaves it to the shell."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()
+        self._make_cooked()
+
+    def write_line(self, text: str) -> None:
+        """A line for the user; in raw mode the terminal does not add carriage returns."""
+        os.write(2, f"\r\n{text}\r\n".encode())
+
+    def _handle(self, number: int, handler: Handler) -> None:
+        try:
+            self._handlers[number] = signal.signal(number, handler)
+        except ValueError:
+            pass  # not the main thread of its process
+
+    def _stop(self, *_: object) -> None:
+        """SIGTSTP from elsewhere: stop as the shell expects it, with the terminal as it was."""
+        self._make_cooked()
+        before = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        signal.signal(signal.SIGTSTP, before)
+
+    def _make_raw(self) -> None:
+        if not self._interactive:
+            return
+        if not self._before:
+            self._before = termios.tcgetattr(0)
+        elif not _in_foreground():
+            return
+        # TCSANOW: what has been typed ahead belongs to the container.
+        _set_mode(termios.TCSANOW, _raw(self._before))
+
+    def _make_cooked(self) -> None:
+        if self._before and _in_foreground():
+            # TCSADRAIN: the container's last output goes out in the mode it was made for.
+            _set_mode(termios.TCSADRAIN, self._before)
 
 
 def copy_size(console: int) -> None:
-    """Give the container's terminal the size of the caller's; its foreground processes are told
-    by SIGWINCH.
+    """Give the container's terminal the size of the caller's; the kernel then sends its foreground
+    processes SIGWINCH.
     """
     for descriptor in (1, 0, 2):
         try:
@@ -52,15 +108,44 @@ def copy_size(console: int) -> None:
         return
 
 
-def _make_raw(descriptor: int) -> Callable[[], None]:
-    if not os.isatty(descriptor):
-        return _nothing
-    before = termios.tcgetattr(descriptor)
-    # TCSANOW: what has been typed ahead belongs to the container.
-    tty.setraw(descriptor, termios.TCSANOW)
-    # TCSADRAIN: the container's last output goes out in the mode it was made for.
-    return lambda: termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+def _raw(mode: list[Any]) -> list[Any]:
+    """The mode that cfmakeraw(3) makes of `mode`."""
+    iflag, oflag, cflag, lflag, *rest = mode
+    iflag &= ~(
+        termios.IGNBRK
+        | termios.BRKINT
+        | termios.PARMRK
+        | termios.ISTRIP
+        | termios.INLCR
+        | termios.IGNCR
+        | termios.ICRNL
+        | termios.IXON
+    )
+    oflag &= ~termios.OPOST
+    lflag &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+    cflag = cflag & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+    speeds, characters = rest[:2], list(rest[2])
+    characters[termios.VMIN], characters[termios.VTIME] = 1, 0
+    return [iflag, oflag, cflag, lflag, *speeds, characters]
 
 
-def _nothing() -> None:
-    pass
+def _set_mode(when: int, mode: list[Any]) -> None:
+    """tcsetattr(3). In the background the kernel stops this process first (SIGTTOU); the SIGCONT that
+    continues it interrupts the call, which is then made again.
+    """
+    while True:
+        try:
+            termios.tcsetattr(0, when, mode)
+        except termios.error as error:
+            if error.args[0] == errno.EINTR:
+                continue
+            if error.args[0] != errno.EIO:  # EIO: no shell is there that could continue us
+                raise
+        return
+
+
+def _in_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return True  # not the controlling terminal: it has no foreground

@@ -16,11 +16,11 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def send(end: socket.socket, data: bytes, descriptors: Sequence[int] = ()) -> None:
+def send(end: socket.socket, data: bytes, descriptors: Sequence[int] = (), flags: int = 0) -> None:
     """One packet. Raises BrokenPipeError, without a signal, if the other side is gone."""
     rights = struct.pack(f"{len(descriptors)}i", *descriptors)
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if descriptors else []
-    end.sendmsg([data], ancillary, socket.MSG_NOSIGNAL)
+    end.sendmsg([data], ancillary, socket.MSG_NOSIGNAL | flags)
 
 
 def receive(end: socket.socket, size: int, count: int) -> tuple[bytes, list[int]]:

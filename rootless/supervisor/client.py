@@ -1,0 +1,114 @@
+"""A client's side of the connection to a monitor."""
+
+from __future__ import annotations
+
+from rootless.errors import RootlessError
+from rootless.supervisor.protocol import (
+    VERSION,
+    ClientState,
+    Kind,
+    MonitorState,
+    ProtocolError,
+    after_client,
+    after_monitor,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.supervisor.messages import Connection, Message
+
+
+class MonitorClient:
+    """A connection to the monitor of a container.
+
+    `ended_because` gives the message of the error when the monitor ends without a last message.
+    Requests are sent without waiting; `receive` gives what the monitor sends. All raise RootlessError
+    when the monitor has ended.
+    """
+
+    def __init__(self, connection: Connection, ended_because: Callable[[], str]) -> None:
+        self._connection = connection
+        self._ended_because = ended_because
+        self._state = ClientState.CONNECTED
+        self._monitor = MonitorState.CONNECTED
+
+    @classmethod
+    def connect(cls, directory: str) -> MonitorClient:
+        """Connect to the monitor whose socket is in the directory, and say HELLO.
+
+        Raises NotFoundError if there is no monitor.
+        """
+        from rootless.supervisor.control_socket import connect
+
+        client = cls(connect(directory), lambda: "the monitor of the container has ended")
+        client.hello()
+        return client
+
+    @property
+    def has_started(self) -> bool:
+        """Whether the monitor has said that the command runs."""
+        return self._monitor in {MonitorState.RUNNING, MonitorState.ENDED}
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def hello(self) -> None:
+        """Say which protocol this is. The first message."""
+        self._send(Kind.HELLO, version=VERSION)
+
+    def attach(self) -> None:
+        """Ask for the container's standard streams; ATTACHED has them."""
+        self._send(Kind.ATTACH)
+
+    def detach(self) -> None:
+        """Leave the streams and let the container go on."""
+        self._send(Kind.DETACH)
+
+    def start(self) -> None:
+        """Let a container that is ready, or as soon as it is, execute its command."""
+        self._send(Kind.START)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the container's first process. One that has ended is no error."""
+        self._connection.send(Kind.SIGNAL, number=number)
+
+    def receive(self) -> Message:
+        """The next message of the monitor, waiting for it.
+
+        Raises:
+            RootlessError: the container could not be started (FAILED), the monitor is of another
+                version, or it has ended without a last message.
+        """
+        try:
+            message = self._connection.receive()
+            if message is None:
+                raise RootlessError(self._ended_because())
+            self._monitor = after_monitor(self._monitor, message.kind)
+        except ProtocolError as error:
+            raise RootlessError(f"protocol error of the container's monitor: {error}") from None
+        if message.kind is Kind.FAILED:
+            from rootless.run_in_child import error_from
+
+            raise error_from(message.fields)
+        if message.kind is Kind.REFUSED:
+            raise RootlessError(str(message.fields["text"]))
+        return message
+
+    def receive_until(self, *kinds: Kind) -> Message:
+        """The next message that is one of the kinds; the others are dropped."""
+        while (message := self.receive()).kind not in kinds:
+            pass
+        return message
+
+    def close(self) -> None:
+        """End the connection. Idempotent."""
+        self._connection.close()
+
+    def _send(self, kind: Kind, **fields: object) -> None:
+        self._state = after_client(self._state, kind)
+        if not self._connection.send(kind, **fields):
+            # The monitor may have sent why before it ended.
+            while True:
+                self.receive()

@@ -1,0 +1,123 @@
+"""The clients of a monitor: whom it hears, in which order, and what it has told each."""
+
+from __future__ import annotations
+
+from rootless.supervisor.control_socket import accept
+from rootless.supervisor.protocol import (
+    VERSION,
+    ClientState,
+    Kind,
+    MonitorState,
+    ProtocolError,
+    after_client,
+    after_monitor,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.light_stdlib import socket
+    from rootless.supervisor.messages import Connection, Message
+
+_MAXIMUM = 64
+"""Clients at one time: each is a descriptor of the monitor."""
+
+
+class Client:
+    """One connection. `first` is the one that the monitor was started with."""
+
+    def __init__(self, connection: Connection, *, first: bool = False) -> None:
+        self.connection = connection
+        self.first = first
+        self.is_open = True
+        self._sent = MonitorState.CONNECTED
+        self._state = ClientState.CONNECTED
+
+    @property
+    def is_greeted(self) -> bool:
+        return self._state is not ClientState.CONNECTED
+
+    def fileno(self) -> int:
+        return self.connection.fileno()
+
+    def send(self, kind: Kind, *descriptors: int, **fields: object) -> bool:
+        """Send a message in the order of the protocol; a client that does not take it is closed."""
+        if not self.is_open:
+            return False
+        self._sent = after_monitor(self._sent, kind)
+        if not self.connection.send(kind, *descriptors, **fields):
+            self.close()
+        return self.is_open
+
+    def refuse(self, reason: str) -> None:
+        self.send(Kind.REFUSED, text=reason)
+
+    def receive(self) -> Message | None:
+        """The next request, waiting for it. None when the client has gone: by itself, or because
+        what it sent is not allowed, which it is told.
+        """
+        try:
+            message = self.connection.receive()
+            if message is not None:
+                self._state = after_client(self._state, message.kind)
+                return message
+        except ProtocolError as error:
+            self.refuse(f"protocol error: {error}")
+        self.close()
+        return None
+
+    def welcome(self, version: object, state: MonitorState, pid: int) -> None:
+        """Answer HELLO: bring the client to `state`, or refuse another version and close."""
+        if version != VERSION:
+            self.refuse(
+                f"the container's monitor speaks version {VERSION} of the protocol and not "
+                f"{version}: use the version of rootless that started the container"
+            )
+            self.close()
+            return
+        self.send(Kind.WELCOME, version=VERSION)
+        if state in {MonitorState.READY, MonitorState.RUNNING}:
+            self.send(Kind.READY, pid=pid)
+        if state is MonitorState.RUNNING:
+            self.send(Kind.RUNNING, pid=pid)
+
+    def close(self) -> None:
+        """Idempotent."""
+        if self.is_open:
+            self.is_open = False
+            self.connection.close()
+
+
+class Clients:
+    """All connections of a monitor. `listener` is its listening socket, once it has one."""
+
+    def __init__(self, first: Client) -> None:
+        self.listener: socket.socket | None = None
+        self._clients = [first]
+
+    def fileno(self) -> int:
+        """The descriptor of the listening socket."""
+        assert self.listener is not None
+        return self.listener.fileno()
+
+    def open(self) -> list[Client]:
+        self._clients = [client for client in self._clients if client.is_open]
+        return self._clients
+
+    def accept(self) -> None:
+        """Take one connection from the listening socket."""
+        assert self.listener is not None
+        connection = accept(self.listener)
+        if connection is None:
+            return
+        client = Client(connection)
+        if len(self.open()) >= _MAXIMUM:
+            client.refuse("the container has too many clients")
+            client.close()
+        else:
+            self._clients.append(client)
+
+    def broadcast(self, kind: Kind, **fields: object) -> None:
+        """Send a message to every client that has said HELLO."""
+        for client in self.open():
+            if client.is_greeted:
+                client.send(kind, **fields)

@@ -1,0 +1,85 @@
+"""The keys that detach a terminal from its container. Pure."""
+
+from __future__ import annotations
+
+from rootless.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFAULT = b"\x10\x11"
+"""Docker's: ctrl-p ctrl-q."""
+
+_CTRL_C = 3
+_HINT_AFTER = 3
+
+
+def parse_detach_keys(text: str) -> bytes:
+    """The bytes of docker's --detach-keys: characters and `ctrl-` with a letter or one of @[\\]^_,
+    separated by commas. Empty text stands for the default.
+
+    Raises UsageError.
+    """
+    if not text:
+        return DEFAULT
+    return bytes(_byte_of(key, text) for key in text.split(","))
+
+
+def _byte_of(key: str, text: str) -> int:
+    if len(key) == 1 and key.isascii():
+        return ord(key)
+    if key.lower() == "del":
+        return 0x7F
+    prefix, character = key[:-1].lower(), key[-1:].upper()
+    if prefix == "ctrl-" and "@" <= character <= "_":
+        return ord(character) - ord("@")
+    raise UsageError(
+        f"invalid detach keys ({text}): unknown key {key!r}",
+        hint="a key is a character, or ctrl- and one of a-z @ [ \\ ] ^ _; commas separate keys",
+    )
+
+
+def describe_keys(keys: bytes) -> str:
+    """The keys as a user reads them: ctrl-p ctrl-q."""
+    return " ".join(f"ctrl-{chr(key + 64).lower()}" if key < 32 else chr(key) for key in keys)
+
+
+class KeyFilter:
+    """Looks for the keys in what is typed. `detach` is called when all have been typed in a row, and
+    `interrupted` at the third ctrl-c in a row.
+    """
+
+    def __init__(
+        self, keys: bytes, detach: Callable[[], None], interrupted: Callable[[], None]
+    ) -> None:
+        self._keys = keys
+        self._detach = detach
+        self._interrupted = interrupted
+        self._matched = 0
+        self._interrupts = 0
+
+    def __call__(self, typed: bytes) -> bytes:
+        """What of it, and of keys held back before, goes to the container."""
+        passed = bytearray()
+        for key in typed:
+            self._count_interrupts(key)
+            if key != self._keys[self._matched]:
+                # The first keys were no part of the sequence after all.
+                passed += self._keys[: self._matched]
+                self._matched = 0
+            if key == self._keys[self._matched]:
+                self._matched += 1
+                if self._matched == len(self._keys):
+                    self._matched = 0
+                    self._detach()
+                    break
+            else:
+                passed.append(key)
+        return bytes(passed)
+
+    def _count_interrupts(self, key: int) -> None:
+        self._interrupts = self._interrupts + 1 if key == _CTRL_C else 0
+        if self._interrupts == _HINT_AFTER:
+            self._interrupts = 0
+            self._interrupted()

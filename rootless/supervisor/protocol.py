@@ -1,0 +1,135 @@
+"""The protocol between a container's monitor and its clients: which messages there are, and in
+which order. Pure. docs/monitor-protocol.md explains it.
+
+The two directions are independent: a client may send HELLO, ATTACH and START at once and read the
+answers later, as `run` does. So there is a table for each direction. A message that the table does
+not allow is a defect of its sender, and ends the connection. A request that comes at the wrong time
+(START of a container that runs) is answered by REFUSED, and the connection goes on.
+"""
+
+from __future__ import annotations
+
+from unionfs.light_types import Enum
+
+VERSION = 1
+"""Sent in HELLO and WELCOME. Raised when an older side would misunderstand a message."""
+
+
+class Kind(Enum):
+    # Of a client:
+    HELLO = "hello"  # its version; first of all
+    ATTACH = "attach"  # it asks for the container's standard streams
+    DETACH = "detach"  # it leaves them, and its end no longer ends the container
+    START = "start"  # the container, which is ready, is to execute its command
+    SIGNAL = "signal"  # a signal for the container's first process
+    # Of the monitor:
+    WELCOME = "welcome"  # its version; answers HELLO
+    ATTACHED = "attached"  # answers ATTACH; beside it the monitor's ends of the streams
+    DETACHED = "detached"  # answers DETACH
+    READY = "ready"  # everything is in place but the command; namespaces can be configured
+    RUNNING = "running"  # the command has been executed
+    NOTICE = "notice"  # a line for the user
+    REFUSED = "refused"  # answers a request that cannot be carried out
+    FAILED = "failed"  # the container could not be started, and why; nothing follows
+    EXITED = "exited"  # it has ended and has been cleaned up; nothing follows
+
+
+class ClientState(Enum):
+    """Where a client is, by the messages that it has sent."""
+
+    CONNECTED = "connected"
+    GREETED = "greeted"
+    ATTACHED = "attached"
+
+
+CLIENT_ORDER: dict[ClientState, dict[Kind, ClientState]] = {
+    ClientState.CONNECTED: {Kind.HELLO: ClientState.GREETED},
+    ClientState.GREETED: {
+        Kind.ATTACH: ClientState.ATTACHED,
+        Kind.START: ClientState.GREETED,
+        Kind.SIGNAL: ClientState.GREETED,
+    },
+    ClientState.ATTACHED: {
+        Kind.DETACH: ClientState.GREETED,
+        Kind.START: ClientState.ATTACHED,
+        Kind.SIGNAL: ClientState.ATTACHED,
+    },
+}
+"""The legal messages of a client and where they lead. An ATTACH that is refused counts as sent."""
+
+
+class MonitorState(Enum):
+    """Where the container is, by the messages that its monitor has sent to one client."""
+
+    CONNECTED = "connected"
+    CREATING = "creating"
+    READY = "ready"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+_ANSWERS = (Kind.ATTACHED, Kind.DETACHED, Kind.NOTICE, Kind.REFUSED)
+
+MONITOR_ORDER: dict[MonitorState, dict[Kind, MonitorState]] = {
+    MonitorState.CONNECTED: {
+        Kind.WELCOME: MonitorState.CREATING,
+        Kind.REFUSED: MonitorState.ENDED,
+        Kind.FAILED: MonitorState.ENDED,
+    },
+    MonitorState.CREATING: {
+        **dict.fromkeys(_ANSWERS, MonitorState.CREATING),
+        Kind.READY: MonitorState.READY,
+        Kind.FAILED: MonitorState.ENDED,
+    },
+    MonitorState.READY: {
+        **dict.fromkeys(_ANSWERS, MonitorState.READY),
+        Kind.RUNNING: MonitorState.RUNNING,
+        Kind.FAILED: MonitorState.ENDED,
+        Kind.EXITED: MonitorState.ENDED,
+    },
+    MonitorState.RUNNING: {
+        **dict.fromkeys(_ANSWERS, MonitorState.RUNNING),
+        Kind.EXITED: MonitorState.ENDED,
+        Kind.FAILED: MonitorState.ENDED,
+    },
+    MonitorState.ENDED: {},
+}
+"""The legal messages of the monitor and where they lead. To a client that comes late it repeats
+READY and RUNNING after WELCOME."""
+
+WHEN: dict[Kind, frozenset[MonitorState]] = {
+    Kind.ATTACH: frozenset({MonitorState.READY, MonitorState.RUNNING}),
+    Kind.DETACH: frozenset({MonitorState.READY, MonitorState.RUNNING}),
+    Kind.START: frozenset({MonitorState.READY}),
+    Kind.SIGNAL: frozenset({MonitorState.RUNNING}),
+}
+"""Where a container has to be for a request to be carried out."""
+
+
+class ProtocolError(Exception):
+    """The other side sent what the protocol does not allow."""
+
+
+def after_client(state: ClientState, kind: Kind) -> ClientState:
+    """The state of a client that sends `kind`. Raises ProtocolError."""
+    try:
+        return CLIENT_ORDER[state][kind]
+    except KeyError:
+        raise ProtocolError(f"{kind.value} from a client that is {state.value}") from None
+
+
+def after_monitor(state: MonitorState, kind: Kind) -> MonitorState:
+    """The state after `kind` from the monitor. Raises ProtocolError."""
+    try:
+        return MONITOR_ORDER[state][kind]
+    except KeyError:
+        raise ProtocolError(f"{kind.value} from a monitor that is {state.value}") from None
+
+
+def refusal(kind: Kind, state: MonitorState) -> str | None:
+    """Why a request cannot be carried out now; None if it can."""
+    if state in WHEN[kind]:
+        return None
+    if kind is Kind.START and state is MonitorState.RUNNING:
+        return "the container has been started already"
+    return f"{kind.value}: the container is {state.value}"

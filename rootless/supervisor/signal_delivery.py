@@ -1,0 +1,87 @@
+"""Signals from clients to the first process of a container, which the kernel treats apart
+(docs/decisions/0702)."""
+
+from __future__ import annotations
+
+import time
+
+from rootless.light_stdlib import signal
+from rootless.supervisor.signal_disposition import SignalEffect, effect_of
+
+_CHECK_AFTER = 0.05
+_CHECKS = 40
+"""A shell blocks signals for microseconds; a process that blocks one for 2 s uses sigwait(3)."""
+
+
+class SignalDelivery:
+    """`stop_timeout` is in seconds, from SIGTERM to SIGKILL; None for no limit."""
+
+    def __init__(self, pid: int, pidfd: int, stop_timeout: int | None) -> None:
+        self.killed_for = 0
+        """The signal that the container was killed for, as if it had followed its default action."""
+        self._pid = pid
+        self._pidfd = pidfd
+        self._stop_timeout = stop_timeout
+        self._deadline: float | None = None
+        self._blocked = 0
+        """A signal that was sent while the process blocked it."""
+        self._checks = 0
+
+    def deliver(self, number: int) -> None:
+        """Send a signal; what the kernel would drop for process 1 ends the container."""
+        effect = effect_of(number, self._status())
+        if effect is SignalEffect.DROPPED:
+            self._kill_for(number)
+            return
+        if effect is SignalEffect.BLOCKED:
+            self._blocked = number
+            self._checks = _CHECKS
+        if number == signal.SIGTERM and self._stop_timeout is not None:
+            self._deadline = time.monotonic() + self._stop_timeout
+        send_signal(self._pidfd, number)
+
+    def kill(self) -> None:
+        send_signal(self._pidfd, signal.SIGKILL)
+
+    def wait_limit(self) -> float | None:
+        """Milliseconds until `check` is due; None if it is not."""
+        waits = [_CHECK_AFTER * 1000] if self._blocked else []
+        if self._deadline is not None:
+            waits.append(max(0.0, self._deadline - time.monotonic()) * 1000)
+        return min(waits, default=None)
+
+    def check(self, *, timed_out: bool) -> None:
+        """After each wait: look at a blocked signal again, and kill at the end of the stop timeout."""
+        if self._blocked and timed_out:
+            self._check_blocked()
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self._deadline = None
+            self.kill()
+
+    def _check_blocked(self) -> None:
+        self._checks -= 1
+        effect = effect_of(self._blocked, self._status())
+        if effect is SignalEffect.DROPPED:
+            self._kill_for(self._blocked)
+        if effect is not SignalEffect.BLOCKED or not self._checks:
+            self._blocked = 0
+
+    def _kill_for(self, number: int) -> None:
+        self.killed_for = number
+        self.kill()
+
+    def _status(self) -> str:
+        """/proc/PID/status; empty if the process is gone."""
+        try:
+            with open(f"/proc/{self._pid}/status", encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except OSError:
+            return ""
+
+
+def send_signal(pidfd: int, number: int) -> None:
+    """Send a signal to a process, which may have ended."""
+    try:
+        signal.pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        pass

@@ -1,0 +1,187 @@
+"""Starts the monitor of a container: by fork(2) where the calling process has one thread, and else by
+executing a fresh interpreter. The monitor's program is the same.
+
+The monitor is started before the container is described: while the caller imports what understands
+the request, the monitor imports what creates a container (docs/decisions/0703). The description
+follows on a pipe. The monitor's first client is connected from the start, by a socket pair, so that
+at no time does a monitor run without a client that would learn of its end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+
+from rootless.errors import RootlessError
+from rootless.light_stdlib import signal
+from rootless.supervisor.client import MonitorClient
+from rootless.supervisor.messages import Connection
+from rootless.supervisor.signal_disposition import FORWARDED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from rootless.containers.launch_description import LaunchDescription
+
+_CONNECTION, _DESCRIPTION = 3, 4
+"""Descriptors of an executed monitor."""
+
+
+class StartedMonitor:
+    """A monitor that has been started. `client` is connected to it.
+
+    Leave it by `wait`, which ends the monitor if it was given no description, or by leaving the
+    process: whether the container ends with it is up to `ends_with_client` of the description.
+    """
+
+    def __init__(self, pid: int, connection: Connection, writer: int) -> None:
+        self.pid = pid
+        self.client = MonitorClient(connection, self._reason)
+        self._writer = writer
+        self._ended: str | None = None
+
+    def describe(self, description: LaunchDescription) -> None:
+        """Send the description of the container, which the monitor then creates.
+
+        Raises RootlessError if the monitor has ended.
+        """
+        try:
+            with open(self._writer, "wb", closefd=False) as pipe:
+                pipe.write(description.packed())
+        except BrokenPipeError:
+            raise RootlessError(self._reason()) from None
+        finally:
+            self._close_writer()
+
+    def wait(self) -> None:
+        """End the connection and wait for the monitor's end."""
+        self.client.close()
+        self._close_writer()
+        self._reap()
+
+    def _close_writer(self) -> None:
+        if self._writer >= 0:
+            os.close(self._writer)
+            self._writer = -1
+
+    def _reap(self) -> str:
+        """Wait for the monitor's end; returns how it ended, in words."""
+        if self._ended is None:
+            try:
+                code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            except ChildProcessError:  # the caller ignores SIGCHLD
+                self._ended = "ended"
+            else:
+                self._ended = (
+                    f"was killed (signal {-code})" if code < 0 else f"ended with status {code}"
+                )
+        return self._ended
+
+    def _reason(self) -> str:
+        """The message for a connection that the monitor has ended without a last message."""
+        how = self._reap()
+        if self.client.has_started:
+            return f"the monitor of the container {how}, and the container with it"
+        return f"the monitor of the container {how} before it had started the container"
+
+
+def start(description: LaunchDescription) -> StartedMonitor:
+    """Start the monitor of a container. The caller goes on with the `client` of the result."""
+    started = start_monitor()
+    try:
+        started.describe(description)
+    except BaseException:
+        started.wait()
+        raise
+    return started
+
+
+def start_monitor(*, debug: bool = False) -> StartedMonitor:
+    """Start a monitor that waits for the description of its container.
+
+    Args:
+        debug: Write the steps of the container's start to standard error.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    ours, theirs = Connection.pair()
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    # Blocked over the fork, so that no handler of the caller runs in the child.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
+    try:
+        if has_one_thread():
+            pid = os.fork()
+            if pid == 0:
+                ours.close()
+                os.close(writer)
+                become_monitor(theirs, reader, debug=debug)
+        else:
+            pid = _execute(theirs, reader, debug=debug)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    theirs.close()
+    os.close(reader)
+    return StartedMonitor(pid, ours, writer)
+
+
+def has_one_thread() -> bool:
+    """Whether this process may fork without exec: whatever made a second thread, its locks would stay
+    locked in the child.
+    """
+    # /proc/self/task has ".", ".." and a directory for each thread (proc_pid_task(5)).
+    return os.stat("/proc/self/task").st_nlink == 3
+
+
+def _execute(connection: Connection, description: int, *, debug: bool) -> int:
+    """Run `python -m rootless.supervisor` with the two descriptors; returns its PID."""
+    # Above what posix_spawn(3) puts in place, so that no descriptor is overwritten before its turn.
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (connection.fileno(), description)]
+    argv = [sys.executable, "-P", "-m", "rootless.supervisor", *(["--debug"] if debug else [])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
+    actions = [
+        (os.POSIX_SPAWN_DUP2, high[0], _CONNECTION),
+        (os.POSIX_SPAWN_DUP2, high[1], _DESCRIPTION),
+    ]
+    try:
+        return os.posix_spawn(sys.executable, argv, environment, file_actions=actions)
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise RootlessError(f"cannot execute {sys.executable}: {reason}") from error
+    finally:
+        for descriptor in high:
+            os.close(descriptor)
+
+
+def run_executed() -> NoReturn:
+    """The program of `python -m rootless.supervisor`."""
+    os.environ.pop("PYTHONPATH", None)
+    os.set_inheritable(_DESCRIPTION, False)
+    connection = Connection.inherited(_CONNECTION)
+    become_monitor(connection, _DESCRIPTION, debug="--debug" in sys.argv)
+
+
+def become_monitor(connection: Connection, description: int, *, debug: bool) -> NoReturn:
+    """Import, read from the pipe which container it is, and be its monitor."""
+    try:
+        os.setsid()
+        steps = os.dup(2) if debug else None
+        # The file server is forked from here, and finds its modules imported.
+        from rootless.containers.launch_description import unpack
+        from rootless.rootfs import union  # noqa: F401
+        from rootless.supervisor.clients import Client
+        from rootless.supervisor.monitor import Monitor
+        from unionfs.session import device  # noqa: F401
+
+        with open(description, "rb") as pipe:
+            packed = pipe.read()
+        if packed:
+            Monitor(unpack(packed), Client(connection, first=True)).main(steps)
+        # Without a description there is no container: the caller has reported why.
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001 - the caller's program must not go on twice
+        os.write(2, f"rootless: the monitor failed: {error!r}\n".encode())
+    finally:
+        os._exit(1)

@@ -1,0 +1,62 @@
+"""The container's terminal connected to the caller's: keys, output, size, and the keys that detach."""
+
+from __future__ import annotations
+
+import os
+import termios
+
+from rootless.light_stdlib import signal
+from rootless.supervisor.detach_keys import DEFAULT, KeyFilter, describe_keys
+from rootless.supervisor.signal_disposition import is_caught
+from rootless.supervisor.stdio_relay import Flow
+from rootless.supervisor.terminal import CallerTerminal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.supervisor.client import MonitorClient
+    from rootless.supervisor.foreground import Attachment
+
+
+class TerminalSession:
+    """`console` is the master of the container's terminal, and belongs to the session."""
+
+    def __init__(self, console: int, attachment: Attachment, client: MonitorClient) -> None:
+        os.set_blocking(console, False)
+        self._console = console
+        self._keys = attachment.detach_keys or DEFAULT
+        self._pid = 0
+        self._caller = CallerTerminal(console, interactive=attachment.stdin)
+        output = os.dup(console)
+        self.flows = [Flow(output, 1, ours=(output,))]
+        if attachment.stdin:
+            input_end = os.dup(console)
+            typed = KeyFilter(self._keys, client.detach, self._warn)
+            self.flows.append(Flow(0, input_end, ours=(input_end,), transform=typed))
+
+    def take(self, pid: int) -> None:
+        """The command runs; `pid` is the container's first process."""
+        self._pid = pid
+        self._caller.take()
+
+    def close(self) -> None:
+        """Give the caller's terminal back. The flows are closed by their owner."""
+        self._caller.restore()
+        os.close(self._console)
+
+    def _warn(self) -> None:
+        """After ctrl-c has been typed again and again: where it can have no effect, name the way out.
+
+        The kernel drops a signal that the first process of a PID namespace does not catch.
+        """
+        try:
+            makes_signals = termios.tcgetattr(self._console)[3] & termios.ISIG
+            with open(f"/proc/{self._pid}/status", encoding="utf-8", errors="replace") as file:
+                caught = is_caught(signal.SIGINT, file.read())
+        except (OSError, termios.error):
+            return
+        if makes_signals and not caught:
+            keys = describe_keys(self._keys)
+            self._caller.write_line(
+                f"rootless: the command ignores ctrl-c; {keys} detaches from the container and leaves "
+                "it running, rootless rm -f ends it"
+            )
