@@ -7,21 +7,21 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from rootless.durations import parse_duration
 from rootless.errors import UsageError
 
 Filters = Sequence[tuple[str, str]]
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:h|ms|us|µs|ns|m|s))+")
-_PART = re.compile(r"(\d+(?:\.\d*)?)(h|ms|us|µs|ns|m|s)")
 
 
 def moment_of(text: str) -> float:
     """Seconds since the epoch of `until=`: a Go duration before now, an RFC 3339 time, a date, or
     seconds since the epoch. Raises UsageError."""
-    if _DURATION.fullmatch(text):
-        return time.time() - sum(float(n) * _UNITS[unit] for n, unit in _PART.findall(text))
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text)
+    try:
+        return time.time() - parse_duration(text) / 1e9
+    except ValueError:
+        pass
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:

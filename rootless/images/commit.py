@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rootless.dockerfile.config import apply_changes
 from rootless.errors import NotFoundError, UsageError
-from rootless.images.dockerfile_change import apply_change
 from rootless.images.new_image import LoadedImage, new_image
 from rootless.oci import media_types
 from rootless.oci.document import Json, encode
@@ -49,8 +49,7 @@ def commit(
     tags = _tags(reference)
     if config is None:
         config = base.config if base is not None else {}
-    for change in changes:
-        config = apply_change(config, change)
+    config = _with_command(apply_changes(config, changes), config)
     with Ingest(store, Limits()) as ingest:
         below = _keep_base(store, ingest, base)
         # An empty piece would be taken for the end.
@@ -76,6 +75,14 @@ def commit(
         image = new_image(ingest, encode(document), (*below, top), tags)
         ingest.publish([image])
     return LoadedImage(image.manifest.annotations[CONFIG_DIGEST], tags)
+
+
+def _with_command(changed: Json, before: Json) -> Json:
+    """As in Docker's commit, changes cannot leave an image with nothing to run that had something."""
+    if changed.get("Entrypoint") or changed.get("Cmd"):
+        return changed
+    kept = {name: before[name] for name in ("Entrypoint", "Cmd") if before.get(name)}
+    return {**changed, **kept}
 
 
 def _tags(reference: str | None) -> tuple[Reference, ...]:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
+from rootless.dockerfile.config import apply_changes
 from rootless.errors import InvalidDocumentError, NotFoundError, UsageError
-from rootless.images.dockerfile_change import apply_change
 from rootless.images.formats.source import plain_stream
 from rootless.images.formats.squashfs import SquashfsImage, find_squashfs, open_squashfs
 from rootless.images.formats.url import open_url
@@ -51,9 +51,7 @@ def import_tar(
         if tag.digest is not None:
             raise UsageError(f"cannot import to a digest reference: {reference}")
         tags = (tag,)
-    config: Json = {}
-    for change in changes:
-        config = apply_change(config, change)
+    config: Json = apply_changes({}, changes)
     label = "standard input" if isinstance(source, int) else str(source)
     limits = limits or Limits()
     squashfs = find_squashfs(str(source)) if isinstance(source, Path) else None

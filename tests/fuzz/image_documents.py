@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from rootless.dockerfile.config import apply_changes
 from rootless.errors import RootlessError
-from rootless.images.dockerfile_change import apply_change
 from rootless.images.formats.docker_archive import read_archived_images, read_legacy_images
 from rootless.oci.document import encode
 from rootless.oci.image_config import read_image_config
@@ -64,7 +64,7 @@ def one_input(data: bytes) -> None:
     _refused(lambda: _index(data))
     _refused(lambda: read_archived_images(_OneMember(data)))
     _refused(lambda: read_legacy_images(_OneMember(data)))
-    _refused(lambda: apply_change({}, data.decode("utf-8", "replace")))
+    _refused(lambda: apply_changes({}, [data.decode("utf-8", "replace")]))
 
 
 def _refused(read: Callable[[], object]) -> None:

@@ -1,0 +1,37 @@
+"""Go's durations (`1h30m`, `1.5s`, `250ms`), as Docker's options and Dockerfiles have them. Pure."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+_NANOSECONDS = {
+    "h": 3600 * 10**9,
+    "m": 60 * 10**9,
+    "s": 10**9,
+    "ms": 10**6,
+    "us": 10**3,
+    "µs": 10**3,  # U+00B5, and below U+03BC: Go takes both
+    "μs": 10**3,
+    "ns": 1,
+}
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|us|µs|μs|ns|m|s)", re.ASCII)
+
+
+def parse_duration(text: str) -> int:
+    """Nanoseconds of a duration: numbers with units, with one sign in front, or `0`. Raises
+    ValueError."""
+    digits = text.removeprefix("-") if text.startswith("-") else text.removeprefix("+")
+    if digits == "0":
+        return 0
+    total, position = Fraction(0), 0
+    while position < len(digits):
+        part = _PART.match(digits, position)
+        if part is None:
+            break
+        number = part[1] if part[1][0] != "." else f"0{part[1]}"
+        total += Fraction(number.rstrip(".")) * _NANOSECONDS[part[2]]
+        position = part.end()
+    if not digits or position < len(digits):
+        raise ValueError(f"invalid duration {text!r}")
+    return -int(total) if text.startswith("-") else int(total)

@@ -1,0 +1,31 @@
+"""Durations as Go's time.ParseDuration reads them."""
+
+import pytest
+
+from rootless.durations import parse_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [
+        ("0", 0),
+        ("1h30m", 5_400_000_000_000),
+        ("1.5s", 1_500_000_000),
+        (".5s", 500_000_000),
+        ("1.s", 1_000_000_000),
+        ("250ms", 250_000_000),
+        ("2µs", 2000),
+        ("3ns", 3),
+        ("-1m", -60_000_000_000),
+        ("+1m", 60_000_000_000),
+        ("0.000000001s", 1),
+    ],
+)
+def test_duration_is_in_nanoseconds(text, nanoseconds):
+    assert parse_duration(text) == nanoseconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "x", "1 s", "1d", ".s", "1h-2m", "-", "\uff11s"])
+def test_malformed_duration_is_refused(text):
+    with pytest.raises(ValueError, match="duration"):
+        parse_duration(text)
