@@ -169,16 +169,16 @@ class Containers:
 
     def remove(self, container_id: str) -> None:
         """Forget a container and delete its directory. Removing what is gone is no error."""
-        grave = f"{self.root}/.old-{container_id}"
+        trash = f"{self.root}/.old-{container_id}"
         with locked(f"{self.root}/.lock"):
             try:
                 name = self.read(container_id).name
             except NotFoundError:
                 return
-            os.rename(self.directory(container_id), grave)
+            os.rename(self.directory(container_id), trash)
             if self._name_link(name) == container_id:
                 _unlink(f"{self._names}/{name}")
-        self._delete(grave)
+        self._delete(trash)
 
     def leftovers(self, *, age: float = 0, remove: bool = False) -> list[str]:
         """What killed creations and removals left, by file name; with `remove` it is deleted.

@@ -1,13 +1,13 @@
-"""Holding a running container still while its files are read from outside.
+"""Pausing a running container while its files are read from outside.
 
 Its processes are stopped: by the freezer of its control group where it has one, otherwise one by
-one with SIGSTOP, round after round until no further one is found (those that were stopped before
-stay so afterwards).
+one with SIGSTOP, in rounds until a round finds no new one. Those that were stopped before stay
+stopped afterwards.
 
-Then what the kernel has not handed to the file server yet is: close(2) of a file waits for all its
-writes (fuse_flush in fs/fuse/file.c), so that only files which are open or mapped can have any. They
-are opened and closed once more, by a process that joins the container's namespaces, since the mount
-answers to nobody else. syncfs(2) starts all of them at once but does not wait for FUSE.
+Then the kernel hands the file server what it still holds: close(2) of a file waits for all its writes
+(fuse_flush in fs/fuse/file.c), so that only files which are open or mapped can have any. They are
+opened and closed once more, by a process that joins the container's namespaces, since the mount
+answers no other. syncfs(2) starts all writes at once but does not wait for FUSE.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rootless.containers.pause_watchdog import waker
+from rootless.containers.pause_watchdog import PauseWatchdog
 from rootless.errors import RootlessError
+from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 
 if TYPE_CHECKING:
     from rootless.cgroups.control_group import ControlGroup
@@ -34,20 +35,16 @@ _CLONE_NEWNS = 0x00020000
 
 
 @contextmanager
-def held_still(record: ContainerRecord, *, pause: bool) -> Iterator[None]:
-    """Stop a running container for the length of the block; without `pause`, only write out what it
-    has written so far. Raises RootlessError if that cannot be done in some seconds."""
-    if not pause:
-        _write_out(record)
-        yield
-        return
+def paused(record: ContainerRecord) -> Iterator[None]:
+    """Stop all processes of a running container during the block, with its files written out.
+    Raises RootlessError if they do not stop within seconds."""
     group = _control_group(record.pid)
-    with waker(None if group is None else group.path) as before_stopping:
-        yield from _stopped(record, group, before_stopping)
+    with PauseWatchdog(None if group is None else group.path) as watchdog:
+        yield from _stopped(record, group, watchdog)
 
 
 def _stopped(
-    record: ContainerRecord, group: ControlGroup | None, before_stopping: Callable[[int], None]
+    record: ContainerRecord, group: ControlGroup | None, watchdog: PauseWatchdog
 ) -> Iterator[None]:
     stopped: list[int] = []
     try:
@@ -55,8 +52,8 @@ def _stopped(
             group.freeze()
             _wait(lambda: group.frozen, record)
         else:
-            _stop_all(record, stopped, before_stopping)
-        _write_out(record)
+            _stop_all(record, stopped, watchdog)
+        write_out(record)
         yield
     finally:
         if group is not None:
@@ -124,9 +121,7 @@ def _state(pid: int) -> str:
     return chr(text[text.rindex(b")") + 2])
 
 
-def _stop_all(
-    record: ContainerRecord, stopped: list[int], before_stopping: Callable[[int], None]
-) -> None:
+def _stop_all(record: ContainerRecord, stopped: list[int], watchdog: PauseWatchdog) -> None:
     """`stopped` takes the pidfds of those that have to be continued, also when this fails."""
     seen: set[int] = set()
     try:
@@ -138,7 +133,7 @@ def _stop_all(
                 try:
                     pidfd = os.pidfd_open(pid)
                     stopped.append(pidfd)
-                    before_stopping(pid)
+                    watchdog.before_stopping(pid)
                     signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
                 except ProcessLookupError:
                     continue
@@ -151,13 +146,12 @@ def _stop_all(
         ) from error
 
 
-def _write_out(record: ContainerRecord) -> None:
+def write_out(record: ContainerRecord) -> None:
+    """Have the kernel hand over what the container has written so far. Raises RootlessError."""
     try:
         processes = _processes(record.pid)
     except FileNotFoundError:
-        raise RootlessError(
-            f"container {record.name} ended while it was looked at", hint="try again"
-        ) from None
+        raise RootlessError(f"container {record.name} ended meanwhile", hint="try again") from None
     pid = os.fork()
     if pid == 0:
         status = 1
@@ -172,32 +166,38 @@ def _write_out(record: ContainerRecord) -> None:
 
 def _flush_from_inside(pid: int, processes: list[int]) -> None:
     """The program of the process that joins the container."""
-    from rootless.syscalls.processes import setns
+    from rootless.syscalls.processes import PR_SET_DUMPABLE, prctl, setns
     from unionfs.syscalls.files import syncfs
 
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    # Inside, this process belongs to the container's users, who could open its executable, the
+    # host's, through /proc (CVE-2019-5736): not of a process that is not dumpable.
+    prctl(PR_SET_DUMPABLE, 0)
     setns(os.pidfd_open(pid), _CLONE_NEWUSER | _CLONE_NEWNS)
     root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     syncfs(root)
     device = os.fstat(root).st_dev
     for process in processes:
-        for path in (*_open_files(proc, process), *_mapped_files(proc, process)):
-            _open_and_close(proc, path, device)
+        for path in _open_files(proc, process):
+            # A link of procfs to an open file: it is followed to the file, and no path is walked.
+            _open_and_close(proc, device, proc, path)
+        for path in _mapped_files(proc, process):
+            _open_and_close(proc, device, root, path, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
 
 
-def _open_files(proc: int, pid: int) -> list[bytes]:
+def _open_files(proc: int, pid: int) -> list[str]:
     try:
         directory = os.open(f"{pid}/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=proc)
     except OSError:
         return []
     try:
-        return [b"%d/fd/%b" % (pid, os.fsencode(name)) for name in os.listdir(directory)]
+        return [f"{pid}/fd/{name}" for name in os.listdir(directory)]
     finally:
         os.close(directory)
 
 
-def _mapped_files(proc: int, pid: int) -> list[bytes]:
-    """Those that are mapped to be written to and shared (proc_pid_maps(5))."""
+def _mapped_files(proc: int, pid: int) -> list[str]:
+    """The paths of the files that are mapped shared and writable (proc_pid_maps(5))."""
     try:
         descriptor = os.open(f"{pid}/maps", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
     except OSError:
@@ -205,14 +205,21 @@ def _mapped_files(proc: int, pid: int) -> list[bytes]:
     with open(descriptor, "rb") as file:
         lines = [line.rstrip(b"\n").split(None, 5) for line in file]
     paths = {line[5] for line in lines if len(line) == 6 and line[1][1:2] + line[1][3:4] == b"ws"}
-    return [b"%d/root%b" % (pid, path) for path in paths if path.startswith(b"/")]
+    return [os.fsdecode(path) for path in paths if path.startswith(b"/")]
 
 
-def _open_and_close(proc: int, path: bytes, device: int) -> None:
+def _open_and_close(proc: int, device: int, directory: int, path: str, resolve: int = 0) -> None:
+    """Of a regular file on `device`; everything else is left alone."""
     try:
-        # Looked at first: to open a terminal or a fifo might do more than nothing.
-        found = os.stat(path, dir_fd=proc)
-        if stat.S_ISREG(found.st_mode) and found.st_dev == device:
-            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc))
+        # O_PATH first: to open a terminal or a FIFO may have effects.
+        place = openat2(directory, path, os.O_PATH, resolve=resolve)
     except OSError:
-        return  # gone, or another process's to read
+        return  # it is gone, or belongs to another process
+    try:
+        found = os.fstat(place)
+        if stat.S_ISREG(found.st_mode) and found.st_dev == device:
+            os.close(os.open(f"self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc))
+    except OSError:
+        return
+    finally:
+        os.close(place)

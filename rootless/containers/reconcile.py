@@ -17,7 +17,7 @@ KILLED = 137
 """The status of a container whose monitor was killed: it died of SIGKILL with it."""
 
 
-def sweep(containers: Containers) -> None:
+def reconcile(containers: Containers) -> None:
     """Mark containers whose monitor is gone as exited, and remove those that were to be removed."""
     for record in containers.all():
         if record.status is Status.EXITED or is_alive(record.monitor_pid, record.monitor_pid_start):

@@ -1,4 +1,4 @@
-"""Where one engine keeps things."""
+"""The directories of one engine."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from rootless.containers.directory import Containers
 
 
-class Places(NamedTuple):
-    """The store, and the directory for sockets and locks."""
+class StoragePaths(NamedTuple):
+    """`store`: images and containers. `runtime`: sockets, locks and mount points."""
 
     store: str
     runtime: str

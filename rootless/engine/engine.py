@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.containers.storage_paths import Places
+from rootless.containers.storage_paths import StoragePaths
 from rootless.errors import InUseError, UsageError
 from rootless.paths import data_root, runtime_root
 from rootless.spec.request import RunRequest
@@ -71,7 +71,7 @@ class Engine:
     ) -> None:
         self._environ = os.environ if environ is None else environ
         home = os.path.expanduser("~")
-        self.places = Places(
+        self.paths = StoragePaths(
             store=os.path.abspath(root) if root else data_root(self._environ, home),
             runtime=os.path.abspath(runroot)
             if runroot
@@ -104,24 +104,24 @@ class Engine:
             from rootless.engine.prepare import prepare
 
             driver = self._driver(request.storage_driver)
-            return prepare(request, self.places, self._environ, driver, progress, monitor=monitor)
+            return prepare(request, self.paths, self._environ, driver, progress, monitor=monitor)
 
         return run_in_foreground(prepare, attachment, terminal=request.tty, debug=self._debug)
 
     def containers(self) -> list[ContainerRecord]:
         """Every container, oldest first."""
-        from rootless.containers.reconcile import sweep
+        from rootless.containers.reconcile import reconcile
 
-        sweep(self.places.containers)
-        return self.places.containers.all()
+        reconcile(self.paths.containers)
+        return self.paths.containers.all()
 
     def remove(self, name: str, *, force: bool = False) -> None:
         """Remove a container. Raises NotFoundError, InUseError if it runs and `force` is not set."""
-        from rootless.containers.reconcile import kill_and_wait, sweep
+        from rootless.containers.reconcile import kill_and_wait, reconcile
         from rootless.containers.status import Status
 
-        containers = self.places.containers
-        sweep(containers)
+        containers = self.paths.containers
+        reconcile(containers)
         record = containers.find(name)
         if record.status is not Status.EXITED:
             if not force:
@@ -138,7 +138,7 @@ class Engine:
 
         from rootless.containers.inspect import container_document
 
-        containers = self.places.containers
+        containers = self.paths.containers
         record = containers.find(name)
         document = container_document(
             record, Path(containers.directory(record.id)), self._image_config(record)
@@ -159,7 +159,7 @@ class Engine:
 
         records, store = self.containers(), self._store()
         return select(
-            records, filters, self.places.containers, store, everything=everything, last=last
+            records, filters, self.paths.containers, store, everything=everything, last=last
         )
 
     def container_size(self, container_id: str) -> int:
@@ -168,7 +168,7 @@ class Engine:
 
         from rootless.images.gc.usage import tree_size
 
-        return tree_size(Path(self.places.containers.directory(container_id)) / "upper")
+        return tree_size(Path(self.paths.containers.directory(container_id)) / "upper")
 
     def commit(
         self,
@@ -184,8 +184,8 @@ class Engine:
         from rootless.rootfs.commit import commit_container
 
         return commit_container(
-            self._swept(name),
-            self.places,
+            self._find_reconciled(name),
+            self.paths,
             self._store(),
             self._environ,
             reference=reference,
@@ -199,7 +199,7 @@ class Engine:
         """Write all files of a container as a tar archive, by path or by descriptor."""
         from rootless.rootfs.commit import export_container
 
-        export_container(self._swept(name), self.places, self._store(), output, pause=True)
+        export_container(self._find_reconciled(name), self.paths, self._store(), output, pause=True)
 
     def diff(self, name: str) -> list[tuple[str, bytes]]:
         """What a container has changed: A, C or D, and the path, relative to the root."""
@@ -207,10 +207,10 @@ class Engine:
 
         from rootless.rootfs.read import mountpoints, open_container, reading
 
-        record = self._swept(name)
-        directory = Path(self.places.containers.directory(record.id))
+        record = self._find_reconciled(name)
+        directory = Path(self.paths.containers.directory(record.id))
         with (
-            open_container(record, self.places, self._store(), pause=False) as files,
+            open_container(record, self.paths, self._store(), pause=False) as files,
             reading(record),
         ):
             return files.changes(mountpoints(directory))
@@ -219,7 +219,7 @@ class Engine:
         """Remove every container that has ended and passes until=, label= and label!=."""
         from rootless.engine.upkeep import prune_containers
 
-        return prune_containers(self.places.containers, self.containers(), filters)
+        return prune_containers(self.paths.containers, self.containers(), filters)
 
     def _image_config(self, record: ContainerRecord) -> Mapping[str, Any]:
         """What the image of a container says to run; nothing if the image is not to be had."""
@@ -234,21 +234,21 @@ class Engine:
         except RootlessError:
             return {}
 
-    def _swept(self, name: str) -> ContainerRecord:
-        from rootless.containers.reconcile import sweep
+    def _find_reconciled(self, name: str) -> ContainerRecord:
+        from rootless.containers.reconcile import reconcile
 
-        sweep(self.places.containers)
-        return self.places.containers.find(name)
+        reconcile(self.paths.containers)
+        return self.paths.containers.find(name)
 
     def copy_ledger(self, name: str) -> CopyLedger:
         """What copying up has cost a container, until now if it runs. Raises NotFoundError."""
         from pathlib import Path
 
-        from rootless.containers.reconcile import sweep
+        from rootless.containers.reconcile import reconcile
         from rootless.supervisor.copy_up_report import read_ledger
 
-        containers = self.places.containers
-        sweep(containers)
+        containers = self.paths.containers
+        reconcile(containers)
         record = containers.find(name)
         return read_ledger(record, Path(containers.directory(record.id)))
 
@@ -258,14 +258,14 @@ class Engine:
         """What containers need of this machine, each found out by trying it."""
         from rootless.engine.doctor import examine
 
-        return examine(self._environ, store=self.places.store, runtime=self.places.runtime)
+        return examine(self._environ, store=self.paths.store, runtime=self.paths.runtime)
 
     def info(self) -> dict[str, Any]:
         """What this engine is and stands on, with the keys of Docker's info."""
         from rootless.engine.information import information
 
         return information(
-            self._environ, self.places, self.containers(), self._store(), self._driver()
+            self._environ, self.paths, self.containers(), self._store(), self._driver()
         )
 
     # Images.
@@ -385,20 +385,20 @@ class Engine:
         from rootless.store.image import resolve
 
         store = self._store()
-        return mount_image(self.places, store, resolve(store, name))
+        return mount_image(self.paths, store, resolve(store, name))
 
     def unmount_image(self, name: str) -> None:
         """The end of that. Raises NotFoundError if it is not mounted."""
         from rootless.rootfs.image_mounts import unmount_image
         from rootless.store.image import resolve
 
-        unmount_image(self.places, resolve(self._store(), name))
+        unmount_image(self.paths, resolve(self._store(), name))
 
     def mounted_images(self) -> list[tuple[str, Path]]:
         """Id and directory of every image that is mounted."""
         from rootless.rootfs.image_mounts import mounted_images
 
-        return mounted_images(self.places)
+        return mounted_images(self.paths)
 
     def prune_images(self, *, everything: bool = False, filters: Filters = ()) -> PrunedImages:
         """Remove images without a name, or, with `everything`, those that no container uses."""
@@ -410,13 +410,13 @@ class Engine:
         """What takes how much room, and what of it could be given back."""
         from rootless.engine.upkeep import disk_usage
 
-        return disk_usage(self._store(), self.places.containers, self.containers())
+        return disk_usage(self._store(), self.paths.containers, self.containers())
 
     def check(self, *, repair: bool = False) -> list[Finding]:
         """What in the store is not as it should be, and, with `repair`, is so again."""
         from rootless.engine.upkeep import check
 
-        return check(self._store(), self.places.containers, self.containers, repair=repair)
+        return check(self._store(), self.paths.containers, self.containers, repair=repair)
 
     # Registries.
 
@@ -499,7 +499,7 @@ class Engine:
         destination: str,
         options: CopyOptions | None = None,
     ) -> str:
-        """Copy an image between places as skopeo spells them; returns its digest."""
+        """Copy an image between locations as skopeo spells them; returns its digest."""
         from rootless.images.transfer.copy import CopyOptions, copy
 
         env = self._client_env()
@@ -522,7 +522,7 @@ class Engine:
     def _store(self) -> Store:
         from rootless.store.layout import Store
 
-        return Store.open(self.places.store)
+        return Store.open(self.paths.store)
 
 
 class NotATerminalError(UsageError):

@@ -12,7 +12,7 @@ from rootless.cgroups.delegation import facts
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
 from rootless.containers.storage_driver import StorageDriver
-from rootless.containers.storage_paths import Places
+from rootless.containers.storage_paths import StoragePaths
 from rootless.engine.doctor import file_system_name
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import UserNamespaceMode
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def information(
     environ: Mapping[str, str],
-    places: Places,
+    paths: StoragePaths,
     records: list[ContainerRecord],
     store: Store,
     driver: StorageDriver,
@@ -44,7 +44,7 @@ def information(
         "ContainersStopped": len(records) - states.count(Status.RUNNING),
         "Images": len(all_images(store)),
         "Driver": driver.value,
-        "DriverStatus": [["Backing Filesystem", file_system_name(Path(places.store))]],
+        "DriverStatus": [["Backing Filesystem", file_system_name(Path(paths.store))]],
         "CgroupVersion": {"v2": "2", "v1": "1"}.get(cgroups.version, cgroups.version),
         "CgroupDriver": cgroups.driver,
         "CgroupControllers": list(cgroups.controllers),
@@ -56,8 +56,8 @@ def information(
         "NCPU": len(os.sched_getaffinity(0)),
         "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "Name": system.nodename,
-        "RootlessRootDir": str(places.store),
-        "RootlessRuntimeDir": str(places.runtime),
+        "RootlessRootDir": str(paths.store),
+        "RootlessRuntimeDir": str(paths.runtime),
         "IdMappings": {
             "uidmap": [list(each) for each in maps.uids],
             "gidmap": [list(each) for each in maps.gids],

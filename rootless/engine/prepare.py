@@ -11,10 +11,10 @@ from rootless.containers.directory import Containers, new_container_id
 from rootless.containers.launch_description import HostTree, ImageTree, LaunchDescription
 from rootless.containers.process_identity import start_time
 from rootless.containers.random_names import name_for
-from rootless.containers.reconcile import sweep
+from rootless.containers.reconcile import reconcile
 from rootless.containers.record import ContainerRecord
 from rootless.containers.storage_driver import StorageDriver
-from rootless.containers.storage_paths import Places
+from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.timestamps import now
 from rootless.durable import write_all
 from rootless.engine.pull_in_child import POLICIES, ShowProgress, find_or_fetch
@@ -54,7 +54,7 @@ class Image:
 
 def prepare(
     request: RunRequest,
-    places: Places,
+    paths: StoragePaths,
     environ: Mapping[str, str],
     driver: StorageDriver,
     progress: ShowProgress | None = None,
@@ -72,14 +72,14 @@ def prepare(
         )
     options = parse_options(request, environ=environ, cwd=os.getcwd(), read=_read_text)
     image = (
-        _rootfs(request, places)
+        _rootfs(request, paths)
         if request.rootfs is not None
-        else _image(request, places, environ, progress)
+        else _image(request, paths, environ, progress)
     )
     id_maps = read_id_maps(options.userns)
     resources = _resources(request)
     container_id = new_container_id()
-    directory = places.containers.directory(container_id)
+    directory = paths.containers.directory(container_id)
     texts = _etc_files(options, container_id, id_maps, image)
     host = gather_host_facts(devices=options.privileged)
     spec = make_spec(
@@ -105,7 +105,7 @@ def prepare(
         from rootless.spec.bind_sources import prepare_bind_sources
 
         prepare_bind_sources(options)
-    os.makedirs(f"{places.store}/seccomp", 0o700, exist_ok=True)
+    os.makedirs(f"{paths.store}/seccomp", 0o700, exist_ok=True)
 
     def fill(hidden: str) -> None:
         for name in ("lower", "upper", "work", "rootfs"):
@@ -130,7 +130,7 @@ def prepare(
             monitor_pid=monitor,
             monitor_pid_start=start_time(monitor),
         ),
-        places.containers,
+        paths.containers,
         fill,
     )
     return LaunchDescription(
@@ -143,12 +143,12 @@ def prepare(
         terminal=options.terminal,
         stop_timeout=options.stop_timeout,
         cgroup_parent=request.cgroup_parent,
-        seccomp_cache=f"{places.store}/seccomp",
-        control_directory=places.control_directory(container_id),
+        seccomp_cache=f"{paths.store}/seccomp",
+        control_directory=paths.control_directory(container_id),
     )
 
 
-def _rootfs(request: RunRequest, places: Places) -> Image:
+def _rootfs(request: RunRequest, paths: StoragePaths) -> Image:
     path = os.path.abspath(request.rootfs or "")
     if not os.path.exists(path):
         raise NotFoundError(f"the root file system {path} does not exist")
@@ -163,7 +163,7 @@ def _rootfs(request: RunRequest, places: Places) -> Image:
             hint="name the directory that holds bin and usr, or make an image of an archive: "
             "rootless import",
         )
-    return Image("", "", {}, HostTree(path, hidden=(places.store, places.runtime)))
+    return Image("", "", {}, HostTree(path, hidden=(paths.store, paths.runtime)))
 
 
 def _squashfs(path: str) -> Image:
@@ -182,7 +182,7 @@ def _squashfs(path: str) -> Image:
 
 def _image(
     request: RunRequest,
-    places: Places,
+    paths: StoragePaths,
     environ: Mapping[str, str],
     progress: ShowProgress | None,
 ) -> Image:
@@ -196,7 +196,7 @@ def _image(
         raise UsageError(
             f"invalid pull option: {policy!r}: must be one of {', '.join(POLICIES[:-1])} or {POLICIES[-1]}"
         )
-    store = Store.open(places.store)
+    store = Store.open(paths.store)
     platform = None if request.platform is None else parse_platform(request.platform)
     image = find_or_fetch(store, name, platform, policy=policy, environ=environ, progress=progress)
     return Image(name, image.id, image.config, image_tree(store, image))
@@ -282,7 +282,7 @@ def _take_name(
                 record = record._replace(name=name_for(record.id, attempt))
             elif attempt == 1:
                 # The name may be that of a container whose monitor was killed.
-                sweep(containers)
+                reconcile(containers)
             else:
                 raise
         else:

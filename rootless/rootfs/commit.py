@@ -13,14 +13,14 @@ from rootless.rootfs.read import mountpoints, open_container, reading
 
 if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
-    from rootless.containers.storage_paths import Places
+    from rootless.containers.storage_paths import StoragePaths
     from rootless.images.new_image import LoadedImage
     from rootless.store.layout import Store
 
 
 def commit_container(
     record: ContainerRecord,
-    places: Places,
+    paths: StoragePaths,
     store: Store,
     environ: Mapping[str, str],
     *,
@@ -45,9 +45,9 @@ def commit_container(
             hint="rootless export it, and rootless import the archive",
         )
     base = resolve(store, record.image_id)
-    directory = Path(places.containers.directory(record.id))
+    directory = Path(paths.containers.directory(record.id))
     spec = read_spec(directory)
-    with open_container(record, places, store, pause=pause) as files:
+    with open_container(record, paths, store, pause=pause) as files:
         pieces = files.layer_archive(mountpoints(directory), newest=source_date_epoch(environ))
         return commit(
             store,
@@ -64,14 +64,14 @@ def commit_container(
 
 
 def export_container(
-    record: ContainerRecord, places: Places, store: Store, output: Path | int, *, pause: bool
+    record: ContainerRecord, paths: StoragePaths, store: Store, output: Path | int, *, pause: bool
 ) -> None:
     """Write the container's whole tree as a tar archive: to a file, which is replaced once it is
     complete, or to a descriptor."""
     from rootless.durable import write_all
     from rootless.images.formats.outgoing import new_file
 
-    with open_container(record, places, store, pause=pause) as files:
+    with open_container(record, paths, store, pause=pause) as files:
 
         def write(descriptor: int) -> None:
             for piece in _whole(files.tree_archive(), record):

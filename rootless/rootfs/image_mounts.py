@@ -23,16 +23,16 @@ from unionfs.tar.layer import IndexedLayer
 from unionfs.union import Union, UnionOptions
 
 if TYPE_CHECKING:
-    from rootless.containers.storage_paths import Places
+    from rootless.containers.storage_paths import StoragePaths
     from rootless.store.image import Image
     from rootless.store.layout import Store
 
 _TYPE = "fuse.rootless-image"
 
 
-def mount_image(places: Places, store: Store, image: Image) -> Path:
+def mount_image(paths: StoragePaths, store: Store, image: Image) -> Path:
     """The directory where the image's files are. Raises RootlessError."""
-    mountpoint = _place(places, image)
+    mountpoint = _place(paths, image)
     if mountpoint in _mounts():
         return mountpoint
     mountpoint.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -64,9 +64,9 @@ def mount_image(places: Places, store: Store, image: Image) -> Path:
     return mountpoint
 
 
-def unmount_image(places: Places, image: Image) -> None:
+def unmount_image(paths: StoragePaths, image: Image) -> None:
     """Raises NotFoundError if it is not mounted, RootlessError if somebody is in it."""
-    mountpoint = _place(places, image)
+    mountpoint = _place(paths, image)
     if mountpoint not in _mounts():
         raise NotFoundError(f"image {image.id} is not mounted")
     try:
@@ -78,9 +78,9 @@ def unmount_image(places: Places, image: Image) -> None:
     mountpoint.rmdir()
 
 
-def mounted_images(places: Places) -> list[tuple[str, Path]]:
+def mounted_images(paths: StoragePaths) -> list[tuple[str, Path]]:
     """(id, directory) of every image of this store that is mounted."""
-    top = _top(places)
+    top = _top(paths)
     return [
         (f"sha256:{mountpoint.name}", mountpoint)
         for mountpoint in _mounts()
@@ -88,12 +88,12 @@ def mounted_images(places: Places) -> list[tuple[str, Path]]:
     ]
 
 
-def _top(places: Places) -> Path:
-    return Path(os.path.realpath(places.runtime)) / "images"
+def _top(paths: StoragePaths) -> Path:
+    return Path(os.path.realpath(paths.runtime)) / "images"
 
 
-def _place(places: Places, image: Image) -> Path:
-    return _top(places) / hex_of(image.id)
+def _place(paths: StoragePaths, image: Image) -> Path:
+    return _top(paths) / hex_of(image.id)
 
 
 def _mounts() -> list[Path]:

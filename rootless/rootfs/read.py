@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rootless.containers.config import read_spec
 from rootless.containers.launch_description import HostTree, ImageTree
-from rootless.containers.pause import held_still
+from rootless.containers.pause import paused, write_out
 from rootless.containers.status import Status
 from rootless.containers.storage_driver import StorageDriver
 from rootless.errors import RootlessError
@@ -27,21 +27,21 @@ from unionfs.ownership import Ownership
 
 if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
-    from rootless.containers.storage_paths import Places
+    from rootless.containers.storage_paths import StoragePaths
     from rootless.store.image import Image
     from rootless.store.layout import Store
 
 
 @contextmanager
 def open_container(
-    record: ContainerRecord, places: Places, store: Store, *, pause: bool
+    record: ContainerRecord, paths: StoragePaths, store: Store, *, pause: bool
 ) -> Iterator[ContainerFiles]:
-    """The files of a container; one that runs is held still meanwhile, or with `pause` false goes
-    on. Raises RootlessError."""
-    directory = Path(places.containers.directory(record.id))
+    """The files of a container. One that runs is paused during the block if `pause` is set, and has
+    what it wrote so far written out in any case. Raises RootlessError."""
+    directory = Path(paths.containers.directory(record.id))
     maps = IdMaps.from_spec(read_spec(directory)["linux"])
     is_overlay = record.storage_driver == StorageDriver.OVERLAY.value
-    tree = _tree(record, places, store)
+    tree = _tree(record, paths, store)
 
     def open_snapshot() -> Snapshot:
         return Snapshot(
@@ -56,7 +56,10 @@ def open_container(
 
     with ExitStack() as stack:
         if record.status is Status.RUNNING:
-            stack.enter_context(held_still(record, pause=pause))
+            if pause:
+                stack.enter_context(paused(record))
+            else:
+                write_out(record)
         yield ContainerFiles(open_snapshot, maps if is_overlay else None)
 
 
@@ -103,7 +106,7 @@ def mountpoints(directory: Path) -> list[bytes]:
     return [os.fsencode(mount["destination"]) for mount in read_spec(directory).get("mounts", ())]
 
 
-def _tree(record: ContainerRecord, places: Places, store: Store) -> HostTree | ImageTree:
+def _tree(record: ContainerRecord, paths: StoragePaths, store: Store) -> HostTree | ImageTree:
     if record.rootfs:
-        return HostTree(record.rootfs, hidden=(places.store, places.runtime))
+        return HostTree(record.rootfs, hidden=(paths.store, paths.runtime))
     return image_tree_by_id(store, record.image_id)

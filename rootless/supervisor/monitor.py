@@ -27,7 +27,7 @@ from rootless.containers.delete_tree import remove_container_tree
 from rootless.containers.directory import Containers
 from rootless.containers.launch_description import LaunchDescription
 from rootless.containers.process_identity import start_time
-from rootless.containers.reconcile import sweep
+from rootless.containers.reconcile import reconcile
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
 from rootless.containers.timestamps import now
@@ -250,7 +250,7 @@ class Monitor:
         self._state = MonitorState.RUNNING
         self._clients.broadcast(Kind.RUNNING, pid=self._process.pid)
         self._containers.change(self._description.record.id, self._running)
-        sweep(self._containers)
+        reconcile(self._containers)
 
     def _attach(self, client: Client) -> None:
         reason = self._streams.attach(client)

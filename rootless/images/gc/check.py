@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, RootlessError
 from rootless.images.gc.leftovers import abandoned, unused
-from rootless.images.gc.references import Objects, bury, objects_of_entry
+from rootless.images.gc.references import Objects, delete_objects, objects_of_entry
 from rootless.images.gc.remove import Records
 from rootless.oci.digest import chain_id
 from rootless.store.chains import CHAIN_INDEX, chain_index
@@ -147,14 +147,14 @@ def _repair(store: Store, image: Image, finding: Finding) -> bool:
     """Make a layer or a merged index again. A blob cannot be made again here."""
     kind, _, digest = finding.what.rpartition(" ")
     if kind == "merged index":
-        bury_one = Objects(frozenset(), frozenset(), frozenset({digest}))
+        objects = Objects(frozenset(), frozenset(), frozenset({digest}))
     elif kind == "layer":
-        bury_one = Objects(frozenset(), frozenset({digest}), frozenset())
+        objects = Objects(frozenset(), frozenset({digest}), frozenset())
     else:
         return False
     # A container that has it open keeps what it has.
     with store.lock():
-        bury(store, bury_one)
+        delete_objects(store, objects)
     try:
         layer_files(store, image)
         chain_index(store, image)

@@ -22,7 +22,7 @@ from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError
 from rootless.images.gc.references import (
     NOTHING,
     Objects,
-    bury,
+    delete_objects,
     objects_of_containers,
     objects_of_entry,
 )
@@ -62,7 +62,7 @@ def unused(store: Store, containers: Records, *, remove: bool = False) -> Object
                 return NOTHING
         doomed = _present(store).minus(needed).minus(_being_brought_in(store))
         if remove:
-            bury(store, doomed)
+            delete_objects(store, doomed)
     return doomed
 
 

@@ -77,9 +77,9 @@ def objects_of_containers(store: Store, users: Iterable[ContainerRecord]) -> Obj
     return kept
 
 
-def bury(store: Store, doomed: Objects) -> None:
+def delete_objects(store: Store, doomed: Objects) -> None:
     """Move objects out of sight, in one directory, and delete that; called with the lock held."""
-    grave = f"{store.root}/tmp/removed-{os.urandom(8).hex()}"
+    trash = f"{store.root}/tmp/removed-{os.urandom(8).hex()}"
     victims = [
         *(store.blob_path(digest) for digest in doomed.blobs),
         *(store.layer_directory(diff_id) for diff_id in doomed.layers),
@@ -87,10 +87,10 @@ def bury(store: Store, doomed: Objects) -> None:
     ]
     # Sweepers hold this lock too.
     with locked(f"{store.root}/tmp/.lock"):
-        os.mkdir(grave)
+        os.mkdir(trash)
         for i, victim in enumerate(victims):
             try:
-                os.rename(victim, f"{grave}/{i}")
+                os.rename(victim, f"{trash}/{i}")
             except FileNotFoundError:
                 continue
-        remove_tree(grave)
+        remove_tree(trash)

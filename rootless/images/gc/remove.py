@@ -24,7 +24,12 @@ from rootless.errors import (
     NotFoundError,
     UsageError,
 )
-from rootless.images.gc.references import Objects, bury, objects_of_containers, objects_of_entry
+from rootless.images.gc.references import (
+    Objects,
+    delete_objects,
+    objects_of_containers,
+    objects_of_entry,
+)
 from rootless.oci.manifest import Descriptor, Index
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store import names
@@ -101,7 +106,7 @@ def _drop(
         kept = kept.plus(objects_of_entry(store, entry))
     doomed = objects_of_entry(store, image).minus(kept)
     store.write_index(index.with_manifests(rest))
-    bury(store, doomed)
+    delete_objects(store, doomed)
     return doomed
 
 
