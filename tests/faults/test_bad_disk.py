@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.support.faulty import CHECKOUT, Disk, faulty_disk
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("fuse", "fusermount")
 
@@ -59,11 +60,7 @@ def mounted_union(directory: Path, session: str, options: str = "") -> Iterator[
         argv = [sys.executable, "-m", "unionfs", "-f", f"--session={session}", "-o", text, str(mnt)]
         with subprocess.Popen(argv, cwd=CHECKOUT, stderr=subprocess.PIPE) as server:
             try:
-                deadline = time.monotonic() + 20
-                while not os.path.ismount(mnt):
-                    assert server.poll() is None, server.stderr.read()
-                    assert time.monotonic() < deadline
-                    time.sleep(0.01)
+                wait_until(lambda: os.path.ismount(mnt), alive=server)
                 yield Place(mnt, lower, upper, disk)
                 assert server.poll() is None
             finally:
@@ -187,8 +184,7 @@ def answered_meanwhile(union: Place, slow) -> int:
             (union.mnt / f"elsewhere/{time.monotonic_ns()}").stat()
         if time.monotonic() - before < 0.3:
             answered += 1
-        time.sleep(0.01)
-    thread.join()
+        thread.join(0.01)
     return answered
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.small_disk import mount_small_disk, with_small_disk
 from tests.support.unionmount import mounted
+from tests.support.waiting import assert_stays, wait_until
 from unionfs.commands.mount import MountOptions
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
@@ -180,12 +181,8 @@ def test_nothing_is_completed_by_the_way_that_would_fill_the_disk(tmp_path):
         union = open_union(tmp_path, lazy=MIB, background_rate=1 << 30)
         union.write(node(union, b"one"), 0, b"x")
         union.write(node(union, b"two"), 0, b"x")
-        deadline = time.monotonic() + 20
-        while union.pending() > len(BIG):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        time.sleep(0.3)
-        assert len(BIG) // 2 < union.pending() < len(BIG)
+        wait_until(lambda: union.pending() < len(BIG))
+        assert_stays(lambda: len(BIG) // 2 < union.pending() < len(BIG))
         assert os.statvfs(tmp_path / "disk").f_bavail > 0
         for name in (b"one", b"two"):
             assert union.read(node(union, name), 0, len(BIG)) == b"x" + BIG[1:]

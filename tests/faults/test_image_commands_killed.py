@@ -15,8 +15,9 @@ import pytest
 from tests.integration.registry.conftest import layer_of
 from tests.support.docker_registry import docker_registry
 from tests.support.images import docker_archive
-from tests.support.registry import FakeRegistry, Fault, Handler, Request, paced, serving, until
+from tests.support.registry import FakeRegistry, Fault, Handler, Request, paced, serving
 from tests.support.rootless import Rootless
+from tests.support.waiting import wait_until
 
 MOMENTS = 12
 CHANCE = random.Random(9)
@@ -211,7 +212,7 @@ def test_push_killed_in_the_middle_of_a_blob_is_pushed_again(rootless, archive):
         registry.faults.append(Fault("PUT .*/blobs/uploads/.*", take_half, times=2))
         rootless("tag", NAME, name).ok()
         process = rootless.popen("push", "-q", name)
-        until(lambda: len(received) == 2)
+        wait_until(lambda: len(received) == 2)
         process.kill()
         process.communicate(timeout=20)
         assert registry.manifests == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,3 +68,24 @@ def test_module_is_short_enough_to_be_read() -> None:
     modules = [path for path in text_files() if path.suffix == ".py" and path.parts[-2] != "data"]
     long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in modules}
     assert {name: lines for name, lines in long.items() if lines > LINES} == {}
+
+
+# Each sleeps for another reason than to wait: a process that is to be killed, a fault that delays, a guest's own harness.
+SLEEPERS = {
+    "tests/support/waiting.py",
+    "tests/support/faulty.py",
+    "tests/unit/rootless/test_durable.py",
+    "tests/vm/guest_limits.py",
+    "tests/vm/guest_run.py",
+    "tests/vm/harness.py",
+}
+
+
+def test_tests_wait_for_conditions_and_do_not_sleep() -> None:
+    sleeping = re.compile(r"\btime\.sleep\(")
+    found = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("*.py")
+        if sleeping.search(path.read_text())
+    }
+    assert found == SLEEPERS

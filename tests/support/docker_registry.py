@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from tests.support.waiting import wait_until
+
 _SECONDS = 20
 
 
@@ -56,16 +58,12 @@ def docker_registry(directory: Path, **sections: Mapping[str, object]) -> Iterat
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + _SECONDS
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < end, "the registry does not come up"
-            time.sleep(0.05)
-        else:
-            return
+    def listens() -> bool:
+        assert process.poll() is None, log.read_text()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens, _SECONDS)
 
 
 def _openssl(*arguments: str | Path, stdin: bytes = b"") -> bytes:

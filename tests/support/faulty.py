@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.waiting import wait_until
 from unionfs.commands.mount import MountOptions, mount
 from unionfs.directory import DirectoryUpper
 from unionfs.ops.transfers import Transfer
@@ -106,11 +107,7 @@ def faulty_disk(directory: Path) -> Iterator[Disk]:
     argv = [sys.executable, "-m", "tests.support.faulty", str(directory), str(mountpoint)]
     server = subprocess.Popen([*argv, str(control)], cwd=CHECKOUT)
     try:
-        deadline = time.monotonic() + 20
-        while not os.path.ismount(mountpoint):
-            assert server.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: os.path.ismount(mountpoint), alive=server)
         yield disk
     finally:
         disk.fails()

@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from typing import IO, Any
 
 from tests.support import probes
 from tests.support.trees import LAYER_TIMES, Outcome, Row, Tree, build_lowers, outcome_of
+from tests.support.waiting import wait_until
 
 ANSWER_SECONDS = 60
 MOUNT_SECONDS = 30
@@ -193,11 +193,12 @@ class Worker:
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_WITH_CHECKOUT
             )
         before = os.lstat(mount.point.parent).st_dev
-        deadline = time.monotonic() + MOUNT_SECONDS
-        while os.lstat(mount.point).st_dev == before:
-            if mount.server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{argv} did not mount:\n{mount.log.read_text()}")
-            time.sleep(0.005)
+        try:
+            wait_until(
+                lambda: os.lstat(mount.point).st_dev != before, MOUNT_SECONDS, alive=mount.server
+            )
+        except AssertionError as error:
+            raise RuntimeError(f"{argv} did not mount:\n{mount.log.read_text()}") from error
 
     def _unmount(self, mount: Mount) -> None:
         subprocess.run(["umount", mount.point], check=True)

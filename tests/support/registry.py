@@ -12,7 +12,6 @@ import itertools
 import json
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -486,11 +485,3 @@ def paced(registry: FakeRegistry, pieces: int, seconds: float) -> Answer:
         return True
 
     return answer
-
-
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for a condition. Raises AssertionError if it does not come about."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)

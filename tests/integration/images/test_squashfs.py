@@ -15,6 +15,7 @@ import pytest
 from tests.support import sif
 from tests.support.images import add_file
 from tests.support.sif import Part, write_sif
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("squashfs", "busybox")
 runs = pytest.mark.needs("userns", "fuse")
@@ -68,13 +69,7 @@ def serving(image: Path) -> list[str]:
 
 
 def gone(image: Path) -> bool:
-    import time
-
-    end = time.monotonic() + 10
-    while serving(image):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
+    wait_until(lambda: not serving(image))
     return not list(Path(tempfile.gettempdir()).glob("rootless-squashfs-*"))
 
 

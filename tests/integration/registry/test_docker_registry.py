@@ -23,8 +23,9 @@ from tests.integration.registry.conftest import QUICK, layer_of
 from tests.support.command import Result, run_command
 from tests.support.docker_registry import authority, certificate, docker_registry, token_server
 from tests.support.images import docker_archive, oci_layout, sha256
-from tests.support.registry import FakeRegistry, Fault, say_nothing, serving, until
+from tests.support.registry import FakeRegistry, Fault, say_nothing, serving
 from tests.support.rootless import Rootless
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("docker-registry")
 ACCOUNT = ("tester", "pass:word")
@@ -338,7 +339,7 @@ def test_run_that_is_interrupted_while_it_fetches_ends(at_home, number, ended):
         registry.put_image("app", "1", [BASE])
         registry.faults.append(Fault("GET .*/blobs/.*", say_nothing))
         process = at_home.popen("run", "--rm", f"{registry.host}/app:1", "true")
-        until(lambda: registry.asked("GET .*/blobs/.*") != [])
+        wait_until(lambda: registry.asked("GET .*/blobs/.*") != [])
         process.send_signal(number)
         process.communicate(timeout=20)
     assert process.returncode == ended

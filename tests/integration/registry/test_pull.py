@@ -37,8 +37,8 @@ from tests.support.registry import (
     say_nothing,
     serving,
     status,
-    until,
 )
+from tests.support.waiting import wait_until
 
 BASE = layer_of({"etc/name": b"base\n"})
 TOP = layer_of({"etc/top": os.urandom(300_000)})
@@ -497,7 +497,7 @@ def test_two_pulls_of_one_layer_fetch_it_once(registry, store, env):
     assert entered.wait(20)
     second = threading.Thread(target=work, args=("two", seen))
     second.start()
-    until(lambda: Stage.WAITING in seen.stages)
+    wait_until(lambda: Stage.WAITING in seen.stages)
     gate.set()
     first.join(20)
     second.join(20)

@@ -9,7 +9,8 @@ import re
 import pytest
 
 from tests.integration.registry.conftest import layer_of
-from tests.support.registry import Fault, paced, until
+from tests.support.registry import Fault, paced
+from tests.support.waiting import wait_until
 
 PIECES = 10
 CHANCE = random.Random(4)
@@ -93,7 +94,7 @@ def test_what_a_killed_pull_was_fetching_the_other_goes_on_with(rootless, regist
     name = f"{registry.host}/app:1"
     victim = rootless.popen("pull", "-q", name)
     blob = rootless.data / "rootless/partial" / digest[7:]
-    until(lambda: blob.exists() and blob.stat().st_size > 60_000)
+    wait_until(lambda: blob.exists() and blob.stat().st_size > 60_000)
     other = rootless.popen("pull", name)
     assert other.stdout is not None
     while b"Waiting" not in other.stdout.readline():
@@ -114,8 +115,8 @@ def test_next_pull_goes_on_where_a_killed_one_was(rootless, registry):
     victim = rootless.popen("pull", "-q", name)
     root = rootless.data / "rootless"
     blob = root / "partial" / digests[0][7:]
-    until(lambda: (root / "layers").is_dir() and len(os.listdir(root / "layers")) == 2)
-    until(lambda: blob.stat().st_size > 60_000)
+    wait_until(lambda: (root / "layers").is_dir() and len(os.listdir(root / "layers")) == 2)
+    wait_until(lambda: blob.stat().st_size > 60_000)
     victim.kill()
     victim.communicate(timeout=20)
     registry.faults.clear()
@@ -132,7 +133,7 @@ def test_killed_pull_beside_another_takes_nothing_from_it(rootless, registry):
     slow(registry, digests)
     name = f"{registry.host}/app:1"
     lives = rootless.popen("pull", "-q", name)
-    until(lambda: len(registry.asked("GET .*/blobs/.*")) > len(digests))
+    wait_until(lambda: len(registry.asked("GET .*/blobs/.*")) > len(digests))
     dies = rootless.popen("pull", name)
     assert dies.stdout is not None
     while b"Waiting" not in dies.stdout.readline():
@@ -154,7 +155,7 @@ def test_prune_and_check_beside_a_pull_leave_it_what_it_has(rootless, registry):
     process = rootless.popen("pull", "-q", name)
     layers = rootless.data / "rootless/layers"
     # The others are there, and named by nothing yet.
-    until(lambda: layers.is_dir() and len(os.listdir(layers)) == len(digests) - 1)
+    wait_until(lambda: layers.is_dir() and len(os.listdir(layers)) == len(digests) - 1)
     rootless("system", "prune", "-af").ok()
     rootless("system", "check", "--repair").ok()
     assert rootless("system", "df").ok()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import wait_until
+
 pytestmark = pytest.mark.needs("userns", "fuse")
 
 WAIT = "echo up; trap '' USR1; while :; do sleep 0.1; done"
@@ -56,10 +58,7 @@ def descendants(pid):
 
 
 def assert_gone(pids):
-    deadline = time.monotonic() + 20
-    while alive := [pid for pid in pids if (state_and_parent(pid) or "Z")[0] not in "ZX"]:
-        assert time.monotonic() < deadline, f"still there: {alive}"
-        time.sleep(0.02)
+    wait_until(lambda: all((state_and_parent(pid) or "Z")[0] in "ZX" for pid in pids))
 
 
 def containers(rootless):

@@ -11,7 +11,7 @@ import tarfile
 import pytest
 
 from tests.support.images import add_file
-from tests.support.registry import until
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
@@ -60,7 +60,7 @@ def start_that_waits(box, script, tmp_path, *options):
     running = box.popen(*words)
     assert running.stdout.readline() == b"up\n"
     # The command may be quicker than the note that it runs.
-    until(lambda: record_of(box)["server_pid"] > 0)
+    wait_until(lambda: record_of(box)["server_pid"] > 0)
     return running
 
 

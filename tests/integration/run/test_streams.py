@@ -3,9 +3,10 @@
 import os
 import signal
 import subprocess
-import time
 
 import pytest
+
+from tests.support.waiting import settled, wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse")
 
@@ -93,16 +94,9 @@ def test_slow_reader_slows_the_writer_down(rootless, tmp_path):
         "run", "--rm", "-v", f"{tmp_path}:/data", "--rootfs", "/", "sh", "-c", script
     )
     written = tmp_path / "n"
-    deadline = time.monotonic() + 60
-    last, same = "", 0
-    while same < 5:
-        assert time.monotonic() < deadline
-        now = written.read_text() if written.exists() else ""
-        same = same + 1 if now and now == last else 0
-        last = now
-        time.sleep(0.1)
-    # Two pipes of 64 KiB hold it all.
-    assert int(last or 0) * 17 < 4 * 65536
+    wait_until(written.exists, 60)
+    # Two pipes of 64 KiB hold it all. The file is empty for a moment each time that it is written.
+    assert int(settled(written.read_text) or 0) * 17 < 4 * 65536
     process.terminate()
     process.communicate(timeout=60)
 

@@ -1,5 +1,6 @@
 """-i -t: the container's terminal joined to the caller's, which is as it was afterwards."""
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -8,8 +9,11 @@ import signal
 import struct
 import termios
 import time
+from pathlib import Path
 
 import pytest
+
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse")
 
@@ -73,6 +77,17 @@ class Terminal:
         os.close(self.slave)
 
 
+def runs_in_foreground(command):
+    """Does a process with this command line receive the signals of its terminal's keys?"""
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (directory / "cmdline").read_bytes() == command:
+                fields = (directory / "stat").read_text().rpartition(") ")[2].split()
+                _state, _parent, group, _session, _tty, foreground, *_ = fields
+                return group == foreground
+    return False
+
+
 @pytest.fixture
 def terminal(rootless):
     opened = []
@@ -107,8 +122,7 @@ def test_terminal_has_the_callers_size_and_follows_it(shell):
 
 def test_interrupt_key_ends_the_program_and_not_the_shell(shell):
     shell.type(b"sleep 1000\n")
-    shell.expect(b"sleep 1000")
-    time.sleep(0.3)
+    wait_until(lambda: runs_in_foreground(b"sleep\0001000\0"))
     shell.type(b"\x03")
     shell.expect(PROMPT)
     shell.type(b"echo status $?\n")
@@ -117,8 +131,7 @@ def test_interrupt_key_ends_the_program_and_not_the_shell(shell):
 
 def test_jobs_can_be_stopped_and_continued(shell):
     shell.type(b"sleep 1000\n")
-    shell.expect(b"sleep 1000")
-    time.sleep(0.3)
+    wait_until(lambda: runs_in_foreground(b"sleep\0001000\0"))
     shell.type(b"\x1a")
     shell.expect(b"Stopped")
     shell.expect(PROMPT)

@@ -6,7 +6,6 @@ import select
 import signal
 import struct
 import termios
-import time
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,6 @@ from rootless.runtime.rootfs import BindRootfs
 from tests.integration.runtime.conftest import BOUND, ID, ended
 
 pytestmark = pytest.mark.needs("userns", "busybox")
-
-
-def until(condition):
-    deadline = time.monotonic() + BOUND
-    while not condition():
-        assert time.monotonic() < deadline, "not within the bound"
-        select.select([], [], [], 0.01)
 
 
 @pytest.mark.parametrize("status", [0, 3, 125, 255])
