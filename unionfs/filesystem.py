@@ -1,14 +1,18 @@
 """What a session drives: the operations of the union as plain synchronous calls, without a trace of FUSE.
 
 Every call takes and returns plain values and raises OSError with the errno for the caller. Calls are made from one thread at
-a time; only `Copy.copy` may run in another thread meanwhile (see unionfs/session/copies.py). `Union` is the implementation.
+a time; only `Copy.copy`, `Copy.sync` and `Transfer.run` may run in another thread meanwhile (unionfs/session/copies.py).
+
+The operations are grouped by what they act on, so that each part of a session asks for the groups that it uses. `FileSystem`
+is all of them, and `Union` is the implementation. `parent` is a directory's node, `name` one path component without a slash.
 
 I/O is by node, never by the file that happened to be open at the time: there are no file handles. A session that does get
 OPEN and RELEASE from the kernel calls `open` and `release` so that truncation and access modes are honoured, and reads and
 writes by node all the same.
 
-Lookup counts: every `Entry` returned by lookup, mknod, mkdir, symlink, link, create and tmpfile, and every entry of
-`readdir(plus)` for which the session calls `remember`, counts one reference by the kernel, given back through `forget`.
+Lookup counts: every `Entry` returned by lookup, mknod, mkdir, symlink, link, create and tmpfile, every entry of `readdir` for
+which the session calls `remember`, and every entry of `readdirplus`, counts one reference by the kernel, given back through
+`forget`.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Entry(Protocol):
-    """An object that the kernel is told about. `attributes` is replaced, never changed in place."""
+    """An object that the kernel knows or will know by its node. `attributes` is replaced, never changed in place."""
 
     @property
     def nodeid(self) -> NodeId: ...
@@ -43,7 +47,7 @@ class DirEntry(NamedTuple):
 
 
 class Copy(Protocol):
-    """A copy-up under way: see `FileSystem.begin_copy`."""
+    """A copy-up under way: see `CopyUps.begin_copy`."""
 
     def copy(self, budget: int | None = None) -> bool:
         """Copy up to about `budget` bytes, all if None. True when nothing is left. May run in any thread, and touches
@@ -76,26 +80,27 @@ class CopyCompletion(Protocol):
     def done(self, transfer: Any, raised: BaseException | None) -> None: ...  # noqa: ANN401 - what `next` gave
 
 
-class FileSystem(Protocol):
-    """The operations. `parent` is a directory's node, `name` one path component without a slash."""
-
-    def know_callers(self, ask: Callable[[], int]) -> None:
-        """`ask` tells, while a request is being answered, whose it is: the number of the process, 0 if nobody knows."""
-
-    @property
-    def copy_up_stats(self) -> CopyUpStats:
-        """What copying up has cost since the mount."""
+class Nodes(Protocol):
+    """Objects by node, and their attributes."""
 
     def lookup(self, parent: NodeId, name: bytes) -> Entry | None: ...
     def remember(self, entry: Entry) -> None: ...
     def forget(self, nodeid: NodeId, count: int) -> None: ...
+    def known(self, parent: NodeId, name: bytes) -> NodeId:
+        """The node of the object of this name if the kernel has a reference to it, else 0."""
+
     def getattr(self, nodeid: NodeId) -> Attributes: ...
+    def setattr(self, nodeid: NodeId, changes: SetAttributes) -> Attributes: ...
     def statx(self, nodeid: NodeId) -> tuple[Attributes, int | None]:
         """`getattr`, and the time of birth in nanoseconds, where it is kept: for an object of the upper that of its
         copy."""
 
-    def setattr(self, nodeid: NodeId, changes: SetAttributes) -> Attributes: ...
     def readlink(self, nodeid: NodeId) -> bytes: ...
+
+
+class Names(Protocol):
+    """Changes of names: the operations on a directory."""
+
     def mknod(self, parent: NodeId, name: bytes, mode: int, rdev: int, caller: Caller) -> Entry: ...
     def mkdir(self, parent: NodeId, name: bytes, mode: int, caller: Caller) -> Entry: ...
     def symlink(self, parent: NodeId, name: bytes, target: bytes, caller: Caller) -> Entry: ...
@@ -113,11 +118,15 @@ class FileSystem(Protocol):
     def tmpfile(self, parent: NodeId, mode: int, flags: int, caller: Caller) -> Entry:
         """An unnamed regular file (O_TMPFILE) that `link` can give a name."""
 
+
+class Files(Protocol):
+    """The data of regular files."""
+
     def open(self, nodeid: NodeId, flags: int) -> None: ...
     def release(self, nodeid: NodeId) -> None: ...
     def read(self, nodeid: NodeId, offset: int, size: int) -> bytes: ...
     def read_into(self, nodeid: NodeId, offset: int, buffer: memoryview) -> int:
-        """`read` to where the data is wanted: fill `buffer`, and say how much was read."""
+        """`read` into `buffer`, as much as it holds. Returns the number of bytes."""
 
     def source(self, nodeid: NodeId, offset: int, size: int) -> tuple[int, int, int] | None:
         """Where `read` would find the bytes: descriptor, position in it, and how many there are.
@@ -131,37 +140,34 @@ class FileSystem(Protocol):
         *,
         kill_privileges: bool = False,
     ) -> int: ...
-    def fsync(self, nodeid: NodeId, datasync: bool) -> None: ...
     def fallocate(
         self, nodeid: NodeId, mode: int, offset: int, length: int, *, drop_set_id: int = 0
     ) -> None:
         """`drop_set_id`: the mode bits (S_ISUID, S_ISGID) that this change of the data takes away."""
 
     def lseek(self, nodeid: NodeId, offset: int, whence: int) -> int:
-        """SEEK_DATA and SEEK_HOLE only; ENXIO past the end, as lseek(2)."""
+        """SEEK_DATA and SEEK_HOLE only; ENXIO past the end and before the beginning, as lseek(2)."""
 
-    def copy_file_range(
-        self,
-        source: NodeId,
-        source_offset: int,
-        target: NodeId,
-        target_offset: int,
-        length: int,
-        *,
-        drop_set_id: int = 0,
-    ) -> int: ...
+
+class Listings(Protocol):
+    """The names of directories."""
+
     def readdir(self, nodeid: NodeId, cookie: int) -> Iterator[DirEntry]:
         """The names after `cookie` (0 from the beginning), lazily, without `.` and `..`."""
 
     def readdirplus(
         self, nodeid: NodeId, cookie: int, room: int, fixed: int
     ) -> Sequence[tuple[int, bytes, NodeId, Attributes]]:
-        """The same, (cookie, name, node, attributes), for the kernel to be told of at once: each is remembered, and as many are
-        given as fit into `room` bytes if each takes `fixed` and its length, rounded up to a multiple of eight. An error at
-        another than the first ends the list."""
+        """The same, (cookie, name, node, attributes), for one reply to the kernel: each is remembered, and as many are given as
+        fit into `room` bytes if each takes `fixed` and its length, rounded up to a multiple of eight. An error at another than
+        the first ends the list."""
 
     def parent(self, nodeid: NodeId) -> Attributes:
         """Attributes of a directory's parent: the `..` of a listing."""
+
+
+class Xattrs(Protocol):
+    """Extended attributes."""
 
     def getxattr(self, nodeid: NodeId, name: bytes) -> bytes: ...
     def lacks_capabilities(self, nodeid: NodeId) -> bool:
@@ -171,19 +177,28 @@ class FileSystem(Protocol):
     def listxattr(self, nodeid: NodeId) -> list[bytes]: ...
     def setxattr(self, nodeid: NodeId, name: bytes, value: bytes, flags: int) -> None: ...
     def removexattr(self, nodeid: NodeId, name: bytes) -> None: ...
-    def access(self, nodeid: NodeId, mask: int, caller: Caller) -> None: ...
-    def statfs(self) -> StatFs: ...
-    def syncfs(self) -> None: ...
-    def after_reply(self) -> None:
-        """Do what the last change has left that its answer need not wait for. A session calls it when it has answered;
-        nothing goes wrong where it is not called. Raises nothing."""
 
-    def destroy(self) -> None:
-        """The mount is gone: finish what is pending, close everything. Idempotent."""
 
-    def begin_fsync(self, nodeid: NodeId, datasync: bool) -> Transfer:
-        """`fsync`, `syncfs` and `copy_file_range` in three steps: begin, `Transfer.run` in any thread, finish_transfer."""
+class CopyUps(Protocol):
+    """Copy-up by a session that makes copies in threads."""
 
+    def pending_copy(self, nodeid: NodeId, *, times_only: bool = False) -> int:
+        """How many bytes a change to this object, or only to its times, would copy first; 0 if none."""
+
+    def begin_copy(self, nodeid: NodeId) -> Copy:
+        """Begin the copy of which `pending_copy` gives the size: then `Copy.copy`, in a thread, then `finish_copy` or
+        `abandon_copy`. Until then the object may be read, renamed and removed, but not changed."""
+
+    def finish_copy(self, copy: Any) -> None:  # noqa: ANN401 - each implementation's own `Copy`
+        """Publish it. `copy` is the result of `begin_copy`."""
+
+    def abandon_copy(self, copy: Any) -> None: ...  # noqa: ANN401 - likewise
+
+
+class Transfers(Protocol):
+    """What waits for a disk or moves many bytes, in three steps: begin, `Transfer.run` in any thread, finish_transfer."""
+
+    def begin_fsync(self, nodeid: NodeId, datasync: bool) -> Transfer: ...
     def begin_syncfs(self) -> Transfer: ...
     def begin_copy_range(
         self,
@@ -194,28 +209,41 @@ class FileSystem(Protocol):
         length: int,
         *,
         drop_set_id: int = 0,
-    ) -> Transfer: ...
-    def finish_transfer(self, transfer: Any) -> None:  # noqa: ANN401 - as of begin_copy
-        """After `Transfer.run`, whether it raised or not. `transfer` is what a `begin_` gave."""
+    ) -> Transfer:
+        """copy_file_range(2). `drop_set_id` as of `Files.fallocate`, for the target."""
 
-    def complete_copies(self) -> int:
-        """Complete what has been copied up lazily. Returns the bytes copied; raises the first error after all that can be
-        completed has been."""
+    def finish_transfer(self, transfer: Any) -> None:  # noqa: ANN401 - as of begin_copy
+        """After `Transfer.run`, whether it raised or not. `transfer` is the result of a `begin_` call."""
+
+    def fsync(self, nodeid: NodeId, datasync: bool) -> None:
+        """All three steps of `begin_fsync`."""
 
     def begin_complete_copies(self) -> CopyCompletion:
-        """The same, other requests meanwhile."""
+        """Complete the files that have been copied up lazily, while other requests go on."""
 
-    def known(self, parent: NodeId, name: bytes) -> NodeId:
-        """The number of the object of this name if the kernel has been told of it, else 0."""
+    def complete_copies(self) -> int:
+        """The same at once. Returns the bytes copied; raises the first error after all files that can be completed have
+        been."""
 
-    def pending_copy(self, nodeid: NodeId, *, times_only: bool = False) -> int:
-        """How many bytes a change to this object, or only to its times, would copy first; 0 if none."""
 
-    def begin_copy(self, nodeid: NodeId) -> Copy:
-        """Begin what `pending_copy` tells of: then `Copy.copy`, in a thread, then `finish_copy` or `abandon_copy`. Until
-        then the object may be read, renamed and removed, but not changed."""
+class Mount(Protocol):
+    """The file system as a whole."""
 
-    def finish_copy(self, copy: Any) -> None:  # noqa: ANN401 - each implementation's own `Copy`
-        """`copy` is what `begin_copy` gave."""
+    def statfs(self) -> StatFs: ...
+    def know_callers(self, ask: Callable[[], int]) -> None:
+        """`ask` returns, while a request is being answered, the process that made it; 0 if that is not known."""
 
-    def abandon_copy(self, copy: Any) -> None: ...  # noqa: ANN401 - likewise
+    @property
+    def copy_up_stats(self) -> CopyUpStats:
+        """What copying up has cost since the mount."""
+
+    def after_reply(self) -> None:
+        """Do the work that the last change has left and that its reply need not wait for. A session calls it after the reply;
+        nothing goes wrong where it does not. Raises nothing."""
+
+    def destroy(self) -> None:
+        """The mount is gone: finish what is pending, close everything. Idempotent."""
+
+
+class FileSystem(Nodes, Names, Files, Listings, Xattrs, CopyUps, Transfers, Mount, Protocol):
+    """All operations."""

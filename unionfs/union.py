@@ -300,25 +300,6 @@ class Union:
 
     # The rest
 
-    def access(self, nodeid: NodeId, mask: int, caller: Caller) -> None:
-        """For mounts where the kernel does not check (no `default_permissions`): by owner, group
-        and other."""
-        known = self.getattr(nodeid)
-        if mask & os.W_OK and self._tree.upper is None and not stat.S_ISCHR(known.mode):
-            raise error(errno.EROFS)
-        if caller.uid == 0:
-            if mask & os.X_OK and not stat.S_ISDIR(known.mode) and not known.mode & 0o111:
-                raise error(errno.EACCES)
-            return
-        if caller.uid == known.uid:
-            allowed = known.mode >> 6
-        elif caller.gid == known.gid:
-            allowed = known.mode >> 3
-        else:
-            allowed = known.mode
-        if mask & 7 & ~allowed:
-            raise error(errno.EACCES)
-
     def statfs(self) -> StatFs:
         """Of the file system that takes the writes; without one, of the topmost layer's."""
         return _NO_FILE_SYSTEM if self._statfs_of is None else self._statfs_of.statfs()
@@ -333,11 +314,6 @@ class Union:
         if node.ref is None and fd < 0:
             return known, None
         return known, layer.btime(node.ref, fd)
-
-    def syncfs(self) -> None:
-        from unionfs.ops import transfers
-
-        transfers.run(self.begin_syncfs())
 
     def after_reply(self) -> None:
         self._tree.after_reply()

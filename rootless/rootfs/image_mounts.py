@@ -10,6 +10,7 @@ as the caller's own: others' could not be read, and the directory is nobody else
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -118,7 +119,9 @@ def _serve(device: int, union: Union) -> NoReturn:
         for stream in (0, 1, 2):
             os.dup2(null, stream)
         from unionfs.session.device import serve
+        from unionfs.session.workers import SWITCH_INTERVAL
 
+        sys.setswitchinterval(SWITCH_INTERVAL)
         serve(device, union)
         status = 0
     finally:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 import select
+import sys
 
 from rootless.containers.launch_description import LaunchDescription
 from rootless.errors import RootlessError
@@ -129,6 +130,7 @@ def _serve(description: LaunchDescription, end: socket.socket) -> None:
     from rootless.supervisor.process_names import ProcessNames
     from unionfs.model import ROOT_NODE
     from unionfs.session.device import serve
+    from unionfs.session.workers import SWITCH_INTERVAL
 
     union = open_union(description)
     tell_costs_on_request(description.directory, union.copy_up_stats)
@@ -144,6 +146,7 @@ def _serve(description: LaunchDescription, end: socket.socket) -> None:
     gc.freeze()
     gc.enable()
     os.umask(0)  # modes come from the container, its umask taken off already
+    sys.setswitchinterval(SWITCH_INTERVAL)
     serve(received[0], union)
     if not description.record.auto_remove:
         from rootless.supervisor.copy_up_report import write_ledger

@@ -329,17 +329,11 @@ class Passthrough:
     def removexattr(self, nodeid: NodeId, name: bytes) -> None:
         os.removexattr(self._nodes[nodeid].path, name, follow_symlinks=False)
 
-    def access(self, nodeid: NodeId, mask: int, caller: Caller) -> None:
-        pass
-
     def statfs(self) -> StatFs:
         s = os.statvfs(self._nodes[1].path)
         return StatFs(
             s.f_bsize, s.f_frsize, s.f_blocks, s.f_bfree, s.f_bavail, s.f_files, s.f_ffree,
             s.f_namemax )  # fmt: skip
-
-    def syncfs(self) -> None:
-        pass
 
     def destroy(self) -> None:
         self.destroyed = True

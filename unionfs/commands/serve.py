@@ -12,6 +12,7 @@ from unionfs.commands.arguments import PROGRAM, Invocation
 from unionfs.commands.mount import mount, of_options, unmount, wait_until_answering
 from unionfs.options import OptionError, Options
 from unionfs.session.options import ServeOptions
+from unionfs.session.workers import SWITCH_INTERVAL
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -124,6 +125,7 @@ def _serve(device: int, filesystem: FileSystem, options: Options, mountpoint: st
     # There are many nodes and few cycles among them; a full collection would delay every request.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+    sys.setswitchinterval(SWITCH_INTERVAL)
     _session(options.session)(device, filesystem, serve_options(options))
 
 

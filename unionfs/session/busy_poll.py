@@ -1,25 +1,25 @@
-"""When to look for the next request, and when to sleep until it comes.
+"""Busy polling: when to look for the next request, and when to sleep until it comes.
 
-Going to sleep and being woken takes longer than most requests, and a client that asks one thing after
-another asks again within microseconds. So the server goes on looking for a while, as long as that
-finds something; it gives the processor to whoever wants it between two looks. Where nothing was found
-it sleeps for a number of requests before it looks again, twice as many each time. On one processor the
-client cannot ask while the server looks: there it always sleeps (docs/decisions/1562).
+Going to sleep and being woken takes longer than most requests, and a client that sends one request after
+another sends the next within microseconds. So the server polls the device for a while, as long as that
+finds requests; it yields the processor between two looks. Where polling found nothing the server sleeps
+for a number of requests before it polls again, twice as many each time. On one processor the client
+cannot send while the server polls: there it always sleeps (docs/decisions/1562).
 """
 
 from __future__ import annotations
 
 import os
 
-LOOK = 25_000
-"""Nanoseconds for which it looks."""
+SPIN_NS = 25_000
+"""Nanoseconds for which the server polls."""
 
 _LEAST, _MOST = 8, 1024
 """Requests to sleep for."""
 
 
-class Patience:
-    """`wanted`: whether to look at all. `rest` is how many more requests are to be slept for; 0: look;
+class BusyPoll:
+    """`wanted`: whether to poll at all. `rest` is how many more requests are to be slept for; 0: poll;
     negative: always sleep."""
 
     __slots__ = ("_next", "rest")
@@ -29,8 +29,10 @@ class Patience:
         self._next = _LEAST
 
     def found(self) -> None:
+        """Polling has found a request."""
         self._next = _LEAST
 
     def missed(self) -> None:
+        """Polling has found none."""
         self.rest = self._next
         self._next = min(2 * self._next, _MOST)

@@ -1,101 +1,57 @@
-"""Requests that would have to copy a big file first: the copy goes to a thread, other requests go
-on.
+"""Copy-up of big files by threads, so that other requests go on meanwhile.
 
-The request that caused it, and every later change to the same file, is held back until the copy has
-been published; reading goes on from the lower all the while. Which operations change a file, and of
-which node, is the table CHANGES. Everything else either finishes in microseconds or changes the
-tables of names and nodes, which one thread owns.
+The request that causes a copy waits until it has been published, and so does every later change to
+the same file; reads go on from the lower. Requests that copy nothing big are answered in microseconds,
+or change the tables of names and nodes, which one thread owns.
 """
 
 from __future__ import annotations
 
-from unionfs.filesystem import Copy, FileSystem
-from unionfs.light_types import NamedTuple
+from unionfs.filesystem import Copy, CopyUps
+from unionfs.light_types import NamedTuple, partial
 from unionfs.model import NodeId
-from unionfs.session import requests
-from unionfs.session.handlers import Handler
-from unionfs.session.requests import Header
-from unionfs.session.wire import Opcode, SetattrValid
 from unionfs.session.workers import Workers
-from unionfs.syscalls.files import RENAME_EXCHANGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
 BIG = 1 << 20
-"""Bytes from which a copy goes to a thread: about a millisecond of copying."""
-
-_VALID_SIZE = int(SetattrValid.SIZE)
-MORE_THAN_TIMES = int(
-    SetattrValid.MODE
-    | SetattrValid.UID
-    | SetattrValid.GID
-    | SetattrValid.SIZE
-    | SetattrValid.KILL_SUIDGID
-)
+"""Bytes from which a copy is made by a thread: about a millisecond of copying."""
 
 
-def _own_node(_fs: FileSystem, header: Header, _request: Any) -> int:  # noqa: ANN401 - any request
-    return header.nodeid
+class Kept(NamedTuple):
+    """A request whose answer waits. `message` is as it was read, `started` the time of that in
+    nanoseconds (perf_counter_ns)."""
 
-
-def _unless_truncated(_fs: FileSystem, header: Header, request: requests.Setattr) -> int:
-    """Of a file that is cut to little, only that little is copied."""
-    cut = request.valid & _VALID_SIZE and request.size < BIG
-    return 0 if cut else header.nodeid
-
-
-def _linked(_fs: FileSystem, _header: Header, request: requests.Link) -> int:
-    return request.nodeid
-
-
-def _target(_fs: FileSystem, _header: Header, request: requests.CopyFileRange) -> int:
-    return request.target
-
-
-def _renamed(fs: FileSystem, header: Header, request: requests.Rename) -> int:
-    """What is renamed; of two that change places the one that is still to be copied."""
-    node = fs.known(NodeId(header.nodeid), request.name)
-    if request.flags & RENAME_EXCHANGE and not (node and fs.pending_copy(node) >= BIG):
-        node = fs.known(NodeId(request.new_parent), request.new_name)
-    return node
-
-
-CHANGES: dict[int, Callable[[FileSystem, Header, Any], int]] = {
-    Opcode.WRITE: _own_node,
-    Opcode.SETATTR: _unless_truncated,
-    Opcode.FALLOCATE: _own_node,
-    Opcode.SETXATTR: _own_node,
-    Opcode.REMOVEXATTR: _own_node,
-    Opcode.LINK: _linked,
-    Opcode.RENAME: _renamed,
-    Opcode.RENAME2: _renamed,
-    Opcode.COPY_FILE_RANGE: _target,
-    Opcode.COPY_FILE_RANGE_64: _target,
-}
-"""The node whose file the request changes; 0 if that takes no copy."""
-
-
-class Held(NamedTuple):
-    """A request that waits for a copy."""
-
-    header: Header
-    handler: Handler
-    request: requests.Request
+    message: bytes
+    unique: int
     started: int
 
 
+class MustWait(Exception):  # noqa: N818 - an answer, not an error
+    """Raised by the handler of a request that cannot be answered yet, before it has changed anything.
+    `keep` takes the request; it raises OSError where waiting cannot be begun."""
+
+    def __init__(self, keep: Callable[[Kept], None]) -> None:
+        super().__init__()
+        self.keep = keep
+
+
 class Copies:
-    """`answer` handles a request and replies, `fault` tells of an error of ours. `durable`: copies
-    are synced before they replace the original."""
+    """The copies under way, and the requests that wait for each.
+
+    Args:
+        resume: handles a kept request again.
+        fault: reports an unexpected exception.
+        durable: copies are synced before they replace the original.
+    """
 
     def __init__(
         self,
-        filesystem: FileSystem,
+        filesystem: CopyUps,
         workers: Workers,
-        answer: Callable[[Header, Handler, requests.Request, int], None],
+        resume: Callable[[Kept], None],
         fault: Callable[[str, BaseException], None],
         *,
         durable: bool,
@@ -103,48 +59,39 @@ class Copies:
         self._filesystem = filesystem
         self._pending_copy = filesystem.pending_copy
         self._workers = workers
-        self._answer = answer
+        self._resume = resume
         self._fault = fault
         self._durable = durable
-        self._held: dict[int, list[Held]] = {}
+        self._waiting: dict[NodeId, list[Kept]] = {}
+        self._may_wait = True
 
-    def hold(
-        self, header: Header, handler: Handler, request: requests.Request, started: int
-    ) -> bool:
-        """True if the request has to wait, and will be answered when it has waited.
+    def require_copied(self, nodeid: NodeId, *, times_only: bool = False) -> None:
+        """To be called before a change to a file, or only to its times.
 
-        Raises OSError where the copy cannot be begun.
+        Raises:
+            MustWait: the file has to be copied first.
+            OSError: as `CopyUps.pending_copy`.
         """
-        nodeid = CHANGES[header.opcode](self._filesystem, header, request)
-        held = self._held.get(nodeid)
-        if held is None:
-            times_only = isinstance(request, requests.Setattr) and not (
-                request.valid & MORE_THAN_TIMES
-            )
-            if not nodeid or self._pending_copy(NodeId(nodeid), times_only=times_only) < BIG:
-                return False
-            copy = self._filesystem.begin_copy(NodeId(nodeid))
-            held = self._held[nodeid] = []
+        must = self._pending_copy(nodeid, times_only=times_only) >= BIG or nodeid in self._waiting
+        if must and self._may_wait:
+            raise MustWait(partial(self._keep, nodeid))
+
+    def _keep(self, nodeid: NodeId, request: Kept) -> None:
+        waiting = self._waiting.get(nodeid)
+        if waiting is None:
+            copy = self._filesystem.begin_copy(nodeid)
+            waiting = self._waiting[nodeid] = []
             self._workers.start(
                 lambda: self._copy(copy), lambda error: self._copied(nodeid, copy, error)
             )
-        if isinstance(request, requests.Write):
-            # The read buffer is needed for the next request.
-            request = request._replace(data=memoryview(bytes(request.data)))
-        held.append(Held(header, handler, request, started))
-        return True
-
-    def must_wait(self, nodeid: NodeId, times_only: bool = False) -> bool:
-        """Whether a change to this file has to be held. Raises OSError as `pending_copy` does."""
-        return self._pending_copy(nodeid, times_only=times_only) >= BIG or nodeid in self._held
+        waiting.append(request)
 
     def cancel(self, unique: int) -> bool:
-        """Take back a request that waits. True if there was one: it is then the caller's to
-        answer."""
-        for held in self._held.values():
-            for waiting in held:
-                if waiting.header.unique == unique:
-                    held.remove(waiting)
+        """Drop the request of this number. True if it waited: the caller then answers it."""
+        for waiting in self._waiting.values():
+            for request in waiting:
+                if request.unique == unique:
+                    waiting.remove(request)
                     return True
         return False
 
@@ -154,9 +101,9 @@ class Copies:
         if self._durable:
             copy.sync()
 
-    def _copied(self, nodeid: int, copy: Copy, raised: BaseException | None) -> None:
-        """Publish the copy, then answer what waited. If it failed, each request tries for itself
-        and so gets an errno of its own."""
+    def _copied(self, nodeid: NodeId, copy: Copy, raised: BaseException | None) -> None:
+        """Publish the copy, then handle the requests that waited. If it failed, each of them copies
+        for itself and so gets its own errno."""
         published = False
         try:
             if raised is None:
@@ -165,17 +112,13 @@ class Copies:
             else:
                 self._filesystem.abandon_copy(copy)
         except OSError:
-            # What waited will meet the same obstacle, and report it.
+            # The requests that waited will meet the same obstacle, and report it.
             pass
         except Exception as error:  # noqa: BLE001 - the server must outlive every copy
             self._fault("copy-up", error)
-        for held in self._held.pop(nodeid):
-            # It may have another file to wait for.
-            if not (published and self._hold_again(held)):
-                self._answer(*held)
-
-    def _hold_again(self, held: Held) -> bool:
-        try:
-            return self.hold(*held)
-        except OSError:
-            return False
+        for request in self._waiting.pop(nodeid):
+            self._may_wait = published
+            try:
+                self._resume(request)
+            finally:
+                self._may_wait = True

@@ -1,36 +1,46 @@
 """The requests that make up nearly all of the traffic, decoded and answered in one go: those for
 data, attributes and listings. fast_names.py has those for names.
 
-A second way to the same replies: decoding.py, handlers.py and replies.py are the reference, and
-tests hold every reply made here against theirs. A hot path makes no value for the request and none
-for the reply, which halves the cost of a request. Whatever is not plain (a wrong length, a name that
-does not end, a file to be copied first) is left to the reference by returning None.
+A method makes no value for the request and none for the reply, which halves the cost of a request.
+The tests hold each reply against a plain decoder and encoder (tests/support/fuse_reference.py).
 """
 
 from __future__ import annotations
 
-from errno import ENODATA, ENOTTY
+from errno import ENODATA, ENOTTY, EPERM, ERANGE
+from os import strerror
+from stat import S_ISREG
 from struct import Struct
 
-from unionfs.filesystem import FileSystem
-from unionfs.model import Attributes, NodeId, SetAttributes
+from unionfs.filesystem import Files, Listings, Nodes, Xattrs
+from unionfs.model import ROOT_NODE, Attributes, NodeId, SetAttributes, without_set_id
 from unionfs.session import replies, wire
-from unionfs.session.copies import BIG, MORE_THAN_TIMES
+from unionfs.session.copies import BIG, Copies
 from unionfs.session.counters import CONTROLS, Counters
-from unionfs.session.handlers import CHANGES_SOMETHING, DOT_COOKIES, KILLS_PRIVILEGES
-from unionfs.session.replies import DIRECTORY_BLOCK_SIZE, FILE_BLOCK_SIZE
+from unionfs.session.decoding import ProtocolError
+from unionfs.session.replies import DIRECTORY_BLOCK_SIZE, DOT_COOKIES, FILE_BLOCK_SIZE, Valid
 from unionfs.session.slow_reads import SlowReads
 from unionfs.session.splicing import LEAST, MOST, Splicer
-from unionfs.session.wire import Opcode
+from unionfs.session.wire import Opcode, SetattrValid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
 
-HotPath: TypeAlias = "Callable[[int, NodeId, int], bytes | memoryview | None]"
-"""From unique, node and length of the message in the buffer to a whole reply; None: ask the
-reference. An empty one: nothing is to be sent, or has been sent."""
+    from unionfs.light_types import Protocol
+
+    class _FileSystem(Nodes, Files, Listings, Xattrs, Protocol): ...
+
+
+Answer: TypeAlias = "Callable[[int, NodeId, int], bytes | memoryview]"
+"""From the unique number, the node and the length of the message in the buffer to a whole reply; an
+empty one if none is to be sent, or one has been or will be sent by other means. Raises ProtocolError,
+MustWait, and OSError for the errno to reply."""
+
+Control: TypeAlias = "Callable[[int, bytes, int], bytes | None]"
+"""Reading an attribute that the session itself has (counters.CONTROLS): from the unique number, the
+name and the size asked for to a whole reply, empty as above; None if the caller may not have it."""
 
 _new = tuple.__new__
 _HEADER = wire.IN_HEADER.size
@@ -56,45 +66,59 @@ _RELEASE_SIZE = _HEADER + wire.RELEASE_IN.size
 _GETATTR_SIZE = _HEADER + wire.GETATTR_IN.size
 _SETATTR_SIZE = _HEADER + wire.SETATTR_IN.size
 _KILL_SUIDGID = int(wire.WRITE_KILL_SUIDGID)
-_SETATTR = wire.SETATTR_IN
+_SETATTR = Struct("=IIQQQqqqIIIIIIII")
+"""SETATTR_IN with signed seconds: the kernel sends a time64_t, negative before 1970."""
 _GETXATTR = wire.GETXATTR_IN
 _IOCTL = wire.IOCTL_IN
 
 _ATTR_REPLY = Struct("=IiQ" + wire.ATTR_OUT.format[1:])
 _WRITE_REPLY = Struct("=IiQ" + wire.WRITE_OUT.format[1:])
 
-_MODE = int(wire.SetattrValid.MODE)
-_UID = int(wire.SetattrValid.UID)
-_GID = int(wire.SetattrValid.GID)
-_SIZE = int(wire.SetattrValid.SIZE)
-_MTIME = int(wire.SetattrValid.MTIME)
-_ATIME = int(wire.SetattrValid.ATIME)
-_TIMES = _ATIME | _MTIME
-_CTIME = int(wire.SetattrValid.CTIME)
+_MODE = int(SetattrValid.MODE)
+_UID = int(SetattrValid.UID)
+_GID = int(SetattrValid.GID)
+_SIZE = int(SetattrValid.SIZE)
+_MTIME = int(SetattrValid.MTIME)
+_ATIME = int(SetattrValid.ATIME)
+_CTIME = int(SetattrValid.CTIME)
+_MORE_THAN_TIMES = int(
+    SetattrValid.MODE
+    | SetattrValid.UID
+    | SetattrValid.GID
+    | SetattrValid.SIZE
+    | SetattrValid.KILL_SUIDGID
+)
+# chown(2) drops these rights, whoever calls; under HANDLE_KILLPRIV_V2 that is left to the server
+# (fuse_setattr).
+_KILLS_PRIVILEGES = int(SetattrValid.KILL_SUIDGID | SetattrValid.UID | SetattrValid.GID)
+_CHANGES_SOMETHING = _MODE | _UID | _GID | _SIZE | _ATIME | _MTIME
+"""A request with none of these is what the kernel makes of chown(2) with -1 for owner and group: it
+drops the rights all the same, and does not say so."""
 
 
-class HotPaths:
-    """`buffer` is where messages are read to. `must_wait` says whether a change to a file has to
-    wait for a copy. `table` is by opcode."""
+class FastData:
+    """`buffer` is where messages are read to, `valid` for how long the kernel may keep attributes.
+    `table` is by opcode."""
 
     def __init__(
         self,
-        filesystem: FileSystem,
-        timeout: float,
+        filesystem: _FileSystem,
+        valid: Valid,
         buffer: memoryview,
-        must_wait: Callable[..., bool],
+        copies: Copies,
         *,
         counters: Counters,
         splicer: Splicer,
         slow_reads: SlowReads,
+        control: Control,
     ) -> None:
         self._splicer = splicer
         self._slow_reads = slow_reads
         self._counters = counters
         self._buffer = buffer
-        self._must_wait = must_wait
-        self._seconds = int(timeout)
-        self._nsec = int((timeout - self._seconds) * _SECOND)
+        self._require_copied = copies.require_copied
+        self._control = control
+        self._seconds, self._nsec = valid
         # Generation, then how long name and attributes hold (fuse_entry_out).
         self._valid = Struct("=QQQII").pack(0, self._seconds, self._seconds, self._nsec, self._nsec)
         self._answer = memoryview(bytearray(_OUT_SIZE + _READ_ROOM))
@@ -107,7 +131,7 @@ class HotPaths:
         self._fs_readdirplus = filesystem.readdirplus
         self._fs_parent = filesystem.parent
         self._fs_lacks_capabilities = filesystem.lacks_capabilities
-        self.table: dict[int, HotPath] = {
+        self.table: dict[int, Answer] = {
             Opcode.GETATTR: self.getattr,
             Opcode.SETATTR: self.setattr,
             Opcode.READ: self.read,
@@ -129,80 +153,107 @@ class HotPaths:
             DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else FILE_BLOCK_SIZE, 0,
         )  # fmt: skip
 
-    def getattr(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
+    def getattr(self, unique: int, nodeid: NodeId, length: int) -> bytes:
         if length != _GETATTR_SIZE:
-            return None
+            raise ProtocolError("GETATTR has another length")
         return self._attributes(unique, self._fs_getattr(nodeid))
 
-    def setattr(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
+    def setattr(self, unique: int, nodeid: NodeId, length: int) -> bytes:
+        """With ATIME_NOW and MTIME_NOW the kernel sends its own time of the request in the same
+        fields (notify_change, iattr_to_fattr), which is the one that a local file system would
+        store: both times are then equal, and no later than those of the writes that follow."""
         if length != _SETATTR_SIZE:
-            return None
+            raise ProtocolError("SETATTR has another length")
         (
             valid, _, _, size, _, atime, mtime, ctime, atime_nsec, mtime_nsec, ctime_nsec, mode, _,
             uid, gid, _,
         ) = _SETATTR.unpack_from(self._buffer, _HEADER)  # fmt: skip
-        if not valid & CHANGES_SOMETHING:
-            return None
-        # Times from 2^63 on are those before 1970.
-        if (atime | mtime | ctime) >> 63 or (
-            not (valid & _SIZE and size < BIG)
-            and self._must_wait(nodeid, not valid & MORE_THAN_TIMES)
-        ):
-            return None
-        atime_ns = mtime_ns = None
-        if valid & _TIMES:
-            if valid & _ATIME:
-                atime_ns = atime * _SECOND + atime_nsec
-            if valid & _MTIME:
-                mtime_ns = mtime * _SECOND + mtime_nsec
+        if not valid & ~_CTIME:
+            self._require_owner_of_rights(nodeid, valid)
+        # Of a file that is cut to little, only that little is copied.
+        if not (valid & _SIZE and size < BIG):
+            self._require_copied(nodeid, times_only=not valid & _MORE_THAN_TIMES)
+        atime_ns = atime * _SECOND + atime_nsec if valid & _ATIME else None
+        mtime_ns = mtime * _SECOND + mtime_nsec if valid & _MTIME else None
         ctime_ns = ctime * _SECOND + ctime_nsec if valid & _CTIME else None
-        # Without the constructors, which cost as much as the change itself.
-        if valid & MORE_THAN_TIMES:
+        # Without the constructor, which costs as much as the change itself.
+        if valid & _MORE_THAN_TIMES:
             changes = _new(SetAttributes, (
                 mode & 0o7777 if valid & _MODE else None,
                 uid if valid & _UID else None,
                 gid if valid & _GID else None,
                 size if valid & _SIZE else None,
-                atime_ns, mtime_ns, ctime_ns, valid & KILLS_PRIVILEGES != 0,
+                atime_ns, mtime_ns, ctime_ns,
+                valid & _KILLS_PRIVILEGES != 0 or not valid & _CHANGES_SOMETHING,
             ))  # fmt: skip
         else:
-            changes = _new(
-                SetAttributes, (None, None, None, None, atime_ns, mtime_ns, ctime_ns, False)
-            )
+            changes = _new(SetAttributes, (
+                None, None, None, None, atime_ns, mtime_ns, ctime_ns,
+                not valid & _CHANGES_SOMETHING,
+            ))  # fmt: skip
         return self._attributes(unique, self._fs_setattr(nodeid, changes))
 
-    def nothing(self, unique: int, _nodeid: NodeId, length: int) -> bytes | None:
-        return _OUT.pack(16, 0, unique) if length == _RELEASE_SIZE else None
+    def _require_owner_of_rights(self, nodeid: NodeId, valid: int) -> None:
+        """chown(2) to the owner that there is: setattr_prepare (fs/attr.c) asks for the owner only
+        where the mode is to change, and the kernel does not know that it is. Of a regular file whose
+        times it does not keep (`nowriteback`) the same request follows a write, which needs no
+        owner."""
+        attributes = self._fs_getattr(nodeid)
+        mode = attributes.mode
+        if without_set_id(mode) == mode or (not valid and S_ISREG(mode)):
+            return
+        uid, _, pid = wire.OWNERS.unpack_from(self._buffer, wire.OWNERS_AT)
+        if uid == wire.INVALID_ID:
+            from unionfs.session.callers import may_be_owner
 
-    def ioctl(self, unique: int, _nodeid: NodeId, length: int) -> bytes | None:
-        """isatty(3), which programs ask of every file that they open."""
-        if length != _IOCTL_SIZE or _IOCTL.unpack_from(self._buffer, _HEADER)[4]:
-            return None
+            may = may_be_owner(pid, attributes.uid)
+        else:
+            may = uid in (0, attributes.uid)
+        if not may:
+            raise PermissionError(EPERM, strerror(EPERM))
+
+    def nothing(self, unique: int, _nodeid: NodeId, length: int) -> bytes:
+        if length != _RELEASE_SIZE:
+            raise ProtocolError("RELEASE has another length")
+        return _OUT.pack(16, 0, unique)
+
+    def ioctl(self, unique: int, _nodeid: NodeId, length: int) -> bytes:
+        """isatty(3), which programs ask of every file that they open. Not ENOSYS: before Linux 5.16
+        that reached callers who ask for file flags, and who took it for a failure."""
+        if (
+            length < _IOCTL_SIZE
+            or length != _IOCTL_SIZE + _IOCTL.unpack_from(self._buffer, _HEADER)[4]
+        ):
+            raise ProtocolError("IOCTL has another length")
         self._counters.errors += 1
         return _OUT.pack(16, -ENOTTY, unique)
 
-    def getxattr(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
+    def getxattr(self, unique: int, nodeid: NodeId, length: int) -> bytes:
         name, end, more = bytes(self._buffer[_HEADER + 8 : length]).partition(_NUL)
-        if not name or more or not end or name in CONTROLS:
-            return None
+        if not name or more or not end:
+            raise ProtocolError("the message does not hold one name and its end")
         if name == _CAPABILITY and self._fs_lacks_capabilities(nodeid):
             self._counters.errors += 1
             return _OUT.pack(16, -ENODATA, unique)
         size, _ = _GETXATTR.unpack_from(self._buffer, _HEADER)
+        if name in CONTROLS and nodeid == ROOT_NODE:
+            reply = self._control(unique, name, size)
+            if reply is not None:
+                return reply
         value = self._fs_getxattr(nodeid, name)
         if size == 0:
             return _WRITE_REPLY.pack(24, 0, unique, len(value), 0)
         if len(value) > size:
-            return None
+            raise OSError(ERANGE, strerror(ERANGE))
         return _OUT.pack(_OUT_SIZE + len(value), 0, unique) + value
 
-    def readdirplus(self, unique: int, nodeid: NodeId, length: int) -> memoryview | None:
+    def readdirplus(self, unique: int, nodeid: NodeId, length: int) -> memoryview:
         """Packed where the reply is sent from, name after name."""
         if length != _READ_SIZE:
-            return None
+            raise ProtocolError("READDIRPLUS has another length")
         _, offset, size, _, _, _, _ = _READ.unpack_from(self._buffer, _HEADER)
         if size > _READ_ROOM:
-            return None
+            raise ProtocolError(f"READDIRPLUS asks for {size} bytes")
         answer, at, end = self._answer, _OUT_SIZE, _OUT_SIZE + size
         if offset < DOT_COOKIES:
             # The kernel counts them as not looked up: node 0 (fuse_direntplus_link).
@@ -214,16 +265,16 @@ class HotPaths:
                 answer[at : at + len(entry)] = entry
                 at += len(entry)
         try:
-            told = self._fs_readdirplus(
+            entries = self._fs_readdirplus(
                 nodeid, max(offset - DOT_COOKIES, 0), end - at, _DIRENTPLUS.size
             )
         except OSError:
             # The error comes again with the next request.
             if at == _OUT_SIZE:
                 raise
-            told = ()
+            entries = ()
         pack, fixed, valid = _ENTRYPLUS.pack_into, _DIRENTPLUS.size, self._valid
-        for cookie, name, number, attributes in told:
+        for cookie, name, number, attributes in entries:
             ino, mode, nlink, uid, gid, rdev, size, blocks, atime, mtime, ctime = attributes
             length = len(name)
             pack(
@@ -244,14 +295,14 @@ class HotPaths:
         _OUT.pack_into(answer, 0, at, 0, unique)
         return answer[:at]
 
-    def read(self, unique: int, nodeid: NodeId, length: int) -> bytes | memoryview | None:
-        """What is large goes from file to device; what is not is read to behind the header of the
-        reply, so that it is copied once."""
+    def read(self, unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
+        """A large reply goes from file to device; a small one is read to behind its header, so that
+        it is copied once."""
         if length != _READ_SIZE:
-            return None
+            raise ProtocolError("READ has another length")
         _, offset, size, _, _, _, _ = _READ.unpack_from(self._buffer, _HEADER)
         if size > _READ_ROOM:
-            return None
+            raise ProtocolError(f"READ asks for {size} bytes")
         slow = self._slow_reads
         if slow.are_expected and slow.take(unique, nodeid, offset, size):
             return b""
@@ -270,12 +321,13 @@ class HotPaths:
         _OUT.pack_into(answer, 0, _OUT_SIZE + read, 0, unique)
         return answer[: _OUT_SIZE + read]
 
-    def write(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
+    def write(self, unique: int, nodeid: NodeId, length: int) -> bytes:
         if length < _FIXED:
-            return None
+            raise ProtocolError("WRITE has another length")
         _, offset, size, write_flags, _, _, _ = _WRITE.unpack_from(self._buffer, _HEADER)
-        if length != _FIXED + size or self._must_wait(nodeid):
-            return None
+        if length != _FIXED + size:
+            raise ProtocolError(f"WRITE of {size} bytes comes with {length - _FIXED}")
+        self._require_copied(nodeid)
         written = self._fs_write(
             nodeid,
             offset,

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from struct import Struct
 
-from unionfs.filesystem import Entry, FileSystem
+from unionfs.filesystem import Entry, Names, Nodes
 from unionfs.model import Caller, NodeId
 from unionfs.session import wire
-from unionfs.session.replies import DIRECTORY_BLOCK_SIZE, FILE_BLOCK_SIZE
+from unionfs.session.copies import Copies
+from unionfs.session.decoding import ProtocolError
+from unionfs.session.replies import DIRECTORY_BLOCK_SIZE, FILE_BLOCK_SIZE, Valid
 from unionfs.session.wire import Opcode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from unionfs.light_types import Protocol
+    from unionfs.session.fast_data import Answer
 
-    from unionfs.session.fast_data import HotPath
+    class _FileSystem(Nodes, Names, Protocol): ...
+
 
 _new = tuple.__new__
 _NUL = b"\0"
 _HEADER = wire.IN_HEADER.size
 _SECOND = 1_000_000_000
 _S_IFMT, _S_IFDIR = 0o170000, 0o040000
-_OWNERS = Struct("=III")
-_OWNERS_AT = 24
-"""Where fuse_in_header has uid, gid and pid."""
+_OWNERS = wire.OWNERS
+_OWNERS_AT = wire.OWNERS_AT
 _CREATE = wire.CREATE_IN
 _CREATE_NAME = _HEADER + wire.CREATE_IN.size
 _MKDIR = wire.MKDIR_IN
@@ -38,21 +41,19 @@ _OUT = wire.OUT_HEADER
 _ENTRY_REPLY = Struct("=IiQ" + wire.ENTRY_OUT.format[1:])
 _CREATE_REPLY = Struct("=IiQ" + wire.ENTRY_OUT.format[1:] + wire.OPEN_OUT.format[1:])
 
+_NOT_ONE_NAME = "the message does not hold one name and its end"
+_NOT_TWO_NAMES = "the message does not hold two names and their ends"
 
-class HotNames:
-    """As `HotPaths`. `table` is by opcode."""
+
+class FastNames:
+    """As `FastData`. `table` is by opcode."""
 
     def __init__(
-        self,
-        filesystem: FileSystem,
-        timeout: float,
-        buffer: memoryview,
-        must_wait: Callable[..., bool],
+        self, filesystem: _FileSystem, valid: Valid, buffer: memoryview, copies: Copies
     ) -> None:
         self._buffer = buffer
-        self._must_wait = must_wait
-        self._seconds = int(timeout)
-        self._nsec = int((timeout - self._seconds) * _SECOND)
+        self._require_copied = copies.require_copied
+        self._seconds, self._nsec = valid
         self._fs_lookup = filesystem.lookup
         self._fs_forget = filesystem.forget
         self._fs_create = filesystem.create
@@ -62,7 +63,7 @@ class HotNames:
         self._fs_rmdir = filesystem.rmdir
         self._fs_rename = filesystem.rename
         self._fs_known = filesystem.known
-        self.table: dict[int, HotPath] = {
+        self.table: dict[int, Answer] = {
             Opcode.LOOKUP: self.lookup,
             Opcode.FORGET: self.forget,
             Opcode.BATCH_FORGET: self.batch_forget,
@@ -74,13 +75,15 @@ class HotNames:
             Opcode.RENAME: self.rename,
         }
 
-    def lookup(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
+    def lookup(self, unique: int, nodeid: NodeId, length: int) -> bytes:
         name, end, more = bytes(self._buffer[_HEADER:length]).partition(_NUL)
         if not name or more or not end:
-            return None
+            raise ProtocolError(_NOT_ONE_NAME)
         entry = self._fs_lookup(nodeid, name)
         seconds, nsec = self._seconds, self._nsec
         if entry is None:
+            # Node 0: the name does not exist, and the kernel may remember that. It forgets an
+            # ENOENT at once (fuse_lookup).
             return _ENTRY_REPLY.pack(
                 144, 0, unique, 0, 0, seconds, 0, nsec, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                 0, 0, 0,
@@ -98,29 +101,29 @@ class HotNames:
             DIRECTORY_BLOCK_SIZE if mode & _S_IFMT == _S_IFDIR else FILE_BLOCK_SIZE, 0,
         )  # fmt: skip
 
-    def forget(self, _unique: int, nodeid: NodeId, length: int) -> bytes | None:
+    def forget(self, _unique: int, nodeid: NodeId, length: int) -> bytes:
         if length != _HEADER + 8:
-            return None
+            raise ProtocolError("FORGET has another length")
         (lookups,) = _FORGET.unpack_from(self._buffer, _HEADER)
         self._fs_forget(nodeid, lookups)
         return b""
 
-    def batch_forget(self, _unique: int, _nodeid: NodeId, length: int) -> bytes | None:
+    def batch_forget(self, _unique: int, _nodeid: NodeId, length: int) -> bytes:
         if length < _HEADER + 8:
-            return None
+            raise ProtocolError("BATCH_FORGET has another length")
         (count, _) = wire.BATCH_FORGET_IN.unpack_from(self._buffer, _HEADER)
         if length != _HEADER + 8 + 16 * count:
-            return None
+            raise ProtocolError(f"{count} nodes to forget do not fill the message")
         forget = self._fs_forget
         for nodeid, lookups in _FORGET_ONE.iter_unpack(self._buffer[_HEADER + 8 : length]):
             forget(nodeid, lookups)
         return b""
 
-    def create(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
+    def create(self, unique: int, nodeid: NodeId, length: int) -> bytes:
         buffer = self._buffer
         name, end, more = bytes(buffer[_CREATE_NAME:length]).partition(_NUL)
         if not name or more or not end:
-            return None
+            raise ProtocolError(_NOT_ONE_NAME)
         flags, mode, umask, _ = _CREATE.unpack_from(buffer, _HEADER)
         uid, gid, pid = _OWNERS.unpack_from(buffer, _OWNERS_AT)
         caller = _new(Caller, (uid, gid, pid, umask))
@@ -134,47 +137,47 @@ class HotNames:
             rdev & 0xFFFFFFFF, FILE_BLOCK_SIZE, 0, 0, _KEEP_CACHE, 0,
         )  # fmt: skip
 
-    def mkdir(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
+    def mkdir(self, unique: int, nodeid: NodeId, length: int) -> bytes:
         buffer = self._buffer
         name, end, more = bytes(buffer[_MKDIR_NAME:length]).partition(_NUL)
         if not name or more or not end:
-            return None
+            raise ProtocolError(_NOT_ONE_NAME)
         mode, umask = _MKDIR.unpack_from(buffer, _HEADER)
         caller = _new(Caller, (*_OWNERS.unpack_from(buffer, _OWNERS_AT), umask))
         return self._entry(unique, self._fs_mkdir(nodeid, name, mode, caller))
 
-    def symlink(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
+    def symlink(self, unique: int, nodeid: NodeId, length: int) -> bytes:
         buffer = self._buffer
         name, _, rest = bytes(buffer[_HEADER:length]).partition(_NUL)
         target, end, more = rest.partition(_NUL)
         if not name or not target or more or not end:
-            return None
+            raise ProtocolError(_NOT_TWO_NAMES)
         caller = _new(Caller, (*_OWNERS.unpack_from(buffer, _OWNERS_AT), 0))
         return self._entry(unique, self._fs_symlink(nodeid, name, target, caller))
 
-    def unlink(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
+    def unlink(self, unique: int, nodeid: NodeId, length: int) -> bytes:
         name, end, more = bytes(self._buffer[_HEADER:length]).partition(_NUL)
         if not name or more or not end:
-            return None
+            raise ProtocolError(_NOT_ONE_NAME)
         self._fs_unlink(nodeid, name)
         return _OUT.pack(16, 0, unique)
 
-    def rmdir(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
+    def rmdir(self, unique: int, nodeid: NodeId, length: int) -> bytes:
         name, end, more = bytes(self._buffer[_HEADER:length]).partition(_NUL)
         if not name or more or not end:
-            return None
+            raise ProtocolError(_NOT_ONE_NAME)
         self._fs_rmdir(nodeid, name)
         return _OUT.pack(16, 0, unique)
 
-    def rename(self, unique: int, nodeid: NodeId, length: int) -> bytes | None:
+    def rename(self, unique: int, nodeid: NodeId, length: int) -> bytes:
         buffer = self._buffer
         old, _, rest = bytes(buffer[_RENAME_NAME:length]).partition(_NUL)
         new, end, more = rest.partition(_NUL)
         if not old or not new or more or not end:
-            return None
+            raise ProtocolError(_NOT_TWO_NAMES)
         moved = self._fs_known(nodeid, old)
-        if moved and self._must_wait(moved):
-            return None
+        if moved:
+            self._require_copied(moved)
         (parent,) = _RENAME.unpack_from(buffer, _HEADER)
         self._fs_rename(nodeid, old, parent, new, 0)
         return _OUT.pack(16, 0, unique)

@@ -1,4 +1,4 @@
-"""Encoding what is told to the kernel: values in, bytes out. Pure, no I/O.
+"""Encoding of replies to the kernel: values in, bytes out. Pure, no I/O.
 
 `reply`, `error` and `notify` frame a whole message; the other functions give the payload of one
 reply.
@@ -11,10 +11,6 @@ from stat import S_IFDIR, S_IFMT
 from unionfs.model import Attributes, StatFs
 from unionfs.session import wire
 from unionfs.session.wire import NotifyCode
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 FOREVER = 1_000_000_000
 """Seconds for which names and attributes hold: only this server changes the tree, so nothing else
@@ -34,6 +30,10 @@ four hundred names."""
 FILE_BLOCK_SIZE = 4096
 """The same of everything else: a page, in which the kernel asks."""
 
+DOT_COOKIES = 2
+"""Listing positions 1 and 2 follow `.` and `..`; a file system's own cookie is that much less than
+the kernel's."""
+
 _SECOND = 1_000_000_000
 _ALIGNMENT = (b"", b"\0" * 7, b"\0" * 6, b"\0" * 5, b"\0" * 4, b"\0" * 3, b"\0" * 2, b"\0")
 
@@ -45,18 +45,12 @@ def reply(unique: int, payload: bytes = b"") -> bytes:
     return wire.OUT_HEADER.pack(wire.OUT_HEADER.size + len(payload), 0, unique) + payload
 
 
-def reply_header(unique: int, size: int) -> bytes:
-    """The header of a reply whose payload of `size` bytes is written beside it (writev), not
-    copied."""
-    return wire.OUT_HEADER.pack(wire.OUT_HEADER.size + size, 0, unique)
-
-
 def error(unique: int, errno: int) -> bytes:
     return wire.OUT_HEADER.pack(wire.OUT_HEADER.size, -errno, unique)
 
 
 def notify(code: NotifyCode, payload: bytes = b"") -> bytes:
-    """A message nobody asked for: unique 0, the code in place of the error (fuse_dev_do_write)."""
+    """A message that answers no request: unique 0, the code in place of the error (fuse_dev_do_write)."""
     return wire.OUT_HEADER.pack(wire.OUT_HEADER.size + len(payload), code, 0) + payload
 
 
@@ -88,12 +82,6 @@ def attr_out(a: Attributes, valid: Valid = HOLDS_FOREVER) -> bytes:
 def entry_out(nodeid: int, a: Attributes, valid: Valid = HOLDS_FOREVER) -> bytes:
     seconds, nsec = valid
     return wire.ENTRY_OUT.pack(nodeid, 0, seconds, seconds, nsec, nsec, *_attr(a))
-
-
-def negative_entry(valid: Valid = HOLDS_FOREVER) -> bytes:
-    """Node 0: the name does not exist, and the kernel may remember that. It forgets an ENOENT at
-    once (fuse_lookup)."""
-    return wire.ENTRY_OUT.pack(0, 0, valid[0], 0, valid[1], 0, *(0,) * 16)
 
 
 def create_out(entry: bytes, open_flags: int) -> bytes:
@@ -144,7 +132,7 @@ def direntplus(
     name: bytes,
     valid: Valid = HOLDS_FOREVER,
 ) -> bytes:
-    """A name with what LOOKUP would have said of it. Node 0 says nothing of it: so for `.` and
+    """A name with what LOOKUP would have replied. With node 0 the rest does not count: so for `.` and
     `..`, which the kernel does not count as looked up (fuse_direntplus_link)."""
     length = len(name)
     seconds, nsec = valid
@@ -180,22 +168,6 @@ def lseek_out(offset: int) -> bytes:
     return wire.LSEEK_OUT.pack(offset)
 
 
-def lk_out(start: int, end: int, kind: int, pid: int) -> bytes:
-    return wire.LK_OUT.pack(start, end, kind, pid)
-
-
-def bmap_out(block: int) -> bytes:
-    return wire.BMAP_OUT.pack(block)
-
-
-def ioctl_out(result: int, data: bytes = b"") -> bytes:
-    return wire.IOCTL_OUT.pack(result, 0, 0, 0) + data
-
-
-def poll_out(events: int) -> bytes:
-    return wire.POLL_OUT.pack(events, 0)
-
-
 def copy_file_range_out(copied: int) -> bytes:
     return wire.COPY_FILE_RANGE_OUT.pack(copied)
 
@@ -203,45 +175,6 @@ def copy_file_range_out(copied: int) -> bytes:
 # ---- notifications -------------------------------------------------------------------------------
 
 
-def notify_poll(handle: int) -> bytes:
-    return notify(NotifyCode.POLL, wire.NOTIFY_POLL_OUT.pack(handle))
-
-
 def notify_inval_inode(nodeid: int, offset: int = 0, length: int = 0) -> bytes:
     """Forget cached attributes, and data from `offset` on; a negative offset leaves the data."""
     return notify(NotifyCode.INVAL_INODE, wire.NOTIFY_INVAL_INODE_OUT.pack(nodeid, offset, length))
-
-
-def notify_inval_entry(parent: int, name: bytes, *, expire_only: bool = False) -> bytes:
-    head = wire.NOTIFY_INVAL_ENTRY_OUT.pack(
-        parent, len(name), wire.EXPIRE_ONLY if expire_only else 0
-    )
-    return notify(NotifyCode.INVAL_ENTRY, head + name + b"\0")
-
-
-def notify_delete(parent: int, child: int, name: bytes) -> bytes:
-    head = wire.NOTIFY_DELETE_OUT.pack(parent, child, len(name), 0)
-    return notify(NotifyCode.DELETE, head + name + b"\0")
-
-
-def notify_store(nodeid: int, offset: int, data: bytes) -> bytes:
-    return notify(NotifyCode.STORE, wire.NOTIFY_STORE_OUT.pack(nodeid, offset, len(data), 0) + data)
-
-
-def notify_retrieve(unique: int, nodeid: int, offset: int, size: int) -> bytes:
-    return notify(
-        NotifyCode.RETRIEVE, wire.NOTIFY_RETRIEVE_OUT.pack(unique, nodeid, offset, size, 0)
-    )
-
-
-def notify_resend() -> bytes:
-    return notify(NotifyCode.RESEND)
-
-
-def notify_inc_epoch() -> bytes:
-    return notify(NotifyCode.INC_EPOCH)
-
-
-def notify_prune(nodeids: Sequence[int]) -> bytes:
-    head = wire.NOTIFY_PRUNE_OUT.pack(len(nodeids), 0, 0)
-    return notify(NotifyCode.PRUNE, head + b"".join(wire.FORGET_IN.pack(n) for n in nodeids))

@@ -29,50 +29,9 @@ class Name(NamedTuple):
     name: bytes
 
 
-class Forget(NamedTuple):
-    lookups: int
-
-
-class BatchForget(NamedTuple):
-    """Pairs of node and lookup count."""
-
-    nodes: tuple[tuple[int, int], ...]
-
-
-class Getattr(NamedTuple):
-    flags: int
-    fh: int
-
-
-class Setattr(NamedTuple):
-    """Times are nanoseconds since the epoch; only what `valid` names counts."""
-
-    valid: int
-    fh: int
-    size: int
-    lock_owner: int
-    atime_ns: int
-    mtime_ns: int
-    ctime_ns: int
-    mode: int
-    uid: int
-    gid: int
-
-
-class Symlink(NamedTuple):
-    name: bytes
-    target: bytes
-
-
 class Mknod(NamedTuple):
     mode: int
     rdev: int
-    umask: int
-    name: bytes
-
-
-class Mkdir(NamedTuple):
-    mode: int
     umask: int
     name: bytes
 
@@ -91,13 +50,6 @@ class Link(NamedTuple):
 
     nodeid: int
     new_name: bytes
-
-
-class Open(NamedTuple):
-    """OPEN, OPENDIR."""
-
-    flags: int
-    open_flags: int
 
 
 class Create(NamedTuple):
@@ -121,32 +73,6 @@ class Read(NamedTuple):
     flags: int
 
 
-class Write(NamedTuple):
-    """`data` is a view of the read buffer: valid until the next request is read."""
-
-    fh: int
-    offset: int
-    size: int
-    write_flags: int
-    lock_owner: int
-    flags: int
-    data: memoryview
-
-
-class Release(NamedTuple):
-    """RELEASE, RELEASEDIR."""
-
-    fh: int
-    flags: int
-    release_flags: int
-    lock_owner: int
-
-
-class Flush(NamedTuple):
-    fh: int
-    lock_owner: int
-
-
 class Fsync(NamedTuple):
     """FSYNC, FSYNCDIR."""
 
@@ -163,31 +89,8 @@ class Setxattr(NamedTuple):
     value: bytes
 
 
-class Getxattr(NamedTuple):
-    """`size` 0 asks for the length of the value."""
-
-    size: int
-    name: bytes
-
-
 class Listxattr(NamedTuple):
     size: int
-
-
-class Lock(NamedTuple):
-    """GETLK, SETLK, SETLKW."""
-
-    fh: int
-    owner: int
-    start: int
-    end: int
-    type: int
-    pid: int
-    flags: int
-
-
-class Access(NamedTuple):
-    mask: int
 
 
 class Init(NamedTuple):
@@ -197,39 +100,6 @@ class Init(NamedTuple):
     minor: int
     max_readahead: int
     flags: int
-
-
-class Interrupt(NamedTuple):
-    unique: int
-
-
-class Bmap(NamedTuple):
-    block: int
-    block_size: int
-
-
-class Ioctl(NamedTuple):
-    fh: int
-    flags: int
-    command: int
-    argument: int
-    out_size: int
-    data: bytes
-
-
-class Poll(NamedTuple):
-    fh: int
-    handle: int
-    flags: int
-    events: int
-
-
-class NotifyReply(NamedTuple):
-    """What a NOTIFY_RETRIEVE asked for."""
-
-    offset: int
-    size: int
-    data: memoryview
 
 
 class Fallocate(NamedTuple):
@@ -257,20 +127,6 @@ class CopyFileRange(NamedTuple):
     flags: int
 
 
-class SetupMapping(NamedTuple):
-    fh: int
-    file_offset: int
-    length: int
-    flags: int
-    memory_offset: int
-
-
-class RemoveMapping(NamedTuple):
-    """Pairs of offset and length."""
-
-    ranges: tuple[tuple[int, int], ...]
-
-
 class Statx(NamedTuple):
     getattr_flags: int
     fh: int
@@ -278,47 +134,19 @@ class Statx(NamedTuple):
     mask: int
 
 
-class Extensions(NamedTuple):
-    """What follows a creating request under CREATE_SUPP_GROUP and SECURITY_CTX."""
-
-    groups: tuple[int, ...] = ()
-    security_contexts: tuple[bytes, ...] = ()
-
-
 Request = (
     Empty
     | Name
-    | Forget
-    | BatchForget
-    | Getattr
-    | Setattr
-    | Symlink
     | Mknod
-    | Mkdir
     | Rename
     | Link
-    | Open
     | Create
     | Read
-    | Write
-    | Release
-    | Flush
     | Fsync
     | Setxattr
-    | Getxattr
     | Listxattr
-    | Lock
-    | Access
-    | Init
-    | Interrupt
-    | Bmap
-    | Ioctl
-    | Poll
-    | NotifyReply
     | Fallocate
     | Lseek
     | CopyFileRange
-    | SetupMapping
-    | RemoveMapping
     | Statx
 )

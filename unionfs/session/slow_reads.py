@@ -1,8 +1,8 @@
-"""Reads from a disk or a network that lets one wait: they run in threads, and other requests go on.
+"""Reads from a slow disk or network: they are made by threads, and other requests go on.
 
-Nearly all reads find their bytes in memory, and a thread would cost more than they do. So reads are
-answered as they come until one has taken long; from then on each runs in a thread, until so many in
-a row have been quick again.
+Nearly all reads find their bytes in memory, where a thread would cost more than the read. So reads
+are made by the serving thread until one has taken long; from then on each is made by a thread, until
+enough in a row have been quick again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from errno import EIO
 from time import perf_counter_ns
 
-from unionfs.filesystem import FileSystem
+from unionfs.filesystem import Files
 from unionfs.model import NodeId
 from unionfs.session import replies
 from unionfs.session.counters import Counters
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SLOW = 2_000_000
-"""Nanoseconds that a read may take for the next to be waited for."""
+"""Nanoseconds of a read after which the following ones are made by threads."""
 
 _QUICK_AGAIN = 32
-"""So many in a row; then reads need no threads any more."""
+"""Quick reads in a row after which reads are made by the serving thread again."""
 
 _READ = int(Opcode.READ)
 
 
 class SlowReads:
-    """`write` sends a whole reply, `fault` tells of an error of ours."""
+    """`write` sends a whole reply, `fault` reports an unexpected exception."""
 
     def __init__(
         self,
-        filesystem: FileSystem,
+        filesystem: Files,
         workers: Workers,
         write: Callable[[bytes], None],
         fault: Callable[[str, BaseException], None],
@@ -58,8 +58,8 @@ class SlowReads:
         self._quick = 0
 
     def take(self, unique: int, nodeid: NodeId, offset: int, size: int) -> bool:
-        """Read in a thread, and reply then. False if the bytes do not lie in one file: it is then
-        the caller's to read them. Raises OSError as `FileSystem.source` does."""
+        """Read in a thread, and reply then. False if the bytes do not lie in one file: the caller
+        then reads them. Raises OSError as `Files.source` does."""
         found = self._fs.source(nodeid, offset, size)
         if found is None:
             return False

@@ -1,7 +1,7 @@
-"""Requests that wait for a disk or move many bytes: FSYNC, SYNCFS, COPY_FILE_RANGE, and the finishing
-of lazy copies. They run in threads, and other requests go on.
+"""Requests that wait for a disk or move many bytes: FSYNC, SYNCFS, COPY_FILE_RANGE, and the completion
+of lazy copies. Threads carry them out, and other requests go on.
 
-These are handlers as those of handlers.py are; one that returns None replies later.
+These are handlers as those of handlers.py; one that returns None replies later.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from errno import EINVAL, EIO
 from os import strerror
 from time import perf_counter_ns
 
-from unionfs.filesystem import CopyCompletion, FileSystem, Transfer
+from unionfs.filesystem import CopyCompletion, Nodes, Transfer, Transfers
 from unionfs.model import NodeId
 from unionfs.session import replies, requests, wire
-from unionfs.session.copies import BIG
+from unionfs.session.copies import BIG, Copies
 from unionfs.session.counters import Counters
 from unionfs.session.handlers import Handler, dropped_set_id
 from unionfs.session.requests import Header
@@ -23,6 +23,11 @@ from unionfs.session.workers import Workers
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from unionfs.light_types import Protocol
+
+    class _FileSystem(Nodes, Transfers, Protocol): ...
+
 
 _COPY_LIMIT = 1 << 30
 """Bytes that one COPY_FILE_RANGE copies at most: it may do less than asked, and its caller can be
@@ -34,20 +39,22 @@ _SLOW = 2_000_000
 _WRITE = int(Opcode.WRITE)
 
 
-class Transfers:
-    """`send` replies: header, errno, payload. `table` is by opcode."""
+class TransferHandlers:
+    """`send` replies: unique number, errno, payload. `table` is by opcode."""
 
     def __init__(
         self,
-        filesystem: FileSystem,
+        filesystem: _FileSystem,
         workers: Workers,
-        send: Callable[[Header, int, bytes], None],
+        copies: Copies,
+        send: Callable[[int, int, bytes], None],
         fault: Callable[[str, BaseException], None],
         *,
         counters: Counters,
     ) -> None:
         self._fs = filesystem
         self._workers = workers
+        self._require_copied = copies.require_copied
         self._send = send
         self._fault = fault
         self._counters = counters
@@ -97,6 +104,7 @@ class Transfers:
         if request.flags:
             raise OSError(EINVAL, strerror(EINVAL))
         target = NodeId(request.target)
+        self._require_copied(target)
         transfer = self._fs.begin_copy_range(
             NodeId(header.nodeid),
             request.offset_in,
@@ -137,40 +145,41 @@ class Transfers:
             self._counters.nanoseconds[header.opcode] += taken
             if note is not None:
                 note(taken)
-            self._reply(header, raised, encode(moved) if raised is None else b"")
+            self._reply(header.unique, raised, encode(moved) if raised is None else b"")
 
         self._workers.start(work, done)
         return None
 
-    def _reply(self, header: Header, raised: BaseException | None, payload: bytes) -> None:
+    def _reply(self, unique: int, raised: BaseException | None, payload: bytes) -> None:
         error = 0
         if isinstance(raised, OSError):
             error = raised.errno or EIO
         elif raised is not None:
             self._fault("transfer", raised)
             error = EIO
-        self._send(header, error, payload)
+        self._send(unique, error, payload)
 
-    def finish_all(self, header: Header, request: requests.Getxattr) -> bytes | None:
-        """Complete all lazy copies; the reply is the value of `FINISH`."""
-        if not request.size:
-            # Who asks for the size of the value first will ask again.
-            return replies.getxattr_out(len(b"%d" % (1 << 63)))
-        self._finish(header, self._fs.begin_complete_copies())
-        return None
+    def finish_all(self, unique: int, size: int) -> bytes:
+        """Complete all lazy copies; the reply is the value of `FINISH`, sent after the last. Returns
+        what is to be sent at once: the reply to a caller who asks for the size of the value first,
+        and will ask again."""
+        if not size:
+            return replies.reply(unique, replies.getxattr_out(len(b"%d" % (1 << 63))))
+        self._finish(unique, self._fs.begin_complete_copies())
+        return b""
 
-    def _finish(self, header: Header, finishing: CopyCompletion) -> None:
+    def _finish(self, unique: int, finishing: CopyCompletion) -> None:
         """Complete one file, and so on; reply after the last."""
         transfer = finishing.next()
         if transfer is None:
-            self._reply(header, finishing.failed, b"%d" % finishing.copied)
+            self._reply(unique, finishing.failed, b"%d" % finishing.copied)
             return
 
         def done(raised: BaseException | None) -> None:
             try:
                 finishing.done(transfer, raised)
-                self._finish(header, finishing)
+                self._finish(unique, finishing)
             except Exception as error:  # noqa: BLE001 - the server must outlive every request
-                self._reply(header, error, b"")
+                self._reply(unique, error, b"")
 
         self._workers.start(transfer.run, done)

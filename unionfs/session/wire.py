@@ -167,24 +167,18 @@ WRITE_CACHE = 1 << 0
 WRITE_LOCKOWNER = 1 << 1
 WRITE_KILL_SUIDGID = 1 << 2
 
-OPEN_KILL_SUIDGID = 1 << 0
-"""In `open_flags` of fuse_open_in and fuse_create_in."""
-
-FOPEN_DIRECT_IO = 1 << 0
 FOPEN_KEEP_CACHE = 1 << 1
-FOPEN_CACHE_DIR = 1 << 3
 
 FSYNC_FDATASYNC = 1 << 0
 SETXATTR_ACL_KILL_SGID = 1 << 0
-EXPIRE_ONLY = 1 << 0
 
 STATX_BASIC_STATS = 0x7FF
 STATX_BTIME = 0x800
 
-EXT_GROUPS = 32
-"""fuse_ext_header types below this (FUSE_MAX_NR_SECCTX + 1) count security contexts."""
-
 IN_HEADER = Struct("=IIQQIIIHH")
+OWNERS = Struct("=III")
+OWNERS_AT = 24
+"""fuse_in_header from `uid` on: uid, gid and pid."""
 OUT_HEADER = Struct("=IiQ")
 
 GETATTR_IN = Struct("=IIQ")
@@ -194,25 +188,18 @@ MKDIR_IN = Struct("=II")
 RENAME_IN = Struct("=Q")
 RENAME2_IN = Struct("=QII")
 LINK_IN = Struct("=Q")
-OPEN_IN = Struct("=II")
 CREATE_IN = Struct("=IIII")
 READ_IN = Struct("=QQIIQII")
 WRITE_IN = Struct("=QQIIQII")
 RELEASE_IN = Struct("=QIIQ")
-FLUSH_IN = Struct("=QIIQ")
 FSYNC_IN = Struct("=QII")
 SETXATTR_IN_COMPAT = Struct("=II")
 SETXATTR_IN = Struct("=IIII")
 GETXATTR_IN = Struct("=II")
-LK_IN = Struct("=QQQQIIII")
-ACCESS_IN = Struct("=II")
 INIT_IN_COMPAT = Struct("=IIII")
 INIT_IN = Struct("=IIIII44x")
 INTERRUPT_IN = Struct("=Q")
-BMAP_IN = Struct("=QII")
 IOCTL_IN = Struct("=QIIQII")
-POLL_IN = Struct("=QQII")
-NOTIFY_RETRIEVE_IN = Struct("=QQIIQQ")
 FORGET_IN = Struct("=Q")
 BATCH_FORGET_IN = Struct("=II")
 FORGET_ONE = Struct("=QQ")
@@ -220,12 +207,8 @@ FALLOCATE_IN = Struct("=QQQII")
 LSEEK_IN = Struct("=QqII")
 """The offset is signed: lseek(2) passes a negative one on for SEEK_DATA and SEEK_HOLE (vfs_llseek)."""
 COPY_FILE_RANGE_IN = Struct("=QQQQQQQ")
-SETUPMAPPING_IN = Struct("=QQQQQ")
-REMOVEMAPPING_IN = Struct("=I")
-REMOVEMAPPING_ONE = Struct("=QQ")
 SYNCFS_IN = Struct("=Q")
 STATX_IN = Struct("=IIQII")
-EXT_HEADER = Struct("=II")
 
 ATTR = Struct("=QQQqqqIIIIIIIIII")
 ENTRY_OUT = Struct("=QQQQIIQQQqqqIIIIIIIIII")
@@ -238,17 +221,7 @@ WRITE_OUT = Struct("=II")
 STATFS_OUT = Struct("=QQQQQIIII24x")
 GETXATTR_OUT = Struct("=II")
 LSEEK_OUT = Struct("=Q")
-LK_OUT = Struct("=QQII")
-BMAP_OUT = Struct("=Q")
-IOCTL_OUT = Struct("=iIII")
-POLL_OUT = Struct("=II")
 COPY_FILE_RANGE_OUT = Struct("=Q")
 STATX_OUT = Struct("=QII16xIIQIIIH2xQQQQqI4xqI4xqI4xqI4xIIII112x")
 
-NOTIFY_POLL_OUT = Struct("=Q")
 NOTIFY_INVAL_INODE_OUT = Struct("=Qqq")
-NOTIFY_INVAL_ENTRY_OUT = Struct("=QII")
-NOTIFY_DELETE_OUT = Struct("=QQII")
-NOTIFY_STORE_OUT = Struct("=QQII")
-NOTIFY_RETRIEVE_OUT = Struct("=QQQII")
-NOTIFY_PRUNE_OUT = Struct("=IIQ")

@@ -1,14 +1,15 @@
 """Threads for work that would keep every request waiting.
 
-`threading` is imported with the first piece of work: most mounts never see one. What is finished is
-handed back to the thread that serves, which is woken by an eventfd: tables are changed by that
-thread alone.
+`threading` is imported with the first piece of work: most mounts never have one. A thread hands its
+result back to the serving thread, which an eventfd wakes: that thread alone changes tables.
+
+A program that serves should call `sys.setswitchinterval(SWITCH_INTERVAL)`: the interpreter's default
+of 5 ms, for which a computing thread keeps the others waiting, would be felt in every request.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 
 from unionfs.light_types import deque
 
@@ -23,9 +24,8 @@ Work: TypeAlias = "Callable[[], object]"
 
 Done: TypeAlias = "Callable[[BaseException | None], None]"
 
-_SWITCH_INTERVAL = 0.0005
-"""Seconds a thread may compute before another gets its turn; the default of 5 ms would be felt in
-every request."""
+SWITCH_INTERVAL = 0.0005
+"""Seconds a thread may compute before another gets its turn."""
 
 
 class Workers:
@@ -43,18 +43,18 @@ class Workers:
 
     @property
     def wakeup(self) -> int:
-        """A descriptor that is readable when `settle` has something to do; -1 before any work."""
+        """A descriptor that is readable when `run_completions` has something to do; -1 before any
+        work."""
         return self._wakeup
 
     def start(self, work: Work, done: Done) -> None:
-        """Have `work` run by a thread, then `done` called by `settle` with what it raised, or
-        None."""
+        """Have a thread run `work`; `run_completions` then calls `done` with the exception that it
+        raised, or None."""
         from threading import Lock, Thread, current_thread
 
         if self._lock is None:
             self._lock = Lock()
             self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            sys.setswitchinterval(_SWITCH_INTERVAL)
         lock = self._lock
 
         def run() -> None:
@@ -81,8 +81,8 @@ class Workers:
             self._threads.append(thread)
         thread.start()
 
-    def settle(self) -> None:
-        """Call `done` for what has been finished."""
+    def run_completions(self) -> None:
+        """Call `done` of each piece of work that has ended."""
         try:
             os.eventfd_read(self._wakeup)
         except BlockingIOError:
@@ -93,11 +93,11 @@ class Workers:
             done(raised)
 
     def finish(self) -> None:
-        """Return when all work is done and settled."""
+        """Return when all work has ended and `done` of each has been called."""
         while self.outstanding:
             for thread in tuple(self._threads):
                 thread.join()
-            self.settle()
+            self.run_completions()
         if self._wakeup >= 0:
             os.close(self._wakeup)
             self._wakeup = -1

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unionfs.session.busy_poll import Patience
-from unionfs.session.device import DeviceSession
+from unionfs.session.busy_poll import BusyPoll
+from unionfs.session.dispatch import Dispatcher
 from unionfs.session.options import ServeOptions
 from unionfs.session.wire import Opcode
 
@@ -39,7 +39,7 @@ class Kernel:
     def __init__(self, error: Exception) -> None:
         self._replies, device = os.pipe2(os.O_NONBLOCK)
         self._device = device
-        self.session = DeviceSession(device, Failing(error), ServeOptions())
+        self.session = Dispatcher(device, Failing(error), ServeOptions())
 
     def ask(self, opcode, body, *, nodeid=1, unique=7, length=None):
         length = 40 + len(body) if length is None else length
@@ -128,21 +128,21 @@ def test_any_message_leaves_the_server_alive(opcode, body, error):
         assert number <= 0
 
 
-def test_patience_ends_where_looking_finds_nothing_and_comes_back(monkeypatch):
+def test_polling_ends_where_it_finds_nothing_and_comes_back(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    patience = Patience(wanted=True)
-    assert patience.rest == 0
+    poll = BusyPoll(wanted=True)
+    assert poll.rest == 0
     rests = []
     for _ in range(10):
-        patience.missed()
-        rests.append(patience.rest)
+        poll.missed()
+        rests.append(poll.rest)
     assert rests == [8, 16, 32, 64, 128, 256, 512, 1024, 1024, 1024]
-    patience.found()
-    patience.missed()
-    assert patience.rest == 8
-    assert Patience(wanted=False).rest < 0
+    poll.found()
+    poll.missed()
+    assert poll.rest == 8
+    assert BusyPoll(wanted=False).rest < 0
 
 
-def test_server_on_one_processor_never_looks(monkeypatch):
+def test_server_on_one_processor_never_polls(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
-    assert Patience(wanted=True).rest < 0
+    assert BusyPoll(wanted=True).rest < 0
