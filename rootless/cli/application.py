@@ -1,8 +1,7 @@
 """The command tables as a typer application: help, shell completion, and the commands themselves
-for who embeds them.
+for programs that embed them.
 
-Typer learns a command from a function's signature, so each row of the tables becomes a function
-made for it.
+Typer learns a command from a function's signature, so a function is made for each table.
 """
 
 from __future__ import annotations
@@ -15,20 +14,35 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperCommand
 
-from rootless.cli.commands import COMMANDS, GLOBAL_OPTIONS, Group
-from rootless.cli.context import COMPLETION_VARIABLE, Settings, handler_of
-from rootless.cli.grammar import Command, Kind, Option, Parsed
+from rootless.cli.context import COMPLETION_VARIABLE, Settings
+from rootless.cli.grammar import (
+    Command,
+    Flag,
+    Number,
+    OnFlag,
+    Option,
+    Parsed,
+    Text,
+    Texts,
+    Toggle,
+    Value,
+)
+from rootless.cli.index import COMMANDS, GLOBAL_OPTIONS, Group, load_command
 
-_DESCRIPTION = """Run, build and ship OCI containers as an ordinary user: no daemon, no root.
+_DESCRIPTION = """Run OCI containers as an ordinary user, without a daemon and without root.
 
 The commands and their options are Docker's."""
-_TYPES: Mapping[Kind, object] = {
-    Kind.BOOL: bool,
-    Kind.STRING: str | None,
-    Kind.INT: int | None,
-    Kind.LIST: list[str] | None,
+_TYPES: Mapping[type[Option], tuple[object, Value]] = {
+    Flag: (bool, False),
+    OnFlag: (bool, True),
+    Toggle: (bool | None, None),
+    Text: (str | None, None),
+    Number: (int | None, None),
+    Texts: (list[str] | None, None),
 }
+"""What typer is told of each kind of option: the type and the default."""
 _WIDTH = 100
+_ARGUMENTS = "arguments_"
 
 
 class TableCommand(TyperCommand):
@@ -68,7 +82,7 @@ def build_application(program: str, arguments: Sequence[str]) -> int:
 
 
 def application_from(
-    commands: Mapping[str, Command | Group], *, completion: bool = False
+    commands: Mapping[str, str | Group], *, completion: bool = False
 ) -> typer.Typer:
     """Every command and group of the tables, under every name."""
     application = _group(_DESCRIPTION, completion=completion)
@@ -77,13 +91,13 @@ def application_from(
         if isinstance(entry, Group):
             group = _group(entry.summary)
             group.callback()(_nothing)
-            shown: set[Command] = set()
-            for inner, command in entry.commands.items():
-                _add(group, inner, command, hidden=command in shown)
-                shown.add(command)
+            shown: set[str] = set()
+            for inner, place in entry.commands.items():
+                _add(group, inner, load_command(place), hidden=place in shown)
+                shown.add(place)
             application.add_typer(group, name=name)
         else:
-            _add(application, name, entry, hidden=False)
+            _add(application, name, load_command(entry), hidden=False)
     return application
 
 
@@ -103,7 +117,7 @@ def _nothing() -> None:
 
 def _add(group: typer.Typer, name: str, command: Command, *, hidden: bool) -> None:
     def carry_out(parsed: Parsed) -> None:
-        raise typer.Exit(handler_of(command)(parsed, Settings()))
+        raise typer.Exit(command.handler(parsed, Settings()))
 
     shape = type("TableCommand", (TableCommand,), {"arguments": command.arguments})
     group.command(
@@ -125,19 +139,21 @@ def _function_of(
     """A function whose signature says to typer what the table says."""
 
     def function(**given: object) -> None:
-        words = given.pop("arguments_", None) or ()
-        values = {
-            option.key: tuple(cast("list[str]", given[option.key]) or ())
-            if option.kind is Kind.LIST
-            else given[option.key]
-            for option in options
-        }
-        carry_out(Parsed(cast("Any", values), tuple(cast("list[str]", words))))
+        words = cast("list[str] | None", given.pop(_ARGUMENTS, None)) or ()
+        values: dict[str, Value] = {}
+        for option in options:
+            value = given[_identifier(option)]
+            values[option.long] = (
+                tuple(cast("list[str]", value) or ())
+                if isinstance(option, Texts)
+                else cast("Value", value)
+            )
+        carry_out(Parsed(values, tuple(words)))
 
     parameters = [_parameter(option) for option in options]
     if arguments:
         words = Annotated[list[str] | None, typer.Argument(metavar=arguments, hidden=True)]
-        parameters.append(_keyword("arguments_", words, None))
+        parameters.append(_keyword(_ARGUMENTS, words, None))
     signature = inspect.Signature(parameters)
     vars(function)["__signature__"] = signature
     function.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -154,12 +170,13 @@ def _parameter(option: Option) -> inspect.Parameter:
         rich_help_panel=option.group,
         show_default=False,
     )
-    default = None if option.kind is Kind.LIST else option.absent
-    kind = _TYPES[option.kind]
-    if option.kind is Kind.BOOL and not isinstance(default, bool):
-        # Left out is a third value, which must not become false.
-        kind, default = bool | None, None
-    return _keyword(option.key, Annotated[cast("Any", kind), detail], default)
+    kind, default = _TYPES[type(option)]
+    return _keyword(_identifier(option), Annotated[cast("Any", kind), detail], default)
+
+
+def _identifier(option: Option) -> str:
+    """The name of an option as a parameter; no option is called `_`."""
+    return option.long.replace("-", "_")
 
 
 def _keyword(name: str, annotation: object, default: object) -> inspect.Parameter:

@@ -1,19 +1,12 @@
-"""What every command of the command line is given, and how its handler is found."""
+"""What every command of the command line is given."""
 
 from __future__ import annotations
 
-from rootless.cli.grammar import Command, Parsed
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeAlias
-
     from rootless.engine import Engine
-
-Handler: TypeAlias = "Callable[[Parsed, Settings], int]"
-
 
 PROGRAM = "rootless"
 COMPLETION_VARIABLE = "_ROOTLESS_COMPLETE"
@@ -29,20 +22,14 @@ class Settings(NamedTuple):
 
 
 def engine_of(settings: Settings) -> Engine:
-    """The engine over the store that the global options name."""
+    """The engine over the store that the global options name. Raises UsageError."""
     from rootless.engine import Engine
+    from rootless.spec.storage_driver import parse_driver
 
+    driver = settings.storage_driver
     return Engine(
         root=settings.root,
         runroot=settings.runroot,
         debug=settings.debug,
-        storage_driver=settings.storage_driver,
+        storage_driver=parse_driver(driver, "--storage-driver") if driver else None,
     )
-
-
-def handler_of(command: Command) -> Handler:
-    """The function that carries the command out; importing it is most of what a command costs."""
-    module, _, function = command.handler.partition(":")
-    # importlib.import_module, without the package that it is in.
-    handler: Handler = getattr(__import__(module, fromlist=(function,)), function)
-    return handler

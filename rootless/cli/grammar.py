@@ -2,73 +2,90 @@
 by it. Pure.
 
 The table is the one truth about a command. This parser reads it for every command that runs;
-`rootless.cli.application` builds typer's commands from the same table for help and completion.
-Importing typer costs more than starting a container may take
-(docs/decisions/0701), so it is left out of the way of a run.
+`rootless.cli.application` makes typer's commands of the same table for help and completion, and
+`rootless.cli.man_pages` the manual pages. Importing typer costs more than starting a container may
+take (docs/decisions/0701), so a run does without it.
 
 What is accepted is what spf13/pflag accepts, because that is what Docker's users type:
 
     --name x   --name=x   --rm   --rm=false   -e A=B   -eA=B   -e=A=B   -it   -itw /tmp   --   -
+
+A row of a table is also the key of its value: `parsed[FORCE]` is a bool because FORCE is a Flag, and
+a type checker knows it.
 """
 
 from __future__ import annotations
 
-from unionfs.light_types import Enum, NamedTuple
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeAlias, overload
 
-
-class Kind(Enum):
-    """How an option takes its value, and what it becomes."""
-
-    BOOL = "bool"
-    """No value needed; `--x=false` turns it off."""
-    STRING = "string"
-    INT = "int"
-    LIST = "list"
-    """A string; repeating the option adds to it. The value is a tuple."""
-
+    from rootless.cli.context import Settings
 
 Value = bool | int | str | tuple[str, ...] | None
 
 
 class Option(NamedTuple):
-    """One option. `names` are its spellings without dashes, the long one to show first; a single
-    letter is a shorthand.
+    """One option, as one of the classes below, which say what value it has.
+
+    `names` are its spellings without dashes, the long one to show first; a single letter is a
+    shorthand. `metavar` names the value in help.
     """
 
     names: tuple[str, ...]
-    kind: Kind
     help: str
     metavar: str = ""
     group: str = "Options"
-    field: str = ""
-    """Under which name the value is handed over; the long name with underscores where empty."""
-    default: Value = None
     hidden: bool = False
-    refused: str = ""
-    """Why an option that Docker has cannot be honoured here. It is still parsed, so that the
-    refusal names it.
-    """
+    choices: tuple[str, ...] = ()
+    """What a shell completes; the parser does not check it."""
 
     @property
     def long(self) -> str:
         return self.names[0]
 
-    @property
-    def key(self) -> str:
-        return self.field or self.long.replace("-", "_")
 
-    @property
-    def absent(self) -> Value:
-        """The value of an option that was not given."""
-        if self.default is not None:
-            return self.default
-        if self.kind is Kind.BOOL:
-            return False
-        return () if self.kind is Kind.LIST else None
+class Flag(Option):
+    """No value needed; `--x=false` turns it off. False when not given."""
+
+
+class OnFlag(Option):
+    """A flag that is on when not given."""
+
+
+class Toggle(Option):
+    """A flag for which "not given" is a third value, None."""
+
+
+class Text(Option):
+    """A string, the last one given, or None."""
+
+
+class Number(Option):
+    """A decimal whole number, or None."""
+
+
+class Texts(Option):
+    """A string; repeating the option adds to it. The value is a tuple."""
+
+
+_ABSENT: Mapping[type[Option], Value] = {
+    Flag: False,
+    OnFlag: True,
+    Toggle: None,
+    Text: None,
+    Number: None,
+    Texts: (),
+}
+_FLAGS = (Flag, OnFlag, Toggle)
+
+
+def takes_value(option: Option) -> bool:
+    """Whether the option has a value of its own, which may be the next word."""
+    return not isinstance(option, _FLAGS)
 
 
 class Command(NamedTuple):
@@ -80,22 +97,51 @@ class Command(NamedTuple):
     summary: str
     arguments: str
     options: tuple[Option, ...]
-    handler: str
-    """`module:function`, imported when the command runs: function(parsed, settings) -> exit status.
-    """
+    handler: Handler
+    """Carries the command out and returns the exit status."""
     least: int = 0
     most: int | None = None
     interspersed: bool = True
     """False: options end at the first argument, because what follows belongs to another program."""
     description: str = ""
+    operand: str = ""
+    """What a shell completes as an argument: a kind of `rootless.cli.completion`."""
 
 
-class Parsed(NamedTuple):
-    """What was typed: a value for every option of the table, by key, and the arguments."""
+class Parsed:
+    """What was typed: a value for every option of the table, and the arguments."""
 
-    values: Mapping[str, Value]
-    arguments: tuple[str, ...]
-    help: bool = False
+    __slots__ = ("arguments", "help", "values")
+
+    def __init__(
+        self,
+        values: Mapping[str, Value],
+        arguments: tuple[str, ...],
+        help: bool = False,  # noqa: A002 - the option's name
+    ) -> None:
+        self.values = values
+        self.arguments = arguments
+        self.help = help
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, option: Flag | OnFlag) -> bool: ...
+        @overload
+        def __getitem__(self, option: Toggle) -> bool | None: ...
+        @overload
+        def __getitem__(self, option: Text) -> str | None: ...
+        @overload
+        def __getitem__(self, option: Number) -> int | None: ...
+        @overload
+        def __getitem__(self, option: Texts) -> tuple[str, ...]: ...
+
+    def __getitem__(self, option: Option) -> Value:
+        return self.values[option.long]
+
+
+if TYPE_CHECKING:
+    Handler: TypeAlias = Callable[[Parsed, Settings], int]
 
 
 class GrammarError(Exception):
@@ -107,6 +153,14 @@ class GrammarError(Exception):
         super().__init__(message)
         self.message = message
         self.exit_status = exit_status
+
+
+class UnknownFlagError(GrammarError):
+    """A flag that the table does not have; `flag` is its name without dashes."""
+
+    def __init__(self, message: str, flag: str) -> None:
+        super().__init__(message)
+        self.flag = flag
 
 
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
@@ -128,7 +182,7 @@ def read_options(
 ) -> tuple[dict[str, Value], list[str], bool]:
     """Split `argv` by a table of options into (values, arguments, whether help was asked for)."""
     by_name = {name: option for option in table for name in option.names}
-    values: dict[str, Value] = {option.key: option.absent for option in table}
+    values: dict[str, Value] = {option.long: _ABSENT[type(option)] for option in table}
     positional: list[str] = []
     rest = list(reversed(argv))
     while rest:
@@ -158,10 +212,10 @@ def _read_long(
         raise GrammarError(f"bad flag syntax: {word}")
     option = by_name.get(name) if len(name) > 1 else None
     if option is None:
-        raise GrammarError(f"unknown flag: --{name}")
+        raise UnknownFlagError(f"unknown flag: --{name}", name)
     if equals:
         _store(option, f"--{name}", text, values)
-    elif option.kind is Kind.BOOL:
+    elif not takes_value(option):
         _store(option, f"--{name}", "true", values)
     elif rest:
         _store(option, f"--{name}", rest.pop(), values)
@@ -176,12 +230,14 @@ def _read_cluster(
     for position, letter in enumerate(letters):
         option = by_name.get(letter)
         if option is None:
-            raise GrammarError(f"unknown shorthand flag: {letter!r} in -{letters[position:]}")
+            raise UnknownFlagError(
+                f"unknown shorthand flag: {letter!r} in -{letters[position:]}", letter
+            )
         spelling = f"-{letter}, --{option.long}"
         tail = letters[position + 1 :]
         if tail.startswith("="):
             return _store(option, spelling, tail[1:], values)
-        if option.kind is Kind.BOOL:
+        if not takes_value(option):
             _store(option, spelling, "true", values)
         elif tail:
             return _store(option, spelling, tail, values)
@@ -193,26 +249,27 @@ def _read_cluster(
 
 
 def _store(option: Option, spelling: str, text: str, values: dict[str, Value]) -> None:
-    if option.refused:
-        raise GrammarError(f"--{option.long} is not supported: {option.refused}")
-    if option.kind is Kind.BOOL:
-        if text not in _TRUE | _FALSE:
-            raise GrammarError(
-                f'invalid argument "{text}" for "{spelling}" flag: not true or false'
-            )
-        values[option.key] = text in _TRUE
-    elif option.kind is Kind.INT:
+    key = option.long
+    if isinstance(option, _FLAGS):
+        values[key] = _truth(spelling, text)
+    elif isinstance(option, Number):
         try:
-            values[option.key] = int(text, 10)
+            values[key] = int(text, 10)
         except ValueError:
             raise GrammarError(
                 f'invalid argument "{text}" for "{spelling}" flag: not a whole number'
             ) from None
-    elif option.kind is Kind.LIST:
-        earlier = values[option.key]
-        values[option.key] = (*(earlier if isinstance(earlier, tuple) else ()), text)
+    elif isinstance(option, Texts):
+        earlier = values[key]
+        values[key] = (*(earlier if isinstance(earlier, tuple) else ()), text)
     else:
-        values[option.key] = text
+        values[key] = text
+
+
+def _truth(spelling: str, text: str) -> bool:
+    if text not in _TRUE | _FALSE:
+        raise GrammarError(f'invalid argument "{text}" for "{spelling}" flag: not true or false')
+    return text in _TRUE
 
 
 def _check_number(command: Command, given: int, path: str) -> None:

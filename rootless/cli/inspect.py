@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
 
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import check_template, print_documents
-from rootless.cli.grammar import Parsed
+from rootless.cli.grammar import Command, Parsed, Text
+from rootless.cli.shared_options import FORMAT, PLATFORM, SIZE, platform_of
 from rootless.errors import NotFoundError, UsageError
 
 # Docker's other kinds of objects, of which there are none.
 _NONE_HERE = {"config", "network", "node", "plugin", "secret", "service", "task", "volume"}
+_TYPE = Text(
+    ("type",),
+    "Only inspect objects of the given type: container or image",
+    "TYPE",
+    choices=("container", "image"),
+)
 
 
 def inspect(parsed: Parsed, settings: Settings) -> int:
     """Print what is known of each name: that of a container, else that of an image."""
     engine = engine_of(settings)
-    sizes = bool(parsed.values["size"])
+    sizes = parsed[SIZE]
     lookups: dict[str, Callable[[str], object]] = {
         "container": lambda name: engine.inspect_container(name, sizes=sizes),
         "image": engine.inspect_image,
     }
-    kind: Any = parsed.values["type"]
+    kind = parsed[_TYPE]
     if kind is None:
         return _inspect(parsed, list(lookups.values()), "object")
     if kind not in lookups and kind not in _NONE_HERE:
@@ -34,7 +40,7 @@ def inspect(parsed: Parsed, settings: Settings) -> int:
 def inspect_containers(parsed: Parsed, settings: Settings) -> int:
     """Print what is known of containers."""
     engine = engine_of(settings)
-    sizes = bool(parsed.values["size"])
+    sizes = parsed[SIZE]
     lookup = lambda name: engine.inspect_container(name, sizes=sizes)  # noqa: E731 - one line in a list
     return _inspect(parsed, [lookup], "container")
 
@@ -42,18 +48,14 @@ def inspect_containers(parsed: Parsed, settings: Settings) -> int:
 def inspect_images(parsed: Parsed, settings: Settings) -> int:
     """Print what is known of images."""
     engine = engine_of(settings)
-    platform: Any = parsed.values["platform"]
-    if platform is not None:
-        from rootless.oci.platform import parse_platform
-
-        parse_platform(platform)
+    platform = platform_of(parsed)
     lookup = lambda name: engine.inspect_image(name, platform=platform)  # noqa: E731 - one line in a list
     return _inspect(parsed, [lookup], "image")
 
 
 def _inspect(parsed: Parsed, lookups: list[Callable[[str], object]], kind: str) -> int:
     """What is not found is said, and the status is 1; the rest is printed all the same."""
-    form: Any = parsed.values["format"]
+    form = parsed[FORMAT]
     check_template(form)
     found: list[object] = []
     missing = []
@@ -77,3 +79,32 @@ def _look_up(name: str, lookups: list[Callable[[str], object]]) -> object | None
         except (NotFoundError, UsageError):
             continue
     return None
+
+
+INSPECT = Command(
+    "inspect",
+    "Return low-level information on containers and images",
+    "NAME|ID [NAME|ID...]",
+    (FORMAT, SIZE, _TYPE),
+    inspect,
+    least=1,
+    operand="object",
+)
+CONTAINER_INSPECT = Command(
+    "inspect",
+    "Display detailed information on one or more containers",
+    "CONTAINER [CONTAINER...]",
+    (FORMAT, SIZE),
+    inspect_containers,
+    least=1,
+    operand="container",
+)
+IMAGE_INSPECT = Command(
+    "inspect",
+    "Display detailed information on one or more images",
+    "IMAGE [IMAGE...]",
+    (FORMAT, PLATFORM),
+    inspect_images,
+    least=1,
+    operand="image",
+)

@@ -1,4 +1,4 @@
-"""The entry: find the command, read its options, carry it out, render the error, choose the exit
+"""The entry: find the command, read its options, carry it out, print the error, choose the exit
 status.
 
 Nothing heavy is imported here: `run` must reach its container in a few dozen milliseconds.
@@ -10,15 +10,21 @@ import gc
 import os
 import sys
 
-from rootless.cli.commands import COMMANDS, GLOBAL_OPTIONS, RUN, Group
-from rootless.cli.context import COMPLETION_VARIABLE, PROGRAM, Settings, handler_of
-from rootless.cli.grammar import Command, GrammarError, parse, read_options
+from rootless.cli import index
+from rootless.cli.context import COMPLETION_VARIABLE, PROGRAM, Settings
+from rootless.cli.grammar import (
+    Command,
+    GrammarError,
+    Parsed,
+    UnknownFlagError,
+    parse,
+    read_options,
+)
 from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
+    from collections.abc import Iterable, Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,28 +35,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _typer(())
     debug = False
     try:
-        values, words, wants_help = read_options(GLOBAL_OPTIONS, arguments, interspersed=False)
-        given: dict[str, Any] = dict(values)
-        settings = Settings(
-            given["debug"], given["root"], given["runroot"], given["storage_driver"]
+        values, words, wants_help = read_options(
+            index.GLOBAL_OPTIONS, arguments, interspersed=False
         )
-        debug = settings.debug
-        if values["version"]:
+        parsed = Parsed(values, ())
+        debug = parsed[index.DEBUG]
+        if parsed[index.VERSION]:
             from rootless.version import __version__
 
             print(f"Rootless version {__version__}")
             return 0
         if wants_help or not words:
             return _typer(("--help",))
+        settings = Settings(
+            debug, parsed[index.ROOT], parsed[index.RUNROOT], parsed[index.STORAGE_DRIVER]
+        )
         return _dispatch(words, settings)
     except GrammarError as error:
-        print(f"{error.message}\nSee '{PROGRAM} --help'.", file=sys.stderr)
+        _print_grammar_error(error, "", (each.long for each in index.GLOBAL_OPTIONS), PROGRAM)
         return error.exit_status
     except RootlessError as error:
         return _render(error, debug)
     except BrokenPipeError:
-        # The reader of our output has gone. Nothing more can be said; keep the interpreter from
-        # trying at exit.
+        # The reader of the output has gone; the interpreter must not try to write at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except OSError as error:
@@ -62,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _open_missing_streams() -> None:
-    """Let no descriptor of ours take the place of a standard stream that the caller closed."""
+    """Let no descriptor of this program take the place of a standard stream that the caller closed."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -70,45 +77,88 @@ def _open_missing_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
 
 
-def _dispatch(words: Sequence[str], settings: Settings) -> int:
+def _dispatch(words: list[str], settings: Settings) -> int:
     name, *rest = words
-    found = COMMANDS.get(name)
+    if name == "help":
+        return _help(rest)
+    found = index.COMMANDS.get(name)
     path = name
-    if isinstance(found, Group):
+    known: Iterable[str] = index.COMMANDS
+    if isinstance(found, index.Group):
         if not rest or rest[0] in {"--help", "-h"}:
             return _typer((name, "--help"))
         path = f"{name} {rest[0]}"
+        known = found.commands
         found = found.commands.get(rest[0])
         rest = rest[1:]
     if found is None:
-        print(
-            f"{PROGRAM}: '{path}' is not a {PROGRAM} command.\nSee '{PROGRAM} --help'",
-            file=sys.stderr,
-        )
+        return _unknown_command(path.split(" "), known)
+    return _carry_out(index.load_command(found), path, rest, settings)
+
+
+def _help(words: list[str]) -> int:
+    """`help [COMMAND]`."""
+    entry: object = index.COMMANDS.get(words[0]) if words else None
+    if isinstance(entry, index.Group) and words[1:]:
+        entry = entry.commands.get(words[1])
+    elif words[1:]:
+        entry = None
+    if words and entry is None:
+        return _unknown_command(words, index.COMMANDS)
+    return _typer((*words, "--help"))
+
+
+def _unknown_command(words: list[str], known: Iterable[str]) -> int:
+    from rootless.cli.not_supported import missing_command, similar
+
+    path = " ".join(words)
+    message = missing_command(words)
+    if message is not None:
+        print(f"{PROGRAM}: {_shown(message)}", file=sys.stderr)
         return 1
-    return _carry_out(found, path, rest, settings)
+    print(f"{PROGRAM}: '{_shown(path)}' is not a {PROGRAM} command.", file=sys.stderr)
+    prefix = " ".join([PROGRAM, *words[:-1]])
+    alike = similar(words[-1], known)
+    if alike:
+        print("Did you mean:", *(f"  {prefix} {each}" for each in alike), sep="\n", file=sys.stderr)
+    print(f"See '{PROGRAM} --help'", file=sys.stderr)
+    return 1
 
 
 def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Settings) -> int:
     full = f"{PROGRAM} {path}"
+    is_run = command.name == "run"
     try:
         parsed = parse(command, rest, full)
         if not parsed.help:
-            if command is not RUN:
+            if not is_run:
                 gc.enable()
-            return handler_of(command)(parsed, settings)
+            return command.handler(parsed, settings)
     except RootlessError as error:
         # 125 is of `docker run`, for what is not the container's status; elsewhere failing is 1.
-        if command is not RUN and error.exit_status == RootlessError.exit_status:
+        if not is_run and error.exit_status == RootlessError.exit_status:
             error.exit_status = 1
         raise
     except GrammarError as error:
-        print(f"{error.message}\nSee '{full} --help'.", file=sys.stderr)
+        _print_grammar_error(error, command.name, (each.long for each in command.options), full)
         if error.exit_status == 1:
             usage = f"{full} [OPTIONS] {command.arguments}".rstrip()
             print(f"\nUsage:  {usage}\n\n{command.summary}", file=sys.stderr)
         return error.exit_status
     return _typer((*path.split(), "--help"))
+
+
+def _print_grammar_error(
+    error: GrammarError, command: str, known: Iterable[str], path: str
+) -> None:
+    message = error.message
+    if isinstance(error, UnknownFlagError):
+        from rootless.cli.not_supported import missing_option, similar
+
+        alike = similar(error.flag, known) if len(error.flag) > 1 else []
+        suggestion = "".join(f"\nDid you mean --{each}?" for each in alike[:1])
+        message = missing_option(command, error.flag) or message + suggestion
+    print(f"{_shown(message)}\nSee '{path} --help'.", file=sys.stderr)
 
 
 def _typer(arguments: Sequence[str]) -> int:

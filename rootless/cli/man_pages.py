@@ -12,9 +12,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from rootless.cli.commands import COMMANDS, GLOBAL_OPTIONS, Group
 from rootless.cli.context import PROGRAM
 from rootless.cli.grammar import Command, Option
+from rootless.cli.index import GLOBAL_OPTIONS, every_command
 from rootless.version import __version__
 
 _SUMMARY = "run OCI containers as an ordinary user, without a daemon"
@@ -38,15 +38,6 @@ def pages() -> Mapping[str, str]:
     for path, command in every_command():
         result[f"{PROGRAM}-{path.replace(' ', '-')}.1"] = _command_page(path, command)
     return result
-
-
-def every_command() -> Iterator[tuple[str, Command]]:
-    """Each command with every path that it is called by, such as `image prune`."""
-    for name, entry in COMMANDS.items():
-        if isinstance(entry, Group):
-            yield from ((f"{name} {inner}", command) for inner, command in entry.commands.items())
-        else:
-            yield name, entry
 
 
 def _program_page() -> str:
@@ -79,7 +70,7 @@ def _command_page(path: str, command: Command) -> str:
     ]
     groups: dict[str, list[Option]] = {}
     for option in command.options:
-        if not option.hidden and not option.refused:
+        if not option.hidden:
             groups.setdefault(option.group, []).append(option)
     if groups:
         lines += _section("OPTIONS")
@@ -102,7 +93,7 @@ def _section(name: str, *body: str) -> list[str]:
 def _options(options: tuple[Option, ...] | list[Option]) -> list[str]:
     lines: list[str] = []
     for option in options:
-        if option.hidden or option.refused:
+        if option.hidden:
             continue
         short_first = sorted(option.names, key=len)
         spellings = [

@@ -1,56 +1,356 @@
-"""`rootless run`: from the command line to a `RunRequest`, and nothing more."""
+"""`run`: from the command line to `ContainerOptions`, and nothing more.
+
+The grammar of a flag's value is imported only if the flag is given: each module costs the start
+something.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 
+from rootless.cli import run_options as rows
 from rootless.cli.context import Settings, engine_of
-from rootless.cli.grammar import GrammarError, Parsed
-from rootless.cli.run_options import RUN_OPTIONS
-from rootless.spec.request import RunRequest
+from rootless.cli.grammar import Command, GrammarError, Parsed
+from rootless.errors import UsageError
+from rootless.spec import options as values
+from rootless.spec.options import ContainerOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable, Mapping
 
     from rootless.images.transfer.progress import Progress
+    from rootless.oci.platform import Platform
+    from rootless.runtime.idmap import UserNamespaceMode
+    from rootless.spec.storage_driver import StorageDriver
 
 
 def run(parsed: Parsed, settings: Settings) -> int:
     """Run the container in the foreground and return the status to exit with."""
-    request = request_from(parsed)
-    progress = None if parsed.values["quiet"] else _progress
-    outcome = engine_of(settings).run(request, progress=progress)
+    options = options_of(parsed, os.environ, os.getcwd)
+    progress = None if parsed[rows.QUIET] else _progress
+    outcome = engine_of(settings).run(options, progress=progress)
     if outcome.out_of_memory:
-        limit = f" of {request.memory}" if request.memory else ""
+        limit = f" of {parsed[rows.MEMORY]}" if parsed[rows.MEMORY] else ""
         print(
             f"rootless: the container reached its memory limit{limit}, and the kernel killed "
-            "a process of it",
+            "a process in it",
             file=sys.stderr,
         )
     return outcome.status
 
 
 def _progress() -> Progress:
-    """Of fetching the image; standard output is the container's."""
+    """Of the pull; standard output is the container's."""
     from rootless.cli.progress import progress_on
 
     return progress_on(sys.stderr)
 
 
-def request_from(parsed: Parsed) -> RunRequest:
-    """The first argument is the image, unless --rootfs stands in for it. Raises GrammarError if
-    neither is there.
+def options_of(
+    parsed: Parsed, environ: Mapping[str, str], getcwd: Callable[[], str]
+) -> ContainerOptions:
+    """The values of what was typed. The first argument is the image, unless --rootfs is given.
+
+    Args:
+        environ: Where `-e NAME` takes its value from.
+        getcwd: The directory that relative sources of mounts are resolved from.
+
+    Raises:
+        GrammarError: there is neither an image nor --rootfs.
+        UsageError: a value that makes no sense, or a file that cannot be read.
     """
-    values: dict[str, Any] = dict(parsed.values)
-    values.pop("quiet")
-    for option in RUN_OPTIONS:
-        if option.refused:
-            values.pop(option.key)
-    arguments = parsed.arguments
-    if values["rootfs"] is None:
-        if not arguments:
+    rootfs, command, image = parsed[rows.ROOTFS], parsed.arguments, None
+    if rootfs is None:
+        if not command:
             raise GrammarError('"rootless run" requires at least 1 argument.', exit_status=1)
-        values["image"], *rest = arguments
-        arguments = tuple(rest)
-    return RunRequest(command=arguments, **values)
+        image, command = command[0], command[1:]
+    return ContainerOptions(
+        image=image,
+        rootfs=rootfs,
+        platform=_platform(parsed),
+        pull=_pull_policy(parsed),
+        storage_driver=_storage_driver(parsed),
+        name=parsed[rows.NAME],
+        remove=parsed[rows.RM],
+        cidfile=parsed[rows.CIDFILE],
+        labels=_labels(parsed),
+        annotations=_annotations(parsed),
+        command=command,
+        entrypoint=parsed[rows.ENTRYPOINT],
+        workdir=parsed[rows.WORKDIR] or None,
+        user=parsed[rows.USER] or None,
+        groups=parsed[rows.GROUP_ADD],
+        umask=_umask(parsed),
+        variables=_variables(parsed, environ),
+        terminal=parsed[rows.TTY],
+        interactive=parsed[rows.INTERACTIVE],
+        attach=_streams(parsed),
+        signals=parsed[rows.SIG_PROXY],
+        detach_keys=_detach_keys(parsed),
+        init=parsed[rows.INIT],
+        stop_signal=_stop_signal(parsed),
+        stop_timeout=parsed[rows.STOP_TIMEOUT],
+        oom_score_adj=parsed[rows.OOM_SCORE_ADJ],
+        ulimits=_ulimits(parsed),
+        mounts=_mounts(parsed, getcwd),
+        devices=_devices(parsed),
+        read_only=parsed[rows.READ_ONLY],
+        shm_size=_shm_size(parsed),
+        hostname=parsed[rows.HOSTNAME] or None,
+        hosts=_hosts(parsed),
+        dns=_dns(parsed),
+        namespaces=_namespaces(parsed),
+        userns=_userns(parsed),
+        privileged=parsed[rows.PRIVILEGED],
+        security=_security(parsed),
+        sysctls=_sysctls(parsed),
+        limits=_limits(parsed),
+        cgroup_parent=parsed[rows.CGROUP_PARENT],
+    )
+
+
+def _platform(parsed: Parsed) -> Platform | None:
+    text = parsed[rows.PLATFORM]
+    if text is None:
+        return None
+    from rootless.oci.platform import parse_platform
+
+    return parse_platform(text)
+
+
+def _pull_policy(parsed: Parsed) -> values.PullPolicy:
+    text = parsed[rows.PULL]
+    try:
+        return values.PullPolicy(text) if text else values.PullPolicy.MISSING
+    except ValueError:
+        *first, last = (each.value for each in values.PullPolicy)
+        raise UsageError(
+            f"invalid pull option: {text!r}: must be one of {', '.join(first)} or {last}"
+        ) from None
+
+
+def _storage_driver(parsed: Parsed) -> StorageDriver | None:
+    text = parsed[rows.STORAGE_DRIVER]
+    if not text:
+        return None
+    from rootless.spec.storage_driver import parse_driver
+
+    return parse_driver(text, "--storage-driver")
+
+
+def _labels(parsed: Parsed) -> Mapping[str, str]:
+    if not parsed[rows.LABEL] and not parsed[rows.LABEL_FILE]:
+        return {}
+    from rootless.cli.flags.environment import parse_labels
+
+    return parse_labels(parsed[rows.LABEL], parsed[rows.LABEL_FILE], _read_text)
+
+
+def _annotations(parsed: Parsed) -> Mapping[str, str]:
+    if not parsed[rows.ANNOTATION]:
+        return {}
+    from rootless.cli.flags.environment import parse_annotations
+
+    return parse_annotations(parsed[rows.ANNOTATION])
+
+
+def _umask(parsed: Parsed) -> int | None:
+    text = parsed[rows.UMASK]
+    if text is None:
+        return None
+    if not text or set(text) - set("01234567"):
+        raise UsageError(f"invalid umask: {text!r}", hint="use an octal number up to 0777")
+    return int(text, 8)
+
+
+def _variables(parsed: Parsed, environ: Mapping[str, str]) -> values.Variables:
+    if not parsed[rows.ENV] and not parsed[rows.ENV_FILE]:
+        return ()
+    from rootless.cli.flags.environment import parse_variables
+
+    return parse_variables(parsed[rows.ENV], parsed[rows.ENV_FILE], environ, _read_text)
+
+
+def _streams(parsed: Parsed) -> values.Streams:
+    """Those of -a where it was given, else all."""
+    if not parsed[rows.ATTACH]:
+        return values.ALL_STREAMS
+    wanted = {stream.lower() for stream in parsed[rows.ATTACH]}
+    if wanted - {"stdin", "stdout", "stderr"}:
+        raise UsageError("valid streams are STDIN, STDOUT and STDERR")
+    return values.Streams("stdin" in wanted, "stdout" in wanted, "stderr" in wanted)
+
+
+def _detach_keys(parsed: Parsed) -> bytes:
+    text = parsed[rows.DETACH_KEYS]
+    if not text:
+        return b""
+    from rootless.cli.flags.detach_keys import parse_detach_keys
+
+    return parse_detach_keys(text)
+
+
+def _stop_signal(parsed: Parsed) -> str | None:
+    text = parsed[rows.STOP_SIGNAL]
+    if text is None:
+        return None
+    from rootless.cli.flags.signals import parse_signal
+
+    return parse_signal(text)
+
+
+def _ulimits(parsed: Parsed) -> tuple[values.Ulimit, ...]:
+    if not parsed[rows.ULIMIT]:
+        return ()
+    from rootless.cli.flags.ulimits import parse_ulimits
+
+    return parse_ulimits(parsed[rows.ULIMIT])
+
+
+def _mounts(parsed: Parsed, getcwd: Callable[[], str]) -> tuple[values.UserMount, ...]:
+    volumes, mounts, tmpfs = parsed[rows.VOLUME], parsed[rows.MOUNT], parsed[rows.TMPFS]
+    if not volumes and not mounts and not tmpfs:
+        return ()
+    from rootless.cli.flags.mounts import parse_mounts
+
+    return parse_mounts(volumes, mounts, tmpfs, getcwd)
+
+
+def _devices(parsed: Parsed) -> tuple[values.Device, ...]:
+    if not parsed[rows.DEVICE]:
+        return ()
+    from rootless.cli.flags.mounts import parse_device
+
+    return tuple(map(parse_device, parsed[rows.DEVICE]))
+
+
+def _shm_size(parsed: Parsed) -> int:
+    text = parsed[rows.SHM_SIZE]
+    if text is None:
+        return values.DEFAULT_SHM_SIZE
+    from rootless.cli.flags.sizes import parse_size
+
+    return parse_size(text, "--shm-size")
+
+
+def _hosts(parsed: Parsed) -> tuple[values.HostEntry, ...]:
+    if not parsed[rows.ADD_HOST]:
+        return ()
+    from rootless.cli.flags.names import parse_add_host
+
+    return tuple(map(parse_add_host, parsed[rows.ADD_HOST]))
+
+
+def _dns(parsed: Parsed) -> values.Dns:
+    servers = parsed[rows.DNS]
+    if servers:
+        from rootless.cli.flags.names import parse_dns
+
+        servers = tuple(map(parse_dns, servers))
+    return values.Dns(servers, parsed[rows.DNS_SEARCH], parsed[rows.DNS_OPTION])
+
+
+def _namespaces(parsed: Parsed) -> values.NamespaceModes:
+    modes = {
+        "network": parsed[rows.NETWORK],
+        "pid": parsed[rows.PID],
+        "ipc": parsed[rows.IPC],
+        "uts": parsed[rows.UTS],
+        "cgroupns": parsed[rows.CGROUPNS],
+    }
+    if not any(mode is not None for mode in modes.values()):
+        return values.DEFAULT_NAMESPACES
+    from rootless.cli.flags.namespaces import parse_namespaces
+
+    return parse_namespaces(**modes)
+
+
+def _userns(parsed: Parsed) -> UserNamespaceMode:
+    text = parsed[rows.USERNS]
+    if not text:
+        return values.ROOT_IS_CALLER
+    from rootless.cli.flags.namespaces import parse_userns
+
+    return parse_userns(text)
+
+
+def _security(parsed: Parsed) -> values.SecurityOptions:
+    options, add, drop = parsed[rows.SECURITY_OPT], parsed[rows.CAP_ADD], parsed[rows.CAP_DROP]
+    privileged = parsed[rows.PRIVILEGED]
+    if not (options or add or drop or privileged):
+        return values.DEFAULT_SECURITY
+    from rootless.cli.flags.security import parse_security
+
+    return parse_security(options, add, drop, privileged=privileged)
+
+
+def _sysctls(parsed: Parsed) -> Mapping[str, str]:
+    if not parsed[rows.SYSCTL]:
+        return {}
+    from rootless.cli.flags.ulimits import parse_sysctls
+
+    return parse_sysctls(parsed[rows.SYSCTL])
+
+
+_LIMIT_ROWS = tuple(row for row in rows.RUN_OPTIONS if row.group == rows.LIMITS)
+
+
+def _limits(parsed: Parsed) -> values.ResourceLimits:
+    if not any(parsed.values[row.long] for row in _LIMIT_ROWS):
+        return values.NO_LIMITS
+    from rootless.cli.flags.resources import (
+        parse_cpus,
+        parse_memory,
+        parse_memory_swap,
+        parse_throttles_bps,
+        parse_throttles_iops,
+    )
+
+    return values.ResourceLimits(
+        memory=parse_memory(parsed[rows.MEMORY], "-m, --memory"),
+        memory_swap=parse_memory_swap(parsed[rows.MEMORY_SWAP]),
+        memory_reservation=parse_memory(parsed[rows.MEMORY_RESERVATION], "--memory-reservation"),
+        oom_kill_disable=parsed[rows.OOM_KILL_DISABLE],
+        nano_cpus=parse_cpus(parsed[rows.CPUS]),
+        cpu_shares=parsed[rows.CPU_SHARES] or 0,
+        cpu_period=parsed[rows.CPU_PERIOD] or 0,
+        cpu_quota=parsed[rows.CPU_QUOTA] or 0,
+        cpuset_cpus=parsed[rows.CPUSET_CPUS] or "",
+        cpuset_mems=parsed[rows.CPUSET_MEMS] or "",
+        pids_limit=parsed[rows.PIDS_LIMIT] or 0,
+        blkio_weight=parsed[rows.BLKIO_WEIGHT] or 0,
+        read_bps=parse_throttles_bps(parsed[rows.DEVICE_READ_BPS], "--device-read-bps"),
+        write_bps=parse_throttles_bps(parsed[rows.DEVICE_WRITE_BPS], "--device-write-bps"),
+        read_iops=parse_throttles_iops(parsed[rows.DEVICE_READ_IOPS], "--device-read-iops"),
+        write_iops=parse_throttles_iops(parsed[rows.DEVICE_WRITE_IOPS], "--device-write-iops"),
+    )
+
+
+def _read_text(path: str) -> str:
+    """A file of --env-file or --label-file; `-` is standard input. Raises UsageError."""
+    if path == "-":
+        return sys.stdin.read()
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError as error:
+        raise UsageError(f"open {path}: {(error.strerror or '').lower()}") from error
+
+
+RUN = Command(
+    "run",
+    "Create and run a new container from an image",
+    "IMAGE [COMMAND] [ARG...]",
+    rows.RUN_OPTIONS,
+    run,
+    interspersed=False,
+    operand="image",
+    description="""Create and run a new container from an image or, with --rootfs, from a directory
+or an image file. The container writes to a layer of its own; neither the image nor the directory is
+changed.
+
+The exit status is that of the command: 128+n when signal n ended it, 127 when it was not found,
+126 when it could not be executed, and 125 when the container could not be started.""",
+)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_document
-from rootless.cli.grammar import Parsed
+from rootless.cli.grammar import Command, Parsed
+from rootless.cli.shared_options import FORMAT, LONG_FORMAT
 from rootless.oci.platform import host_platform
 from rootless.version import __version__
 
@@ -20,7 +21,7 @@ _MARKS = {"ok": "ok      ", "degraded": "degraded", "missing": "MISSING "}
 
 def info(parsed: Parsed, settings: Settings) -> int:
     """Print what the engine is and stands on, as Docker does."""
-    form: Any = parsed.values["format"]
+    form = parsed[FORMAT]
     document = engine_of(settings).info()
     print_document(form, document, lambda: _info_text(document))
     return 0
@@ -74,7 +75,7 @@ def version(parsed: Parsed, settings: Settings) -> int:  # noqa: ARG001 - a hand
         f" Kernel version:    {side['KernelVersion']}",
         f" OS/Arch:           {side['Os']}/{side['Arch']}",
     ]
-    form: Any = parsed.values["format"]
+    form = parsed[FORMAT]
     print_document(form, {"Client": side, "Server": side}, lambda: "\n".join(lines))
     return 0
 
@@ -92,7 +93,7 @@ def doctor(parsed: Parsed, settings: Settings) -> int:
         ],
     }
     verdict = "Containers can run here." if able else "No container can run here."
-    form: Any = parsed.values["format"]
+    form = parsed[LONG_FORMAT]
     print_document(
         form,
         document,
@@ -110,3 +111,17 @@ def _lines(finding: Finding) -> list[str]:
         if finding.remedy:
             lines.append(f"            do:   {finding.remedy}")
     return lines
+
+
+INFO = Command("info", "Display system-wide information", "", (FORMAT,), info, most=0)
+VERSION = Command("version", "Show the version information", "", (FORMAT,), version, most=0)
+DOCTOR = Command(
+    "doctor",
+    "Check that this machine can run containers",
+    "",
+    (LONG_FORMAT,),
+    doctor,
+    most=0,
+    description="""Try everything that containers need of this machine, and print what works, what
+does not, why it matters and how to enable it. The exit status is 1 when no container can run.""",
+)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rootless.containers.config import config_of, read_spec
 from rootless.containers.status import Status
-from rootless.containers.storage_driver import StorageDriver
+from rootless.spec.storage_driver import StorageDriver
 
 if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord

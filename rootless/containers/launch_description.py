@@ -6,9 +6,9 @@ import marshal  # pickle would import functools and look every class up by name
 
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
-from rootless.containers.storage_driver import StorageDriver
 from rootless.runtime.idmap import IdMaps, IdRange
 from rootless.runtime.rootfs import FuseRootfs, OverlayRootfs
+from rootless.spec.storage_driver import StorageDriver
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False

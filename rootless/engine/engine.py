@@ -1,8 +1,12 @@
 """The public Python API: an `Engine` over one store, with what the commands do as methods.
 
-from rootless import Engine, RunRequest
-request = RunRequest(image="debian:12", command=("true",), remove=True)
-status = Engine().run(request).status
+from rootless import ContainerOptions, Engine
+options = ContainerOptions(image="debian:12", command=("true",), remove=True)
+status = Engine().run(options).status
+
+Arguments are values: sizes are bytes, platforms are `Platform`s, formats and policies are
+enumerations. What a flag's text means is decided in `rootless.cli.flags`. Every method raises
+RootlessError (`rootless.errors`) for what is expected to go wrong, and OSError for what is not.
 """
 
 from __future__ import annotations
@@ -10,19 +14,17 @@ from __future__ import annotations
 import os
 
 from rootless.containers.storage_paths import StoragePaths
-from rootless.errors import InUseError, UsageError
+from rootless.errors import UsageError
 from rootless.paths import data_root, runtime_root
-from rootless.spec.request import RunRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
     from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
-    from rootless.containers.storage_driver import StorageDriver
     from rootless.engine.doctor import Finding as HostFinding
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.upkeep import DiskUsage, PrunedContainers
@@ -32,21 +34,26 @@ if TYPE_CHECKING:
     from rootless.images.gc.remove import Removal
     from rootless.images.inspect import HistoryEntry
     from rootless.images.listing import ListedImage
+    from rootless.images.manifest_lists import PlatformChanges
     from rootless.images.new_image import LoadedImage
+    from rootless.images.save import Format
     from rootless.images.transfer.copy import CopyOptions
     from rootless.images.transfer.login import LoggedIn
     from rootless.images.transfer.progress import Progress
     from rootless.images.transfer.pull import Pulled
     from rootless.images.transfer.push import Pushed
+    from rootless.oci.document import Json
     from rootless.oci.platform import Platform
+    from rootless.oci.reference import Reference
     from rootless.registry.authorization import Credentials
     from rootless.registry.configuration import ClientEnv
     from rootless.registry.remote import RemoteOptions
+    from rootless.spec.options import ContainerOptions
+    from rootless.spec.storage_driver import StorageDriver
     from rootless.store.layout import Store
+    from rootless.store.manifest_lists import ManifestList
     from rootless.supervisor.copy_up_report import CopyLedger
     from rootless.supervisor.foreground import Outcome
-
-_KILL_WAIT = 10.0
 
 
 class Engine:
@@ -55,9 +62,10 @@ class Engine:
     Args:
         root: The store; by default $ROOTLESS_ROOT, else below $XDG_DATA_HOME.
         runroot: Sockets and locks; by default $ROOTLESS_RUNROOT, else below $XDG_RUNTIME_DIR.
-        debug: Say each step of a start on standard error.
-        storage_driver: That of containers whose request names none; by default
+        debug: Print each step of a start on standard error.
+        storage_driver: For containers whose options name none; by default
             $ROOTLESS_STORAGE_DRIVER, else unionfs.
+        environ: The caller's environment, by default that of the process.
     """
 
     def __init__(
@@ -66,7 +74,7 @@ class Engine:
         root: str | os.PathLike[str] | None = None,
         runroot: str | os.PathLike[str] | None = None,
         debug: bool = False,
-        storage_driver: str | None = None,
+        storage_driver: StorageDriver | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._environ = os.environ if environ is None else environ
@@ -82,9 +90,9 @@ class Engine:
 
     # Containers.
 
-    def run(self, request: RunRequest, *, progress: ShowProgress | None = None) -> Outcome:
+    def run(self, options: ContainerOptions, *, progress: ShowProgress | None = None) -> Outcome:
         """Run a container in the foreground, connected to this process's standard streams, to its
-        end. An image that is not here is pulled; `progress` is called if so.
+        end. An image that is not in the store is pulled; `progress` is called if so.
 
         A process with several threads starts the container more slowly, because it may not fork.
         Signals are passed on in the main thread only. Raises RootlessError if the container could not
@@ -92,21 +100,24 @@ class Engine:
         """
         from rootless.supervisor.foreground import Attachment, run_in_foreground
 
+        streams = options.attach
         attachment = Attachment(
-            *_attached(request),
-            signals=request.sig_proxy,
-            detach_keys=_detach_keys(request),
+            options.interactive and streams.stdin,
+            streams.stdout,
+            streams.stderr,
+            signals=options.signals,
+            detach_keys=options.detach_keys,
         )
-        if request.tty and attachment.stdin and not os.isatty(0):
+        if options.terminal and attachment.stdin and not os.isatty(0):
             raise NotATerminalError("the input device is not a TTY")
 
         def prepare(monitor: int) -> LaunchDescription:
             from rootless.engine.prepare import prepare
 
-            driver = self._driver(request.storage_driver)
-            return prepare(request, self.paths, self._environ, driver, progress, monitor=monitor)
+            driver = self._driver(options.storage_driver)
+            return prepare(options, self.paths, self._environ, driver, progress, monitor=monitor)
 
-        return run_in_foreground(prepare, attachment, terminal=request.tty, debug=self._debug)
+        return run_in_foreground(prepare, attachment, terminal=options.terminal, debug=self._debug)
 
     def containers(self) -> list[ContainerRecord]:
         """Every container, oldest first."""
@@ -117,20 +128,9 @@ class Engine:
 
     def remove(self, name: str, *, force: bool = False) -> None:
         """Remove a container. Raises NotFoundError, InUseError if it runs and `force` is not set."""
-        from rootless.containers.reconcile import kill_and_wait, reconcile
-        from rootless.containers.status import Status
+        from rootless.containers.remove import remove_container
 
-        containers = self.paths.containers
-        reconcile(containers)
-        record = containers.find(name)
-        if record.status is not Status.EXITED:
-            if not force:
-                raise InUseError(
-                    f"cannot remove container {name!r}: container is {record.status.value}",
-                    hint="stop it first, or use --force",
-                )
-            kill_and_wait(record, _KILL_WAIT)
-        containers.remove(record.id)
+        remove_container(self.paths.containers, self._container(name), force=force)
 
     def inspect_container(self, name: str, *, sizes: bool = False) -> dict[str, Any]:
         """What Docker's inspect says of a container. Raises NotFoundError."""
@@ -184,7 +184,7 @@ class Engine:
         from rootless.rootfs.commit import commit_container
 
         return commit_container(
-            self._find_reconciled(name),
+            self._container(name),
             self.paths,
             self._store(),
             self._environ,
@@ -199,7 +199,7 @@ class Engine:
         """Write all files of a container as a tar archive, by path or by descriptor."""
         from rootless.rootfs.commit import export_container
 
-        export_container(self._find_reconciled(name), self.paths, self._store(), output, pause=True)
+        export_container(self._container(name), self.paths, self._store(), output, pause=True)
 
     def diff(self, name: str) -> list[tuple[str, bytes]]:
         """What a container has changed: A, C or D, and the path, relative to the root."""
@@ -207,7 +207,7 @@ class Engine:
 
         from rootless.rootfs.read import mountpoints, open_container, reading
 
-        record = self._find_reconciled(name)
+        record = self._container(name)
         directory = Path(self.paths.containers.directory(record.id))
         with (
             open_container(record, self.paths, self._store(), pause=False) as files,
@@ -234,23 +234,23 @@ class Engine:
         except RootlessError:
             return {}
 
-    def _find_reconciled(self, name: str) -> ContainerRecord:
-        from rootless.containers.reconcile import reconcile
-
-        reconcile(self.paths.containers)
-        return self.paths.containers.find(name)
-
     def copy_ledger(self, name: str) -> CopyLedger:
         """What copying up has cost a container, until now if it runs. Raises NotFoundError."""
         from pathlib import Path
 
-        from rootless.containers.reconcile import reconcile
         from rootless.supervisor.copy_up_report import read_ledger
 
-        containers = self.paths.containers
-        reconcile(containers)
-        record = containers.find(name)
-        return read_ledger(record, Path(containers.directory(record.id)))
+        record = self._container(name)
+        return read_ledger(record, Path(self.paths.containers.directory(record.id)))
+
+    def _container(self, name: str) -> ContainerRecord:
+        """A container by name or id, after a look at whether its monitor still lives. Raises
+        NotFoundError.
+        """
+        from rootless.containers.reconcile import reconcile
+
+        reconcile(self.paths.containers)
+        return self.paths.containers.find(name)
 
     # The engine itself.
 
@@ -278,11 +278,11 @@ class Engine:
 
         return list_images(self._store(), name, filters)
 
-    def load(self, source: Path | int, *, platform: str | None = None) -> list[LoadedImage]:
+    def load(self, source: Path | int, *, platform: Platform | None = None) -> list[LoadedImage]:
         """Load every image of an archive, by path or by descriptor."""
         from rootless.images.load import load
 
-        return load(self._store(), source, platform=_platform(platform))
+        return load(self._store(), source, platform=platform)
 
     def import_rootfs(
         self,
@@ -291,7 +291,7 @@ class Engine:
         reference: str | None = None,
         changes: Sequence[str] = (),
         message: str | None = None,
-        platform: str | None = None,
+        platform: Platform | None = None,
     ) -> LoadedImage:
         """Make an image of one layer of a root file system archive: a path, a descriptor, or, as a
         string, an http or https URL.
@@ -306,7 +306,7 @@ class Engine:
             created=time_of_making(self._environ),
             changes=changes,
             message=message,
-            platform=_platform(platform),
+            platform=platform,
         )
 
     def save(
@@ -314,18 +314,13 @@ class Engine:
         names: Sequence[str],
         output: Path | int,
         *,
-        form: str = "docker-archive",
-        platform: str | None = None,
+        form: Format | None = None,
+        platform: Platform | None = None,
     ) -> None:
-        """Write images to one archive, by path or by descriptor. Raises UsageError for a format
-        that does not exist.
-        """
+        """Write images to one archive, by path or by descriptor; a docker-archive by default."""
         from rootless.images.save import Format, save
 
-        known = {each.value: each for each in Format}
-        if form not in known:
-            raise UsageError(f"--format {form!r} is not known", hint=f"one of {', '.join(known)}")
-        save(self._store(), names, output, known[form], platform=_platform(platform))
+        save(self._store(), names, output, form or Format.DOCKER_ARCHIVE, platform=platform)
 
     def tag(self, source: str, target: str) -> None:
         """Give an image another name."""
@@ -339,21 +334,21 @@ class Engine:
 
         return remove(self._store(), name, self.containers, force=force)
 
-    def history(self, name: str, *, platform: str | None = None) -> list[HistoryEntry]:
+    def history(self, name: str, *, platform: Platform | None = None) -> list[HistoryEntry]:
         """The steps that made an image, newest first."""
         from rootless.images.inspect import history
         from rootless.store.image import resolve
 
         store = self._store()
-        return history(store, resolve(store, name, _platform(platform)))
+        return history(store, resolve(store, name, platform))
 
-    def inspect_image(self, name: str, *, platform: str | None = None) -> dict[str, Any]:
+    def inspect_image(self, name: str, *, platform: Platform | None = None) -> dict[str, Any]:
         """What Docker's inspect says of an image. Raises NotFoundError."""
         from rootless.images.inspect import inspect
         from rootless.store.image import resolve
 
         store = self._store()
-        return inspect(store, resolve(store, name, _platform(platform)))
+        return inspect(store, resolve(store, name, platform))
 
     def untag(self, name: str, targets: Sequence[str] = ()) -> None:
         """Take names from an image, all if none is said; the image stays."""
@@ -425,7 +420,7 @@ class Engine:
         name: str,
         *,
         options: RemoteOptions | None = None,
-        platform: str | None = None,
+        platform: Platform | None = None,
         all_tags: bool = False,
         progress: Progress | None = None,
     ) -> list[Pulled]:
@@ -437,7 +432,7 @@ class Engine:
             name,
             self._client_env(),
             options=options,
-            platform=_platform(platform),
+            platform=platform,
             all_tags=all_tags,
             progress=progress,
         )
@@ -505,19 +500,74 @@ class Engine:
         env = self._client_env()
         return copy(self._store(), source, destination, env, options or CopyOptions())
 
-    def manifest_lists(self) -> tuple[Store, ClientEnv]:
-        """What the functions of rootless.images.manifest_lists work on."""
-        return self._store(), self._client_env()
+    # Lists of images for several platforms.
+
+    def create_manifest_list(
+        self,
+        name: str,
+        images: Sequence[str],
+        *,
+        amend: bool = False,
+        options: RemoteOptions | None = None,
+    ) -> ManifestList:
+        """Make a list of images that are at registries; `amend` adds to one that exists."""
+        from rootless.images.manifest_lists import create
+
+        return create(self._store(), name, images, self._client_env(), amend=amend, options=options)
+
+    def annotate_manifest_list(self, name: str, image: str, changes: PlatformChanges) -> None:
+        """Set the platform of an image in a list."""
+        from rootless.images.manifest_lists import annotate
+
+        annotate(self._store(), name, image, changes)
+
+    def push_manifest_list(
+        self,
+        name: str,
+        *,
+        purge: bool = False,
+        options: RemoteOptions | None = None,
+        pushed: Callable[[Reference], None] | None = None,
+    ) -> str:
+        """Send a list, and what it names, to its registry; returns its digest. `pushed` is called
+        with each image once it is there.
+        """
+        from rootless.images.manifest_lists import push_list
+
+        return push_list(
+            self._store(), name, self._client_env(), purge=purge, options=options, pushed=pushed
+        )
+
+    def inspect_manifest_list(
+        self,
+        name: str,
+        *,
+        within: str | None = None,
+        verbose: bool = False,
+        options: RemoteOptions | None = None,
+    ) -> Json | list[Json]:
+        """A list, or a manifest at a registry, or, `within` a list, one that it names."""
+        from rootless.images.manifest_lists import inspect
+
+        return inspect(
+            self._store(), name, self._client_env(), options, within=within, verbose=verbose
+        )
+
+    def remove_manifest_list(self, name: str) -> None:
+        """Remove a list; the images it names stay where they are."""
+        from rootless.images.manifest_lists import remove
+
+        remove(self._store(), name)
 
     def _client_env(self) -> ClientEnv:
         from rootless.registry.configuration import ClientEnv
 
         return ClientEnv.of_caller(self._environ)
 
-    def _driver(self, asked: str | None = None) -> StorageDriver:
-        from rootless.containers.storage_driver import storage_driver
+    def _driver(self, asked: StorageDriver | None = None) -> StorageDriver:
+        from rootless.spec.storage_driver import default_driver
 
-        return storage_driver(asked, self._storage_driver, self._environ)
+        return asked or self._storage_driver or default_driver(self._environ)
 
     def _store(self) -> Store:
         from rootless.store.layout import Store
@@ -530,32 +580,3 @@ class NotATerminalError(UsageError):
 
     exit_status = 1
     code = "not-a-terminal"
-
-
-def _attached(request: RunRequest) -> tuple[bool, bool, bool]:
-    """Which streams are connected: -a where it was given, else what -i says and both outputs."""
-    if not request.attach:
-        return request.interactive, True, True
-    wanted = {stream.lower() for stream in request.attach}
-    unknown = wanted - {"stdin", "stdout", "stderr"}
-    if unknown:
-        raise UsageError("valid streams are STDIN, STDOUT and STDERR")
-    return (
-        request.interactive and "stdin" in wanted,
-        "stdout" in wanted,
-        "stderr" in wanted,
-    )
-
-
-def _detach_keys(request: RunRequest) -> bytes:
-    if not request.detach_keys:
-        return b""
-    from rootless.supervisor.detach_keys import parse_detach_keys
-
-    return parse_detach_keys(request.detach_keys)
-
-
-def _platform(text: str | None) -> Platform | None:
-    from rootless.oci.platform import parse_platform
-
-    return None if text is None else parse_platform(text)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from rootless.cgroups.delegation import facts
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
-from rootless.containers.storage_driver import StorageDriver
 from rootless.containers.storage_paths import StoragePaths
 from rootless.engine.doctor import file_system_name
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import UserNamespaceMode
+from rootless.spec.storage_driver import StorageDriver
 from rootless.version import __version__
 
 if TYPE_CHECKING:

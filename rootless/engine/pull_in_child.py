@@ -9,6 +9,7 @@ from __future__ import annotations
 from rootless.errors import NotFoundError, RootlessError
 from rootless.light_stdlib import signal
 from rootless.run_in_child import run_in_child
+from rootless.spec.options import PullPolicy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 ShowProgress: TypeAlias = "Callable[[], Progress]"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-POLICIES = ("always", "missing", "never", "newer")
 
 
 def find_or_fetch(
@@ -30,11 +30,11 @@ def find_or_fetch(
     name: str,
     platform: Platform | None,
     *,
-    policy: str,
+    policy: PullPolicy,
     environ: Mapping[str, str],
     progress: ShowProgress | None,
 ) -> Image:
-    """The image that a run is to use, fetched if the policy (one of POLICIES) says so.
+    """The image that a run is to use, fetched if the policy says so.
 
     Raises RootlessError if it is not here and cannot be had.
     """
@@ -43,10 +43,10 @@ def find_or_fetch(
     try:
         image = resolve(store, name, platform)
     except NotFoundError:
-        if policy == "never":
+        if policy is PullPolicy.NEVER:
             raise
         image = None
-    if image is not None and policy in ("missing", "never"):
+    if image is not None and policy in (PullPolicy.MISSING, PullPolicy.NEVER):
         return image
 
     def work() -> str:
@@ -64,7 +64,7 @@ def find_or_fetch(
         return resolve(store, _in_child(work), platform)
     except RootlessError:
         # podman: a newer image is welcome, but the one that is here will do.
-        if policy == "newer" and image is not None:
+        if policy is PullPolicy.NEWER and image is not None:
             return image
         raise
 
@@ -74,7 +74,7 @@ def _fetch(
     name: str,
     platform: Platform | None,
     *,
-    policy: str,
+    policy: PullPolicy,
     environ: Mapping[str, str],
     progress: ShowProgress | None,
     known: bool,
@@ -88,7 +88,7 @@ def _fetch(
 
     shown: Progress = progress() if progress is not None else Silence()
     env = ClientEnv.of_caller(environ)
-    if policy == "missing":
+    if policy is PullPolicy.MISSING:
         # A short name may stand for an image that is here under its whole name.
         for reference in candidates(registries_conf(env), name):
             try:
@@ -104,7 +104,7 @@ def _fetch(
         env,
         platform=platform,
         progress=shown,
-        only_if_newer=policy == "newer",
+        only_if_newer=policy is PullPolicy.NEWER,
     )[0]
     shown.line(f"Digest: {pulled.digest}")
     shown.line(pulled.status)

@@ -7,7 +7,8 @@ is kept in the store's manifests/ until it is removed. One JSON document a list,
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from rootless.errors import ExistsError, NotFoundError, UsageError
 from rootless.images.transfer.copy_graph import RepositorySource, RepositoryTarget, copy_graph
@@ -36,6 +37,29 @@ from rootless.store.manifest_lists import (
     read_list,
     write_list,
 )
+
+
+class PlatformChanges(NamedTuple):
+    """What to set of the platform of an image; None and empty leave it as it is."""
+
+    os: str | None = None
+    architecture: str | None = None
+    variant: str | None = None
+    os_version: str | None = None
+    os_features: tuple[str, ...] = ()
+
+    def to_json(self) -> Json:
+        """The fields to set, by the names that an index has for them."""
+        texts = {
+            "os": self.os,
+            "architecture": self.architecture,
+            "variant": self.variant,
+            "os.version": self.os_version,
+        }
+        document: Json = {name: text for name, text in texts.items() if text is not None}
+        if self.os_features:
+            document["os.features"] = list(self.os_features)
+        return document
 
 
 def _named(store: Store, name: str) -> ManifestList:
@@ -106,9 +130,8 @@ async def _descriptor(client: RepositoryClient, document: Document, what: str) -
     return Descriptor(manifest.media_type, document.digest, len(document.data), platform=platform)
 
 
-def annotate(store: Store, name: str, image: str, changes: Mapping[str, object]) -> None:
-    """Change what a list says of the platform of one of its images: `os`, `architecture`, `variant`,
-    `os.version`, `os.features`. Raises NotFoundError."""
+def annotate(store: Store, name: str, image: str, changes: PlatformChanges) -> None:
+    """Set the platform of an image in a list. Raises NotFoundError."""
     listed = _named(store, name)
     reference = parse_reference(image).with_default_tag()
     if not any(entry.reference == reference for entry in listed.entries):
@@ -122,10 +145,10 @@ def annotate(store: Store, name: str, image: str, changes: Mapping[str, object])
     write_list(store, listed._replace(entries=entries))
 
 
-def _annotated(descriptor: Descriptor, changes: Mapping[str, object]) -> Descriptor:
+def _annotated(descriptor: Descriptor, changes: PlatformChanges) -> Descriptor:
     document = descriptor.to_json()
     platform = dict(optional(document, "platform", dict, "platform") or {})
-    platform.update(changes)
+    platform.update(changes.to_json())
     return read_descriptor({**document, "platform": platform}, "the annotated manifest")
 
 

@@ -13,12 +13,12 @@ from rootless.containers.config import read_spec
 from rootless.containers.launch_description import HostTree, ImageTree
 from rootless.containers.pause import paused, write_out
 from rootless.containers.status import Status
-from rootless.containers.storage_driver import StorageDriver
 from rootless.errors import RootlessError
 from rootless.rootfs.archive import ContainerFiles
 from rootless.rootfs.image_tree import image_tree, image_tree_by_id
 from rootless.rootfs.union import lower_layers
 from rootless.runtime.idmap import IdMaps
+from rootless.spec.storage_driver import StorageDriver
 from unionfs.changes import Snapshot
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.layer import Layer

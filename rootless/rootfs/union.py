@@ -6,9 +6,9 @@ import os
 import stat
 
 from rootless.containers.launch_description import HostTree, ImageTree, LaunchDescription
-from rootless.containers.storage_driver import StorageDriver
 from rootless.errors import NotFoundError
 from rootless.runtime.idmap import IdMaps, IdRange
+from rootless.spec.storage_driver import StorageDriver
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.upper import DirectoryUpper
 from unionfs.layer import Layer

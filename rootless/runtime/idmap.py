@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 
-from rootless.errors import UsageError
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -190,27 +189,3 @@ def make_maps(
     else:
         uids, gids = root_map(uid, subuids), root_map(gid, subgids)
     return IdMaps(uids, gids, helper=bool(subuids), kept=kept)
-
-
-def parse_userns(text: str | None) -> UserNamespaceMode:
-    """Read --userns.
-
-    Raises:
-        UsageError: a mode that does not exist, or a malformed option.
-    """
-    if text is None or text in {"", "host"}:
-        return UserNamespaceMode()
-    name, _, rest = text.partition(":")
-    if name != "keep-id":
-        raise UsageError(
-            f"--userns {text!r} is not known", hint="use host, keep-id or keep-id:uid=UID,gid=GID"
-        )
-    values: dict[str, int] = {}
-    for option in filter(None, rest.split(",")):
-        key, _, value = option.partition("=")
-        if key not in {"uid", "gid"} or not value.isdecimal():
-            raise UsageError(
-                f"--userns keep-id has no option {option!r}", hint="use uid=N and gid=N"
-            )
-        values[key] = int(value)
-    return UserNamespaceMode(True, values.get("uid"), values.get("gid"))

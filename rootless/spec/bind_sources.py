@@ -6,8 +6,7 @@ from __future__ import annotations
 import os
 
 from rootless.errors import UsageError
-from rootless.spec.flags.mounts import Bind
-from rootless.spec.options import ContainerOptions
+from rootless.spec.options import Bind, ContainerOptions
 
 
 def prepare_bind_sources(options: ContainerOptions) -> None:

@@ -7,9 +7,8 @@ import posixpath
 
 from rootless.runtime.mount_options import IF_PARENT_EXISTS
 from rootless.spec.etc_files import APT_SANDBOX_PATH
-from rootless.spec.flags.mounts import Bind, Device, Tmpfs
 from rootless.spec.host import HostFacts
-from rootless.spec.options import ContainerOptions
+from rootless.spec.options import Bind, ContainerOptions, Device, Tmpfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

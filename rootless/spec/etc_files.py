@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from rootless.errors import UsageError
 from rootless.runtime.idmap import IdMaps
-from rootless.spec.flags.names import HOST_GATEWAY, HostEntry
-from rootless.spec.options import ContainerOptions, Dns
+from rootless.spec.options import HOST_GATEWAY, ContainerOptions, Dns, HostEntry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

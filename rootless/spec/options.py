@@ -1,202 +1,247 @@
-"""What `run` was asked for, understood: RunRequest's strings as values. Pure, but for the files the
-user names, which are read through `read`.
+"""What a container is asked to be, as values: what the command line, the Python API and an API socket
+hand to `Engine.run`. Pure.
 
-The grammars are in `rootless.spec.flags`; refusals are UsageError, with Docker's words where
-scripts match on them.
+Nothing here is in a flag's spelling: sizes are bytes, times are what the field says, modes are
+enumerations or booleans, paths of the host are absolute. `rootless.spec.check_options` refuses
+combinations and numbers that make no sense, wherever they came from.
 """
 
 from __future__ import annotations
 
-from rootless.errors import UsageError
-from rootless.runtime.idmap import UserNamespaceMode, parse_userns
-from rootless.spec.flags.environment import (
-    ReadText,
-    Variables,
-    parse_annotations,
-    parse_labels,
-    parse_variables,
-)
-from rootless.spec.flags.limits import Limit, parse_sysctls, parse_ulimit
-from rootless.spec.flags.mounts import Device, UserMount, parse_device, parse_mounts
-from rootless.spec.flags.names import HostEntry, parse_add_host, parse_dns, parse_hostname
-from rootless.spec.flags.namespaces import NamespaceModes, parse_namespaces
-from rootless.spec.flags.security import SecurityOptions, parse_security
-from rootless.spec.flags.sizes import parse_size
-from rootless.spec.request import RunRequest
-from unionfs.light_types import NamedTuple
+from rootless.runtime.idmap import UserNamespaceMode
+from rootless.spec.storage_driver import StorageDriver
+from unionfs.light_types import Enum, NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rootless.oci.platform import Platform
+
 DEFAULT_SHM_SIZE = 64 * 1024 * 1024
+HOST_GATEWAY = "host-gateway"
+DEFAULT_CAPABILITIES = frozenset(
+    [
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "FSETID",
+        "FOWNER",
+        "MKNOD",
+        "NET_RAW",
+        "SETGID",
+        "SETUID",
+        "SETFCAP",
+        "SETPCAP",
+        "NET_BIND_SERVICE",
+        "SYS_CHROOT",
+        "KILL",
+        "AUDIT_WRITE",
+    ]
+)
+"""Docker's fourteen."""
+
+Variables = tuple[tuple[str, str | None], ...]
+"""Environment variables in order; None takes a variable of the image away."""
+
+
+class PullPolicy(Enum):
+    """When the image is fetched, by the words of --pull."""
+
+    ALWAYS = "always"
+    MISSING = "missing"
+    NEVER = "never"
+    NEWER = "newer"
+
+
+class Streams(NamedTuple):
+    """Which of the caller's standard streams are connected to the container."""
+
+    stdin: bool = True
+    stdout: bool = True
+    stderr: bool = True
+
+
+class Bind(NamedTuple):
+    """A directory or file of the host.
+
+    Both paths are absolute. `propagation` is a word of mount(8), such as `rprivate`; `flags` are
+    others of its words, such as `noexec`. `create` makes a missing source a directory, as Docker's
+    -v does.
+    """
+
+    source: str
+    target: str
+    read_only: bool = False
+    propagation: str = "rprivate"
+    recursive: bool = True
+    flags: tuple[str, ...] = ()
+    create: bool = False
+
+
+class Tmpfs(NamedTuple):
+    """A file system held in memory. `options` as mount(8) takes them, in order."""
+
+    target: str
+    options: tuple[str, ...]
+
+
+UserMount = Bind | Tmpfs
+
+
+class Device(NamedTuple):
+    """A device node of the host. Both paths are absolute; `access` is some of r, w and m."""
+
+    source: str
+    target: str
+    access: str = "rwm"
+
+
+class Ulimit(NamedTuple):
+    """A limit of setrlimit(2); -1 is no limit. `name` is in lower case, without RLIMIT_."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+class HostEntry(NamedTuple):
+    """A line of /etc/hosts. `address` is an IP address or HOST_GATEWAY."""
+
+    name: str
+    address: str
 
 
 class Dns(NamedTuple):
+    """What replaces the lines of the host's resolv.conf(5); `servers` are IP addresses."""
+
     servers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
 
 
+class NamespaceModes(NamedTuple):
+    """True: a new namespace; False: the host's."""
+
+    network: bool = False
+    pid: bool = True
+    ipc: bool = True
+    uts: bool = True
+    cgroup: bool = True
+
+
+class SecurityOptions(NamedTuple):
+    """`capabilities` are names without CAP_, in upper case. `seccomp` is None for the default
+    profile, `unconfined`, or the path of a profile. `mask` and `unmask` are absolute paths.
+    """
+
+    capabilities: frozenset[str] = DEFAULT_CAPABILITIES
+    seccomp: str | None = None
+    no_new_privileges: bool = False
+    mask: tuple[str, ...] = ()
+    unmask: tuple[str, ...] = ()
+    unmask_all: bool = False
+
+
+class Throttle(NamedTuple):
+    """A limit on a block device: its path below /dev, and bytes/s or operations/s."""
+
+    device: str
+    rate: int
+
+
+class ResourceLimits(NamedTuple):
+    """What control groups are to enforce; 0 or empty is "no limit". Memory is in bytes, CPU times are
+    in microseconds, `nano_cpus` in billionths of a processor.
+    """
+
+    memory: int = 0
+    memory_swap: int = 0
+    """Memory and swap together; -1 is no limit of swap."""
+    memory_reservation: int = 0
+    oom_kill_disable: bool = False
+    nano_cpus: int = 0
+    cpu_shares: int = 0
+    cpu_period: int = 0
+    cpu_quota: int = 0
+    cpuset_cpus: str = ""
+    """A list of processors as cpuset(7) writes it: `0-3,7`."""
+    cpuset_mems: str = ""
+    pids_limit: int = 0
+    blkio_weight: int = 0
+    read_bps: tuple[Throttle, ...] = ()
+    write_bps: tuple[Throttle, ...] = ()
+    read_iops: tuple[Throttle, ...] = ()
+    write_iops: tuple[Throttle, ...] = ()
+
+
+ALL_STREAMS = Streams()
 NO_DNS = Dns()
+NO_LIMITS = ResourceLimits()
 DEFAULT_NAMESPACES = NamespaceModes()
 ROOT_IS_CALLER = UserNamespaceMode()
 DEFAULT_SECURITY = SecurityOptions()
 
 
 class ContainerOptions(NamedTuple):
-    """None means "as the image or the default says"; an empty `entrypoint` takes the image's
-    away."""
+    """One container. None means "as the image or the default says".
 
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
-    sysctls: Mapping[str, str]
+    Its root file system is that of `image`, a reference or an id, or, with `rootfs`, a directory or
+    an image file of the host.
+    """
+
+    image: str | None = None
+    rootfs: str | None = None
+    platform: Platform | None = None
+    pull: PullPolicy = PullPolicy.MISSING
+    storage_driver: StorageDriver | None = None
+
+    name: str | None = None
+    remove: bool = False
+    """Remove the container when it has ended."""
+    cidfile: str | None = None
+    """A file that must not exist and gets the container's id."""
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+
     command: tuple[str, ...] = ()
     entrypoint: str | None = None
+    """An empty one takes the image's away."""
     workdir: str | None = None
     user: str | None = None
+    """USER or USER:GROUP, names or numbers, looked up in the container's own files."""
     groups: tuple[str, ...] = ()
     umask: int | None = None
+    variables: Variables = ()
     terminal: bool = False
     interactive: bool = False
+    attach: Streams = ALL_STREAMS
+    signals: bool = True
+    """Pass signals that the caller gets on to the container."""
+    detach_keys: bytes = b""
+    """The keys that detach a terminal; empty for docker's, ctrl-p ctrl-q."""
     init: bool = False
-    read_only: bool = False
-    privileged: bool = False
-    hostname: str | None = None
     stop_signal: str | None = None
+    """A name with SIG, or SIGRTMIN+N."""
     stop_timeout: int | None = None
+    """Seconds."""
     oom_score_adj: int | None = None
-    shm_size: int = DEFAULT_SHM_SIZE
-    variables: Variables = ()
+    ulimits: tuple[Ulimit, ...] = ()
+
     mounts: tuple[UserMount, ...] = ()
     devices: tuple[Device, ...] = ()
-    limits: tuple[Limit, ...] = ()
+    read_only: bool = False
+    shm_size: int = DEFAULT_SHM_SIZE
+    """Bytes."""
+
+    hostname: str | None = None
     hosts: tuple[HostEntry, ...] = ()
     dns: Dns = NO_DNS
+
     namespaces: NamespaceModes = DEFAULT_NAMESPACES
     userns: UserNamespaceMode = ROOT_IS_CALLER
+    privileged: bool = False
     security: SecurityOptions = DEFAULT_SECURITY
+    sysctls: Mapping[str, str] = {}
 
-
-def parse_options(
-    request: RunRequest, *, environ: Mapping[str, str], cwd: str, read: ReadText
-) -> ContainerOptions:
-    """Understand a request.
-
-    Raises:
-        UsageError: a flag's value makes no sense, or is of something not there yet.
-    """
-    namespaces = parse_namespaces(
-        network=request.network,
-        pid=request.pid,
-        ipc=request.ipc,
-        uts=request.uts,
-        cgroupns=request.cgroupns,
-    )
-    if request.hostname and not namespaces.uts:
-        raise UsageError("conflicting options: hostname and the UTS mode host")
-    if request.dns and request.network == "none":
-        raise UsageError("conflicting options: dns and the network mode none")
-    return ContainerOptions(
-        command=request.command,
-        entrypoint=request.entrypoint,
-        workdir=_workdir(request.workdir),
-        user=request.user or None,
-        groups=request.group_add,
-        umask=_umask(request.umask),
-        terminal=request.tty,
-        interactive=request.interactive,
-        init=request.init,
-        read_only=request.read_only,
-        privileged=request.privileged,
-        hostname=parse_hostname(request.hostname) if request.hostname else None,
-        stop_signal=None if request.stop_signal is None else parse_signal(request.stop_signal),
-        stop_timeout=request.stop_timeout,
-        oom_score_adj=_oom_score_adj(request.oom_score_adj),
-        shm_size=_shm_size(request.shm_size),
-        variables=parse_variables(request.env, request.env_file, environ, read),
-        labels=parse_labels(request.label, request.label_file, read),
-        annotations=parse_annotations(request.annotation),
-        mounts=parse_mounts(request.volume, request.mount, request.tmpfs, cwd),
-        devices=tuple(parse_device(text) for text in request.device),
-        limits=tuple({x.name: x for x in map(parse_ulimit, request.ulimit)}.values()),
-        sysctls=parse_sysctls(
-            request.sysctl, private_ipc=namespaces.ipc, private_network=namespaces.network
-        ),
-        hosts=tuple(parse_add_host(text) for text in request.add_host),
-        dns=Dns(tuple(map(parse_dns, request.dns)), request.dns_search, request.dns_option),
-        namespaces=namespaces,
-        userns=parse_userns(request.userns),
-        security=parse_security(
-            request.security_opt,
-            request.cap_add,
-            request.cap_drop,
-            privileged=request.privileged,
-        ),
-    )
-
-
-def _workdir(text: str | None) -> str | None:
-    if text and not text.startswith("/"):
-        raise UsageError(
-            f"the working directory {text!r} is invalid, it needs to be an absolute path"
-        )
-    return text or None
-
-
-def _umask(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not text or set(text) - set("01234567") or int(text, 8) > 0o777:
-        raise UsageError(f"invalid umask: {text!r}", hint="use an octal number up to 0777")
-    return int(text, 8)
-
-
-def _oom_score_adj(value: int | None) -> int | None:
-    if value is not None and not -1000 <= value <= 1000:
-        raise UsageError(f"invalid value {value}, range for oom score adj is [-1000, 1000]")
-    return value
-
-
-def _shm_size(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_SHM_SIZE
-    size = parse_size(text, "--shm-size")
-    if size == 0:
-        raise UsageError("SHM size can not be less than 0")
-    return size
-
-
-def parse_signal(text: str) -> str:
-    """A signal's name with SIG, from a name with or without it or a number.
-
-    Raises:
-        UsageError: there is no such signal.
-    """
-    import signal
-
-    if text.isascii() and text.isdecimal():
-        number = int(text)
-        if 1 <= number < signal.NSIG:
-            try:
-                return signal.Signals(number).name
-            except ValueError:
-                return f"SIGRTMIN+{number - signal.SIGRTMIN}"
-        raise UsageError(f"invalid signal: {text}")
-    name = text.upper()
-    name = name if name.startswith("SIG") else f"SIG{name}"
-    base, _, offset = name.partition("+")
-    valid = base in signal.Signals.__members__ and (
-        not offset or (base == "SIGRTMIN" and offset.isdecimal() and int(offset) <= 30)
-    )
-    if not valid:
-        raise UsageError(f"invalid signal: {text}")
-    return name
-
-
-def signal_number(name: str) -> int:
-    """The number of a name that `parse_signal` gave."""
-    import signal
-
-    base, _, offset = name.partition("+")
-    return signal.Signals[base] + int(offset or 0)
+    limits: ResourceLimits = NO_LIMITS
+    cgroup_parent: str | None = None

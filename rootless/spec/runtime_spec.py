@@ -190,7 +190,7 @@ def _limits(options: ContainerOptions, host: HostFacts) -> list[dict[str, Any]]:
         return 2**64 - 1 if value < 0 else value
 
     result = []
-    for limit in options.limits:
+    for limit in options.ulimits:
         most = host.hard_limits.get(limit.name, -1)
         if most >= 0 and (limit.hard < 0 or limit.hard > most):
             raise UsageError(

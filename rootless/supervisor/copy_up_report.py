@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from rootless.containers.process_identity import is_alive
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
-from rootless.containers.storage_driver import StorageDriver
 from rootless.containers.timestamps import now
 from rootless.durable import write_atomically
 from rootless.errors import HostSupportError, InvalidDocumentError, NotFoundError, RootlessError
+from rootless.spec.storage_driver import StorageDriver
 
 if TYPE_CHECKING:
     from unionfs.copy_up_stats import CopyUpStats

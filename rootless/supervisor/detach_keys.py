@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from rootless.errors import UsageError
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,31 +11,6 @@ DEFAULT = b"\x10\x11"
 
 _CTRL_C = 3
 _HINT_AFTER = 3
-
-
-def parse_detach_keys(text: str) -> bytes:
-    """The bytes of docker's --detach-keys: characters and `ctrl-` with a letter or one of @[\\]^_,
-    separated by commas. Empty text stands for the default.
-
-    Raises UsageError.
-    """
-    if not text:
-        return DEFAULT
-    return bytes(_byte_of(key, text) for key in text.split(","))
-
-
-def _byte_of(key: str, text: str) -> int:
-    if len(key) == 1 and key.isascii():
-        return ord(key)
-    if key.lower() == "del":
-        return 0x7F
-    prefix, character = key[:-1].lower(), key[-1:].upper()
-    if prefix == "ctrl-" and "@" <= character <= "_":
-        return ord(character) - ord("@")
-    raise UsageError(
-        f"invalid detach keys ({text}): unknown key {key!r}",
-        hint="a key is a character, or ctrl- and one of a-z @ [ \\ ] ^ _; commas separate keys",
-    )
 
 
 def describe_keys(keys: bytes) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 class Attachment(NamedTuple):
     """Which of the caller's streams are connected, whether signals are passed on, and the keys that
-    detach a terminal (`parse_detach_keys`; docker's where there are none).
+    detach a terminal (docker's where there are none).
     """
 
     stdin: bool

@@ -54,7 +54,7 @@ COSTLY = frozenset(
 
 RUN = "import rootless.__main__, rootless.cli.run, rootless.engine.engine, rootless.supervisor.foreground"
 PREPARE = (
-    "import rootless.engine.prepare, rootless.store.chains, rootless.cgroups.flags, "
+    "import rootless.engine.prepare, rootless.store.chains, rootless.spec.resources, "
     "rootless.spec.seccomp_profile"
 )
 MONITOR = (

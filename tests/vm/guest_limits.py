@@ -15,14 +15,25 @@ from harness import check, elapsed, main, measurement, wait_until
 
 from rootless.cgroups import delegation, stats
 from rootless.cgroups.devices import block_device_number
-from rootless.cgroups.flags import resources_of
 from rootless.cgroups.hierarchy import observe
+from rootless.cli.grammar import parse
+from rootless.cli.run import RUN, options_of
 from rootless.errors import HostSupportError, RootlessError, UsageError
-from rootless.spec.request import RunRequest
+from rootless.spec.resources import make_resources
 
 HOME = Path("/home/alice")
 SYS_CLONE3, CLONE_INTO_CGROUP = 435, 0x200000000
 libc = ctypes.CDLL(None, use_errno=True)
+
+
+def limits_of(flags):
+    """The limits of `run`'s flags, written as keyword arguments."""
+    words = []
+    for name, value in flags.items():
+        each = value if isinstance(value, tuple) else (value,)
+        words += [f"--{name.replace('_', '-')}={text}" for text in each]
+    parsed = parse(RUN, [*words, "image"], "rootless run")
+    return options_of(parsed, os.environ, os.getcwd).limits
 
 
 class Container:
@@ -32,8 +43,8 @@ class Container:
 
     def __init__(self, **flags):
         Container.number += 1
-        asked = resources_of(
-            RunRequest(**flags), cpu_count=os.cpu_count(), device_number=block_device_number
+        asked = make_resources(
+            limits_of(flags), cpu_count=os.cpu_count(), device_number=block_device_number
         )
         # Making a group moves whoever makes it: the monitor, in a real container.
         self.group = delegation.create(f"{Container.number:08}{os.getpid()}", asked, os.environ)

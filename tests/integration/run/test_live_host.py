@@ -198,11 +198,11 @@ def test_many_at_once(rootless):
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["-d", "--rootfs", "/", "true"], 125, "-d is not supported"),
+        (["-d", "--rootfs", "/", "true"], 125, "--detach is not supported"),
         (["--rootfs", "/no/such", "true"], 125, "/no/such does not exist"),
         (["--rootfs", "/etc/passwd", "true"], 125, "/etc/passwd is not a directory"),
         (["--rootfs", "/", "-m", "lots", "true"], 125, 'invalid argument "lots"'),
-        (["--rootfs", "/", "--pull", "perhaps", "no"], 127, "executable file not found"),
+        (["--rootfs", "/", "--pull", "perhaps", "no"], 125, "invalid pull option: 'perhaps'"),
         (["no-such-image", "true"], 125, "Unable to find image 'no-such-image:latest' locally"),
         (["--pull", "never", "no-such-image"], 125, "No such image: no-such-image:latest"),
         (["--rootfs", "/"], 125, "no command specified"),
@@ -230,9 +230,10 @@ def test_debug_says_the_plan(rootless):
 
 def test_engine_is_a_python_api(rootless):
     program = (
-        "from rootless import Engine, RunRequest\n"
-        "request = RunRequest(rootfs='/', command=('sh', '-c', 'echo api; exit 4'), remove=True)\n"
-        "print(Engine().run(request).status)\n"
+        "from rootless import ContainerOptions, Engine\n"
+        "command = ('sh', '-c', 'echo api; exit 4')\n"
+        "options = ContainerOptions(rootfs='/', command=command, remove=True)\n"
+        "print(Engine().run(options).status)\n"
     )
     result = subprocess.run(
         [sys.executable, "-c", program],

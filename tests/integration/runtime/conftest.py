@@ -18,11 +18,10 @@ from rootless.runtime.rootfs import BindRootfs
 from rootless.spec.bind_sources import prepare_bind_sources
 from rootless.spec.etc_files import etc_files
 from rootless.spec.gather_host import gather_host_facts
-from rootless.spec.options import parse_options
-from rootless.spec.request import RunRequest
 from rootless.spec.runtime_spec import make_spec
 from rootless.spec.seccomp_profile import profile_of
 from tests.support.images import busybox_tar
+from tests.support.run_flags import flags_to_options
 
 ID = "0123456789abcdef" * 4
 BOUND = 20
@@ -54,9 +53,11 @@ class Box:
         self._cache = cache
 
     def spec(self, *command: str, single: bool = False, **flags: Any) -> tuple[dict, IdMaps]:
-        request = RunRequest(command=command, **{"network": "none", **flags})
-        options = parse_options(
-            request, environ=os.environ, cwd=str(self.directory), read=lambda p: Path(p).read_text()
+        options = flags_to_options(
+            command=command,
+            environ=os.environ,
+            cwd=str(self.directory),
+            **{"network": "none", **flags},
         )
         prepare_bind_sources(options)
         if single:

@@ -8,11 +8,10 @@ from rootless.errors import UsageError
 from rootless.runtime.extensions import PRETEND_OWNERSHIP, USER
 from rootless.runtime.idmap import Subordinate, UserNamespaceMode, make_maps
 from rootless.spec.etc_files import APT_SANDBOX_PATH, etc_files, hosts_file, resolv_conf
-from rootless.spec.flags.names import HostEntry
 from rootless.spec.host import HostFacts
-from rootless.spec.options import Dns, parse_options
-from rootless.spec.request import RunRequest
+from rootless.spec.options import Dns, HostEntry
 from rootless.spec.runtime_spec import make_spec
+from tests.support.run_flags import flags_to_options
 
 RANGE = (Subordinate(100000, 65536),)
 MAPS = make_maps(UserNamespaceMode(), uid=7, gid=7, subuids=RANGE, subgids=RANGE)
@@ -20,7 +19,7 @@ SINGLE = make_maps(UserNamespaceMode(), uid=7, gid=7, subuids=(), subgids=())
 
 
 def options_of(**flags):
-    return parse_options(RunRequest(**flags), environ={}, cwd="/", read=lambda _: "")
+    return flags_to_options(**flags)
 
 
 HOST = HostFacts()

@@ -9,8 +9,8 @@ import pytest
 from rootless.errors import InvalidDocumentError
 from rootless.runtime import seccomp
 from rootless.runtime.seccomp_rules import pretending_profile
-from rootless.spec.flags.security import DEFAULT_CAPABILITIES
 from rootless.spec.host import HostFacts
+from rootless.spec.options import DEFAULT_CAPABILITIES
 from rootless.spec.seccomp_profile import (
     ALLOWED,
     BY_CAPABILITY,

@@ -2,14 +2,14 @@
 
 import pytest
 
+from rootless.cli.flags.detach_keys import parse_detach_keys
 from rootless.errors import UsageError
-from rootless.supervisor.detach_keys import DEFAULT, KeyFilter, describe_keys, parse_detach_keys
+from rootless.supervisor.detach_keys import DEFAULT, KeyFilter, describe_keys
 
 
 @pytest.mark.parametrize(
     ("text", "keys"),
     [
-        ("", DEFAULT),
         ("ctrl-p,ctrl-q", b"\x10\x11"),
         ("CTRL-P", b"\x10"),
         ("ctrl-x,a", b"\x18a"),

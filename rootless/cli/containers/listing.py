@@ -1,0 +1,104 @@
+"""`ps`: the containers there are, and what became of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rootless.cli.context import Settings, engine_of
+from rootless.cli.formats import print_list
+from rootless.cli.grammar import Command, Flag, Number, Parsed, Texts
+from rootless.cli.output import human_size, local_time, short_id, shortened, since
+from rootless.cli.shared_options import LIST_FORMAT, NO_TRUNC, QUIET_IDS, SIZE, filters_of
+from rootless.containers.record import ContainerRecord
+from rootless.containers.status import Status
+
+_COMMAND_WIDTH = 20
+_TITLES = {
+    "Command": "COMMAND",
+    "CreatedAt": "CREATED AT",
+    "ID": "CONTAINER ID",
+    "Image": "IMAGE",
+    "Labels": "LABELS",
+    "LocalVolumes": "LOCAL VOLUMES",
+    "Mounts": "MOUNTS",
+    "Names": "NAMES",
+    "Networks": "NETWORKS",
+    "Ports": "PORTS",
+    "RunningFor": "CREATED",
+    "Size": "SIZE",
+    "State": "STATE",
+    "Status": "STATUS",
+}
+_COLUMNS = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"]
+
+_ALL = Flag(("all", "a"), "Show all containers (default shows just running)")
+_FILTER = Texts(
+    ("filter", "f"),
+    "Filter output based on conditions provided: id, name, label, status, exited, ancestor, "
+    "before, since",
+    "FILTER",
+)
+_LAST = Number(("last", "n"), "Show n last created containers (includes all states)", "NUMBER")
+_LATEST = Flag(("latest", "l"), "Show the latest created container (includes all states)")
+
+
+def ps(parsed: Parsed, settings: Settings) -> int:
+    """List containers, the newest first; those that have ended only when they are asked for."""
+    engine = engine_of(settings)
+    last = 1 if parsed[_LATEST] else parsed[_LAST]
+    records = engine.find_containers(
+        filters_of(parsed[_FILTER]), everything=parsed[_ALL] or last is not None, last=last
+    )
+    full = parsed[NO_TRUNC]
+    if parsed[QUIET_IDS]:
+        for record in records:
+            print(record.id if full else short_id(record.id))
+        return 0
+    sizes = parsed[SIZE]
+    rows = [
+        _row(record, full, human_size(engine.container_size(record.id)) if sizes else "0B")
+        for record in records
+    ]
+    columns = [*_COLUMNS, *(["Size"] if sizes else [])]
+    print_list(parsed[LIST_FORMAT], "*formatter.ContainerContext", _TITLES, columns, rows)
+    return 0
+
+
+def status_of(record: ContainerRecord) -> str:
+    """Docker's STATUS column."""
+    if record.status is Status.RUNNING:
+        return f"Up {since(record.started).removesuffix(' ago')}"
+    if record.status is Status.EXITED:
+        return f"Exited ({record.exit_code}) {since(record.finished)}"
+    return "Created"
+
+
+def _row(record: ContainerRecord, full: bool, size: str) -> dict[str, Any]:
+    command = " ".join(record.command)
+    return {
+        "Command": f'"{command if full else shortened(command, _COMMAND_WIDTH)}"',
+        "CreatedAt": local_time(record.created),
+        "ID": record.id if full else short_id(record.id),
+        "Image": record.image or "<rootfs>",
+        "Label": lambda key: record.labels.get(str(key), ""),
+        "Labels": ",".join(f"{key}={value}" for key, value in record.labels.items()),
+        "LocalVolumes": "0",
+        "Mounts": "",
+        "Names": record.name,
+        "Networks": "",
+        "Ports": "",
+        "RunningFor": since(record.created),
+        "Size": size,
+        "State": record.status.value,
+        "Status": status_of(record),
+    }
+
+
+PS = Command(
+    "ps",
+    "List containers",
+    "",
+    (_ALL, _FILTER, LIST_FORMAT, _LAST, _LATEST, NO_TRUNC, QUIET_IDS, SIZE),
+    ps,
+    most=0,
+)

@@ -1,0 +1,52 @@
+"""Values that the docker command line reads as one line of CSV (RFC 4180, as Go's encoding/csv reads
+it): --mount, --tmpfs and their like. Pure."""
+
+from __future__ import annotations
+
+from rootless.errors import UsageError
+
+
+def split_fields(text: str, flag: str) -> list[str]:
+    """The fields between commas. One in double quotes may hold commas, and `""` for a quote.
+
+    Raises:
+        UsageError: a quote that is not closed, or that stands within a field; `flag` is named.
+    """
+    if '"' not in text:
+        return text.split(",")
+    fields = []
+    rest = text
+    while True:
+        if rest.startswith('"'):
+            field, rest = _quoted(rest[1:], text, flag)
+        else:
+            field, comma, rest = rest.partition(",")
+            if '"' in field:
+                raise UsageError(
+                    f'invalid argument {text!r} for {flag}: bare " in non-quoted field'
+                )
+            rest = comma + rest
+        fields.append(field)
+        if not rest:
+            return fields
+        if not rest.startswith(","):
+            raise UsageError(
+                f'invalid argument {text!r} for {flag}: extraneous or missing " in quoted field'
+            )
+        rest = rest[1:]
+
+
+def _quoted(rest: str, text: str, flag: str) -> tuple[str, str]:
+    """The field before the closing quote, and what follows it."""
+    parts = []
+    while True:
+        part, quote, rest = rest.partition('"')
+        if not quote:
+            raise UsageError(
+                f'invalid argument {text!r} for {flag}: extraneous or missing " in quoted field'
+            )
+        parts.append(part)
+        if not rest.startswith('"'):
+            return "".join(parts), rest
+        parts.append('"')
+        rest = rest[1:]

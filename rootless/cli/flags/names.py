@@ -1,0 +1,38 @@
+"""--add-host and --dns."""
+
+from __future__ import annotations
+
+from rootless.errors import UsageError
+from rootless.spec.options import HOST_GATEWAY, HostEntry
+
+
+def _is_address(text: str) -> bool:
+    import socket
+
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, text)
+        except (OSError, ValueError):
+            continue
+        return True
+    return False
+
+
+def parse_add_host(text: str) -> HostEntry:
+    """NAME:ADDRESS or NAME=ADDRESS; an IPv6 address may stand in brackets. Raises UsageError."""
+    separator = "=" if "=" in text else ":"
+    name, _, address = text.partition(separator)
+    if address.startswith("[") and address.endswith("]"):
+        address = address[1:-1]
+    if not name or not address:
+        raise UsageError(f'bad format for add-host: "{text}"', hint="use NAME:ADDRESS")
+    if address != HOST_GATEWAY and not _is_address(address):
+        raise UsageError(f'invalid IP address in add-host: "{address}"')
+    return HostEntry(name, address)
+
+
+def parse_dns(text: str) -> str:
+    """An IP address. Raises UsageError."""
+    if not _is_address(text):
+        raise UsageError(f"{text!r} is not an IP address of a DNS server")
+    return text

@@ -1,0 +1,69 @@
+"""--network, --pid, --ipc, --uts, --cgroupns and --userns."""
+
+from __future__ import annotations
+
+from rootless.errors import UsageError
+from rootless.runtime.idmap import UserNamespaceMode
+from rootless.spec.options import NamespaceModes
+
+_HINT = "use --network host or --network none"
+
+
+def parse_namespaces(
+    *,
+    network: str | None,
+    pid: str | None,
+    ipc: str | None,
+    uts: str | None,
+    cgroupns: str | None,
+) -> NamespaceModes:
+    """Network is the host's unless `none` is asked for.
+
+    Raises:
+        UsageError: a mode that does not exist or is not supported yet.
+    """
+    if network not in {None, "host", "none"}:
+        raise UsageError(f"network {network!r} is not supported yet", hint=_HINT)
+    return NamespaceModes(
+        network=network == "none",
+        pid=_private("pid", pid, {"private"}),
+        ipc=_private("ipc", ipc, {"private", "shareable", "none"}),
+        uts=_private("uts", uts, {"private"}),
+        cgroup=_private("cgroupns", cgroupns, {"private"}),
+    )
+
+
+def _private(flag: str, value: str | None, private: set[str]) -> bool:
+    if not value or value in private:
+        return True
+    if value == "host":
+        return False
+    if value.startswith(("container:", "ns:", "pod")):
+        raise UsageError(
+            f"--{flag} {value} is not supported yet", hint=f"use --{flag} host or private"
+        )
+    raise UsageError(f"--{flag}: invalid mode: {value!r}", hint="use host or private")
+
+
+def parse_userns(text: str | None) -> UserNamespaceMode:
+    """Read --userns.
+
+    Raises:
+        UsageError: a mode that does not exist, or a malformed option.
+    """
+    if text is None or text in {"", "host"}:
+        return UserNamespaceMode()
+    name, _, rest = text.partition(":")
+    if name != "keep-id":
+        raise UsageError(
+            f"--userns {text!r} is not known", hint="use host, keep-id or keep-id:uid=UID,gid=GID"
+        )
+    values: dict[str, int] = {}
+    for option in filter(None, rest.split(",")):
+        key, _, value = option.partition("=")
+        if key not in {"uid", "gid"} or not value.isdecimal():
+            raise UsageError(
+                f"--userns keep-id has no option {option!r}", hint="use uid=N and gid=N"
+            )
+        values[key] = int(value)
+    return UserNamespaceMode(True, values.get("uid"), values.get("gid"))

@@ -1,0 +1,36 @@
+"""`import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rootless.cli.context import Settings, engine_of
+from rootless.cli.grammar import Command, Parsed, Text
+from rootless.cli.shared_options import CHANGE, PLATFORM, platform_of
+
+_MESSAGE = Text(("message", "m"), "Set commit message for imported image", "TEXT")
+
+
+def import_image(parsed: Parsed, settings: Settings) -> int:
+    """Make an image of a root file system archive and print its id."""
+    source, *reference = parsed.arguments
+    image = engine_of(settings).import_rootfs(
+        0 if source == "-" else source if "://" in source else Path(source),
+        reference=reference[0] if reference else None,
+        changes=parsed[CHANGE],
+        message=parsed[_MESSAGE],
+        platform=platform_of(parsed),
+    )
+    print(image.id)
+    return 0
+
+
+IMPORT = Command(
+    "import",
+    "Import a tar archive, a squashfs or a SIF file to create a filesystem image",
+    "FILE|URL|- [REPOSITORY[:TAG]]",
+    (CHANGE, _MESSAGE, PLATFORM),
+    import_image,
+    least=1,
+    most=2,
+)

@@ -1,0 +1,60 @@
+"""`save`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rootless.cli.context import Settings, engine_of
+from rootless.cli.grammar import Command, Parsed, Text
+from rootless.cli.shared_options import OUTPUT, PLATFORM, platform_of
+from rootless.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.images.save import Format
+
+_FORMATS = ("docker-archive", "oci-archive", "oci-dir", "docker-dir")
+_FORMAT = Text(
+    ("format",),
+    "Format of the archive: docker-archive (default), oci-archive, oci-dir or docker-dir",
+    "FORMAT",
+    choices=_FORMATS,
+)
+
+
+def save(parsed: Parsed, settings: Settings) -> int:
+    """Save images to an archive, all in one."""
+    output = parsed[OUTPUT]
+    if output is None and sys.stdout.isatty():
+        raise UsageError("cowardly refusing to save to a terminal", hint="use -o FILE, or redirect")
+    engine_of(settings).save(
+        parsed.arguments,
+        1 if output is None else Path(output),
+        form=_format_of(parsed),
+        platform=platform_of(parsed),
+    )
+    return 0
+
+
+def _format_of(parsed: Parsed) -> Format | None:
+    from rootless.images.save import Format
+
+    text = parsed[_FORMAT]
+    try:
+        return None if text is None else Format(text)
+    except ValueError:
+        raise UsageError(
+            f"--format {text!r} is not known", hint=f"use one of {', '.join(_FORMATS)}"
+        ) from None
+
+
+SAVE = Command(
+    "save",
+    "Save one or more images to an archive (streamed to STDOUT by default)",
+    "IMAGE [IMAGE...]",
+    (OUTPUT, _FORMAT, PLATFORM),
+    save,
+    least=1,
+    operand="image",
+)

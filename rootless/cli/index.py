@@ -1,0 +1,160 @@
+"""Every command by the names that it can be typed by, and the module that its table is in.
+
+Tables stand beside their handlers. Only the module of the command that was typed is imported, because
+each costs the start something; help and completion import them all.
+"""
+
+from __future__ import annotations
+
+from rootless.cli.grammar import Command, Flag, Option, Text
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DEBUG = Flag(("debug", "D"), "Enable debug mode: print each step of a start, and tracebacks")
+ROOT = Text(("root",), "Directory of images and containers", "DIR")
+RUNROOT = Text(("runroot",), "Directory of sockets, locks and mount points", "DIR")
+STORAGE_DRIVER = Text(
+    ("storage-driver",),
+    "Storage driver of new containers: unionfs (default) or overlay (kernel overlayfs)",
+    "DRIVER",
+    choices=("unionfs", "overlay"),
+)
+VERSION = Flag(("version", "v"), "Print version information and quit")
+GLOBAL_OPTIONS: tuple[Option, ...] = (DEBUG, ROOT, RUNROOT, STORAGE_DRIVER, VERSION)
+
+
+class Group(NamedTuple):
+    """A command that only has commands: `module:TABLE` by every name that each can be called by."""
+
+    summary: str
+    commands: Mapping[str, str]
+
+
+_COMMIT = "rootless.cli.containers.commit:COMMIT"
+_COW = "rootless.cli.containers.cow:COW"
+_DIFF = "rootless.cli.containers.diff:DIFF"
+_EXPORT = "rootless.cli.containers.export:EXPORT"
+_PS = "rootless.cli.containers.listing:PS"
+_RM = "rootless.cli.containers.remove:RM"
+_RUN = "rootless.cli.run:RUN"
+_HISTORY = "rootless.cli.images.history:HISTORY"
+_IMAGES = "rootless.cli.images.listing:IMAGES"
+_IMPORT = "rootless.cli.images.import_rootfs:IMPORT"
+_LOAD = "rootless.cli.images.load:LOAD"
+_RMI = "rootless.cli.images.remove:RMI"
+_SAVE = "rootless.cli.images.save:SAVE"
+_TAG = "rootless.cli.images.tag:TAG"
+_UNTAG = "rootless.cli.images.tag:UNTAG"
+_COPY = "rootless.cli.registries:COPY"
+_PULL = "rootless.cli.registries:PULL"
+_PUSH = "rootless.cli.registries:PUSH"
+_INFO = "rootless.cli.system:INFO"
+
+COMMANDS: Mapping[str, str | Group] = {
+    "run": _RUN,
+    "ps": _PS,
+    "rm": _RM,
+    "images": _IMAGES,
+    "rmi": _RMI,
+    "load": _LOAD,
+    "save": _SAVE,
+    "import": _IMPORT,
+    "tag": _TAG,
+    "untag": _UNTAG,
+    "pull": _PULL,
+    "push": _PUSH,
+    "login": "rootless.cli.registries:LOGIN",
+    "logout": "rootless.cli.registries:LOGOUT",
+    "search-tags": "rootless.cli.registries:SEARCH_TAGS",
+    "history": _HISTORY,
+    "commit": _COMMIT,
+    "diff": _DIFF,
+    "export": _EXPORT,
+    "inspect": "rootless.cli.inspect:INSPECT",
+    "cow": _COW,
+    "info": _INFO,
+    "version": "rootless.cli.system:VERSION",
+    "doctor": "rootless.cli.system:DOCTOR",
+    "copy": _COPY,
+    "container": Group(
+        "Manage containers",
+        {
+            "run": _RUN,
+            "ls": _PS,
+            "list": _PS,
+            "ps": _PS,
+            "rm": _RM,
+            "remove": _RM,
+            "inspect": "rootless.cli.inspect:CONTAINER_INSPECT",
+            "commit": _COMMIT,
+            "diff": _DIFF,
+            "export": _EXPORT,
+            "prune": "rootless.cli.containers.prune:CONTAINER_PRUNE",
+            "cow": _COW,
+        },
+    ),
+    "manifest": Group(
+        "Manage image manifests and manifest lists",
+        {
+            "create": "rootless.cli.manifest:MANIFEST_CREATE",
+            "annotate": "rootless.cli.manifest:MANIFEST_ANNOTATE",
+            "push": "rootless.cli.manifest:MANIFEST_PUSH",
+            "inspect": "rootless.cli.manifest:MANIFEST_INSPECT",
+            "rm": "rootless.cli.manifest:MANIFEST_RM",
+        },
+    ),
+    "image": Group(
+        "Manage images",
+        {
+            "ls": _IMAGES,
+            "list": _IMAGES,
+            "rm": _RMI,
+            "remove": _RMI,
+            "load": _LOAD,
+            "save": _SAVE,
+            "import": _IMPORT,
+            "tag": _TAG,
+            "untag": _UNTAG,
+            "history": _HISTORY,
+            "inspect": "rootless.cli.inspect:IMAGE_INSPECT",
+            "diff": "rootless.cli.images.diff:IMAGE_DIFF",
+            "mount": "rootless.cli.images.mount:IMAGE_MOUNT",
+            "unmount": "rootless.cli.images.mount:IMAGE_UNMOUNT",
+            "prune": "rootless.cli.images.prune:IMAGE_PRUNE",
+            "verify": "rootless.cli.images.verify:IMAGE_VERIFY",
+            "pull": _PULL,
+            "push": _PUSH,
+        },
+    ),
+    "system": Group(
+        "Manage the engine",
+        {
+            "info": _INFO,
+            "df": "rootless.cli.system_df:SYSTEM_DF",
+            "prune": "rootless.cli.system_prune:SYSTEM_PRUNE",
+            "check": "rootless.cli.system_check:SYSTEM_CHECK",
+            "doctor": "rootless.cli.system:DOCTOR",
+        },
+    ),
+}
+
+
+def load_command(place: str) -> Command:
+    """The table at `module:NAME`; importing it is most of what a command costs."""
+    module, _, name = place.partition(":")
+    # importlib.import_module, without the package that it is in.
+    command: Command = getattr(__import__(module, fromlist=(name,)), name)
+    return command
+
+
+def every_command() -> Iterator[tuple[str, Command]]:
+    """Each command with every path that it is called by, such as `image prune`."""
+    for name, entry in COMMANDS.items():
+        if isinstance(entry, Group):
+            for inner, place in entry.commands.items():
+                yield f"{name} {inner}", load_command(place)
+        else:
+            yield name, load_command(entry)

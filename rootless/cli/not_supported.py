@@ -1,0 +1,182 @@
+"""Docker's commands and options that this engine does not have: why, and what to use. Imported only
+for an error message."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Missing(NamedTuple):
+    """Why something is missing, as a clause, and what to use, as an instruction; both may be empty."""
+
+    why: str
+    instead: str = ""
+
+
+_DETACHED = "containers run in the foreground only"
+_NO_EXEC = "a running container cannot be entered yet"
+_NO_BUILD = "images cannot be built from a Dockerfile yet"
+_NO_NETWORKS = "private networks are not supported yet"
+_NO_VOLUMES = "volumes are not supported yet"
+_NO_SWARM = "there is no cluster"
+_NO_DAEMON = "there is no daemon"
+_NO_HEALTH = "health checks are not run yet"
+_NO_WINDOWS = "it is for Windows only"
+_USE_COMMIT = "make the change in a container and use 'rootless commit'"
+_USE_HOST = "use --network host or --network none"
+_USE_BIND = "bind a directory: -v DIR:TARGET"
+_USE_SHELL = "leave it out, and put & after the command"
+_USE_SIGNAL = "signal the 'rootless run' process, which passes signals on"
+
+COMMANDS: dict[str, Missing] = {
+    "attach": Missing(_DETACHED),
+    "build": Missing(_NO_BUILD, _USE_COMMIT),
+    "builder": Missing(_NO_BUILD),
+    "buildx": Missing(_NO_BUILD, _USE_COMMIT),
+    "checkpoint": Missing("containers cannot be checkpointed"),
+    "compose": Missing(_DETACHED, "start each container with 'rootless run'"),
+    "config": Missing(_NO_SWARM),
+    "context": Missing(_NO_DAEMON, "use --root for another store"),
+    "cp": Missing(
+        "files cannot be copied into or out of a container yet",
+        "bind a directory (-v), or use 'rootless export CONTAINER | tar -x PATH'",
+    ),
+    "create": Missing("a container is created when it is run", "use 'rootless run'"),
+    "events": Missing(_NO_DAEMON, "use 'rootless ps -a'"),
+    "exec": Missing(_NO_EXEC, "start the programs together: rootless run IMAGE sh -c '...'"),
+    "kill": Missing("a container is not signalled by name yet", _USE_SIGNAL),
+    "logs": Missing(
+        "output is not kept: it goes to the terminal of 'rootless run'",
+        "redirect it: rootless run IMAGE > FILE",
+    ),
+    "network": Missing(_NO_NETWORKS, _USE_HOST),
+    "node": Missing(_NO_SWARM),
+    "pause": Missing("a container is not paused by name yet"),
+    "plugin": Missing(_NO_DAEMON),
+    "port": Missing(_NO_NETWORKS, "use --network host: every port is the host's"),
+    "rename": Missing("a container cannot be renamed yet", "choose the name with run --name"),
+    "restart": Missing(_DETACHED, "use 'rootless run' again"),
+    "search": Missing("registries are not searched", "use 'rootless search-tags REPOSITORY'"),
+    "secret": Missing(_NO_SWARM),
+    "service": Missing(_NO_SWARM),
+    "stack": Missing(_NO_SWARM),
+    "start": Missing(
+        "a container cannot be started again yet",
+        "use 'rootless commit', and 'rootless run' with that image",
+    ),
+    "stats": Missing("usage is not displayed yet", "read the files of the container's cgroup"),
+    "stop": Missing("a container is not stopped by name yet", f"{_USE_SIGNAL}, or use rm --force"),
+    "swarm": Missing(_NO_SWARM),
+    "top": Missing("processes are not listed yet", "use ps(1) on the host"),
+    "trust": Missing("signatures are not verified", "pull by digest: NAME@sha256:..."),
+    "unpause": Missing("a container is not paused by name yet"),
+    "update": Missing("limits cannot be changed while a container runs"),
+    "volume": Missing(_NO_VOLUMES, _USE_BIND),
+    "wait": Missing(_DETACHED, "the exit status of 'rootless run' is the container's"),
+}
+"""By the first word of the command; those of `container`, `image` and `system` too."""
+
+_RUN: dict[str, Missing] = {
+    "blkio-weight-device": Missing("cgroup v2 has no weight for one device", "use --blkio-weight"),
+    "cpu-count": Missing(_NO_WINDOWS, "use --cpus"),
+    "cpu-percent": Missing(_NO_WINDOWS, "use --cpus"),
+    "cpu-rt-period": Missing("cgroup v2 has no real-time limits", "use --cpu-period"),
+    "cpu-rt-runtime": Missing("cgroup v2 has no real-time limits", "use --cpu-quota"),
+    "detach": Missing("containers in the background are not supported yet", _USE_SHELL),
+    "device-cgroup-rule": Missing("an ordinary user cannot set device rules", "use --device"),
+    "domainname": Missing("the NIS domain name cannot be set", "use --hostname NAME.DOMAIN"),
+    "expose": Missing(_NO_NETWORKS, _USE_HOST),
+    "gpus": Missing("GPUs are not found automatically", "pass the devices with --device"),
+    "health-cmd": Missing(_NO_HEALTH),
+    "health-interval": Missing(_NO_HEALTH),
+    "health-retries": Missing(_NO_HEALTH),
+    "health-start-interval": Missing(_NO_HEALTH),
+    "health-start-period": Missing(_NO_HEALTH),
+    "health-timeout": Missing(_NO_HEALTH),
+    "io-maxbandwidth": Missing(_NO_WINDOWS, "use --device-read-bps and --device-write-bps"),
+    "io-maxiops": Missing(_NO_WINDOWS, "use --device-read-iops and --device-write-iops"),
+    "ip": Missing(_NO_NETWORKS, _USE_HOST),
+    "ip6": Missing(_NO_NETWORKS, _USE_HOST),
+    "isolation": Missing(_NO_WINDOWS),
+    "kernel-memory": Missing("cgroup v2 does not limit kernel memory apart", "use --memory"),
+    "link": Missing(_NO_NETWORKS, _USE_HOST),
+    "link-local-ip": Missing(_NO_NETWORKS, _USE_HOST),
+    "log-driver": Missing("output is not kept", "redirect it: rootless run IMAGE > FILE"),
+    "log-opt": Missing("output is not kept", "redirect it: rootless run IMAGE > FILE"),
+    "mac-address": Missing(_NO_NETWORKS, _USE_HOST),
+    "memory-swappiness": Missing("cgroup v2 has no swappiness", "use --memory-swap"),
+    "net-alias": Missing(_NO_NETWORKS, _USE_HOST),
+    "network-alias": Missing(_NO_NETWORKS, _USE_HOST),
+    "publish": Missing(_NO_NETWORKS, "use --network host: every port is the host's"),
+    "publish-all": Missing(_NO_NETWORKS, "use --network host: every port is the host's"),
+    "restart": Missing(_DETACHED, "use a service manager, such as systemd"),
+    "runtime": Missing("the engine is its own OCI runtime"),
+    "storage-opt": Missing("no storage driver has options yet"),
+    "use-api-socket": Missing(_NO_DAEMON),
+    "volume-driver": Missing(_NO_VOLUMES, _USE_BIND),
+    "volumes-from": Missing(_NO_VOLUMES, _USE_BIND),
+}
+_OPTIONS: dict[str, dict[str, Missing]] = {
+    "run": _RUN,
+    "rm": {"link": Missing(_NO_NETWORKS)},
+    "images": {"tree": Missing("platforms are not shown as a tree", "use 'rootless images'")},
+    "rmi": {"platform": Missing("the store keeps one image per platform", "remove it by its ID")},
+    "push": {
+        "platform": Missing("the store keeps one image per platform", "push that image by its name")
+    },
+    "": {
+        "config": Missing("there is no client configuration", "use --authfile for credentials"),
+        "context": Missing(_NO_DAEMON, "use --root for another store"),
+        "host": Missing(_NO_DAEMON),
+        "log-level": Missing(_NO_DAEMON, "use --debug"),
+        "tls": Missing(_NO_DAEMON),
+        "tlscacert": Missing(_NO_DAEMON),
+        "tlscert": Missing(_NO_DAEMON),
+        "tlskey": Missing(_NO_DAEMON),
+        "tlsverify": Missing(_NO_DAEMON),
+    },
+}
+"""By the name of the command (empty: before the command), and the long name of the option."""
+_SHORTHANDS = {
+    ("run", "d"): "detach",
+    ("run", "p"): "publish",
+    ("run", "P"): "publish-all",
+    ("rm", "l"): "link",
+    ("", "c"): "context",
+    ("", "H"): "host",
+    ("", "l"): "log-level",
+}
+
+
+def missing_command(words: list[str]) -> str | None:
+    """The message for a command of Docker's that is missing; None for any other."""
+    name = words[1] if words[0] in {"container", "image", "system"} and words[1:] else words[0]
+    found = COMMANDS.get(name)
+    return None if found is None else f"'{' '.join(words)}' is not supported: {_reason(found)}"
+
+
+def missing_option(command: str, flag: str) -> str | None:
+    """The message for an option of Docker's that is missing; None for any other.
+
+    Args:
+        command: The name of the command; empty for an option before the command.
+        flag: Without dashes; one letter is a shorthand.
+    """
+    name = _SHORTHANDS.get((command, flag), flag)
+    found = _OPTIONS.get(command, {}).get(name)
+    return None if found is None else f"--{name} is not supported: {_reason(found)}"
+
+
+def similar(word: str, known: Iterable[str]) -> list[str]:
+    """Up to three of the known words that resemble what was typed, the most alike first."""
+    import difflib
+
+    return difflib.get_close_matches(word, list(known), 3, 0.7)
+
+
+def _reason(missing: Missing) -> str:
+    return f"{missing.why}; {missing.instead}" if missing.instead else missing.why

@@ -1,0 +1,97 @@
+"""Options that several commands have, and what they mean."""
+
+from __future__ import annotations
+
+from rootless.cli.grammar import Flag, Number, OnFlag, Parsed, Text, Texts, Toggle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.filters import Filters
+    from rootless.oci.platform import Platform
+    from rootless.registry.remote import RemoteOptions
+
+_FORMAT_HELP = "Format output as json or using a Go template"
+
+FORMAT = Text(("format", "f"), _FORMAT_HELP, "FORMAT", choices=("json",))
+LONG_FORMAT = Text(("format",), _FORMAT_HELP, "FORMAT", choices=("json",))
+"""For commands where -f is another option."""
+LIST_FORMAT = Text(
+    ("format",),
+    "Format output as json, as 'table TEMPLATE' or using a Go template",
+    "FORMAT",
+    choices=("json", "table"),
+)
+QUIET_IDS = Flag(("quiet", "q"), "Only display IDs")
+QUIET_PROGRESS = Flag(("quiet", "q"), "Suppress verbose output")
+NO_TRUNC = Flag(("no-trunc",), "Don't truncate output")
+SIZE = Flag(("size", "s"), "Display total file sizes")
+NO_PROMPT = Flag(("force", "f"), "Do not prompt for confirmation")
+PRUNE_FILTER = Texts(
+    ("filter",),
+    "Provide filter values: until=<time>, label=<key>[=<value>], label!=<key>[=<value>]",
+    "FILTER",
+)
+PLATFORM = Text(
+    ("platform",),
+    "Choose this platform where an image has several (e.g. linux/arm64)",
+    "OS/ARCH[/VARIANT]",
+)
+CHANGE = Texts(("change", "c"), "Apply Dockerfile instruction to the created image", "INSTRUCTION")
+DISABLE_CONTENT_TRUST = OnFlag(
+    ("disable-content-trust",), "Skip image verification (default true)", hidden=True
+)
+OUTPUT = Text(("output", "o"), "Write to a file, instead of STDOUT", "FILE")
+TLS_VERIFY = Toggle(
+    ("tls-verify",),
+    "Require HTTPS and verify certificates; --tls-verify=false also allows HTTP "
+    "(default: as registries.conf says)",
+)
+CREDS = Text(("creds",), "Use these credentials and no others", "USER:PASSWORD")
+AUTHFILE = Text(("authfile",), "Read and write credentials in this file only", "FILE")
+REGISTRY_OPTIONS = (TLS_VERIFY, CREDS, AUTHFILE)
+LIMIT = Number(("limit",), "Maximum number of tags to print", "NUMBER")
+
+
+def platform_of(parsed: Parsed) -> Platform | None:
+    """The platform of --platform. Raises UsageError."""
+    text = parsed[PLATFORM]
+    if text is None:
+        return None
+    from rootless.oci.platform import parse_platform
+
+    return parse_platform(text)
+
+
+def filters_of(texts: tuple[str, ...]) -> Filters:
+    """The names and values of --filter NAME=VALUE. Raises UsageError."""
+    from rootless.errors import UsageError
+
+    pairs = []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(
+                f"invalid argument {text!r}: bad format of filter (expected name=value)"
+            )
+        pairs.append((key.strip().lower(), value.strip()))
+    return pairs
+
+
+def remote_options(
+    *, tls_verify: bool | None = None, creds: str | None = None, authfile: str | None = None
+) -> RemoteOptions:
+    """How to reach a registry. Raises UsageError for malformed credentials."""
+    from rootless.registry.remote import RemoteOptions, parse_credentials
+
+    return RemoteOptions(
+        tls_verify=tls_verify,
+        authfile=authfile,
+        credentials=None if creds is None else parse_credentials(creds),
+    )
+
+
+def registry_options_of(parsed: Parsed) -> RemoteOptions:
+    """What REGISTRY_OPTIONS say. Raises UsageError."""
+    return remote_options(
+        tls_verify=parsed[TLS_VERIFY], creds=parsed[CREDS], authfile=parsed[AUTHFILE]
+    )

@@ -1,0 +1,150 @@
+"""`system df`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rootless.cli.containers.listing import status_of
+from rootless.cli.context import Settings, engine_of
+from rootless.cli.formats import print_document, print_list
+from rootless.cli.grammar import Command, Flag, Parsed
+from rootless.cli.output import (
+    human_size,
+    local_time,
+    short_id,
+    since,
+    table,
+)
+from rootless.cli.shared_options import LIST_FORMAT
+from rootless.containers.status import Status
+
+if TYPE_CHECKING:
+    from rootless.engine.upkeep import DiskUsage
+
+_TITLES = {
+    "Type": "TYPE",
+    "TotalCount": "TOTAL",
+    "Active": "ACTIVE",
+    "Size": "SIZE",
+    "Reclaimable": "RECLAIMABLE",
+}
+
+_VERBOSE = Flag(("verbose", "v"), "Show detailed information on space usage")
+
+
+def df(parsed: Parsed, settings: Settings) -> int:
+    """Show how much room images and containers take."""
+    usage = engine_of(settings).disk_usage()
+    if not parsed[_VERBOSE]:
+        rows = _summary(usage)
+        print_list(parsed[LIST_FORMAT], "*formatter.diskUsageContext", _TITLES, list(_TITLES), rows)
+        return 0
+    document = {
+        "Images": [_image_row(usage, i) for i in range(len(usage.images))],
+        "Containers": [_container_row(usage, i) for i in range(len(usage.containers))],
+        "Volumes": [],
+        "BuildCache": [],
+    }
+    print_document(parsed[LIST_FORMAT], document, lambda: _verbose_text(document))
+    return 0
+
+
+def _summary(usage: DiskUsage) -> list[dict[str, Any]]:
+    images, containers = usage.images, usage.containers
+    running = sum(each.record.status is Status.RUNNING for each in containers)
+    written = sum(each.size for each in containers)
+    used = sum(bool(each.containers) for each in images)
+    return [
+        _row("Images", len(images), used, usage.total, usage.images_reclaimable),
+        _row("Containers", len(containers), running, written, usage.containers_reclaimable),
+        _row("Local Volumes", 0, 0, 0, 0),
+        _row("Build Cache", 0, 0, 0, 0),
+    ]
+
+
+def _row(kind: str, total: int, active: int, size: int, reclaimable: int) -> dict[str, Any]:
+    share = f" ({min(100, reclaimable * 100 // size)}%)" if size else ""
+    return {
+        "Type": kind,
+        "TotalCount": str(total),
+        "Active": str(active),
+        "Size": human_size(size),
+        "Reclaimable": f"{human_size(reclaimable)}{share}",
+    }
+
+
+def _image_row(usage: DiskUsage, position: int) -> dict[str, Any]:
+    each = usage.images[position]
+    tag = each.image.tags[0] if each.image.tags else None
+    return {
+        "Repository": tag.familiar_name if tag else "<none>",
+        "Tag": (tag.tag if tag else None) or "<none>",
+        "ID": short_id(each.image.id),
+        "CreatedAt": local_time(each.created),
+        "CreatedSince": since(each.created),
+        "Size": human_size(each.size),
+        "SharedSize": human_size(each.shared),
+        "UniqueSize": human_size(each.unique),
+        "Containers": str(each.containers),
+    }
+
+
+def _container_row(usage: DiskUsage, position: int) -> dict[str, Any]:
+    record, size = usage.containers[position]
+    return {
+        "ID": short_id(record.id),
+        "Image": record.image or "<rootfs>",
+        "Command": " ".join(record.command),
+        "LocalVolumes": "0",
+        "Size": human_size(size),
+        "CreatedAt": local_time(record.created),
+        "RunningFor": since(record.created),
+        "State": record.status.value,
+        "Status": status_of(record),
+        "Names": record.name,
+    }
+
+
+_IMAGE_COLUMNS = (
+    ("REPOSITORY", "Repository"),
+    ("TAG", "Tag"),
+    ("IMAGE ID", "ID"),
+    ("CREATED", "CreatedSince"),
+    ("SIZE", "Size"),
+    ("SHARED SIZE", "SharedSize"),
+    ("UNIQUE SIZE", "UniqueSize"),
+    ("CONTAINERS", "Containers"),
+)
+_CONTAINER_COLUMNS = (
+    ("CONTAINER ID", "ID"),
+    ("IMAGE", "Image"),
+    ("COMMAND", "Command"),
+    ("LOCAL VOLUMES", "LocalVolumes"),
+    ("SIZE", "Size"),
+    ("CREATED", "RunningFor"),
+    ("STATUS", "Status"),
+    ("NAMES", "Names"),
+)
+
+
+def _verbose_text(document: dict[str, Any]) -> str:
+    return "\n".join(
+        (
+            "Images space usage:",
+            "",
+            _section(_IMAGE_COLUMNS, document["Images"]),
+            "",
+            "Containers space usage:",
+            "",
+            _section(_CONTAINER_COLUMNS, document["Containers"]),
+        )
+    )
+
+
+def _section(columns: Sequence[tuple[str, str]], rows: Sequence[dict[str, Any]]) -> str:
+    header = [title for title, _ in columns]
+    return table(header, [[str(row[name]) for _, name in columns] for row in rows])
+
+
+SYSTEM_DF = Command("df", "Show disk usage", "", (LIST_FORMAT, _VERBOSE), df, most=0)

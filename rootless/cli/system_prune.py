@@ -1,0 +1,45 @@
+"""`system prune`."""
+
+from __future__ import annotations
+
+from rootless.cli.context import Settings, engine_of
+from rootless.cli.grammar import Command, Flag, Parsed
+from rootless.cli.output import confirmed, human_size, pruned_images
+from rootless.cli.shared_options import NO_PROMPT, PRUNE_FILTER, filters_of
+
+_ALL = Flag(("all", "a"), "Remove all unused images not just dangling ones")
+_VOLUMES = Flag(("volumes",), "Prune anonymous volumes")
+
+
+def prune(parsed: Parsed, settings: Settings) -> int:
+    """Remove ended containers, then images that nothing needs, and what interrupted commands left."""
+    everything = parsed[_ALL]
+    warning = (
+        "WARNING! This will remove:\n  - all stopped containers\n"
+        f"  - {pruned_images(everything=everything)}\n"
+        "  - what interrupted pulls and loads have left"
+    )
+    if not parsed[NO_PROMPT] and not confirmed(f"{warning}\n"):
+        return 0
+    filters = filters_of(parsed[PRUNE_FILTER])
+    engine = engine_of(settings)
+    containers = engine.prune_containers(filters)
+    if containers.names:
+        print("Deleted Containers:", *containers.names, "", sep="\n")
+    images = engine.prune_images(everything=everything, filters=filters)
+    if images.removals:
+        print("Deleted Images:", *map(str, images.removals), "", sep="\n")
+    print(f"Total reclaimed space: {human_size(containers.reclaimed + images.reclaimed)}")
+    return 0
+
+
+SYSTEM_PRUNE = Command(
+    "prune",
+    "Remove unused data",
+    "",
+    (_ALL, NO_PROMPT, PRUNE_FILTER, _VOLUMES),
+    prune,
+    most=0,
+    description="""Remove stopped containers, dangling images, and what interrupted pulls and loads
+have left.""",
+)

@@ -1,0 +1,89 @@
+"""Values and combinations of options that make no sense, refused before anything is made. Pure.
+
+The words are the docker daemon's where it has them, because scripts match on them.
+"""
+
+from __future__ import annotations
+
+import posixpath
+
+from rootless.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.spec.options import ContainerOptions
+
+_HOSTNAME_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_IPC_SYSCTLS = frozenset(
+    f"kernel.{name}"
+    for name in (
+        "msgmax",
+        "msgmnb",
+        "msgmni",
+        "sem",
+        "shmall",
+        "shmmax",
+        "shmmni",
+        "shm_rmid_forced",
+    )
+)
+
+
+def check_options(options: ContainerOptions) -> None:
+    """Raise UsageError for the first thing that is wrong with them."""
+    if options.hostname and not options.namespaces.uts:
+        raise UsageError("conflicting options: hostname and the UTS mode host")
+    if options.dns.servers and options.namespaces.network:
+        raise UsageError("conflicting options: dns and the network mode none")
+    if options.hostname:
+        _check_hostname(options.hostname)
+    if options.workdir and not options.workdir.startswith("/"):
+        raise UsageError(
+            f"the working directory {options.workdir!r} is invalid, it needs to be an absolute path"
+        )
+    if options.umask is not None and not 0 <= options.umask <= 0o777:
+        raise UsageError(f"invalid umask: {options.umask:o}", hint="use an octal number up to 0777")
+    adjustment = options.oom_score_adj
+    if adjustment is not None and not -1000 <= adjustment <= 1000:
+        raise UsageError(f"invalid value {adjustment}, range for oom score adj is [-1000, 1000]")
+    if options.shm_size <= 0:
+        raise UsageError("SHM size can not be less than 0")
+    _check_mounts(options)
+    _check_sysctls(options)
+
+
+def _check_hostname(text: str) -> None:
+    import re
+
+    if len(text) > 64 or not all(re.fullmatch(_HOSTNAME_LABEL, label) for label in text.split(".")):
+        raise UsageError(f"invalid hostname: {text!r}")
+
+
+def _check_mounts(options: ContainerOptions) -> None:
+    seen = set()
+    for mount in options.mounts:
+        target = mount.target
+        if not target.startswith("/"):
+            raise UsageError(f"invalid mount path: {target!r} mount path must be absolute")
+        if posixpath.normpath(target) == "/":
+            raise UsageError("invalid mount path: destination can't be '/'")
+        if target in seen:
+            raise UsageError(f"Duplicate mount point: {target}")
+        seen.add(target)
+
+
+def _check_sysctls(options: ContainerOptions) -> None:
+    """Only those that a namespace of the container's own has; any other would be the host's."""
+    for name, value in options.sysctls.items():
+        entry = f"{name}={value}"
+        # The container's root writes below /proc/sys by this name: it must stay there.
+        if "/" in name or ".." in name:
+            raise UsageError(f"sysctl {entry!r} is not allowed")
+        if name in _IPC_SYSCTLS or name.startswith("fs.mqueue."):
+            if not options.namespaces.ipc:
+                raise UsageError(f"sysctl {entry!r} is not allowed in the host's IPC namespace")
+        elif name.startswith("net."):
+            if not options.namespaces.network:
+                raise UsageError(f"sysctl {entry!r} is not allowed in the host's network namespace")
+        else:
+            raise UsageError(f"sysctl {entry!r} is not allowed: it has no namespace")

@@ -1,0 +1,181 @@
+"""-v, --mount, --tmpfs, --device, --shm-size."""
+
+import pytest
+
+from rootless.cli.flags.mounts import (
+    parse_device,
+    parse_mount,
+    parse_tmpfs,
+    parse_volume,
+)
+from rootless.cli.flags.sizes import parse_size
+from rootless.errors import UsageError
+from rootless.spec.check_options import check_options
+from rootless.spec.options import Bind, Device, Tmpfs
+from tests.support.run_flags import flags_to_options
+
+
+def cwd():
+    return "/cwd"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/a:/b", Bind("/a", "/b", create=True)),
+        ("/a:/b:ro", Bind("/a", "/b", read_only=True, create=True)),
+        ("/a:/b:rw,z", Bind("/a", "/b", create=True)),
+        ("/a:/b:ro,Z,rslave", Bind("/a", "/b", True, "rslave", create=True)),
+        ("./a:/b/../c/", Bind("/cwd/a", "/c", create=True)),
+        (".:/b", Bind("/cwd", "/b", create=True)),
+        ("/a:/b:noexec,bind", Bind("/a", "/b", False, "rprivate", False, ("noexec",), True)),
+    ],
+)
+def test_volume_is_read_as_docker_does(text, expected):
+    assert parse_volume(text, cwd) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("/a:b", "mount path must be absolute"),
+        ("/a:/", "destination can't be '/'"),
+        ("/a:/..", "destination can't be '/'"),
+        ("/a:/b:ro:x", "invalid volume specification"),
+        (":/b", "invalid volume specification"),
+        ("/a:/b:weird", "invalid mode: weird"),
+        ("name:/b", "named volumes are not supported yet"),
+        ("/b", "anonymous volume"),
+        ("/a:/b:O", "'O' is not supported yet"),
+    ],
+)
+def test_volume_that_makes_no_sense_is_refused(text, message):
+    with pytest.raises(UsageError, match=message):
+        parse_volume(text, cwd)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("type=bind,src=/a,dst=/b", Bind("/a", "/b")),
+        ("type=bind,source=a,destination=/b,readonly", Bind("/cwd/a", "/b", True)),
+        ("type=bind,source=/a,target=/b,ro=true", Bind("/a", "/b", True)),
+        ("type=bind,source=/a,target=/b,readonly=0", Bind("/a", "/b")),
+        ("type=bind,src=/a,dst=/b,bind-propagation=rshared", Bind("/a", "/b", False, "rshared")),
+        (
+            "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=0700",
+            Tmpfs("/t", ("nosuid", "nodev", "noexec", "size=1048576", "mode=0700")),
+        ),
+        ("type=tmpfs,dst=/t", Tmpfs("/t", ("nosuid", "nodev", "noexec", "mode=1777"))),
+    ],
+)
+def test_mount_is_read_as_docker_does(text, expected):
+    assert parse_mount(text, cwd) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("type=bind,src=/a", "target is required"),
+        ("type=bind,dst=/b", "source is required"),
+        ("src=/a,dst=/b", "type=volume is not supported yet"),
+        ("type=bind,src=/a,dst=/b,wrong=1", "unexpected key 'wrong'"),
+        ("type=bind,src,dst=/b", "must be a key=value pair"),
+        ("type=bind,src=/a,dst=/b,readonly=maybe", "invalid value for readonly: maybe"),
+        ("type=bind,src=/a,dst=/b,tmpfs-size=1", "cannot mix 'tmpfs-"),
+        ("type=tmpfs,dst=/b,bind-propagation=rprivate", "cannot mix 'bind-"),
+        ("type=tmpfs,dst=/b,src=/a", "tmpfs has no source"),
+        ("type=tmpfs,dst=/b,tmpfs-mode=9", "invalid mode"),
+        ("type=bind,src=/a,dst=/b,bind-propagation=odd", "invalid propagation mode: odd"),
+    ],
+)
+def test_mount_that_makes_no_sense_is_refused(text, message):
+    with pytest.raises(UsageError, match=message):
+        parse_mount(text, cwd)
+
+
+def test_tmpfs_options_of_the_user_come_last():
+    expected = ("nosuid", "nodev", "noexec", "exec", "size=10%", "mode=1777")
+    assert parse_tmpfs("/run:exec,size=10%") == Tmpfs("/run", expected)
+
+
+@pytest.mark.parametrize("text", ["run", "/run:bogus", "/run:bogus=1", "/run:size=x", "/"])
+def test_tmpfs_that_makes_no_sense_is_refused(text):
+    with pytest.raises(UsageError):
+        parse_tmpfs(text)
+
+
+def test_mounts_on_one_place_are_refused():
+    with pytest.raises(UsageError, match="Duplicate mount point: /b"):
+        check_options(flags_to_options(volume=("/a:/b",), tmpfs=("/b/",)))
+
+
+def test_relative_source_is_not_resolved_where_none_is_given():
+    def gone():
+        raise FileNotFoundError
+
+    assert parse_volume("/a:/b", gone) == Bind("/a", "/b", create=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('type=bind,"source=/a,b",target=/c', Bind("/a,b", "/c")),
+        ('"type=bind","source=/a ""b""","target=/c"', Bind('/a "b"', "/c")),
+    ],
+)
+def test_mount_is_a_line_of_csv(text, expected):
+    assert parse_mount(text, cwd) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ['type=bind,source="/a",target=/b', 'type=bind,"source=/a', '"a"b']
+)
+def test_mount_with_a_misplaced_quote_is_refused(text):
+    with pytest.raises(UsageError, match='"'):
+        parse_mount(text, cwd)
+
+
+def test_tmpfs_options_are_a_line_of_csv():
+    assert parse_tmpfs('/t:"mode=700",size=1m').options[-2:] == ("mode=700", "size=1m")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/dev/fuse", Device("/dev/fuse", "/dev/fuse")),
+        ("/dev/fuse:rw", Device("/dev/fuse", "/dev/fuse", "rw")),
+        ("/dev/fuse:/dev/x", Device("/dev/fuse", "/dev/x")),
+        ("/dev/fuse:/dev/x:r", Device("/dev/fuse", "/dev/x", "r")),
+    ],
+)
+def test_device_is_read_as_docker_does(text, expected):
+    assert parse_device(text) == expected
+
+
+@pytest.mark.parametrize("text", ["dev", "/dev/a:/dev/b:q", "/dev/a:/dev/b:rr", "/a:/b:r:w", ""])
+def test_device_that_makes_no_sense_is_refused(text):
+    with pytest.raises(UsageError):
+        parse_device(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1", 1),
+        ("1k", 1024),
+        ("64m", 64 << 20),
+        ("1.5G", 3 << 29),
+        ("2MiB", 2 << 20),
+        ("3kb", 3072),
+        (".5k", 512),
+    ],
+)
+def test_size_is_read_in_powers_of_1024(text, size):
+    assert parse_size(text, "--shm-size") == size
+
+
+@pytest.mark.parametrize("text", ["", "m", "-1", "1x", "1 2", "0x10", "1..5m"])
+def test_size_that_makes_no_sense_is_refused(text):
+    with pytest.raises(UsageError, match="--shm-size"):
+        parse_size(text, "--shm-size")
