@@ -238,7 +238,7 @@ def test_others_are_answered_during_a_slow_read(tmp_path):
 
 
 def test_others_are_answered_during_a_big_copy_up_whatever_asks_for_it(tmp_path):
-    with mounted_union(tmp_path, "device", ",writeback=0") as union:
+    with mounted_union(tmp_path, "device", ",writeback=0,lazy=off") as union:
         union.disk.fails(fsync=1.5)
         assert answered_meanwhile(union, lambda: os.chmod(union.mnt / "big", 0o600)) > 20
         assert answered_meanwhile(union, lambda: os.link(union.mnt / "one", union.mnt / "1")) > 20

@@ -25,7 +25,7 @@ from unionfs.directory import DirectoryUpper
 from unionfs.ops.transfers import Transfer
 from unionfs.ownership import Ownership
 from unionfs.session.options import ServeOptions
-from unionfs.union import Union
+from unionfs.union import Union, UnionOptions
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -35,7 +35,7 @@ class Faulty(Union):
         upper, work = f"{directory}/files".encode(), f"{directory}/work".encode()
         ours = (os.geteuid(), os.getegid())
         layer = DirectoryUpper(upper, work, ownership=Ownership.DATA, base_owner=ours)
-        super().__init__([], layer, volatile=True)
+        super().__init__([], layer, UnionOptions(volatile=True))
         self._control = control
 
     def _meet(self, operation: str) -> None:

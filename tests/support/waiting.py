@@ -25,7 +25,7 @@ def wait_until(
     while not (value := condition()):
         if alive is not None and alive.poll() is not None:
             said = alive.stderr.read().decode() if alive.stderr is not None else ""
-            raise AssertionError(f"{alive.args} ended with {alive.returncode}: {said}")
+            raise AssertionError(f"{alive.args!r} ended with {alive.returncode}: {said}")
         assert time.monotonic() < end, f"not within {seconds} seconds"
         time.sleep(_PAUSE)
     return value
