@@ -89,3 +89,25 @@ def test_tests_wait_for_conditions_and_do_not_sleep() -> None:
         if sleeping.search(path.read_text())
     }
     assert found == SLEEPERS
+
+
+def test_index_of_decisions_names_every_page_by_its_title() -> None:
+    directory = ROOT / "docs/decisions"
+    index = (directory / "README.md").read_text()
+    rows = dict(re.findall(r"^\| \[\d{4}\]\(([^)]+)\) \| (.+?) \|", index, re.MULTILINE))
+    pages = {
+        path.name: path.read_text().splitlines()[0]
+        for path in directory.glob("*.md")
+        if path.name != "README.md"
+    }
+    assert {name: f"# {name[:4]}. {title}" for name, title in rows.items()} == pages
+
+
+def test_links_between_documents_lead_to_files() -> None:
+    broken = [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", path.read_text())
+        if not (path.parent / target).exists()
+    ]
+    assert broken == []
