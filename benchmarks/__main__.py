@@ -1,162 +1,185 @@
-"""python -m benchmarks: measure us and our peers in one run. As an ordinary user; `make bench` sets the machine up first."""
+"""python -m benchmarks: measure the union and the engine, and their peers, in one run.
+
+    python -m benchmarks [PART ...] [OPTIONS]
+    python -m benchmarks compare A.json B.json
+
+`make bench` sets the machine up first, and measures all parts.
+"""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import images, layers, plot, report, startup
-from benchmarks.applications import APPLICATIONS
-from benchmarks.filesystem_run import MAKING
-from benchmarks.filesystems import FILE_SYSTEMS
+from benchmarks import duration, images, machine, plot, report, startup
+from benchmarks.arguments import PARTS, Plan, parser, plans
+from benchmarks.compare import compare
+from benchmarks.filesystems import is_root
 from benchmarks.measure import Results
-from benchmarks.workloads import SCALES, WORKLOADS
+from benchmarks.results_file import ResultsFile, write_csv
+from benchmarks.scratch import exit_on_signals, scratch_directory
+from benchmarks.selection import SelectionError
+from benchmarks.workloads import MIB, SCALES
 
-PARTS = ("startup", "files", "images")
-FILES = [MAKING, *[item.name for item in (*WORKLOADS, *APPLICATIONS)], *layers.names()]
-
-
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "part",
-        nargs="*",
-        metavar="PART",
-        help=f"what to measure: {', '.join(PARTS)} (default all)",
-    )
-    parser.add_argument("--rounds", type=int, default=5, help="samples of each (default 5)")
-    parser.add_argument(
-        "--scale", choices=SCALES, default="normal", help="how many files, how large"
-    )
-    parser.add_argument(
-        "--only", action="append", metavar="WORKLOAD", help="may be repeated; --list shows them"
-    )
-    parser.add_argument(
-        "--subject", action="append", metavar="NAME", help="may be repeated; default all"
-    )
-    parser.add_argument(
-        "--pin", type=int, metavar="CPU", help="run clients and servers on this processor"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write the numbers")
-    parser.add_argument(
-        "--plot", type=Path, metavar="DIRECTORY", help="where to draw the ratios, as SVG"
-    )
-    parser.add_argument("--list", action="store_true", help="list workloads and subjects")
-    options = parser.parse_args()
-    if unknown := set(options.part) - set(PARTS):
-        parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    return options
-
-
-def machine() -> dict[str, object]:
-    """What a reader needs to know about where this was measured. No names of hosts or people."""
-    cpu = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.machine(),
-    )
-    memory = int(Path("/proc/meminfo").read_text().split()[1]) // 1024
-    kind = subprocess.run(
-        ["stat", "-f", "-c", "%T", tempfile.gettempdir()],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return {
-        "kernel": platform.release(),
-        "processors": os.cpu_count(),
-        "processor": cpu,
-        "memory_mib": memory,
-        "file_system": kind.stdout.strip(),
-        "python": platform.python_version(),
-        "load": os.getloadavg()[0],
-        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-
-def measure_file_systems(results: Results, settings: dict[str, object], scratch: Path) -> None:
-    """Run the workloads in a user and mount namespace, where every peer can be mounted."""
-    request, answer = scratch / "settings.json", scratch / "results.json"
-    request.write_text(json.dumps(settings))
-    namespace = ["unshare", "--user", "--map-root-user", "--mount", "--propagation", "private"]
-    argv = [*namespace, sys.executable, "-m", "benchmarks.filesystem_run", request, answer]
-    subprocess.run(argv, check=True)
-    results.add(json.loads(answer.read_text()))
+_POLL_SECONDS = 0.5
+_END_SECONDS = 120
 
 
 def main() -> None:
-    options = parse()
-    if options.list:
-        print("workloads:", *[startup.WORKLOAD, *FILES], sep="\n  ")
-        print("images:", *[item.name for item in images.OPERATIONS], sep="\n  ")
-        print("file systems:", *[item.name for item in FILE_SYSTEMS], sep="\n  ")
-        return
-    only, subjects = options.only or [], options.subject or []
-    parts = {
-        "startup": {startup.WORKLOAD},
-        "files": set(FILES),
-        "images": {item.name for item in images.OPERATIONS},
-    }
-    wanted = {
-        part
-        for part, names in parts.items()
-        if (not options.part or part in options.part) and (not only or names & set(only))
-    }
-    description = machine()
-    facts: dict[str, str] = {}
-    results = Results()
-    with tempfile.TemporaryDirectory(prefix="rl-bench-", ignore_cleanup_errors=True) as directory:
-        scratch = Path(directory)
-        settings: dict[str, object] = {
-            "rounds": options.rounds,
-            "scale": options.scale,
-            "only": only,
-            "subjects": subjects,
-            "pin": options.pin,
-        }
-        if "startup" in wanted:
-            startup.measure(results, scratch, options.rounds * 4, subjects)
-        if "files" in wanted:
-            measure_file_systems(results, settings | {"scratch": directory}, scratch)
-        if "images" in wanted:
-            (scratch / "images").mkdir()
-            facts = images.measure(
-                results,
-                scratch / "images",
-                scale=options.scale,
-                rounds=options.rounds,
-                only=only,
-                subjects=subjects,
-            )
-            description |= facts
-        subprocess.run(
-            ["podman", "unshare", "rm", "-rf", scratch / "podman"], check=False, capture_output=True
-        )
-    print(report.tables(results))
-    description["load_at_end"] = os.getloadavg()[0]
-    for fact in ("load", "load_at_end", *facts):
-        print(f"{fact}: {description[fact]}")
+    try:
+        if sys.argv[1:2] == ["compare"]:
+            print(compare(sys.argv[2:]), end="")
+            return
+        options = parser().parse_args()
+        if options.list:
+            _list()
+            return
+        chosen = plans(options)
+    except (SelectionError, OSError) as error:
+        sys.exit(f"benchmarks: {error}")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = (
-        options.json
-        or cache / f"rootless-benchmarks/{str(description['when']).replace(':', '')}.json"
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report.document(results, description, settings), indent=1) + "\n")
-    print(f"numbers: {path}")
+    directory = cache / "rootless-benchmarks"
+    print(_estimate(chosen, options.scale, options.rounds, directory), file=sys.stderr)
+    if options.estimate:
+        return
+    exit_on_signals()
+    description = machine.description()
+    settings: dict[str, object] = {
+        "rounds": options.rounds,
+        "scale": options.scale,
+        "only": options.only or [],
+        "subjects": options.subject or [],
+        "pin": options.pin,
+    }
+    path = options.json or directory / f"{str(description['when']).replace(':', '')}.json"
+    file = ResultsFile(path, description, settings)
+    results = Results()
+    try:
+        with scratch_directory() as scratch:
+            if "files" in chosen:
+                _require_room(scratch, options.scale)
+            _measure(results, chosen, settings, scratch, file)
+    except BaseException:
+        print(f"interrupted; the results so far: {path}", file=sys.stderr)
+        raise
+    description["load_at_end"] = os.getloadavg()[0]
+    file.machine = description
+    document = file.save(results, complete=True)
+    print(report.tables(results))
+    print(f"results: {path}")
+    if options.csv:
+        write_csv(options.csv, results)
     if options.plot:
-        plot.write(options.plot, report.document(results, description, settings))
+        plot.write(options.plot, document)
         print(f"plots: {options.plot}")
+
+
+def _measure(
+    results: Results,
+    chosen: Mapping[str, Plan],
+    settings: Mapping[str, object],
+    scratch: Path,
+    file: ResultsFile,
+) -> None:
+    """Measure the parts one after the other, and save after each round."""
+    rounds, scale = int(str(settings["rounds"])), str(settings["scale"])
+
+    def save() -> None:
+        file.save(results)
+
+    save()
+    if plan := chosen.get("startup"):
+        startup.measure(results, scratch, rounds * 4, plan.subjects, save)
+    if plan := chosen.get("files"):
+        _measure_files(results, plan, {**settings, "scratch": str(scratch)}, scratch, file)
+    if plan := chosen.get("images"):
+        (scratch / "images").mkdir()
+        file.machine |= images.measure(
+            results,
+            scratch / "images",
+            scale=scale,
+            rounds=rounds,
+            only=plan.workloads,
+            subjects=plan.subjects,
+            after_round=save,
+        )
+
+
+def _measure_files(
+    results: Results,
+    plan: Plan,
+    settings: Mapping[str, object],
+    scratch: Path,
+    file: ResultsFile,
+) -> None:
+    """Run the workloads in a mount namespace, where every peer can be mounted, by a process of its own. Its results are
+    saved whenever it has written them."""
+    request, answer = scratch / "settings.json", scratch / "results.json"
+    request.write_text(
+        json.dumps({**settings, "workloads": plan.workloads, "subjects": plan.subjects})
+    )
+    user = () if is_root() else ("--user", "--map-root-user")
+    namespace = ["unshare", *user, "--mount", "--propagation", "private"]
+    argv = [*namespace, sys.executable, "-m", "benchmarks.filesystem_run", request, answer]
+    child = subprocess.Popen(argv)
+    written = 0
+    try:
+        while child.poll() is None:
+            time.sleep(_POLL_SECONDS)
+            if answer.exists() and (now := answer.stat().st_mtime_ns) != written:
+                written = now
+                both = Results()
+                both.add([series.document() for series in results])
+                _add(both, answer)
+                file.save(both)
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()
+        if answer.exists():
+            _add(results, answer)
+            file.save(results)
+    if child.returncode:
+        sys.exit(child.returncode if child.returncode > 0 else 128 - child.returncode)
+
+
+def _add(results: Results, answer: Path) -> None:
+    document = json.loads(answer.read_text())
+    results.add(document["series"])
+    results.rounds += [machine.Round(**each) for each in document["rounds"]]
+
+
+def _list() -> None:
+    for part, (workloads, subjects) in PARTS.items():
+        print(f"{part}: workloads", *workloads, sep="\n  ")
+        print(f"{part}: subjects", *subjects, sep="\n  ")
+
+
+def _estimate(chosen: Mapping[str, Plan], scale: str, rounds: int, directory: Path) -> str:
+    samples = sum(len(plan.workloads) * len(plan.subjects) for plan in chosen.values())
+    seconds = samples * rounds * duration.per_sample(duration.earlier_runs(directory), scale)
+    return f"{samples} measurements, {rounds} rounds: about {duration.text(seconds)}"
+
+
+def _require_room(scratch: Path, scale: str) -> None:
+    """The lower, a copy of it, and what the workloads write."""
+    size = SCALES[scale]
+    needed = 4 * (size.big_mib + size.medium_mib + size.huge_mib) * MIB
+    free = shutil.disk_usage(scratch).free
+    if free < needed:
+        sys.exit(
+            f"benchmarks: {scratch.parent} has {free // MIB} MiB free and --scale {scale} needs "
+            f"{needed // MIB}: set TMPDIR, or choose a smaller scale"
+        )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from benchmarks.workloads import Workload, require, run
+from benchmarks.workloads import Call, Workload, require, run
 
 _MODULES = 300
 _PACKAGE_FILES = 600
@@ -117,7 +118,7 @@ def postmark(root: Path, _: Path) -> None:
 
 
 def dbench(root: Path, _: Path) -> float:
-    """It works for a time and says how much it did: the answer is the seconds that a thousand megabytes take."""
+    """It runs for a time and prints its throughput. The sample is the time of a thousand megabytes."""
     place = root / "out/dbench"
     place.mkdir()
     printed = run("dbench", "-D", place, "-t", str(_DBENCH_SECONDS), "2").decode()
@@ -154,6 +155,22 @@ trap '{programs}/pg_ctl -s -w -D {place} stop' EXIT
     require(printed.count(b"200/200"), 1, "runs of 200 transactions")
 
 
+def fio(kind: str, block: str) -> Call:
+    """A job of fio(1), 32 MiB through pread(2) or pwrite(2), synced at the end. The sample is the time of the job itself."""
+
+    def call(root: Path, _: Path) -> float:
+        place = root / "out/fio"
+        place.mkdir(exist_ok=True)
+        job = (f"--rw={kind}", f"--bs={block}", "--size=32m", "--ioengine=psync", "--end_fsync=1")
+        where = (f"--directory={place}", "--name=job", "--output-format=json", "--randrepeat=1")
+        done = json.loads(run("fio", *where, *job))["jobs"][0]
+        side = done["read" if "read" in kind else "write"]
+        require(side["io_kbytes"], 32 << 10, "KiB transferred")
+        return float(done["job_runtime"]) / 1000
+
+    return call
+
+
 APPLICATIONS = (
     Workload("python import of 300 modules", import_package, program="python3"),
     Workload("git status", git_status, program="git"),
@@ -164,4 +181,8 @@ APPLICATIONS = (
     Workload("dbench, 1,000 MB", dbench, again=False, program="dbench"),
     Workload("bonnie++", bonnie, again=False, program="bonnie++"),
     Workload("pgbench, 200 transactions", pgbench, again=False, program="pgbench"),
+    Workload("fio, sequential reads of 64 KiB", fio("read", "64k"), program="fio"),
+    Workload("fio, random reads of 4 KiB", fio("randread", "4k"), program="fio"),
+    Workload("fio, sequential writes of 64 KiB", fio("write", "64k"), program="fio"),
+    Workload("fio, random writes of 4 KiB", fio("randwrite", "4k"), program="fio"),
 )

@@ -1,8 +1,10 @@
-"""Measure the workloads on every file system. Runs as root of a user namespace; writes series to the file it is given.
+"""Measure the workloads on every file system. Runs as root of a user namespace; writes what it has measured to the file that it
+is given, after each round.
 
     python -m benchmarks.filesystem_run SETTINGS.json RESULTS.json
 
-`benchmarks/__main__.py` starts it with unshare(1).
+`benchmarks/__main__.py` starts it with unshare(1). If that process dies, this one unmounts everything, removes the scratch
+directory and ends.
 """
 
 from __future__ import annotations
@@ -12,12 +14,24 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import layers
+from benchmarks import copy_up, duration, layers
 from benchmarks.applications import APPLICATIONS, make_inputs
-from benchmarks.filesystems import FILE_SYSTEMS, FileSystem, Kind, mounted
+from benchmarks.filesystems import DISKS, FILE_SYSTEMS, FileSystem, Kind, loop_disk, mounted
+from benchmarks.machine import RoundMeter
 from benchmarks.measure import Key, Results, rotated
+from benchmarks.results_file import write_whole
+from benchmarks.scratch import (
+    die_with_parent,
+    end_children,
+    exit_on_signals,
+    remove,
+    unmount_below,
+)
 from benchmarks.servers import usage
 from benchmarks.workloads import SCALES, WORKLOADS, Workload, make_lower
 
@@ -25,62 +39,103 @@ MAKING = "mount, and the first answer"
 
 
 def measure(
-    results: Results, workload: Workload, file_system: FileSystem, lower: Path, scratch: Path
+    results: Results, workload: Workload, file_system: FileSystem, where: Path, inputs: Path
 ) -> None:
-    """One workload on a fresh mount: the first run is the cold one, whatever the page cache holds of the layers. What the
-    first has left in doubt, access times for one, is asked for in the second; from the third on nothing is new."""
+    """One workload on a fresh mount: the first run is the cold one, whatever the page cache holds of the layers. The second
+    asks for what the first has made doubtful, access times for one; the third is warm."""
     cold = Key(workload.name, file_system.name, "cold")
     if results.failed(cold):
         return
     try:
-        with mounted(file_system, [lower], scratch, copy=workload.changes) as tree:
+        with mounted(file_system, [where / "lower"], where, copy=workload.changes) as tree:
             server = tree.server
             meter = None if server is None else lambda: usage(server)
             for temperature in ("cold", "second", "warm") if workload.again else ("cold",):
                 key = Key(workload.name, file_system.name, temperature)
-                results.time(key, lambda: workload.call(tree.root, lower.parent), meter)
+                results.time(key, lambda: workload.call(tree.root, inputs), meter)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         results.fail(cold, error)
 
 
-def measure_making(results: Results, file_system: FileSystem, lower: Path, scratch: Path) -> None:
-    """How long it takes until a tree is there: of a whole copy that is all of its price, for then it is the bare disk."""
+def measure_making(results: Results, file_system: FileSystem, where: Path) -> None:
+    """How long it takes until a tree is there; of a copy that is all of its price, for then it is the bare disk."""
     key = Key(MAKING, file_system.name, "cold")
-    with mounted(file_system, [lower], scratch, copy=True) as tree:
-        os.stat(tree.root / "src")
-        results.record(key, tree.seconds)
+    if results.failed(key):
+        return
+    try:
+        with mounted(file_system, [where / "lower"], where, copy=True) as tree:
+            os.stat(tree.root / "src")
+            results.record(key, tree.seconds)
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        results.fail(key, error)
 
 
-def main() -> None:
-    settings = json.loads(Path(sys.argv[1]).read_text())
-    if settings["pin"] is not None:
-        os.sched_setaffinity(0, {settings["pin"]})
-    scratch = Path(settings["scratch"])
-    scale = SCALES[settings["scale"]]
-    only, wanted = settings["only"], settings["subjects"]
-    subjects = [item for item in FILE_SYSTEMS if not wanted or item.name in wanted]
+def measure_all(settings: Mapping[str, object], answer: Path) -> None:
+    """Take every sample that the settings name; write them to `answer` after each round."""
+    scratch, rounds = Path(str(settings["scratch"])), int(str(settings["rounds"]))
+    scale = SCALES[str(settings["scale"])]
+    names = set(settings["workloads"])  # type: ignore[call-overload]
+    wanted = set(settings["subjects"])  # type: ignore[call-overload]
+    subjects = [item for item in FILE_SYSTEMS if item.name in wanted]
     workloads = [
         item
         for item in (*WORKLOADS, *APPLICATIONS)
-        if (not only or item.name in only) and (item.program is None or shutil.which(item.program))
+        if item.name in names and (item.program is None or shutil.which(item.program))
     ]
     results = Results()
-    if workloads or MAKING in only:
-        lower = make_lower(scratch, scale)
-        if any(item in APPLICATIONS for item in workloads):
-            make_inputs(scratch)
-        for number in range(settings["rounds"]):
-            for subject in rotated(subjects, number) if not only or MAKING in only else []:
-                measure_making(results, subject, lower, scratch)
-            for workload in workloads:
-                print(f"round {number + 1}: {workload.name}", file=sys.stderr)
-                for subject in rotated(subjects, number):
-                    if subject.kind is not Kind.COPY:
-                        measure(results, workload, subject, lower, scratch)
-    if not only or set(only) & set(layers.names()):
-        rounds = settings["rounds"]
-        layers.measure(results, scale, scratch, rounds, subjects=wanted, only=only)
-    Path(sys.argv[2]).write_text(json.dumps([series.document() for series in results]))
+    lower = make_lower(scratch, scale)
+    if any(item in APPLICATIONS for item in workloads):
+        make_inputs(scratch)
+    with ExitStack() as stack:
+        places = {"": scratch}
+        for disk in DISKS:
+            if any(item.disk == disk for item in subjects):
+                places[disk] = stack.enter_context(loop_disk(disk, scratch, lower))
+        for number in range(rounds):
+            meter = RoundMeter()
+            order = rotated(subjects, number)
+            try:
+                if MAKING in names:
+                    for subject in order:
+                        measure_making(results, subject, places[subject.disk])
+                for workload in workloads:
+                    print(f"round {number + 1}: {workload.name}", file=sys.stderr)
+                    for subject in order:
+                        if subject.kind is not Kind.COPY:
+                            measure(results, workload, subject, places[subject.disk], scratch)
+                copy_up.measure(results, scale, order, places, sorted(names & set(copy_up.names())))
+                layers.measure(results, scale, scratch, number, subjects=wanted, only=names)
+                results.rounds.append(meter.finish())
+            finally:
+                _write(answer, results)
+            left = (rounds - number - 1) * results.rounds[-1].seconds
+            if left:
+                print(f"about {duration.text(left)} left", file=sys.stderr)
+
+
+def _write(answer: Path, results: Results) -> None:
+    document = {
+        "series": [series.document() for series in results],
+        "rounds": [asdict(each) for each in results.rounds],
+    }
+    write_whole(answer, json.dumps(document))
+
+
+def main() -> None:
+    exit_on_signals()
+    die_with_parent()
+    parent = os.getppid()
+    settings = json.loads(Path(sys.argv[1]).read_text())
+    if settings["pin"] is not None:
+        os.sched_setaffinity(0, {settings["pin"]})
+    try:
+        measure_all(settings, Path(sys.argv[2]))
+    finally:
+        # A signal may have come between the start of a server and the mount.
+        end_children()
+        unmount_below(Path(settings["scratch"]))
+        if os.getppid() != parent:
+            remove(Path(settings["scratch"]))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""The file systems that are compared, each mounted over the same lower with a fresh upper. In a user namespace, as its root."""
+"""The file systems that are compared, each mounted over the same lower with a fresh upper. In a user namespace, as its root; or
+as root of the machine, with peers on loop devices."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from importlib.util import find_spec
 from pathlib import Path
+
+from benchmarks.scratch import die_with_parent, remove
 
 MOUNT_SECONDS = 30
 UNMOUNT_SECONDS = 300
@@ -21,34 +26,66 @@ _LARGE = 8 << 20
 
 
 class Kind(Enum):
-    SERVED = "a file server of ours, or a peer's"
+    SERVED = "a FUSE server"
     KERNEL = "the kernel's overlayfs"
     COPY = "the lower copied whole before it is used, as podman's vfs driver does"
+    CLONE = "the lower copied by sharing its blocks: reflinks or a snapshot"
     BARE = "no union: the lower is read where it lies, and copied only for workloads that change it"
 
 
 @dataclass(frozen=True, slots=True)
 class FileSystem:
-    """How one is mounted. `command` serves a union in the foreground and takes `-o OPTIONS MOUNTPOINT`."""
+    """How one is mounted. `command` serves a union in the foreground and takes `-o OPTIONS MOUNTPOINT`; of a clone it is the
+    command that takes a lower and makes a tree."""
 
     name: str
     kind: Kind
     command: tuple[str, ...] = ()
     options: str = ""
     """Mount options besides the directories."""
+    disk: str = ""
+    """The file system of the lower and the upper, on a loop device: "btrfs" or "xfs"; else that of the scratch directory."""
+
+    def missing(self) -> str | None:
+        """Why it cannot be measured here; None: it can."""
+        if self.disk and not is_root():
+            return "needs root, for a loop device"
+        if self.disk and shutil.which(f"mkfs.{self.disk}") is None:
+            return f"mkfs.{self.disk} is not installed"
+        if "pyfuse3" in self.command and find_spec("pyfuse3") is None:
+            return "pyfuse3 is not installed"
+        if self.command and shutil.which(self.command[0]) is None:
+            return f"{self.command[0]} is not installed"
+        return None
+
+
+def is_root() -> bool:
+    """Root of the machine, and not of a user namespace: only that can make loop devices and mount them."""
+    with open("/proc/self/uid_map", encoding="ascii") as lines:
+        everything = lines.read().split() == ["0", "0", "4294967295"]
+    return os.geteuid() == 0 and everything
 
 
 _OURS = (sys.executable, "-m", "unionfs", "-f", "--session")
 LAZY = "lazy=1m"
 """As the engine mounts an image."""
 
+DISKS = ("xfs", "btrfs")
+"""File systems that share blocks between files (FICLONE, ioctl_ficlone(2))."""
+
 FILE_SYSTEMS = (
-    FileSystem("unionfs device", Kind.SERVED, (*_OURS, "device"), LAZY),
-    FileSystem("unionfs pyfuse3", Kind.SERVED, (*_OURS, "pyfuse3"), LAZY),
+    FileSystem("unionfs device", Kind.SERVED, (*_OURS, "device")),
+    FileSystem("unionfs lazy", Kind.SERVED, (*_OURS, "device"), LAZY),
+    FileSystem("unionfs pyfuse3", Kind.SERVED, (*_OURS, "pyfuse3")),
     FileSystem("fuse-overlayfs", Kind.SERVED, ("fuse-overlayfs", "-f")),
     FileSystem("kernel overlayfs", Kind.KERNEL, options="userxattr"),
     FileSystem("full copy", Kind.COPY),
     FileSystem("bare disk", Kind.BARE),
+    FileSystem("unionfs device on xfs", Kind.SERVED, (*_OURS, "device"), disk="xfs"),
+    FileSystem("fuse-overlayfs on xfs", Kind.SERVED, ("fuse-overlayfs", "-f"), disk="xfs"),
+    FileSystem("kernel overlayfs on xfs", Kind.KERNEL, options="userxattr", disk="xfs"),
+    FileSystem("xfs reflinks", Kind.CLONE, ("cp", "-a", "--reflink=always"), disk="xfs"),
+    FileSystem("btrfs snapshot", Kind.CLONE, ("btrfs", "subvolume", "snapshot"), disk="btrfs"),
 )
 
 
@@ -67,14 +104,22 @@ def mounted(
 ) -> Iterator[Tree]:
     """A tree with the content of `lowers` (top first), writable, and unmounted at the end.
 
-    `copy` says whether the workload changes what is in the lower; if it does not, the bare disk is read where it lies and
-    written beside it. What has been written is left to whoever removes `scratch`, its large files apart: for minutes ext4 steps
-    over the inodes of files that have been deleted, one by one, whenever it makes a file (recently_deleted,
-    fs/ext4/ialloc.c), and after some thousand of them that takes longer than everything else."""
+    `copy`: the workload changes files of the lower; if it does not, the bare disk is read where it lies and written beside it.
+    Written files stay until `scratch` is removed, except large ones: for minutes ext4 steps over the inodes of files that have
+    been deleted, one by one, whenever it makes a file (recently_deleted, fs/ext4/ialloc.c), and after some thousand of them
+    that takes longer than everything else."""
     here = scratch / "fresh"
+    if here.exists():
+        remove(here)
     here.mkdir()
     try:
         start = time.perf_counter()
+        if file_system.kind is Kind.CLONE:
+            tree = here / "tree"
+            argv = [*file_system.command, lowers[0], tree]
+            subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+            yield Tree(tree, None, time.perf_counter() - start)
+            return
         if file_system.kind in (Kind.COPY, Kind.BARE):
             tree = _plain(lowers, here, copy=copy or file_system.kind is Kind.COPY)
             yield Tree(tree, None, time.perf_counter() - start)
@@ -89,11 +134,23 @@ def mounted(
         try:
             yield Tree(point, server.pid if server else None, time.perf_counter() - start)
         finally:
-            subprocess.run(["umount", point], check=True)
-            if server is not None:
-                server.wait(UNMOUNT_SECONDS)
+            _unmount(point, server)
     finally:
         _put_aside(here, scratch / "used")
+
+
+def _unmount(point: Path, server: subprocess.Popen[bytes] | None) -> None:
+    done = subprocess.run(["umount", point], check=False, capture_output=True)
+    if done.returncode:
+        # A workload that was interrupted may still use it.
+        subprocess.run(["umount", "-l", point], check=False, capture_output=True)
+    if server is None:
+        return
+    try:
+        server.wait(10 if done.returncode else UNMOUNT_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _put_aside(here: Path, used: Path) -> None:
@@ -137,7 +194,13 @@ def _mount(
     with open(log, "wb") as stream:
         argv = [*file_system.command, "-o", options, str(point)]
         server = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, cwd=here, env=_ENVIRONMENT
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            cwd=here,
+            env=_ENVIRONMENT,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - there is one thread
         )
     deadline = time.monotonic() + MOUNT_SECONDS
     while os.stat(point).st_dev == before:
@@ -147,6 +210,32 @@ def _mount(
             )
         time.sleep(0.002)
     return server
+
+
+@contextmanager
+def loop_disk(kind: str, scratch: Path, lower: Path) -> Iterator[Path]:
+    """A directory on a new file system of `kind` with a copy of `lower` in `lower/`, sized for it. As root."""
+    image, point = scratch / f"{kind}.img", scratch / kind
+    point.mkdir()
+    size = int(subprocess.check_output(["du", "-s", "-B1", lower]).split()[0])
+    with image.open("wb") as file:
+        file.truncate(4 * size + (1 << 30))
+    options = ("-m", "reflink=1") if kind == "xfs" else ()
+    subprocess.run([f"mkfs.{kind}", "-q", *options, image], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["mount", "-o", "loop", image, point], check=True)
+    try:
+        copy = point / "lower"
+        if kind == "btrfs":
+            argv = ["btrfs", "subvolume", "create", copy]
+            subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+        else:
+            copy.mkdir()
+        subprocess.run(["cp", "-a", f"{lower}/.", copy], check=True)
+        os.sync()
+        yield point
+    finally:
+        subprocess.run(["umount", "-l", point], check=False)
+        image.unlink()
 
 
 # The server is started in another directory than the one that `unionfs` is imported from.

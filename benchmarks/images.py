@@ -22,6 +22,7 @@ from pathlib import Path
 
 from benchmarks.images_engines import Engine, Podman, Rootless, Skopeo, run
 from benchmarks.images_made import MadeImage, Size, make_image, pushed_size, put_image
+from benchmarks.machine import RoundMeter
 from benchmarks.measure import Key, Results, rotated
 from tests.support.docker_registry import docker_registry
 
@@ -251,6 +252,9 @@ def prepared(scratch: Path, scale: Scale) -> Iterator[Stage]:
         yield Stage(host, images, scratch)
 
 
+NAMES = ("rootless", "podman", "skopeo")
+
+
 def measure(
     results: Results,
     scratch: Path,
@@ -259,8 +263,9 @@ def measure(
     rounds: int,
     only: Sequence[str],
     subjects: Sequence[str],
+    after_round: Callable[[], None],
 ) -> dict[str, str]:
-    """Take every sample; what a reader has to know of the engines, by name."""
+    """Take every sample. Returns facts about the engines, by name."""
     facts: dict[str, str] = {}
     if shutil.which("docker-registry") is None:
         return {"images": "not measured, docker-registry is not installed"}
@@ -274,12 +279,15 @@ def measure(
             engines.append(podman)
         if shutil.which("skopeo"):
             engines.append(Skopeo.create(scratch))
-        chosen = [engine for engine in engines if not subjects or engine.name in subjects]
+        chosen = [engine for engine in engines if engine.name in subjects]
         for number in range(rounds + 1):
+            meter = RoundMeter()
             for operation in OPERATIONS:
-                if only and operation.name not in only:
+                if operation.name not in only:
                     continue
                 print(f"round {number}: {operation.name}", file=sys.stderr)
                 for engine in rotated(chosen, number):
                     take(results, operation, engine, stage, "warm" if number else "cold")
+            results.rounds.append(meter.finish())
+            after_round()
     return facts

@@ -1,8 +1,8 @@
 """How much a stack of many layers costs: until the mount answers, and a walk through it.
 
-The same files each time, divided among 1, 8, 64 and 200 layers. Ours takes part twice: with the layers as directories, as the
-peers have them, and as the engine has them, archives that are read in place through one merged index (built once for an image,
-before anything is mounted).
+The same files each time, divided among 1, 8, 64 and 200 layers. The union takes part twice: with the layers as directories, as
+the peers have them, and as the engine has them, archives that are read in place through one merged index (built once for an
+image, before anything is mounted).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from benchmarks.filesystems import FILE_SYSTEMS, FileSystem, Kind, mounted
@@ -26,7 +27,7 @@ CHAIN = FileSystem(
     "unionfs chain", Kind.SERVED, (sys.executable, "-m", "benchmarks.chain_server"), "chain"
 )
 SUBJECTS = (
-    *[item for item in FILE_SYSTEMS if item.kind in (Kind.SERVED, Kind.KERNEL)],
+    *[item for item in FILE_SYSTEMS if item.kind in (Kind.SERVED, Kind.KERNEL) and not item.disk],
     CHAIN,
 )
 
@@ -64,19 +65,18 @@ def measure(
     results: Results,
     scale: Scale,
     scratch: Path,
-    rounds: int,
+    number: int,
     *,
-    subjects: Sequence[str],
-    only: Sequence[str],
+    subjects: AbstractSet[str],
+    only: AbstractSet[str],
 ) -> None:
-    wanted = [item for item in SUBJECTS if not subjects or item.name in subjects]
-    counts = [count for count in COUNTS if not only or set(only) & set(names((count,)))]
-    for number in range(rounds):
-        for count in counts:
-            layers = make_layers(scratch, scale.layered, count)
-            for subject in rotated(wanted, number):
-                print(f"round {number + 1}: {count} layers, {subject.name}", file=sys.stderr)
-                _measure(results, subject, layers, scale.layered, scratch)
+    """Round `number` of the measurements in `only`, on those of SUBJECTS that `subjects` names."""
+    wanted = [item for item in SUBJECTS if item.name in subjects]
+    for count in [count for count in COUNTS if only & set(names((count,)))]:
+        layers = make_layers(scratch, scale.layered, count)
+        print(f"round {number + 1}: {count} layers", file=sys.stderr)
+        for subject in rotated(wanted, number):
+            _measure(results, subject, layers, scale.layered, scratch)
 
 
 def _measure(

@@ -1,7 +1,7 @@
 """Timing: every peer in the same run, the order rotated from round to round, every sample kept.
 
-Another process of this machine slows all peers of a round alike, and the rotation keeps a place in the order from being
-anyone's advantage. A report gives the median and the spread, never the best.
+Another process of this machine slows all peers of a round alike, and the rotation gives no peer a better place in the order. A
+report gives the median and the spread, never the best.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
+from benchmarks.machine import Round
+
 T = TypeVar("T")
+
+WIDE_SPREAD = 0.25
+"""Spread above which a median says little by itself."""
+
+BUSY = 0.25
+"""Part of the processors' time for other processes above which a round says little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,14 @@ class Series:
         low, _, high = statistics.quantiles(self.seconds, n=4)
         return (high - low) / 2 / self.median
 
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """The first and the third; of fewer than three samples, the least and the greatest."""
+        if len(self.seconds) < 3:
+            return min(self.seconds), max(self.seconds)
+        low, _, high = statistics.quantiles(self.seconds, n=4)
+        return low, high
+
     def document(self) -> dict[str, object]:
         summary = {"median": self.median, "spread": self.spread} if self.seconds else {}
         memory = {"peaks": self.peaks} if self.peaks else {}
@@ -68,11 +84,28 @@ class Series:
         return {**asdict(self.key), **found, **memory, **summary}
 
 
+def is_rankable(one: Series, other: Series) -> bool:
+    """Whether the samples show which is faster, or that both are alike: at least three of each, and spreads that are
+    small, or ranges between the quartiles that do not overlap."""
+    if min(len(one.seconds), len(other.seconds)) < 3:
+        return False
+    if max(one.spread, other.spread) <= WIDE_SPREAD:
+        return True
+    (low, high), (other_low, other_high) = one.quartiles, other.quartiles
+    return high < other_low or other_high < low
+
+
 class Results:
-    """Series by key, in the order the keys first came up."""
+    """Series by key, in the order the keys first came up, and the rounds in which they were taken."""
 
     def __init__(self) -> None:
         self._series: dict[Key, Series] = {}
+        self.rounds: list[Round] = []
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether other processes used so much of the machine that nothing can be ranked."""
+        return bool(self.rounds) and statistics.median(each.others for each in self.rounds) > BUSY
 
     def __iter__(self) -> Iterator[Series]:
         return iter(self._series.values())
@@ -83,8 +116,8 @@ class Results:
     def time(
         self, key: Key, call: Callable[[], float | None], meter: Callable[[], Usage] | None = None
     ) -> None:
-        """Run a call and keep how long it took, and what `meter` says that a server used. After one failure the key is left
-        alone: a result that is sometimes there is no result."""
+        """Run a call and keep how long it took, and how much more of the server `meter` reports after it. A key that has
+        failed once is not measured again: a result that is sometimes there is no result."""
         series = self.of(key)
         if series.failure:
             return
@@ -120,7 +153,7 @@ class Results:
         series.failure = f"{type(error).__name__}: {error}"
 
     def add(self, documents: Sequence[dict[str, object]]) -> None:
-        """Take in what `document()` gave in another process."""
+        """Add the series that `document()` gave in another process."""
         for document in documents:
             key = Key(
                 str(document["workload"]), str(document["subject"]), str(document["temperature"])

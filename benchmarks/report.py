@@ -3,37 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from statistics import median
 
-from benchmarks.measure import Results, Series
+from benchmarks.measure import BUSY, WIDE_SPREAD, Results, Series, is_rankable
 
 BASELINES = ("fuse-overlayfs", "podman")
 """Ratios are given against these, where they took part."""
 
 
 def document(
-    results: Results, machine: Mapping[str, object], settings: Mapping[str, object]
+    results: Results,
+    machine: Mapping[str, object],
+    settings: Mapping[str, object],
+    *,
+    complete: bool = True,
 ) -> dict[str, object]:
+    """The run as JSON. `complete` is false while it goes on, and stays false if it is killed."""
     return {
-        "format": 1,
+        "format": 2,
+        "complete": complete,
         "machine": dict(machine),
         "settings": dict(settings),
+        "rounds": [asdict(each) for each in results.rounds],
+        "samples_per_round": len({(s.key.workload, s.key.subject) for s in results}),
         "series": [series.document() for series in results],
     }
 
 
-def _cell(series: Series | None, baseline: Series | None) -> str:
+def milliseconds(seconds: float) -> str:
+    """With three digits or more of those that count."""
+    value = seconds * 1000
+    return f"{value:.{1 if value >= 10 else 2 if value >= 1 else 3}f}"
+
+
+def _cell(series: Series | None, baseline: Series | None, *, disturbed: bool) -> str:
     if series is None:
         return ""
     if series.failure is not None or not series.seconds:
         return "failed"
-    text = f"{series.median * 1000:.1f} ±{series.spread * 100:.0f}%"
+    text = f"{milliseconds(series.median)} ±{series.spread * 100:.0f}%"
     if baseline is not None and baseline is not series and baseline.seconds:
-        text += f" ({series.median / baseline.median:.2f})"
+        ranked = not disturbed and is_rankable(series, baseline)
+        text += f" ({series.median / baseline.median:.2f})" if ranked else " (?)"
     return text
 
 
-def _table(series: Sequence[Series]) -> list[str]:
+def _caption(results: Results, series: Sequence[Series]) -> str:
+    """Load and spread, and why ratios are missing."""
+    spreads = [item.spread for item in series if item.seconds]
+    parts = []
+    if results.rounds:
+        loads = [each.load for each in results.rounds]
+        others = median(each.others for each in results.rounds)
+        parts.append(f"load {min(loads):.1f} to {max(loads):.1f}")
+        parts.append(f"other processes used {others * 100:.0f} % of the processors")
+    if spreads:
+        parts.append(
+            f"spread {median(spreads) * 100:.0f} % in the middle, {max(spreads) * 100:.0f} % at most"
+        )
+    if results.is_disturbed:
+        parts.append(f"no ratios: other processes used more than {BUSY * 100:.0f} %")
+    elif any(len(item.seconds) < 3 for item in series if item.seconds):
+        parts.append("no ratios of fewer than three samples")
+    elif any(spread > WIDE_SPREAD for spread in spreads):
+        parts.append("(?): too wide a spread to rank")
+    return "; ".join(parts)
+
+
+def _table(series: Sequence[Series], *, disturbed: bool) -> list[str]:
     subjects = list(dict.fromkeys(item.key.subject for item in series))
     rows = list(dict.fromkeys((item.key.workload, item.key.temperature) for item in series))
     found = {(item.key.workload, item.key.temperature, item.key.subject): item for item in series}
@@ -42,7 +80,8 @@ def _table(series: Sequence[Series]) -> list[str]:
     for workload, temperature in rows:
         reference = found.get((workload, temperature, baseline or ""))
         cells = [
-            _cell(found.get((workload, temperature, subject)), reference) for subject in subjects
+            _cell(found.get((workload, temperature, subject)), reference, disturbed=disturbed)
+            for subject in subjects
         ]
         lines.append(f"| {workload}, {temperature} | {' | '.join(cells)} |")
     return lines
@@ -84,7 +123,7 @@ def _processor_table(series: Sequence[Series]) -> list[str]:
 
 def tables(results: Results) -> str:
     """Markdown: one table for each set of subjects; a cell is the median, the spread, and in brackets the ratio to the
-    baseline. Failures are told beneath."""
+    baseline, or a question mark where the samples do not support one. Failures are listed at the end."""
     groups: dict[frozenset[str], list[Series]] = {}
     by_workload: dict[str, list[Series]] = {}
     for series in results:
@@ -94,7 +133,7 @@ def tables(results: Results) -> str:
         groups.setdefault(subjects, []).extend(members)
     lines: list[str] = []
     for group in groups.values():
-        lines += [*_table(group), ""]
+        lines += [*_table(group, disturbed=results.is_disturbed), "", _caption(results, group), ""]
         if any(item.processor for item in group):
             lines += [*_processor_table(group), ""]
         elif any(item.peaks for item in group):

@@ -1,4 +1,4 @@
-"""How long until a container has run `true` and is gone: ours and its peers, on the same busybox root file system."""
+"""How long until a container has run `true` and is gone: this engine and its peers, on the same busybox root file system."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.machine import RoundMeter
 from benchmarks.measure import Key, Results, rotated
 from tests.support.images import busybox_tar, docker_archive
 
@@ -38,8 +39,8 @@ class Engine:
             raise RuntimeError(done.stderr.decode(errors="replace").strip()[-300:])
 
 
-def engines(scratch: Path) -> list[Engine]:
-    """Prepare an image for each engine and say how it is started."""
+def engines(scratch: Path, runroot: Path) -> list[Engine]:
+    """Prepare an image for each engine and say how it is started. `runroot`: a short path, for podman."""
     tar, archive, rootfs, bundle = (
         scratch / name for name in ("rootfs.tar", "image.tar", "rootfs", "bundle")
     )
@@ -49,13 +50,7 @@ def engines(scratch: Path) -> list[Engine]:
     subprocess.run(["tar", "-C", rootfs, "-xf", tar], check=True)
     bundle.mkdir()
     env = {"XDG_DATA_HOME": str(scratch / "data")}
-    # podman refuses a runroot of more than 50 characters.
-    store = (
-        "--root",
-        str(scratch / "podman"),
-        "--runroot",
-        tempfile.mkdtemp(prefix="rl-", dir="/tmp"),
-    )
+    store = ("--root", str(scratch / "podman"), "--runroot", str(runroot))
     subprocess.run(
         ["podman", *store, "load", "-q", "-i", archive], check=False, capture_output=True
     )
@@ -98,10 +93,26 @@ def _prepare_crun(bundle: Path, rootfs: Path) -> None:
     path.write_text(json.dumps(spec))
 
 
-def measure(results: Results, scratch: Path, rounds: int, subjects: Sequence[str]) -> None:
+NAMES = ("rootless", "rootless --rootfs", "podman", "crun", "bubblewrap")
+
+
+def measure(
+    results: Results,
+    scratch: Path,
+    rounds: int,
+    subjects: Sequence[str],
+    after_round: Callable[[], None],
+) -> None:
     """Time every engine; the first start of each, with its cold caches, is kept apart."""
-    prepared = [engine for engine in engines(scratch) if not subjects or engine.name in subjects]
-    for number in range(rounds + 1):
-        for engine in rotated(prepared, number):
-            temperature = "warm" if number else "cold"
-            results.time(Key(WORKLOAD, engine.name, temperature), engine.run)
+    # podman refuses a runroot of more than 50 characters.
+    with tempfile.TemporaryDirectory(
+        prefix="rl-", dir="/tmp", ignore_cleanup_errors=True
+    ) as runroot:
+        prepared = [engine for engine in engines(scratch, Path(runroot)) if engine.name in subjects]
+        for number in range(rounds + 1):
+            meter = RoundMeter()
+            for engine in rotated(prepared, number):
+                temperature = "warm" if number else "cold"
+                results.time(Key(WORKLOAD, engine.name, temperature), engine.run)
+            results.rounds.append(meter.finish())
+            after_round()

@@ -18,6 +18,7 @@ usage: {PROGRAM} [-f] [-d] [--session auto|device|pyfuse3] [-o OPTIONS] MOUNTPOI
        {PROGRAM} finish UPPER --work DIR --lower LAYER ...
        {PROGRAM} stats MOUNT [--json]      print the counters of the server of a mount
        {PROGRAM} bench [--help]            measure the union beside its peers
+       {PROGRAM} bench compare A B         compare the results of two runs
 
 Mount a union of directories: lowerdir=A:B (topmost first), upperdir=U, workdir=W.
 

@@ -11,10 +11,10 @@ from unionfs.commands.arguments import UsageError
 
 
 def bench(arguments: Sequence[str]) -> NoReturn:
-    """Become `python -m benchmarks files ARGUMENTS`. Raises UsageError where there are no sources."""
+    """Become `python -m benchmarks ARGUMENTS`. Raises UsageError where there are no sources."""
     sources = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if not os.path.isdir(os.path.join(sources, "benchmarks")):
         raise UsageError("the benchmarks come with the sources: run it from a checkout of them")
     path = os.pathsep.join(filter(None, (sources, os.environ.get("PYTHONPATH"))))
-    program = [sys.executable, "-m", "benchmarks", "files", *arguments]
+    program = [sys.executable, "-m", "benchmarks", *arguments]
     os.execve(sys.executable, program, {**os.environ, "PYTHONPATH": path})

@@ -3,13 +3,19 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from benchmarks.compare import compare
+from benchmarks.machine import Round
+from benchmarks.measure import Key, Results, Series, is_rankable
+from benchmarks.report import document, tables
 from benchmarks.workloads import require
+from tests.support.waiting import wait_until
 
 ONLY = (
     "find",
@@ -20,6 +26,8 @@ ONLY = (
     "first write, large lower file",
     "mount, and the first answer",
     "mount, 8 layers",
+    "find, 8 layers",
+    "copy-up of *",
 )
 
 
@@ -38,7 +46,7 @@ def bench(*arguments: str, cwd) -> subprocess.CompletedProcess[str]:
 def test_bench_measures_everybody_alike_and_draws_it(tmp_path):
     numbers, plots = tmp_path / "numbers.json", tmp_path / "plots"
     only = [argument for name in ONLY for argument in ("--only", name)]
-    where = ("--json", str(numbers), "--plot", str(plots))
+    where = ("--json", str(numbers), "--plot", str(plots), "--csv", str(tmp_path / "samples.csv"))
     done = bench("--scale", "tiny", "--rounds", "1", *only, *where, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "failed" not in done.stdout, done.stdout
@@ -57,6 +65,12 @@ def test_bench_measures_everybody_alike_and_draws_it(tmp_path):
     picture = ET.parse(plots / "cold.svg").getroot()
     assert picture.tag.endswith("svg")
     assert re.search(r"kernel overlayfs: \d+\.\d\d", (plots / "cold.svg").read_text())
+    assert re.search(r"unionfs device, 1 MiB: [\d.]+ ", (plots / "copy-up.svg").read_text())
+    samples = (tmp_path / "samples.csv").read_text().splitlines()
+    assert samples[0].startswith("workload,subject,temperature,number,seconds")
+    assert any(line.startswith("untar,fuse-overlayfs,cold,1,0.") for line in samples)
+    assert "other processes used" in done.stdout
+    assert list(tmp_path.glob("rl-bench-*")) == []
 
 
 def test_workload_that_did_nothing_is_a_failure():
@@ -83,3 +97,113 @@ def test_bench_without_the_sources_says_where_it_is(tmp_path):
     )
     assert done.returncode == 1
     assert "come with the sources" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--only", "fnid"], "no such workload: 'fnid'; did you mean 'find'?"),
+        (["--subject", "nope"], "no such subject: 'nope'; --list prints all"),
+        (["--subject", "btrfs snapshot"], "btrfs snapshot cannot be measured: needs root"),
+        (["--rounds", "0"], "'0' is not a number from 1 on"),
+        (["--pin", "4711"], "'4711' is none of the processors"),
+        (["starup"], "no such part: 'starup'; did you mean 'startup'?"),
+        (["startup", "--only", "find"], "no such workload: 'find'"),
+        (["startup", "files", "--only", "find", "--subject", "crun"], "nothing to measure"),
+        (["compare", "one.json"], "compare takes two files with results"),
+    ],
+)
+def test_bench_refuses_what_would_measure_nothing(tmp_path, arguments, complaint):
+    done = bench(*arguments, cwd=tmp_path)
+    assert done.returncode != 0
+    assert complaint in done.stderr
+    assert done.stdout == ""
+
+
+def test_bench_of_one_part_measures_that_part_and_says_how_long_it_takes(tmp_path):
+    done = bench("startup", "--scale", "tiny", "--estimate", cwd=tmp_path)
+    assert done.returncode == 0
+    assert re.fullmatch(r"5 measurements, 5 rounds: about \d+ (s|min)\n", done.stderr)
+
+
+def _rounds(document):
+    return json.loads(document.read_text())["rounds"] if document.exists() else []
+
+
+@pytest.mark.needs("userns", "fuse", "fuse-overlayfs")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_killed_run_keeps_its_results_and_leaves_no_files(tmp_path, number):
+    numbers = tmp_path / "numbers.json"
+    argv = ["-m", "benchmarks", "--scale", "tiny", "--rounds", "500", "--only", "find"]
+    subject = ["--subject", "unionfs device", "--subject", "fuse-overlayfs"]
+    run = subprocess.Popen(
+        [sys.executable, *argv, *subject, "--json", str(numbers)],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: len(_rounds(numbers)) > 1, 120)
+        run.send_signal(number)
+        run.wait(60)
+        wait_until(lambda: not list(tmp_path.glob("rl-bench-*")), 60)
+    finally:
+        run.kill()
+    found = json.loads(numbers.read_text())
+    assert found["complete"] is False
+    assert len(found["series"][0]["seconds"]) > 1
+    assert run.returncode == (143 if number == signal.SIGTERM else -9)
+
+
+def _series(subject: str, *seconds: float) -> Series:
+    return Series(Key("find", subject, "warm"), list(seconds))
+
+
+def _results(*series: Series, others: float = 0.0) -> Results:
+    results = Results()
+    results.rounds = [Round(1.0, 0.5, others)]
+    results.add([each.document() for each in series])
+    return results
+
+
+STEADY = _series("fuse-overlayfs", 1.0, 1.01, 1.02, 1.03)
+FASTER = _series("unionfs device", 0.5, 0.51, 0.52, 0.53)
+WIDE = _series("unionfs device", 0.4, 0.6, 1.4, 2.0)
+
+
+def test_ratio_is_shown_only_where_the_samples_support_one():
+    assert "(0.51)" in tables(_results(STEADY, FASTER))
+    assert "(?)" in tables(_results(STEADY, WIDE))
+    assert "(?)" in tables(_results(STEADY, _series("unionfs device", 0.5)))
+    busy = tables(_results(STEADY, FASTER, others=0.6))
+    assert "(?)" in busy
+    assert "other processes used 60 % of the processors" in busy
+
+
+def test_wide_samples_that_do_not_overlap_can_be_ranked():
+    slow = _series("fuse-overlayfs", 4.0, 6.0, 9.0, 14.0)
+    assert is_rankable(slow, _series("unionfs device", 0.4, 0.6, 0.9, 1.4))
+    assert not is_rankable(slow, _series("unionfs device", 3.0, 5.0, 8.0, 12.0))
+
+
+def test_compare_tells_faster_slower_alike_and_unclear(tmp_path):
+    def written(name: str, *series: Series) -> str:
+        path = tmp_path / name
+        machine = {"kernel": name, "processors": 2}
+        path.write_text(json.dumps(document(_results(*series), machine, {"scale": "tiny"})))
+        return str(path)
+
+    before = written("a", STEADY, _series("unionfs device", 1.0, 1.01, 1.02, 1.03))
+    after = written("b", STEADY, FASTER)
+    table = compare([before, after])
+    assert "kernel differs: a and b" in table
+    assert re.search(r"find, warm, unionfs device \|.*\| 0.51 \| faster \|", table)
+    assert re.search(r"find, warm, fuse-overlayfs \|.*\| 1.00 \| no difference \|", table)
+    assert re.search(r"\| 1.97 \| slower \|", compare([after, before]))
+    assert "| unclear |" in compare([before, written("c", WIDE)])
+    printed = subprocess.run(
+        [sys.executable, "-m", "unionfs", "bench", "compare", before, after],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert printed.stdout == table
