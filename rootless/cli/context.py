@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from rootless.errors import UsageError
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -28,8 +31,24 @@ def engine_of(settings: Settings) -> Engine:
 
     driver = settings.storage_driver
     return Engine(
-        root=settings.root,
-        runroot=settings.runroot,
+        root=absolute(settings.root) if settings.root else None,
+        runroot=absolute(settings.runroot) if settings.runroot else None,
         debug=settings.debug,
         storage_driver=parse_driver(driver, "--storage-driver") if driver else None,
     )
+
+
+def absolute(path: str) -> str:
+    """The path from the root. Raises UsageError where the current directory has been removed."""
+    return os.path.normpath(path if path.startswith("/") else f"{current_directory()}/{path}")
+
+
+def current_directory() -> str:
+    """Where relative paths begin. Raises UsageError if it has been removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise UsageError(
+            "the current directory does not exist any more",
+            hint="change to another directory, or use absolute paths",
+        ) from None

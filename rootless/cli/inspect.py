@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from rootless.cli.context import Settings, engine_of
+from rootless.cli.escape import escaped
 from rootless.cli.formats import check_template, print_documents
 from rootless.cli.grammar import Command, Parsed, Text
 from rootless.cli.shared_options import FORMAT, PLATFORM, SIZE, platform_of
@@ -68,7 +69,7 @@ def _inspect(parsed: Parsed, lookups: list[Callable[[str], object]], kind: str) 
     print_documents(form, found)
     sys.stdout.flush()
     for name in missing:
-        print(f"Error: No such {kind}: {name}", file=sys.stderr)
+        print(escaped(f"Error: No such {kind}: {name}"), file=sys.stderr)
     return 1 if missing else 0
 
 

@@ -7,11 +7,13 @@ Nothing heavy is imported here: `run` must reach its container in a few dozen mi
 from __future__ import annotations
 
 import gc
+import io
 import os
 import sys
 
 from rootless.cli import index
 from rootless.cli.context import COMPLETION_VARIABLE, PROGRAM, Settings
+from rootless.cli.escape import escaped
 from rootless.cli.grammar import (
     Command,
     GrammarError,
@@ -77,6 +79,18 @@ def _open_missing_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
 
 
+def _print_any_text() -> None:
+    """Let names that are not UTF-8, which Linux allows, be printed with escapes."""
+    import codecs
+
+    from rootless.cli.escape import escape_undecodable
+
+    codecs.register_error("rootless.escape", escape_undecodable)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a caller may have put another object there
+            stream.reconfigure(errors="rootless.escape")
+
+
 def _dispatch(words: list[str], settings: Settings) -> int:
     name, *rest = words
     if name == "help":
@@ -114,9 +128,9 @@ def _unknown_command(words: list[str], known: Iterable[str]) -> int:
     path = " ".join(words)
     message = missing_command(words)
     if message is not None:
-        print(f"{PROGRAM}: {_shown(message)}", file=sys.stderr)
+        print(f"{PROGRAM}: {escaped(message)}", file=sys.stderr)
         return 1
-    print(f"{PROGRAM}: '{_shown(path)}' is not a {PROGRAM} command.", file=sys.stderr)
+    print(f"{PROGRAM}: '{escaped(path)}' is not a {PROGRAM} command.", file=sys.stderr)
     prefix = " ".join([PROGRAM, *words[:-1]])
     alike = similar(words[-1], known)
     if alike:
@@ -133,6 +147,7 @@ def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Setti
         if not parsed.help:
             if not is_run:
                 gc.enable()
+                _print_any_text()
             return command.handler(parsed, settings)
     except RootlessError as error:
         # 125 is of `docker run`, for what is not the container's status; elsewhere failing is 1.
@@ -158,7 +173,7 @@ def _print_grammar_error(
         alike = similar(error.flag, known) if len(error.flag) > 1 else []
         suggestion = "".join(f"\nDid you mean --{each}?" for each in alike[:1])
         message = missing_option(command, error.flag) or message + suggestion
-    print(f"{_shown(message)}\nSee '{path} --help'.", file=sys.stderr)
+    print(f"{escaped(message)}\nSee '{path} --help'.", file=sys.stderr)
 
 
 def _typer(arguments: Sequence[str]) -> int:
@@ -173,12 +188,7 @@ def _render(error: RootlessError, debug: bool) -> int:
         import traceback
 
         traceback.print_exception(error)
-    print(f"{PROGRAM}: {_shown(error.message)}", file=sys.stderr)
+    print(f"{PROGRAM}: {escaped(error.message)}", file=sys.stderr)
     if error.hint:
-        print(f"hint: {_shown(error.hint)}", file=sys.stderr)
+        print(f"hint: {escaped(error.hint)}", file=sys.stderr)
     return error.exit_status
-
-
-def _shown(text: str) -> str:
-    """Errors quote images and registries, which must not speak to a terminal in escape sequences."""
-    return "".join(each if each.isprintable() or each == "\n" else "?" for each in text)

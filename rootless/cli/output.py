@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from rootless.cli.escape import escaped
 from rootless.errors import RootlessError
 
 _SHORT_ID = 12
@@ -34,13 +35,15 @@ def _in_a_line(text: str) -> str:
     """Without what breaks lines or speaks to a terminal."""
     if text.isprintable():
         return text
-    blank = "".join(" " if each in "\t\n\r" else each for each in text)
-    return "".join(each if each.isprintable() else "?" for each in blank)
+    return escaped("".join(" " if each in "\t\n\r" else each for each in text))
 
 
 def as_json(document: object) -> str:
-    """A document for people and programs alike."""
-    return json.dumps(document, indent=4, ensure_ascii=False)
+    """A document for people and programs alike. A lone surrogate is written as JSON's escape of it."""
+    text = json.dumps(document, indent=4, ensure_ascii=False)
+    if text.isascii():
+        return text
+    return "".join(f"\\u{ord(each):04x}" if "\ud800" <= each <= "\udfff" else each for each in text)
 
 
 def confirmed(warning: str) -> bool:
@@ -63,9 +66,9 @@ def for_each(names: Iterable[str], act: Callable[[str], None]) -> int:
             act(name)
         except RootlessError as error:
             status = 1
-            print(f"Error: {error.message}", file=sys.stderr)
+            print(f"Error: {escaped(error.message)}", file=sys.stderr)
             if error.hint:
-                print(f"hint: {error.hint}", file=sys.stderr)
+                print(f"hint: {escaped(error.hint)}", file=sys.stderr)
     return status
 
 

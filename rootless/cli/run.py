@@ -10,7 +10,7 @@ import os
 import sys
 
 from rootless.cli import run_options as rows
-from rootless.cli.context import Settings, engine_of
+from rootless.cli.context import Settings, current_directory, engine_of
 from rootless.cli.grammar import Command, GrammarError, Parsed
 from rootless.errors import UsageError
 from rootless.spec import options as values
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def run(parsed: Parsed, settings: Settings) -> int:
     """Run the container in the foreground and return the status to exit with."""
-    options = options_of(parsed, os.environ, os.getcwd)
+    options = options_of(parsed, os.environ, current_directory)
     progress = None if parsed[rows.QUIET] else _progress
     outcome = engine_of(settings).run(options, progress=progress)
     if outcome.out_of_memory:
@@ -68,7 +68,7 @@ def options_of(
         image, command = command[0], command[1:]
     return ContainerOptions(
         image=image,
-        rootfs=rootfs,
+        rootfs=None if rootfs is None else os.path.join(_base(rootfs, getcwd), rootfs),
         platform=_platform(parsed),
         pull=_pull_policy(parsed),
         storage_driver=_storage_driver(parsed),
@@ -109,6 +109,11 @@ def options_of(
         limits=_limits(parsed),
         cgroup_parent=parsed[rows.CGROUP_PARENT],
     )
+
+
+def _base(path: str, getcwd: Callable[[], str]) -> str:
+    """The directory that a path is resolved from."""
+    return "/" if path.startswith("/") else getcwd()
 
 
 def _platform(parsed: Parsed) -> Platform | None:

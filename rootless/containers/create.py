@@ -33,7 +33,7 @@ def create_container(
         record: Its own name is not looked at.
         fill: Called with the directory while it is still hidden; what it writes there exists from the
             first moment that the container does.
-        name: The name that was asked for; None takes a random one that is free.
+        name: The name that was asked for, with or without a slash before it; None takes a random one that is free.
         cidfile: A file that must not exist and gets the id.
 
     Raises:
@@ -44,7 +44,7 @@ def create_container(
         if name is None:
             record = _with_random_name(containers, record, fill)
         else:
-            record = _with_name(containers, record._replace(name=name), fill)
+            record = _with_name(containers, record._replace(name=name.removeprefix("/")), fill)
     except BaseException:
         if cidfile is not None and descriptor is not None:
             os.close(descriptor)

@@ -143,7 +143,9 @@ class Containers:
     def find(self, what: str) -> ContainerRecord:
         """A container by whole id, name, or beginning of an id, in this order as Docker does.
 
-        Raises NotFoundError, or UsageError if the beginning fits several."""
+        A name may have a slash before it, as `inspect` shows it. Raises NotFoundError, or UsageError
+        if the beginning fits several."""
+        shown, what = what, what.removeprefix("/")
         if _is_id(what) and self._is_there(what):
             return self.read(what)
         if _is_name(what) and (container_id := self._name_target(what)) is not None:
@@ -154,7 +156,7 @@ class Containers:
                 f"multiple containers found with provided prefix: {what}", details={"ids": matches}
             )
         if not matches:
-            raise NotFoundError(f"No such container: {what}")
+            raise NotFoundError(f"No such container: {shown}")
         return self.read(matches[0])
 
     def all(self) -> list[ContainerRecord]:

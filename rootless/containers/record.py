@@ -90,7 +90,7 @@ def encode(record: ContainerRecord) -> bytes:
     document: dict[str, object] = {"format": FORMAT, **record.extra}
     document |= {name: value for name, value in record._asdict().items() if name != "extra"}
     document["status"] = record.status.value
-    return dumps(document, ascii_only=False) + b"\n"
+    return dumps(document) + b"\n"
 
 
 def decode(data: bytes, what: str) -> ContainerRecord:

@@ -232,5 +232,10 @@ def _json_number(value: float) -> str:
 
 def _json_string(text: str) -> str:
     encoded = json.dumps(text, ensure_ascii=False)
+    if not encoded.isascii():
+        # A byte that is not UTF-8 (PEP 383); as an escape the document stays one.
+        encoded = "".join(
+            f"\\u{ord(each):04x}" if "\ud800" <= each <= "\udfff" else each for each in encoded
+        )
     # Go escapes what JavaScript takes for the end of a line.
     return encoded.replace("\u2028", r"\u2028").replace("\u2029", r"\u2029")

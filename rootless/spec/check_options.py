@@ -48,8 +48,19 @@ def check_options(options: ContainerOptions) -> None:
         raise UsageError(f"invalid value {adjustment}, range for oom score adj is [-1000, 1000]")
     if options.shm_size <= 0:
         raise UsageError("SHM size can not be less than 0")
+    for what, pairs in (("label", options.labels), ("annotation", options.annotations)):
+        for name, value in pairs.items():
+            _check_text(what, f"{name}={value}")
     _check_mounts(options)
     _check_sysctls(options)
+
+
+def _check_text(what: str, text: str) -> None:
+    """What documents of JSON hold is Unicode (RFC 8259, section 8.1)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"invalid {what} {text!r}: not UTF-8") from None
 
 
 def _check_hostname(text: str) -> None:
