@@ -115,7 +115,7 @@ def _finish(side: ChildSide, context: Context) -> None:
     processes.close_on_exec_from(3)
     if plan.execute.init:
         _become_init(plan.execute.terminal)
-    execute(plan.execute.args, environment)
+    execute(plan.execute.args, environment, side.channel.fileno())
 
 
 def _die_with(monitor: int) -> None:

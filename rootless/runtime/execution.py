@@ -8,6 +8,7 @@ import stat
 
 from rootless.light_stdlib import signal
 from rootless.runtime.extensions import DEFAULT_PATH
+from rootless.runtime.trampoline import execute_by_trampoline
 from rootless.runtime.userdb import Identity
 from rootless.syscalls import capabilities, processes
 from rootless.syscalls.identity import setgroups, setresgid, setresuid
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
-_SCRIPT_DEPTH = 5  # BINPRM_MAX_RECURSION of the kernel, and one
+_SCRIPT_DEPTH = 6  # search_binary_handler follows five interpreters
+_HEAD = 256  # BINPRM_BUF_SIZE of the kernel
 
 
 class Credentials(NamedTuple):
@@ -104,8 +106,9 @@ def take_credentials(
     processes.prctl(processes.PR_SET_DUMPABLE, 0)
 
 
-def execute(args: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
-    """execve(2) with the search of PATH that Docker does.
+def execute(args: Sequence[str], environment: Mapping[str, str], channel: int) -> NoReturn:
+    """execve(2) with the search of PATH that Docker does. `channel` is the descriptor of the
+    handshake, to which the trampoline writes failures.
 
     Raises:
         NotFoundInPathError: no directory of PATH has it.
@@ -113,6 +116,10 @@ def execute(args: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """
     path = find_executable(args[0], environment.get("PATH", DEFAULT_PATH))
     refuse_magic_links(path)
+    execute_by_trampoline(path, args, environment, channel)
+    # Without a trampoline the process is still the engine's program when the kernel looks for the
+    # interpreter of a script, so the engine has to have read which one that is.
+    refuse_magic_links(path, unreadable=True)
     os.execve(path, list(args), environment)
 
 
@@ -146,11 +153,11 @@ def _check_executable(path: str) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
 
-def refuse_magic_links(path: str) -> None:
+def refuse_magic_links(path: str, *, unreadable: bool = False) -> None:
     """Refuse a command, or the interpreter of a script, that leads through /proc/PID/exe or the
-    like.
+    like, and with `unreadable` a file that may be such a script but cannot be read.
 
-    Until exec that is the engine's own program on the host: run inside, it could be opened for
+    Until exec that is the engine's own program on the host: executed inside, it could be opened for
     writing by its new owner (CVE-2019-5736).
 
     Raises:
@@ -160,12 +167,23 @@ def refuse_magic_links(path: str) -> None:
         try:
             fd = openat2(AT_FDCWD, path, os.O_RDONLY, resolve=RESOLVE_NO_MAGICLINKS)
         except OSError as error:
-            if error.errno == errno.ELOOP:
+            if error.errno == errno.ELOOP or (unreadable and error.errno == errno.EACCES):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path) from None
-            return  # executable but not readable, so not a script; or exec says what is wrong
+            return  # exec says what is wrong
         with open(fd, "rb") as file:
-            line = file.read(256).partition(b"\n")[0]
-        words = line[2:].split()
-        if not line.startswith(b"#!") or not words:
+            interpreter = script_interpreter(file.read(_HEAD))
+        if interpreter is None:
             return
-        path = os.fsdecode(words[0])
+        path = os.fsdecode(interpreter)
+
+
+def script_interpreter(head: bytes) -> bytes | None:
+    """The interpreter that a file beginning with `head` names, as load_script in fs/binfmt_script.c
+    finds it; None for what is no script. Only blanks and tabs separate, and a zero byte ends."""
+    line = head[:_HEAD].partition(b"\n")[0]
+    if not line.startswith(b"#!"):
+        return None
+    name = line[2:].lstrip(b" \t")
+    for separator in (b" ", b"\t", b"\0"):
+        name = name.partition(separator)[0]
+    return name or None

@@ -8,6 +8,8 @@ it: the command runs.
 
 from __future__ import annotations
 
+import sys
+
 from rootless.light_json import dumps, loads
 from unionfs.light_types import Enum, NamedTuple
 
@@ -89,7 +91,14 @@ def encode(message: Message) -> bytes:
 
 
 def decode(packet: bytes, descriptor: int | None) -> Message:
-    """The message of a packet and of the descriptor that came with it."""
+    """The message of a packet and of the descriptor that came with it.
+
+    One that is no JSON is the trampoline's: errno in four bytes, and the path that exec failed on.
+    """
+    if not packet.startswith(b'{"'):
+        number = int.from_bytes(packet[:4], sys.byteorder)
+        path = packet[4:].decode(errors="surrogateescape")
+        return Message(Kind.FAILED, Failure("exec", "exec", number, path), descriptor)
     body = loads(packet)
     failure = body.get("failure")
     return Message(Kind(body["kind"]), Failure(*failure) if failure else None, descriptor)
