@@ -21,6 +21,7 @@ import time
 from rootless.containers.record import ContainerRecord, decode, encode
 from rootless.durable import fsync_directory, locked, remove_tree, write_atomically
 from rootless.errors import ExistsError, NotFoundError, UsageError
+from rootless.private_directory import make_private_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Containers:
                 f"invalid container name {record.name!r}",
                 hint="a name is two or more of a-z A-Z 0-9 _ . - and starts with a letter or digit",
             )
-        os.makedirs(self._names, 0o700, exist_ok=True)
+        for each in (os.path.dirname(self.root), self.root, self._names):
+            make_private_directory(each, "ROOTLESS_ROOT")
         hidden = f"{self.root}/.new-{record.id}"
         os.mkdir(hidden, 0o700)
         target = self.directory(record.id)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rootless.errors import HostSupportError, NotFoundError, RootlessError
 from rootless.oci.digest import hex_of
+from rootless.private_directory import make_private_directory
 from rootless.rootfs.image_tree import image_tree
 from rootless.rootfs.union import lower_layers
 from unionfs.commands.mount import MountOptions, mount, unmount
@@ -36,7 +37,8 @@ def mount_image(paths: StoragePaths, store: Store, image: Image) -> Path:
     mountpoint = _place(paths, image)
     if mountpoint in _mounts():
         return mountpoint
-    mountpoint.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for each in (paths.runtime, str(mountpoint.parent), str(mountpoint)):
+        make_private_directory(each, "ROOTLESS_RUNROOT")
     try:
         layers = lower_layers(image_tree(store, image))
         for layer in layers:

@@ -26,6 +26,7 @@ from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import MAX_DOCUMENT_SIZE, encode, parse_object
 from rootless.oci.manifest import Index, empty_index, read_index
+from rootless.private_directory import make_private_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,9 +56,14 @@ class Store:
 
     @classmethod
     def open(cls, root: str | os.PathLike[str]) -> Store:
-        """The store at `root`, made if there is none. Raises InvalidDocumentError if a newer
-        version wrote it."""
+        """The store at `root`, made if there is none.
+
+        Raises:
+            InvalidDocumentError: a newer version wrote it.
+            HostSupportError: the directory is not this user's alone.
+        """
         store = cls(root)
+        make_private_directory(store.root, "ROOTLESS_ROOT")
         try:
             document = parse_object(_read(f"{store.root}/store.json"), f"{store.root}/store.json")
         except FileNotFoundError:
@@ -73,9 +79,8 @@ class Store:
     def _create(self) -> None:
         """Killed anywhere in here, the next `open` does it again: store.json, which says that all
         is there, comes last."""
-        os.makedirs(self.root, 0o700, exist_ok=True)
-        for name in ("blobs/sha256", "layers", "chains", "tmp"):
-            os.makedirs(f"{self.root}/{name}", exist_ok=True)
+        for name in ("blobs", "blobs/sha256", "layers", "chains", "tmp"):
+            make_private_directory(f"{self.root}/{name}", "ROOTLESS_ROOT")
         with self.lock():
             if not os.path.exists(f"{self.root}/index.json"):
                 write_atomically(f"{self.root}/index.json", empty_index().encode())

@@ -16,6 +16,7 @@ import stat
 
 from rootless.errors import NotFoundError, RootlessError
 from rootless.light_stdlib import socket
+from rootless.private_directory import make_private_directory
 from rootless.supervisor.messages import Connection
 
 TYPE_CHECKING = False
@@ -33,7 +34,9 @@ def listen(directory: str) -> socket.socket:
     Raises RootlessError if the directory is another user's or cannot be made.
     """
     try:
-        os.makedirs(os.path.dirname(directory), 0o700, exist_ok=True)
+        parent = os.path.dirname(directory)
+        for each in (os.path.dirname(parent), parent):
+            make_private_directory(each, "ROOTLESS_RUNROOT")
         try:
             os.mkdir(directory, 0o700)
         except FileExistsError:
