@@ -81,6 +81,7 @@ def write_atomically(
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
+            os.fchmod(fd, mode)  # whatever the umask is
             write_all(fd, data)
             if durable:
                 os.fsync(fd)

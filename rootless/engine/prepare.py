@@ -17,7 +17,7 @@ from rootless.durable import write_all
 from rootless.engine.pull_in_child import ShowProgress, find_or_fetch
 from rootless.light_json import dumps
 from rootless.rootfs.lower import Lower, lower_of_image, lower_of_path
-from rootless.runtime.account import read_id_maps
+from rootless.runtime.account import read_account, read_id_maps
 from rootless.runtime.idmap import IdMaps
 from rootless.spec.check_options import check_options
 from rootless.spec.etc_files import APT_SANDBOX, APT_SANDBOX_PATH, hosts_file, resolv_conf
@@ -72,6 +72,7 @@ def prepare(
         ),
         resources=_resources(options.limits),
         console_size=_console_size() if options.terminal else None,
+        account=None if id_maps.kept is None else read_account(),
     )
     if options.mounts or options.devices:
         from rootless.spec.bind_sources import prepare_bind_sources
@@ -81,7 +82,8 @@ def prepare(
 
     def fill(hidden: str) -> None:
         for name in ("lower", "upper", "work", "rootfs"):
-            os.mkdir(f"{hidden}/{name}", 0o755)
+            os.mkdir(f"{hidden}/{name}")
+            os.chmod(f"{hidden}/{name}", 0o755)
         for name, (_, text) in texts.items():
             _write(f"{hidden}/{name}", text.encode(errors="surrogateescape"))
         _write(f"{hidden}/config.json", dumps(spec))
@@ -191,8 +193,10 @@ def _console_size() -> tuple[int, int] | None:
 
 
 def _write(path: str, data: bytes) -> None:
+    """A file that every user of the container may read, whatever the umask is."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
+        os.fchmod(descriptor, 0o644)
         write_all(descriptor, data)
     finally:
         os.close(descriptor)

@@ -1,5 +1,5 @@
-"""The account's subordinate ids: /etc/subuid and /etc/subgid, or what getsubids(1) says where a
-directory service has them."""
+"""The calling account: its names, and its subordinate ids of /etc/subuid and /etc/subgid, or of
+getsubids(1) where a directory service has them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import os
 import pwd
 
 from rootless.runtime.idmap import IdMaps, Subordinate, UserNamespaceMode, make_maps
+from rootless.runtime.userdb import Account
 
 
 def parse_subordinate(content: str, name: str, number: int) -> tuple[Subordinate, ...]:
-    """The ranges of one account, which lines may name or number (subuid(5)). Malformed lines are
-    others' concern."""
+    """The ranges of one account, by its name or its number (subuid(5)). Malformed lines are
+    ignored."""
     result = []
     for line in content.splitlines():
         fields = line.strip().split(":")
@@ -22,8 +23,24 @@ def parse_subordinate(content: str, name: str, number: int) -> tuple[Subordinate
     return tuple(result)
 
 
+def read_account() -> Account:
+    """The calling account as the host's databases have it; numbers for what has no name."""
+    import grp
+
+    uid, gid = os.getuid(), os.getgid()
+    try:
+        group = grp.getgrgid(gid).gr_name
+    except KeyError:
+        group = str(gid)
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return Account(str(uid), group, "/", "")
+    return Account(entry.pw_name, group, entry.pw_dir, entry.pw_gecos)
+
+
 def read_id_maps(mode: UserNamespaceMode) -> IdMaps:
-    """The maps for the calling account under --userns `mode`."""
+    """The maps of a container of the calling account."""
     uid, gid = os.getuid(), os.getgid()
     try:
         name = pwd.getpwuid(uid).pw_name

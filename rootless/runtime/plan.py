@@ -96,7 +96,7 @@ def make_plan(
     sequence += [filesystem.MaskPath(str(path)) for path in linux.get("maskedPaths", ())]
     sequence += [filesystem.ProtectPath(str(path)) for path in linux.get("readonlyPaths", ())]
     sequence.append(filesystem.EnterRoot())
-    sequence.append(_identity(spec, process, id_maps))
+    sequence += _identity(spec, process, id_maps)
     sequence.append(attributes.ChangeDirectory(str(process.get("cwd") or "/")))
     if spec.get("root", {}).get("readonly"):
         sequence.append(filesystem.ProtectRoot())
@@ -196,7 +196,7 @@ _DEV_LINKS: tuple[Step, ...] = (
 )
 
 
-def _identity(spec: Mapping[str, Any], process: Mapping[str, Any], id_maps: IdMaps) -> Step:
+def _identity(spec: Mapping[str, Any], process: Mapping[str, Any], id_maps: IdMaps) -> list[Step]:
     user = process.get("user", {})
     given = spec.get("annotations", {})
     name = given.get(extensions.USER)
@@ -204,12 +204,18 @@ def _identity(spec: Mapping[str, Any], process: Mapping[str, Any], id_maps: IdMa
     groups += tuple(filter(None, given.get(extensions.GROUPS, "").split(",")))
     if name is None:
         name = f"{user.get('uid', 0)}:{user.get('gid', 0)}"
-    return attributes.ResolveUser(
-        str(name),
-        groups,
-        fixed=not id_maps.helper,
-        required=given.get(extensions.USER_REQUIRED) == "true",
+    result: list[Step] = []
+    if entry := given.get(extensions.USER_ENTRY):
+        result.append(attributes.AddUser(entry, given[extensions.GROUP_ENTRY]))
+    result.append(
+        attributes.ResolveUser(
+            str(name),
+            groups,
+            fixed=not id_maps.helper,
+            required=given.get(extensions.USER_REQUIRED) == "true",
+        )
     )
+    return result
 
 
 def _credentials(process: Mapping[str, Any]) -> Credentials:

@@ -18,10 +18,21 @@ MAX_ID = (1 << 31) - 1
 
 
 class Identity(NamedTuple):
+    """`groups` are the supplementary ones, the primary group first."""
+
     uid: int
     gid: int
     groups: tuple[int, ...]
     home: str
+
+
+class Account(NamedTuple):
+    """The calling account: names of the user and of its group, the user's home and full name."""
+
+    user: str
+    group: str
+    home: str
+    full_name: str
 
 
 class UnknownUserError(Exception):
@@ -41,10 +52,10 @@ class _Group(NamedTuple):
     members: tuple[str, ...]
 
 
-def _rows(content: bytes, least: int) -> Iterator[list[str]]:
+def _rows(content: bytes, min_fields: int) -> Iterator[list[str]]:
     for line in content.decode(errors="surrogateescape").split("\n"):
         fields = line.strip().split(":")
-        if len(fields) >= least and not line.startswith("#"):
+        if len(fields) >= min_fields and not line.startswith("#"):
             yield fields
 
 
@@ -107,4 +118,17 @@ def find_identity(
         gid = entry.gid
         groups += [g.gid for g in _groups(group) if entry.name and entry.name in g.members]
     groups += [find_group(text, group) for text in additional]
-    return Identity(entry.uid, gid, tuple(dict.fromkeys(groups)), entry.home or "/")
+    # The primary group too: a process that gives it up for another (setgid programs) would otherwise
+    # no longer be refused what a group is refused (CVE-2022-36109).
+    return Identity(entry.uid, gid, tuple(dict.fromkeys((gid, *groups))), entry.home or "/")
+
+
+def entry_to_append(content: bytes, entry: str) -> bytes:
+    """What has to be appended to a passwd(5) or group(5) file for it to have `entry`: nothing where
+    the name or the number is taken."""
+    name, _, number = entry.split(":")[:3]
+    for fields in _rows(content, 3):
+        if fields[0] == name or fields[2] == number:
+            return b""
+    separator = b"\n" if content and not content.endswith(b"\n") else b""
+    return separator + entry.encode(errors="surrogateescape") + b"\n"

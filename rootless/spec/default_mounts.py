@@ -115,11 +115,13 @@ def user_mounts(options: ContainerOptions) -> list[OciMount]:
     return result
 
 
-def file_mounts(files: Mapping[str, str]) -> list[OciMount]:
-    """Files the engine wrote, by their path in the container. apt's is for images that have apt."""
+def file_mounts(files: Mapping[str, str], *, read_only: bool) -> list[OciMount]:
+    """Files that the engine wrote, by their path in the container, read-only where its root is. apt's
+    is for images that have apt."""
     result = []
     for target, source in sorted(files.items()):
-        words = ["rprivate", *([IF_PARENT_EXISTS] if target == APT_SANDBOX_PATH else [])]
+        words = ["rprivate", *(["ro"] if read_only else [])]
+        words += [IF_PARENT_EXISTS] if target == APT_SANDBOX_PATH else []
         result.append(bind(source, target, *words))
     return result
 

@@ -13,6 +13,7 @@ from rootless.errors import HostSupportError, InvalidDocumentError, UsageError
 from rootless.runtime import extensions
 from rootless.runtime.extensions import DEFAULT_PATH
 from rootless.runtime.idmap import IdMaps
+from rootless.runtime.userdb import Account
 from rootless.spec import default_mounts as mounts
 from rootless.spec.host import HostFacts
 from rootless.spec.options import ContainerOptions
@@ -41,6 +42,7 @@ def make_spec(
     resources: Mapping[str, Any] | None = None,
     cgroups_path: str | None = None,
     console_size: tuple[int, int] | None = None,
+    account: Account | None = None,
 ) -> Spec:
     """The spec of one container.
 
@@ -51,6 +53,7 @@ def make_spec(
         seccomp: The `linux.seccomp` object, or None for an unconfined container.
         resources: The `linux.resources` object.
         console_size: Rows and columns of the terminal at first.
+        account: The calling account, for a container in which it keeps its id.
 
     Raises:
         UsageError: there is no command.
@@ -67,12 +70,14 @@ def make_spec(
         "mounts": mounts.merged(
             mounts.default_mounts(options, host),
             [
-                *mounts.file_mounts(_without_user_targets(files, options)),
+                *mounts.file_mounts(
+                    _without_user_targets(files, options), read_only=options.read_only
+                ),
                 *mounts.device_mounts(options, host),
                 *mounts.user_mounts(options),
             ],
         ),
-        "annotations": _annotations(options, image, id_maps),
+        "annotations": _annotations(options, image, id_maps, account),
         "linux": _linux(options, id_maps),
     }
     if options.namespaces.uts and hostname:
@@ -156,7 +161,7 @@ def _process(
         "user": user,
         "args": list(arguments(options, image)),
         "env": environment(options, image, hostname),
-        "cwd": options.workdir or image.get("WorkingDir") or "/",
+        "cwd": working_directory(options, image),
         "capabilities": {"bounding": names, "effective": names, "permitted": names},
         "noNewPrivileges": options.security.no_new_privileges,
         "rlimits": _limits(options, host),
@@ -208,12 +213,18 @@ def _limits(options: ContainerOptions, host: HostFacts) -> list[dict[str, Any]]:
 
 
 def _annotations(
-    options: ContainerOptions, image: Mapping[str, Any], id_maps: IdMaps
+    options: ContainerOptions, image: Mapping[str, Any], id_maps: IdMaps, account: Account | None
 ) -> dict[str, str]:
     result = dict(options.annotations)
     result[extensions.USER] = requested_user(options, image, id_maps)
     if options.user:
         result[extensions.USER_REQUIRED] = "true"
+    if account is not None and id_maps.kept is not None:
+        uid, gid = id_maps.kept
+        home = _home(options, image, account)
+        user = (account.user, "*", str(uid), str(gid), account.full_name, home, "/bin/sh")
+        result[extensions.USER_ENTRY] = ":".join(user)
+        result[extensions.GROUP_ENTRY] = f"{account.group}:x:{gid}:{account.user}"
     if options.groups and id_maps.single:
         raise HostSupportError(
             f"--group-add {options.groups[0]}: this account has no subordinate ids, so no other group",
@@ -226,6 +237,18 @@ def _annotations(
     if id_maps.single:
         result[extensions.PRETEND_OWNERSHIP] = "true"
     return result
+
+
+def _home(options: ContainerOptions, image: Mapping[str, Any], account: Account) -> str:
+    """The account's own home directory where it is mounted, else the working directory (podman)."""
+    for mount in options.mounts:
+        if f"{account.home}/".startswith(f"{mount.target.rstrip('/')}/"):
+            return account.home
+    return working_directory(options, image)
+
+
+def working_directory(options: ContainerOptions, image: Mapping[str, Any]) -> str:
+    return str(options.workdir or image.get("WorkingDir") or "/")
 
 
 def _linux(options: ContainerOptions, id_maps: IdMaps) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import struct
 
 from rootless.light_stdlib import socket
 from rootless.runtime.steps.context import Context, open_in_root, open_or_make
-from rootless.runtime.userdb import Identity, UnknownUserError, find_identity
+from rootless.runtime.userdb import Identity, UnknownUserError, entry_to_append, find_identity
 from rootless.syscalls import identity, processes
 from unionfs.light_types import NamedTuple
 
@@ -38,6 +38,33 @@ class BecomeSetupUser(NamedTuple):
         # A change of id made the process non-dumpable, which would hide /proc/PID/ns from the
         # program that configures the network.
         processes.prctl(processes.PR_SET_DUMPABLE, 1)
+
+
+class AddUser(NamedTuple):
+    """Give /etc/passwd and /etc/group of the container the lines of a user and a group. A file that is
+    missing, mounted, read-only, or has the name or the number, is left as it is."""
+
+    user: str
+    group: str
+
+    def describe(self) -> str:
+        return f"add the user {self.user.partition(':')[0]} to /etc/passwd"
+
+    def perform(self, context: Context) -> None:
+        _add_entry(context, "/etc/passwd", self.user)
+        _add_entry(context, "/etc/group", self.group)
+
+
+def _add_entry(context: Context, path: str, entry: str) -> None:
+    flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        fd = open_in_root(context, path, flags)
+    except OSError:
+        return
+    with open(fd, "rb") as file:
+        status = os.fstat(fd)
+        if stat.S_ISREG(status.st_mode) and status.st_dev == os.fstat(context.root).st_dev:
+            os.write(fd, entry_to_append(file.read(_USER_FILE_LIMIT), entry))
 
 
 class ResolveUser(NamedTuple):

@@ -1,0 +1,117 @@
+"""Which users and groups a container knows, and the files of /etc that the engine writes."""
+
+import os
+import pwd
+
+import pytest
+
+pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
+ETC = ("/etc/hosts", "/etc/resolv.conf", "/etc/hostname")
+
+
+@pytest.fixture
+def box(rootless, busybox_image):
+    rootless("import", busybox_image, "box:1").ok()
+    return rootless
+
+
+def sh(box, script, *options):
+    return box("run", "--rm", *options, "box:1", "sh", "-c", script)
+
+
+def supplementary(box, *options) -> set[str]:
+    shown = sh(box, "grep ^Groups: /proc/self/status", *options).ok().stdout
+    return set(shown.split()[1:])
+
+
+@pytest.mark.needs("subuid")
+@pytest.mark.parametrize(
+    ("options", "groups"),
+    [
+        ((), {"0"}),
+        (("-u", "worker"), {"1000", "50"}),
+        (("-u", "1000:1001"), {"1001"}),
+        (("-u", "1000:1001", "--group-add", "7"), {"1001", "7"}),
+        (("-u", "4321"), {"0"}),
+    ],
+)
+def test_primary_group_is_among_the_supplementary_ones(box, options, groups):
+    """A setgid program changes the primary one, and a file that refuses the group must go on refusing (CVE-2022-36109)."""
+    assert supplementary(box, *options) == groups
+
+
+def test_keep_id_names_the_caller(box, tmp_path):
+    name, uid = pwd.getpwuid(os.getuid()).pw_name, os.getuid()
+    script = f"whoami; id -gn; echo $HOME; grep ^{name}: /etc/passwd; stat -c %a /etc/passwd"
+    shown = sh(box, script, "--userns=keep-id", "-w", "/tmp").ok().stdout.splitlines()
+    assert shown[0] == name
+    assert shown[2] == "/tmp"
+    assert shown[3].startswith(f"{name}:*:{uid}:{os.getgid()}:")
+    assert shown[3].endswith(":/tmp:/bin/sh")
+    assert shown[4] == "644"
+
+
+def test_keep_id_has_the_callers_home_where_it_is_mounted(box, tmp_path):
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    options = ("--userns=keep-id", "-v", f"{tmp_path}:{home}")
+    assert sh(box, "echo $HOME; cd; pwd", *options).ok().stdout == f"{home}\n{home}\n"
+    given = sh(box, "echo $HOME", "--userns=keep-id", "-e", "HOME=/x").ok()
+    assert given.stdout == "/x\n"
+
+
+def test_keep_id_leaves_a_mounted_passwd_alone(box, tmp_path):
+    passwd = tmp_path / "passwd"
+    passwd.write_text("root:x:0:0::/:/bin/sh\n")
+    sh(box, "true", "--userns=keep-id", "-v", f"{passwd}:/etc/passwd").ok()
+    assert passwd.read_text() == "root:x:0:0::/:/bin/sh\n"
+
+
+def test_keep_id_leaves_an_image_alone_that_has_the_number(rootless, busybox_image):
+    rootless("import", busybox_image, "box:1").ok()
+    script = f"echo inside:x:{os.getuid()}:{os.getgid()}::/home/inside:/bin/sh >>/etc/passwd"
+    rootless("run", "--name", "made", "box:1", "sh", "-c", script).ok()
+    rootless("commit", "made", "box:2").ok()
+    shown = rootless(
+        "run", "--rm", "--userns=keep-id", "box:2", "sh", "-c", "whoami; echo $HOME"
+    ).ok()
+    assert shown.stdout == "inside\n/home/inside\n"
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_files_of_the_engine_have_their_modes_whatever_the_umask(box, umask):
+    before = os.umask(umask)
+    try:
+        shown = sh(box, f"stat -c '%a %u' {' '.join(ETC)}").ok()
+    finally:
+        os.umask(before)
+    assert shown.stdout == "644 0\n" * 3
+    directory = next((box.data / "rootless/containers").glob(".new*"), None)
+    assert directory is None
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_files_of_a_container_have_their_modes_whatever_the_umask(box, umask):
+    before = os.umask(umask)
+    try:
+        box("run", "--name", "kept", "box:1", "true").ok()
+    finally:
+        os.umask(before)
+    (directory,) = (box.data / "rootless/containers").glob("?" * 64)
+    modes = {path.name: oct(path.stat().st_mode & 0o7777) for path in directory.iterdir()}
+    assert oct(directory.stat().st_mode & 0o7777) == "0o700"
+    assert modes["container.json"] == "0o600"
+    assert {modes[name] for name in ("config.json", "hosts", "hostname", "resolv.conf")} == {
+        "0o644"
+    }
+    assert {modes[name] for name in ("upper", "work", "lower", "rootfs")} == {"0o755"}
+    assert modes["engine.log"] == "0o600"
+
+
+def test_read_only_makes_the_files_of_the_engine_read_only(box, tmp_path):
+    script = "; ".join(f"(echo x >>{path}) 2>/dev/null && echo wrote {path}" for path in ETC)
+    assert sh(box, script, "--read-only").stdout == ""
+    assert sh(box, script).stdout.count("wrote") == 3
+    mine = tmp_path / "hosts"
+    mine.write_text("")
+    assert sh(box, script, "--read-only", "-v", f"{mine}:/etc/hosts").stdout == "wrote /etc/hosts\n"
+    assert mine.read_text() == "x\n"
