@@ -407,11 +407,14 @@ class Engine:
 
         return disk_usage(self._store(), self.paths.containers, self.containers())
 
-    def check(self, *, repair: bool = False) -> list[Finding]:
-        """What in the store is not as it should be, and, with `repair`, is so again."""
+    def check(self, *, repair: bool = False, force: bool = False) -> list[Finding]:
+        """Check the store. `repair` makes damaged layers again and removes what is not in use; `force`
+        with it removes images that cannot be repaired."""
         from rootless.engine.upkeep import check
 
-        return check(self._store(), self.paths.containers, self.containers, repair=repair)
+        return check(
+            self._store(), self.paths.containers, self.containers, repair=repair, force=force
+        )
 
     # Registries.
 

@@ -11,7 +11,7 @@ from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
 from rootless.errors import NotFoundError
 from rootless.filters import Filters, check_prune_filters, may_be_pruned
-from rootless.images.gc.check import Finding, Kind
+from rootless.images.gc.check import Finding, Kind, Outcome
 from rootless.images.gc.check import check as check_images
 from rootless.images.gc.leftovers import abandoned
 from rootless.images.gc.usage import ImageUsage, image_usage, images_size, tree_size
@@ -98,9 +98,11 @@ def check(
     records: Callable[[], Sequence[ContainerRecord]],
     *,
     repair: bool,
+    force: bool,
 ) -> list[Finding]:
     """Check images, and look for what containers left that were killed while they were made or
     removed."""
-    found = check_images(store, records, repair=repair)
+    found = check_images(store, records, repair=repair, force=force)
+    removed = Outcome.REMOVED if repair else Outcome.NONE
     leftovers = containers.leftovers(age=_LEFTOVER_AGE, remove=repair)
-    return [*found, *(Finding(Kind.LEFT_OVER, f"containers/{name}", repair) for name in leftovers)]
+    return [*found, *(Finding(Kind.LEFT_OVER, f"containers/{name}", removed) for name in leftovers)]

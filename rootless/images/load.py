@@ -220,7 +220,7 @@ def _add_blob_layer(ingest: Ingest, members: Members, layer: Descriptor, diff_id
         raise InvalidDocumentError(
             f"{what} has the media type {layer.media_type}, which is no layer"
         )
-    if ingest.keep_blob(layer.digest) and ingest.keep_layer(diff_id):
+    if ingest.keep_blob(layer.digest, layer.size) and ingest.keep_layer(diff_id):
         return
     written = ingest.add_layer(
         members.reader(f"{BLOBS}{hex_of(layer.digest)}"), what, diff_id=diff_id, blob=layer

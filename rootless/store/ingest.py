@@ -13,8 +13,10 @@ removal at the same time cannot take it from us: it is put back at 3 if it has g
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +24,7 @@ from typing import NamedTuple, Self
 
 from rootless.durable import (
     LockFile,
+    StrPath,
     acquire_lock,
     fsync_directory,
     link_or_copy,
@@ -42,6 +45,8 @@ from rootless.store.layer_writing import (
     write_layer,
 )
 from rootless.store.layout import Store
+
+_AT_FDCWD = -100
 
 
 class NewImage(NamedTuple):
@@ -86,17 +91,27 @@ class Ingest:
 
     # What is there already.
 
-    def keep_blob(self, digest: str) -> bool:
+    def keep_blob(self, digest: str, size: int | None = None) -> bool:
         """Whether the store has this blob; it will be there at the end, whatever others remove
-        meanwhile."""
-        mine = self._blob(digest)
-        return mine.exists() or _pin(Path(self._store.blob_path(digest)), mine)
+        meanwhile. A blob of another `size` than a descriptor says does not count: either it is damaged,
+        or the descriptor is wrong, which reading the source finds."""
+        mine, store = self._blob(digest), self._store
+        if not mine.exists() and store.is_marked_damaged(digest):
+            return False
+        if not mine.exists() and not _pin(Path(store.blob_path(digest)), mine):
+            return False
+        if size is None or mine.stat().st_size == size:
+            return True
+        mine.unlink()
+        return False
 
     def keep_layer(self, diff_id: str) -> bool:
         """The same for a layer."""
         mine = self._layer(diff_id)
         if mine.exists():
             return True
+        if self._store.is_marked_damaged(diff_id):
+            return False
         theirs = Path(self._store.layer_directory(diff_id))
         attempt = self._scratch("pin")
         attempt.mkdir()
@@ -165,6 +180,37 @@ class Ingest:
         os.rename(written.blob, blob_path)
         return written._replace(directory=layer, blob=blob_path)
 
+    def replace_layer(self, diff_id: str, *, with_blob: bool) -> None:
+        """Put a layer that was added in the place of the store's, which is damaged, and, for
+        `with_blob`, its uncompressed blob. Atomic where the file system can exchange two directories."""
+        store, mine = self._store, self._layer(diff_id)
+        theirs = store.layer_directory(diff_id)
+        with store.lock():
+            if os.path.lexists(theirs):
+                _exchange(mine, theirs, self._scratch("damaged"))
+            else:
+                os.rename(mine, theirs)
+            if with_blob:
+                self._install_blob(self._blob(diff_id), store.blob_path(diff_id))
+            store.unmark_damaged((diff_id,))
+            fsync_directory(f"{store.root}/layers")
+            fsync_directory(f"{store.root}/blobs/sha256")
+
+    def _install_blob(self, source: Path, target: StrPath) -> None:
+        try:
+            os.rename(source, target)
+        except IsADirectoryError:
+            # No blob is a directory: something else has put it there.
+            os.rename(target, self._scratch("damaged"))
+            os.rename(source, target)
+
+    def _install_layer(self, source: Path, target: StrPath) -> None:
+        digest = f"sha256:{os.path.basename(target)}"
+        if not os.path.lexists(target):
+            os.rename(source, target)
+        elif self._store.is_marked_damaged(digest) or not _same_files(source, target):
+            _exchange(source, target, self._scratch("damaged"))
+
     def import_blob(self, other: Store, digest: str) -> None:
         """A blob of another store. Raises FileNotFoundError."""
         link_or_copy(other.blob_path(digest), self._blob(digest))
@@ -188,9 +234,9 @@ class Ingest:
         blob = self._scratch("share")
         link_or_copy(self._blob(digest), blob)
         with store.lock():
-            os.rename(blob, store.blob_path(digest))
-            if not store.has_layer(diff_id):
-                os.rename(attempt, store.layer_directory(diff_id))
+            self._install_blob(blob, store.blob_path(digest))
+            self._install_layer(attempt, store.layer_directory(diff_id))
+            store.unmark_damaged((diff_id, digest))
             fsync_directory(f"{store.root}/blobs/sha256")
             fsync_directory(f"{store.root}/layers")
         remove_tree(attempt)
@@ -199,14 +245,20 @@ class Ingest:
         """Everything brought in or kept appears in the store, and the names with it."""
         store = self._store
         with store.lock():
-            # Objects are named by their content: one that is there already is the same, unless the
-            # disk damaged it, in which case a blob is mended here.
+            # Objects are named by their content: one that is there already is the same, unless it is
+            # damaged, in which case it is replaced here.
             root = Path(store.root)
-            for name in os.listdir(self.directory / "blobs"):
-                os.rename(self.directory / "blobs" / name, root / "blobs" / "sha256" / name)
-            for name in os.listdir(self.directory / "layers"):
-                if not (root / "layers" / name).exists():
-                    os.rename(self.directory / "layers" / name, root / "layers" / name)
+            blobs, layers = (
+                os.listdir(self.directory / "blobs"),
+                os.listdir(self.directory / "layers"),
+            )
+            for name in blobs:
+                self._install_blob(
+                    self.directory / "blobs" / name, root / "blobs" / "sha256" / name
+                )
+            for name in layers:
+                self._install_layer(self.directory / "layers" / name, root / "layers" / name)
+            store.unmark_damaged(f"sha256:{name}" for name in (*blobs, *layers))
             for parent in ("blobs/sha256", "layers"):
                 fsync_directory(root / parent)
             index = store.read_index()
@@ -239,6 +291,36 @@ def _sweep(tmp: Path) -> None:
 def _pin(source: Path, target: Path) -> bool:
     try:
         link_or_copy(source, target)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
+        # Missing, or damaged so that it is of no use.
+        target.unlink(missing_ok=True)
         return False
     return True
+
+
+def _same_files(layer: Path, other: StrPath) -> bool:
+    """Whether the two files of a layer are in the other directory too, the tar with its size: the index
+    may have been written by another version."""
+    try:
+        tar, index = os.stat(f"{other}/{LAYER_TAR}"), os.stat(f"{other}/{LAYER_INDEX}")
+    except OSError:
+        return False
+    return (
+        stat.S_ISREG(tar.st_mode)
+        and stat.S_ISREG(index.st_mode)
+        and tar.st_size == (layer / LAYER_TAR).stat().st_size
+    )
+
+
+def _exchange(path: Path, other: StrPath, scratch: Path) -> None:
+    """Give each of two directories the name of the other."""
+    from unionfs.syscalls.files import RENAME_EXCHANGE, renameat2
+
+    try:
+        renameat2(_AT_FDCWD, os.fsencode(path), _AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
+    except OSError as error:
+        # NFS and some FUSE file systems have no such rename.
+        if error.errno not in (errno.EINVAL, errno.ENOSYS):
+            raise
+        os.rename(other, scratch)
+        os.rename(path, other)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.errors import InvalidDocumentError
+from rootless.errors import InvalidDocumentError, RootlessError
 from rootless.store.image import Image, manifest_of
 
 TYPE_CHECKING = False
@@ -44,6 +44,28 @@ def restore_layers(store: Store, image: Image) -> None:
                     stream.read, f"layer {descriptor.digest}", diff_id=diff_id, blob=descriptor
                 )
         ingest.publish(())
+
+
+def remake_layer(store: Store, image: Image, diff_id: str) -> bool:
+    """Make a layer again whose tar or index is damaged, of its tar or of its blob, whichever is intact;
+    its uncompressed blob with it. The damaged one is replaced only by a whole one; False if there is
+    none to be had."""
+    from rootless.store.ingest import Ingest
+
+    manifest = manifest_of(store, image)
+    pairs = zip(manifest.layers, image.diff_ids, strict=False)
+    blobs = [blob for blob, each in pairs if each == diff_id]
+    paths = [store.layer_files(diff_id).tar, *(store.blob_path(blob.digest) for blob in blobs)]
+    with Ingest(store) as ingest:
+        for path in paths:
+            try:
+                with open(path, "rb", buffering=0) as stream:
+                    ingest.add_layer(stream.read, f"layer {diff_id}", diff_id=diff_id)
+            except (OSError, RootlessError):
+                continue
+            ingest.replace_layer(diff_id, with_blob=any(blob.digest == diff_id for blob in blobs))
+            return True
+    return False
 
 
 def layer_size(store: Store, diff_id: str) -> int:

@@ -1,20 +1,21 @@
-"""The store's directory: where each thing lies, and the index of names.
+"""The store's directory: where each file lies, and the index of names.
 
-    oci-layout, index.json        an OCI image layout (image-spec image-layout.md): other tools read
-    it blobs/sha256/<hex>            manifests, configs and layers as they came
-    layers/<hex of diffID>/       layer.tar, the uncompressed layer, read in place; index.sqlite,
-    where its entries are chains/<hex of ChainID>/      index.sqlite, all layers of an image merged
+    oci-layout, index.json        an OCI image layout (image-spec image-layout.md), which other tools read
+    blobs/sha256/<hex>            manifests, configs and layers as they came
+    layers/<hex of diffID>/       layer.tar, the uncompressed layer, read in place; index.sqlite, where in
+                                  it each entry is
+    chains/<hex of ChainID>/      index.sqlite, all layers of an image merged
     containers/                   rootless.containers.directory
     partial/<hex>                 rootless.store.partial
-    manifests/<hex>.json          rootless.images.manifest_lists
-    tmp/<random>/                 what is being brought in; held by a lock, swept when its holder is
-    dead store.json                    the version of all this
-    .lock                         held while index.json changes and while things appear in or vanish
-    from the above
+    manifests/<hex>.json          rootless.store.manifest_lists
+    damaged/<hex>                 an empty file for each blob or layer that `system check --repair` kept
+    tmp/<random>/                 one for each ingest, with a lock that it holds; swept once it is dead
+    store.json                    the version of all this
+    .lock                         held while index.json changes and while objects appear or vanish
 
-An object under blobs/, layers/ or chains/ is renamed into place whole and never changes. Nothing
-outside tmp/ needs repair after a crash. Locks are held for renames and unlinks only, never while
-reading a source.
+An object under blobs/, layers/ or chains/ is renamed into place whole and never changes. After a crash
+nothing outside tmp/ needs repair. Locks are held for renames and unlinks only, never while a source is
+read.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ from rootless.private_directory import make_private_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import BinaryIO
 
 FORMAT = 1
 MAX_INDEX_SIZE = 64 << 20
+_AGAIN = "remove the image and load or pull it again"
 
 
 class LayerFiles:
@@ -64,11 +67,14 @@ class Store:
         """
         store = cls(root)
         make_private_directory(store.root, "ROOTLESS_ROOT")
+        path = f"{store.root}/store.json"
         try:
-            document = parse_object(_read(f"{store.root}/store.json"), f"{store.root}/store.json")
+            document = parse_object(_read(path), path)
         except FileNotFoundError:
             store._create()
             return store
+        except OSError as error:
+            raise _unreadable(path, error) from None
         if document.get("format") != FORMAT:
             raise InvalidDocumentError(
                 f"the store {root} has a format that this version does not know",
@@ -112,19 +118,40 @@ class Store:
     def has_layer(self, diff_id: str) -> bool:
         return os.path.exists(self.layer_directory(diff_id))
 
+    # What a check found damaged and could not make again: it stays, because it may still be of use, and
+    # the next load or pull replaces it.
+
+    def mark_damaged(self, digest: str) -> None:
+        """Have a blob or layer brought in again where it is wanted next."""
+        os.makedirs(f"{self.root}/damaged", exist_ok=True)
+        write_atomically(f"{self.root}/damaged/{hex_of(digest)}", b"")
+
+    def is_marked_damaged(self, digest: str) -> bool:
+        return os.path.exists(f"{self.root}/damaged/{hex_of(digest)}")
+
+    def unmark_damaged(self, digests: Iterable[str]) -> None:
+        """Called with the lock held, for what is new or gone."""
+        for digest in digests:
+            try:
+                os.unlink(f"{self.root}/damaged/{hex_of(digest)}")
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+
     # Documents.
 
     def read_document(self, digest: str, what: str) -> bytes:
         """A small blob, verified. Raises NotFoundError, IntegrityError, InvalidDocumentError if it
         is too large."""
         with self.open_blob(digest, what) as stream:
-            data = stream.read(MAX_DOCUMENT_SIZE + 1)
+            try:
+                data = stream.read(MAX_DOCUMENT_SIZE + 1)
+            except OSError as error:
+                raise self._damaged(digest, what, error) from None
         if len(data) > MAX_DOCUMENT_SIZE:
             raise InvalidDocumentError(f"{what} {digest} is too large")
         if sha256_digest(data) != digest:
             raise IntegrityError(
-                f"{what} {digest} in the store {self.root} is damaged",
-                hint="remove the image and load or pull it again",
+                f"{what} {digest} in the store {self.root} is damaged", hint=_AGAIN
             )
         return data
 
@@ -134,19 +161,37 @@ class Store:
             fd = os.open(self.blob_path(digest), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise NotFoundError(
-                f"{what} {digest} is missing from the store {self.root}",
-                hint="remove the image and load or pull it again",
+                f"{what} {digest} is missing from the store {self.root}", hint=_AGAIN
             ) from None
-        return open(fd, "rb")
+        except OSError as error:
+            raise self._damaged(digest, what, error) from None
+        try:
+            return open(fd, "rb")
+        except OSError as error:  # a directory; open(2) takes it
+            os.close(fd)
+            raise self._damaged(digest, what, error) from None
+
+    def _damaged(self, digest: str, what: str, error: OSError) -> IntegrityError:
+        return IntegrityError(
+            f"cannot read {what} {digest} in the store {self.root}: {error.strerror}", hint=_AGAIN
+        )
 
     def read_index(self) -> Index:
         """The names and what they stand for. No lock is needed: index.json is replaced whole."""
         path = f"{self.root}/index.json"
-        return read_index(_read(path), path, limit=MAX_INDEX_SIZE)
+        try:
+            data = _read(path)
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        return read_index(data, path, limit=MAX_INDEX_SIZE)
 
     def write_index(self, index: Index) -> None:
         """Called with the lock held, on what was read with the lock held."""
         write_atomically(f"{self.root}/index.json", index.encode())
+
+
+def _unreadable(path: str, error: OSError) -> InvalidDocumentError:
+    return InvalidDocumentError(f"cannot read {path}: {error.strerror}")
 
 
 def _read(path: str) -> bytes:

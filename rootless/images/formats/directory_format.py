@@ -11,10 +11,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from rootless.durable import write_atomically
-from rootless.errors import ExistsError, NotFoundError
+from rootless.errors import NotFoundError
 from rootless.images.formats.members import Members, read_small
 from rootless.images.formats.oci_layout import BLOBS
-from rootless.images.formats.outgoing import File, file_of, put
+from rootless.images.formats.outgoing import File, file_of, put, require_only
 from rootless.oci.digest import hex_of, is_hex, sha256_digest
 from rootless.oci.manifest import Descriptor, empty_index, media_type_of
 from rootless.store.decompression import Read
@@ -68,14 +68,19 @@ class DirectoryAsLayout:
 
 
 class DirectoryWriter:
-    """Writes a `dir:`, blobs first; one that holds another image is replaced. Killed on the way, the
-    directory holds the image that it held. Raises ExistsError if there is something that is no such
-    directory."""
+    """Writes a `dir:`, blobs first; one that holds another image is replaced. If the writer is killed
+    the directory holds the image that it held, and the next writer goes on. Raises ExistsError for any
+    other directory."""
 
     def __init__(self, path: Path) -> None:
-        if path.exists() and not (path / "version").exists() and any(path.iterdir()):
-            raise ExistsError(f"{path} exists already and is not a directory of an image")
+        if path.exists() and not (path / "version").exists():
+            require_only(
+                path,
+                lambda name: is_hex(name.removesuffix(_INSTANCE)),
+                "a directory of an image",
+            )
         path.mkdir(parents=True, exist_ok=True)
+        write_atomically(path / "version", _VERSION)
         self._path = path
         self._files = {"version", MANIFEST}
 
@@ -99,7 +104,6 @@ class DirectoryWriter:
 
     def finish(self, manifest: bytes) -> None:
         """Make it the image's, and remove what was an earlier image's."""
-        write_atomically(self._path / "version", _VERSION)
         write_atomically(self._path / MANIFEST, manifest)
         for old in self._path.iterdir():
             if old.name not in self._files and is_hex(old.name.removesuffix(_INSTANCE)):

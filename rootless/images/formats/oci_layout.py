@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rootless.durable import write_atomically
-from rootless.errors import ExistsError, IntegrityError, NotFoundError, UsageError
+from rootless.errors import IntegrityError, NotFoundError, UsageError
 from rootless.images.formats.members import Members, read_small
-from rootless.images.formats.outgoing import File, file_of, put
+from rootless.images.formats.outgoing import File, file_of, put, require_only
 from rootless.oci.conversion import as_oci
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import encode
@@ -66,13 +66,14 @@ def blob_document(members: Members, descriptor: Descriptor) -> bytes:
 
 
 class LayoutWriter:
-    """Adds an image to a layout, which is made if there is none. Raises ExistsError if there is
-    something else."""
+    """Adds an image to a layout, which is made if there is none, or completed if a writer was killed
+    before it had written oci-layout. Raises ExistsError for any other directory."""
 
     def __init__(self, path: Path) -> None:
-        if path.exists() and not (path / "oci-layout").exists() and any(path.iterdir()):
-            raise ExistsError(f"{path} exists already and is not an OCI layout")
+        if path.exists() and not (path / "oci-layout").exists():
+            require_only(path, lambda name: name == "blobs", "an OCI layout")
         (path / BLOBS).mkdir(parents=True, exist_ok=True)
+        write_atomically(path / "oci-layout", LAYOUT)
         self._path = path
         self._converted: dict[str, Descriptor] = {}
 
@@ -94,7 +95,7 @@ class LayoutWriter:
         return descriptor
 
     def finish(self, entry: Descriptor, name: str) -> None:
-        """Put the image into index.json, under a name that it takes from whoever had it."""
+        """Put the image into index.json under a name, which another image there loses."""
         path = self._path / "index.json"
         try:
             index = read_index(path.read_bytes(), str(path))
@@ -108,12 +109,11 @@ class LayoutWriter:
             or (not name and each.digest != entry.digest)
         )
         added = entry._replace(annotations=annotations)
-        write_atomically(self._path / "oci-layout", LAYOUT)
         write_atomically(path, index.with_manifests((*others, added)).encode())
 
 
 def files_of_layout(path: Path) -> list[File]:
-    """Everything of a layout of ours, to be put into an archive."""
+    """Every file of a layout that this program has written, to be put into an archive."""
     blobs = [
         File(f"{BLOBS}{each.name}", each.stat().st_size, each, f"sha256:{each.name}")
         for each in sorted((path / BLOBS).iterdir())

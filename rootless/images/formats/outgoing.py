@@ -96,23 +96,26 @@ def _parents(name: str) -> list[str]:
 
 def put(file: File, directory: Path) -> None:
     """Write a file beneath a directory; it appears whole. One that is there already stays: files here
-    are named by their content. A copy, never a link: whoever writes to what is theirs must not write
-    to the store."""
+    are named by their content. A copy, never a link: a user who writes to their file must not write to
+    the store."""
     target = directory / file.name
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{TEMPORARY_PREFIX}{os.urandom(6).hex()}")
-    try:
-        with temporary.open("xb") as stream:
-            for piece in pieces(file):
-                stream.write(piece)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.rename(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+
+    def write(fd: int) -> None:
+        for piece in pieces(file):
+            write_all(fd, piece)
+
+    replace_file(target, write)
+
+
+def require_only(directory: Path, known: Callable[[str], bool], what: str) -> None:
+    """Raise ExistsError unless all that a directory holds is of names that `known` accepts, or
+    temporary: what a killed writer of `what` leaves."""
+    for path in directory.iterdir():
+        if not (known(path.name) or path.name.startswith(TEMPORARY_PREFIX)):
+            raise ExistsError(f"{directory} exists already and is not {what}")
 
 
 def new_file(path: Path, write: Callable[[int], None]) -> None:

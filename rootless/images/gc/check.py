@@ -1,10 +1,11 @@
-"""image verify and system check: is everything in the store what its name says, and does everything
-there belong to something?
+"""image verify and system check: is everything in the store what its name says, and is everything
+there in use?
 
-A repair only does what loses nothing: a layer that is damaged or missing is made again from its
-blob, a merged index from its layers, and what belongs to nobody (rootless.images.gc.leftovers) or cannot
-be read by anybody is taken away. A partial blob of the last days is no fault: the next pull goes on
-with it.
+A repair only does what loses nothing. A damaged or missing layer is made again from its tar or its blob,
+a merged index from its layers; a damaged one is replaced once the new one is whole. What cannot be made
+again stays as it is, for the image may still work, unless `force` asks to remove the images that
+need it. Unused objects and what killed commands left (rootless.images.gc.leftovers) are removed. A
+partial blob of the last week is no fault: the next pull resumes it.
 """
 
 from __future__ import annotations
@@ -15,14 +16,20 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, RootlessError
+from rootless.errors import (
+    IntegrityError,
+    InUseError,
+    InvalidDocumentError,
+    NotFoundError,
+    RootlessError,
+)
 from rootless.images.gc.leftovers import abandoned, unused
 from rootless.images.gc.references import Objects, delete_objects, objects_of_entry
-from rootless.images.gc.remove import Records
+from rootless.images.gc.remove import Records, remove, remove_entry
 from rootless.oci.digest import chain_id
 from rootless.store.chains import CHAIN_INDEX, chain_index
 from rootless.store.image import Image, all_images, manifest_of
-from rootless.store.layers import layer_files
+from rootless.store.layers import remake_layer
 from rootless.store.layout import Store
 
 _PIECE = 1 << 20
@@ -37,15 +44,30 @@ class Kind(Enum):
     LEFT_OVER = "left over"
 
 
+class Outcome(Enum):
+    """What a repair did about it."""
+
+    NONE = ""
+    REPAIRED = "repaired"
+    REMOVED = "removed"
+    KEPT = "kept: it cannot be made again here"
+
+
 class Finding(NamedTuple):
-    """One thing that is wrong. `repaired`: not any more."""
+    """One thing that is wrong, or was."""
 
     kind: Kind
     what: str
-    repaired: bool = False
+    outcome: Outcome = Outcome.NONE
+
+    @property
+    def repaired(self) -> bool:
+        """Whether it is not wrong any more."""
+        return self.outcome in (Outcome.REPAIRED, Outcome.REMOVED)
 
     def __str__(self) -> str:
-        return f"{self.kind.value}: {self.what}{' (repaired)' if self.repaired else ''}"
+        outcome = f" ({self.outcome.value})" if self.outcome.value else ""
+        return f"{self.kind.value}: {self.what}{outcome}"
 
 
 def verify(store: Store, image: Image) -> list[Finding]:
@@ -70,33 +92,69 @@ def verify(store: Store, image: Image) -> list[Finding]:
     return found
 
 
-def check(store: Store, containers: Records, *, repair: bool = False) -> list[Finding]:
-    """Check every image, and look for what belongs to nothing."""
-    found = list(_documents(store))
+def check(
+    store: Store, containers: Records, *, repair: bool = False, force: bool = False
+) -> list[Finding]:
+    """Check every image, and look for what is not in use. `repair` does what loses nothing; with `force`
+    it also removes each image that it cannot repair, unless a container uses it."""
+    try:
+        store.read_index()
+    except InvalidDocumentError as error:
+        # Without it nothing is known of any image, and so nothing is touched.
+        return [Finding(Kind.DAMAGED, error.message)]
+    found = _documents(store, containers, repair=repair, force=force)
     for image in all_images(store):
-        for finding in verify(store, image):
-            mended = repair and _repair(store, image, finding)
-            found.append(finding._replace(repaired=mended))
+        found += _check_image(store, image, containers, repair=repair, force=force)
     found += _lists(store, repair)
-    # What the dead left first: what lies there would count as being brought in.
+    removed = Outcome.REMOVED if repair else Outcome.NONE
+    # Leftovers first: objects in a leftover directory would count as being brought in.
     found += [
-        Finding(Kind.LEFT_OVER, each.name, repair) for each in abandoned(store, remove=repair)
+        Finding(Kind.LEFT_OVER, each.name, removed) for each in abandoned(store, remove=repair)
     ]
     objects = unused(store, containers, remove=repair)
     for kind, digests in zip(("blob", "layer", "merged index"), objects, strict=True):
-        found += [Finding(Kind.UNUSED, f"{kind} {digest}", repair) for digest in sorted(digests)]
+        found += [Finding(Kind.UNUSED, f"{kind} {digest}", removed) for digest in sorted(digests)]
     return list(dict.fromkeys(found))
 
 
-def _documents(store: Store) -> Iterator[Finding]:
-    """What index.json names and cannot be read, so that it is not even listed as an image."""
+def _documents(store: Store, containers: Records, *, repair: bool, force: bool) -> list[Finding]:
+    """Entries of index.json whose documents cannot be read: no command lists them as images."""
+    found = []
     for entry in store.read_index().manifests:
         try:
             objects_of_entry(store, entry, strict=True)
         except NotFoundError as error:
-            yield Finding(Kind.MISSING, error.message)
+            finding = Finding(Kind.MISSING, error.message)
         except (IntegrityError, InvalidDocumentError) as error:
-            yield Finding(Kind.DAMAGED, error.message)
+            finding = Finding(Kind.DAMAGED, error.message)
+        else:
+            continue
+        if repair and force:
+            remove_entry(store, entry.digest, containers)
+            finding = finding._replace(outcome=Outcome.REMOVED)
+        elif repair:
+            finding = finding._replace(outcome=Outcome.KEPT)
+        found.append(finding)
+    return found
+
+
+def _check_image(
+    store: Store, image: Image, containers: Records, *, repair: bool, force: bool
+) -> list[Finding]:
+    found = verify(store, image)
+    if not repair:
+        return found
+    found = [_repaired(store, image, finding) for finding in found]
+    if not force or all(finding.repaired for finding in found):
+        return found
+    try:
+        remove(store, image.id, containers, force=True)
+    except InUseError:
+        return found
+    return [
+        finding if finding.repaired else finding._replace(outcome=Outcome.REMOVED)
+        for finding in found
+    ]
 
 
 def _check_file(path: Path, digest: str, kind: str, size: int | None = None) -> list[Finding]:
@@ -143,20 +201,26 @@ def _check_index(path: Path, what: str) -> list[Finding]:
     return [] if intact else [Finding(Kind.DAMAGED, what)]
 
 
-def _repair(store: Store, image: Image, finding: Finding) -> bool:
-    """Make a layer or a merged index again. A blob cannot be made again here."""
+def _repaired(store: Store, image: Image, finding: Finding) -> Finding:
+    if _repair(store, image, finding):
+        return finding._replace(outcome=Outcome.REPAIRED)
     kind, _, digest = finding.what.rpartition(" ")
-    if kind == "merged index":
-        objects = Objects(frozenset(), frozenset(), frozenset({digest}))
-    elif kind == "layer":
-        objects = Objects(frozenset(), frozenset({digest}), frozenset())
-    else:
+    if kind in ("blob", "layer"):
+        store.mark_damaged(digest)
+    return finding._replace(outcome=Outcome.KEPT)
+
+
+def _repair(store: Store, image: Image, finding: Finding) -> bool:
+    """Make a layer, a merged index, or a blob that is a layer's tar again. A container that has the
+    damaged one open keeps it."""
+    kind, _, digest = finding.what.rpartition(" ")
+    if kind == "layer" or (kind == "blob" and digest in image.diff_ids):
+        return remake_layer(store, image, digest)
+    if kind != "merged index":
         return False
-    # A container that has it open keeps what it has.
     with store.lock():
-        delete_objects(store, objects)
+        delete_objects(store, Objects(frozenset(), frozenset(), frozenset({digest})))
     try:
-        layer_files(store, image)
         chain_index(store, image)
     except RootlessError:
         return False
@@ -164,8 +228,8 @@ def _repair(store: Store, image: Image, finding: Finding) -> bool:
 
 
 def _lists(store: Store, repair: bool) -> Iterator[Finding]:
-    """Lists of `manifest create` that cannot be read, or not found under their name. Either is in the
-    way of a new one, and is made again of what is at registries."""
+    """Lists of `manifest create` that cannot be parsed, or lie under another name's file. Either is in
+    the way of a new one, which is made of what registries have."""
     directory = Path(store.root) / "manifests"
     if not any(directory.glob("*.json")):
         return
@@ -174,12 +238,16 @@ def _lists(store: Store, repair: bool) -> Iterator[Finding]:
     with store.lock():
         for path in sorted(directory.glob("*.json")):
             kind = None
+            outcome = Outcome.REMOVED if repair else Outcome.NONE
             try:
                 if path_of_list(store, parse_list(path.read_bytes(), str(path)).name) != path:
                     kind = Kind.UNUSED
-            except (RootlessError, OSError):
+            except RootlessError:
                 kind = Kind.DAMAGED
+            except OSError:
+                kind = Kind.DAMAGED
+                outcome = Outcome.KEPT if repair else Outcome.NONE
             if kind is not None:
-                if repair:
+                if outcome is Outcome.REMOVED:
                     path.unlink(missing_ok=True)
-                yield Finding(kind, f"manifest list {path.stem}", repair)
+                yield Finding(kind, f"manifest list {path.stem}", outcome)

@@ -93,4 +93,5 @@ def delete_objects(store: Store, doomed: Objects) -> None:
                 os.rename(victim, f"{trash}/{i}")
             except FileNotFoundError:
                 continue
+        store.unmark_damaged((*doomed.blobs, *doomed.layers))
         remove_tree(trash)

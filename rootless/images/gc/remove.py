@@ -95,6 +95,17 @@ def remove(store: Store, name: str, containers: Records, *, force: bool = False)
     ]
 
 
+def remove_entry(store: Store, digest: str, containers: Records) -> None:
+    """Remove an entry of index.json by its digest, whatever can be read of it, and what only it
+    needs."""
+    with store.lock():
+        index = store.read_index()
+        for entry in index.manifests:
+            if entry.digest == digest:
+                _drop(store, index, entry, containers())
+                return
+
+
 def _drop(
     store: Store, index: Index, image: Descriptor, records: Iterable[ContainerRecord]
 ) -> Objects:

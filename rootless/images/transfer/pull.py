@@ -222,10 +222,12 @@ class _Pull:
         return entries[position]
 
     def _kept_document(self, descriptor: Descriptor) -> bytes | None:
+        """The config if the store has it, with the size that the descriptor says."""
         try:
-            return self._store.read_document(descriptor.digest, "image config")
+            data = self._store.read_document(descriptor.digest, "image config")
         except (NotFoundError, InvalidDocumentError, IntegrityError):
             return None
+        return data if len(data) == descriptor.size else None
 
     # Bringing it in.
 
@@ -313,7 +315,8 @@ class _LayerFetch:
         self._say(Stage.PULLED)
 
     def _is_there(self) -> bool:
-        return self._ingest.keep_blob(self._layer.digest) and self._ingest.keep_layer(self._diff_id)
+        layer, ingest = self._layer, self._ingest
+        return ingest.keep_blob(layer.digest, layer.size) and ingest.keep_layer(self._diff_id)
 
     async def _take(self) -> PartialBlob | None:
         """The lock of this layer; None if, once it is ours, another process has brought the layer
@@ -332,7 +335,7 @@ class _LayerFetch:
 
     async def _made_of_blob(self) -> bool:
         """Make the layer of the blob, if only that is in the store, as other tools put it there."""
-        if not self._ingest.keep_blob(self._layer.digest):
+        if not self._ingest.keep_blob(self._layer.digest, self._layer.size):
             return False
         try:
             with self._store.open_blob(self._layer.digest, self._what) as stream:
@@ -361,7 +364,7 @@ class _LayerFetch:
                 raise
         else:
             return
-        # What an earlier pull left may be what is wrong; nobody should have to know of it.
+        # What an earlier pull left may be what is wrong.
         blob.rewind()
         try:
             await self._receive_and_store(blob)

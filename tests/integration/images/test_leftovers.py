@@ -8,7 +8,7 @@ import time
 import pytest
 
 from rootless.containers.record import ContainerRecord
-from rootless.images.gc.check import Finding, Kind, check
+from rootless.images.gc.check import Finding, Kind, Outcome, check
 from rootless.images.gc.leftovers import abandoned, unused
 from rootless.images.gc.prune import prune_images
 from rootless.images.gc.remove import remove
@@ -64,7 +64,9 @@ def test_partial_blob_of_last_week_is_left_over(store):
     os.utime(path, (0, 0))
     assert check(store, list) == [Finding(Kind.LEFT_OVER, f"partial/{DIGITS}")]
     assert path.exists()
-    assert check(store, list, repair=True) == [Finding(Kind.LEFT_OVER, f"partial/{DIGITS}", True)]
+    assert check(store, list, repair=True) == [
+        Finding(Kind.LEFT_OVER, f"partial/{DIGITS}", Outcome.REMOVED)
+    ]
     assert (check(store, list), list(path.parent.iterdir())) == ([], [])
 
 
@@ -159,7 +161,7 @@ def test_list_that_nobody_can_read_is_found_and_taken_out_of_the_way(store, cont
         stream.write(content)
     what = f"manifest list {digits}"
     assert check(store, list) == [Finding(kind, what)]
-    assert check(store, list, repair=True) == [Finding(kind, what, True)]
+    assert check(store, list, repair=True) == [Finding(kind, what, Outcome.REMOVED)]
     assert check(store, list) == []
 
 

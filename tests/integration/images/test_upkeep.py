@@ -129,11 +129,59 @@ def test_damaged_indexes_are_made_again(stored, root):
     database.close()
 
 
-def test_missing_blob_cannot_be_made_again_and_is_said(stored, root):
+def test_missing_blob_of_a_plain_layer_is_made_again(stored, root):
     blob = root / "blobs/sha256" / sha256(OTHER)[7:]
     blob.unlink()
-    result = stored("system", "check", "--repair")
-    assert (result.status, result.stdout) == (1, f"missing: blob {sha256(OTHER)}\n")
+    result = stored("system", "check", "--repair").ok()
+    assert result.stdout == f"missing: blob {sha256(OTHER)} (repaired)\n"
+    assert blob.read_bytes() == OTHER
+    assert stored("system", "check").ok().stdout == "Everything is as it should be.\n"
+
+
+def test_layer_is_made_again_of_its_tar_where_its_blob_is_missing(stored, root):
+    layer = root / "layers" / sha256(OTHER)[7:]
+    (root / "blobs/sha256" / sha256(OTHER)[7:]).unlink()
+    (layer / "index.sqlite").write_bytes(b"nothing")
+    stored("system", "check", "--repair").ok()
+    assert stored("system", "check").ok().stdout == "Everything is as it should be.\n"
+
+
+@pytest.mark.needs("userns", "fuse", "busybox")
+def test_image_that_cannot_be_repaired_is_kept_until_force_removes_it(rootless, busybox_image):
+    """One bit of a file that no program reads, in a layer whose blob is the same file."""
+    rootless("import", busybox_image, "box:1").ok()
+    rootless("tag", "box:1", "box:2").ok()
+    root = rootless.data / "rootless"
+    [tar_file] = (root / "layers").glob("*/layer.tar")
+    with tar_file.open("r+b") as stream:
+        stream.seek(-1, os.SEEK_END)
+        stream.write(b"\1")
+    what = f"{tar_file.parent.name}"
+    result = rootless("system", "check", "--repair")
+    assert result.status == 1
+    assert set(result.stdout.splitlines()) == {
+        f"damaged: {kind} sha256:{what} (kept: it cannot be made again here)"
+        for kind in ("blob", "layer")
+    }
+    assert result.stderr == (
+        "hint: load or pull the images again, or remove them: "
+        "rootless system check --repair --force\n"
+    )
+    assert rootless("run", "--rm", "box:1", "echo", "works").ok().stdout == "works\n"
+    assert rootless("system", "check", "--force").status == 1
+    forced = rootless("system", "check", "--repair", "--force").ok()
+    assert "(removed)" in forced.stdout
+    assert rootless("images", "-q").ok().stdout == ""
+    assert rootless("system", "check").ok().stdout == "Everything is as it should be.\n"
+
+
+def test_image_that_loads_again_is_repaired(stored, root, tmp_path):
+    """The way that `check --repair` names: loading replaces what is damaged."""
+    layer = root / "layers" / sha256(OTHER)[7:]
+    os.truncate(layer / "layer.tar", 1000)
+    assert stored("system", "check", "--repair").status == 1
+    stored("load", "-i", tmp_path / "two.tar").ok()
+    assert stored("system", "check").ok().stdout == "Everything is as it should be.\n"
 
 
 def test_leftovers_are_found_and_removed(stored, root):

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, UsageError
+from rootless.images.gc.check import check
 from rootless.images.transfer.progress import Stage
 from rootless.images.transfer.pull import pull
 from rootless.oci.platform import parse_platform
 from rootless.registry.authorization import Credentials
 from rootless.registry.failures import DeniedError, RegistryError, UnknownError, UnreachableError
-from rootless.store.image import resolve
+from rootless.store.image import manifest_of, resolve
 from rootless.store.layers import layer_files
 from rootless.store.layout import Store
 from tests.integration.registry.conftest import QUICK, layer_of
@@ -230,6 +231,41 @@ def test_wrong_bytes_are_refused(registry, store, env, change, words):
     registry.faults.clear()
     pull(store, f"{registry.host}/app", env, options=QUICK)
     assert sound(store)
+
+
+@pytest.mark.parametrize("part", ["layer", "config"])
+def test_false_size_of_what_the_store_has_is_refused_and_harms_nothing(registry, store, env, part):
+    registry.put_image("app", "1", [BASE])
+    pull(store, f"{registry.host}/app:1", env, options=QUICK)
+
+    def lie(document):
+        descriptor = document["config"] if part == "config" else document["layers"][0]
+        descriptor["size"] += 1
+
+    registry.put_image("app", "2", [BASE], edit=lie)
+    with pytest.raises(IntegrityError, match="instead of"):
+        pull(store, f"{registry.host}/app:2", env, options=QUICK)
+    assert check(store, list) == []
+    assert resolve(store, f"{registry.host}/app:1").tags
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "directory", "missing"])
+def test_pull_replaces_what_is_damaged_in_the_store(registry, store, env, damage):
+    registry.put_image("app", "1", [BASE])
+    name = f"{registry.host}/app:1"
+    pull(store, name, env, options=QUICK)
+    image = resolve(store, name)
+    [blob] = manifest_of(store, image).layers
+    for path in (store.blob_path(blob.digest), store.layer_files(image.diff_ids[0]).tar):
+        size = os.stat(path).st_size
+        if damage in ("cut", "emptied") and path == store.blob_path(blob.digest):
+            os.truncate(path, size // 2 if damage == "cut" else 0)
+        elif damage in ("directory", "missing"):
+            os.unlink(path)
+            if damage == "directory":
+                os.mkdir(path)
+    pull(store, name, env, options=QUICK)
+    assert check(store, list) == []
 
 
 def test_endless_body_is_cut(registry, store, env):

@@ -256,6 +256,33 @@ def test_image_of_many_is_copied_by_whatever_name_it_has(made, env, tmp_path):
         copy(made, f"{layout}:Any Other", "local:got", env, CopyOptions())
 
 
+@pytest.mark.parametrize(
+    ("kind", "files"),
+    [
+        ("oci", ["blobs/sha256/.tmp-1", "blobs/sha256/" + "a" * 64, ".tmp-oci-layout-1"]),
+        ("oci", ["blobs/sha256/x", "oci-layout"]),
+        ("dir", ["a" * 64, ".tmp-1"]),
+        ("dir", ["version", "a" * 64]),
+    ],
+)
+def test_copy_goes_on_where_a_killed_one_left_off(made, env, tmp_path, kind, files):
+    for name in files:
+        path = tmp_path / "target" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    copy(made, "local:made:1", f"{kind}:{tmp_path}/target", env, CopyOptions())
+    copy(made, f"{kind}:{tmp_path}/target", "local:got", env, CopyOptions())
+    assert resolve(made, "got").id == resolve(made, "made:1").id
+
+
+@pytest.mark.parametrize("kind", ["oci", "dir"])
+def test_copy_takes_no_directory_of_something_else(made, env, tmp_path, kind):
+    (tmp_path / "target/blobs").mkdir(parents=True)
+    (tmp_path / "target/notes.txt").touch()
+    with pytest.raises(ExistsError):
+        copy(made, "local:made:1", f"{kind}:{tmp_path}/target", env, CopyOptions())
+
+
 def test_only_the_image_that_is_copied_is_read(made, env, tmp_path):
     layout = f"oci:{tmp_path}/layout"
     docker_archive(tmp_path / "other.tar", [layer_of({"x": b"x"})], tags=["other:1"])
