@@ -1,6 +1,6 @@
 # Every target sets up what it needs first: packages through apt (as root or with sudo), the Python environment in .venv.
 SHELL := /bin/sh
-.PHONY: help demo test test-quick check coverage soak bench test-vm install uninstall clean
+.PHONY: help demo test test-quick check coverage api-docs soak bench test-vm install uninstall clean
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -19,6 +19,9 @@ check:           ## lint, format, spelling, types, import rules
 
 coverage:        ## lines and branches that the quick tests run: a table, and htmlcov/index.html
 	@scripts/coverage
+
+api-docs:        ## write docs/api/ from the docstrings
+	@/usr/bin/python3 scripts/api_docs.py
 
 soak:            ## the differential machine for an hour: SECONDS_TO_SOAK=3600 make soak
 	@scripts/soak
