@@ -29,6 +29,7 @@ from unionfs.ops.lazy_copyup import open_again
 from unionfs.ops.tree import Tree, UnionOptions
 from unionfs.tar.layer import IndexedLayer
 from unionfs.tar.writer import TarEntry, archive, contents, opaque, whiteout
+from unionfs.xattr_names import with_acl_in_step
 
 _LINK_LIMIT = 40  # the kernel's own (path_resolution(7))
 _NANOSECONDS = 1_000_000_000
@@ -243,7 +244,9 @@ class Snapshot:
                 return TarEntry(path, attributes, hard_link=first), iter(())
         layer, ref = self._tree.layers.layer(node.layer), node.ref
         link = layer.readlink(ref) if stat.S_ISLNK(attributes.mode) else b""
-        entry = TarEntry(path, attributes, link, None, layer.xattrs(ref))
+        entry = TarEntry(
+            path, attributes, link, None, with_acl_in_step(layer.xattrs(ref), attributes.mode)
+        )
         if not stat.S_ISREG(attributes.mode):
             return entry, iter(())
         return entry, contents(partial(self._open, node), attributes.size)

@@ -159,6 +159,7 @@ class Directory(Node):
         "below",
         "children",
         "complete",
+        "default_acl",
         "live",
         "lowers",
         "probes",
@@ -190,6 +191,8 @@ class Directory(Node):
         self.subdirs = 0
         """How many children are directories, when `complete`."""
         self.stream: Stream | None = None
+        self.default_acl: bytes | None = None
+        """As stored (unionfs.posix_acl); empty: none; None: not read yet."""
 
     @property
     def held(self) -> bool:

@@ -51,8 +51,8 @@ class Options(NamedTuple):
     volatile: bool = False
     fsync: bool = True
     xattrs: bool = True
-    acl: bool = False
-    """fuse-overlayfs has it on; it costs a request per permission check of a group
+    acl: bool = True
+    """POSIX ACLs, for one request for each object that another user than its owner comes to
     (fs/fuse/acl.c)."""
     xattr_permissions: int = 0
     """1 and 2: owner and mode of new files are kept in an extended attribute, not on the file."""

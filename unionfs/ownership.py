@@ -108,6 +108,13 @@ class IdView(NamedTuple):
     def gid(self, gid: int) -> int:
         return _shown(gid, self.gids, self.squash_gid, self.gid_shifts)
 
+    def visible_uid(self, uid: int) -> int | None:
+        """`uid` as it is inside; None if it does not exist there."""
+        return _visible(uid, self.uids, self.uid_shifts)
+
+    def visible_gid(self, gid: int) -> int | None:
+        return _visible(gid, self.gids, self.gid_shifts)
+
     def stored_uid(self, uid: int) -> int:
         """What a layer keeps for an id inside."""
         return _stored(uid, self.uid_shifts)
@@ -119,12 +126,19 @@ class IdView(NamedTuple):
 def _shown(
     number: int, existing: tuple[tuple[int, int], ...], squash: int, shifts: tuple[IdShift, ...]
 ) -> int:
+    visible = _visible(number, existing, shifts)
+    return squash if visible is None else visible
+
+
+def _visible(
+    number: int, existing: tuple[tuple[int, int], ...], shifts: tuple[IdShift, ...]
+) -> int | None:
     if shifts:
         found = [shown + number - at for at, shown, n in shifts if at <= number < at + n]
         if not found:
-            return squash
+            return None
         number = found[0]
-    return number if any(at <= number < at + n for at, n in existing) else squash
+    return number if any(at <= number < at + n for at, n in existing) else None
 
 
 def _stored(number: int, shifts: tuple[IdShift, ...]) -> int:

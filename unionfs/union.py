@@ -290,7 +290,7 @@ class Union:
         return node.has_capabilities is False
 
     def listxattr(self, nodeid: NodeId) -> list[bytes]:
-        return list(attributes.all_xattrs(self._tree, self._tree.node(nodeid)))
+        return attributes.xattr_names(self._tree, self._tree.node(nodeid))
 
     def setxattr(self, nodeid: NodeId, name: bytes, value: bytes, flags: int) -> None:
         attributes.set_xattr(self._tree, self._tree.node(nodeid), name, value, flags)

@@ -9,12 +9,19 @@ by a prefix of ours.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 OVERRIDE_STAT = b"user.containers.override_stat"
 ORIGIN = b"user.rootless.origin"
 REDIRECT = b"user.rootless.redirect"
 NLINK = b"user.rootless.nlink"
 LAZY = b"user.rootless.lazy"
 CAPABILITY = b"security.capability"
+ACCESS_ACL = b"system.posix_acl_access"
+DEFAULT_ACL = b"system.posix_acl_default"
+ACLS = frozenset((ACCESS_ACL, DEFAULT_ACL))
 
 _OVERLAY = b"user.overlay."
 _ESCAPED_OVERLAY = b"user.overlay.overlay."
@@ -36,7 +43,7 @@ def to_disk(name: bytes, *, as_data: bool) -> bytes | None:
         return _STORED + name
     if name.startswith(b"user."):
         return name
-    if name.startswith(b"system."):
+    if name.startswith(b"system.") and name not in ACLS:
         return None
     return _STORED + name if as_data else name
 
@@ -47,6 +54,17 @@ def from_disk(name: bytes) -> bytes | None:
         return name[len(_STORED) :]
     if name.startswith(_ESCAPED_OVERLAY):
         return _OVERLAY + name[len(_ESCAPED_OVERLAY) :]
-    if name.startswith(_HIDDEN):
+    if name.startswith(_HIDDEN) and name not in ACLS:
         return None
     return name
+
+
+def with_acl_in_step(xattrs: Mapping[bytes, bytes], mode: int) -> Mapping[bytes, bytes]:
+    """The attributes of an object of this mode, which says what its access ACL has to say of owner, mask
+    and others: see unionfs.posix_acl."""
+    if ACCESS_ACL not in xattrs:
+        return xattrs
+    from unionfs.posix_acl import encode, parse, with_mode
+
+    acl = parse(xattrs[ACCESS_ACL])
+    return xattrs if acl is None else {**xattrs, ACCESS_ACL: encode(with_mode(acl, mode))}

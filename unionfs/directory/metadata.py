@@ -121,9 +121,10 @@ class MetadataWriter:
 
     @staticmethod
     def _set(path: bytes, name: bytes, value: bytes, *, follow: bool) -> None:
-        """What the file system of the upper cannot hold is left out, as cp -a does."""
+        """What the file system of the upper cannot hold is left out, as cp -a does. EINVAL: an ACL of
+        ids that this user namespace does not have."""
         try:
             os.setxattr(path, name, value, follow_symlinks=follow)
         except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.EPERM):
+            if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL):
                 raise

@@ -11,13 +11,15 @@ from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.copyup import ensure_upper
 from unionfs.ops.data import (
     SET_ID,
+    all_xattrs,
     change_owner,
     drop_capabilities,
     kill_set_id,
+    object_fd,
     truncate,
 )
 from unionfs.ops.tree import Tree, error
-from unionfs.xattr_names import CAPABILITY
+from unionfs.xattr_names import ACLS, CAPABILITY
 
 _S_IFMT = 0o170000
 _KEEP_SET_ID = (stat.S_IFDIR, stat.S_IFLNK)
@@ -130,34 +132,39 @@ def is_gone(node: Node) -> bool:
     return node.parent is None and bool(node.name) and not isinstance(node, Directory)
 
 
-def all_xattrs(tree: Tree, node: Node) -> dict[bytes, bytes]:
-    fd = -1 if node.backing is None else node.backing.fd
-    if node.layer == UPPER:
-        return (
-            tree.layers.writable().get_xattrs(node.ref, fd)
-            if node.ref is not None or fd >= 0
-            else {}
-        )
-    return {} if node.ref is None else tree.layers.layer(node.layer).xattrs(node.ref)
+def xattr_names(tree: Tree, node: Node) -> list[bytes]:
+    """The names that listxattr(2) shows."""
+    return [
+        name for name in all_xattrs(tree, node) if name in ACLS or not name.startswith(b"system.")
+    ]
 
 
 def get_xattr(tree: Tree, node: Node, name: bytes) -> bytes:
     if name == CAPABILITY and node.has_capabilities is False:
         raise error(errno.ENODATA)
-    if name.startswith(b"system."):
+    if name.startswith(b"system.") and name not in ACLS:
         raise error(errno.EOPNOTSUPP)
     value = all_xattrs(tree, node).get(name)
     if name == CAPABILITY:
         node.has_capabilities = value is not None
     if value is None:
+        # Of an ACL, too: the kernel takes no other errno for "none" (fuse_get_acl).
         raise error(errno.ENODATA)
+    if name in ACLS:
+        from unionfs.ops import acl
+
+        return acl.shown(tree, node, name, value)
     return value
 
 
 def set_xattr(tree: Tree, node: Node, name: bytes, value: bytes, flags: int) -> None:
-    ensure_upper(tree, node)
-    fd = _object(node)
-    tree.layers.writable().set_xattr(node.ref, fd, name, value, flags)
+    if name in ACLS:
+        from unionfs.ops import acl
+
+        acl.set_acl(tree, node, name, value)
+    else:
+        ensure_upper(tree, node)
+        tree.layers.writable().set_xattr(node.ref, object_fd(node), name, value, flags)
     if name == CAPABILITY:
         node.has_capabilities = True
     _touched(tree, node)
@@ -166,19 +173,16 @@ def set_xattr(tree: Tree, node: Node, name: bytes, value: bytes, flags: int) -> 
 def remove_xattr(tree: Tree, node: Node, name: bytes) -> None:
     tree.layers.writable()
     if name not in all_xattrs(tree, node):
+        if name in ACLS:
+            return  # as on ext4: there is none, and there shall be none
         raise error(errno.ENODATA)
     ensure_upper(tree, node)
-    tree.layers.writable().remove_xattr(node.ref, _object(node), name)
+    tree.layers.writable().remove_xattr(node.ref, object_fd(node), name)
     if name == CAPABILITY:
         node.has_capabilities = False
+    if isinstance(node, Directory):
+        node.default_acl = None
     _touched(tree, node)
-
-
-def _object(node: Node) -> int:
-    fd = -1 if node.backing is None else node.backing.fd
-    if node.ref is None and fd < 0:
-        raise error(errno.EOPNOTSUPP)
-    return fd
 
 
 def _touched(tree: Tree, node: Node) -> None:

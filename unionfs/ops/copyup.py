@@ -19,6 +19,7 @@ from unionfs.model import Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops import lazy_copyup
 from unionfs.ops.tree import Tree
+from unionfs.xattr_names import with_acl_in_step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -222,7 +223,7 @@ def _creation(tree: Tree, node: Node) -> Creation:
         gid,
         rdev=known.rdev,
         target=layer.readlink(node.ref) if stat.S_ISLNK(known.mode) else b"",
-        xattrs=layer.xattrs(node.ref),
+        xattrs=with_acl_in_step(layer.xattrs(node.ref), known.mode),
         atime_ns=known.atime_ns,
         mtime_ns=known.mtime_ns,
         origin=known.ino,

@@ -6,13 +6,14 @@ import errno
 import os
 import stat
 
-from unionfs.layer import Creation, LayerEntry
+from unionfs.layer import Creation, LayerEntry, Ref, UpperLayer
 from unionfs.model import Attributes, Caller, with_nlink
 from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops.copyup import ensure_directory, ensure_upper
-from unionfs.ops.data import truncate
+from unionfs.ops.data import all_xattrs, truncate
 from unionfs.ops.tree import NAME_MAX, Tree, error
 from unionfs.whiteouts import is_reserved
+from unionfs.xattr_names import DEFAULT_ACL
 
 LINK_MAX = 65000
 """ext4's; a file system with less says so itself."""
@@ -45,19 +46,30 @@ def new(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Creation:
     uid, gid, _, umask = caller
     if tree.shown.view is not None:
         uid, gid = tree.shown.stored_ids(uid, gid)
-    mode &= ~(umask & 0o7777)
+    xattrs = _NO_XATTRS
+    if parent.default_acl is None:
+        parent.default_acl = all_xattrs(tree, parent).get(DEFAULT_ACL, b"")
+    if not parent.default_acl:
+        mode &= ~(umask & 0o7777)
+    else:
+        from unionfs.ops import acl
+
+        mode, xattrs = acl.inherited(parent.default_acl, mode, umask)
     if parent.attributes[1] & stat.S_ISGID:
         gid = parent.true_owner[1]
         if stat.S_ISDIR(mode):
             mode |= stat.S_ISGID
-    return _new(Creation, (mode, uid, gid, 0, b"", _NO_XATTRS, None, None, None, None, False))
+    return _new(Creation, (mode, uid, gid, 0, b"", xattrs, None, None, None, None, False))
 
 
-def _made(tree: Tree, parent: Directory, name: bytes, entry: LayerEntry) -> Node:
+def _made(
+    tree: Tree, parent: Directory, name: bytes, entry: LayerEntry, creation: Creation
+) -> Node:
     node = tree.node_maker.make_node(parent, name, [(UPPER, entry)])
     node.has_capabilities = False
     if isinstance(node, Directory):
         node.complete = True
+        node.default_acl = creation.xattrs.get(DEFAULT_ACL, b"")
     parent.insert(name, node)
     tree.touch(parent)
     tree.changed.add(node.attributes.ino)
@@ -70,8 +82,12 @@ def _make_file(tree: Tree, parent: Directory, name: bytes, creation: Creation) -
     directory = parent.upper
     if directory is None:
         directory = ensure_directory(tree, parent)
-    mode, uid, gid, *_ = creation
-    ref, attributes, fd = tree.layers.writable().create(directory, name, mode, uid, gid)
+    mode, uid, gid, _, _, xattrs, *_ = creation
+    upper = tree.layers.writable()
+    if xattrs:
+        ref, attributes, fd = _publish(upper, directory, name, creation)
+    else:
+        ref, attributes, fd = upper.create(directory, name, mode, uid, gid)
     node = tree.node_maker.make_file_node(parent, name, ref, attributes)
     parent.children[name] = node
     if parent.stream is not None:
@@ -81,6 +97,19 @@ def _make_file(tree: Tree, parent: Directory, name: bytes, creation: Creation) -
     tree.table.remember(node)
     tree.files.keep(node, Backing(fd, writable=True))
     return node
+
+
+def _publish(
+    upper: UpperLayer, directory: Ref, name: bytes, creation: Creation
+) -> tuple[Ref, Attributes, int]:
+    """A regular file with attributes: `UpperLayer.create` by way of a draft."""
+    draft = upper.draft()
+    try:
+        entry = upper.publish(draft, directory, name, creation)
+    except BaseException:
+        upper.discard(draft)
+        raise
+    return entry.ref, entry.attributes, draft.fd
 
 
 def create(
@@ -120,7 +149,8 @@ def make(tree: Tree, parent: Directory, name: bytes, creation: Creation) -> Node
         below = tree.layers.below(parent, name)
         if below is not None and stat.S_ISDIR(below.attributes.mode):
             creation = creation._replace(opaque=True)
-    return _made(tree, parent, name, tree.layers.writable().make(upper_parent, name, creation))
+    entry = tree.layers.writable().make(upper_parent, name, creation)
+    return _made(tree, parent, name, entry, creation)
 
 
 def tmpfile(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Node:

@@ -214,6 +214,24 @@ def change_owner(
     node.stale = True
 
 
+def all_xattrs(tree: Tree, node: Node) -> dict[bytes, bytes]:
+    fd = -1 if node.backing is None else node.backing.fd
+    if node.layer == UPPER:
+        return (
+            tree.layers.writable().get_xattrs(node.ref, fd)
+            if node.ref is not None or fd >= 0
+            else {}
+        )
+    return {} if node.ref is None else tree.layers.layer(node.layer).xattrs(node.ref)
+
+
+def object_fd(node: Node) -> int:
+    fd = -1 if node.backing is None else node.backing.fd
+    if node.ref is None and fd < 0:
+        raise error(errno.EOPNOTSUPP)
+    return fd
+
+
 def drop_capabilities(tree: Tree, node: Node) -> None:
     """A write takes a file's capabilities away, whoever makes it (cap_inode_killpriv,
     security/commoncap.c)."""

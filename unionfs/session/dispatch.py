@@ -105,7 +105,7 @@ class Dispatcher:
         )
         seconds = int(options.timeout)
         valid = (seconds, int((options.timeout - seconds) * 1_000_000_000))
-        self._handlers = Handlers(filesystem, valid, self._copies).table
+        self._handlers = Handlers(filesystem, valid, self._copies, acls=options.posix_acl).table
         self._handlers |= dict.fromkeys(_TRANSFERS, self._first_transfer)
         self._table: dict[int, Answer] = dict.fromkeys(self._handlers, self._decoded)
         self._table |= FastNames(filesystem, valid, self.buffer, self._copies).table
@@ -118,6 +118,7 @@ class Dispatcher:
             splicer=self._splicer,
             slow_reads=self._slow_reads,
             control=self._control,
+            acls=options.posix_acl,
         ).table
         self._table |= {
             Opcode.INIT: self._initialize,

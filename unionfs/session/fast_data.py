@@ -7,7 +7,7 @@ The tests hold each reply against a plain decoder and encoder (tests/support/fus
 
 from __future__ import annotations
 
-from errno import ENODATA, ENOTTY, EPERM, ERANGE
+from errno import ENODATA, ENOTTY, EOPNOTSUPP, EPERM, ERANGE
 from os import strerror
 from stat import S_ISREG
 from struct import Struct
@@ -22,6 +22,7 @@ from unionfs.session.replies import DIRECTORY_BLOCK_SIZE, DOT_COOKIES, FILE_BLOC
 from unionfs.session.slow_reads import SlowReads
 from unionfs.session.splicing import LEAST, MOST, Splicer
 from unionfs.session.wire import Opcode, SetattrValid
+from unionfs.xattr_names import ACLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ drops the rights all the same, and does not say so."""
 
 
 class FastData:
-    """`buffer` is where messages are read to, `valid` for how long the kernel may keep attributes.
+    """`buffer` is where messages are read to, `valid` for how long the kernel may keep attributes,
+    `acls` whether there are POSIX ACLs.
     `table` is by opcode."""
 
     def __init__(
@@ -111,6 +113,7 @@ class FastData:
         splicer: Splicer,
         slow_reads: SlowReads,
         control: Control,
+        acls: bool,
     ) -> None:
         self._splicer = splicer
         self._slow_reads = slow_reads
@@ -118,6 +121,7 @@ class FastData:
         self._buffer = buffer
         self._require_copied = copies.require_copied
         self._control = control
+        self._acls = acls
         self._seconds, self._nsec = valid
         # Generation, then how long name and attributes hold (fuse_entry_out).
         self._valid = Struct("=QQQII").pack(0, self._seconds, self._seconds, self._nsec, self._nsec)
@@ -240,6 +244,8 @@ class FastData:
             reply = self._control(unique, name, size)
             if reply is not None:
                 return reply
+        if not self._acls and name in ACLS:
+            raise OSError(EOPNOTSUPP, strerror(EOPNOTSUPP))
         value = self._fs_getxattr(nodeid, name)
         if size == 0:
             return _WRITE_REPLY.pack(24, 0, unique, len(value), 0)

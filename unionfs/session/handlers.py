@@ -15,7 +15,7 @@ An OSError is the reply's errno. An operation that is in no table is answered EN
 
 from __future__ import annotations
 
-from errno import ERANGE
+from errno import EOPNOTSUPP, ERANGE
 from os import strerror
 from stat import S_IFDIR, S_IMODE, S_ISGID, S_ISUID
 
@@ -27,6 +27,7 @@ from unionfs.session.replies import DOT_COOKIES, Valid
 from unionfs.session.requests import Header
 from unionfs.session.wire import Opcode
 from unionfs.syscalls.files import RENAME_EXCHANGE
+from unionfs.xattr_names import ACLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,10 +45,14 @@ OSError."""
 
 
 class Handlers:
-    """`valid`: for how long the kernel may keep names and attributes. `table` is by opcode."""
+    """`valid`: for how long the kernel may keep names and attributes. `acls`: whether there are POSIX
+    ACLs. `table` is by opcode."""
 
-    def __init__(self, filesystem: _FileSystem, valid: Valid, copies: Copies) -> None:
+    def __init__(
+        self, filesystem: _FileSystem, valid: Valid, copies: Copies, *, acls: bool
+    ) -> None:
         self._fs = filesystem
+        self._acls = acls
         self._valid = valid
         self._require_copied = copies.require_copied
         self.table: dict[int, Handler] = {
@@ -152,10 +157,13 @@ class Handlers:
 
     def _listxattr(self, header: Header, request: requests.Listxattr) -> bytes:
         names = self._fs.listxattr(NodeId(header.nodeid))
-        return sized(b"".join([name + b"\0" for name in names]), request.size)
+        shown = [name + b"\0" for name in names if self._acls or name not in ACLS]
+        return sized(b"".join(shown), request.size)
 
     def _setxattr(self, header: Header, request: requests.Setxattr) -> bytes:
         nodeid = NodeId(header.nodeid)
+        if not self._acls and request.name in ACLS:
+            raise OSError(EOPNOTSUPP, strerror(EOPNOTSUPP))
         self._require_copied(nodeid)
         self._fs.setxattr(nodeid, request.name, request.value, request.flags)
         if request.acl_flags & wire.SETXATTR_ACL_KILL_SGID:

@@ -12,7 +12,9 @@ class ServeOptions(NamedTuple):
     writeback: bool = True
     """The kernel gathers small writes. On by measurement: docs/decisions/0301."""
     allow_idmap: bool = False
-    posix_acl: bool = False
+    posix_acl: bool = True
+    """The kernel enforces POSIX ACLs. Without them the attributes of ACLs are refused, as on a file
+    system that has none."""
     fsync: bool = True
     """Without it FSYNC is answered ENOSYS: the kernel then tells callers that all is on disk
     ("volatile")."""

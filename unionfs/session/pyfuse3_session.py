@@ -29,6 +29,7 @@ from unionfs.session.counters import CONTROLS, FINISH, Counters
 from unionfs.session.options import DEFAULTS, ServeOptions
 from unionfs.session.replies import DIRECTORY_BLOCK_SIZE, FILE_BLOCK_SIZE
 from unionfs.session.wire import Opcode
+from unionfs.xattr_names import ACLS
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -78,7 +79,6 @@ class Operations(pyfuse3.Operations):
     """pyfuse3's handlers over a `FileSystem`."""
 
     supports_dot_lookup = False
-    enable_acl = False
 
     def __init__(self, filesystem: FileSystem, options: ServeOptions) -> None:
         super().__init__()
@@ -86,6 +86,7 @@ class Operations(pyfuse3.Operations):
         self._fs = filesystem
         self._options = options
         self.enable_writeback_cache = options.writeback
+        self.enable_acl = options.posix_acl
         self.pid = 0
         """Of the request being answered; 0 where pyfuse3 does not say."""
         filesystem.know_callers(lambda: self.pid)
@@ -285,18 +286,21 @@ class Operations(pyfuse3.Operations):
             if name == FINISH:
                 return b"%d" % self._fs.complete_copies()
             return self.counters.document("pyfuse3", self._fs.copy_up_stats)
+        self._need_acls(name)
         return self._fs.getxattr(NodeId(inode), name)
 
     @_operation(Opcode.LISTXATTR)
     async def listxattr(self, inode: int, _ctx: pyfuse3.RequestContext) -> list[bytes]:
         self._need_xattrs()
-        return self._fs.listxattr(NodeId(inode))
+        names = self._fs.listxattr(NodeId(inode))
+        return [name for name in names if self._options.posix_acl or name not in ACLS]
 
     @_operation(Opcode.SETXATTR)
     async def setxattr(
         self, inode: int, name: bytes, value: bytes, _ctx: pyfuse3.RequestContext
     ) -> None:
         self._need_xattrs()
+        self._need_acls(name)
         self._fs.setxattr(NodeId(inode), name, value, 0)
 
     @_operation(Opcode.REMOVEXATTR)
@@ -324,6 +328,10 @@ class Operations(pyfuse3.Operations):
     def _need_xattrs(self) -> None:
         if not self._options.xattrs:
             raise pyfuse3.FUSEError(ENOSYS)
+
+    def _need_acls(self, name: bytes) -> None:
+        if name in ACLS and not self._options.posix_acl:
+            raise pyfuse3.FUSEError(EOPNOTSUPP)
 
     def _open_file(self, nodeid: int) -> pyfuse3.FileInfo:
         return pyfuse3.FileInfo(fh=nodeid, keep_cache=True)

@@ -25,6 +25,7 @@ from unionfs.model import Attributes, StatFs
 from unionfs.syscalls.files import pread_whole
 from unionfs.tar.index import OPAQUE, ROOT, WHITEOUT, IndexFormatError, open_index
 from unionfs.tar.records import decode_extents, decode_xattrs, stored_bytes
+from unionfs.xattr_names import ACLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ _DIRECTORIES = (
 _BATCH = 1000
 _BAD_ROW = (TypeError, struct.error)
 
-# Attributes by which union file systems keep their own books, and ACLs, which no server of ours
-# enforces: an archive may carry them, taken at their word they would hide files or forge owners.
+# Attributes that union file systems use for bookkeeping, and the file system's own: an archive may have
+# them, and they would hide files or forge owners. POSIX ACLs alone are a container's.
 _BOOKKEEPING = (
     b"user.overlay.",
     b"trusted.overlay.",
@@ -171,7 +172,9 @@ class IndexedLayer:
         except _BAD_ROW as error:
             raise self._damaged() from error
         return {
-            name: value for name, value in attributes.items() if not name.startswith(_BOOKKEEPING)
+            name: value
+            for name, value in attributes.items()
+            if name in ACLS or not name.startswith(_BOOKKEEPING)
         }
 
     def open(self, ref: Ref) -> TarFile:

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 from unionfs.layer import Layer, LayerEntry, Mark, OpenFile
 from unionfs.model import Attributes
+from unionfs.xattr_names import with_acl_in_step
 
 BLOCK: Final = 512
 END: Final = bytes(2 * BLOCK)
@@ -166,7 +167,16 @@ def _members(layer: Layer) -> Iterator[tuple[TarEntry, Iterable[bytes]]]:
             if kind == stat.S_IFREG
             else ()
         )
-        yield TarEntry(path, attributes, target, None, layer.xattrs(found.ref)), data
+        yield (
+            TarEntry(
+                path,
+                attributes,
+                target,
+                None,
+                with_acl_in_step(layer.xattrs(found.ref), attributes.mode),
+            ),
+            data,
+        )
         if kind == stat.S_IFDIR:
             if found.mark is Mark.OPAQUE:
                 yield opaque(path), ()

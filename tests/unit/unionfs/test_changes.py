@@ -12,10 +12,13 @@ from unionfs.changes import Kind, Snapshot
 from unionfs.directory import DirectoryUpper
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
-from unionfs.ownership import Ownership
-from unionfs.union import Union
+from unionfs.ownership import IdView, Ownership
+from unionfs.posix_acl import GROUP_OBJ, MASK, OTHER, USER, USER_OBJ, AclEntry, encode, with_mode
+from unionfs.union import Union, UnionOptions
+from unionfs.xattr_names import ACCESS_ACL, DEFAULT_ACL
 
 ROOT = Caller(0, 0)
+NO_ID = 0xFFFFFFFF
 
 
 @pytest.fixture
@@ -114,3 +117,35 @@ def test_upper_is_read_while_another_serves_it(union, places, base):
     assert layer_of_changes(places, base)["open"].size == 7
     union.write(node, 7, b" more")
     assert layer_of_changes(places, base)["open"].size == 12
+
+
+def test_acls_go_into_a_layer_in_step_with_the_mode(union, places, base, tmp_path):
+    acl = (
+        AclEntry(USER_OBJ, 7, NO_ID),
+        AclEntry(USER, 4, 1000),
+        AclEntry(GROUP_OBJ, 5, NO_ID),
+        AclEntry(MASK, 6, NO_ID),
+        AclEntry(OTHER, 1, NO_ID),
+    )
+    file = union.create(ROOT_NODE, b"file", 0o600, os.O_RDWR, ROOT).nodeid
+    union.setxattr(file, ACCESS_ACL, encode(acl), 0)
+    assert stat.S_IMODE(union.getattr(file).mode) == 0o761
+    union.setattr(file, SetAttributes(mode=0o640))
+    made = union.mkdir(ROOT_NODE, b"made", 0o750, ROOT).nodeid
+    union.setxattr(made, DEFAULT_ACL, encode(acl), 0)
+    snapshot = snapshot_of(places, base)
+    data = b"".join(snapshot.layer_archive(snapshot.changes()))
+    snapshot.close()
+    (tmp_path / "again").mkdir()
+    layer = layer_of(tmp_path / "again", data)
+    # What any reader of the archive finds, and what a union shows of it.
+    wanted = encode(with_mode(acl, 0o640))
+    assert layer.xattrs(layer.lookup(layer.root().ref, b"file").ref)[ACCESS_ACL] == wanted
+    only_root = IdView(((0, 1),), ((0, 1),), 0, 0)
+    for view, entries in ((None, acl), (only_root, (acl[0], *acl[2:]))):
+        again = Union([layer], None, UnionOptions(view=view))
+        node = again.lookup(ROOT_NODE, b"file").nodeid
+        assert again.getxattr(node, ACCESS_ACL) == encode(with_mode(entries, 0o640))
+        directory_node = again.lookup(ROOT_NODE, b"made").nodeid
+        assert again.listxattr(directory_node) == [DEFAULT_ACL]
+        assert again.getxattr(directory_node, DEFAULT_ACL) == encode(entries)
