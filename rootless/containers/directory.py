@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _RECORD = "container.json"
+CONTROL_SOCKET = "control.sock"
 
 
 def new_container_id() -> str:
@@ -37,6 +38,11 @@ def new_container_id() -> str:
         container_id = os.urandom(32).hex()
         if not container_id[:12].isdecimal():
             return container_id
+
+
+def control_directory(runtime: str, container_id: str) -> str:
+    """Where the control socket of a container's monitor lies. Short: a socket's path has 107 bytes."""
+    return f"{runtime}/containers/{container_id[:24]}"
 
 
 def _is_id(text: str) -> bool:
@@ -55,15 +61,23 @@ def _is_name(text: str) -> bool:
 
 class Containers:
     """The records under one directory. Holds no state: any number of processes may use the same
-    directory. `delete` removes a container's tree, which may hold files of other ids."""
+    directory.
 
-    __slots__ = ("_delete", "_names", "root")
+    `delete` removes a container's tree, which may hold files of other ids. `runtime` is where the
+    directories of control sockets lie; empty for a user of the records that has none to remove.
+    """
+
+    __slots__ = ("_delete", "_names", "_runtime", "root")
 
     def __init__(
-        self, root: str | os.PathLike[str], delete: Callable[[str], None] = remove_tree
+        self,
+        root: str | os.PathLike[str],
+        delete: Callable[[str], None] = remove_tree,
+        runtime: str = "",
     ) -> None:
         self.root = os.fspath(root)
         self._delete = delete
+        self._runtime = runtime
         self._names = f"{self.root}/names"
 
     def directory(self, container_id: str) -> str:
@@ -183,6 +197,17 @@ class Containers:
             if self._name_link(name) == container_id:
                 _unlink(f"{self._names}/{name}")
         self._delete(trash)
+        self.remove_control(container_id)
+
+    def remove_control(self, container_id: str) -> None:
+        """Remove the control socket that a killed monitor left. No error if there is none."""
+        if self._runtime:
+            directory = control_directory(self._runtime, container_id)
+            try:
+                _unlink(f"{directory}/{CONTROL_SOCKET}")
+                os.rmdir(directory)
+            except OSError:
+                pass
 
     def leftovers(self, *, age: float = 0, remove: bool = False) -> list[str]:
         """What killed creations and removals left, by file name; with `remove` it is deleted.

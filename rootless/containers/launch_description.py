@@ -34,23 +34,14 @@ class ImageTree(NamedTuple):
     chain: str | None = None
 
 
-class Streams(NamedTuple):
-    """Which standard streams of a container are connected; the others are /dev/null. With a
-    terminal none of this matters.
-    """
-
-    stdin: bool = False
-    stdout: bool = True
-    stderr: bool = True
-
-
 class LaunchDescription(NamedTuple):
     """A container as its monitor, file server and first process see it.
 
     `spec` is the OCI runtime configuration, as written to config.json of `directory`.
     `control_directory` is where the monitor's socket lies. `ends_with_client`: when the connection
     of the first client ends, however it ends, the container is killed; a client that sends DETACH
-    first is exempt.
+    first is exempt. `streams`: whether stdin, stdout and stderr are connected (without a terminal);
+    the others are /dev/null.
     """
 
     record: ContainerRecord
@@ -64,7 +55,7 @@ class LaunchDescription(NamedTuple):
     cgroup_parent: str | None
     seccomp_cache: str
     control_directory: str
-    streams: Streams = Streams()
+    streams: tuple[bool, bool, bool] = (False, True, True)
     ends_with_client: bool = True
 
     def packed(self) -> bytes:
@@ -75,7 +66,6 @@ class LaunchDescription(NamedTuple):
             "id_maps": tuple(tuple(map(tuple, each)) for each in self.id_maps[:2]),
             "tree": (isinstance(tree, HostTree), *tree),
             "storage_driver": self.storage_driver.value,
-            "streams": tuple(self.streams),
         }
         return marshal.dumps((plain, self.id_maps.helper))
 
@@ -113,6 +103,5 @@ def unpack(data: bytes) -> LaunchDescription:
             "id_maps": IdMaps(uids, gids, helper),
             "tree": HostTree(*tree) if on_host else ImageTree(*tree),
             "storage_driver": StorageDriver(plain["storage_driver"]),
-            "streams": Streams(*plain["streams"]),
         }
     )

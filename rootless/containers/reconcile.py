@@ -27,6 +27,7 @@ def reconcile(containers: Containers) -> None:
                 containers.remove(record.id)
             else:
                 containers.change(record.id, _orphaned)
+                containers.remove_control(record.id)
         except (NotFoundError, InvalidDocumentError):
             continue
 

@@ -16,8 +16,10 @@ class StoragePaths(NamedTuple):
     runtime: str
 
     def control_directory(self, container_id: str) -> str:
-        """Where the socket of a container's monitor lies. Short: a socket's path has 107 bytes."""
-        return f"{self.runtime}/containers/{container_id[:24]}"
+        """Where the control socket of a container's monitor lies."""
+        from rootless.containers.directory import control_directory
+
+        return control_directory(self.runtime, container_id)
 
     @property
     def containers(self) -> Containers:
@@ -25,4 +27,4 @@ class StoragePaths(NamedTuple):
         from rootless.containers.delete_tree import remove_container_tree
         from rootless.containers.directory import Containers
 
-        return Containers(f"{self.store}/containers", remove_container_tree)
+        return Containers(f"{self.store}/containers", remove_container_tree, self.runtime)

@@ -112,7 +112,13 @@ def _fetch(
 
 
 def _in_child(work: Callable[[], str]) -> str:
-    """What `work` returns in a child process, or raises there."""
+    """What `work` returns in a child process, or raises there. A process with several threads may
+    not fork, and does it itself: it keeps what a pull imports anyway.
+    """
+    from rootless.supervisor.start import has_one_thread
+
+    if not has_one_thread():
+        return work()
     # There is no container yet that signals could be passed on to: they end the pull and `run`.
     before = {each: signal.signal(each, _stop) for each in _ENDING}
     try:

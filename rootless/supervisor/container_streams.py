@@ -15,7 +15,6 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.containers.launch_description import Streams
     from rootless.supervisor.clients import Client
 
 _CHUNK = 65536
@@ -26,7 +25,7 @@ class ContainerStreams:
     terminal.
     """
 
-    def __init__(self, connected: Streams, *, terminal: bool) -> None:
+    def __init__(self, connected: tuple[bool, bool, bool], *, terminal: bool) -> None:
         self.container_ends: tuple[int, int, int] | None = None
         self.owner: Client | None = None
         self._console: int | None = None
@@ -34,7 +33,7 @@ class ContainerStreams:
         if not terminal:
             self._make_pipes(connected)
 
-    def _make_pipes(self, connected: Streams) -> None:
+    def _make_pipes(self, connected: tuple[bool, bool, bool]) -> None:
         """A pipe for each connected stream, /dev/null for the others."""
         ends = []
         for number, wanted in enumerate(connected):

@@ -14,6 +14,7 @@ import errno
 import os
 import stat
 
+from rootless.containers.directory import CONTROL_SOCKET
 from rootless.errors import NotFoundError, RootlessError
 from rootless.light_stdlib import socket
 from rootless.private_directory import make_private_directory
@@ -23,7 +24,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-_NAME = "control.sock"
 _BACKLOG = 16
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -44,13 +44,14 @@ def listen(directory: str) -> socket.socket:
         opened = _open_private(directory)
     except OSError as error:
         _refuse(directory, error)
+    end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     try:
         _unlink(opened)
-        end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-        end.bind(f"/proc/self/fd/{opened}/{_NAME}")
+        end.bind(f"/proc/self/fd/{opened}/{CONTROL_SOCKET}")
         end.listen(_BACKLOG)
         end.setblocking(False)
     except OSError as error:
+        end.close()
         _refuse(directory, error)
     finally:
         os.close(opened)
@@ -86,9 +87,10 @@ def connect(directory: str) -> Connection:
         _refuse(directory, error)
     end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     try:
-        end.connect(f"/proc/self/fd/{opened}/{_NAME}")
+        end.connect(f"/proc/self/fd/{opened}/{CONTROL_SOCKET}")
     except OSError as error:
         end.close()
+        # ECONNREFUSED: the socket of a monitor that was killed.
         if error.errno in {errno.ENOENT, errno.ECONNREFUSED}:
             raise NotFoundError(f"no monitor listens in {directory}") from None
         _refuse(directory, error)
@@ -123,7 +125,7 @@ def _open_private(directory: str) -> int:
 
 def _unlink(opened: int) -> None:
     try:
-        os.unlink(_NAME, dir_fd=opened)
+        os.unlink(CONTROL_SOCKET, dir_fd=opened)
     except FileNotFoundError:
         pass
 

@@ -7,7 +7,7 @@ import _thread
 import os
 import sys
 
-from rootless.containers.launch_description import LaunchDescription, Streams
+from rootless.containers.launch_description import LaunchDescription
 from rootless.errors import RootlessError
 from rootless.light_stdlib import signal
 from rootless.supervisor.protocol import Kind
@@ -68,7 +68,7 @@ def run_in_foreground(
             client.attach()
             client.start()
             description = prepare(started.pid)
-            streams = Streams(*attachment[:3])
+            streams = attachment.stdin, attachment.stdout, attachment.stderr
             started.describe(description._replace(streams=streams, ends_with_client=True))
             return foreground.run()
     finally:

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +115,26 @@ def test_words_of_a_registry_do_not_reach_the_terminal_raw(at_home):
         result = at_home("pull", f"{registry.host}/app:1")
     assert result.status == 1
     assert result.stderr.endswith("but an artifact: its config is evil?]0;title?\n")
+
+
+WITH_THREADS = """
+import sys, threading
+from rootless import Engine, ContainerOptions
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+request = ContainerOptions(image=sys.argv[1], command=("echo", "hello"), remove=True)
+sys.exit(Engine().run(request).status)
+"""
+
+
+@pytest.mark.needs("userns", "fuse", "subuid", "busybox")
+def test_program_with_threads_pulls_and_runs(at_home, plain, busybox_image):
+    name = f"{plain}/box:1"
+    at_home("import", busybox_image, name).ok()
+    at_home("push", "-q", name).ok()
+    at_home("rmi", name).ok()
+    argv = [sys.executable, "-c", WITH_THREADS, name]
+    result = run_command(argv, env=at_home.env).ok()
+    assert result.stdout == "hello\n"
 
 
 @pytest.mark.needs("userns", "fuse", "subuid", "busybox")

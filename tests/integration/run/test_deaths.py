@@ -1,4 +1,4 @@
-"""Whoever of the processes dies, and however, nothing is left running and nothing is left behind."""
+"""Whichever of the processes ends, and however, no process and no file is left behind."""
 
 import os
 import signal
@@ -94,19 +94,45 @@ def test_killed_monitor_takes_the_container_along_and_is_reported(rootless):
     assert_swept(rootless)
 
 
-def test_killed_file_server_is_reported(rootless):
-    process = start(rootless)
+BUSY = "echo up; while :; do cat /etc/passwd > /tmp/x; done"
+IDLE = "echo up; while :; do :; done"
+"""The shell alone, which is in memory: it never notices that its files are gone."""
+
+
+@pytest.mark.parametrize("script", [WAIT, BUSY, IDLE, "trap '' TERM INT HUP; " + IDLE])
+def test_killed_file_server_ends_the_container(rootless, script):
+    process = start(rootless, script)
     everyone = descendants(process.pid)
     os.kill(roles(process)[1], signal.SIGKILL)
-    seen = b""
-    while b"the file server of the container was killed" not in seen:
-        line = process.stderr.readline()
-        assert line, seen
-        seen += line
-    process.terminate()
-    process.communicate(timeout=30)
-    assert process.returncode > 128  # of SIGTERM, or of SIGBUS if its own pages are gone
+    _, err = process.communicate(timeout=30)
+    assert b"rootless: the file server of the container was killed (signal 9)\n" in err
+    assert process.returncode > 128  # killed, or SIGBUS when its own pages are gone
     assert_gone(everyone)
+    assert_swept(rootless)
+
+
+def test_killed_file_server_is_in_the_record(rootless):
+    words = ("run", "--name", "fred", "--rootfs", "/", "sh", "-c", IDLE)
+    process = rootless.popen(*words, preexec_fn=heed_signals)
+    assert process.stdout.readline() == b"up\n"
+    os.kill(roles(process)[1], signal.SIGKILL)
+    process.communicate(timeout=30)
+    shown = rootless("inspect", "-f", "{{.State.ExitCode}} {{.State.Error}}", "fred").ok().stdout
+    assert shown == "137 the file server of the container was killed (signal 9)\n"
+    rootless("rm", "fred").ok()
+
+
+def test_success_without_a_file_server_is_no_success(rootless):
+    """The command ends with 0 while its server is killed: what it wrote last may be lost."""
+    process = start(rootless, "trap 'exit 0' TERM; echo up; while :; do sleep 0.02; done")
+    monitor, server, container = roles(process)
+    os.kill(monitor, signal.SIGSTOP)
+    os.kill(container, signal.SIGTERM)
+    os.kill(server, signal.SIGKILL)
+    assert_gone([container, server])
+    os.kill(monitor, signal.SIGCONT)
+    process.communicate(timeout=30)
+    assert process.returncode >= 125
     assert_swept(rootless)
 
 
@@ -120,16 +146,24 @@ def test_killed_container_is_137(rootless):
     assert_swept(rootless)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+ENDING = [
+    *("TERM", "INT", "HUP", "QUIT", "USR1", "ALRM", "VTALRM", "PROF", "XCPU", "XFSZ", "IO", "PWR"),
+    *("ABRT", "TRAP", "SYS", "RTMIN", "RTMAX"),
+]
+
+
+@pytest.mark.parametrize("number", [getattr(signal, f"SIG{name}") for name in ENDING])
 def test_signal_that_the_command_does_not_catch_ends_it(rootless, number):
-    process = start(rootless, WAIT)
+    process = start(rootless, "echo up; while :; do sleep 0.1; done")
     process.send_signal(number)
     process.communicate(timeout=30)
     assert process.returncode == 128 + number
     assert_swept(rootless)
 
 
-@pytest.mark.parametrize("name", ["TERM", "USR1", "HUP", "CONT"])
+@pytest.mark.parametrize(
+    "name", ["TERM", "USR1", "HUP", "CONT", "XCPU", "XFSZ", "ABRT", "WINCH", "IO", "SYS"]
+)
 def test_signal_that_the_command_catches_reaches_it(rootless, name):
     script = f"trap 'echo got {name}; exit 5' {name}; echo up; while :; do sleep 0.05; done"
     process = start(rootless, script)

@@ -7,6 +7,8 @@ import pty
 import select
 import signal
 import struct
+import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -21,9 +23,9 @@ PROMPT = b"READY> "
 
 
 class Terminal:
-    """A user at a terminal: the command on one side of a pseudo-terminal, us on the other."""
+    """A user at a terminal: the command on one side of a pseudo-terminal, the test on the other."""
 
-    def __init__(self, rootless, *words, rows=31, columns=91):
+    def __init__(self, rootless, *words, rows=31, columns=91, argv=None, env=()):
         self.master, self.slave = pty.openpty()
         self.resize(rows, columns)
         self.before = termios.tcgetattr(self.slave)
@@ -32,14 +34,20 @@ class Terminal:
         def own_the_terminal():
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
-        self.process = rootless.popen(
-            *words,
-            stdin=self.slave,
-            stdout=self.slave,
-            stderr=self.slave,
-            preexec_fn=own_the_terminal,
-        )
+        streams = dict.fromkeys(("stdin", "stdout", "stderr"), self.slave)
+        if argv is None:
+            self.process = rootless.popen(*words, **streams, preexec_fn=own_the_terminal)
+        else:
+            self.process = subprocess.Popen(
+                argv,
+                **streams,
+                env=rootless.env | dict(env),
+                preexec_fn=own_the_terminal,  # noqa: PLW1509 - the test has one thread
+                start_new_session=True,
+            )
+            rootless.started.append(self.process)
 
     def resize(self, rows, columns):
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -66,6 +74,9 @@ class Terminal:
             self.read_some(0.05)
         self.read_some(0)
         return status
+
+    def is_raw(self):
+        return not termios.tcgetattr(self.slave)[3] & termios.ICANON
 
     def is_restored(self):
         return termios.tcgetattr(self.slave) == self.before
@@ -179,3 +190,163 @@ def test_interactive_terminal_needs_one_on_standard_input(rootless):
     result = rootless("run", "--rm", "-it", "--rootfs", "/", "true")
     assert result.status == 1
     assert "the input device is not a TTY" in result.stderr
+
+
+DETACHED = b"\x10\x11"
+FORK = ("-it", "--name", "fred")
+
+
+def test_detach_keys_leave_the_container_running(terminal, rootless):
+    user = terminal("sh", "-c", "echo up; sleep 1000", options=FORK)
+    user.expect(b"up")
+    user.type(DETACHED)
+    assert user.wait() == 0
+    assert user.is_restored()
+    assert "Up" in rootless("ps").ok().stdout
+    rootless("rm", "-f", "fred").ok()
+    assert rootless("ps", "-aq").ok().stdout == ""
+
+
+def test_detached_container_writes_more_than_a_terminal_holds_and_ends(
+    terminal, rootless, tmp_path
+):
+    script = f"echo up; sleep 0.5; seq 1 200000; touch {tmp_path}/done"
+    user = terminal(
+        *("sh", "-c", script), options=("-it", "--name", "fred", "-v", f"{tmp_path}:{tmp_path}")
+    )
+    user.expect(b"up")
+    user.type(DETACHED)
+    assert user.wait() == 0
+    wait_until(lambda: "fred" not in rootless("ps", "-a").ok().stdout, 60)
+    assert (tmp_path / "done").exists()
+
+
+def test_detach_keys_are_those_that_were_asked_for(terminal, rootless):
+    options = ("-it", "--name", "fred", "--detach-keys", "ctrl-x,a")
+    user = terminal("sh", "-c", "echo up; cat -v", options=options)
+    user.expect(b"up")
+    user.type(DETACHED + b"\x18b\r")
+    user.expect(b"^P^Xb")  # ctrl-q is a key of the container's terminal (stty start)
+    user.type(b"\x18a")
+    assert user.wait() == 0
+    rootless("rm", "-f", "fred").ok()
+
+
+def test_wrong_detach_keys_are_refused(rootless):
+    result = rootless("run", "--rm", "--detach-keys", "ctrl-xx", "--rootfs", "/", "true")
+    assert result.status == 125
+    assert "invalid detach keys (ctrl-xx)" in result.stderr
+
+
+def test_interrupt_keys_that_the_command_cannot_get_name_the_way_out(terminal):
+    # Process 1 from its first instruction on; a shell before `exec` catches SIGINT.
+    user = terminal("sleep", "1000")
+    while user.is_restored():
+        user.read_some(0.05)
+    user.type(b"\x03")
+    user.expect(b"^C")
+    user.type(b"\x1c")
+    user.expect(b"^\\")
+    for _ in range(2):
+        user.type(b"\x03")
+        user.expect(b"^C")
+    assert b"rootless:" not in user.seen
+    user.type(b"\x03")
+    user.expect(b"rootless: the command ignores ctrl-c; ctrl-p ctrl-q detaches")
+    user.type(DETACHED)
+    assert user.wait() == 0
+
+
+def test_interrupt_keys_that_the_command_takes_name_nothing(terminal):
+    user = terminal("sh", "-c", "trap 'echo caught' INT; echo up; while :; do sleep 0.05; done")
+    user.expect(b"up")
+    for _ in range(4):
+        user.type(b"\x03")
+        user.expect(b"caught")
+    assert b"rootless:" not in user.seen
+
+
+# Job control: a shell at the caller's terminal, in which `run` is a job.
+
+
+@pytest.fixture
+def job_shell(rootless):
+    """A user at an interactive bash, whose `run` stands for the command and its first options."""
+    user = Terminal(rootless, argv=["bash", "--norc", "--noediting", "-i"], env={"PS1": "SHELL> "})
+    user.expect(SHELL)
+    user.type(f'run() {{ {sys.executable} -m rootless run --rm "$@"; }}\n'.encode())
+    user.expect(SHELL)
+    yield user
+    user.type(b"kill -KILL %1 %2 2>/dev/null\n")
+    user.close()
+
+
+SHELL = b"SHELL> "
+RUN_SHELL = b"run -it -e PS1='READY> ' --rootfs / bash --norc --noediting -i"
+
+
+def test_background_run_with_a_terminal_is_stopped_and_goes_on_in_the_foreground(job_shell):
+    job_shell.type(RUN_SHELL + b" &\n")
+    job_shell.expect(SHELL)
+    until_stopped(job_shell)
+    job_shell.type(b"fg\n")
+    wait_until(job_shell.is_raw)
+    job_shell.type(b"\r")
+    job_shell.expect(PROMPT)
+    job_shell.type(b"echo $((6*7))\r")
+    job_shell.expect(b"42\r\n")
+    job_shell.type(b"exit 3\r")
+    job_shell.expect(SHELL)
+    job_shell.type(b"echo status $?; stty -a\n")
+    job_shell.expect(b"status 3")
+    assert b" icanon" in job_shell.expect(SHELL)
+
+
+def until_stopped(user):
+    def stopped():
+        user.type(b"jobs\n")
+        return b"Stopped" in user.expect(SHELL)
+
+    wait_until(stopped, 30)
+
+
+def test_run_that_is_stopped_from_elsewhere_gives_the_terminal_back_and_takes_it_again(job_shell):
+    job_shell.type(RUN_SHELL + b"\n")
+    job_shell.expect(PROMPT)
+    group = os.tcgetpgrp(job_shell.master)
+    os.killpg(group, signal.SIGTSTP)
+    job_shell.expect(SHELL)
+    job_shell.type(b"stty -a\n")
+    assert b" icanon" in job_shell.expect(SHELL)
+    job_shell.type(b"fg\n")
+    wait_until(job_shell.is_raw)
+    job_shell.type(b"\r")
+    job_shell.expect(PROMPT)
+    job_shell.type(b"echo $((6*7))\r")
+    job_shell.expect(b"42\r\n")
+    job_shell.type(b"exit\r")
+    job_shell.expect(SHELL)
+
+
+def test_suspend_key_stops_a_run_without_a_terminal_and_the_container_goes_on(job_shell):
+    script = 'trap "echo GOT; exit 4" USR1; echo U; echo P; while :; do sleep 0.05; done'
+    job_shell.type(f"run --rootfs / sh -c '{script}'\n".encode())
+    job_shell.expect(b"\nU\r\nP")
+    job_shell.type(b"\x1a")
+    job_shell.expect(b"Stopped")
+    job_shell.expect(SHELL)
+    job_shell.type(b"bg; kill -USR1 %1; wait %1; echo status $?\n")
+    job_shell.expect(b"\nGOT")
+    job_shell.expect(b"status 4")
+
+
+def test_background_run_that_reads_is_stopped_until_it_is_in_the_foreground(job_shell):
+    job_shell.type(b"run -i --rootfs / sed -u s/x/y/ &\n")
+    job_shell.expect(SHELL)
+    until_stopped(job_shell)
+    job_shell.type(b"fg\n")
+    wait_until(lambda: os.tcgetpgrp(job_shell.master) != job_shell.process.pid)
+    job_shell.type(b"axb\n")
+    job_shell.expect(b"\nayb")
+    job_shell.type(b"\x04")
+    job_shell.expect(SHELL)

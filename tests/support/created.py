@@ -1,0 +1,45 @@
+"""A program that creates a container, leaves it to its monitor without starting it, and ends. Prints the
+directory of the control socket and the PIDs of the container and of the monitor.
+
+    python -m tests.support.created [--threads] WORD...
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+from rootless import ContainerOptions
+from rootless.containers.launch_description import LaunchDescription
+from rootless.containers.storage_paths import StoragePaths
+from rootless.engine.prepare import prepare
+from rootless.paths import data_root, runtime_root
+from rootless.spec.storage_driver import StorageDriver
+from rootless.supervisor.protocol import Kind
+from rootless.supervisor.start import start_monitor
+
+
+def main(words: list[str]) -> None:
+    """Create a container of the machine's own files that runs `words`."""
+    if "--threads" in words:
+        words.remove("--threads")
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    paths = StoragePaths(
+        store=data_root(os.environ, str(Path.home())),
+        runtime=runtime_root(os.environ, os.getuid()),
+    )
+    options = ContainerOptions(rootfs="/", command=tuple(words), name="held")
+    started = start_monitor()
+    description: LaunchDescription = prepare(
+        options, paths, os.environ, StorageDriver.UNIONFS, monitor=started.pid
+    )
+    started.describe(description._replace(ends_with_client=False))
+    started.client.hello()
+    ready = started.client.receive_until(Kind.READY)
+    print(description.control_directory, ready.fields["pid"], started.pid)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
