@@ -69,13 +69,19 @@ def _stats(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _top(arguments: Sequence[str]) -> int:
+    from unionfs.commands.top import top
+
+    return top(arguments)
+
+
 def _bench(arguments: Sequence[str]) -> int:
     from unionfs.commands.bench import bench
 
     bench(arguments)
 
 
-COMMANDS = {"finish": _finish, "stats": _stats, "bench": _bench}
+COMMANDS = {"finish": _finish, "stats": _stats, "top": _top, "bench": _bench}
 """A mount point of such a name is given as ./NAME."""
 
 

@@ -400,7 +400,7 @@ def test_fast_methods_answer_as_the_reference(sides, data):
 
 
 def reset(counters: Counters) -> None:
-    for each in (counters.requests, counters.bytes):
+    for each in (counters.buckets, counters.bytes):
         each[:] = [0] * len(each)
     counters.errors = counters.faults = 0
 

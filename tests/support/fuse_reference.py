@@ -147,7 +147,7 @@ class Reference:
         except OSError as raised:
             # ENOSYS would tell the kernel never to ask again for any file.
             error = errno.EOPNOTSUPP if raised.errno == errno.ENOSYS else raised.errno or errno.EIO
-        self.counters.requests[asked.opcode] += 1
+        self.counters.count(asked.opcode, 0)
         self.counters.errors += bool(error)
         if asked.opcode in KERNEL_OWNED:
             return

@@ -16,7 +16,8 @@ HELP = f"""\
 usage: {PROGRAM} [-f] [-d] [--session auto|device|pyfuse3] [-o OPTIONS] MOUNTPOINT
        {PROGRAM} finish MOUNT              copy the data that lazy copy-ups left in lower layers
        {PROGRAM} finish UPPER --work DIR --lower LAYER ...
-       {PROGRAM} stats MOUNT [--json]      print the counters of the server of a mount
+       {PROGRAM} stats MOUNT [--json|--histogram]  print the counters of the server of a mount
+       {PROGRAM} top MOUNT [-i SECONDS]    watch the operations of a mount
        {PROGRAM} bench [--help]            measure the union beside its peers
        {PROGRAM} bench compare A B         compare the results of two runs
 

@@ -1,4 +1,4 @@
-"""rootless-unionfs stats MOUNT [--json]: print the counters of the server of a mount."""
+"""rootless-unionfs stats MOUNT [--json|--histogram]: print the counters of the server of a mount."""
 
 from __future__ import annotations
 
@@ -8,41 +8,47 @@ from typing import Any
 
 from unionfs.commands.arguments import UsageError
 from unionfs.commands.control import ask_server
+from unionfs.commands.latency import bars, duration, percentile
 from unionfs.session.counters import STATISTICS
 
-USAGE = "usage: rootless-unionfs stats MOUNT [--json]"
+USAGE = "usage: rootless-unionfs stats MOUNT [--json|--histogram]"
 
 
 def stats(arguments: Sequence[str]) -> str:
     """The output of `stats ARGUMENTS`. Raises OSError, UsageError."""
-    wants_json = "--json" in arguments
-    places = [argument for argument in arguments if argument != "--json"]
-    if len(places) != 1 or places[0].startswith("-"):
+    flags = [argument for argument in arguments if argument in ("--json", "--histogram")]
+    places = [argument for argument in arguments if argument not in flags]
+    if len(places) != 1 or len(flags) > 1 or places[0].startswith("-"):
         raise UsageError(USAGE)
     document = read(places[0])
-    return document if wants_json else table(document)
+    if flags == ["--json"]:
+        return document
+    return histograms(document) if flags else table(document)
 
 
 def read(mountpoint: str) -> str:
     """The counters as JSON: `session`, `errors`, `faults`; `operations`, a list with `operation`,
-    `requests`, `nanoseconds` and `bytes` of each; and `copies`: `files`, `size`, `copied`, `changed` of
-    all, and `records`, a list with `path`, `pid`, `process`, `size`, `copied`, `changed` and `lazy` of
+    `requests`, `nanoseconds`, `bytes` and `histogram` (see `latency`) of each; and `copies`: `files`, `size`, `copied`, `changed`
+    of all, and `records`, a list with `path`, `pid`, `process`, `size`, `copied`, `changed` and `lazy` of
     those that cost most.
 
-    Raises OSError; ENODATA where no server of ours answers, or not this user.
+    Raises OSError as `ask_server` does.
     """
     return ask_server(mountpoint, STATISTICS).decode()
 
 
 def table(document: str) -> str:
-    """The counters for people: a line an operation, those that took most time first."""
+    """The counters as a table: a line per operation, those that took most time first."""
     known = json.loads(document)
-    lines = [f"{'operation':16}{'requests':>12}{'total ms':>12}{'mean us':>10}{'MiB':>10}"]
+    columns = "".join(f"{name:>10}" for name in ("mean", "p50", "p90", "p99", "MiB"))
+    lines = [f"{'operation':16}{'requests':>12}{'total ms':>12}{columns}"]
     for item in sorted(known["operations"], key=lambda item: -item["nanoseconds"]):
         requests, nanoseconds = item["requests"], item["nanoseconds"]
+        parts = (percentile(item["histogram"], part) for part in (0.5, 0.9, 0.99))
+        latencies = "".join(f"{duration(each):>10}" for each in (nanoseconds / requests, *parts))
         lines.append(
             f"{item['operation']:16}{requests:12}{nanoseconds / 1e6:12.1f}"
-            f"{nanoseconds / 1e3 / requests:10.1f}{item['bytes'] / (1 << 20):10.1f}"
+            f"{latencies}{item['bytes'] / (1 << 20):10.1f}"
         )
     lines.append(
         f"{known['session']} session; {known['errors']} replies with an errno, "
@@ -51,8 +57,16 @@ def table(document: str) -> str:
     return "\n".join([*lines, *_copies(known["copies"])])
 
 
+def histograms(document: str) -> str:
+    """The latencies of each operation, a bar per power of two nanoseconds."""
+    lines: list[str] = []
+    for item in sorted(json.loads(document)["operations"], key=lambda item: -item["nanoseconds"]):
+        lines += [f"{item['operation']}: {item['requests']} requests", *bars(item["histogram"])]
+    return "\n".join(lines)
+
+
 def _copies(known: dict[str, Any]) -> list[str]:
-    """A line a file that was copied up, none if there are none."""
+    """A line per file that was copied up."""
     if not known["files"]:
         return []
     lines = ["", f"{'copied up':40}{'process':20}{'KiB':>12}{'copied':>12}{'changed':>12}"]

@@ -1,5 +1,4 @@
-"""What a session counts: requests, time and bytes by operation. Pure values; the session adds to
-them as it goes."""
+"""The counters of a session: requests, times and bytes by operation."""
 
 from __future__ import annotations
 
@@ -11,38 +10,44 @@ if TYPE_CHECKING:
     from unionfs.copy_up_stats import CopyUpStats
 
 STATISTICS = b"user.rootless.stats"
-"""The extended attribute of the root by which the mount's owner reads what has been counted. It is
-not listed."""
+"""The extended attribute of the root whose value is the counters, for the owner of the mount. No listing
+shows it."""
 
 FINISH = b"user.rootless.finish"
-"""The extended attribute of the root by whose reading the mount's owner has every lazy copy completed:
-its value is the number of bytes that took. It is not listed."""
+"""The extended attribute of the root whose reading completes every lazy copy, for the owner of the mount;
+the value is the number of bytes copied. No listing shows it."""
 
 CONTROLS = frozenset((STATISTICS, FINISH))
 
-_ROOM = 48 << 10
+_ROOM = 40 << 10
 """Bytes of the statistics that list copies: a value has at most 64 KiB (xattr(7))."""
 
 _SLOTS = max(Opcode) + 1
 
+BUCKET_BITS = 6
+"""A number of nanoseconds has at most 63 bits."""
+
 
 class OperationCount(NamedTuple):
     """`nanoseconds` is from the request read to its reply written; `bytes` are those of file data
-    read or written."""
+    read or written. `histogram` has pairs (bits, requests): requests that took from 2 ** (bits - 1)
+    up to 2 ** bits nanoseconds, ascending."""
 
     operation: str
     requests: int
     nanoseconds: int
     bytes: int
+    histogram: list[tuple[int, int]]
 
 
 class Counters:
-    """Indexed by opcode, so that counting is two list additions a request."""
+    """Indexed by opcode, so that counting is two list additions a request: `buckets` by
+    `opcode << BUCKET_BITS | nanoseconds.bit_length()`, the others by opcode."""
 
-    __slots__ = ("bytes", "errors", "faults", "nanoseconds", "requests")
+    __slots__ = ("buckets", "bytes", "errors", "faults", "nanoseconds")
 
     def __init__(self) -> None:
-        self.requests = [0] * _SLOTS
+        self.buckets = [0] * (_SLOTS << BUCKET_BITS)
         self.nanoseconds = [0] * _SLOTS
         self.bytes = [0] * _SLOTS
         self.errors = 0
@@ -50,21 +55,50 @@ class Counters:
         self.faults = 0
         """Requests that ended in an exception which is not an OSError: each was logged."""
 
+    @property
+    def requests(self) -> list[int]:
+        """By opcode: how many have been answered."""
+        return [sum(self._buckets_of(opcode)) for opcode in range(_SLOTS)]
+
+    def count(self, opcode: int, nanoseconds: int) -> None:
+        """One request has been answered."""
+        self.buckets[opcode << BUCKET_BITS | nanoseconds.bit_length()] += 1
+        self.nanoseconds[opcode] += nanoseconds
+
+    def lengthen(self, opcode: int, nanoseconds: int) -> None:
+        """A request that was counted when a thread took it over has been answered, so much later.
+        Those are the quickest of their opcode until then."""
+        self.nanoseconds[opcode] += nanoseconds
+        counts = self._buckets_of(opcode)
+        first = next((bits for bits, count in enumerate(counts) if count), None)
+        if first is not None:
+            self.buckets[opcode << BUCKET_BITS | first] -= 1
+            self.buckets[opcode << BUCKET_BITS | nanoseconds.bit_length()] += 1
+
     def by_operation(self) -> list[OperationCount]:
         """Every operation that occurred, in order of opcode."""
-        return [
-            OperationCount(
-                opcode.name.lower(),
-                self.requests[opcode],
-                self.nanoseconds[opcode],
-                self.bytes[opcode],
-            )
-            for opcode in Opcode
-            if self.requests[opcode]
-        ]
+        found = []
+        for opcode in Opcode:
+            counts = self._buckets_of(opcode)
+            if any(counts):
+                histogram = [(bits, count) for bits, count in enumerate(counts) if count]
+                found.append(
+                    OperationCount(
+                        opcode.name.lower(),
+                        sum(counts),
+                        self.nanoseconds[opcode],
+                        self.bytes[opcode],
+                        histogram,
+                    )
+                )
+        return found
+
+    def _buckets_of(self, opcode: int) -> list[int]:
+        start = opcode << BUCKET_BITS
+        return self.buckets[start : start + (1 << BUCKET_BITS)]
 
     def document(self, session: str, ledger: CopyUpStats) -> bytes:
-        """What `STATISTICS` says, as JSON."""
+        """The value of `STATISTICS`: JSON."""
         from json import dumps
 
         return dumps(

@@ -17,7 +17,7 @@ from unionfs.light_types import partial
 from unionfs.model import NodeId
 from unionfs.session import decoding, negotiation, replies, requests, wire
 from unionfs.session.copies import Copies, Kept, MustWait
-from unionfs.session.counters import FINISH, Counters
+from unionfs.session.counters import BUCKET_BITS, FINISH, Counters
 from unionfs.session.decoding import ProtocolError
 from unionfs.session.fast_data import Answer, FastData
 from unionfs.session.fast_names import FastNames
@@ -77,7 +77,7 @@ class Dispatcher:
 
     def __init__(self, device: int, filesystem: FileSystem, options: ServeOptions) -> None:
         self.counters = Counters()
-        self._requests, self._nanoseconds = self.counters.requests, self.counters.nanoseconds
+        self._buckets, self._nanoseconds = self.counters.buckets, self.counters.nanoseconds
         self.negotiated: negotiation.Session | None = None
         self._device = device
         self._filesystem = filesystem
@@ -163,7 +163,7 @@ class Dispatcher:
             except OSError as failed:
                 self._unwritten(failed)
         taken = perf_counter_ns() - started
-        self._requests[opcode] += 1
+        self._buckets[opcode << BUCKET_BITS | taken.bit_length()] += 1
         self._nanoseconds[opcode] += taken
         if opcode in _CHANGES_NAMES:
             self._run_after_reply()

@@ -50,7 +50,6 @@ def _operation(
         async def answer(*args: _P.args, **kwargs: _P.kwargs) -> _R:
             operations: Operations = args[0]  # type: ignore[assignment]
             counters = operations.counters
-            counters.requests[opcode] += 1
             # The context is the last argument, where there is one.
             operations.pid = getattr(args[-1], "pid", 0)
             started = perf_counter_ns()
@@ -68,7 +67,7 @@ def _operation(
                 operations.log(opcode, raised)
                 raise pyfuse3.FUSEError(EIO) from None
             finally:
-                counters.nanoseconds[opcode] += perf_counter_ns() - started
+                counters.count(opcode, perf_counter_ns() - started)
 
         return answer
 

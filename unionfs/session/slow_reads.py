@@ -75,7 +75,9 @@ class SlowReads:
 
         def done(raised: BaseException | None) -> None:
             os.close(descriptor)
-            self._note(perf_counter_ns() - started)
+            taken = perf_counter_ns() - started
+            self._note(taken)
+            self._counters.lengthen(_READ, taken)
             if raised is None:
                 self._counters.bytes[_READ] += len(data)
                 self._write(replies.reply(unique, data))

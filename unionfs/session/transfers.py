@@ -142,7 +142,7 @@ class TransferHandlers:
         def done(raised: BaseException | None) -> None:
             self._fs.finish_transfer(transfer)
             taken = perf_counter_ns() - started
-            self._counters.nanoseconds[header.opcode] += taken
+            self._counters.lengthen(header.opcode, taken)
             if note is not None:
                 note(taken)
             self._reply(header.unique, raised, encode(moved) if raised is None else b"")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = [sys.executable, "-m", "unionfs"]
@@ -174,6 +177,7 @@ def test_stats_tell_what_the_server_did(place, session):
         told = run(*PROGRAM, "stats", str(mountpoint), "--json")
         document = json.loads(told.stdout)
         table = run(*PROGRAM, "stats", str(mountpoint)).stdout
+        bars = run(*PROGRAM, "stats", str(mountpoint), "--histogram").stdout
         assert "user.rootless.stats" not in os.listxattr(mountpoint)
     finally:
         run("fusermount3", "-u", str(mountpoint))
@@ -182,7 +186,9 @@ def test_stats_tell_what_the_server_did(place, session):
     assert counts["create"]["requests"] == 1
     assert counts["write"]["bytes"] == 5000
     assert counts["write"]["nanoseconds"] > 0
-    assert "create" in table
+    assert sum(count for _, count in counts["create"]["histogram"]) == 1
+    assert re.search(r"create +1 +[\d.]+( +[\d.]+ (us|ms)){4} +0.0\n", table)
+    assert "create: 1 requests\n" in bars
 
 
 @pytest.mark.needs("fuse", "fusermount")
@@ -211,6 +217,33 @@ def test_stats_tell_what_was_copied_up_and_by_whom(place, session, writeback):
     assert (small["path"], small["process"]) == ("/file", "chmod")
     assert copies["files"] == 2
     assert "2 files" in table
+
+
+@pytest.mark.needs("fuse", "fusermount")
+@pytest.mark.parametrize("session", ["device", "pyfuse3"])
+def test_top_shows_what_happens_until_the_mount_ends(place, session):
+    mountpoint = place / "mnt"
+    run(*PROGRAM, "-o", options(place), f"--session={session}", str(mountpoint))
+    try:
+        watch = subprocess.Popen(
+            [*PROGRAM, "top", str(mountpoint), "--interval", "0.2"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        assert watch.stdout is not None
+        names = iter(range(1000))
+
+        def shown() -> bool:
+            (mountpoint / f"new{next(names)}").write_bytes(b"x" * 5000)
+            return re.match(r"create +[1-9]", watch.stdout.readline()) is not None
+
+        wait_until(shown, alive=watch)
+    finally:
+        run("fusermount3", "-u", str(mountpoint))
+    with watch.stdout:
+        assert "copied up" in watch.stdout.read()
+    assert watch.wait(20) == 0
 
 
 def test_stats_of_something_else_say_so(place):
