@@ -36,6 +36,8 @@ class SharedFiles(BuildHookInterface[Any]):
             script.parent.mkdir(parents=True)
             # zsh looks for `#compdef` in the first line of a file.
             script.write_text(self._run("rootless", _ROOTLESS_COMPLETE=f"source_{shell}").lstrip())
+            union = script.with_name(script.name.replace("rootless", "rootless-unionfs"))
+            union.write_text(self._run("unionfs", "completion", shell))
         build_data["shared_data"][str(made / "share")] = "share"
 
     def finalize(self, version: str, *_: object) -> None:

@@ -75,13 +75,26 @@ def _top(arguments: Sequence[str]) -> int:
     return top(arguments)
 
 
+def _completion(arguments: Sequence[str]) -> int:
+    from unionfs.commands.completion import completion
+
+    print(completion(arguments), end="")
+    return 0
+
+
 def _bench(arguments: Sequence[str]) -> int:
     from unionfs.commands.bench import bench
 
     bench(arguments)
 
 
-COMMANDS = {"finish": _finish, "stats": _stats, "top": _top, "bench": _bench}
+COMMANDS = {
+    "finish": _finish,
+    "stats": _stats,
+    "top": _top,
+    "bench": _bench,
+    "completion": _completion,
+}
 """A mount point of such a name is given as ./NAME."""
 
 

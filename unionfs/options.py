@@ -317,7 +317,7 @@ def _one_of(*allowed: str) -> Callable[[str, str], str]:
 
 
 def _xattr_permissions(name: str, value: str) -> int:
-    return int(_one_of("0", "1", "2")(name, value))
+    return int(_one_of(*VALUES_OF["xattr_permissions"])(name, value))
 
 
 def _redirect(name: str, value: str) -> str:
@@ -380,6 +380,15 @@ _BOOLEANS = frozenset(
 )
 """Flags that may also be written NAME=NUMBER, where 0 is off."""
 
+VALUES_OF: dict[str, tuple[str, ...]] = {
+    "ownership": ("real", "data"),
+    "redirect_dir": ("on", "off"),
+    "session": ("auto", "device", "pyfuse3"),
+    "xino": ("auto", "on", "off"),
+    "xattr_permissions": ("0", "1", "2"),
+}
+"""Of the options with few values: those."""
+
 _VALUES: dict[str, tuple[str, Callable[[str, str], object]]] = {
     "lowerdir": ("lowerdirs", _directories),
     "upperdir": ("upperdir", _text),
@@ -389,17 +398,22 @@ _VALUES: dict[str, tuple[str, Callable[[str, str], object]]] = {
     "squash_to_uid": ("squash_to_uid", _id),
     "squash_to_gid": ("squash_to_gid", _id),
     "xattr_permissions": ("xattr_permissions", _xattr_permissions),
-    "ownership": ("ownership", _one_of("data", "real")),
+    "ownership": ("ownership", _one_of(*VALUES_OF["ownership"])),
     "timeout": ("timeout", _seconds),
     "lazy": ("lazy", _size),
-    "xino": ("xino", _one_of("auto", "on", "off")),
+    "xino": ("xino", _one_of(*VALUES_OF["xino"])),
     "redirect_dir": ("redirect_dir", _redirect),
-    "session": ("session", _one_of("auto", "device", "pyfuse3")),
+    "session": ("session", _one_of(*VALUES_OF["session"])),
     "context": ("context", _text),
     "fsname": ("fsname", _text),
     "subtype": ("subtype", _text),
     "max_read": ("max_read", _number),
 }
+
+
+def names() -> list[tuple[str, bool]]:
+    """Every option that has an effect, and whether it takes a value."""
+    return sorted([*((name, False) for name in _FLAGS), *((name, True) for name in _VALUES)])
 
 
 # ---- writing values ----------------------------------------------------------------------------

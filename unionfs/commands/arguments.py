@@ -20,6 +20,7 @@ usage: {PROGRAM} [-f] [-d] [--session auto|device|pyfuse3] [-o OPTIONS] MOUNTPOI
        {PROGRAM} top MOUNT [-i SECONDS]    watch the operations of a mount
        {PROGRAM} bench [--help]            measure the union beside its peers
        {PROGRAM} bench compare A B         compare the results of two runs
+       {PROGRAM} completion bash|zsh|fish  print the completion script of a shell
 
 Mount a union of directories: lowerdir=A:B (topmost first), upperdir=U, workdir=W.
 
