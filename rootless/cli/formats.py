@@ -7,6 +7,7 @@ column which does not exist is an error; a document of `inspect` is a map.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ class TemplateUsageError(UsageError):
 
 
 class InspectTemplateError(TemplateUsageError):
-    """The same for `inspect`, where Docker's client exits with 64."""
+    """A template of `inspect` that does not parse, for which docker's client exits with 64."""
 
     exit_status = 64
 
@@ -37,9 +38,13 @@ def print_list(
     titles: Titles,
     columns: Sequence[str],
     rows: Sequence[Mapping[str, Any]],
+    *,
+    sample: Mapping[str, Any] | None = None,
 ) -> None:
     """Print rows by --format; without one as a table of `columns`. `kind` is what Docker calls such
-    a row in errors. A value may be a function: a method of the row."""
+    a row in errors. A value may be a function: a method of the row. A template is tried on `sample`
+    where there are no rows, so that its mistakes are errors all the same.
+    """
     if form in (None, "", "table"):
         print(
             table(
@@ -51,6 +56,8 @@ def print_list(
     source = "{{json .}}" if form == "json" else str(form)
     with_header = source.startswith("table ")
     template = _parsed(_unescaped(source.removeprefix("table ").strip()))
+    if not rows and sample is not None:
+        _rendered(template, Struct(kind, sample))
     lines = [_rendered(template, Struct(kind, row)) for row in rows]
     if not with_header:
         for line in lines:
@@ -76,20 +83,33 @@ def print_document(form: str | None, document: object, readable: Callable[[], st
         print(_rendered(template, document))
 
 
-def print_documents(form: str | None, documents: Sequence[object]) -> None:
+def print_documents(form: str | None, documents: Sequence[Mapping[str, Any]]) -> None:
     """Print what `inspect` found: a JSON array, or a template's output for each, a line each."""
     if not form or form == "json":
         print(as_json(documents))
         return
     try:
-        template = parse(_unescaped(form))
+        template = parse(form)
     except TemplateError as error:
         raise InspectTemplateError(f"template parsing error: {error}") from error
     for document in documents:
-        try:
-            print(template.render(document, missing_key="error"))
-        except TemplateError as error:
-            raise InspectTemplateError(f"template parsing error: {error}") from error
+        print(_inspected(template, document))
+
+
+def _inspected(template: Template, document: Mapping[str, Any]) -> str:
+    """As docker's client does it (cli/command/inspect): with the struct that it knows, and if that has
+    not got a field, with the document as it came, whose missing keys are errors.
+    """
+    from rootless.cli.inspect_types import as_struct
+
+    try:
+        return template.render(as_struct(document))
+    except TemplateError:
+        pass
+    try:
+        return template.render(document, missing_key="error")
+    except TemplateError as error:
+        raise TemplateUsageError(f"template parsing error: {error}") from error
 
 
 def check_template(form: str | None) -> None:
@@ -109,8 +129,14 @@ def _header(titles: Titles, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]
 
 
 def _unescaped(text: str) -> str:
-    """A shell's single quotes keep \\t and \\n as they are; docker reads them."""
-    return text.replace("\\t", "\t").replace("\\n", "\n")
+    """A shell's single quotes keep \\t and \\n as they are; docker reads them. Within an action they
+    are Go's to read.
+    """
+    parts = re.split(r"(\{\{.*?\}\})", text, flags=re.DOTALL)
+    return "".join(
+        part if part.startswith("{{") else part.replace("\\t", "\t").replace("\\n", "\n")
+        for part in parts
+    )
 
 
 def _parsed(text: str) -> Template:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.escape import escaped
@@ -26,7 +27,7 @@ def inspect(parsed: Parsed, settings: Settings) -> int:
     """Print what is known of each name: that of a container, else that of an image."""
     engine = engine_of(settings)
     sizes = parsed[SIZE]
-    lookups: dict[str, Callable[[str], object]] = {
+    lookups: dict[str, Callable[[str], Mapping[str, Any]]] = {
         "container": lambda name: engine.inspect_container(name, sizes=sizes),
         "image": engine.inspect_image,
     }
@@ -54,11 +55,11 @@ def inspect_images(parsed: Parsed, settings: Settings) -> int:
     return _inspect(parsed, [lookup], "image")
 
 
-def _inspect(parsed: Parsed, lookups: list[Callable[[str], object]], kind: str) -> int:
+def _inspect(parsed: Parsed, lookups: list[Callable[[str], Mapping[str, Any]]], kind: str) -> int:
     """What is not found is said, and the status is 1; the rest is printed all the same."""
     form = parsed[FORMAT]
     check_template(form)
-    found: list[object] = []
+    found: list[Mapping[str, Any]] = []
     missing = []
     for name in parsed.arguments:
         document = _look_up(name, lookups)
@@ -73,7 +74,9 @@ def _inspect(parsed: Parsed, lookups: list[Callable[[str], object]], kind: str) 
     return 1 if missing else 0
 
 
-def _look_up(name: str, lookups: list[Callable[[str], object]]) -> object | None:
+def _look_up(
+    name: str, lookups: list[Callable[[str], Mapping[str, Any]]]
+) -> Mapping[str, Any] | None:
     for lookup in lookups:
         try:
             return lookup(name)

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from rootless.registry.authorization import Credentials
     from rootless.registry.configuration import ClientEnv
     from rootless.registry.remote import RemoteOptions
+    from rootless.rootfs.sizes import ContainerSizes
     from rootless.spec.options import ContainerOptions
     from rootless.spec.storage_driver import StorageDriver
     from rootless.store.layout import Store
@@ -144,9 +145,8 @@ class Engine:
             record, Path(containers.directory(record.id)), self._image_config(record)
         )
         if sizes:
-            written = self.container_size(record.id)
-            below = self.inspect_image(record.image_id)["Size"] if record.image_id else 0
-            document |= {"SizeRw": written, "SizeRootFs": written + below}
+            found = self.container_sizes(record)
+            document |= {"SizeRw": found.written, "SizeRootFs": found.total}
         return document
 
     def find_containers(
@@ -162,13 +162,11 @@ class Engine:
             records, filters, self.paths.containers, store, everything=everything, last=last
         )
 
-    def container_size(self, container_id: str) -> int:
-        """Bytes on disk of what a container has written."""
-        from pathlib import Path
+    def container_sizes(self, record: ContainerRecord) -> ContainerSizes:
+        """Bytes that a container has written, and with its image."""
+        from rootless.rootfs.sizes import container_sizes
 
-        from rootless.images.gc.usage import tree_size
-
-        return tree_size(Path(self.paths.containers.directory(container_id)) / "upper")
+        return container_sizes(record, self.paths, self._store())
 
     def commit(
         self,

@@ -9,6 +9,8 @@ import os
 from rootless.containers.create import create_container
 from rootless.containers.directory import new_container_id
 from rootless.containers.launch_description import HostTree, ImageTree, LaunchDescription
+from rootless.containers.options_document import NAME as OPTIONS_NAME
+from rootless.containers.options_document import encode_options
 from rootless.containers.process_identity import start_time
 from rootless.containers.record import ContainerRecord
 from rootless.containers.storage_paths import StoragePaths
@@ -87,6 +89,7 @@ def prepare(
         for name, (_, text) in texts.items():
             _write(f"{hidden}/{name}", text.encode(errors="surrogateescape"))
         _write(f"{hidden}/config.json", dumps(spec))
+        _write(f"{hidden}/{OPTIONS_NAME}", encode_options(options))
 
     record = create_container(
         paths.containers,

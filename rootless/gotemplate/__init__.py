@@ -11,6 +11,15 @@ A `Struct` is a Go struct: a missing field is always an error. A callable value 
 
 from rootless.gotemplate.errors import TemplateError
 from rootless.gotemplate.template import Template, parse
-from rootless.gotemplate.values import Struct
+from rootless.gotemplate.values import NilMap, NilPointer, NilSlice, StringMap, Struct
 
-__all__ = ["Struct", "Template", "TemplateError", "parse"]
+__all__ = [
+    "NilMap",
+    "NilPointer",
+    "NilSlice",
+    "StringMap",
+    "Struct",
+    "Template",
+    "TemplateError",
+    "parse",
+]

@@ -7,7 +7,16 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from rootless.gotemplate.values import MISSING, Struct, Value, sorted_items, type_name
+from rootless.gotemplate.values import (
+    MISSING,
+    NilMap,
+    NilPointer,
+    NilSlice,
+    Struct,
+    Value,
+    sorted_items,
+    type_name,
+)
 
 _VERB = re.compile(
     r"%(?P<flags>[-+# 0]*)(?P<width>\*|\d+)?(?:\.(?P<precision>\*|\d*))?(?P<verb>.)?", re.DOTALL
@@ -206,7 +215,7 @@ def to_json(value: Value) -> str:
     """encoding/json without HTML escapes: no spaces, the keys of maps in the order they have."""
     if isinstance(value, Struct):
         value = value.shown()
-    if value is None or value is MISSING:
+    if value is None or value is MISSING or isinstance(value, NilPointer | NilSlice | NilMap):
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from rootless.gotemplate.errors import CallError
 from rootless.gotemplate.formatting import plain, sprint, sprintf, sprintln, to_json
-from rootless.gotemplate.values import Method, Value, is_true, type_name
+from rootless.gotemplate.values import Method, StringMap, Value, is_true, type_name
 
 _HTML = {"\0": "\ufffd", '"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _JS = {
@@ -61,7 +61,7 @@ def _index(value: Value, *keys: Value) -> Value:
         if value is None:
             raise CallError("index of untyped nil")
         if isinstance(value, Mapping):
-            value = value.get(_text(key))
+            value = value.get(_text(key), "" if isinstance(value, StringMap) else None)
         elif isinstance(value, list | tuple | str | bytes):
             value = _item(value, key)
         else:

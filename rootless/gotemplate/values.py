@@ -9,17 +9,25 @@ from typing import Any, Final
 class Struct:
     """A Go struct: named fields in order.
 
-    A field that is callable is a method, shown neither by %v nor as JSON.
+    A field that is callable is a method, shown neither by %v nor as JSON; one that is `omitted` has a
+    value but is not shown either.
     """
 
-    __slots__ = ("fields", "type_name")
+    __slots__ = ("fields", "omitted", "type_name")
 
-    def __init__(self, type_name: str, fields: Mapping[str, Any]) -> None:
+    def __init__(
+        self, type_name: str, fields: Mapping[str, Any], omitted: frozenset[str] = frozenset()
+    ) -> None:
         self.type_name = type_name
         self.fields = dict(fields)
+        self.omitted = omitted
 
     def shown(self) -> dict[str, Any]:
-        return {name: value for name, value in self.fields.items() if not callable(value)}
+        return {
+            name: value
+            for name, value in self.fields.items()
+            if name not in self.omitted and not callable(value)
+        }
 
 
 class Missing:
@@ -31,15 +39,36 @@ class Missing:
         return "<no value>"
 
 
+class NilPointer:
+    """A nil pointer in a struct: printed as `<nil>`, null as JSON."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "<nil>"
+
+
+class StringMap(dict[str, str]):
+    """A map of strings in a struct: what `index` does not find is an empty string."""
+
+
+class NilSlice(list[Any]):
+    """A nil slice in a struct: printed as `[]`, null as JSON."""
+
+
+class NilMap(StringMap):
+    """A nil map in a struct: printed as `map[]`, null as JSON."""
+
+
 MISSING: Final = Missing()
 Value = Any
-"""None, bool, int, float, str, bytes, list or tuple, Mapping, Struct, a callable, or MISSING."""
+"""None, bool, int, float, str, bytes, list or tuple, Mapping, Struct, NilPointer, a callable, or MISSING."""
 Method = Callable[..., Value]
 
 
 def is_true(value: Value) -> bool:
     """What `if` and `with` think of it: anything but the zero value; a struct is always true."""
-    if value is None or value is MISSING:
+    if value is None or value is MISSING or isinstance(value, NilPointer):
         return False
     if isinstance(value, bool | int | float | str | bytes | list | tuple | Mapping):
         return bool(value)
@@ -62,7 +91,8 @@ def type_name(value: Value) -> str:
     for kind, name in names:
         if isinstance(value, kind):
             return name
-    return "<nil>" if value is None or value is MISSING else "func"
+    nil = value is None or value is MISSING or isinstance(value, NilPointer)
+    return "<nil>" if nil else "func"
 
 
 def sorted_items(mapping: Mapping[Any, Value]) -> list[tuple[Any, Value]]:

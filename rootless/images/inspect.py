@@ -9,31 +9,24 @@ from rootless.store.image import Image
 from rootless.store.layers import image_size, layer_size
 from rootless.store.layout import Store
 
-# What dockerd's own type always prints, in its order (api/types/container.Config).
-_CONFIG_DEFAULTS: Json = {
-    "Hostname": "",
-    "Domainname": "",
-    "User": "",
-    "AttachStdin": False,
-    "AttachStdout": False,
-    "AttachStderr": False,
-    "Tty": False,
-    "OpenStdin": False,
-    "StdinOnce": False,
-    "Env": None,
+# What docker 28.5 shows of every image's config (api/types/image, InspectResponse); further fields only
+# if the image has them.
+_CONFIG: Json = {
     "Cmd": None,
-    "Image": "",
+    "Entrypoint": None,
+    "Env": None,
+    "Labels": None,
+    "OnBuild": None,
+    "User": "",
     "Volumes": None,
     "WorkingDir": "",
-    "Entrypoint": None,
-    "OnBuild": None,
-    "Labels": None,
 }
+_MORE_CONFIG = ("ArgsEscaped", "ExposedPorts", "Healthcheck", "Shell", "StopSignal")
 
 
 def inspect(store: Store, image: Image) -> Json:
-    """The object of `docker image inspect`. GraphDriver names our layers, lowest last as overlay's
-    LowerDir has them."""
+    """The object of `docker image inspect`. GraphDriver names the layers, lowest last as in the LowerDir
+    of overlay."""
     document = image.image_config.document
     size = image_size(store, image)
     layers = [str(store.layer_files(diff_id).tar) for diff_id in reversed(image.diff_ids)]
@@ -46,19 +39,25 @@ def inspect(store: Store, image: Image) -> Json:
         "Created": image.created,
         "DockerVersion": document.get("docker_version") or "",
         "Author": document.get("author") or "",
-        "Config": {**_CONFIG_DEFAULTS, **image.config},
         "Architecture": document.get("architecture") or "",
         **({"Variant": document["variant"]} if document.get("variant") else {}),
         "Os": document.get("os") or "",
+        **({"OsVersion": document["os.version"]} if document.get("os.version") else {}),
         "Size": size,
-        "VirtualSize": size,
         "GraphDriver": {"Data": {"LowerDir": ":".join(layers)}, "Name": "unionfs"},
         "RootFS": {
             "Type": "layers",
             **({"Layers": list(image.diff_ids)} if image.diff_ids else {}),
         },
         "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
+        "Config": _config(image),
     }
+
+
+def _config(image: Image) -> Json:
+    shown = {name: image.config.get(name, default) for name, default in _CONFIG.items()}
+    more = {name: image.config[name] for name in _MORE_CONFIG if image.config.get(name)}
+    return dict(sorted((shown | more).items()))
 
 
 def _last_comment(image: Image) -> object:

@@ -111,8 +111,14 @@ def user_mounts(options: ContainerOptions) -> list[OciMount]:
                     words.append("rro" if mount.recursive else "ro")
                 result.append(_mount(mount.target, "bind", mount.source, words))
             case Tmpfs():
-                result.append(_mount(mount.target, "tmpfs", "tmpfs", mount.options))
+                result.append(_mount(mount.target, "tmpfs", "tmpfs", _tmpfs_options(mount)))
     return result
+
+
+def _tmpfs_options(mount: Tmpfs) -> list[str]:
+    """Docker's, and after them those of the user, which win."""
+    has_mode = any(option.startswith("mode=") for option in mount.options)
+    return ["nosuid", "nodev", "noexec", *mount.options, *([] if has_mode else ["mode=1777"])]
 
 
 def file_mounts(files: Mapping[str, str], *, read_only: bool) -> list[OciMount]:

@@ -79,10 +79,14 @@ class Bind(NamedTuple):
 
 
 class Tmpfs(NamedTuple):
-    """A file system held in memory. `options` as mount(8) takes them, in order."""
+    """A file system held in memory. `options` as mount(8) takes them, in order; nosuid, nodev, noexec
+    and mode=1777 are the default. `by_mount`: asked for by docker's Mounts (--mount) and not its
+    Tmpfs (--tmpfs), which is where `inspect` shows it.
+    """
 
     target: str
-    options: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    by_mount: bool = False
 
 
 UserMount = Bind | Tmpfs

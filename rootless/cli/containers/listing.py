@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_list
@@ -11,6 +11,9 @@ from rootless.cli.output import human_size, local_time, short_id, shortened, sin
 from rootless.cli.shared_options import LIST_FORMAT, NO_TRUNC, QUIET_IDS, SIZE, filters_of
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
+
+if TYPE_CHECKING:
+    from rootless.rootfs.sizes import ContainerSizes
 
 _COMMAND_WIDTH = 20
 _TITLES = {
@@ -54,14 +57,19 @@ def ps(parsed: Parsed, settings: Settings) -> int:
         for record in records:
             print(record.id if full else short_id(record.id))
         return 0
-    sizes = parsed[SIZE]
+    form = parsed[LIST_FORMAT]
+    sizes = parsed[SIZE] or any(word in (form or "") for word in (".Size", "json"))
     rows = [
-        _row(record, full, human_size(engine.container_size(record.id)) if sizes else "0B")
-        for record in records
+        _row(each, full, _size(engine.container_sizes(each)) if sizes else "0B") for each in records
     ]
-    columns = [*_COLUMNS, *(["Size"] if sizes else [])]
-    print_list(parsed[LIST_FORMAT], "*formatter.ContainerContext", _TITLES, columns, rows)
+    columns = [*_COLUMNS, *(["Size"] if parsed[SIZE] else [])]
+    sample = _row(ContainerRecord("", "", ""), full, "")
+    print_list(form, "*formatter.ContainerContext", _TITLES, columns, rows, sample=sample)
     return 0
+
+
+def _size(sizes: ContainerSizes) -> str:
+    return f"{human_size(sizes.written)} (virtual {human_size(sizes.total)})"
 
 
 def status_of(record: ContainerRecord) -> str:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rootless.spec.options import UserMount
 
 PROPAGATIONS = frozenset({"rprivate", "private", "rshared", "shared", "rslave", "slave"})
-TMPFS_DEFAULTS = ("nosuid", "nodev", "noexec")
 
 # The words after the second colon of -v. z and Z relabel for SELinux, which there is nothing of to
 # do here.
@@ -200,18 +199,19 @@ def _mount_tmpfs(values: dict[str, str], target: str, read_only: bool, text: str
         raise UsageError(f"invalid argument {text!r} for --mount: tmpfs has no source")
     if any(key.startswith("bind-") for key in values):
         raise UsageError("cannot mix 'bind-*' options with mount type 'tmpfs'")
-    options = [*TMPFS_DEFAULTS, "ro"] if read_only else [*TMPFS_DEFAULTS]
+    options = ["ro"] if read_only else []
     if "tmpfs-size" in values:
         options.append(f"size={parse_size(values['tmpfs-size'], '--mount tmpfs-size')}")
-    mode = values.get("tmpfs-mode", "1777")
-    if not mode or set(mode) - set("01234567"):
-        raise UsageError(f"invalid argument {text!r} for --mount: invalid mode {mode!r}")
-    return Tmpfs(target, (*options, f"mode={mode}"))
+    mode = values.get("tmpfs-mode")
+    if mode is not None:
+        if not mode or set(mode) - set("01234567"):
+            raise UsageError(f"invalid argument {text!r} for --mount: invalid mode {mode!r}")
+        options.append(f"mode={mode}")
+    return Tmpfs(target, tuple(options), by_mount=True)
 
 
 def parse_tmpfs(text: str) -> Tmpfs:
-    """PATH[:OPTIONS]. The options of the user come after Docker's noexec,nosuid,nodev and win over
-    them."""
+    """PATH[:OPTIONS]. Raises UsageError."""
     path, _, rest = text.partition(":")
     target = _target(path, text)
     options = tuple(filter(None, split_fields(rest, "--tmpfs")))
@@ -221,9 +221,7 @@ def parse_tmpfs(text: str) -> Tmpfs:
             raise UsageError(f"invalid tmpfs option {option!r} in {text!r}")
         if key == "size" and not value.endswith("%"):
             parse_size(value, "--tmpfs size")
-    if not any(option.startswith("mode=") for option in options):
-        options = (*options, "mode=1777")
-    return Tmpfs(target, (*TMPFS_DEFAULTS, *options))
+    return Tmpfs(target, options)
 
 
 def parse_device(text: str) -> Device:

@@ -210,18 +210,13 @@ def test_inspect_has_docker_s_keys(store):
             "DockerVersion",
             "Author",
         ),
-        *(
-            "Config",
-            "Architecture",
-            "Os",
-            "Size",
-            "VirtualSize",
-            "GraphDriver",
-            "RootFS",
-            "Metadata",
-        ),
+        *("Architecture", "Os", "Size", "GraphDriver", "RootFS", "Metadata", "Config"),
     ]
     assert shown["RepoTags"] == ["one:1", "quay.io/team/one:2"]
+    assert list(shown["Config"]) == [
+        *("Cmd", "Entrypoint", "Env", "Labels", "OnBuild", "User", "Volumes"),
+        "WorkingDir",
+    ]
     assert shown["Config"]["User"] == "7"
     assert shown["Config"]["Cmd"] == ["/bin/sh"]
     assert shown["RootFS"] == {"Type": "layers", "Layers": [sha256(BASE), sha256(TOP)]}

@@ -120,6 +120,15 @@ def test_mounts_of_the_user_take_the_place_of_defaults():
     assert order.index("/dev") < order.index("/dev/shm")
 
 
+def test_tmpfs_options_of_the_user_come_last():
+    mounts = mounts_of(spec_of(tmpfs=("/t:exec,size=10%", "/u:mode=700")))
+    assert mounts["/t"]["options"] == [
+        *("nosuid", "nodev", "noexec"),
+        *("exec", "size=10%", "mode=1777"),
+    ]
+    assert mounts["/u"]["options"] == ["nosuid", "nodev", "noexec", "mode=700"]
+
+
 def test_masks_are_dockers_and_can_be_changed():
     linux = spec_of()["linux"]
     assert "/proc/kcore" in linux["maskedPaths"]

@@ -64,9 +64,9 @@ def test_volume_that_makes_no_sense_is_refused(text, message):
         ("type=bind,src=/a,dst=/b,bind-propagation=rshared", Bind("/a", "/b", False, "rshared")),
         (
             "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=0700",
-            Tmpfs("/t", ("nosuid", "nodev", "noexec", "size=1048576", "mode=0700")),
+            Tmpfs("/t", ("size=1048576", "mode=0700"), by_mount=True),
         ),
-        ("type=tmpfs,dst=/t", Tmpfs("/t", ("nosuid", "nodev", "noexec", "mode=1777"))),
+        ("type=tmpfs,dst=/t", Tmpfs("/t", by_mount=True)),
     ],
 )
 def test_mount_is_read_as_docker_does(text, expected):
@@ -94,9 +94,8 @@ def test_mount_that_makes_no_sense_is_refused(text, message):
         parse_mount(text, cwd)
 
 
-def test_tmpfs_options_of_the_user_come_last():
-    expected = ("nosuid", "nodev", "noexec", "exec", "size=10%", "mode=1777")
-    assert parse_tmpfs("/run:exec,size=10%") == Tmpfs("/run", expected)
+def test_tmpfs_is_read_as_docker_does():
+    assert parse_tmpfs("/run:exec,size=10%") == Tmpfs("/run", ("exec", "size=10%"))
 
 
 @pytest.mark.parametrize("text", ["run", "/run:bogus", "/run:bogus=1", "/run:size=x", "/"])

@@ -1,0 +1,222 @@
+"""HostConfig of `inspect`: what a container was asked to be, by docker's names (api/types/container,
+HostConfig of API 1.51), each field with its zero value where nothing was asked. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rootless.containers.record import ContainerRecord
+from rootless.spec.options import DEFAULT_CAPABILITIES, Bind, ContainerOptions, Throttle, Tmpfs
+from rootless.syscalls.capabilities import NAMES
+
+
+def host_config(
+    record: ContainerRecord, options: ContainerOptions, spec: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The object of a container. `spec` is its OCI configuration."""
+    linux = spec["linux"]
+    limits, own = options.limits, options.namespaces
+    long_mounts = [_mount_specification(each) for each in options.mounts if _is_long(each)]
+    tmpfs = {
+        each.target: ",".join(each.options)
+        for each in options.mounts
+        if isinstance(each, Tmpfs) and not each.by_mount
+    }
+    added, dropped = _capabilities(options)
+    return {
+        "Binds": [
+            ":".join(filter(None, (each.source, each.target, mode_of(each))))
+            for each in options.mounts
+            if isinstance(each, Bind) and each.create
+        ]
+        or None,
+        "ContainerIDFile": options.cidfile or "",
+        "LogConfig": {"Type": "none", "Config": {}},
+        "NetworkMode": "none" if own.network else "host",
+        "PortBindings": {},
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "AutoRemove": record.auto_remove,
+        "VolumeDriver": "",
+        "VolumesFrom": None,
+        "ConsoleSize": _console_size(spec),
+        **({"Annotations": dict(options.annotations)} if options.annotations else {}),
+        "CapAdd": added,
+        "CapDrop": dropped,
+        "CgroupnsMode": "private" if own.cgroup else "host",
+        "Dns": list(options.dns.servers),
+        "DnsOptions": list(options.dns.options),
+        "DnsSearch": list(options.dns.search),
+        "ExtraHosts": [f"{each.name}:{each.address}" for each in options.hosts] or None,
+        "GroupAdd": list(options.groups) or None,
+        "IpcMode": "private" if own.ipc else "host",
+        "Cgroup": "",
+        "Links": None,
+        "OomScoreAdj": options.oom_score_adj or 0,
+        "PidMode": "" if own.pid else "host",
+        "Privileged": options.privileged,
+        "PublishAllPorts": False,
+        "ReadonlyRootfs": options.read_only,
+        "SecurityOpt": _security_options(options) or None,
+        **({"Tmpfs": tmpfs} if tmpfs else {}),
+        "UTSMode": "" if own.uts else "host",
+        "UsernsMode": _userns(options),
+        "ShmSize": options.shm_size,
+        **({"Sysctls": dict(options.sysctls)} if options.sysctls else {}),
+        "Runtime": "rootless",
+        "Isolation": "",
+        "CpuShares": limits.cpu_shares,
+        "Memory": limits.memory,
+        "NanoCpus": limits.nano_cpus,
+        "CgroupParent": options.cgroup_parent or "",
+        "BlkioWeight": limits.blkio_weight,
+        "BlkioWeightDevice": [],
+        "BlkioDeviceReadBps": _throttles(limits.read_bps),
+        "BlkioDeviceWriteBps": _throttles(limits.write_bps),
+        "BlkioDeviceReadIOps": _throttles(limits.read_iops),
+        "BlkioDeviceWriteIOps": _throttles(limits.write_iops),
+        "CpuPeriod": limits.cpu_period,
+        "CpuQuota": limits.cpu_quota,
+        "CpuRealtimePeriod": 0,
+        "CpuRealtimeRuntime": 0,
+        "CpusetCpus": limits.cpuset_cpus,
+        "CpusetMems": limits.cpuset_mems,
+        "Devices": [
+            {
+                "PathOnHost": each.source,
+                "PathInContainer": each.target,
+                "CgroupPermissions": each.access,
+            }
+            for each in options.devices
+        ],
+        "DeviceCgroupRules": None,
+        "DeviceRequests": None,
+        "MemoryReservation": limits.memory_reservation,
+        "MemorySwap": limits.memory_swap or 2 * limits.memory,
+        "MemorySwappiness": None,
+        "OomKillDisable": limits.oom_kill_disable,
+        "PidsLimit": limits.pids_limit or None,
+        "Ulimits": [
+            {"Name": each.name, "Hard": each.hard, "Soft": each.soft} for each in options.ulimits
+        ],
+        "CpuCount": 0,
+        "CpuPercent": 0,
+        "IOMaximumIOps": 0,
+        "IOMaximumBandwidth": 0,
+        **({"Mounts": long_mounts} if long_mounts else {}),
+        "MaskedPaths": linux.get("maskedPaths") or None,
+        "ReadonlyPaths": linux.get("readonlyPaths") or None,
+        **({"Init": True} if options.init else {}),
+    }
+
+
+def mount_points(options: ContainerOptions) -> list[dict[str, Any]]:
+    """`Mounts`: binds, and the tmpfs of --mount; those of --tmpfs are in HostConfig.Tmpfs alone."""
+    return [
+        _mount_point(each) for each in options.mounts if isinstance(each, Bind) or each.by_mount
+    ]
+
+
+def mode_of(mount: Bind) -> str:
+    """The words after the second colon of -v."""
+    words = ["ro"] if mount.read_only else []
+    words += [mount.propagation] if mount.propagation != "rprivate" else []
+    words += [] if mount.recursive else ["bind"]
+    return ",".join((*words, *mount.flags))
+
+
+def _mount_point(mount: Bind | Tmpfs) -> dict[str, Any]:
+    if isinstance(mount, Tmpfs):
+        return {
+            "Type": "tmpfs",
+            "Source": "",
+            "Destination": mount.target,
+            "Mode": "",
+            "RW": "ro" not in mount.options,
+            "Propagation": "",
+        }
+    return {
+        "Type": "bind",
+        "Source": mount.source,
+        "Destination": mount.target,
+        "Mode": mode_of(mount) if mount.create else "",
+        "RW": not mount.read_only,
+        "Propagation": mount.propagation,
+    }
+
+
+def _is_long(mount: Bind | Tmpfs) -> bool:
+    return mount.by_mount if isinstance(mount, Tmpfs) else not mount.create
+
+
+def _mount_specification(mount: Bind | Tmpfs) -> dict[str, Any]:
+    """An entry of HostConfig.Mounts (api/types/mount, Mount)."""
+    if isinstance(mount, Tmpfs):
+        given = dict(each.partition("=")[::2] for each in mount.options)
+        tmpfs: dict[str, Any] = {"SizeBytes": int(given["size"])} if "size" in given else {}
+        tmpfs |= {"Mode": int(given["mode"], 8)} if "mode" in given else {}
+        return {
+            "Type": "tmpfs",
+            "Target": mount.target,
+            **({"ReadOnly": True} if "ro" in given else {}),
+            **({"TmpfsOptions": tmpfs} if tmpfs else {}),
+        }
+    bind: dict[str, Any] = {}
+    if mount.propagation != "rprivate":
+        bind["Propagation"] = mount.propagation
+    if not mount.recursive:
+        bind["NonRecursive"] = True
+    return {
+        "Type": "bind",
+        "Source": mount.source,
+        "Target": mount.target,
+        **({"ReadOnly": True} if mount.read_only else {}),
+        **({"BindOptions": bind} if bind else {}),
+    }
+
+
+def _console_size(spec: Mapping[str, Any]) -> list[int]:
+    size = spec["process"].get("consoleSize") or {}
+    return [size.get("height", 0), size.get("width", 0)]
+
+
+def _capabilities(options: ContainerOptions) -> tuple[list[str] | None, list[str] | None]:
+    """What was added to docker's default set and dropped from it."""
+    own = options.security.capabilities
+    if options.privileged:
+        return None, _prefixed(frozenset(NAMES) - own)
+    if not own & DEFAULT_CAPABILITIES:
+        return _prefixed(own), ["ALL"]
+    if own == frozenset(NAMES):
+        return ["ALL"], None
+    return _prefixed(own - DEFAULT_CAPABILITIES), _prefixed(DEFAULT_CAPABILITIES - own)
+
+
+def _prefixed(names: frozenset[str]) -> list[str] | None:
+    return [f"CAP_{name}" for name in sorted(names)] or None
+
+
+def _security_options(options: ContainerOptions) -> list[str]:
+    security = options.security
+    words = ["no-new-privileges"] if security.no_new_privileges else []
+    if security.seccomp and not options.privileged:
+        words.append(f"seccomp={security.seccomp}")
+    words += [f"mask={':'.join(security.mask)}"] if security.mask else []
+    words += [f"unmask={':'.join(security.unmask)}"] if security.unmask else []
+    if security.unmask_all and not options.privileged:
+        words.append("systempaths=unconfined")
+    return words
+
+
+def _userns(options: ContainerOptions) -> str:
+    mode = options.userns
+    if not mode.keep:
+        return ""
+    pairs = (("uid", mode.uid), ("gid", mode.gid))
+    ids = ",".join(f"{name}={value}" for name, value in pairs if value is not None)
+    return f"keep-id:{ids}" if ids else "keep-id"
+
+
+def _throttles(throttles: Sequence[Throttle]) -> list[dict[str, Any]]:
+    return [{"Path": each.device, "Rate": each.rate} for each in throttles]

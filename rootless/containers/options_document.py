@@ -1,0 +1,116 @@
+"""options.json: what a container was asked to be, as JSON beside its record. Pure.
+
+Only what differs from the default is written. Fields that this version does not know are ignored.
+"""
+
+from __future__ import annotations
+
+from rootless.errors import InvalidDocumentError
+from rootless.light_json import dumps, loads
+from rootless.runtime.idmap import UserNamespaceMode
+from rootless.spec import options as values
+from rootless.spec.options import ContainerOptions
+from rootless.spec.storage_driver import StorageDriver
+from unionfs.light_types import Enum
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+NAME = "options.json"
+_DEFAULT = ContainerOptions()
+
+
+def encode_options(options: ContainerOptions) -> bytes:
+    """The document of the options."""
+    given = zip(options._fields, options, _DEFAULT, strict=True)
+    changed = {name: _plain(value) for name, value, default in given if value != default}
+    return dumps(changed) + b"\n"
+
+
+def decode_options(data: bytes, what: str) -> ContainerOptions:
+    """The options of a document; `what` names the file in errors. Raises InvalidDocumentError."""
+    try:
+        document = loads(data)
+        known = {name: value for name, value in document.items() if name in _DEFAULT._fields}
+        return ContainerOptions(
+            **{name: _READERS.get(name, _as_it_is)(value) for name, value in known.items()}
+        )
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise InvalidDocumentError(f"{what} cannot be read: {error}") from error
+
+
+def _plain(value: Any) -> object:  # noqa: ANN401 - the fields of options
+    """As JSON has it. A NamedTuple is an object with its fields, a mount one with its type as well."""
+    if isinstance(value, Enum):
+        return value.value
+    if hasattr(value, "_asdict"):
+        fields = {name: _plain(part) for name, part in value._asdict().items()}
+        if isinstance(value, values.Bind | values.Tmpfs):
+            fields["type"] = "bind" if isinstance(value, values.Bind) else "tmpfs"
+        return fields
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return value
+
+
+def _as_it_is(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _each(kind: Callable[..., object]) -> Callable[[Any], object]:
+    return lambda value: tuple(kind(**entry) for entry in value)
+
+
+def _mounts(value: list[dict[str, Any]]) -> tuple[values.UserMount, ...]:
+    return tuple(map(_mount, value))
+
+
+def _mount(entry: dict[str, Any]) -> values.UserMount:
+    fields: dict[str, Any] = {name: _as_it_is(part) for name, part in entry.items()}
+    kind = fields.pop("type")
+    return values.Bind(**fields) if kind == "bind" else values.Tmpfs(**fields)
+
+
+def _security(value: dict[str, Any]) -> values.SecurityOptions:
+    fields: dict[str, Any] = {name: _as_it_is(part) for name, part in value.items()}
+    fields["capabilities"] = frozenset(fields["capabilities"])
+    return values.SecurityOptions(**fields)
+
+
+def _limits(value: dict[str, Any]) -> values.ResourceLimits:
+    throttles = _each(values.Throttle)
+    fields: dict[str, Any] = {
+        name: throttles(part) if isinstance(part, list) else part for name, part in value.items()
+    }
+    return values.ResourceLimits(**fields)
+
+
+def _platform(value: dict[str, str]) -> object:
+    from rootless.oci.platform import Platform
+
+    return Platform(**value)
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "platform": _platform,
+    "pull": values.PullPolicy,
+    "storage_driver": StorageDriver,
+    "variables": lambda value: tuple(map(tuple, value)),
+    "attach": lambda value: values.Streams(**value),
+    "detach_keys": lambda value: value.encode("latin-1"),
+    "ulimits": _each(values.Ulimit),
+    "mounts": _mounts,
+    "devices": _each(values.Device),
+    "hosts": _each(values.HostEntry),
+    "dns": lambda value: values.Dns(**{name: tuple(part) for name, part in value.items()}),
+    "namespaces": lambda value: values.NamespaceModes(**value),
+    "userns": lambda value: UserNamespaceMode(**value),
+    "security": _security,
+    "limits": _limits,
+}

@@ -1,0 +1,31 @@
+"""How much room a container takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from rootless.containers.record import ContainerRecord
+from rootless.containers.storage_paths import StoragePaths
+from rootless.errors import NotFoundError
+from rootless.images.gc.usage import tree_size
+from rootless.store.image import resolve
+from rootless.store.layers import image_size
+from rootless.store.layout import Store
+
+
+class ContainerSizes(NamedTuple):
+    """Bytes: what the container has written, as it is on disk, and its image's layers with that."""
+
+    written: int
+    total: int
+
+
+def container_sizes(record: ContainerRecord, paths: StoragePaths, store: Store) -> ContainerSizes:
+    """The sizes of a container. An image that is gone counts as nothing."""
+    written = tree_size(Path(paths.containers.directory(record.id)) / "upper")
+    try:
+        below = image_size(store, resolve(store, record.image_id)) if record.image_id else 0
+    except NotFoundError:
+        below = 0
+    return ContainerSizes(written, written + below)
