@@ -67,21 +67,27 @@ def write_index(
 
 
 def layer_files(
-    directory: Path, content: bytes | Iterable[tuple[tarfile.TarInfo, bytes]], chunk: int = 65536
+    directory: Path,
+    content: bytes | Iterable[tuple[tarfile.TarInfo, bytes]],
+    chunk: int = 65536,
+    in_memory: int = IN_MEMORY,
 ) -> tuple[Path, Path]:
     """The archive and its index, as files."""
     archive = content if isinstance(content, bytes) else archive_of(content)
     number = next(_numbers)
     tar, index = directory / f"{number}.tar", directory / f"{number}.sqlite"
     tar.write_bytes(archive)
-    write_index(archive, index, chunk)
+    write_index(archive, index, chunk, in_memory)
     return tar, index
 
 
 def layer_of(
-    directory: Path, content: bytes | Iterable[tuple[tarfile.TarInfo, bytes]], chunk: int = 65536
+    directory: Path,
+    content: bytes | Iterable[tuple[tarfile.TarInfo, bytes]],
+    chunk: int = 65536,
+    in_memory: int = IN_MEMORY,
 ) -> TarLayer:
-    return TarLayer(*layer_files(directory, content, chunk))
+    return TarLayer(*layer_files(directory, content, chunk, in_memory))
 
 
 def find(layer: IndexedLayer, path: str) -> LayerEntry:

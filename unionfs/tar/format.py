@@ -11,8 +11,8 @@ is not a sound archive raises TarError with the position of the header concerned
 
 Where readers differ, this one does as Go's archive/tar, because that is what every published layer
 has been read with: links, devices, directories and fifos have no data whatever their size field
-says; one zero block followed by a header is an error; an archive may end without zero blocks, at a
-header boundary. One difference: global pax headers apply (POSIX).
+says; one zero block followed by a header is an error; an archive may end without zero blocks, where a
+header could follow or in the padding before. One difference: global pax headers apply (POSIX).
 """
 
 from __future__ import annotations
@@ -109,6 +109,7 @@ class TarParser:
         self._want = next(self._machine)
         self._pending = b""
         self._at_boundary = True
+        self._padding = 0
         self.position = 0
         """Bytes taken so far, or the start of the header being looked at."""
 
@@ -147,7 +148,8 @@ class TarParser:
     def finish(self) -> int:
         """There is nothing more. Returns the number of bytes seen; raises TarError if the archive
         is cut short."""
-        if not self._at_boundary or self._pending:
+        in_padding = self._want < 0 and -self._want <= self._padding
+        if self._pending or not (self._at_boundary or in_padding):
             raise TarError("archive is cut short", self.position)
         return self._consumed
 
@@ -195,7 +197,8 @@ class TarParser:
         if not 0 <= size <= MAX_SIZE - BLOCK:
             raise self._fail("size in a header is out of range")
         if size:
-            yield -(size + -size % BLOCK)
+            self._padding = -size % BLOCK
+            yield -(size + self._padding)
 
     def _body(self, block: bytes) -> Generator[int, bytes, bytes]:
         size = self._field(block, 124, 136, "size")

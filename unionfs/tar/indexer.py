@@ -4,16 +4,19 @@ fetched, hashed and stored.
 What the index says is what unpacking the archive into an empty directory would have left there,
 without anything ever being unpacked:
 
-* Names are taken beneath the root: leading slashes and `.` drop out, `..` is refused.
+* Names are taken beneath the root: leading slashes and `.` drop out, `..` takes the component before it
+  away, and a name that leaves the root is refused.
 * Parents that the archive does not describe are implied: directories 0755 of root, marked as such.
 * A later member replaces an earlier one of the same name; a directory over a directory only changes
   its attributes; anything else over a directory removes what lay in it.
-* A hard link shares the node of a member that came before it in this archive. No link is ever
-  followed: a member below a name that is a symbolic link (or any other thing than a directory) is
-  refused (docs/decisions/0200).
+* A hard link shares the node of a member that came before it in this archive.
+* A member below a symbolic link of the same archive lies where the link leads beneath the root, as in a
+  chroot: `/` in a link's target is the root, and `..` does not leave it (docs/decisions/0201). A member
+  below a file is refused.
 * `.wh.NAME` and `.wh..wh..opq` are marks. A name that is both removed and present in one layer is
   present, and hides what lies below whatever the order of the two (OCI image specification,
-  "Whiteouts"). Other `.wh..wh.` names are AUFS's own and ignored.
+  "Whiteouts"). Other `.wh..wh.` names are AUFS's own and ignored; but the files of `.wh..wh.plnk` are
+  what hard links in old layers of Docker lead to.
 
 Memory is bounded: rows go to SQLite as they come, and names, rows of directories and link counts, which
 later members may change, when they have become many (unionfs.tar.names).
@@ -45,6 +48,10 @@ _INSERT = f"INSERT OR REPLACE INTO node ({NODE_COLUMNS}) VALUES ({','.join('?' *
 _WHITEOUT_PREFIX = b".wh."
 _AUFS_PREFIX = b".wh..wh."
 _OPAQUE_NAME = b".wh..wh..opq"
+_AUFS_LINKS = b".wh..wh.plnk"
+_MAX_AUFS_LINKS = 100_000
+_MAX_LINKS = 40
+"""Symbolic links that one name may lead through: the kernel's bound (ELOOP)."""
 
 
 class TarSummary(NamedTuple):
@@ -89,6 +96,7 @@ class TarIndexer:
         self._rows: list[tuple[Any, ...]] = []
         self._weight = 0
         self._known_paths: dict[bytes, int] = {}
+        self._aufs_links: dict[bytes, int] = {}
         self._last_ino = 0
         self._entries = 1
         self._file_bytes = 0
@@ -127,6 +135,7 @@ class TarIndexer:
         place."""
         size = self._parser.finish()
         database = self._writer.database
+        self._dead += (ino for ino in self._aufs_links.values() if self._link_count(ino) == 0)
         self._settle()
         self._names.finish()
         whiteouts = database.execute("SELECT count(*) FROM entry WHERE ino = ?", (GONE,)).fetchone()
@@ -171,17 +180,22 @@ class TarIndexer:
         self._last_spilled = self._last_ino
 
     def _add(self, member: Member) -> None:
-        directory, _, name = member.path.rstrip(b"/").rpartition(b"/")
-        if name in (b"", b".", b".."):
-            self._add_root(member, directory, name)
+        path = member.path.rstrip(b"/")
+        if b".." in path or path.endswith(b"/."):
+            path = self._cleaned(path)
+        directory, _, name = path.rpartition(b"/")
+        if name in (b"", b"."):
+            self._add_root(member)
             return
-        if len(name) > MAX_NAME:
-            raise self._fail(f"name is longer than {MAX_NAME} bytes")
         parent = self._known_paths.get(directory) or self._resolve(directory)
         if not parent or name.startswith(_WHITEOUT_PREFIX):
             if parent and (name == _OPAQUE_NAME or not name.startswith(_AUFS_PREFIX)):
                 self._add_mark(parent, name)
+            elif directory.strip(b"/") == _AUFS_LINKS:
+                self._add_aufs_link(name, member)
             return
+        if len(name) > MAX_NAME:
+            raise self._fail(f"name is longer than {MAX_NAME} bytes")
         if member.hard_link:
             self._add_hard_link(parent, name, member.target or b"")
             return
@@ -198,18 +212,42 @@ class TarIndexer:
                 self._names.put(parent, name, ino, hiding=hiding)
             return
         self._make_room(old)
+        self._names.put(parent, name, self._new_node(member), hiding=hiding)
+
+    def _new_node(self, member: Member) -> int:
+        """The number of a node that is no directory."""
         self._last_ino = ino = self._last_ino + 1
-        self._names.put(parent, name, ino, hiding=hiding)
         self._file_bytes += member.size
         self._weight += _weight(member)
         self._rows.append((ino, 0, *member[3:7], 1, *member[7:]))
+        return ino
 
-    def _add_root(self, member: Member, directory: bytes, name: bytes) -> None:
+    def _add_aufs_link(self, name: bytes, member: Member) -> None:
+        """AUFS kept a file of several names here (its Pseudo-Links); only links to it have names."""
+        if not stat.S_ISREG(member.mode) or member.hard_link or name in self._aufs_links:
+            return
+        self._count()
+        if len(self._aufs_links) >= _MAX_AUFS_LINKS:
+            raise self._fail(f"more than {_MAX_AUFS_LINKS} files in {_show(_AUFS_LINKS)}")
+        ino = self._new_node(member)
+        self._aufs_links[name] = ino
+        self._links[ino] = 0
+
+    def _cleaned(self, path: bytes) -> bytes:
+        """A name without `.` and `..`, by its text alone, as Go's path.Clean has it."""
+        parts: list[bytes] = []
+        for part in path.split(b"/"):
+            if part == b"..":
+                if not parts:
+                    raise self._fail(f"name leads out of the root: {_show(path)}")
+                parts.pop()
+            elif part not in (b"", b"."):
+                parts.append(part)
+        return b"/".join(parts)
+
+    def _add_root(self, member: Member) -> None:
         if not member.path:
             raise self._fail("member without a name")
-        if name == b".." or any(part not in (b"", b".") for part in directory.split(b"/")):
-            # `a/.` would name `a`; no writer spells it so.
-            raise self._fail(f"name leads out of its directory: {_show(member.path)}")
         if not stat.S_ISDIR(member.mode) or member.hard_link:
             raise self._fail("the root of a layer is not a directory")
         self._describe(ROOT, member)
@@ -221,6 +259,8 @@ class TarIndexer:
         removed = name[len(_WHITEOUT_PREFIX) :]
         if removed in (b"", b".", b".."):
             raise self._fail(f"whiteout of {_show(removed)}")
+        if len(removed) > MAX_NAME:
+            raise self._fail(f"name is longer than {MAX_NAME} bytes")
         old = self._names.get(parent, removed)
         if old is None:
             self._count()
@@ -251,47 +291,92 @@ class TarIndexer:
             raise self._fail(f"archive has more than {self._max_entries} entries")
 
     def _find(self, path: bytes) -> int | None:
-        ino = ROOT
-        for part in path.split(b"/"):
-            if part not in (b"", b"."):
-                found = self._names.get(ino, part) if self._names.is_directory(ino) else None
-                if found is None:
-                    return None
-                ino = found.ino
-        return ino
+        """What a hard link's target names, with symbolic links followed on the way there but not at its
+        end, as link(2) does."""
+        directory, _, name = self._cleaned(path).rpartition(b"/")
+        if directory == _AUFS_LINKS:
+            return self._aufs_links.get(name)
+        parent = self._walk(directory, make=False)
+        if parent is None or not name:
+            return parent
+        found = self._names.get(parent, name)
+        return None if found is None else found.ino
 
     def _resolve(self, path: bytes) -> int | None:
         """The directory of this name, made where the archive has not described it; None within
         AUFS's own ones."""
-        ino = ROOT
-        for part in path.split(b"/"):
-            if part in (b"", b"."):
-                continue
-            if part == b"..":
-                raise self._fail(f"name leads out of its directory: {_show(path)}")
-            if part.startswith(_WHITEOUT_PREFIX):
-                if part.startswith(_AUFS_PREFIX):
-                    return None
-                raise self._fail(f"whiteout used as a directory: {_show(path)}")
-            if len(part) > MAX_NAME:
-                raise self._fail(f"name is longer than {MAX_NAME} bytes")
-            child = self._names.get(ino, part)
-            if child is None or child.ino == GONE:
-                if child is None:
-                    self._count()
-                hiding = child is not None and child.hiding
-                made = self._new_directory(None, hidden=hiding)
-                self._names.put(ino, part, made, hiding=hiding)
-                ino = made
-            elif self._names.is_directory(child.ino):
-                ino = child.ino
-            else:
-                raise self._fail(f"member below something that is not a directory: {_show(path)}")
+        ino = self._walk(path, make=True)
+        if ino is None:
+            return None
         if len(self._known_paths) >= _KNOWN_PATHS:
             self._known_paths.clear()
         if len(path) <= _KNOWN_PATH_SIZE:
             self._known_paths[path] = ino
         return ino
+
+    def _walk(self, path: bytes, *, make: bool) -> int | None:
+        """The directory that a name leads to from the root. One that is missing is made, or None is
+        returned; so it is within AUFS's own directories."""
+        directories = [ROOT]
+        pending = path.split(b"/")[::-1]
+        links = 0
+        while pending:
+            part = pending.pop()
+            if part in (b"", b"."):
+                continue
+            if part == b"..":
+                # Of a link's target: `..` of the root is the root.
+                del directories[max(1, len(directories) - 1) :]
+                continue
+            if part.startswith(_AUFS_PREFIX):
+                return None
+            self._check_directory_name(part, path)
+            child = self._names.get(directories[-1], part)
+            if child is None or child.ino == GONE:
+                if not make:
+                    return None
+                directories.append(self._make_directory(directories[-1], part, child))
+            elif self._names.is_directory(child.ino):
+                directories.append(child.ino)
+            else:
+                links += 1
+                target = self._link_target(child.ino)
+                if target is None or links > _MAX_LINKS:
+                    return self._no_directory(path, target is not None, make=make)
+                if target.startswith(b"/"):
+                    del directories[1:]
+                pending += target.split(b"/")[::-1]
+        return directories[-1]
+
+    def _check_directory_name(self, name: bytes, path: bytes) -> None:
+        if name.startswith(_WHITEOUT_PREFIX):
+            raise self._fail(f"whiteout used as a directory: {_show(path)}")
+        if len(name) > MAX_NAME:
+            raise self._fail(f"name is longer than {MAX_NAME} bytes")
+
+    def _make_directory(self, parent: int, name: bytes, old: Name | None) -> int:
+        """A directory that the archive implies."""
+        if old is None:
+            self._count()
+        hiding = old is not None and old.hiding
+        made = self._new_directory(None, hidden=hiding)
+        self._names.put(parent, name, made, hiding=hiding)
+        return made
+
+    def _link_target(self, ino: int) -> bytes | None:
+        """Of a symbolic link; None of any other node. It is asked for seldom, so the row is written
+        first and read back."""
+        self._flush()
+        row = self._writer.database.execute("SELECT mode, target FROM node WHERE ino = ?", (ino,))
+        found = row.fetchone()
+        return found[1] if found is not None and stat.S_ISLNK(found[0]) else None
+
+    def _no_directory(self, path: bytes, linked: bool, *, make: bool) -> int | None:
+        """A member lies below something else: raise TarError, or, for a link's target, nothing."""
+        if make:
+            why = "too many links" if linked else "something that is not a directory"
+            raise self._fail(f"member below {why}: {_show(path)}")
+        return None
 
     def _new_directory(self, member: Member | None, *, hidden: bool) -> int:
         """`hidden` if the archive also removes the name: nothing below shows through, not even
@@ -339,7 +424,7 @@ class TarIndexer:
         if count is None and ino <= self._last_spilled:
             row = self._writer.database.execute("SELECT nlink FROM node WHERE ino = ?", (ino,))
             count = row.fetchone()[0]
-        return count or 1
+        return 1 if count is None else int(count)
 
     def _remove(self, ino: int) -> None:
         """Take away what has lost a name; of a directory all that lies in it first."""

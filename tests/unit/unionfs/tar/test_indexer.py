@@ -22,7 +22,7 @@ from tests.support.tar_layers import (
 )
 from unionfs.layer import Mark
 from unionfs.tar.format import TarError
-from unionfs.tar.indexer import TarIndexer
+from unionfs.tar.indexer import IN_MEMORY, TarIndexer
 
 
 def test_attributes_of_every_type_are_those_of_the_archive(tmp_path: Path) -> None:
@@ -153,14 +153,19 @@ def test_name_both_removed_and_present_is_present_and_hides(tmp_path: Path, firs
     [
         ([member("../x")], "leads out"),
         ([member("a/../../x")], "leads out"),
-        ([member("a/..")], "leads out"),
+        ([member("a/..")], "not a directory"),
         ([member("..")], "leads out"),
-        ([symlink("a", "/etc"), member("a/passwd")], "not a directory"),
+        ([member("a/b/../../../x")], "leads out"),
+        ([member("/../x")], "leads out"),
         ([member("a"), member("a/b")], "not a directory"),
+        ([symlink("a", "a"), member("a/b")], "too many links"),
+        ([symlink("a", "b"), symlink("b", "a"), member("a/x/y")], "too many links"),
+        ([member("f"), symlink("a", "f"), member("a/b")], "not a directory"),
         ([symlink("a", "/etc"), hard_link("b", "a/passwd")], "not in the archive"),
+        ([hard_link("b", ".wh..wh.plnk/1.2")], "not in the archive"),
         ([hard_link("b", "a"), member("a")], "not in the archive"),
         ([hard_link("b", "/etc/shadow")], "not in the archive"),
-        ([hard_link("b", "../../etc/shadow")], "not in the archive"),
+        ([hard_link("b", "../../etc/shadow")], "leads out"),
         ([directory("d"), hard_link("b", "d")], "the directory"),
         ([member("b/x"), hard_link("b", "b/x")], "replaces what it links to"),
         (
@@ -172,6 +177,7 @@ def test_name_both_removed_and_present_is_present_and_hides(tmp_path: Path, firs
         ([member(".wh...")], "whiteout of"),
         ([member(".wh.d/x")], "whiteout used as a directory"),
         ([member("n" * 256)], "longer than 255"),
+        ([member(".wh." + "n" * 256)], "longer than 255"),
         ([member("n" * 256 + "/x")], "longer than 255"),
         ([symlink("l", "x" * 4096)], "longer than 4095"),
         ([symlink("l", "")], "without a target"),
@@ -187,6 +193,85 @@ def test_hostile_members_are_refused_with_a_position(
         layer_of(tmp_path, [member("first", b"x"), *members])
     assert caught.value.position >= 1024
     assert not list(tmp_path.glob("*sqlite*"))
+
+
+def test_member_below_a_link_lies_where_it_leads_beneath_the_root(tmp_path: Path) -> None:
+    """As unpacking in a chroot would have it: `lib -> usr/lib` of a merged /usr above all."""
+    layer = layer_of(
+        tmp_path,
+        [
+            directory("usr/lib"),
+            symlink("lib", "usr/lib"),
+            member("lib/x", b"X"),
+            member("lib/.wh.gone"),
+            symlink("usr/up", "../../../etc"),
+            member("usr/up/passwd", b"inside"),
+            symlink("absolute", "/usr/up"),
+            member("absolute/deep/er", b"deep"),
+            hard_link("same", "lib/x"),
+            symlink("lib2", "lib"),
+            symlink("later", "not/there"),
+            member("later/f", b"made"),
+        ],
+    )
+    assert set(walk(layer)) == {
+        *(b"usr", b"usr/lib", b"usr/lib/x", b"usr/lib/gone", b"usr/up", b"lib", b"lib2"),
+        *(b"etc", b"etc/passwd", b"etc/deep", b"etc/deep/er", b"absolute", b"same"),
+        *(b"later", b"not", b"not/there", b"not/there/f"),
+    }
+    assert (read(layer, "usr/lib/x"), read(layer, "etc/passwd")) == (b"X", b"inside")
+    assert find(layer, "same").attributes.ino == find(layer, "usr/lib/x").attributes.ino
+    assert find(layer, "usr/lib/gone").mark is Mark.WHITEOUT
+    assert layer.readlink(find(layer, "lib").ref) == b"usr/lib"
+
+
+def test_link_that_is_replaced_leads_nowhere_any_more(tmp_path: Path) -> None:
+    members = [directory("a"), symlink("l", "a"), member("l/one"), directory("l"), member("l/two")]
+    assert set(walk(layer_of(tmp_path, members))) == {b"a", b"a/one", b"l", b"l/two"}
+
+
+def test_dots_within_a_name_are_taken_by_its_text(tmp_path: Path) -> None:
+    members = [member("a/../b/./c", b"c"), member("x/y/../../d", b"d"), directory("e/.")]
+    layer = layer_of(tmp_path, [*members, directory("e/f/..")])
+    assert set(walk(layer)) == {b"b", b"b/c", b"d", b"e"}
+
+
+@pytest.mark.parametrize("size", [252, 255])
+def test_longest_names_can_be_removed(tmp_path: Path, size: int) -> None:
+    layer = layer_of(tmp_path, [member("d/.wh." + "n" * size)])
+    assert find(layer, "d/" + "n" * size).mark is Mark.WHITEOUT
+
+
+@pytest.mark.parametrize("in_memory", [IN_MEMORY, 3])
+def test_hard_links_to_what_aufs_hid_are_files(tmp_path: Path, in_memory: int) -> None:
+    """Layers that AUFS wrote: the content is in .wh..wh.plnk, the names are links to it."""
+    members = [
+        directory(".wh..wh.plnk"),
+        member(".wh..wh.plnk/1.2", b"content", mode=0o640),
+        member(".wh..wh.plnk/3.4", b"nobody's"),
+        *(member(f"other{i}") for i in range(5)),
+        hard_link("one", ".wh..wh.plnk/1.2"),
+        hard_link("d/two", "/.wh..wh.plnk/1.2"),
+    ]
+    layer = layer_of(tmp_path, members, 700, in_memory)
+    assert {name for name in walk(layer) if not name.startswith(b"other")} == {
+        b"one",
+        b"d",
+        b"d/two",
+    }
+    one, two = find(layer, "one").attributes, find(layer, "d/two").attributes
+    assert (one.ino, one.nlink, one.mode & 0o777) == (two.ino, 2, 0o640)
+    assert read(layer, "d/two") == b"content"
+
+
+def test_archive_may_end_within_the_padding_of_its_last_member(tmp_path: Path) -> None:
+    data = archive_of([member("a", b"1234"), member("last", b"abcd")])
+    end = data.rindex(b"abcd") + 4
+    for cut in (end, end + 1, end + 507, end + 508):
+        assert read(layer_of(tmp_path, data[:cut]), "last") == b"abcd"
+    for cut in (end - 1, end + 509, data.index(b"1234") + 4 + 509):
+        with pytest.raises(TarError, match="cut short"):
+            layer_of(tmp_path, data[:cut])
 
 
 def test_number_of_entries_is_bounded(tmp_path: Path) -> None:
