@@ -26,6 +26,11 @@ StrPath: TypeAlias = "str | os.PathLike[str]"
 
 TEMPORARY_PREFIX = ".tmp-"
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+_RESERVE = 4096
+"""Bytes by which a reserve is at least larger than the content it is to replace."""
+
 
 def fsync_directory(directory: StrPath) -> None:
     """Make the names in a directory durable. File systems that cannot (EINVAL) order renames
@@ -96,6 +101,54 @@ def write_atomically(
         raise
     if durable:
         fsync_directory(directory or ".")
+
+
+def write_with_reserve(path: StrPath, data: bytes, mode: int = 0o644) -> None:
+    """`write_atomically`, which works on a full disk too, from the second time on: each time room for
+    the next content is kept in a file beside it, PATH.reserve. That takes the new content and then
+    the name, so that neither a block nor an inode has to be found."""
+    reserve = f"{os.fspath(path)}.reserve"
+    try:
+        write_atomically(path, data, mode)
+    except OSError as error:
+        if error.errno not in NO_ROOM or not _write_into_reserve(reserve, path, data, mode):
+            raise
+    _keep_reserve(reserve, len(data))
+
+
+def _write_into_reserve(reserve: str, path: StrPath, data: bytes, mode: int) -> bool:
+    """False if there is no reserve, or it is too small."""
+    try:
+        fd = os.open(reserve, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        if os.fstat(fd).st_size < len(data):
+            return False
+        os.fchmod(fd, mode)
+        write_all(fd, data)
+        os.ftruncate(fd, len(data))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(reserve, path)
+    return True
+
+
+def _keep_reserve(reserve: str, size: int) -> None:
+    """Make or enlarge the file for contents that have grown from `size`; on a full disk a later call
+    does it."""
+    try:
+        fd = os.open(reserve, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return
+    try:
+        if os.fstat(fd).st_size < size + _RESERVE:
+            os.posix_fallocate(fd, 0, 2 * (size + _RESERVE))
+    except OSError:
+        pass  # a smaller one, and its inode, are better than none
+    finally:
+        os.close(fd)
 
 
 def replace_file(path: StrPath, write: Callable[[int], None]) -> None:

@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except OSError as error:
-        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        named = isinstance(error.filename, str | bytes)  # not of a descriptor
+        where = f"{os.fsdecode(error.filename)}: " if named else ""
         reason = (error.strerror or str(error)).lower()
         return _render(RootlessError(f"{where}{reason}"), debug)
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rootless.errors import InvalidDocumentError
 from rootless.runtime import extensions
+from rootless.runtime.idmap import IdMaps
 
 if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
@@ -17,21 +18,90 @@ _OF_THE_RUN = frozenset({"HOSTNAME", "TERM"})
 """Variables that a container gets because it is one."""
 
 
+_MAPPINGS = [{"containerID": int, "hostID": int, "size": int}]
+_SHAPE: dict[str, object] = {
+    "process": {
+        "args": [str],
+        "cwd": str,
+        "env?": [str],
+        "rlimits?": [{"type": str, "soft": int, "hard": int}],
+        "oomScoreAdj?": int,
+        "user?": {},
+        "capabilities?": {},
+    },
+    "root": {"path": str},
+    "mounts": [{"destination": str, "type?": str, "source?": str, "options?": [str]}],
+    "annotations?": {},
+    "hostname?": str,
+    "domainname?": str,
+    "linux": {
+        "namespaces": [{"type": str}],
+        "uidMappings": _MAPPINGS,
+        "gidMappings": _MAPPINGS,
+        "resources?": {"memory?": {}, "cpu?": {}, "pids?": {}, "blockIO?": {}},
+        "maskedPaths?": [str],
+        "readonlyPaths?": [str],
+    },
+}
+"""What this program reads of a spec. A type, a list of one shape, or an object with shapes by key, `?` after those that
+may be missing; other keys may be there."""
+
+
 def read_spec(directory: Path) -> dict[str, Any]:
-    """The OCI configuration of a container. Raises InvalidDocumentError."""
+    """The OCI configuration of a container. Raises InvalidDocumentError if it cannot be read, or lacks
+    what this program reads of it."""
     path = directory / "config.json"
     try:
-        spec: dict[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InvalidDocumentError(f"{path} cannot be read: {error}") from error
-    return spec
+        spec = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InvalidDocumentError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidDocumentError(f"{path} is not JSON: {error}") from error
+    wrong = _misfit(spec, _SHAPE, "")
+    if wrong is None and not spec["process"]["args"]:
+        wrong = "process.args"
+    if wrong is not None:
+        raise InvalidDocumentError(f"{path} is damaged: {wrong or 'it'} is missing or malformed")
+    document: dict[str, Any] = spec
+    return document
+
+
+def id_maps_of(directory: Path) -> IdMaps:
+    """The id maps of a container. Raises InvalidDocumentError."""
+    try:
+        return IdMaps.from_spec(read_spec(directory)["linux"])
+    except ValueError as error:
+        raise InvalidDocumentError(f"{directory / 'config.json'} is damaged: {error}") from error
+
+
+def _misfit(value: object, shape: object, where: str) -> str | None:
+    """The path of the first value that does not have the shape."""
+    if isinstance(shape, type):
+        return None if type(value) is shape else where
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return where
+        found = (_misfit(each, shape[0], f"{where}[{i}]") for i, each in enumerate(value))
+        return next((misfit for misfit in found if misfit is not None), None)
+    assert isinstance(shape, dict)
+    if not isinstance(value, dict):
+        return where
+    for key, inner in shape.items():
+        name = key.removesuffix("?")
+        if name in value:
+            misfit = _misfit(value[name], inner, f"{where}.{name}".lstrip("."))
+            if misfit is not None:
+                return misfit
+        elif name == key:
+            return f"{where}.{name}".lstrip(".")
+    return None
 
 
 def config_of(
     spec: Mapping[str, Any], record: ContainerRecord, image: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What to run, as the container ran it (docker commit): the image's config, with the command,
-    the variables, the user, the directory and the labels of the container."""
+    """The config of an image of the container (docker commit): that of its image, with the command, the
+    variables, the user, the directory and the labels of the container."""
     process = spec["process"]
     config = dict(image)
     entrypoint, arguments = _command(list(process["args"]), image)

@@ -5,6 +5,7 @@ by name.
     containers/names/<name> -> <id>            a symbolic link whose target is the id
     containers/.lock                           held while names are given, changed or taken back
     containers/.new-<id>/, .old-<id>/          being made, being removed; found by `leftovers`
+    containers/<64 hex digits>/container.json.reserve  room for the next record, for a full disk
 
 Crash consistency. Create: (1) `.new-<id>` with its record is written and fsynced, (2) the name is
 linked, (3) the directory is renamed to `<id>`. Killed after 1, a directory that no lookup sees;
@@ -19,8 +20,17 @@ import os
 import time
 
 from rootless.containers.record import ContainerRecord, decode, encode
-from rootless.durable import fsync_directory, locked, remove_tree, write_atomically
-from rootless.errors import ExistsError, NotFoundError, UsageError
+from rootless.containers.status import Status
+from rootless.containers.timestamps import timestamp
+from rootless.durable import (
+    NO_ROOM,
+    fsync_directory,
+    locked,
+    remove_tree,
+    write_atomically,
+    write_with_reserve,
+)
+from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError, UsageError
 from rootless.private_directory import make_private_directory
 
 TYPE_CHECKING = False
@@ -116,25 +126,57 @@ class Containers:
         return target
 
     def read(self, container_id: str) -> ContainerRecord:
-        """The record of a container by its whole id. Raises NotFoundError."""
+        """The record of a container by its whole id. Raises NotFoundError, InvalidDocumentError."""
         path = f"{self.directory(container_id)}/{_RECORD}"
         try:
             with open(path, "rb") as file:
                 data = file.read()
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if not self._is_there(container_id):
+                raise NotFoundError(f"No such container: {container_id}") from None
+            raise InvalidDocumentError(f"{path} cannot be read: {error.strerror}") from error
+        record = decode(data, path)
+        if record.id != container_id or not _is_name(record.name):
+            raise InvalidDocumentError(f"{path} is not the record of container {container_id}")
+        return record
+
+    def read_or_dead(self, container_id: str) -> ContainerRecord:
+        """As `read`; a container whose record cannot be read is shown by what is left: its id, its
+        name, the time of its directory, the status dead and the reason. Raises NotFoundError."""
+        try:
+            return self.read(container_id)
+        except InvalidDocumentError as error:
+            reason = error.message
+        try:
+            changed = os.stat(self.directory(container_id)).st_mtime_ns
+        except OSError:
             raise NotFoundError(f"No such container: {container_id}") from None
-        if not data:
-            raise NotFoundError(f"No such container: {container_id}")
-        return decode(data, path)
+        return ContainerRecord(
+            id=container_id,
+            name=self._name_of(container_id) or container_id[:12],
+            created=timestamp(changed),
+            status=Status.DEAD,
+            error=reason,
+        )
 
     def change(
-        self, container_id: str, change: Callable[[ContainerRecord], ContainerRecord]
+        self,
+        container_id: str,
+        change: Callable[[ContainerRecord], ContainerRecord],
+        *,
+        unreadable: ContainerRecord | None = None,
     ) -> ContainerRecord:
-        """Replace a record by a function of itself, under the container's lock; returns the new
-        one."""
+        """Replace a record by a function of itself, under the container's lock; returns the new one.
+        `unreadable` stands for a record that cannot be read, which is an error without it."""
         try:
             with locked(f"{self.directory(container_id)}/.lock"):
-                record = change(self.read(container_id))
+                try:
+                    record = self.read(container_id)
+                except InvalidDocumentError:
+                    if unreadable is None:
+                        raise
+                    record = unreadable
+                record = change(record)
                 self._write(self.directory(container_id), record)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFoundError(f"No such container: {container_id}") from None
@@ -163,9 +205,9 @@ class Containers:
         if the beginning fits several."""
         shown, what = what, what.removeprefix("/")
         if _is_id(what) and self._is_there(what):
-            return self.read(what)
+            return self.read_or_dead(what)
         if _is_name(what) and (container_id := self._name_target(what)) is not None:
-            return self.read(container_id)
+            return self.read_or_dead(container_id)
         matches = [name for name in self._ids() if name.startswith(what)] if _is_hex(what) else []
         if len(matches) > 1:
             raise UsageError(
@@ -173,14 +215,14 @@ class Containers:
             )
         if not matches:
             raise NotFoundError(f"No such container: {shown}")
-        return self.read(matches[0])
+        return self.read_or_dead(matches[0])
 
     def all(self) -> list[ContainerRecord]:
         """Every container, oldest first. One that vanishes while being read is left out."""
         records = []
         for container_id in self._ids():
             try:
-                records.append(self.read(container_id))
+                records.append(self.read_or_dead(container_id))
             except NotFoundError:
                 continue
         return sorted(records, key=lambda record: (record.created, record.id))
@@ -190,14 +232,25 @@ class Containers:
         trash = f"{self.root}/.old-{container_id}"
         with locked(f"{self.root}/.lock"):
             try:
-                name = self.read(container_id).name
+                name = self.read_or_dead(container_id).name
             except NotFoundError:
                 return
-            os.rename(self.directory(container_id), trash)
+            self._move_away(container_id, trash)
             if self._name_link(name) == container_id:
                 _unlink(f"{self._names}/{name}")
-        self._delete(trash)
+        if os.path.lexists(trash):
+            self._delete(trash)
         self.remove_control(container_id)
+
+    def _move_away(self, container_id: str, trash: str) -> None:
+        """On a full disk there may be no room for another name: then files go first."""
+        directory = self.directory(container_id)
+        try:
+            os.rename(directory, trash)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            self._delete(directory)
 
     def remove_control(self, container_id: str) -> None:
         """Remove the control socket that a killed monitor left. No error if there is none."""
@@ -212,8 +265,8 @@ class Containers:
     def leftovers(self, *, age: float = 0, remove: bool = False) -> list[str]:
         """What killed creations and removals left, by file name; with `remove` it is deleted.
 
-        A container that is being made lies in a directory like one of those, so whoever is not
-        alone here asks for those of some age in seconds only.
+        A container that is being made lies in a directory like one of those, so beside other
+        commands only those of some `age` in seconds are asked for.
         """
         found: list[str] = []
         if not os.path.isdir(self.root):
@@ -221,9 +274,7 @@ class Containers:
         with locked(f"{self.root}/.lock"):
             limit = time.time() - age
             for entry in sorted(os.scandir(self.root), key=lambda entry: entry.name):
-                dead = _is_id(entry.name) and not self._is_there(entry.name)
-                hidden = entry.name.startswith((".new-", ".old-"))
-                if (dead or hidden) and _changed(entry) <= limit:
+                if entry.name.startswith((".new-", ".old-")) and _changed(entry) <= limit:
                     found.append(entry.name)
                     if remove:
                         self._delete(entry.path)
@@ -236,17 +287,23 @@ class Containers:
 
     @staticmethod
     def _write(directory: str, record: ContainerRecord) -> None:
-        # A container that goes with its end is swept after a loss of power, whatever is left of it.
-        write_atomically(
-            f"{directory}/{_RECORD}", encode(record), 0o600, durable=not record.auto_remove
-        )
+        """A container that is removed at its end needs no durable record: after a loss of power it is
+        dead, or found to have no monitor. It keeps no room for its last record either."""
+        path, data = f"{directory}/{_RECORD}", encode(record)
+        if record.auto_remove:
+            write_atomically(path, data, 0o600, durable=False)
+        else:
+            write_with_reserve(path, data, 0o600)
 
     def _is_there(self, container_id: str) -> bool:
-        """An empty record is what a loss of power left of a container that was to go anyway."""
+        return os.path.isdir(self.directory(container_id))
+
+    def _name_of(self, container_id: str) -> str | None:
         try:
-            return os.stat(f"{self.directory(container_id)}/{_RECORD}").st_size > 0
+            names = os.listdir(self._names)
         except OSError:
-            return False
+            return None
+        return next((name for name in names if self._name_link(name) == container_id), None)
 
     def _ids(self) -> Iterator[str]:
         try:
@@ -268,7 +325,7 @@ class Containers:
         return container_id if self._is_there(container_id) else None
 
     def _take_name(self, name: str, container_id: str) -> None:
-        """Called with the lock held, so nobody else replaces a dangling name in between."""
+        """Called with the lock held, so that no other process replaces a dangling name in between."""
         owner = self._name_target(name)
         if owner is not None and owner != container_id:
             raise ExistsError(

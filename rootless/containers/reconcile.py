@@ -1,4 +1,4 @@
-"""What the records of containers say, made true: a monitor that was killed could not write the end."""
+"""Making records true: a monitor that was killed could not write that its container ended."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rootless.containers.process_identity import is_alive
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
 from rootless.containers.timestamps import now
+from rootless.durable import NO_ROOM
 from rootless.errors import InvalidDocumentError, NotFoundError, RootlessError
 from rootless.light_stdlib import signal
 
@@ -20,7 +21,8 @@ KILLED = 137
 def reconcile(containers: Containers) -> None:
     """Mark containers whose monitor is gone as exited, and remove those that were to be removed."""
     for record in containers.all():
-        if record.status is Status.EXITED or is_alive(record.monitor_pid, record.monitor_pid_start):
+        ended = record.status in {Status.EXITED, Status.DEAD}
+        if ended or is_alive(record.monitor_pid, record.monitor_pid_start):
             continue
         try:
             if record.auto_remove:
@@ -30,6 +32,9 @@ def reconcile(containers: Containers) -> None:
                 containers.remove_control(record.id)
         except (NotFoundError, InvalidDocumentError):
             continue
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise  # on a full disk the record is made true by a later command
 
 
 def _orphaned(record: ContainerRecord) -> ContainerRecord:

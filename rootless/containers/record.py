@@ -97,7 +97,7 @@ def decode(data: bytes, what: str) -> ContainerRecord:
     """The record of a document; `what` names the file in errors. Raises InvalidDocumentError."""
     try:
         document = loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidDocumentError(f"{what} is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise InvalidDocumentError(f"{what} is not a JSON object")
@@ -120,7 +120,7 @@ def decode(data: bytes, what: str) -> ContainerRecord:
         raise InvalidDocumentError(f"{what}: labels is not an object of strings")
     try:
         status = Status(document.pop("status", "created"))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise InvalidDocumentError(f"{what}: {error}") from error
     return ContainerRecord(
         status=status,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
+from rootless.containers.directory import CONTROL_SOCKET
+from rootless.containers.process_identity import start_time
 from rootless.containers.reconcile import kill_and_wait
 from rootless.containers.status import Status
 from rootless.errors import InUseError
+from rootless.light_stdlib import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,14 +21,20 @@ _KILL_WAIT = 10.0
 """Seconds that a monitor has to clean up after its container is killed."""
 
 
-def remove_container(containers: Containers, record: ContainerRecord, *, force: bool) -> None:
+def remove_container(
+    containers: Containers, record: ContainerRecord, control_directory: str, *, force: bool
+) -> None:
     """Remove a container; with `force` one that runs is killed first.
+
+    A container whose record cannot be read runs if a monitor listens in its `control_directory`.
 
     Raises:
         InUseError: it has not ended, and `force` is not set.
         RootlessError: its monitor does not end.
     """
-    if record.status is not Status.EXITED:
+    if record.status is Status.DEAD:
+        record = _as_its_monitor_has_it(record, control_directory)
+    if record.status not in {Status.EXITED, Status.DEAD}:
         if not force:
             raise InUseError(
                 f"cannot remove container {record.name!r}: container is {record.status.value}",
@@ -30,3 +42,24 @@ def remove_container(containers: Containers, record: ContainerRecord, *, force: 
             )
         kill_and_wait(record, _KILL_WAIT)
     containers.remove(record.id)
+
+
+def _as_its_monitor_has_it(record: ContainerRecord, control_directory: str) -> ContainerRecord:
+    """The record, running where the process that made the control socket still listens on it."""
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    directory = -1
+    try:
+        # By a descriptor, because the path of a socket has 107 bytes at most (unix(7)).
+        directory = os.open(control_directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        client.connect(f"/proc/self/fd/{directory}/{CONTROL_SOCKET}")
+        credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    except OSError:
+        return record
+    finally:
+        client.close()
+        if directory >= 0:
+            os.close(directory)
+    pid = int.from_bytes(credentials[:4], sys.byteorder)
+    return record._replace(
+        status=Status.RUNNING, monitor_pid=pid, monitor_pid_start=start_time(pid)
+    )

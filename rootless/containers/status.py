@@ -7,11 +7,13 @@ from unionfs.light_types import Enum
 
 
 class Status(Enum):
-    """Docker's words for where a container is."""
+    """The status of a container, in Docker's words."""
 
     CREATED = "created"
     RUNNING = "running"
     EXITED = "exited"
+    DEAD = "dead"
+    """Its record cannot be read. Never written; it can only be removed."""
 
 
 # A container that failed to start goes from created to exited; an exited one can be started again.
@@ -19,6 +21,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.CREATED: frozenset({Status.RUNNING, Status.EXITED}),
     Status.RUNNING: frozenset({Status.EXITED}),
     Status.EXITED: frozenset({Status.RUNNING}),
+    Status.DEAD: frozenset(),
 }
 
 

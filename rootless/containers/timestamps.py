@@ -12,8 +12,12 @@ if TYPE_CHECKING:
 
 
 def now() -> str:
-    """RFC 3339 in UTC with nanoseconds, as Docker writes it."""
-    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    return timestamp(time.time_ns())
+
+
+def timestamp(time_ns: int) -> str:
+    """RFC 3339 in UTC with nanoseconds, as Docker writes it. `time_ns`: since 1970."""
+    seconds, nanoseconds = divmod(time_ns, 10**9)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{nanoseconds:09d}Z"
 
 

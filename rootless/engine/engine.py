@@ -131,7 +131,9 @@ class Engine:
         """Remove a container. Raises NotFoundError, InUseError if it runs and `force` is not set."""
         from rootless.containers.remove import remove_container
 
-        remove_container(self.paths.containers, self._container(name), force=force)
+        record = self._container(name)
+        control = self.paths.control_directory(record.id)
+        remove_container(self.paths.containers, record, control, force=force)
 
     def inspect_container(self, name: str, *, sizes: bool = False) -> dict[str, Any]:
         """What Docker's inspect says of a container. Raises NotFoundError."""

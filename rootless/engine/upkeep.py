@@ -105,4 +105,10 @@ def check(
     found = check_images(store, records, repair=repair, force=force)
     removed = Outcome.REMOVED if repair else Outcome.NONE
     leftovers = containers.leftovers(age=_LEFTOVER_AGE, remove=repair)
-    return [*found, *(Finding(Kind.LEFT_OVER, f"containers/{name}", removed) for name in leftovers)]
+    # What a container has written may be worth more than its record: only `rm` takes it away.
+    dead = [record for record in containers.all() if record.status is Status.DEAD]
+    return [
+        *found,
+        *(Finding(Kind.LEFT_OVER, f"containers/{name}", removed) for name in leftovers),
+        *(Finding(Kind.DAMAGED, f"container {record.name}: {record.error}") for record in dead),
+    ]

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rootless.containers.config import read_spec
+from rootless.containers.config import id_maps_of, read_spec
 from rootless.containers.launch_description import HostTree, ImageTree
 from rootless.containers.pause import paused, write_out
 from rootless.containers.status import Status
@@ -17,7 +17,6 @@ from rootless.errors import RootlessError
 from rootless.rootfs.archive import ContainerFiles
 from rootless.rootfs.image_tree import image_tree, image_tree_by_id
 from rootless.rootfs.union import lower_layers
-from rootless.runtime.idmap import IdMaps
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.changes import Snapshot
 from unionfs.directory.upper_readonly import ReadOnlyUpper
@@ -39,7 +38,7 @@ def open_container(
     """The files of a container. One that runs is paused during the block if `pause` is set, and has
     what it wrote so far written out in any case. Raises RootlessError."""
     directory = Path(paths.containers.directory(record.id))
-    maps = IdMaps.from_spec(read_spec(directory)["linux"])
+    maps = id_maps_of(directory)
     is_overlay = record.storage_driver == StorageDriver.OVERLAY.value
     tree = _tree(record, paths, store)
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.durable import locked, write_atomically
+from rootless.durable import locked, write_atomically, write_with_reserve
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import MAX_DOCUMENT_SIZE, encode, parse_object
@@ -89,7 +89,7 @@ class Store:
             make_private_directory(f"{self.root}/{name}", "ROOTLESS_ROOT")
         with self.lock():
             if not os.path.exists(f"{self.root}/index.json"):
-                write_atomically(f"{self.root}/index.json", empty_index().encode())
+                write_with_reserve(f"{self.root}/index.json", empty_index().encode())
             write_atomically(f"{self.root}/oci-layout", encode({"imageLayoutVersion": "1.0.0"}))
             write_atomically(f"{self.root}/store.json", encode({"format": FORMAT}))
 
@@ -156,19 +156,15 @@ class Store:
         return data
 
     def open_blob(self, digest: str, what: str) -> BinaryIO:
-        """A blob for reading, not verified. Raises NotFoundError."""
+        """A blob for reading, not verified. Raises NotFoundError, and IntegrityError if it is not a
+        file that this user may read."""
         try:
-            fd = os.open(self.blob_path(digest), os.O_RDONLY | os.O_CLOEXEC)
+            return open(self.blob_path(digest), "rb")
         except FileNotFoundError:
             raise NotFoundError(
                 f"{what} {digest} is missing from the store {self.root}", hint=_AGAIN
             ) from None
         except OSError as error:
-            raise self._damaged(digest, what, error) from None
-        try:
-            return open(fd, "rb")
-        except OSError as error:  # a directory; open(2) takes it
-            os.close(fd)
             raise self._damaged(digest, what, error) from None
 
     def _damaged(self, digest: str, what: str, error: OSError) -> IntegrityError:
@@ -187,7 +183,7 @@ class Store:
 
     def write_index(self, index: Index) -> None:
         """Called with the lock held, on what was read with the lock held."""
-        write_atomically(f"{self.root}/index.json", index.encode())
+        write_with_reserve(f"{self.root}/index.json", index.encode())
 
 
 def _unreadable(path: str, error: OSError) -> InvalidDocumentError:

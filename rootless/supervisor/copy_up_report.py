@@ -133,7 +133,7 @@ def read_ledger(record: ContainerRecord, directory: Path) -> CopyLedger:
         raise NotFoundError(
             f"there are no figures of container {record.name}: its file server has not written any"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (RecursionError, ValueError, KeyError, TypeError) as error:
         raise InvalidDocumentError(f"{path} cannot be read: {error!r}") from error
 
 

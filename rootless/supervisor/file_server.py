@@ -151,7 +151,11 @@ def _serve(description: LaunchDescription, end: socket.socket) -> None:
     if not description.record.auto_remove:
         from rootless.supervisor.copy_up_report import write_ledger
 
-        write_ledger(description.directory, union.copy_up_stats, finished=True)
+        try:
+            write_ledger(description.directory, union.copy_up_stats, finished=True)
+        except OSError as error:
+            # On a full disk the statistics are lost, and nothing of the container's.
+            os.write(2, f"cow.json: {error.strerror}\n".encode())
 
 
 def tell_costs_on_request(directory: str, ledger: CopyUpStats) -> None:

@@ -305,9 +305,12 @@ class Monitor:
             if record.auto_remove:
                 self._containers.remove(record.id)
             else:
-                self._containers.change(record.id, ended)
+                self._containers.change(record.id, ended, unreadable=record)
         except NotFoundError:
             pass  # removed by force meanwhile
+        except (OSError, RootlessError) as error:
+            # The container's status is its own whether or not it can be written down.
+            print(f"writing the record: {error}", file=sys.stderr)  # noqa: T201 - stderr is the log
         self._clients.broadcast(Kind.EXITED, status=status, out_of_memory=out_of_memory)
 
     def _created(self, record: ContainerRecord) -> ContainerRecord:
@@ -345,7 +348,7 @@ class Monitor:
             if record.auto_remove:
                 self._containers.remove(record.id)
             else:
-                self._containers.change(record.id, failed)
+                self._containers.change(record.id, failed, unreadable=record)
         except (OSError, RootlessError) as further:
             print(f"cleaning up: {further}", file=sys.stderr)  # noqa: T201 - stderr is the log
         from rootless.run_in_child import error_fields

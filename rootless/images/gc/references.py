@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from rootless.containers.record import ContainerRecord
-from rootless.durable import locked, remove_tree
+from rootless.durable import NO_ROOM, locked, remove_tree
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError
 from rootless.oci import media_types
 from rootless.oci.digest import chain_id
@@ -69,7 +69,7 @@ def objects_of_entry(store: Store, entry: Descriptor, *, strict: bool = False) -
 def objects_of_containers(store: Store, users: Iterable[ContainerRecord]) -> Objects:
     """A container keeps the config and the layers of its image, though not its blobs."""
     kept = NOTHING
-    for image_id in {user.image_id for user in users}:
+    for image_id in {user.image_id for user in users if user.image_id}:
         try:
             kept = kept.plus(objects_of_config(store, image_id))
         except (NotFoundError, IntegrityError, InvalidDocumentError):
@@ -87,7 +87,7 @@ def delete_objects(store: Store, doomed: Objects) -> None:
     ]
     # Sweepers hold this lock too.
     with locked(f"{store.root}/tmp/.lock"):
-        os.mkdir(trash)
+        _make_trash(store, trash, doomed)
         for i, victim in enumerate(victims):
             try:
                 os.rename(victim, f"{trash}/{i}")
@@ -95,3 +95,18 @@ def delete_objects(store: Store, doomed: Objects) -> None:
                 continue
         store.unmark_damaged((*doomed.blobs, *doomed.layers))
         remove_tree(trash)
+
+
+def _make_trash(store: Store, trash: str, doomed: Objects) -> None:
+    """On a full disk blobs go first, to make room: one that is missing is as good as one in the trash."""
+    try:
+        os.mkdir(trash)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        for digest in doomed.blobs:
+            try:
+                os.unlink(store.blob_path(digest))
+            except FileNotFoundError:
+                continue
+        os.mkdir(trash)
