@@ -2,31 +2,76 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from typing import TYPE_CHECKING
 
 from rootless.cli.context import Settings, engine_of
-from rootless.cli.formats import print_document
+from rootless.cli.formats import print_document, print_list
 from rootless.cli.grammar import Command, Flag, Parsed
 from rootless.cli.output import human_size, table
-from rootless.cli.shared_options import LONG_FORMAT
+from rootless.cli.shared_options import LIST_FORMAT
+from rootless.errors import UsageError
+from rootless.gotemplate import Struct
 
 if TYPE_CHECKING:
     from rootless.supervisor.copy_up_report import CopyLedger, CopyUp
 
 _TOP = 20
 _ONLY_TOP = Flag(("top",), "Show the twenty files that wasted most, the worst first")
+_WATCH = Flag(("watch",), "Print again every second until the container has ended")
+_WATCH_SECONDS = 1.0
+_CLEAR = "\033[H\033[2J"
+_TITLES = {
+    "Path": "FILE",
+    "Pid": "PID",
+    "Process": "PROCESS",
+    "Size": "SIZE",
+    "Copied": "COPIED",
+    "Changed": "CHANGED",
+    "Wasted": "WASTED",
+    "Lazy": "LAZY",
+}
 
 
 def cow(parsed: Parsed, settings: Settings) -> int:
-    """Print a row a file, in the order of time, or with --top those that wasted most."""
-    ledger = engine_of(settings).copy_ledger(parsed.arguments[0])
+    """Print a row per file, in the order of time, or with --top those that wasted most."""
+    engine, name = engine_of(settings), parsed.arguments[0]
+    if not parsed[_WATCH]:
+        _print(engine.copy_ledger(name), parsed)
+        return 0
+    if parsed[LIST_FORMAT]:
+        raise UsageError("conflicting options: --watch and --format")
+    shown = None
+    try:
+        while True:
+            ledger = engine.copy_ledger(name)
+            if sys.stdout.isatty():
+                sys.stdout.write(_CLEAR)
+            if sys.stdout.isatty() or ledger.records != shown:
+                _print(ledger, parsed)
+                sys.stdout.flush()
+                shown = ledger.records
+            if ledger.finished:
+                return 0
+            time.sleep(_WATCH_SECONDS)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _print(ledger: CopyLedger, parsed: Parsed) -> None:
     records = list(ledger.records)
     if parsed[_ONLY_TOP]:
         records = sorted(records, key=lambda each: -each.wasted)[:_TOP]
-    print_document(
-        parsed[LONG_FORMAT], _document(ledger, records), lambda: _readable(ledger, records)
-    )
-    return 0
+    form = parsed[LIST_FORMAT]
+    if form and form.split(" ", 1)[0] == "table":
+        rows = [_record(each) for each in records]
+        print_list(form, "copy", _TITLES, list(_TITLES), rows)
+        return
+    document = _document(ledger, records)
+    # As a row of a list: a field that does not exist is an error.
+    shown = document if form == "json" else Struct("copies", document)
+    print_document(form, shown, lambda: _readable(ledger, records))
 
 
 def _readable(ledger: CopyLedger, records: list[CopyUp]) -> str:
@@ -64,19 +109,20 @@ def _document(ledger: CopyLedger, records: list[CopyUp]) -> dict[str, object]:
         "Copied": ledger.copied,
         "Changed": ledger.changed,
         "Wasted": ledger.wasted,
-        "Records": [
-            {
-                "Path": each.path.encode(errors="backslashreplace").decode(),
-                "Pid": each.pid,
-                "Process": each.process,
-                "Size": each.size,
-                "Copied": each.copied,
-                "Changed": each.changed,
-                "Wasted": each.wasted,
-                "Lazy": each.lazy,
-            }
-            for each in records
-        ],
+        "Records": [_record(each) for each in records],
+    }
+
+
+def _record(each: CopyUp) -> dict[str, object]:
+    return {
+        "Path": each.path.encode(errors="backslashreplace").decode(),
+        "Pid": each.pid,
+        "Process": each.process,
+        "Size": each.size,
+        "Copied": each.copied,
+        "Changed": each.changed,
+        "Wasted": each.wasted,
+        "Lazy": each.lazy,
     }
 
 
@@ -84,12 +130,13 @@ COW = Command(
     "cow",
     "Show what copy-up has cost a container",
     "CONTAINER",
-    (_ONLY_TOP, LONG_FORMAT),
+    (_ONLY_TOP, _WATCH, LIST_FORMAT),
     cow,
     least=1,
     most=1,
     operand="container",
     description="""Show every file of the image that was copied up so that the container could
 change it: the process that caused it, the bytes copied, the bytes changed since, and the share of
-the copy that was not needed. The container may be running or not.""",
+the copy that was not needed. The container may be running or not. A template of --format gets the
+sums, and the files as .Records; after the word table, one file a row.""",
 )

@@ -71,3 +71,46 @@ def test_container_on_kernel_overlayfs_is_refused(box):
     refused = box("cow", "counted")
     assert refused.status == 1
     assert "kernel overlayfs" in refused.stderr
+
+
+def test_format_prints_rows_sums_and_refuses_unknown_fields(box):
+    box("run", "--name", "counted", "box:1", "sh", "-c", "echo x >> /etc/group").ok()
+    rows = box("cow", "--format", "table {{.Path}}\t{{.Process}}", "counted").ok().stdout
+    assert rows.split() == ["FILE", "PROCESS", "/etc/group", "sh"]
+    plain = box("cow", "--format", "table", "counted").ok().stdout.splitlines()
+    assert plain[0].split() == [
+        "FILE",
+        "PID",
+        "PROCESS",
+        "SIZE",
+        "COPIED",
+        "CHANGED",
+        "WASTED",
+        "LAZY",
+    ]
+    sums = "{{.Files}} {{range .Records}}{{.Path}}{{end}}"
+    assert box("cow", "--format", sums, "counted").ok().stdout == "1 /etc/group\n"
+    for unknown in ("{{.Nope}}", "table {{.Nope}}"):
+        refused = box("cow", "--format", unknown, "counted")
+        assert refused.status == 1
+        assert "can't evaluate field Nope" in refused.stderr
+
+
+def test_watch_shows_new_copies_until_the_container_ends(box, tmp_path):
+    os.mkfifo(tmp_path / "go")
+    script = "echo ready; read x < /v/go; chmod 600 /etc/passwd; read x < /v/go"
+    command = ("run", "--name", "watched", "-v", f"{tmp_path}:/v", "box:1", "sh", "-c", script)
+    with box.popen(*command) as running:
+        try:
+            assert running.stdout.readline() == b"ready\n"
+            with box.popen("cow", "--watch", "watched") as watch:
+                assert watch.stdout.readline().split()[0] == b"FILE"
+                assert watch.stdout.readline().startswith(b"0 files")
+                (tmp_path / "go").write_text("go\n")
+                assert watch.stdout.readline().split()[0] == b"FILE"
+                assert watch.stdout.readline().split()[0] == b"/etc/passwd"
+                (tmp_path / "go").write_text("go\n")
+                assert running.wait(30) == 0
+                assert watch.wait(30) == 0
+        finally:
+            running.kill()
