@@ -31,6 +31,8 @@ class SharedFiles(BuildHookInterface[Any]):
         self._made = tempfile.TemporaryDirectory()
         made = Path(self._made.name)
         self._run("rootless.cli.man_pages", str(made / "share/man/man1"))
+        union_page = made / "share/man/man1/rootless-unionfs.1"
+        union_page.write_text(self._run("unionfs.commands.man_page"))
         for shell, place in COMPLETION.items():
             script = made / place
             script.parent.mkdir(parents=True)

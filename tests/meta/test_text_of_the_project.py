@@ -111,3 +111,18 @@ def test_links_between_documents_lead_to_files() -> None:
         if not (path.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_documents_that_the_code_names_exist() -> None:
+    broken = []
+    for path in text_files():
+        if path.suffix not in {".py", ".toml", ".md", ""} or "corpus" in path.parts:
+            continue
+        for name in re.findall(r"\bdocs/[\w/-]+(?:\.md)?", path.read_text(errors="replace")):
+            exact = [ROOT / name, ROOT / f"{name}.md"]
+            numbered = re.search(r"decisions/\d{4}$", name)
+            if not any(each.exists() for each in exact) and not (
+                numbered and list(ROOT.glob(f"{name}-*.md"))
+            ):
+                broken.append(f"{path.relative_to(ROOT)}: {name}")
+    assert broken == []

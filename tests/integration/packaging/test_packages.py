@@ -142,6 +142,8 @@ def test_installed_unionfs_mounts_and_names_the_extra_that_pyfuse3_needs(
 def test_manual_pages_and_completion_are_installed(installed: Installation) -> None:
     share = installed.prefix / "share"
     assert (share / "man/man1/rootless-run.1").read_text().startswith(".")
+    union_page = (share / "man/man1/rootless-unionfs.1").read_text()
+    assert "lowerdir=A:B" in union_page.replace("\\-", "-")
     bash = share / "bash-completion/completions/rootless"
     script = f". {bash}; COMP_WORDS=(rootless ru); COMP_CWORD=1; _rootless_completion rootless; "
     done = installed("bash", "-c", script + 'printf "%s\\n" "${COMPREPLY[@]}"')
