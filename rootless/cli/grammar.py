@@ -88,6 +88,12 @@ def takes_value(option: Option) -> bool:
     return not isinstance(option, _FLAGS)
 
 
+def spelling(option: Option) -> str:
+    """How docker names a flag in errors: `-m, --memory`."""
+    short = [f"-{name}, " for name in option.names if len(name) == 1]
+    return f"{''.join(short[:1])}--{option.long}"
+
+
 class Command(NamedTuple):
     """One command. `arguments` is the tail of the usage line; between `least` and `most` of them
     are taken.
@@ -233,31 +239,31 @@ def _read_cluster(
             raise UnknownFlagError(
                 f"unknown shorthand flag: {letter!r} in -{letters[position:]}", letter
             )
-        spelling = f"-{letter}, --{option.long}"
+        shown = f"-{letter}, --{option.long}"
         tail = letters[position + 1 :]
         if tail.startswith("="):
-            return _store(option, spelling, tail[1:], values)
+            return _store(option, shown, tail[1:], values)
         if not takes_value(option):
-            _store(option, spelling, "true", values)
+            _store(option, shown, "true", values)
         elif tail:
-            return _store(option, spelling, tail, values)
+            return _store(option, shown, tail, values)
         elif rest:
-            return _store(option, spelling, rest.pop(), values)
+            return _store(option, shown, rest.pop(), values)
         else:
             raise GrammarError(f"flag needs an argument: {letter!r} in -{letters[position:]}")
     return None
 
 
-def _store(option: Option, spelling: str, text: str, values: dict[str, Value]) -> None:
+def _store(option: Option, shown: str, text: str, values: dict[str, Value]) -> None:
     key = option.long
     if isinstance(option, _FLAGS):
-        values[key] = _truth(spelling, text)
+        values[key] = _truth(shown, text)
     elif isinstance(option, Number):
         try:
             values[key] = int(text, 10)
         except ValueError:
             raise GrammarError(
-                f'invalid argument "{text}" for "{spelling}" flag: not a whole number'
+                f'invalid argument "{text}" for "{shown}" flag: not a whole number'
             ) from None
     elif isinstance(option, Texts):
         earlier = values[key]
@@ -266,9 +272,9 @@ def _store(option: Option, spelling: str, text: str, values: dict[str, Value]) -
         values[key] = text
 
 
-def _truth(spelling: str, text: str) -> bool:
+def _truth(shown: str, text: str) -> bool:
     if text not in _TRUE | _FALSE:
-        raise GrammarError(f'invalid argument "{text}" for "{spelling}" flag: not true or false')
+        raise GrammarError(f'invalid argument "{text}" for "{shown}" flag: not true or false')
     return text in _TRUE
 
 

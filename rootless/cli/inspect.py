@@ -35,7 +35,8 @@ def inspect(parsed: Parsed, settings: Settings) -> int:
     if kind is None:
         return _inspect(parsed, list(lookups.values()), "object")
     if kind not in lookups and kind not in _NONE_HERE:
-        raise UsageError(f'"{kind}" is not a valid value for --type')
+        known = ", ".join(f'"{each}"' for each in sorted({*lookups, *_NONE_HERE}))
+        raise UsageError(f'unknown type: "{kind}": must be one of {known}')
     return _inspect(parsed, [lookups[kind]] if kind in lookups else [], kind)
 
 
@@ -56,33 +57,34 @@ def inspect_images(parsed: Parsed, settings: Settings) -> int:
 
 
 def _inspect(parsed: Parsed, lookups: list[Callable[[str], Mapping[str, Any]]], kind: str) -> int:
-    """What is not found is said, and the status is 1; the rest is printed all the same."""
+    """An error is printed for what is not found, and the status is 1; the rest is printed all the same."""
     form = parsed[FORMAT]
     check_template(form)
     found: list[Mapping[str, Any]] = []
-    missing = []
+    errors = []
     for name in parsed.arguments:
-        document = _look_up(name, lookups)
-        if document is None:
-            missing.append(name)
-        else:
-            found.append(document)
+        try:
+            found.append(_look_up(name, lookups, kind))
+        except (NotFoundError, UsageError) as error:
+            errors.append(error)
     print_documents(form, found)
     sys.stdout.flush()
-    for name in missing:
-        print(escaped(f"Error: No such {kind}: {name}"), file=sys.stderr)
-    return 1 if missing else 0
+    for each in errors:
+        print(escaped(f"Error: {each.message}"), file=sys.stderr)
+    return 1 if errors else 0
 
 
 def _look_up(
-    name: str, lookups: list[Callable[[str], Mapping[str, Any]]]
-) -> Mapping[str, Any] | None:
+    name: str, lookups: list[Callable[[str], Mapping[str, Any]]], kind: str
+) -> Mapping[str, Any]:
+    """The document of the first kind of object that has the name. Raises NotFoundError, UsageError."""
     for lookup in lookups:
         try:
             return lookup(name)
         except (NotFoundError, UsageError):
-            continue
-    return None
+            if len(lookups) == 1:
+                raise
+    raise NotFoundError(f"No such {kind}: {name}")
 
 
 INSPECT = Command(

@@ -63,10 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except OSError as error:
-        named = isinstance(error.filename, str | bytes)  # not of a descriptor
-        where = f"{os.fsdecode(error.filename)}: " if named else ""
-        reason = (error.strerror or str(error)).lower()
-        return _render(RootlessError(f"{where}{reason}"), debug)
+        return _render(_as_expected(error), debug)
     except KeyboardInterrupt:
         return 130
 
@@ -78,6 +75,13 @@ def _open_missing_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+
+
+def _as_expected(error: OSError) -> RootlessError:
+    """The failure of a system call as an error that says on which file."""
+    named = isinstance(error.filename, str | bytes)  # not of a descriptor
+    where = f"{os.fsdecode(error.filename)}: " if named else ""
+    return RootlessError(f"{where}{(error.strerror or str(error)).lower()}")
 
 
 def _print_any_text() -> None:
@@ -150,6 +154,13 @@ def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Setti
                 gc.enable()
                 _print_any_text()
             return command.handler(parsed, settings)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        expected = _as_expected(error)
+        if not is_run:
+            expected.exit_status = 1
+        raise expected from error
     except RootlessError as error:
         # 125 is of `docker run`, for what is not the container's status; elsewhere failing is 1.
         if not is_run and error.exit_status == RootlessError.exit_status:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from rootless.cli.escape import escaped
-from rootless.errors import RootlessError
+from rootless.errors import NotFoundError, RootlessError
 
 _SHORT_ID = 12
 _LEAST_WIDTH = 10
@@ -58,14 +58,19 @@ def confirmed(warning: str) -> bool:
     return answer.strip().lower() == "y"
 
 
-def for_each(names: Iterable[str], act: Callable[[str], None]) -> int:
-    """Do it for each name; what fails is said, and the status is 1."""
+def for_each(
+    names: Iterable[str], act: Callable[[str], None], *, missing_is_fine: bool = False
+) -> int:
+    """Do it for each name. An error is printed for each that fails, and the status is 1; with
+    `missing_is_fine` one that does not exist leaves it 0 (docker rm --force).
+    """
     status = 0
     for name in names:
         try:
             act(name)
         except RootlessError as error:
-            status = 1
+            if not (missing_is_fine and isinstance(error, NotFoundError)):
+                status = 1
             print(f"Error: {escaped(error.message)}", file=sys.stderr)
             if error.hint:
                 print(f"hint: {escaped(error.hint)}", file=sys.stderr)

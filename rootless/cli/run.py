@@ -11,7 +11,7 @@ import sys
 
 from rootless.cli import run_options as rows
 from rootless.cli.context import Settings, current_directory, engine_of
-from rootless.cli.grammar import Command, GrammarError, Parsed
+from rootless.cli.grammar import Command, GrammarError, Parsed, spelling
 from rootless.errors import UsageError
 from rootless.spec import options as values
 from rootless.spec.options import ContainerOptions
@@ -19,11 +19,15 @@ from rootless.spec.options import ContainerOptions
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import TypeVar
 
+    from rootless.cli.grammar import Texts
     from rootless.images.transfer.progress import Progress
     from rootless.oci.platform import Platform
     from rootless.runtime.idmap import UserNamespaceMode
     from rootless.spec.storage_driver import StorageDriver
+
+    Value = TypeVar("Value")
 
 
 def run(parsed: Parsed, settings: Settings) -> int:
@@ -111,6 +115,19 @@ def options_of(
     )
 
 
+def _each(parsed: Parsed, option: Texts, parse: Callable[[str], Value]) -> tuple[Value, ...]:
+    """The values of a flag that may be repeated; an error names the flag. Raises GrammarError."""
+    found = []
+    for text in parsed[option]:
+        try:
+            found.append(parse(text))
+        except UsageError as error:
+            raise GrammarError(
+                f'invalid argument "{text}" for "{spelling(option)}" flag: {error.message}'
+            ) from None
+    return tuple(found)
+
+
 def _base(path: str, getcwd: Callable[[], str]) -> str:
     """The directory that a path is resolved from."""
     return "/" if path.startswith("/") else getcwd()
@@ -182,10 +199,14 @@ def _streams(parsed: Parsed) -> values.Streams:
     """Those of -a where it was given, else all."""
     if not parsed[rows.ATTACH]:
         return values.ALL_STREAMS
-    wanted = {stream.lower() for stream in parsed[rows.ATTACH]}
-    if wanted - {"stdin", "stdout", "stderr"}:
-        raise UsageError("valid streams are STDIN, STDOUT and STDERR")
+    wanted = set(_each(parsed, rows.ATTACH, _stream))
     return values.Streams("stdin" in wanted, "stdout" in wanted, "stderr" in wanted)
+
+
+def _stream(text: str) -> str:
+    if text.lower() not in {"stdin", "stdout", "stderr"}:
+        raise UsageError("valid streams are STDIN, STDOUT and STDERR")
+    return text.lower()
 
 
 def _detach_keys(parsed: Parsed) -> bytes:
@@ -209,9 +230,10 @@ def _stop_signal(parsed: Parsed) -> str | None:
 def _ulimits(parsed: Parsed) -> tuple[values.Ulimit, ...]:
     if not parsed[rows.ULIMIT]:
         return ()
-    from rootless.cli.flags.ulimits import parse_ulimits
+    from rootless.cli.flags.ulimits import parse_ulimit
 
-    return parse_ulimits(parsed[rows.ULIMIT])
+    limits = _each(parsed, rows.ULIMIT, parse_ulimit)
+    return tuple({each.name: each for each in limits}.values())
 
 
 def _mounts(parsed: Parsed, getcwd: Callable[[], str]) -> tuple[values.UserMount, ...]:
@@ -228,7 +250,7 @@ def _devices(parsed: Parsed) -> tuple[values.Device, ...]:
         return ()
     from rootless.cli.flags.mounts import parse_device
 
-    return tuple(map(parse_device, parsed[rows.DEVICE]))
+    return _each(parsed, rows.DEVICE, parse_device)
 
 
 def _shm_size(parsed: Parsed) -> int:
@@ -237,7 +259,7 @@ def _shm_size(parsed: Parsed) -> int:
         return values.DEFAULT_SHM_SIZE
     from rootless.cli.flags.sizes import parse_size
 
-    return parse_size(text, "--shm-size")
+    return parse_size(text, "--shm-size") or values.DEFAULT_SHM_SIZE
 
 
 def _hosts(parsed: Parsed) -> tuple[values.HostEntry, ...]:
@@ -245,7 +267,7 @@ def _hosts(parsed: Parsed) -> tuple[values.HostEntry, ...]:
         return ()
     from rootless.cli.flags.names import parse_add_host
 
-    return tuple(map(parse_add_host, parsed[rows.ADD_HOST]))
+    return _each(parsed, rows.ADD_HOST, parse_add_host)
 
 
 def _dns(parsed: Parsed) -> values.Dns:
@@ -253,7 +275,7 @@ def _dns(parsed: Parsed) -> values.Dns:
     if servers:
         from rootless.cli.flags.names import parse_dns
 
-        servers = tuple(map(parse_dns, servers))
+        servers = _each(parsed, rows.DNS, parse_dns)
     return values.Dns(servers, parsed[rows.DNS_SEARCH], parsed[rows.DNS_OPTION])
 
 

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from rootless.cli.grammar import Flag, Number, OnFlag, Parsed, Text, Texts, Toggle
+import sys
+
+from rootless.cli.grammar import (
+    Flag,
+    GrammarError,
+    Number,
+    OnFlag,
+    Parsed,
+    Text,
+    Texts,
+    Toggle,
+    spelling,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rootless.filters import Filters
     from rootless.oci.platform import Platform
     from rootless.registry.remote import RemoteOptions
@@ -52,6 +66,31 @@ REGISTRY_OPTIONS = (TLS_VERIFY, CREDS, AUTHFILE)
 LIMIT = Number(("limit",), "Maximum number of tags to print", "NUMBER")
 
 
+def output_of(parsed: Parsed, *, is_file: bool = True) -> Path | int:
+    """Where --output writes to: a path, or the descriptor of standard output.
+
+    Raises UsageError for a terminal, a path whose directory does not exist, and, if a file is to be
+    written, a directory.
+    """
+    from pathlib import Path
+
+    from rootless.errors import UsageError
+
+    text = parsed[OUTPUT]
+    if text is None:
+        if sys.stdout.isatty():
+            raise UsageError(
+                "cowardly refusing to save to a terminal", hint="use -o FILE, or redirect"
+            )
+        return 1
+    path = Path(text)
+    if is_file and path.is_dir():
+        raise UsageError(f"invalid output path {text}: cannot write to a directory")
+    if not path.parent.is_dir():
+        raise UsageError(f"invalid output path: stat {path.parent}: no such file or directory")
+    return path
+
+
 def platform_of(parsed: Parsed) -> Platform | None:
     """The platform of --platform. Raises UsageError."""
     text = parsed[PLATFORM]
@@ -62,16 +101,15 @@ def platform_of(parsed: Parsed) -> Platform | None:
     return parse_platform(text)
 
 
-def filters_of(texts: tuple[str, ...]) -> Filters:
-    """The names and values of --filter NAME=VALUE. Raises UsageError."""
-    from rootless.errors import UsageError
-
+def filters_of(parsed: Parsed, option: Texts) -> Filters:
+    """The names and values of --filter NAME=VALUE. Raises GrammarError."""
     pairs = []
-    for text in texts:
+    for text in parsed[option]:
         key, equals, value = text.partition("=")
         if not equals:
-            raise UsageError(
-                f"invalid argument {text!r}: bad format of filter (expected name=value)"
+            raise GrammarError(
+                f'invalid argument "{text}" for "{spelling(option)}" flag: '
+                "bad format of filter (expected name=value)"
             )
         pairs.append((key.strip().lower(), value.strip()))
     return pairs

@@ -21,7 +21,7 @@ def prune(parsed: Parsed, settings: Settings) -> int:
     )
     if not parsed[NO_PROMPT] and not confirmed(f"{warning}\n"):
         return 0
-    filters = filters_of(parsed[PRUNE_FILTER])
+    filters = filters_of(parsed, PRUNE_FILTER)
     engine = engine_of(settings)
     containers = engine.prune_containers(filters)
     if containers.names:

@@ -103,7 +103,7 @@ class Containers:
         """
         if not _is_name(record.name):
             raise UsageError(
-                f"invalid container name {record.name!r}",
+                f"invalid container name {record.name or '/'!r}",
                 hint="a name is two or more of a-z A-Z 0-9 _ . - and starts with a letter or digit",
             )
         for each in (os.path.dirname(self.root), self.root, self._names):

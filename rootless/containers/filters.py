@@ -60,7 +60,10 @@ def _test(key: str, value: str, containers: Containers, store: Store) -> Test:
         return lambda record: has_label(record.labels, value)
     if key == "status":
         if value not in _STATUSES:
-            raise UsageError(f"invalid filter 'status={value}'")
+            raise UsageError(
+                f"invalid filter 'status={value}': invalid value for state ({value}): "
+                f"must be one of {', '.join(_STATUSES)}"
+            )
         return lambda record: record.status.value == value
     if key == "exited":
         return _exited(value)

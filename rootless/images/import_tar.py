@@ -106,7 +106,7 @@ def _opened(source: Path | int | str) -> Iterator[Read]:
         try:
             stream = source.open("rb", buffering=0)
         except OSError as error:
-            raise NotFoundError(f"cannot open {source}: {error.strerror}") from None
+            raise NotFoundError(f"open {source}: {(error.strerror or '').lower()}") from None
         with stream:
             yield _reader(stream, source)
 

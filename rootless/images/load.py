@@ -6,7 +6,7 @@ does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rootless.errors import InvalidDocumentError, NotFoundError
@@ -27,7 +27,7 @@ from rootless.oci.digest import hex_of
 from rootless.oci.document import encode
 from rootless.oci.image_config import read_image_config
 from rootless.oci.manifest import Descriptor, read_index, read_manifest
-from rootless.oci.platform import Platform, choose_platform, host_platform
+from rootless.oci.platform import Platform, choose_platform, host_platform, offer_hint
 from rootless.oci.reference import Reference
 from rootless.store.chains import chain_index
 from rootless.store.decompression import Limits
@@ -164,7 +164,10 @@ def _load_layout(ingest: Ingest, members: Members, platform: Platform, name: str
         if image is not None:
             images.append(image._replace(tags=tags_of_entry(entry)))
     if not images:
-        raise NotFoundError(f"{members.label} holds no image for {platform}")
+        raise NotFoundError(
+            f"{members.label} holds no image for {platform}",
+            hint=offer_hint(_platforms(members, entries)),
+        )
     return images
 
 
@@ -183,6 +186,19 @@ def _choose(
     inner = read_index(blob_document(members, entry), what, entry.media_type).manifests
     position = choose_platform(platform, [each.platform for each in inner])
     return None if position is None else _choose(members, inner[position], platform, depth + 1)
+
+
+def _platforms(
+    members: Members, entries: Iterable[Descriptor], depth: int = 0
+) -> Iterator[Platform | None]:
+    """Those that the entries of an index, and of the indexes in it, are for."""
+    for entry in entries:
+        if entry.media_type in media_types.INDEXES and depth < _MAX_INDEX_DEPTH:
+            what = f"index {entry.digest} in {members.label}"
+            inner = read_index(blob_document(members, entry), what, entry.media_type)
+            yield from _platforms(members, inner.manifests, depth + 1)
+        else:
+            yield entry.platform
 
 
 def _load_manifest(ingest: Ingest, members: Members, entry: Descriptor) -> NewImage:

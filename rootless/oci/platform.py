@@ -12,7 +12,7 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 # uname(2) machine to GOARCH and variant.
 _MACHINES: dict[str, tuple[str, str]] = {
@@ -119,3 +119,9 @@ def choose_platform(wanted: Platform, offered: Sequence[Platform | None]) -> int
     if ranked:
         return min(ranked)[1]
     return 0 if len(offered) == 1 and offered[0] is None else None
+
+
+def offer_hint(offered: Iterable[Platform | None]) -> str | None:
+    """The hint of an error about a platform that is missing: which there are; None if none is named."""
+    names = sorted({str(each) for each in offered if each is not None})
+    return f"choose one of its platforms: {', '.join(names)}" if names else None

@@ -10,7 +10,7 @@ from rootless.oci import media_types
 from rootless.oci.digest import chain_id, is_digest, is_hex
 from rootless.oci.image_config import ImageConfig, read_image_config
 from rootless.oci.manifest import Descriptor, Manifest, read_index, read_manifest
-from rootless.oci.platform import Platform, choose_platform, host_platform, preference
+from rootless.oci.platform import Platform, choose_platform, host_platform, offer_hint, preference
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store import names
 from rootless.store.layout import Store
@@ -178,7 +178,8 @@ def _choose_manifest(store: Store, entry: Descriptor, platform: Platform) -> Des
     """The manifest of an index that suits a platform. Raises NotFoundError."""
     what = f"image index {entry.digest}"
     index = read_index(store.read_document(entry.digest, "image index"), what, entry.media_type)
-    position = choose_platform(platform, [each.platform for each in index.manifests])
+    offered = [each.platform for each in index.manifests]
+    position = choose_platform(platform, offered)
     if position is None:
-        raise NotFoundError(f"{what} has no image for {platform}")
+        raise NotFoundError(f"{what} has no image for {platform}", hint=offer_hint(offered))
     return index.manifests[position]

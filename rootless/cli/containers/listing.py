@@ -50,7 +50,7 @@ def ps(parsed: Parsed, settings: Settings) -> int:
     engine = engine_of(settings)
     last = 1 if parsed[_LATEST] else parsed[_LAST]
     records = engine.find_containers(
-        filters_of(parsed[_FILTER]), everything=parsed[_ALL] or last is not None, last=last
+        filters_of(parsed, _FILTER), everything=parsed[_ALL] or last is not None, last=last
     )
     full = parsed[NO_TRUNC]
     if parsed[QUIET_IDS]:

@@ -14,7 +14,7 @@ def prune(parsed: Parsed, settings: Settings) -> int:
     """Remove every container that has ended."""
     if not parsed[NO_PROMPT] and not confirmed(_WARNING):
         return 0
-    done = engine_of(settings).prune_containers(filters_of(parsed[PRUNE_FILTER]))
+    done = engine_of(settings).prune_containers(filters_of(parsed, PRUNE_FILTER))
     if done.names:
         print("Deleted Containers:", *done.names, "", sep="\n")
     print(f"Total reclaimed space: {human_size(done.reclaimed)}")

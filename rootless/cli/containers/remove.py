@@ -18,7 +18,7 @@ def rm(parsed: Parsed, settings: Settings) -> int:
         engine.remove(name, force=parsed[_FORCE])
         print(name)
 
-    return for_each(parsed.arguments, remove)
+    return for_each(parsed.arguments, remove, missing_is_fine=parsed[_FORCE])
 
 
 RM = Command(

@@ -56,11 +56,6 @@ def parse_ulimit(text: str) -> Ulimit:
     return Ulimit(name, soft, hard)
 
 
-def parse_ulimits(texts: Sequence[str]) -> tuple[Ulimit, ...]:
-    """All of --ulimit; the last of each name counts. Raises UsageError."""
-    return tuple({each.name: each for each in map(parse_ulimit, texts)}.values())
-
-
 def parse_sysctls(entries: Sequence[str]) -> dict[str, str]:
     """NAME=VALUE of --sysctl. Raises UsageError."""
     result = {}

@@ -35,7 +35,7 @@ def images(parsed: Parsed, settings: Settings) -> int:
     """List the images of the store."""
     name = parsed.arguments[0] if parsed.arguments else None
     engine = engine_of(settings)
-    rows = engine.images(name, filters_of(parsed[_FILTER]))
+    rows = engine.images(name, filters_of(parsed, _FILTER))
     full = parsed[NO_TRUNC]
     if parsed[QUIET_IDS]:
         for shown in dict.fromkeys(row.id if full else short_id(row.id) for row in rows):

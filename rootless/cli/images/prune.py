@@ -16,7 +16,7 @@ def prune(parsed: Parsed, settings: Settings) -> int:
     warning = f"WARNING! This will remove {pruned_images(everything=everything)}."
     if not parsed[NO_PROMPT] and not confirmed(warning):
         return 0
-    filters = filters_of(parsed[PRUNE_FILTER])
+    filters = filters_of(parsed, PRUNE_FILTER)
     done = engine_of(settings).prune_images(everything=everything, filters=filters)
     if done.removals:
         print("Deleted Images:", *map(str, done.removals), "", sep="\n")

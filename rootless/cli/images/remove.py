@@ -18,7 +18,7 @@ def rmi(parsed: Parsed, settings: Settings) -> int:
         for removal in engine.remove_image(name, force=parsed[_FORCE]):
             print(removal)
 
-    return for_each(parsed.arguments, remove)
+    return for_each(parsed.arguments, remove, missing_is_fine=parsed[_FORCE])
 
 
 RMI = Command(

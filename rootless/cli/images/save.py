@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Parsed, Text
-from rootless.cli.shared_options import OUTPUT, PLATFORM, platform_of
+from rootless.cli.shared_options import OUTPUT, PLATFORM, output_of, platform_of
 from rootless.errors import UsageError
 
 TYPE_CHECKING = False
@@ -25,15 +22,10 @@ _FORMAT = Text(
 
 def save(parsed: Parsed, settings: Settings) -> int:
     """Save images to an archive, all in one."""
-    output = parsed[OUTPUT]
-    if output is None and sys.stdout.isatty():
-        raise UsageError("cowardly refusing to save to a terminal", hint="use -o FILE, or redirect")
-    engine_of(settings).save(
-        parsed.arguments,
-        1 if output is None else Path(output),
-        form=_format_of(parsed),
-        platform=platform_of(parsed),
-    )
+    form = _format_of(parsed)
+    is_file = form is None or form.value.endswith("archive")
+    output = output_of(parsed, is_file=is_file)
+    engine_of(settings).save(parsed.arguments, output, form=form, platform=platform_of(parsed))
     return 0
 
 

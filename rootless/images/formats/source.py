@@ -67,7 +67,7 @@ def _open_file(path: Path | int, label: str) -> int:
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise NotFoundError(f"no such file: {label}") from None
+        raise NotFoundError(f"open {label}: no such file or directory") from None
     except OSError as error:
         raise InvalidDocumentError(f"cannot read {label}: {error.strerror}") from error
 

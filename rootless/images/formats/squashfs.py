@@ -37,7 +37,7 @@ def find_squashfs(path: str) -> SquashfsImage | None:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise NotFoundError(f"cannot open {path}: {error.strerror}") from None
+        raise NotFoundError(f"open {path}: {(error.strerror or '').lower()}") from None
     try:
         try:
             head = os.pread(fd, HEADER_SIZE, 0)

@@ -28,7 +28,7 @@ from rootless.images.transfer.registry_tags import list_tags
 from rootless.oci import media_types
 from rootless.oci.image_config import ImageConfig, read_image_config
 from rootless.oci.manifest import Descriptor, Manifest, read_index, read_manifest
-from rootless.oci.platform import Platform, choose_platform, host_platform
+from rootless.oci.platform import Platform, choose_platform, host_platform, offer_hint
 from rootless.oci.reference import Reference
 from rootless.registry.client import Document, RepositoryClient
 from rootless.registry.configuration import ClientEnv
@@ -217,6 +217,7 @@ class _Pull:
             raise NotFoundError(
                 f"no matching manifest for {self._platform} in the manifest list entries of "
                 f"{reference.familiar}",
+                hint=offer_hint(offered),
                 details={"platforms": sorted({str(each) for each in offered if each is not None})},
             )
         return entries[position]

@@ -262,8 +262,9 @@ def test_index_of_several_platforms_gives_the_one_asked_for(store, tmp_path):
     (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [outer]}))
     load(store, layout, platform=parse_platform("linux/arm64"))
     assert resolve(store, "test").diff_ids == (sha256(TOP),)
-    with pytest.raises(NotFoundError, match="no image for linux/s390x"):
+    with pytest.raises(NotFoundError, match="no image for linux/s390x") as caught:
         load(store, layout, platform=parse_platform("s390x"))
+    assert caught.value.hint == "choose one of its platforms: linux/amd64, linux/arm64"
 
 
 # Other tools

@@ -6,6 +6,7 @@ from rootless.cli.flags.names import parse_add_host
 from rootless.cli.flags.security import tweaked
 from rootless.cli.flags.signals import parse_signal
 from rootless.cli.flags.ulimits import parse_ulimit
+from rootless.cli.grammar import GrammarError
 from rootless.errors import UsageError
 from rootless.runtime.idmap import UserNamespaceMode
 from rootless.spec.check_options import check_options
@@ -194,15 +195,18 @@ def test_userns_modes_are_read():
         {"umask": "9"},
         {"umask": "10000"},
         {"oom_score_adj": 1001},
-        {"shm_size": "0"},
         {"shm_size": "x"},
         {"stop_signal": "SIGNOPE"},
         {"annotation": ("=x",)},
     ],
 )
 def test_flag_that_makes_no_sense_is_refused(flags):
-    with pytest.raises(UsageError):
+    with pytest.raises((GrammarError, UsageError)):
         parse(**flags)
+
+
+def test_shared_memory_of_no_size_is_the_default():
+    assert parse(shm_size="0").shm_size == parse().shm_size == 64 << 20
 
 
 @pytest.mark.parametrize(

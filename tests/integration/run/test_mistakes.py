@@ -1,0 +1,96 @@
+"""Mistakes: the status and the line that docker 28.5 has for the same one."""
+
+import pytest
+
+NONE = "No such image: nosuch:latest"
+CASES = [
+    (["image", "inspect", "nosuch"], 1, f"Error: {NONE}"),
+    (["container", "inspect", "nosuch"], 1, "Error: No such container: nosuch"),
+    (["inspect", "nosuch"], 1, "Error: No such object: nosuch"),
+    (["inspect", "--type", "network", "nosuch"], 1, "Error: No such network: nosuch"),
+    (["inspect", "--type", "foo", "x"], 1, 'rootless: unknown type: "foo": must be one of'),
+    (
+        ["inspect", "-f", "{{.Nope", "x"],
+        64,
+        "template parsing error: template: :1: unclosed action",
+    ),
+    (["rm", "nosuch"], 1, "Error: No such container: nosuch"),
+    (["rm", "-f", "nosuch"], 0, "Error: No such container: nosuch"),
+    (["rmi", "nosuch"], 1, f"Error: {NONE}"),
+    (["rmi", "-f", "nosuch"], 0, f"Error: {NONE}"),
+    (["rmi", "Bad"], 1, "invalid reference format"),
+    (["tag", "nosuch", "x"], 1, NONE),
+    (["history", "nosuch"], 1, NONE),
+    (["save", "nosuch", "-o", "/dev/null"], 1, NONE),
+    (
+        ["save", "-o", "/nonexistent/x", "i"],
+        1,
+        "invalid output path: stat /nonexistent: no such file",
+    ),
+    (["save", "-o", "/tmp", "i"], 1, "cannot write to a directory"),
+    (["export", "-o", "/nonexistent/x", "c"], 1, "invalid output path: stat /nonexistent: no such"),
+    (["load", "-i", "/nonexistent"], 1, "open /nonexistent: no such file or directory"),
+    (["import", "/nonexistent", "x"], 1, "open /nonexistent: no such file or directory"),
+    (["export", "nosuch"], 1, "No such container: nosuch"),
+    (["diff", "nosuch"], 1, "No such container: nosuch"),
+    (["commit", "nosuch"], 1, "No such container: nosuch"),
+    (["ps", "--filter", "nope=1"], 1, "invalid filter 'nope'"),
+    (
+        ["ps", "--filter", "nope"],
+        125,
+        'invalid argument "nope" for "-f, --filter" flag: bad format of filter (expected name=value)',
+    ),
+    (
+        ["ps", "--filter", "status=foo"],
+        1,
+        "invalid filter 'status=foo': invalid value for state (foo): must be one of created, running",
+    ),
+    (["ps", "--filter", "before=nosuch"], 1, "No such container: nosuch"),
+    (["images", "--filter", "before=nosuch"], 1, NONE),
+    (["ps", "--format", "{{.Nope}}"], 1, "can't evaluate field Nope in type *formatter.Container"),
+    (["image", "prune", "-f", "--filter", "nope=1"], 1, "invalid filter 'nope'"),
+    (["run", "nosuch/", "true"], 125, "invalid reference format"),
+    (["run", "--pull", "never", "nosuch", "true"], 125, NONE),
+    (["run", "--pull", "foo", "i"], 125, "invalid pull option: 'foo': must be one of"),
+    (
+        ["run", "-w", "rel", "--rootfs", "/", "true"],
+        125,
+        "the working directory 'rel' is invalid, it",
+    ),
+    (["run", "--name", "/", "--rootfs", "/", "true"], 125, "invalid container name '/'"),
+    (["run", "-m", "1m", "--rootfs", "/", "true"], 125, "minimum memory limit allowed is 6MB"),
+    (["run", "--env-file", "/nosuch", "i"], 125, "open /nosuch: no such file or directory"),
+    (
+        ["run", "--ulimit", "foo", "i"],
+        125,
+        'invalid argument "foo" for "--ulimit" flag: invalid ulimit argument: foo',
+    ),
+    (
+        ["run", "--add-host", "foo", "i"],
+        125,
+        'invalid argument "foo" for "--add-host" flag: bad format for add-host: "foo"',
+    ),
+    (
+        ["run", "-a", "foo", "i"],
+        125,
+        'invalid argument "foo" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR',
+    ),
+    (
+        ["run", "--cpus", "x", "i"],
+        125,
+        'invalid argument "x" for "--cpus" flag: failed to parse x as',
+    ),
+    (["run", "--stop-signal", "FOO", "i"], 125, "invalid signal: FOO"),
+    (["images", "a", "b"], 1, '"rootless images" requires at most 1 argument.'),
+    (["inspect"], 1, '"rootless inspect" requires at least 1 argument.'),
+    (["--foo"], 125, "unknown flag: --foo"),
+    (["run", "--foo"], 125, "unknown flag: --foo"),
+]
+
+
+@pytest.mark.parametrize(("words", "status", "line"), CASES)
+def test_mistake_is_answered_as_docker_answers_it(rootless, words, status, line):
+    result = rootless(*words)
+    assert (result.status, line in result.stderr) == (status, True), result.stderr
+    for word in ("Traceback", "Error(", "Errno", ".tmp-"):
+        assert word not in result.stderr
