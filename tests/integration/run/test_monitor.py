@@ -309,7 +309,7 @@ def test_runtime_directory_that_cannot_be_written_is_one_line(rootless, tmp_path
     tmp_path.joinpath("file").write_text("")
     result = rootless("--runroot", tmp_path / "file", "run", "--rm", "--rootfs", "/", "true")
     assert result.status == 125
-    assert "for the control socket: not a directory" in result.stderr
+    assert "cannot be used: it is not a directory" in result.stderr
     assert len(result.stderr.splitlines()) == 2
     assert rootless("ps", "-aq").ok().stdout == ""
 

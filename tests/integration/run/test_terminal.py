@@ -282,7 +282,7 @@ def job_shell(rootless):
 
 
 SHELL = b"SHELL> "
-RUN_SHELL = b"run -it -e PS1='READY> ' --rootfs / bash --norc --noediting -i"
+RUN_SHELL = b"run -it -e PS1='READY''> ' --rootfs / bash --norc --noediting -i"
 
 
 def test_background_run_with_a_terminal_is_stopped_and_goes_on_in_the_foreground(job_shell):
