@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from rootless.spec.storage_driver import StorageDriver
     from rootless.store.layout import Store
     from rootless.store.manifest_lists import ManifestList
-    from rootless.supervisor.copy_up_report import CopyLedger
+    from rootless.supervisor.copy_up_report import CopyUpReport
     from rootless.supervisor.foreground import Outcome
 
 
@@ -234,14 +234,14 @@ class Engine:
         except RootlessError:
             return {}
 
-    def copy_ledger(self, name: str) -> CopyLedger:
+    def copy_up_report(self, name: str) -> CopyUpReport:
         """What copying up has cost a container, until now if it runs. Raises NotFoundError."""
         from pathlib import Path
 
-        from rootless.supervisor.copy_up_report import read_ledger
+        from rootless.supervisor.copy_up_report import read_report
 
         record = self._container(name)
-        return read_ledger(record, Path(self.paths.containers.directory(record.id)))
+        return read_report(record, Path(self.paths.containers.directory(record.id)))
 
     def _container(self, name: str) -> ContainerRecord:
         """A container by name or id, after a look at whether its monitor still lives. Raises

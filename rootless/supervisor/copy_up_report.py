@@ -1,8 +1,8 @@
-"""What copying up has cost a container: written by its file server, read by `rootless cow`.
+"""cow.json: what copy-up has cost a container. Its file server writes it, `rootless cow` reads it.
 
-The server keeps the figures in memory, writes them to cow.json of the container's directory when it
-ends, and when it gets SIGUSR1. A signal and a file rather than a socket: the server's loop reads one
-descriptor and is to read no other, and what a reader finds after a crash is the same document.
+The server keeps the figures in memory, and writes them to cow.json of the container's directory when
+it ends and when it gets SIGUSR1. It is a signal and a file and not a socket because the server's loop
+reads one descriptor only, and because the same document is there after a crash.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 FORMAT = 1
 NAME = "cow.json"
 
-_PATIENCE = 2.0
-_STEP = 0.002
+_TIMEOUT = 2.0
+_INTERVAL = 0.002
+"""Seconds, as _TIMEOUT."""
 
 
-class CopyUp(NamedTuple):
+class CopiedFile(NamedTuple):
     """One file. Sizes are bytes; `copied` is less than `size` where the file system below shares data
     or the copy is lazy. `process` is the name that process `pid` of the container had then; both are
     empty where the kernel does not say who wrote."""
@@ -51,16 +52,16 @@ class CopyUp(NamedTuple):
         return max(0, self.copied - self.changed)
 
 
-class CopyLedger(NamedTuple):
-    """`finished`: the container's file system is unmounted, and the figures are final. The sums may
-    count files that have no record."""
+class CopyUpReport(NamedTuple):
+    """`finished`: the container's file system is unmounted, and the figures are final. The sums are
+    bytes; they may include files that have no record."""
 
     written: str
     finished: bool
     files: int
     copied: int
     changed: int
-    records: tuple[CopyUp, ...]
+    records: tuple[CopiedFile, ...]
 
     @property
     def wasted(self) -> int:
@@ -70,17 +71,17 @@ class CopyLedger(NamedTuple):
 # The server's side.
 
 
-def write_ledger(directory: str, ledger: CopyUpStats, *, finished: bool) -> None:
+def write_report(directory: str, stats: CopyUpStats, *, finished: bool) -> None:
     """Replace cow.json. Raises OSError."""
     document = {
         "format": FORMAT,
         "written": now(),
         "finished": finished,
-        "files": ledger.files,
-        "copied": ledger.copied,
-        "changed": ledger.changed,
+        "files": stats.files,
+        "copied": stats.copied,
+        "changed": stats.changed,
         "records": [
-            each.document() | {"path": "/" + os.fsdecode(each.path).lstrip("/")} for each in ledger
+            each.document() | {"path": "/" + os.fsdecode(each.path).lstrip("/")} for each in stats
         ],
     }
     write_atomically(f"{directory}/{NAME}", json.dumps(document).encode() + b"\n", 0o600)
@@ -89,17 +90,17 @@ def write_ledger(directory: str, ledger: CopyUpStats, *, finished: bool) -> None
 # The reader's side.
 
 
-def read_ledger(record: ContainerRecord, directory: Path) -> CopyLedger:
-    """The figures of a container, of this moment if it runs.
+def read_report(record: ContainerRecord, directory: Path) -> CopyUpReport:
+    """The report of a container, up to date if it runs.
 
     Raises:
-        HostSupportError: kernel overlayfs copies up, and does not count.
-        NotFoundError: the container ended without having written them.
-        RootlessError: its file server gives no answer.
+        HostSupportError: the container is on kernel overlayfs, which has no statistics.
+        NotFoundError: its file server ended without writing a report.
+        RootlessError: its file server does not answer.
     """
     if record.storage_driver == StorageDriver.OVERLAY.value:
         raise HostSupportError(
-            f"container {record.name} runs on kernel overlayfs, which does not count what it copies up",
+            f"container {record.name} is on kernel overlayfs, which has no statistics of copy-up",
             hint="run it with --storage-driver unionfs",
         )
     path = directory / NAME
@@ -110,7 +111,7 @@ def read_ledger(record: ContainerRecord, directory: Path) -> CopyLedger:
         if document["format"] != FORMAT:
             raise InvalidDocumentError(f"{path} has a format that this version does not know")
         records = tuple(
-            CopyUp(
+            CopiedFile(
                 str(each["path"]),
                 int(each["pid"]),
                 str(each.get("process", "")),
@@ -121,7 +122,7 @@ def read_ledger(record: ContainerRecord, directory: Path) -> CopyLedger:
             )
             for each in document["records"]
         )
-        return CopyLedger(
+        return CopyUpReport(
             str(document["written"]),
             bool(document["finished"]),
             int(document["files"]),
@@ -131,14 +132,15 @@ def read_ledger(record: ContainerRecord, directory: Path) -> CopyLedger:
         )
     except FileNotFoundError:
         raise NotFoundError(
-            f"there are no figures of container {record.name}: its file server has not written any"
+            f"there is no copy-up report of container {record.name}: its file server ended without "
+            "writing one"
         ) from None
     except (RecursionError, ValueError, KeyError, TypeError) as error:
         raise InvalidDocumentError(f"{path} cannot be read: {error!r}") from error
 
 
 def _ask(record: ContainerRecord, path: Path) -> None:
-    """Have the file server write, and wait until it has."""
+    """Have the file server write the report, and wait for it."""
     before = _identity(path)
     try:
         server = os.pidfd_open(record.server_pid)
@@ -148,16 +150,16 @@ def _ask(record: ContainerRecord, path: Path) -> None:
         if not is_alive(record.server_pid, record.server_pid_start):
             return
         signal.pidfd_send_signal(server, signal.SIGUSR1)
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         while _identity(path) == before:
             if time.monotonic() > deadline:
                 raise RootlessError(
-                    f"the file server of container {record.name} gave no answer in {_PATIENCE:g} seconds",
+                    f"the file server of container {record.name} did not answer within {_TIMEOUT:g} s",
                     hint="it may be copying a large file; ask again",
                 )
             if not is_alive(record.server_pid, record.server_pid_start):
                 return
-            time.sleep(_STEP)
+            time.sleep(_INTERVAL)
     except ProcessLookupError:
         return
     finally:

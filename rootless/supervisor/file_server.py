@@ -133,7 +133,7 @@ def _serve(description: LaunchDescription, end: socket.socket) -> None:
     from unionfs.session.workers import SWITCH_INTERVAL
 
     union = open_union(description)
-    tell_costs_on_request(description.directory, union.copy_up_stats)
+    write_report_on_signal(description.directory, union.copy_up_stats)
     # Read the first thing that will be asked for while the namespaces are being made: that opens
     # the index.
     union.getattr(ROOT_NODE)
@@ -149,26 +149,27 @@ def _serve(description: LaunchDescription, end: socket.socket) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL)
     serve(received[0], union)
     if not description.record.auto_remove:
-        from rootless.supervisor.copy_up_report import write_ledger
+        from rootless.supervisor.copy_up_report import write_report
 
         try:
-            write_ledger(description.directory, union.copy_up_stats, finished=True)
+            write_report(description.directory, union.copy_up_stats, finished=True)
         except OSError as error:
-            # On a full disk the statistics are lost, and nothing of the container's.
+            # On a full disk the statistics are lost, but nothing of the container is.
             os.write(2, f"cow.json: {error.strerror}\n".encode())
 
 
-def tell_costs_on_request(directory: str, ledger: CopyUpStats) -> None:
-    """Answer SIGUSR1, `rootless cow`'s question, from now on. The handler runs between two steps of the interpreter, and so
-    sees every record whole."""
+def write_report_on_signal(directory: str, stats: CopyUpStats) -> None:
+    """Write cow.json at each SIGUSR1, which `rootless cow` sends, from now on. The handler runs between
+    two steps of the interpreter, and so sees every record whole.
+    """
 
     def answer(*_: object) -> None:
-        from rootless.supervisor.copy_up_report import write_ledger
+        from rootless.supervisor.copy_up_report import write_report
 
         try:
-            write_ledger(directory, ledger, finished=False)
+            write_report(directory, stats, finished=False)
         except OSError as error:
-            # No space, or the directory is gone: whoever asked waits in vain, the file server goes on.
+            # No space, or the directory is gone: `rootless cow` times out, the file server goes on.
             os.write(2, f"cow.json: {error.strerror}\n".encode())
 
     signal.signal(signal.SIGUSR1, answer)

@@ -1,6 +1,6 @@
-"""What the processes of a container are called, by the numbers they have in there.
+"""The names of a container's processes, by their PIDs in its PID namespace.
 
-From the host's /proc: the container's own lies beneath a mount that answers only to processes of its
+They are read from the host's /proc: the container's own /proc can be entered only by processes of its
 user namespace.
 """
 
@@ -10,12 +10,12 @@ import os
 from time import monotonic_ns
 
 _FRESH = 50_000_000
-"""Nanoseconds for which a name is taken to be the same: a process that copies up thousands of files is
-asked for its name a few times a second."""
+"""Nanoseconds for which a name is reused: the name of a process that copies up thousands of files is
+then read a few times a second."""
 
 
 class ProcessNames:
-    """Of the PID namespace of `init`, a process of the host's number."""
+    """The processes of the PID namespace of `init`, which is a PID of the host."""
 
     def __init__(self, init: int) -> None:
         self._init = init
@@ -23,7 +23,7 @@ class ProcessNames:
         self._last: tuple[int, str, int] = (0, "", 0)
 
     def __call__(self, pid: int) -> str:
-        """The name of process `pid`; empty if it has gone."""
+        """The name of process `pid`; empty if it has ended."""
         last, name, until = self._last
         if pid == last and monotonic_ns() < until:
             return name
@@ -42,7 +42,7 @@ class ProcessNames:
         return name if inside == pid else ""
 
     def _search(self) -> None:
-        """Learn the numbers of all processes there are."""
+        """Read which processes are in the namespace."""
         self._hosts.clear()
         namespace = _namespace(self._init)
         if not namespace:
@@ -57,11 +57,11 @@ def _namespace(host: int) -> str:
     try:
         return os.readlink(f"/proc/{host}/ns/pid")
     except OSError:
-        return ""  # it has ended, or is somebody else's
+        return ""  # it has ended, or belongs to another user
 
 
 def _status(host: int) -> tuple[str, int]:
-    """Name, and number in the innermost namespace (proc_pid_status(5))."""
+    """Name, and PID in the innermost namespace (proc_pid_status(5))."""
     try:
         with open(f"/proc/{host}/status", encoding="utf-8", errors="replace") as file:
             fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)

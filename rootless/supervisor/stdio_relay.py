@@ -1,14 +1,14 @@
 """Moves bytes between the caller's standard streams and the container's, with back-pressure.
 
-One thread, one poll(2) loop, three flows at most. Every flow holds at most one chunk: when the side
-that takes is full, nothing more is read from the side that gives, so memory does not grow and a
-container that writes faster than its reader reads is slowed down as by a plain pipe.
+One thread, one poll(2) loop, three flows at most. Every flow holds at most one chunk: while the sink
+is full, the source is not read, so memory does not grow, and a container that writes faster than its
+reader reads is slowed down as by a plain pipe.
 
 The caller's descriptors are shared with other processes, so they are never made non-blocking
-(O_NONBLOCK belongs to the open file description, open(2)). What must not block does not, by other
-means: the container's ends are non-blocking; the caller's pipes are written with
-splice(2) and SPLICE_F_NONBLOCK, without copying. Only a terminal or a file is written with a plain
-write(2): there waiting is what the user wants (ctrl-s), or short.
+(O_NONBLOCK belongs to the open file description, open(2)). Instead the container's ends are
+non-blocking, and the caller's pipes are written with splice(2) and SPLICE_F_NONBLOCK, which does not
+copy. Only a terminal or a file is written with a plain write(2): a terminal blocks when the user wants
+it to (ctrl-s), and a file not for long.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CHUNK = 65536
 _SPLICE_F_NONBLOCK = 2  # not in os before Python 3.12
-_GONE = (errno.EPIPE, errno.ECONNRESET)
+_PEER_CLOSED = (errno.EPIPE, errno.ECONNRESET)
 
 
 class Flow:
@@ -55,13 +55,13 @@ class Flow:
         self._splices = transform is None and _is_pipe(source) and _is_pipe(sink)
 
     def interest(self) -> tuple[int, int]:
-        """Which descriptor to wait for, and for what (poll(2))."""
+        """The descriptor and the event to wait for (poll(2))."""
         if self._pending or self._waits_for_room:
             return self.sink, select.POLLOUT
         return self.source, select.POLLIN
 
     def advance(self) -> None:
-        """Move what can be moved now."""
+        """Move what can be moved without blocking."""
         try:
             if self._splices:
                 self._splice()
@@ -72,7 +72,7 @@ class Flow:
             self._waits_for_room = self._splices and not self._waits_for_room
         except OSError as error:
             # EIO is how the master of a pseudo-terminal says that no slave is open (pty(7)).
-            if error.errno not in (*_GONE, errno.EIO):
+            if error.errno not in (*_PEER_CLOSED, errno.EIO):
                 self.finish()
                 raise
             self.finish()
@@ -94,7 +94,7 @@ class Flow:
         self._pending = self._pending[written:]
 
     def finish(self) -> None:
-        """End the flow: what is owned is closed. Idempotent."""
+        """End the flow and close `ours`. Idempotent."""
         if self.done:
             return
         self.done = True

@@ -15,7 +15,7 @@ from rootless.errors import UsageError
 from rootless.gotemplate import Struct
 
 if TYPE_CHECKING:
-    from rootless.supervisor.copy_up_report import CopyLedger, CopyUp
+    from rootless.supervisor.copy_up_report import CopiedFile, CopyUpReport
 
 _TOP = 20
 _ONLY_TOP = Flag(("top",), "Show the twenty files that wasted most, the worst first")
@@ -38,29 +38,29 @@ def cow(parsed: Parsed, settings: Settings) -> int:
     """Print a row per file, in the order of time, or with --top those that wasted most."""
     engine, name = engine_of(settings), parsed.arguments[0]
     if not parsed[_WATCH]:
-        _print(engine.copy_ledger(name), parsed)
+        _print(engine.copy_up_report(name), parsed)
         return 0
     if parsed[LIST_FORMAT]:
         raise UsageError("conflicting options: --watch and --format")
     shown = None
     try:
         while True:
-            ledger = engine.copy_ledger(name)
+            report = engine.copy_up_report(name)
             if sys.stdout.isatty():
                 sys.stdout.write(_CLEAR)
-            if sys.stdout.isatty() or ledger.records != shown:
-                _print(ledger, parsed)
+            if sys.stdout.isatty() or report.records != shown:
+                _print(report, parsed)
                 sys.stdout.flush()
-                shown = ledger.records
-            if ledger.finished:
+                shown = report.records
+            if report.finished:
                 return 0
             time.sleep(_WATCH_SECONDS)
     except KeyboardInterrupt:
         return 0
 
 
-def _print(ledger: CopyLedger, parsed: Parsed) -> None:
-    records = list(ledger.records)
+def _print(report: CopyUpReport, parsed: Parsed) -> None:
+    records = list(report.records)
     if parsed[_ONLY_TOP]:
         records = sorted(records, key=lambda each: -each.wasted)[:_TOP]
     form = parsed[LIST_FORMAT]
@@ -68,23 +68,23 @@ def _print(ledger: CopyLedger, parsed: Parsed) -> None:
         rows = [_record(each) for each in records]
         print_list(form, "copy", _TITLES, list(_TITLES), rows)
         return
-    document = _document(ledger, records)
+    document = _document(report, records)
     # As a row of a list: a field that does not exist is an error.
     shown = document if form == "json" else Struct("copies", document)
-    print_document(form, shown, lambda: _readable(ledger, records))
+    print_document(form, shown, lambda: _readable(report, records))
 
 
-def _readable(ledger: CopyLedger, records: list[CopyUp]) -> str:
+def _readable(report: CopyUpReport, records: list[CopiedFile]) -> str:
     header = ["FILE", "PROCESS", "SIZE", "COPIED", "CHANGED", "WASTED"]
     rows = table(header, [_row(each) for each in records])
     return (
         f"{rows}\n"
-        f"{ledger.files} file{'' if ledger.files == 1 else 's'}: {human_size(ledger.copied)} copied, "
-        f"{human_size(ledger.changed)} changed, {_share(ledger.wasted, ledger.copied)} wasted"
+        f"{report.files} file{'' if report.files == 1 else 's'}: {human_size(report.copied)} copied, "
+        f"{human_size(report.changed)} changed, {_share(report.wasted, report.copied)} wasted"
     )
 
 
-def _row(each: CopyUp) -> list[str]:
+def _row(each: CopiedFile) -> list[str]:
     number = str(each.pid) if each.pid else ""
     return [
         each.path.encode(errors="backslashreplace").decode(),
@@ -101,19 +101,19 @@ def _share(wasted: int, copied: int) -> str:
     return f"{wasted * 1000 // copied / 10:g}%" if copied else "-"
 
 
-def _document(ledger: CopyLedger, records: list[CopyUp]) -> dict[str, object]:
+def _document(report: CopyUpReport, records: list[CopiedFile]) -> dict[str, object]:
     return {
-        "Written": ledger.written,
-        "Finished": ledger.finished,
-        "Files": ledger.files,
-        "Copied": ledger.copied,
-        "Changed": ledger.changed,
-        "Wasted": ledger.wasted,
+        "Written": report.written,
+        "Finished": report.finished,
+        "Files": report.files,
+        "Copied": report.copied,
+        "Changed": report.changed,
+        "Wasted": report.wasted,
         "Records": [_record(each) for each in records],
     }
 
 
-def _record(each: CopyUp) -> dict[str, object]:
+def _record(each: CopiedFile) -> dict[str, object]:
     return {
         "Path": each.path.encode(errors="backslashreplace").decode(),
         "Pid": each.pid,

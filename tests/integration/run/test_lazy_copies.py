@@ -66,10 +66,10 @@ def start_that_waits(box, script, tmp_path, *options):
 
 def test_small_write_to_a_big_file_copies_little(box):
     box("run", "--name", "kept", "box:1", "sh", "-c", WRITE).ok()
-    ledger = json.loads(box("cow", "--format", "json", "kept").ok().stdout)
-    (record,) = ledger["Records"]
+    report = json.loads(box("cow", "--format", "json", "kept").ok().stdout)
+    (record,) = report["Records"]
     assert (record["Path"], record["Size"], record["Lazy"]) == ("/big", SIZE, True)
-    assert ledger["Copied"] < SIZE // 4
+    assert report["Copied"] < SIZE // 4
     assert os.stat(upper_of(box) / "big").st_size == SIZE
 
 
@@ -114,6 +114,6 @@ def test_live_host_is_copied_whole(box, tmp_path):
     source.write_bytes(BIG)
     script = f"printf x | dd of={source} bs=1 conv=notrunc 2>/dev/null; sha256sum {source}"
     box("run", "--name", "kept", "--rootfs", "/", "sh", "-c", script).ok()
-    ledger = json.loads(box("cow", "--format", "json", "kept").ok().stdout)
-    (record,) = (each for each in ledger["Records"] if each["Path"] == str(source))
+    report = json.loads(box("cow", "--format", "json", "kept").ok().stdout)
+    (record,) = (each for each in report["Records"] if each["Path"] == str(source))
     assert (record["Copied"] or SIZE, record["Lazy"]) == (SIZE, False)
