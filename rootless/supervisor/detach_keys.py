@@ -19,8 +19,8 @@ def describe_keys(keys: bytes) -> str:
 
 
 class KeyFilter:
-    """Looks for the keys in what is typed. `detach` is called when all have been typed in a row, and
-    `interrupted` at the third ctrl-c in a row.
+    """Looks for the keys in what is typed. `detach` is called once, when all have been typed in a row;
+    what is typed later is dropped. `interrupted` is called at the third ctrl-c in a row.
     """
 
     def __init__(
@@ -31,11 +31,12 @@ class KeyFilter:
         self._interrupted = interrupted
         self._matched = 0
         self._interrupts = 0
+        self._is_detached = False
 
     def __call__(self, typed: bytes) -> bytes:
         """What of it, and of keys held back before, goes to the container."""
         passed = bytearray()
-        for key in typed:
+        for key in b"" if self._is_detached else typed:
             self._count_interrupts(key)
             if key != self._keys[self._matched]:
                 # The first keys were no part of the sequence after all.
@@ -44,7 +45,7 @@ class KeyFilter:
             if key == self._keys[self._matched]:
                 self._matched += 1
                 if self._matched == len(self._keys):
-                    self._matched = 0
+                    self._is_detached = True
                     self._detach()
                     break
             else:

@@ -126,7 +126,12 @@ class Foreground:
         if not numbers and descriptors:
             from rootless.supervisor.terminal_session import TerminalSession
 
-            self._terminal = TerminalSession(descriptors[0], self._attachment, self._client)
+            self._terminal = TerminalSession(
+                descriptors[0],
+                self._client,
+                interactive=self._attachment.stdin,
+                detach_keys=self._attachment.detach_keys,
+            )
             self._flows = self._terminal.flows
             return
         for number, end in zip(numbers, descriptors, strict=True):

@@ -14,21 +14,24 @@ from rootless.supervisor.terminal import CallerTerminal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.supervisor.client import MonitorClient
-    from rootless.supervisor.foreground import Attachment
 
 
 class TerminalSession:
-    """`console` is the master of the container's terminal, and belongs to the session."""
+    """`console` is the master of the container's terminal, and belongs to the session. `interactive`:
+    what is typed goes to the container. `detach_keys` may be empty, for docker's.
+    """
 
-    def __init__(self, console: int, attachment: Attachment, client: MonitorClient) -> None:
+    def __init__(
+        self, console: int, client: MonitorClient, *, interactive: bool, detach_keys: bytes
+    ) -> None:
         os.set_blocking(console, False)
         self._console = console
-        self._keys = attachment.detach_keys or DEFAULT
+        self._keys = detach_keys or DEFAULT
         self._pid = 0
-        self._caller = CallerTerminal(console, interactive=attachment.stdin)
+        self._caller = CallerTerminal(console, interactive=interactive)
         output = os.dup(console)
         self.flows = [Flow(output, 1, ours=(output,))]
-        if attachment.stdin:
+        if interactive:
             input_end = os.dup(console)
             typed = KeyFilter(self._keys, client.detach, self._warn)
             self.flows.append(Flow(0, input_end, ours=(input_end,), transform=typed))

@@ -78,3 +78,8 @@ def test_third_interrupt_in_a_row_is_noticed():
     assert user.interrupted == 0
     user.type(b"\x03")
     assert user.interrupted == 1
+
+
+def test_keys_after_the_sequence_are_dropped():
+    user = Typist()
+    assert (user.type(b"\x10\x11\x10\x11", b"rm -rf /\n\x10\x11"), user.detached) == (b"", 1)
