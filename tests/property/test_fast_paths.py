@@ -276,7 +276,8 @@ READ = packed(
     wire.READ_IN,
     u64,
     st.integers(0, 180_010) | st.integers(0, 1 << 40) | st.just(0),
-    st.sampled_from([100, splicing.LEAST, 100_000, splicing.MOST, BIG]) | st.integers(0, BIG + 1),
+    st.sampled_from([100, splicing.MIN_SPLICE, 100_000, splicing.MAX_SPLICE, BIG])
+    | st.integers(0, BIG + 1),
     u32,
     u64,
     u32,
@@ -410,7 +411,15 @@ def _unique(reply: bytes) -> int:
 
 
 @pytest.mark.parametrize(
-    "size", [4096, splicing.LEAST, splicing.LEAST + 1, splicing.MOST, splicing.MOST + 1, BIG]
+    "size",
+    [
+        4096,
+        splicing.MIN_SPLICE,
+        splicing.MIN_SPLICE + 1,
+        splicing.MAX_SPLICE,
+        splicing.MAX_SPLICE + 1,
+        BIG,
+    ],
 )
 @pytest.mark.parametrize("nodeid", [3, 4, 5])
 @pytest.mark.parametrize("offset", [0, 1, 4095, 150_000, len(DATA), len(DATA) + 9])

@@ -14,7 +14,7 @@ import os
 SPIN_NS = 25_000
 """Nanoseconds for which the server polls."""
 
-_LEAST, _MOST = 8, 1024
+_MIN_REST, _MAX_REST = 8, 1024
 """Requests to sleep for."""
 
 
@@ -26,13 +26,13 @@ class BusyPoll:
 
     def __init__(self, *, wanted: bool) -> None:
         self.rest = 0 if wanted and len(os.sched_getaffinity(0)) > 1 else -1
-        self._next = _LEAST
+        self._next = _MIN_REST
 
     def found(self) -> None:
         """Polling has found a request."""
-        self._next = _LEAST
+        self._next = _MIN_REST
 
     def missed(self) -> None:
         """Polling has found none."""
         self.rest = self._next
-        self._next = min(2 * self._next, _MOST)
+        self._next = min(2 * self._next, _MAX_REST)

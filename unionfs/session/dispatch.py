@@ -78,7 +78,7 @@ class Dispatcher:
     def __init__(self, device: int, filesystem: FileSystem, options: ServeOptions) -> None:
         self.counters = Counters()
         self._buckets, self._nanoseconds = self.counters.buckets, self.counters.nanoseconds
-        self.negotiated: negotiation.Session | None = None
+        self.negotiated: negotiation.Agreement | None = None
         self._device = device
         self._filesystem = filesystem
         self._after_reply = filesystem.after_reply

@@ -20,7 +20,7 @@ from unionfs.session.counters import CONTROLS, Counters
 from unionfs.session.decoding import ProtocolError
 from unionfs.session.replies import DIRECTORY_BLOCK_SIZE, DOT_COOKIES, FILE_BLOCK_SIZE, Valid
 from unionfs.session.slow_reads import SlowReads
-from unionfs.session.splicing import LEAST, MOST, Splicer
+from unionfs.session.splicing import MAX_SPLICE, MIN_SPLICE, Splicer
 from unionfs.session.wire import Opcode, SetattrValid
 from unionfs.xattr_names import ACLS
 
@@ -89,7 +89,7 @@ _MORE_THAN_TIMES = int(
     | SetattrValid.SIZE
     | SetattrValid.KILL_SUIDGID
 )
-# chown(2) drops these rights, whoever calls; under HANDLE_KILLPRIV_V2 that is left to the server
+# chown(2) drops these rights for every caller; under HANDLE_KILLPRIV_V2 that is left to the server
 # (fuse_setattr).
 _KILLS_PRIVILEGES = int(SetattrValid.KILL_SUIDGID | SetattrValid.UID | SetattrValid.GID)
 _CHANGES_SOMETHING = _MODE | _UID | _GID | _SIZE | _ATIME | _MTIME
@@ -313,9 +313,9 @@ class FastData:
         if slow.are_expected and slow.take(unique, nodeid, offset, size):
             return b""
         counted = self._counters.bytes
-        if LEAST <= size <= MOST:
+        if MIN_SPLICE <= size <= MAX_SPLICE:
             found = self._fs_source(nodeid, offset, size)
-            if found is not None and found[2] >= LEAST:
+            if found is not None and found[2] >= MIN_SPLICE:
                 file, position, available = found
                 header = _OUT.pack(_OUT_SIZE + available, 0, unique)
                 if self._splicer.reply(header, file, position, available):

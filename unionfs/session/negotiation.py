@@ -1,7 +1,7 @@
-"""INIT: what the kernel offers against what we want. Pure, no I/O.
+"""INIT: the flags that the kernel offers and those that the session asks for. Pure, no I/O.
 
-Why each flag is or is not asked for is said where it is named; design.md section 7 and
-docs/decisions/0301 have the measurements.
+The reason for each flag stands beside it; design.md section 7 and docs/decisions/0301 have the
+measurements.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ WANTED = (
     | InitFlag.NO_OPEN_SUPPORT
     | InitFlag.NO_OPENDIR_SUPPORT
     | InitFlag.CACHE_SYMLINKS
-    # Data is never changed behind the kernel's back, so a new mtime must not throw the cached pages
-    # away, which is what AUTO_INVAL_DATA does.
+    # Only the kernel changes data, so a new mtime must not invalidate the cached pages, which is what
+    # AUTO_INVAL_DATA does.
     | InitFlag.EXPLICIT_INVAL_DATA
-    # One GETXATTR(security.capability) a file instead of one a write(2); suid, sgid and file
-    # capabilities are then ours to clear at write, truncate and chown.
+    # One GETXATTR(security.capability) for each file instead of one for each write(2); the server
+    # then clears set-id bits and file capabilities at write, truncate and chown.
     | InitFlag.HANDLE_KILLPRIV_V2
     | InitFlag.SETXATTR_EXT
     | InitFlag.HAS_EXPIRE_ONLY
@@ -43,7 +43,7 @@ privilege)."""
 
 
 class Wishes(NamedTuple):
-    """What the mount's options ask of the negotiation."""
+    """The flags that depend on the options of the mount."""
 
     writeback: bool = False
     allow_idmap: bool = False
@@ -51,8 +51,8 @@ class Wishes(NamedTuple):
     posix_acl: bool = False
 
 
-class Session(NamedTuple):
-    """What was agreed."""
+class Agreement(NamedTuple):
+    """The version and flags that are in force."""
 
     minor: int
     flags: int
@@ -70,7 +70,7 @@ class Unsupported(NamedTuple):
     reply: bytes | None
 
 
-def negotiate(offer: Init, wishes: Wishes) -> Session | Unsupported:
+def negotiate(offer: Init, wishes: Wishes) -> Agreement | Unsupported:
     """Agree on a version and flags.
 
     A kernel with a newer major number repeats INIT when it reads ours; an older one is refused
@@ -86,21 +86,21 @@ def negotiate(offer: Init, wishes: Wishes) -> Session | Unsupported:
     if wishes.allow_idmap:
         wanted |= InitFlag.ALLOW_IDMAP
     if wishes.posix_acl:
-        # A parent's default ACL replaces the umask, so the kernel must not have applied it already.
+        # A parent's default ACL replaces the umask, so the kernel must not apply the umask first.
         wanted |= InitFlag.POSIX_ACL | InitFlag.DONT_MASK
-    return Session(
+    return Agreement(
         minor=min(offer.minor, wire.NEWEST_MINOR),
         flags=offer.flags & wanted,
         max_readahead=offer.max_readahead,
     )
 
 
-def init_out(session: Session) -> bytes:
-    flags = int(session.flags)
+def init_out(agreed: Agreement) -> bytes:
+    flags = int(agreed.flags)
     return wire.INIT_OUT.pack(
         wire.KERNEL_VERSION,
-        session.minor,
-        session.max_readahead,
+        agreed.minor,
+        agreed.max_readahead,
         flags & 0xFFFFFFFF,
         MAX_BACKGROUND,
         MAX_BACKGROUND * 3 // 4,

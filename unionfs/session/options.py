@@ -1,4 +1,4 @@
-"""How a session serves a mount: the part of the mount options that is the session's."""
+"""The part of the mount options that concerns the session."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from unionfs.session.replies import FOREVER
 
 
 class ServeOptions(NamedTuple):
-    """How to serve. The defaults are right for a mount that nobody else changes."""
+    """How to serve. The defaults are for a mount whose layers only its server changes."""
 
     writeback: bool = True
     """The kernel gathers small writes. On by measurement: docs/decisions/0301."""
@@ -16,17 +16,17 @@ class ServeOptions(NamedTuple):
     """The kernel enforces POSIX ACLs. Without them the attributes of ACLs are refused, as on a file
     system that has none."""
     fsync: bool = True
-    """Without it FSYNC is answered ENOSYS: the kernel then tells callers that all is on disk
-    ("volatile")."""
+    """Without it FSYNC is answered ENOSYS: the kernel then reports success to every caller without
+    asking ("volatile")."""
     xattrs: bool = True
     """Without them extended attributes are answered ENOSYS, which saves a request on each first
     write and exec."""
     timeout: float = FOREVER
     """Seconds for which the kernel may keep names and attributes."""
     spin: bool = True
-    """Look for the next request for a moment before sleeping: `session.waiting`."""
+    """Poll for the next request before sleeping: see busy_poll.py."""
     debug: bool = False
-    """Every errno is told on stderr."""
+    """Report every errno on stderr."""
 
 
 DEFAULTS = ServeOptions()

@@ -1,8 +1,11 @@
 """The pyfuse3 session: the same `FileSystem` through libfuse's low-level interface, under trio.
 
-For machines where the device session cannot be used. pyfuse3 passes file handles and no node on to
+A second, portable implementation, held to the same tests as the device session. pyfuse3 passes file handles and no node on to
 READ and READDIR, so the handle given at OPEN is the node's number. It has no FALLOCATE, LSEEK,
-COPY_FILE_RANGE, TMPFILE or STATX: the kernel answers those as it does for any file system without.
+COPY_FILE_RANGE, TMPFILE or STATX: the kernel answers those as for any file system that lacks them.
+libfuse asks for FUSE_ASYNC_DIO and applies the umask before the server sees a mode, and pyfuse3 has no
+option for either: buffered reads after asynchronous direct writes may be stale, and the umask counts in
+directories with a default ACL.
 
 One session per process: libfuse's and pyfuse3's state is global.
 """
@@ -43,7 +46,7 @@ _REQUESTS_PER_TURN = 64
 def _operation(
     opcode: Opcode,
 ) -> Callable[[_Handler[_P, _R]], _Handler[_P, _R]]:
-    """What the server owes every request: an errno for whatever is raised, and a count."""
+    """Decorate a handler: exceptions become errnos, and requests are counted."""
 
     def decorate(method: _Handler[_P, _R]) -> _Handler[_P, _R]:
         @wraps(method)
@@ -87,7 +90,7 @@ class Operations(pyfuse3.Operations):
         self.enable_writeback_cache = options.writeback
         self.enable_acl = options.posix_acl
         self.pid = 0
-        """Of the request being answered; 0 where pyfuse3 does not say."""
+        """The process that made the request being answered; 0 where pyfuse3 does not report it."""
         filesystem.know_callers(lambda: self.pid)
 
     def log(self, opcode: Opcode, error: BaseException) -> None:
@@ -98,7 +101,7 @@ class Operations(pyfuse3.Operations):
             sys.stderr.write(f"rootless-unionfs: {opcode.name.lower()}: {error!r}\n{text}")
             sys.stderr.flush()
         except (OSError, ValueError):
-            # Nobody listens any more; the file system goes on.
+            # The reader of stderr has gone; the file system goes on.
             pass
 
     # ---- names and nodes ---------------------------------------------------------------------
@@ -362,9 +365,9 @@ def _caller(ctx: pyfuse3.RequestContext) -> Caller:
     return Caller(ctx.uid, ctx.gid, ctx.pid, ctx.umask)
 
 
-class _PatientLowlevel:
-    """trio.lowlevel, but looks whether a request is there, or comes within a moment, before it
-    suspends the task: a turn of trio costs more than most requests do."""
+class _PollingLowlevel:
+    """trio.lowlevel, but polls for a request before it suspends the task: a turn of trio costs more than
+    most requests do."""
 
     def __init__(self) -> None:
         self._polls: dict[int, Any] = {}
@@ -384,10 +387,10 @@ class _PatientLowlevel:
         await trio.lowlevel.wait_readable(fd)
 
 
-class _PatientTrio:
-    """What pyfuse3 finds under its name `trio`, which its own asyncio support replaces likewise."""
+class _PollingTrio:
+    """Replaces the module attribute `pyfuse3.trio`, as pyfuse3's own asyncio support does."""
 
-    lowlevel = _PatientLowlevel()
+    lowlevel = _PollingLowlevel()
 
     def __getattr__(self, name: str) -> object:
         return getattr(trio, name)
@@ -402,7 +405,7 @@ def serve(device: int, filesystem: FileSystem, options: ServeOptions = DEFAULTS)
     operations = Operations(filesystem, options)
     try:
         os.set_inheritable(device, False)
-        pyfuse3.trio = _PatientTrio()  # type: ignore[attr-defined]
+        pyfuse3.trio = _PollingTrio()  # type: ignore[attr-defined]
         pyfuse3.init(operations, f"/dev/fd/{device}", set())
         try:
             trio.run(_main)
@@ -415,5 +418,5 @@ def serve(device: int, filesystem: FileSystem, options: ServeOptions = DEFAULTS)
 
 
 async def _main() -> None:
-    # More tasks would take turns at reading, and no request waits for anything but the disk.
+    # More tasks would only take turns at reading: a request waits for nothing but the disk.
     await pyfuse3.main(max_tasks=1)

@@ -13,22 +13,20 @@ from unionfs.session import wire
 from unionfs.session.wire import NotifyCode
 
 FOREVER = 1_000_000_000
-"""Seconds for which names and attributes hold: only this server changes the tree, so nothing else
-can outdate them."""
+"""Seconds for which names and attributes are valid: only this server changes the tree."""
 
 Valid = tuple[int, int]
-"""Seconds and nanoseconds for which a reply holds."""
+"""Seconds and nanoseconds for which a reply is valid."""
 
 HOLDS_FOREVER: Valid = (FOREVER, 0)
 
 DIRECTORY_BLOCK_SIZE = 1 << 16
-"""What st_blksize of a directory says. glibc's opendir sizes its buffer by it, and since Linux 6.16
-the kernel asks for as much of the listing at once as that buffer holds. Each request makes a buffer
-of that size, so that with 1 MiB a walk through small directories took an eighth longer; 64 KiB hold
-four hundred names."""
+"""st_blksize of a directory. glibc's opendir sizes its buffer by it, and since Linux 6.16 the kernel asks
+for as much of the listing at once as that buffer holds. Each request allocates a buffer of that size:
+with 1 MiB a walk through small directories took an eighth longer; 64 KiB hold four hundred names."""
 
 FILE_BLOCK_SIZE = 4096
-"""The same of everything else: a page, in which the kernel asks."""
+"""st_blksize of all other objects: a page, the unit in which the kernel reads."""
 
 DOT_COOKIES = 2
 """Listing positions 1 and 2 follow `.` and `..`; a file system's own cookie is that much less than

@@ -1,7 +1,7 @@
 """Replies to large reads without a copy in this process: file to pipe to device (splice(2)).
 
-Small ones are faster read into memory and written from there: three system calls instead of two, and
-a page is handed over in the time in which some hundred bytes are copied.
+Small replies are faster through memory: splicing takes three system calls instead of two, and moves a
+page in the time in which some hundred bytes are copied.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 
 _PIPE = 1 << 20
-"""Bytes of the pipe, and what an unprivileged process may ask for (/proc/sys/fs/pipe-max-size)."""
+"""Bytes of the pipe: as many as an unprivileged process may have (/proc/sys/fs/pipe-max-size)."""
 
-LEAST = 1 << 16
-MOST = _PIPE // 2
-"""A page of the file that is read from or to its middle takes two places in the pipe, and the header
-takes one."""
+MIN_SPLICE = 1 << 16
+MAX_SPLICE = _PIPE // 2
+"""Bytes of a reply that is spliced. A page of the file that is read from or to its middle takes two
+slots of the pipe, and the header takes one."""
 
 
 class Splicer:
@@ -27,7 +27,7 @@ class Splicer:
 
     def reply(self, header: bytes, file: int, position: int, length: int) -> bool:
         """Send `header` and `length` bytes of `file` from `position` on. False if nothing has been
-        sent: there are not as many bytes, or it cannot be done."""
+        sent: the file has fewer bytes, or cannot be spliced from."""
         if not self._usable:
             return False
         try:
@@ -37,14 +37,14 @@ class Splicer:
                 os.splice(source, self._device, len(header) + length)
                 return True
         except OSError:
-            # Not a file to splice from, a request that nobody waits for any more, no room for a
-            # pipe: the ordinary way finds out which.
+            # The file cannot be spliced from, or its request was interrupted, or there is no room for
+            # a pipe: the ordinary way finds out which.
             self._usable = self._pipe is not None
         self.close()
         return False
 
     def close(self) -> None:
-        """With it goes what may be left in the pipe."""
+        """Close the pipe, and drop what may be left in it."""
         if self._pipe is not None:
             for fd in self._pipe:
                 os.close(fd)

@@ -20,8 +20,7 @@ MIN_READ_BUFFER = 8192
 """The kernel refuses to fill a smaller read buffer (FUSE_MIN_READ_BUFFER)."""
 
 INVALID_ID = 0xFFFFFFFF
-"""uid and gid of requests that create nothing, once ALLOW_IDMAP is in force
-(FUSE_INVALID_UIDGID)."""
+"""uid and gid of requests that create nothing, under ALLOW_IDMAP (FUSE_INVALID_UIDGID)."""
 
 
 class Opcode(IntEnum):

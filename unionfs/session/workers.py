@@ -1,4 +1,4 @@
-"""Threads for work that would keep every request waiting.
+"""Threads for work that would delay every other request.
 
 `threading` is imported with the first piece of work: most mounts never have one. A thread hands its
 result back to the serving thread, which an eventfd wakes: that thread alone changes tables.
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
 Work: TypeAlias = "Callable[[], object]"
-
-
 Done: TypeAlias = "Callable[[BaseException | None], None]"
 
 SWITCH_INTERVAL = 0.0005

@@ -337,7 +337,7 @@ def test_decode_init_of_old_and_new_kernels():
 def test_negotiate_agrees_on_what_both_know(offered, minor):
     wishes = negotiation.Wishes(writeback=True, allow_idmap=True, posix_acl=True)
     agreed = negotiation.negotiate(requests.Init(7, minor, 131072, offered), wishes)
-    assert isinstance(agreed, negotiation.Session)
+    assert isinstance(agreed, negotiation.Agreement)
     assert not int(agreed.flags) & ~offered
     assert not agreed.has(InitFlag.ATOMIC_O_TRUNC | InitFlag.PASSTHROUGH | InitFlag.POSIX_LOCKS)
     payload = negotiation.init_out(agreed)
@@ -351,11 +351,11 @@ def test_negotiate_agrees_on_what_both_know(offered, minor):
 def test_negotiate_asks_for_what_options_ask_for():
     everything = requests.Init(7, 45, 131072, 2**64 - 1)
     plain = negotiation.negotiate(everything, negotiation.Wishes())
-    assert isinstance(plain, negotiation.Session)
+    assert isinstance(plain, negotiation.Agreement)
     assert plain.has(InitFlag.HANDLE_KILLPRIV_V2)
     assert not plain.has(InitFlag.WRITEBACK_CACHE | InitFlag.ALLOW_IDMAP | InitFlag.POSIX_ACL)
     writeback = negotiation.negotiate(everything, negotiation.Wishes(writeback=True))
-    assert isinstance(writeback, negotiation.Session)
+    assert isinstance(writeback, negotiation.Agreement)
     assert writeback.has(InitFlag.WRITEBACK_CACHE)
 
 
