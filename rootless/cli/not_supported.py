@@ -88,7 +88,6 @@ _RUN: dict[str, Missing] = {
     "cpu-rt-runtime": Missing("cgroup v2 has no real-time limits", "use --cpu-quota"),
     "detach": Missing("containers in the background are not supported yet", _USE_SHELL),
     "device-cgroup-rule": Missing("an ordinary user cannot set device rules", "use --device"),
-    "domainname": Missing("the NIS domain name cannot be set", "use --hostname NAME.DOMAIN"),
     "expose": Missing(_NO_NETWORKS, _USE_HOST),
     "gpus": Missing("GPUs are not found automatically", "pass the devices with --device"),
     "health-cmd": Missing(_NO_HEALTH),

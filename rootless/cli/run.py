@@ -103,6 +103,7 @@ def options_of(
         read_only=parsed[rows.READ_ONLY],
         shm_size=_shm_size(parsed),
         hostname=parsed[rows.HOSTNAME] or None,
+        domainname=parsed[rows.DOMAINNAME] or None,
         hosts=_hosts(parsed),
         dns=_dns(parsed),
         namespaces=_namespaces(parsed),

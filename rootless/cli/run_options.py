@@ -137,6 +137,7 @@ NETWORK = Text(
     choices=("host", "none"),
 )
 HOSTNAME = Text(("hostname", "h"), "Container host name", "NAME", NETWORKING)
+DOMAINNAME = Text(("domainname",), "Container NIS domain name", "NAME", NETWORKING)
 ADD_HOST = Texts(
     ("add-host",), "Add a custom host-to-IP mapping (host:ip)", "NAME:ADDRESS", NETWORKING
 )

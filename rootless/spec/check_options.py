@@ -33,6 +33,8 @@ def check_options(options: ContainerOptions) -> None:
     """Raise UsageError for the first thing that is wrong with them."""
     if options.hostname and not options.namespaces.uts:
         raise UsageError("conflicting options: hostname and the UTS mode host")
+    if options.domainname and not options.namespaces.uts:
+        raise UsageError("conflicting options: domainname and the UTS mode host")
     if options.dns.servers and options.namespaces.network:
         raise UsageError("conflicting options: dns and the network mode none")
     if options.hostname:

@@ -238,6 +238,8 @@ class ContainerOptions(NamedTuple):
     """Bytes."""
 
     hostname: str | None = None
+    domainname: str | None = None
+    """The NIS domain name (uts_namespaces(7))."""
     hosts: tuple[HostEntry, ...] = ()
     dns: Dns = NO_DNS
 

@@ -82,6 +82,8 @@ def make_spec(
     }
     if options.namespaces.uts and hostname:
         spec["hostname"] = hostname
+        if options.domainname:
+            spec["domainname"] = options.domainname
     if resources:
         spec["linux"]["resources"] = dict(resources)
     if cgroups_path:

@@ -184,3 +184,7 @@ def test_apts_sandbox_is_for_one_id_only():
 
     assert APT_SANDBOX_PATH in files(SINGLE)
     assert APT_SANDBOX_PATH not in files(MAPS)
+
+
+def test_domain_name_is_in_the_spec() -> None:
+    assert spec_of(domainname="example.org")["domainname"] == "example.org"
