@@ -14,6 +14,8 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperCommand
 
+from rootless.cli.completion import Completer, operands
+from rootless.cli.completion import words as words_completer
 from rootless.cli.context import COMPLETION_VARIABLE, Settings
 from rootless.cli.grammar import (
     Command,
@@ -130,11 +132,22 @@ def _add(group: typer.Typer, name: str, command: Command, *, hidden: bool) -> No
             "allow_interspersed_args": command.interspersed,
             "max_content_width": _WIDTH,
         },
-    )(_function_of(command.options, command.arguments, carry_out))
+    )(_function_of(command.options, command.arguments, carry_out, _completer_of(command)))
+
+
+def _completer_of(command: Command) -> Completer | None:
+    if not command.operand:
+        return None
+    return operands(
+        command.operand, _ARGUMENTS, only_first=not command.interspersed or command.most == 1
+    )
 
 
 def _function_of(
-    options: Sequence[Option], arguments: str, carry_out: Callable[[Parsed], None]
+    options: Sequence[Option],
+    arguments: str,
+    carry_out: Callable[[Parsed], None],
+    completer: Completer | None = None,
 ) -> Callable[..., None]:
     """A function whose signature says to typer what the table says."""
 
@@ -152,7 +165,10 @@ def _function_of(
 
     parameters = [_parameter(option) for option in options]
     if arguments:
-        words = Annotated[list[str] | None, typer.Argument(metavar=arguments, hidden=True)]
+        words = Annotated[
+            list[str] | None,
+            typer.Argument(metavar=arguments, hidden=True, autocompletion=completer),
+        ]
         parameters.append(_keyword(_ARGUMENTS, words, None))
     signature = inspect.Signature(parameters)
     vars(function)["__signature__"] = signature
@@ -169,6 +185,7 @@ def _parameter(option: Option) -> inspect.Parameter:
         hidden=option.hidden,
         rich_help_panel=option.group,
         show_default=False,
+        autocompletion=words_completer(option.choices) if option.choices else None,
     )
     kind, default = _TYPES[type(option)]
     return _keyword(_identifier(option), Annotated[cast("Any", kind), detail], default)

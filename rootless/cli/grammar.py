@@ -41,7 +41,7 @@ class Option(NamedTuple):
     group: str = "Options"
     hidden: bool = False
     choices: tuple[str, ...] = ()
-    """What a shell completes; the parser does not check it."""
+    """The words that a shell completes; the parser does not check them."""
 
     @property
     def long(self) -> str:
@@ -111,7 +111,7 @@ class Command(NamedTuple):
     """False: options end at the first argument, because what follows belongs to another program."""
     description: str = ""
     operand: str = ""
-    """What a shell completes as an argument: a kind of `rootless.cli.completion`."""
+    """What a shell completes as an argument: `image`, `container` or, for both, `object`."""
 
 
 class Parsed:
