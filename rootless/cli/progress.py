@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
-from typing import TextIO
+from contextlib import AbstractContextManager, nullcontext
+from typing import Self, TextIO
 
 from rootless.cli.output import human_size
 from rootless.images.transfer.progress import Stage
@@ -123,3 +125,49 @@ def progress_on(stream: TextIO) -> Lines | Bars:
     if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         return Bars(stream)
     return Lines(stream)
+
+
+class Counter:
+    """One line on a terminal with what a command has read or written, redrawn in place. Use as a
+    context manager; the line is removed at its end. Calls may come from several threads.
+    """
+
+    def __init__(self, verb: str, total: int, stream: TextIO) -> None:
+        self._verb, self._total, self._stream = verb, total, stream
+        self._done, self._drawn = 0, 0.0
+        self._started = time.monotonic()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._drawn:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def __call__(self, size: int) -> None:
+        """Count the bytes of a piece."""
+        with self._lock:
+            self._done += size
+            now = time.monotonic()
+            if now - self._drawn >= _REDRAW_SECONDS:
+                self._drawn = now
+                self._stream.write(f"\r\x1b[K{self._text(now - self._started)}")
+                self._stream.flush()
+
+    def _text(self, seconds: float) -> str:
+        of_total = f" / {human_size(self._total)}" if self._total >= self._done else ""
+        rate = f"  {human_size(int(self._done / seconds))}/s" if seconds > _REDRAW_SECONDS else ""
+        return f"{self._verb} {human_size(self._done)}{of_total}{rate}"
+
+
+def counter_on(
+    verb: str, stream: TextIO, *, total: int = 0, quiet: bool = False
+) -> AbstractContextManager[Counter | None]:
+    """A counter on a terminal that can redraw, else None. `total` is the bytes there are to move,
+    where that is known.
+    """
+    if quiet or not (stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"):
+        return nullcontext(None)
+    return Counter(verb, total, stream)

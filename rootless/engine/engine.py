@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from rootless.rootfs.sizes import ContainerSizes
     from rootless.spec.options import ContainerOptions
     from rootless.spec.storage_driver import StorageDriver
+    from rootless.store.counting import Moved
     from rootless.store.layout import Store
     from rootless.store.manifest_lists import ManifestList
     from rootless.supervisor.copy_up_report import CopyUpReport
@@ -179,8 +180,11 @@ class Engine:
         message: str = "",
         changes: Sequence[str] = (),
         pause: bool = True,
+        moved: Moved | None = None,
     ) -> LoadedImage:
-        """Make an image of a container. One that runs is held still meanwhile if `pause`."""
+        """Make an image of a container. One that runs is paused meanwhile if `pause`. `moved` is called
+        with the size of each piece of the new layer.
+        """
         from rootless.rootfs.commit import commit_container
 
         return commit_container(
@@ -193,13 +197,17 @@ class Engine:
             message=message,
             changes=changes,
             pause=pause,
+            moved=moved,
         )
 
-    def export(self, name: str, output: Path | int) -> None:
-        """Write all files of a container as a tar archive, by path or by descriptor."""
+    def export(self, name: str, output: Path | int, *, moved: Moved | None = None) -> None:
+        """Write all files of a container as a tar archive, by path or by descriptor. `moved` is called
+        with the size of each piece.
+        """
         from rootless.rootfs.commit import export_container
 
-        export_container(self._container(name), self.paths, self._store(), output, pause=True)
+        record, store = self._container(name), self._store()
+        export_container(record, self.paths, store, output, pause=True, moved=moved)
 
     def diff(self, name: str) -> list[tuple[str, bytes]]:
         """What a container has changed: A, C or D, and the path, relative to the root."""
@@ -278,11 +286,19 @@ class Engine:
 
         return list_images(self._store(), name, filters)
 
-    def load(self, source: Path | int, *, platform: Platform | None = None) -> list[LoadedImage]:
-        """Load every image of an archive, by path or by descriptor."""
+    def load(
+        self,
+        source: Path | int,
+        *,
+        platform: Platform | None = None,
+        moved: Moved | None = None,
+    ) -> list[LoadedImage]:
+        """Load every image of an archive, by path or by descriptor. `moved` is called with the size of
+        each piece of a layer.
+        """
         from rootless.images.load import load
 
-        return load(self._store(), source, platform=platform)
+        return load(self._store(), source, platform=platform, moved=moved)
 
     def import_rootfs(
         self,
@@ -292,6 +308,7 @@ class Engine:
         changes: Sequence[str] = (),
         message: str | None = None,
         platform: Platform | None = None,
+        moved: Moved | None = None,
     ) -> LoadedImage:
         """Make an image of one layer of a root file system archive: a path, a descriptor, or, as a
         string, an http or https URL.
@@ -307,6 +324,7 @@ class Engine:
             changes=changes,
             message=message,
             platform=platform,
+            moved=moved,
         )
 
     def save(
@@ -316,11 +334,19 @@ class Engine:
         *,
         form: Format | None = None,
         platform: Platform | None = None,
+        moved: Moved | None = None,
     ) -> None:
         """Write images to one archive, by path or by descriptor; a docker-archive by default."""
         from rootless.images.save import Format, save
 
-        save(self._store(), names, output, form or Format.DOCKER_ARCHIVE, platform=platform)
+        save(
+            self._store(),
+            names,
+            output,
+            form or Format.DOCKER_ARCHIVE,
+            platform=platform,
+            moved=moved,
+        )
 
     def tag(self, source: str, target: str) -> None:
         """Give an image another name."""

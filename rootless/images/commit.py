@@ -16,6 +16,7 @@ from rootless.oci.document import Json, encode
 from rootless.oci.manifest import Descriptor
 from rootless.oci.platform import host_platform
 from rootless.oci.reference import Reference, parse_reference
+from rootless.store.counting import Moved
 from rootless.store.decompression import Limits
 from rootless.store.image import Image, manifest_of
 from rootless.store.ingest import Ingest
@@ -39,18 +40,19 @@ def commit(
     author: str = "",
     message: str = "",
     changes: Sequence[str] = (),
+    moved: Moved | None = None,
 ) -> LoadedImage:
     """Add a layer to an image, or start one from nothing; returns the new image.
 
     `config` is what to run (Cmd, Env, ...), the base's if None; `changes` are applied to it.
-    `created` is an RFC 3339 time. Raises UsageError for a malformed reference or change,
-    NotFoundError if the base has gone.
+    `created` is an RFC 3339 time. `moved` is called with the size of each piece of the layer.
+    Raises UsageError for a malformed reference or change, NotFoundError if the base has gone.
     """
     tags = _tags(reference)
     if config is None:
         config = base.config if base is not None else {}
     config = _with_command(apply_changes(config, changes), config)
-    with Ingest(store, Limits()) as ingest:
+    with Ingest(store, Limits(), moved) as ingest:
         below = _keep_base(store, ingest, base)
         # An empty piece would be taken for the end.
         pieces = (piece for piece in layer if piece)

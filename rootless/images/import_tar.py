@@ -20,6 +20,7 @@ from rootless.oci.document import Json, encode
 from rootless.oci.manifest import Descriptor
 from rootless.oci.platform import Platform, host_platform, normalised
 from rootless.oci.reference import Reference, parse_reference
+from rootless.store.counting import Moved
 from rootless.store.decompression import Limits, Read
 from rootless.store.ingest import Ingest
 from rootless.store.layout import Store
@@ -36,11 +37,13 @@ def import_tar(
     message: str | None = None,
     platform: Platform | None = None,
     limits: Limits | None = None,
+    moved: Moved | None = None,
 ) -> LoadedImage:
     """Bring in a tar archive in any compression: a path, a descriptor to read from, or, as a
     string, an http or https URL; or, by path, a squashfs or SIF image.
 
-    `created` is the RFC 3339 time that the image gets; equal input and time make an equal id.
+    `moved` is called with the size of each piece of the plain archive that was read. `created` is the
+    RFC 3339 time that the image gets; equal input and time make an equal id.
     Raises UsageError for a malformed reference or change, InvalidDocumentError for an archive that
     is not sound.
     """
@@ -58,7 +61,7 @@ def import_tar(
     if squashfs is not None and squashfs.architecture and platform is None:
         platform = normalised("linux", squashfs.architecture)
     with (
-        Ingest(store, limits) as ingest,
+        Ingest(store, limits, moved) as ingest,
         _opened(source) if squashfs is None else _archived(squashfs) as read,
     ):
         # An empty piece would be taken for the end.

@@ -30,6 +30,7 @@ from rootless.oci.manifest import Descriptor, read_index, read_manifest
 from rootless.oci.platform import Platform, choose_platform, host_platform, offer_hint
 from rootless.oci.reference import Reference
 from rootless.store.chains import chain_index
+from rootless.store.counting import Moved
 from rootless.store.decompression import Limits
 from rootless.store.image import resolve
 from rootless.store.ingest import Ingest, NewImage
@@ -46,17 +47,20 @@ def load(
     platform: Platform | None = None,
     limits: Limits | None = None,
     name: str = "",
+    moved: Moved | None = None,
 ) -> list[LoadedImage]:
     """Load every image of an archive, given as a path (of a file or of a layout directory) or as a
     descriptor to read from; or the one that `name` means there, a name of whatever kind, or, in a
     docker-archive, `@` and its number (containers-transports(5)).
+
+    `moved` is called with the size of each piece of a layer that was read.
 
     Of an index for several platforms the image for `platform` (this machine's by default) is taken.
     Raises InvalidDocumentError, IntegrityError, NotFoundError; then the store is as it was.
     """
     limits = limits or Limits()
     with (
-        Ingest(store, limits) as ingest,
+        Ingest(store, limits, moved) as ingest,
         open_source(source, ingest.directory, limits) as members,
     ):
         if members.has("index.json"):

@@ -24,6 +24,7 @@ from rootless.oci.document import encode
 from rootless.oci.manifest import empty_index
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference, parse_reference
+from rootless.store.counting import Moved
 from rootless.store.image import Image, all_images, manifest_of, resolve
 from rootless.store.layers import layer_files
 from rootless.store.layout import Store
@@ -56,9 +57,12 @@ def save(
     format: Format = Format.DOCKER_ARCHIVE,  # noqa: A002 - the option's name
     *,
     platform: Platform | None = None,
+    moved: Moved | None = None,
 ) -> list[SavedImage]:
     """Write images, by name or id, to a file or directory that does not exist as a whole, or to a
     descriptor.
+
+    `moved` is called with the size of each piece that was written to an archive.
 
     A repository without a tag stands for all its tags, as in Docker. An image for another platform
     than the one that is asked for is a NotFoundError. A file is replaced only once
@@ -79,9 +83,9 @@ def save(
             raise UsageError(
                 "cowardly refusing to save to a terminal", hint="use -o FILE or redirect to a file"
             )
-        write_tar(files, output)
+        write_tar(files, output, moved)
     else:
-        new_file(output, lambda fd: write_tar(files, fd))
+        new_file(output, lambda fd: write_tar(files, fd, moved))
     return chosen
 
 

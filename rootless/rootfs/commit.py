@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
     from rootless.images.new_image import LoadedImage
+    from rootless.store.counting import Moved
     from rootless.store.layout import Store
 
 
@@ -29,6 +30,7 @@ def commit_container(
     message: str,
     changes: Sequence[str],
     pause: bool,
+    moved: Moved | None = None,
 ) -> LoadedImage:
     """An image of the container's image and one more layer. Reads what was changed and nothing
     else.
@@ -60,14 +62,21 @@ def commit_container(
             author=author,
             message=message,
             changes=changes,
+            moved=moved,
         )
 
 
 def export_container(
-    record: ContainerRecord, paths: StoragePaths, store: Store, output: Path | int, *, pause: bool
+    record: ContainerRecord,
+    paths: StoragePaths,
+    store: Store,
+    output: Path | int,
+    *,
+    pause: bool,
+    moved: Moved | None = None,
 ) -> None:
     """Write the container's whole tree as a tar archive: to a file, which is replaced once it is
-    complete, or to a descriptor."""
+    complete, or to a descriptor. `moved` is called with the size of each piece."""
     from rootless.durable import write_all
     from rootless.images.formats.outgoing import new_file
 
@@ -76,6 +85,8 @@ def export_container(
         def write(descriptor: int) -> None:
             for piece in _whole(files.tree_archive(), record):
                 write_all(descriptor, piece)
+                if moved is not None:
+                    moved(len(piece))
 
         try:
             write(output) if isinstance(output, int) else new_file(output, write)

@@ -37,6 +37,7 @@ from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.manifest import Descriptor
 from rootless.oci.reference import Reference
 from rootless.store import names
+from rootless.store.counting import Moved, counted
 from rootless.store.decompression import Limits, Read
 from rootless.store.layer_writing import (
     LAYER_INDEX,
@@ -57,9 +58,13 @@ class NewImage(NamedTuple):
 
 
 class Ingest:
-    """One bringing in. Use as a context manager; what was not published is gone at its end."""
+    """One bringing in. Use as a context manager; what was not published is gone at its end. `moved` is
+    called with the size of each piece of a layer that was read."""
 
-    def __init__(self, store: Store, limits: Limits | None = None) -> None:
+    def __init__(
+        self, store: Store, limits: Limits | None = None, moved: Moved | None = None
+    ) -> None:
+        self._moved = moved
         self._store = store
         self._limits = limits or Limits()
         self._count = itertools.count(1)
@@ -156,6 +161,7 @@ class Ingest:
         Raises IntegrityError where they differ, InvalidDocumentError for a layer that is not sound.
         """
         directory, blob_file = self._scratch("layer"), self._scratch("blob")
+        read = counted(read, self._moved)
         try:
             written = write_layer(read, directory, blob_file, what, self._limits, held=held)
         except OSError as error:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Flag, OnFlag, Parsed, Text
+from rootless.cli.progress import counter_on
 from rootless.cli.shared_options import CHANGE
 
 _AUTHOR = Text(("author", "a"), 'Author (e.g., "Jane Doe <jane@example.com>")', "NAME")
@@ -15,14 +18,16 @@ _NO_PAUSE = Flag(("no-pause",), "Do not pause container during commit")
 def commit(parsed: Parsed, settings: Settings) -> int:
     """Make an image of a container and print its id."""
     name, *reference = parsed.arguments
-    image = engine_of(settings).commit(
-        name,
-        reference=reference[0] if reference else None,
-        author=parsed[_AUTHOR] or "",
-        message=parsed[_MESSAGE] or "",
-        changes=parsed[CHANGE],
-        pause=parsed[_PAUSE] and not parsed[_NO_PAUSE],
-    )
+    with counter_on("Committing", sys.stderr) as moved:
+        image = engine_of(settings).commit(
+            name,
+            reference=reference[0] if reference else None,
+            author=parsed[_AUTHOR] or "",
+            message=parsed[_MESSAGE] or "",
+            changes=parsed[CHANGE],
+            pause=parsed[_PAUSE] and not parsed[_NO_PAUSE],
+            moved=moved,
+        )
     print(image.id)
     return 0
 

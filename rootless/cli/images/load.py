@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Flag, Parsed, Text
+from rootless.cli.progress import counter_on
 from rootless.cli.shared_options import PLATFORM, platform_of
 from rootless.errors import UsageError
 
@@ -23,9 +24,12 @@ def load(parsed: Parsed, settings: Settings) -> int:
         raise UsageError(
             "requested load from stdin, but stdin is empty", hint="use -i FILE, or a pipe"
         )
-    loaded = engine_of(settings).load(
-        0 if source is None or source == "-" else Path(source), platform=platform_of(parsed)
-    )
+    path = None if source is None or source == "-" else Path(source)
+    total = path.stat().st_size if path is not None and path.is_file() else 0
+    with counter_on("Loading", sys.stderr, total=total, quiet=parsed[_QUIET]) as moved:
+        loaded = engine_of(settings).load(
+            0 if path is None else path, platform=platform_of(parsed), moved=moved
+        )
     for image in loaded:
         for tag in image.tags:
             print(f"Loaded image: {tag.familiar}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Parsed, Text
+from rootless.cli.progress import counter_on
 from rootless.cli.shared_options import OUTPUT, PLATFORM, output_of, platform_of
 from rootless.errors import UsageError
 
@@ -25,7 +28,11 @@ def save(parsed: Parsed, settings: Settings) -> int:
     form = _format_of(parsed)
     is_file = form is None or form.value.endswith("archive")
     output = output_of(parsed, is_file=is_file)
-    engine_of(settings).save(parsed.arguments, output, form=form, platform=platform_of(parsed))
+    platform = platform_of(parsed)
+    with counter_on("Saving", sys.stderr) as moved:
+        engine_of(settings).save(
+            parsed.arguments, output, form=form, platform=platform, moved=moved
+        )
     return 0
 
 

@@ -21,6 +21,7 @@ from rootless.durable import (
 )
 from rootless.errors import ExistsError, IntegrityError
 from rootless.oci.digest import sha256_digest
+from rootless.store.counting import Moved
 from rootless.store.decompression import Read
 
 _PIECE = 1 << 20
@@ -67,8 +68,9 @@ def _checked(read: Read, file: File, where: str) -> Iterator[bytes]:
         )
 
 
-def write_tar(files: Sequence[File], fd: int) -> None:
-    """A ustar archive; nothing in it depends on when or by whom it was written."""
+def write_tar(files: Sequence[File], fd: int, moved: Moved | None = None) -> None:
+    """A ustar archive; nothing in it depends on when or by whom it was written. `moved` is called with
+    the size of each piece of a file."""
     made: set[str] = set()
     for file in files:
         for directory in _parents(file.name):
@@ -84,6 +86,8 @@ def write_tar(files: Sequence[File], fd: int) -> None:
         write_all(fd, header.tobuf(tarfile.GNU_FORMAT))
         for piece in pieces(file):
             write_all(fd, piece)
+            if moved is not None:
+                moved(len(piece))
         write_all(fd, bytes(-file.size % tarfile.BLOCKSIZE))
     write_all(fd, bytes(2 * tarfile.BLOCKSIZE))
 
