@@ -6,7 +6,7 @@ over for a sweep; killed after it, the new content stands.
 
 Locks are flock(2) on a file of their own: the kernel drops them when the holder dies, however it
 dies. flock works over NFS since Linux 2.6.12 (as a byte-range lock, hence the write access) and
-says so where it does not work at all.
+fails where it does not work at all.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
 def write_atomically(
     path: StrPath, data: bytes, mode: int = 0o644, *, durable: bool = True
 ) -> None:
-    """Replace `path` by `data`: a reader, or whoever comes after a crash, finds the old content or
-    the new one, whole. Without `durable` that holds for a kill but not for a loss of power, for
+    """Replace `path` by `data`: a reader finds the old content or the new one, whole, also after a
+    crash. Without `durable` that holds for a kill but not for a loss of power, for
     things that mean nothing after one.
     """
     directory, name = os.path.split(path)
@@ -152,9 +152,9 @@ def _keep_reserve(reserve: str, size: int) -> None:
 
 
 def replace_file(path: StrPath, write: Callable[[int], None]) -> None:
-    """Replace a file by what `write` puts into a descriptor, as a whole. For large files in places
-    that are not ours: until it is complete it has no name (open(2), O_TMPFILE), so that whoever kills
-    us has nothing to clear away. Where the file system has no such files (NFS, some FUSE ones) it has
+    """Replace a file by what `write` puts into a descriptor, as a whole. For large files in
+    directories of the user's: until it is complete the file has no name (open(2), O_TMPFILE), so that
+    a process that is killed leaves nothing behind. Where the file system has no such files (NFS, some FUSE ones) it has
     a temporary one, as in `write_atomically`."""
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f"{TEMPORARY_PREFIX}{name[:64]}-{os.urandom(6).hex()}")
@@ -206,7 +206,7 @@ def acquire_lock(path: StrPath, *, shared: bool = False, wait: bool = True) -> L
     """Lock `path`, which is created where it is missing. None if it is held and `wait` is false.
 
     A holder may unlink the lock file before releasing it: the lock taken on such an orphan is worth
-    nothing, so the name is looked up again once the lock is ours.
+    nothing, so the name is looked up again once the lock is held.
     """
     operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     while True:
@@ -252,7 +252,7 @@ class locked:  # noqa: N801 - used as a function is
 
 
 def remove_tree(path: StrPath) -> None:
-    """Delete a tree of our own, directories without permissions included. What is gone already is
+    """Delete a tree of this user's files, directories without permissions included. What is gone already is
     no error."""
     if _remove_small_tree(os.fspath(path)):
         return

@@ -52,7 +52,8 @@ class ControlGroup:
 
     @property
     def directory_fd(self) -> int:
-        """Of the container's own group, for clone3(2) with CLONE_INTO_CGROUP. Stays ours."""
+        """The directory of the container's own group, for clone3(2) with CLONE_INTO_CGROUP. `close`
+        closes it."""
         return self._descriptor
 
     @property
@@ -73,7 +74,7 @@ class ControlGroup:
         self.close()
 
     def apply(self, resources: Mapping[str, Any]) -> tuple[Write, ...]:
-        """Sets what OCI `linux.resources` asks for and says which files it wrote.
+        """Set what OCI `linux.resources` asks for; returns the files that were written.
 
         Raises HostSupportError naming the limit when one cannot be set, UsageError for processors
         or memory nodes there are not.
@@ -165,9 +166,9 @@ class ControlGroup:
             self.thaw()
 
     def freeze(self) -> None:
-        """Stops every process of the container (docker pause).
+        """Stop every process of the container (docker pause).
 
-        Returns at once; `frozen` says when it is done.
+        Returns at once; `frozen` becomes true when all have stopped.
         """
         write_line(f"{self.path}/cgroup.freeze", "1")
 
@@ -184,11 +185,9 @@ class ControlGroup:
         return flat_keyed(read(f"{self.path}/cgroup.events")).get("populated") == 1
 
     def remove(self, timeout: float = 2) -> bool:
-        """Removes the group after its processes have ended; waits for stragglers up to `timeout`
-        seconds.
+        """Remove the group; waits up to `timeout` seconds for its last processes to end.
 
-        This process steps out of it first. False when something is left; whoever calls `remove`
-        again may then succeed.
+        This process leaves it first. False when something is left: a later call may succeed.
         """
         self.close()
         deadline = time.monotonic() + timeout

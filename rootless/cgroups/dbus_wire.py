@@ -1,7 +1,7 @@
 """The part of the D-Bus wire format that asking systemd for a scope needs. Pure.
 
 D-Bus specification, "Type System" and "Message Protocol". Values are given with a signature:
-integers, str, bytes are not told apart by guessing. Arrays are lists, structs tuples, dictionaries
+the types of integers, str and bytes are not guessed. Arrays are lists, structs tuples, dictionaries
 lists of pairs, a variant is the pair (signature, value).
 """
 

@@ -1,10 +1,10 @@
-"""Where this user's containers may have a control group: asked of his systemd, owned already, or
-nowhere.
+"""Where a container of this user may have a control group: in a scope of the user's systemd, in a
+subtree that the user owns, or nowhere. In this order.
 
-In this order. A transient scope with Delegate=yes is a subtree that systemd promises to leave
-alone. A subtree that is ours already is what a batch system, a container or an administrator gave
-us; in a batch job it is the only one considered, because a scope of the user's systemd would take
-the container out of the job and its limits.
+A transient scope with Delegate=yes is a subtree that systemd promises to leave alone. A subtree that
+the user owns already comes from a batch system, a container or an administrator; in a batch job it is
+the only one considered, because a scope of the user's systemd would take the container out of the job
+and its limits.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _UNIFIED_HINT = "as root: boot with systemd.unified_cgroup_hierarchy=1 on the ke
 
 
 class Delegation(Protocol):
-    """A way to a control group. `cheap`: worth taking even when no limit was asked for."""
+    """A way to a control group. `no_side_effects`: worth taking even when no limit was asked for."""
 
     @property
     def driver(self) -> str: ...
@@ -49,12 +49,12 @@ class Delegation(Protocol):
         """The control group whose controllers decide."""
 
     @property
-    def cheap(self) -> bool: ...
+    def no_side_effects(self) -> bool: ...
     def controllers(self) -> frozenset[str]:
-        """Those that its groups will have, as far as that can be told beforehand."""
+        """The controllers that its groups will have, as far as that is known beforehand."""
 
     def create(self, container_id: str, parent: str | None = None) -> ControlGroup:
-        """Moves this process into the new group's `server`.
+        """Move this process into the new group's `server`.
 
         Raises HostSupportError; UsageError for a parent it cannot give.
         """
@@ -67,7 +67,7 @@ class Scope(NamedTuple):
     bus: str
     timeout: float
     driver: str = "systemd"
-    cheap: bool = True
+    no_side_effects: bool = True
 
     @property
     def place(self) -> str:
@@ -98,7 +98,7 @@ class Scope(NamedTuple):
 
 
 class Level(NamedTuple):
-    """A control group that we may divide: at or above our own.
+    """A control group that this process may divide: its own, or one above it.
 
     `handed_down` is its cgroup.subtree_control.
     """
@@ -109,20 +109,20 @@ class Level(NamedTuple):
 
 
 class Subtree(NamedTuple):
-    """A control group that is ours.
+    """A control group that this user owns.
 
-    `crowded`: processes stand in it and have to move into a leaf before it can be divided.
+    `has_processes`: it has processes, which have to move into a leaf before it can be divided.
     """
 
     level: Level
     own: str
-    crowded: bool
+    has_processes: bool
     driver: str = "cgroupfs"
 
     @property
-    def cheap(self) -> bool:
+    def no_side_effects(self) -> bool:
         # To move a user's shell about is not done unless he asked for a limit.
-        return not self.crowded
+        return not self.has_processes
 
     @property
     def place(self) -> str:
@@ -138,7 +138,7 @@ class Subtree(NamedTuple):
             )
         base, origin = self.level.path, self.own
         try:
-            if self.crowded:
+            if self.has_processes:
                 origin = f"{base}/main"
                 _evacuate(base, origin)
             enable(base)
@@ -168,7 +168,7 @@ def _evacuate(group: str, leaf: str) -> None:
         os.mkdir(leaf)
     except FileExistsError:
         pass
-    # Whoever forks meanwhile is met on the next round.
+    # A process that is forked meanwhile is found in the next round.
     for _ in range(100):
         pids = read(f"{group}/cgroup.procs").split()
         if not pids:
@@ -182,7 +182,7 @@ def _evacuate(group: str, leaf: str) -> None:
 
 
 def levels(directory: str, top: str) -> list[Level]:
-    """The control groups from our own upwards that we may divide."""
+    """The control groups from this process's own upwards that it may divide."""
     found = []
     while directory.startswith(top) and all(
         os.access(f"{directory}{name}", os.W_OK)
@@ -197,17 +197,17 @@ def levels(directory: str, top: str) -> list[Level]:
 
 
 def subtree_of(owned: Sequence[Level], needed: frozenset[str]) -> Subtree | None:
-    """The nearest group that can hold a container with the `needed` controllers, one that is
-    divided already before our own.
+    """The nearest group that can hold a container with the `needed` controllers; one that is divided
+    already is preferred to this process's own.
     """
     if not owned:
         return None
     divided = [level for level in owned if level.handed_down]
     for level in (*divided, owned[0]):
         if needed <= level.available:
-            return Subtree(level, owned[0].path, crowded=not level.handed_down)
+            return Subtree(level, owned[0].path, has_processes=not level.handed_down)
     nearest = divided[0] if divided else owned[0]
-    return Subtree(nearest, owned[0].path, crowded=not divided)
+    return Subtree(nearest, owned[0].path, has_processes=not divided)
 
 
 def candidates(view: View, needed: frozenset[str]) -> Iterable[Delegation]:
@@ -249,7 +249,7 @@ def create_in(
     asked = bool(wanted) or parent is not None
     refusals: list[RootlessError] = []
     for delegation in candidates(view, frozenset(write.controller for write in wanted)):
-        if not asked and not delegation.cheap:
+        if not asked and not delegation.no_side_effects:
             continue
         try:
             check_controllers(wanted, delegation.controllers(), delegation.place)
@@ -310,12 +310,12 @@ class CgroupFacts(NamedTuple):
 
 
 def facts(environ: Mapping[str, str]) -> CgroupFacts:
-    """What a container started now could be limited by. Starts nothing and asks nobody."""
+    """What a container started now could be limited by. Starts nothing and sends no request."""
     return facts_in(observe(environ))
 
 
 def facts_in(view: View) -> CgroupFacts:
-    """`facts` on a machine that has been looked at."""
+    """`facts` of a view of the machine."""
     for delegation in candidates(view, frozenset()):
         present = delegation.controllers()
         usable = tuple(name for name in CONTROLLERS if name in present)

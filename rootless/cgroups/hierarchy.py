@@ -24,9 +24,9 @@ _BATCH_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "FLUX_JOB_ID", "JO
 
 
 class Hierarchy(NamedTuple):
-    """`version` is "v2", "hybrid", "v1" or "none"; `directory` is our own control group's in the
-    version 2 tree, `top` where that tree is mounted, both None when there is no such tree or we
-    stand outside what is mounted of it.
+    """`version` is "v2", "hybrid", "v1" or "none"; `directory` is that of this process's control
+    group in the version 2 tree, `top` the mount point of that tree; both None when there is no such
+    tree, or this process is outside of what is mounted of it.
     """
 
     version: str

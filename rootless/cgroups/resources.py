@@ -119,8 +119,8 @@ def _memory(section: Mapping[str, Any]) -> Iterable[Write]:
             "memory.swap.max",
             _swap_beyond(swap, limit),
             _INNER,
-            # Twice the limit is what -m means when nothing is said of swap: then a kernel that does
-            # not count swap will do.
+            # Twice the limit is what -m means without --memory-swap: then a kernel that does not count
+            # swap will do.
             optional=swap == 2 * limit,
         )
     if low:

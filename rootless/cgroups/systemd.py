@@ -50,7 +50,7 @@ class Connection:
             self._socket.settimeout(timeout)
             self._socket.connect(path)
             self._authenticate()
-            # systemd's own socket is no bus: nobody to greet, and signals come without asking.
+            # systemd's own socket is no bus: it knows no Hello, and sends signals without AddMatch.
             if not path.endswith("/systemd/private"):
                 self.call(_BUS, _BUS_PATH, _BUS, "Hello")
                 self.call(_BUS, _BUS_PATH, _BUS, "AddMatch", "s", _JOB_REMOVED)
@@ -143,7 +143,7 @@ def start_scope(
     slice_name: str | None = None,
     timeout: float,
 ) -> None:
-    """Puts `pid` into a new scope that is ours to divide; returns when it is there.
+    """Put `pid` into a new scope that this user may divide; returns when it is there.
 
     Raises SystemdError.
     """

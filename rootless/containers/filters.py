@@ -31,8 +31,8 @@ def select(
     """Of containers, oldest first, those that pass, newest first. Filters of one name are
     alternatives, those of different names conditions (docker ps); labels are all conditions.
 
-    Without `everything` only running ones pass, unless a status is asked for. `last`: so many of the
-    newest at most. Raises UsageError, NotFoundError.
+    Without `everything` only running ones pass, unless a status is asked for. `last`: at most this
+    many, the newest. Raises UsageError, NotFoundError.
     """
     tests: dict[str, list[Test]] = {}
     for key, value in filters:

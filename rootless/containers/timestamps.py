@@ -22,8 +22,8 @@ def timestamp(time_ns: int) -> str:
 
 
 def source_date_epoch(environ: Mapping[str, str]) -> int | None:
-    """The time that whatever is made is to have been made at, in seconds, if the environment says
-    one (reproducible-builds.org, SOURCE_DATE_EPOCH). Raises UsageError."""
+    """SOURCE_DATE_EPOCH (reproducible-builds.org) in seconds: the time to record as that of creation.
+    None if it is not set. Raises UsageError."""
     text = environ.get("SOURCE_DATE_EPOCH")
     if not text:
         return None

@@ -70,7 +70,7 @@ class ContainerFiles:
             while piece := os.read(reader, _PIECE):
                 yield piece
         finally:
-            # A producer that nobody listens to any more meets EPIPE, and ends.
+            # The producer gets EPIPE, and ends.
             os.close(reader)
             _, status = os.waitpid(pid, 0)
         if number := os.waitstatus_to_exitcode(status):

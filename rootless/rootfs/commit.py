@@ -98,6 +98,6 @@ def export_container(
 
 
 def _whole(pieces: Iterator[bytes], record: ContainerRecord) -> Iterator[bytes]:
-    """The pieces; what goes wrong in reading them is told from what goes wrong in writing."""
+    """The pieces. An error in reading them is raised as such, apart from errors in writing."""
     with reading(record):
         yield from pieces

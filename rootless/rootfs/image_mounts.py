@@ -1,8 +1,8 @@
 """image mount: the files of an image, read-only, where every program of the account sees them.
 
 fusermount3 makes the mount; a process of its own serves it until it is unmounted, with the archives
-open from the start, so that an image may be removed while somebody looks at it. Every file is shown
-as the caller's own: others' could not be read, and the directory is nobody else's to enter.
+open from the start, so that an image may be removed while it is mounted. Every file is shown with the
+caller as owner: only the caller may enter the directory, and could not read files of other owners.
 
     RUNROOT/images/<id>/    the mount point
 """
@@ -68,7 +68,7 @@ def mount_image(paths: StoragePaths, store: Store, image: Image) -> Path:
 
 
 def unmount_image(paths: StoragePaths, image: Image) -> None:
-    """Raises NotFoundError if it is not mounted, RootlessError if somebody is in it."""
+    """Raises NotFoundError if it is not mounted, RootlessError if it is in use."""
     mountpoint = _place(paths, image)
     if mountpoint not in _mounts():
         raise NotFoundError(f"image {image.id} is not mounted")

@@ -109,7 +109,7 @@ def image_has_directory(tree: HostTree | ImageTree, path: str) -> bool:
 
 
 def id_view(maps: IdMaps) -> IdView:
-    """The ids that exist inside. Any other is shown as nobody, or, where there is one id, as that."""
+    """The ids that exist inside. Any other is shown as 65534, or as root's where that is not mapped."""
     uids, gids = _inside(maps.uids), _inside(maps.gids)
     root_uid, root_gid = maps.root
     return IdView(

@@ -73,7 +73,7 @@ def run(side: ChildSide) -> NoReturn:
 
 def _expect(side: ChildSide, kind: Kind) -> None:
     if receive(side.channel).kind is not kind:
-        os._exit(_DEAD)  # the parent is gone: nobody is left to tell
+        os._exit(_DEAD)  # the parent is gone
 
 
 def _report(side: ChildSide, stage: str, doing: str, error: BaseException) -> None:
@@ -120,7 +120,7 @@ def _finish(side: ChildSide, context: Context) -> None:
 
 def _die_with(monitor: int) -> None:
     """A change of id forgets the signal (prctl(2)), so it is asked for again, and a parent that
-    died before is noticed by its pidfd: the parent's process id says nothing in a PID namespace."""
+    died before is noticed by its pidfd: a process id of another PID namespace is 0."""
     processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)
     poll = select.poll()
     poll.register(monitor, select.POLLIN)
@@ -139,7 +139,7 @@ def _own_stdio(context: Context) -> None:
             if stat.S_ISFIFO(mode) or fd == context.terminal:
                 os.fchown(fd, context.identity.uid, -1)
         except OSError:
-            pass  # not ours to give: the program can still use the descriptor it has
+            pass  # of another owner: the program can still use the descriptor it has
 
 
 def _environment(env: Sequence[str], home: str) -> dict[str, str]:

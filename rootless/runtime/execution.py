@@ -169,7 +169,7 @@ def refuse_magic_links(path: str, *, unreadable: bool = False) -> None:
         except OSError as error:
             if error.errno == errno.ELOOP or (unreadable and error.errno == errno.EACCES):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path) from None
-            return  # exec says what is wrong
+            return  # exec fails in the same way
         with open(fd, "rb") as file:
             interpreter = script_interpreter(file.read(_HEAD))
         if interpreter is None:

@@ -150,31 +150,31 @@ def create(args: LaunchArgs) -> ContainerProcess:
     if plan.execute.init:
         # The child can import nothing, and a start without init does not pay for this.
         from rootless.runtime import reaper  # noqa: F401
-    ours, theirs = descriptors.pair()
+    own_end, child_end = descriptors.pair()
     monitor = os.pidfd_open(os.getpid())
     try:
-        side = child.ChildSide(plan, theirs, args.stdio, filters, monitor)
-        pid, pidfd = _clone(side, ours, args.cgroup_fd)
+        side = child.ChildSide(plan, child_end, args.stdio, filters, monitor)
+        pid, pidfd = _clone(side, own_end, args.cgroup_fd)
     finally:
-        theirs.close()
+        child_end.close()
         os.close(monitor)
-    process = ContainerProcess(pid, pidfd, ours)
+    process = ContainerProcess(pid, pidfd, own_end)
     try:
-        _set_up(process, ours, args)
+        _set_up(process, own_end, args)
     except BaseException:
-        ours.close()
+        own_end.close()
         raise
     return process
 
 
-def _clone(side: child.ChildSide, ours: socket.socket, cgroup_fd: int | None) -> tuple[int, int]:
+def _clone(side: child.ChildSide, own_end: socket.socket, cgroup_fd: int | None) -> tuple[int, int]:
     flags = sum(_FLAGS[name] for name in side.plan.namespaces)
     try:
         pid, pidfd = processes.fork_into(flags, cgroup_fd)
     except OSError as error:
         raise _clone_error(error, in_cgroup=cgroup_fd is not None) from error
     if pid == 0:
-        ours.close()
+        own_end.close()
         child.run(side)
     return pid, pidfd
 

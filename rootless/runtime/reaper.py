@@ -1,9 +1,9 @@
-"""--init: process 1 of the container, which starts the command, hands signals on and reaps what is
-left behind.
+"""The init of a container: process 1, which has started the command, forwards signals to it and reaps
+orphans.
 
-It is the engine's own process with the container's credentials and filters; non-dumpable, so that
-nobody inside can reach its memory or its program file through /proc/1 (ptrace_may_access in the
-kernel asks for a capability in the host's namespace).
+It is a process of the engine with the container's credentials and filters. It is not dumpable, so that
+no process inside can reach its memory or its executable through /proc/1: ptrace_may_access in the
+kernel asks for a capability in the user namespace that the program was started in, the host's.
 """
 
 from __future__ import annotations

@@ -22,24 +22,24 @@ def call_in_user_namespace(id_maps: IdMaps, action: Callable[[], None]) -> None:
         OSError: what `action` raised.
         LaunchError: the namespace could not be made, or the process was killed.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours:
+    own_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with own_end:
         try:
             pid, pidfd = processes.fork_into(processes.CLONE_NEWUSER)
         except OSError as error:
-            theirs.close()
+            child_end.close()
             raise LaunchError(f"cannot create a user namespace: {error.strerror}") from error
         if pid == 0:
-            ours.close()
-            _carry_out(id_maps, action, theirs)
-        theirs.close()
+            own_end.close()
+            _carry_out(id_maps, action, child_end)
+        child_end.close()
         try:
             write_maps(pid, id_maps)
-            ours.send(b"mapped", socket.MSG_NOSIGNAL)
+            own_end.send(b"mapped", socket.MSG_NOSIGNAL)
         finally:
             # At the end of the socket a child that still waits for its maps ends too.
-            ours.shutdown(socket.SHUT_WR)
-            answer = ours.recv(4096)
+            own_end.shutdown(socket.SHUT_WR)
+            answer = own_end.recv(4096)
             result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
             os.close(pidfd)
     if answer:

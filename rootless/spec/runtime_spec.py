@@ -127,8 +127,8 @@ def arguments(options: ContainerOptions, image: Mapping[str, Any]) -> tuple[str,
 def environment(
     options: ContainerOptions, image: Mapping[str, Any], hostname: str | None
 ) -> list[str]:
-    """NAME=value, each name once: defaults, then the image's, then the user's. HOME is added by who
-    looks up the user."""
+    """NAME=value, each name once: defaults, then the image's, then the user's. HOME is added when the
+    user is looked up."""
     values = {"PATH": DEFAULT_PATH}
     if hostname:
         values["HOSTNAME"] = hostname

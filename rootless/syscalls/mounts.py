@@ -2,7 +2,7 @@
 mount_setattr 5.12).
 
 A mount that is a descriptor is attached to a place that is a descriptor: no path is walked twice,
-so nobody can swap a component for a symbolic link in between.
+so that no component can be replaced by a symbolic link in between.
 """
 
 from __future__ import annotations

@@ -40,9 +40,9 @@ def fork_into(flags: int, cgroup: int | None = None) -> tuple[int, int]:
     """fork(2) with the namespaces of `flags`, and straight into a cgroup (a directory descriptor)
     when one is given.
 
-    Returns (pid, pidfd); (0, -1) in the child. The interpreter is told as os.fork() tells it, and
-    must have one thread: the call is made through PyDLL, which keeps the interpreter lock, so that
-    nothing runs between it and the hooks.
+    Returns (pid, pidfd); (0, -1) in the child. The interpreter's hooks of fork are called as os.fork()
+    calls them, and it must have one thread: the call is made through PyDLL, which keeps the interpreter
+    lock, so that nothing runs between it and the hooks.
     """
     pidfd = ctypes.c_int(-1)
     if cgroup is not None:

@@ -38,14 +38,14 @@ def make_group(path, handed_down="", available="cpu memory pids"):
 def test_group_already_divided_is_taken_before_our_own():
     own, parent = Level("/t/p/own", ALL, frozenset()), Level("/t/p", ALL, ALL)
     subtree = subtree_of([own, parent], ALL)
-    assert (subtree.level, subtree.own, subtree.crowded) == (parent, "/t/p/own", False)
-    assert subtree.cheap
+    assert (subtree.level, subtree.own, subtree.has_processes) == (parent, "/t/p/own", False)
+    assert subtree.no_side_effects
 
 
 def test_own_group_with_processes_in_it_is_divided_only_for_a_limit():
     subtree = subtree_of([Level("/t/own", ALL, frozenset())], frozenset())
-    assert subtree.crowded
-    assert not subtree.cheap
+    assert subtree.has_processes
+    assert not subtree.no_side_effects
 
 
 def test_group_that_has_the_controller_is_taken_before_a_nearer_that_has_not():
