@@ -16,6 +16,7 @@ import sys
 from rootless.containers.launch_description import LaunchDescription
 from rootless.errors import RootlessError
 from rootless.light_stdlib import signal, socket
+from rootless.supervisor.engine_log import log, log_exception
 from rootless.supervisor.messages import close_all_but
 from rootless.syscalls import descriptors
 
@@ -110,9 +111,7 @@ def _main(description: LaunchDescription, end: socket.socket) -> NoReturn:
     except OSError as error:
         _report_reason(end, f"{error.strerror}: {os.fsdecode(error.filename or '')}".rstrip(": "))
     except BaseException as error:  # noqa: BLE001 - the last resort of this process
-        import traceback
-
-        traceback.print_exception(error)
+        log_exception(error)
         _report_reason(end, f"{type(error).__name__}: {error}")
     finally:
         os._exit(status)
@@ -155,7 +154,7 @@ def _serve(description: LaunchDescription, end: socket.socket) -> None:
             write_report(description.directory, union.copy_up_stats, finished=True)
         except OSError as error:
             # On a full disk the statistics are lost, but nothing of the container is.
-            os.write(2, f"cow.json: {error.strerror}\n".encode())
+            log(f"cow.json: {error.strerror}")
 
 
 def write_report_on_signal(directory: str, stats: CopyUpStats) -> None:
@@ -170,6 +169,6 @@ def write_report_on_signal(directory: str, stats: CopyUpStats) -> None:
             write_report(directory, stats, finished=False)
         except OSError as error:
             # No space, or the directory is gone: `rootless cow` times out, the file server goes on.
-            os.write(2, f"cow.json: {error.strerror}\n".encode())
+            log(f"cow.json: {error.strerror}")
 
     signal.signal(signal.SIGUSR1, answer)

@@ -37,6 +37,7 @@ from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, create
 from rootless.supervisor import control_socket
 from rootless.supervisor.clients import Client, Clients
 from rootless.supervisor.container_streams import ContainerStreams
+from rootless.supervisor.engine_log import log, log_exception
 from rootless.supervisor.file_server import FileServer
 from rootless.supervisor.protocol import Kind, MonitorState, refusal
 from rootless.supervisor.signal_delivery import SignalDelivery, send_signal
@@ -76,9 +77,7 @@ class Monitor:
         except RootlessError as error:
             self._fail(error)
         except BaseException as error:  # noqa: BLE001 - the last resort of this process
-            import traceback
-
-            traceback.print_exception(error)
+            log_exception(error)
             self._fail(RootlessError(f"the monitor failed: {type(error).__name__}: {error}"))
         finally:
             os._exit(status)
@@ -310,7 +309,7 @@ class Monitor:
             pass  # removed by force meanwhile
         except (OSError, RootlessError) as error:
             # The container's status is its own whether or not it can be written down.
-            print(f"writing the record: {error}", file=sys.stderr)  # noqa: T201 - stderr is the log
+            log(f"writing the record: {error}")
         self._clients.broadcast(Kind.EXITED, status=status, out_of_memory=out_of_memory)
 
     def _created(self, record: ContainerRecord) -> ContainerRecord:
@@ -350,7 +349,7 @@ class Monitor:
             else:
                 self._containers.change(record.id, failed, unreadable=record)
         except (OSError, RootlessError) as further:
-            print(f"cleaning up: {further}", file=sys.stderr)  # noqa: T201 - stderr is the log
+            log(f"cleaning up: {further}")
         from rootless.run_in_child import error_fields
 
         fields = error_fields(error)

@@ -34,6 +34,7 @@ def test_container_that_fills_the_store_ends_with_its_own_status(
         run run --name done box:1 sh -c 'dd if=/dev/zero of=/junk bs=64k count=16 2>/dev/null'
         step removed run --rm --name gone box:1 sh -c '{FILL[kind]}; exit 6'
         step filled run --name full box:1 sh -c '{FILL[kind]}; exit 7'
+        run rm full; step silent run --name full box:1 sh -c '{FILL[kind]}; exit 0'
         dd if=/dev/zero of={disk}/rest bs=4k 2>/dev/null || true
         i=0; while true 2>/dev/null >{disk}/$i.f; do i=$((i+1)); done || true
         echo "left:$(df {"-k" if kind == "bytes" else "-i"} {disk} | tail -1 | awk '{{print $4}}')"
@@ -59,8 +60,9 @@ def test_container_that_fills_the_store_ends_with_its_own_status(
     told = f"{result.stdout}\n{result.stderr}"
     assert rows["removed"].startswith("6:"), told
     assert rows["filled"].startswith("7:"), told
+    assert rows["silent"].strip() == "0:1:", told
     assert rows["left"] == "0", told
-    assert rows["inspect"].startswith("0:1:exited 7"), told
+    assert rows["inspect"].startswith("0:1:exited 0"), told
     for name in ("ps", "df", "images", "rm", "rmf", "rmi", "prune"):
         assert rows[name].startswith("0:"), told
     assert rows["check"].split(":")[0] in "01", told
