@@ -38,6 +38,7 @@ _COW = "rootless.cli.containers.cow:COW"
 _DIFF = "rootless.cli.containers.diff:DIFF"
 _EXPORT = "rootless.cli.containers.export:EXPORT"
 _PS = "rootless.cli.containers.listing:PS"
+_RENAME = "rootless.cli.containers.rename:RENAME"
 _RM = "rootless.cli.containers.remove:RM"
 _RUN = "rootless.cli.run:RUN"
 _HISTORY = "rootless.cli.images.history:HISTORY"
@@ -73,6 +74,7 @@ COMMANDS: Mapping[str, str | Group] = {
     "commit": _COMMIT,
     "diff": _DIFF,
     "export": _EXPORT,
+    "rename": _RENAME,
     "inspect": "rootless.cli.inspect:INSPECT",
     "cow": _COW,
     "info": _INFO,
@@ -92,6 +94,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "commit": _COMMIT,
             "diff": _DIFF,
             "export": _EXPORT,
+            "rename": _RENAME,
             "prune": "rootless.cli.containers.prune:CONTAINER_PRUNE",
             "cow": _COW,
         },

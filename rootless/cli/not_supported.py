@@ -58,7 +58,6 @@ COMMANDS: dict[str, Missing] = {
     "pause": Missing("a container is not paused by name yet"),
     "plugin": Missing(_NO_DAEMON),
     "port": Missing(_NO_NETWORKS, "use --network host: every port is the host's"),
-    "rename": Missing("a container cannot be renamed yet", "choose the name with run --name"),
     "restart": Missing(_DETACHED, "use 'rootless run' again"),
     "search": Missing("registries are not searched", "use 'rootless search-tags REPOSITORY'"),
     "secret": Missing(_NO_SWARM),

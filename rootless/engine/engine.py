@@ -128,6 +128,15 @@ class Engine:
         reconcile(self.paths.containers)
         return self.paths.containers.all()
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a container another name, also while it runs. Raises NotFoundError, ExistsError if
+        the name is taken, UsageError if it is not valid or is its own.
+        """
+        record, new_name = self._container(name), new_name.removeprefix("/")
+        if new_name == record.name:
+            raise UsageError("renaming a container with the same name as its current name")
+        self.paths.containers.rename(record.id, new_name)
+
     def remove(self, name: str, *, force: bool = False) -> None:
         """Remove a container. Raises NotFoundError, InUseError if it runs and `force` is not set."""
         from rootless.containers.remove import remove_container

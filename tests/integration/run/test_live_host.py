@@ -183,6 +183,24 @@ def test_name_is_taken_until_the_container_is_removed(rootless):
     host(rootless, "true", options=["--name", "fred"]).ok()
 
 
+def test_renamed_container_has_its_new_name_only(rootless):
+    for name in ("one", "other"):
+        rootless("run", "--name", name, "--rootfs", "/", "true").ok()
+    assert rootless("rename", "one", "two").ok().stdout == ""
+    assert rootless("ps", "-a", "--format", "{{.Names}}").ok().stdout.split() == ["other", "two"]
+    for new, said in (
+        ("other", "already in use"),
+        ("two", "same name as its current name"),
+        ("a/b", "invalid container name"),
+    ):
+        refused = rootless("rename", "two", new)
+        assert refused.status == 1
+        assert said in refused.stderr
+    assert rootless("rename", "one", "three").status == 1
+    rootless("container", "rename", "/two", "one").ok()
+    assert rootless("rm", "one", "other").ok().stdout.split() == ["one", "other"]
+
+
 def test_many_at_once(rootless):
     running = [
         rootless.popen("run", "--rm", "--rootfs", "/", "sh", "-c", f"exit {number}")
