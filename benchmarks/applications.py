@@ -1,4 +1,4 @@
-"""What programs do on a mounted tree: what people wait for. A workload is left out where its program is not installed."""
+"""Workloads of whole programs on a mounted tree. A workload is left out if its program is not installed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DBENCH_SECONDS = 5
 
 
 def make_inputs(directory: Path) -> None:
-    """What the applications are given: a package to import and a repository in the lower, archives to install beside it."""
+    """Make the inputs: a package to import and a repository in the lower, archives to install beside it."""
     lower = directory / "lower"
     package = lower / "library"
     package.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def _make_wheel(path: Path, text: str) -> None:
 
 
 def _make_module(directory: Path, text: str) -> None:
-    """A package of Node's, as `npm pack` would make it."""
+    """A package for Node.js, as `npm pack` makes it."""
     package = directory / "node/package"
     package.mkdir(parents=True)
     (package / "package.json").write_text('{"name": "made", "version": "1.0.0"}')
@@ -124,7 +124,7 @@ def dbench(root: Path, _: Path) -> float:
     printed = run("dbench", "-D", place, "-t", str(_DBENCH_SECONDS), "2").decode()
     found = re.search(r"Throughput ([0-9.]+) MB/sec", printed)
     if found is None or not float(found[1]):
-        raise RuntimeError(f"dbench said {printed.strip()[-200:]}")
+        raise RuntimeError(f"dbench printed {printed.strip()[-200:]}")
     return 1000 / float(found[1])
 
 
@@ -137,8 +137,8 @@ def bonnie(root: Path, _: Path) -> None:
 
 
 def pgbench(root: Path, _: Path) -> None:
-    """Transactions of a database that syncs every one. PostgreSQL refuses to run as root: in a user namespace of its own it
-    is somebody else."""
+    """Transactions of a database that syncs each of them. PostgreSQL refuses to run as root, so it gets a user namespace with
+    another id."""
     programs = Path(next(iter(sorted(glob.glob("/usr/lib/postgresql/*/bin")))))
     place = root / "out/postgres"
     script = f"""set -eu

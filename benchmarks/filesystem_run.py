@@ -41,8 +41,8 @@ MAKING = "mount, and the first answer"
 def measure(
     results: Results, workload: Workload, file_system: FileSystem, where: Path, inputs: Path
 ) -> None:
-    """One workload on a fresh mount: the first run is the cold one, whatever the page cache holds of the layers. The second
-    asks for what the first has made doubtful, access times for one; the third is warm."""
+    """One workload on a fresh mount: the first run is cold, although the page cache may hold the layers. The second asks
+    again for what the first has invalidated, for example access times; the third is warm."""
     cold = Key(workload.name, file_system.name, "cold")
     if results.failed(cold):
         return

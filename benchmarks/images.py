@@ -1,8 +1,8 @@
 """Images in and out of a registry and of archives: how long it takes, and how much memory at most.
 
-One registry (Debian's docker-registry, on loopback) serves all engines in the same run; each push goes to one of its own that is
-empty. Each sample is checked, untimed: an operation that did nothing has failed. Registry and archives are in the page cache for
-everybody; in the first round, which is kept apart as "cold", the programs are not, nor what they make on their first start.
+One registry (Debian's docker-registry, on loopback) serves all engines in the same run; each push goes to an empty one of its
+own. Each sample is checked, untimed: an operation that did nothing has failed. Registry and archives are in the page cache for
+all; in the first round, which is reported apart as "cold", the programs are not, nor what they make on their first start.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.support.docker_registry import docker_registry
 
 _CHANGED = 10
 _LEAST_PACKED = 4
-"""No engine makes less than this part of what the images hold: a push of fewer bytes has left something out."""
+"""No engine compresses the images to less than a fourth: a push of fewer bytes is incomplete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ SCALES = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What every sample finds: the registry with the images, and room for files."""
+    """What samples share: the registry with the images, and a directory for files."""
 
     host: str
     images: dict[str, MadeImage]
@@ -62,8 +62,8 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`sample` makes ready, yields the command to be measured, and checks what came of it, or raises RuntimeError; it yields
-    None where an engine has no such command."""
+    """`sample` prepares, yields the command to measure, and checks the result, or raises RuntimeError; it yields None if an
+    engine has no such command."""
 
     name: str
     sample: Callable[[Engine, Stage], Iterator[list[str] | None]]
@@ -106,7 +106,7 @@ def _push(image: str) -> Callable[[Engine, Stage], Iterator[list[str] | None]]:
 
 
 def _push_loaded(engine: Engine, stage: Stage) -> Iterator[list[str] | None]:
-    """What came from an archive is compressed on the way."""
+    """An image from an archive is compressed while it is pushed."""
     image = stage.images["many"]
     engine.forget(stage.name("many"))
     run(engine, engine.load(image.archive, image.archive_tag))
@@ -146,7 +146,7 @@ def _save(engine: Engine, stage: Stage) -> Iterator[list[str] | None]:
 def _load(engine: Engine, stage: Stage) -> Iterator[list[str] | None]:
     image = stage.images["many"]
     engine.forget(image.archive_tag)
-    # The same layers under another name would be left where they are.
+    # With the same layers under another name, there would be nothing to load.
     engine.forget(stage.name("many"))
     _expect(engine, image.archive_tag, None)
     yield engine.load(image.archive, image.archive_tag)
@@ -193,9 +193,9 @@ OPERATIONS = (
 
 
 def measured(argv: Sequence[str], env: dict[str, str], log: Path) -> tuple[float, int]:
-    """Run a command; seconds, and the bytes of memory that the largest of its processes had at once.
+    """Run a command. Returns seconds, and the peak memory in bytes of its largest process.
 
-    Raises RuntimeError where it fails.
+    Raises RuntimeError if it fails.
     """
     with log.open("wb") as stream:
         start = time.perf_counter()
@@ -234,10 +234,10 @@ def take(
 
 @contextmanager
 def prepared(scratch: Path, scale: Scale) -> Iterator[Stage]:
-    """The images, made and at a registry that serves until the end of the block."""
+    """The images, made and pushed to a registry that serves until the end of the block."""
     images: dict[str, MadeImage] = {}
-    # In a process of its own: what a process has used at most counts for all that it starts
-    # (getrusage(2), ru_maxrss; it survives an exec).
+    # In a process of its own: children inherit the peak memory of a process (getrusage(2),
+    # ru_maxrss; it survives an exec).
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as maker:
         for seed, name in enumerate(("many", "five", "large")):
             size = getattr(scale, name)

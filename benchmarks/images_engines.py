@@ -1,6 +1,6 @@
-"""Who brings images in and out: ourselves, podman and skopeo, each in a store of its own, all with the same few questions.
+"""The engines that transfer images: this one, podman and skopeo, each with a store of its own, behind one protocol.
 
-An operation is a command line; what is asked before and after it, untimed, says whether it had anything to do and did it.
+An operation is a command line. Untimed queries before and after it check that there was something to do, and that it was done.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LAYERS = "{{json .RootFS.Layers}}"
 
 
 class Engine(Protocol):
-    """The commands of one engine; None for what it has no command for. Names are HOST:PORT/REPOSITORY:TAG."""
+    """The commands of one engine; None if it has no such command. Names are HOST:PORT/REPOSITORY:TAG."""
 
     @property
     def name(self) -> str: ...
@@ -36,21 +36,21 @@ class Engine(Protocol):
     def load(self, path: Path, name: str) -> list[str]: ...
     def remove(self, name: str) -> list[str] | None: ...
     def commit(self, name: str) -> list[str] | None:
-        """The container that `change` has made, as an image of this name."""
+        """Commit the container that `change` has made to an image of this name."""
 
     def layers(self, name: str) -> list[str]:
         """The diffIDs of an image, bottom first; none if there is no such image."""
 
     def tag(self, old: str, new: str) -> None: ...
     def forget(self, name: str) -> None:
-        """Remove an image if it is there, and what was made of it."""
+        """Remove an image, if there is one, and its containers."""
 
     def change(self, image: str, directory: Path) -> None:
-        """Make a container of an image, and give it the files of a directory."""
+        """Create a container from an image, and copy the files of a directory into it."""
 
 
 def run(engine: Engine, argv: Sequence[str], *, check: bool = True) -> str:
-    """Run a command that is not measured; what it printed. Raises RuntimeError where it fails."""
+    """Run a command that is not measured. Returns its output. Raises RuntimeError if it fails."""
     done = subprocess.run(
         argv,
         env=engine.env,
@@ -70,7 +70,7 @@ def _listed(text: str) -> list[str]:
 
 
 class DockerLike(Engine):
-    """What is said to ours and to podman in the same words, docker's."""
+    """The commands that this engine and podman have in common, docker's."""
 
     __slots__ = ()
 
@@ -108,7 +108,7 @@ class Rootless(DockerLike):
         data, runtime = scratch / "rootless/data", scratch / "rootless/run"
         runtime.mkdir(mode=0o700, parents=True)
         env = os.environ | {"XDG_DATA_HOME": str(data), "XDG_RUNTIME_DIR": str(runtime)}
-        # An installed package has been compiled once and for all.
+        # As in an installed package, modules are compiled once.
         env.pop("PYTHONDONTWRITEBYTECODE", None)
         return cls(env | {"PYTHONPYCACHEPREFIX": str(scratch / "rootless/compiled")})
 

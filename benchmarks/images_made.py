@@ -1,7 +1,7 @@
-"""Images to measure with: always the same for a size, about as compressible as programs and their documents are.
+"""Images to measure with: the same bytes for the same size, about as compressible as programs and their documents.
 
-A made image lies on the disk in every form that is measured: uncompressed layers, the same gzipped, a docker-archive, and what
-a registry is given.
+An image is written in every form that is measured: uncompressed layers, gzipped layers, a docker-archive, and the blobs for a
+registry.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TYPE = "application/vnd.oci.image."
 
 
 class Size(NamedTuple):
-    """Of an image: files in all, their bytes in all, and over how many layers they are spread."""
+    """Of an image: number of files, bytes of all files, number of layers."""
 
     files: int
     content: int
@@ -36,7 +36,7 @@ class Size(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """The archive, and the blob that it is at a registry."""
+    """The archive, and its blob in a registry."""
 
     tar: Path
     diff_id: str
@@ -45,7 +45,7 @@ class Layer(NamedTuple):
 
 
 class MadeImage(NamedTuple):
-    """`id` is what engines call it: the digest of its config."""
+    """`id` is the image id of engines: the digest of the config."""
 
     layers: tuple[Layer, ...]
     config: bytes

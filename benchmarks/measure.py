@@ -27,7 +27,7 @@ BUSY = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What was measured: a workload, on whom, and whether for the first time on a fresh mount ("cold"), the second, or again
+    """What was measured: a workload, the subject, and the run on a fresh mount: the first ("cold"), the second, or the third
     ("warm")."""
 
     workload: str
@@ -37,7 +37,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a file server has used since it was started: seconds of processor time, and bytes of memory at most."""
+    """Usage of a file server since its start: seconds of processor time, and peak memory in bytes."""
 
     seconds: float
     peak: int
@@ -45,15 +45,15 @@ class Usage:
 
 @dataclass(slots=True)
 class Series:
-    """The samples of one key, in seconds, in the order they were taken; or why there are none."""
+    """The samples of one key, in seconds, in the order of time; or the reason why there are none."""
 
     key: Key
     seconds: list[float] = field(default_factory=list)
     peaks: list[int] = field(default_factory=list)
-    """Bytes of memory at most, one for each sample, where that was looked at: of an engine and what it starts, or of a
-    file server since it was started."""
+    """Peak memory in bytes, one per sample, if it was measured: of an engine and its children, or of a file server since its
+    start."""
     processor: list[float] = field(default_factory=list)
-    """Seconds of processor time that a file server took, one for each sample, where there is one."""
+    """Seconds of processor time of the file server, one per sample, if there is one."""
     failure: str | None = None
 
     @property
@@ -135,7 +135,7 @@ class Results:
             series.peaks.append(after.peak)
 
     def record(self, key: Key, seconds: float, peak: int | None = None) -> None:
-        """Keep a sample that was taken elsewhere, with the bytes of memory that it took."""
+        """Add a sample that was measured elsewhere, with its peak memory in bytes."""
         series = self.of(key)
         series.seconds.append(seconds)
         if peak is not None:
@@ -145,7 +145,7 @@ class Results:
         return key in self._series and self._series[key].failure is not None
 
     def fail(self, key: Key, error: Exception) -> None:
-        """There is no result for this key, whatever samples it has."""
+        """Discard the samples of a key and record why there is no result."""
         series = self.of(key)
         series.seconds.clear()
         series.peaks.clear()
@@ -166,6 +166,6 @@ class Results:
 
 
 def rotated(items: Sequence[T], round_number: int) -> list[T]:
-    """The items, beginning one further each round."""
+    """The items, rotated by one more place each round."""
     start = round_number % len(items) if items else 0
     return [*items[start:], *items[:start]]

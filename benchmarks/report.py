@@ -9,7 +9,7 @@ from statistics import median
 from benchmarks.measure import BUSY, WIDE_SPREAD, Results, Series, is_rankable
 
 BASELINES = ("fuse-overlayfs", "podman")
-"""Ratios are given against these, where they took part."""
+"""Ratios are relative to the first of these that took part."""
 
 
 def document(
@@ -102,7 +102,7 @@ def _memory_table(series: Sequence[Series]) -> list[str]:
 
 
 def _processor_table(series: Sequence[Series]) -> list[str]:
-    """What the servers took, of what has one: seconds of processor time a sample, and memory at most."""
+    """Usage of the servers: processor time per sample, and peak memory."""
     servers = [item for item in series if item.processor]
     subjects = list(dict.fromkeys(item.key.subject for item in servers))
     rows = list(dict.fromkeys((item.key.workload, item.key.temperature) for item in servers))

@@ -1,4 +1,4 @@
-"""What a file server has used, from /proc (proc(5))."""
+"""Processor time and memory of a file server, from /proc (proc(5))."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NANOSECONDS = 1_000_000_000
 
 
 def usage(pid: int) -> Usage:
-    """Of the process `pid`, all its threads. schedstat counts nanoseconds, where stat has ticks of ten milliseconds."""
+    """Usage of the process `pid` with all its threads. schedstat counts nanoseconds; stat has ticks of ten milliseconds."""
     seconds = 0.0
     for thread in os.listdir(f"/proc/{pid}/task"):
         with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as file:

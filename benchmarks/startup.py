@@ -40,7 +40,7 @@ class Engine:
 
 
 def engines(scratch: Path, runroot: Path) -> list[Engine]:
-    """Prepare an image for each engine and say how it is started. `runroot`: a short path, for podman."""
+    """Prepare an image for each engine. Returns how each is started. `runroot`: a short path, for podman."""
     tar, archive, rootfs, bundle = (
         scratch / name for name in ("rootfs.tar", "image.tar", "rootfs", "bundle")
     )
@@ -55,16 +55,16 @@ def engines(scratch: Path, runroot: Path) -> list[Engine]:
         ["podman", *store, "load", "-q", "-i", archive], check=False, capture_output=True
     )
     _prepare_crun(bundle, rootfs)
-    ours = (sys.executable, "-m", "rootless")
+    rootless = (sys.executable, "-m", "rootless")
     subprocess.run(
-        [*ours, "load", "-i", archive], check=False, capture_output=True, env=os.environ | env
+        [*rootless, "load", "-i", archive], check=False, capture_output=True, env=os.environ | env
     )
     confined = ("--ro-bind", str(rootfs), "/", "--unshare-all", "--proc", "/proc", "--dev", "/dev")
     return [
-        Engine("rootless", (*ours, "run", "--rm", "--network", "none", "bench", "true"), env),
+        Engine("rootless", (*rootless, "run", "--rm", "--network", "none", "bench", "true"), env),
         Engine(
             "rootless --rootfs",
-            (*ours, "run", "--rm", "--network", "none", "--rootfs", str(rootfs), "true"),
+            (*rootless, "run", "--rm", "--network", "none", "--rootfs", str(rootfs), "true"),
             env,
         ),
         Engine("podman", ("podman", *store, "run", "--rm", "--network", "none", "bench", "true")),
@@ -103,7 +103,7 @@ def measure(
     subjects: Sequence[str],
     after_round: Callable[[], None],
 ) -> None:
-    """Time every engine; the first start of each, with its cold caches, is kept apart."""
+    """Time every engine; the first start of each, with cold caches, is reported apart."""
     # podman refuses a runroot of more than 50 characters.
     with tempfile.TemporaryDirectory(
         prefix="rl-", dir="/tmp", ignore_cleanup_errors=True

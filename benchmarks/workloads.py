@@ -1,8 +1,8 @@
-"""What is done on a mounted tree. A workload is a name, a call on the tree's root, and whether it is worth repeating warm.
+"""Workloads on a mounted tree: a name, a call on the tree's root, and whether to repeat it warm.
 
-The tree holds `src/` (small files in directories, like a source tree), `big` (one large file), `medium` and `huge`. New work
-goes to `out/`, which is there and empty in the lower. A workload that did not do what it is to do raises RuntimeError: a time
-for nothing done is no result. What programs do is in applications.py.
+The tree has `src/` (small files in directories, like a source tree), `big` (one large file), `medium` and `huge`. New files go to
+`out/`, an empty directory in the lower. A workload checks what it has done and raises RuntimeError if it is incomplete. Workloads
+of whole programs are in applications.py.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much there is: files under `src/`, and the sizes of `big` and `medium` in MiB."""
+    """Number of files under `src/`, and the sizes of `big`, `medium` and `huge` in MiB."""
 
     files: int
     big_mib: int
     medium_mib: int
     huge_mib: int
     layered: int
-    """Files in all layers together, where the number of layers is what is looked at."""
+    """Files in all layers together, for the measurements of many layers."""
 
 
 SCALES = {
@@ -42,23 +42,23 @@ SCALES = {
 
 
 Call: TypeAlias = Callable[[Path, Path], "float | None"]
-"""What a float says is the sample, in seconds; else it is the time that the call took."""
+"""A float is the sample, in seconds; None: the sample is the time of the call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`call` gets the root of the mounted tree and the directory that holds the inputs (`src.tar`). `again`: a second run on
-    the same mount means something (warm). `changes`: it changes what is in the lower."""
+    """`call` gets the root of the mounted tree and the directory with the inputs (`src.tar`). `again`: run it again on the same
+    mount (second, warm). `changes`: it changes files of the lower."""
 
     name: str
     call: Call
     again: bool = True
     changes: bool = False
     program: str | None = None
-    """Left out where this is not installed."""
+    """The workload is left out if this is not installed."""
 
 
-NEEDLE = "what only one file says"
+NEEDLE = "the text that one file has"
 
 
 def require(found: int, wanted: int, what: str) -> None:
@@ -67,12 +67,12 @@ def require(found: int, wanted: int, what: str) -> None:
 
 
 def count_of(inputs: Path, what: str) -> int:
-    """How many there are in the lower: files, or bytes of all together."""
+    """Number of `files` in the lower, or of `bytes` of all of them."""
     return int((inputs / what).read_text())
 
 
 def make_lower(directory: Path, scale: Scale) -> Path:
-    """Make the lower tree, always the same for a scale, and `src.tar` beside it. Returns the tree."""
+    """Make the lower tree, the same for the same scale, and `src.tar` beside it. Returns the tree."""
     lower = directory / "lower"
     if (directory / "src.tar").exists():
         return lower
@@ -102,7 +102,7 @@ def make_lower(directory: Path, scale: Scale) -> Path:
 
 
 def run(*argv: str | Path) -> bytes:
-    """What a program printed. Raises CalledProcessError."""
+    """Run a program. Returns its output. Raises CalledProcessError."""
     return subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE).stdout
 
 
@@ -128,7 +128,7 @@ def grep(root: Path, _: Path) -> None:
 
 
 def tar_c(root: Path, inputs: Path) -> None:
-    # Not into /dev/null: tar would notice, and read nothing.
+    # Not into /dev/null: tar recognizes that, and reads nothing.
     written = run("sh", "-c", 'tar -C "$1/src" -cf - . | wc -c', "sh", root)
     require(int(written), count_of(inputs, "bytes"), "bytes archived")
 
@@ -263,7 +263,7 @@ def temporary_files(root: Path, _: Path) -> None:
 
 
 def saves(root: Path, _: Path) -> None:
-    """As editors do it: a new file, then a rename over the old one."""
+    """As an editor saves: write a new file, then rename it over the old one."""
     for _ in range(300):
         with open(root / "out/saved.new", "w") as file:
             file.write("s" * 500)
@@ -271,12 +271,12 @@ def saves(root: Path, _: Path) -> None:
 
 
 def rename_directory(root: Path, _: Path) -> None:
-    # A file system that cannot says EXDEV, and mv(1) copies.
+    # On EXDEV mv(1) copies.
     run("mv", root / "src", root / "moved")
 
 
 def clients(count: int) -> Call:
-    """So many processes at once, each reading every file."""
+    """`count` processes at once, each of which reads every file."""
 
     def call(root: Path, inputs: Path) -> None:
         children = []

@@ -27,7 +27,7 @@ def open_union(options: Options) -> Union:
     if options.upperdir is not None and options.workdir is None:
         raise OptionError("option 'upperdir' needs a 'workdir' on the same file system")
     ownership = Ownership.DATA if options.ownership_is_data else Ownership.REAL
-    ours = (os.geteuid(), os.getegid())
+    owner = (os.geteuid(), os.getegid())
     upper = None
     lowers: list[DirectoryLayer] = []
     # One limit for all layers together.
@@ -38,7 +38,7 @@ def open_union(options: Options) -> Union:
                 DirectoryLayer(
                     os.fsencode(path),
                     ownership=ownership,
-                    base_owner=ours,
+                    base_owner=owner,
                     dirfds=dirfds,
                 )
             )
@@ -47,7 +47,7 @@ def open_union(options: Options) -> Union:
                 os.fsencode(options.upperdir),
                 os.fsencode(options.workdir),
                 ownership=ownership,
-                base_owner=ours,
+                base_owner=owner,
             )
         return Union(
             lowers,

@@ -1,16 +1,16 @@
-"""The merged index of a chain: the layers of an image folded into one tree, so that a lookup costs
-the same whatever their number.
+"""The merged index of a chain: the layers of an image as one tree, so that a lookup takes the same time
+for any number of layers.
 
-The fold is that of the OCI image specification ("Applying Changesets"): a directory over a
-directory merges and takes the upper one's attributes, unless the upper archive only implied it;
-anything else replaces what was there, with all that lay in it; a whiteout removes; an opaque
-directory hides what was below. Whiteouts and opaque marks are spent by it: beneath a chain there is
-nothing. A file that loses one of its names keeps the others.
+Layers are merged as in "Applying Changesets" of the OCI image specification: a directory over a
+directory merges and takes the upper one's attributes, unless the upper archive only implies it; any
+other object replaces the lower one and, if that is a directory, all below it; a whiteout removes; an
+opaque directory hides the contents of the lower one. The result has no whiteouts or opaque marks, for
+there is nothing below a chain. A file that loses one of its names keeps the others.
 
-Layers are applied one after another, each by a handful of SQL statements that touch what the layer
-touches, so a chain can start from the index of its lower part. Node numbers do not depend on how
-it was split: a layer's nodes follow, in their order, those of all layers below it, and a directory
-keeps the number that it got in the lowest layer which has it.
+Layers are applied one after another, each by a few SQL statements whose cost depends on the layer
+only, so a chain can start from the index of its lower part. Node numbers do not depend on how it was
+split: a layer's nodes follow, in their order, those of all layers below it, and a directory keeps the
+number that it got in the lowest layer that has it.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ CREATE TEMP TABLE lost (ino INTEGER PRIMARY KEY, names INTEGER NOT NULL);
 CREATE TEMP TABLE subdirectories (ino INTEGER PRIMARY KEY, by INTEGER NOT NULL);
 """
 
-# One by one, because SQLite searches (a, b) IN (SELECT …) by the first column alone.
+# One by one: for (a, b) IN (SELECT ...) SQLite searches by the first column only.
 _DELETE_NAMES = "DELETE FROM main.entry WHERE parent = ? AND name = ?"
 
-# CROSS JOIN is SQLite's way to fix the order of a join: always from what the new layer has to what
-# the chain has under the same name, by primary key.
+# CROSS JOIN fixes the order of a join in SQLite: from the entries of the new layer to those of the
+# chain with the same name, by primary key.
 _APPLY = (
     # Directories of the layer that meet a directory of the chain.
     f"""
@@ -72,8 +72,8 @@ _APPLY = (
         WHERE NOT m.flags & {OPAQUE})
     INSERT INTO merged SELECT upper, lower, flags FROM meeting
     """,
-    # Names of the chain that go: met by anything else, or below an opaque directory; and all below
-    # them.
+    # Names of the chain that are removed: replaced by another object, or in an opaque directory; and
+    # all below them.
     f"""
     WITH RECURSIVE gone(parent, name, ino) AS (
         SELECT l.parent, l.name, l.ino FROM temp.merged m
@@ -89,8 +89,8 @@ _APPLY = (
     INSERT INTO doomed SELECT parent, name, ino FROM gone
     """,
     "INSERT INTO lost SELECT ino, count(*) FROM temp.doomed GROUP BY ino",
-    # By how many directories a merged directory grows or shrinks: counting what it has would cost
-    # as much as the chain is large.
+    # The change of the number of subdirectories of each merged directory. Counting them anew would
+    # take a time that grows with the chain.
     f"""
     INSERT INTO subdirectories SELECT ino, sum(by) FROM (
         SELECT m.lower AS ino, 1 AS by FROM temp.merged m
@@ -112,7 +112,7 @@ _APPLY = (
     WHERE ino IN (SELECT ino FROM temp.lost) AND ({_IS_DIRECTORY} OR nlink <= 0)
     """,
     _DELETE_NAMES,
-    # What the layer brings, numbered on from what the chain has had.
+    # The nodes of the layer, numbered from the chain's last number on.
     """
     INSERT INTO main.node
     SELECT ino + :last_ino, layer + :layers, mode, uid, gid, rdev, nlink, size, mtime, atime, ctime,
@@ -157,12 +157,11 @@ def build_chain(
     *,
     parent: str | os.PathLike[str] | None = None,
 ) -> None:
-    """Fold indexes, the bottom layer's first, into a new one at `out`, which appears whole or not
+    """Merge indexes, the bottom layer's first, into a new one at `out`, which appears complete or not
     at all.
 
-    `parent` is the chain index of the layers beneath them; it is copied, not changed. Either way of
-    building the same chain gives the same node numbers. Raises IndexFormatError, FileNotFoundError,
-    OSError.
+    `parent` is the chain index of the layers below; it is copied, not changed. With or without it, the
+    same chain gets the same node numbers. Raises IndexFormatError, FileNotFoundError, OSError.
     """
     import sqlite3
 

@@ -1,6 +1,6 @@
 """Fields of tar headers and pax records: bytes to numbers, times, attributes, sparse maps. Pure.
 
-Everything raises ValueError for what is not well-formed; tar_format adds the position.
+All functions raise ValueError for malformed input; `tar.format` adds the position.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Records: TypeAlias = dict[bytes, bytes]
 def number(field: bytes) -> int:
     """A numeric field: octal digits among spaces and NULs, or GNU base-256. Raises ValueError.
 
-    Cached because the same owners, modes and times come again and again.
+    Cached: the same owners, modes and times occur in most members.
     """
     first = field[0]
     if first & 0x80:
@@ -41,7 +41,7 @@ def number(field: bytes) -> int:
     text = field.strip(b" \0").partition(b"\0")[0].rstrip(b" ")
     if not text:
         return 0
-    # isdigit, because int() would take signs and underscores as well
+    # int() would accept signs and underscores as well.
     if not text.isdigit():
         raise ValueError(field)
     return int(text, 8)
@@ -49,7 +49,7 @@ def number(field: bytes) -> int:
 
 def decimal(text: bytes) -> int:
     """A whole number of a pax record. Raises ValueError."""
-    # 19 digits are 2**63; longer ones are refused before int() spends time on them
+    # 2**63 has 19 digits. The time of int() grows with the square of the length.
     if not text.isdigit() or len(text) > 19:
         raise ValueError(text)
     return int(text)
@@ -67,14 +67,14 @@ def time_ns(text: bytes) -> int:
 
 
 def clamp_time(value: int) -> int:
-    """Nanoseconds held to 64 bits (1677 to 2262), as file systems do with times they cannot
-    store."""
+    """Nanoseconds limited to 64 bits (the years 1677 to 2262), as file systems limit times that they
+    cannot store."""
     return max(-MAX_SIZE, min(MAX_SIZE, value))
 
 
 def check_sum(block: bytes) -> bool:
-    """Whether the header's checksum holds, summed over unsigned bytes or, as some old programs did,
-    signed ones."""
+    """Whether the header's checksum is right: the sum of unsigned bytes, or of signed ones as some
+    old programs wrote it."""
     stored = number(block[148:156])
     # The low half of Adler-32 is one more than the sum of the bytes modulo 65521, and 256 bytes add
     # up to at most 65280.
@@ -108,7 +108,7 @@ def parse_xattrs(records: Records) -> bytes | None:
     attributes: dict[bytes, bytes] = {}
     for key, value in records.items():
         if key.startswith(b"SCHILY.xattr."):
-            # GNU tar writes the two characters that would break a record as %3D and %25
+            # GNU tar escapes the two characters as %3D and %25.
             name = key[13:].replace(b"%3D", b"=").replace(b"%25", b"%")
             attributes[name] = value
         elif key.startswith(b"LIBARCHIVE.xattr."):
@@ -145,7 +145,7 @@ def parse_extents(numbers: list[int], size: int, stored: int) -> bytes:
             raise ValueError(offset)
         end = offset + length
         total += length
-        # A run of length zero only says how long the file is.
+        # GNU tar ends the map with a run of length zero at the end of the file.
         if length:
             runs.append((offset, length))
     if total != stored:
@@ -162,14 +162,14 @@ def device_number(major: int, minor: int) -> int:
 
 
 def record_value(records: Records, key: bytes, parse: Callable[[bytes], _T], otherwise: _T) -> _T:
-    # An empty value deletes the record, and with it what a global header said (pax(1)).
+    # An empty value deletes the record, also that of a global header (pax(1)).
     value = records.get(key)
     return parse(value) if value else otherwise
 
 
 def name_and_times(block: bytes) -> tuple[bytes, int | None, int | None]:
-    """What the dialects keep in the header's last 155 bytes differs: the front of the name, or
-    access and change time."""
+    """The name, access and change time. The last 155 bytes of a header hold the prefix of the name
+    (ustar) or these times (GNU, star)."""
     path = block[:100].partition(b"\0")[0]
     magic = block[257:265]
     if not block[345] or not magic.startswith(b"ustar"):

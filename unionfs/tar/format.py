@@ -4,15 +4,15 @@ Dialects: version 7, ustar, pax (extended and global headers), old and new GNU (
 numbers, sparse files), star. Sources: POSIX.1-2017 pax(1) "ustar Interchange Format" and "pax
 Interchange Format"; tar.h and "Storing Sparse Files" of the GNU tar manual; libarchive tar(5).
 
-The parser is a generator that says how many bytes it wants (a positive number) or wants to pass
-over (a negative one), so file data is counted and never looked at. Whatever the archive says,
-memory is bounded: extended headers, long names and sparse maps have the limits below. Anything that
-is not a sound archive raises TarError with the position of the header concerned.
+The parser is a generator that yields the number of bytes it needs next (positive) or skips
+(negative), so file data is counted and never read. Memory is bounded for every archive: extended
+headers, long names and sparse maps have the limits below. A malformed archive raises TarError with
+the position of the header concerned.
 
-Where readers differ, this one does as Go's archive/tar, because that is what every published layer
-has been read with: links, devices, directories and fifos have no data whatever their size field
-says; one zero block followed by a header is an error; an archive may end without zero blocks, where a
-header could follow or in the padding before. One difference: global pax headers apply (POSIX).
+Where readers differ, this one follows Go's archive/tar, with which every published layer has been
+read: links, devices, directories and fifos have no data, with any size in the header; one zero block
+followed by a header is an error; an archive may end without zero blocks, where a header could follow
+or in the padding before. One difference: global pax headers apply (POSIX).
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from unionfs.tar.fields import (
 
 BLOCK = 512
 MAX_HEADER = 1 << 20
-"""Bytes of one extended header, of one long name and of one sparse map: GNU tar and Go stop at
-about the same."""
+"""Bytes of one extended header, of one long name and of one sparse map. The limits of GNU tar and Go
+are similar."""
 MAX_PATH = 1 << 16
 MAX_ID = (1 << 32) - 1
 _ZERO = bytes(BLOCK)
@@ -49,7 +49,7 @@ Step: TypeAlias = Generator[int, bytes, None]
 
 
 class TarError(ValueError):
-    """The archive is not sound. `position` is the byte at which the member concerned starts."""
+    """The archive is malformed. `position` is the byte at which the member concerned starts."""
 
     def __init__(self, message: str, position: int) -> None:
         super().__init__(f"{message} (at byte {position} of the archive)")
@@ -60,8 +60,8 @@ class Member(NamedTuple):
     """One object of an archive.
 
     `path` and `target` are as stored. A hard link has `hard_link` set and `target` names the other
-    member. Times are nanoseconds, None where the archive does not say. `sparse` (see tar_records)
-    is None for a file stored whole.
+    member. Times are nanoseconds, None where the archive has none. `sparse` (see `tar.records`) is
+    None for a file without holes.
     """
 
     position: int
@@ -97,10 +97,7 @@ _TYPES = {
 
 
 class TarParser:
-    """Give it the archive in pieces; it gives back the members whose headers are complete.
-
-    After a TarError it is of no more use.
-    """
+    """Parses an archive that is fed in pieces. Not usable after a TarError."""
 
     def __init__(self) -> None:
         self._members: list[Member] = []
@@ -111,10 +108,10 @@ class TarParser:
         self._at_boundary = True
         self._padding = 0
         self.position = 0
-        """Bytes taken so far, or the start of the header being looked at."""
+        """Bytes read so far, or the start of the header that is being parsed."""
 
     def feed(self, chunk: bytes | memoryview) -> list[Member]:
-        """Take the next bytes. Raises TarError."""
+        """Parse the next bytes. Returns the members whose headers are now complete. Raises TarError."""
         self._members = []
         if self._pending:
             chunk = self._pending + bytes(chunk)
@@ -146,8 +143,7 @@ class TarParser:
         return self._members
 
     def finish(self) -> int:
-        """There is nothing more. Returns the number of bytes seen; raises TarError if the archive
-        is cut short."""
+        """End of the archive. Returns its size in bytes; raises TarError if it is cut short."""
         in_padding = self._want < 0 and -self._want <= self._padding
         if self._pending or not (self._at_boundary or in_padding):
             raise TarError("archive is cut short", self.position)
@@ -215,8 +211,7 @@ class TarParser:
             raise self._fail("malformed pax record") from None
 
     def _member(self, block: bytes, records: Records) -> Step:
-        """One member, whose first header `block` is: extensions first, then what they extend, then
-        its data."""
+        """Parse one member from its first header `block` on: extended headers, the header, the data."""
         long_name = long_link = None
         sparse_pairs: list[tuple[bytes, bytes]] = []
         total = 0
@@ -237,13 +232,13 @@ class TarParser:
                         sparse_pairs.append((key, value))
             block = yield BLOCK
             kind = self._kind(block)
-            # An empty extension adds nothing to `total`, so it counts as a block.
+            # So that empty extended headers are bounded, too.
             total += BLOCK
         member = self._header(block, kind, long_name, long_link, records)
         if not stat.S_ISREG(member.mode) or member.hard_link:
             self._members.append(member)
             if kind == b"D":
-                # An old incremental dump lists the directory's names as its data.
+                # The data of a directory in an incremental dump of GNU tar: a list of names.
                 yield from self._skip(self._field(block, 124, 136, "size"))
             return
         stored = member.size

@@ -1,10 +1,9 @@
-"""The index beside a tar layer, and the merged index of a chain of layers: one SQLite schema,
-written once, read ever after.
+"""The index of a tar layer, and the merged index of a chain of layers: one SQLite schema.
 
-A file is written under a temporary name in the directory it will live in, without journal or locks
-(nobody else knows it), synced and renamed, so a reader finds a whole index or none. Readers open it
-`immutable=1`: no locks, no journal, nothing to recover, which is also what makes it usable on a
-parallel file system. docs/formats.md describes every column.
+An index is written under a temporary name in its directory, without journal or locks (no other process
+knows the file), synced and renamed, so that a reader finds a complete index or none. Readers open it
+with `immutable=1`: no locks, no journal, no recovery, as a parallel file system needs it.
+docs/formats.md describes every column.
 """
 
 from __future__ import annotations
@@ -17,25 +16,25 @@ if TYPE_CHECKING:
     from typing import Final
 
 APPLICATION_ID: Final = 0x726C6C69
-"""`rlli`: what `file` and sqlite3 show of an index."""
+"""`rlli`: file(1) and sqlite3(1) show it."""
 VERSION: Final = 1
 
 ROOT: Final = 1
-"""The number of the top directory; its entry is (parent 0, name '')."""
+"""The node number of the root; its entry has parent 0 and an empty name."""
 
 WHITEOUT: Final = 1
 OPAQUE: Final = 2
 IMPLIED: Final = 4
-"""A directory that no entry of the archive describes: it is there because something lies in it. In
-a chain the directory below keeps its attributes."""
+"""A directory without a member of its own in the archive: it is the parent of another one. In a chain
+the directory of the lower layer keeps its attributes."""
 
 NODE_COLUMNS: Final = (
     "ino, layer, mode, uid, gid, rdev, nlink, size, mtime, atime, ctime, "
     "offset, target, sparse, xattrs"
 )
 
-# The file is nobody's until it is renamed: what a journal would protect is thrown away as a whole. Temporary
-# tables stay in the page cache until they outgrow it; a layer may hide a million names of those below.
+# After a crash the file, which has no name yet, is thrown away, so a journal has nothing to protect. Temporary tables go to
+# files: a layer may hide a million names of those below.
 _UNSAFE_AND_FAST: Final = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
@@ -80,13 +79,12 @@ CREATE TABLE summary (
 
 
 class IndexFormatError(ValueError):
-    """The file is not an index, or one of another version. It can be made again from the
-    archive."""
+    """The file is no index, or one of another version. It can be made again from the archive."""
 
 
 def sqlite_uri(path: str | os.PathLike[str], parameters: str) -> str:
-    """A `file:` URI for any path, quoted byte by byte (urllib would cost more to import than the
-    index to open)."""
+    """A `file:` URI for any path, quoted byte by byte (importing urllib takes longer than opening an
+    index)."""
     raw = os.fsencode(os.path.abspath(path))
     plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-"
     return (
@@ -98,7 +96,7 @@ def sqlite_uri(path: str | os.PathLike[str], parameters: str) -> str:
 
 
 def open_index(path: str | os.PathLike[str]) -> sqlite3.Connection:
-    """Open for reading, by several threads under one lock. Raises FileNotFoundError and
+    """Open for reading; threads may share the connection under a lock. Raises FileNotFoundError,
     IndexFormatError."""
     # The module in C, without the adapters for dates that sqlite3 adds and imports datetime for.
     import _sqlite3 as sqlite3
@@ -113,8 +111,7 @@ def open_index(path: str | os.PathLike[str]) -> sqlite3.Connection:
     )
     try:
         check_version(database, "main")
-        # A bound, not a reservation: pages are kept as they are read. The index of 100,000 entries
-        # is 10 MB.
+        # KiB, at most: pages are cached as they are read. An index of 100,000 entries has 10 MB.
         database.execute("PRAGMA cache_size = -8192")
     except (sqlite3.DatabaseError, IndexFormatError) as error:
         database.close()
@@ -125,7 +122,7 @@ def open_index(path: str | os.PathLike[str]) -> sqlite3.Connection:
 
 
 def check_version(database: sqlite3.Connection, schema: str) -> None:
-    """Raises IndexFormatError unless the attached database `schema` is one that this code reads."""
+    """Raises IndexFormatError unless the attached database `schema` is an index of this version."""
     found = tuple(
         database.execute(f"PRAGMA {schema}.{name}").fetchone()[0]
         for name in ("application_id", "user_version")
@@ -135,8 +132,7 @@ def check_version(database: sqlite3.Connection, schema: str) -> None:
 
 
 class IndexWriter:
-    """A new index under a temporary name. `commit` puts it in place; `discard` (idempotent) leaves
-    nothing behind."""
+    """A new index under a temporary name. `commit` renames it; `discard` (idempotent) removes it."""
 
     def __init__(
         self, path: str | os.PathLike[str], *, start_from: str | os.PathLike[str] | None = None
@@ -165,10 +161,10 @@ class IndexWriter:
             raise
 
     def commit(self) -> None:
-        """Make the index durable and visible at once, replacing an older one.
+        """Make the index durable, and visible in one step; replaces an older one.
 
-        1. close: all pages written. 2. fsync. 3. rename. 4. fsync of the directory. Killed before
-        3, a reader finds what was there before, and a file that ends in `.tmp` and may be removed.
+        1. close: all pages are written. 2. fsync. 3. rename. 4. fsync of the directory. After a
+        crash before step 3, the older index is there, and a file `*.tmp` that may be removed.
         """
         self.database.close()
         _sync(self._temporary)

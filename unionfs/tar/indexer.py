@@ -1,25 +1,24 @@
-"""From the members of a layer's archive to its index, in the one pass in which the archive is
-fetched, hashed and stored.
+"""Writes the index of a layer's archive in one pass, while the archive is fetched, hashed and stored.
 
-What the index says is what unpacking the archive into an empty directory would have left there,
-without anything ever being unpacked:
+The index describes the tree that unpacking the archive into an empty directory would make. Nothing is
+unpacked:
 
-* Names are taken beneath the root: leading slashes and `.` drop out, `..` takes the component before it
-  away, and a name that leaves the root is refused.
-* Parents that the archive does not describe are implied: directories 0755 of root, marked as such.
+* Names are relative to the root: leading slashes and `.` are dropped, `..` removes the component before
+  it, and a name that leaves the root is refused.
+* Parents without a member of their own are implied: directories of root with mode 0755, and a flag.
 * A later member replaces an earlier one of the same name; a directory over a directory only changes
-  its attributes; anything else over a directory removes what lay in it.
-* A hard link shares the node of a member that came before it in this archive.
-* A member below a symbolic link of the same archive lies where the link leads beneath the root, as in a
+  its attributes; any other object over a directory removes its contents.
+* A hard link shares the node of an earlier member of this archive.
+* A member below a symbolic link of the same archive is added where the link leads beneath the root, as in a
   chroot: `/` in a link's target is the root, and `..` does not leave it (docs/decisions/0201). A member
   below a file is refused.
-* `.wh.NAME` and `.wh..wh..opq` are marks. A name that is both removed and present in one layer is
-  present, and hides what lies below whatever the order of the two (OCI image specification,
-  "Whiteouts"). Other `.wh..wh.` names are AUFS's own and ignored; but the files of `.wh..wh.plnk` are
-  what hard links in old layers of Docker lead to.
+* `.wh.NAME` and `.wh..wh..opq` are whiteouts. A name that is both removed and present in one layer is
+  present, and hides the lower one, in either order of the two (OCI image specification, "Whiteouts").
+  Other `.wh..wh.` names are AUFS's own and ignored, except the files of `.wh..wh.plnk`, which are the
+  targets of hard links in old layers of Docker.
 
-Memory is bounded: rows go to SQLite as they come, and names, rows of directories and link counts, which
-later members may change, when they have become many (unionfs.tar.names).
+Memory is bounded: rows are written to SQLite at once; names, rows of directories and link counts, which
+later members may change, are written when there are many of them (`tar.names`).
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ _KNOWN_PATHS = 10_000
 _KNOWN_PATH_SIZE = 1024
 _BATCH = 2000
 IN_MEMORY: Final = 100_000
-"""Names, and rows that may change, at once: 20 MB."""
+"""Names, and rows that may change, in memory at a time: 20 MB."""
 _IN_MEMORY_BYTES: Final = 8 << 20
-"""Of link targets, maps of sparse files and extended attributes, which may have a megabyte each."""
+"""Limit for link targets, sparse maps and extended attributes, which may have a megabyte each."""
 _INSERT = f"INSERT OR REPLACE INTO node ({NODE_COLUMNS}) VALUES ({','.join('?' * 15)})"
 _WHITEOUT_PREFIX = b".wh."
 _AUFS_PREFIX = b".wh..wh."
@@ -65,15 +64,15 @@ class TarSummary(NamedTuple):
 
 
 class TarIndexer:
-    """Feed it an uncompressed archive; `finish` leaves the index at `path`, whole or not at all.
+    """Indexes an uncompressed archive; `finish` puts the index at `path`, complete or not at all.
 
         with TarIndexer(path) as indexer:
             for chunk in source:
                 indexer.feed(chunk)
             summary = indexer.finish()
 
-    Raises TarError for an archive that is not sound, OSError where the disk is at fault. Not
-    thread-safe, but may be handed from one thread to another.
+    Raises TarError for a malformed archive, OSError as the file system does. Not thread-safe, but
+    different threads may use it one after the other.
     """
 
     def __init__(
@@ -116,7 +115,7 @@ class TarIndexer:
         self.discard()
 
     def feed(self, chunk: bytes | memoryview) -> None:
-        """Take the next bytes of the archive, however they are cut."""
+        """Index the next bytes of the archive; they may end anywhere."""
         for member in self._parser.feed(chunk):
             self._position = member.position
             self._add(member)
@@ -128,15 +127,15 @@ class TarIndexer:
             or self._weight > _IN_MEMORY_BYTES
         ):
             self._names.spill()
-            self._settle()
+            self._write_rows()
 
     def finish(self) -> TarSummary:
-        """The archive is complete: write what is left, make the index durable and put it in
+        """End of the archive: write the remaining rows, make the index durable and rename it into
         place."""
         size = self._parser.finish()
         database = self._writer.database
         self._dead += (ino for ino in self._aufs_links.values() if self._link_count(ino) == 0)
-        self._settle()
+        self._write_rows()
         self._names.finish()
         whiteouts = database.execute("SELECT count(*) FROM entry WHERE ino = ?", (GONE,)).fetchone()
         database.execute("INSERT INTO entry VALUES (0, x'', ?, ?)", (ROOT, self._names.marks(ROOT)))
@@ -151,7 +150,7 @@ class TarIndexer:
         return TarSummary(self._entries, whiteouts[0], self._file_bytes, size)
 
     def discard(self) -> None:
-        """Give up: nothing is left behind. Idempotent, and of no effect after `finish`."""
+        """Remove the temporary index. Idempotent, and without effect after `finish`."""
         self._writer.discard()
 
     def _fail(self, what: str) -> TarError:
@@ -161,8 +160,8 @@ class TarIndexer:
         self._writer.database.executemany(_INSERT, self._rows)
         self._rows.clear()
 
-    def _settle(self) -> None:
-        """Bring the index to where the archive is, but for names."""
+    def _write_rows(self) -> None:
+        """Write all rows to the index, except names."""
         self._flush()
         database = self._writer.database
         database.executemany(
@@ -215,7 +214,7 @@ class TarIndexer:
         self._names.put(parent, name, self._new_node(member), hiding=hiding)
 
     def _new_node(self, member: Member) -> int:
-        """The number of a node that is no directory."""
+        """Add a node that is no directory. Returns its number."""
         self._last_ino = ino = self._last_ino + 1
         self._file_bytes += member.size
         self._weight += _weight(member)
@@ -223,7 +222,7 @@ class TarIndexer:
         return ino
 
     def _add_aufs_link(self, name: bytes, member: Member) -> None:
-        """AUFS kept a file of several names here (its Pseudo-Links); only links to it have names."""
+        """A file with several names (AUFS: pseudo link): its names are hard links to it."""
         if not stat.S_ISREG(member.mode) or member.hard_link or name in self._aufs_links:
             return
         self._count()
@@ -234,7 +233,7 @@ class TarIndexer:
         self._links[ino] = 0
 
     def _cleaned(self, path: bytes) -> bytes:
-        """A name without `.` and `..`, by its text alone, as Go's path.Clean has it."""
+        """The name without `.` and `..`, by its text only, as by Go's path.Clean."""
         parts: list[bytes] = []
         for part in path.split(b"/"):
             if part == b"..":
@@ -278,7 +277,7 @@ class TarIndexer:
         if old is None or old.ino != ino:
             self._make_room(old)
             if self._find(target) != ino:
-                # The name was that of a directory, and the target lay in it.
+                # The name was a directory's, and the target was below it.
                 raise self._fail(f"hard link to {_show(target)} replaces what it links to")
             self._names.put(parent, name, ino, hiding=old is not None and old.hiding)
             self._links[ino] = self._link_count(ino) + 1
@@ -291,8 +290,8 @@ class TarIndexer:
             raise self._fail(f"archive has more than {self._max_entries} entries")
 
     def _find(self, path: bytes) -> int | None:
-        """What a hard link's target names, with symbolic links followed on the way there but not at its
-        end, as link(2) does."""
+        """The node of a hard link's target. Symbolic links are followed except for the last component, as
+        by link(2)."""
         directory, _, name = self._cleaned(path).rpartition(b"/")
         if directory == _AUFS_LINKS:
             return self._aufs_links.get(name)
@@ -303,8 +302,7 @@ class TarIndexer:
         return None if found is None else found.ino
 
     def _resolve(self, path: bytes) -> int | None:
-        """The directory of this name, made where the archive has not described it; None within
-        AUFS's own ones."""
+        """The directory at this path, which is made if it is missing; None in AUFS's own directories."""
         ino = self._walk(path, make=True)
         if ino is None:
             return None
@@ -315,8 +313,8 @@ class TarIndexer:
         return ino
 
     def _walk(self, path: bytes, *, make: bool) -> int | None:
-        """The directory that a name leads to from the root. One that is missing is made, or None is
-        returned; so it is within AUFS's own directories."""
+        """The directory at a path from the root. If it is missing, it is made, or None is returned without
+        `make`. None in AUFS's own directories."""
         directories = [ROOT]
         pending = path.split(b"/")[::-1]
         links = 0
@@ -379,8 +377,8 @@ class TarIndexer:
         return None
 
     def _new_directory(self, member: Member | None, *, hidden: bool) -> int:
-        """`hidden` if the archive also removes the name: nothing below shows through, not even
-        attributes."""
+        """Add a directory. `hidden`: the archive also removes the name, so that nothing of a lower
+        directory is visible, not even its attributes."""
         self._last_ino = ino = self._last_ino + 1
         marks = IMPLIED if member is None else 0
         self._names.add_directory(ino, OPAQUE if hidden else marks)
@@ -412,7 +410,7 @@ class TarIndexer:
         self._names.set_marks(ino, self._names.marks(ino) & ~IMPLIED)
 
     def _make_room(self, old: Name | None) -> None:
-        """`old` is what the name stood for until now."""
+        """Remove `old`, the node that the name had until now, or count a new name."""
         if old is None:
             self._count()
         elif old.ino != GONE:
@@ -427,7 +425,7 @@ class TarIndexer:
         return 1 if count is None else int(count)
 
     def _remove(self, ino: int) -> None:
-        """Take away what has lost a name; of a directory all that lies in it first."""
+        """Remove a name of a node; of a directory, its contents first."""
         doomed = [ino]
         while doomed:
             ino = doomed[-1]

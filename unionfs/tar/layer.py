@@ -1,13 +1,12 @@
-"""Layers that are tar archives read in place, one (`TarLayer`) or a chain folded into one tree
-(`ChainLayer`).
+"""Layers that are tar archives, read in place: one archive (`TarLayer`), or a chain of archives with a
+merged index (`ChainLayer`).
 
-Both are the same reader over the same kind of index (layer_index): a lookup is one query by primary
-key, a listing one query for a directory, a read one pread(2) at the offset that the index gives.
-The index and the archives are opened when first needed, so that mounting an image costs nothing
-that grows with its size.
+Both read the same kind of index (`tar.index`): a lookup is one query by primary key, a listing one query
+per directory, a read one pread(2) at the offset in the index. The index and the archives are opened on
+first use, so that the time of mounting an image does not grow with its size.
 
-Queries share one connection under a lock; reads of data take no lock. A `Ref` is the node's number,
-which is also `attributes.ino`: names of one hard-linked file have the same.
+Queries share one connection under a lock; reads of data take no lock. A `Ref` is the node number, which
+is also `attributes.ino`: the names of a hard-linked file share it.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ _STATVFS = (
 
 
 class IndexedLayer:
-    """A `Layer` over an index and the archives it points into. Damage of either surfaces as EIO."""
+    """A `Layer` of an index and its archives. Damage of either is EIO."""
 
     def __init__(
         self, index: str | os.PathLike[str], archives: Sequence[str | os.PathLike[str]]
@@ -139,9 +138,9 @@ class IndexedLayer:
         return attributes.ino & OWN_NUMBER
 
     def names(self, ino: int) -> list[bytes]:
-        """The paths, relative, of an object that is no directory, in no particular order.
+        """The relative paths of an object that is no directory, in no particular order.
 
-        Reads the whole index: nothing else asks for names by number.
+        Reads the whole index, which is ordered by directory and name.
         """
         rows = self._rows("SELECT parent, name FROM entry WHERE ino = ?", (ino,))
         if not rows:
@@ -189,13 +188,13 @@ class IndexedLayer:
         return TarFile(self, layer, offset, size, extents)
 
     def statfs(self) -> StatFs:
-        """Of the file system that holds the archive."""
+        """The file system of the topmost archive."""
         found = os.statvfs(self._archive_paths[-1])
         return StatFs(*(getattr(found, field) for field in _STATVFS))
 
     def fingerprint(self) -> Sequence[bytes]:
-        """The archives from the top, by size and time of change: the same for a chain and for its
-        layers one by one."""
+        """Size and modification time of each archive, topmost first: the same for a chain and for its
+        single layers."""
         found = map(os.stat, reversed(self._archive_paths))
         return [b"tar %d %d" % (st.st_size, st.st_mtime_ns) for st in found]
 
@@ -211,7 +210,7 @@ class IndexedLayer:
                     os.close(descriptor)
 
     def descriptor(self, layer: int) -> int:
-        """The archive of this ordinal, open for reading; it belongs to the layer."""
+        """A descriptor of archive number `layer`, for reading. The caller must not close it."""
         descriptor = self._descriptors[layer] if 0 <= layer < len(self._descriptors) else -1
         if descriptor >= 0:
             return descriptor
@@ -227,12 +226,12 @@ class IndexedLayer:
             return self._descriptors[layer]
 
     def open_all(self) -> None:
-        """Open the index and every archive now: they may then be unlinked."""
+        """Open the index and every archive now, so that they may be unlinked."""
         for layer in range(len(self._descriptors)):
             self.descriptor(layer)
         self.root()
 
-    # The index. sqlite3.Error never leaves this class.
+    # The index. No method raises sqlite3.Error.
 
     def _row(self, query: str, parameters: tuple[Any, ...]) -> tuple[Any, ...] | None:
         with self._lock:
@@ -298,7 +297,7 @@ class IndexedLayer:
 
 
 class TarLayer(IndexedLayer):
-    """One tar archive beside its index (tar_index.TarIndexer)."""
+    """One tar archive with its index (`tar.indexer.TarIndexer`)."""
 
     def __init__(
         self, tar_path: str | os.PathLike[str], index_path: str | os.PathLike[str]
@@ -307,7 +306,7 @@ class TarLayer(IndexedLayer):
 
 
 class ChainLayer(IndexedLayer):
-    """Several tar archives, bottom first, behind their merged index (chain.build_chain)."""
+    """Several tar archives, bottom first, with their merged index (`tar.chain.build_chain`)."""
 
     def __init__(
         self, index: str | os.PathLike[str], tar_paths: Sequence[str | os.PathLike[str]]
@@ -359,7 +358,7 @@ class TarFile:
         return None
 
     def close(self) -> None:
-        """Nothing to give back: the descriptor is the layer's."""
+        """Does nothing: the layer closes the descriptor."""
 
     def _read_sparse(self, extents: list[tuple[int, int]], offset: int, size: int) -> bytes:
         result = bytearray(size)
@@ -382,7 +381,7 @@ class TarFile:
 
 
 def _entry(row: tuple[Any, ...], number_bits: int) -> LayerEntry:
-    """Raises TypeError or struct.error for a row that no writer of ours has written."""
+    """Raises TypeError or struct.error for a damaged row."""
     flags, ino, mode, nlink, uid, gid, rdev, size, mtime, atime, ctime, sparse = row
     if flags & WHITEOUT:
         return _WHITEOUT

@@ -1,8 +1,8 @@
-"""The names of an archive that is being indexed: who lies in which directory under which name.
+"""The names of an archive that is being indexed: by directory and name, the number of the node.
 
-They are kept in memory while they are few and go to the index whenever they have become many, so that
-memory is bounded whatever the archive is: a name in memory takes some 180 bytes, and archives of millions
-exist. Archives go from directory to directory, so what has gone to the index is seldom asked for again.
+Up to a limit they are kept in memory, beyond it they are moved to the index, so that memory is bounded
+for every archive: a name in memory takes about 180 bytes, and there are archives with millions. Archives
+list one directory after the other, so names in the index are seldom looked up again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 GONE: Final = 0
-"""The number that stands for a whiteout."""
+"""The node number of a whiteout."""
 
 _DIRECTORY: Final = 64
 _IN_INDEX: Final = 128
@@ -27,14 +27,14 @@ _BATCH: Final = 1000
 
 
 class Name(NamedTuple):
-    """What a name stands for. `hiding`: a whiteout for it is in the archive too, before or after."""
+    """The node of a name. `hiding`: the archive has a whiteout of the name, too, before or after it."""
 
     ino: int
     hiding: bool
 
 
 class NameTable:
-    """Names by directory. Numbers of nodes are given by the caller, each once, rising."""
+    """Names by directory. The caller assigns node numbers, in ascending order."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -42,35 +42,35 @@ class NameTable:
         self._states = bytearray(2)
         self._spilled = False
         self.in_memory = 0
-        """How many names are in memory."""
+        """Number of names in memory."""
 
     # Directories.
 
     def add_directory(self, ino: int, marks: int) -> None:
-        """A directory without names yet."""
+        """Add an empty directory."""
         self._reach(ino)
         self._states[ino] = _DIRECTORY | marks
 
     def is_directory(self, ino: int) -> bool:
-        """Whether this is the number of a directory that is still there."""
+        """Whether this is the number of a directory that has not been removed."""
         return ino < len(self._states) and bool(self._states[ino] & _DIRECTORY)
 
     def marks(self, ino: int) -> int:
-        """OPAQUE and IMPLIED of a directory."""
+        """The flags of a directory: OPAQUE and IMPLIED."""
         return self._states[ino] & _MARKS
 
     def set_marks(self, ino: int, marks: int) -> None:
-        """Replace them."""
+        """Replace the flags of a directory."""
         self._states[ino] = self._states[ino] & ~_MARKS | marks
 
     def remove_directory(self, ino: int) -> None:
-        """Forget a directory whose names have been taken out."""
+        """Remove a directory that is empty."""
         self._states[ino] = 0
 
     # Names.
 
     def get(self, parent: int, name: bytes) -> Name | None:
-        """What a name stands for; None if there is none."""
+        """Look up a name; None if there is none."""
         recent = self._recent.get(parent)
         if recent is not None and (found := recent.get(name)) is not None:
             return Name(found >> 1, bool(found & 1))
@@ -82,14 +82,14 @@ class NameTable:
         return None
 
     def put(self, parent: int, name: bytes, ino: int, *, hiding: bool) -> None:
-        """Let a name stand for something, whatever it stood for."""
+        """Add a name, or replace it."""
         recent = self._recent.setdefault(parent, {})
         if name not in recent:
             self.in_memory += 1
         recent[name] = ino << 1 | hiding
 
     def take_some(self, parent: int) -> list[int]:
-        """Take some names out of a directory; what they stood for. None when there is no more."""
+        """Remove some names of a directory. Returns their nodes, none if the directory is empty."""
         recent = self._recent.pop(parent, None)
         if recent:
             self.in_memory -= len(recent)
@@ -109,7 +109,7 @@ class NameTable:
     # The index.
 
     def spill(self) -> None:
-        """Put all names into the index, for the time being."""
+        """Move all names to the index, without their final flags."""
         self._spilled = True
         self._store(
             row
@@ -122,9 +122,8 @@ class NameTable:
         self.in_memory = 0
 
     def finish(self) -> None:
-        """Put all names into the index, with the flags that readers look for."""
-        # In the order of the primary key, which makes the insertion append pages instead of
-        # splitting them.
+        """Move all names to the index, with their final flags."""
+        # In the order of the primary key, so that SQLite appends pages instead of splitting them.
         self._store(
             (parent, name, each >> 1, self._flags(each >> 1))
             for parent in sorted(self._recent)
@@ -137,7 +136,7 @@ class NameTable:
             )
 
     def subdirectories(self) -> Iterator[tuple[int, int]]:
-        """Of each directory with any: its number, and how many it has. After `finish`."""
+        """Number and count of subdirectories of each directory that has any. Call after `finish`."""
         current, count = 0, 0
         for parent, ino in self._database.execute("SELECT parent, ino FROM entry ORDER BY parent"):
             if parent != current:

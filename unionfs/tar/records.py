@@ -26,12 +26,12 @@ def decode_extents(packed: bytes) -> list[tuple[int, int]]:
 
 
 def stored_bytes(packed: bytes) -> int:
-    """How much of a sparse file is in the archive."""
+    """Bytes of a sparse file that are in the archive."""
     return sum(length for _, length in _RUN.iter_unpack(packed))
 
 
 def encode_xattrs(attributes: Mapping[bytes, bytes]) -> bytes | None:
-    """None for no attributes."""
+    """The packed column; None for no attributes."""
     packed = b"".join(
         _LENGTHS.pack(len(name), len(value)) + name + value
         for name, value in sorted(attributes.items())

@@ -1,12 +1,11 @@
-"""Tar archives that are the same bytes for the same tree: for commit, save and export.
+"""Reproducible tar archives, for commit, save and export: the same tree gives the same bytes.
 
-Headers are plain ustar; a pax extended header precedes a member only where ustar cannot say it:
-long names, times with fractions or before 1970, large numbers, extended attributes. No user names,
-no process ids, no clock: what comes out depends on what goes in, and `layer_archive` walks in the
-order of names.
+Headers are ustar; a pax extended header precedes a member only for what ustar cannot express: long
+names, times with fractions or before 1970, large numbers, extended attributes. Headers hold no user
+names, process ids or current times, and `layer_archive` writes names in order.
 
-Names are written as the bytes they are. A pax record that carries bytes which are not UTF-8 is
-announced by `hdrcharset=BINARY` (POSIX.1-2017 pax(1)).
+Names are written as bytes, unchanged. `hdrcharset=BINARY` precedes a pax record whose bytes are not
+UTF-8 (POSIX.1-2017 pax(1)).
 """
 
 from __future__ import annotations
@@ -52,19 +51,19 @@ class TarEntry(NamedTuple):
 
 
 def whiteout(path: bytes) -> TarEntry:
-    """The OCI mark that `path` is gone."""
+    """The OCI whiteout of `path`."""
     directory, slash, name = path.rpartition(b"/")
     return TarEntry(directory + slash + b".wh." + name, _MARK)
 
 
 def opaque(path: bytes) -> TarEntry:
-    """The OCI mark that the directory `path` hides what is below it."""
+    """The OCI opaque whiteout of the directory `path`."""
     return TarEntry(path + b"/.wh..wh..opq" if path else b".wh..wh..opq", _MARK)
 
 
 def encode_member(entry: TarEntry) -> bytes:
-    """The header blocks of a member; its data follows, padded by `padding`. Raises ValueError for a
-    type tar does not have."""
+    """The header blocks of a member; its data follows, and `padding`. Raises ValueError for a file
+    type that tar does not have."""
     attributes = entry.attributes
     kind = _TYPES.get(stat.S_IFMT(attributes.mode))
     if kind is None:
@@ -92,7 +91,7 @@ def encode_member(entry: TarEntry) -> bytes:
             records[key] = b"%d" % value
             numbers[key] = 0
     for key, value_bytes in entry.xattrs.items():
-        # The two characters that would break a record, as GNU tar writes them
+        # As GNU tar escapes these two characters.
         records[b"SCHILY.xattr." + key.replace(b"%", b"%25").replace(b"=", b"%3D")] = value_bytes
     device = attributes.rdev if kind in b"34" else 0
     header = b"".join(
@@ -114,15 +113,14 @@ def encode_member(entry: TarEntry) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """What fills the last block of `size` bytes of data."""
+    """The bytes that fill the last block after `size` bytes of data."""
     return bytes(-size % BLOCK)
 
 
 def archive(members: Iterable[tuple[TarEntry, Iterable[bytes]]]) -> Iterator[bytes]:
-    """A whole archive in pieces. Each member comes with its data, empty for everything but regular
-    files.
+    """An archive, in pieces. Each member comes with its data, which is empty except for regular files.
 
-    Raises ValueError if the data is not as long as the entry says.
+    Raises ValueError if the length of the data differs from the entry's size.
     """
     for entry, data in members:
         yield encode_member(entry)
@@ -139,8 +137,8 @@ def archive(members: Iterable[tuple[TarEntry, Iterable[bytes]]]) -> Iterator[byt
 
 
 def layer_archive(layer: Layer) -> Iterator[bytes]:
-    """A layer as an archive: every name in order, hard links by number, marks in their OCI forms.
-    Sockets are left out, as every tar does."""
+    """A layer as an archive: names in order, hard links by node number, whiteouts in their OCI forms.
+    Sockets are left out, as by tar(1)."""
     return archive(_members(layer))
 
 
@@ -182,13 +180,13 @@ def _members(layer: Layer) -> Iterator[tuple[TarEntry, Iterable[bytes]]]:
                 yield opaque(path), ()
             below = path + b"/" if path else b""
             children = [(below + name, entry) for name, entry in layer.listing(found.ref)]
-            # The last one is taken first.
+            # `pending` is a stack.
             pending.extend(sorted(children, key=lambda child: child[0], reverse=True))
 
 
 def contents(open_file: Callable[[], OpenFile], size: int) -> Iterator[bytes]:
-    """The first `size` bytes of a regular file, or all there are, in pieces. It is opened with the
-    first."""
+    """The first `size` bytes of a regular file, or fewer if it is shorter, in pieces. The file is opened
+    when the first is asked for."""
     file = open_file()
     try:
         offset = 0
@@ -253,5 +251,5 @@ def _record(key: bytes, value: bytes) -> bytes:
 
 
 def _sealed(header: bytes) -> bytes:
-    """With its checksum: six digits, NUL, space."""
+    """The header with its checksum: six digits, NUL, space."""
     return header[:148] + b"%06o\0 " % sum(header) + header[156:]
