@@ -9,6 +9,8 @@ listing is dropped and read again when it is next asked for.
 
 from __future__ import annotations
 
+from _bisect import bisect_right
+
 from unionfs.model import ROOT_NODE, Attributes, NodeId
 
 TYPE_CHECKING = False
@@ -249,75 +251,84 @@ class Directory(Node):
         )
 
 
+_FIRST_COOKIE = 1 << 30
+"""The cookie of the first name of a fresh stream. Names that come later get smaller ones, down to 1;
+all fit into a 32-bit off_t."""
+
+
 class Stream:
     """The order of a directory's names for readdir. A name's cookie is given once and never
-    means another one.
+    means another name.
 
-    Names are appended as they come; those gone are skipped, and swept out when they are the
-    most."""
+    A name that is added stands before all others, where only a reader that begins anew finds it; one
+    that is removed and comes back stands where it stood. So a reader is given each name at most once,
+    whatever happens to it meanwhile, and ends.
 
-    __slots__ = ("_added", "_cookies", "_names", "_next")
+    Deleted names stay in the list until `compact`."""
+
+    __slots__ = ("_added", "_cookies", "_known", "_names", "_next")
 
     def __init__(self, names: list[bytes]) -> None:
         self._names = names
+        """In the order of cookies; after them `_added`, latest first, comes before them."""
         self._cookies: list[int] | None = None
-        self._next = len(names) + 1
-        self._added: dict[bytes, int] = {}
+        """Of `_names`; None: consecutive from `_FIRST_COOKIE` on."""
+        self._added: list[bytes] = []
+        """Added since, oldest first, with consecutive cookies downwards that end above `_next`."""
+        self._next = _FIRST_COOKIE - 1
+        self._known: set[bytes] | None = None
+        """All of both lists; made when it is needed first."""
 
     def add(self, name: bytes) -> None:
-        if self._cookies is None:
-            self._cookies = list(range(1, len(self._names) + 1))
-        self._names.append(name)
-        self._cookies.append(self._next)
-        self._added[name] = self._next
-        self._next += 1
+        """A name is new, or has come back."""
+        known = self._known
+        if known is None:
+            known = self._known = {*self._names, *self._added}
+        if name in known:
+            return
+        if self._next <= 0:
+            self._renumber()
+        known.add(name)
+        self._added.append(name)
+        self._next -= 1
 
     def extend(self, names: Iterable[bytes]) -> None:
-        """A listing has been read again: names that are not here yet are new."""
-        known = set(self._names)
+        """Add all that are new, after the listing was read again."""
         for name in names:
-            if name not in known:
-                self.add(name)
+            self.add(name)
 
     def after(self, cookie: int) -> Iterator[tuple[int, bytes]]:
-        """The names after `cookie`, those that have gone included: (cookie, name)."""
-        names, cookies, added = self._names, self._cookies, self._added
+        """The names after `cookie`, deleted ones included: (cookie, name). 0: from the start."""
         # The lists may be replaced or grow while an iterator is open; it goes on with its own.
+        names, cookies, added = self._names, self._cookies, self._added
+        at = self._next + 1
+        oldest = at + len(added) - 1
+        # Those of `added` after the cookie: its first items, since cookies fall along it.
+        for index in range(min(len(added), oldest - cookie) - 1, -1, -1):
+            yield oldest - index, added[index]
         if cookies is None:
-            yield from enumerate(names[cookie:] if cookie else names, cookie + 1)
+            start = max(cookie - _FIRST_COOKIE + 1, 0)
+            yield from enumerate(names[start:] if start else names, _FIRST_COOKIE + start)
             return
-        for index in range(_after(cookies, cookie), len(names)):
-            name, at = names[index], cookies[index]
-            # A name that went and came again stands in the list twice: the later one counts.
-            if added.get(name, at) == at:
-                yield at, name
+        for index in range(bisect_right(cookies, cookie), len(names)):
+            yield cookies[index], names[index]
 
     def is_sparse(self, live: int) -> bool:
         """Whether deleted names outnumber the `live` ones by far."""
-        return len(self._names) > 2 * live + 1024
+        return len(self._names) + len(self._added) > 2 * live + 1024
 
     def compact(self, present: Container[bytes]) -> None:
         """Drop the names that are not `present`."""
-        cookies = self._cookies or range(1, len(self._names) + 1)
-        kept = [
-            (name, at)
-            for name, at in zip(self._names, cookies, strict=True)
-            if name in present and self._added.get(name, at) == at
-        ]
-        self._names = [name for name, _ in kept]
-        self._cookies = [at for _, at in kept]
-        self._added = {name: at for name, at in self._added.items() if name in present}
+        kept = [(at, name) for at, name in self.after(0) if name in present]
+        self._cookies = [at for at, _ in kept]
+        self._names = [name for _, name in kept]
+        self._added = []
+        self._known = None
 
-
-def _after(cookies: list[int], cookie: int) -> int:
-    low, high = 0, len(cookies)
-    while low < high:
-        middle = (low + high) // 2
-        if cookies[middle] <= cookie:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    def _renumber(self) -> None:
+        """After a thousand million additions: a reader that is under way may see names again."""
+        self._names = [*reversed(self._added), *self._names]
+        self._cookies, self._added, self._next = None, [], _FIRST_COOKIE - 1
 
 
 class NodeTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
 import json
 import mmap
 import os
@@ -344,6 +345,37 @@ def test_listing_goes_on_while_its_names_are_deleted(union):
     for name in os.listdir(directory):
         os.unlink(directory / name)
     directory.rmdir()
+
+
+@pytest.mark.parametrize("how", ["replace", "away and back", "new name", "remove and make"])
+def test_listing_ends_though_each_name_that_came_is_remade(union, how):
+    directory = union.path / "d"
+    directory.mkdir()
+    for number in range(300):
+        (directory / f"{number}").touch()
+    stays = {f"stays{number}" for number in range(300)}
+    for name in stays:
+        (directory / name).touch()
+    found = []
+    for entry in itertools.islice(os.scandir(directory), 2000):
+        found.append(entry.name)
+        if entry.name in stays:
+            continue
+        if how == "replace":
+            (union.path / "t").touch()
+            os.replace(union.path / "t", entry.path)
+        elif how == "away and back":
+            os.rename(entry.path, union.path / "t")
+            os.rename(union.path / "t", entry.path)
+        elif how == "new name":
+            os.rename(entry.path, entry.path + "x")
+        else:
+            os.unlink(entry.path)
+            Path(entry.path).touch()
+    assert len(found) == len(set(found)) <= 600
+    assert stays <= set(found)
+    if how != "new name":
+        assert len(found) == 600
 
 
 def test_special_files(union):

@@ -181,18 +181,40 @@ def test_tmpfile_gets_a_name_by_link(disk) -> None:
     assert union.read(found.nodeid, 0, 99) == b"content"
 
 
-def test_cookies_keep_their_place_while_names_come_and_go(disk) -> None:
+def test_listing_under_way_gives_each_old_name_once_and_no_new_one(disk) -> None:
     union = Union([MemoryLayer(directory())], upper_of(disk))
     for number in range(10):
         union.create(ROOT_NODE, b"%d" % number, 0o644, os.O_RDWR, ROOT)
-    seen = list(union.readdir(ROOT_NODE, 0))[:5]
-    for item in seen:
+    seen = list(union.readdir(ROOT_NODE, 0))
+    first, left = seen[:5], {item.name for item in seen[5:]}
+    for item in first:
         union.unlink(ROOT_NODE, item.name)
     union.create(ROOT_NODE, b"late", 0o644, os.O_RDWR, ROOT)
-    union.create(ROOT_NODE, seen[0].name, 0o644, os.O_RDWR, ROOT)
-    rest = [item.name for item in union.readdir(ROOT_NODE, seen[-1].cookie)]
-    assert len(rest) == len(set(rest)) == 7
-    assert {b"late", seen[0].name} <= set(rest)
+    union.create(ROOT_NODE, first[0].name, 0o644, os.O_RDWR, ROOT)
+    union.rename(ROOT_NODE, b"late", ROOT_NODE, seen[7].name, 0)
+    union.create(ROOT_NODE, b"later", 0o644, os.O_RDWR, ROOT)
+    rest = [item.name for item in union.readdir(ROOT_NODE, first[-1].cookie)]
+    assert len(rest) == len(left)
+    assert set(rest) == left
+    assert names(union) == left | {b"later", first[0].name}
+
+
+def test_cookies_outlive_the_removal_of_most_names(disk) -> None:
+    union = Union([MemoryLayer(directory())], upper_of(disk))
+    for number in range(20):
+        union.mknod(ROOT_NODE, b"old%d" % number, stat.S_IFREG, 0, ROOT)
+    at = list(union.readdir(ROOT_NODE, 0))[9].cookie
+    for number in range(3000):
+        union.mknod(ROOT_NODE, b"passing%d" % number, stat.S_IFREG, 0, ROOT)
+    for number in range(3000):
+        union.unlink(ROOT_NODE, b"passing%d" % number)
+    for _ in range(3):
+        rest = [item.name for item in union.readdir(ROOT_NODE, at)]
+        assert len(rest) == len(set(rest)) == 10
+    assert len(list(union.readdir(ROOT_NODE, 0))) == 20
+    union.mknod(ROOT_NODE, b"last", stat.S_IFREG, 0, ROOT)
+    assert len([item for item in union.readdir(ROOT_NODE, at) if item.name == b"last"]) == 0
+    assert len(list(union.readdir(ROOT_NODE, 0))) == 21
 
 
 def test_forgetting_everything_leaves_the_root(disk) -> None:
