@@ -258,9 +258,9 @@ class Drafts(Protocol):
     def discard(self, draft: Draft) -> None:
         """Close and forget a draft that will not be published. Never raises."""
 
-    def stash(self, ref: Ref) -> Ref:
-        """Give one more name to a file about to lose its last: no reader sees it, and the next
-        mount removes it."""
+    def stash(self, ref: Ref | None, fd: int) -> Ref:
+        """Give one more name to a file about to lose its last, or to one without a name that is open
+        as `fd`: no reader sees it, and the next mount removes it."""
 
     def drop_stash(self, ref: Ref) -> None:
         """Remove that name."""

@@ -195,9 +195,12 @@ class CreatingLayer(DirectoryLayer):
         self._drop_whiteout_file(dir_fd, name)
         return self._found_fd(draft.fd, PathNode(path_node, name))
 
-    def stash(self, ref: Ref) -> Ref:
-        parent, name = self._parent(ref)
+    def stash(self, ref: Ref | None, fd: int) -> Ref:
         temporary = self._work.temporary()
+        if ref is None:
+            self._link_fd(fd, self._work.fd, temporary)
+            return PathNode(self._temporaries, temporary)
+        parent, name = self._parent(ref)
         os.link(name, temporary, src_dir_fd=parent, dst_dir_fd=self._work.fd, follow_symlinks=False)
         return PathNode(self._temporaries, temporary)
 

@@ -317,7 +317,15 @@ def publish(tree: Tree, plan: CopyUpJob) -> None:
         tree.files.keep(node, Backing(draft.fd, writable=True))
     _record(tree, plan)
     if ref is None:
+        keep_unnamed(tree, node, draft.fd)
+
+
+def keep_unnamed(tree: Tree, node: Node, fd: int) -> None:
+    """Keep a way to a file of the upper that has no name, and is open as `fd`."""
+    if tree.files.can_pin():
         tree.files.pin(node)
+    else:
+        node.ref = node.stash = tree.layers.writable().stash(None, fd)
 
 
 def _record(tree: Tree, plan: CopyUpJob) -> None:

@@ -9,7 +9,7 @@ import stat
 from unionfs.layer import Creation, LayerEntry, Ref, UpperLayer
 from unionfs.model import Attributes, Caller, with_nlink
 from unionfs.nodes import UPPER, Backing, Directory, Node
-from unionfs.ops.copyup import ensure_directory, ensure_upper
+from unionfs.ops.copyup import ensure_directory, ensure_upper, keep_unnamed
 from unionfs.ops.data import all_xattrs, truncate
 from unionfs.ops.tree import NAME_MAX, Tree, error
 from unionfs.whiteouts import is_reserved
@@ -167,7 +167,7 @@ def tmpfile(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Node:
     tree.shown.set(node, node.attributes)
     node.has_capabilities = False
     tree.files.keep(node, Backing(draft.fd, writable=True))
-    tree.files.pin(node)
+    keep_unnamed(tree, node, draft.fd)
     tree.table.remember(node)
     return node
 
@@ -184,6 +184,11 @@ def link(tree: Tree, node: Node, parent: Directory, name: bytes) -> Node:
     ref = tree.layers.writable().link(node.ref, fd, upper_parent, name)
     set_nlink(tree, node, node.attributes.nlink + 1)
     node.add_name(parent, name, ref)
+    tree.files.unpin(node)
+    if node.stash is not None:
+        # A file that was made without a name (O_TMPFILE).
+        tree.layers.writable().drop_stash(node.stash)
+        node.stash = None
     tree.node_maker.linked[node.attributes.ino] = node
     parent.insert(name, node)
     tree.touch(parent)

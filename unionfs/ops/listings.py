@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from unionfs.ops.make_node import NodeMaker
     from unionfs.ops.shown_attributes import ShownAttributes
 
+_KEPT_LISTINGS = 256
+"""Listings that are kept though the kernel knows none of their names. It costs the kernel, and so the
+container, less to hold a directory than the server to hold its listing."""
+
+_KEPT_NAMES = 100_000
+"""Names in all of them, as long as there are more than `_KEPT_LARGE_LISTINGS`: those are being read."""
+
+_KEPT_LARGE_LISTINGS = 8
+
 _FEW = 64
 """Names of lowers up to which a directory remembers them, so that removing others need not ask."""
 
@@ -35,6 +44,32 @@ class Listings:
         self._table = table
         self._maker = maker
         self._shown = shown
+        self._loaded: dict[Directory, int] = {}
+        """How many names each listing had when it was loaded or became idle, oldest first."""
+        self._loaded_names = 0
+
+    def note_idle(self, directory: Directory) -> None:
+        """The kernel knows no name of this listing: it is dropped when there are newer ones enough."""
+        self._loaded_names -= self._loaded.pop(directory, 0)
+        count = len(directory.children) + len(directory.unmaterialized)
+        self._loaded[directory] = count
+        self._loaded_names += count
+
+    def has_excess(self) -> bool:
+        """Whether so many listings may be idle that the oldest are to be dropped."""
+        loaded = len(self._loaded)
+        return loaded > _KEPT_LISTINGS or (
+            self._loaded_names > _KEPT_NAMES and loaded > _KEPT_LARGE_LISTINGS
+        )
+
+    def excess(self) -> list[Directory]:
+        """The oldest listings; each is noted again when it becomes idle once more."""
+        found = []
+        while self.has_excess():
+            directory = next(iter(self._loaded))
+            self._loaded_names -= self._loaded.pop(directory)
+            found.append(directory)
+        return found
 
     def load(self, directory: Directory) -> None:
         """Read the whole directory, one pass over each layer. Raises OSError."""
@@ -56,6 +91,7 @@ class Listings:
             for name, entries in entries_of.items():
                 self._insert(directory, name, merge_entries(entries, layers.resolve))
         directory.complete = True
+        self.note_idle(directory)
         if directory.stream is not None:
             directory.stream.extend((*directory.children, *directory.unmaterialized))
 

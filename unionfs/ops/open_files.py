@@ -1,5 +1,4 @@
-"""The files of a union that are open, and those that are unfinished, as far as they have been met,
-with what they await."""
+"""The files of a union that are open, and its incomplete files as far as they are known."""
 
 from __future__ import annotations
 
@@ -19,12 +18,14 @@ if TYPE_CHECKING:
 
 
 _SLACK = 8
-"""More files than are to be kept open may be until `close_excess`."""
+"""How many files more than `OpenFiles.bound` may be open until `close_excess`."""
+
+_MAX_PINNED = 256
+"""Files without a name that only a descriptor leads to; each further one gets a hidden name."""
 
 
 class OpenFiles:
-    """The backings of all nodes. `bound`: how many are kept open, those not counted that are the
-    only way to their file."""
+    """The backings of all nodes. `bound`: how many are kept open, besides the pinned ones."""
 
     def __init__(self, bound: int) -> None:
         # copy_file_range needs two at a time.
@@ -32,9 +33,14 @@ class OpenFiles:
         self.kept: OrderedDict[Node, Backing] = OrderedDict()
         """The files that can be opened again, the longest unused first."""
         self.used = self.kept.move_to_end
-        """To be told of each use of one that is not pinned."""
+        """Called with the node at each use of a backing that is not pinned."""
         self.pinned = 0
         """How many files are kept open because nothing else leads to them."""
+
+    def can_pin(self) -> bool:
+        """Whether one more file may be kept open until the kernel forgets it. A client decides how
+        many files it unlinks while they are open, so their number is bounded."""
+        return self.pinned < _MAX_PINNED
 
     def keep(self, node: Node, backing: Backing) -> None:
         """Make `backing` the node's open file; the one longest unused is closed if there are too
@@ -53,11 +59,19 @@ class OpenFiles:
             self.close(next(iter(self.kept)))
 
     def pin(self, node: Node) -> None:
-        """Keep the node's open file open whatever comes."""
+        """Keep the node's open file open until it is closed."""
         if node.backing is not None and not node.backing.pinned:
             node.backing.pinned = True
             self.pinned += 1
             self.kept.pop(node, None)
+
+    def unpin(self, node: Node) -> None:
+        """The node has a name again: its open file may be closed and opened again."""
+        backing = node.backing
+        if backing is not None and backing.pinned:
+            backing.pinned = False
+            self.pinned -= 1
+            self.kept[node] = backing
 
     def close(self, node: Node) -> None:
         """Close the node's open file, if it has one."""

@@ -11,9 +11,6 @@ from unionfs.ops.create import set_nlink
 from unionfs.ops.data import open_backing
 from unionfs.ops.tree import Tree, error
 
-_PINNED = 256
-"""So many unlinked files are kept by a descriptor; more than that by a hidden name."""
-
 
 def unlink(tree: Tree, parent: Directory, name: bytes) -> None:
     node = parent.children.get(name)
@@ -50,11 +47,11 @@ def prepare_loss(tree: Tree, node: Node, parent: Directory, name: bytes) -> None
         or not stat.S_ISREG(node.attributes[1])
     ):
         return
+    # Opening an incomplete file may fail, which must not keep it from being removed.
+    if not tree.files.can_pin() or (node.backing is None and node.lazy is not None):
+        node.stash = tree.layers.writable().stash(node.ref, -1)
+        return
     if node.backing is None:
-        if tree.files.pinned >= _PINNED or node.lazy is not None:
-            # An unfinished file may be impossible to open; that must not keep it from being removed.
-            node.stash = tree.layers.writable().stash(node.ref)
-            return
         open_backing(tree, node)
     tree.files.pin(node)
 
@@ -76,7 +73,10 @@ def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
     if node.parent is None and not node.lookups:
         tree.files.close(node)
         tree.node_maker.linked.pop(node.attributes.ino, None)
-    tree.changed.add(node.attributes.ino)
+    if node.attributes.nlink:
+        tree.changed.add(node.attributes.ino)
+    else:
+        tree.changed.discard(node.attributes.ino)
 
 
 def require_empty(tree: Tree, node: Directory) -> None:

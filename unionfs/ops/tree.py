@@ -34,6 +34,9 @@ name is looked up first for each `1 << _SHIFT` bytes."""
 
 _SHIFT = 7
 
+_KEPT_IDLE = 4096
+"""Nodes of a directory without a reference by the kernel that are kept while others have one."""
+
 
 def error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
@@ -255,20 +258,23 @@ class Tree:
         if isinstance(node, Directory):
             self._drop(node)
         for directory in directories:
-            if directory is not None and directory.live == 0:
-                self._drop(directory)
+            if directory is not None:
+                if directory.live == 0:
+                    self._drop(directory)
+                elif len(directory.children) > _KEPT_IDLE + 8 * directory.live:
+                    self._drop_idle_names(directory)
 
     def _shrink(self) -> None:
-        """Give back what was there for the many that have gone. The memory for small objects comes in
-        pieces of a megabyte, and one object keeps a piece: so listings that would be kept, and
-        descriptors, go too."""
+        """Return memory after most nodes were forgotten. The allocator takes memory for small objects
+        in pieces of a megabyte, and one object keeps a piece: so idle listings and cached descriptors
+        are dropped too."""
         self.table.shrink()
         for node in list(self.nodes.values()):
             if isinstance(node, Directory) and node.live == 0:
                 self._drop(node, is_kept=False)
         for layer in self._releasing:
             layer.release_memory()
-        # That lets go of what the interpreter keeps for tuples and the like to come.
+        # A full collection also empties the interpreter's free lists of tuples and the like.
         gc.collect()
         malloc_trim(0)
 
@@ -283,21 +289,15 @@ class Tree:
             self.lazy_copies.end(node.attributes.ino, node.lazy)
 
     def _drop(self, directory: Directory, *, is_kept: bool = True) -> None:
-        """Drop a listing that nothing refers to; if it `is_kept`, not a short one of a directory that
-        the kernel knows."""
+        """Drop a listing of which the kernel knows no name; if `is_kept`, not yet a short one of a
+        directory that the kernel knows."""
         if is_kept and not directory.is_droppable():
+            self.listings.note_idle(directory)
             return
         if directory.lookups == 0:
             directory.stream = None
         for name, node in directory.children.items():
-            if isinstance(node, Directory):
-                continue
-            if node.aliases or node.attributes.nlink > 1:
-                node.drop_name(directory, name)
-                if node.parent is None:
-                    self._release(node)
-            elif node.backing is not None:
-                self.files.close(node)
+            self._drop_idle_node(directory, name, node)
         directory.children.clear()
         directory.unmaterialized = {}
         directory.below = None
@@ -305,15 +305,47 @@ class Tree:
         directory.probes = 0
         directory.subdirs = 0
 
+    def _drop_idle_node(self, directory: Directory, name: bytes, node: Node) -> None:
+        """A name that the kernel does not refer to leaves its listing. The caller removes it there."""
+        if isinstance(node, Directory):
+            return
+        if node.aliases or node.attributes.nlink > 1:
+            node.drop_name(directory, name)
+            if node.parent is None:
+                self._release(node)
+        elif node.backing is not None:
+            self.files.close(node)
+
+    def _drop_idle_names(self, directory: Directory) -> None:
+        """Keep only the names of a large directory that the kernel refers to: else it could let the
+        server hold a million nodes by holding one of them. The others are looked up again."""
+        announced = self.table.announced
+        for name, attributes in list(directory.unmaterialized.items()):
+            if announced.get(attributes[0], (None,))[0] is directory:
+                self.listings.materialize(directory, name)
+        directory.unmaterialized = {}
+        children = directory.children
+        for name, node in list(children.items()):
+            if not node.held:
+                self._drop_idle_node(directory, name, node)
+                del children[name]
+        directory.complete = False
+        directory.probes = 0
+        directory.subdirs = sum(isinstance(node, Directory) for node in children.values())
+
     # After and between requests
 
     def after_reply(self) -> None:
-        """After an answer: close what is too much, and read again the attributes of the directory
-        that has changed, which the kernel asks for at the next way through it (fuse_dir_changed,
-        fs/fuse/dir.c). While the client runs, that costs nobody's time."""
+        """Do what need not delay a reply: close excess files, drop excess listings, and refresh the
+        attributes of the directory that has changed, which the kernel asks for the next time it
+        passes through it (fuse_dir_changed, fs/fuse/dir.c)."""
         files = self.files
         if len(files.kept) > files.bound:
             files.close_excess()
+        if self.listings.has_excess():
+            for each in self.listings.excess():
+                if each.live == 0:
+                    self._drop(each, is_kept=False)
         directory, upper = self.touched, self.upper
         if directory is None:
             return
@@ -327,7 +359,7 @@ class Tree:
                 return
             fresh = upper.refresh(directory.upper, -1, known)
         except OSError:
-            # Whoever asks for them is told.
+            # The request that needs the attributes reports it.
             return
         if fresh[2] != 2 + directory.subdirs:
             fresh = with_nlink(fresh, 2 + directory.subdirs)

@@ -11,6 +11,7 @@ import pytest
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.memory import MemoryLayer, directory, regular, whiteout
 from unionfs.model import ROOT_NODE, Caller
+from unionfs.nodes import Directory
 from unionfs.ownership import Ownership
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
 from unionfs.union import Union, UnionOptions
@@ -215,6 +216,87 @@ def test_cookies_outlive_the_removal_of_most_names(disk) -> None:
     union.mknod(ROOT_NODE, b"last", stat.S_IFREG, 0, ROOT)
     assert len([item for item in union.readdir(ROOT_NODE, at) if item.name == b"last"]) == 0
     assert len(list(union.readdir(ROOT_NODE, 0))) == 21
+
+
+def nameless(union: Union, how: str, number: int) -> int:
+    """A file without a name that the kernel knows."""
+    if how == "made without a name":
+        return union.tmpfile(ROOT_NODE, 0o644, os.O_RDWR, ROOT).nodeid
+    name = b"%d" % number
+    if how == "of a lower":
+        nodeid = union.lookup(ROOT_NODE, name).nodeid
+    else:
+        nodeid = union.create(ROOT_NODE, name, 0o644, os.O_RDWR, ROOT).nodeid
+    union.unlink(ROOT_NODE, name)
+    return nodeid
+
+
+@pytest.mark.parametrize("how", ["unlinked", "made without a name", "of a lower"])
+def test_any_number_of_nameless_files_takes_a_bounded_number_of_descriptors(disk, how) -> None:
+    count = 1500
+    below = directory({b"%d" % number: regular(b"old") for number in range(count)})
+    union = Union(
+        [MemoryLayer(below if how == "of a lower" else directory())],
+        upper_of(disk),
+        UnionOptions(descriptors=100, volatile=True),
+    )
+    before = len(os.listdir("/proc/self/fd"))
+    held = []
+    for number in range(count):
+        held.append(nameless(union, how, number))
+        union.write(held[-1], 0, b"%04d" % number)
+    assert len(os.listdir("/proc/self/fd")) - before < 450
+    for number, nodeid in enumerate(held):
+        assert union.read(nodeid, 0, 9) == b"%04d" % number
+        assert union.getattr(nodeid).nlink == 0
+    if how == "made without a name":
+        for number, nodeid in enumerate(held):
+            union.link(nodeid, ROOT_NODE, b"linked%d" % number)
+            assert union.getattr(nodeid).nlink == 1
+            union.forget(nodeid, 1)
+            assert union.read(union.lookup(ROOT_NODE, b"linked%d" % number).nodeid, 0, 4) == (
+                b"%04d" % number
+            )
+    for nodeid in held:
+        union.forget(nodeid, 1)
+    assert os.listdir(disk + b"/work/rootless.tmp") == []
+    assert len(os.listdir("/proc/self/fd")) - before < 120
+
+
+@pytest.mark.parametrize("held_count", [0, 1])
+def test_names_that_the_kernel_has_forgotten_take_bounded_memory(disk, held_count) -> None:
+    union = Union([], upper_of(disk), UnionOptions(volatile=True))
+    there = union.mkdir(ROOT_NODE, b"d", 0o755, ROOT)
+    held = [
+        union.create(there.nodeid, b"held%d" % number, 0o644, os.O_RDWR, ROOT).nodeid
+        for number in range(held_count)
+    ]
+    for number in range(6000):
+        made = union.mknod(there.nodeid, b"%d" % number, stat.S_IFREG | 0o644, 0, ROOT)
+        union.forget(made.nodeid, 1)
+        union.after_reply()
+        assert len(union._nodes[there.nodeid].children) < 5000
+    assert len(names(union, there.nodeid)) == 6000 + held_count
+    assert union.lookup(there.nodeid, b"7").attributes.nlink == 1
+    for nodeid in held:
+        assert union.getattr(nodeid).nlink == 1
+
+
+def test_listings_of_which_the_kernel_knows_no_name_are_dropped_in_turn(disk) -> None:
+    tree = directory(
+        {b"%d" % n: directory({b"x%d" % i: regular() for i in range(20)}) for n in range(1000)}
+    )
+    union = Union([MemoryLayer(tree)], upper_of(disk))
+    for number in range(1000):
+        there = union.lookup(ROOT_NODE, b"%d" % number)
+        assert len(names(union, there.nodeid)) == 20
+        union.after_reply()
+    loaded = sum(
+        len(node.children) + len(node.unmaterialized)
+        for node in union._nodes.values()
+        if isinstance(node, Directory) and node.nodeid != ROOT_NODE
+    )
+    assert loaded < 300 * 20
 
 
 def test_forgetting_everything_leaves_the_root(disk) -> None:
