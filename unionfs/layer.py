@@ -283,9 +283,14 @@ class Metadata(Protocol):
         mode: int | None = None,
         uid: int | None = None,
         gid: int | None = None,
-    ) -> Ref | None:
-        """Change permission bits and owner, which are `known`. Returns the ref, which is another
-        one if the object had to be replaced."""
+    ) -> None:
+        """Change permission bits and owner, which are `known`. A symbolic link has to be stored by
+        `make_ownable` first."""
+
+    def make_ownable(self, ref: Ref, known: Owner, ino: int) -> None:
+        """Store a symbolic link, with this owner and number, in a form whose owner can change and
+        that can have several names. The ref stays valid, and so does the number: no other object
+        gets it before `release_number`. Does nothing if it is stored so."""
 
     def set_times(self, ref: Ref | None, fd: int, atime_ns: int, mtime_ns: int) -> None: ...
     def set_xattr(self, ref: Ref | None, fd: int, name: bytes, value: bytes, flags: int) -> None:
@@ -317,8 +322,15 @@ class LinkIndex(Protocol):
         """Make a complete copy the one that all names of `creation.origin` stand for. It has no
         name in the tree yet; `link` gives it one."""
 
+    def index_make(self, creation: Creation) -> LayerEntry:
+        """The same for anything but a regular file or directory, made complete."""
+
     def index_links(self, origin: int, ref: Ref | None, nlink: int) -> None:
-        """Record how many names a file has left; 0 removes it from the index."""
+        """Record how many names a file has left; 0 removes it from the index. `ref`: its copy, if
+        there is one."""
+
+    def release_number(self, ino: int) -> None:
+        """The last name of an object with this number is gone: see `Metadata.make_ownable`."""
 
 
 class LazyMarks(Protocol):

@@ -12,7 +12,7 @@ from unionfs.filesystem import DirEntry, Entry
 from unionfs.layer import Creation, Layer, SupportsBtime, SupportsStatfs, UpperLayer
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
-from unionfs.ops import attributes, copyup, create, lazy_copyup, readdir, remove, rename
+from unionfs.ops import attributes, copyup, create, readdir, remove, rename
 from unionfs.ops import data as contents
 from unionfs.ops.attributes import setattr_
 from unionfs.ops.tree import Tree, UnionOptions, error
@@ -350,7 +350,7 @@ class Union:
             return 0
         if times_only and attributes.is_gone(node):
             return 0
-        return 0 if lazy_copyup.applies(self._tree, node) else node.attributes.size
+        return 0 if self._tree.lazy_copies.applies(node) else node.attributes.size
 
     def begin_copy(self, nodeid: NodeId) -> copyup.CopyUpJob:
         """Begin to copy up a file of a lower: then `CopyUp.copy`, in a thread if you like, and
@@ -393,6 +393,8 @@ class Union:
 
     def pending(self) -> int:
         """How many bytes `finish` would add to the upper, about: for quotas."""
+        from unionfs.ops import lazy_copyup
+
         return lazy_copyup.pending(self._tree)
 
     @property

@@ -62,7 +62,7 @@ class CreatingLayer(DirectoryLayer):
                 errno.EXDEV,
                 f"upper {path!r} and work directory {work!r} are on different file systems",
             )
-        self._index = self._dirs.add_root(self._work.index_fd)
+        self._set_index(self._work.index_fd)
         self._temporaries = self._dirs.add_root(os.dup(self._work.fd))
         self._metadata = MetadataWriter(
             as_data=self._as_data, base_owner=base_owner, server=self._server

@@ -13,6 +13,7 @@ import sys
 
 from unionfs import whiteouts
 from unionfs.directory.dirfds import DirfdCache, PathNode
+from unionfs.directory.link_index import LinkIndex, copy_name, parse_count, special_count
 from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, PlainListing, Ref
 from unionfs.light_types import partial
 from unionfs.merge import INO_BITS, compose_ino
@@ -117,6 +118,25 @@ class DirectoryLayer:
         self._tag: int | None = None
         self._has_incomplete_files = _getxattr(self.path, LAZY, follow=True) is not None
         self._devices: dict[int, int] = {}
+        self._index = self._root
+        """Of an upper: the directory of `link_index`."""
+        self._links = LinkIndex(None)
+
+    def _set_index(self, fd: int) -> None:
+        """Read the link index of an upper. `fd` is taken over."""
+        self._index = self._dirs.add_root(fd)
+        self._links = LinkIndex(fd)
+
+    def index(self) -> dict[int, int | None]:
+        """As of `layer.LinkIndex`; for an upper."""
+        return self._links.counts
+
+    def indexed(self, origin: int) -> LayerEntry:
+        """As of `layer.LinkIndex`; for an upper."""
+        name = copy_name(origin, is_special=self._links.has_special(origin))
+        path_node = PathNode(self._index, name)
+        path, follow = self._path(path_node)
+        return self._entry(path_node, os.stat(path, follow_symlinks=follow), path, follow=follow)
 
     def is_hidden(self, identity: tuple[int, int]) -> bool:
         """Whether the directory of this device and inode number is one that appears empty."""
@@ -254,7 +274,10 @@ class DirectoryLayer:
         if stat.S_ISDIR(mode):
             return self._directory_entry(path_node, st, path, follow)
         if not self._has_bookkeeping or not stat.S_ISREG(mode):
-            return LayerEntry(path_node, self._attributes(st, None))
+            attributes = self._attributes(st, None)
+            if st.st_ino in self._links.specials:
+                return self._special_copy(path_node, st, attributes)
+            return LayerEntry(path_node, attributes)
         names = _listxattr(path, follow)
         if not names:
             return LayerEntry(path_node, self._attributes(st, None))
@@ -262,11 +285,22 @@ class DirectoryLayer:
         attributes = self._attributes(st, owner)
         if NLINK in names:
             attributes = attributes._replace(
-                nlink=_number(_getxattr(path, NLINK, follow)) or attributes.nlink
+                nlink=parse_count(_getxattr(path, NLINK, follow) or b"", st.st_nlink)
+                or attributes.nlink
             )
         origin = _number(_getxattr(path, ORIGIN, follow)) if ORIGIN in names else None
         lazy = _getxattr(path, LAZY, follow) if LAZY in names else None
         return LayerEntry(path_node, attributes, origin=origin, lazy=lazy)
+
+    def _special_copy(
+        self, path_node: PathNode, st: os.stat_result, attributes: Attributes
+    ) -> LayerEntry:
+        """A name in an upper of an object that has several in a lower."""
+        origin = self._links.specials[st.st_ino]
+        nlink = special_count(self._dirs.fd(self._index), origin, st.st_nlink)
+        if nlink is not None:
+            attributes = attributes._replace(nlink=nlink)
+        return LayerEntry(path_node, attributes, origin=origin)
 
     def _directory_entry(
         self, path_node: PathNode, st: os.stat_result, path: bytes, follow: bool

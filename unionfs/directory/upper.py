@@ -14,10 +14,11 @@ import os
 import stat
 
 from unionfs import whiteouts
+from unionfs.directory import link_index
 from unionfs.directory.creating import CreatingLayer, DirectoryDraft, is_within
 from unionfs.directory.dirfds import PathNode
 from unionfs.directory.lower import DirectoryLayer
-from unionfs.directory.work import exchange, read_index, require_whiteout_or_nothing
+from unionfs.directory.work import exchange, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
 from unionfs.model import Attributes
 from unionfs.ownership import Owner
@@ -44,6 +45,7 @@ class DirectoryUpper(CreatingLayer):
 
     def clean(self) -> None:
         self._work.clean()
+        self._links.drop_leftovers(self._work.index_fd)
 
     def announce_end(self) -> None:
         self._work.announce_end()
@@ -234,7 +236,7 @@ class DirectoryUpper(CreatingLayer):
         mode: int | None = None,
         uid: int | None = None,
         gid: int | None = None,
-    ) -> Ref | None:
+    ) -> None:
         path, follow = (fd, True) if fd >= 0 else self._path(self._path_node(ref))
         if not self._as_data:
             if uid is not None or gid is not None:
@@ -242,7 +244,7 @@ class DirectoryUpper(CreatingLayer):
                 os.chown(path, uid, gid, follow_symlinks=follow)
             if mode is not None and not self._is_symlink(path, follow=follow):
                 os.chmod(path, mode & 0o7777)
-            return ref
+            return
         wanted = _new(
             Owner,
             (
@@ -253,36 +255,74 @@ class DirectoryUpper(CreatingLayer):
             ),
         )
         st = os.stat(path, follow_symlinks=follow)
-        if stat.S_ISLNK(st.st_mode):
-            return self._restore_symlink(self._path_node(ref), st, wanted)
-        self._metadata.change_owner(path, wanted, st.st_mode, follow=follow)
-        return ref
+        if not stat.S_ISLNK(st.st_mode):
+            self._metadata.change_owner(path, wanted, st.st_mode, follow=follow)
 
-    def _restore_symlink(self, path_node: PathNode, st: os.stat_result, wanted: Owner) -> Ref:
-        """A symbolic link cannot carry an override: store it as a file that can."""
-        parent, name = self._parent(path_node)
-        creation = Creation(
-            wanted.mode,
-            wanted.uid,
-            wanted.gid,
-            target=os.readlink(name, dir_fd=parent),
-            atime_ns=st.st_atime_ns,
-            mtime_ns=st.st_mtime_ns,
-        )
-        if not self._metadata.is_stored_as_file(creation):
-            return path_node
+    def make_ownable(self, ref: Ref, known: Owner, ino: int) -> None:
+        """Stores a symbolic link as a file that has an override. Its other names are searched for:
+        this upper gives a link a second name only in that form, but others may have made it."""
+        if not self._as_data:
+            return
+        parent, name = self._parent(ref)
+        st = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if not stat.S_ISLNK(st.st_mode):
+            return
+        others = self._names_of(st) if st.st_nlink > 1 else []
+        if self._attributes(st, None).ino == ino:
+            self._retire(parent, name, ino)
         draft = self.draft()
         try:
-            os.pwrite(draft.fd, creation.target, 0)
+            target = os.readlink(name, dir_fd=parent)
+            os.pwrite(draft.fd, target, 0)
+            creation = Creation(
+                known.mode,
+                known.uid,
+                known.gid,
+                target=target,
+                atime_ns=st.st_atime_ns,
+                mtime_ns=st.st_mtime_ns,
+                origin=ino,
+            )
             self._metadata.apply(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
-            temporary = draft.name
-            if temporary is None:
-                temporary = self._work.temporary()
-                self._link_fd(draft.fd, self._work.fd, temporary)
-            os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=parent)
+            self._replace(draft, parent, name)
+            for other in others:
+                self._replace(draft, *self._parent(other))
         finally:
-            os.close(draft.fd)
-        return path_node
+            self.discard(draft)
+
+    def _replace(self, draft: DirectoryDraft, parent: int, name: bytes) -> None:
+        """Put a link of a draft in the place of an object."""
+        temporary = self._work.temporary()
+        self._link_fd(draft.fd, self._work.fd, temporary)
+        os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=parent)
+
+    def _retire(self, parent: int, name: bytes, ino: int) -> None:
+        """Hold back the number of an inode that is about to lose its name."""
+        retired = link_index.retired_name(ino)
+        try:
+            os.link(
+                name,
+                retired,
+                src_dir_fd=parent,
+                dst_dir_fd=self._work.index_fd,
+                follow_symlinks=False,
+            )
+        except FileExistsError:
+            pass
+        self._links.retired.add(ino)
+
+    def _names_of(self, st: os.stat_result) -> list[Ref]:
+        """All names in the tree of an inode."""
+        number = self._attributes(st, None).ino
+        found: list[Ref] = []
+        below = [self._root]
+        while below:
+            for _, entry in self.listing(below.pop()):
+                if stat.S_ISDIR(entry.attributes.mode):
+                    below.append(self._path_node(entry.ref))
+                elif entry.attributes.ino == number and entry.origin is None:
+                    found.append(entry.ref)
+        return found
 
     @staticmethod
     def _is_symlink(path: bytes | int, *, follow: bool) -> bool:
@@ -333,40 +373,78 @@ class DirectoryUpper(CreatingLayer):
 
     # The index of files with several names below
 
-    def index(self) -> dict[int, int | None]:
-        return read_index(self._work.index_fd)
-
-    def indexed(self, origin: int) -> LayerEntry:
-        return self._found(PathNode(self._index, b"%x" % origin))
-
     def index_add(self, draft: Draft, creation: Creation) -> LayerEntry:
-        name = b"%x" % (creation.origin or 0)
+        name = link_index.copy_name(creation.origin or 0)
         self._metadata.apply(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
         temporary = draft.name if isinstance(draft, DirectoryDraft) else None
         if temporary is None:
             temporary = self._work.temporary()
             self._link_fd(draft.fd, self._work.fd, temporary)
-        os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=self._work.index_fd)
+        self._rename_to_index(temporary, name)
         return self._found_fd(draft.fd, PathNode(self._index, name))
 
+    def index_make(self, creation: Creation) -> LayerEntry:
+        origin = creation.origin or 0
+        if self._as_data:
+            draft = self.draft()
+            try:
+                os.pwrite(draft.fd, creation.target, 0)
+                return self.index_add(draft, creation)
+            finally:
+                self.discard(draft)
+        name = link_index.copy_name(origin, is_special=True)
+        temporary = self._work.temporary()
+        self._make_bare(temporary, creation, self._work.fd)
+        self._apply_to_temporary(temporary, creation)
+        # Killed after this, the count is that of an object without a copy, and right.
+        self._write_count(origin, b"%d" % (creation.nlink or 1))
+        self._rename_to_index(temporary, name)
+        st = os.stat(name, dir_fd=self._work.index_fd, follow_symlinks=False)
+        self._links.add_special(st.st_ino, origin)
+        return self._found(PathNode(self._index, name))
+
     def index_links(self, origin: int, ref: Ref | None, nlink: int) -> None:
-        name = b"%x" % origin
+        if nlink == 0 or ref is None:
+            self._drop_special_copy(origin)
         if nlink == 0:
-            try:
-                os.unlink(name, dir_fd=self._work.index_fd)
-            except FileNotFoundError:
-                pass
-        elif ref is not None:
+            self._unlink_in_index(link_index.copy_name(origin))
+        elif ref is None:
+            self._write_count(origin, b"%d" % nlink)
+        else:
             path, follow = self._path(self._path_node(ref))
+            st = os.stat(path, follow_symlinks=follow)
+            count = link_index.format_count(nlink, st.st_nlink)
+            if link_index.is_special(st):
+                self._write_count(origin, count)
+                return
             try:
-                os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
+                os.setxattr(path, NLINK, count, follow_symlinks=follow)
             except PermissionError:
                 with _MadeWritable(path):
-                    os.setxattr(path, NLINK, b"%d" % nlink, follow_symlinks=follow)
-        else:
-            temporary = self._work.temporary()
-            os.symlink(b"%d" % nlink, temporary, dir_fd=self._work.fd)
-            os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=self._work.index_fd)
+                    os.setxattr(path, NLINK, count, follow_symlinks=follow)
+
+    def _write_count(self, origin: int, count: bytes) -> None:
+        temporary = self._work.temporary()
+        os.symlink(count, temporary, dir_fd=self._work.fd)
+        self._rename_to_index(temporary, link_index.copy_name(origin))
+
+    def _drop_special_copy(self, origin: int) -> None:
+        if self._links.drop_special(origin):
+            self._unlink_in_index(link_index.copy_name(origin, is_special=True))
+
+    def _rename_to_index(self, temporary: bytes, name: bytes) -> None:
+        os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=self._work.index_fd)
+
+    def _unlink_in_index(self, name: bytes) -> None:
+        try:
+            os.unlink(name, dir_fd=self._work.index_fd)
+        except FileNotFoundError:
+            pass
+
+    def release_number(self, ino: int) -> None:
+        if ino in self._links.retired:
+            self._unlink_in_index(link_index.retired_name(ino))
+            self._links.retired.discard(ino)
 
     # Files whose data are still in a lower
 

@@ -11,9 +11,9 @@ import os
 from collections.abc import Sequence
 
 from unionfs.directory.dirfds import READ_DIRECTORY
+from unionfs.directory.link_index import DIRECTORY
 from unionfs.directory.lower import READ_FILE, DirectoryLayer
-from unionfs.directory.work import read_index
-from unionfs.layer import Layer, LayerEntry, Ref
+from unionfs.layer import Layer, Ref
 from unionfs.ownership import Ownership
 
 
@@ -31,27 +31,17 @@ class ReadOnlyUpper(DirectoryLayer):
     ) -> None:
         super().__init__(path, ownership=ownership, base_owner=base_owner)
         self._has_bookkeeping = True
-        self._index_fd = -1
         try:
-            self._index_fd = os.open(work + b"/rootless.index", READ_DIRECTORY)
+            index_fd = os.open(work + b"/" + DIRECTORY, READ_DIRECTORY)
         except FileNotFoundError:
             return  # it was never mounted
-        self._index = self._dirs.add_root(self._index_fd)
+        self._set_index(index_fd)
 
     def refuse_overlap(self, lowers: Sequence[Layer]) -> None:
         """Nothing is written, so nothing can be written through."""
 
     def clean(self) -> None:
         """What is left in the work directory may be another server's."""
-
-    def index(self) -> dict[int, int | None]:
-        return {} if self._index_fd < 0 else read_index(self._index_fd)
-
-    def indexed(self, origin: int) -> LayerEntry:
-        entry = self.lookup(self._index, b"%x" % origin)
-        if entry is None:
-            raise FileNotFoundError(2, "no such file in the index", f"{origin:x}")
-        return entry
 
     def open_incomplete(self, ref: Ref) -> int:
         """A descriptor of what there is of a file, to be read together with what it was copied

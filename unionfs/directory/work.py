@@ -14,11 +14,11 @@ import stat
 import time
 
 from unionfs import whiteouts
+from unionfs.directory import link_index
 from unionfs.directory.dirfds import READ_DIRECTORY
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
 
 _TEMPORARY = b"rootless.tmp"
-_INDEX = b"rootless.index"
 _ENDING = b"rootless.ending"
 """Exists while the server of an unmounted union completes the upper."""
 
@@ -45,7 +45,7 @@ class WorkDirectory:
             os.close(self._lock)
             raise
         self.fd = _subdirectory(self._lock, _TEMPORARY)
-        self.index_fd = _subdirectory(self._lock, _INDEX)
+        self.index_fd = _subdirectory(self._lock, link_index.DIRECTORY)
         self._serial = 0
         self.has_device_whiteouts = True
 
@@ -167,21 +167,6 @@ def exchange(old_fd: int, old: bytes, new_fd: int, new: bytes) -> bool:
             return False
         raise
     return True
-
-
-def read_index(fd: int) -> dict[int, int | None]:
-    """The index of an upper, see `UpperLayer.index`. `fd` is its directory."""
-    found: dict[int, int | None] = {}
-    with os.scandir(fd) as entries:
-        for item in entries:
-            try:
-                number = int(item.name, 16)
-            except ValueError:
-                continue
-            found[number] = None
-            if item.is_symlink():
-                found[number] = int(os.readlink(item.name, dir_fd=fd))
-    return found
 
 
 def _subdirectory(dir_fd: int, name: bytes) -> int:

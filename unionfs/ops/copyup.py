@@ -17,7 +17,6 @@ from unionfs.copy_up_stats import UNKNOWN, CopyUpRecord
 from unionfs.layer import Creation, Draft, Extent, LayerEntry, OpenFile, Ref, UpperLayer
 from unionfs.model import Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node
-from unionfs.ops import lazy_copyup
 from unionfs.ops.tree import Tree
 from unionfs.xattr_names import with_acl_in_step
 
@@ -270,7 +269,9 @@ def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUpJob:
     plan = CopyUpJob(node, source, draft, creation, size)
     plan.cause = tree.copy_up_causes.of(node.attributes.ino)
     try:
-        if lazy_copyup.applies(tree, node, length) and not plan.clone():
+        if tree.lazy_copies.applies(node, length) and not plan.clone():
+            from unionfs.ops import lazy_copyup
+
             plan.lazy = lazy_copyup.mark_draft(tree, node, draft, size)
     except BaseException:
         abandon(tree, plan)
@@ -312,6 +313,8 @@ def publish(tree: Tree, plan: CopyUpJob) -> None:
         plan.source.close()
     _moved_up(tree, node, ref, attributes)
     if plan.lazy is not None and plan.source is not None:
+        from unionfs.ops import lazy_copyup
+
         lazy_copyup.install_draft(tree, node, draft, plan.source, plan.lazy)
     else:
         tree.files.keep(node, Backing(draft.fd, writable=True))
@@ -344,19 +347,29 @@ def _publish_named(
 ) -> LayerEntry:
     upper, node = tree.layers.writable(), plan.node
     parent = _ready_parent(tree, directory)
-    nlink = node.attributes.nlink
-    if nlink <= 1:
+    if not _has_links(tree, node):
         return upper.publish(plan.draft, parent, node.name, creation)
-    # The index first: killed after it, all names stand for the copy, which says the same.
-    entry = upper.index_add(plan.draft, creation._replace(nlink=nlink))
+    entry = upper.index_add(plan.draft, creation._replace(nlink=node.attributes.nlink))
+    _link_indexed(tree, node, entry, parent)
+    return entry
+
+
+def _has_links(tree: Tree, node: Node) -> bool:
+    """Whether an object of a lower has several names there, or had until some were removed."""
+    return node.attributes.nlink > 1 or node.attributes.ino in tree.node_maker.index
+
+
+def _link_indexed(tree: Tree, node: Node, entry: LayerEntry, parent: Ref) -> None:
+    """Give a copy that is in the index the name by which the node is known. Killed between the two,
+    all names stand for the copy, which shows the same."""
+    upper, known = tree.layers.writable(), node.attributes
     try:
         upper.link(entry.ref, -1, parent, node.name)
     except OSError:
-        upper.index_links(node.attributes.ino, None, nlink)
+        upper.index_links(known.ino, None, known.nlink)
         raise
     node.indexed = True
-    tree.node_maker.index[node.attributes.ino] = None
-    return entry
+    tree.node_maker.index[known.ino] = None
 
 
 def _moved_up(tree: Tree, node: Node, ref: Ref | None, attributes: Attributes) -> None:
@@ -397,7 +410,12 @@ def _copy_special(tree: Tree, node: Node) -> None:
         # shown can change.
         return
     parent = _ready_parent(tree, node.parent)
-    entry = upper.make(parent, node.name, _creation(tree, node))
+    creation = _creation(tree, node)
+    if _has_links(tree, node):
+        entry = upper.index_make(creation._replace(nlink=node.attributes.nlink))
+        _link_indexed(tree, node, entry, parent)
+    else:
+        entry = upper.make(parent, node.name, creation)
     _restore_times(upper, node.parent)
     _moved_up(tree, node, entry.ref, entry.attributes)
 
@@ -419,5 +437,7 @@ def ensure_name(tree: Tree, node: Node, directory: Directory, name: bytes) -> Re
     if entry is not None:
         return entry.ref
     ref = upper.link(node.ref, -1, parent, name)
+    # The copy has one link more on disk, for a name that has been counted.
+    upper.index_links(node.attributes.ino, node.ref, node.attributes.nlink)
     _restore_times(upper, directory)
     return ref

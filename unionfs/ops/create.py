@@ -12,6 +12,7 @@ from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops.copyup import ensure_directory, ensure_upper, keep_unnamed
 from unionfs.ops.data import all_xattrs, truncate
 from unionfs.ops.tree import NAME_MAX, Tree, error
+from unionfs.ownership import Owner
 from unionfs.whiteouts import is_reserved
 from unionfs.xattr_names import DEFAULT_ACL
 
@@ -181,6 +182,9 @@ def link(tree: Tree, node: Node, parent: Directory, name: bytes) -> Node:
     ensure_upper(tree, node)
     upper_parent = ensure_directory(tree, parent)
     fd = -1 if node.backing is None else node.backing.fd
+    if stat.S_ISLNK(node.attributes.mode) and node.ref is not None:
+        owner = Owner(*node.true_owner, node.attributes.mode)
+        tree.layers.writable().make_ownable(node.ref, owner, node.attributes.ino)
     ref = tree.layers.writable().link(node.ref, fd, upper_parent, name)
     set_nlink(tree, node, node.attributes.nlink + 1)
     node.add_name(parent, name, ref)

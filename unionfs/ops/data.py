@@ -11,7 +11,7 @@ from unionfs.layer import Extent
 from unionfs.model import Attributes, with_owner, without_set_id
 from unionfs.nodes import UPPER, Backing, Node
 from unionfs.ops.copyup import ensure_upper
-from unionfs.ops.lazy_copyup import end_lazy, open_lazy
+from unionfs.ops.open_files import end_lazy
 from unionfs.ops.tree import Tree, error
 from unionfs.ownership import Owner
 from unionfs.syscalls.files import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, pread_whole
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _new = tuple.__new__
-_S_IFMT = 0o170000
+_S_IFMT, _S_IFLNK = 0o170000, 0o120000
 SET_ID = stat.S_ISUID | stat.S_ISGID
 
 
@@ -41,6 +41,8 @@ def open_backing(tree: Tree, node: Node) -> Backing:
         raise error(errno.ESTALE)
     if node.lazy is not None:
         if not node.lazy.is_complete:
+            from unionfs.ops.lazy_copyup import open_lazy
+
             return open_lazy(tree, node, node.lazy)
         node.lazy = None
     if node.layer == UPPER:
@@ -200,7 +202,12 @@ def change_owner(
     true_uid, true_gid = known[3:5] if node.owner is None else node.owner
     if node.ref is not None or fd >= 0:
         owner = _new(Owner, (true_uid, true_gid, had, known[5]))
-        node.ref = tree.layers.writable().change(node.ref, fd, owner, mode=mode, uid=uid, gid=gid)
+        upper = tree.layers.writable()
+        if had & _S_IFMT == _S_IFLNK and node.ref is not None:
+            if uid in (None, true_uid) and gid in (None, true_gid):
+                return
+            upper.make_ownable(node.ref, owner, known[0])
+        upper.change(node.ref, fd, owner, mode=mode, uid=uid, gid=gid)
     changed = with_owner(
         known,
         had if mode is None else had & _S_IFMT | mode & 0o7777,

@@ -20,16 +20,6 @@ if TYPE_CHECKING:
 _CANNOT_MARK = (errno.ENOSPC, errno.E2BIG, errno.ERANGE, errno.ENOTSUP, errno.EPERM)
 
 
-def applies(tree: Tree, node: Node, length: int | None = None) -> bool:
-    """Whether a file of a lower is to be copied up lazily; its first `length` bytes, if no more are
-    wanted."""
-    min_size = tree.lazy_copies.min_size
-    if min_size is None or node.parent is None or not stat.S_ISREG(node.attributes.mode):
-        return False
-    size = node.attributes.size if length is None else min(length, node.attributes.size)
-    return size >= max(min_size, 1) and tree.lazy_copies.fingerprint() is not None
-
-
 def mark_draft(tree: Tree, node: Node, draft: Draft, length: int) -> LazyState | None:
     """Make an empty draft one that stands for the first `length` bytes of a lower's file. None if
     the upper cannot hold such a thing; the draft is then to be filled."""
@@ -135,16 +125,6 @@ def _file(tree: Tree, fd: int, source: OpenFile, state: LazyState) -> LazyFile:
 
     upper = tree.layers.writable()
     return LazyFile(fd, source, state, lambda to, mark: upper.mark_lazy(to, mark.encode()))
-
-
-def end_lazy(node: Node, backing: Backing) -> None:
-    """All data of an open file have been copied: from now on it is like any other."""
-    if backing.lazy is not None:
-        backing.lazy.detach()
-        backing.lazy = backing.file = None
-        backing.start = 0
-        backing.writable = True
-    node.lazy = None
 
 
 def complete(tree: Tree, file: LazyFile) -> int:

@@ -80,6 +80,9 @@ class NodeMaker:
             node.add_name(directory, name, entry.ref)
             return node
         known = self.index.get(ino, entry.attributes.nlink)
+        if position == UPPER and known is not None:
+            # A copy that was made of the last name left in a lower counts for itself.
+            known = entry.attributes.nlink
         if known is None:
             copy = self._indexed(ino)
             attributes = copy.attributes

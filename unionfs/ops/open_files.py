@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from unionfs.layer import Layer, LayerEntry, SupportsFingerprint, UpperLayer
 from unionfs.light_types import OrderedDict
@@ -87,6 +88,16 @@ class OpenFiles:
             os.close(backing.fd)
 
 
+def end_lazy(node: Node, backing: Backing) -> None:
+    """All data of an open file have been copied: from now on it is like any other."""
+    if backing.lazy is not None:
+        backing.lazy.detach()
+        backing.lazy = backing.file = None
+        backing.start = 0
+        backing.writable = True
+    node.lazy = None
+
+
 class LazyCopies:
     """The incomplete files of the upper, and when to make more of them.
 
@@ -148,6 +159,15 @@ class LazyCopies:
             text = b"".join(parts)
             self._fingerprint = b"%d-%08x%08x" % (len(parts), crc32(text), adler32(text))
         return self._fingerprint
+
+    def applies(self, node: Node, length: int | None = None) -> bool:
+        """Whether a file of a lower is to be copied up lazily; its first `length` bytes, if no more
+        are wanted."""
+        min_size = self.min_size
+        if min_size is None or node.parent is None or not stat.S_ISREG(node.attributes.mode):
+            return False
+        size = node.attributes.size if length is None else min(length, node.attributes.size)
+        return size >= max(min_size, 1) and self.fingerprint() is not None
 
     def of_entry(self, entry: LayerEntry) -> LazyState | None:
         """The state of an unfinished file of the upper; None if its mark cannot be read."""

@@ -38,7 +38,9 @@ def unlink(tree: Tree, parent: Directory, name: bytes) -> None:
 def prepare_loss(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
     """Before a name goes: if it is the only way to a file that the kernel may still use, keep
     the file open."""
-    if node.layer != UPPER or node.indexed or not node.lookups:
+    if node.layer != UPPER or not node.lookups:
+        return
+    if node.indexed and node.attributes.nlink > 1:
         return
     if (
         node.aliases
@@ -69,6 +71,11 @@ def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
         node.stale = True
         return
     set_nlink(tree, node, max(node.attributes.nlink - 1, 0))
+    if node.attributes.nlink == 0:
+        # Its copy has left the index.
+        node.indexed = False
+        if stat.S_ISLNK(node.attributes.mode):
+            tree.layers.writable().release_number(node.attributes.ino)
     node.drop_name(parent, name)
     if node.parent is None and not node.lookups:
         tree.files.close(node)

@@ -261,6 +261,7 @@ def test_any_number_of_nameless_files_takes_a_bounded_number_of_descriptors(disk
         union.forget(nodeid, 1)
     assert os.listdir(disk + b"/work/rootless.tmp") == []
     assert len(os.listdir("/proc/self/fd")) - before < 120
+    union.destroy()
 
 
 @pytest.mark.parametrize("held_count", [0, 1])
@@ -280,6 +281,7 @@ def test_names_that_the_kernel_has_forgotten_take_bounded_memory(disk, held_coun
     assert union.lookup(there.nodeid, b"7").attributes.nlink == 1
     for nodeid in held:
         assert union.getattr(nodeid).nlink == 1
+    union.destroy()
 
 
 def test_listings_of_which_the_kernel_knows_no_name_are_dropped_in_turn(disk) -> None:
@@ -297,6 +299,7 @@ def test_listings_of_which_the_kernel_knows_no_name_are_dropped_in_turn(disk) ->
         if isinstance(node, Directory) and node.nodeid != ROOT_NODE
     )
     assert loaded < 300 * 20
+    union.destroy()
 
 
 def test_forgetting_everything_leaves_the_root(disk) -> None:
