@@ -1,10 +1,11 @@
-"""What copying up has cost, and who has caused it: a record for each file that was copied since
-the mount."""
+"""What copying up has cost, and which process caused it: a record for each file that was copied
+since the mount."""
 
 from __future__ import annotations
 
 import os
 from _thread import allocate_lock
+from time import monotonic
 
 from unionfs.light_types import NamedTuple
 
@@ -12,16 +13,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_KEPT = 10_000
-"""Records; of later files only the sums are kept."""
+_MAX_RECORDS = 10_000
+"""Of later files only the sums are kept."""
 
-_EXPECTED = 256
+_MAX_EXPECTED = 256
 """Files whose next writer is remembered."""
+
+_NAME_SECONDS = 0.05
+"""How long a process is taken to have the same name: one that copies up thousands of files is asked
+for it twenty times a second."""
 
 
 class CopyUpCause(NamedTuple):
-    """A process: its number where the mount was made, and its name then. Number 0: not known, as of a
-    write that the kernel had gathered; name empty: not known."""
+    """A process: its number where the mount was made, and its name at the time. Number 0: not known,
+    as of a write from the page cache; name empty: not known."""
 
     pid: int
     name: str
@@ -39,33 +44,41 @@ def _own_name(pid: int) -> str:
         return ""
 
 
-def _nobody() -> int:
+def _unknown_process() -> int:
     return 0
 
 
 class CopyUpCauses:
-    """Whose request makes a file be copied. `ask` tells the process of the request that is being
-    answered, 0 if the session does not know; `name_of` its name.
+    """Which process causes a copy-up. `ask` returns the number of the process whose request is being
+    answered, 0 if the session does not know it; `name_of` returns a process's name.
 
-    The kernel gathers writes, and hands them over in nobody's name. But before its first write(2) to a
-    file a process asks for `security.capability` (file_remove_privs, fs/inode.c): that is noted.
+    The kernel collects writes in the page cache and sends them without a process. But before its
+    first write(2) to a file a process asks for `security.capability` (file_remove_privs,
+    fs/inode.c): `expect` records it then.
     """
 
     def __init__(self) -> None:
-        self.ask: Callable[[], int] = _nobody
+        self.ask: Callable[[], int] = _unknown_process
         self.name_of: Callable[[int], str] = _own_name
         self._expected: dict[int, int] = {}
+        self._last = UNKNOWN
+        self._last_until = 0.0
 
     def expect(self, ino: int) -> None:
-        """This process may be about to write to a file of a lower."""
+        """The process of this request may be about to write to a file of a lower."""
         expected = self._expected
-        if len(expected) >= _EXPECTED:
+        if len(expected) >= _MAX_EXPECTED:
             del expected[next(iter(expected))]
         expected[ino] = self.ask()
 
     def of(self, ino: int) -> CopyUpCause:
         pid = self.ask() or self._expected.pop(ino, 0)
-        return CopyUpCause(pid, self.name_of(pid)) if pid else UNKNOWN
+        if not pid:
+            return UNKNOWN
+        now = monotonic()
+        if pid != self._last.pid or now >= self._last_until:
+            self._last, self._last_until = CopyUpCause(pid, self.name_of(pid)), now + _NAME_SECONDS
+        return self._last
 
 
 class CopyUpRecord:
@@ -98,7 +111,7 @@ class CopyUpRecord:
 
 
 class CopyUpStats:
-    """Sums, and the records in order of time."""
+    """Sums, and the records, oldest first."""
 
     def __init__(self) -> None:
         self.files = 0
@@ -126,5 +139,5 @@ class CopyUpStats:
         self.files += 1
         self.add_completed(record.copied)
         self.size += record.size
-        if len(self._records) < _KEPT:
+        if len(self._records) < _MAX_RECORDS:
             self._records.append(record)

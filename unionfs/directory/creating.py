@@ -12,8 +12,8 @@ from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.metadata import MetadataWriter
 from unionfs.directory.work import WorkDirectory, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, LayerEntry, Ref
-from unionfs.model import Attributes
-from unionfs.ownership import Ownership
+from unionfs.model import Attributes, with_nlink
+from unionfs.ownership import Owner, Ownership
 
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -180,12 +180,12 @@ class CreatingLayer(DirectoryLayer):
         return DirectoryDraft(fd, None)
 
     def publish_unnamed(self, draft: Draft, creation: Creation) -> Attributes:
-        self._metadata.apply(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
-        return self._found_fd(draft.fd, PathNode(None, b"")).attributes
+        self._metadata.apply(draft.fd, creation, follow=True)
+        return self._published(draft, PathNode(None, b""), creation).attributes
 
     def publish(self, draft: Draft, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
         path_node = self._path_node(directory)
-        self._metadata.apply(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
+        self._metadata.apply(draft.fd, creation, follow=True)
         temporary = draft.name if isinstance(draft, DirectoryDraft) else None
         dir_fd = self._dirs.fd(path_node)
         if temporary is not None:
@@ -193,7 +193,7 @@ class CreatingLayer(DirectoryLayer):
         else:
             self._link_fd(draft.fd, dir_fd, name)
         self._drop_whiteout_file(dir_fd, name)
-        return self._found_fd(draft.fd, PathNode(path_node, name))
+        return self._published(draft, PathNode(path_node, name), creation)
 
     def stash(self, ref: Ref | None, fd: int) -> Ref:
         temporary = self._work.temporary()
@@ -255,8 +255,14 @@ class CreatingLayer(DirectoryLayer):
         path, follow = self._path(path_node)
         return self._entry(path_node, os.stat(path, follow_symlinks=follow), path, follow=follow)
 
-    def _found_fd(self, fd: int, path_node: PathNode) -> LayerEntry:
-        return self._entry(path_node, os.fstat(fd), b"/proc/self/fd/%d" % fd, follow=True)
+    def _published(self, draft: Draft, path_node: PathNode, creation: Creation) -> LayerEntry:
+        """What reading a draft back would give."""
+        uid, gid, mode, rdev = creation.uid, creation.gid, creation.mode, creation.rdev
+        owner = Owner(uid, gid, mode, rdev) if self._as_data else None
+        attributes = self._attributes(os.fstat(draft.fd), owner)
+        if creation.nlink is not None:
+            attributes = with_nlink(attributes, creation.nlink)
+        return LayerEntry(path_node, attributes, origin=creation.origin)
 
     def _drop_whiteout_file(self, dir_fd: int, name: bytes) -> None:
         if self._work.has_device_whiteouts:

@@ -51,9 +51,9 @@ class MetadataWriter:
             return True
         return (creation.uid, creation.gid) != self._bare_owner or creation.origin is not None
 
-    def apply(self, path: bytes, creation: Creation, *, follow: bool) -> None:
-        """Owner and mode, then attributes, then times: each would spoil what comes after it in
-        another order."""
+    def apply(self, path: bytes | int, creation: Creation, *, follow: bool) -> None:
+        """Set owner and mode, then attributes, then times: in another order each would undo part of
+        what was set before it."""
         st = os.stat(path, follow_symlinks=follow)
         if self._as_data:
             if not stat.S_ISLNK(st.st_mode):
@@ -76,7 +76,9 @@ class MetadataWriter:
         self._set_all(path, creation, follow=follow, ordinary=True)
         self.set_times(path, creation, follow=follow)
 
-    def _set_all(self, path: bytes, creation: Creation, *, follow: bool, ordinary: bool) -> None:
+    def _set_all(
+        self, path: bytes | int, creation: Creation, *, follow: bool, ordinary: bool
+    ) -> None:
         """The attributes, either those under `user.` or the others."""
         for name, value in creation.xattrs.items():
             stored = to_disk(name, as_data=self._as_data)
@@ -90,7 +92,7 @@ class MetadataWriter:
             self._set(path, NLINK, b"%d" % creation.nlink, follow=follow)
 
     @staticmethod
-    def set_times(path: bytes, creation: Creation, *, follow: bool) -> None:
+    def set_times(path: bytes | int, creation: Creation, *, follow: bool) -> None:
         if creation.mtime_ns is not None:
             atime = creation.mtime_ns if creation.atime_ns is None else creation.atime_ns
             os.utime(path, ns=(atime, creation.mtime_ns), follow_symlinks=follow)
@@ -120,7 +122,7 @@ class MetadataWriter:
         return is_bare
 
     @staticmethod
-    def _set(path: bytes, name: bytes, value: bytes, *, follow: bool) -> None:
+    def _set(path: bytes | int, name: bytes, value: bytes, *, follow: bool) -> None:
         """What the file system of the upper cannot hold is left out, as cp -a does. EINVAL: an ACL of
         ids that this user namespace does not have."""
         try:

@@ -283,7 +283,7 @@ class DirectoryUpper(CreatingLayer):
                 mtime_ns=st.st_mtime_ns,
                 origin=ino,
             )
-            self._metadata.apply(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
+            self._metadata.apply(draft.fd, creation, follow=True)
             self._replace(draft, parent, name)
             for other in others:
                 self._replace(draft, *self._parent(other))
@@ -375,13 +375,13 @@ class DirectoryUpper(CreatingLayer):
 
     def index_add(self, draft: Draft, creation: Creation) -> LayerEntry:
         name = link_index.copy_name(creation.origin or 0)
-        self._metadata.apply(b"/proc/self/fd/%d" % draft.fd, creation, follow=True)
+        self._metadata.apply(draft.fd, creation, follow=True)
         temporary = draft.name if isinstance(draft, DirectoryDraft) else None
         if temporary is None:
             temporary = self._work.temporary()
             self._link_fd(draft.fd, self._work.fd, temporary)
         self._rename_to_index(temporary, name)
-        return self._found_fd(draft.fd, PathNode(self._index, name))
+        return self._published(draft, PathNode(self._index, name), creation)
 
     def index_make(self, creation: Creation) -> LayerEntry:
         origin = creation.origin or 0

@@ -8,7 +8,7 @@ import stat
 
 from unionfs.model import Attributes, SetAttributes, with_times, without_set_id
 from unionfs.nodes import UPPER, Directory, Node
-from unionfs.ops.copyup import ensure_upper
+from unionfs.ops.copyup import copy_up_with_owner, ensure_upper
 from unionfs.ops.data import (
     SET_ID,
     all_xattrs,
@@ -17,6 +17,7 @@ from unionfs.ops.data import (
     kill_set_id,
     object_fd,
     truncate,
+    with_changes,
 )
 from unionfs.ops.tree import Tree, error
 from unionfs.xattr_names import ACLS, CAPABILITY
@@ -39,7 +40,7 @@ def setattr_(tree: Tree, node: Node, changes: SetAttributes) -> Attributes:
     if mode is not None or uid is not None or gid is not None:
         _change_owner(tree, node, mode, uid, gid)
     elif kill_privileges and node.attributes[1] & SET_ID:
-        ensure_upper(tree, node)
+        ensure_upper(tree, node, keeps_data=True)
         kill_set_id(tree, node)
     if mtime is not None or atime is not None:
         _change_times(tree, node, changes)
@@ -69,22 +70,27 @@ def _change_open(
 def _change_owner(
     tree: Tree, node: Node, mode: int | None, uid: int | None, gid: int | None
 ) -> None:
-    if node.layer != UPPER:
-        ensure_upper(tree, node)
-    tree.changed.add(node.attributes[0])
-    if uid is not None or gid is not None:
-        had = node.attributes[1]
-        if had & _S_IFMT not in _KEEP_SET_ID:
-            # Set-id bits do not survive a change of owner, whoever makes it, on fifos and devices
-            # either (chown_common, fs/open.c); nor do capabilities.
-            if mode is None and had & SET_ID:
-                mode = without_set_id(had) & 0o7777
-            if node.has_capabilities is not False:
-                drop_capabilities(tree, node)
+    known = node.attributes
+    had, keeps_capabilities = known[1], True
+    if (uid is not None or gid is not None) and had & _S_IFMT not in _KEEP_SET_ID:
+        # Set-id bits do not survive a change of owner, whoever makes it, on fifos and devices
+        # either (chown_common, fs/open.c); nor do capabilities.
+        if mode is None and had & SET_ID:
+            mode = without_set_id(had) & 0o7777
+        keeps_capabilities = False
     view = tree.shown.view
     if view is not None:
         uid = None if uid is None else view.stored_uid(uid)
         gid = None if gid is None else view.stored_gid(gid)
+    tree.changed.add(known[0])
+    if node.layer != UPPER:
+        if had & _S_IFMT == stat.S_IFREG:
+            changed = with_changes(known, node.true_owner, mode, uid, gid)
+            copy_up_with_owner(tree, node, changed, keeps_capabilities=keeps_capabilities)
+            return
+        ensure_upper(tree, node)
+    if not keeps_capabilities and node.has_capabilities is not False:
+        drop_capabilities(tree, node)
     change_owner(tree, node, mode, uid, gid)
 
 
@@ -96,7 +102,7 @@ def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
         _remember_times(node, *_times(node, changes))
         return
     if node.layer != UPPER:
-        ensure_upper(tree, node)
+        ensure_upper(tree, node, keeps_data=True)
     if node.stale and changes[5] is None:
         # A write has changed it. The time of access has been shown as it is known here.
         tree.refresh_attributes(node)
@@ -163,7 +169,7 @@ def set_xattr(tree: Tree, node: Node, name: bytes, value: bytes, flags: int) -> 
 
         acl.set_acl(tree, node, name, value)
     else:
-        ensure_upper(tree, node)
+        ensure_upper(tree, node, keeps_data=True)
         tree.layers.writable().set_xattr(node.ref, object_fd(node), name, value, flags)
     if name == CAPABILITY:
         node.has_capabilities = True
@@ -176,7 +182,7 @@ def remove_xattr(tree: Tree, node: Node, name: bytes) -> None:
         if name in ACLS:
             return  # as on ext4: there is none, and there shall be none
         raise error(errno.ENODATA)
-    ensure_upper(tree, node)
+    ensure_upper(tree, node, keeps_data=True)
     tree.layers.writable().remove_xattr(node.ref, object_fd(node), name)
     if name == CAPABILITY:
         node.has_capabilities = False

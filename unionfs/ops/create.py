@@ -179,7 +179,7 @@ def link(tree: Tree, node: Node, parent: Directory, name: bytes) -> Node:
         raise error(errno.EPERM)
     if node.attributes.nlink >= LINK_MAX:
         raise error(errno.EMLINK)
-    ensure_upper(tree, node)
+    ensure_upper(tree, node, keeps_data=True)
     upper_parent = ensure_directory(tree, parent)
     fd = -1 if node.backing is None else node.backing.fd
     if stat.S_ISLNK(node.attributes.mode) and node.ref is not None:

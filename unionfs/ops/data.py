@@ -189,6 +189,18 @@ def clear_mode(tree: Tree, node: Node, bits: int) -> None:
         change_owner(tree, node, stat.S_IMODE(mode) & ~bits)
 
 
+def with_changes(
+    known: Attributes, owner: tuple[int, int], mode: int | None, uid: int | None, gid: int | None
+) -> Attributes:
+    """Attributes of an object with this true owner, with those of mode and owner that are given."""
+    return with_owner(
+        known,
+        known[1] if mode is None else known[1] & _S_IFMT | mode & 0o7777,
+        owner[0] if uid is None else uid,
+        owner[1] if gid is None else gid,
+    )
+
+
 def change_owner(
     tree: Tree, node: Node, mode: int | None, uid: int | None = None, gid: int | None = None
 ) -> None:
@@ -208,12 +220,7 @@ def change_owner(
                 return
             upper.make_ownable(node.ref, owner, known[0])
         upper.change(node.ref, fd, owner, mode=mode, uid=uid, gid=gid)
-    changed = with_owner(
-        known,
-        had if mode is None else had & _S_IFMT | mode & 0o7777,
-        true_uid if uid is None else uid,
-        true_gid if gid is None else gid,
-    )
+    changed = with_changes(known, (true_uid, true_gid), mode, uid, gid)
     if uid is None and gid is None and node.owner is None:
         node.attributes = changed
     else:

@@ -12,6 +12,8 @@ RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
 RENAME_WHITEOUT = 4
 
+SYNC_FILE_RANGE_WRITE = 2
+
 FALLOC_FL_KEEP_SIZE = 1
 FALLOC_FL_PUNCH_HOLE = 2
 FALLOC_FL_ZERO_RANGE = 16
@@ -27,6 +29,10 @@ _renameat2.restype = ctypes.c_int
 _fallocate = LIBC.fallocate64 if hasattr(LIBC, "fallocate64") else LIBC.fallocate
 _fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 _fallocate.restype = ctypes.c_int
+
+_sync_file_range = LIBC.sync_file_range
+_sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+_sync_file_range.restype = ctypes.c_int
 
 _syncfs = LIBC.syncfs
 _syncfs.argtypes = [ctypes.c_int]
@@ -90,6 +96,11 @@ def pread_whole(fd: int, size: int, offset: int) -> bytes:
 
 def fallocate(fd: int, mode: int, offset: int, length: int) -> None:
     check(_fallocate(fd, mode, offset, length))
+
+
+def sync_file_range(fd: int, flags: int) -> None:
+    """Of the whole file."""
+    check(_sync_file_range(fd, 0, 0, flags))
 
 
 def syncfs(fd: int) -> None:
