@@ -52,8 +52,8 @@ class Client:
         self.send(Kind.REFUSED, text=reason)
 
     def receive(self) -> Message | None:
-        """The next request, waiting for it. None when the client has gone: by itself, or because
-        what it sent is not allowed, which it is told.
+        """The next request, waiting for it. None when the client has gone, by itself or because
+        it sent what is not allowed, which is answered by REFUSED.
         """
         try:
             message = self.connection.receive()

@@ -100,7 +100,8 @@ class Monitor:
         os.close(log)
         for number in FORWARDED:
             signal.signal(number, signal.SIG_DFL)
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        # SIGXFSZ: a write beyond RLIMIT_FSIZE is an error of that write and not the end of this process.
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

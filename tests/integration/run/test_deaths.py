@@ -94,7 +94,7 @@ def test_killed_monitor_takes_the_container_along_and_is_reported(rootless):
     assert_swept(rootless)
 
 
-BUSY = "echo up; while :; do cat /etc/passwd > /tmp/x; done"
+BUSY = "echo up; while :; do cat /etc/passwd > /copied; done"
 IDLE = "echo up; while :; do :; done"
 """The shell alone, which is in memory: it never notices that its files are gone."""
 
