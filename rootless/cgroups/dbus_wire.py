@@ -37,7 +37,7 @@ class WireError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class DbusMessage:
     """A message without its serial. `body` has a value for each complete type of `signature`."""
 
     kind: int
@@ -209,7 +209,7 @@ def decode_values(signature: str, data: bytes, order: str = "<") -> tuple[Any, .
     return values
 
 
-def encode(message: Message, serial: int) -> bytes:
+def encode(message: DbusMessage, serial: int) -> bytes:
     """A whole message, little-endian."""
     fields = [
         (code, (kind, value))
@@ -229,7 +229,7 @@ def encode(message: Message, serial: int) -> bytes:
     return header + bytes(-len(header) % 8) + body
 
 
-def decode(buffer: bytes | bytearray) -> tuple[Message, int] | None:
+def decode(buffer: bytes | bytearray) -> tuple[DbusMessage, int] | None:
     """The first message of `buffer` and how many bytes it takes; None when it is not all there yet.
 
     Raises WireError.
@@ -254,7 +254,7 @@ def decode(buffer: bytes | bytearray) -> tuple[Message, int] | None:
     body = decode_values(
         signature, bytes(buffer[header_length : header_length + body_length]), order
     )
-    message = Message(
+    message = DbusMessage(
         kind=kind,
         path=known.get(_PATH),
         interface=known.get(_INTERFACE),

@@ -13,7 +13,7 @@ import time
 from typing import Any, Self
 
 from rootless.cgroups import dbus_wire
-from rootless.cgroups.dbus_wire import Message, Value
+from rootless.cgroups.dbus_wire import DbusMessage, Value
 from rootless.errors import HostSupportError
 
 _SYSTEMD = "org.freedesktop.systemd1"
@@ -91,7 +91,7 @@ class Connection:
             raise SystemdError(f"{self._path} closed the connection")
         self._buffer += data
 
-    def next_message(self) -> Message:
+    def next_message(self) -> DbusMessage:
         while (decoded := dbus_wire.decode(self._buffer)) is None:
             self._receive()
         message, length = decoded
@@ -106,13 +106,13 @@ class Connection:
         member: str,
         signature: str = "",
         *body: Value,
-    ) -> tuple[tuple[Any, ...], list[Message]]:
+    ) -> tuple[tuple[Any, ...], list[DbusMessage]]:
         """The answer's values, and the signals that came before it.
 
         Raises SystemdError for an error answer.
         """
         self._serial += 1
-        request = Message(
+        request = DbusMessage(
             kind=dbus_wire.METHOD_CALL,
             destination=destination,
             path=path,

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from rootless.light_stdlib import socket
-from rootless.runtime.handshake import CLOSED, Message, decode, encode
+from rootless.runtime.handshake import CLOSED, HandshakeMessage, decode, encode
 from rootless.syscalls import descriptors
 
 _LIMIT = 65536
 
 
-def send(channel: socket.socket, message: Message) -> None:
+def send(channel: socket.socket, message: HandshakeMessage) -> None:
     """Raises BrokenPipeError when the other side is gone."""
     passed = () if message.descriptor is None else (message.descriptor,)
     descriptors.send(channel, encode(message), passed)
 
 
-def receive(channel: socket.socket) -> Message:
+def receive(channel: socket.socket) -> HandshakeMessage:
     """The next message; CLOSED when the other side is gone. A received descriptor is close-on-exec,
     and the caller closes it."""
     try:

@@ -19,7 +19,7 @@ from rootless.runtime.execution import (
     reset_signals,
     take_credentials,
 )
-from rootless.runtime.handshake import Failure, Kind, Message
+from rootless.runtime.handshake import Failure, HandshakeMessage, MessageKind
 from rootless.runtime.plan import Plan
 from rootless.runtime.steps.context import Context
 from rootless.runtime.userdb import UnknownUserError
@@ -54,7 +54,7 @@ def run(side: ChildSide) -> NoReturn:
     try:
         os.umask(0)
         processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)
-        _expect(side, Kind.MAPPED)
+        _expect(side, MessageKind.MAPPED)
         os.setsid()
         if side.stdio is not None:
             _take_stdio(side.stdio)
@@ -62,8 +62,8 @@ def run(side: ChildSide) -> NoReturn:
         for step in side.plan.steps:
             doing = step.describe()
             step.perform(context)
-        send(side.channel, Message(Kind.READY))
-        _expect(side, Kind.START)
+        send(side.channel, HandshakeMessage(MessageKind.READY))
+        _expect(side, MessageKind.START)
         stage, doing = "exec", side.plan.execute.describe()
         _finish(side, context)
     except BaseException as error:  # noqa: BLE001 - nothing may escape into the parent's program
@@ -71,7 +71,7 @@ def run(side: ChildSide) -> NoReturn:
     os._exit(_DEAD)
 
 
-def _expect(side: ChildSide, kind: Kind) -> None:
+def _expect(side: ChildSide, kind: MessageKind) -> None:
     if receive(side.channel).kind is not kind:
         os._exit(_DEAD)  # the parent is gone
 
@@ -88,7 +88,9 @@ def _report(side: ChildSide, stage: str, doing: str, error: BaseException) -> No
     else:
         doing = f"{doing}: {type(error).__name__}: {error}"
     try:
-        send(side.channel, Message(Kind.FAILED, Failure(stage, doing, number, path)))
+        send(
+            side.channel, HandshakeMessage(MessageKind.FAILED, Failure(stage, doing, number, path))
+        )
     except OSError:
         pass
 

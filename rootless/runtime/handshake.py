@@ -14,7 +14,7 @@ from rootless.light_json import dumps, loads
 from unionfs.light_types import Enum, NamedTuple
 
 
-class Kind(Enum):
+class MessageKind(Enum):
     MAPPED = "mapped"  # parent: the id maps are written
     FUSE = "fuse"  # child: the descriptor of the mounted union
     CONSOLE = "console"  # child: the master of the container's terminal
@@ -35,16 +35,16 @@ class State(Enum):
     FAILED = "failed"
 
 
-ORDER: dict[State, dict[Kind, State]] = {
-    State.MAPPING: {Kind.MAPPED: State.SETTING_UP, Kind.FAILED: State.FAILED},
+ORDER: dict[State, dict[MessageKind, State]] = {
+    State.MAPPING: {MessageKind.MAPPED: State.SETTING_UP, MessageKind.FAILED: State.FAILED},
     State.SETTING_UP: {
-        Kind.FUSE: State.SETTING_UP,
-        Kind.CONSOLE: State.SETTING_UP,
-        Kind.READY: State.READY,
-        Kind.FAILED: State.FAILED,
+        MessageKind.FUSE: State.SETTING_UP,
+        MessageKind.CONSOLE: State.SETTING_UP,
+        MessageKind.READY: State.READY,
+        MessageKind.FAILED: State.FAILED,
     },
-    State.READY: {Kind.START: State.STARTING},
-    State.STARTING: {Kind.CLOSED: State.RUNNING, Kind.FAILED: State.FAILED},
+    State.READY: {MessageKind.START: State.STARTING},
+    State.STARTING: {MessageKind.CLOSED: State.RUNNING, MessageKind.FAILED: State.FAILED},
     State.RUNNING: {},
     State.FAILED: {},
 }
@@ -62,8 +62,8 @@ class Failure(NamedTuple):
     path: str | None = None
 
 
-class Message(NamedTuple):
-    kind: Kind
+class HandshakeMessage(NamedTuple):
+    kind: MessageKind
     failure: Failure | None = None
     descriptor: int | None = None
 
@@ -72,17 +72,17 @@ class UnexpectedMessageError(Exception):
     """A message that the state does not allow: a bug, or the death of the other side."""
 
 
-def advance(state: State, kind: Kind) -> State:
+def advance(state: State, kind: MessageKind) -> State:
     try:
         return ORDER[state][kind]
     except KeyError:
         raise UnexpectedMessageError(f"{kind.value} while {state.value}") from None
 
 
-CLOSED = Message(Kind.CLOSED)
+CLOSED = HandshakeMessage(MessageKind.CLOSED)
 
 
-def encode(message: Message) -> bytes:
+def encode(message: HandshakeMessage) -> bytes:
     """The packet of a message, its descriptor apart."""
     body: dict[str, object] = {"kind": message.kind.value}
     if message.failure is not None:
@@ -90,7 +90,7 @@ def encode(message: Message) -> bytes:
     return dumps(body)
 
 
-def decode(packet: bytes, descriptor: int | None) -> Message:
+def decode(packet: bytes, descriptor: int | None) -> HandshakeMessage:
     """The message of a packet and of the descriptor that came with it.
 
     One that is no JSON is the trampoline's: errno in four bytes, and the path that exec failed on.
@@ -98,7 +98,11 @@ def decode(packet: bytes, descriptor: int | None) -> Message:
     if not packet.startswith(b'{"'):
         number = int.from_bytes(packet[:4], sys.byteorder)
         path = packet[4:].decode(errors="surrogateescape")
-        return Message(Kind.FAILED, Failure("exec", "exec", number, path), descriptor)
+        return HandshakeMessage(
+            MessageKind.FAILED, Failure("exec", "exec", number, path), descriptor
+        )
     body = loads(packet)
     failure = body.get("failure")
-    return Message(Kind(body["kind"]), Failure(*failure) if failure else None, descriptor)
+    return HandshakeMessage(
+        MessageKind(body["kind"]), Failure(*failure) if failure else None, descriptor
+    )

@@ -14,7 +14,7 @@ from rootless.errors import CommandNotExecutableError, CommandNotFoundError, Lau
 from rootless.light_stdlib import signal, socket
 from rootless.runtime import child
 from rootless.runtime.channel import receive, send
-from rootless.runtime.handshake import Failure, Kind, Message, State, advance
+from rootless.runtime.handshake import Failure, HandshakeMessage, MessageKind, State, advance
 from rootless.runtime.idmap import IdMaps
 from rootless.runtime.idmap_writer import write_maps
 from rootless.runtime.plan import make_plan
@@ -97,9 +97,9 @@ class ContainerProcess:
             raise LaunchError("the container has already been started")
         self._channel = None
         try:
-            state = advance(State.READY, Kind.START)
+            state = advance(State.READY, MessageKind.START)
             try:
-                send(channel, Message(Kind.START))
+                send(channel, HandshakeMessage(MessageKind.START))
             except BrokenPipeError:
                 self.abandon("start")
             message = receive(channel)
@@ -189,21 +189,21 @@ def _set_up(
     except BaseException:
         _end(process)
         raise
-    state = advance(State.MAPPING, Kind.MAPPED)
+    state = advance(State.MAPPING, MessageKind.MAPPED)
     try:
-        send(channel, Message(Kind.MAPPED))
+        send(channel, HandshakeMessage(MessageKind.MAPPED))
     except BrokenPipeError:
         process.abandon("write its id maps")
     while state is State.SETTING_UP:
         message = receive(channel)
-        if message.kind is Kind.CLOSED:
+        if message.kind is MessageKind.CLOSED:
             process.abandon("set it up")
         if message.failure is not None:
             process.abandon("set it up", message.failure)
         state = advance(state, message.kind)
         if message.descriptor is None:
             continue
-        if message.kind is Kind.FUSE:
+        if message.kind is MessageKind.FUSE:
             try:
                 _serve(args.serve, message.descriptor, process.pid)
             except BaseException:

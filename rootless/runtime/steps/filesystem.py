@@ -10,7 +10,7 @@ import struct
 import termios
 
 from rootless.runtime.channel import send
-from rootless.runtime.handshake import Kind, Message
+from rootless.runtime.handshake import HandshakeMessage, MessageKind
 from rootless.runtime.steps.context import Context, attach, exists_in_root, open_in_root
 from rootless.syscalls import mount_flags, mounts
 from unionfs.light_types import NamedTuple
@@ -53,7 +53,7 @@ class MountUnion(NamedTuple):
         )
         flags = mount_flags.MS_RDONLY if self.read_only else 0
         mounts.mount(self.source, self.mountpoint, self.fstype, flags, data)
-        send(context.channel, Message(Kind.FUSE, descriptor=device))
+        send(context.channel, HandshakeMessage(MessageKind.FUSE, descriptor=device))
         os.close(device)
         context.root = os.open(self.mountpoint, _DIRECTORY)
 
@@ -203,7 +203,7 @@ class AllocateTerminal(NamedTuple):
             size = struct.pack("HHHH", self.rows, self.columns, 0, 0)
             fcntl.ioctl(master, termios.TIOCSWINSZ, size)
         attach(context, mounts.open_tree(terminal), "/dev/console")
-        send(context.channel, Message(Kind.CONSOLE, descriptor=master))
+        send(context.channel, HandshakeMessage(MessageKind.CONSOLE, descriptor=master))
         os.close(master)
         context.terminal = terminal
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rootless.cgroups.dbus_wire import (
     ERROR,
     METHOD_CALL,
-    Message,
+    DbusMessage,
     WireError,
     complete_types,
     decode,
@@ -94,7 +94,9 @@ def test_values_come_back(body):
 
 @given(bodies(), st.integers(1, (1 << 32) - 1), TEXT)
 def test_message_comes_back_and_says_how_long_it_is(body, serial, member):
-    message = Message(kind=METHOD_CALL, path="/a", member=member, signature=body[0], body=body[1])
+    message = DbusMessage(
+        kind=METHOD_CALL, path="/a", member=member, signature=body[0], body=body[1]
+    )
     data = encode(message, serial)
     assert decode(data + b"more") == (message, len(data))
     assert decode(data[:-1]) is None or data[:-1] == b""
@@ -105,7 +107,7 @@ def test_big_endian_message_is_read():
     fields = b"\4\1s\0\0\0\0\3a.b\0\0\0\0\0" + b"\5\1u\0\0\0\0\x09" + b"\x08\1g\0\1s\0"
     header = b"B\3\0\1" + len(body).to_bytes(4) + b"\0\0\0\1" + len(fields).to_bytes(4) + fields
     data = header + bytes(-len(header) % 8) + body
-    message = Message(kind=ERROR, error_name="a.b", reply_serial=9, signature="s", body=("no",))
+    message = DbusMessage(kind=ERROR, error_name="a.b", reply_serial=9, signature="s", body=("no",))
     assert decode(data) == (message, len(data))
 
 
@@ -127,7 +129,7 @@ def test_garbage_is_a_message_or_incomplete_or_a_wire_error(data):
 
 @given(st.data())
 def test_flipped_bytes_never_raise_anything_else(data):
-    message = Message(kind=2, reply_serial=1, signature="a(sv)", body=([("a", ("u", 1))],))
+    message = DbusMessage(kind=2, reply_serial=1, signature="a(sv)", body=([("a", ("u", 1))],))
     damaged = bytearray(encode(message, 3))
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rootless.cgroups import dbus_wire
-from rootless.cgroups.dbus_wire import ERROR, METHOD_RETURN, SIGNAL, Message
+from rootless.cgroups.dbus_wire import ERROR, METHOD_RETURN, SIGNAL, DbusMessage
 from rootless.cgroups.systemd import SystemdError, start_scope
 
 JOB = "/org/freedesktop/systemd1/job/7"
@@ -62,11 +62,11 @@ class FakeSystemd:
         if message.member != "StartTransientUnit":
             values = {"signature": "s", "body": (":1.5",)} if message.member == "Hello" else {}
             yield dbus_wire.encode(
-                Message(kind=METHOD_RETURN, reply_serial=serial, **values), serial
+                DbusMessage(kind=METHOD_RETURN, reply_serial=serial, **values), serial
             )
         elif self.behaviour == "error":
             yield dbus_wire.encode(
-                Message(
+                DbusMessage(
                     kind=ERROR,
                     error_name="org.freedesktop.systemd1.UnitExists",
                     reply_serial=serial,
@@ -80,7 +80,8 @@ class FakeSystemd:
         elif self.behaviour != "silent":
             removed = [self.removed("/another/job", "failed"), self.removed(JOB, self.behaviour)]
             reply = dbus_wire.encode(
-                Message(kind=METHOD_RETURN, reply_serial=serial, signature="o", body=(JOB,)), serial
+                DbusMessage(kind=METHOD_RETURN, reply_serial=serial, signature="o", body=(JOB,)),
+                serial,
             )
             # The end of the job may overtake the answer to the call that queued it.
             yield from (*removed, reply) if self.behaviour == "done" else (reply, *removed)
@@ -89,7 +90,7 @@ class FakeSystemd:
     def removed(job, result):
         body = (7, job, "a.scope", result)
         return dbus_wire.encode(
-            Message(kind=SIGNAL, path="/", member="JobRemoved", signature="uoss", body=body), 9
+            DbusMessage(kind=SIGNAL, path="/", member="JobRemoved", signature="uoss", body=body), 9
         )
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from rootless.errors import HostSupportError, InvalidDocumentError
-from rootless.runtime.handshake import ORDER, Kind, State, UnexpectedMessageError, advance
+from rootless.runtime.handshake import ORDER, MessageKind, State, UnexpectedMessageError, advance
 from rootless.runtime.idmap import UserNamespaceMode, make_maps
 from rootless.runtime.mount_options import parse_mount_options
 from rootless.runtime.plan import make_plan
@@ -131,7 +131,7 @@ def test_handshake_every_state_can_be_reached_and_left_only_by_its_messages():
     reached = {state for table in ORDER.values() for state in table.values()} | {State.MAPPING}
     assert reached == set(State)
     for state in State:
-        for kind in Kind:
+        for kind in MessageKind:
             if kind in ORDER[state]:
                 assert advance(state, kind) is ORDER[state][kind]
             else:

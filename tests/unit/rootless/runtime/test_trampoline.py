@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rootless.runtime.handshake import Failure, Kind, decode
+from rootless.runtime.handshake import Failure, MessageKind, decode
 from rootless.runtime.trampoline import CODE, CODE_OFFSET
 
 SOURCES = Path(__file__).parents[4] / "scripts/trampoline"
@@ -34,5 +34,5 @@ def test_code_is_what_the_source_of_this_machine_says(tmp_path):
 
 def test_failure_of_the_trampoline_is_a_message():
     message = decode(struct.pack("=I", 123) + b"/caf\xe9", None)
-    assert message.kind is Kind.FAILED
+    assert message.kind is MessageKind.FAILED
     assert message.failure == Failure("exec", "exec", 123, "/caf\udce9")
