@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from rootless.cli.context import Settings, engine_of
+from rootless.cli.flags.images import image_name
 from rootless.cli.formats import print_document
 from rootless.cli.grammar import Command, Flag, Parsed, Text, Toggle
 from rootless.cli.shared_options import (
@@ -55,7 +56,7 @@ def pull(parsed: Parsed, settings: Settings) -> int:
     """Fetch an image and say what came of it."""
     progress = _progress(parsed, sys.stdout)
     pulled = engine_of(settings).pull(
-        parsed.arguments[0],
+        image_name(parsed.arguments[0]),
         options=registry_options_of(parsed),
         platform=platform_of(parsed),
         all_tags=parsed[_PULL_ALL_TAGS],
@@ -73,7 +74,7 @@ def push(parsed: Parsed, settings: Settings) -> int:
     """Send an image and say what came of it."""
     progress = _progress(parsed, sys.stdout)
     pushed = engine_of(settings).push(
-        parsed.arguments[0],
+        image_name(parsed.arguments[0]),
         options=registry_options_of(parsed),
         all_tags=parsed[_PUSH_ALL_TAGS],
         progress=progress,

@@ -69,7 +69,7 @@ def options_of(
     if rootfs is None:
         if not command:
             raise GrammarError('"rootless run" requires at least 1 argument.', exit_status=1)
-        image, command = command[0], command[1:]
+        image, command = _image(command[0]), command[1:]
     return ContainerOptions(
         image=image,
         rootfs=None if rootfs is None else os.path.join(_base(rootfs, getcwd), rootfs),
@@ -132,6 +132,14 @@ def _each(parsed: Parsed, option: Texts, parse: Callable[[str], Value]) -> tuple
 def _base(path: str, getcwd: Callable[[], str]) -> str:
     """The directory that a path is resolved from."""
     return "/" if path.startswith("/") else getcwd()
+
+
+def _image(text: str) -> str:
+    if not text.startswith((".", "/", "docker://")):
+        return text
+    from rootless.cli.flags.images import image_name
+
+    return image_name(text)
 
 
 def _platform(parsed: Parsed) -> Platform | None:

@@ -46,7 +46,7 @@ def df(parsed: Parsed, settings: Settings) -> int:
         "Volumes": [],
         "BuildCache": [],
     }
-    print_document(parsed[LIST_FORMAT], document, lambda: _verbose_text(document))
+    print_document(parsed[LIST_FORMAT], document, lambda: _verbose_text(document, usage))
     return 0
 
 
@@ -128,12 +128,15 @@ _CONTAINER_COLUMNS = (
 )
 
 
-def _verbose_text(document: dict[str, Any]) -> str:
+def _verbose_text(document: dict[str, Any], usage: DiskUsage) -> str:
     return "\n".join(
         (
             "Images space usage:",
             "",
             _section(_IMAGE_COLUMNS, document["Images"]),
+            "",
+            f"Layers, each once: {human_size(usage.layers)}",
+            f"On disk, with compressed copies and indexes: {human_size(usage.total)}",
             "",
             "Containers space usage:",
             "",
@@ -147,4 +150,14 @@ def _section(columns: Sequence[tuple[str, str]], rows: Sequence[dict[str, Any]])
     return table(header, [[str(row[name]) for _, name in columns] for row in rows])
 
 
-SYSTEM_DF = Command("df", "Show disk usage", "", (LIST_FORMAT, _VERBOSE), df, most=0)
+SYSTEM_DF = Command(
+    "df",
+    "Show disk usage",
+    "",
+    (LIST_FORMAT, _VERBOSE),
+    df,
+    most=0,
+    description="""Show disk usage: the bytes that files of the store take on disk, of images with
+compressed copies and indexes. The size of one image, as rootless images shows it, is that of its
+layers, uncompressed, whether or not other images share them.""",
+)

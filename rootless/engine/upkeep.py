@@ -14,7 +14,7 @@ from rootless.filters import Filters, check_prune_filters, may_be_pruned
 from rootless.images.gc.check import Finding, Kind, Outcome
 from rootless.images.gc.check import check as check_images
 from rootless.images.gc.leftovers import abandoned
-from rootless.images.gc.usage import ImageUsage, image_usage, images_size, tree_size
+from rootless.images.gc.usage import ImageUsage, image_usage, images_size, layers_size, tree_size
 from rootless.store.layout import Store
 
 _LEFTOVER_AGE = 3600.0
@@ -44,6 +44,9 @@ class DiskUsage(NamedTuple):
     total: int
     abandoned: int
     containers: list[ContainerUsage]
+    layers: int = 0
+    """Bytes of the images' layers, uncompressed, each once: what of `total` the sizes of images add up
+    to. The rest is compressed copies and indexes."""
 
     @property
     def images_reclaimable(self) -> int:
@@ -81,14 +84,16 @@ def disk_usage(
     store: Store, containers: Containers, records: Sequence[ContainerRecord]
 ) -> DiskUsage:
     """Sizes of images by their layers, of containers by walking what they wrote."""
+    images = image_usage(store, [record.image_id for record in records])
     return DiskUsage(
-        image_usage(store, [record.image_id for record in records]),
+        images,
         images_size(store),
         sum(each.size for each in abandoned(store, idle=0)),
         [
             ContainerUsage(record, tree_size(Path(containers.directory(record.id)) / "upper"))
             for record in records
         ],
+        layers_size(images, store),
     )
 
 

@@ -75,4 +75,6 @@ IMAGES = Command(
     images,
     most=1,
     operand="image",
+    description="""List images. SIZE is that of all layers, uncompressed, whether or not other images
+share them; rootless system df shows what they take on disk.""",
 )

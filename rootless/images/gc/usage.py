@@ -84,6 +84,14 @@ def _size_of(store: Store, places: Iterable[str]) -> int:
     return total
 
 
+def layers_size(usages: Iterable[ImageUsage], store: Store) -> int:
+    """Bytes of the layers of images, uncompressed, each layer once."""
+    return sum(
+        layer_size(store, diff_id)
+        for diff_id in {diff_id for each in usages for diff_id in each.image.diff_ids}
+    )
+
+
 def image_usage(store: Store, image_ids: Iterable[str]) -> list[ImageUsage]:
     """Every image, with the number of containers that use it, given the image of each."""
     images = all_images(store)
