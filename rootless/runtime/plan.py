@@ -79,12 +79,7 @@ def make_plan(
     sequence += _root(rootfs, id_maps)
     uid, gid = id_maps.root
     sequence.append(attributes.BecomeSetupUser(uid, gid, drop_groups=id_maps.helper))
-    if "cgroup" in namespaces:
-        sequence.append(attributes.JoinCgroupNamespace())
-    if "network" in namespaces:
-        sequence.append(attributes.RaiseLoopback())
-    if hostname := spec.get("hostname"):
-        sequence.append(attributes.SetHostname(str(hostname), str(spec.get("domainname", ""))))
+    sequence += _in_namespaces(spec, namespaces)
     for mounted in mounts:
         sequence += mounted.attach(id_maps)
     if process.get("terminal"):
@@ -116,6 +111,18 @@ def make_plan(
             terminal=bool(process.get("terminal")),
         ),
     )
+
+
+def _in_namespaces(spec: Mapping[str, Any], namespaces: set[str]) -> list[Step]:
+    """What is set in new namespaces that have no files."""
+    steps: list[Step] = []
+    if "cgroup" in namespaces:
+        steps.append(attributes.JoinCgroupNamespace())
+    if "network" in namespaces:
+        steps.append(attributes.RaiseLoopback())
+    if hostname := spec.get("hostname"):
+        steps.append(attributes.SetHostname(str(hostname), str(spec.get("domainname", ""))))
+    return steps
 
 
 def _root(rootfs: Rootfs, id_maps: IdMaps) -> list[Step]:
