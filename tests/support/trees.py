@@ -395,6 +395,10 @@ def build_lowers(base: Path, *, hard_links: bool) -> list[Path]:
     if hard_links:
         os.link(bottom / "a/x", bottom / "a/deep/x-again")
         os.link(bottom / "a/x", bottom / "b/x-again")
+        os.link(bottom / "plain", bottom / "plain-again")
+        os.link(bottom / "fifo", bottom / "b/fifo-again")
+        for name in ("a/link-again", "link-again"):
+            os.link(bottom / "link", bottom / name, follow_symlinks=False)
 
     (middle / "a/x-middle").write_bytes(b"middle")
     (middle / "a/y").write_bytes(b"middle covers y")

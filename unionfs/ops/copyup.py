@@ -18,7 +18,6 @@ from unionfs.layer import Creation, Draft, Extent, LayerEntry, OpenFile, Ref, Up
 from unionfs.model import Attributes
 from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops.tree import Tree
-from unionfs.syscalls.files import SYNC_FILE_RANGE_WRITE, sync_file_range
 from unionfs.xattr_names import CAPABILITY, with_acl_in_step
 
 TYPE_CHECKING = False
@@ -161,17 +160,18 @@ class CopyUpJob:
 
     def sync(self) -> None:
         """Write the data to stable storage, so that no loss of power leaves the new name without
-        them.
-
-        Of a small file whose metadata alone change, start writing them and do not wait, as ext4 does
-        for a file that replaces another by rename(2) (ext4(5), auto_da_alloc): such changes come by
-        the thousand, and waiting for the disk takes ten times as long as all the rest."""
+        them."""
         if self.length and self.lazy is None:
-            if self.keeps_data and self.length <= _SMALL:
-                sync_file_range(self.draft.fd, SYNC_FILE_RANGE_WRITE)
-            else:
-                os.fdatasync(self.draft.fd)
+            os.fdatasync(self.draft.fd)
         self.is_synced = True
+
+    @property
+    def is_written_later(self) -> bool:
+        """Whether writing the data is started after the reply, and not waited for, as ext4 does for a
+        file that replaces another by rename(2) (ext4(5), auto_da_alloc): of a small file whose
+        metadata alone change. Such changes come by the thousand, and waiting for the disk takes ten
+        times as long as all the rest."""
+        return self.keeps_data and 0 < self.length <= _SMALL and not self.is_cloned
 
 
 def _clip(extents: Sequence[Extent], length: int) -> list[Extent]:
@@ -307,7 +307,10 @@ def publish(tree: Tree, plan: CopyUpJob) -> None:
         return
     try:
         if not tree.volatile and not plan.is_synced:
-            plan.sync()
+            if plan.is_written_later and plan.lazy is None:
+                tree.files.write_later(plan.draft.fd)
+            else:
+                plan.sync()
         draft, creation = plan.draft, plan.creation
         # Owner and mode may have changed while the data were copied.
         uid, gid = node.true_owner

@@ -9,6 +9,7 @@ import stat
 from unionfs.layer import Layer, LayerEntry, SupportsFingerprint, UpperLayer
 from unionfs.light_types import OrderedDict
 from unionfs.nodes import Backing, Node
+from unionfs.syscalls.files import SYNC_FILE_RANGE_WRITE, sync_file_range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _SLACK = 8
 """How many files more than `OpenFiles.bound` may be open until `close_excess`."""
+
+_MAX_UNWRITTEN = 64
+"""Files after which `write_later` does not wait for the end of the reply."""
 
 _MAX_PINNED = 256
 """Files without a name that only a descriptor leads to; each further one gets a hidden name."""
@@ -37,6 +41,24 @@ class OpenFiles:
         """Called with the node at each use of a backing that is not pinned."""
         self.pinned = 0
         """How many files are kept open because nothing else leads to them."""
+        self.unwritten: list[int] = []
+        """Descriptors of files whose data `write_out` hands to the disk."""
+
+    def write_later(self, fd: int) -> None:
+        """Start writing the data of a file after the reply."""
+        self.unwritten.append(fd)
+        if len(self.unwritten) > _MAX_UNWRITTEN:
+            self.write_out()
+
+    def write_out(self) -> None:
+        """Start writing what `write_later` was given."""
+        for fd in self.unwritten:
+            try:
+                sync_file_range(fd, SYNC_FILE_RANGE_WRITE)
+            except OSError:
+                # It has been closed meanwhile; the kernel writes the data in its own time.
+                pass
+        self.unwritten.clear()
 
     def can_pin(self) -> bool:
         """Whether one more file may be kept open until the kernel forgets it. A client decides how

@@ -342,6 +342,8 @@ class Tree:
         files = self.files
         if len(files.kept) > files.bound:
             files.close_excess()
+        if files.unwritten:
+            files.write_out()
         if self.listings.has_excess():
             for each in self.listings.excess():
                 if each.live == 0:
