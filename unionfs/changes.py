@@ -1,5 +1,5 @@
-"""What an upper changes about the layers below it, as docker diff lists it and as a layer archive
-says it; and the whole merged tree as an archive.
+"""What an upper changes in the layers below it, as docker diff lists it and as a layer archive
+holds it; and the whole merged tree as an archive.
 
 The upper's own listing is the list of what may have changed, so the cost follows the change and
 not the tree. Three things of an upper have no counterpart in an archive and are translated:
@@ -7,7 +7,7 @@ not the tree. Three things of an upper have no counterpart in an archive and are
 * a directory of a lower that was renamed is a mark in the upper. Here it is itself and everything
   that is visible in it, opaque where the lowers have a directory at the new place;
 * a file of several names below that was changed has one copy in the upper, which stands for all of
-  them. Here every name is said, the first with the contents and the others as links to it;
+  them. Here every name is listed, the first with the contents and the others as links to it;
 * a whiteout counts only where the lowers have something of that name.
 
 Entries come in the order of names, a directory before what is in it.
@@ -53,13 +53,13 @@ class Change(NamedTuple):
     is_opaque: bool = False
     """A directory that hides one of the lowers."""
     is_repeated: bool = False
-    """Not changed, and said once more because it is another name of a file that has moved, or leads
-    to one."""
+    """Not changed, but listed because it is another name of a file that has moved, or a directory
+    above such a name."""
 
 
 class Snapshot:
-    """A union at rest: `lowers`, top first, under an upper that nobody writes to meanwhile. Without
-    one, the merged lowers. Closes the layers with itself."""
+    """A union that does not change: `lowers`, top first, under an upper that no server writes to
+    meanwhile. Without one, the merged lowers. Closes the layers with itself."""
 
     def __init__(self, lowers: Sequence[Layer], upper: ReadOnlyUpper | None) -> None:
         self._upper = upper
@@ -137,7 +137,7 @@ class Snapshot:
 
     def _add_other_names(self, found: dict[bytes, Change]) -> None:
         """The names that still lie in a lower of files that were changed by another name, or moved
-        with a directory: a layer that did not say them would break the file in two."""
+        with a directory: a layer without them would split the file in two."""
         changed = {origin for origin, left in self._tree.node_maker.index.items() if left is None}
         moved = {
             change.node.attributes.ino
@@ -184,7 +184,7 @@ class Snapshot:
 
     def resolve(self, path: bytes) -> bytes:
         """Where an absolute path leads, relative to the root, symbolic links followed beneath it.
-        What does not exist stays as it is said."""
+        A name that does not exist stays as it is."""
         done: list[bytes] = []
         left = [name for name in reversed(path.split(b"/")) if name]
         links = 0

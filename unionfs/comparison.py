@@ -12,7 +12,7 @@ _PIECE = 1 << 20
 
 def compare(old: Layer, new: Layer) -> list[tuple[str, bytes]]:
     """(A, C or D, relative path) in the order of names; a directory in which something differs is
-    said as changed, as docker diff does. What a deleted directory held is not said one by one.
+    listed as changed, as by docker diff. What a deleted directory held is not listed.
 
     Files that lie at the same place in the same archive are equal without being read.
     """

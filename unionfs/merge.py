@@ -22,7 +22,7 @@ one only if all are directories."""
 def merge_entries(
     entries: Iterable[tuple[int, LayerEntry]], resolve: Callable[[bytes, int], Found]
 ) -> Found:
-    """The contributions that are visible, of all that layers say about one name, from the top.
+    """The contributions that are visible, of all entries that the layers have under one name, from the top.
 
     A whiteout, an opaque directory and anything that is no directory hide what is below; a
     redirected directory goes on with what `resolve(path, position)` finds at that path below
@@ -49,8 +49,8 @@ def merge_entries(
 def merge_listings(
     listings: Iterable[tuple[int, Iterable[tuple[bytes, LayerEntry]]]], few: int
 ) -> tuple[dict[bytes, Found], set[bytes] | None]:
-    """What listings of the layers, from the top, say about each name, as far as it can matter; and
-    the names that the lowers say something about, None if these are more than `few`."""
+    """The entries of each name in the listings of the layers, from the top, as far as they can
+    matter; and the names that the lowers have an entry for, None if these are more than `few`."""
     contributions: dict[bytes, Found] = {}
     final: set[bytes] = set()
     below: set[bytes] = set()
@@ -89,7 +89,7 @@ def compose_ino(ino: int, tag: int) -> int:
 
 
 def split_ino(ino: int, lowers: int) -> tuple[int, int]:
-    """The inverse of `compose_ino` in a stack of so many lowers: (position, the layer's number,
+    """The inverse of `compose_ino` in a stack of `lowers` lowers: (position, the layer's number,
     which is right if it was below 2^48)."""
     tag = ino >> INO_BITS
     return (lowers + 1 - tag if tag else 0), ino & OWN_NUMBER

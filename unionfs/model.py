@@ -1,4 +1,4 @@
-"""The values that layers, the union and the sessions exchange. Pure: no I/O, no imports of ours.
+"""The values that layers, the union and the sessions exchange. Pure: no I/O.
 
 Names and symbolic link targets are bytes: a file name is whatever the kernel lets through, UTF-8 or not.
 Times are integer nanoseconds since the epoch (negative before 1970), sizes are bytes, `blocks` are 512 bytes each (stat(2)).
@@ -25,7 +25,7 @@ _S_IFMT, _S_IFDIR, _S_ISUID, _S_ISGID, _S_IXGRP = 0o170000, 0o040000, 0o4000, 0o
 
 
 class Attributes(NamedTuple):
-    """What stat(2) says of an object, as the container sees it.
+    """The result of stat(2) for an object, as the container sees it.
 
     `mode` includes the file type. `ino` is stable over copy-up and remount and unique in the union.
     A value is never changed in place: a session may cache an encoding of it keyed by identity.

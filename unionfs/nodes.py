@@ -1,5 +1,5 @@
-"""What the union knows of an object while the kernel, or a listing, refers to it; and the table
-of node numbers.
+"""Nodes: what the union knows of an object while the kernel, or a listing, refers to it; and the
+table of node numbers.
 
 A node outlives its names: a file that is unlinked while the kernel refers to it keeps its
 descriptor until FORGET. A node that nothing refers to lives only in the listing of its
@@ -99,7 +99,7 @@ class Node:
         self.lookups = 0
         self.backing: Backing | None = None
         self.stale = False
-        """`attributes` are to be read again before anybody sees them."""
+        """`attributes` have to be read again before they are shown."""
         self.has_capabilities: bool | None = None
         """Whether there is a `security.capability`, if that is known."""
 
@@ -184,7 +184,7 @@ class Directory(Node):
         self.complete = False
         """Whether `children` and `unmaterialized` are all there are."""
         self.below: set[bytes] | None = None
-        """The names that lowers say something about, where they are few and have been listed."""
+        """The names that the lowers have an entry for, if they are few and have been listed."""
         self.probes = 0
         self.live = 0
         """How many children are held."""
@@ -231,7 +231,7 @@ class Directory(Node):
             self.let_go()
 
     def hold(self, count: int = 1) -> None:
-        """So many more children are held: they keep this listing, and those of all directories
+        """`count` more children are held: they keep this listing, and those of all directories
         above."""
         at: Directory | None = self
         while at is not None:
@@ -339,13 +339,13 @@ class NodeTable:
         root.lookups = 1
         self.nodes: dict[int, Node] = {ROOT_NODE: root}
         self.announced: dict[int, tuple[Directory, bytes]] = {}
-        """Dormant names that the kernel has been told of, once each, by number."""
+        """Unmaterialized names to which the kernel holds one reference each, by number."""
         self._spare = _SPARE_NODES
         self._forgotten = 0
         self._is_shrunk = False
 
     def remember(self, node: Node) -> None:
-        """The kernel is told about `node`, which is numbered by its `st_ino` unless a live node
+        """The kernel gets a reference to `node`, which is numbered by its `st_ino` unless a live node
         has that number."""
         if node.lookups:
             node.lookups += 1
@@ -392,7 +392,7 @@ class NodeTable:
         return node
 
     def forget_announced(self, nodeid: int) -> Directory:
-        """Give back the one reference to a dormant name. Returns its directory."""
+        """Give back the one reference to an unmaterialized name. Returns its directory."""
         directory, _ = self.announced.pop(nodeid)
         self._forgotten += 1
         directory.let_go()

@@ -24,7 +24,7 @@ class Ownership(Enum):
 
 
 class Owner(NamedTuple):
-    """What an override says. `mode` includes the type of file."""
+    """The value of an override. `mode` includes the type of file."""
 
     uid: int
     gid: int

@@ -260,7 +260,7 @@ class Union:
     # Listings
 
     def readdir(self, nodeid: NodeId, cookie: int) -> Iterator[DirEntry]:
-        # Attributes that are stale are read when the kernel is told of them: `remember`.
+        # `remember` refreshes stale attributes.
         for each in readdir.readdir(self._tree, self._tree.directory(nodeid), cookie):
             yield DirEntry(*each)
 
@@ -406,8 +406,8 @@ class Union:
         self._tree.copy_up_causes.ask = ask
 
     def name_callers(self, name_of: Callable[[int], str]) -> None:
-        """How a process that `know_callers` tells of is called, for a session in another PID
-        namespace than ours."""
+        """`name_of` returns the name of a process of the PID namespace that the session's numbers
+        belong to, if that is not the server's."""
         self._tree.copy_up_causes.name_of = name_of
 
     @property

@@ -1,5 +1,4 @@
-"""Whiteouts and opaque directories: the forms in which layers on disk say that something below
-is gone.
+"""Whiteouts and opaque directories: how layers on disk mark that something below is gone.
 
 Read: a character device 0:0 (kernel overlayfs); `.wh.NAME` and `.wh..wh..opq` (OCI layers, AUFS,
 fuse-overlayfs without mknod); an empty file with `overlay.whiteout` in a directory whose opaque

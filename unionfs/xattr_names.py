@@ -1,10 +1,9 @@
-"""How the names of extended attributes are told apart: the container's own, and the bookkeeping
-beside them on disk.
+"""The names of extended attributes on disk: the container's own, and the bookkeeping beside them.
 
 A name that bookkeeping needs, or that an ordinary user may not set, is stored under another name
 and shown under its own, so that a union can serve as the layer of another one. `user.overlay.*`
 is escaped as the kernel does it (fs/overlayfs/xattrs.c, ovl_xattr_escape_name), everything else
-by a prefix of ours.
+by the prefix `user.rootless.xattr.`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Making objects in a directory tree, each complete when it appears; `upper` says why."""
+"""Making objects in a directory tree, each complete when it appears: see `upper`."""
 
 from __future__ import annotations
 

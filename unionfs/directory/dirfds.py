@@ -1,7 +1,7 @@
-"""Where objects of a tree are, and descriptors of its directories.
+"""The position of objects in a tree, and descriptors of its directories.
 
-A place is a name in a directory, which is a place again; no path is ever put together, so that
-depth has no limit and a renamed directory takes everything below it along. Opening goes
+A `PathNode` is a name in a directory, which is a `PathNode` again; no path is ever put together, so
+that depth has no limit and a renamed directory takes everything below it along. Opening goes
 component by component with O_NOFOLLOW: a name has no slash in it, so nothing leads out of the
 tree.
 """
@@ -17,8 +17,8 @@ _PATH_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _KEPT_COMPONENTS = 8
-"""Of a longer way down only the end is kept, so that one deep path does not push out everything
-else."""
+"""Of a longer path only the last directories are kept open, so that one deep path does not push out
+all others."""
 
 
 class PathNode:
@@ -30,7 +30,7 @@ class PathNode:
         self.parent = parent
         self.name = name
         self.is_bare = False
-        """A directory that had no extended attributes when it was found."""
+        """The directory had no extended attributes when it was looked up."""
 
 
 class DirfdCache:
@@ -73,8 +73,8 @@ class DirfdCache:
     def reader(self, path_node: PathNode) -> tuple[int, bool]:
         """A descriptor to list a directory by, and whether it is the caller's to close.
 
-        One that is opened for this is kept as the directory's own: whoever lists it is about to
-        use what is in it."""
+        A descriptor that is opened for this is kept for the directory: a listing is usually followed
+        by the use of what is in it."""
         parent = path_node.parent
         if parent is None or path_node in self._open:
             return os.open(b".", READ_DIRECTORY, dir_fd=self.fd(path_node)), True

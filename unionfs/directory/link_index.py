@@ -37,8 +37,8 @@ def format_count(nlink: int, disk_nlink: int) -> bytes:
 
 
 def parse_count(value: bytes, disk_nlink: int) -> int | None:
-    """The count of names that `value` gives for a copy with so many links on disk; None if it does
-    not follow the grammar."""
+    """The count of names that `value` gives for a copy with `disk_nlink` links on disk; None if
+    it does not follow the grammar."""
     count, _, links = value.partition(b"=")
     if not count.isdigit() or not (links.isdigit() or links == b""):
         return None
@@ -55,7 +55,7 @@ def retired_name(number: int) -> bytes:
 
 
 class LinkIndex:
-    """What the directory `fd` says when this is made.
+    """The contents of the directory `fd` at the time of the call; None: no index.
 
     counts: by `st_ino`, the names that an object of the lowers has left; None: see its copy.
     specials: the `st_ino` of each copy that is no regular file, by its number on disk.

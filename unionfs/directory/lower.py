@@ -193,7 +193,7 @@ class DirectoryLayer:
                         continue
                     here = PathNode(path_node, name)
                     yield name, self._listed(here, st, prefix + name, xattr_whiteouts)
-            # A whiteout says nothing about its own layer (OCI image specification, "Whiteouts").
+            # A whiteout does not apply to its own layer (OCI image specification, "Whiteouts").
             for name in gone:
                 if name and not _exists(name, opened):
                     yield name, LayerEntry(PathNode(path_node, name), _GONE, Mark.WHITEOUT)
@@ -478,7 +478,7 @@ class DirectoryLayer:
 
 
 def stat_fs(found: os.statvfs_result) -> StatFs:
-    """What statvfs(3) says, as the value that layers give."""
+    """The result of statvfs(3) as a `StatFs`."""
     return StatFs(
         found.f_bsize,
         found.f_frsize,

@@ -1,4 +1,4 @@
-"""Giving an object on disk the owner, mode, attributes and times that the container is to see."""
+"""Setting owner, mode, attributes and times of an object on disk, as the container is to see them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _OVERRIDE_STAT = os.fsdecode(OVERRIDE_STAT)
 
 
 class MetadataWriter:
-    """Knows the ownership policy: see `unionfs.ownership`. `server` is the serving user's uid
-    and gid."""
+    """Writes them by the ownership policy: see `unionfs.ownership`. `server`: uid and gid of the
+    serving user."""
 
     def __init__(
         self, *, as_data: bool, base_owner: tuple[int, int], server: tuple[int, int]
@@ -36,7 +36,7 @@ class MetadataWriter:
         )
 
     def is_bare_file(self, mode: int, uid: int, gid: int) -> bool:
-        """The same of a regular file of which there is no more to say."""
+        """The same for a regular file without anything else to set."""
         if (uid, gid) != self._bare_owner:
             return False
         # plain_mode(mode) is the mode.

@@ -362,7 +362,7 @@ class DirectoryUpper(CreatingLayer):
         try:
             return os.open(name, flags, dir_fd=parent)
         except PermissionError:
-            # A file may be open for writing inside though its mode, real here, says otherwise.
+            # A file may be open for writing inside though its mode, which is real here, forbids it.
             with _MadeWritable(b"/proc/self/fd/%d/%b" % (parent, name)):
                 return os.open(name, flags, dir_fd=parent)
 

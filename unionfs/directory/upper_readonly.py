@@ -1,8 +1,7 @@
-"""The upper of a union that is not being changed, to be read beside the server that owns it or
-after its end.
+"""The upper of a union that is only read, while the server that owns it runs or after its end.
 
-It takes no lock on the work directory and clears nothing up there: what another server has under
-way is invisible from here, because it has no name in the tree yet.
+It takes no lock on the work directory and removes nothing there: what the server has begun is not
+seen, because it has no name in the tree yet.
 """
 
 from __future__ import annotations
@@ -50,6 +49,6 @@ class ReadOnlyUpper(DirectoryLayer):
         return os.open(name, READ_FILE, dir_fd=parent)
 
     def is_bare_root(self) -> bool:
-        """Whether the top directory is as it was made: nobody has changed its owner or mode."""
+        """Whether the top directory still has the owner and mode it was made with."""
         root = self.root().attributes
         return (root.mode & 0o7777, root.uid, root.gid) == (0o755, *self._base_owner)

@@ -1,8 +1,8 @@
-"""Lazy copies completed in the background: one file after another, at a bounded rate, when it has
-not been written to for a while.
+"""Completing lazy copies in the background: one file after another, at a bounded rate, each once it
+has not been written to for a while.
 
-The serving thread hands over an open file of the completer's own, so nothing but the state that both
-share is touched by two threads (`LazyState.lock`). A file whose turn never comes stays marked.
+The serving thread hands over a separate open file, so the two threads share nothing but `LazyState`,
+under its lock. A file that is not reached stays marked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _QUIET = 2.0
 """Seconds without a write after which a file's turn comes."""
 
 _KEPT_FREE = 20
-"""One part of so many of the file system is left free: nobody asked for what is done by the way."""
+"""A file is not completed if less than 1/20 of the file system would be left free."""
 
 _MAX_WAITING = 32
 """Files waiting: each keeps two descriptors open."""
@@ -29,7 +29,7 @@ _MAX_WAITING = 32
 
 class BackgroundCopier:
     """Completes at most `rate` bytes a second. `release` takes the mark off a complete file;
-    `account` is told the bytes. All methods are for the serving thread."""
+    `account` is called with the bytes copied. All methods are for the serving thread."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class BackgroundCopier:
             self._waiting.popleft().close()
 
     def _work(self, stop: Event) -> None:
-        # Ends only when it is told to: a thread that ended by itself could miss the next file.
+        # Ends only on `stop`: a thread that ended by itself could miss the next file.
         while not stop.wait(self._quiet):
             while self._waiting and not stop.is_set():
                 file = self._waiting[0]
@@ -82,7 +82,7 @@ class BackgroundCopier:
                 try:
                     self._complete(file, stop)
                 except OSError:
-                    # It stays marked: whoever needs it whole will meet the same error and report it.
+                    # It stays marked; `complete_copies` meets the same error and reports it.
                     pass
                 if not stop.is_set():
                     self._waiting.popleft().close()

@@ -1,8 +1,8 @@
 """A copied-up file whose data are still in the lower: a sparse file of full size in the upper.
 
 Where the upper's file has data (lseek(2), SEEK_DATA), they count; where it has a hole, the bytes
-of the lower's file count, up to `LazyMark.limit`, and zeros beyond. So nothing but the upper's
-own map says what has been copied, and after a loss of power a block that was never written is a
+of the lower's file count, up to `LazyMark.limit`, and zeros beyond. So the upper's own map alone
+records what has been copied, and after a loss of power a block that was never written is a
 hole again and shows what the lower has.
 
 Three rules keep that true. A block is written whole or not at all: the edges of a write are
@@ -42,7 +42,7 @@ _PROBE = 1 << 20
 
 
 class LazyMark(NamedTuple):
-    """What `user.rootless.lazy` of an unfinished file says: where the rest of its data are.
+    """The value of `user.rootless.lazy` of an incomplete file: where the rest of its data are.
 
     The first `limit` bytes are those of the file at `path` in the lowers that have this
     fingerprint, all together; it had this size and time of change.
@@ -60,7 +60,7 @@ class LazyMark(NamedTuple):
 
 
 def parse_mark(value: bytes) -> LazyMark | None:
-    """Read a mark; None if this is no mark of ours."""
+    """Read a mark; None if it does not follow the format."""
     fields = value.split(b" ", 5)
     if len(fields) != 6 or fields[0] != _VERSION:
         return None
@@ -89,8 +89,8 @@ def usable_block(fd: int) -> int:
 
 
 class LazyState:
-    """What all who work on one unfinished file share. `lock` is held for each step of work on its
-    data, and by whoever reads or sets its times."""
+    """What the threads that use one incomplete file share. `lock` is held for each step of work on its
+    data, and to read or set its times."""
 
     __slots__ = (
         "block",
@@ -110,7 +110,7 @@ class LazyState:
         self.block = block
         self.lock = allocate_lock()
         self.is_busy = True
-        """Somebody has written to it since this was last cleared."""
+        """It has been written to since this was last cleared."""
         self.is_queued = False
         """It is to be completed in the background."""
         self.is_complete = False
@@ -119,7 +119,7 @@ class LazyState:
 
 
 class LazyFile:
-    """An unfinished file, open: `fd` in the upper, `source` in the lower; both are closed with it.
+    """An incomplete file, open: `fd` in the upper, `source` in the lower; both are closed with it.
     Satisfies `layer.OpenFile`. `save` puts a mark on disk."""
 
     __slots__ = ("_save", "_source", "fd", "filled", "state")
@@ -320,7 +320,7 @@ class LazyFile:
             try:
                 copied = self._fill(offset, min(offset + STEP, end), known.st_size)
             finally:
-                # Nobody has changed the file: who reads its times waits for the lock meanwhile.
+                # No client has changed the file; the lock keeps others from reading its times meanwhile.
                 if os.fstat(self.fd).st_mtime_ns != known.st_mtime_ns:
                     os.utime(self.fd, ns=(known.st_atime_ns, known.st_mtime_ns))
             self.filled += copied

@@ -73,8 +73,8 @@ def _change_owner(
     known = node.attributes
     had, keeps_capabilities = known[1], True
     if (uid is not None or gid is not None) and had & _S_IFMT not in _KEEP_SET_ID:
-        # Set-id bits do not survive a change of owner, whoever makes it, on fifos and devices
-        # either (chown_common, fs/open.c); nor do capabilities.
+        # A change of owner by any user clears set-id bits, of fifos and devices too
+        # (chown_common, fs/open.c), and capabilities.
         if mode is None and had & SET_ID:
             mode = without_set_id(had) & 0o7777
         keeps_capabilities = False

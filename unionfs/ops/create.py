@@ -17,7 +17,7 @@ from unionfs.whiteouts import is_reserved
 from unionfs.xattr_names import DEFAULT_ACL
 
 LINK_MAX = 65000
-"""ext4's; a file system with less says so itself."""
+"""The limit of ext4; a file system with a lower one reports it itself."""
 
 
 _new = tuple.__new__

@@ -247,7 +247,7 @@ def object_fd(node: Node) -> int:
 
 
 def drop_capabilities(tree: Tree, node: Node) -> None:
-    """A write takes a file's capabilities away, whoever makes it (cap_inode_killpriv,
+    """A write by any user takes a file's capabilities away (cap_inode_killpriv,
     security/commoncap.c)."""
     if node.has_capabilities is None:
         fd = -1 if node.backing is None else node.backing.fd

@@ -1,5 +1,5 @@
-"""Copying up without copying: see `unionfs.lazy.file`. What a file without a name, a file of a layer
-that cannot be known again, or one too small to matter needs is a plain copy."""
+"""Lazy copy-up: see `unionfs.lazy.file`. A file without a name, of a layer without a fingerprint, or
+below the minimum size is copied whole."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def mark_draft(tree: Tree, node: Node, draft: Draft, length: int) -> LazyState |
 
 def _require_room(tree: Tree, length: int) -> None:
     """Where all has to be complete at the end: ENOSPC if there would be no room for `length` bytes more.
-    Who writes is told, for nobody would be when it fails at the end."""
+    A write can report it; the completion at the end of the mount could not."""
     lazy_copies = tree.lazy_copies
     if not lazy_copies.must_complete:
         return
@@ -114,7 +114,7 @@ def _source(tree: Tree, state: LazyState) -> OpenFile:
 
 def _backing(tree: Tree, fd: int, source: OpenFile, state: LazyState) -> Backing:
     file = _file(tree, fd, source, state)
-    # No start and not writable: whoever would use the descriptor alone is led to `lazy`.
+    # No start and not writable, so that no operation uses the descriptor without `lazy`.
     backing = Backing(fd, start=-1, file=file)
     backing.lazy = file
     return backing
@@ -144,7 +144,7 @@ def _unmark(tree: Tree) -> Callable[[int], None]:
 
 
 def open_again(tree: Tree, fd: int, state: LazyState) -> LazyFile:
-    """An unfinished file apart from its node's: `fd`, the upper's part, is closed with it. EIO as of
+    """An incomplete file apart from its node's: `fd`, the upper's part, is closed with it. EIO as of
     `open_lazy`."""
     try:
         return _file(tree, fd, _source(tree, state), state)
@@ -154,7 +154,7 @@ def open_again(tree: Tree, fd: int, state: LazyState) -> LazyFile:
 
 
 def _complete_later(tree: Tree, fd: int, state: LazyState) -> None:
-    """Complete a file by the way, if that is wanted."""
+    """Give a file to the background copier, if there is to be one."""
     lazy_copies = tree.lazy_copies
     if lazy_copies.background_rate is None or state.is_queued:
         return

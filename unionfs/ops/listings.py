@@ -2,8 +2,8 @@
 
 A walk lists far more names than it looks at, so a listed name does not become a node at once. A file
 of a directory that only one lower has, with one name and no mark, stays unmaterialized: its name and
-attributes lie in `Directory.unmaterialized`. The kernel may be told of it (`NodeTable.announced`) and
-forget it again without more; the first request for it, by name or by number, materializes it. An
+attributes lie in `Directory.unmaterialized`. The kernel may get a reference to it (`NodeTable.announced`)
+and forget it again without more; the first request for it, by name or by number, materializes it. An
 unmaterialized name exists as much as one in `Directory.children`.
 """
 
@@ -47,6 +47,8 @@ class Listings:
         self._loaded: dict[Directory, int] = {}
         """How many names each listing had when it was loaded or became idle, oldest first."""
         self._loaded_names = 0
+        self.has_excess = False
+        """Whether the oldest listings are to be dropped, if they are idle: see `excess`."""
 
     def note_idle(self, directory: Directory) -> None:
         """The kernel knows no name of this listing: it is dropped when there are newer ones enough."""
@@ -54,21 +56,22 @@ class Listings:
         count = len(directory.children) + len(directory.unmaterialized)
         self._loaded[directory] = count
         self._loaded_names += count
+        self._count()
 
-    def has_excess(self) -> bool:
-        """Whether so many listings may be idle that the oldest are to be dropped."""
+    def _count(self) -> None:
         loaded = len(self._loaded)
-        return loaded > _KEPT_LISTINGS or (
+        self.has_excess = loaded > _KEPT_LISTINGS or (
             self._loaded_names > _KEPT_NAMES and loaded > _KEPT_LARGE_LISTINGS
         )
 
     def excess(self) -> list[Directory]:
         """The oldest listings; each is noted again when it becomes idle once more."""
         found = []
-        while self.has_excess():
+        while self.has_excess:
             directory = next(iter(self._loaded))
             self._loaded_names -= self._loaded.pop(directory)
             found.append(directory)
+            self._count()
         return found
 
     def load(self, directory: Directory) -> None:

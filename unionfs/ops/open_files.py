@@ -192,7 +192,7 @@ class LazyCopies:
         return size >= max(min_size, 1) and self.fingerprint() is not None
 
     def of_entry(self, entry: LayerEntry) -> LazyState | None:
-        """The state of an unfinished file of the upper; None if its mark cannot be read."""
+        """The state of an incomplete file of the upper; None if its mark cannot be read."""
         ino = entry.attributes.ino if entry.origin is None else entry.origin
         return self.of_mark(ino, entry.lazy or b"", entry.attributes.size)
 
@@ -212,7 +212,7 @@ class LazyCopies:
         return state
 
     def reserved_bytes(self) -> int:
-        """Bytes that the unfinished files of this mount may still take, and some that they do not."""
+        """An upper bound for the bytes that the incomplete files of this mount may still take."""
         left = (each for each in self.states.values() if not (each.is_complete or each.is_gone))
         return sum(state.mark.limit for state in left)
 

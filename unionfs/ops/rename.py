@@ -1,9 +1,9 @@
 """rename, with the flags of renameat2(2).
 
 A directory that lives in a lower keeps its contents there: the upper gets a directory of the new
-name that says, in an attribute, where the lowers know it. The attribute is set while the
-directory is still at its old place, where it says nothing new; then one rename(2) that leaves a
-whiteout moves it.
+name with an attribute that holds its path in the lowers. The attribute is set while the directory
+is still at its old place, where it changes nothing; then one rename(2) that leaves a whiteout
+moves it.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ class Tree:
     # Nodes
 
     def node(self, nodeid: int) -> Node:
-        """The node of this number. Raises ESTALE if the kernel has not been told of it."""
+        """The node of this number. Raises ESTALE if the kernel holds no reference to it."""
         node = self.nodes.get(nodeid)
         if node is None:
             announced = self.table.announced.get(nodeid)
@@ -344,7 +344,7 @@ class Tree:
             files.close_excess()
         if files.unwritten:
             files.write_out()
-        if self.listings.has_excess():
+        if self.listings.has_excess:
             for each in self.listings.excess():
                 if each.live == 0:
                     self._drop(each, is_kept=False)
