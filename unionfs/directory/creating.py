@@ -11,7 +11,7 @@ from unionfs.directory.dirfds import PathNode
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.metadata import MetadataWriter
 from unionfs.directory.work import WorkDirectory, require_whiteout_or_nothing
-from unionfs.layer import Creation, Draft, LayerEntry, Ref
+from unionfs.layer import Creation, Draft, LayerEntry, Mark, Ref
 from unionfs.model import Attributes, with_nlink
 from unionfs.ownership import Owner, Ownership
 
@@ -257,12 +257,12 @@ class CreatingLayer(DirectoryLayer):
 
     def _published(self, draft: Draft, path_node: PathNode, creation: Creation) -> LayerEntry:
         """What reading a draft back would give."""
-        uid, gid, mode, rdev = creation.uid, creation.gid, creation.mode, creation.rdev
+        mode, uid, gid, rdev, _, _, _, _, origin, nlink, _ = creation
         owner = Owner(uid, gid, mode, rdev) if self._as_data else None
         attributes = self._attributes(os.fstat(draft.fd), owner)
-        if creation.nlink is not None:
-            attributes = with_nlink(attributes, creation.nlink)
-        return LayerEntry(path_node, attributes, origin=creation.origin)
+        if nlink is not None:
+            attributes = with_nlink(attributes, nlink)
+        return LayerEntry(path_node, attributes, Mark.NONE, None, origin, None)
 
     def _drop_whiteout_file(self, dir_fd: int, name: bytes) -> None:
         if self._work.has_device_whiteouts:

@@ -15,14 +15,14 @@ import stat
 
 from unionfs.copy_up_stats import UNKNOWN, CopyUpRecord
 from unionfs.layer import Creation, Draft, Extent, LayerEntry, OpenFile, Ref, UpperLayer
-from unionfs.model import Attributes
+from unionfs.model import Attributes, with_ino, with_nlink
 from unionfs.nodes import UPPER, Backing, Directory, Node
 from unionfs.ops.tree import Tree
 from unionfs.xattr_names import CAPABILITY, with_acl_in_step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from unionfs.lazy.file import LazyState
 
@@ -227,18 +227,15 @@ def _creation(tree: Tree, node: Node) -> Creation:
     uid, gid = node.true_owner
     if node.ref is None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
-    layer = tree.layers.layer(node.layer)
+    layer, mode = tree.layers.layer(node.layer), known.mode
+    target = layer.readlink(node.ref) if stat.S_ISLNK(mode) else b""
+    xattrs: Mapping[bytes, bytes] = layer.xattrs(node.ref)
+    if xattrs:
+        xattrs = with_acl_in_step(xattrs, mode)
+    # By position, which takes a fifth of the time.
     return Creation(
-        known.mode,
-        uid,
-        gid,
-        rdev=known.rdev,
-        target=layer.readlink(node.ref) if stat.S_ISLNK(known.mode) else b"",
-        xattrs=with_acl_in_step(layer.xattrs(node.ref), known.mode),
-        atime_ns=known.atime_ns,
-        mtime_ns=known.mtime_ns,
-        origin=known.ino,
-    )
+        mode, uid, gid, known.rdev, target, xattrs, known.atime_ns, known.mtime_ns, known.ino, None, False
+    )  # fmt: skip
 
 
 def _restore_times(upper: UpperLayer, parent: Directory) -> None:
@@ -314,7 +311,7 @@ def publish(tree: Tree, plan: CopyUpJob) -> None:
         draft, creation = plan.draft, plan.creation
         # Owner and mode may have changed while the data were copied.
         uid, gid = node.true_owner
-        creation = creation._replace(mode=node.attributes.mode, uid=uid, gid=gid)
+        creation = Creation(node.attributes.mode, uid, gid, *creation[3:])
         if node.parent is None:
             attributes, ref = upper.publish_unnamed(draft, creation), None
         else:
@@ -392,7 +389,7 @@ def _moved_up(tree: Tree, node: Node, ref: Ref | None, attributes: Attributes) -
     tree.files.close(node)
     node.layer = UPPER
     node.ref = ref
-    tree.shown.set(node, attributes._replace(ino=shown.ino, nlink=shown.nlink))
+    tree.shown.set(node, with_nlink(with_ino(attributes, shown.ino), shown.nlink))
     tree.changed.add(shown.ino)
 
 
@@ -433,10 +430,11 @@ def copy_up_with_owner(
     """Copy up a regular file of a lower with another mode and owner, in one step: those of
     `changed`, which are the true ones."""
     plan = _copied(tree, node, None, keeps_data=True)
-    xattrs = with_acl_in_step(plan.creation.xattrs, changed.mode)
-    if not keeps_capabilities and node.has_capabilities:
-        xattrs = {name: value for name, value in xattrs.items() if name != CAPABILITY}
-    plan.creation = plan.creation._replace(xattrs=xattrs)
+    if plan.creation.xattrs:
+        xattrs = with_acl_in_step(plan.creation.xattrs, changed.mode)
+        if not keeps_capabilities and node.has_capabilities:
+            xattrs = {name: value for name, value in xattrs.items() if name != CAPABILITY}
+        plan.creation = plan.creation._replace(xattrs=xattrs)
     attributes, owner = node.attributes, node.owner
     tree.shown.set(node, changed)
     try:
