@@ -14,14 +14,23 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from errno import ENOSPC
 from pathlib import Path
 
 from benchmarks import copy_up, duration, layers
 from benchmarks.applications import APPLICATIONS, make_inputs
-from benchmarks.filesystems import DISKS, FILE_SYSTEMS, FileSystem, Kind, loop_disk, mounted
+from benchmarks.filesystems import (
+    DISKS,
+    FILE_SYSTEMS,
+    USED,
+    FileSystem,
+    Kind,
+    loop_disk,
+    mounted,
+)
 from benchmarks.machine import RoundMeter
 from benchmarks.measure import Key, Results, rotated
 from benchmarks.results_file import write_whole
@@ -33,7 +42,7 @@ from benchmarks.scratch import (
     unmount_below,
 )
 from benchmarks.servers import usage
-from benchmarks.workloads import SCALES, WORKLOADS, Workload, make_lower
+from benchmarks.workloads import MIB, SCALES, WORKLOADS, Workload, make_lower
 
 MAKING = "mount, and the first answer"
 
@@ -91,7 +100,11 @@ def measure_all(settings: Mapping[str, object], answer: Path) -> None:
         for disk in DISKS:
             if any(item.disk == disk for item in subjects):
                 places[disk] = stack.enter_context(loop_disk(disk, scratch, lower))
+        room = _Room(
+            list(places.values()), (scale.big_mib + scale.medium_mib + scale.huge_mib) * MIB
+        )
         for number in range(rounds):
+            room.make()
             meter = RoundMeter()
             order = rotated(subjects, number)
             try:
@@ -113,6 +126,30 @@ def measure_all(settings: Mapping[str, object], answer: Path) -> None:
                 print(f"about {duration.text(left)} left", file=sys.stderr)
 
 
+class _Room:
+    """Room on the disks for the next round. `peak`: bytes that a workload writes and that are removed after it."""
+
+    def __init__(self, places: Sequence[Path], peak: int) -> None:
+        self._peak = peak
+        self._free = {place: shutil.disk_usage(place).free for place in places}
+        self._kept = 0
+
+    def make(self) -> None:
+        """Remove the trees of earlier rounds if there may be no room for another round. Raises OSError (ENOSPC) if that
+        is not enough."""
+        for place, before in self._free.items():
+            now = shutil.disk_usage(place).free
+            self._kept = max(self._kept, before - now)
+            needed = self._peak + self._kept + self._kept // 4
+            if now < needed:
+                remove(place / USED)
+                now = shutil.disk_usage(place).free
+            if now < needed:
+                reason = f"{now // MIB} MiB free, {needed // MIB} needed for a round"
+                raise OSError(ENOSPC, reason, str(place))
+            self._free[place] = now
+
+
 def _write(answer: Path, results: Results) -> None:
     document = {
         "series": [series.document() for series in results],
@@ -130,6 +167,8 @@ def main() -> None:
         os.sched_setaffinity(0, {settings["pin"]})
     try:
         measure_all(settings, Path(sys.argv[2]))
+    except OSError as error:
+        sys.exit(f"benchmarks: {error.filename or settings['scratch']}: {error.strerror}")
     finally:
         # A signal may have come between the start of a server and the mount.
         end_children()

@@ -21,6 +21,9 @@ MOUNT_SECONDS = 30
 UNMOUNT_SECONDS = 300
 """A lazy copy of a large file is completed at the end."""
 
+USED = "used"
+"""Directory of the trees that workloads have written."""
+
 _LARGE = 8 << 20
 """Bytes from which a file of a tree that has been used is not kept to the end."""
 
@@ -136,7 +139,7 @@ def mounted(
         finally:
             _unmount(point, server)
     finally:
-        _put_aside(here, scratch / "used")
+        _put_aside(here, scratch / USED)
 
 
 def _unmount(point: Path, server: subprocess.Popen[bytes] | None) -> None:

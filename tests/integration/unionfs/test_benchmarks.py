@@ -154,6 +154,40 @@ def test_killed_run_keeps_its_results_and_leaves_no_files(tmp_path, number):
     assert run.returncode == (143 if number == signal.SIGTERM else -9)
 
 
+@pytest.mark.needs("userns", "fuse", "fuse-overlayfs")
+def test_small_disk_is_cleared_between_rounds_and_a_full_one_keeps_the_results(tmp_path):
+    """A round keeps about 20 MiB on a disk of 60, until another process takes the rest of it."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = f"""
+    mount -t tmpfs -o size=60m none {disk}
+    export TMPDIR={disk}
+    bench() {{ "$0" -m benchmarks --scale tiny --only untar --only 'write one large*' \\
+        --subject 'unionfs device' --subject fuse-overlayfs --json "$2" --rounds "$1" >/dev/null; }}
+    bench 6 {tmp_path}/small.json; echo $?
+    (while ! grep -qs '"others"' {tmp_path}/full.json; do sleep 0.1; done
+        head -c 70M /dev/zero > {disk}/taken 2>/dev/null) &
+    bench 500 {tmp_path}/full.json; echo $?
+    ls {disk}
+    """
+    done = subprocess.run(
+        ["unshare", "-Urm", "bash", "-c", script, sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.stdout == "0\n1\ntaken\n", done.stderr
+    small, full = (
+        json.loads((tmp_path / f"{name}.json").read_text()) for name in ("small", "full")
+    )
+    assert small["complete"]
+    assert [item["failure"] for item in small["series"]] == [None] * len(small["series"])
+    assert not full["complete"]
+    assert len(full["rounds"]) >= 1
+    assert "benchmarks: " in done.stderr
+
+
 def _series(subject: str, *seconds: float) -> Series:
     return Series(Key("find", subject, "warm"), list(seconds))
 
