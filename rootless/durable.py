@@ -151,7 +151,7 @@ def _keep_reserve(reserve: str, size: int) -> None:
         os.close(fd)
 
 
-def replace_file(path: StrPath, write: Callable[[int], None]) -> None:
+def replace_file(path: StrPath, write: Callable[[int], None], mode: int = 0o644) -> None:
     """Replace a file by what `write` puts into a descriptor, as a whole. For large files in
     directories of the user's: until it is complete the file has no name (open(2), O_TMPFILE), so that
     a process that is killed leaves nothing behind. Where the file system has no such files (NFS, some FUSE ones) it has
@@ -160,11 +160,11 @@ def replace_file(path: StrPath, write: Callable[[int], None]) -> None:
     temporary = os.path.join(directory, f"{TEMPORARY_PREFIX}{name[:64]}-{os.urandom(6).hex()}")
     flags = os.O_WRONLY | os.O_CLOEXEC
     try:
-        fd, named = os.open(directory or ".", flags | os.O_TMPFILE, 0o644), False
+        fd, named = os.open(directory or ".", flags | os.O_TMPFILE, mode), False
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT):
             raise
-        fd, named = os.open(temporary, flags | os.O_CREAT | os.O_EXCL, 0o644), True
+        fd, named = os.open(temporary, flags | os.O_CREAT | os.O_EXCL, mode), True
     try:
         try:
             write(fd)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rootless.dockerfile.config import apply_changes
-from rootless.errors import NotFoundError, UsageError
+from rootless.errors import NotFoundError
 from rootless.images.new_image import LoadedImage, new_image
 from rootless.oci import media_types
 from rootless.oci.document import Json, encode
 from rootless.oci.manifest import Descriptor
 from rootless.oci.platform import host_platform
-from rootless.oci.reference import Reference, parse_reference
+from rootless.oci.reference import parse_tag
 from rootless.store.counting import Moved
 from rootless.store.decompression import Limits
 from rootless.store.image import Image, manifest_of
@@ -48,7 +48,7 @@ def commit(
     `created` is an RFC 3339 time. `moved` is called with the size of each piece of the layer.
     Raises UsageError for a malformed reference or change, NotFoundError if the base has gone.
     """
-    tags = _tags(reference)
+    tags = () if reference is None else (parse_tag(reference),)
     if config is None:
         config = base.config if base is not None else {}
     config = _with_command(apply_changes(config, changes), config)
@@ -85,15 +85,6 @@ def _with_command(changed: Json, before: Json) -> Json:
         return changed
     kept = {name: before[name] for name in ("Entrypoint", "Cmd") if before.get(name)}
     return {**changed, **kept}
-
-
-def _tags(reference: str | None) -> tuple[Reference, ...]:
-    if reference is None:
-        return ()
-    tag = parse_reference(reference).with_default_tag()
-    if tag.digest is not None:
-        raise UsageError(f"cannot commit to a digest reference: {reference}")
-    return (tag,)
 
 
 def _inherited(base: Image | None) -> Json:

@@ -19,7 +19,7 @@ from rootless.oci import media_types
 from rootless.oci.document import Json, encode
 from rootless.oci.manifest import Descriptor
 from rootless.oci.platform import Platform, host_platform, normalised
-from rootless.oci.reference import Reference, parse_reference
+from rootless.oci.reference import parse_tag
 from rootless.store.counting import Moved
 from rootless.store.decompression import Limits, Read
 from rootless.store.ingest import Ingest
@@ -48,12 +48,7 @@ def import_tar(
     is not sound.
     """
     # What can be wrong with the arguments is found before an archive of gigabytes is read.
-    tags: tuple[Reference, ...] = ()
-    if reference is not None:
-        tag = parse_reference(reference).with_default_tag()
-        if tag.digest is not None:
-            raise UsageError(f"cannot import to a digest reference: {reference}")
-        tags = (tag,)
+    tags = () if reference is None else (parse_tag(reference),)
     config: Json = apply_changes({}, changes)
     label = "standard input" if isinstance(source, int) else str(source)
     limits = limits or Limits()

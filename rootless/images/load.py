@@ -18,6 +18,7 @@ from rootless.images.formats.oci_layout import (
     blob_document,
     entries_named,
     reference_named,
+    repo_digest_of_entry,
     tags_of_entry,
 )
 from rootless.images.formats.source import open_source
@@ -35,7 +36,7 @@ from rootless.store.decompression import Limits
 from rootless.store.image import resolve
 from rootless.store.ingest import Ingest, NewImage
 from rootless.store.layout import Store
-from rootless.store.names import CONFIG_DIGEST
+from rootless.store.names import CONFIG_DIGEST, REPO_DIGEST
 
 _MAX_INDEX_DEPTH = 4
 
@@ -63,7 +64,9 @@ def load(
         Ingest(store, limits, moved) as ingest,
         open_source(source, ingest.directory, limits) as members,
     ):
-        if members.has("index.json"):
+        # `@NUMBER` counts the images of a docker-archive, which may be an OCI layout as well.
+        numbered = name.startswith("@") and members.has(docker_archive.MANIFEST)
+        if members.has("index.json") and not numbered:
             images = _load_layout(ingest, members, platform or host_platform(), name)
         elif is_directory_format(members):
             layout = DirectoryAsLayout(members)
@@ -166,13 +169,23 @@ def _load_layout(ingest: Ingest, members: Members, platform: Platform, name: str
             known[entry.digest] = manifest and _load_manifest(ingest, members, manifest)
         image = known[entry.digest]
         if image is not None:
-            images.append(image._replace(tags=tags_of_entry(entry)))
+            images.append(_named(image, entry))
     if not images:
         raise NotFoundError(
             f"{members.label} holds no image for {platform}",
             hint=offer_hint(_platforms(members, entries)),
         )
     return images
+
+
+def _named(image: NewImage, entry: Descriptor) -> NewImage:
+    """An image under the name that its entry in a layout gives it."""
+    repo_digest = repo_digest_of_entry(entry)
+    if repo_digest is None:
+        return image._replace(tags=tags_of_entry(entry))
+    annotations = {**image.manifest.annotations, REPO_DIGEST: repo_digest}
+    manifest = image.manifest._replace(annotations=annotations)
+    return NewImage(manifest, tags_of_entry(entry))
 
 
 def _choose(

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 from rootless.errors import UsageError
 from rootless.images.formats.directory_format import DirectoryWriter
-from rootless.images.formats.oci_layout import BLOBS, LAYOUT
+from rootless.images.formats.oci_layout import BLOBS, CONTAINERD_NAME, LAYOUT
 from rootless.images.formats.outgoing import File, file_of, new_directory, new_file, put, write_tar
 from rootless.oci import media_types
 from rootless.oci.conversion import as_oci
 from rootless.oci.digest import hex_of
-from rootless.oci.document import encode
-from rootless.oci.manifest import empty_index
+from rootless.oci.document import Json, encode
+from rootless.oci.manifest import Descriptor, empty_index, new_manifest
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store.counting import Moved
@@ -119,57 +119,84 @@ def _matching(store: Store, name: str, platform: Platform | None) -> list[SavedI
     return [SavedImage(image, tuple(tag for tag in image.tags if tag == reference))]
 
 
+class _Blobs:
+    """The files of a layout, each once, under the names of their digests."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, File] = {}
+
+    def add(self, file: File) -> File:
+        name = f"{BLOBS}{hex_of(file.digest)}"
+        return self.files.setdefault(name, file._replace(name=name))
+
+
 def _docker_files(store: Store, images: Sequence[SavedImage]) -> list[File]:
-    """moby image/spec/v1.2.md: configs, layers (uncompressed), and manifest.json, which says what
-    belongs together."""
-    files: dict[str, File] = {}
-    listing = []
+    """What docker 25 and later write: an OCI layout of uncompressed layers that is a docker-archive as
+    well (moby image/spec/v1.2.md), so that either kind of reader finds all of it: `manifest.json` lists
+    configs and layers of each image, `repositories` the top layer of each name."""
+    blobs = _Blobs()
+    listing: list[Json] = []
+    entries: list[Descriptor] = []
+    repositories: dict[str, dict[str, str]] = {}
     for image, tags in images:
-        config = store.read_document(image.id, "image config")
-        config_name = f"{hex_of(image.id)}.json"
-        names = []
-        for diff_id, layer in zip(image.diff_ids, layer_files(store, image), strict=True):
-            name = f"{hex_of(diff_id)}.tar"
-            files[name] = File(name, os.stat(layer.tar).st_size, Path(layer.tar), diff_id)
-            names.append(name)
-        files[config_name] = file_of(config_name, config)
+        config = blobs.add(file_of("", store.read_document(image.id, "image config")))
+        layers = [
+            blobs.add(File("", os.stat(layer.tar).st_size, Path(layer.tar), diff_id))
+            for diff_id, layer in zip(image.diff_ids, layer_files(store, image), strict=True)
+        ]
+        descriptors = tuple(
+            Descriptor(media_types.OCI_LAYER, layer.digest, layer.size) for layer in layers
+        )
+        of_config = Descriptor(media_types.OCI_CONFIG, config.digest, config.size)
+        manifest = blobs.add(file_of("", new_manifest(of_config, descriptors)))
+        entry = Descriptor(media_types.OCI_MANIFEST, manifest.digest, manifest.size)
+        entries += [_tagged(entry, tag) for tag in tags] or [entry]
         listing.append(
             {
-                "Config": config_name,
+                "Config": config.name,
                 "RepoTags": [tag.familiar for tag in tags] or None,
-                "Layers": names,
+                "Layers": [layer.name for layer in layers],
+                "LayerSources": {each.digest: each.to_json() for each in descriptors},
             }
         )
-    manifest = encode(listing)
-    return [*files.values(), file_of("manifest.json", manifest)]
+        for tag in tags if layers else ():
+            by_tag = repositories.setdefault(tag.familiar_name, {})
+            by_tag[tag.tag or ""] = hex_of(layers[-1].digest)
+    index = empty_index().with_manifests(tuple(entries)).encode()
+    return [
+        *blobs.files.values(),
+        file_of("index.json", index),
+        file_of("manifest.json", encode(listing)),
+        file_of("oci-layout", LAYOUT),
+        *([file_of("repositories", encode(repositories))] if repositories else []),
+    ]
+
+
+def _tagged(entry: Descriptor, tag: Reference) -> Descriptor:
+    """As containerd names an entry: the whole name in its own annotation, the tag alone in OCI's."""
+    return entry._replace(annotations={CONTAINERD_NAME: str(tag), REF_NAME: tag.tag or ""})
 
 
 def _oci_files(store: Store, images: Sequence[SavedImage]) -> list[File]:
     """image-spec image-layout.md; every blob as it is in the store, manifests as OCI's."""
-    files: dict[str, File] = {}
+    blobs = _Blobs()
     entries = []
-
-    def add(file: File) -> None:
-        name = f"{BLOBS}{hex_of(file.digest)}"
-        files[name] = file._replace(name=name)
-
     for image, tags in images:
         manifest = manifest_of(store, image)
         data = store.read_document(image.manifest.digest, "image manifest")
         data, media_type = as_oci(data, manifest.media_type, "image manifest", {})
-        document = file_of("", data)
-        add(document)
+        document = blobs.add(file_of("", data))
         for blob in (manifest.config, *manifest.layers):
             with store.open_blob(blob.digest, f"blob of image {image.id}") as stream:
                 size = os.fstat(stream.fileno()).st_size
-            add(File("", size, Path(store.blob_path(blob.digest)), blob.digest))
-        # What the store notes about an image is nobody else's concern.
+            blobs.add(File("", size, Path(store.blob_path(blob.digest)), blob.digest))
+        # What the store notes about an image is not for other tools.
         bare = image.manifest._replace(
             media_type=media_type, digest=document.digest, size=document.size, annotations={}
         )
         entries += [bare._replace(annotations={REF_NAME: str(tag)}) for tag in tags] or [bare]
     index = empty_index().with_manifests(tuple(entries)).encode()
-    return [file_of("oci-layout", LAYOUT), file_of("index.json", index), *files.values()]
+    return [file_of("oci-layout", LAYOUT), file_of("index.json", index), *blobs.files.values()]
 
 
 _AS_DOCKER = {

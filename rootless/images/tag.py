@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rootless.errors import NotFoundError, UsageError
-from rootless.oci.reference import Reference, parse_reference
+from rootless.errors import NotFoundError
+from rootless.oci.reference import Reference, parse_reference, parse_tag
 from rootless.store import names
 from rootless.store.image import resolve
 from rootless.store.layout import Store
@@ -17,9 +17,7 @@ def tag(store: Store, source: str, target: str) -> Reference:
 
     Raises NotFoundError for the source, UsageError for a target that is no name or has a digest.
     """
-    reference = parse_reference(target).with_default_tag()
-    if reference.digest is not None:
-        raise UsageError(f"refusing to create a tag with a digest reference: {target}")
+    reference = parse_tag(target)
     with store.lock():
         # Resolved with the lock held: a removal at the same time comes before or after, not
         # between.

@@ -20,8 +20,8 @@ from unionfs.light_types import NamedTuple
 
 
 class ImageConfig(NamedTuple):
-    """`document` is the whole config as it was read; `config` its member of that name, types
-    checked."""
+    """`document` is the whole config as it was read; `config` its member of that name, types checked
+    and commands as lists."""
 
     platform: Platform
     diff_ids: tuple[str, ...]
@@ -42,7 +42,7 @@ def read_image_config(data: bytes, what: str) -> ImageConfig:
         raise InvalidDocumentError(f"{what} has {len(diff_ids)} layers, more than {MAX_LAYERS}")
     for diff_id in diff_ids:
         check_sha256(diff_id, f"{what}: diff_ids")
-    config = optional(document, "config", dict, what) or {}
+    config = _with_lists(optional(document, "config", dict, what) or {})
     check_runtime_config(config, f"{what}: config")
     history = tuple(
         as_object(entry, f"{what}: history")
@@ -60,6 +60,16 @@ def read_image_config(data: bytes, what: str) -> ImageConfig:
         optional(document, "variant", str, what) or "",
     )
     return ImageConfig(platform, diff_ids, config, history, document)
+
+
+def _with_lists(config: Json) -> Json:
+    """A command that is a string is a list of one, as moby's strslice reads it."""
+    texts = {
+        name: [value]
+        for name in ("Cmd", "Entrypoint", "Shell")
+        if isinstance(value := config.get(name), str)
+    }
+    return {**config, **texts} if texts else config
 
 
 def check_runtime_config(config: Json, what: str) -> None:

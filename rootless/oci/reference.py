@@ -163,6 +163,19 @@ def _split_domain(name: str) -> tuple[str, str]:
     return domain, path
 
 
+def parse_tag(text: str) -> Reference:
+    """The name that a user gives an image: `latest` where the text has no tag. Raises UsageError for a
+    digest, and for a name that could be taken for one (moby's refstore refuses it too)."""
+    reference = parse_reference(text).with_default_tag()
+    if reference.digest is not None:
+        raise UsageError(f"refusing to create a tag with a digest reference: {text}")
+    if reference.familiar_name == "sha256":
+        raise UsageError(
+            f"refusing to create an ambiguous tag using digest algorithm as name: {text}"
+        )
+    return reference
+
+
 def parse_reference(text: str) -> Reference:
     """The reference that a user wrote, in normal form. No default tag is added. Raises
     UsageError."""

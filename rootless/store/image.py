@@ -91,8 +91,19 @@ def resolve(store: Store, name: str, platform: Platform | None = None) -> Image:
 
 
 def all_images(store: Store) -> list[Image]:
-    """Every image once, in order of the index. What is no image (an artifact, a damaged entry) is
-    left out."""
+    """Every image once, by its id, in order of the index. What is no image (an artifact, a damaged
+    entry) is left out."""
+    images: dict[str, Image] = {}
+    for image in all_manifests(store):
+        known = images.setdefault(image.id, image)
+        tags = tuple(dict.fromkeys((*known.tags, *image.tags)))
+        digests = tuple(dict.fromkeys((*known.repo_digests, *image.repo_digests)))
+        images[image.id] = known._replace(tags=tags, repo_digests=digests)
+    return list(images.values())
+
+
+def all_manifests(store: Store) -> list[Image]:
+    """Like `all_images`, but an image of several manifests comes once with each."""
     table = store.read_index().manifests
     images: dict[str, Image] = {}
     for entry in table:
@@ -155,8 +166,8 @@ def _find_by_id(store: Store, table: names.Table, text: str) -> Descriptor | Non
 def _image_of(
     store: Store, table: names.Table, entry: Descriptor, platform: Platform | None
 ) -> Image:
-    tags = names.tags_of(table, entry.digest)
-    repo_digests = names.repo_digests_of(table, entry.digest)
+    tags = names.tags_of(table, entry)
+    repo_digests = names.repo_digests_of(table, entry)
     manifest = entry
     if entry.media_type in media_types.INDEXES:
         manifest = _choose_manifest(store, entry, platform or host_platform())

@@ -72,9 +72,18 @@ def untagged(table: Table, reference: Reference) -> Table:
     return rest
 
 
-def without(table: Table, digest: str) -> Table:
-    """The table without any entry of this manifest."""
-    return tuple(entry for entry in table if entry.digest != digest)
+def same_image(entry: Descriptor, other: Descriptor) -> bool:
+    """Whether two entries are of one image: of one manifest, or of one config, which is what an id is
+    the digest of (the same layers may be compressed in two ways)."""
+    config = entry.annotations.get(CONFIG_DIGEST)
+    return entry.digest == other.digest or (
+        config is not None and config == other.annotations.get(CONFIG_DIGEST)
+    )
+
+
+def without(table: Table, image: Descriptor) -> Table:
+    """The table without any entry of this image."""
+    return tuple(entry for entry in table if not same_image(entry, image))
 
 
 def find_by_name(table: Table, reference: Reference) -> Descriptor | None:
@@ -93,14 +102,14 @@ def find_by_name(table: Table, reference: Reference) -> Descriptor | None:
     return None
 
 
-def tags_of(table: Table, digest: str) -> tuple[Reference, ...]:
-    """Every tag of a manifest, in order of the table."""
+def tags_of(table: Table, image: Descriptor) -> tuple[Reference, ...]:
+    """Every tag of an image, in order of the table."""
     return tuple(
-        name for entry in table if entry.digest == digest and (name := name_of(entry)) is not None
+        name for entry in table if same_image(entry, image) and (name := name_of(entry)) is not None
     )
 
 
-def repo_digests_of(table: Table, digest: str) -> tuple[str, ...]:
-    """Every NAME@DIGEST under which a registry knows a manifest."""
-    found = (entry.annotations.get(REPO_DIGEST) for entry in table if entry.digest == digest)
+def repo_digests_of(table: Table, image: Descriptor) -> tuple[str, ...]:
+    """Every NAME@DIGEST under which a registry knows an image."""
+    found = (entry.annotations.get(REPO_DIGEST) for entry in table if same_image(entry, image))
     return tuple(dict.fromkeys(text for text in found if text))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from rootless.errors import InvalidDocumentError, NotFoundError
+from rootless.errors import InvalidDocumentError, NotFoundError, UsageError
 from rootless.images.formats.members import Members, read_small
 from rootless.oci.document import (
     Json,
@@ -22,7 +22,7 @@ from rootless.oci.document import (
 )
 from rootless.oci.image_config import ImageConfig, read_image_config
 from rootless.oci.manifest import MAX_LAYERS
-from rootless.oci.reference import Reference, parse_reference
+from rootless.oci.reference import Reference, parse_tag
 
 MANIFEST = "manifest.json"
 MAX_IMAGES = 1000
@@ -83,13 +83,18 @@ def read_archived_images(members: Members) -> list[ArchivedImage]:
                 raise NotFoundError(
                     f"{members.label} has no {name}", hint="the archive is not complete"
                 )
-        tags = tuple(
-            parse_reference(tag).with_default_tag() for tag in strings(entry, "RepoTags", where)
-        )
+        tags = tuple(_tag(name, where) for name in strings(entry, "RepoTags", where))
         images.append(ArchivedImage(data, config, layers, tags))
     if not images:
         raise InvalidDocumentError(f"{what} lists no images")
     return images
+
+
+def _tag(text: str, where: str) -> Reference:
+    try:
+        return parse_tag(text)
+    except UsageError as error:
+        raise InvalidDocumentError(f"{where}: invalid tag {text!r}: {error.message}") from None
 
 
 def _name(text: str, where: str) -> str:
@@ -109,7 +114,7 @@ def read_legacy_images(members: Members) -> list[LegacyImage]:
         for tag, top in as_object(by_tag, f"{what}: {_name(name, what)}").items():
             if not isinstance(top, str):
                 raise InvalidDocumentError(f"{what}: {name}: {_name(tag, what)} is not a string")
-            tags.setdefault(_name(top, what), []).append(parse_reference(f"{name}:{tag}"))
+            tags.setdefault(_name(top, what), []).append(_tag(f"{name}:{tag}", what))
     images = []
     for top, references in tags.items():
         documents: list[Json] = []

@@ -16,12 +16,12 @@ from rootless.oci.conversion import as_oci
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import encode
 from rootless.oci.manifest import Descriptor, empty_index, read_index
-from rootless.oci.reference import Reference, parse_reference
+from rootless.oci.reference import Reference, parse_reference, parse_tag
 from rootless.store.names import REF_NAME
 
 BLOBS = "blobs/sha256/"
 LAYOUT = encode({"imageLayoutVersion": "1.0.0"})
-_CONTAINERD_NAME = "io.containerd.image.name"
+CONTAINERD_NAME = "io.containerd.image.name"
 
 
 def entries_named(members: Members, name: str) -> tuple[Descriptor, ...]:
@@ -41,9 +41,10 @@ def entries_named(members: Members, name: str) -> tuple[Descriptor, ...]:
 
 
 def reference_named(name: str) -> Reference | None:
-    """The tag that a name means, or None if it is not a reference."""
+    """The tag that a name means, or None if it means none. A digest beside a tag is left out."""
     try:
-        return parse_reference(name).with_default_tag()._replace(digest=None)
+        reference = parse_reference(name).with_default_tag()
+        return None if reference.tag is None else parse_tag(str(reference._replace(digest=None)))
     except UsageError:
         return None
 
@@ -51,9 +52,19 @@ def reference_named(name: str) -> Reference | None:
 def tags_of_entry(entry: Descriptor) -> tuple[Reference, ...]:
     """The tag of an entry of index.json, if it has one. containerd and BuildKit write the whole name
     in an annotation of their own, and only the tag in OCI's."""
-    text = entry.annotations.get(_CONTAINERD_NAME) or entry.annotations.get(REF_NAME)
+    text = entry.annotations.get(CONTAINERD_NAME) or entry.annotations.get(REF_NAME)
     reference = reference_named(text) if text else None
     return () if reference is None else (reference,)
+
+
+def repo_digest_of_entry(entry: Descriptor) -> str | None:
+    """NAME@DIGEST of an entry that is named by the digest it has, as tools write what they pulled by
+    digest."""
+    try:
+        reference = parse_reference(entry.annotations.get(REF_NAME, ""))
+    except UsageError:
+        return None
+    return f"{reference.name}@{entry.digest}" if reference.digest == entry.digest else None
 
 
 def blob_document(members: Members, descriptor: Descriptor) -> bytes:

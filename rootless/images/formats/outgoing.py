@@ -122,9 +122,9 @@ def require_only(directory: Path, known: Callable[[str], bool], what: str) -> No
             raise ExistsError(f"{directory} exists already and is not {what}")
 
 
-def new_file(path: Path, write: Callable[[int], None]) -> None:
+def new_file(path: Path, write: Callable[[int], None], mode: int = 0o600) -> None:
     """Replace a regular file as a whole; anything else (a pipe, /dev/stdout) is written to as it
-    is."""
+    is. The mode is what docker gives its archives: an image may hold secrets."""
     if path.exists() and not path.is_file():
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
@@ -132,7 +132,7 @@ def new_file(path: Path, write: Callable[[int], None]) -> None:
         finally:
             os.close(fd)
         return
-    replace_file(path, write)
+    replace_file(path, write, mode)
 
 
 def new_directory(path: Path, fill: Callable[[Path], None]) -> None:

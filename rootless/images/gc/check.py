@@ -28,7 +28,7 @@ from rootless.images.gc.references import Objects, delete_objects, objects_of_en
 from rootless.images.gc.remove import Records, remove, remove_entry
 from rootless.oci.digest import chain_id
 from rootless.store.chains import CHAIN_INDEX, chain_index
-from rootless.store.image import Image, all_images, manifest_of
+from rootless.store.image import Image, all_manifests, manifest_of
 from rootless.store.layers import remake_layer
 from rootless.store.layout import Store
 
@@ -103,7 +103,7 @@ def check(
         # Without it nothing is known of any image, and so nothing is touched.
         return [Finding(Kind.DAMAGED, error.message)]
     found = _documents(store, containers, repair=repair, force=force)
-    for image in all_images(store):
+    for image in all_manifests(store):
         found += _check_image(store, image, containers, repair=repair, force=force)
     found += _lists(store, repair)
     removed = Outcome.REMOVED if repair else Outcome.NONE

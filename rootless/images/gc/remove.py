@@ -25,6 +25,7 @@ from rootless.errors import (
     UsageError,
 )
 from rootless.images.gc.references import (
+    NOTHING,
     Objects,
     delete_objects,
     objects_of_containers,
@@ -111,11 +112,15 @@ def _drop(
 ) -> Objects:
     """Take an image out of the index, and away what nobody else needs: no other image, and no
     container, whatever image it was made of; that may share layers with this one."""
-    rest = names.without(index.manifests, image.digest)
+    rest = names.without(index.manifests, image)
     kept = objects_of_containers(store, records)
     for entry in rest:
         kept = kept.plus(objects_of_entry(store, entry))
-    doomed = objects_of_entry(store, image).minus(kept)
+    doomed = NOTHING
+    for entry in index.manifests:
+        if names.same_image(entry, image):
+            doomed = doomed.plus(objects_of_entry(store, entry))
+    doomed = doomed.minus(kept)
     store.write_index(index.with_manifests(rest))
     delete_objects(store, doomed)
     return doomed

@@ -144,7 +144,7 @@ def _deliver(
             raise ExistsError(f"{end.path} exists already")
         layout = Path(between.root) / "archive"
         digest = _add_to_layout(between, image, layout, end.name)
-        new_file(end.path, lambda fd: write_tar(files_of_layout(layout), fd))
+        new_file(end.path, lambda fd: write_tar(files_of_layout(layout), fd), 0o644)
         return digest
     else:
         named = image.id

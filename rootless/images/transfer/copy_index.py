@@ -199,7 +199,7 @@ async def _target(
             raise ExistsError(f"{end.path} exists already")
         layout = scratch / "archive"
         yield _LayoutTarget(LayoutWriter(layout), end.name)
-        new_file(end.path, lambda fd: write_tar(files_of_layout(layout), fd))
+        new_file(end.path, lambda fd: write_tar(files_of_layout(layout), fd), 0o644)
     else:
         raise UsageError(
             f"{end.kind.value}: holds no index for several platforms",

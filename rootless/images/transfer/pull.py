@@ -126,6 +126,7 @@ class _Pull:
             for position, reference in enumerate(candidates):
                 if reference.tag is None and reference.digest is None:
                     self._progress.line("Using default tag: latest")
+                _refuse_scratch(reference)
                 try:
                     return await self._one(remote, reference.with_default_tag(), only_if_newer)
                 except (NotFoundError, DeniedError, UnreachableError):
@@ -136,6 +137,7 @@ class _Pull:
     async def all_tags(self, name: str) -> list[Pulled]:
         async with Remote(self._env, self._options) as remote:
             reference = remote.candidates(name)[0]
+            _refuse_scratch(reference)
             if reference.tag is not None or reference.digest is not None:
                 raise UsageError("tag can't be used with --all-tags/-a")
             tags = await list_tags(remote, reference)
@@ -409,6 +411,12 @@ class _LayerFetch:
 
     def _say(self, stage: Stage) -> None:
         self._progress.layer(_short(self._layer), stage)
+
+
+def _refuse_scratch(reference: Reference) -> None:
+    """As Docker does: `FROM scratch` is no image."""
+    if reference.familiar_name == "scratch":
+        raise UsageError("'scratch' is a reserved name")
 
 
 def _pairs(found: _Found) -> list[tuple[Descriptor, str]]:

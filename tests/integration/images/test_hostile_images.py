@@ -264,7 +264,7 @@ def test_history_that_speaks_to_terminals_is_shown_in_its_line(rootless, registr
     name = f"{registry.host}/app:1"
     rootless("pull", "-q", name).ok()
     _, row = rootless("history", "--no-trunc", name).ok().stdout.splitlines()
-    assert "evil?]0;title? fake  line" in row
+    assert "evil\\x1b]0;title\\x07 fake  line" in row
     assert row.endswith("a b")
     # Whoever asks for a field by itself, or for JSON, gets it as it is.
     shown = rootless("history", "--no-trunc", "--format", "{{json .CreatedBy}}", name).ok().stdout

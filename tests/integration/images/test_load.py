@@ -18,13 +18,14 @@ import zstandard
 
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError, RootlessError
 from rootless.images.formats.members import DirectoryMembers, read_small
+from rootless.images.gc.check import check
 from rootless.images.gc.remove import remove
 from rootless.images.load import load
 from rootless.images.tag import tag
 from rootless.oci.platform import parse_platform
 from rootless.store.chains import chain_index
 from rootless.store.decompression import Limits
-from rootless.store.image import resolve
+from rootless.store.image import all_images, resolve
 from rootless.store.layers import layer_files
 from rootless.store.layout import Store
 from tests.support.images import (
@@ -415,6 +416,54 @@ def test_layer_that_is_not_what_the_config_says_is_refused(store, tmp_path):
     refuse(store, tmp_path / "lie.tar", IntegrityError, r"layer.tar in .* instead of")
 
 
+DIGEST = f"sha256:{'0' * 64}"
+
+
+@pytest.mark.parametrize("name", [f"x@{DIGEST}", f"x:1@{DIGEST}", DIGEST, "sha256:1", "X", "x@y"])
+def test_name_of_an_archive_that_is_no_tag_is_refused(store, tmp_path, name):
+    """As docker refuses it; a name with a digest would be a lie, `sha256:…` an ambiguous one."""
+    docker_archive(tmp_path / "image.tar", [BASE], tags=[name])
+    refuse(store, tmp_path / "image.tar", InvalidDocumentError, "invalid tag")
+
+
+def test_name_by_digest_in_a_layout_is_a_digest_and_no_second_tag(store, tmp_path):
+    docker_archive(tmp_path / "other.tar", [TOP], tags=["y:latest"])
+    load(store, tmp_path / "other.tar")
+    oci_layout(tmp_path / "in", [BASE])
+    index = json.loads((tmp_path / "in/index.json").read_text())
+    [entry] = index["manifests"]
+    for name in (f"docker.io/library/y@{entry['digest']}", f"y@{DIGEST}", DIGEST):
+        entry["annotations"] = {"org.opencontainers.image.ref.name": name}
+        (tmp_path / "in/index.json").write_text(json.dumps(index))
+        [loaded] = load(store, tmp_path / "in")
+        assert loaded.tags == ()
+    assert resolve(store, "y").diff_ids == (sha256(TOP),)
+    by_digest = resolve(store, f"y@{entry['digest']}")
+    assert by_digest.diff_ids == (sha256(BASE),)
+    assert by_digest.repo_digests == (f"docker.io/library/y@{entry['digest']}",)
+    assert len(all_images(store)) == 2
+
+
+def test_two_manifests_of_one_config_are_one_image(store, tmp_path):
+    compressed_layout(tmp_path / "one", [BASE], gz, "+gzip", name="same:1")
+    compressed_layout(tmp_path / "two", [BASE], lambda data: data, "", name="same:1")
+    compressed_layout(tmp_path / "two-b", [BASE], zstandard.compress, "+zstd", name="same:2")
+    for name in ("one", "two", "two-b"):
+        load(store, tmp_path / name)
+    [image] = all_images(store)
+    assert [each.tag for each in image.tags] == ["1", "2"]
+    assert check(store, list) == []
+    remove(store, image.id, list, force=True)
+    assert (all_images(store), check(store, list)) == ([], [])
+
+
+@pytest.mark.parametrize("field", ["Cmd", "Entrypoint"])
+def test_command_that_is_a_string_is_a_list_of_one(store, tmp_path, field):
+    docker_archive(tmp_path / "image.tar", [BASE], tags=["x:1"], config={field: "id -u"})
+    load(store, tmp_path / "image.tar")
+    assert resolve(store, "x:1").config[field] == ["id -u"]
+
+
 def test_bomb_ends_where_the_disk_is_about_to_be_full(store, tmp_path):
     bomb = gz(tar(zeros=bytes(40 << 20)))
     compressed_layout(tmp_path / "in", [b"x"], lambda _: bomb, "+gzip")
@@ -581,6 +630,7 @@ from pathlib import Path
 from rootless.errors import NotFoundError
 from rootless.images.formats.members import DirectoryMembers, read_small
 from rootless.images.load import load
+from rootless.images.gc.check import check
 from rootless.images.gc.remove import remove
 from rootless.store.layout import Store
 store, rounds = Store.open(Path(sys.argv[1])), int(sys.argv[2])

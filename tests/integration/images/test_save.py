@@ -56,6 +56,7 @@ def test_saved_images_load_into_another_store_as_the_same(store, tmp_path, form)
     ("form", "transport"),
     [
         (Format.DOCKER_ARCHIVE, "docker-archive"),
+        (Format.DOCKER_ARCHIVE, "oci-archive"),
         (Format.OCI_ARCHIVE, "oci-archive"),
         (Format.OCI_DIR, "oci"),
         (Format.DOCKER_DIR, "dir"),
@@ -70,6 +71,60 @@ def test_skopeo_reads_what_is_saved(store, tmp_path, form, transport):
         timeout=60,
     )
     assert "sha256:" + hashlib.sha256(done.stdout).hexdigest() == resolve(store, "one:1").id
+
+
+def test_docker_archive_is_an_oci_layout_too(store, tmp_path):
+    """File by file what docker 28.5 writes of the same image."""
+    tag(store, "one:1", "reg.test/team/app:v1")
+    names = ["one:1", "reg.test/team/app:v1", "h:5000/t/two:x"]
+    os.umask(os.umask(0o022))
+    save(store, names, tmp_path / "saved")
+    assert (tmp_path / "saved").stat().st_mode & 0o777 == 0o600
+    with tarfile.open(tmp_path / "saved") as archive:
+        files = {
+            member.name: archive.extractfile(member).read() for member in archive if member.isreg()
+        }
+    blobs = {name for name in files if name.startswith("blobs/sha256/")}
+    assert all(sha256(files[name])[7:] == name[13:] for name in blobs)
+    assert files.keys() - blobs == {"index.json", "manifest.json", "oci-layout", "repositories"}
+    one, two = resolve(store, "one:1"), resolve(store, "h:5000/t/two:x")
+    listing = json.loads(files["manifest.json"])
+    assert [(entry["Config"], entry["RepoTags"], entry["Layers"]) for entry in listing] == [
+        (
+            f"blobs/sha256/{image.id[7:]}",
+            tags,
+            [f"blobs/sha256/{diff_id[7:]}" for diff_id in image.diff_ids],
+        )
+        for image, tags in ((one, ["one:1", "reg.test/team/app:v1"]), (two, ["h:5000/t/two:x"]))
+    ]
+    assert listing[0]["LayerSources"][sha256(BASE)] == {
+        "mediaType": "application/vnd.oci.image.layer.v1.tar",
+        "digest": sha256(BASE),
+        "size": len(BASE),
+    }
+    assert json.loads(files["repositories"]) == {
+        "one": {"1": sha256(TOP)[7:]},
+        "reg.test/team/app": {"v1": sha256(TOP)[7:]},
+        "h:5000/t/two": {"x": sha256(OTHER)[7:]},
+    }
+    entries = json.loads(files["index.json"])["manifests"]
+    assert [entry["annotations"] for entry in entries] == [
+        {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": short}
+        for name, short in (
+            ("docker.io/library/one:1", "1"),
+            ("reg.test/team/app:v1", "v1"),
+            ("h:5000/t/two:x", "x"),
+        )
+    ]
+
+
+def test_image_saved_by_id_has_no_name_and_no_repositories(store, tmp_path):
+    save(store, [resolve(store, "one:1").id], tmp_path / "saved")
+    with tarfile.open(tmp_path / "saved") as archive:
+        assert "repositories" not in archive.getnames()
+        [entry] = json.load(archive.extractfile("index.json"))["manifests"]
+        [listed] = json.load(archive.extractfile("manifest.json"))
+    assert ("annotations" in entry, listed["RepoTags"]) == (False, None)
 
 
 def test_saving_twice_makes_the_same_archive(store, tmp_path):
@@ -103,7 +158,7 @@ def test_compressed_layers_go_out_as_they_came(store, tmp_path):
     )
     save(store, ["zipped:1"], tmp_path / "docker.tar")
     with tarfile.open(tmp_path / "docker.tar") as archive:
-        assert archive.extractfile(sha256(TOP)[7:] + ".tar").read() == TOP
+        assert archive.extractfile(f"blobs/sha256/{sha256(TOP)[7:]}").read() == TOP
 
 
 def test_names_that_are_saved_are_those_asked_for(store, tmp_path):

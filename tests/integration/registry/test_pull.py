@@ -152,6 +152,13 @@ def test_manifest_that_is_not_there_is_said_as_docker_does(registry, store, env)
         pull(store, f"{registry.host}/app:2", env, options=QUICK)
 
 
+@pytest.mark.parametrize("name", ["scratch", "scratch:1", "docker.io/library/scratch"])
+def test_scratch_is_no_image(store, env, name):
+    for all_tags in (False, ":" not in name):
+        with pytest.raises(UsageError, match="'scratch' is a reserved name"):
+            pull(store, name, env, options=QUICK, all_tags=all_tags)
+
+
 def test_artifact_is_refused_by_what_it_is(registry, store, env):
     def edit(document):
         document["config"]["mediaType"] = "application/vnd.oci.empty.v1+json"

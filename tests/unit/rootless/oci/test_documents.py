@@ -162,7 +162,7 @@ def test_config_is_read_with_nulls_as_go_writes_them():
         {"rootfs": {"type": "x", "diff_ids": []}},
         {"rootfs": {"type": "layers", "diff_ids": ["x"]}},
         {"config": []},
-        {"config": {"Cmd": "sh"}},
+        {"config": {"Cmd": 1}},
         {"config": {"Env": [1]}},
         {"config": {"User": 0}},
         {"config": {"Labels": {"a": None}}},
