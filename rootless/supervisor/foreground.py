@@ -157,11 +157,17 @@ class Foreground:
             self._error = error
             return False
         if message.kind is Kind.NOTICE:
-            print(f"rootless: {message.fields['text']}", file=sys.stderr)  # noqa: T201
+            self._show(f"rootless: {message.fields['text']}")
             return True
         self._final = message
         self.is_detached = message.kind is Kind.DETACHED
         return False
+
+    def _show(self, line: str) -> None:
+        if self._terminal is not None:
+            self._terminal.show(line)
+        else:
+            print(line, file=sys.stderr)  # noqa: T201
 
 
 class Forwarding:

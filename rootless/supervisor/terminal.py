@@ -63,7 +63,8 @@ class CallerTerminal:
 
     def write_line(self, text: str) -> None:
         """A line for the user; in raw mode the terminal does not add carriage returns."""
-        os.write(2, f"\r\n{text}\r\n".encode())
+        line = f"\r\n{text}\r\n" if self._interactive else f"{text}\n"
+        os.write(2, line.encode())
 
     def _handle(self, number: int, handler: Handler) -> None:
         try:

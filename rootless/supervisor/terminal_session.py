@@ -46,6 +46,10 @@ class TerminalSession:
         self._caller.restore()
         os.close(self._console)
 
+    def show(self, line: str) -> None:
+        """Write a line for the user to standard error."""
+        self._caller.write_line(line)
+
     def _warn(self) -> None:
         """After ctrl-c has been typed again and again: where it can have no effect, name the way out.
 
@@ -59,7 +63,7 @@ class TerminalSession:
             return
         if makes_signals and not caught:
             keys = describe_keys(self._keys)
-            self._caller.write_line(
+            self.show(
                 f"rootless: the command ignores ctrl-c; {keys} detaches from the container and leaves "
                 "it running, rootless rm -f ends it"
             )

@@ -18,7 +18,7 @@ from rootless.engine.prepare import prepare
 from rootless.paths import data_root, runtime_root
 from rootless.spec.storage_driver import StorageDriver
 from rootless.supervisor.protocol import Kind
-from rootless.supervisor.start import start_monitor
+from rootless.supervisor.start import start
 
 
 def main(words: list[str]) -> None:
@@ -31,11 +31,11 @@ def main(words: list[str]) -> None:
         runtime=runtime_root(os.environ, os.getuid()),
     )
     options = ContainerOptions(rootfs="/", command=tuple(words), name="held")
-    started = start_monitor()
+    # Until the monitor has written its own PID, the container belongs to this process.
     description: LaunchDescription = prepare(
-        options, paths, os.environ, StorageDriver.UNIONFS, monitor=started.pid
+        options, paths, os.environ, StorageDriver.UNIONFS, monitor=os.getpid()
     )
-    started.describe(description._replace(ends_with_client=False))
+    started = start(description._replace(ends_with_client=False))
     started.client.hello()
     ready = started.client.receive_until(Kind.READY)
     print(description.control_directory, ready.fields["pid"], started.pid)

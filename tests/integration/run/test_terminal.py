@@ -266,6 +266,20 @@ def test_interrupt_keys_that_the_command_takes_name_nothing(terminal):
     assert b"rootless:" not in user.seen
 
 
+def test_killed_file_server_is_reported_on_a_line_of_its_own(terminal, rootless):
+    user = terminal("sh", "-c", "printf up; while :; do sleep 0.05; done", options=FORK)
+    user.expect(b"up")
+    shown = rootless("inspect", "-f", "{{.State.Pid}}", "fred").ok().stdout
+    with open(f"/proc/{shown.strip()}/stat", encoding="ascii") as file:
+        monitor = int(file.read().rpartition(")")[2].split()[1])
+    with open(f"/proc/{monitor}/task/{monitor}/children", encoding="ascii") as file:
+        (server,) = set(map(int, file.read().split())) - {int(shown)}
+    os.kill(server, signal.SIGKILL)
+    user.expect(b"\r\nrootless: the file server of the container was killed (signal 9)\r\n")
+    assert user.wait() > 128
+    assert user.is_restored()
+
+
 # Job control: a shell at the caller's terminal, in which `run` is a job.
 
 
