@@ -45,7 +45,7 @@ class View(NamedTuple):
 
 
 def own_path(proc_self_cgroup: str) -> str | None:
-    """Our path in the version 2 hierarchy, `0::PATH` (cgroups(7))."""
+    """This process's path in the version 2 hierarchy, `0::PATH` (cgroups(7))."""
     for line in proc_self_cgroup.splitlines():
         if line.startswith("0::"):
             return line[3:].removesuffix(" (deleted)")
@@ -53,7 +53,7 @@ def own_path(proc_self_cgroup: str) -> str | None:
 
 
 def hierarchy_of(proc_self_cgroup: str, mountinfo: str) -> Hierarchy:
-    """Raises nothing: what cannot be understood is not there."""
+    """Never raises: a line that cannot be parsed is skipped."""
     version1 = unified = False
     top = root = ""
     for line in mountinfo.splitlines():
@@ -85,7 +85,7 @@ def _unescape(field: str) -> str:
 
 
 def in_batch_job(environ: Mapping[str, str], directory: str | None) -> bool:
-    """Whether a batch system's limits are around us, to be left only by its leave."""
+    """Whether this process is in a batch system's job, whose limits apply to its containers."""
     return "slurmstepd.scope" in (directory or "") or any(
         name in environ for name in _BATCH_VARIABLES
     )

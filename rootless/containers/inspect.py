@@ -81,7 +81,7 @@ def _state(record: ContainerRecord) -> dict[str, Any]:
         "Paused": False,
         "Restarting": False,
         "OOMKilled": record.oom_killed,
-        "Dead": False,
+        "Dead": record.status is Status.DEAD,
         "Pid": record.pid,
         "ExitCode": record.exit_code,
         "Error": record.error,

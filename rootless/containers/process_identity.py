@@ -1,4 +1,4 @@
-"""Telling a process from a later one that was given the same number."""
+"""Identifying a process by its pid and its start time, because a pid is used again."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ def start_time(pid: int) -> int:
 
 
 def is_alive(pid: int, started: int) -> bool:
-    """Whether this very process is there and not a zombie."""
+    """Whether the process with this pid and start time exists and is no zombie."""
     return pid > 0 and started > 0 and start_time(pid) == started

@@ -96,7 +96,7 @@ def _report(side: ChildSide, stage: str, doing: str, error: BaseException) -> No
 
 
 def _take_stdio(stdio: tuple[int, int, int]) -> None:
-    """Put the three where they belong; they may be 0, 1 and 2 in any order."""
+    """Make the three descriptors 0, 1 and 2, which they may be already in another order."""
     moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in stdio]
     for number, fd in enumerate(moved):
         os.dup2(fd, number, inheritable=True)
@@ -145,7 +145,7 @@ def _own_stdio(context: Context) -> None:
 
 
 def _environment(env: Sequence[str], home: str) -> dict[str, str]:
-    """A later entry wins, as in Docker; HOME is the user's unless it is set."""
+    """A later entry wins; HOME is the user's unless it is set."""
     result: dict[str, str] = {}
     for entry in env:
         name, _, value = entry.partition("=")

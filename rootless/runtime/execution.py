@@ -107,7 +107,7 @@ def take_credentials(
 
 
 def execute(args: Sequence[str], environment: Mapping[str, str], channel: int) -> NoReturn:
-    """execve(2) with the search of PATH that Docker does. `channel` is the descriptor of the
+    """execve(2), of a name without a slash after a search of PATH in `environment`. `channel` is the descriptor of the
     handshake, to which the trampoline writes failures.
 
     Raises:

@@ -161,8 +161,7 @@ def _ranges(mappings: Iterable[Mapping[str, int]]) -> tuple[IdRange, ...]:
 
 
 class UserNamespaceMode(NamedTuple):
-    """--userns: the caller becomes root (`host` and the default), or keeps an id
-    (`keep-id[:uid=N,gid=N]`)."""
+    """Which ids the caller has inside: root's, or with `keep` the given ones, by default its own."""
 
     keep: bool = False
     uid: int | None = None

@@ -1,5 +1,5 @@
-"""The parent: clone, id maps, the handshake, and what went wrong as one error. docs/handshake.md
-draws it.
+"""The parent's side of a start: clone, id maps, the handshake, and failures as errors.
+docs/handshake.md draws it.
 
 The caller must have one thread, and must outlive the container: the child dies with the thread that
 made it.
@@ -101,7 +101,7 @@ class ContainerProcess:
             try:
                 send(channel, HandshakeMessage(MessageKind.START))
             except BrokenPipeError:
-                self.abandon("start")
+                self.abandon("its start")
             message = receive(channel)
             if message.failure is not None:
                 self.abandon("exec", message.failure)
@@ -110,7 +110,7 @@ class ContainerProcess:
             channel.close()
         return self
 
-    def abandon(self, doing: str, failure: Failure | None = None) -> NoReturn:
+    def abandon(self, during: str, failure: Failure | None = None) -> NoReturn:
         """Kill it and raise the reason as LaunchError."""
         try:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
@@ -123,7 +123,7 @@ class ContainerProcess:
         if failure is not None:
             raise _launch_error(failure)
         how = f" ({_ended(result)})" if result is not None else ""
-        raise LaunchError(f"the container process died while the engine was to {doing}{how}")
+        raise LaunchError(f"the container's process ended during {during}{how}")
 
 
 def launch(args: LaunchArgs) -> ContainerProcess:
@@ -193,13 +193,13 @@ def _set_up(
     try:
         send(channel, HandshakeMessage(MessageKind.MAPPED))
     except BrokenPipeError:
-        process.abandon("write its id maps")
+        process.abandon("the writing of its id maps")
     while state is State.SETTING_UP:
         message = receive(channel)
         if message.kind is MessageKind.CLOSED:
-            process.abandon("set it up")
+            process.abandon("its set-up")
         if message.failure is not None:
-            process.abandon("set it up", message.failure)
+            process.abandon("its set-up", message.failure)
         state = advance(state, message.kind)
         if message.descriptor is None:
             continue
@@ -222,7 +222,7 @@ def _serve(serve: Callable[[int, int], None] | None, descriptor: int, pid: int) 
 
 def _end(process: ContainerProcess) -> None:
     try:
-        process.abandon("set it up")
+        process.abandon("its set-up")
     except LaunchError:
         pass
 

@@ -54,7 +54,7 @@ def compiled(profile: Mapping[str, Any], cache: str | None) -> bytes:
     except OSError as error:
         raise HostSupportError(
             f"cannot load libseccomp: {error}",
-            hint="install libseccomp2, or run with --security-opt seccomp=unconfined",
+            hint="install libseccomp2, or run without a seccomp profile",
         ) from error
     material = dumps([profile, os.uname().machine, version], sort_keys=True)
     path = None

@@ -1,7 +1,7 @@
-"""Users and groups as an image's /etc/passwd and /etc/group name them: functions of the files'
+"""Users and groups as passwd(5) and group(5) of a root file system name them: functions of the files'
 contents. Pure.
 
-The rules are Docker's (`USER` and --user): `user`, `user:group`, `uid`, `uid:gid`, any mixture; a
+A user is `user`, `user:group`, `uid`, `uid:gid` or a mixture; a
 number needs no entry; a user with an entry brings its group and home, and the groups that list it
 as a member when no group was given.
 """
@@ -82,7 +82,8 @@ def _number(text: str) -> int | None:
 
 
 def find_group(text: str, group: bytes) -> int:
-    """The id of a group given by name or number. A name wins over a number, as in Docker."""
+    """The id of a group given by name or number. A name that looks like a number is a name
+    first."""
     for entry in _groups(group):
         if entry.name == text:
             return entry.gid

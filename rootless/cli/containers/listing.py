@@ -78,7 +78,7 @@ def status_of(record: ContainerRecord) -> str:
         return f"Up {since(record.started).removesuffix(' ago')}"
     if record.status is Status.EXITED:
         return f"Exited ({record.exit_code}) {since(record.finished)}"
-    return "Created"
+    return "Dead" if record.status is Status.DEAD else "Created"
 
 
 def _row(record: ContainerRecord, full: bool, size: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a step is, what one step leaves for the next, and how a step opens a path of the container.
 
-A path that an image, a volume or a spec supplies is opened by openat2(2) with RESOLVE_IN_ROOT and
+A path that the root file system, a mount or a spec supplies is opened by openat2(2) with RESOLVE_IN_ROOT and
 used as a descriptor from then on, so that a symbolic link cannot lead a step onto the host's tree.
 RESOLVE_NO_MAGICLINKS refuses the links of /proc/PID/fd, cwd, root and exe, which lead out of any
 root, to what the engine or its caller has open (CVE-2024-21626).
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
         """One action of the child."""
 
         def describe(self) -> str:
-            """The action in a few words that fit after `cannot`: a line of --debug, and what an
-            error names."""
+            """The action in a few words that fit after `cannot`: a line of the plan's description, and
+            what an error names."""
             ...
 
         def perform(self, context: Context) -> None:
@@ -66,7 +66,7 @@ def open_in_root(context: Context, path: str, flags: int = os.O_PATH) -> int:
 
 def open_or_make(context: Context, path: str, *, directory: bool, links: int = 0) -> int:
     """An O_PATH descriptor of `path`, which is made with its parents where it is missing. The
-    target of a dangling link is made, beneath the root, as Docker does."""
+    target of a dangling link is made, beneath the root."""
     try:
         return open_in_root(context, path)
     except FileNotFoundError:

@@ -76,6 +76,8 @@ def test_container_with_a_damaged_record_is_dead_and_removable(box, damage):
     damage(directory_of(box, "bad") / "container.json")
     shown = box("ps", "-a", "--format", "{{.Names}} {{.State}}").ok().stdout.splitlines()
     assert sorted(shown) == ["bad dead", "good exited"]
+    assert " Dead " in quiet(box("ps", "-as", "-f", "status=dead"), 0).stdout
+    assert box("ps", "-aq", "-f", "ancestor=box:1").ok().stdout.count("\n") == 1
     assert box("inspect", "-f", "{{.State.Status}}", "good").ok().stdout == "exited\n"
     assert box("run", "--rm", "box:1", "echo", "in").ok().stdout == "in\n"
     quiet(box("system", "df"), 0)
@@ -94,8 +96,15 @@ def test_container_with_a_damaged_record_is_dead_and_removable(box, damage):
     box("run", "--name", "bad", "box:1", "true").ok()
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-@pytest.mark.parametrize("name", ["config.json", "cow.json", ".lock", "hosts", "engine.log"])
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *((name, damage) for name in ("config.json", "cow.json") for damage in DAMAGES),
+        *((name, to_directory) for name in (".lock", "hosts", "engine.log")),
+        *((name, unreadable) for name in (".lock", "hosts", "engine.log")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
 def test_other_damaged_files_are_one_line(box, name, damage):
     path = directory_of(box, "bad") / name
     if not path.exists():
