@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Write the documentation of the Python interface, docs/api/, from the docstrings of the modules below.
 
-    scripts/api_docs.py            write the pages
-    scripts/api_docs.py --check    fail if they are not what the docstrings say
+    scripts/api_docs.py
 
 Reads the sources without importing them. Documented are names without a leading underscore: modules, functions, classes with
 their methods and fields, and constants that a docstring follows.
@@ -49,17 +48,14 @@ def main() -> int:
     pages = {"README.md": index()}
     for name in (name for names in MODULES.values() for name in names):
         pages[f"{name}.md"] = page(name)
-    if sys.argv[1:] == ["--check"]:
-        there = {path.name: path.read_text() for path in PAGES.glob("*.md")}
-        stale = sorted(name for name in pages.keys() | there if pages.get(name) != there.get(name))
-        for name in stale:
-            print(f"docs/api/{name} is not what the docstrings say: make api-docs", file=sys.stderr)
-        return int(bool(stale))
     PAGES.mkdir(exist_ok=True)
-    for path in PAGES.glob("*.md"):
-        path.unlink()
+    before = {path.name: path.read_text() for path in PAGES.glob("*.md")}
+    for name in before.keys() - pages:
+        (PAGES / name).unlink()
     for name, text in pages.items():
-        (PAGES / name).write_text(text)
+        if text != before.get(name):
+            (PAGES / name).write_text(text)
+            print(f"docs/api/{name} has changed: commit it", file=sys.stderr)
     return 0
 
 
