@@ -380,6 +380,8 @@ def _link_indexed(tree: Tree, node: Node, entry: LayerEntry, parent: Ref) -> Non
     except OSError:
         upper.index_links(known.ino, None, known.nlink)
         raise
+    # From here on the count goes with the links that the copy has on disk.
+    upper.index_links(known.ino, entry.ref, known.nlink)
     node.indexed = True
     tree.node_maker.index[known.ino] = None
 
