@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from unionfs.ops.complete_copies import CopyCompletion
+    from unionfs.ops.copy_job import CopyUpJob
     from unionfs.ops.transfers import Transfer
 
 __all__ = ["Union", "UnionOptions"]
@@ -352,17 +353,17 @@ class Union:
             return 0
         return 0 if self._tree.lazy_copies.applies(node) else node.attributes.size
 
-    def begin_copy(self, nodeid: NodeId) -> copyup.CopyUpJob:
+    def begin_copy(self, nodeid: NodeId) -> CopyUpJob:
         """Begin to copy up a file of a lower: then `CopyUp.copy`, in a thread if you like, and
         `finish_copy` or `abandon_copy`.
 
         Until then the file may be read, renamed and removed, but must not be written to."""
         return copyup.plan_copy(self._tree, self._tree.node(nodeid))
 
-    def finish_copy(self, copy: copyup.CopyUpJob) -> None:
+    def finish_copy(self, copy: CopyUpJob) -> None:
         copyup.publish(self._tree, copy)
 
-    def abandon_copy(self, copy: copyup.CopyUpJob) -> None:
+    def abandon_copy(self, copy: CopyUpJob) -> None:
         copyup.abandon(self._tree, copy)
 
     # Lazy copies

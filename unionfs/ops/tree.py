@@ -17,7 +17,6 @@ from unionfs.ops.make_node import NodeMaker, show_lazy
 from unionfs.ops.open_files import LazyCopies, OpenFiles
 from unionfs.ops.shown_attributes import ShownAttributes
 from unionfs.ownership import IdView
-from unionfs.syscalls.memory import malloc_trim
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -268,6 +267,8 @@ class Tree:
         """Return memory after most nodes were forgotten. The allocator takes memory for small objects
         in pieces of a megabyte, and one object keeps a piece: so idle listings and cached descriptors
         are dropped too."""
+        from unionfs.syscalls.memory import malloc_trim
+
         self.table.shrink()
         for node in list(self.nodes.values()):
             if isinstance(node, Directory) and node.live == 0:
