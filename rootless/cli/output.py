@@ -133,6 +133,8 @@ def since(created: str) -> str:
         moment = datetime.fromisoformat(created)
     except ValueError:
         return "N/A"
+    if moment.year == 1:
+        return "N/A"  # Go's zero time, by which an image says that it does not know
     return f"{human_age(max(0.0, time.time() - moment.timestamp()))} ago"
 
 

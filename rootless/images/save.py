@@ -26,7 +26,7 @@ from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store.counting import Moved
 from rootless.store.image import Image, all_images, manifest_of, resolve
-from rootless.store.layers import layer_files
+from rootless.store.layers import layer_files, layer_size
 from rootless.store.layout import Store
 from rootless.store.names import REF_NAME
 
@@ -141,7 +141,7 @@ def _docker_files(store: Store, images: Sequence[SavedImage]) -> list[File]:
     for image, tags in images:
         config = blobs.add(file_of("", store.read_document(image.id, "image config")))
         layers = [
-            blobs.add(File("", os.stat(layer.tar).st_size, Path(layer.tar), diff_id))
+            blobs.add(File("", layer_size(store, diff_id), Path(layer.tar), diff_id))
             for diff_id, layer in zip(image.diff_ids, layer_files(store, image), strict=True)
         ]
         descriptors = tuple(

@@ -80,6 +80,9 @@ def make_plan(
     uid, gid = id_maps.root
     sequence.append(attributes.BecomeSetupUser(uid, gid, drop_groups=id_maps.helper))
     sequence += _in_namespaces(spec, namespaces)
+    # Before the mounts: a path that one of them covers is not made in the directory that is mounted.
+    volumes = str(spec.get("annotations", {}).get(extensions.VOLUMES) or "")
+    sequence += [filesystem.MakeDirectory(path) for path in volumes.split("\n") if path]
     for mounted in mounts:
         sequence += mounted.attach(id_maps)
     if process.get("terminal"):

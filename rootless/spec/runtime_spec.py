@@ -9,6 +9,8 @@ where it has some.
 
 from __future__ import annotations
 
+import posixpath
+
 from rootless.errors import HostSupportError, InvalidDocumentError, UsageError
 from rootless.runtime import extensions
 from rootless.runtime.extensions import DEFAULT_PATH
@@ -236,6 +238,9 @@ def _annotations(
         result[extensions.GROUPS] = ",".join(options.groups)
     if options.init:
         result[extensions.INIT] = "true"
+    if volumes := image.get("Volumes"):
+        paths = (posixpath.normpath(f"/{path.lstrip('/')}") for path in volumes)
+        result[extensions.VOLUMES] = "\n".join(dict.fromkeys(paths))
     if id_maps.single:
         result[extensions.PRETEND_OWNERSHIP] = "true"
     return result

@@ -73,10 +73,16 @@ class Meter:
     def gave(self, count: int) -> None:
         """Raises RootlessError if the disk is about to be full."""
         self._produced += count
-        if self._produced - self._checked >= _SPACE_CHECK:
-            self._checked = self._produced
+        self.expect(self._produced)
+
+    def expect(self, total: int) -> None:
+        """There will be `total` bytes in all, or more. Raises RootlessError if the disk has no room for
+        them."""
+        if total - self._checked >= _SPACE_CHECK:
+            self._checked = total
             status = os.statvfs(self._directory)
-            if status.f_bavail * status.f_frsize < self._limits.reserve:
+            free = status.f_bavail * status.f_frsize - (total - self._produced)
+            if free < self._limits.reserve:
                 raise RootlessError(
                     f"no space left for {self._what} in {self._directory}",
                     hint="remove images (rootless rmi) or set ROOTLESS_ROOT to a larger disk",

@@ -122,6 +122,8 @@ def write_layer(
             for piece in decompressed(source, compression, meter, what):
                 tar.put(piece)
                 indexer.feed(piece)
+                # A sparse file of terabytes is refused by its header, not when the disk is full.
+                meter.expect(indexer.promised)
             diff_id, size = tar.finish()
             digest, blob_size = compressed.finish() if compressed is not None else (diff_id, size)
             indexer.finish()

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.durable import locked, write_atomically, write_with_reserve
+from rootless.durable import locked, remove_tree, write_atomically, write_with_reserve
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import MAX_DOCUMENT_SIZE, encode, parse_object
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MAX_INDEX_SIZE = 64 << 20
+_LAYOUT = encode({"imageLayoutVersion": "1.0.0"})
 _AGAIN = "remove the image and load or pull it again"
 
 
@@ -90,8 +91,22 @@ class Store:
         with self.lock():
             if not os.path.exists(f"{self.root}/index.json"):
                 write_with_reserve(f"{self.root}/index.json", empty_index().encode())
-            write_atomically(f"{self.root}/oci-layout", encode({"imageLayoutVersion": "1.0.0"}))
+            self.write_layout_file()
             write_atomically(f"{self.root}/store.json", encode({"format": FORMAT}))
+
+    def write_layout_file(self) -> None:
+        """Make oci-layout, in the place of whatever is there."""
+        path = f"{self.root}/oci-layout"
+        if os.path.isdir(path):
+            remove_tree(path)
+        write_atomically(path, _LAYOUT)
+
+    def has_layout_file(self) -> bool:
+        """Whether oci-layout is as it was made."""
+        try:
+            return _read(f"{self.root}/oci-layout") == _LAYOUT
+        except OSError:
+            return False
 
     def lock(self) -> locked:
         """Held while names change and objects come and go. Short: renames and unlinks only."""

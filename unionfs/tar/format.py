@@ -142,6 +142,12 @@ class TarParser:
         self._want = want
         return self._members
 
+    @property
+    def promised(self) -> int:
+        """The least that the archive is long, by the headers so far: bytes."""
+        skipped = 0 if self._at_boundary else max(0, -self._want)
+        return self._consumed + skipped
+
     def finish(self) -> int:
         """End of the archive. Returns its size in bytes; raises TarError if it is cut short."""
         in_padding = self._want < 0 and -self._want <= self._padding

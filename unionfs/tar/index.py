@@ -103,18 +103,21 @@ def open_index(path: str | os.PathLike[str]) -> sqlite3.Connection:
 
     if not os.path.exists(path):
         raise FileNotFoundError(2, "no such index", os.fspath(path))
-    database = sqlite3.connect(
-        sqlite_uri(path, "immutable=1&mode=ro"),
-        uri=True,
-        check_same_thread=False,
-        isolation_level=None,
-    )
+    database = None
     try:
+        # Opening fails for a directory, and for a file that this user may not read.
+        database = sqlite3.connect(
+            sqlite_uri(path, "immutable=1&mode=ro"),
+            uri=True,
+            check_same_thread=False,
+            isolation_level=None,
+        )
         check_version(database, "main")
         # KiB, at most: pages are cached as they are read. An index of 100,000 entries has 10 MB.
         database.execute("PRAGMA cache_size = -8192")
     except (sqlite3.DatabaseError, IndexFormatError) as error:
-        database.close()
+        if database is not None:
+            database.close()
         raise IndexFormatError(
             f"{os.fspath(path)}: not a layer index of version {VERSION}: {error}"
         ) from None

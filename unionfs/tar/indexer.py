@@ -129,6 +129,11 @@ class TarIndexer:
             self._names.spill()
             self._write_rows()
 
+    @property
+    def promised(self) -> int:
+        """The least that the archive is long, by the headers so far: bytes."""
+        return self._parser.promised
+
     def finish(self) -> TarSummary:
         """End of the archive: write the remaining rows, make the index durable and rename it into
         place."""

@@ -25,6 +25,7 @@ from rootless.store.counting import Moved
 from rootless.store.decompression import Read
 
 _PIECE = 1 << 20
+_AGAIN = "remove the image and load or pull it again"
 
 
 class File(NamedTuple):
@@ -47,7 +48,13 @@ def pieces(file: File) -> Iterator[bytes]:
     if isinstance(file.content, bytes):
         yield file.content
     elif isinstance(file.content, Path):
-        with file.content.open("rb", buffering=0) as stream:
+        try:
+            stream = file.content.open("rb", buffering=0)
+        except OSError as error:
+            raise IntegrityError(
+                f"cannot read {file.content}: {error.strerror}", hint=_AGAIN
+            ) from None
+        with stream:
             yield from _checked(stream.read, file, str(file.content))
     else:
         yield from _checked(file.content(), file, file.name)
@@ -64,7 +71,7 @@ def _checked(read: Read, file: File, where: str) -> Iterator[bytes]:
     if left or f"sha256:{digest.hexdigest()}" != file.digest or read(1):
         raise IntegrityError(
             f"{where} is damaged: it is not {file.digest} of {file.size} bytes",
-            hint="remove the image and load or pull it again",
+            hint=_AGAIN,
         )
 
 

@@ -102,7 +102,8 @@ def check(
     except InvalidDocumentError as error:
         # Without it nothing is known of any image, and so nothing is touched.
         return [Finding(Kind.DAMAGED, error.message)]
-    found = _documents(store, containers, repair=repair, force=force)
+    found = _layout_file(store, repair)
+    found += _documents(store, containers, repair=repair, force=force)
     for image in all_manifests(store):
         found += _check_image(store, image, containers, repair=repair, force=force)
     found += _lists(store, repair)
@@ -115,6 +116,16 @@ def check(
     for kind, digests in zip(("blob", "layer", "merged index"), objects, strict=True):
         found += [Finding(Kind.UNUSED, f"{kind} {digest}", removed) for digest in sorted(digests)]
     return list(dict.fromkeys(found))
+
+
+def _layout_file(store: Store, repair: bool) -> list[Finding]:
+    """oci-layout, without which other tools do not take the store for a layout."""
+    if store.has_layout_file():
+        return []
+    if not repair:
+        return [Finding(Kind.DAMAGED, "oci-layout")]
+    store.write_layout_file()
+    return [Finding(Kind.DAMAGED, "oci-layout", Outcome.REPAIRED)]
 
 
 def _documents(store: Store, containers: Records, *, repair: bool, force: bool) -> list[Finding]:

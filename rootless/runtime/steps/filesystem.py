@@ -11,7 +11,13 @@ import termios
 
 from rootless.runtime.channel import send
 from rootless.runtime.handshake import HandshakeMessage, MessageKind
-from rootless.runtime.steps.context import Context, attach, exists_in_root, open_in_root
+from rootless.runtime.steps.context import (
+    Context,
+    attach,
+    exists_in_root,
+    open_in_root,
+    open_or_make,
+)
 from rootless.syscalls import mount_flags, mounts
 from unionfs.light_types import NamedTuple
 
@@ -169,6 +175,18 @@ class Mount(NamedTuple):
     def perform(self, context: Context) -> None:
         tree = mounts.new_mount(self.fstype, self.source, self.options, self.attributes)
         attach(context, tree, self.target)
+
+
+class MakeDirectory(NamedTuple):
+    """Beneath the root, unless it is there already: a VOLUME that the image lacks."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"make the directory {self.path}"
+
+    def perform(self, context: Context) -> None:
+        os.close(open_or_make(context, self.path, directory=True))
 
 
 class MakeSymlink(NamedTuple):

@@ -26,6 +26,7 @@ from rootless.oci.platform import parse_platform
 from rootless.store.chains import chain_index
 from rootless.store.decompression import Limits
 from rootless.store.image import all_images, resolve
+from rootless.store.ingest import Ingest
 from rootless.store.layers import layer_files
 from rootless.store.layout import Store
 from tests.support.images import (
@@ -471,6 +472,15 @@ def test_bomb_ends_where_the_disk_is_about_to_be_full(store, tmp_path):
     refuse(store, tmp_path / "in", RootlessError, "no space left", limits=limits)
     (tmp_path / "outer").write_bytes(bomb)
     refuse(store, tmp_path / "outer", RootlessError, "no space left", limits=limits)
+
+
+def test_sparse_file_of_terabytes_is_refused_by_its_header(store):
+    """Not when the disk is full: nothing of its content has been read."""
+    member = tarfile.TarInfo("disk.img")
+    member.size = 15 << 40
+    pieces = iter([member.tobuf(tarfile.GNU_FORMAT), bytes(1 << 20)])
+    with Ingest(store) as ingest, pytest.raises(RootlessError, match="no space left"):
+        ingest.add_layer(lambda _: next(pieces), "it")
 
 
 def test_full_disk_is_refused_before_it_is_full(store, tmp_path):

@@ -29,6 +29,17 @@ def test_command_line_stands_above_the_image(box):
     assert result.stdout == "image\n/home\n"
 
 
+def test_volume_that_the_image_lacks_is_made_beneath_the_root(rootless, busybox_image, tmp_path):
+    changes = ["-c", "VOLUME /data/x /a/../../../b", "-c", 'VOLUME ["/home", "/bound/below"]']
+    rootless("import", *changes, busybox_image, "box:1").ok()
+    (tmp_path / "bound").mkdir()
+    script = "ls -d /data/x /b && touch /data/x/f && ls /bound"
+    options = ["-v", f"{tmp_path}/bound:/bound"]
+    result = rootless("run", "--rm", *options, "box:1", "sh", "-c", script).ok()
+    assert result.stdout.split() == ["/b", "/data/x"]
+    assert list((tmp_path / "bound").iterdir()) == []
+
+
 def test_entry_point_takes_the_arguments(box):
     assert box("run", "--rm", "--entrypoint", "echo", "box:1", "a", "b").ok().stdout == "a b\n"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rootless.cli.output import human_age
+from rootless.cli.output import human_age, since
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -30,3 +30,8 @@ DAY = 24 * HOUR
 )
 def test_age_is_in_dockers_words(seconds, words):
     assert human_age(seconds) == words
+
+
+def test_age_of_an_image_that_does_not_know_it_is_not_given():
+    assert since("0001-01-01T00:00:00Z") == since("") == since("x") == "N/A"
+    assert since("1970-01-01T00:00:00Z").endswith(" years ago")
