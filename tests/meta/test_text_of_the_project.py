@@ -101,6 +101,7 @@ def test_index_of_decisions_names_every_page_by_its_title() -> None:
         if path.name != "README.md"
     }
     assert {name: f"# {name[:4]}. {title}" for name, title in rows.items()} == pages
+    assert len({name[:4] for name in pages}) == len(pages)
 
 
 def test_links_between_documents_lead_to_files() -> None:

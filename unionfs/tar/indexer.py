@@ -10,7 +10,7 @@ unpacked:
   its attributes; any other object over a directory removes its contents.
 * A hard link shares the node of an earlier member of this archive.
 * A member below a symbolic link of the same archive is added where the link leads beneath the root, as in a
-  chroot: `/` in a link's target is the root, and `..` does not leave it (docs/decisions/0201). A member
+  chroot: `/` in a link's target is the root, and `..` does not leave it (docs/decisions/0202). A member
   below a file is refused.
 * `.wh.NAME` and `.wh..wh..opq` are whiteouts. A name that is both removed and present in one layer is
   present, and hides the lower one, in either order of the two (OCI image specification, "Whiteouts").

@@ -68,8 +68,16 @@ def test_monitor_and_file_server_import_nothing_heavy():
     assert not imported & NEVER
 
 
-@pytest.mark.parametrize("words", [["--version"], ["run", "--bogus"], ["images", "--bogus"]])
-def test_command_line_alone_imports_little(words):
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        (["--version"], {"dataclasses", "json"}),
+        (["run", "--bogus"], {"dataclasses", "json"}),
+        # Its table stands beside its handler, which prints by templates.
+        (["images", "--bogus"], set()),
+    ],
+)
+def test_command_line_alone_imports_little(words, more):
     program = (
         "import sys; from rootless.cli.main import main; status = main(sys.argv[1:]); "
         "print(*sorted(sys.modules), sep='\\n')"
@@ -82,4 +90,4 @@ def test_command_line_alone_imports_little(words):
         check=False,
     )
     imported = set(result.stdout.split())
-    assert not imported & (NEVER | {"dataclasses", "json", "rootless.engine"})
+    assert imported & (NEVER | {"rootless.engine"} | more) == set()

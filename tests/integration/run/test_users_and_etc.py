@@ -15,6 +15,15 @@ def box(rootless, busybox_image):
     return rootless
 
 
+@pytest.fixture
+def box_without_caller(box):
+    """The image names a user 1000, which is the first account of many machines."""
+    script = "sed -i /^worker:/d /etc/passwd /etc/group"
+    box("run", "--name", "changed", "box:1", "sh", "-c", script).ok()
+    box("commit", "changed", "box:1").ok()
+    return box
+
+
 def sh(box, script, *options):
     return box("run", "--rm", *options, "box:1", "sh", "-c", script)
 
@@ -40,7 +49,8 @@ def test_primary_group_is_among_the_supplementary_ones(box, options, groups):
     assert supplementary(box, *options) == groups
 
 
-def test_keep_id_names_the_caller(box, tmp_path):
+def test_keep_id_names_the_caller(box_without_caller):
+    box = box_without_caller
     name, uid = pwd.getpwuid(os.getuid()).pw_name, os.getuid()
     script = f"whoami; id -gn; echo $HOME; grep ^{name}: /etc/passwd; stat -c %a /etc/passwd"
     shown = sh(box, script, "--userns=keep-id", "-w", "/tmp").ok().stdout.splitlines()
@@ -51,7 +61,8 @@ def test_keep_id_names_the_caller(box, tmp_path):
     assert shown[4] == "644"
 
 
-def test_keep_id_has_the_callers_home_where_it_is_mounted(box, tmp_path):
+def test_keep_id_has_the_callers_home_where_it_is_mounted(box_without_caller, tmp_path):
+    box = box_without_caller
     home = pwd.getpwuid(os.getuid()).pw_dir
     options = ("--userns=keep-id", "-v", f"{tmp_path}:{home}")
     assert sh(box, "echo $HOME; cd; pwd", *options).ok().stdout == f"{home}\n{home}\n"
@@ -66,8 +77,8 @@ def test_keep_id_leaves_a_mounted_passwd_alone(box, tmp_path):
     assert passwd.read_text() == "root:x:0:0::/:/bin/sh\n"
 
 
-def test_keep_id_leaves_an_image_alone_that_has_the_number(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
+def test_keep_id_leaves_an_image_alone_that_has_the_number(box_without_caller):
+    rootless = box_without_caller
     script = f"echo inside:x:{os.getuid()}:{os.getgid()}::/home/inside:/bin/sh >>/etc/passwd"
     rootless("run", "--name", "made", "box:1", "sh", "-c", script).ok()
     rootless("commit", "made", "box:2").ok()
