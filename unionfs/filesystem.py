@@ -23,7 +23,6 @@ from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import Any
 
     from unionfs.copy_up_stats import CopyUpStats
 
@@ -56,6 +55,12 @@ class Copy(Protocol):
     def sync(self) -> None:
         """What has been copied to stable storage. May run in any thread."""
 
+    def publish(self) -> None:
+        """Put the complete copy in the place of the file."""
+
+    def abandon(self) -> None:
+        """Give the copy up: nothing of it remains."""
+
 
 class Transfer(Protocol):
     """Bytes to be moved, or a disk to be waited for."""
@@ -63,6 +68,13 @@ class Transfer(Protocol):
     def run(self) -> int:
         """Do it, once. Returns the bytes moved; raises OSError. May run in any thread, and touches only descriptors of
         its own."""
+
+    @property
+    def done(self) -> int:
+        """The bytes that `run` has moved."""
+
+    def finish(self) -> None:
+        """To be called after `run`, whether it raised or not."""
 
 
 class CopyCompletion(Protocol):
@@ -77,7 +89,7 @@ class CopyCompletion(Protocol):
         """The first of what went wrong."""
 
     def next(self) -> Transfer | None: ...
-    def done(self, transfer: Any, raised: BaseException | None) -> None: ...  # noqa: ANN401 - what `next` gave
+    def done(self, transfer: Transfer, raised: BaseException | None) -> None: ...
 
 
 class Nodes(Protocol):
@@ -186,17 +198,12 @@ class CopyUps(Protocol):
         """How many bytes a change to this object, or only to its times, would copy first; 0 if none."""
 
     def begin_copy(self, nodeid: NodeId) -> Copy:
-        """Begin the copy of which `pending_copy` gives the size: then `Copy.copy`, in a thread, then `finish_copy` or
-        `abandon_copy`. Until then the object may be read, renamed and removed, but not changed."""
-
-    def finish_copy(self, copy: Any) -> None:  # noqa: ANN401 - each implementation's own `Copy`
-        """Publish it. `copy` is the result of `begin_copy`."""
-
-    def abandon_copy(self, copy: Any) -> None: ...  # noqa: ANN401 - likewise
+        """Begin the copy of which `pending_copy` gives the size: then `Copy.copy`, in a thread, then `publish` or
+        `abandon`. Until then the object may be read, renamed and removed, but not changed."""
 
 
 class Transfers(Protocol):
-    """What waits for a disk or moves many bytes, in three steps: begin, `Transfer.run` in any thread, finish_transfer."""
+    """What waits for a disk or moves many bytes, in three steps: begin, `Transfer.run` in any thread, `Transfer.finish`."""
 
     def begin_fsync(self, nodeid: NodeId, datasync: bool) -> Transfer: ...
     def begin_syncfs(self) -> Transfer: ...
@@ -211,9 +218,6 @@ class Transfers(Protocol):
         drop_set_id: int = 0,
     ) -> Transfer:
         """copy_file_range(2). `drop_set_id` as of `Files.fallocate`, for the target."""
-
-    def finish_transfer(self, transfer: Any) -> None:  # noqa: ANN401 - as of begin_copy
-        """After `Transfer.run`, whether it raised or not. `transfer` is the result of a `begin_` call."""
 
     def fsync(self, nodeid: NodeId, datasync: bool) -> None:
         """All three steps of `begin_fsync`."""

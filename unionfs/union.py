@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from unionfs.ops.complete_copies import CopyCompletion
-    from unionfs.ops.copy_job import CopyUpJob
     from unionfs.ops.transfers import Transfer
 
 __all__ = ["Union", "UnionOptions"]
@@ -220,7 +219,7 @@ class Union:
             )
         )
 
-    # The same for a session with threads: begin, `Transfer.run` in any thread, finish_transfer
+    # The same for a session with threads: begin, `Transfer.run` in any thread, `Transfer.finish`
 
     def begin_fsync(self, nodeid: NodeId, datasync: bool) -> Transfer:
         from unionfs.ops import transfers
@@ -252,11 +251,6 @@ class Union:
             length,
             drop_set_id=drop_set_id,
         )
-
-    def finish_transfer(self, transfer: Transfer) -> None:
-        from unionfs.ops import transfers
-
-        transfers.finish(transfer)
 
     # Listings
 
@@ -353,18 +347,13 @@ class Union:
             return 0
         return 0 if self._tree.lazy_copies.applies(node) else node.attributes.size
 
-    def begin_copy(self, nodeid: NodeId) -> CopyUpJob:
-        """Begin to copy up a file of a lower: then `CopyUp.copy`, in a thread if you like, and
-        `finish_copy` or `abandon_copy`.
-
-        Until then the file may be read, renamed and removed, but must not be written to."""
-        return copyup.plan_copy(self._tree, self._tree.node(nodeid))
-
-    def finish_copy(self, copy: CopyUpJob) -> None:
-        copyup.publish(self._tree, copy)
-
-    def abandon_copy(self, copy: CopyUpJob) -> None:
-        copyup.abandon(self._tree, copy)
+    def begin_copy(self, nodeid: NodeId) -> copyup.BackgroundCopy:
+        """Begin to copy up a file of a lower: then `BackgroundCopy.copy`, in any thread, then
+        `publish` or `abandon`. Until then the file may be read, renamed and removed, but must not be
+        written to."""
+        return copyup.BackgroundCopy(
+            self._tree, copyup.plan_copy(self._tree, self._tree.node(nodeid))
+        )
 
     # Lazy copies
 

@@ -39,8 +39,9 @@ class Entry(NamedTuple):
 
 
 class Copy:
-    def __init__(self, nodeid: int, fails: bool) -> None:
-        self.nodeid = nodeid
+    def __init__(self, recorder: Recorder, nodeid: int, fails: bool) -> None:
+        self._recorder = recorder
+        self._nodeid = nodeid
         self._fails = fails
 
     def copy(self, budget: int | None = None) -> bool:
@@ -49,6 +50,12 @@ class Copy:
         return True
 
     def sync(self) -> None: ...
+
+    def publish(self) -> None:
+        self._recorder.ended("publish", self._nodeid)
+
+    def abandon(self) -> None:
+        self._recorder.ended("abandon", self._nodeid)
 
 
 class Recorder:
@@ -188,14 +195,11 @@ class Recorder:
         self._asked("begin_copy", nodeid)
         if self._begin_fails:
             raise OSError(errno.ENOSPC, "full")
-        return Copy(nodeid, self._copy_fails)
+        return Copy(self, nodeid, self._copy_fails)
 
-    def finish_copy(self, copy):
-        self._asked("finish_copy", copy.nodeid)
-        self._pending = False
-
-    def abandon_copy(self, copy):
-        self._asked("abandon_copy", copy.nodeid)
+    def ended(self, how, nodeid):
+        self._asked(how, nodeid)
+        self._pending &= how != "publish"
 
     def after_reply(self):
         self._asked("after_reply")

@@ -183,9 +183,9 @@ class Reference:
                     copy.copy()
                     copy.sync()
                 except OSError:
-                    self._fs.abandon_copy(copy)
+                    copy.abandon()
                 else:
-                    self._fs.finish_copy(copy)
+                    copy.publish()
                     published = True
             except OSError:
                 pass

@@ -371,17 +371,8 @@ class Passthrough:
             lambda: self.copy_file_range(source, source_offset, target, target_offset, length)
         )
 
-    def finish_transfer(self, transfer: Transfer) -> None:
-        transfer.close()
-
     def pending_copy(self, nodeid: NodeId, *, times_only: bool = False) -> int:
         return 0
 
     def begin_copy(self, nodeid: NodeId) -> Copy:
-        raise AssertionError("nothing is ever pending")
-
-    def finish_copy(self, copy: Copy) -> None:
-        raise AssertionError("nothing is ever pending")
-
-    def abandon_copy(self, copy: Copy) -> None:
         raise AssertionError("nothing is ever pending")

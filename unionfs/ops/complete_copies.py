@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from unionfs import filesystem
 from unionfs.ops import lazy_copyup
 from unionfs.ops.transfers import Transfer
 from unionfs.ops.tree import Tree
@@ -52,7 +53,7 @@ class CopyCompletion:
             self._tree.lazy_copies.forget_all(upper)
         return None
 
-    def done(self, transfer: Transfer, raised: BaseException | None) -> None:
+    def done(self, transfer: filesystem.Transfer, raised: BaseException | None) -> None:
         """After each `Transfer.run`, by the thread that calls `next`."""
         self.copied += transfer.done
         if self._file is not None:

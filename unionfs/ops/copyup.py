@@ -129,6 +129,29 @@ def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUpJob:
     return plan
 
 
+class BackgroundCopy:
+    """A copy-up that a session carries out beside other requests: `copy` and `sync` in any thread, then
+    `publish` or `abandon` in that which owns the tree."""
+
+    __slots__ = ("_job", "_tree")
+
+    def __init__(self, tree: Tree, job: CopyUpJob) -> None:
+        self._tree = tree
+        self._job = job
+
+    def copy(self, budget: int | None = None) -> bool:
+        return self._job.copy(budget)
+
+    def sync(self) -> None:
+        self._job.sync()
+
+    def publish(self) -> None:
+        publish(self._tree, self._job)
+
+    def abandon(self) -> None:
+        abandon(self._tree, self._job)
+
+
 def abandon(tree: Tree, plan: CopyUpJob) -> None:
     """Give up a copy: nothing of it remains."""
     if plan.source is not None:

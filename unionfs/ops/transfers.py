@@ -35,7 +35,7 @@ _NO_COPY_RANGE = (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
 
 
 class Transfer:
-    """Work to be run once, then given to `finish`. `done` is the number of bytes moved."""
+    """Work to be run once, then finished by the thread that began it. `done` is the number of bytes moved."""
 
     __slots__ = ("_descriptors", "_work", "done", "target")
 
@@ -52,20 +52,16 @@ class Transfer:
         self.done = self._work()
         return self.done
 
-    def close(self) -> None:
+    def finish(self) -> None:
+        """Close the descriptors, and account for what has been moved."""
         for fd in self._descriptors:
             os.close(fd)
         self._descriptors = ()
-
-
-def finish(transfer: Transfer) -> None:
-    """After `run`, whether it raised or not, by the thread that began it."""
-    transfer.close()
-    target = transfer.target
-    if target is not None:
-        target.stale = True
-        if target.copy_up_record is not None:
-            target.copy_up_record.changed += transfer.done
+        target = self.target
+        if target is not None:
+            target.stale = True
+            if target.copy_up_record is not None:
+                target.copy_up_record.changed += self.done
 
 
 def _already(done: int) -> Callable[[], int]:
@@ -187,4 +183,4 @@ def run(transfer: Transfer) -> int:
     try:
         return transfer.run()
     finally:
-        finish(transfer)
+        transfer.finish()

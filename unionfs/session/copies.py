@@ -107,10 +107,10 @@ class Copies:
         published = False
         try:
             if raised is None:
-                self._filesystem.finish_copy(copy)
+                copy.publish()
                 published = True
             else:
-                self._filesystem.abandon_copy(copy)
+                copy.abandon()
         except OSError:
             # The requests that waited will meet the same obstacle, and report it.
             pass

@@ -82,7 +82,7 @@ class TransferHandlers:
         try:
             transfer.run()
         finally:
-            self._fs.finish_transfer(transfer)
+            transfer.finish()
             self._note_sync(perf_counter_ns() - started)
         return b""
 
@@ -118,7 +118,7 @@ class TransferHandlers:
         try:
             return encode(transfer.run())
         finally:
-            self._fs.finish_transfer(transfer)
+            transfer.finish()
 
     @staticmethod
     def _nothing(_done: int) -> bytes:
@@ -140,7 +140,7 @@ class TransferHandlers:
             moved = transfer.run()
 
         def done(raised: BaseException | None) -> None:
-            self._fs.finish_transfer(transfer)
+            transfer.finish()
             taken = perf_counter_ns() - started
             self._counters.lengthen(header.opcode, taken)
             if note is not None:

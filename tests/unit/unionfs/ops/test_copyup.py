@@ -193,7 +193,7 @@ def test_copy_in_pieces_may_be_overtaken_by_a_rename(disk) -> None:
     assert union.read(node, 0, len(content)) == content
     while not copy.copy(100_000):
         pass
-    union.finish_copy(copy)
+    copy.publish()
     assert union.pending_copy(node) == 0
     assert union.read(node, 0, len(content)) == content
 
@@ -204,7 +204,7 @@ def test_copy_of_a_file_unlinked_meanwhile_stays_without_a_name(disk) -> None:
     copy = union.begin_copy(node)
     union.unlink(ROOT_NODE, b"f")
     assert copy.copy()
-    union.finish_copy(copy)
+    copy.publish()
     union.write(node, 0, b"y")
     assert union.read(node, 0, 3) == b"yxx"
     assert union.lookup(ROOT_NODE, b"f") is None

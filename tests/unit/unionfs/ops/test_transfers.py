@@ -58,10 +58,10 @@ def test_transfers_in_threads_never_use_the_descriptor_of_another_file(union) ->
             while len(running) > 12:
                 transfer, future = running.pop(0)
                 assert future.result() in (0, SIZE)
-                union.finish_transfer(transfer)
+                transfer.finish()
         for transfer, future in running:
             future.result()
-            union.finish_transfer(transfer)
+            transfer.finish()
     for target, number in holds.items():
         assert union.getattr(target).size == SIZE
         assert union.read(target, 0, SIZE) == content(number)
@@ -79,5 +79,5 @@ def test_transfer_that_is_not_run_leaves_no_descriptor(union) -> None:
         union.begin_fsync(ROOT_NODE, datasync=False),
         union.begin_copy_range(source, 0, node, 0, SIZE),
     ):
-        union.finish_transfer(transfer)
+        transfer.finish()
     assert len(os.listdir("/proc/self/fd")) == before
