@@ -97,7 +97,7 @@ class Counters:
         start = opcode << BUCKET_BITS
         return self.buckets[start : start + (1 << BUCKET_BITS)]
 
-    def document(self, session: str, ledger: CopyUpStats) -> bytes:
+    def document(self, session: str, copy_up_stats: CopyUpStats) -> bytes:
         """The value of `STATISTICS`: JSON."""
         from json import dumps
 
@@ -108,23 +108,23 @@ class Counters:
                 "faults": self.faults,
                 "operations": [count._asdict() for count in self.by_operation()],
                 "copies": {
-                    "files": ledger.files,
-                    "size": ledger.size,
-                    "copied": ledger.copied,
-                    "changed": ledger.changed,
-                    "records": _records(ledger),
+                    "files": copy_up_stats.files,
+                    "size": copy_up_stats.size,
+                    "copied": copy_up_stats.copied,
+                    "changed": copy_up_stats.changed,
+                    "records": _records(copy_up_stats),
                 },
             }
         ).encode()
 
 
-def _records(ledger: CopyUpStats) -> list[dict[str, object]]:
+def _records(copy_up_stats: CopyUpStats) -> list[dict[str, object]]:
     """The copies, those that cost most first, as many as an attribute has room for."""
     from json import dumps
 
     records: list[dict[str, object]] = []
     room = _ROOM
-    for each in sorted(ledger, key=lambda record: -record.copied):
+    for each in sorted(copy_up_stats, key=lambda record: -record.copied):
         record = each.document()
         room -= len(dumps(record)) + 2
         if room < 0:

@@ -168,17 +168,17 @@ class TransferHandlers:
         self._finish(unique, self._fs.begin_complete_copies())
         return b""
 
-    def _finish(self, unique: int, finishing: CopyCompletion) -> None:
+    def _finish(self, unique: int, completion: CopyCompletion) -> None:
         """Complete one file, and so on; reply after the last."""
-        transfer = finishing.next()
+        transfer = completion.next()
         if transfer is None:
-            self._reply(unique, finishing.failed, b"%d" % finishing.copied)
+            self._reply(unique, completion.failed, b"%d" % completion.copied)
             return
 
         def done(raised: BaseException | None) -> None:
             try:
-                finishing.done(transfer, raised)
-                self._finish(unique, finishing)
+                completion.done(transfer, raised)
+                self._finish(unique, completion)
             except Exception as error:  # noqa: BLE001 - the server must outlive every request
                 self._reply(unique, error, b"")
 
