@@ -60,6 +60,7 @@ class Object:
 
 class HardLinks(RuleBasedStateMachine):
     ownership = Ownership.DATA
+    lazy_min_size: int | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +98,7 @@ class HardLinks(RuleBasedStateMachine):
         return Union(
             [DirectoryLayer(self.top + b"/lower", ownership=self.ownership)],
             DirectoryUpper(upper, work, ownership=self.ownership),
-            UnionOptions(descriptors=2, volatile=True),
+            UnionOptions(descriptors=2, volatile=True, lazy_min_size=self.lazy_min_size),
         )
 
     def teardown(self) -> None:
@@ -242,7 +243,11 @@ class RealOwners(HardLinks):
     ownership = Ownership.REAL
 
 
-@pytest.mark.parametrize("machine", [HardLinks, RealOwners])
+class LazyCopies(HardLinks):
+    lazy_min_size = 1
+
+
+@pytest.mark.parametrize("machine", [HardLinks, RealOwners, LazyCopies])
 def test_names_of_one_object_stay_names_of_one_object(machine) -> None:
     examples = int(os.environ.get("UNION_EXAMPLES", "40"))
     run_state_machine_as_test(
