@@ -7,29 +7,15 @@ column which does not exist is an error; a document of `inspect` is a map.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
 from rootless.cli.output import as_json, table
-from rootless.errors import UsageError
-from rootless.gotemplate import Struct, Template, TemplateError, parse
 
-Titles = Mapping[str, str]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, TypeAlias
+
+Titles: TypeAlias = "Mapping[str, str]"
 """What each field of a row is called in a header."""
-
-
-class TemplateUsageError(UsageError):
-    """A template that does not parse, or does not fit."""
-
-    exit_status = 1
-    code = "template"
-
-
-class InspectTemplateError(TemplateUsageError):
-    """A template of `inspect` that does not parse, for which docker's client exits with 64."""
-
-    exit_status = 64
 
 
 def print_list(
@@ -53,17 +39,20 @@ def print_list(
             )
         )
         return
+    from rootless.cli.templates import parse_format, render
+    from rootless.gotemplate import Struct
+
     source = "{{json .}}" if form == "json" else str(form)
     with_header = source.startswith("table ")
-    template = _parsed(_unescaped(source.removeprefix("table ").strip()))
+    template = parse_format(source.removeprefix("table ").strip())
     if not rows and sample is not None:
-        _rendered(template, Struct(kind, sample))
-    lines = [_rendered(template, Struct(kind, row)) for row in rows]
+        render(template, Struct(kind, sample))
+    lines = [render(template, Struct(kind, row)) for row in rows]
     if not with_header:
         for line in lines:
             print(line)
         return
-    header = _rendered(template, Struct(kind, _header(titles, rows)))
+    header = render(template, Struct(kind, _header(titles, rows)))
     cells = [line.split("\t") for line in (header, *lines)]
     width = max(map(len, cells))
     padded = [[*line, *[""] * (width - len(line))] for line in cells]
@@ -79,8 +68,9 @@ def print_document(form: str | None, document: object, readable: Callable[[], st
 
         print(to_json(document))
     else:
-        template = _parsed(_unescaped(form))
-        print(_rendered(template, document))
+        from rootless.cli.templates import parse_format, render
+
+        print(render(parse_format(form), document))
 
 
 def print_documents(form: str | None, documents: Sequence[Mapping[str, Any]]) -> None:
@@ -88,28 +78,11 @@ def print_documents(form: str | None, documents: Sequence[Mapping[str, Any]]) ->
     if not form or form == "json":
         print(as_json(documents))
         return
-    try:
-        template = parse(form)
-    except TemplateError as error:
-        raise InspectTemplateError(f"template parsing error: {error}") from error
+    from rootless.cli.templates import parse_inspect_format, render_inspected
+
+    template = parse_inspect_format(form)
     for document in documents:
-        print(_inspected(template, document))
-
-
-def _inspected(template: Template, document: Mapping[str, Any]) -> str:
-    """As docker's client does it (cli/command/inspect): with the struct that it knows, and if that has
-    not got a field, with the document as it came, whose missing keys are errors.
-    """
-    from rootless.cli.inspect_types import as_struct
-
-    try:
-        return template.render(as_struct(document))
-    except TemplateError:
-        pass
-    try:
-        return template.render(document, missing_key="error")
-    except TemplateError as error:
-        raise TemplateUsageError(f"template parsing error: {error}") from error
+        print(render_inspected(template, document))
 
 
 def check_template(form: str | None) -> None:
@@ -126,28 +99,3 @@ def _header(titles: Titles, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]
                 # Docker titles a column of one label by its name.
                 header[name] = lambda key: str(key).replace("-", " ").replace(".", " ").upper()
     return header
-
-
-def _unescaped(text: str) -> str:
-    """A shell's single quotes keep \\t and \\n as they are; docker reads them. Within an action they
-    are Go's to read.
-    """
-    parts = re.split(r"(\{\{.*?\}\})", text, flags=re.DOTALL)
-    return "".join(
-        part if part.startswith("{{") else part.replace("\\t", "\t").replace("\\n", "\n")
-        for part in parts
-    )
-
-
-def _parsed(text: str) -> Template:
-    try:
-        return parse(text)
-    except TemplateError as error:
-        raise TemplateUsageError(f"template parsing error: {error}") from error
-
-
-def _rendered(template: Template, data: object) -> str:
-    try:
-        return template.render(data)
-    except TemplateError as error:
-        raise TemplateUsageError(f"template parsing error: {error}") from error

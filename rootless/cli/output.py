@@ -4,7 +4,6 @@ data.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -40,6 +39,8 @@ def _in_a_line(text: str) -> str:
 
 def as_json(document: object) -> str:
     """A document for people and programs alike. A lone surrogate is written as JSON's escape of it."""
+    import json
+
     text = json.dumps(document, indent=4, ensure_ascii=False)
     if text.isascii():
         return text

@@ -44,6 +44,7 @@ def test_command_that_leads_to_the_engines_program_is_refused(hostile, name, ini
         hostile.run(f"/f/{name}", init=init)
 
 
+@pytest.mark.needs("subuid")
 @pytest.mark.parametrize("name", ["plain", "formfeed", "nested"])
 @pytest.mark.parametrize("init", [False, True])
 def test_script_that_its_user_cannot_read_does_not_run_the_engines_program(hostile, name, init):
@@ -67,6 +68,7 @@ def test_elf_whose_loader_is_the_engines_program_does_not_run_it(own_box):
     assert result.out == ""
 
 
+@pytest.mark.needs("subuid")
 def test_without_a_trampoline_what_cannot_be_read_is_refused(hostile, monkeypatch):
     monkeypatch.setattr(trampoline, "CODE", {})
     assert hostile.sh("echo still").out == "still\n"
