@@ -139,7 +139,7 @@ def test_lazy_copies_that_could_not_all_be_finished_are_refused_where_they_must(
     make_lower(tmp_path)
 
     def body() -> None:
-        union = open_union(tmp_path, lazy=MIB, complete_at_end=True)
+        union = open_union(tmp_path, lazy_min_size=MIB, complete_at_end=True)
         union.write(node(union, b"one"), 0, b"x")
         for change in (
             lambda: union.write(node(union, b"two"), 0, b"x"),
@@ -161,10 +161,10 @@ def test_lazy_copies_of_an_earlier_mount_count_too(tmp_path):
     make_lower(tmp_path)
 
     def body() -> None:
-        union = open_union(tmp_path, lazy=MIB)
+        union = open_union(tmp_path, lazy_min_size=MIB)
         union.write(node(union, b"one"), 0, b"x")
         union.destroy()
-        union = open_union(tmp_path, lazy=MIB, complete_at_end=True)
+        union = open_union(tmp_path, lazy_min_size=MIB, complete_at_end=True)
         with pytest.raises(OSError, match="No space left"):
             union.write(node(union, b"two"), 0, b"x")
         union.unlink(ROOT_NODE, b"one")
@@ -178,7 +178,7 @@ def test_nothing_is_completed_by_the_way_that_would_fill_the_disk(tmp_path):
     make_lower(tmp_path)
 
     def body() -> None:
-        union = open_union(tmp_path, lazy=MIB, background_rate=1 << 30)
+        union = open_union(tmp_path, lazy_min_size=MIB, background_rate=1 << 30)
         union.write(node(union, b"one"), 0, b"x")
         union.write(node(union, b"two"), 0, b"x")
         wait_until(lambda: union.pending() < len(BIG))
