@@ -161,7 +161,7 @@ def push_list(
     options: RemoteOptions | None = None,
     pushed: Callable[[Reference], None] | None = None,
 ) -> str:
-    """Bring a list, and what it names, to its registry; returns its digest. `pushed` is told of each
+    """Bring a list, and what it names, to its registry; returns its digest. `pushed` is called with each
     manifest that was not there. Raises NotFoundError and what registries raise."""
     listed = _named(store, name)
     chosen = options or RemoteOptions()

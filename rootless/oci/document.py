@@ -1,7 +1,7 @@
 """Reading JSON documents of images strictly: types are checked, sizes and depths are bounded. Pure.
 
 The bytes of a document are what its digest is of, so readers keep them; nothing is ever re-encoded
-that somebody may hold a digest of. Unknown fields are ignored by a reader and therefore kept.
+of which a digest may be stored elsewhere. Unknown fields are ignored by a reader and therefore kept.
 """
 
 from __future__ import annotations
@@ -133,6 +133,6 @@ _JSON_NAMES: dict[type, str] = {
 
 
 def encode(document: object) -> bytes:
-    """The JSON of a document of ours: compact, keys in the order given, so that equal input has
+    """The JSON of a new document: compact, keys in the order given, so that equal input has
     equal digests."""
     return dumps(document, ascii_only=False)

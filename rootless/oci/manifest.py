@@ -1,7 +1,7 @@
 """Descriptors, image manifests and image indexes, OCI's and Docker's. Pure.
 
 Every value keeps the document it was read from: `document` for what a caller needs beyond the typed
-fields, and the bytes stay with whoever read them, because a digest is of bytes. image-spec
+fields, and the caller keeps the bytes that it read, because a digest is of bytes. image-spec
 descriptor.md, manifest.md, image-index.md.
 """
 

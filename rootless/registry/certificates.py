@@ -2,7 +2,7 @@
 containers'.
 
 A directory is named after the registry as it is written in a reference, port included. In it every
-`*.crt` is an authority to trust, and every `NAME.cert` with its `NAME.key` a certificate of ours
+`*.crt` is an authority to trust, and every `NAME.cert` with its `NAME.key` a client certificate
 (docker: "Use a self-signed certificate"; containers-certs.d(5)). The authorities add to those of the
 machine, as Docker has it.
 """

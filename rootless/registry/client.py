@@ -3,7 +3,7 @@
 The order for each request: the answer of the last challenge, if there was one, is sent along; a
 refusal (401) is answered once, by `authorization.answer_to`, and once more if a token has grown old;
 redirects are followed for reading, credentials staying with their origin; failures that may pass are
-tried again by `retrying`. A body that breaks off is the business of whoever reads it.
+tried again by `retrying`. A body that breaks off is handled by its reader.
 
 The scheme: https with verified certificates, unless the registry is one that may be insecure
 (registries.conf, --tls-verify=false, or on loopback with no certificates of its own filed, as Docker
@@ -373,7 +373,7 @@ class RepositoryClient:
             await response.aclose()
         except TransportFailure:
             # Servers of plain HTTP say so in many ways: some answer, some hang up, some never answer,
-            # and a proxy may refuse to connect. If nobody is there, the next request says it.
+            # and a proxy may refuse to connect. If no server is there, the next request fails.
             return f"http://{self.host}"
         return secure
 

@@ -2,7 +2,7 @@
 
 The blob is appended to a sink that knows how much is there already; each try asks for the rest only.
 Sizes are enforced while it comes: a body that goes on beyond what the descriptor says is an error at
-its first byte too many. Digests are checked by whoever reads the sink.
+its first byte too many. Digests are checked by the reader of the sink.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ async def download(
     timing: Timing,
     received: Callable[[int], None],
 ) -> None:
-    """Fill `sink` up to the blob's size, from the first client that can; `received` is told the size
+    """Fill `sink` up to the blob's size, from the first client that can; `received` is called with the size
     so far. Raises IntegrityError, UnknownError, RegistryError, UnreachableError."""
     failure: Exception | None = None
     for client in clients:

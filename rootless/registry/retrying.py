@@ -21,7 +21,7 @@ class Policy(NamedTuple):
     longest_asked: float = 300.0
     """A server that wants more than this is not waited for."""
     progress: int = 256 << 10
-    """After so many bytes the count of failures begins anew: a bad line is not a dead one."""
+    """After this number of bytes the count of failures begins anew: a bad line is not a dead one."""
 
 
 class Attempts:

@@ -268,7 +268,7 @@ def _octets(size: int) -> dict[str, str]:
 
 
 class _Part(httpx.AsyncByteStream):
-    """A part of a file as the body of one request. It holds nothing open, because nobody closes a
+    """A part of a file as the body of one request. It holds nothing open, because httpx does not close a
     body that a failure leaves in the middle; for the same reason it is no generator."""
 
     def __init__(self, path: Path, start: int, end: int, sent: Callable[[int], None]) -> None:

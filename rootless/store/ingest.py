@@ -1,5 +1,5 @@
-"""Bringing things in: everything is made in a directory of our own under tmp/ and appears in the
-store at the end, at once.
+"""Adding objects to the store: everything is made in a directory under tmp/ and appears in the store at
+the end, at once.
 
 Crash consistency. (1) tmp/<random>/ is made, with a lock file that we hold. (2) Blobs and layers
 are written there and fsynced. (3) Under the store's lock each is renamed to its place, the
@@ -284,7 +284,7 @@ class Ingest:
 
 
 def _sweep(tmp: Path) -> None:
-    """Called with tmp/.lock held. Removes what belongs to nobody alive."""
+    """Called with tmp/.lock held. Removes directories whose process has ended."""
     for entry in list(os.scandir(tmp)):
         if not entry.is_dir(follow_symlinks=False):
             continue

@@ -39,7 +39,7 @@ def name_of(entry: Descriptor) -> Reference | None:
 
 
 def tagged(table: Table, image: Descriptor, references: Iterable[Reference]) -> Table:
-    """The table after `image` has got these tags, which it takes from whoever had them; without any
+    """The table after `image` has got these tags, which other images lose; without any
     it is added untagged.
 
     An image that loses its last tag stays, untagged, as Docker's dangling images do.

@@ -1,8 +1,8 @@
 """Blobs that are on their way: kept where a process that dies leaves them, so that the next goes on.
 
     partial/<hex>         the first bytes of a blob, unverified
-    partial/<hex>.lock    held by whoever brings the blob in: one at a time, all others wait for what
-                          comes of it
+    partial/<hex>.lock    held by the process that fetches the blob: one at a time, others wait for its
+                          result
 
 One task appends what it receives while a thread reads the same file from its beginning, so the
 file is the buffer between network and disk: whatever the speeds, memory stays small. Nothing here is
@@ -24,7 +24,7 @@ from rootless.oci.digest import hex_of, is_hex
 from rootless.store.layout import Store
 
 FORGOTTEN_AFTER = 7 * 86400.0
-"""Seconds after which a partial blob that nobody has gone on with is swept."""
+"""Seconds after which a partial blob that no pull has resumed is swept."""
 
 _DIGITS = 64
 
@@ -111,7 +111,7 @@ def open_partial(store: Store, digest: str) -> PartialBlob | None:
 
 
 class Abandoned(NamedTuple):
-    """Something below the store that nobody alive works on: its path there, and bytes on disk."""
+    """Something below the store that no live process works on: its path there, and bytes on disk."""
 
     name: str
     size: int
@@ -120,7 +120,7 @@ class Abandoned(NamedTuple):
 def abandoned_partials(
     store: Store, *, idle: float = FORGOTTEN_AFTER, remove: bool = False, now: float | None = None
 ) -> list[Abandoned]:
-    """Partial blobs that nobody brings in: those that have got nothing for `idle` seconds, or are of
+    """Partial blobs that no process fetches: those that have got nothing for `idle` seconds, or are of
     no more use because the store has the blob. With `remove` they are deleted.
 
     Each is looked at with its lock held: one that is being brought in is left alone.

@@ -84,7 +84,7 @@ class TarMembers:
                     raise InvalidDocumentError(
                         f"{self.label} has more than {MAX_MEMBERS} members: it is no image archive"
                     )
-                # tarfile keeps every header it has seen; so many are not needed.
+                # tarfile keeps every header it has seen; they are not needed.
                 archive.members.clear()  # type: ignore[attr-defined]
                 name = self._normalised(member.name)
                 self._files.pop(name, None)

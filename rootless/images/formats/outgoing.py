@@ -1,7 +1,7 @@
-"""Files that are written for others: into a tar archive, into a directory, as a whole or not at all.
+"""Files that leave the store: into a tar archive, into a directory, as a whole or not at all.
 
-What is written is hashed on the way, so that a damaged store or source is noticed by whoever writes
-and not by whoever reads.
+What is written is hashed on the way, so that damage in the store or source is found when it is written and
+not when it is read.
 """
 
 from __future__ import annotations

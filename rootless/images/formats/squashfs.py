@@ -1,8 +1,8 @@
 """A squashfs image, in a file of its own or in a SIF file, as a layer in place.
 
 squashfuse serves it. Its mount is detached as soon as the top directory is open: from then on the
-descriptor alone keeps it, nobody else sees it, and when the descriptor is closed, by us or by our
-death, the kernel ends the file system and with it squashfuse. So nothing is ever left to clean up.
+descriptor alone keeps it, no other process sees it, and when the descriptor is closed, at the latest by
+the end of this process, the kernel ends the file system and with it squashfuse: nothing is left behind.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What lies in the store and belongs to nobody alive: `system check` finds it, `system df` counts it,
-`prune` takes it.
+"""What lies in the store and no live process or image needs: `system check` finds it, `system df` counts
+it, `prune` removes it.
 
 Each kind is judged with the lock held under which an owner would begin, so that nothing of a pull,
 load, commit or removal that is going on is ever taken:
 
     tmp/<name>/            its own lock, which its maker holds while it lives; tmp/.lock
-    partial/<hex>          its own lock, which whoever brings the blob in holds
+    partial/<hex>          its own lock, which the pull of the blob holds
     .tmp-*                 the store's lock: what replaces a file of the store holds that
     blobs, layers, chains  the store's lock: what names an object holds that, and what is to be named
                            is pinned under tmp/ until then

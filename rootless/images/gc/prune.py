@@ -30,7 +30,7 @@ def prune_images(
     store: Store, containers: Records, *, everything: bool = False, filters: Filters = ()
 ) -> Pruned:
     """Remove images without a name, or, with `everything`, all that no container uses; then what
-    belongs to nobody.
+    nothing uses.
 
     Filters: until=, label=, label!=, and dangling=false, which is `everything`.
     """
@@ -57,7 +57,7 @@ def prune_images(
 
 
 def _remove_wholly(store: Store, image_id: str, containers: Records) -> list[Removal]:
-    """An image with all its names, unless somebody has begun to use it."""
+    """An image with all its names, unless a container uses it by now."""
 
     def records() -> list[ContainerRecord]:
         found = list(containers())

@@ -110,7 +110,7 @@ def remove_entry(store: Store, digest: str, containers: Records) -> None:
 def _drop(
     store: Store, index: Index, image: Descriptor, records: Iterable[ContainerRecord]
 ) -> Objects:
-    """Take an image out of the index, and away what nobody else needs: no other image, and no
+    """Take an image out of the index, and delete what nothing else needs: no other image, and no
     container, whatever image it was made of; that may share layers with this one."""
     rest = names.without(index.manifests, image)
     kept = objects_of_containers(store, records)

@@ -1,4 +1,4 @@
-"""copy: an image from one place to another, verified on the way.
+"""copy: an image from one location to another, verified on the way.
 
 The image is brought into a store of its own under tmp/, which is swept whatever happens, with all the
 checks that a pull or load has; from there it goes to where it is to be. Neither end's names touch the

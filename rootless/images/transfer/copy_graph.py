@@ -1,4 +1,4 @@
-"""Manifests and indexes with all that they name, carried from one place to another.
+"""Manifests and indexes with all that they name, copied from one location to another.
 
 Nothing is unpacked: documents and blobs keep their bytes, and so their digests, each of which is
 verified on the way.
@@ -40,8 +40,8 @@ class Source(Protocol):
         """A manifest, or an index in the index, verified."""
 
     async def blob(self, descriptor: Descriptor, received: Callable[[int], None]) -> File:
-        """A blob, which is verified when its pieces are read; `received` is told how much of it has
-        come."""
+        """A blob, which is verified when its pieces are read; `received` is called with the bytes
+        received so far."""
 
 
 class Target(Protocol):
@@ -90,7 +90,7 @@ async def copy_graph(
 
 
 class _Found(NamedTuple):
-    """What is to be carried: documents, each after those that it names, and blobs by digest."""
+    """What is to be copied: documents, each after those that it names, and blobs by digest."""
 
     documents: list[Document]
     blobs: dict[str, Descriptor]
@@ -175,7 +175,7 @@ class _Spool:
 
 
 def _ignore(_: int) -> None:
-    """Progress that nobody looks at."""
+    """Progress that is not shown."""
 
 
 class RepositoryTarget:

@@ -1,4 +1,4 @@
-"""copy --all: an index with every image that it names, from one place to another.
+"""copy --all: an index with every image that it names, from one location to another.
 
 As rootless.images.transfer.copy_graph has it; only what is Docker's becomes OCI's in an OCI layout. The index
 comes last: whatever the moment of a failure, what can be found by name is complete.

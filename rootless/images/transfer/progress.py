@@ -1,4 +1,4 @@
-"""How far a pull or push has come, as told to whoever shows it."""
+"""The progress of a pull or push, and the protocol of what shows it."""
 
 from __future__ import annotations
 
