@@ -7,7 +7,7 @@ import os
 import sys
 
 # What a start imports and makes lives as long as it does. Looking through it for garbage again and
-# again costs a sixth of the start; whoever works for long turns the collector on again.
+# again costs a sixth of the start; commands other than `run` turn the collector on again.
 gc.disable()
 
 from rootless.cli.main import main as run_command_line  # noqa: E402

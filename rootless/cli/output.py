@@ -48,7 +48,7 @@ def as_json(document: object) -> str:
 
 
 def confirmed(warning: str) -> bool:
-    """Whether whoever types says yes (docker's prompt); no where nobody can be asked."""
+    """Whether the user answers yes to docker's prompt; the end of input is a no."""
     print(warning)
     print("Are you sure you want to continue? [y/N] ", end="", flush=True)
     try:

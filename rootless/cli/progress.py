@@ -97,7 +97,7 @@ class Bars:
             columns, rows = os.get_terminal_size(self._stream.fileno())
         except OSError:
             columns = rows = 0
-        # A terminal that nobody has given a size has none.
+        # A new terminal has the size 0 by 0.
         columns, rows = columns or 80, rows or 24
         # What has scrolled out of a small terminal cannot be redrawn: the last ones are shown.
         names = list(self._layers)[-max(1, rows - 2) :]

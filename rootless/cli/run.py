@@ -197,11 +197,13 @@ def _umask(parsed: Parsed) -> int | None:
 
 
 def _variables(parsed: Parsed, environ: Mapping[str, str]) -> values.Variables:
+    unset = tuple((name, None) for name in parsed[rows.UNSETENV])
     if not parsed[rows.ENV] and not parsed[rows.ENV_FILE]:
-        return ()
+        return unset
     from rootless.cli.flags.environment import parse_variables
 
-    return parse_variables(parsed[rows.ENV], parsed[rows.ENV_FILE], environ, _read_text)
+    given = parse_variables(parsed[rows.ENV], parsed[rows.ENV_FILE], environ, _read_text)
+    return (*unset, *given)
 
 
 def _streams(parsed: Parsed) -> values.Streams:

@@ -23,6 +23,7 @@ ENV = Texts(
     PROCESS,
 )
 ENV_FILE = Texts(("env-file",), "Read in a file of environment variables", "FILE", PROCESS)
+UNSETENV = Texts(("unsetenv",), "Unset an environment variable of the image", "NAME", PROCESS)
 WORKDIR = Text(("workdir", "w"), "Working directory inside the container", "DIR", PROCESS)
 USER = Text(("user", "u"), "Username or UID", "USER[:GROUP]", PROCESS)
 GROUP_ADD = Texts(("group-add",), "Add additional groups to join", "GROUP", PROCESS)

@@ -146,7 +146,9 @@ class Engine:
         remove_container(self.paths.containers, record, control, force=force)
 
     def inspect_container(self, name: str, *, sizes: bool = False) -> dict[str, Any]:
-        """What Docker's inspect says of a container. Raises NotFoundError."""
+        """The document of `docker inspect` of a container; `sizes` adds SizeRw and SizeRootFs. Raises
+        NotFoundError.
+        """
         from pathlib import Path
 
         from rootless.containers.inspect import container_document
@@ -219,7 +221,9 @@ class Engine:
         export_container(record, self.paths, store, output, pause=True, moved=moved)
 
     def diff(self, name: str) -> list[tuple[str, bytes]]:
-        """What a container has changed: A, C or D, and the path, relative to the root."""
+        """The changes of a container: A (added), C (changed) or D (deleted), and the path relative to
+        the root.
+        """
         from pathlib import Path
 
         from rootless.rootfs.read import mountpoints, open_container, reading
@@ -233,13 +237,13 @@ class Engine:
             return files.changes(mountpoints(directory))
 
     def prune_containers(self, filters: Filters = ()) -> PrunedContainers:
-        """Remove every container that has ended and passes until=, label= and label!=."""
+        """Remove every container that has ended and passes the filters until, label and label!."""
         from rootless.engine.upkeep import prune_containers
 
         return prune_containers(self.paths.containers, self.containers(), filters)
 
     def _image_config(self, record: ContainerRecord) -> Mapping[str, Any]:
-        """What the image of a container says to run; nothing if the image is not to be had."""
+        """The `config` object of a container's image; empty if the image is gone."""
         from rootless.errors import RootlessError
         from rootless.oci.image_config import read_image_config
 
@@ -252,7 +256,7 @@ class Engine:
             return {}
 
     def copy_up_report(self, name: str) -> CopyUpReport:
-        """What copying up has cost a container, until now if it runs. Raises NotFoundError."""
+        """The copy-ups of a container, up to now if it runs. Raises NotFoundError."""
         from pathlib import Path
 
         from rootless.supervisor.copy_up_report import read_report
@@ -272,13 +276,13 @@ class Engine:
     # The engine itself.
 
     def examine(self) -> list[HostFinding]:
-        """What containers need of this machine, each found out by trying it."""
+        """What containers need of this machine, each tested by trying it."""
         from rootless.engine.doctor import examine
 
         return examine(self._environ, store=self.paths.store, runtime=self.paths.runtime)
 
     def info(self) -> dict[str, Any]:
-        """What this engine is and stands on, with the keys of Docker's info."""
+        """The document of `docker info` about this engine and machine."""
         from rootless.engine.information import information
 
         return information(
@@ -364,7 +368,7 @@ class Engine:
         tag(self._store(), source, target)
 
     def remove_image(self, name: str, *, force: bool = False) -> list[Removal]:
-        """Take a name away, and the image with its last one; says what was done."""
+        """Remove a name, and the image with its last one; returns what was removed."""
         from rootless.images.gc.remove import remove
 
         return remove(self._store(), name, self.containers, force=force)
@@ -378,7 +382,7 @@ class Engine:
         return history(store, resolve(store, name, platform))
 
     def inspect_image(self, name: str, *, platform: Platform | None = None) -> dict[str, Any]:
-        """What Docker's inspect says of an image. Raises NotFoundError."""
+        """The document of `docker image inspect`. Raises NotFoundError."""
         from rootless.images.inspect import inspect
         from rootless.store.image import resolve
 
@@ -386,13 +390,13 @@ class Engine:
         return inspect(store, resolve(store, name, platform))
 
     def untag(self, name: str, targets: Sequence[str] = ()) -> None:
-        """Take names from an image, all if none is said; the image stays."""
+        """Remove names of an image, all of them if none is given; the image stays."""
         from rootless.images.tag import untag
 
         untag(self._store(), name, targets)
 
     def compare_images(self, old: str, new: str) -> list[tuple[str, bytes]]:
-        """What has to change in one image's files to get the other's: A, C or D, and the path."""
+        """The changes that make one image's files of the other's: A, C or D, and the path."""
         from rootless.rootfs.read import compare_images
         from rootless.store.image import resolve
 
@@ -400,7 +404,7 @@ class Engine:
         return compare_images(store, resolve(store, old), resolve(store, new))
 
     def verify_image(self, name: str) -> list[Finding]:
-        """Hash everything that an image consists of; what is wrong."""
+        """Hash everything that an image consists of; returns what is damaged or missing."""
         from rootless.images.gc.check import verify
         from rootless.store.image import resolve
 
@@ -408,7 +412,7 @@ class Engine:
         return verify(store, resolve(store, name))
 
     def mount_image(self, name: str) -> Path:
-        """Show an image's files, read-only, in a directory that the whole machine sees and only
+        """Mount an image's files, read-only, on a directory that the whole machine sees and only
         this account may enter. One that is mounted already stays so. Raises RootlessError.
         """
         from rootless.rootfs.image_mounts import mount_image
@@ -418,7 +422,7 @@ class Engine:
         return mount_image(self.paths, store, resolve(store, name))
 
     def unmount_image(self, name: str) -> None:
-        """The end of that. Raises NotFoundError if it is not mounted."""
+        """Unmount an image. Raises NotFoundError if it is not mounted."""
         from rootless.rootfs.image_mounts import unmount_image
         from rootless.store.image import resolve
 
@@ -437,7 +441,7 @@ class Engine:
         return prune_images(self._store(), self.containers, everything=everything, filters=filters)
 
     def disk_usage(self) -> DiskUsage:
-        """What takes how much room, and what of it could be given back."""
+        """Sizes of images and containers, and what of them pruning would free."""
         from rootless.engine.upkeep import disk_usage
 
         return disk_usage(self._store(), self.paths.containers, self.containers())
@@ -462,7 +466,7 @@ class Engine:
         all_tags: bool = False,
         progress: Progress | None = None,
     ) -> list[Pulled]:
-        """Fetch an image, or every tag of a repository."""
+        """Pull an image, or every tag of a repository."""
         from rootless.images.transfer.pull import pull
 
         return pull(
@@ -483,7 +487,7 @@ class Engine:
         all_tags: bool = False,
         progress: Progress | None = None,
     ) -> list[Pushed]:
-        """Send an image, or every tag of a repository, to the registry that its name says."""
+        """Push an image, or every tag of a repository, to the registry in its name."""
         from rootless.images.transfer.push import push
 
         return push(
@@ -498,7 +502,7 @@ class Engine:
     def login(
         self, host: str | None, account: Credentials, options: RemoteOptions | None = None
     ) -> LoggedIn:
-        """Prove an account at a registry (None: Docker Hub) and keep it."""
+        """Authenticate to a registry (None: Docker Hub) and store the credentials."""
         from rootless.images.transfer.login import login, registry_host
         from rootless.registry.remote import RemoteOptions
 
@@ -506,14 +510,14 @@ class Engine:
         return login(registry_host(host), account, env, options or RemoteOptions())
 
     def logout(self, host: str | None, options: RemoteOptions | None = None) -> bool:
-        """Forget a registry's account; whether there was one."""
+        """Remove the stored credentials of a registry; returns whether there were any."""
         from rootless.images.transfer.login import logout
         from rootless.registry.remote import RemoteOptions
 
         return logout(host, self._client_env(), options or RemoteOptions())
 
     def account(self, host: str | None, options: RemoteOptions | None = None) -> Credentials | None:
-        """The account that is kept for a registry."""
+        """The stored credentials of a registry, or None."""
         from rootless.images.transfer.login import known_account, registry_host
         from rootless.registry.remote import RemoteOptions
 

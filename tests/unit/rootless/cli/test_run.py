@@ -36,6 +36,11 @@ def test_env_without_value_is_the_callers():
     assert options.variables == (("A", "from caller"), ("B", None), ("C", "1=2"), ("D", ""))
 
 
+def test_unset_variables_come_before_those_that_are_set():
+    options = parse(unsetenv=("A", "B"), env=("B=1",))
+    assert options.variables == (("A", None), ("B", None), ("B", "1"))
+
+
 def test_env_file_comes_first_and_is_taken_word_for_word(file_of):
     text = '\ufeff# comment\n\n  A="quoted" # not a comment\nFROM\nGONE\nE=\n'
     options = parse(environ={"FROM": "x"}, env=("A=flag",), env_file=(file_of(text),))
