@@ -1,5 +1,5 @@
-"""The rules of the whole suite: who runs it, what a test may need, what is cleared away, and what
-is told at the end."""
+"""The rules of the whole suite: the account that runs it, the features that a test needs, what is removed before and
+after, and the summary."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CACHE = cache_directory()
 set_hypothesis_home_dir(CACHE / "hypothesis")
 _PROFILES = {
     "quick": {"max_examples": 25, "stateful_step_count": 25},
-    # The same choices each time: a red run is about the change, not about the dice. `make soak`
-    # throws them.
+    # The same choices each time: a failure is about the change and not about chance. `make soak`
+    # makes other choices.
     "ci": {"max_examples": 60, "stateful_step_count": 40, "derandomize": True, "database": None},
     "soak": {"max_examples": 2000, "stateful_step_count": 80},
 }

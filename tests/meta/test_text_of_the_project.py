@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,3 +128,17 @@ def test_documents_that_the_code_names_exist() -> None:
             ):
                 broken.append(f"{path.relative_to(ROOT)}: {name}")
     assert broken == []
+
+
+def test_design_page_names_every_package() -> None:
+    page = (ROOT / "docs/design.md").read_text()
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    names = {
+        name.strip()
+        for contract in contracts["contracts"]
+        if contract.get("containers") in (["unionfs"], ["rootless"])
+        for layer in contract["layers"]
+        for name in layer.split("|")
+    }
+    light = {"light_json", "light_stdlib", "light_types"}  # as `light_*`
+    assert [name for name in sorted(names - light) if f"`{name}`" not in page] == []
