@@ -113,7 +113,6 @@ _RUN: dict[str, Missing] = {
     "publish-all": Missing(_NO_NETWORKS, "use --network host: every port is the host's"),
     "restart": Missing(_DETACHED, "use a service manager, such as systemd"),
     "runtime": Missing("the engine is its own OCI runtime"),
-    "storage-opt": Missing("no storage driver has options yet"),
     "use-api-socket": Missing(_NO_DAEMON),
     "volume-driver": Missing(_NO_VOLUMES, _USE_BIND),
     "volumes-from": Missing(_NO_VOLUMES, _USE_BIND),

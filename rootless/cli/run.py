@@ -76,6 +76,7 @@ def options_of(
         platform=_platform(parsed),
         pull=_pull_policy(parsed),
         storage_driver=_storage_driver(parsed),
+        always_sync=_always_sync(parsed),
         name=parsed[rows.NAME],
         remove=parsed[rows.RM],
         cidfile=parsed[rows.CIDFILE],
@@ -169,6 +170,14 @@ def _storage_driver(parsed: Parsed) -> StorageDriver | None:
     from rootless.spec.storage_driver import parse_driver
 
     return parse_driver(text, "--storage-driver")
+
+
+def _always_sync(parsed: Parsed) -> bool:
+    if not parsed[rows.STORAGE_OPT]:
+        return False
+    from rootless.cli.flags.storage import parse_storage_options
+
+    return parse_storage_options(parsed[rows.STORAGE_OPT])
 
 
 def _labels(parsed: Parsed) -> Mapping[str, str]:

@@ -121,6 +121,12 @@ MOUNT = Texts(
 TMPFS = Texts(("tmpfs",), "Mount a tmpfs directory", "TARGET[:OPTIONS]", FILES)
 READ_ONLY = Flag(("read-only",), "Mount the container's root filesystem as read only", group=FILES)
 SHM_SIZE = Text(("shm-size",), "Size of /dev/shm", "BYTES", FILES)
+STORAGE_OPT = Texts(
+    ("storage-opt",),
+    "Storage driver options for the container: sync=auto (default) or sync=always",
+    "KEY=VALUE",
+    FILES,
+)
 STORAGE_DRIVER = Text(
     ("storage-driver",),
     "Storage driver: unionfs (default) or overlay (kernel overlayfs)",

@@ -41,7 +41,8 @@ class LaunchDescription(NamedTuple):
     `control_directory` is where the monitor's socket lies. `ends_with_client`: when the connection
     of the first client ends, however it ends, the container is killed; a client that sends DETACH
     first is exempt. `streams`: whether stdin, stdout and stderr are connected (without a terminal);
-    the others are /dev/null.
+    the others are /dev/null. `volatile`: the writable layer is removed with the container, so that
+    nothing in it has to be synced.
     """
 
     record: ContainerRecord
@@ -57,6 +58,7 @@ class LaunchDescription(NamedTuple):
     control_directory: str
     streams: tuple[bool, bool, bool] = (False, True, True)
     ends_with_client: bool = True
+    volatile: bool = False
 
     def packed(self) -> bytes:
         """For another process of this program; `unpack` is the other half."""
@@ -81,7 +83,7 @@ class LaunchDescription(NamedTuple):
     def rootfs(self) -> FuseRootfs | OverlayRootfs:
         """What is mounted as its root, in its mount namespace only."""
         if self.storage_driver is StorageDriver.OVERLAY:
-            return OverlayRootfs(self.directory)
+            return OverlayRootfs(self.directory, volatile=self.volatile)
         return FuseRootfs(f"{self.directory}/rootfs")
 
     @property

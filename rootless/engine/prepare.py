@@ -118,6 +118,7 @@ def prepare(
         id_maps=id_maps,
         tree=lower.tree,
         storage_driver=driver,
+        volatile=options.remove and not options.always_sync,
         terminal=options.terminal,
         stop_timeout=options.stop_timeout,
         cgroup_parent=options.cgroup_parent,

@@ -48,6 +48,7 @@ def open_union(container: LaunchDescription) -> Union:
         ),
         UnionOptions(
             view=view,
+            volatile=container.volatile,
             lazy_min_size=_LAZY if is_lazy else None,
             background_rate=_BACKGROUND if is_lazy else None,
         ),

@@ -141,7 +141,7 @@ def _root(rootfs: Rootfs, id_maps: IdMaps) -> list[Step]:
             lower = f"{rootfs.directory}/{overlay.LOWER}"
             return [
                 filesystem.MountUnion(lower, rootfs.source, FSTYPE, True, uid, gid),
-                overlay.MountOverlay(rootfs.directory),
+                overlay.MountOverlay(rootfs.directory, rootfs.volatile),
             ]
         case BindRootfs():
             # Recursively: the kernel refuses to bind less than the whole of a tree it shows an

@@ -23,12 +23,13 @@ class FuseRootfs(NamedTuple):
 class OverlayRootfs(NamedTuple):
     """Kernel overlayfs over a read-only union that is served from outside.
 
-    `directory` holds the four directories that `rootless.runtime.overlay` names: the union is
-    mounted on lower, the overlay on rootfs.
+    `directory` holds the four directories that `rootless.runtime.steps.overlay` names: the union is
+    mounted on lower, the overlay on rootfs. `volatile`: overlayfs does not sync the upper layer.
     """
 
     directory: str
     source: str = "rootless"
+    volatile: bool = False
 
 
 class BindRootfs(NamedTuple):

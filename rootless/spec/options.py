@@ -198,6 +198,8 @@ class ContainerOptions(NamedTuple):
     platform: Platform | None = None
     pull: PullPolicy = PullPolicy.MISSING
     storage_driver: StorageDriver | None = None
+    always_sync: bool = False
+    """Honour fsync(2) in the writable layer even if the container is removed at its end."""
 
     name: str | None = None
     remove: bool = False

@@ -129,6 +129,7 @@ def _serve(description: LaunchDescription, end: socket.socket) -> None:
     from rootless.supervisor.process_names import ProcessNames
     from unionfs.model import ROOT_NODE
     from unionfs.session.device import serve
+    from unionfs.session.options import ServeOptions
     from unionfs.session.workers import SWITCH_INTERVAL
 
     union = open_union(description)
@@ -146,7 +147,7 @@ def _serve(description: LaunchDescription, end: socket.socket) -> None:
     gc.enable()
     os.umask(0)  # modes come from the container, its umask taken off already
     sys.setswitchinterval(SWITCH_INTERVAL)
-    serve(received[0], union)
+    serve(received[0], union, ServeOptions(fsync=not description.volatile))
     if not description.record.auto_remove:
         from rootless.supervisor.copy_up_report import write_report
 

@@ -75,7 +75,7 @@ class Faulty(Union):
                 self._meet("fsync")
                 return inner.run()
             finally:
-                inner.close()
+                inner.finish()
 
         return Transfer(sync)
 

@@ -24,6 +24,7 @@ class MountOverlay(NamedTuple):
     """Kernel overlayfs over the union that MountUnion has mounted below `directory`."""
 
     directory: str
+    volatile: bool
 
     def describe(self) -> str:
         return f"mount kernel overlayfs on {self.directory}/rootfs"
@@ -31,10 +32,10 @@ class MountOverlay(NamedTuple):
     def perform(self, context: Context) -> None:
         lower, context.root = context.root, -1
         os.close(lower)
-        context.root = _mount(self.directory)
+        context.root = _mount(self.directory, volatile=self.volatile)
 
 
-def _mount(directory: str) -> int:
+def _mount(directory: str, *, volatile: bool) -> int:
     """Mount upper and work over lower, which is mounted already, on rootfs; returns its root.
 
     Raises:
@@ -47,7 +48,8 @@ def _mount(directory: str) -> int:
         _require_attributes(directory)
         if not os.listdir(WORK):
             _take_after_lower()
-        mounts.mount("overlay", MERGED, "overlay", 0, _OPTIONS)
+        options = f"{_OPTIONS},volatile" if volatile else _OPTIONS
+        mounts.mount("overlay", MERGED, "overlay", 0, options)
         if os.statvfs(MERGED).f_flag & os.ST_RDONLY:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), f"{directory}/{UPPER}")
         return os.open(MERGED, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
