@@ -5,6 +5,7 @@
       NotFoundError               an object that does not exist
       ExistsError                 a name that is taken
       InUseError                  an object that something still needs
+      ConflictError               what the status of a container does not allow
       InvalidDocumentError        a document or archive that cannot be read
       IntegrityError              bytes that are not what their digest says; never retried, never downgraded
       HostSupportError            something this machine does not offer
@@ -52,6 +53,10 @@ class ExistsError(RootlessError):
 
 class InUseError(RootlessError):
     code = "in-use"
+
+
+class ConflictError(RootlessError):
+    code = "conflict"
 
 
 class InvalidDocumentError(RootlessError):

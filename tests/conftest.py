@@ -136,4 +136,5 @@ def rootless() -> Iterator[Rootless]:
         yield command
     finally:
         command.end()
+        command.remove_containers()
         remove_tree(directory)

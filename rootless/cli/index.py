@@ -34,13 +34,21 @@ class Group(NamedTuple):
 
 
 _COMMIT = "rootless.cli.containers.commit:COMMIT"
+_CREATE = "rootless.cli.create:CREATE"
 _COW = "rootless.cli.containers.cow:COW"
 _DIFF = "rootless.cli.containers.diff:DIFF"
 _EXPORT = "rootless.cli.containers.export:EXPORT"
+_KILL = "rootless.cli.containers.stop:KILL"
+_PAUSE = "rootless.cli.containers.pause:PAUSE"
 _PS = "rootless.cli.containers.listing:PS"
 _RENAME = "rootless.cli.containers.rename:RENAME"
+_RESTART = "rootless.cli.containers.stop:RESTART"
 _RM = "rootless.cli.containers.remove:RM"
 _RUN = "rootless.cli.run:RUN"
+_START = "rootless.cli.containers.start:START"
+_STOP = "rootless.cli.containers.stop:STOP"
+_UNPAUSE = "rootless.cli.containers.pause:UNPAUSE"
+_WAIT = "rootless.cli.containers.wait:WAIT"
 _HISTORY = "rootless.cli.images.history:HISTORY"
 _IMAGES = "rootless.cli.images.listing:IMAGES"
 _IMPORT = "rootless.cli.images.import_rootfs:IMPORT"
@@ -56,6 +64,14 @@ _INFO = "rootless.cli.system:INFO"
 
 COMMANDS: Mapping[str, str | Group] = {
     "run": _RUN,
+    "create": _CREATE,
+    "start": _START,
+    "stop": _STOP,
+    "restart": _RESTART,
+    "kill": _KILL,
+    "wait": _WAIT,
+    "pause": _PAUSE,
+    "unpause": _UNPAUSE,
     "ps": _PS,
     "rm": _RM,
     "images": _IMAGES,
@@ -85,6 +101,14 @@ COMMANDS: Mapping[str, str | Group] = {
         "Manage containers",
         {
             "run": _RUN,
+            "create": _CREATE,
+            "start": _START,
+            "stop": _STOP,
+            "restart": _RESTART,
+            "kill": _KILL,
+            "wait": _WAIT,
+            "pause": _PAUSE,
+            "unpause": _UNPAUSE,
             "ls": _PS,
             "list": _PS,
             "ps": _PS,

@@ -17,7 +17,6 @@ class Missing(NamedTuple):
     instead: str = ""
 
 
-_DETACHED = "containers run in the foreground only"
 _NO_EXEC = "a running container cannot be entered yet"
 _NO_BUILD = "images cannot be built from a Dockerfile yet"
 _NO_NETWORKS = "private networks are not supported yet"
@@ -29,53 +28,40 @@ _NO_WINDOWS = "it is for Windows only"
 _USE_COMMIT = "make the change in a container and use 'rootless commit'"
 _USE_HOST = "use --network host or --network none"
 _USE_BIND = "bind a directory: -v DIR:TARGET"
-_USE_SHELL = "leave it out, and put & after the command"
-_USE_SIGNAL = "signal the 'rootless run' process, which passes signals on"
 
 COMMANDS: dict[str, Missing] = {
-    "attach": Missing(_DETACHED),
+    "attach": Missing("a terminal cannot be attached to a running container yet"),
     "build": Missing(_NO_BUILD, _USE_COMMIT),
     "builder": Missing(_NO_BUILD),
     "buildx": Missing(_NO_BUILD, _USE_COMMIT),
     "checkpoint": Missing("containers cannot be checkpointed"),
-    "compose": Missing(_DETACHED, "start each container with 'rootless run'"),
+    "compose": Missing("Compose files are not read", "start each container with 'rootless run -d'"),
     "config": Missing(_NO_SWARM),
     "context": Missing(_NO_DAEMON, "use --root for another store"),
     "cp": Missing(
         "files cannot be copied into or out of a container yet",
         "bind a directory (-v), or use 'rootless export CONTAINER | tar -x PATH'",
     ),
-    "create": Missing("a container is created when it is run", "use 'rootless run'"),
     "events": Missing(_NO_DAEMON, "use 'rootless ps -a'"),
     "exec": Missing(_NO_EXEC, "start the programs together: rootless run IMAGE sh -c '...'"),
-    "kill": Missing("a container is not signalled by name yet", _USE_SIGNAL),
     "logs": Missing(
         "output is not kept: it goes to the terminal of 'rootless run'",
         "redirect it: rootless run IMAGE > FILE",
     ),
     "network": Missing(_NO_NETWORKS, _USE_HOST),
     "node": Missing(_NO_SWARM),
-    "pause": Missing("a container is not paused by name yet"),
     "plugin": Missing(_NO_DAEMON),
     "port": Missing(_NO_NETWORKS, "use --network host: every port is the host's"),
-    "restart": Missing(_DETACHED, "use 'rootless run' again"),
     "search": Missing("registries are not searched", "use 'rootless search-tags REPOSITORY'"),
     "secret": Missing(_NO_SWARM),
     "service": Missing(_NO_SWARM),
     "stack": Missing(_NO_SWARM),
-    "start": Missing(
-        "a container cannot be started again yet",
-        "use 'rootless commit', and 'rootless run' with that image",
-    ),
     "stats": Missing("usage is not displayed yet", "read the files of the container's cgroup"),
-    "stop": Missing("a container is not stopped by name yet", f"{_USE_SIGNAL}, or use rm --force"),
     "swarm": Missing(_NO_SWARM),
     "top": Missing("processes are not listed yet", "use ps(1) on the host"),
     "trust": Missing("signatures are not verified", "pull by digest: NAME@sha256:..."),
-    "unpause": Missing("a container is not paused by name yet"),
     "update": Missing("limits cannot be changed while a container runs"),
     "volume": Missing(_NO_VOLUMES, _USE_BIND),
-    "wait": Missing(_DETACHED, "the exit status of 'rootless run' is the container's"),
 }
 """By the first word of the command; those of `container`, `image` and `system` too."""
 
@@ -85,7 +71,6 @@ _RUN: dict[str, Missing] = {
     "cpu-percent": Missing(_NO_WINDOWS, "use --cpus"),
     "cpu-rt-period": Missing("cgroup v2 has no real-time limits", "use --cpu-period"),
     "cpu-rt-runtime": Missing("cgroup v2 has no real-time limits", "use --cpu-quota"),
-    "detach": Missing("containers in the background are not supported yet", _USE_SHELL),
     "device-cgroup-rule": Missing("an ordinary user cannot set device rules", "use --device"),
     "expose": Missing(_NO_NETWORKS, _USE_HOST),
     "gpus": Missing("GPUs are not found automatically", "pass the devices with --device"),
@@ -111,7 +96,6 @@ _RUN: dict[str, Missing] = {
     "network-alias": Missing(_NO_NETWORKS, _USE_HOST),
     "publish": Missing(_NO_NETWORKS, "use --network host: every port is the host's"),
     "publish-all": Missing(_NO_NETWORKS, "use --network host: every port is the host's"),
-    "restart": Missing(_DETACHED, "use a service manager, such as systemd"),
     "runtime": Missing("the engine is its own OCI runtime"),
     "use-api-socket": Missing(_NO_DAEMON),
     "volume-driver": Missing(_NO_VOLUMES, _USE_BIND),
@@ -119,6 +103,11 @@ _RUN: dict[str, Missing] = {
 }
 _OPTIONS: dict[str, dict[str, Missing]] = {
     "run": _RUN,
+    "create": _RUN,
+    "start": dict.fromkeys(
+        ("attach", "interactive", "detach-keys", "checkpoint", "checkpoint-dir"),
+        Missing("a started container cannot be attached to yet", "use 'rootless run'"),
+    ),
     "rm": {"link": Missing(_NO_NETWORKS)},
     "images": {"tree": Missing("platforms are not shown as a tree", "use 'rootless images'")},
     "rmi": {"platform": Missing("the store keeps one image per platform", "remove it by its ID")},
@@ -139,9 +128,12 @@ _OPTIONS: dict[str, dict[str, Missing]] = {
 }
 """By the name of the command (empty: before the command), and the long name of the option."""
 _SHORTHANDS = {
-    ("run", "d"): "detach",
     ("run", "p"): "publish",
     ("run", "P"): "publish-all",
+    ("create", "p"): "publish",
+    ("create", "P"): "publish-all",
+    ("start", "a"): "attach",
+    ("start", "i"): "interactive",
     ("rm", "l"): "link",
     ("", "c"): "context",
     ("", "H"): "host",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from rootless.cli.grammar import Texts
+    from rootless.engine.pull_in_child import ShowProgress
     from rootless.images.transfer.progress import Progress
     from rootless.oci.platform import Platform
     from rootless.runtime.idmap import UserNamespaceMode
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
 
 
 def run(parsed: Parsed, settings: Settings) -> int:
-    """Run the container in the foreground and return the status to exit with."""
+    """Run the container, and return the status to exit with: in the foreground its own."""
     options = options_of(parsed, os.environ, current_directory)
-    progress = None if parsed[rows.QUIET] else _progress
+    progress = None if parsed[rows.QUIET] else pull_progress
+    if parsed[rows.DETACH]:
+        return _run_detached(parsed, settings, options, progress)
     outcome = engine_of(settings).run(options, progress=progress)
     if outcome.out_of_memory:
         limit = f" of {parsed[rows.MEMORY]}" if parsed[rows.MEMORY] else ""
@@ -45,7 +48,19 @@ def run(parsed: Parsed, settings: Settings) -> int:
     return outcome.status
 
 
-def _progress() -> Progress:
+def _run_detached(
+    parsed: Parsed, settings: Settings, options: ContainerOptions, progress: ShowProgress | None
+) -> int:
+    """Start the container in the background, and print its id as soon as it has been created."""
+    if parsed[rows.ATTACH]:
+        raise UsageError("conflicting options: cannot specify both --attach and --detach")
+    engine_of(settings).run_detached(
+        options, progress=progress, created=lambda record: print(record.id, flush=True)
+    )
+    return 0
+
+
+def pull_progress() -> Progress:
     """Of the pull; standard output is the container's."""
     from rootless.cli.progress import progress_on
 
@@ -53,7 +68,10 @@ def _progress() -> Progress:
 
 
 def options_of(
-    parsed: Parsed, environ: Mapping[str, str], getcwd: Callable[[], str]
+    parsed: Parsed,
+    environ: Mapping[str, str],
+    getcwd: Callable[[], str],
+    command_name: str = "run",
 ) -> ContainerOptions:
     """The values of what was typed. The first argument is the image, unless --rootfs is given.
 
@@ -68,7 +86,9 @@ def options_of(
     rootfs, command, image = parsed[rows.ROOTFS], parsed.arguments, None
     if rootfs is None:
         if not command:
-            raise GrammarError('"rootless run" requires at least 1 argument.', exit_status=1)
+            raise GrammarError(
+                f'"rootless {command_name}" requires at least 1 argument.', exit_status=1
+            )
         image, command = _image(command[0]), command[1:]
     return ContainerOptions(
         image=image,
@@ -78,6 +98,7 @@ def options_of(
         storage_driver=_storage_driver(parsed),
         always_sync=_always_sync(parsed),
         name=parsed[rows.NAME],
+        replace=parsed[rows.REPLACE],
         remove=parsed[rows.RM],
         cidfile=parsed[rows.CIDFILE],
         labels=_labels(parsed),
@@ -97,6 +118,7 @@ def options_of(
         init=parsed[rows.INIT],
         stop_signal=_stop_signal(parsed),
         stop_timeout=parsed[rows.STOP_TIMEOUT],
+        restart=_restart(parsed),
         oom_score_adj=parsed[rows.OOM_SCORE_ADJ],
         ulimits=_ulimits(parsed),
         mounts=_mounts(parsed, getcwd),
@@ -245,6 +267,15 @@ def _stop_signal(parsed: Parsed) -> str | None:
     from rootless.cli.flags.signals import parse_signal
 
     return parse_signal(text)
+
+
+def _restart(parsed: Parsed) -> values.RestartPolicy:
+    text = parsed[rows.RESTART]
+    if not text:
+        return values.NO_RESTART
+    from rootless.cli.flags.restart import parse_restart
+
+    return parse_restart(text)
 
 
 def _ulimits(parsed: Parsed) -> tuple[values.Ulimit, ...]:

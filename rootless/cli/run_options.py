@@ -55,6 +55,7 @@ ATTACH = Texts(
     choices=("stdin", "stdout", "stderr"),
 )
 
+DETACH = Flag(("detach", "d"), "Run container in background and print container ID", group=PROCESS)
 DETACH_KEYS = Text(
     ("detach-keys",),
     "Override the key sequence for detaching a container (default ctrl-p,ctrl-q)",
@@ -69,6 +70,17 @@ RM = Flag(
     group=CONTAINER,
 )
 NAME = Text(("name",), "Assign a name to the container", "NAME", CONTAINER)
+REPLACE = Flag(
+    ("replace",), "Remove the container that has the name first, also if it runs", group=CONTAINER
+)
+RESTART = Text(
+    ("restart",),
+    "Restart policy to apply when a container exits: no (default), always, unless-stopped or "
+    "on-failure[:max-retries]",
+    "POLICY",
+    CONTAINER,
+    choices=("no", "always", "unless-stopped", "on-failure"),
+)
 LABEL = Texts(("label", "l"), "Set meta data on a container", "KEY[=VALUE]", CONTAINER)
 LABEL_FILE = Texts(("label-file",), "Read in a line delimited file of labels", "FILE", CONTAINER)
 ANNOTATION = Texts(
@@ -274,3 +286,7 @@ RUN_OPTIONS: tuple[Option, ...] = tuple(
     each for each in globals().values() if isinstance(each, Option)
 )
 """Every row above, in its order."""
+CREATE_OPTIONS: tuple[Option, ...] = tuple(
+    each for each in RUN_OPTIONS if each not in {DETACH, DETACH_KEYS, SIG_PROXY}
+)
+"""Those of `create`, which starts nothing."""

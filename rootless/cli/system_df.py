@@ -17,7 +17,7 @@ from rootless.cli.output import (
     table,
 )
 from rootless.cli.shared_options import LIST_FORMAT
-from rootless.containers.status import Status
+from rootless.containers.status import MONITORED
 
 if TYPE_CHECKING:
     from rootless.engine.upkeep import DiskUsage
@@ -52,7 +52,7 @@ def df(parsed: Parsed, settings: Settings) -> int:
 
 def _summary(usage: DiskUsage) -> list[dict[str, Any]]:
     images, containers = usage.images, usage.containers
-    running = sum(each.record.status is Status.RUNNING for each in containers)
+    running = sum(each.record.status in MONITORED for each in containers)
     written = sum(each.size for each in containers)
     used = sum(bool(each.containers) for each in images)
     return [

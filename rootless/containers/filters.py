@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from rootless.containers.directory import Containers
 from rootless.containers.record import ContainerRecord
-from rootless.containers.status import Status
+from rootless.containers.status import MONITORED, Status
 from rootless.errors import NotFoundError, UsageError
 from rootless.filters import Filters, has_label
 from rootless.store.image import Image, resolve
@@ -42,7 +42,7 @@ def select(
     found = [
         record
         for record in reversed(records)
-        if (everything or record.status is Status.RUNNING)
+        if (everything or record.status in MONITORED)
         and all(any(test(record) for test in each) for each in tests.values())
     ]
     return found if last is None or last < 0 else found[:last]

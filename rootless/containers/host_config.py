@@ -36,7 +36,10 @@ def host_config(
         "LogConfig": {"Type": "none", "Config": {}},
         "NetworkMode": "none" if own.network else "host",
         "PortBindings": {},
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": {
+            "Name": options.restart.name.value,
+            "MaximumRetryCount": options.restart.maximum,
+        },
         "AutoRemove": record.auto_remove,
         "VolumeDriver": "",
         "VolumesFrom": None,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rootless.containers.config import read_spec
 from rootless.containers.host_config import host_config, mount_points
 from rootless.containers.options_document import NAME, decode_options
-from rootless.containers.status import Status
+from rootless.containers.status import MONITORED, Status
 from rootless.spec.options import ContainerOptions
 from rootless.spec.storage_driver import StorageDriver
 
@@ -49,7 +49,7 @@ def container_document(
         "HostsPath": str(directory / "hosts"),
         "LogPath": "",
         "Name": f"/{record.name}",
-        "RestartCount": 0,
+        "RestartCount": record.restart_count,
         "Driver": driver.value,
         "Platform": "linux",
         "MountLabel": "",
@@ -77,9 +77,9 @@ def _read_options(record: ContainerRecord, directory: Path) -> ContainerOptions:
 def _state(record: ContainerRecord) -> dict[str, Any]:
     return {
         "Status": record.status.value,
-        "Running": record.status is Status.RUNNING,
-        "Paused": False,
-        "Restarting": False,
+        "Running": record.status in MONITORED,
+        "Paused": record.status is Status.PAUSED,
+        "Restarting": record.status is Status.RESTARTING,
         "OOMKilled": record.oom_killed,
         "Dead": record.status is Status.DEAD,
         "Pid": record.pid,

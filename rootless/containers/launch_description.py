@@ -8,11 +8,13 @@ from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
 from rootless.runtime.idmap import IdMaps, IdRange
 from rootless.runtime.rootfs import FuseRootfs, OverlayRootfs
+from rootless.spec.options import NO_RESTART, RestartName, RestartPolicy
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 
@@ -37,6 +39,8 @@ class ImageTree(NamedTuple):
 class LaunchDescription(NamedTuple):
     """A container as its monitor, file server and first process see it.
 
+    `stop_signal` ends it, and `stop_timeout` seconds later SIGKILL does (None: Docker's 10 for a stop,
+    and no limit for a SIGTERM that is only passed on).
     `spec` is the OCI runtime configuration, as written to config.json of `directory`.
     `control_directory` is where the monitor's socket lies. `ends_with_client`: when the connection
     of the first client ends, however it ends, the container is killed; a client that sends DETACH
@@ -52,6 +56,7 @@ class LaunchDescription(NamedTuple):
     tree: HostTree | ImageTree
     storage_driver: StorageDriver
     terminal: bool
+    stop_signal: int
     stop_timeout: int | None
     cgroup_parent: str | None
     seccomp_cache: str
@@ -59,6 +64,9 @@ class LaunchDescription(NamedTuple):
     streams: tuple[bool, bool, bool] = (False, True, True)
     ends_with_client: bool = True
     volatile: bool = False
+    restart: RestartPolicy = NO_RESTART
+    extra: Mapping[str, object] = {}
+    """What else launch.json holds, by key."""
 
     def packed(self) -> bytes:
         """For another process of this program; `unpack` is the other half."""
@@ -68,6 +76,7 @@ class LaunchDescription(NamedTuple):
             "id_maps": tuple(tuple(map(tuple, each)) for each in self.id_maps[:2]),
             "tree": (isinstance(tree, HostTree), *tree),
             "storage_driver": self.storage_driver.value,
+            "restart": (self.restart.name.value, self.restart.maximum),
         }
         return marshal.dumps((plain, self.id_maps.helper))
 
@@ -105,5 +114,6 @@ def unpack(data: bytes) -> LaunchDescription:
             "id_maps": IdMaps(uids, gids, helper),
             "tree": HostTree(*tree) if on_host else ImageTree(*tree),
             "storage_driver": StorageDriver(plain["storage_driver"]),
+            "restart": RestartPolicy(RestartName(plain["restart"][0]), plain["restart"][1]),
         }
     )

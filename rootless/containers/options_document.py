@@ -102,6 +102,9 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "pull": values.PullPolicy,
     "storage_driver": StorageDriver,
     "variables": lambda value: tuple(map(tuple, value)),
+    "restart": lambda value: values.RestartPolicy(
+        values.RestartName(value["name"]), value["maximum"]
+    ),
     "attach": lambda value: values.Streams(**value),
     "detach_keys": lambda value: value.encode("latin-1"),
     "ulimits": _each(values.Ulimit),

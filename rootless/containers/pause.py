@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rootless.containers.pause_watchdog import PauseWatchdog
+from rootless.containers.status import Status
 from rootless.errors import RootlessError
 from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 
@@ -38,6 +39,11 @@ _CLONE_NEWNS = 0x00020000
 def paused(record: ContainerRecord) -> Iterator[None]:
     """Stop all processes of a running container during the block, with its files written out.
     Raises RootlessError if they do not stop within seconds."""
+    if record.status is Status.PAUSED:
+        # By the user, who also lets it go on.
+        write_out(record)
+        yield
+        return
     group = _control_group(record.pid)
     with PauseWatchdog(None if group is None else group.path) as watchdog:
         yield from _stopped(record, group, watchdog)
@@ -98,7 +104,7 @@ def _wait(done: Callable[[], bool], record: ContainerRecord) -> None:
         time.sleep(_STEP)
 
 
-def _processes(pid: int) -> list[int]:
+def processes_of(pid: int) -> list[int]:
     """Every process in the user namespace of this one."""
     namespace = os.stat(f"/proc/{pid}/ns/user").st_ino
     found = []
@@ -111,7 +117,7 @@ def _processes(pid: int) -> list[int]:
     return found
 
 
-def _state(pid: int) -> str:
+def state_of(pid: int) -> str:
     """R, S, D, T, t, Z, X (proc_pid_stat(5)); X if it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
@@ -125,10 +131,10 @@ def _stop_all(record: ContainerRecord, stopped: list[int], watchdog: PauseWatchd
     """`stopped` takes the pidfds of those that have to be continued, also when this fails."""
     seen: set[int] = set()
     try:
-        while new := [pid for pid in _processes(record.pid) if pid not in seen]:
+        while new := [pid for pid in processes_of(record.pid) if pid not in seen]:
             for pid in new:
                 seen.add(pid)
-                if _state(pid) in "TtZX":
+                if state_of(pid) in "TtZX":
                     continue
                 try:
                     pidfd = os.pidfd_open(pid)
@@ -138,7 +144,7 @@ def _stop_all(record: ContainerRecord, stopped: list[int], watchdog: PauseWatchd
                 except ProcessLookupError:
                     continue
             # What one of them starts before the signal reaches it is found in the next round.
-            _wait(lambda: all(_state(pid) in "TtZX" for pid in seen), record)
+            _wait(lambda: all(state_of(pid) in "TtZX" for pid in seen), record)
     except OSError as error:
         raise RootlessError(
             f"cannot stop container {record.name}: {error.strerror}",
@@ -149,7 +155,7 @@ def _stop_all(record: ContainerRecord, stopped: list[int], watchdog: PauseWatchd
 def write_out(record: ContainerRecord) -> None:
     """Have the kernel hand over what the container has written so far. Raises RootlessError."""
     try:
-        processes = _processes(record.pid)
+        processes = processes_of(record.pid)
     except FileNotFoundError:
         raise RootlessError(f"container {record.name} ended meanwhile", hint="try again") from None
     pid = os.fork()

@@ -18,6 +18,15 @@ def start_time(pid: int) -> int:
     return 0 if state in (b"Z", b"X") else int(after_command[_STARTTIME - 3])
 
 
+def boot_id() -> str:
+    """What names this boot of the kernel (random(4)); empty where the kernel does not tell."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
 def is_alive(pid: int, started: int) -> bool:
     """Whether the process with this pid and start time exists and is no zombie."""
     return pid > 0 and started > 0 and start_time(pid) == started

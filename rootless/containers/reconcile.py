@@ -6,9 +6,9 @@ import os
 import select
 
 from rootless.containers.directory import Containers
-from rootless.containers.process_identity import is_alive
+from rootless.containers.process_identity import boot_id, is_alive
 from rootless.containers.record import ContainerRecord
-from rootless.containers.status import Status
+from rootless.containers.status import MONITORED, Status
 from rootless.containers.timestamps import now
 from rootless.durable import NO_ROOM
 from rootless.errors import InvalidDocumentError, NotFoundError, RootlessError
@@ -19,13 +19,19 @@ KILLED = 137
 
 
 def reconcile(containers: Containers) -> None:
-    """Mark containers whose monitor is gone as exited, and remove those that were to be removed."""
+    """Mark containers whose monitor is gone as exited, and remove those that were to be removed, or whose
+    removal was interrupted."""
+    boot = None
     for record in containers.all():
-        ended = record.status in {Status.EXITED, Status.DEAD}
-        if ended or is_alive(record.monitor_pid, record.monitor_pid_start):
+        unfinished = record.status in MONITORED or record.status is Status.REMOVING
+        if record.status is Status.DEAD or not (record.monitor_pid or unfinished):
+            continue
+        if boot is None:
+            boot = boot_id()
+        if _has_monitor(record, boot):
             continue
         try:
-            if record.auto_remove:
+            if record.auto_remove or record.status is Status.REMOVING:
                 containers.remove(record.id)
             else:
                 containers.change(record.id, _orphaned)
@@ -37,23 +43,44 @@ def reconcile(containers: Containers) -> None:
                 raise  # on a full disk the record is made true by a later command
 
 
+def _has_monitor(record: ContainerRecord, boot: str) -> bool:
+    """Whether its monitor lives, in the boot of this id. Records of earlier versions name no boot."""
+    same = record.boot in {"", boot}
+    return same and is_alive(record.monitor_pid, record.monitor_pid_start)
+
+
 def _orphaned(record: ContainerRecord) -> ContainerRecord:
-    return record._replace(
-        status=Status.EXITED,
-        exit_code=KILLED,
-        finished=now(),
-        error="its monitor was killed",
-        pid=0,
-        monitor_pid=0,
-        server_pid=0,
+    """After the death of the monitor. One that another command changed meanwhile is left as it is."""
+    if _has_monitor(record, boot_id()):
+        return record
+    kept = record._replace(
+        pid=0, pid_start=0, monitor_pid=0, monitor_pid_start=0, server_pid=0, server_pid_start=0
+    )
+    if record.status is Status.EXITED:
+        return kept
+    if record.status is Status.RESTARTING:
+        return kept._replace(status=Status.EXITED)
+    return kept._replace(
+        status=Status.EXITED, exit_code=KILLED, finished=now(), error="its monitor was killed"
     )
 
 
 def kill_and_wait(record: ContainerRecord, timeout: float) -> None:
-    """Kill a running container and wait until its monitor has cleaned up.
+    """Kill a container that has a monitor, and wait until the monitor has cleaned up.
 
     Raises RootlessError if the monitor is still there after `timeout` seconds.
     """
+    # SIGTERM tells a monitor to end its container.
+    wait_for_end(record, timeout, signal.SIGTERM)
+
+
+def wait_for_end(record: ContainerRecord, timeout: float, number: int = 0) -> None:
+    """Wait for the end of a container's monitor, after sending it a signal unless that is 0.
+
+    Raises RootlessError if the monitor is still there after `timeout` seconds.
+    """
+    if not is_alive(record.monitor_pid, record.monitor_pid_start):
+        return
     try:
         monitor = os.pidfd_open(record.monitor_pid)
     except ProcessLookupError:
@@ -61,8 +88,8 @@ def kill_and_wait(record: ContainerRecord, timeout: float) -> None:
     try:
         if not is_alive(record.monitor_pid, record.monitor_pid_start):
             return
-        # SIGTERM tells a monitor to end its container.
-        signal.pidfd_send_signal(monitor, signal.SIGTERM)
+        if number:
+            signal.pidfd_send_signal(monitor, number)
         poll = select.poll()
         poll.register(monitor, select.POLLIN)
         if not poll.poll(timeout * 1000):

@@ -51,6 +51,12 @@ class ContainerRecord(NamedTuple):
     finished: str = ""
     exit_code: int = 0
     oom_killed: bool = False
+    restart_count: int = 0
+    """How often the restart policy has started it since it was last started by a user."""
+    stopped_by_user: bool = False
+    """A user has ended it (stop, kill): a boot does not start it where the policy is unless-stopped."""
+    boot: str = ""
+    """The boot id of the kernel that the PIDs are of (random(4), boot_id)."""
     error: str = ""
     extra: Mapping[str, object] = {}
     """Whatever else the document holds, by key."""
@@ -81,6 +87,9 @@ _SCALARS: dict[str, type] = {
     "finished": str,
     "exit_code": int,
     "oom_killed": bool,
+    "restart_count": int,
+    "stopped_by_user": bool,
+    "boot": str,
     "error": str,
 }
 

@@ -6,9 +6,9 @@ import os
 import sys
 
 from rootless.containers.directory import CONTROL_SOCKET
-from rootless.containers.process_identity import start_time
+from rootless.containers.process_identity import is_alive, start_time
 from rootless.containers.reconcile import kill_and_wait
-from rootless.containers.status import Status
+from rootless.containers.status import Status, Verb, check_verb
 from rootless.errors import InUseError
 from rootless.light_stdlib import socket
 
@@ -29,18 +29,27 @@ def remove_container(
     A container whose record cannot be read runs if a monitor listens in its `control_directory`.
 
     Raises:
-        InUseError: it has not ended, and `force` is not set.
+        ConflictError, InUseError: it has not ended, and `force` is not set.
         RootlessError: its monitor does not end.
     """
     if record.status is Status.DEAD:
         record = _as_its_monitor_has_it(record, control_directory)
-    if record.status not in {Status.EXITED, Status.DEAD}:
-        if not force:
+    if not force:
+        check_verb(
+            Verb.REMOVE,
+            record.status,
+            container_id=record.id,
+            name=record.name,
+            error=record.error,
+        )
+        if record.status is Status.CREATED and is_alive(
+            record.monitor_pid, record.monitor_pid_start
+        ):
             raise InUseError(
-                f"cannot remove container {record.name!r}: container is {record.status.value}",
+                f'cannot remove container "{record.name}": it is being started',
                 hint="stop it first, or use --force",
             )
-        kill_and_wait(record, _KILL_WAIT)
+    kill_and_wait(record, _KILL_WAIT)
     containers.remove(record.id)
 
 

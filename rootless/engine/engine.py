@@ -117,9 +117,126 @@ class Engine:
             from rootless.engine.prepare import prepare
 
             driver = self._driver(options.storage_driver)
+            self._replace(options)
             return prepare(options, self.paths, self._environ, driver, progress, monitor=monitor)
 
         return run_in_foreground(prepare, attachment, terminal=options.terminal, debug=self._debug)
+
+    def create(
+        self, options: ContainerOptions, *, progress: ShowProgress | None = None
+    ) -> ContainerRecord:
+        """Make a container and start none of its processes. Raises RootlessError."""
+        from rootless.engine.prepare import prepare
+
+        driver = self._driver(options.storage_driver)
+        self._replace(options)
+        return prepare(options, self.paths, self._environ, driver, progress, monitor=0).record
+
+    def run_detached(
+        self,
+        options: ContainerOptions,
+        *,
+        progress: ShowProgress | None = None,
+        created: Callable[[ContainerRecord], None] | None = None,
+    ) -> ContainerRecord:
+        """Create a container and start it; it outlives the caller. `created` is called in between.
+
+        Raises RootlessError. A container whose command cannot be executed stays, with status created.
+        """
+        from rootless.supervisor.background import run_in_background
+
+        def prepare(monitor: int) -> LaunchDescription:
+            from rootless.engine.prepare import prepare
+
+            driver = self._driver(options.storage_driver)
+            self._replace(options)
+            return prepare(options, self.paths, self._environ, driver, progress, monitor=monitor)
+
+        return run_in_background(prepare, created, debug=self._debug)
+
+    def start(self, name: str) -> None:
+        """Start a container that does not run. Raises NotFoundError, ConflictError for one that is
+        paused, LaunchError if its command cannot be executed.
+        """
+        from rootless.engine import lifecycle
+
+        lifecycle.start(self.paths, self._container(name))
+
+    def begin_stop(
+        self, name: str, *, signal: int | None = None, timeout: int | None = None
+    ) -> Callable[[], None]:
+        """Begin to stop a container; call what is returned to wait for its end.
+
+        Args:
+            signal: By default the container's stop signal.
+            timeout: Seconds until SIGKILL follows; -1 for never, by default the container's own or 10.
+
+        Raises:
+            NotFoundError: there is no such container.
+        """
+        from rootless.engine import lifecycle
+
+        record = self._container(name)
+        ending = lifecycle.begin_stop(self.paths, record, number=signal, timeout=timeout)
+
+        def finish() -> None:
+            if ending is not None:
+                ending.wait()
+
+        return finish
+
+    def stop(self, name: str, *, signal: int | None = None, timeout: int | None = None) -> None:
+        """Stop a container and wait for its end; see `begin_stop`."""
+        self.begin_stop(name, signal=signal, timeout=timeout)()
+
+    def begin_restart(
+        self, name: str, *, signal: int | None = None, timeout: int | None = None
+    ) -> Callable[[], None]:
+        """Begin to stop a container and to start it again; call what is returned to wait for it. The
+        arguments are those of `begin_stop`.
+        """
+        from rootless.engine import lifecycle
+
+        record = self._container(name)
+        return lifecycle.begin_restart(self.paths, record, number=signal, timeout=timeout)
+
+    def restart(self, name: str, *, signal: int | None = None, timeout: int | None = None) -> None:
+        """Stop a container, if it runs, and start it; see `begin_stop`."""
+        self.begin_restart(name, signal=signal, timeout=timeout)()
+
+    def kill(self, name: str, signal: int) -> None:
+        """Send a signal to the first process of a container. Raises NotFoundError, ConflictError if it
+        does not run.
+        """
+        from rootless.engine import lifecycle
+
+        lifecycle.kill(self.paths, self._container(name), signal)
+
+    def wait(self, name: str) -> int:
+        """The exit status of a container, when it has ended. Raises NotFoundError."""
+        from rootless.engine import lifecycle
+
+        return lifecycle.wait(self.paths, self._container(name))
+
+    def pause(self, name: str) -> None:
+        """Stop all processes of a container. Raises NotFoundError, ConflictError."""
+        from rootless.containers.status import Verb
+        from rootless.engine import lifecycle
+
+        lifecycle.request(self.paths, self._container(name), Verb.PAUSE)
+
+    def unpause(self, name: str) -> None:
+        """Let the processes of a paused container go on. Raises NotFoundError, ConflictError."""
+        from rootless.containers.status import Verb
+        from rootless.engine import lifecycle
+
+        lifecycle.request(self.paths, self._container(name), Verb.UNPAUSE)
+
+    def latest(self) -> str:
+        """The id of the container that was created last. Raises NotFoundError."""
+        from rootless.engine import lifecycle
+
+        return lifecycle.latest(self.paths)
 
     def containers(self) -> list[ContainerRecord]:
         """Every container, oldest first."""
@@ -263,6 +380,13 @@ class Engine:
 
         record = self._container(name)
         return read_report(record, Path(self.paths.containers.directory(record.id)))
+
+    def _replace(self, options: ContainerOptions) -> None:
+        """Remove the container whose name the new one is to get, where that was asked for."""
+        if options.replace and options.name is not None:
+            from rootless.engine import lifecycle
+
+            lifecycle.remove_named(self.paths, options.name)
 
     def _container(self, name: str) -> ContainerRecord:
         """A container by name or id, after a look at whether its monitor still lives. Raises

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rootless.cgroups.delegation import facts
 from rootless.containers.record import ContainerRecord
-from rootless.containers.status import Status
+from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_paths import StoragePaths
 from rootless.engine.doctor import file_system_name
 from rootless.runtime.account import read_id_maps
@@ -39,9 +39,9 @@ def information(
     return {
         "ServerVersion": __version__,
         "Containers": len(records),
-        "ContainersRunning": states.count(Status.RUNNING),
-        "ContainersPaused": 0,
-        "ContainersStopped": len(records) - states.count(Status.RUNNING),
+        "ContainersRunning": states.count(Status.RUNNING) + states.count(Status.RESTARTING),
+        "ContainersPaused": states.count(Status.PAUSED),
+        "ContainersStopped": sum(each not in MONITORED for each in states),
         "Images": len(all_images(store)),
         "Driver": driver.value,
         "DriverStatus": [["Backing Filesystem", file_system_name(Path(paths.store))]],

@@ -11,13 +11,14 @@ from rootless.containers.directory import new_container_id
 from rootless.containers.launch_description import HostTree, ImageTree, LaunchDescription
 from rootless.containers.options_document import NAME as OPTIONS_NAME
 from rootless.containers.options_document import encode_options
-from rootless.containers.process_identity import start_time
+from rootless.containers.process_identity import boot_id, start_time
 from rootless.containers.record import ContainerRecord
 from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.timestamps import now
 from rootless.durable import write_all
 from rootless.engine.pull_in_child import ShowProgress, find_or_fetch
 from rootless.light_json import dumps
+from rootless.light_stdlib import signal
 from rootless.rootfs.lower import Lower, lower_of_image, lower_of_path
 from rootless.runtime.account import read_account, read_id_maps
 from rootless.runtime.idmap import IdMaps
@@ -48,7 +49,8 @@ def prepare(
 ) -> LaunchDescription:
     """Make the container's directory; raises RootlessError and leaves nothing if it cannot be made.
 
-    `monitor` is the PID of the process that the container will belong to.
+    `monitor` is the PID of the process that the container will belong to; 0 for a container that is
+    only created.
     """
     check_options(options)
     lower = _lower(options, paths, environ, progress)
@@ -90,10 +92,14 @@ def prepare(
             _write(f"{hidden}/{name}", text.encode(errors="surrogateescape"))
         _write(f"{hidden}/config.json", dumps(spec))
         _write(f"{hidden}/{OPTIONS_NAME}", encode_options(options))
+        if not (options.remove and monitor):
+            # The monitor alone starts again what is removed when it ends.
+            from rootless.containers.launch_document import NAME, encode_launch
 
-    record = create_container(
-        paths.containers,
-        ContainerRecord(
+            _write(f"{hidden}/{NAME}", encode_launch(description))
+
+    description = LaunchDescription(
+        record=ContainerRecord(
             id=container_id,
             name="",
             created=now(),
@@ -105,14 +111,9 @@ def prepare(
             labels={**(lower.config.get("Labels") or {}), **options.labels},
             auto_remove=options.remove,
             monitor_pid=monitor,
-            monitor_pid_start=start_time(monitor),
+            monitor_pid_start=start_time(monitor) if monitor else 0,
+            boot=boot_id() if monitor else "",
         ),
-        fill,
-        name=options.name,
-        cidfile=options.cidfile,
-    )
-    return LaunchDescription(
-        record=record,
         directory=directory,
         spec=spec,
         id_maps=id_maps,
@@ -120,11 +121,31 @@ def prepare(
         storage_driver=driver,
         volatile=options.remove and not options.always_sync,
         terminal=options.terminal,
+        stop_signal=_stop_signal(options.stop_signal or lower.config.get("StopSignal")),
         stop_timeout=options.stop_timeout,
         cgroup_parent=options.cgroup_parent,
         seccomp_cache=f"{paths.store}/seccomp",
         control_directory=paths.control_directory(container_id),
+        streams=(options.interactive, True, True),
+        ends_with_client=False,
+        restart=options.restart,
     )
+    record = create_container(
+        paths.containers,
+        description.record,
+        fill,
+        name=options.name,
+        cidfile=options.cidfile,
+    )
+    return description._replace(record=record)
+
+
+def _stop_signal(name: str | None) -> int:
+    if not name:
+        return int(signal.SIGTERM)
+    from rootless.containers.stop_signal import signal_number
+
+    return signal_number(name)
 
 
 def _lower(

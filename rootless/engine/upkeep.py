@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rootless.containers.directory import Containers
+from rootless.containers.process_identity import is_alive
 from rootless.containers.record import ContainerRecord
-from rootless.containers.status import Status
+from rootless.containers.status import MONITORED, Status
 from rootless.errors import NotFoundError
 from rootless.filters import Filters, check_prune_filters, may_be_pruned
 from rootless.images.gc.check import Finding, Kind, Outcome
@@ -57,19 +58,17 @@ class DiskUsage(NamedTuple):
     @property
     def containers_reclaimable(self) -> int:
         """What removing every container that does not run would free."""
-        return sum(
-            each.size for each in self.containers if each.record.status is not Status.RUNNING
-        )
+        return sum(each.size for each in self.containers if each.record.status not in MONITORED)
 
 
 def prune_containers(
     containers: Containers, records: Sequence[ContainerRecord], filters: Filters
 ) -> PrunedContainers:
-    """Remove every container that has ended. One that is just being made has not."""
+    """Remove every container that has ended, or has never been started. One that is being started stays."""
     check_prune_filters(filters)
     names, reclaimed = [], 0
     for record in records:
-        if record.status is Status.EXITED and may_be_pruned(record.created, record.labels, filters):
+        if _may_go(record) and may_be_pruned(record.created, record.labels, filters):
             size = tree_size(Path(containers.directory(record.id)))
             try:
                 containers.remove(record.id)
@@ -78,6 +77,13 @@ def prune_containers(
             names.append(record.id)
             reclaimed += size
     return PrunedContainers(names, reclaimed)
+
+
+def _may_go(record: ContainerRecord) -> bool:
+    """Whether it has neither processes nor a monitor that is starting them."""
+    if record.status is Status.CREATED:
+        return not is_alive(record.monitor_pid, record.monitor_pid_start)
+    return record.status is Status.EXITED
 
 
 def disk_usage(

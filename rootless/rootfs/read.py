@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rootless.containers.config import id_maps_of, read_spec
 from rootless.containers.launch_description import HostTree, ImageTree
 from rootless.containers.pause import paused, write_out
-from rootless.containers.status import Status
+from rootless.containers.status import ALIVE
 from rootless.errors import RootlessError
 from rootless.rootfs.archive import ContainerFiles
 from rootless.rootfs.image_tree import image_tree, image_tree_by_id
@@ -54,7 +54,7 @@ def open_container(
         )
 
     with ExitStack() as stack:
-        if record.status is Status.RUNNING:
+        if record.status in ALIVE:
             if pause:
                 stack.enter_context(paused(record))
             else:

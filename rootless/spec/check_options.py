@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 
 from rootless.errors import UsageError
+from rootless.spec.options import NO_RESTART
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _IPC_SYSCTLS = frozenset(
 
 def check_options(options: ContainerOptions) -> None:
     """Raise UsageError for the first thing that is wrong with them."""
+    _check_life(options)
     if options.hostname and not options.namespaces.uts:
         raise UsageError("conflicting options: hostname and the UTS mode host")
     if options.domainname and not options.namespaces.uts:
@@ -55,6 +57,13 @@ def check_options(options: ContainerOptions) -> None:
             _check_text(what, f"{name}={value}")
     _check_mounts(options)
     _check_sysctls(options)
+
+
+def _check_life(options: ContainerOptions) -> None:
+    if options.remove and options.restart != NO_RESTART:
+        raise UsageError("conflicting options: cannot specify both --restart and --rm")
+    if options.replace and options.name is None:
+        raise UsageError("cannot replace container without --name being set")
 
 
 def _check_text(what: str, text: str) -> None:

@@ -178,7 +178,26 @@ class ResourceLimits(NamedTuple):
     write_iops: tuple[Throttle, ...] = ()
 
 
+class RestartName(Enum):
+    """Docker's restart policies."""
+
+    NO = "no"
+    ALWAYS = "always"
+    UNLESS_STOPPED = "unless-stopped"
+    ON_FAILURE = "on-failure"
+
+
+class RestartPolicy(NamedTuple):
+    """When the monitor starts a container again that has ended. `maximum`: how often at most, with
+    on-failure; 0 is no limit.
+    """
+
+    name: RestartName = RestartName.NO
+    maximum: int = 0
+
+
 ALL_STREAMS = Streams()
+NO_RESTART = RestartPolicy()
 NO_DNS = Dns()
 NO_LIMITS = ResourceLimits()
 DEFAULT_NAMESPACES = NamespaceModes()
@@ -202,6 +221,8 @@ class ContainerOptions(NamedTuple):
     """Honour fsync(2) in the writable layer even if the container is removed at its end."""
 
     name: str | None = None
+    replace: bool = False
+    """Remove the container that has the name first, also if it runs."""
     remove: bool = False
     """Remove the container when it has ended."""
     cidfile: str | None = None
@@ -230,6 +251,7 @@ class ContainerOptions(NamedTuple):
     """A name with SIG, or SIGRTMIN+N."""
     stop_timeout: int | None = None
     """Seconds."""
+    restart: RestartPolicy = NO_RESTART
     oom_score_adj: int | None = None
     ulimits: tuple[Ulimit, ...] = ()
 

@@ -15,9 +15,14 @@ from rootless.supervisor.protocol import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from rootless.supervisor.messages import Connection, Message
+
+
+class MonitorEndedError(RootlessError):
+    """The monitor ended without a last message."""
 
 
 class MonitorClient:
@@ -74,6 +79,29 @@ class MonitorClient:
         """Send a signal to the container's first process. One that has ended is no error."""
         self._connection.send(Kind.SIGNAL, number=number)
 
+    def kill(self, number: int) -> None:
+        """Send a signal of the user's to the container's first process; answered by DONE."""
+        self._send(Kind.KILL, number=number)
+
+    def stop(self, number: int | None, timeout: int | None, *, restart: bool = False) -> None:
+        """End the container, and its restarts: by a signal (None: its stop signal), and `timeout`
+        seconds later by SIGKILL (None: its own timeout, -1: never). EXITED answers it; with `restart`
+        DONE does, when the container runs again.
+        """
+        self._send(Kind.STOP, number=number, timeout=timeout, restart=restart)
+
+    def pause(self) -> None:
+        """Stop every process of the container; answered by DONE when they have stopped."""
+        self._send(Kind.PAUSE)
+
+    def unpause(self) -> None:
+        """Let the processes go on; answered by DONE."""
+        self._send(Kind.UNPAUSE)
+
+    def update(self, resources: Mapping[str, Any], restart: tuple[str, int] | None) -> None:
+        """Set limits, as OCI `linux.resources` has them, and the restart policy; answered by DONE."""
+        self._send(Kind.UPDATE, resources=resources, restart=restart)
+
     def receive(self) -> Message:
         """The next message of the monitor, waiting for it.
 
@@ -84,7 +112,7 @@ class MonitorClient:
         try:
             message = self._connection.receive()
             if message is None:
-                raise RootlessError(self._ended_because())
+                raise MonitorEndedError(self._ended_because())
             self._monitor = after_monitor(self._monitor, message.kind)
         except ProtocolError as error:
             raise RootlessError(f"protocol error of the container's monitor: {error}") from None

@@ -15,6 +15,8 @@ from rootless.supervisor.protocol import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rootless.light_stdlib import socket
     from rootless.supervisor.messages import Connection, Message
 
@@ -121,3 +123,12 @@ class Clients:
         for client in self.open():
             if client.is_greeted:
                 client.send(kind, **fields)
+
+    def end(self, kind: Kind, kept: Sequence[Client] = (), **fields: object) -> None:
+        """Send the last message to every client that has said HELLO, but for those of `kept`, and
+        close their connections.
+        """
+        for client in self.open():
+            if client.is_greeted and client not in kept:
+                client.send(kind, **fields)
+                client.close()

@@ -84,6 +84,13 @@ class ContainerStreams:
             os.close(descriptor)
         self._pipes.clear()
 
+    def close(self) -> None:
+        """After the end of a run: the next one gets streams of its own. Idempotent."""
+        self.handed_over()
+        if self._console is not None:
+            os.close(self._console)
+            self._console = None
+
     def release(self) -> None:
         """The owner has left a terminal."""
         self.owner = None

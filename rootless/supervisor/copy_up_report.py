@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.containers.process_identity import is_alive
 from rootless.containers.record import ContainerRecord
-from rootless.containers.status import Status
+from rootless.containers.status import ALIVE
 from rootless.containers.timestamps import now
 from rootless.durable import write_atomically
 from rootless.errors import HostSupportError, InvalidDocumentError, NotFoundError, RootlessError
@@ -104,7 +104,7 @@ def read_report(record: ContainerRecord, directory: Path) -> CopyUpReport:
             hint="run it with --storage-driver unionfs",
         )
     path = directory / NAME
-    if record.status is Status.RUNNING:
+    if record.status in ALIVE:
         _ask(record, path)
     try:
         document = json.loads(path.read_bytes())

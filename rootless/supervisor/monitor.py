@@ -10,7 +10,8 @@ ends, the others follow:
     monitor ends       the kernel kills the container (PR_SET_PDEATHSIG); the file server ends when
                        the mount is gone; the next command marks or removes the container
     file server ends   the container's file operations fail with ENOTCONN: the monitor kills it
-    container ends     its mount goes with its namespace, and so the file server; the monitor cleans up
+    container ends     its mount goes with its namespace, and so the file server; the monitor cleans up,
+                       and creates it again if the restart policy or a client says so
 
 The loop is poll(2) on a handful of descriptors (docs/decisions/0700-no-event-loop-on-the-way-to-exec.md);
 what clients say to it is docs/monitor-protocol.md.
@@ -22,36 +23,43 @@ import gc
 import os
 import select
 import sys
+import time
 
 from rootless.containers.delete_tree import remove_container_tree
 from rootless.containers.directory import Containers
 from rootless.containers.launch_description import LaunchDescription
-from rootless.containers.process_identity import start_time
 from rootless.containers.reconcile import reconcile
-from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
-from rootless.containers.timestamps import now
-from rootless.errors import NotFoundError, RootlessError
+from rootless.errors import HostSupportError, RootlessError
 from rootless.light_stdlib import signal
-from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, create
+from rootless.spec.options import RestartName, RestartPolicy
 from rootless.supervisor import control_socket
 from rootless.supervisor.clients import Client, Clients
+from rootless.supervisor.container_run import ContainerRun
 from rootless.supervisor.container_streams import ContainerStreams
-from rootless.supervisor.engine_log import log, log_exception
-from rootless.supervisor.file_server import FileServer
+from rootless.supervisor.engine_log import log_exception
 from rootless.supervisor.protocol import Kind, MonitorState, refusal
-from rootless.supervisor.signal_delivery import SignalDelivery, send_signal
+from rootless.supervisor.record_keeper import RecordKeeper
 from rootless.supervisor.signal_disposition import FORWARDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from collections.abc import Mapping, Sequence
+    from typing import Any, NoReturn
 
     from rootless.cgroups.control_group import ControlGroup
     from rootless.supervisor.messages import Message
+    from rootless.supervisor.pausing import Pause
+    from rootless.supervisor.record_keeper import Ending
 
-_SERVER_GRACE = 10.0
-"""Seconds the file server has to write out what the container left behind, before it is killed."""
+_STOP_TIMEOUT = 10
+"""Docker's seconds between the stop signal and SIGKILL."""
+_PAUSE_STEP = 2.0
+"""Milliseconds between two looks at whether a container has come to a stop."""
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM came while there was no container to kill."""
 
 
 class Monitor:
@@ -61,11 +69,23 @@ class Monitor:
         self._description = description
         self._containers = Containers(os.path.dirname(description.directory), remove_container_tree)
         self._first = first
+        self._keeper = RecordKeeper(self._containers, description.record)
         self._state = MonitorState.CREATING
         self._ends_with_client = description.ends_with_client
         self._clients = Clients(first)
-        self._server_ended = False
-        self._server_failure = ""
+        self._restart = description.restart
+        self._restart_count = 0
+        self._delay = 0.0
+        self._started_at = 0.0
+        """By the monotonic clock: when the command was last executed."""
+        self._is_final = False
+        """The run that goes on is the last one, whatever the restart policy says."""
+        self._stopped_by_user = False
+        self._restarters: list[Client] = []
+        """Clients that want the container restarted and are waiting for that."""
+        self._pause: Pause | None = None
+        self._pausing_client: Client | None = None
+        """The one that waits for a pause to be complete."""
 
     def main(self, debug: int | None) -> NoReturn:
         """Never returns and never raises. `debug`: where the steps of the start are written."""
@@ -105,23 +125,28 @@ class Monitor:
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
+    def _terminate(self, *_: object) -> None:
+        """SIGTERM: kill the container, and do not start it again."""
+        self._is_final = True
+        if self._state in {MonitorState.READY, MonitorState.RUNNING}:
+            self._container.signals.kill()
+        elif self._state is MonitorState.RESTARTING:
+            raise _TerminatedError
+
     def _supervise(self, debug: int | None) -> None:
-        directory = self._description.control_directory
-        self._clients.listener = control_socket.listen(directory)
-        self._streams = ContainerStreams(
-            self._description.streams, terminal=self._description.terminal
-        )
+        self._clients.listener = control_socket.listen(self._description.control_directory)
+        signal.signal(signal.SIGTERM, self._terminate)
         group = self._make_control_group()
-        self._server = FileServer.fork(self._description)
         try:
-            self._process = self._create(group, debug)
-            self._live()
-        except BaseException:
-            self._server.end(_SERVER_GRACE)
+            ending = self._run(group, debug)
+            while self._is_restarted(ending) and self._rest(ending):
+                ending = self._run(group, None)
+        finally:
             if group is not None:
                 group.remove()
-            raise
-        self._clean_up(group)
+        control_socket.remove(self._description.control_directory)
+        self._keeper.ended(ending)
+        self._report_end(ending)
 
     def _make_control_group(self) -> ControlGroup | None:
         from rootless.cgroups.delegation import create
@@ -134,85 +159,149 @@ class Monitor:
             self._description.cgroup_parent,
         )
 
-    def _create(self, group: ControlGroup | None, debug: int | None) -> ContainerProcess:
-        description = self._description
-        stdio = self._streams.container_ends
-
-        def write_step(line: str) -> None:
-            os.write(debug or 2, f"{line}\n".encode())
-
+    def _run(self, group: ControlGroup | None, debug: int | None) -> Ending:
+        """Create the container, start it when a client says so or it is restarted, and serve clients
+        to its end.
+        """
+        self._state = MonitorState.CREATING
+        self._group = group
+        self._streams = ContainerStreams(
+            self._description.streams, terminal=self._description.terminal
+        )
+        self._container = run = ContainerRun(self._description, group)
         try:
-            return create(
-                LaunchArgs(
-                    spec=description.spec,
-                    bundle=description.directory,
-                    rootfs=description.rootfs,
-                    id_maps=description.id_maps,
-                    stdio=None if stdio is None else Stdio(*stdio),
-                    cgroup_fd=None if group is None else group.directory_fd,
-                    serve=self._server.serve,
-                    seccomp_cache=description.seccomp_cache,
-                    debug=None if debug is None else write_step,
-                )
-            )
+            run.create(self._streams, debug)
+            self._begin()
+            self._watch()
+        except BaseException:
+            run.abandon()
+            raise
         finally:
-            self._streams.close_container_ends()
-            if debug is not None:
-                os.close(debug)
+            self._streams.close()
+        self._state = MonitorState.CREATING
+        if self._pause is not None:
+            self._pause.end()
+            self._pause = self._pausing_client = None
+        ending = run.clean_up()
+        self._state = MonitorState.RESTARTING
+        # Clients that have connected or sent a request meanwhile.
+        self._serve(self._wait((), 0))
+        return ending
 
-    def _live(self) -> None:
-        """From READY to the container's end; serves clients meanwhile."""
-        process = self._process
-        self._streams.take_console(process.console)
-        self._signals = SignalDelivery(process.pid, process.pidfd, self._description.stop_timeout)
-        signal.signal(signal.SIGTERM, lambda *_: send_signal(process.pidfd, signal.SIGKILL))
+    def _begin(self) -> None:
+        """From the created container to its command; or to READY, until a client says START."""
+        run = self._container
         self._state = MonitorState.READY
+        if self._started_at:
+            self._clients.broadcast(Kind.READY, pid=run.process.pid)
+            self._start()
+            for client in self._restarters:
+                client.send(Kind.DONE)
+            self._restarters.clear()
+        if self._is_final:
+            run.signals.kill()  # a SIGTERM came while it was being created
+        if self._started_at:
+            return
         # `run` has sent its requests long ago.
         while self._state is MonitorState.READY and _is_readable(self._first):
             self._hear(self._first)
         if self._state is MonitorState.READY:
-            self._containers.change(self._description.record.id, self._created)
+            self._keeper.created(run.process.pid, run.server.pid)
         gc.enable()
-        self._watch()
 
     def _watch(self) -> None:
         """Return when the container has ended; until then carry out the requests of clients."""
+        run = self._container
         while True:
-            poll = select.poll()
-            clients = {client.fileno(): client for client in self._clients.open()}
             unread = self._streams.unread()
-            listener = self._clients.fileno()
-            server = () if self._server_ended else (self._server.pidfd,)
-            for descriptor in (self._process.pidfd, listener, *server, *clients, *unread):
-                poll.register(descriptor, select.POLLIN)
-            ready = {descriptor for descriptor, _ in poll.poll(self._signals.wait_limit())}
-            if self._process.pidfd in ready:
+            ready = self._wait((*run.watched(), *unread), self._wait_limit())
+            if run.process.pidfd in ready:
                 return
-            self._signals.check(timed_out=not ready)
-            if self._server.pidfd in ready:
-                self._report_server_exit()
-            if listener in ready:
-                self._clients.accept()
+            run.signals.check(timed_out=not ready)
+            if self._pausing_client is not None:
+                self._check_pause()
+            if run.server.pidfd in ready and not run.server_has_ended and run.note_server_exit():
+                self._clients.broadcast(Kind.NOTICE, text=run.server_failure)
+                run.signals.kill()
             for descriptor in ready.intersection(unread):
                 self._streams.discard(descriptor)
-            for descriptor in ready.intersection(clients):
-                self._hear(clients[descriptor])
+            self._serve(ready)
             if self._ends_with_client and not self._first.is_open:
                 self._ends_with_client = False
-                self._signals.kill()
+                self._is_final = True
+                run.signals.kill()
 
-    def _report_server_exit(self) -> None:
-        """When the file server has ended before its work was done: tell the clients why, and kill the
-        container, which has no files any more.
+    def _wait(self, descriptors: Sequence[int], milliseconds: float | None) -> set[int]:
+        """Those of the descriptors, of the clients' and of the listening socket that are readable."""
+        poll = select.poll()
+        clients = map(Client.fileno, self._clients.open())
+        for descriptor in (*descriptors, self._clients.fileno(), *clients):
+            poll.register(descriptor, select.POLLIN)
+        return {descriptor for descriptor, _ in poll.poll(milliseconds)}
 
-        A server that is done ends too, when the file system is unmounted: that may be seen a moment
-        before the container's end.
+    def _wait_limit(self) -> float | None:
+        limit = self._container.signals.wait_limit()
+        if self._pausing_client is None:
+            return limit
+        return _PAUSE_STEP if limit is None else min(limit, _PAUSE_STEP)
+
+    def _serve(self, ready: set[int]) -> None:
+        """Carry out the requests that have come."""
+        clients = {client.fileno(): client for client in self._clients.open()}
+        if self._clients.fileno() in ready:
+            self._clients.accept()
+        for descriptor in ready.intersection(clients):
+            self._hear(clients[descriptor])
+
+    def _is_restarted(self, ending: Ending) -> bool:
+        if self._restarters:
+            return True
+        if self._is_final or not self._started_at:
+            return False
+        from rootless.containers.restart_policy import restarts
+
+        return restarts(
+            self._restart,
+            exit_code=ending.status,
+            count=self._restart_count,
+            stopped_by_user=self._stopped_by_user,
+        )
+
+    def _rest(self, ending: Ending) -> bool:
+        """Tell the clients that this run has ended, and wait until the next is due. False if a client
+        stops the container meanwhile.
         """
-        self._server_ended = True
-        if not self._server.is_finished():
-            self._server_failure = self._server.exit_reason()
-            self._clients.broadcast(Kind.NOTICE, text=self._server_failure)
-            self._signals.kill()
+        from rootless.containers.restart_policy import next_delay
+
+        self._state = MonitorState.RESTARTING
+        try:
+            self._keeper.restarting(ending)
+            self._report_end(ending)
+            self._ends_with_client = False
+            until = 0.0
+            if self._restarters:
+                self._delay, self._restart_count, self._is_final = 0.0, 0, False
+            else:
+                self._delay = next_delay(self._delay, time.monotonic() - self._started_at)
+                self._restart_count += 1
+                until = time.monotonic() + self._delay
+            while (left := until - time.monotonic()) > 0 and not self._is_final:
+                self._serve(self._wait((), left * 1000))
+                if self._restarters:
+                    break
+            self._state = MonitorState.CREATING
+        except _TerminatedError:
+            self._is_final = True
+        return not self._is_final
+
+    def _report_end(self, ending: Ending) -> None:
+        """EXITED is the last message of a connection, but for that of a client that wants a restart."""
+        self._clients.end(
+            Kind.EXITED,
+            self._restarters if self._state is MonitorState.RESTARTING else (),
+            status=ending.status,
+            out_of_memory=ending.out_of_memory,
+        )
 
     def _hear(self, client: Client) -> None:
         """Receive one request and carry it out."""
@@ -222,7 +311,8 @@ class Monitor:
         for descriptor in message.descriptors:
             os.close(descriptor)  # no request has any
         if message.kind is Kind.HELLO:
-            client.welcome(message.fields.get("version"), self._state, self._process.pid)
+            pid = self._container.process.pid
+            client.welcome(message.fields.get("version"), self._state, pid)
             return
         reason = refusal(message.kind, self._state)
         if reason is not None:
@@ -231,26 +321,139 @@ class Monitor:
         self._carry_out(client, message)
 
     def _carry_out(self, client: Client, message: Message) -> None:
-        if message.kind is Kind.START:
+        kind, fields = message.kind, message.fields
+        if kind is Kind.START:
             self._start()
-        elif message.kind is Kind.ATTACH:
+        elif kind is Kind.ATTACH:
             self._attach(client)
-        elif message.kind is Kind.DETACH:
+        elif kind is Kind.DETACH:
             self._detach_client(client)
+        elif kind is Kind.PAUSE:
+            self._begin_pause(client)
+        elif kind is Kind.UNPAUSE:
+            self._unpause(client)
+        elif kind is Kind.UPDATE:
+            self._update(client, fields)
         else:
-            number = message.fields.get("number")
-            if number in signal.valid_signals():
-                self._signals.deliver(int(number))
-            else:
+            number = fields.get("number")
+            if number is None and kind is Kind.STOP:
+                number = self._description.stop_signal
+            if number not in signal.valid_signals():
                 client.refuse(f"{number} is no signal")
+            elif kind is Kind.STOP:
+                self._stop(client, int(number), fields)
+            elif kind is Kind.KILL:
+                self._kill(client, int(number))
+            else:
+                self._note_user()
+                self._container.signals.deliver(int(number))
 
     def _start(self) -> None:
         """Let the container execute its command. Raises LaunchError if it cannot."""
-        self._process.start()
+        run = self._container
+        run.start()
         self._state = MonitorState.RUNNING
-        self._clients.broadcast(Kind.RUNNING, pid=self._process.pid)
-        self._containers.change(self._description.record.id, self._running)
+        self._stopped_by_user = False
+        self._started_at = time.monotonic()
+        pid = run.process.pid
+        self._clients.broadcast(Kind.RUNNING, pid=pid)
+        self._keeper.running(pid, run.server.pid, restarts=self._restart_count)
         reconcile(self._containers)
+
+    def _stop(self, client: Client, number: int, fields: Mapping[str, Any]) -> None:
+        """End the container, and its restarts unless one is asked for. The answer is EXITED, or DONE
+        when it runs again.
+        """
+        self._note_user()
+        if fields.get("restart"):
+            self._restarters.append(client)
+        else:
+            self._is_final = True
+        if self._state is MonitorState.RESTARTING:
+            return
+        timeout = fields.get("timeout")
+        if timeout is None:
+            timeout = self._description.stop_timeout
+        if timeout is None:
+            timeout = _STOP_TIMEOUT
+        self._container.signals.stop(number, None if timeout < 0 else float(timeout))
+        self._resume()
+
+    def _kill(self, client: Client, number: int) -> None:
+        self._note_user()
+        if number in {signal.SIGKILL, self._description.stop_signal}:
+            self._is_final = True
+        if self._state is not MonitorState.RESTARTING:
+            self._container.signals.send(number)
+            self._resume()
+        client.send(Kind.DONE)
+
+    def _note_user(self) -> None:
+        """A user has signalled the container: the policy unless-stopped does not start it again."""
+        if not self._stopped_by_user:
+            self._stopped_by_user = True
+            if self._state is not MonitorState.READY:
+                self._keeper.stopped_by_user()
+
+    def _begin_pause(self, client: Client) -> None:
+        if self._pause is not None:
+            client.refuse("the container is already paused")
+            return
+        from rootless.supervisor.pausing import Pause
+
+        self._pause = Pause(self._container.process.pid, self._group)
+        self._pausing_client = client
+        self._check_pause()
+
+    def _check_pause(self) -> None:
+        """Answer PAUSE when every process has stopped, or has not in time."""
+        client, pause = self._pausing_client, self._pause
+        if client is None or pause is None:
+            return
+        if pause.is_complete():
+            self._pausing_client = None
+            self._keeper.moved_to(Status.PAUSED)
+            client.send(Kind.DONE)
+        elif pause.is_overdue:
+            pause.end()
+            self._pause = self._pausing_client = None
+            client.refuse("the processes of the container did not stop within 5 seconds")
+
+    def _unpause(self, client: Client) -> None:
+        if self._pause is None:
+            client.refuse("the container is not paused")
+            return
+        self._resume()
+        client.send(Kind.DONE)
+
+    def _resume(self) -> None:
+        """End a pause, if there is one."""
+        if self._pause is None:
+            return
+        self._pause.end()
+        self._pause = None
+        if self._pausing_client is not None:
+            self._pausing_client.refuse("the container goes on")
+            self._pausing_client = None
+        else:
+            self._keeper.moved_to(Status.RUNNING)
+
+    def _update(self, client: Client, fields: Mapping[str, Any]) -> None:
+        """Set limits and the restart policy of a container that has a monitor."""
+        try:
+            resources = fields.get("resources")
+            if resources:
+                if self._group is None:
+                    raise HostSupportError("the container has no control group")
+                self._group.apply(resources)
+            restart = fields.get("restart")
+            if restart is not None:
+                name, maximum = restart
+                self._restart = RestartPolicy(RestartName(name), int(maximum))
+        except RootlessError as error:
+            client.refuse(error.message)
+            return
+        client.send(Kind.DONE)
 
     def _attach(self, client: Client) -> None:
         reason = self._streams.attach(client)
@@ -270,87 +473,10 @@ class Monitor:
         self._streams.release()
         client.send(Kind.DETACHED)
 
-    def _clean_up(self, group: ControlGroup | None) -> None:
-        status = _exit_status(self._process.pidfd)
-        out_of_memory = False
-        if group is not None:
-            out_of_memory = group.oom_kills() > 0
-            group.kill()
-        self._server.end(_SERVER_GRACE)
-        if not self._server_ended:
-            self._report_server_exit()
-        if group is not None:
-            group.remove()
-        if self._signals.killed_for and status == 128 + signal.SIGKILL:
-            status = 128 + self._signals.killed_for
-        if self._server_failure and status == 0:
-            # What the container wrote last is lost, whatever its command says.
-            status = RootlessError.exit_status
-        record = self._description.record
-
-        def ended(old: ContainerRecord) -> ContainerRecord:
-            return old.moved_to(
-                Status.EXITED,
-                exit_code=status,
-                oom_killed=out_of_memory,
-                error=self._server_failure,
-                finished=now(),
-                pid=0,
-                monitor_pid=0,
-                server_pid=0,
-            )
-
-        control_socket.remove(self._description.control_directory)
-        try:
-            if record.auto_remove:
-                self._containers.remove(record.id)
-            else:
-                self._containers.change(record.id, ended, unreadable=record)
-        except NotFoundError:
-            pass  # removed by force meanwhile
-        except (OSError, RootlessError) as error:
-            # The container's status is its own whether or not it can be written down.
-            log(f"writing the record: {error}")
-        self._clients.broadcast(Kind.EXITED, status=status, out_of_memory=out_of_memory)
-
-    def _created(self, record: ContainerRecord) -> ContainerRecord:
-        """The record of a container that waits for START."""
-        process, server = self._process, self._server
-        return record._replace(
-            pid=process.pid,
-            pid_start=start_time(process.pid),
-            monitor_pid=os.getpid(),
-            monitor_pid_start=start_time(os.getpid()),
-            server_pid=server.pid,
-            server_pid_start=start_time(server.pid),
-        )
-
-    def _running(self, record: ContainerRecord) -> ContainerRecord:
-        return self._created(record).moved_to(Status.RUNNING, started=now())
-
     def _fail(self, error: RootlessError) -> None:
         """The container could not be started: everything of it is removed, or its record says why."""
-        record = self._description.record
-
-        def failed(old: ContainerRecord) -> ContainerRecord:
-            return old._replace(
-                status=Status.EXITED,
-                error=error.message,
-                exit_code=error.exit_status,
-                finished=now(),
-                pid=0,
-                monitor_pid=0,
-                server_pid=0,
-            )
-
         control_socket.remove(self._description.control_directory)
-        try:
-            if record.auto_remove:
-                self._containers.remove(record.id)
-            else:
-                self._containers.change(record.id, failed, unreadable=record)
-        except (OSError, RootlessError) as further:
-            log(f"cleaning up: {further}")
+        self._keeper.failed(error)
         from rootless.run_in_child import error_fields
 
         fields = error_fields(error)
@@ -365,10 +491,3 @@ def _is_readable(client: Client) -> bool:
     poll = select.poll()
     poll.register(client.fileno(), select.POLLIN)
     return bool(poll.poll(0))
-
-
-def _exit_status(pidfd: int) -> int:
-    result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-    if result is None:
-        return 255
-    return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status

@@ -21,13 +21,19 @@ class Kind(Enum):
     ATTACH = "attach"  # it asks for the container's standard streams
     DETACH = "detach"  # it leaves them, and its end no longer ends the container
     START = "start"  # the container, which is ready, is to execute its command
-    SIGNAL = "signal"  # a signal for the container's first process
+    SIGNAL = "signal"  # a signal that a client got, for the container's first process
+    KILL = "kill"  # a signal of a user for the container's first process, as kill(2) sends it
+    STOP = "stop"  # the container is to end, and, if asked for, to be started again
+    PAUSE = "pause"  # its processes are to be stopped
+    UNPAUSE = "unpause"  # its processes are to go on
+    UPDATE = "update"  # other limits, another restart policy
     # Of the monitor:
     WELCOME = "welcome"  # its version; answers HELLO
     ATTACHED = "attached"  # answers ATTACH; beside it the monitor's ends of the streams
     DETACHED = "detached"  # answers DETACH
     READY = "ready"  # everything is in place but the command; namespaces can be configured
     RUNNING = "running"  # the command has been executed
+    DONE = "done"  # answers KILL, PAUSE, UNPAUSE, UPDATE, and STOP with a restart
     NOTICE = "notice"  # a line for the user
     REFUSED = "refused"  # answers a request that cannot be carried out
     FAILED = "failed"  # the container could not be started, and why; nothing follows
@@ -42,17 +48,25 @@ class ClientState(Enum):
     ATTACHED = "attached"
 
 
+_REQUESTS = (
+    Kind.START,
+    Kind.SIGNAL,
+    Kind.KILL,
+    Kind.STOP,
+    Kind.PAUSE,
+    Kind.UNPAUSE,
+    Kind.UPDATE,
+)
+
 CLIENT_ORDER: dict[ClientState, dict[Kind, ClientState]] = {
     ClientState.CONNECTED: {Kind.HELLO: ClientState.GREETED},
     ClientState.GREETED: {
+        **dict.fromkeys(_REQUESTS, ClientState.GREETED),
         Kind.ATTACH: ClientState.ATTACHED,
-        Kind.START: ClientState.GREETED,
-        Kind.SIGNAL: ClientState.GREETED,
     },
     ClientState.ATTACHED: {
+        **dict.fromkeys(_REQUESTS, ClientState.ATTACHED),
         Kind.DETACH: ClientState.GREETED,
-        Kind.START: ClientState.ATTACHED,
-        Kind.SIGNAL: ClientState.ATTACHED,
     },
 }
 """The legal messages of a client and where they lead. An ATTACH that is refused counts as sent."""
@@ -65,10 +79,11 @@ class MonitorState(Enum):
     CREATING = "creating"
     READY = "ready"
     RUNNING = "running"
+    RESTARTING = "restarting"  # it has ended, and is created again after a delay
     ENDED = "ended"
 
 
-_ANSWERS = (Kind.ATTACHED, Kind.DETACHED, Kind.NOTICE, Kind.REFUSED)
+_ANSWERS = (Kind.ATTACHED, Kind.DETACHED, Kind.DONE, Kind.NOTICE, Kind.REFUSED)
 
 MONITOR_ORDER: dict[MonitorState, dict[Kind, MonitorState]] = {
     MonitorState.CONNECTED: {
@@ -80,6 +95,7 @@ MONITOR_ORDER: dict[MonitorState, dict[Kind, MonitorState]] = {
         **dict.fromkeys(_ANSWERS, MonitorState.CREATING),
         Kind.READY: MonitorState.READY,
         Kind.FAILED: MonitorState.ENDED,
+        Kind.EXITED: MonitorState.ENDED,
     },
     MonitorState.READY: {
         **dict.fromkeys(_ANSWERS, MonitorState.READY),
@@ -89,19 +105,26 @@ MONITOR_ORDER: dict[MonitorState, dict[Kind, MonitorState]] = {
     },
     MonitorState.RUNNING: {
         **dict.fromkeys(_ANSWERS, MonitorState.RUNNING),
+        Kind.READY: MonitorState.READY,
         Kind.EXITED: MonitorState.ENDED,
         Kind.FAILED: MonitorState.ENDED,
     },
+    MonitorState.RESTARTING: {},  # of the monitor alone: to its clients the container has ended
     MonitorState.ENDED: {},
 }
 """The legal messages of the monitor and where they lead. To a client that comes late it repeats
-READY and RUNNING after WELCOME."""
+READY and RUNNING after WELCOME; to the one that asked for a restart, in place of EXITED."""
 
 WHEN: dict[Kind, frozenset[MonitorState]] = {
     Kind.ATTACH: frozenset({MonitorState.READY, MonitorState.RUNNING}),
     Kind.DETACH: frozenset({MonitorState.READY, MonitorState.RUNNING}),
     Kind.START: frozenset({MonitorState.READY}),
     Kind.SIGNAL: frozenset({MonitorState.RUNNING}),
+    Kind.KILL: frozenset({MonitorState.READY, MonitorState.RUNNING, MonitorState.RESTARTING}),
+    Kind.STOP: frozenset({MonitorState.READY, MonitorState.RUNNING, MonitorState.RESTARTING}),
+    Kind.PAUSE: frozenset({MonitorState.RUNNING}),
+    Kind.UNPAUSE: frozenset({MonitorState.RUNNING}),
+    Kind.UPDATE: frozenset({MonitorState.READY, MonitorState.RUNNING, MonitorState.RESTARTING}),
 }
 """Where a container has to be for a request to be carried out."""
 

@@ -40,6 +40,22 @@ class SignalDelivery:
             self._deadline = time.monotonic() + self._stop_timeout
         send_signal(self._pidfd, number)
 
+    def stop(self, number: int, timeout: float | None) -> None:
+        """Send a signal that is to end the container, and SIGKILL `timeout` seconds later (None: not).
+
+        A signal that the kernel would drop needs no waiting: SIGKILL is sent at once.
+        """
+        if timeout is not None and effect_of(number, self._status()) is SignalEffect.DROPPED:
+            self.kill()
+            return
+        send_signal(self._pidfd, number)
+        if timeout is not None:
+            self._deadline = time.monotonic() + timeout
+
+    def send(self, number: int) -> None:
+        """Send a signal as kill(2) does: process 1 may be out of its reach (pid_namespaces(7))."""
+        send_signal(self._pidfd, number)
+
     def kill(self) -> None:
         send_signal(self._pidfd, signal.SIGKILL)
 

@@ -56,6 +56,11 @@ class Rootless:
                     except BrokenPipeError:
                         pass  # what was written last, and nobody read
 
+    def remove_containers(self) -> None:
+        """Kill and remove what `run -d` and `start` have left."""
+        if any((self.data / "rootless/containers/names").glob("*")):
+            self("rm", "-f", *self("ps", "-aq").stdout.split())
+
     def __call__(self, *arguments: str | Path, stdin: bytes = b"", timeout: float = 60) -> Result:
         """Run the command to its end. Raises TimeoutExpired after killing it and what it started."""
         argv = [sys.executable, "-m", "rootless", *arguments]

@@ -10,7 +10,7 @@ from rootless.cli.grammar import Command, Flag, Number, Parsed, Texts
 from rootless.cli.output import human_size, local_time, short_id, shortened, since
 from rootless.cli.shared_options import LIST_FORMAT, NO_TRUNC, QUIET_IDS, SIZE, filters_of
 from rootless.containers.record import ContainerRecord
-from rootless.containers.status import Status
+from rootless.containers.status import ALIVE, Status
 
 if TYPE_CHECKING:
     from rootless.rootfs.sizes import ContainerSizes
@@ -33,6 +33,12 @@ _TITLES = {
     "Status": "STATUS",
 }
 _COLUMNS = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"]
+
+_OTHER_STATUSES = {
+    Status.CREATED: "Created",
+    Status.REMOVING: "Removal In Progress",
+    Status.DEAD: "Dead",
+}
 
 _ALL = Flag(("all", "a"), "Show all containers (default shows just running)")
 _FILTER = Texts(
@@ -74,11 +80,14 @@ def _size(sizes: ContainerSizes) -> str:
 
 def status_of(record: ContainerRecord) -> str:
     """Docker's STATUS column."""
-    if record.status is Status.RUNNING:
-        return f"Up {since(record.started).removesuffix(' ago')}"
+    if record.status in ALIVE:
+        paused = " (Paused)" if record.status is Status.PAUSED else ""
+        return f"Up {since(record.started).removesuffix(' ago')}{paused}"
+    if record.status is Status.RESTARTING:
+        return f"Restarting ({record.exit_code}) {since(record.finished)}"
     if record.status is Status.EXITED:
         return f"Exited ({record.exit_code}) {since(record.finished)}"
-    return "Dead" if record.status is Status.DEAD else "Created"
+    return _OTHER_STATUSES[record.status]
 
 
 def _row(record: ContainerRecord, full: bool, size: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from rootless.containers.record import ContainerRecord
-from rootless.containers.status import Status
+from rootless.containers.status import MONITORED
 from rootless.errors import (
     IntegrityError,
     InUseError,
@@ -153,7 +153,7 @@ def _check_conflicts(
 ) -> None:
     short = image.id.removeprefix("sha256:")[:12]
     for user in users:
-        if user.status is Status.RUNNING:
+        if user.status in MONITORED:
             raise InUseError(
                 f"conflict: unable to delete {name} (cannot be forced) - "
                 f"image {short} is being used by running container {user.id[:12]}",

@@ -265,11 +265,11 @@ def test_option_of_docker_is_there_or_explained(name, option):
     ("words", "status", "message"),
     [
         (["exec", "c"], 1, "rootless: 'exec' is not supported: a running container cannot"),
-        (["container", "stop", "c"], 1, "rootless: 'container stop' is not supported: "),
+        (["container", "logs", "c"], 1, "rootless: 'container logs' is not supported: "),
         (["imagse"], 1, "Did you mean:\n  rootless image"),
         (["image", "lss"], 1, "Did you mean:\n  rootless image ls"),
         (["nonsense"], 1, "rootless: 'nonsense' is not a rootless command.\nSee 'rootless --help'"),
-        (["run", "-d", "i"], 125, "--detach is not supported: containers in the background are"),
+        (["create", "-P", "i"], 125, "--publish-all is not supported: private networks are"),
         (["run", "-p", "8:8", "i"], 125, "--publish is not supported: private networks are not"),
         (["run", "--memroy", "1g", "i"], 125, "unknown flag: --memroy\nDid you mean --memory?"),
         (["-H", "tcp://x", "ps"], 125, "--host is not supported: there is no daemon"),

@@ -12,19 +12,29 @@ from rootless.supervisor.protocol import (
     refusal,
 )
 
-OF_CLIENTS = {Kind.HELLO, Kind.ATTACH, Kind.DETACH, Kind.START, Kind.SIGNAL}
+ANYTIME = {
+    Kind.START,
+    Kind.SIGNAL,
+    Kind.KILL,
+    Kind.STOP,
+    Kind.PAUSE,
+    Kind.UNPAUSE,
+    Kind.UPDATE,
+}
+OF_CLIENTS = {Kind.HELLO, Kind.ATTACH, Kind.DETACH} | ANYTIME
 
 CLIENT = {
     ClientState.CONNECTED: {Kind.HELLO},
-    ClientState.GREETED: {Kind.ATTACH, Kind.START, Kind.SIGNAL},
-    ClientState.ATTACHED: {Kind.DETACH, Kind.START, Kind.SIGNAL},
+    ClientState.GREETED: ANYTIME | {Kind.ATTACH},
+    ClientState.ATTACHED: ANYTIME | {Kind.DETACH},
 }
-ANSWERS = {Kind.ATTACHED, Kind.DETACHED, Kind.NOTICE, Kind.REFUSED}
+ANSWERS = {Kind.ATTACHED, Kind.DETACHED, Kind.DONE, Kind.NOTICE, Kind.REFUSED}
 MONITOR = {
     MonitorState.CONNECTED: {Kind.WELCOME, Kind.REFUSED, Kind.FAILED},
-    MonitorState.CREATING: ANSWERS | {Kind.READY, Kind.FAILED},
+    MonitorState.CREATING: ANSWERS | {Kind.READY, Kind.FAILED, Kind.EXITED},
     MonitorState.READY: ANSWERS | {Kind.RUNNING, Kind.FAILED, Kind.EXITED},
-    MonitorState.RUNNING: ANSWERS | {Kind.FAILED, Kind.EXITED},
+    MonitorState.RUNNING: ANSWERS | {Kind.READY, Kind.FAILED, Kind.EXITED},
+    MonitorState.RESTARTING: set(),
     MonitorState.ENDED: set(),
 }
 
@@ -65,6 +75,11 @@ def test_run_sends_its_requests_at_once():
 def test_late_client_is_brought_up_to_date():
     sent = [Kind.WELCOME, Kind.READY, Kind.RUNNING, Kind.ATTACHED, Kind.NOTICE, Kind.EXITED]
     assert states_after(MonitorState.CONNECTED, sent, after_monitor) is MonitorState.ENDED
+
+
+def test_client_that_wants_a_restart_sees_the_next_run():
+    sent = [Kind.WELCOME, Kind.READY, Kind.RUNNING, Kind.READY, Kind.RUNNING, Kind.DONE]
+    assert states_after(MonitorState.CONNECTED, sent, after_monitor) is MonitorState.RUNNING
 
 
 @pytest.mark.parametrize(

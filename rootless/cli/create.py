@@ -1,0 +1,38 @@
+"""`create`: a container that `start` starts."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.cli import run_options as rows
+from rootless.cli.context import Settings, current_directory, engine_of
+from rootless.cli.grammar import Command, Parsed, Value
+from rootless.cli.run import options_of, pull_progress
+
+
+def create(parsed: Parsed, settings: Settings) -> int:
+    """Create the container and print its id."""
+    # What only `run` has is as if it had not been given.
+    absent: dict[str, Value] = {"sig-proxy": True, "detach-keys": None, "detach": False}
+    options = options_of(
+        Parsed(absent | dict(parsed.values), parsed.arguments),
+        os.environ,
+        current_directory,
+        "create",
+    )
+    progress = None if parsed[rows.QUIET] else pull_progress
+    print(engine_of(settings).create(options, progress=progress).id)
+    return 0
+
+
+CREATE = Command(
+    "create",
+    "Create a new container",
+    "IMAGE [COMMAND] [ARG...]",
+    rows.CREATE_OPTIONS,
+    create,
+    interspersed=False,
+    operand="image",
+    description="""Create a container from an image or, with --rootfs, from a directory or an image
+file, as `run` does, and start none of its processes. `rootless start` starts it.""",
+)

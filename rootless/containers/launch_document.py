@@ -1,0 +1,125 @@
+"""launch.json: what a start of a container needs beside its record and config.json, as it was decided
+when the container was created. Pure.
+
+Fields that this version does not know are kept. `format` is raised only when an older engine would
+misread the document.
+"""
+
+from __future__ import annotations
+
+from rootless.containers.launch_description import HostTree, ImageTree, LaunchDescription
+from rootless.errors import InvalidDocumentError
+from rootless.light_json import dumps, loads
+from rootless.runtime.idmap import IdMaps
+from rootless.spec.options import RestartName, RestartPolicy
+from rootless.spec.storage_driver import StorageDriver
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.containers.record import ContainerRecord
+
+NAME = "launch.json"
+FORMAT = 1
+
+
+class Places(NamedTuple):
+    """Where this engine keeps what belongs to the container: absolute paths."""
+
+    directory: str
+    control_directory: str
+    seccomp_cache: str
+
+
+def encode_launch(description: LaunchDescription) -> bytes:
+    """The document of a description."""
+    tree = description.tree
+    if isinstance(tree, HostTree):
+        lower: dict[str, object] = {"path": tree.path, "hidden": list(tree.hidden)}
+    else:
+        lower = {"layers": [list(layer) for layer in tree.layers], "chain": tree.chain}
+    maps = description.id_maps
+    document: dict[str, object] = {
+        "format": FORMAT,
+        **description.extra,
+        "tree": lower,
+        "idMaps": {
+            **maps.to_spec(),
+            "helper": maps.helper,
+            "kept": None if maps.kept is None else list(maps.kept),
+        },
+        "storageDriver": description.storage_driver.value,
+        "volatile": description.volatile,
+        "terminal": description.terminal,
+        "streams": list(description.streams),
+        "stopSignal": description.stop_signal,
+        "stopTimeout": description.stop_timeout,
+        "cgroupParent": description.cgroup_parent,
+        "restart": {
+            "name": description.restart.name.value,
+            "maximum": description.restart.maximum,
+        },
+    }
+    return dumps(document) + b"\n"
+
+
+def decode_launch(
+    data: bytes, what: str, record: ContainerRecord, spec: dict[str, Any], places: Places
+) -> LaunchDescription:
+    """The description of a container; `what` names the file in errors, `spec` is its config.json.
+
+    Raises InvalidDocumentError.
+    """
+    try:
+        document = loads(data)
+        if document.pop("format") != FORMAT:
+            raise InvalidDocumentError(
+                f"{what} has a format that this version does not know",
+                hint="use the newer version that wrote it",
+            )
+        return _description(document, record, spec, places)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise InvalidDocumentError(f"{what} is damaged: {error}") from error
+
+
+def _description(
+    document: dict[str, Any], record: ContainerRecord, spec: dict[str, Any], places: Places
+) -> LaunchDescription:
+    stdin, stdout, stderr = document.pop("streams")
+    restart, maps = document.pop("restart"), document.pop("idMaps")
+    return LaunchDescription(
+        record=record,
+        directory=places.directory,
+        spec=spec,
+        id_maps=_id_maps(maps),
+        tree=_tree(document.pop("tree")),
+        storage_driver=StorageDriver(document.pop("storageDriver")),
+        volatile=document.pop("volatile"),
+        terminal=document.pop("terminal"),
+        stop_signal=document.pop("stopSignal"),
+        stop_timeout=document.pop("stopTimeout"),
+        cgroup_parent=document.pop("cgroupParent"),
+        seccomp_cache=places.seccomp_cache,
+        control_directory=places.control_directory,
+        streams=(stdin, stdout, stderr),
+        ends_with_client=False,
+        restart=RestartPolicy(RestartName(restart["name"]), restart["maximum"]),
+        extra=document,
+    )
+
+
+def _id_maps(document: dict[str, Any]) -> IdMaps:
+    kept = document["kept"]
+    maps = IdMaps.from_spec(document)
+    return maps._replace(
+        helper=document["helper"], kept=None if kept is None else (kept[0], kept[1])
+    )
+
+
+def _tree(document: dict[str, Any]) -> HostTree | ImageTree:
+    if "path" in document:
+        return HostTree(document["path"], tuple(document["hidden"]))
+    layers = tuple((layer, index) for layer, index in document["layers"])
+    return ImageTree(layers, document["chain"])

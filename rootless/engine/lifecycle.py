@@ -1,0 +1,256 @@
+"""From created to removed: what `start`, `stop`, `kill` and the like do to one container. The work is the
+monitor's; this finds it, or starts it.
+"""
+
+from __future__ import annotations
+
+import time
+
+from rootless.containers.process_identity import boot_id, is_alive, start_time
+from rootless.containers.reconcile import reconcile, wait_for_end
+from rootless.containers.status import MONITORED, Status, Verb, check_verb, has_nothing_to_do
+from rootless.errors import ConflictError, NotFoundError, RootlessError
+from rootless.light_stdlib import signal
+from rootless.supervisor.client import MonitorClient, MonitorEndedError
+from rootless.supervisor.protocol import Kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.containers.launch_description import LaunchDescription
+    from rootless.containers.record import ContainerRecord
+    from rootless.containers.storage_paths import StoragePaths
+    from rootless.supervisor.messages import Message
+
+_END_WAIT = 10.0
+"""Seconds that a monitor has to end after it has closed its connections."""
+_START_WAIT = 30.0
+"""Seconds to wait for another command that is starting the container."""
+
+
+def allow(verb: Verb, record: ContainerRecord) -> None:
+    """Raises ConflictError with Docker's message if the container's status does not allow the verb."""
+    check_verb(
+        verb,
+        record.status,
+        container_id=record.id,
+        name=record.name,
+        error=record.error,
+    )
+
+
+def read_launch(paths: StoragePaths, record: ContainerRecord) -> LaunchDescription:
+    """How a container is started. Raises InvalidDocumentError, and ConflictError for a container of a
+    version that did not write it down.
+    """
+    from rootless.containers.launch_document import NAME, Places, decode_launch
+    from rootless.light_json import loads
+
+    directory = paths.containers.directory(record.id)
+    places = Places(directory, paths.control_directory(record.id), f"{paths.store}/seccomp")
+    try:
+        with open(f"{directory}/{NAME}", "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        raise ConflictError(
+            f"container {record.name} was made by a version of rootless that could not start it again",
+            hint="use 'rootless commit', and 'rootless run' with that image",
+        ) from None
+    with open(f"{directory}/config.json", "rb") as file:
+        spec = loads(file.read())
+    return decode_launch(data, f"{directory}/{NAME}", record, spec, places)
+
+
+def start(paths: StoragePaths, record: ContainerRecord) -> None:
+    """Start a container that has none of its processes; return when its command has been executed.
+
+    One that another command is starting is waited for. Raises LaunchError, ConflictError.
+    """
+    if not begin(paths, record):
+        _wait_for_other_start(paths, record)
+
+
+def begin(paths: StoragePaths, record: ContainerRecord) -> bool:
+    """As `start`; False if the container runs, or another command is starting it."""
+    from rootless.supervisor.start import start_monitor
+
+    allow(Verb.START, record)
+    if has_nothing_to_do(Verb.START, record.status):
+        return False
+    description = read_launch(paths, record)
+    started = start_monitor()
+    try:
+        claimed = _claim(paths, record, started.pid)
+        if claimed is None:
+            started.wait()
+            return False
+        client = started.client
+        client.hello()
+        client.start()
+        started.describe(description._replace(record=claimed))
+        client.receive_until(Kind.RUNNING)
+        client.close()
+    except RootlessError:
+        started.wait()
+        raise
+    return True
+
+
+def _claim(paths: StoragePaths, record: ContainerRecord, monitor: int) -> ContainerRecord | None:
+    """Make the process the container's monitor, unless it has one. The container's lock decides between
+    commands that start it at the same time.
+    """
+
+    class TakenError(Exception):
+        pass
+
+    def claim(current: ContainerRecord) -> ContainerRecord:
+        if current.status in MONITORED or has_monitor(current):
+            raise TakenError
+        allow(Verb.START, current)
+        return current._replace(
+            monitor_pid=monitor, monitor_pid_start=start_time(monitor), boot=boot_id()
+        )
+
+    try:
+        return paths.containers.change(record.id, claim)
+    except TakenError:
+        return None
+
+
+def has_monitor(record: ContainerRecord) -> bool:
+    """Whether the process that the container belongs to lives."""
+    return record.boot in {"", boot_id()} and is_alive(record.monitor_pid, record.monitor_pid_start)
+
+
+def _wait_for_other_start(paths: StoragePaths, record: ContainerRecord) -> None:
+    end = time.monotonic() + _START_WAIT
+    while record.status not in MONITORED and has_monitor(record) and time.monotonic() < end:
+        time.sleep(0.005)
+        record = paths.containers.read(record.id)
+    if record.status not in MONITORED and record.error:
+        raise RootlessError(record.error)
+
+
+def connect(paths: StoragePaths, record: ContainerRecord) -> MonitorClient | None:
+    """A connection to the container's monitor; None if it has ended meanwhile."""
+    try:
+        return MonitorClient.connect(paths.control_directory(record.id))
+    except NotFoundError:
+        return None
+
+
+class Ending:
+    """A container that is on its way to its end; `wait` until it is there. Several can end at once."""
+
+    def __init__(self, paths: StoragePaths, record: ContainerRecord, client: MonitorClient) -> None:
+        self._paths = paths
+        self._record = record
+        self._client = client
+
+    def wait(self, *kinds: Kind) -> Message | None:
+        """The monitor's last message, or the first of the kinds; None if it was killed."""
+        try:
+            return self._client.receive_until(*(kinds or (Kind.EXITED,)))
+        except MonitorEndedError:
+            wait_for_end(self._record, _END_WAIT)
+            reconcile(self._paths.containers)
+            return None
+        finally:
+            self._client.close()
+
+
+def begin_stop(
+    paths: StoragePaths, record: ContainerRecord, *, number: int | None, timeout: int | None
+) -> Ending | None:
+    """Ask the monitor to end a container; None if it has ended already."""
+    allow(Verb.STOP, record)
+    if has_nothing_to_do(Verb.STOP, record.status):
+        return None
+    client = connect(paths, record)
+    if client is None:
+        return None
+    client.stop(number, timeout)
+    return Ending(paths, record, client)
+
+
+def begin_restart(
+    paths: StoragePaths, record: ContainerRecord, *, number: int | None, timeout: int | None
+) -> Callable[[], None]:
+    """Ask for the end of a container that runs; what is returned waits until it runs again."""
+    allow(Verb.RESTART, record)
+    client = connect(paths, record) if record.status in MONITORED else None
+    if client is None:
+        return lambda: start(paths, paths.containers.read(record.id))
+    client.stop(number, timeout, restart=True)
+    ending = Ending(paths, record, client)
+
+    def finish() -> None:
+        if ending.wait(Kind.DONE, Kind.EXITED) is None:
+            start(paths, paths.containers.read(record.id))
+
+    return finish
+
+
+def kill(paths: StoragePaths, record: ContainerRecord, number: int) -> None:
+    """Send a signal to the first process of a container. After SIGKILL its end is waited for."""
+    allow(Verb.KILL, record)
+    client = connect(paths, record)
+    if client is None:
+        allow(Verb.KILL, record._replace(status=Status.EXITED))
+        return
+    client.kill(number)
+    ending = Ending(paths, record, client)
+    ending.wait(Kind.EXITED if number == signal.SIGKILL else Kind.DONE, Kind.EXITED)
+
+
+def wait(paths: StoragePaths, record: ContainerRecord) -> int:
+    """The exit status of a container, when it has ended."""
+    if record.status in MONITORED:
+        client = connect(paths, record)
+        message = None if client is None else Ending(paths, record, client).wait()
+        if message is not None:
+            return int(message.fields["status"])
+        reconcile(paths.containers)
+        record = paths.containers.read(record.id)
+    return record.exit_code
+
+
+def request(paths: StoragePaths, record: ContainerRecord, verb: Verb) -> None:
+    """Carry out `pause` or `unpause`."""
+    allow(verb, record)
+    client = connect(paths, record)
+    if client is None:
+        allow(verb, record._replace(status=Status.EXITED))
+        return
+    try:
+        if verb is Verb.PAUSE:
+            client.pause()
+        else:
+            client.unpause()
+        client.receive_until(Kind.DONE)
+    finally:
+        client.close()
+
+
+def remove_named(paths: StoragePaths, name: str) -> None:
+    """Remove the container that has a name, also if it runs (--replace). No error if there is none."""
+    from rootless.containers.remove import remove_container
+
+    reconcile(paths.containers)
+    try:
+        record = paths.containers.find(name)
+    except NotFoundError:
+        return
+    if record.name == name.removeprefix("/"):
+        control = paths.control_directory(record.id)
+        remove_container(paths.containers, record, control, force=True)
+
+
+def latest(paths: StoragePaths) -> str:
+    """The id of the container that was created last. Raises NotFoundError."""
+    records = paths.containers.all()
+    if not records:
+        raise NotFoundError("no containers found", hint="'rootless ps -a' lists them")
+    return records[-1].id

@@ -1,0 +1,42 @@
+"""`run -d`: starts a container whose monitor outlives the caller."""
+
+from __future__ import annotations
+
+from rootless.errors import RootlessError
+from rootless.supervisor.protocol import Kind
+from rootless.supervisor.start import start_monitor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.containers.launch_description import LaunchDescription
+    from rootless.containers.record import ContainerRecord
+
+
+def run_in_background(
+    prepare: Callable[[int], LaunchDescription],
+    created: Callable[[ContainerRecord], None] | None,
+    *,
+    debug: bool,
+) -> ContainerRecord:
+    """Start the container that `prepare` makes, and return when its command has been executed.
+
+    `prepare` is given the monitor's PID; `created` the record of the container that it has made.
+    Raises what `prepare` raises, and RootlessError if the container could not be started.
+    """
+    started = start_monitor(debug=debug)
+    client = started.client
+    try:
+        client.hello()
+        client.start()
+        description = prepare(started.pid)
+        started.describe(description)
+        if created is not None:
+            created(description.record)
+        client.receive_until(Kind.RUNNING)
+    except (RootlessError, OSError):
+        started.wait()
+        raise
+    client.close()
+    return description.record

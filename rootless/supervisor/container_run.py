@@ -1,0 +1,140 @@
+"""One run of a container: its file server and its first process, from clone to the end of both. A
+container that is restarted has several, one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.errors import RootlessError
+from rootless.light_stdlib import signal
+from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, create
+from rootless.supervisor.file_server import FileServer
+from rootless.supervisor.record_keeper import Ending
+from rootless.supervisor.signal_delivery import SignalDelivery
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.cgroups.control_group import ControlGroup
+    from rootless.containers.launch_description import LaunchDescription
+    from rootless.supervisor.container_streams import ContainerStreams
+
+_SERVER_GRACE = 10.0
+"""Seconds the file server has to write out what the container left behind, before it is killed."""
+
+
+class ContainerRun:
+    """Made with its file server forked; `create` makes the container, `start` executes its command.
+
+    `signals` is there once it has been created. `server_failure` says why the file server ended
+    before its work was done.
+    """
+
+    def __init__(self, description: LaunchDescription, group: ControlGroup | None) -> None:
+        self.server_failure = ""
+        self.server_has_ended = False
+        self._description = description
+        self._group = group
+        self._oom_kills = 0 if group is None else group.oom_kills()
+        if description.volatile:
+            _allow_another_mount(description.work)
+        self.server = FileServer.fork(description)
+
+    def create(self, streams: ContainerStreams, debug: int | None) -> None:
+        """Create the container, up to exec. `debug`: where the steps are written; closed here.
+
+        Raises LaunchError.
+        """
+        description, group = self._description, self._group
+        stdio = streams.container_ends
+
+        def write_step(line: str) -> None:
+            os.write(debug or 2, f"{line}\n".encode())
+
+        try:
+            self.process: ContainerProcess = create(
+                LaunchArgs(
+                    spec=description.spec,
+                    bundle=description.directory,
+                    rootfs=description.rootfs,
+                    id_maps=description.id_maps,
+                    stdio=None if stdio is None else Stdio(*stdio),
+                    cgroup_fd=None if group is None else group.directory_fd,
+                    serve=self.server.serve,
+                    seccomp_cache=description.seccomp_cache,
+                    debug=None if debug is None else write_step,
+                )
+            )
+        finally:
+            streams.close_container_ends()
+            if debug is not None:
+                os.close(debug)
+        process = self.process
+        streams.take_console(process.console)
+        self.signals = SignalDelivery(process.pid, process.pidfd, description.stop_timeout)
+
+    def start(self) -> None:
+        """Let the container execute its command. Raises LaunchError if it cannot."""
+        self.process.start()
+
+    def watched(self) -> tuple[int, ...]:
+        """Descriptors that become readable when one of its processes ends."""
+        server = () if self.server_has_ended else (self.server.pidfd,)
+        return (self.process.pidfd, *server)
+
+    def note_server_exit(self) -> bool:
+        """After the end of the file server: whether it ended before its work was done.
+
+        One that is done ends too, when the file system is unmounted: that may be seen a moment before
+        the container's end.
+        """
+        self.server_has_ended = True
+        if self.server.is_finished():
+            return False
+        self.server_failure = self.server.exit_reason()
+        return True
+
+    def abandon(self) -> None:
+        """End the file server of a container that could not be created or started."""
+        self.server.end(_SERVER_GRACE)
+
+    def clean_up(self) -> Ending:
+        """After the end of the container: end what is left of it, and say how it ended."""
+        status = _exit_status(self.process.pidfd)
+        os.close(self.process.pidfd)
+        group = self._group
+        out_of_memory = False
+        if group is not None:
+            out_of_memory = group.oom_kills() > self._oom_kills
+            group.kill()
+        self.server.end(_SERVER_GRACE)
+        if not self.server_has_ended:
+            self.note_server_exit()
+        if self.signals.killed_for and status == 128 + signal.SIGKILL:
+            status = 128 + self.signals.killed_for
+        if self.server_failure and status == 0:
+            # What the container wrote last is lost, whatever its command says.
+            status = RootlessError.exit_status
+        return Ending(status, out_of_memory, self.server_failure)
+
+
+def _allow_another_mount(work: str) -> None:
+    """Overlayfs refuses a work directory of a volatile mount that may have lost data (overlayfs.rst,
+    "Volatile mount"). Between two runs on one boot it has lost none.
+    """
+    mark = f"{work}/work/incompat/volatile"
+    try:
+        for directory in (f"{work}/work", os.path.dirname(mark), mark):
+            os.chmod(directory, 0o700)  # overlayfs makes them without permissions
+        os.unlink(f"{mark}/dirty")
+        os.rmdir(mark)
+        os.rmdir(os.path.dirname(mark))
+    except OSError:
+        pass  # the first mount
+
+
+def _exit_status(pidfd: int) -> int:
+    result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    if result is None:
+        return 255
+    return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status

@@ -1,0 +1,149 @@
+"""What the monitor writes into the record of its container: one change for each step of its life."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.containers.process_identity import boot_id, start_time
+from rootless.containers.status import Status
+from rootless.containers.timestamps import now
+from rootless.errors import NotFoundError, RootlessError
+from rootless.supervisor.engine_log import log
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.containers.directory import Containers
+    from rootless.containers.record import ContainerRecord
+
+
+class Ending(NamedTuple):
+    """How a run of the container ended. `error`: why its file server failed, or empty."""
+
+    status: int
+    out_of_memory: bool
+    error: str = ""
+
+
+class RecordKeeper:
+    """Writes the record of one container; the monitor is its only writer while the container runs,
+    apart from the commands that rename or update it.
+    """
+
+    def __init__(self, containers: Containers, record: ContainerRecord) -> None:
+        self._containers = containers
+        self._record = record
+        self._auto_remove = record.auto_remove
+
+    def created(self, container: int, server: int) -> None:
+        """The container waits for START; PIDs of its first process and of the file server."""
+        self._containers.change(
+            self._record.id, lambda record: _with_processes(record, container, server)
+        )
+
+    def running(self, container: int, server: int, *, restarts: int) -> None:
+        """The command has been executed. `restarts`: how often the restart policy has done it."""
+
+        def change(record: ContainerRecord) -> ContainerRecord:
+            return _with_processes(record, container, server).moved_to(
+                Status.RUNNING,
+                started=now(),
+                restart_count=restarts,
+                stopped_by_user=False,
+                exit_code=0,
+                oom_killed=False,
+                error="",
+            )
+
+        self._containers.change(self._record.id, change)
+
+    def moved_to(self, status: Status) -> None:
+        """Between running and paused."""
+        self._change(lambda record: record.moved_to(status))
+
+    def stopped_by_user(self) -> None:
+        """A user has sent it a signal that may end it."""
+        self._change(lambda record: record._replace(stopped_by_user=True))
+
+    def restarting(self, ending: Ending) -> None:
+        """It has ended, and the monitor starts it again."""
+        self._change(lambda record: _without_processes(record, Status.RESTARTING, ending))
+
+    def ended(self, ending: Ending) -> None:
+        """It has ended for good: its record says how, or everything of it is removed."""
+
+        def change(old: ContainerRecord) -> ContainerRecord:
+            finished = _without_processes(old, Status.EXITED, ending)
+            return finished._replace(monitor_pid=0, monitor_pid_start=0)
+
+        self._finish(change)
+
+    def failed(self, error: RootlessError) -> None:
+        """It could not be started. One that has never run stays created, as under Docker."""
+
+        def change(old: ContainerRecord) -> ContainerRecord:
+            never_ran = old.status is Status.CREATED
+            return old._replace(
+                status=Status.CREATED if never_ran else Status.EXITED,
+                error=error.message,
+                exit_code=error.exit_status,
+                finished=old.finished if never_ran else now(),
+                pid=0,
+                pid_start=0,
+                monitor_pid=0,
+                monitor_pid_start=0,
+                server_pid=0,
+                server_pid_start=0,
+            )
+
+        self._finish(change)
+
+    def _change(self, change: Callable[[ContainerRecord], ContainerRecord]) -> None:
+        """A failure does not end the container: its status is written down at the next step."""
+        try:
+            self._containers.change(self._record.id, change, unreadable=self._record)
+        except (OSError, RootlessError) as error:
+            log(f"writing the record: {error}")
+
+    def _finish(self, change: Callable[[ContainerRecord], ContainerRecord]) -> None:
+        try:
+            if self._auto_remove:
+                self._containers.remove(self._record.id)
+            else:
+                self._containers.change(self._record.id, change, unreadable=self._record)
+        except NotFoundError:
+            pass  # removed by force meanwhile
+        except (OSError, RootlessError) as error:
+            # The container's status is its own whether or not it can be written down.
+            log(f"writing the record: {error}")
+
+
+def _with_processes(record: ContainerRecord, container: int, server: int) -> ContainerRecord:
+    return record._replace(
+        pid=container,
+        pid_start=start_time(container),
+        monitor_pid=os.getpid(),
+        monitor_pid_start=start_time(os.getpid()),
+        server_pid=server,
+        server_pid_start=start_time(server),
+        boot=boot_id(),
+    )
+
+
+def _without_processes(record: ContainerRecord, status: Status, ending: Ending) -> ContainerRecord:
+    if record.status is Status.CREATED or record.status is Status.DEAD:
+        # It ended before the record said that it ran.
+        record = record._replace(status=Status.RUNNING)
+    return record.moved_to(
+        status,
+        exit_code=ending.status,
+        oom_killed=ending.out_of_memory,
+        error=ending.error,
+        finished=now(),
+        pid=0,
+        pid_start=0,
+        server_pid=0,
+        server_pid_start=0,
+    )
