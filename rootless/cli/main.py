@@ -13,7 +13,6 @@ import sys
 
 from rootless.cli import index
 from rootless.cli.context import COMPLETION_VARIABLE, PROGRAM, Settings
-from rootless.cli.escape import escaped
 from rootless.cli.grammar import (
     Command,
     GrammarError,
@@ -128,6 +127,7 @@ def _help(words: list[str]) -> int:
 
 
 def _unknown_command(words: list[str], known: Iterable[str]) -> int:
+    from rootless.cli.escape import escaped
     from rootless.cli.not_supported import missing_command, similar
 
     path = " ".join(words)
@@ -178,6 +178,8 @@ def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Setti
 def _print_grammar_error(
     error: GrammarError, command: str, known: Iterable[str], path: str
 ) -> None:
+    from rootless.cli.escape import escaped
+
     message = error.message
     if isinstance(error, UnknownFlagError):
         from rootless.cli.not_supported import missing_option, similar
@@ -196,6 +198,8 @@ def _typer(arguments: Sequence[str]) -> int:
 
 
 def _render(error: RootlessError, debug: bool) -> int:
+    from rootless.cli.escape import escaped
+
     if debug:
         import traceback
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from rootless.errors import NotFoundError, RootlessError
 from rootless.light_stdlib import signal
-from rootless.run_in_child import run_in_child
 from rootless.spec.options import PullPolicy
 
 TYPE_CHECKING = False
@@ -115,6 +114,7 @@ def _in_child(work: Callable[[], str]) -> str:
     """What `work` returns in a child process, or raises there. A process with several threads may
     not fork, and does it itself: it keeps what a pull imports anyway.
     """
+    from rootless.run_in_child import run_in_child
     from rootless.supervisor.start import has_one_thread
 
     if not has_one_thread():
