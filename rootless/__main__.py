@@ -20,7 +20,7 @@ def main() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     except (AttributeError, OSError, ValueError):
-        sys.exit(status)  # closed or broken: the interpreter knows what to say
+        sys.exit(status)  # closed or broken: the interpreter prints nothing
     # Taking a hundred modules apart takes as long as importing many of them, and the kernel does
     # it at once.
     os._exit(status)

@@ -7,7 +7,7 @@
       InUseError                  an object that something still needs
       ConflictError               what the status of a container does not allow
       InvalidDocumentError        a document or archive that cannot be read
-      IntegrityError              bytes that are not what their digest says; never retried, never downgraded
+      IntegrityError              bytes that do not match their digest; never retried, never downgraded
       HostSupportError            something this machine does not offer
       LaunchError                 a step between clone and exec failed
         CommandNotExecutableError exit status 126

@@ -1,4 +1,4 @@
-"""Layers for tests: one made of literals, and one that fails when told to."""
+"""Layers for tests: one made of literals, and one that fails on request."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def _end_of_type(signature: str, start: int) -> int:
         while position < len(signature) and signature[position] != close:
             position = _end_of_type(signature, position)
         if position == len(signature) or position == start + 1:
-            raise WireError(f"signature {signature!r} has no end or nothing between brackets")
+            raise WireError(f"signature {signature!r}: unclosed or empty brackets")
         return position + 1
     if code not in "ybnqiuxtdsogv":
         raise WireError(f"signature {signature!r} has an unknown type {code!r}")
@@ -180,12 +180,12 @@ class _Reader:
         self.pad(_ALIGNMENT.get(kind[0], 4))
         end = self.position + length
         if end > len(self.data):
-            raise WireError("array ends after its message")
+            raise WireError("array is longer than its message")
         items = []
         while self.position < end:
             items.append(self.get(kind, depth + 1))
         if self.position != end:
-            raise WireError("array does not end where it says")
+            raise WireError("array length does not match its elements")
         return items
 
 
@@ -205,7 +205,7 @@ def decode_values(signature: str, data: bytes, order: str = "<") -> tuple[Any, .
     reader = _Reader(data, order)
     values = tuple(reader.get(kind) for kind in complete_types(signature))
     if reader.position != len(data):
-        raise WireError("message goes on after its last value")
+        raise WireError("bytes after the last value of the message")
     return values
 
 

@@ -83,7 +83,7 @@ class Scope(NamedTuple):
 
         if parent is not None and not parent.endswith(".slice"):
             raise UsageError(
-                f"--cgroup-parent {parent}: systemd puts a container under a slice, NAME.slice"
+                f"--cgroup-parent {parent}: under systemd the parent must be a slice, NAME.slice"
             )
         start_scope(
             self.bus,
@@ -134,7 +134,7 @@ class Subtree(NamedTuple):
     def create(self, container_id: str, parent: str | None = None) -> ControlGroup:
         if parent is not None:
             raise UsageError(
-                f"--cgroup-parent {parent}: there is no systemd here to put the container under it"
+                f"--cgroup-parent {parent}: systemd does not run here, so there are no slices"
             )
         base, origin = self.level.path, self.own
         try:

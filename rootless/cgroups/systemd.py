@@ -56,7 +56,7 @@ class Connection:
                 self.call(_BUS, _BUS_PATH, _BUS, "AddMatch", "s", _JOB_REMOVED)
         except (OSError, dbus_wire.WireError) as error:
             self._socket.close()
-            raise SystemdError(f"cannot speak to {path}: {error}") from None
+            raise SystemdError(f"cannot connect to {path}: {error}") from None
         except SystemdError:
             self._socket.close()
             raise
@@ -74,7 +74,9 @@ class Connection:
             self._receive()
         line, _, rest = bytes(self._buffer).partition(b"\r\n")
         if not line.startswith(b"OK "):
-            raise SystemdError(f"{self._path} refused us: {line.decode(errors='replace')}")
+            raise SystemdError(
+                f"{self._path} refused authentication: {line.decode(errors='replace')}"
+            )
         self._buffer = bytearray(rest)
         self._socket.sendall(b"BEGIN\r\n")
 
@@ -178,7 +180,7 @@ def start_scope(
                         return _check_result(name, signal.body[3])
                 signals = [connection.next_message()]
         except (OSError, dbus_wire.WireError, ValueError, IndexError) as error:
-            raise SystemdError(f"systemd's answer about {name} was cut off: {error}") from None
+            raise SystemdError(f"systemd's reply about {name} is truncated: {error}") from None
 
 
 def _check_result(name: str, result: str) -> None:

@@ -42,7 +42,7 @@ _TYPES: Mapping[type[Option], tuple[object, Value]] = {
     Number: (int | None, None),
     Texts: (list[str] | None, None),
 }
-"""What typer is told of each kind of option: the type and the default."""
+"""The type and the default of each kind of option, for typer."""
 _WIDTH = 100
 _ARGUMENTS = "arguments_"
 
@@ -149,7 +149,7 @@ def _function_of(
     carry_out: Callable[[Parsed], None],
     completer: Completer | None = None,
 ) -> Callable[..., None]:
-    """A function whose signature says to typer what the table says."""
+    """A function with the signature by which typer declares the options of the table."""
 
     def function(**given: object) -> None:
         words = cast("list[str] | None", given.pop(_ARGUMENTS, None)) or ()

@@ -1,5 +1,5 @@
 """Text that images, containers and registries supply, as it is shown to people: a byte that is not
-UTF-8, and a character that a terminal would obey, are written as escapes. Pure.
+UTF-8, and control characters of a terminal, are written as escapes. Pure.
 
 Python holds a byte that is not UTF-8 as a lone surrogate, U+DC80 to U+DCFF (PEP 383).
 """

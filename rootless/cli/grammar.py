@@ -104,7 +104,7 @@ class Command(NamedTuple):
     arguments: str
     options: tuple[Option, ...]
     handler: Handler
-    """Carries the command out and returns the exit status."""
+    """Runs the command and returns the exit status."""
     least: int = 0
     most: int | None = None
     interspersed: bool = True

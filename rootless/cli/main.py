@@ -1,4 +1,4 @@
-"""The entry: find the command, read its options, carry it out, print the error, choose the exit
+"""The entry: find the command, read its options, run it, print the error, choose the exit
 status.
 
 Nothing heavy is imported here: `run` must reach its container in a few dozen milliseconds.
@@ -77,7 +77,7 @@ def _open_missing_streams() -> None:
 
 
 def _as_expected(error: OSError) -> RootlessError:
-    """The failure of a system call as an error that says on which file."""
+    """The failure of a system call as an error that names the file."""
     named = isinstance(error.filename, str | bytes)  # not of a descriptor
     where = f"{os.fsdecode(error.filename)}: " if named else ""
     return RootlessError(f"{where}{(error.strerror or str(error)).lower()}")

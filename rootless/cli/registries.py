@@ -53,7 +53,7 @@ _DEST_TLS_VERIFY = Toggle(("dest-tls-verify",), "Like --tls-verify, for the dest
 
 
 def pull(parsed: Parsed, settings: Settings) -> int:
-    """Fetch an image and say what came of it."""
+    """Pull an image and print the result as docker does."""
     progress = _progress(parsed, sys.stdout)
     pulled = engine_of(settings).pull(
         image_name(parsed.arguments[0]),
@@ -71,7 +71,7 @@ def pull(parsed: Parsed, settings: Settings) -> int:
 
 
 def push(parsed: Parsed, settings: Settings) -> int:
-    """Send an image and say what came of it."""
+    """Push an image and print the result as docker does."""
     progress = _progress(parsed, sys.stdout)
     pushed = engine_of(settings).push(
         image_name(parsed.arguments[0]),
@@ -159,7 +159,9 @@ def copy(parsed: Parsed, settings: Settings) -> int:
     wanted = _multi_arch(parsed)
     platform = platform_of(parsed)
     if wanted is not MultiArch.SYSTEM and platform is not None:
-        raise UsageError("--platform chooses one image: it does not go with all of them")
+        raise UsageError(
+            "--platform chooses one image: it cannot be used with --all or --multi-arch"
+        )
     authfile = parsed[AUTHFILE]
     options = CopyOptions(
         remote_options(
@@ -182,12 +184,12 @@ def _multi_arch(parsed: Parsed) -> MultiArch:
 
     text = parsed[_MULTI_ARCH]
     if text and parsed[_ALL]:
-        raise UsageError("--all and --multi-arch exclude each other")
+        raise UsageError("conflicting options: --all and --multi-arch")
     try:
         return MultiArch(text or ("all" if parsed[_ALL] else "system"))
     except ValueError:
         raise UsageError(
-            f"--multi-arch {text!r} is not known", hint=f"use one of {', '.join(_WHAT)}"
+            f"--multi-arch {text!r} is not supported", hint=f"use one of {', '.join(_WHAT)}"
         ) from None
 
 

@@ -129,7 +129,7 @@ def remote_options(
 
 
 def registry_options_of(parsed: Parsed) -> RemoteOptions:
-    """What REGISTRY_OPTIONS say. Raises UsageError."""
+    """The values of REGISTRY_OPTIONS. Raises UsageError."""
     return remote_options(
         tls_verify=parsed[TLS_VERIFY], creds=parsed[CREDS], authfile=parsed[AUTHFILE]
     )

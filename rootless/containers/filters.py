@@ -1,4 +1,4 @@
-"""Which containers `ps --filter` means."""
+"""The filters of `ps`."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _wait(done: Callable[[], bool], record: ContainerRecord) -> None:
     while not done():
         if time.monotonic() > end:
             raise RootlessError(
-                f"container {record.name} did not come to a stop within {_SETTLE:g} seconds",
+                f"container {record.name} could not be paused within {_SETTLE:g} seconds",
                 hint="try again, or use --pause=false",
             )
         time.sleep(_STEP)
@@ -148,7 +148,7 @@ def _stop_all(record: ContainerRecord, stopped: list[int], watchdog: PauseWatchd
     except OSError as error:
         raise RootlessError(
             f"cannot stop container {record.name}: {error.strerror}",
-            hint="use --pause=false to take its files as they are",
+            hint="use --pause=false to read its files without pausing it",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Names for containers that were given none: two words, easy to say and to remember. Pure."""
+"""Generates container names: an adjective and a noun. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Probes: what a machine offers is found out by trying it in a child process.
+"""Probes: test what a machine supports by trying it in a child process.
 
-A version number or a setting says what ought to work; only trying says what does.
+A version number or a setting does not prove that something works; the attempt does.
 """
 
 from __future__ import annotations

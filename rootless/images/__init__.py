@@ -1,1 +1,1 @@
-"""Images in and out of the store, and what is said of them."""
+"""Operations on images: load, save, import, commit, list, inspect, tag."""

@@ -1,4 +1,4 @@
-"""image inspect and history: what Docker's commands say of an image, as values."""
+"""image inspect and history: the output of Docker's commands as values."""
 
 from __future__ import annotations
 

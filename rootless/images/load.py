@@ -86,7 +86,7 @@ def load(
         else:
             raise InvalidDocumentError(
                 f"{members.label} is not an image: it has neither manifest.json nor index.json",
-                hint="a root file system in a tar archive is brought in by `rootless import`",
+                hint="a root file system in a tar archive is imported by `rootless import`",
             )
         if not images:
             raise NotFoundError(f"{members.label} holds no image named {name}")
@@ -125,7 +125,7 @@ def _add_member_layer(
     media_type = media_types.OCI_LAYER_FOR_COMPRESSION.get(written.compression)
     if media_type is None:
         raise InvalidDocumentError(
-            f"{what} is compressed with {written.compression}, which no image may be"
+            f"{what} is compressed with {written.compression}, which is not allowed in an image"
         )
     return Descriptor(media_type, written.digest, written.blob_size), written.diff_id
 
@@ -224,7 +224,7 @@ def _load_manifest(ingest: Ingest, members: Members, entry: Descriptor) -> NewIm
     manifest = read_manifest(data, what, entry.media_type)
     if manifest.config.media_type not in media_types.CONFIGS:
         raise InvalidDocumentError(
-            f"{what} is no container image: its config is {manifest.config.media_type}"
+            f"{what} is not a container image: its config is {manifest.config.media_type}"
         )
     config_data = blob_document(members, manifest.config)
     config = read_image_config(config_data, f"config {manifest.config.digest} in {members.label}")
@@ -251,7 +251,7 @@ def _add_blob_layer(ingest: Ingest, members: Members, layer: Descriptor, diff_id
     promised = media_types.LAYER_COMPRESSION.get(layer.media_type)
     if promised is None:
         raise InvalidDocumentError(
-            f"{what} has the media type {layer.media_type}, which is no layer"
+            f"{what} has media type {layer.media_type}, which is not a layer"
         )
     if ingest.keep_blob(layer.digest, layer.size) and ingest.keep_layer(diff_id):
         return

@@ -29,7 +29,7 @@ def tag(store: Store, source: str, target: str) -> Reference:
 
 
 def untag(store: Store, source: str, targets: Sequence[str]) -> list[Reference]:
-    """Take names from the image `source`, all of them if none is said; the image stays. Returns
+    """Take names from the image `source`, all of them if none is given; the image stays. Returns
     those taken.
 
     Raises NotFoundError, without taking any, for a name that the image does not have.

@@ -126,7 +126,7 @@ def _check_kind(document: Json, allowed: frozenset[str], declared: str, what: st
     media_type = optional(document, "mediaType", str, what) or declared
     if declared and media_type != declared:
         raise InvalidDocumentError(
-            f"{what} calls itself {media_type} but its descriptor says {declared}"
+            f"{what} has the mediaType {media_type} but its descriptor has {declared}"
         )
     if media_type and media_type not in allowed:
         raise InvalidDocumentError(f"{what} has the media type {media_type}")

@@ -1,1 +1,1 @@
-"""Speaking to registries: the OCI distribution specification 1.1 and what Docker's tools do around it."""
+"""Client of registries: the OCI distribution specification 1.1, with the behaviour of Docker's tools."""

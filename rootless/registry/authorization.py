@@ -112,7 +112,7 @@ def check_realm(realm: str, registry: str, *, plain_allowed: bool) -> None:
     scheme = urlsplit(realm).scheme
     if scheme == "https" or (scheme == "http" and plain_allowed):
         return
-    raise DeniedError(f"the registry {registry} wants tokens to be fetched from {realm}: refused")
+    raise DeniedError(f"the registry {registry} sends clients to {realm} for tokens: refused")
 
 
 def token_request(answer: BearerAnswer, credentials: Credentials | None) -> TokenRequest:
@@ -147,7 +147,7 @@ def read_token(body: bytes, now: float, realm: str) -> Token:
     document = document if isinstance(document, Mapping) else {}
     text = document.get("token") or document.get("access_token")
     if not isinstance(text, str) or not text.isascii() or not text.isprintable():
-        raise RegistryError(f"{realm} gave no token")
+        raise RegistryError(f"{realm} did not return a token")
     life = document.get("expires_in")
     # token.md: 60 seconds if it does not say, and clients may rely on 60.
     seconds = max(life, _SHORTEST_LIFE) if isinstance(life, int) else _SHORTEST_LIFE

@@ -118,9 +118,7 @@ class RepositoryClient:
                 algorithm, _, expected = wanted.partition(":")
                 found = hashlib.new(algorithm, data).hexdigest()
                 if found != expected:
-                    raise IntegrityError(
-                        f"{what} is not what its digest says: {found}, not {wanted}"
-                    )
+                    raise IntegrityError(f"{what} does not match its digest: {found}, not {wanted}")
         media_type = headers.get("Content-Type", "").partition(";")[0].strip()
         return Document(data, media_type, digest)
 
@@ -131,7 +129,7 @@ class RepositoryClient:
         data, _ = await self.read(f"blobs/{digest}", size, what)
         if len(data) != size or sha256_digest(data) != digest:
             raise IntegrityError(
-                f"{what} is not what its descriptor says: {sha256_digest(data)} of {len(data)} bytes "
+                f"{what} does not match its descriptor: {sha256_digest(data)} of {len(data)} bytes "
                 f"instead of {digest} of {size}"
             )
         return data
@@ -155,9 +153,11 @@ class RepositoryClient:
             pages.append(url)
             target = str(httpx.URL(url).join(link))
             if target in pages or len(pages) >= _MOST_PAGES:
-                raise RegistryError(f"{what}: the pages of the list go round in a circle")
+                raise RegistryError(f"{what}: the pages of the list link to each other in a loop")
             if redirects.origin_of(target) != redirects.origin_of(url):
-                raise RegistryError(f"{what}: the list goes on at another registry: refused")
+                raise RegistryError(
+                    f"{what}: the next page of the list is at another registry: refused"
+                )
             url = target
 
     async def check(self) -> None:

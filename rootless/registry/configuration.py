@@ -1,4 +1,4 @@
-"""The files that say who we are and whom to trust: where they lie, reading them, writing accounts.
+"""Paths of the files with credentials and certificates; reads them, and writes credentials.
 
 A file with accounts is replaced as a whole, with mode 0600, under a lock beside it, so that two
 logins at once both stay. A symbolic link (dotfiles kept elsewhere) stays one: what it leads to is

@@ -14,7 +14,7 @@ _NOT_FOUND = "credentials not found in native keychain"
 
 
 def _run(helper: str, verb: str, text: str) -> str | None:
-    """What the helper says; None if it has no such account."""
+    """The account that the helper returns; None if it has none for the registry."""
     import subprocess
 
     program = f"docker-credential-{helper}"
@@ -54,7 +54,7 @@ def get(helper: str, server: str) -> Credentials | None:
         document = json.loads(out)
         username, secret = str(document.get("Username", "")), str(document.get("Secret", ""))
     except (ValueError, AttributeError):
-        raise RootlessError(f"the credential helper {helper} answered no JSON object") from None
+        raise RootlessError(f"the credential helper {helper} did not print a JSON object") from None
     if not secret:
         return None
     if username == TOKEN_USER:

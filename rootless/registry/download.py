@@ -135,7 +135,7 @@ class _Receiver:
         self._position += len(piece)
         if self._position > self._size:
             raise IntegrityError(
-                f"{self._what} goes on after the {self._size} bytes that it should have"
+                f"{self._what} is longer than the {self._size} bytes of its descriptor"
             )
         if skipped < len(piece):
             self._sink.append(piece[skipped:] if skipped else piece)

@@ -55,7 +55,7 @@ _USUAL = {
 
 
 def problems_of(status: int, body: bytes) -> tuple[Problem, ...]:
-    """What the body of a refusal says; never empty, whatever the body is."""
+    """The message in the body of a refusal; never empty, whatever the body is."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):

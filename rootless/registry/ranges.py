@@ -34,7 +34,7 @@ def start_of_body(
     match = _CONTENT_RANGE.fullmatch((content_range or "").strip())
     if match is None or int(match[1]) != offset or int(match[2]) >= size:
         raise RegistryError(
-            f"{what}: asked from byte {offset}, the registry answered {content_range!r}"
+            f"{what}: for a range from byte {offset} the registry sent Content-Range {content_range!r}"
         )
     if match[3] != "*" and int(match[3]) != size:
         raise IntegrityError(f"{what} has {match[3]} bytes at the registry instead of {size}")

@@ -27,12 +27,12 @@ def next_url(url: str, location: str | None, seen: tuple[str, ...]) -> str:
     """The URL to go to from `url`, after those of `seen`. Raises RegistryError where it leads nowhere
     good."""
     if not location:
-        raise RegistryError(f"{_shown(url)} redirects without saying where to")
+        raise RegistryError(f"{_shown(url)} sends a redirect without a Location")
     try:
         target = urljoin(url, location)
         scheme, host, _ = origin_of(target)
     except ValueError:
-        raise RegistryError(f"{_shown(url)} redirects to something that is no URL") from None
+        raise RegistryError(f"{_shown(url)} redirects to an invalid URL") from None
     if scheme not in _PORTS or not host:
         raise RegistryError(f"{_shown(url)} redirects to {_shown(target)}: not HTTP")
     if scheme == "http" and urlsplit(url).scheme == "https":

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class RemoteOptions(NamedTuple):
-    """What a command was told about registries."""
+    """The registry options of a command."""
 
     tls_verify: bool | None = None
     """None: as registries.conf says, and leniently on loopback."""
@@ -35,7 +35,7 @@ def parse_credentials(text: str) -> Credentials:
     """What --creds takes: USER[:PASSWORD]. Raises UsageError."""
     username, _, password = text.partition(":")
     if not username:
-        raise UsageError("--creds wants USER:PASSWORD")
+        raise UsageError("--creds must be USER:PASSWORD")
     return Credentials(username, password)
 
 

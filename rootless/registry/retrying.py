@@ -1,7 +1,7 @@
 """When to try again, and after how long. Pure but for the dice that it is handed.
 
 Exponential backoff with full jitter: many clients that lost one server must not come back together.
-A server that says how long to wait (Retry-After, RFC 9110 10.2.3) is obeyed up to a bound.
+A server that says how long to wait (Retry-After, RFC 9110 10.2.3) is waited for, up to a bound.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ async def put_manifest(
     ) as response:
         said = response.headers.get("Docker-Content-Digest")
     if said and said.startswith("sha256:") and said != digest:
-        raise IntegrityError(f"the registry took the manifest {digest} for {said}")
+        raise IntegrityError(f"the registry stored the manifest {digest} as {said}")
     return digest
 
 
@@ -249,7 +249,7 @@ def _location(response: httpx.Response) -> str:
     location: str | None = response.headers.get("Location")
     if not location:
         raise RegistryError(
-            f"{asked.partition('?')[0]}: the registry gives no location to upload to"
+            f"{asked.partition('?')[0]}: the registry did not send a Location to upload to"
         )
     target = urljoin(asked, location)
     if origin_of(target)[:2] == ("http", origin_of(asked)[1]) and asked.startswith("https:"):

@@ -69,7 +69,7 @@ def reading(record: ContainerRecord) -> Iterator[None]:
         yield
     except (ValueError, FileNotFoundError) as error:
         raise RootlessError(
-            f"container {record.name} changed while it was read: {error}",
+            f"container {record.name} changed while its files were read: {error}",
             hint="leave --pause on",
         ) from error
     except OSError as error:

@@ -87,7 +87,7 @@ def _squashfs(path: str) -> Layer:
     image = find_squashfs(path)
     if image is None:
         raise NotFoundError(
-            f"the root file system {path} is neither a directory nor squashfs nor SIF"
+            f"the root file system {path} is not a directory, a squashfs or a SIF file"
         )
     return open_squashfs(image)
 

@@ -216,7 +216,7 @@ def _set_up(
 def _serve(serve: Callable[[int, int], None] | None, descriptor: int, pid: int) -> None:
     if serve is None:
         os.close(descriptor)
-        raise LaunchError("this root needs a file server, and the caller gave none")
+        raise LaunchError("a FUSE root needs a file server")
     serve(descriptor, pid)
 
 

@@ -119,7 +119,9 @@ def compile_profile(profile: Mapping[str, Any]) -> bytes:
                     compiler.add_rule(action, name, arguments)
             return compiler.program()
     except KeyError as error:
-        raise InvalidDocumentError(f"the seccomp profile has no or an unknown {error}") from error
+        raise InvalidDocumentError(
+            f"the seccomp profile has a missing or unknown {error}"
+        ) from error
     except OSError as error:
         raise InvalidDocumentError(
             f"the seccomp profile cannot be compiled: {error.filename}: {error.strerror}"

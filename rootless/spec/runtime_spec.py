@@ -231,8 +231,8 @@ def _annotations(
         result[extensions.GROUP_ENTRY] = f"{account.group}:x:{gid}:{account.user}"
     if options.groups and id_maps.single:
         raise HostSupportError(
-            f"--group-add {options.groups[0]}: this account has no subordinate ids, so no other group",
-            hint="ask for a range in /etc/subuid and /etc/subgid",
+            f"--group-add {options.groups[0]}: this account has no subordinate ids, so it can have no other group",
+            hint="have the administrator add a range to /etc/subuid and /etc/subgid",
         )
     if options.groups:
         result[extensions.GROUPS] = ",".join(options.groups)

@@ -116,7 +116,7 @@ def decompressed(read: Read, compression: str, meter: Meter, what: str) -> Itera
             return
         except EOFError:
             raise InvalidDocumentError(
-                f"{what} is cut off: its {compression} data has no end"
+                f"{what} is truncated: the {compression} data does not end"
             ) from None
         except failures as error:
             raise InvalidDocumentError(f"{what} is damaged: {compression}: {error}") from error

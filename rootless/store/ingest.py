@@ -170,7 +170,7 @@ class Ingest:
             ) from error
         if blob is not None and (written.digest, written.blob_size) != (blob.digest, blob.size):
             raise IntegrityError(
-                f"{what} is not what its descriptor says: {written.digest} of "
+                f"{what} does not match its descriptor: {written.digest} of "
                 f"{written.blob_size} bytes instead of {blob.digest} of {blob.size}"
             )
         if diff_id is not None and written.diff_id != diff_id:

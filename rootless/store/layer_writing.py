@@ -128,7 +128,7 @@ def write_layer(
             digest, blob_size = compressed.finish() if compressed is not None else (diff_id, size)
             indexer.finish()
     except TarError as error:
-        raise InvalidDocumentError(f"{what} is not a sound layer: {error}") from error
+        raise InvalidDocumentError(f"{what} is not a valid layer: {error}") from error
     finally:
         tar.close()
         if compressed is not None:

@@ -140,7 +140,7 @@ def abandoned_partials(
         try:
             status = _status(path)
             if status is None:
-                # Killed between the lock and the blob. Nothing is lost, so nothing is said.
+                # Killed between the lock and the blob. Nothing is lost, so nothing is reported.
                 _lock_path(path).unlink(missing_ok=True)
             elif status.st_mtime <= newest or store.has_blob(f"sha256:{digits}"):
                 found.append(Abandoned(f"partial/{digits}", status.st_blocks * 512))

@@ -1,4 +1,4 @@
-"""The clients of a monitor: whom it hears, in which order, and what it has told each."""
+"""The clients of a monitor: which messages it accepts from each, in which order, and what it has sent."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ the state of a terminal, or that types into one (TIOCSTI), cannot reach the call
 They belong to one client at a time. The ends of pipes are handed over: the monitor keeps none, so
 that the end of the client is the end of the pipe for the container, as a shell's pipe would be. Of a
 terminal the monitor keeps the master, and the client gets a duplicate. While no client has them, the
-output is read and discarded, because a container that nobody reads would stop.
+output is read and discarded, because a container whose output is not read would block.
 """
 
 from __future__ import annotations

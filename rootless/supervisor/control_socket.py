@@ -119,7 +119,7 @@ def _open_private(directory: str) -> int:
     status = os.fstat(opened)
     if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
         os.close(opened)
-        raise PermissionError(errno.EPERM, "it is not private to this user", directory)
+        raise PermissionError(errno.EPERM, "the directory is accessible to other users", directory)
     return opened
 
 

@@ -155,7 +155,7 @@ def _ask(record: ContainerRecord, path: Path) -> None:
             if time.monotonic() > deadline:
                 raise RootlessError(
                     f"the file server of container {record.name} did not answer within {_TIMEOUT:g} s",
-                    hint="it may be copying a large file; ask again",
+                    hint="it may be copying a large file; try again",
                 )
             if not is_alive(record.server_pid, record.server_pid_start):
                 return

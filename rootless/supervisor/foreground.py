@@ -147,7 +147,7 @@ class Foreground:
                 drain([flow for flow in self._flows if flow.source != 0])
         except OSError as error:
             reason = (error.strerror or "").lower()
-            raise RootlessError(f"cannot pass on what the container writes: {reason}") from error
+            raise RootlessError(f"cannot forward the output of the container: {reason}") from error
 
     def _listen(self) -> bool:
         """Receive one message; False at the last."""
@@ -173,7 +173,7 @@ class Foreground:
 class Forwarding:
     """Calls `pass_on` for every signal of `numbers` that this process gets while the block runs.
 
-    What the caller was told to ignore (nohup) stays ignored. Python ignores SIGXFSZ by itself, so
+    A signal that the caller inherited as ignored (nohup) stays ignored. Python ignores SIGXFSZ by itself, so
     that one is taken to be wanted. Outside the main thread, where Python allows no handlers, no
     signal is passed on.
     """

@@ -73,12 +73,12 @@ class Connection:
     def receive(self) -> Message | None:
         """The next message, waiting for it; None when the other side is gone.
 
-        Raises ProtocolError for a packet that is no message.
+        Raises ProtocolError for not a message of the protocol.
         """
         try:
             data, descriptors = packets.receive(self._socket, _LIMIT, _DESCRIPTORS)
         except ConnectionResetError:
-            # The other side closed with messages of ours unread. The kernel says so first, and then
+            # The other side closed with our messages unread. The kernel reports that first, and then
             # gives what the other side had sent before (__skb_try_recv_datagram).
             data, descriptors = packets.receive(self._socket, _LIMIT, _DESCRIPTORS)
         if not data:
@@ -89,7 +89,7 @@ class Connection:
         except (ValueError, AttributeError, KeyError, TypeError):
             for descriptor in descriptors:
                 os.close(descriptor)
-            raise ProtocolError(f"a packet that is no message: {data[:80]!r}") from None
+            raise ProtocolError(f"not a message of the protocol: {data[:80]!r}") from None
 
     def close(self) -> None:
         """Idempotent."""

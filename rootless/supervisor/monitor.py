@@ -339,7 +339,7 @@ class Monitor:
             if number is None and kind is Kind.STOP:
                 number = self._description.stop_signal
             if number not in signal.valid_signals():
-                client.refuse(f"{number} is no signal")
+                client.refuse(f"{number} is not a signal number")
             elif kind is Kind.STOP:
                 self._stop(client, int(number), fields)
             elif kind is Kind.KILL:

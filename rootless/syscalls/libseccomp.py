@@ -73,7 +73,7 @@ class FilterCompiler:
         self._default = default_action
         self._context = self._library.seccomp_init(default_action)
         if not self._context:
-            raise OSError(22, "not an action", hex(default_action))
+            raise OSError(22, "unknown action", hex(default_action))
         # A binary search instead of a list of some four hundred comparisons at each call
         # (libseccomp 2.5).
         self._library.seccomp_attr_set(self._context, _SCMP_FLTATR_CTL_OPTIMIZE, 2)
@@ -88,7 +88,7 @@ class FilterCompiler:
         """`name` as libseccomp has it: x86_64, x86, aarch64. The native one is there already."""
         token = self._library.seccomp_arch_resolve_name(name.encode())
         if token == 0:
-            raise OSError(22, "not an architecture", name)
+            raise OSError(22, "unknown architecture", name)
         result = self._library.seccomp_arch_add(self._context, token)
         if result != -17:  # EEXIST
             _check(result, name)

@@ -39,7 +39,7 @@ def mount_and_serve(asked: Invocation) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < _DESCRIPTORS:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(_DESCRIPTORS, hard), hard))
-    # The server leaves this directory, and unmounts when a signal tells it to end.
+    # The server leaves this directory, and unmounts when a signal ends it.
     mountpoint = os.path.realpath(asked.mountpoint, strict=True)
     filesystem = open_union(asked.options)
     try:

@@ -167,7 +167,7 @@ class LazyCopies:
             )
 
     def fingerprint(self) -> bytes | None:
-        """What tells the lowers from any others; None if one of them cannot be told from others."""
+        """Identifies the lower layers; None if one of them cannot be identified."""
         if self._fingerprint is None:
             # Against mistakes, not against malice; hashlib takes as long to import as thirty such
             # copies take.

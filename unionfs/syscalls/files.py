@@ -85,7 +85,7 @@ def renameat2(olddirfd: int, oldpath: bytes, newdirfd: int, newpath: bytes, flag
 def pread_whole(fd: int, size: int, offset: int) -> bytes:
     """pread(2) until there are `size` bytes; fewer only at the end of the file.
 
-    An error in the midst of a file ends a read before it, and is told to the next one. What is missing
+    An error in the middle of a file ends a read before it, and the next one reports it. What is missing
     of a short reply the kernel takes for zeros (fuse_short_read, fs/fuse/file.c).
     """
     data = os.pread(fd, size, offset)

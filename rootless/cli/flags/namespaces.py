@@ -56,7 +56,8 @@ def parse_userns(text: str | None) -> UserNamespaceMode:
     name, _, rest = text.partition(":")
     if name != "keep-id":
         raise UsageError(
-            f"--userns {text!r} is not known", hint="use host, keep-id or keep-id:uid=UID,gid=GID"
+            f"--userns {text!r} is not supported",
+            hint="use host, keep-id or keep-id:uid=UID,gid=GID",
         )
     values: dict[str, int] = {}
     for option in filter(None, rest.split(",")):

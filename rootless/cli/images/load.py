@@ -22,7 +22,8 @@ def load(parsed: Parsed, settings: Settings) -> int:
     source = parsed[_INPUT]
     if source is None and sys.stdin.isatty():
         raise UsageError(
-            "requested load from stdin, but stdin is empty", hint="use -i FILE, or a pipe"
+            "requested load from stdin, but stdin is empty",
+            hint="use -i FILE or redirect from a file",
         )
     path = None if source is None or source == "-" else Path(source)
     total = path.stat().st_size if path is not None and path.is_file() else 0

@@ -44,7 +44,7 @@ def _format_of(parsed: Parsed) -> Format | None:
         return None if text is None else Format(text)
     except ValueError:
         raise UsageError(
-            f"--format {text!r} is not known", hint=f"use one of {', '.join(_FORMATS)}"
+            f"--format {text!r} is not supported", hint=f"use one of {', '.join(_FORMATS)}"
         ) from None
 
 

@@ -122,7 +122,7 @@ def read_legacy_images(members: Members) -> list[LegacyImage]:
         layer: str | None = top
         while layer:
             if len(names) >= MAX_LAYERS:
-                raise InvalidDocumentError(f"{what}: the parents of {top} have no end")
+                raise InvalidDocumentError(f"{what}: the parents of {top} form a loop")
             where = f"{layer}/json in {members.label}"
             current = parse_object(read_small(members, f"{layer}/json"), where)
             documents.append(current)

@@ -82,7 +82,7 @@ class TarMembers:
             for count, member in enumerate(archive):
                 if count >= MAX_MEMBERS:
                     raise InvalidDocumentError(
-                        f"{self.label} has more than {MAX_MEMBERS} members: it is no image archive"
+                        f"{self.label} has more than {MAX_MEMBERS} members: not an image archive"
                     )
                 # tarfile keeps every header it has seen; they are not needed.
                 archive.members.clear()  # type: ignore[attr-defined]
@@ -95,9 +95,7 @@ class TarMembers:
                     self._links[name] = member.linkname
                 elif member.isreg() and not member.issparse():
                     if member.offset_data + member.size > end:
-                        raise InvalidDocumentError(
-                            f"{self.label} is cut off in the middle of {name}"
-                        )
+                        raise InvalidDocumentError(f"{self.label} is truncated within {name}")
                     self._files[name] = _Range(member.offset_data, member.size)
 
     def _normalised(self, name: str) -> str:
@@ -107,7 +105,7 @@ class TarMembers:
             depth += 0 if part in ("", ".") else -1 if part == ".." else 1
             if depth < 0:
                 raise InvalidDocumentError(
-                    f"{self.label}: the name {name!r} leads out of the archive"
+                    f"{self.label}: the name {name!r} points outside the archive"
                 )
         return clean
 
@@ -199,7 +197,9 @@ class DirectoryMembers:
             parts = [part for part in name.split("/") if part not in ("", ".")]
             for i, part in enumerate(parts):
                 if part == "..":
-                    raise InvalidDocumentError(f"{self.label}: the name {name!r} leads out of it")
+                    raise InvalidDocumentError(
+                        f"{self.label}: the name {name!r} points outside the directory"
+                    )
                 kind = os.O_DIRECTORY if i < len(parts) - 1 else os.O_NONBLOCK
                 flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | kind
                 following = os.open(part, flags, dir_fd=fd)

@@ -72,7 +72,7 @@ def blob_document(members: Members, descriptor: Descriptor) -> bytes:
     name = f"{BLOBS}{hex_of(descriptor.digest)}"
     data = read_small(members, name)
     if len(data) != descriptor.size or sha256_digest(data) != descriptor.digest:
-        raise IntegrityError(f"{name} in {members.label} is not what its descriptor says")
+        raise IntegrityError(f"{name} in {members.label} does not match its descriptor")
     return data
 
 

@@ -43,7 +43,7 @@ def file_of(name: str, content: bytes) -> File:
 
 
 def pieces(file: File) -> Iterator[bytes]:
-    """The content. Raises IntegrityError if it is not what its digest says; by then it has been
+    """The content. Raises IntegrityError if it does not match its digest; by then it has been
     given out."""
     if isinstance(file.content, bytes):
         yield file.content

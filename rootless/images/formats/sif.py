@@ -63,10 +63,12 @@ def system_partition(read: Callable[[int, int], bytes], size: int, what: str) ->
     _, _, _, total, start, *_ = numbers
     end = start + total * _DESCRIPTOR.size
     if not 0 <= total <= _MAX_DESCRIPTORS or start < HEADER_SIZE or end > size:
-        raise InvalidDocumentError(f"{what} is a damaged SIF image: its descriptors do not fit in")
+        raise InvalidDocumentError(
+            f"{what} is a damaged SIF image: its descriptors exceed the file"
+        )
     table = read(end - start, start)
     if len(table) < end - start:
-        raise InvalidDocumentError(f"{what} is cut off")
+        raise InvalidDocumentError(f"{what} is truncated")
     for kind, used, offset, length, *_, extra in _DESCRIPTOR.iter_unpack(table):
         if not used or kind != _DATA_PARTITION:
             continue
@@ -81,7 +83,7 @@ def system_partition(read: Callable[[int, int], bytes], size: int, what: str) ->
             )
         if offset < end or length <= 0 or offset + length > size:
             raise InvalidDocumentError(
-                f"{what} is cut off or damaged: its root file system lies outside of it"
+                f"{what} is truncated or damaged: its root file system is outside the file"
             )
         known = _ARCHITECTURES.get(architecture.rstrip(b"\0"), "")
         return SystemPartition(offset, length, known)

@@ -104,7 +104,9 @@ def _serve(image: SquashfsImage, mountpoint: str) -> None:
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        raise HostSupportError(f"cannot read {image.path}: {program} gives no answer") from None
+        raise HostSupportError(
+            f"cannot read {image.path}: {program} did not answer in time"
+        ) from None
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise InvalidDocumentError(

@@ -42,12 +42,14 @@ def open_url(url: str) -> Iterator[Read]:
         try:
             piece: bytes = response.read(size)
         except (OSError, http.client.HTTPException) as error:
-            raise InvalidDocumentError(f"{url} broke off: {error}") from error
+            raise InvalidDocumentError(f"transfer of {url} was cut short: {error}") from error
         if left is not None:
             left -= len(piece)
             # http.client does not complain of a body that is shorter than Content-Length says.
             if not piece and left > 0:
-                raise InvalidDocumentError(f"{url} broke off: {left} bytes are missing")
+                raise InvalidDocumentError(
+                    f"transfer of {url} was cut short: {left} bytes are missing"
+                )
         return piece
 
     with response:

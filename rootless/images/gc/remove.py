@@ -48,7 +48,7 @@ class Action(Enum):
 
 
 class Removal(NamedTuple):
-    """One line of what `rmi` says."""
+    """One line of the output of `rmi`."""
 
     action: Action
     what: str

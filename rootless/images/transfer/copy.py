@@ -108,7 +108,7 @@ def _bring(
     loaded = load(between, start.path, platform=options.platform, name=start.name)
     if len(loaded) > 1:
         raise UsageError(
-            f"{start.path} holds several images", hint="say which: append :NAME to the path"
+            f"{start.path} holds several images", hint="append :NAME to the path to choose one"
         )
     return resolve(between, loaded[0].id)
 

@@ -145,7 +145,7 @@ class RepositorySource:
             await download([self.client], descriptor, spool, self._timing, received)
         if spool.digest != descriptor.digest:
             raise IntegrityError(
-                f"blob {descriptor.digest} is not what its descriptor says: it is {spool.digest}"
+                f"blob {descriptor.digest} does not match its descriptor: it is {spool.digest}"
             )
         return File(f"blob {descriptor.digest}", descriptor.size, path, descriptor.digest)
 

@@ -130,7 +130,7 @@ def _entry(members: Members, name: str) -> Descriptor:
         raise NotFoundError(f"{members.label} holds no image")
     if len({each.digest for each in entries}) > 1:
         raise UsageError(
-            f"{members.label} holds several images", hint="say which: append :NAME to the path"
+            f"{members.label} holds several images", hint="append :NAME to the path to choose one"
         )
     return entries[0]
 
@@ -154,7 +154,7 @@ class _LayoutSource:
         name = f"{BLOBS}{hex_of(descriptor.digest)}"
         label = f"{name} in {self._members.label}"
         if self._members.size(name) != descriptor.size:
-            raise IntegrityError(f"{label} is not what its descriptor says")
+            raise IntegrityError(f"{label} does not match its descriptor")
         received(descriptor.size)
         opened = partial(self._members.reader, name)
         return File(label, descriptor.size, opened, descriptor.digest)
@@ -202,7 +202,7 @@ async def _target(
         new_file(end.path, lambda fd: write_tar(files_of_layout(layout), fd), 0o644)
     else:
         raise UsageError(
-            f"{end.kind.value}: holds no index for several platforms",
+            f"{end.kind.value}: cannot hold an index of several platforms",
             hint="copy the image for one platform: leave out --all, give --platform",
         )
 

@@ -27,7 +27,7 @@ class Progress(Protocol):
     """Called from one thread."""
 
     def line(self, text: str) -> None:
-        """Something to say once."""
+        """A message that is shown once."""
 
     def layer(self, name: str, stage: Stage, done: int = 0, total: int = 0, note: str = "") -> None:
         """Where a layer is; `done` of `total` bytes where that has a meaning."""

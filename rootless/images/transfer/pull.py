@@ -197,7 +197,7 @@ class _Pull:
         manifest = read_manifest(document.data, what, _declared(document))
         if manifest.config.media_type not in media_types.CONFIGS:
             raise InvalidDocumentError(
-                f"{reference.familiar} is no container image but an artifact: its config is "
+                f"{reference.familiar} is an artifact, not a container image: its config is "
                 f"{manifest.config.media_type}"
             )
         config = manifest.config
@@ -389,7 +389,7 @@ class _LayerFetch:
             written = await trio.to_thread.run_sync(add)
             if written.compression not in media_types.OCI_LAYER_FOR_COMPRESSION:
                 raise InvalidDocumentError(
-                    f"{self._what} is compressed with {written.compression}, which no image may be"
+                    f"{self._what} is compressed with {written.compression}, which is not allowed in an image"
                 )
             self._ingest.share(written.diff_id, written.digest)
 

@@ -177,7 +177,7 @@ CASES: dict[str, tuple[Callable[[FakeRegistry], None], str]] = {
     "a thousand and one layers": (many, "more than 1000"),
     "layer that decompresses again and again": (
         layer(gzip.compress(gzip.compress(BASE))),
-        "is not a sound layer",
+        "is not a valid layer",
     ),
     # One thing that pretends to be another.
     "manifest and index in one": (both, "both a manifest and an index"),
@@ -185,14 +185,14 @@ CASES: dict[str, tuple[Callable[[FakeRegistry], None], str]] = {
         raw(json.dumps({"schemaVersion": 2, "manifests": []}).encode()),
         "both|layers is missing",
     ),
-    "manifest called an index": (raw(json.dumps(EMPTY).encode(), INDEX), "calls itself|both"),
+    "manifest called an index": (raw(json.dumps(EMPTY).encode(), INDEX), "has the mediaType|both"),
     "index as config": (as_config, "rootfs is missing"),
-    "config as layer": (retyped("layer", CONFIG), "is no layer"),
+    "config as layer": (retyped("layer", CONFIG), "is not a layer"),
     "artifact as image": (
         retyped("config", "application/vnd.example+json"),
-        "artifact|no container",
+        "artifact|not a container",
     ),
-    "JSON as layer": (layer(gzip.compress(image_config([BASE], {}))), "is not a sound layer"),
+    "JSON as layer": (layer(gzip.compress(image_config([BASE], {}))), "is not a valid layer"),
     "other layer than the config says": (
         layer(gzip.compress(layer_of({"other": b"x"}))),
         "has the diffID",

@@ -304,7 +304,7 @@ def test_import_from_a_url(store, url):
 
 @pytest.mark.parametrize(
     ("path", "kind", "message"),
-    [("/none", NotFoundError, "404"), ("/short", InvalidDocumentError, "broke off")],
+    [("/none", NotFoundError, "404"), ("/short", InvalidDocumentError, "cut short")],
 )
 def test_import_from_a_url_that_fails_is_refused(store, url, path, kind, message):
     with pytest.raises(kind, match=message):

@@ -534,7 +534,7 @@ def test_member_names_that_lead_out_of_the_archive_are_refused(store, tmp_path, 
     with tarfile.open(tmp_path / "out.tar", "w") as archive:
         manifest = [{"Config": name, "RepoTags": [], "Layers": []}]
         add_file(archive, "manifest.json", json.dumps(manifest).encode())
-    refuse(store, tmp_path / "out.tar", InvalidDocumentError, "leads out of the archive")
+    refuse(store, tmp_path / "out.tar", InvalidDocumentError, "points outside the archive")
 
 
 def test_link_of_a_layout_directory_to_the_outside_is_not_followed(store, tmp_path):
@@ -557,7 +557,7 @@ def test_link_of_a_layout_directory_to_the_outside_is_not_followed(store, tmp_pa
             {"layers": [{"mediaType": "x", "digest": "sha256:" + "a" * 64, "size": True}] * 2},
             "size",
         ),
-        ({"mediaType": "application/vnd.oci.image.index.v1+json"}, "but its descriptor says"),
+        ({"mediaType": "application/vnd.oci.image.index.v1+json"}, "but its descriptor has"),
     ],
 )
 def test_malformed_manifest_is_refused(store, tmp_path, manifest, message):

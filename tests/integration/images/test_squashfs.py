@@ -174,14 +174,14 @@ def field(offset: int, number: int) -> tuple[int, bytes]:
     ("change", "words"),
     [
         ((42, b"07\0"), "unknown version"),
-        (field(64 + 3 * 8, 1 << 40), "descriptors do not fit"),
-        (field(64 + 3 * 8, -1), "descriptors do not fit"),
-        (field(64 + 4 * 8, -4096), "descriptors do not fit"),
-        (field(64 + 4 * 8, 1 << 62), "descriptors do not fit"),
-        (field(4096 + 17, 0), "lies outside of it"),
-        (field(4096 + 17, 1 << 62), "lies outside of it"),
-        (field(4096 + 25, 1 << 40), "lies outside of it"),
-        (field(4096 + 25, -1), "lies outside of it"),
+        (field(64 + 3 * 8, 1 << 40), "descriptors exceed the file"),
+        (field(64 + 3 * 8, -1), "descriptors exceed the file"),
+        (field(64 + 4 * 8, -4096), "descriptors exceed the file"),
+        (field(64 + 4 * 8, 1 << 62), "descriptors exceed the file"),
+        (field(4096 + 17, 0), "is outside the file"),
+        (field(4096 + 17, 1 << 62), "is outside the file"),
+        (field(4096 + 25, 1 << 40), "is outside the file"),
+        (field(4096 + 25, -1), "is outside the file"),
     ],
 )
 def test_sif_whose_numbers_lie_is_refused(rootless, squashfs, tmp_path, change, words):

@@ -114,7 +114,7 @@ def test_output_that_cannot_be_written_is_one_clear_line(rootless):
         process = rootless.popen("run", "--rm", "--rootfs", "/", "yes", stdout=full)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 125
-    assert err == b"rootless: cannot pass on what the container writes: no space left on device\n"
+    assert err == b"rootless: cannot forward the output of the container: no space left on device\n"
 
 
 def test_closed_streams_are_as_good_as_empty(rootless):

@@ -124,7 +124,7 @@ def test_systemds_own_socket_is_not_greeted(tmp_path, monkeypatch):
     [
         ("error", "systemd refused StartTransientUnit: Unit already exists."),
         ("failed", "systemd could not start a.scope: failed"),
-        ("refuses", "refused us: REJECTED EXTERNAL"),
+        ("refuses", "refused authentication: REJECTED EXTERNAL"),
         ("garbage", "not a D-Bus message"),
         ("hangs up", "closed the connection"),
     ],
@@ -146,5 +146,5 @@ def test_systemd_that_hangs_is_given_up(tmp_path):
 
 
 def test_socket_that_nobody_serves_is_an_error(tmp_path):
-    with pytest.raises(SystemdError, match="cannot speak to"):
+    with pytest.raises(SystemdError, match="cannot connect to"):
         start_scope(str(tmp_path / "bus"), "a.scope", 1, description="", timeout=1)

@@ -64,7 +64,7 @@ def test_packet_that_is_no_message_is_one_error_and_the_end(packet):
     client = Client(Connection(here))
     there.send(packet)
     assert client.receive() is None
-    assert b"a packet that is no message" in there.recv(4096)
+    assert b"not a message of the protocol" in there.recv(4096)
     assert there.recv(4096) == b""
     there.close()
 
