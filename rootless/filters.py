@@ -1,38 +1,85 @@
-"""--filter of prune commands and lists: `until=` and `label=`. Pure but for the clock."""
+"""Conditions on images and containers, as values: of lists and of prunes. Pure."""
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-
-from rootless.durations import parse_duration
-from rootless.errors import UsageError
-
-Filters = Sequence[tuple[str, str]]
+from typing import NamedTuple
 
 
-def moment_of(text: str) -> float:
-    """Seconds since the epoch of `until=`: a Go duration before now, an RFC 3339 time, a date, or
-    seconds since the epoch. Raises UsageError."""
-    if re.fullmatch(r"\d+(\.\d+)?", text):
-        return float(text)
-    try:
-        return time.time() - parse_duration(text) / 1e9
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise UsageError(
-            f"invalid filter 'until={text}'",
-            hint="a time such as 2026-01-31, or an age such as 24h",
-        ) from None
+class LabelFilter(NamedTuple):
+    """A label `key`; `value` None: with any value."""
+
+    key: str
+    value: str | None = None
+
+    def matches(self, labels: object) -> bool:
+        """Whether `labels`, of an image's config or a container's record, include it."""
+        return (
+            isinstance(labels, Mapping)
+            and self.key in labels
+            and (self.value is None or labels[self.key] == self.value)
+        )
+
+
+class PruneFilters(NamedTuple):
+    """What a prune removes: objects that pass every condition."""
+
+    until: float | None = None
+    """Created before this time, in seconds since the epoch."""
+    labels: tuple[LabelFilter, ...] = ()
+    without_labels: tuple[LabelFilter, ...] = ()
+
+    def match(self, created: str, labels: object) -> bool:
+        """Whether an object passes. `created` is RFC 3339; a time that cannot be read passes."""
+        return (
+            (self.until is None or is_older(created, self.until))
+            and all(each.matches(labels) for each in self.labels)
+            and not any(each.matches(labels) for each in self.without_labels)
+        )
+
+
+class ImageFilters(NamedTuple):
+    """Which images a list has: those that pass every condition, under the names that match any of
+    `references`."""
+
+    dangling: bool | None = None
+    """True: only images without a name. False: only those with one."""
+    labels: tuple[LabelFilter, ...] = ()
+    until: float | None = None
+    """Created before this time, in seconds since the epoch."""
+    before: tuple[str, ...] = ()
+    """Created before each of these images."""
+    since: tuple[str, ...] = ()
+    """Created after each of these images."""
+    references: tuple[str, ...] = ()
+    """Patterns of names: `*`, `?` and `[...]` match within a component."""
+
+
+class ContainerFilters(NamedTuple):
+    """Which containers a list has: those that pass each condition that is set. The values of one
+    field are alternatives, except those of `labels`, which all have to match."""
+
+    ids: tuple[str, ...] = ()
+    """Prefixes of ids."""
+    names: tuple[re.Pattern[str], ...] = ()
+    """Searched for in the name, with and without a `/` before it."""
+    labels: tuple[LabelFilter, ...] = ()
+    statuses: tuple[str, ...] = ()
+    """Words of Docker's, such as `exited`; some of them no container has."""
+    exit_codes: tuple[int, ...] = ()
+    """Of containers that have ended."""
+    before: tuple[str, ...] = ()
+    """Created before these containers: names, ids or prefixes of ids."""
+    since: tuple[str, ...] = ()
+    """Created after these containers."""
+    ancestors: tuple[str, ...] = ()
+    """Made of these images, or of images that were built on them."""
 
 
 def age_key(created: str) -> tuple[float, str]:
-    """What orders RFC 3339 times, whichever zones and fractions they have; one that cannot be read
+    """A sort key of RFC 3339 times, whichever zones and fractions they have; one that cannot be read
     comes first."""
     try:
         # Python's times end at microseconds; the text decides beyond.
@@ -42,33 +89,6 @@ def age_key(created: str) -> tuple[float, str]:
 
 
 def is_older(created: str, moment: float) -> bool:
-    """Whether an RFC 3339 time lies before the moment; one that cannot be read does."""
+    """Whether an RFC 3339 time is before `moment`, in seconds since the epoch; one that cannot be
+    read is."""
     return age_key(created)[0] < moment
-
-
-def has_label(labels: object, wanted: str) -> bool:
-    """Whether there is a label KEY, or KEY=VALUE."""
-    name, equals, text = wanted.partition("=")
-    return isinstance(labels, Mapping) and name in labels and (not equals or labels[name] == text)
-
-
-def check_prune_filters(filters: Filters) -> None:
-    """Raise UsageError for what no prune knows, whether or not there is anything to prune."""
-    for filter_ in filters:
-        may_be_pruned("", None, [filter_])
-
-
-def may_be_pruned(created: str, labels: object, filters: Filters) -> bool:
-    """Whether an object passes all filters of a prune. Raises UsageError for an unknown one."""
-    for key, value in filters:
-        if key == "until":
-            passes = is_older(created, moment_of(value))
-        elif key == "label":
-            passes = has_label(labels, value)
-        elif key == "label!":
-            passes = not has_label(labels, value)
-        else:
-            raise UsageError(f"invalid filter '{key}'", hint="until, label and label! exist")
-        if not passes:
-            return False
-    return True

@@ -20,7 +20,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rootless.filters import Filters
     from rootless.oci.platform import Platform
     from rootless.registry.remote import RemoteOptions
 
@@ -101,7 +100,7 @@ def platform_of(parsed: Parsed) -> Platform | None:
     return parse_platform(text)
 
 
-def filters_of(parsed: Parsed, option: Texts) -> Filters:
+def filter_pairs(parsed: Parsed, option: Texts) -> list[tuple[str, str]]:
     """The names and values of --filter NAME=VALUE. Raises GrammarError."""
     pairs = []
     for text in parsed[option]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 from rootless.cli.context import Settings, engine_of
+from rootless.cli.flags.filters import prune_filters
 from rootless.cli.grammar import Command, Flag, Parsed
 from rootless.cli.output import confirmed, human_size, pruned_images
-from rootless.cli.shared_options import NO_PROMPT, PRUNE_FILTER, filters_of
+from rootless.cli.shared_options import NO_PROMPT, PRUNE_FILTER, filter_pairs
 
 _ALL = Flag(("all", "a"), "Remove all unused images not just dangling ones")
 _VOLUMES = Flag(("volumes",), "Prune anonymous volumes")
@@ -14,6 +17,7 @@ _VOLUMES = Flag(("volumes",), "Prune anonymous volumes")
 def prune(parsed: Parsed, settings: Settings) -> int:
     """Remove ended containers, then images that nothing needs, and what interrupted commands left."""
     everything = parsed[_ALL]
+    filters = prune_filters(filter_pairs(parsed, PRUNE_FILTER), time.time())
     warning = (
         "WARNING! This will remove:\n  - all stopped containers\n"
         f"  - {pruned_images(everything=everything)}\n"
@@ -21,7 +25,6 @@ def prune(parsed: Parsed, settings: Settings) -> int:
     )
     if not parsed[NO_PROMPT] and not confirmed(f"{warning}\n"):
         return 0
-    filters = filters_of(parsed, PRUNE_FILTER)
     engine = engine_of(settings)
     containers = engine.prune_containers(filters)
     if containers.names:

@@ -1,94 +1,78 @@
-"""The filters of `ps`."""
+"""Selects containers by the filters of `ps`."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from rootless.containers.directory import Containers
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED, Status
-from rootless.errors import NotFoundError, UsageError
-from rootless.filters import Filters, has_label
+from rootless.errors import NotFoundError
+from rootless.filters import ContainerFilters
 from rootless.store.image import Image, resolve
 from rootless.store.layout import Store
-
-_STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
-_KNOWN = ("ancestor", "before", "exited", "id", "label", "name", "since", "status")
 
 Test = Callable[[ContainerRecord], bool]
 
 
 def select(
     records: Sequence[ContainerRecord],
-    filters: Filters,
+    filters: ContainerFilters,
     containers: Containers,
     store: Store,
     *,
     everything: bool,
     last: int | None,
 ) -> list[ContainerRecord]:
-    """Of containers, oldest first, those that pass, newest first. Filters of one name are
-    alternatives, those of different names conditions (docker ps); labels are all conditions.
+    """Of containers, oldest first, those that pass, newest first.
 
     Without `everything` only running ones pass, unless a status is asked for. `last`: at most this
-    many, the newest. Raises UsageError, NotFoundError.
+    many, the newest. Raises NotFoundError for the container of before and since.
     """
-    tests: dict[str, list[Test]] = {}
-    for key, value in filters:
-        name = f"label={value}" if key == "label" else key
-        tests.setdefault(name, []).append(_test(key, value, containers, store))
-    everything = everything or "status" in tests
+    tests = _tests(filters, containers, store)
+    everything = everything or bool(filters.statuses)
     found = [
         record
         for record in reversed(records)
-        if (everything or record.status in MONITORED)
-        and all(any(test(record) for test in each) for each in tests.values())
+        if (everything or record.status in MONITORED) and all(test(record) for test in tests)
     ]
     return found if last is None or last < 0 else found[:last]
 
 
-def _test(key: str, value: str, containers: Containers, store: Store) -> Test:
-    if key == "id":
-        return lambda record: record.id.startswith(value)
-    if key == "name":
-        pattern = _pattern(value)
-        return lambda record: (
-            pattern.search(record.name) is not None or pattern.search(f"/{record.name}") is not None
-        )
-    if key == "label":
-        return lambda record: has_label(record.labels, value)
-    if key == "status":
-        if value not in _STATUSES:
-            raise UsageError(
-                f"invalid filter 'status={value}': invalid value for state ({value}): "
-                f"must be one of {', '.join(_STATUSES)}"
+def _tests(filters: ContainerFilters, containers: Containers, store: Store) -> list[Test]:
+    """A test for each field that is set."""
+    tests: list[Test] = []
+    if filters.ids:
+        tests.append(lambda record: record.id.startswith(filters.ids))
+    if filters.names:
+        tests.append(
+            lambda record: any(
+                pattern.search(record.name) or pattern.search(f"/{record.name}")
+                for pattern in filters.names
             )
-        return lambda record: record.status.value == value
-    if key == "exited":
-        return _exited(value)
-    if key in ("before", "since"):
-        other = containers.find(value)
-        if key == "before":
-            return lambda record: (record.created, record.id) < (other.created, other.id)
-        return lambda record: (record.created, record.id) > (other.created, other.id)
-    if key == "ancestor":
-        return _descends(value, store)
-    raise UsageError(f"invalid filter '{key}'", hint=f"one of {', '.join(_KNOWN)}")
+        )
+    if filters.labels:
+        tests.append(lambda record: all(each.matches(record.labels) for each in filters.labels))
+    if filters.statuses:
+        tests.append(lambda record: record.status.value in filters.statuses)
+    if filters.exit_codes:
+        tests.append(
+            lambda record: record.status is Status.EXITED and record.exit_code in filters.exit_codes
+        )
+    if filters.before:
+        latest = max(_age(containers.find(name)) for name in filters.before)
+        tests.append(lambda record: _age(record) < latest)
+    if filters.since:
+        earliest = min(_age(containers.find(name)) for name in filters.since)
+        tests.append(lambda record: _age(record) > earliest)
+    if filters.ancestors:
+        ancestors = [_descends(name, store) for name in filters.ancestors]
+        tests.append(lambda record: any(descends(record) for descends in ancestors))
+    return tests
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise UsageError(f"invalid filter 'name={text}': {error}") from error
-
-
-def _exited(value: str) -> Test:
-    if not value.lstrip("-").isdecimal():
-        raise UsageError(f"invalid filter 'exited={value}'")
-    code = int(value)
-    return lambda record: record.status is Status.EXITED and record.exit_code == code
+def _age(record: ContainerRecord) -> tuple[str, str]:
+    return record.created, record.id
 
 
 def _descends(name: str, store: Store) -> Test:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rootless.engine.doctor import Finding as HostFinding
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.upkeep import DiskUsage, PrunedContainers
-    from rootless.filters import Filters
+    from rootless.filters import ContainerFilters, ImageFilters, PruneFilters
     from rootless.images.gc.check import Finding
     from rootless.images.gc.prune import Pruned as PrunedImages
     from rootless.images.gc.remove import Removal
@@ -281,16 +281,25 @@ class Engine:
         return document
 
     def find_containers(
-        self, filters: Filters = (), *, everything: bool = False, last: int | None = None
+        self,
+        filters: ContainerFilters | None = None,
+        *,
+        everything: bool = False,
+        last: int | None = None,
     ) -> list[ContainerRecord]:
-        """Those that pass the filters of `ps`, newest first; without `everything` only running
-        ones.
+        """Those that pass the filters, newest first; without `everything` only running ones. `last`:
+        at most this many. Raises NotFoundError for the container of before and since.
         """
         from rootless.containers.filters import select
+        from rootless.filters import ContainerFilters
 
-        records, store = self.containers(), self._store()
         return select(
-            records, filters, self.paths.containers, store, everything=everything, last=last
+            self.containers(),
+            filters or ContainerFilters(),
+            self.paths.containers,
+            self._store(),
+            everything=everything,
+            last=last,
         )
 
     def container_sizes(self, record: ContainerRecord) -> ContainerSizes:
@@ -353,8 +362,8 @@ class Engine:
         ):
             return files.changes(mountpoints(directory))
 
-    def prune_containers(self, filters: Filters = ()) -> PrunedContainers:
-        """Remove every container that has ended and passes the filters until, label and label!."""
+    def prune_containers(self, filters: PruneFilters | None = None) -> PrunedContainers:
+        """Remove every container that has ended and passes the filters."""
         from rootless.engine.upkeep import prune_containers
 
         return prune_containers(self.paths.containers, self.containers(), filters)
@@ -416,9 +425,11 @@ class Engine:
     # Images.
 
     def images(
-        self, name: str | None = None, filters: Sequence[tuple[str, str]] = ()
+        self, name: str | None = None, filters: ImageFilters | None = None
     ) -> list[ListedImage]:
-        """One row per name of every image, newest first."""
+        """One row per name of every image that passes the filters, newest first. `name`: a
+        repository, a name or a pattern. Raises NotFoundError for the image of before and since.
+        """
         from rootless.images.listing import list_images
 
         return list_images(self._store(), name, filters)
@@ -558,7 +569,9 @@ class Engine:
 
         return mounted_images(self.paths)
 
-    def prune_images(self, *, everything: bool = False, filters: Filters = ()) -> PrunedImages:
+    def prune_images(
+        self, *, everything: bool = False, filters: PruneFilters | None = None
+    ) -> PrunedImages:
         """Remove images without a name, or, with `everything`, those that no container uses."""
         from rootless.images.gc.prune import prune_images
 

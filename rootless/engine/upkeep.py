@@ -11,7 +11,7 @@ from rootless.containers.process_identity import is_alive
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED, Status
 from rootless.errors import NotFoundError
-from rootless.filters import Filters, check_prune_filters, may_be_pruned
+from rootless.filters import PruneFilters
 from rootless.images.gc.check import Finding, Kind, Outcome
 from rootless.images.gc.check import check as check_images
 from rootless.images.gc.leftovers import abandoned
@@ -62,13 +62,13 @@ class DiskUsage(NamedTuple):
 
 
 def prune_containers(
-    containers: Containers, records: Sequence[ContainerRecord], filters: Filters
+    containers: Containers, records: Sequence[ContainerRecord], filters: PruneFilters | None = None
 ) -> PrunedContainers:
     """Remove every container that has ended, or has never been started. One that is being started stays."""
-    check_prune_filters(filters)
+    filters = filters or PruneFilters()
     names, reclaimed = [], 0
     for record in records:
-        if _may_go(record) and may_be_pruned(record.created, record.labels, filters):
+        if _may_go(record) and filters.match(record.created, record.labels):
             size = tree_size(Path(containers.directory(record.id)))
             try:
                 containers.remove(record.id)

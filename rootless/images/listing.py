@@ -6,8 +6,7 @@ import fnmatch
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from rootless.errors import UsageError
-from rootless.filters import age_key, has_label, is_older, moment_of
+from rootless.filters import ImageFilters, age_key, is_older
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store.image import Image, all_images, resolve
 from rootless.store.layers import image_size
@@ -32,21 +31,18 @@ class ListedImage(NamedTuple):
 
 
 def list_images(
-    store: Store, name: str | None = None, filters: Sequence[tuple[str, str]] = ()
+    store: Store, name: str | None = None, filters: ImageFilters | None = None
 ) -> list[ListedImage]:
-    """Every image, or those of a repository, name or pattern, that pass the filters: any one of
-    reference=PATTERN, and all others.
+    """Every image, or those of a repository, name or pattern, that pass the filters.
 
-    Filters: dangling=true|false, label=KEY[=VALUE], before=IMAGE, since=IMAGE, until=TIME,
-    reference=PATTERN.
-    Raises UsageError for another filter, NotFoundError for the image of before and since.
+    Raises NotFoundError for the image of before and since.
     """
-    patterns = [value for key, value in filters if key == "reference"]
-    checks = [_check(store, key, value) for key, value in filters if key != "reference"]
+    filters = filters or ImageFilters()
+    tests = _tests(store, filters)
     rows = []
     for image in all_images(store):
-        if all(check(image) for check in checks):
-            rows += _rows(store, image, name, patterns)
+        if all(test(image) for test in tests):
+            rows += _rows(store, image, name, filters.references)
     return sorted(
         rows, key=lambda row: (age_key(row.created), row.repository, row.tag), reverse=True
     )
@@ -95,21 +91,22 @@ def _matches(tag: Reference, pattern: str) -> bool:
     )
 
 
-def _check(store: Store, key: str, value: str) -> Callable[[Image], bool]:
-    if key == "dangling":
-        if value not in ("true", "false", "1", "0"):
-            raise UsageError(f"invalid filter 'dangling={value}'")
-        return lambda image: (not image.tags) == (value in ("true", "1"))
-    if key == "label":
-        return lambda image: has_label(image.config.get("Labels"), value)
-    if key == "until":
-        moment = moment_of(value)
-        return lambda image: is_older(image.created, moment)
-    if key in ("before", "since"):
-        edge = age_key(resolve(store, value).created)
-        if key == "before":
-            return lambda image: age_key(image.created) < edge
-        return lambda image: age_key(image.created) > edge
-    raise UsageError(
-        f"invalid filter '{key}'", hint="dangling, label, before, since, until and reference exist"
-    )
+def _tests(store: Store, filters: ImageFilters) -> list[Callable[[Image], bool]]:
+    """A test for each field that is set, except `references`."""
+    tests: list[Callable[[Image], bool]] = []
+    if filters.dangling is not None:
+        tests.append(lambda image: (not image.tags) == filters.dangling)
+    if filters.labels:
+        tests.append(
+            lambda image: all(each.matches(image.config.get("Labels")) for each in filters.labels)
+        )
+    if filters.until is not None:
+        until = filters.until
+        tests.append(lambda image: is_older(image.created, until))
+    if filters.before:
+        earliest = min(age_key(resolve(store, name).created) for name in filters.before)
+        tests.append(lambda image: age_key(image.created) < earliest)
+    if filters.since:
+        latest = max(age_key(resolve(store, name).created) for name in filters.since)
+        tests.append(lambda image: age_key(image.created) > latest)
+    return tests

@@ -8,7 +8,7 @@ from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Command, Flag, Number, Parsed, Texts
 from rootless.cli.output import human_size, local_time, short_id, shortened, since
-from rootless.cli.shared_options import LIST_FORMAT, NO_TRUNC, QUIET_IDS, SIZE, filters_of
+from rootless.cli.shared_options import LIST_FORMAT, NO_TRUNC, QUIET_IDS, SIZE, filter_pairs
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import ALIVE, Status
 
@@ -53,10 +53,14 @@ _LATEST = Flag(("latest", "l"), "Show the latest created container (includes all
 
 def ps(parsed: Parsed, settings: Settings) -> int:
     """List containers, the newest first; those that have ended only when they are asked for."""
+    from rootless.cli.flags.filters import container_filters
+
     engine = engine_of(settings)
     last = 1 if parsed[_LATEST] else parsed[_LAST]
     records = engine.find_containers(
-        filters_of(parsed, _FILTER), everything=parsed[_ALL] or last is not None, last=last
+        container_filters(filter_pairs(parsed, _FILTER)),
+        everything=parsed[_ALL] or last is not None,
+        last=last,
     )
     full = parsed[NO_TRUNC]
     if parsed[QUIET_IDS]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from rootless.cli.context import Settings, engine_of
+from rootless.cli.flags.filters import image_filters
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Command, Flag, Parsed, Texts
 from rootless.cli.output import human_size, local_time, short_id, since
-from rootless.cli.shared_options import LIST_FORMAT, NO_TRUNC, QUIET_IDS, filters_of
+from rootless.cli.shared_options import LIST_FORMAT, NO_TRUNC, QUIET_IDS, filter_pairs
 
 _IMAGE_TITLES = {
     "Containers": "CONTAINERS",
@@ -35,7 +38,7 @@ def images(parsed: Parsed, settings: Settings) -> int:
     """List the images of the store."""
     name = parsed.arguments[0] if parsed.arguments else None
     engine = engine_of(settings)
-    rows = engine.images(name, filters_of(parsed, _FILTER))
+    rows = engine.images(name, image_filters(filter_pairs(parsed, _FILTER), time.time()))
     full = parsed[NO_TRUNC]
     if parsed[QUIET_IDS]:
         for shown in dict.fromkeys(row.id if full else short_id(row.id) for row in rows):

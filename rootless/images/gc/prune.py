@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rootless.containers.record import ContainerRecord
-from rootless.errors import InUseError, NotFoundError, UsageError
-from rootless.filters import Filters, check_prune_filters, may_be_pruned
+from rootless.errors import InUseError, NotFoundError
+from rootless.filters import PruneFilters
 from rootless.images.gc.leftovers import abandoned, unused
 from rootless.images.gc.remove import Records, Removal, remove
 from rootless.images.gc.usage import objects_size
@@ -27,29 +27,22 @@ class Pruned(NamedTuple):
 
 
 def prune_images(
-    store: Store, containers: Records, *, everything: bool = False, filters: Filters = ()
+    store: Store,
+    containers: Records,
+    *,
+    everything: bool = False,
+    filters: PruneFilters | None = None,
 ) -> Pruned:
     """Remove images without a name, or, with `everything`, all that no container uses; then what
-    nothing uses.
-
-    Filters: until=, label=, label!=, and dangling=false, which is `everything`.
-    """
-    rest = []
-    for key, value in filters:
-        if key != "dangling":
-            rest.append((key, value))
-        elif value in ("true", "1", "false", "0"):
-            everything = value in ("false", "0")
-        else:
-            raise UsageError(f"invalid filter 'dangling={value}'")
-    check_prune_filters(rest)
+    nothing uses. `filters` choose among these images."""
+    filters = filters or PruneFilters()
     before = objects_size(store)
     used = {record.image_id for record in containers()}
     removals: list[Removal] = []
     for image in all_images(store):
         if image.id in used or (image.tags and not everything):
             continue
-        if may_be_pruned(image.created, image.config.get("Labels"), rest):
+        if filters.match(image.created, image.config.get("Labels")):
             removals += _remove_wholly(store, image.id, containers)
     freed = sum(each.size for each in abandoned(store, idle=0, remove=True))
     unused(store, containers, remove=True)

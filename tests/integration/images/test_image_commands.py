@@ -15,6 +15,7 @@ import pytest
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
 from rootless.errors import InUseError, InvalidDocumentError, NotFoundError, UsageError
+from rootless.filters import ImageFilters
 from rootless.images.gc.remove import remove
 from rootless.images.import_tar import import_tar
 from rootless.images.inspect import history, inspect
@@ -189,11 +190,9 @@ def test_list_has_one_row_a_name_and_filters(store, tmp_path):
     assert {row.size for row in list_images(store)} == {len(BASE) + len(TOP)}
     assert [row.tag for row in list_images(store, "one")] == ["1"]
     assert list_images(store, "one:2") == []
-    assert list_images(store, filters=[("dangling", "true")]) == []
-    assert len(list_images(store, filters=[("reference", "quay.io/*/one")])) == 1
-    assert len(list_images(store, filters=[("reference", "t*")])) == 1
-    with pytest.raises(UsageError, match="invalid filter 'color'"):
-        list_images(store, filters=[("color", "red")])
+    assert list_images(store, filters=ImageFilters(dangling=True)) == []
+    assert len(list_images(store, filters=ImageFilters(references=("quay.io/*/one",)))) == 1
+    assert len(list_images(store, filters=ImageFilters(references=("t*",)))) == 1
 
 
 def test_inspect_has_docker_s_keys(store):

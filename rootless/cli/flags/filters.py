@@ -1,0 +1,130 @@
+"""--filter NAME=VALUE of lists and prunes. `now`: seconds since the epoch. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from rootless.durations import parse_duration
+from rootless.errors import UsageError
+from rootless.filters import ContainerFilters, ImageFilters, LabelFilter, PruneFilters
+
+Pairs = Sequence[tuple[str, str]]
+
+_STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
+_CONTAINER = ("ancestor", "before", "exited", "id", "label", "name", "since", "status")
+_IMAGE = ("before", "dangling", "label", "reference", "since", "until")
+_PRUNE = ("label", "label!", "until")
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
+
+
+def container_filters(pairs: Pairs) -> ContainerFilters:
+    """The filters of `ps`. Raises UsageError."""
+    values = _by_name(pairs, _CONTAINER)
+    return ContainerFilters(
+        ids=values["id"],
+        names=tuple(map(_pattern, values["name"])),
+        labels=tuple(map(_label, values["label"])),
+        statuses=tuple(map(_status, values["status"])),
+        exit_codes=tuple(map(_exit_code, values["exited"])),
+        before=values["before"],
+        since=values["since"],
+        ancestors=values["ancestor"],
+    )
+
+
+def image_filters(pairs: Pairs, now: float) -> ImageFilters:
+    """The filters of `images`. Raises UsageError."""
+    values = _by_name(pairs, _IMAGE)
+    return ImageFilters(
+        dangling=_dangling(values["dangling"]),
+        labels=tuple(map(_label, values["label"])),
+        until=_earliest(values["until"], now),
+        before=values["before"],
+        since=values["since"],
+        references=values["reference"],
+    )
+
+
+def prune_filters(pairs: Pairs, now: float) -> PruneFilters:
+    """The filters of `container prune` and `system prune`. Raises UsageError."""
+    values = _by_name(pairs, _PRUNE)
+    return PruneFilters(
+        until=_earliest(values["until"], now),
+        labels=tuple(map(_label, values["label"])),
+        without_labels=tuple(map(_label, values["label!"])),
+    )
+
+
+def image_prune_filters(pairs: Pairs, now: float) -> tuple[PruneFilters, bool | None]:
+    """The filters of `image prune`, and the value of dangling=; None if it is not given. Raises
+    UsageError."""
+    dangling = _dangling([value for name, value in pairs if name == "dangling"])
+    return prune_filters([pair for pair in pairs if pair[0] != "dangling"], now), dangling
+
+
+def moment_of(text: str, now: float) -> float:
+    """Seconds since the epoch of `until=`: a Go duration before `now`, an RFC 3339 time, a date, or
+    seconds since the epoch. Raises UsageError."""
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    try:
+        return now - parse_duration(text) / 1e9
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise UsageError(
+            f"invalid filter 'until={text}'",
+            hint="use a time such as 2026-01-31, or an age such as 24h",
+        ) from None
+
+
+def _by_name(pairs: Pairs, known: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    for name, _ in pairs:
+        if name not in known:
+            raise UsageError(f"invalid filter '{name}'", hint=f"use one of {', '.join(known)}")
+    return {name: tuple(value for each, value in pairs if each == name) for name in known}
+
+
+def _label(text: str) -> LabelFilter:
+    key, equals, value = text.partition("=")
+    return LabelFilter(key, value if equals else None)
+
+
+def _earliest(texts: Iterable[str], now: float) -> float | None:
+    return min((moment_of(text, now) for text in texts), default=None)
+
+
+def _dangling(texts: Iterable[str]) -> bool | None:
+    """The last value."""
+    found = None
+    for text in texts:
+        if text not in _TRUTH:
+            raise UsageError(f"invalid filter 'dangling={text}'", hint="use true or false")
+        found = _TRUTH[text]
+    return found
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise UsageError(f"invalid filter 'name={text}': {error}") from error
+
+
+def _status(text: str) -> str:
+    if text not in _STATUSES:
+        raise UsageError(
+            f"invalid filter 'status={text}': invalid value for state ({text}): "
+            f"must be one of {', '.join(_STATUSES)}"
+        )
+    return text
+
+
+def _exit_code(text: str) -> int:
+    if not re.fullmatch(r"-?\d+", text, re.ASCII):
+        raise UsageError(f"invalid filter 'exited={text}'", hint="use a number")
+    return int(text)
