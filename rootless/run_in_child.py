@@ -54,46 +54,70 @@ def error_from(fields: Mapping[str, Any]) -> RootlessError | OSError:
 
 
 def run_in_child(function: Callable[[], T]) -> T:
-    """What `function` returns in a child process: text, bytes, numbers, None, and containers of
-    these (what `marshal` takes).
-
-    An exception in the parent while it waits, as a signal handler raises it, ends the child.
+    """What `function` returns in a child process: text, bytes, numbers, None, or containers of these
+    (what `marshal` takes).
 
     Raises:
         RootlessError, OSError: the function raised it, or the child was killed.
         KeyboardInterrupt: the child was interrupted.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    pid = os.fork()
-    if pid == 0:
-        status = 1
+    result: T = ChildCall(function).result()
+    return result
+
+
+class ChildCall:
+    """A call of `function` in a child process, from the start of that process to `result`.
+
+    `fork` makes the process, as os.fork does. One of `result` and `kill` has to be called, once.
+    """
+
+    def __init__(self, function: Callable[[], object], fork: Callable[[], int] = os.fork) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        reader, writer = os.pipe2(os.O_CLOEXEC)
         try:
+            self.pid = fork()
+        except BaseException:
             os.close(reader)
-            status = _report(function, writer)
-        finally:
-            os._exit(status)
-    os.close(writer)
-    try:
-        with open(reader, "rb") as stream:
-            report = stream.read()
-    except BaseException:
-        os.kill(pid, signal.SIGTERM)
-        os.waitpid(pid, 0)
-        raise
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    if code == -signal.SIGINT:
-        raise KeyboardInterrupt
-    if code != 0:
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
-        raise RootlessError(f"a child process {how} before it gave its result")
-    succeeded, value = marshal.loads(report)
-    if succeeded:
-        result: T = value
-        return result
-    raise error_from(value)
+            os.close(writer)
+            raise
+        if self.pid == 0:
+            status = 1
+            try:
+                os.close(reader)
+                status = _report(function, writer)
+            finally:
+                os._exit(status)
+        os.close(writer)
+        self._reader = reader
+
+    def result(self) -> Any:  # noqa: ANN401 - the value of the call
+        """Wait for the child, and return or raise as `run_in_child`. An exception in the parent
+        meanwhile, as a signal handler raises it, ends the child."""
+        try:
+            with open(self._reader, "rb", closefd=False) as stream:
+                report = stream.read()
+        except BaseException:
+            self.kill()
+            raise
+        os.close(self._reader)
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        if code == -signal.SIGINT:
+            raise KeyboardInterrupt
+        if code != 0:
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+            raise RootlessError(f"a child process {how} before it gave its result")
+        succeeded, value = marshal.loads(report)
+        if succeeded:
+            return value
+        raise error_from(value)
+
+    def kill(self) -> None:
+        """End the child by SIGTERM and wait for it, in place of `result`."""
+        os.close(self._reader)
+        os.kill(self.pid, signal.SIGTERM)
+        os.waitpid(self.pid, 0)
 
 
 def _report(function: Callable[[], Any], writer: int) -> int:

@@ -17,10 +17,10 @@ def remove_container_tree(path: str) -> None:
     except PermissionError:
         from rootless.runtime.account import read_id_maps
         from rootless.runtime.idmap import UserNamespaceMode
-        from rootless.runtime.user_namespace import call_in_user_namespace
+        from rootless.runtime.user_namespace import run_in_user_namespace
 
         # Every map of an account reaches the same ids of the host, so that of any container does.
         maps = read_id_maps(UserNamespaceMode())
         if maps.single:
             raise
-        call_in_user_namespace(maps, lambda: remove_tree(path))
+        run_in_user_namespace(maps, lambda: remove_tree(path))

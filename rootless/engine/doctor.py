@@ -16,7 +16,7 @@ from rootless.engine.probe import probe_in_child
 from rootless.errors import RootlessError
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps, UserNamespaceMode
-from rootless.runtime.idmap_writer import write_maps
+from rootless.runtime.user_namespace import run_in_user_namespace
 from rootless.syscalls import mount_flags, mounts, processes
 
 
@@ -122,22 +122,11 @@ def _subordinate_ids() -> Finding:
 
 
 def _try_id_maps(maps: IdMaps) -> RootlessError | None:
-    """Give a process the maps that a container would get."""
-    reader, writer = os.pipe()
-    pid, pidfd = processes.fork_into(processes.CLONE_NEWUSER)
-    if pid == 0:
-        os.close(writer)
-        os.read(reader, 1)
-        os._exit(0)
-    os.close(reader)
+    """Make a user namespace with the maps that a container would get."""
     try:
-        write_maps(pid, maps)
+        run_in_user_namespace(maps, lambda: None)
     except RootlessError as error:
         return error
-    finally:
-        os.close(writer)
-        os.waitpid(pid, 0)
-        os.close(pidfd)
     return None
 
 

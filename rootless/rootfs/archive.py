@@ -1,8 +1,8 @@
-"""What a container has changed and what it is, read where its files have their owners.
+"""Reads the changes and the files of a container, with the owners that they have inside.
 
-Under the storage driver unionfs the owners are data, and this process reads. Kernel overlayfs keeps
-them on disk as ids of the host: there a process in a user namespace with the container's maps reads,
-to which they are those of the container, and which may read all of them.
+The storage driver unionfs keeps owners as data, and this process reads. Kernel overlayfs keeps them
+on disk as ids of the host: there a child process reads, in a user namespace with the container's
+maps, where they are the ids of the container and root may read every file.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from rootless.durable import write_all
-from rootless.runtime.user_namespace import call_in_user_namespace
+from rootless.run_in_child import ChildCall
+from rootless.runtime.user_namespace import run_in_user_namespace
 
 if TYPE_CHECKING:
     from rootless.runtime.idmap import IdMaps
@@ -61,20 +62,26 @@ class ContainerFiles:
             with closing(self._open_snapshot()) as snapshot:
                 yield from produce(snapshot)
             return
+        maps = self._maps
         reader, writer = os.pipe2(os.O_CLOEXEC)
-        pid = os.fork()
-        if pid == 0:
-            _produce(self._maps, lambda: self._write(writer, produce), reader)
-        os.close(writer)
+
+        def produce_inside() -> None:
+            os.close(reader)
+            run_in_user_namespace(maps, lambda: self._write(writer, produce))
+
+        try:
+            call = ChildCall(produce_inside)
+        finally:
+            os.close(writer)
         try:
             while piece := os.read(reader, _PIECE):
                 yield piece
-        finally:
-            # The producer gets EPIPE, and ends.
+        except BaseException:
             os.close(reader)
-            _, status = os.waitpid(pid, 0)
-        if number := os.waitstatus_to_exitcode(status):
-            raise OSError(abs(number), os.strerror(abs(number)))
+            call.kill()
+            raise
+        os.close(reader)
+        call.result()
 
     def _write(self, writer: int, produce: Callable[[Snapshot], Iterable[bytes]]) -> None:
         with closing(self._open_snapshot()) as snapshot:
@@ -83,17 +90,3 @@ class ContainerFiles:
                     write_all(writer, piece)
             except ValueError as error:
                 raise OSError(errno.ESTALE, os.strerror(errno.ESTALE)) from error
-
-
-def _produce(maps: IdMaps, action: Callable[[], None], reader: int) -> None:
-    """The program of the process between: it waits for the one in the namespace, and ends with its
-    errno. Never returns."""
-    status = errno.EIO
-    try:
-        os.close(reader)
-        call_in_user_namespace(maps, action)
-        status = 0
-    except OSError as error:
-        status = error.errno or errno.EIO
-    finally:
-        os._exit(status)

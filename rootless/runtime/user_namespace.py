@@ -1,67 +1,67 @@
-"""A function in a user namespace of its own: where files belong to subordinate ids, only there is the
-caller their master.
+"""Calls a function as root of a new user namespace: the only process in which an ordinary account may
+change files of its subordinate ids.
 """
 
 from __future__ import annotations
 
 import os
-import socket
-from collections.abc import Callable
 
 from rootless.errors import LaunchError
-from rootless.runtime.idmap import IdMaps
+from rootless.run_in_child import ChildCall
 from rootless.runtime.idmap_writer import write_maps
 from rootless.syscalls import identity, processes
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
 
-def call_in_user_namespace(id_maps: IdMaps, action: Callable[[], None]) -> None:
-    """Do `action` as root of a new user namespace with these maps, in a process of its own. The
-    caller must have one thread.
+    from rootless.runtime.idmap import IdMaps
+
+    T = TypeVar("T")
+
+
+def run_in_user_namespace(id_maps: IdMaps, function: Callable[[], T]) -> T:
+    """What `function` returns as root of a new user namespace with these maps, in a child process.
+    The caller must have one thread.
 
     Raises:
-        OSError: what `action` raised.
-        LaunchError: the namespace could not be made, or the process was killed.
+        RootlessError, OSError: as `run_in_child`.
+        LaunchError, HostSupportError: the namespace or its maps could not be made.
     """
-    own_end, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with own_end:
-        try:
-            pid, pidfd = processes.fork_into(processes.CLONE_NEWUSER)
-        except OSError as error:
-            child_end.close()
-            raise LaunchError(f"cannot create a user namespace: {error.strerror}") from error
-        if pid == 0:
-            own_end.close()
-            _carry_out(id_maps, action, child_end)
-        child_end.close()
-        try:
-            write_maps(pid, id_maps)
-            own_end.send(b"mapped", socket.MSG_NOSIGNAL)
-        finally:
-            # At the end of the socket a child that still waits for its maps ends too.
-            own_end.shutdown(socket.SHUT_WR)
-            answer = own_end.recv(4096)
-            result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-            os.close(pidfd)
-    if answer:
-        number, _, path = answer.partition(b" ")
-        raise OSError(int(number), os.strerror(int(number)), os.fsdecode(path) or None)
-    if result is None or (result.si_code, result.si_status) != (os.CLD_EXITED, 0):
-        raise LaunchError("the process in the user namespace was killed")
+    ready, mapped = os.pipe2(os.O_CLOEXEC)
 
+    def inside() -> T:
+        os.close(mapped)
+        if not os.read(ready, 1):
+            os._exit(1)
+        uid, gid = id_maps.root
+        if id_maps.helper:
+            identity.setgroups(())
+        identity.setresgid(gid)
+        identity.setresuid(uid)
+        return function()
 
-def _carry_out(id_maps: IdMaps, action: Callable[[], None], end: socket.socket) -> None:
-    status = 1
     try:
-        if end.recv(16):
-            uid, gid = id_maps.root
-            if id_maps.helper:
-                identity.setgroups(())
-            identity.setresgid(gid)
-            identity.setresuid(uid)
-            action()
-            status = 0
-    except OSError as error:
-        path = b"" if error.filename is None else os.fsencode(error.filename)
-        end.send(b"%d %s" % (error.errno or 5, path), socket.MSG_NOSIGNAL)
+        call = ChildCall(inside, _fork)
+        try:
+            write_maps(call.pid, id_maps)
+            os.write(mapped, b"1")
+        except BaseException:
+            call.kill()
+            raise
     finally:
-        os._exit(status)
+        os.close(ready)
+        os.close(mapped)
+    result: T = call.result()
+    return result
+
+
+def _fork() -> int:
+    try:
+        pid, pidfd = processes.fork_into(processes.CLONE_NEWUSER)
+    except OSError as error:
+        raise LaunchError(f"cannot create a user namespace: {error.strerror}") from error
+    if pid != 0:
+        os.close(pidfd)
+    return pid

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from rootless.errors import CommandNotFoundError, NotFoundError, RootlessError
-from rootless.run_in_child import error_fields, error_from, run_in_child
+from rootless.run_in_child import ChildCall, error_fields, error_from, run_in_child
 
 
 def raising(error):
@@ -60,3 +60,10 @@ def test_status_of_an_error_survives_the_way():
     error = error_from(error_fields(CommandNotFoundError("exec")))
     assert isinstance(error, RootlessError)
     assert error.exit_status == 127
+
+
+def test_child_that_is_killed_gives_no_result_and_is_waited_for():
+    call = ChildCall(signal.pause)
+    call.kill()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(call.pid, 0)
