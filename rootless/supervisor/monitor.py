@@ -29,7 +29,6 @@ from rootless.containers.delete_tree import remove_container_tree
 from rootless.containers.directory import Containers
 from rootless.containers.launch_description import LaunchDescription
 from rootless.containers.reconcile import reconcile
-from rootless.containers.status import Status
 from rootless.errors import HostSupportError, RootlessError
 from rootless.light_stdlib import signal
 from rootless.spec.options import RestartName, RestartPolicy
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
 
     from rootless.cgroups.control_group import ControlGroup
     from rootless.supervisor.messages import Message
-    from rootless.supervisor.pausing import Pause
+    from rootless.supervisor.pausing import PauseRequests
     from rootless.supervisor.record_keeper import Ending
 
 _STOP_TIMEOUT = 10
@@ -83,9 +82,8 @@ class Monitor:
         self._stopped_by_user = False
         self._restarters: list[Client] = []
         """Clients that want the container restarted and are waiting for that."""
-        self._pause: Pause | None = None
-        self._pausing_client: Client | None = None
-        """The one that waits for a pause to be complete."""
+        self._pauses: PauseRequests | None = None
+        """Of this run, from the first one on."""
 
     def main(self, debug: int | None) -> NoReturn:
         """Never returns and never raises. `debug`: where the steps of the start are written."""
@@ -179,9 +177,9 @@ class Monitor:
         finally:
             self._streams.close()
         self._state = MonitorState.CREATING
-        if self._pause is not None:
-            self._pause.end()
-            self._pause = self._pausing_client = None
+        if self._pauses is not None:
+            self._pauses.abandon()
+            self._pauses = None
         ending = run.clean_up()
         self._state = MonitorState.RESTARTING
         # Clients that have connected or sent a request meanwhile.
@@ -218,8 +216,8 @@ class Monitor:
             if run.process.pidfd in ready:
                 return
             run.signals.check(timed_out=not ready)
-            if self._pausing_client is not None:
-                self._check_pause()
+            if self._pauses is not None:
+                self._pauses.check()
             if run.server.pidfd in ready and not run.server_has_ended and run.note_server_exit():
                 self._clients.broadcast(Kind.NOTICE, text=run.server_failure)
                 run.signals.kill()
@@ -241,7 +239,7 @@ class Monitor:
 
     def _wait_limit(self) -> float | None:
         limit = self._container.signals.wait_limit()
-        if self._pausing_client is None:
+        if self._pauses is None or not self._pauses.is_pending:
             return limit
         return _PAUSE_STEP if limit is None else min(limit, _PAUSE_STEP)
 
@@ -328,10 +326,8 @@ class Monitor:
             self._attach(client)
         elif kind is Kind.DETACH:
             self._detach_client(client)
-        elif kind is Kind.PAUSE:
-            self._begin_pause(client)
-        elif kind is Kind.UNPAUSE:
-            self._unpause(client)
+        elif kind in {Kind.PAUSE, Kind.UNPAUSE}:
+            self._pause(client, kind)
         elif kind is Kind.UPDATE:
             self._update(client, fields)
         else:
@@ -395,48 +391,20 @@ class Monitor:
             if self._state is not MonitorState.READY:
                 self._keeper.stopped_by_user()
 
-    def _begin_pause(self, client: Client) -> None:
-        if self._pause is not None:
-            client.refuse("the container is already paused")
-            return
-        from rootless.supervisor.pausing import Pause
+    def _pause(self, client: Client, kind: Kind) -> None:
+        if self._pauses is None:
+            from rootless.supervisor.pausing import PauseRequests
 
-        self._pause = Pause(self._container.process.pid, self._group)
-        self._pausing_client = client
-        self._check_pause()
-
-    def _check_pause(self) -> None:
-        """Answer PAUSE when every process has stopped, or has not in time."""
-        client, pause = self._pausing_client, self._pause
-        if client is None or pause is None:
-            return
-        if pause.is_complete():
-            self._pausing_client = None
-            self._keeper.moved_to(Status.PAUSED)
-            client.send(Kind.DONE)
-        elif pause.is_overdue:
-            pause.end()
-            self._pause = self._pausing_client = None
-            client.refuse("the processes of the container did not stop within 5 seconds")
-
-    def _unpause(self, client: Client) -> None:
-        if self._pause is None:
-            client.refuse("the container is not paused")
-            return
-        self._resume()
-        client.send(Kind.DONE)
+            self._pauses = PauseRequests(self._keeper, self._container.process.pid, self._group)
+        if kind is Kind.PAUSE:
+            self._pauses.begin(client)
+        else:
+            self._pauses.end(client)
 
     def _resume(self) -> None:
         """End a pause, if there is one."""
-        if self._pause is None:
-            return
-        self._pause.end()
-        self._pause = None
-        if self._pausing_client is not None:
-            self._pausing_client.refuse("the container goes on")
-            self._pausing_client = None
-        else:
-            self._keeper.moved_to(Status.RUNNING)
+        if self._pauses is not None:
+            self._pauses.resume()
 
     def _update(self, client: Client, fields: Mapping[str, Any]) -> None:
         """Set limits and the restart policy of a container that has a monitor."""

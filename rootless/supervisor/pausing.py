@@ -10,11 +10,15 @@ import os
 import time
 
 from rootless.containers.pause import processes_of, state_of
+from rootless.containers.status import Status
 from rootless.light_stdlib import signal
+from rootless.supervisor.protocol import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.cgroups.control_group import ControlGroup
+    from rootless.supervisor.clients import Client
+    from rootless.supervisor.record_keeper import RecordKeeper
 
 _STOPPED = "TtZX"
 _LIMIT = 5.0
@@ -80,3 +84,67 @@ class Pause:
             signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
         except ProcessLookupError:
             pass
+
+
+class PauseRequests:
+    """What clients ask for during one run of a container: one pause at a time."""
+
+    def __init__(self, keeper: RecordKeeper, pid: int, group: ControlGroup | None) -> None:
+        self._keeper = keeper
+        self._pid = pid
+        self._group = group
+        self._pause: Pause | None = None
+        self._client: Client | None = None
+        """The one that waits for the pause to be complete."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether `check` has to be called again soon."""
+        return self._client is not None
+
+    def begin(self, client: Client) -> None:
+        """PAUSE: answered by `check`."""
+        if self._pause is not None:
+            client.refuse("the container is already paused")
+            return
+        self._pause = Pause(self._pid, self._group)
+        self._client = client
+        self.check()
+
+    def check(self) -> None:
+        """Answer PAUSE when every process has stopped, or has not in time."""
+        client, pause = self._client, self._pause
+        if client is None or pause is None:
+            return
+        if pause.is_complete():
+            self._client = None
+            self._keeper.moved_to(Status.PAUSED)
+            client.send(Kind.DONE)
+        elif pause.is_overdue:
+            self.abandon()
+            client.refuse(f"the processes of the container did not stop within {_LIMIT:g} seconds")
+
+    def end(self, client: Client) -> None:
+        """UNPAUSE."""
+        if self._pause is None:
+            client.refuse("the container is not paused")
+            return
+        self.resume()
+        client.send(Kind.DONE)
+
+    def resume(self) -> None:
+        """Let the processes go on, if there is a pause."""
+        if self._pause is None:
+            return
+        client = self._client
+        self.abandon()
+        if client is None:
+            self._keeper.moved_to(Status.RUNNING)
+        else:
+            client.refuse("the container was not left paused")
+
+    def abandon(self) -> None:
+        """End the pause without a word in the record."""
+        if self._pause is not None:
+            self._pause.end()
+        self._pause = self._client = None

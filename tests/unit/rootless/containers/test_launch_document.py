@@ -1,0 +1,59 @@
+"""launch.json: what is written is read again, and what a newer version wrote is kept."""
+
+import json
+
+import pytest
+
+from rootless.containers.launch_description import HostTree, ImageTree, LaunchDescription
+from rootless.containers.launch_document import Places, decode_launch, encode_launch
+from rootless.containers.record import ContainerRecord
+from rootless.errors import InvalidDocumentError
+from rootless.runtime.idmap import IdMaps, IdRange
+from rootless.spec.options import RestartName, RestartPolicy
+from rootless.spec.storage_driver import StorageDriver
+
+RECORD = ContainerRecord("a" * 64, "web", "2026-01-01T00:00:00Z")
+PLACES = Places("/store/containers/a", "/run/a", "/store/seccomp")
+SPEC = {"process": {"args": ["true"]}}
+DESCRIPTION = LaunchDescription(
+    record=RECORD,
+    directory=PLACES.directory,
+    spec=SPEC,
+    id_maps=IdMaps((IdRange(0, 1000, 1),), (IdRange(0, 1000, 1),), helper=False, kept=(5, 6)),
+    tree=HostTree("/", ("/store",)),
+    storage_driver=StorageDriver.OVERLAY,
+    terminal=True,
+    stop_signal=3,
+    stop_timeout=None,
+    cgroup_parent="a.slice",
+    seccomp_cache=PLACES.seccomp_cache,
+    control_directory=PLACES.control_directory,
+    streams=(True, True, False),
+    ends_with_client=False,
+    volatile=True,
+    restart=RestartPolicy(RestartName.ON_FAILURE, 3),
+)
+
+
+@pytest.mark.parametrize(
+    "tree", [DESCRIPTION.tree, ImageTree((("/l/1.tar", "/l/1.sqlite"),), "/chain.sqlite")]
+)
+def test_description_is_read_as_it_was_written(tree):
+    description = DESCRIPTION._replace(tree=tree)
+    data = encode_launch(description)
+    assert decode_launch(data, "launch.json", RECORD, SPEC, PLACES) == description
+
+
+def test_fields_of_a_newer_version_are_kept():
+    document = json.loads(encode_launch(DESCRIPTION)) | {"healthCheck": {"test": ["true"]}}
+    read = decode_launch(json.dumps(document).encode(), "launch.json", RECORD, SPEC, PLACES)
+    assert read.extra == {"healthCheck": {"test": ["true"]}}
+    assert json.loads(encode_launch(read)) == document
+
+
+@pytest.mark.parametrize("damage", ["format", "tree", "idMaps", "restart", "streams"])
+def test_damaged_document_is_named(damage):
+    document = json.loads(encode_launch(DESCRIPTION))
+    del document[damage]
+    with pytest.raises(InvalidDocumentError, match=r"launch\.json is damaged"):
+        decode_launch(json.dumps(document).encode(), "launch.json", RECORD, SPEC, PLACES)
