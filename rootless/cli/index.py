@@ -48,6 +48,7 @@ _RUN = "rootless.cli.run:RUN"
 _START = "rootless.cli.containers.start:START"
 _STOP = "rootless.cli.containers.stop:STOP"
 _UNPAUSE = "rootless.cli.containers.pause:UNPAUSE"
+_UPDATE = "rootless.cli.update:UPDATE"
 _WAIT = "rootless.cli.containers.wait:WAIT"
 _HISTORY = "rootless.cli.images.history:HISTORY"
 _IMAGES = "rootless.cli.images.listing:IMAGES"
@@ -72,6 +73,7 @@ COMMANDS: Mapping[str, str | Group] = {
     "wait": _WAIT,
     "pause": _PAUSE,
     "unpause": _UNPAUSE,
+    "update": _UPDATE,
     "ps": _PS,
     "rm": _RM,
     "images": _IMAGES,
@@ -109,6 +111,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "wait": _WAIT,
             "pause": _PAUSE,
             "unpause": _UNPAUSE,
+            "update": _UPDATE,
             "ls": _PS,
             "list": _PS,
             "ps": _PS,

@@ -60,7 +60,6 @@ COMMANDS: dict[str, Missing] = {
     "swarm": Missing(_NO_SWARM),
     "top": Missing("processes are not listed yet", "use ps(1) on the host"),
     "trust": Missing("signatures are not verified", "pull by digest: NAME@sha256:..."),
-    "update": Missing("limits cannot be changed while a container runs"),
     "volume": Missing(_NO_VOLUMES, _USE_BIND),
 }
 """By the first word of the command; those of `container`, `image` and `system` too."""
@@ -104,6 +103,7 @@ _RUN: dict[str, Missing] = {
 _OPTIONS: dict[str, dict[str, Missing]] = {
     "run": _RUN,
     "create": _RUN,
+    "update": _RUN,
     "start": dict.fromkeys(
         ("attach", "interactive", "detach-keys", "checkpoint", "checkpoint-dir"),
         Missing("a started container cannot be attached to yet", "use 'rootless run'"),

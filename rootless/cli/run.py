@@ -118,7 +118,7 @@ def options_of(
         init=parsed[rows.INIT],
         stop_signal=_stop_signal(parsed),
         stop_timeout=parsed[rows.STOP_TIMEOUT],
-        restart=_restart(parsed),
+        restart=restart_of(parsed),
         oom_score_adj=parsed[rows.OOM_SCORE_ADJ],
         ulimits=_ulimits(parsed),
         mounts=_mounts(parsed, getcwd),
@@ -134,7 +134,7 @@ def options_of(
         privileged=parsed[rows.PRIVILEGED],
         security=_security(parsed),
         sysctls=_sysctls(parsed),
-        limits=_limits(parsed),
+        limits=limits_of(parsed),
         cgroup_parent=parsed[rows.CGROUP_PARENT],
     )
 
@@ -269,7 +269,8 @@ def _stop_signal(parsed: Parsed) -> str | None:
     return parse_signal(text)
 
 
-def _restart(parsed: Parsed) -> values.RestartPolicy:
+def restart_of(parsed: Parsed) -> values.RestartPolicy:
+    """The policy of --restart. Raises UsageError."""
     text = parsed[rows.RESTART]
     if not text:
         return values.NO_RESTART
@@ -375,7 +376,8 @@ def _sysctls(parsed: Parsed) -> Mapping[str, str]:
 _LIMIT_ROWS = tuple(row for row in rows.RUN_OPTIONS if row.group == rows.LIMITS)
 
 
-def _limits(parsed: Parsed) -> values.ResourceLimits:
+def limits_of(parsed: Parsed) -> values.ResourceLimits:
+    """The limits that were given; zero is none. Raises UsageError."""
     if not any(parsed.values[row.long] for row in _LIMIT_ROWS):
         return values.NO_LIMITS
     from rootless.cli.flags.resources import (

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from rootless.registry.configuration import ClientEnv
     from rootless.registry.remote import RemoteOptions
     from rootless.rootfs.sizes import ContainerSizes
-    from rootless.spec.options import ContainerOptions
+    from rootless.spec.options import ContainerOptions, ResourceLimits, RestartPolicy
     from rootless.spec.storage_driver import StorageDriver
     from rootless.store.counting import Moved
     from rootless.store.layout import Store
@@ -231,6 +231,17 @@ class Engine:
         from rootless.engine import lifecycle
 
         lifecycle.request(self.paths, self._container(name), Verb.UNPAUSE)
+
+    def update(
+        self, name: str, limits: ResourceLimits, restart: RestartPolicy | None = None
+    ) -> None:
+        """Set the limits that are not zero, and the restart policy unless it is None, of a container
+        that runs or does not. Raises NotFoundError, UsageError, and HostSupportError for a limit that
+        cannot be enforced; then nothing has changed.
+        """
+        from rootless.engine.update import update
+
+        update(self.paths, self._container(name), limits, restart)
 
     def latest(self) -> str:
         """The id of the container that was created last. Raises NotFoundError."""

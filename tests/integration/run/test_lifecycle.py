@@ -208,6 +208,30 @@ def test_container_that_restarts_can_be_stopped_and_removed(rootless):
     assert rootless("ps", "-aq").ok().stdout == ""
 
 
+def test_policy_and_limits_are_updated(rootless):
+    for name, start in (("web", True), ("idle", False)):
+        rootless("create", "--name", name, "--rootfs", "/", "sh", "-c", "sleep 100").ok()
+        if start:
+            rootless("start", name).ok()
+    assert (
+        rootless("update", "--restart", "on-failure:3", "web", "idle").ok().stdout == "web\nidle\n"
+    )
+    for name in ("web", "idle"):
+        document = json.loads(rootless("inspect", name).ok().stdout)[0]
+        assert document["HostConfig"]["RestartPolicy"] == {
+            "Name": "on-failure",
+            "MaximumRetryCount": 3,
+        }
+    os.kill(state(rootless, "web")["Pid"], signal.SIGKILL)
+    wait_until(lambda: json.loads(rootless("inspect", "web").ok().stdout)[0]["RestartCount"] == 1)
+    rootless("update", "--memory", "20m", "--pids-limit", "50", "idle").ok()
+    limits = json.loads(rootless("inspect", "idle").ok().stdout)[0]["HostConfig"]
+    assert (limits["Memory"], limits["PidsLimit"]) == (20 << 20, 50)
+    refused = rootless("update", "--memory", "1m", "idle")
+    assert "minimum memory limit allowed is 6MB" in refused.stderr
+    assert "you must provide one or more flags" in rootless("update", "idle").stderr
+
+
 def test_restart_replaces_the_processes_and_keeps_the_monitor(rootless):
     container_id = ran(rootless, "web", "--rm")
     before, monitor = state(rootless, "web")["Pid"], monitor_of(rootless, container_id)

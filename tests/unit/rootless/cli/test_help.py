@@ -22,6 +22,7 @@ COMMANDS = [
     "wait",
     "pause",
     "unpause",
+    "update",
     "ps",
     "rm",
     "images",
