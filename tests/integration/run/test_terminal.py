@@ -88,7 +88,7 @@ class Terminal:
         os.close(self.slave)
 
 
-def runs_in_foreground(command):
+def runs_in_foreground(command):  # each test has one of its own: those of others may still end
     """Does a process with this command line receive the signals of its terminal's keys?"""
     for directory in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -141,8 +141,8 @@ def test_interrupt_key_ends_the_program_and_not_the_shell(shell):
 
 
 def test_jobs_can_be_stopped_and_continued(shell):
-    shell.type(b"sleep 1000\n")
-    wait_until(lambda: runs_in_foreground(b"sleep\0001000\0"))
+    shell.type(b"sleep 1001\n")
+    wait_until(lambda: runs_in_foreground(b"sleep\0001001\0"))
     shell.type(b"\x1a")
     shell.expect(b"Stopped")
     shell.expect(PROMPT)
@@ -197,7 +197,7 @@ FORK = ("-it", "--name", "fred")
 
 
 def test_detach_keys_leave_the_container_running(terminal, rootless):
-    user = terminal("sh", "-c", "echo up; sleep 1000", options=FORK)
+    user = terminal("sh", "-c", "echo up; sleep 1002", options=FORK)
     user.expect(b"up")
     user.type(DETACHED)
     assert user.wait() == 0
