@@ -100,7 +100,9 @@ def test_container_over_an_image_is_exported(rootless, image, tmp_path):
 
 @runs
 def test_image_ends_with_a_container_that_is_killed(rootless, image):
-    process = rootless.popen("run", "--name", "one", "--rootfs", image, "sh", "-c", "echo; cat")
+    process = rootless.popen(
+        "run", "-i", "--name", "one", "--rootfs", image, "sh", "-c", "echo; cat"
+    )
     assert process.stdout.readline() == b"\n"
     assert serving(image) != []
     assert not list(Path(tempfile.gettempdir()).glob("rootless-squashfs-*"))

@@ -198,7 +198,7 @@ def test_list_is_pushed_and_pulled_by_platform(registry, store, env):
     manifest_lists.create(store, f"{host}/all:1", images, env, options=QUICK)
     with pytest.raises(ExistsError, match="--amend"):
         manifest_lists.create(store, f"{host}/all:1", images, env, options=QUICK)
-    changes = {"architecture": "arm64", "variant": "v8"}
+    changes = manifest_lists.PlatformChanges(architecture="arm64", variant="v8")
     manifest_lists.annotate(store, f"{host}/all:1", f"{host}/arm:1", changes)
     digest = manifest_lists.push_list(store, f"{host}/all:1", env, options=QUICK, purge=True)
     assert {one, two, digest, "1"} == set(registry.manifests["all"])
