@@ -67,6 +67,8 @@ def import_tar(
             raise InvalidDocumentError(f"{label} is compressed more than once")
         layer = Descriptor(media_types.OCI_LAYER, written.digest, written.blob_size)
         where = platform or host_platform()
+        # A file name may hold bytes that are not UTF-8, JSON may not.
+        name = os.fsencode(Path(label).name).decode(errors="backslashreplace")
         document: Json = {
             "created": created,
             "architecture": where.architecture,
@@ -77,10 +79,8 @@ def import_tar(
             "history": [
                 {
                     "created": created,
-                    "created_by": f"import of {Path(label).name}",
-                    "comment": message
-                    if message is not None
-                    else f"Imported from {Path(label).name}",
+                    "created_by": f"import of {name}",
+                    "comment": f"Imported from {name}" if message is None else message,
                 }
             ],
         }

@@ -134,5 +134,13 @@ _JSON_NAMES: dict[type, str] = {
 
 def encode(document: object) -> bytes:
     """The JSON of a new document: compact, keys in the order given, so that equal input has
-    equal digests."""
-    return dumps(document, ascii_only=False)
+    equal digests.
+
+    Raises InvalidDocumentError for text that is not Unicode, which JSON cannot hold (RFC 8259, section 8.1).
+    """
+    try:
+        return dumps(document, ascii_only=False)
+    except UnicodeEncodeError as error:
+        start = error.object.rindex('"', 0, error.start) + 1
+        text = error.object[start : error.object.index('"', error.end)]
+        raise InvalidDocumentError(f"text that is not UTF-8 cannot be stored: {text!r}") from None

@@ -312,6 +312,24 @@ def test_import_from_a_url_that_fails_is_refused(store, url, path, kind, message
         import_tar(store, "file:///etc/passwd", created=CREATED)
 
 
+def test_import_from_a_file_whose_name_is_not_utf_8(store, tmp_path):
+    archive = tmp_path / os.fsdecode(b"caf\xe9.tar")
+    archive.write_bytes(TOP)
+    imported = import_tar(store, archive, created=CREATED)
+    image = resolve(store, imported.id)
+    assert inspect(store, image)["Comment"] == "Imported from caf\\xe9.tar"
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"message": "caf\udce9"}, {"changes": ["LABEL caf\udce9=b"]}]
+)
+def test_text_that_json_cannot_hold_is_refused_at_import(store, tmp_path, arguments):
+    (tmp_path / "rootfs").write_bytes(TOP)
+    with pytest.raises(InvalidDocumentError) as raised:
+        import_tar(store, tmp_path / "rootfs", created=CREATED, **arguments)
+    assert raised.value.message == r"text that is not UTF-8 cannot be stored: 'caf\udce9'"
+
+
 def test_import_of_a_directory_or_nothing_is_refused(store, tmp_path):
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises((NotFoundError, InvalidDocumentError), match=path.name):
