@@ -2,6 +2,7 @@
 
     RootlessError                 exit status 125
       UsageError                  what was asked for makes no sense
+        MissingDeviceError        exit status 127
       NotFoundError               an object that does not exist
       ExistsError                 a name that is taken
       InUseError                  an object that something still needs
@@ -41,6 +42,12 @@ class RootlessError(Exception):
 
 class UsageError(RootlessError):
     code = "usage"
+
+
+class MissingDeviceError(UsageError):
+    """docker takes every "no such file or directory" at the start of a container for a missing command."""
+
+    exit_status = 127
 
 
 class NotFoundError(RootlessError):
