@@ -85,6 +85,8 @@ def _report(side: ChildSide, stage: str, doing: str, error: BaseException) -> No
             doing = "search PATH"
     elif isinstance(error, UnknownUserError):
         doing = str(error)
+    elif isinstance(error, ValueError):
+        doing = f"{doing}: {error}"  # of os and resource, about an argument: a null byte, a limit
     else:
         doing = f"{doing}: {type(error).__name__}: {error}"
     try:

@@ -17,8 +17,17 @@ def gather_host_facts(*, devices: bool = False) -> HostFacts:
         cgroup2=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
         mqueue=os.path.isdir("/dev/mqueue"),
         devices=tuple(_openable_devices()) if devices else (),
-        hard_limits={"nofile": resource.getrlimit(resource.RLIMIT_NOFILE)[1]},
+        hard_limits=_hard_limits(),
     )
+
+
+def _hard_limits() -> dict[str, int]:
+    """Without privileges over the machine no limit can be raised above these (setrlimit(2))."""
+    return {
+        name.removeprefix("RLIMIT_").lower(): resource.getrlimit(number)[1]
+        for name, number in vars(resource).items()
+        if name.startswith("RLIMIT_")
+    }
 
 
 def _version(release: str) -> tuple[int, int]:

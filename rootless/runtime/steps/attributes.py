@@ -14,6 +14,7 @@ from rootless.runtime.userdb import Identity, UnknownUserError, entry_to_append,
 from rootless.syscalls import identity, processes
 from unionfs.light_types import NamedTuple
 
+_RLIMIT_LOCKS = 10  # of asm-generic/resource.h; the resource module has no name for it
 _USER_FILE_LIMIT = 16 * 1024 * 1024  # bytes of /etc/passwd or /etc/group that are read
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
@@ -215,7 +216,8 @@ class SetLimit(NamedTuple):
         return f"set limit {self.resource}={self.soft}:{self.hard}"
 
     def perform(self, context: Context) -> None:
-        number = getattr(resource, self.resource)
+        known = self.resource != "RLIMIT_LOCKS"
+        number = getattr(resource, self.resource) if known else _RLIMIT_LOCKS
         resource.setrlimit(number, (_limit(self.soft), _limit(self.hard)))
 
 

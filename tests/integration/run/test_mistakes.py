@@ -1,6 +1,10 @@
 """Mistakes: the status and the line that docker 28.5 has for the same one."""
 
+import resource
+
 import pytest
+
+from rootless.cli.flags.ulimits import RESOURCES
 
 NONE = "No such image: nosuch:latest"
 CASES = [
@@ -81,6 +85,11 @@ CASES = [
         'invalid argument "x" for "--cpus" flag: failed to parse x as',
     ),
     (["run", "--stop-signal", "FOO", "i"], 125, "invalid signal: FOO"),
+    (
+        ["run", "--device", "/dev/nosuch", "--rootfs", "/", "true"],
+        127,
+        'adding custom device "/dev/nosuch": no such file or directory',
+    ),
     (["images", "a", "b"], 1, '"rootless images" requires at most 1 argument.'),
     (["inspect"], 1, '"rootless inspect" requires at least 1 argument.'),
     (["--foo"], 125, "unknown flag: --foo"),
@@ -94,3 +103,30 @@ def test_mistake_is_answered_as_docker_answers_it(rootless, words, status, line)
     assert (result.status, line in result.stderr) == (status, True), result.stderr
     for word in ("Traceback", "Error(", "Errno", ".tmp-"):
         assert word not in result.stderr
+
+
+@pytest.mark.parametrize("name", ["memlock", "nofile"])
+def test_ulimit_above_what_the_account_may_have_is_refused_before_the_start(rootless, name):
+    hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))[1]
+    if hard == resource.RLIM_INFINITY:
+        pytest.skip("this account has no such limit")
+    result = rootless("run", "--rm", "--ulimit", f"{name}=-1", "--rootfs", "/", "true")
+    expected = f"rootless: ulimit {name}=-1:-1 is above what this account may have ({hard})\n"
+    assert (result.status, result.stderr) == (125, expected)
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+def test_every_resource_that_docker_names_can_be_limited(rootless, name):
+    needed = {"nofile": 64, "stack": 1 << 23, "data": 1 << 26, "cpu": 10}  # to load a program
+    value = needed.get(name, 0)
+    result = rootless("run", "--rm", "--ulimit", f"{name}={value}", "--rootfs", "/", "true")
+    assert (result.status, result.stderr) == (0, "")
+
+
+def test_null_byte_in_the_environment_is_an_error_without_the_name_of_an_exception(
+    rootless, tmp_path
+):
+    (tmp_path / "env").write_bytes(b"A=1\0\n")
+    words = ("run", "--rm", "--env-file", str(tmp_path / "env"), "--rootfs", "/", "true")
+    result = rootless(*words)
+    assert (result.status, result.stderr) == (125, "rootless: exec true: embedded null byte\n")
