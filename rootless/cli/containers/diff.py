@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from rootless.cli.context import Settings, engine_of
+from rootless.cli.escape import escaped
 from rootless.cli.grammar import Command, Parsed
 
 
 def diff(parsed: Parsed, settings: Settings) -> int:
     """List what a container has changed."""
-    for kind, path in engine_of(settings).diff(parsed.arguments[0]):
+    changes = engine_of(settings).diff(parsed.arguments[0])
+    if sys.stdout.isatty():
+        # The container chose the names: a terminal would obey their control characters.
+        for kind, path in changes:
+            name = escaped(os.fsdecode(path)).replace("\n", "\\n")
+            print(f"{kind} /{name}")
+        return 0
+    for kind, path in changes:
         sys.stdout.buffer.write(b"%b /%b\n" % (kind.encode(), path))
     sys.stdout.buffer.flush()
     return 0

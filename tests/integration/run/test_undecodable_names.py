@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
 
@@ -126,3 +127,15 @@ def test_command_works_in_a_directory_that_is_gone(rootless, tmp_path, words, st
     )
     assert (done.returncode, message in done.stderr) == (status, True), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_changes_are_shown_escaped_on_a_terminal(rootless):
+    script = r"touch '/tmp/a" + "\n\x1b[31mb" + NAME + "'"
+    assert rootless("run", "--name", "box", "--rootfs", "/", "sh", "-c", script).status == 0
+    assert b"A /tmp/a\n\x1b[31mbb\xffd\n" in output(rootless, "diff", "box")[1]
+    master, slave = pty.openpty()
+    assert rootless.popen("diff", "box", stdout=slave).wait(60) == 0
+    os.close(slave)
+    shown = os.read(master, 1 << 16)
+    os.close(master)
+    assert b"A /tmp/a\\n\\x1b[31mbb\\xffd\r\n" in shown
