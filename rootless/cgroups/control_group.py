@@ -129,7 +129,7 @@ class ControlGroup:
             )
 
     def adopt(self, pid: int) -> None:
-        """Moves a process in, where it could not be born in it (Linux before 5.7)."""
+        """Move a process in, where clone3 could not start it there (Linux before 5.7)."""
         write_line(f"{self.path}/cgroup.procs", str(pid))
 
     def oom_kills(self) -> int:

@@ -1,5 +1,5 @@
-"""Where a container of this user may have a control group: in a scope of the user's systemd, in a
-subtree that the user owns, or nowhere. In this order.
+"""Finds a control group for a container of this user: in a scope of the user's systemd, else in a
+subtree that the user owns, else none.
 
 A transient scope with Delegate=yes is a subtree that systemd promises to leave alone. A subtree that
 the user owns already comes from a batch system, a container or an administrator; in a batch job it is
@@ -40,7 +40,7 @@ _UNIFIED_HINT = "as root: boot with systemd.unified_cgroup_hierarchy=1 on the ke
 
 
 class Delegation(Protocol):
-    """A way to a control group. `no_side_effects`: worth taking even when no limit was asked for."""
+    """A way to get a control group. `no_side_effects`: it is used even when no limit was asked for."""
 
     @property
     def driver(self) -> str: ...
@@ -75,7 +75,7 @@ class Scope(NamedTuple):
         return f"{self.view.hierarchy.top}/user.slice/user-{uid}.slice/user@{uid}.service"
 
     def controllers(self) -> frozenset[str]:
-        # Where systemd stands elsewhere we cannot tell, and find out when we are in the scope.
+        # systemd may use another path: then the controllers are known once the scope exists.
         return controllers_at(self.place) or frozenset(CONTROLLERS)
 
     def create(self, container_id: str, parent: str | None = None) -> ControlGroup:
@@ -121,7 +121,7 @@ class Subtree(NamedTuple):
 
     @property
     def no_side_effects(self) -> bool:
-        # To move a user's shell about is not done unless he asked for a limit.
+        # A user's shell is not moved unless a limit was asked for.
         return not self.has_processes
 
     @property
@@ -178,7 +178,7 @@ def _evacuate(group: str, leaf: str) -> None:
                 write_line(f"{leaf}/cgroup.procs", pid)
             except ProcessLookupError:
                 pass
-    raise OSError(errno.EBUSY, "processes keep appearing in it")
+    raise OSError(errno.EBUSY, "processes keep joining it")
 
 
 def levels(directory: str, top: str) -> list[Level]:
@@ -244,7 +244,7 @@ def create(
 def create_in(
     view: View, container_id: str, resources: Mapping[str, Any], parent: str | None = None
 ) -> ControlGroup | None:
-    """`create` on a machine that has been looked at."""
+    """`create` for a view that has been made before."""
     wanted = writes(resources)
     asked = bool(wanted) or parent is not None
     refusals: list[RootlessError] = []
@@ -286,14 +286,17 @@ def obstacle(view: View) -> tuple[str, str]:
     """Why there is no delegation, and what would enable it."""
     hierarchy = view.hierarchy
     if hierarchy.version in {"v1", "hybrid"}:
-        return "the controllers of this machine are with cgroup version 1", _UNIFIED_HINT
+        return "this machine has the controllers in cgroup version 1", _UNIFIED_HINT
     if hierarchy.version == "none":
         return (
             "no cgroup2 file system is mounted",
             "as root: mount -t cgroup2 cgroup2 /sys/fs/cgroup",
         )
     where = hierarchy.directory or "its control group"
-    return f"this process may not divide {where}, and no systemd of the user answers", _LOGIN_HINT
+    return (
+        f"this process may not divide {where}, and the user's systemd does not answer",
+        _LOGIN_HINT,
+    )
 
 
 class CgroupFacts(NamedTuple):
@@ -310,7 +313,7 @@ class CgroupFacts(NamedTuple):
 
 
 def facts(environ: Mapping[str, str]) -> CgroupFacts:
-    """What a container started now could be limited by. Starts nothing and sends no request."""
+    """The controllers that a container would have now. Starts nothing and sends no request."""
     return facts_in(observe(environ))
 
 

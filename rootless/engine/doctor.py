@@ -1,5 +1,5 @@
-"""What containers need of a machine, each found out by trying it, with what would enable what is
-missing.
+"""Checks that this machine can run containers: tries each feature that they need, and tells how to
+enable one that is missing.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from rootless.syscalls import mount_flags, mounts, processes
 
 
 class Verdict(Enum):
-    """How bad it is."""
+    """The result of a check."""
 
     OK = "ok"
     DEGRADED = "degraded"
-    """Containers run, and something that some need does not."""
+    """Containers run, but not with every option."""
     MISSING = "missing"
     """No container can run."""
 
 
 class Finding(NamedTuple):
-    """One thing that was tried. `why` says what it is needed for, `remedy` what would enable it."""
+    """The result of one check. `why`: what needs the feature; `remedy`: how to enable it."""
 
     subject: str
     verdict: Verdict
@@ -41,7 +41,7 @@ class Finding(NamedTuple):
 
 
 def examine(environ: Mapping[str, str], *, store: str, runtime: str) -> list[Finding]:
-    """Every check, in the order in which a start needs them. Takes about a tenth of a second."""
+    """Run every check, in the order in which a start needs the features. Takes about 0.1 s."""
     checks: tuple[Callable[[], Finding], ...] = (
         _user_namespaces,
         _subordinate_ids,
@@ -71,7 +71,7 @@ def _enter(extra: int = 0) -> None:
 
 
 def _user_namespaces() -> Finding:
-    subject, why = "user namespaces", "a container is a user namespace in which you are root"
+    subject, why = "user namespaces", "every container has a user namespace, in which you are root"
     failure = probe_in_child(_mount_tmpfs)
     if failure is None:
         return Finding(subject, Verdict.OK, "can be made", why)
@@ -86,7 +86,7 @@ def _mount_tmpfs() -> None:
 
 
 def user_namespace_remedy() -> str:
-    """Which of the switches that forbid user namespaces is thrown here, and how to throw it back."""
+    """How to allow user namespaces here, by the setting that forbids them."""
     if _read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
         return (
             "AppArmor forbids them: as root, sysctl kernel.apparmor_restrict_unprivileged_userns=0, "
@@ -104,7 +104,9 @@ def user_namespace_remedy() -> str:
 
 def _subordinate_ids() -> Finding:
     subject = "subordinate ids"
-    why = "with them a container has many users; without them files keep their owners as data"
+    why = (
+        "without them a container has one user, and owners of files are kept in extended attributes"
+    )
     maps = read_id_maps(UserNamespaceMode())
     if not maps.helper:
         return Finding(
@@ -131,7 +133,7 @@ def _try_id_maps(maps: IdMaps) -> RootlessError | None:
 
 
 def _control_groups(environ: Mapping[str, str]) -> Finding:
-    subject, why = "control groups", "limits (--memory, --cpus, --pids-limit) are kept by them"
+    subject, why = "control groups", "they enforce limits (--memory, --cpus, --pids-limit)"
     known = facts(environ)
     if known.controllers:
         found = f"{known.version}, {known.driver}: {' '.join(known.controllers)}"
@@ -140,7 +142,7 @@ def _control_groups(environ: Mapping[str, str]) -> Finding:
 
 
 def _fuse() -> Finding:
-    subject, why = "FUSE", "the container's root file system is a FUSE mount"
+    subject, why = "FUSE", "the root file system of a container is a FUSE mount"
 
     def mount_fuse() -> None:
         _enter()
@@ -155,7 +157,7 @@ def _fuse() -> Finding:
         remedy = (
             "as root, modprobe fuse"
             if failure.errno in (errno.ENOENT, errno.ENODEV)
-            else "as root, chmod 666 /dev/fuse, and a udev rule so that it stays"
+            else "as root, chmod 666 /dev/fuse, and a udev rule that keeps it"
         )
         found = f"/dev/fuse cannot be opened: {failure.strerror}"
     else:
@@ -165,7 +167,7 @@ def _fuse() -> Finding:
 
 
 def _network_namespaces() -> Finding:
-    subject, why = "network namespaces", "--network none and private networks are made of them"
+    subject, why = "network namespaces", "--network none needs them"
     failure = probe_in_child(lambda: _enter(processes.CLONE_NEWNET))
     if failure is None:
         return Finding(subject, Verdict.OK, "can be made", why)
@@ -179,7 +181,7 @@ def _network_namespaces() -> Finding:
 
 
 def _kernel_overlay() -> Finding:
-    subject, why = "kernel overlayfs", "--storage-driver overlay lets the kernel do the writing"
+    subject, why = "kernel overlayfs", "--storage-driver overlay needs it"
 
     def mount_overlay() -> None:
         _enter()
@@ -197,12 +199,12 @@ def _kernel_overlay() -> Finding:
         Verdict.DEGRADED,
         f"refused: {failure.strerror}",
         why,
-        "it needs Linux 5.11 or later; the default storage driver does without",
+        "use Linux 5.11 or later, or the default storage driver, which does not need it",
     )
 
 
 def _store(store: Path) -> Finding:
-    subject, why = "store", "images and the changes of containers are kept there"
+    subject, why = "store", "it holds images and the changes of containers"
     place = next(parent for parent in (store, *store.parents) if parent.exists())
     kind = file_system_name(place)
     probe = store / f".doctor-{os.getpid()}"
@@ -215,7 +217,7 @@ def _store(store: Path) -> Finding:
             Verdict.MISSING,
             f"{store} ({kind}) cannot be written: {error.strerror}",
             why,
-            "choose another place with --root DIR or ROOTLESS_ROOT",
+            "choose another directory with --root DIR or ROOTLESS_ROOT",
         )
     try:
         os.setxattr(probe, "user.rootless.doctor", b"1")
@@ -223,9 +225,9 @@ def _store(store: Path) -> Finding:
         return Finding(
             subject,
             Verdict.DEGRADED,
-            f"{store} ({kind}) has no extended attributes of users: {error.strerror}",
+            f"{store} ({kind}) does not support user extended attributes: {error.strerror}",
             why + "; owners and modes that differ from yours are kept in extended attributes",
-            "choose another place with --root DIR or ROOTLESS_ROOT, or have it mounted with user_xattr",
+            "choose another directory with --root DIR or ROOTLESS_ROOT, or have it mounted with user_xattr",
         )
     finally:
         probe.rmdir()
@@ -251,7 +253,7 @@ def file_system_name(path: Path) -> str:
 
 
 def _runtime_directory(environ: Mapping[str, str], runtime: str) -> Finding:
-    subject, why = "runtime directory", "sockets and locks are kept there, and go with the session"
+    subject, why = "runtime directory", "it holds sockets and locks until you log out"
     named = environ.get("XDG_RUNTIME_DIR")
     if not named:
         return Finding(
@@ -259,7 +261,7 @@ def _runtime_directory(environ: Mapping[str, str], runtime: str) -> Finding:
             Verdict.DEGRADED,
             f"XDG_RUNTIME_DIR is not set; {runtime} is used",
             why,
-            "log in through pam_systemd, or set XDG_RUNTIME_DIR to a directory that is yours alone",
+            "log in through pam_systemd, or set XDG_RUNTIME_DIR to a directory that only you can access",
         )
     if not os.access(named, os.W_OK | os.X_OK):
         return Finding(

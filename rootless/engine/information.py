@@ -1,4 +1,4 @@
-"""`info`: what the engine is and stands on, with Docker's keys where Docker has one."""
+"""`info`: the engine, its store and the machine, under Docker's keys where Docker has one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def information(
     store: Store,
     driver: StorageDriver,
 ) -> dict[str, Any]:
-    """Everything at once; takes some milliseconds."""
+    """The whole document of `info`. Takes some milliseconds."""
     from rootless.store.image import all_images
 
     cgroups = facts(environ)

@@ -1,4 +1,4 @@
-"""`container prune`, `system df` and `system check`: what the store holds, and what of it may go."""
+"""`container prune`, `system df` and `system check`: disk usage, and removal of what is unused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ takes milliseconds."""
 
 
 class PrunedContainers(NamedTuple):
-    """Ids of those that went, and bytes of disk that they gave back."""
+    """Ids of the removed containers, and the bytes of disk that were freed."""
 
     names: list[str]
     reclaimed: int

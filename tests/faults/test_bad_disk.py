@@ -1,4 +1,4 @@
-"""The disk beneath the upper fails, or is slow: whoever wrote is told, nothing is half there, and the
+"""The disk beneath the upper fails, or is slow: the writer gets the error, no file is incomplete, and the
 union goes on."""
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Place(NamedTuple):
     disk: Disk
 
     def still_works(self) -> None:
-        """With the disk well again the union takes writes, and nobody sees a trace of the fault."""
+        """With the disk well again the union takes writes, and shows no trace of the fault."""
         self.disk.fails()
         (self.mnt / "after").write_bytes(b"works")
         assert (self.upper / "after").read_bytes() == b"works"
@@ -106,8 +106,8 @@ def test_failing_gathered_write_is_told_at_close_and_fsync(tmp_path, session, fa
         other = os.open(union.mnt / "new", os.O_RDWR)
         union.disk.fails(write=fault)
         os.pwrite(fd, b"gathered", 0)
-        # close(2) says that it was ENOSPC or not (filemap_check_errors), and whoever closes first is
-        # told; fsync(2) tells each descriptor.
+        # close(2) reports the error, as ENOSPC or EIO (filemap_check_errors), to the first process that
+        # closes; fsync(2) reports it to each descriptor.
         told = {getattr(errno, fault), errno.EIO}
         with contextlib.suppress(OSError):
             os.close(fd)
@@ -225,7 +225,7 @@ def test_others_are_answered_during_a_slow_read(tmp_path):
         read_slowly(0)
         union.disk.fails(read=1.5)
         assert answered_meanwhile(union, lambda: read_slowly(1)) > 20
-        # An error is told to who reads, and to nobody else.
+        # Only the reader gets the error.
         union.disk.fails(read="EIO")
         with pytest.raises(OSError, match="Input/output error"):
             read_slowly(2)

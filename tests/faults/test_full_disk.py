@@ -1,4 +1,4 @@
-"""The file system of the upper is full: whoever wrote is told, no copy is there by half, and the union
+"""The file system of the upper is full: the writer gets ENOSPC, no copy is incomplete, and the union
 goes on."""
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ class Killing:
 
 
 def run_until_killed(top: str, ownership: Ownership, stop: int, at: int) -> bool:
-    """Do `stop` operations, and the next up to its call number `at`. True if it has so many."""
+    """Do `stop` operations, and the next up to its call number `at`. True if it has that many calls."""
     child = os.fork()
     if child == 0:
         try:

@@ -1,5 +1,5 @@
 """Any bytes are a manifest, an index, a config, an archive's list of images or a change to a config,
-or are refused with one line of ours; what is read can be written and read again.
+or are refused with an error of one line; what is read can be written and read again.
 
 python -m tests.fuzz.image_documents [SECONDS [SEED]]
 """

@@ -64,7 +64,7 @@ class Recorder:
     their order show.
 
     The data of nodes 0, 3, 6, ... lie in `file`, those of 1, 4, 7, ... in no file, and those of
-    2, 5, 8, ... are said to be more than `file` has.
+    2, 5, 8, ... are reported as longer than the data of `file`.
     """
 
     def __init__(self, file: int) -> None:

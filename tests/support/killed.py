@@ -12,7 +12,7 @@ from unionfs.union import Union
 def work_until_killed(
     mount: Callable[[], Union], operations: Iterable[Callable[[Union], object]], acknowledged: int
 ) -> int:
-    """Do the operations in a child, and kill it when so many are done, while it does the next. Returns
+    """Do the operations in a child, and kill it when `acknowledged` are done, while it does the next. Returns
     how many were done in the end."""
     reader, writer = os.pipe()
     child = os.fork()

@@ -26,7 +26,7 @@ def mounted_below(directory: Path) -> Iterator[tuple[Path, str]]:
 
 
 def sweep() -> None:
-    """Detach FUSE mounts beneath our own temporary directories; nobody else's."""
+    """Detach FUSE mounts beneath our own temporary directories, and no others."""
     for directory in (Path(tempfile.gettempdir()), Path("/tmp")):
         for point, kind in mounted_below(directory):
             ours = directory != Path("/tmp") or point.relative_to(directory).parts[0].startswith(

@@ -40,7 +40,7 @@ UNIONS: dict[str, tuple[str, ...]] = {
     "pyfuse3": (*_OURS, "pyfuse3", *_RENAMES),
     "fuse-overlayfs": ("fuse-overlayfs", "-f"),
 }
-"""Commands that serve a union in the foreground: two sessions of ours, and the peer that validates
+"""Commands that serve a union in the foreground: our two sessions, and the peer that validates
 the tests themselves."""
 
 

@@ -226,7 +226,7 @@ class Handler(BaseHTTPRequestHandler):
         state, sent = self.state, self.headers.get("Authorization", "")
         if state.account is None:
             if sent:
-                self._violation("credentials that nobody asked for")
+                self._violation("credentials without a challenge")
             return True
         basic = "Basic " + base64.b64encode(":".join(state.account).encode()).decode()
         path = urlsplit(self.path)
@@ -472,7 +472,7 @@ def drip(data: bytes, seconds: float) -> Answer:
 
 
 def paced(registry: FakeRegistry, pieces: int, seconds: float) -> Answer:
-    """What was asked for (ranges are honoured) in so many pieces, with a pause before each."""
+    """The requested bytes (Range is honoured) in `pieces` parts, with a pause before each."""
 
     def answer(handler: Handler, request: Request) -> bool:
         data, start, headers = _asked(registry, request)

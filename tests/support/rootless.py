@@ -54,7 +54,7 @@ class Rootless:
                     try:
                         stream.close()
                     except BrokenPipeError:
-                        pass  # what was written last, and nobody read
+                        pass  # the last output was not read
 
     def remove_containers(self) -> None:
         """Kill and remove what `run -d` and `start` have left."""

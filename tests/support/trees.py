@@ -44,7 +44,7 @@ def _age(time_ns: int) -> int | None:
 
 
 def comparable(status: os.stat_result) -> Stat:
-    """(mode, nlink, uid, gid, size, mtime), with None for what is nobody's business."""
+    """(mode, nlink, uid, gid, size, mtime), with None for what is not compared."""
     size = None if stat.S_ISDIR(status.st_mode) else status.st_size
     return (
         status.st_mode,

@@ -1,4 +1,4 @@
-"""Mounts for tests: a file system of ours in a user and mount namespace of its own, without
+"""Mounts for tests: one of our file systems in a user and mount namespace of its own, without
 privilege.
 
     namespace holder (uid 0 of a one-id map) ── makes the mount, then only keeps the namespaces

@@ -19,7 +19,7 @@ def wait_until(
 ) -> _Value:
     """The first value of the condition that is true.
 
-    Raises AssertionError after so many seconds, or when the process that is to bring it about has ended.
+    Raises AssertionError after `seconds`, or when the process that is to bring it about has ended.
     """
     end = time.monotonic() + seconds
     while not (value := condition()):

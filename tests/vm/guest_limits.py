@@ -46,7 +46,7 @@ class Container:
         asked = make_resources(
             limits_of(flags), cpu_count=os.cpu_count(), device_number=block_device_number
         )
-        # Making a group moves whoever makes it: the monitor, in a real container.
+        # Making a group moves the process that makes it: the monitor, in a real container.
         self.group = delegation.create(f"{Container.number:08}{os.getpid()}", asked, os.environ)
         assert self.group is not None
 

@@ -62,7 +62,7 @@ def test_damaged_object_costs_its_image_at_most_and_is_repaired_by_a_load(filled
     for number, file in enumerate(files):
         store = Store.open(shutil.copytree(directory / "store", tmp_path / f"{number}"))
         DAMAGES[damage](Path(store.root) / file)
-        # What is not an error of ours would end these with another exception.
+        # An error of another class than RootlessError would fail these.
         target = tmp_path / "saved"
         attempt(resolve, store, "bad:1")
         attempt(tag, store, "bad:1", "bad:2")

@@ -89,7 +89,7 @@ def member(name: str, size: bytes, kind: bytes = b"0") -> bytes:
 
 
 def nested(depth: int) -> Callable[[FakeRegistry], None]:
-    """An image under so many indexes."""
+    """An image under `depth` indexes."""
 
     def put(registry: FakeRegistry) -> None:
         registry.put_image("app", "0", [BASE])
@@ -266,7 +266,7 @@ def test_history_that_speaks_to_terminals_is_shown_in_its_line(rootless, registr
     _, row = rootless("history", "--no-trunc", name).ok().stdout.splitlines()
     assert "evil\\x1b]0;title\\x07 fake  line" in row
     assert row.endswith("a b")
-    # Whoever asks for a field by itself, or for JSON, gets it as it is.
+    # A field by itself, and JSON, are printed unescaped.
     shown = rootless("history", "--no-trunc", "--format", "{{json .CreatedBy}}", name).ok().stdout
     assert json.loads(shown) == step["created_by"]
 

@@ -155,7 +155,7 @@ def test_sound_list_is_no_finding(store):
         (b'{"name": "list.test/other:1", "entries": []}', Kind.UNUSED),
     ],
 )
-def test_list_that_nobody_can_read_is_found_and_taken_out_of_the_way(store, content, kind):
+def test_unreadable_list_is_found_and_removed(store, content, kind):
     digits, path = make_list(store)
     with open(path, "wb") as stream:
         stream.write(content)

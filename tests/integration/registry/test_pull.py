@@ -439,7 +439,7 @@ def test_dripping_server_is_left_after_a_while(registry, store, env):
         pull(store, f"{registry.host}/app", env, options=options)
 
 
-def test_nobody_there_is_said_at_once(store, env):
+def test_registry_that_does_not_answer_is_reported_at_once(store, env):
     started = time.monotonic()
     with pytest.raises(UnreachableError, match="connection refused"):
         pull(store, "127.0.0.1:1/app", env, options=QUICK)

@@ -1,5 +1,5 @@
-"""Several `rootless pull` at once, as processes of their own: each layer is fetched once, and whoever is
-killed leaves to the others what had come."""
+"""Several `rootless pull` at once, as processes of their own: each layer is fetched once, and the
+others go on with what a killed one has fetched."""
 
 import json
 import os

@@ -1,5 +1,5 @@
-"""A container that changes a little of a big file of its image: what that copies, and that nobody
-sees the difference."""
+"""A container that changes a little of a big file of its image: what that copies, and that
+readers see the same data."""
 
 import io
 import json

@@ -51,7 +51,7 @@ def test_doctor_says_what_a_store_that_cannot_be_written_needs(rootless):
 
 
 def test_no_user_namespaces_is_said_with_the_remedy(rootless):
-    # In a user namespace of ours the limit can be set to what an administrator may have set.
+    # In a new user namespace the limit can be set to what an administrator may have set.
     script = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"'
     words = ["unshare", "-Ur", "sh", "-c", script, "sh", sys.executable, "-m", "rootless"]
     import subprocess

@@ -1,4 +1,4 @@
-"""A union of ours, mounted: every test that asks for `union` runs on both sessions."""
+"""A mounted union: every test that asks for `union` runs on both sessions."""
 
 from __future__ import annotations
 

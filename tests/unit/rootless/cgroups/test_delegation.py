@@ -1,4 +1,4 @@
-"""Which way to a control group is taken, and what is said when there is none."""
+"""Which control group is chosen, and the error when there is none."""
 
 import os
 
@@ -91,8 +91,8 @@ def test_machine_without_version_2_offers_nothing(version):
 @pytest.mark.parametrize(
     ("seen", "reason", "hint"),
     [
-        (view("hybrid"), "with cgroup version 1", "systemd.unified_cgroup_hierarchy=1"),
-        (view("v1"), "with cgroup version 1", "systemd.unified_cgroup_hierarchy=1"),
+        (view("hybrid"), "in cgroup version 1", "systemd.unified_cgroup_hierarchy=1"),
+        (view("v1"), "in cgroup version 1", "systemd.unified_cgroup_hierarchy=1"),
         (view("none"), "no cgroup2 file system is mounted", "mount -t cgroup2"),
         (view(directory="/sys/fs/cgroup/x"), "may not divide /sys/fs/cgroup/x", "loginctl"),
     ],

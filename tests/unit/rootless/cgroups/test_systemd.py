@@ -145,6 +145,6 @@ def test_systemd_that_hangs_is_given_up(tmp_path):
     assert time.monotonic() - began < 3
 
 
-def test_socket_that_nobody_serves_is_an_error(tmp_path):
+def test_socket_without_a_server_is_an_error(tmp_path):
     with pytest.raises(SystemdError, match="cannot connect to"):
         start_scope(str(tmp_path / "bus"), "a.scope", 1, description="", timeout=1)

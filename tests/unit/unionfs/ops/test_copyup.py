@@ -271,7 +271,7 @@ def test_plain_file_of_the_base_owner_carries_no_attribute(disk) -> None:
 
 
 def test_times_of_a_removed_lower_file_copy_nothing(disk) -> None:
-    """The kernel sends them after an unlink; and whoever has the file open may set them."""
+    """The kernel sends them after an unlink; and a process that has the file open may set them."""
     union = Union([MemoryLayer(directory({b"f": regular(b"x" * (2 << 20))}))], upper_of(disk))
     node = lookup(union, b"f").nodeid
     union.unlink(ROOT_NODE, b"f")

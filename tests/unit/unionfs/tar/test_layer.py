@@ -174,7 +174,7 @@ def test_many_threads_read_the_same_as_one(tmp_path: Path) -> None:
         assert all(pool.map(check, range(0, 160, 10)))
 
 
-def test_closed_layer_reads_nobody_elses_file(tmp_path: Path) -> None:
+def test_closed_layer_reads_no_reused_descriptor(tmp_path: Path) -> None:
     layer = layer_of(tmp_path, [member("a", b"x")])
     file = layer.open(find(layer, "a").ref)
     layer.close()
