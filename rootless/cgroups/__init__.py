@@ -1,4 +1,4 @@
-"""Limits: what a user asked for, in cgroup v2's files, in a control group that this user may write.
+"""Resource limits: cgroup v2 files in a control group that the user may write.
 
     flags       Docker's flags            -> OCI `linux.resources`     pure
     resources   OCI `linux.resources`     -> lines for cgroup files    pure

@@ -44,7 +44,7 @@ class ControlGroup:
     """
 
     def __init__(self, outer: str, origin: str | None = None) -> None:
-        """Raises FileNotFoundError when there is no such group (any more)."""
+        """Raises FileNotFoundError if the group does not exist."""
         self.outer = outer
         self.path = f"{outer}/container"
         self._origin = origin
@@ -62,7 +62,7 @@ class ControlGroup:
         return controllers_at(self.path)
 
     def close(self) -> None:
-        """Lets go of the descriptor; the group stays."""
+        """Close the descriptor; the group stays."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
@@ -139,7 +139,7 @@ class ControlGroup:
         return flat_keyed(read(f"{self.path}/memory.events")).get("oom_kill", 0)
 
     def processes(self) -> list[int]:
-        """All of the container's, those in groups of its own making too."""
+        """The processes of the container, also those in groups that it made."""
         return [
             int(pid)
             for directory in _tree(self.path)
@@ -309,7 +309,7 @@ def _tree(directory: str) -> Iterator[str]:
 
 
 def _remove_tree(directory: str) -> bool:
-    """True when it is gone."""
+    """Whether the group is gone."""
     for path in _tree(directory):
         try:
             os.rmdir(path)

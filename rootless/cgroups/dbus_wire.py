@@ -33,7 +33,7 @@ _NUMBERED = (5, 9)
 
 
 class WireError(ValueError):
-    """Bytes that are no D-Bus message, or a value that does not fit its signature."""
+    """Bytes are not a D-Bus message, or a value does not fit its signature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +230,7 @@ def encode(message: DbusMessage, serial: int) -> bytes:
 
 
 def decode(buffer: bytes | bytearray) -> tuple[DbusMessage, int] | None:
-    """The first message of `buffer` and how many bytes it takes; None when it is not all there yet.
+    """The first message of `buffer` and how many bytes it takes; None if it is incomplete.
 
     Raises WireError.
     """

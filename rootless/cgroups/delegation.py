@@ -211,7 +211,7 @@ def subtree_of(owned: Sequence[Level], needed: frozenset[str]) -> Subtree | None
 
 
 def candidates(view: View, needed: frozenset[str]) -> Iterable[Delegation]:
-    """What to try, in order; nothing unless the machine is all version 2."""
+    """The delegations to try, in order; none unless the machine has only cgroup version 2."""
     hierarchy = view.hierarchy
     if hierarchy.version != "v2" or hierarchy.top is None:
         return

@@ -1,4 +1,4 @@
-"""Which block device a path is. Reads the file system."""
+"""Numbers of block devices by path. Reads the file system."""
 
 from __future__ import annotations
 

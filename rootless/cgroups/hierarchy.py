@@ -35,7 +35,7 @@ class Hierarchy(NamedTuple):
 
 
 class View(NamedTuple):
-    """What deciding about a delegation needs to know, read once."""
+    """The facts on which the choice of a delegation depends, read once."""
 
     hierarchy: Hierarchy
     uid: int
@@ -120,7 +120,7 @@ def bus_candidates(environ: Mapping[str, str], uid: int) -> tuple[str, ...]:
 
 
 def controllers_at(directory: str) -> frozenset[str]:
-    """What may be used in a control group; empty when it cannot be read."""
+    """The controllers of a control group; empty if they cannot be read."""
     return frozenset(_read(f"{directory}/cgroup.controllers").split())
 
 

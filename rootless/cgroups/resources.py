@@ -69,7 +69,7 @@ _UNKNOWN_SECTIONS = ("hugepageLimits", "network", "rdma")
 
 
 def writes(resources: Mapping[str, Any]) -> tuple[Write, ...]:
-    """What to write, in order. Raises HostSupportError for a limit that cgroup v2 does not have."""
+    """The writes, in order. Raises HostSupportError for a limit that cgroup v2 does not have."""
     try:
         _refuse_unknown(resources)
         return (

@@ -1,4 +1,4 @@
-"""What a container has used, from its control group's files (cgroup-v2.rst, "Core Interface Files"
+"""The resource usage of a container, from its control group's files (cgroup-v2.rst, "Core Interface Files"
 of each controller).
 """
 

@@ -1,4 +1,4 @@
-"""Asks the user's systemd for a transient scope, over D-Bus, with nothing but a socket.
+"""Asks the user's systemd for a transient scope, over D-Bus on a plain socket.
 
 org.freedesktop.systemd1(5), StartTransientUnit; D-Bus specification, "Authentication Protocol"
 (EXTERNAL). systemd moves the processes itself and, where it may not (they stand in a session of the

@@ -119,7 +119,7 @@ async def _entry(remote: Remote, reference: Reference) -> Entry:
 
 
 async def _descriptor(client: RepositoryClient, document: Document, what: str) -> Descriptor:
-    """Of a manifest at a registry, with the platform that its config says."""
+    """The descriptor of a manifest at a registry, with the platform of its config."""
     manifest = read_manifest(document.data, what)
     platform = None
     if manifest.config.media_type in media_types.CONFIGS:
@@ -262,5 +262,5 @@ def _verbose(shown: str, descriptor: Descriptor, data: bytes) -> Json:
 
 
 def remove(store: Store, name: str) -> None:
-    """Forget a list. Raises NotFoundError."""
+    """Delete a list. Raises NotFoundError."""
     path_of_list(store, _named(store, name).name).unlink(missing_ok=True)

@@ -32,7 +32,7 @@ from rootless.store.names import REF_NAME
 
 
 class Format(Enum):
-    """What podman's --format calls them."""
+    """The formats, by their names in podman save --format."""
 
     DOCKER_ARCHIVE = "docker-archive"
     OCI_ARCHIVE = "oci-archive"

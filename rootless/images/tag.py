@@ -1,4 +1,4 @@
-"""tag and untag: one more name for an image, and fewer."""
+"""tag and untag: add and remove names of an image."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def push_scope(repository: str) -> str:
 def answer_to(
     challenges: Sequence[Challenge], credentials: Credentials | None, scopes: frozenset[str]
 ) -> BasicAnswer | BearerAnswer | None:
-    """What to do about a refusal; None if nothing that we have would help."""
+    """The answer to a challenge; None if no credentials fit it."""
     for challenge in challenges:
         if challenge.scheme == "bearer" and (realm := challenge.parameters.get("realm")):
             asked = challenge.parameters.get("scope", "").split()
@@ -105,7 +105,7 @@ def answer_to(
 
 
 def check_realm(realm: str, registry: str, *, plain_allowed: bool) -> None:
-    """A password goes to a realm only over TLS, unless the registry itself is spoken to without.
+    """A password goes to a realm only over TLS, unless the registry itself is used without.
 
     Raises DeniedError.
     """

@@ -1,4 +1,4 @@
-"""Whom to trust, and with which certificate to show who we are: certs.d directories, Docker's and
+"""Certificate authorities and client certificates: certs.d directories, Docker's and
 containers'.
 
 A directory is named after the registry as it is written in a reference, port included. In it every
@@ -58,7 +58,7 @@ def certificates_for(env: ClientEnv, host: str) -> Certificates | None:
 
 
 def tls_context(certificates: Certificates | None, *, verify: bool) -> ssl.SSLContext:
-    """What to speak TLS with. Raises RootlessError for a file that is no certificate."""
+    """The TLS context. Raises RootlessError for an invalid certificate file."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if verify:
         context.load_default_certs()

@@ -1,4 +1,4 @@
-"""The WWW-Authenticate header: which ways of proving who one is a server takes. Pure.
+"""The WWW-Authenticate header: the authentication schemes that a server accepts. Pure.
 
 RFC 9110, 11.6.1. A header may hold several challenges, and several headers may come; names are
 without regard to case.

@@ -161,7 +161,7 @@ class RepositoryClient:
             url = target
 
     async def check(self) -> None:
-        """Whether the registry is there and takes our credentials. Raises DeniedError otherwise."""
+        """Check that the registry answers and accepts the credentials. Raises DeniedError otherwise."""
         async with self.request("GET", f"{await self.base()}/v2/", scopes=frozenset()):
             return
 
@@ -291,7 +291,7 @@ class RepositoryClient:
     # Who we are.
 
     async def _authorization(self, scopes: frozenset[str]) -> str | None:
-        """What to send along, as far as the registry has said what it wants."""
+        """The Authorization header, if the registry has sent a challenge before."""
         if isinstance(self._answer, BasicAnswer):
             return self._answer.credentials.basic
         if self._answer is None:

@@ -33,7 +33,7 @@ _LARGEST = 4 << 20
 
 
 class ClientEnv(NamedTuple):
-    """The caller's environment, as far as it counts here."""
+    """The variables of the caller's environment that are used here."""
 
     environ: Mapping[str, str]
     home: Path
@@ -41,7 +41,7 @@ class ClientEnv(NamedTuple):
 
     @classmethod
     def of_caller(cls, environ: Mapping[str, str]) -> ClientEnv:
-        """Those of this process."""
+        """The environment of this process."""
         return cls(environ, Path(environ.get("HOME") or os.path.expanduser("~")), os.getuid())
 
     @property
@@ -59,7 +59,7 @@ class ClientEnv(NamedTuple):
 
 
 def registries_conf(env: ClientEnv) -> RegistriesConf:
-    """Every registries.conf that counts, merged. Raises InvalidDocumentError.
+    """The merged registries.conf files. Raises InvalidDocumentError.
 
     The user's file replaces the machine's; then the drop-in directories, the machine's before the
     user's, each in order of names (containers-registries.conf.d(5)).

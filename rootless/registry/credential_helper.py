@@ -1,4 +1,4 @@
-"""Programs that keep passwords: docker-credential-NAME, with the verb as argument and the rest on
+"""Programs that store passwords: docker-credential-NAME, with the verb as argument and the rest on
 standard input (docker-credential-helpers, README: Development)."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _NOT_FOUND = "credentials not found in native keychain"
 
 
 def _run(helper: str, verb: str, text: str) -> str | None:
-    """The account that the helper returns; None if it has none for the registry."""
+    """The output of the helper; None if it has no such account."""
     import subprocess
 
     program = f"docker-credential-{helper}"
@@ -63,7 +63,7 @@ def get(helper: str, server: str) -> Credentials | None:
 
 
 def store(helper: str, server: str, account: Credentials) -> None:
-    """Keep an account."""
+    """Store an account."""
     username, secret = account.username, account.password
     if account.identity_token:
         username, secret = TOKEN_USER, account.identity_token
@@ -71,7 +71,7 @@ def store(helper: str, server: str, account: Credentials) -> None:
 
 
 def erase(helper: str, server: str) -> bool:
-    """Forget an account; whether there was one."""
+    """Delete an account; returns whether there was one."""
     if get(helper, server) is None:
         return False
     _run(helper, "erase", server)

@@ -37,14 +37,14 @@ class CredentialFile(NamedTuple):
 
 
 def helper_keys(host: str) -> tuple[str, ...]:
-    """How helpers may know a registry, Docker's way first."""
+    """The keys of a registry at helpers, Docker's first."""
     if host in _DOCKER_HUB:
         return (DOCKER_HUB_KEY, "docker.io", "index.docker.io")
     return (host,)
 
 
 def stored_key(host: str) -> str:
-    """Under which key an account is written."""
+    """The key under which an account is written."""
     return DOCKER_HUB_KEY if host in _DOCKER_HUB else host
 
 

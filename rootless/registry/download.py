@@ -1,4 +1,4 @@
-"""Getting a blob, however often the way to it breaks.
+"""Downloads a blob, and resumes after failures.
 
 The blob is appended to a sink that knows how much is there already; each try asks for the rest only.
 Sizes are enforced while it comes: a body that goes on beyond what the descriptor says is an error at
@@ -21,7 +21,7 @@ from rootless.registry.transport import Timing, TransportFailure, read_body
 
 
 class Sink(Protocol):
-    """Where the blob goes."""
+    """The receiver of a blob's bytes."""
 
     @property
     def size(self) -> int: ...

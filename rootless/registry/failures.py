@@ -12,19 +12,19 @@ from rootless.errors import NotFoundError, RootlessError
 
 
 class RegistryError(RootlessError):
-    """A registry answered with something that is no success."""
+    """A registry answered with an error or an invalid answer."""
 
     code = "registry"
 
 
 class UnreachableError(RegistryError):
-    """No answer came: no route, no name, no trusted certificate, no end of waiting."""
+    """No answer: no route, no address, no trusted certificate, or a timeout."""
 
     code = "registry-unreachable"
 
 
 class DeniedError(RegistryError):
-    """The registry wants to know who we are, or knows and refuses."""
+    """The registry requires credentials, or refuses those that it got."""
 
     code = "registry-denied"
 
@@ -75,7 +75,7 @@ def problems_of(status: int, body: bytes) -> tuple[Problem, ...]:
 
 
 def _text(value: object) -> str:
-    """A string fit for one line of a terminal: a registry may not speak in escape sequences."""
+    """At most 500 characters, with blanks for those that a terminal would not print."""
     if not isinstance(value, str):
         return ""
     return "".join(letter if letter.isprintable() else " " for letter in value[:500])

@@ -24,7 +24,7 @@ def is_loopback(host: str) -> bool:
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
-    """The URL of the proxy, or None to go straight."""
+    """The URL of the proxy, or None for a direct connection."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     variable = f"{parts.scheme}_proxy"

@@ -1,4 +1,4 @@
-"""Going on with a blob of which a part is there. Pure. RFC 9110, 14.
+"""Range requests: resumes the download of a blob. Pure. RFC 9110, 14.
 
 A server may answer a request for the rest with the rest (206), with everything (200), or with a
 refusal (416). What comes is checked against the size that the descriptor promised; the bytes
@@ -16,7 +16,7 @@ _CONTENT_RANGE = re.compile(r"bytes[ \t]+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 
 
 def range_header(offset: int) -> dict[str, str]:
-    """What to ask for; nothing for a blob of which nothing is there."""
+    """The Range header; empty for a blob of which nothing is there."""
     return {"Range": f"bytes={offset}-"} if offset else {}
 
 

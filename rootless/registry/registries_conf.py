@@ -38,7 +38,7 @@ class RegistryRule(NamedTuple):
 
 
 class RegistriesConf(NamedTuple):
-    """All files together."""
+    """The merged configuration."""
 
     rules: tuple[RegistryRule, ...] = ()
     search: tuple[str, ...] | None = None
@@ -47,7 +47,7 @@ class RegistriesConf(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """One place to ask: a host, as it stands in a URL, and the repository there."""
+    """A host, as written in a URL, and the repository there."""
 
     host: str
     repository: str
@@ -140,7 +140,7 @@ def _starts(prefix: str, text: str) -> bool:
 def endpoints(
     conf: RegistriesConf, reference: Reference, *, mirrors: bool = True
 ) -> tuple[Endpoint, ...]:
-    """Where to ask for a reference, in this order; mirrors are for reading only. Raises UsageError if
+    """The endpoints of a reference, in order; mirrors are for reading only. Raises UsageError if
     it is blocked."""
     rule = rule_for(conf, reference)
     if rule is None:

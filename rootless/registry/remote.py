@@ -40,7 +40,7 @@ def parse_credentials(text: str) -> Credentials:
 
 
 class Remote:
-    """The registries as one command sees them. Use as an asynchronous context manager."""
+    """The registries of one command. Use as an asynchronous context manager."""
 
     def __init__(self, env: ClientEnv, options: RemoteOptions) -> None:
         self.env = env
@@ -86,18 +86,18 @@ class Remote:
 
 
 class BrokenOffError(Exception):
-    """What a thread meets whose work has become pointless; some other failure is the cause."""
+    """Raised in a thread that is cancelled because of a failure elsewhere."""
 
 
 def run_remote(operation: Callable[[], Awaitable[T]]) -> T:
-    """Run an operation to its end; of failures in several tasks at once, the telling one is raised."""
+    """Run an operation to its end; of failures in several tasks at once, the most specific one is raised."""
     try:
         return trio.run(operation)
     except BaseExceptionGroup as group:
-        raise _telling(group) from None
+        raise _most_specific(group) from None
 
 
-def _telling(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _most_specific(group: BaseExceptionGroup[BaseException]) -> BaseException:
     leaves: list[BaseException] = []
     pending: list[BaseException] = [group]
     while pending:

@@ -1,7 +1,7 @@
-"""When to try again, and after how long. Pure but for the dice that it is handed.
+"""When to try again, and after how long. Pure: the caller passes the random numbers.
 
 Exponential backoff with full jitter: many clients that lost one server must not come back together.
-A server that says how long to wait (Retry-After, RFC 9110 10.2.3) is waited for, up to a bound.
+A server's Retry-After (RFC 9110 10.2.3) takes precedence, up to a bound.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ class Policy(NamedTuple):
     longest_asked: float = 300.0
     """A server that wants more than this is not waited for."""
     progress: int = 256 << 10
-    """After this number of bytes the count of failures begins anew: a bad line is not a dead one."""
+    """After this number of bytes the count of failures begins anew, because the connection works."""
 
 
 class Attempts:
     """The failures of one operation."""
 
-    def __init__(self, policy: Policy, dice: Callable[[], float]) -> None:
+    def __init__(self, policy: Policy, random: Callable[[], float]) -> None:
         self._policy = policy
-        self._dice = dice
+        self._random = random
         self._failures = 0
 
     def delay(self, asked: float | None = None) -> float | None:
@@ -41,7 +41,7 @@ class Attempts:
         if asked is not None:
             return asked if asked <= policy.longest_asked else None
         ceiling: float = min(policy.longest, policy.first * 2 ** (self._failures - 1))
-        return ceiling * (0.5 + self._dice() / 2)
+        return ceiling * (0.5 + self._random() / 2)
 
     def received(self, count: int) -> None:
         """`count` bytes came since the last failure."""

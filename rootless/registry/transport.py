@@ -1,4 +1,4 @@
-"""HTTP as registries need it: bodies as they come, TLS by registry, proxies, bounds on every wait.
+"""HTTP for registries: streamed bodies, TLS by registry, proxies, a timeout on every wait.
 
 One httpx client for each way out (TLS settings and proxy); connections are kept and shared by
 everything that a pull or push does. httpx follows no redirect, decodes nothing, and reads nothing
@@ -35,7 +35,7 @@ class Timing(NamedTuple):
 
 
 class TransportFailure(Exception):  # noqa: N818 - it is caught and turned into an error, or a retry
-    """No answer, or one that broke off. `temporary`: another try may do better."""
+    """No answer, or an incomplete one. `temporary`: a retry may succeed."""
 
     def __init__(self, text: str, *, temporary: bool, handshake: bool = False) -> None:
         super().__init__(text)
@@ -151,7 +151,7 @@ async def read_body(response: httpx.Response, take: Callable[[bytes], None]) -> 
 
 
 def failure_of(error: httpx.HTTPError, url: str) -> TransportFailure:
-    """What went wrong, in words for a user, and whether it may pass."""
+    """The message of a failure, and whether it is temporary."""
     origin = "{}://{}".format(*origin_of(url)[:2])
     port = origin_of(url)[2]
     where = f"{origin}:{port}"

@@ -1,4 +1,4 @@
-"""Putting blobs and manifests into a repository (distribution-spec, Push).
+"""Uploads blobs and manifests to a repository (distribution-spec, Push).
 
 A blob that is there is not sent; one that another repository of the same registry has is mounted.
 Else it goes as one body (POST, then PUT). If that breaks off, the next tries send it in chunks
@@ -33,7 +33,7 @@ _ONCE = Policy(attempts=1)
 
 
 class Sent(Enum):
-    """What became of a blob."""
+    """The result of an upload: how the registry got the blob."""
 
     EXISTS = "exists"
     MOUNTED = "mounted"
@@ -41,7 +41,7 @@ class Sent(Enum):
 
 
 class Blob(NamedTuple):
-    """What to send: a file, all of it."""
+    """A whole file to upload."""
 
     digest: str
     size: int

@@ -1,4 +1,4 @@
-"""Counting the bytes of a transfer, for who shows how far it is."""
+"""Counts the bytes of a transfer, for progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Moved = Callable[[int], None]
 
 
 def counted(read: Read, moved: Moved | None) -> Read:
-    """`read` that reports each piece."""
+    """`read` that reports the size of each piece."""
     if moved is None:
         return read
 

@@ -1,4 +1,4 @@
-"""From a compressed stream to its content, in pieces of bounded size.
+"""Decompresses a stream, in pieces of bounded size.
 
 gzip through ISA-L where the package is there (twice zlib's rate), zstd, xz and bzip2; streams of
 several members or frames, as pigz, estargz and zstd:chunked write them, are read to their end. What
@@ -41,7 +41,7 @@ Read = Callable[[int], bytes]
 
 
 class Limits(NamedTuple):
-    """Where a decompression ends."""
+    """Limits of a decompression."""
 
     reserve: int = 64 << 20
     """Bytes of the disk that stay free."""
@@ -76,7 +76,7 @@ class Meter:
         self.expect(self._produced)
 
     def expect(self, total: int) -> None:
-        """There will be `total` bytes in all, or more. Raises RootlessError if the disk has no room for
+        """Announce at least `total` bytes in all. Raises RootlessError if the disk has no room for
         them."""
         if total - self._checked >= _SPACE_CHECK:
             self._checked = total
@@ -90,7 +90,7 @@ class Meter:
 
 
 class _Decoder(Protocol):
-    """What zlib, ISA-L, lzma and bz2 objects have in common."""
+    """The common methods of zlib, ISA-L, lzma and bz2 objects."""
 
     @property
     def eof(self) -> bool: ...
@@ -100,7 +100,7 @@ class _Decoder(Protocol):
 
 
 def decompressed(read: Read, compression: str, meter: Meter, what: str) -> Iterator[bytes]:
-    """The content of a stream. Raises InvalidDocumentError where it is damaged or cut off; `what`
+    """The content of a stream. Raises InvalidDocumentError where it is damaged or truncated; `what`
     names it."""
     if compression == "none":
         while piece := read(PIECE):

@@ -35,7 +35,7 @@ class Image(NamedTuple):
 
     @property
     def config(self) -> Json:
-        """What to run: Cmd, Entrypoint, Env, User, WorkingDir, Labels, ... with their types
+        """The `config` object: Cmd, Entrypoint, Env, User, WorkingDir, Labels, ... with their types
         checked."""
         return self.image_config.config
 
@@ -66,7 +66,7 @@ class Image(NamedTuple):
 
 
 def resolve(store: Store, name: str, platform: Platform | None = None) -> Image:
-    """The image that a user's word means; names come before beginnings of ids, as in Docker.
+    """The image that a user's argument means; names come before beginnings of ids, as in Docker.
 
     Raises NotFoundError, or UsageError if the beginning of an id fits several images or the word is
     neither name nor id.

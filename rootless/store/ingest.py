@@ -58,7 +58,7 @@ class NewImage(NamedTuple):
 
 
 class Ingest:
-    """One bringing in. Use as a context manager; what was not published is gone at its end. `moved` is
+    """One addition to the store. Use as a context manager; what was not published is removed at its end. `moved` is
     called with the size of each piece of a layer that was read."""
 
     def __init__(
@@ -187,7 +187,7 @@ class Ingest:
         return written._replace(directory=layer, blob=blob_path)
 
     def replace_layer(self, diff_id: str, *, with_blob: bool) -> None:
-        """Put a layer that was added in the place of the store's, which is damaged, and, for
+        """Replace the store's layer by one that was added, which is damaged, and, for
         `with_blob`, its uncompressed blob. Atomic where the file system can exchange two directories."""
         store, mine = self._store, self._layer(diff_id)
         theirs = store.layer_directory(diff_id)

@@ -32,7 +32,7 @@ LAYER_INDEX = "index.sqlite"
 
 
 class WrittenLayer(NamedTuple):
-    """What came out: both digests, both sizes, and where the files lie (not yet in the store)."""
+    """The result: both digests, both sizes, and the paths of the files (not yet in the store)."""
 
     diff_id: str
     size: int
@@ -81,7 +81,7 @@ class _Sink:
             self._thread.join()
 
     def finish(self) -> tuple[str, int]:
-        """Everything is written and on the disk. Raises OSError."""
+        """Wait until everything is written and synced. Raises OSError."""
         self._stop()
         if self._failure is not None:
             raise self._failure
@@ -90,7 +90,7 @@ class _Sink:
         return "sha256:" + self._hash.hexdigest(), self._size
 
     def close(self) -> None:
-        """Stop the thread and give the descriptor back. Idempotent."""
+        """Stop the thread and close the descriptor. Idempotent."""
         self._stop()
         fd, self._fd = self._fd, -1
         if fd >= 0:

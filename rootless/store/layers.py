@@ -26,7 +26,7 @@ def layer_files(store: Store, image: Image) -> list[LayerFiles]:
 
 
 def restore_layers(store: Store, image: Image) -> None:
-    """Make what is missing of an image's layers. Raises NotFoundError if a blob is missing as
+    """Make the missing layers of an image. Raises NotFoundError if a blob is missing as
     well."""
     from rootless.store.ingest import Ingest
 

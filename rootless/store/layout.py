@@ -41,7 +41,7 @@ _AGAIN = "remove the image and load or pull it again"
 
 
 class LayerFiles:
-    """One layer as the union takes it."""
+    """The files of one layer that the union opens."""
 
     __slots__ = ("index", "tar")
 
@@ -51,7 +51,7 @@ class LayerFiles:
 
 
 class Store:
-    """A store at a directory. Holds nothing open: as many as one likes, in as many processes."""
+    """A store at a directory. Holds no file open; several objects and processes may use one store at once."""
 
     __slots__ = ("root",)
 
@@ -137,7 +137,7 @@ class Store:
     # the next load or pull replaces it.
 
     def mark_damaged(self, digest: str) -> None:
-        """Have a blob or layer brought in again where it is wanted next."""
+        """Mark a blob or layer as damaged: the next command that needs it pulls or loads it again."""
         os.makedirs(f"{self.root}/damaged", exist_ok=True)
         write_atomically(f"{self.root}/damaged/{hex_of(digest)}", b"")
 
@@ -145,7 +145,7 @@ class Store:
         return os.path.exists(f"{self.root}/damaged/{hex_of(digest)}")
 
     def unmark_damaged(self, digests: Iterable[str]) -> None:
-        """Called with the lock held, for what is new or gone."""
+        """Remove the mark from what was added or removed. Called with the lock held."""
         for digest in digests:
             try:
                 os.unlink(f"{self.root}/damaged/{hex_of(digest)}")
@@ -188,7 +188,7 @@ class Store:
         )
 
     def read_index(self) -> Index:
-        """The names and what they stand for. No lock is needed: index.json is replaced whole."""
+        """The index of names. No lock is needed: index.json is replaced whole."""
         path = f"{self.root}/index.json"
         try:
             data = _read(path)

@@ -1,4 +1,4 @@
-"""Blobs that are on their way: kept where a process that dies leaves them, so that the next goes on.
+"""Partial downloads of blobs: they survive the process, and the next one resumes them.
 
     partial/<hex>         the first bytes of a blob, unverified
     partial/<hex>.lock    held by the process that fetches the blob: one at a time, others wait for its
@@ -30,7 +30,7 @@ _DIGITS = 64
 
 
 class PartialBlob:
-    """A blob under way, its lock held. Close it in the end; `discard` what is of no more use."""
+    """A partial blob, with its lock held. Close it in the end; `discard` deletes it."""
 
     def __init__(self, path: Path, lock: LockFile) -> None:
         self.path = path
@@ -47,14 +47,14 @@ class PartialBlob:
         return self._size
 
     def append(self, data: bytes) -> None:
-        """Add what came. Raises OSError."""
+        """Append bytes. Raises OSError."""
         write_all(self._fd, data)
         with self._changed:
             self._size += len(data)
             self._changed.notify()
 
     def end(self, failure: Exception | None = None) -> None:
-        """Nothing more comes: the reader meets the end, or `failure`. Idempotent; the first call
+        """End the blob: the reader gets the end of the file, or `failure`. Idempotent; the first call
         counts."""
         with self._changed:
             if not self._ended:
@@ -74,17 +74,17 @@ class PartialBlob:
         return data
 
     def rewind(self) -> None:
-        """Begin anew, with nothing; no thread may be reading."""
+        """Truncate the blob to nothing; no thread may be reading."""
         os.ftruncate(self._fd, 0)
         self._size = self._position = 0
         self._ended, self._failure = False, None
 
     def discard(self) -> None:
-        """Delete the file; what was linked from it stays."""
+        """Delete the file; links to it stay."""
         self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Give up descriptor and lock. Idempotent."""
+        """Close the descriptor and release the lock. Idempotent."""
         fd, self._fd = self._fd, -1
         if fd < 0:
             return
@@ -96,7 +96,7 @@ class PartialBlob:
 
 
 def open_partial(store: Store, digest: str) -> PartialBlob | None:
-    """The partial blob, empty if nothing has come yet; None if another process has it in hand."""
+    """The partial blob, empty if it is new; None if another process holds its lock."""
     directory = Path(store.root) / "partial"
     directory.mkdir(exist_ok=True)
     path = directory / hex_of(digest)

@@ -1,4 +1,4 @@
-"""Files that leave the store: into a tar archive, into a directory, as a whole or not at all.
+"""Writes files of the store into a tar archive or a directory, atomically.
 
 What is written is hashed on the way, so that damage in the store or source is found when it is written and
 not when it is read.

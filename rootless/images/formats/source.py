@@ -1,4 +1,4 @@
-"""Where an image comes from: a file, a directory or a pipe, compressed or not, opened as members by
+"""The source of an image: a file, a directory or a pipe, compressed or not, opened as members by
 name.
 
 Archives are read in any order, so what cannot be seeked in, or is compressed as a whole, is written

@@ -1,5 +1,5 @@
-"""image verify and system check: is everything in the store what its name says, and is everything
-there in use?
+"""image verify and system check: check that every object of the store matches its digest, and find
+those that are not in use.
 
 A repair only does what loses nothing. A damaged or missing layer is made again from its tar or its blob,
 a merged index from its layers; a damaged one is replaced once the new one is whole. What cannot be made
@@ -36,7 +36,7 @@ _PIECE = 1 << 20
 
 
 class Kind(Enum):
-    """What can be wrong."""
+    """The kind of a fault."""
 
     DAMAGED = "damaged"
     MISSING = "missing"
@@ -45,7 +45,7 @@ class Kind(Enum):
 
 
 class Outcome(Enum):
-    """What a repair did about it."""
+    """The result of a repair."""
 
     NONE = ""
     REPAIRED = "repaired"
@@ -54,7 +54,7 @@ class Outcome(Enum):
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong, or was."""
+    """One fault of the store, and its repair."""
 
     kind: Kind
     what: str
@@ -62,7 +62,7 @@ class Finding(NamedTuple):
 
     @property
     def repaired(self) -> bool:
-        """Whether it is not wrong any more."""
+        """Whether the fault was repaired."""
         return self.outcome in (Outcome.REPAIRED, Outcome.REMOVED)
 
     def __str__(self) -> str:

@@ -37,7 +37,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 def abandoned(
     store: Store, *, idle: float = FORGOTTEN_AFTER, remove: bool = False
 ) -> list[Abandoned]:
-    """What the dead left half done. A partial blob, with which a pull goes on, counts only after
+    """What ended processes have left. A partial blob, with which a pull goes on, counts only after
     `idle` seconds without a byte. With `remove` all of it is deleted."""
     return [
         *_directories(store, remove),
@@ -85,7 +85,7 @@ def _directories(store: Store, remove: bool) -> list[Abandoned]:
 
 
 def _temporaries(store: Store, remove: bool) -> list[Abandoned]:
-    """Of index.json and its like, and of lists."""
+    """Temporary files of index.json, of other documents, and of manifest lists."""
     found = []
     with store.lock():
         for place in ("", "manifests/"):

@@ -50,7 +50,7 @@ def prune_images(
 
 
 def _remove_wholly(store: Store, image_id: str, containers: Records) -> list[Removal]:
-    """An image with all its names, unless a container uses it by now."""
+    """Remove an image with all its names, unless a container uses it by now."""
 
     def records() -> list[ContainerRecord]:
         found = list(containers())

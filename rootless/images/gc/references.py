@@ -1,4 +1,4 @@
-"""Which objects of the store an image needs, and how those go that nothing needs."""
+"""Which objects of the store an image needs, and the deletion of those that nothing needs."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def objects_of_containers(store: Store, users: Iterable[ContainerRecord]) -> Obj
 
 
 def delete_objects(store: Store, doomed: Objects) -> None:
-    """Move objects out of sight, in one directory, and delete that; called with the lock held."""
+    """Move objects to a temporary directory, and delete that; called with the lock held."""
     trash = f"{store.root}/tmp/removed-{os.urandom(8).hex()}"
     victims = [
         *(store.blob_path(digest) for digest in doomed.blobs),

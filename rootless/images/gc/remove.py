@@ -41,7 +41,7 @@ Records = Callable[[], Iterable[ContainerRecord]]
 
 
 class Action(Enum):
-    """Docker's words, in front of what they happened to."""
+    """Docker's word before the name or id."""
 
     UNTAGGED = "Untagged"
     DELETED = "Deleted"

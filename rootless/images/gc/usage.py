@@ -1,4 +1,4 @@
-"""How much room the store takes, and of what.
+"""Disk usage of the store.
 
 Bytes are those on disk (st_blocks), each file counted once however many names it has.
 """
@@ -32,7 +32,7 @@ class ImageUsage(NamedTuple):
 
 
 def tree_size(path: Path) -> int:
-    """Bytes on disk of everything below a directory. What vanishes meanwhile counts nothing."""
+    """Bytes on disk of everything below a directory. Files that are removed meanwhile do not count."""
     seen: set[tuple[int, int]] = set()
     total = 0
     pending = [os.fspath(path)]

@@ -37,7 +37,7 @@ from rootless.store.names import CONFIG_DIGEST
 
 
 class MultiArch(Enum):
-    """What to copy of an index, as skopeo's --multi-arch says it."""
+    """What to copy of an index: the values of skopeo's --multi-arch."""
 
     SYSTEM = "system"
     ALL = "all"
@@ -45,7 +45,7 @@ class MultiArch(Enum):
 
 
 class CopyOptions(NamedTuple):
-    """How to speak to either end, where it is a registry; `progress` shows what is done there."""
+    """Registry options of the source and the destination; `progress` shows uploads and downloads."""
 
     source: RemoteOptions = RemoteOptions()
     destination: RemoteOptions = RemoteOptions()

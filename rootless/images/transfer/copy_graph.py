@@ -34,7 +34,7 @@ _MAX_BYTES = 64 << 20
 
 
 class Source(Protocol):
-    """Where manifests are."""
+    """A location to copy from."""
 
     async def document(self, descriptor: Descriptor) -> Document:
         """A manifest, or an index in the index, verified."""
@@ -45,7 +45,7 @@ class Source(Protocol):
 
 
 class Target(Protocol):
-    """Where they are to be. Several blobs may come at once."""
+    """A location to copy to. Several blobs may be written at once."""
 
     async def has_blob(self, digest: str) -> bool: ...
     async def put_blob(self, file: File) -> None: ...
@@ -90,7 +90,7 @@ async def copy_graph(
 
 
 class _Found(NamedTuple):
-    """What is to be copied: documents, each after those that it names, and blobs by digest."""
+    """The things to copy: documents, each after those that it names, and blobs by digest."""
 
     documents: list[Document]
     blobs: dict[str, Descriptor]
@@ -151,7 +151,7 @@ class RepositorySource:
 
 
 class _Spool:
-    """What a download writes to."""
+    """A temporary file as the target of a download."""
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -223,7 +223,7 @@ class _RegistryTarget(RepositoryTarget):
 
 
 class _Blobs:
-    """Of a directory of this machine."""
+    """The blobs of a local directory."""
 
     def __init__(self, writer: DirectoryWriter | LayoutWriter) -> None:
         self._blobs = writer

@@ -14,7 +14,7 @@ from rootless.errors import UsageError
 
 
 class Kind(Enum):
-    """What stands before the first colon."""
+    """The transport: the text before the first colon."""
 
     REGISTRY = "docker"
     OCI = "oci"

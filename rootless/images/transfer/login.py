@@ -1,4 +1,4 @@
-"""login and logout: accounts, proved at the registry before they are kept."""
+"""login and logout: accounts, checked at the registry before they are stored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rootless.registry.transport import Transport
 
 
 class LoggedIn(NamedTuple):
-    """Where the account is now: a file, or the helper that it names."""
+    """Where the account is stored: a file, or the helper that it names."""
 
     path: str
     helper: str | None
@@ -39,7 +39,7 @@ def registry_host(text: str | None) -> str:
 
 
 def login(host: str, account: Credentials, env: ClientEnv, options: RemoteOptions) -> LoggedIn:
-    """Try an account and keep it. Raises DeniedError if the registry refuses it, UnreachableError."""
+    """Check an account at the registry and store it. Raises DeniedError if the registry refuses it, UnreachableError."""
     from rootless.oci.reference import Reference
 
     # The repository plays no part in what is asked.
@@ -62,12 +62,12 @@ def login(host: str, account: Credentials, env: ClientEnv, options: RemoteOption
 
 
 def known_account(host: str, env: ClientEnv, options: RemoteOptions) -> Credentials | None:
-    """The account that is kept for a registry."""
+    """The stored account of a registry."""
     return find_account(env, options.authfile, host)
 
 
 def logout(host: str | None, env: ClientEnv, options: RemoteOptions) -> bool:
-    """Forget a registry's account, in every file that may have it; whether there was one."""
+    """Remove a registry's account from every file; returns whether there was one."""
     forgotten = [
         forget_account(path, registry_host(host)) for path in account_paths(env, options.authfile)
     ]

@@ -1,4 +1,4 @@
-"""The progress of a pull or push, and the protocol of what shows it."""
+"""The progress of a pull or push, and the protocol of its display."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Stage(Enum):
-    """Of one layer, in Docker's words."""
+    """The state of one layer, in Docker's words."""
 
     PULLING = "Pulling fs layer"
     WAITING = "Waiting"
@@ -30,7 +30,7 @@ class Progress(Protocol):
         """A message that is shown once."""
 
     def layer(self, name: str, stage: Stage, done: int = 0, total: int = 0, note: str = "") -> None:
-        """Where a layer is; `done` of `total` bytes where that has a meaning."""
+        """The stage of a layer; `done` of `total` bytes in a stage that counts them."""
 
 
 class Silence:

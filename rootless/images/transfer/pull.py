@@ -58,13 +58,13 @@ class Pulled(NamedTuple):
 
     @property
     def status(self) -> str:
-        """Docker's last line but one."""
+        """The status line: the last but one of docker pull."""
         outcome = "Downloaded newer image" if self.newer else "Image is up to date"
         return f"Status: {outcome} for {self.reference.familiar}"
 
 
 class _Found(NamedTuple):
-    """What a registry has for a reference."""
+    """The manifest that a registry has for a reference."""
 
     clients: tuple[RepositoryClient, ...]
     named: Document
@@ -104,7 +104,7 @@ def pull(
 
 
 class _Pull:
-    """One command's work."""
+    """One pull: the state of a command."""
 
     def __init__(
         self,
@@ -277,7 +277,7 @@ class _Pull:
 
 
 class _LayerFetch:
-    """One layer on its way."""
+    """The download of one layer."""
 
     def __init__(
         self,

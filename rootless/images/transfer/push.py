@@ -50,7 +50,7 @@ _STAGES = {
 
 
 class Pushed(NamedTuple):
-    """What a registry has now."""
+    """The result of a push: what the registry has now."""
 
     reference: Reference
     digest: str
@@ -167,7 +167,7 @@ async def _push_layer(
     *,
     mounts: Callable[[str], list[str]],
 ) -> Descriptor:
-    """Bring one layer there; its descriptor in the manifest that is pushed."""
+    """Push one layer; returns its descriptor in the manifest that is pushed."""
     name = hex_of(layer.digest)[:12]
     progress.layer(name, Stage.PREPARING)
     if foreign_urls(layer):
@@ -233,7 +233,7 @@ def _repositories_with(store: Store, reference: Reference, digest: str) -> list[
 
 
 def _note(store: Store, reference: Reference, digest: str) -> None:
-    """Remember under which digest the registry knows the image, as `images --digests` shows it."""
+    """Store the digest that the image has at the registry, as `images --digests` shows it."""
     if reference.tag is None:
         return
     with store.lock():

@@ -9,21 +9,21 @@ from rootless.registry.failures import DeniedError, RegistryError, UnknownError
 def manifest_refused(
     reference: Reference, error: RegistryError | UnknownError
 ) -> RegistryError | UnknownError:
-    """Why a manifest was not to be had."""
+    """The error for a manifest that could not be fetched."""
     if isinstance(error, UnknownError):
         return manifest_unknown(reference, error)
     return pull_denied(reference, error) if isinstance(error, DeniedError) else error
 
 
 def manifest_unknown(reference: Reference, error: UnknownError) -> UnknownError:
-    """There is no such tag or digest."""
+    """The error for an unknown tag or digest."""
     return UnknownError(
         f"manifest for {reference.familiar} not found: {error.message}", details=error.details
     )
 
 
 def pull_denied(reference: Reference, error: DeniedError) -> DeniedError:
-    """A registry does not say of what one may not read whether it exists."""
+    """The error for a repository that may not exist or may not be read: registries do not tell which."""
     if error.message.startswith("unauthorized: incorrect"):
         return error
     return DeniedError(

@@ -1,4 +1,4 @@
-"""search-tags: what a repository has at its registry."""
+"""search-tags: the tags of a repository at its registry."""
 
 from __future__ import annotations
 
