@@ -38,7 +38,7 @@ def earlier_runs(directory: Path, most: int = 10) -> list[Mapping[str, Any]]:
 
 
 def text(seconds: float) -> str:
-    """About so long, in words."""
+    """A duration in words, rounded."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     if seconds < 5400:

@@ -38,8 +38,8 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FileSystem:
-    """How one is mounted. `command` serves a union in the foreground and takes `-o OPTIONS MOUNTPOINT`; of a clone it is the
-    command that takes a lower and makes a tree."""
+    """How a file system is mounted. `command` serves a union in the foreground and takes `-o OPTIONS MOUNTPOINT`; of a clone it
+    is the command that takes a lower and makes a tree."""
 
     name: str
     kind: Kind
@@ -50,7 +50,7 @@ class FileSystem:
     """The file system of the lower and the upper, on a loop device: "btrfs" or "xfs"; else that of the scratch directory."""
 
     def missing(self) -> str | None:
-        """Why it cannot be measured here; None: it can."""
+        """Why it cannot be measured here; None if it can."""
         if self.disk and not is_root():
             return "needs root, for a loop device"
         if self.disk and shutil.which(f"mkfs.{self.disk}") is None:

@@ -1,4 +1,4 @@
-"""Images in and out of a registry and of archives: how long it takes, and how much memory at most.
+"""Transfers of images to and from registries and archives: time, and peak memory.
 
 One registry (Debian's docker-registry, on loopback) serves all engines in the same run; each push goes to an empty one of its
 own. Each sample is checked, untimed: an operation that did nothing has failed. Registry and archives are in the page cache for

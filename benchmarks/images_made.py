@@ -191,7 +191,7 @@ def _write_archive(path: Path, layers: tuple[Layer, ...], config: bytes, tag: st
 
 
 def put_image(image: MadeImage, host: str, repository: str, tag: str) -> None:
-    """Give an image to a registry that is spoken to in plain HTTP (distribution-spec, Push)."""
+    """Give an image to a registry over plain HTTP (distribution-spec, Push)."""
     connection = http.client.HTTPConnection(host)
 
     def ask(method: str, path: str, body: object, media_type: str, size: int) -> str:

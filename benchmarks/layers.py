@@ -1,4 +1,4 @@
-"""How much a stack of many layers costs: until the mount answers, and a walk through it.
+"""The cost of a stack of many layers: until the mount answers, and a walk through it.
 
 The same files each time, divided among 1, 8, 64 and 200 layers. The union takes part twice: with the layers as directories, as
 the peers have them, and as the engine has them, archives that are read in place through one merged index (built once for an

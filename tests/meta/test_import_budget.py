@@ -1,4 +1,4 @@
-"""Start-up is a feature: what a start does not need is not imported before the container runs."""
+"""A start imports only the modules that it needs before the container runs."""
 
 from __future__ import annotations
 

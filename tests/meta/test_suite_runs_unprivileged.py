@@ -1,4 +1,4 @@
-"""The suite proves what an ordinary user can do, so it must be one."""
+"""The suite runs as an ordinary user, because it tests what one can do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a server sends as a header is read, or refused, and never believed by mistake."""
+"""Headers of a server are parsed or refused, and never misread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file system that fails or dawdles when it is told to, mounted on the host: what an upper lies on
+"""A file system that fails or delays operations on request, mounted on the host: what an upper lies on
 where a test wants its disk to be bad.
 
     python -m tests.support.faulty DIRECTORY MOUNTPOINT CONTROL

@@ -1,4 +1,4 @@
-"""The command `rootless` as a user types it, in a store of its own."""
+"""The command `rootless` as a user runs it, in a store of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the union says of itself as a whole, and what it keeps in memory."""
+"""statfs and statistics of a union, and what it keeps in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people see of a pull: lines, or bars that are redrawn."""
+"""The display of a pull: lines, or bars that are redrawn."""
 
 import io
 import re
