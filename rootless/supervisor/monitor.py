@@ -174,8 +174,7 @@ class Monitor:
         except BaseException:
             run.abandon()
             raise
-        finally:
-            self._streams.close()
+        self._streams.close()
         self._state = MonitorState.CREATING
         if self._pauses is not None:
             self._pauses.abandon()
