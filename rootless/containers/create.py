@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from rootless.containers.random_names import name_for
-from rootless.containers.reconcile import reconcile
 from rootless.durable import write_all
 from rootless.errors import ExistsError, RootlessError
 
@@ -63,6 +62,8 @@ def _with_name(
         containers.create(record, fill)
     except ExistsError:
         # The name may be that of a container whose monitor was killed.
+        from rootless.containers.reconcile import reconcile
+
         reconcile(containers)
         containers.create(record, fill)
     return record

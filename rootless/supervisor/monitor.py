@@ -28,7 +28,6 @@ import time
 from rootless.containers.delete_tree import remove_container_tree
 from rootless.containers.directory import Containers
 from rootless.containers.launch_description import LaunchDescription
-from rootless.containers.reconcile import reconcile
 from rootless.errors import HostSupportError, RootlessError
 from rootless.light_stdlib import signal
 from rootless.spec.options import RestartName, RestartPolicy
@@ -255,6 +254,8 @@ class Monitor:
             return True
         if self._is_final or not self._started_at:
             return False
+        if self._restart.name is RestartName.NO:
+            return False
         from rootless.containers.restart_policy import restarts
 
         return restarts(
@@ -353,6 +354,9 @@ class Monitor:
         pid = run.process.pid
         self._clients.broadcast(Kind.RUNNING, pid=pid)
         self._keeper.running(pid, run.server.pid, restarts=self._restart_count)
+        # The command runs by now, so that its start does not wait for this module.
+        from rootless.containers.reconcile import reconcile
+
         reconcile(self._containers)
 
     def _stop(self, client: Client, number: int, fields: Mapping[str, Any]) -> None:
