@@ -21,6 +21,7 @@ MODULES = {
     "Containers and images": (
         "rootless.engine.engine",
         "rootless.spec.options",
+        "rootless.spec.exec_options",
         "rootless.containers.record",
         "rootless.containers.status",
         "rootless.errors",

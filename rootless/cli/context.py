@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from rootless.errors import UsageError
 from unionfs.light_types import NamedTuple
@@ -52,3 +53,14 @@ def current_directory() -> str:
             "the current directory does not exist any more",
             hint="change to another directory, or use absolute paths",
         ) from None
+
+
+def read_text(path: str) -> str:
+    """A file of --env-file or --label-file; `-` is standard input. Raises UsageError."""
+    if path == "-":
+        return sys.stdin.read()
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError as error:
+        raise UsageError(f"open {path}: {(error.strerror or '').lower()}") from error

@@ -37,6 +37,7 @@ _COMMIT = "rootless.cli.containers.commit:COMMIT"
 _CREATE = "rootless.cli.create:CREATE"
 _COW = "rootless.cli.containers.cow:COW"
 _DIFF = "rootless.cli.containers.diff:DIFF"
+_EXEC = "rootless.cli.containers.exec:EXEC"
 _EXPORT = "rootless.cli.containers.export:EXPORT"
 _KILL = "rootless.cli.containers.stop:KILL"
 _PAUSE = "rootless.cli.containers.pause:PAUSE"
@@ -74,6 +75,7 @@ COMMANDS: Mapping[str, str | Group] = {
     "pause": _PAUSE,
     "unpause": _UNPAUSE,
     "update": _UPDATE,
+    "exec": _EXEC,
     "ps": _PS,
     "rm": _RM,
     "images": _IMAGES,
@@ -112,6 +114,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "pause": _PAUSE,
             "unpause": _UNPAUSE,
             "update": _UPDATE,
+            "exec": _EXEC,
             "ls": _PS,
             "list": _PS,
             "ps": _PS,

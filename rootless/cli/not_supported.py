@@ -17,7 +17,6 @@ class Missing(NamedTuple):
     instead: str = ""
 
 
-_NO_EXEC = "a running container cannot be entered yet"
 _NO_BUILD = "images cannot be built from a Dockerfile yet"
 _NO_NETWORKS = "private networks are not supported yet"
 _NO_VOLUMES = "volumes are not supported yet"
@@ -43,7 +42,6 @@ COMMANDS: dict[str, Missing] = {
         "bind a directory (-v), or use 'rootless export CONTAINER | tar -x PATH'",
     ),
     "events": Missing(_NO_DAEMON, "use 'rootless ps -a'"),
-    "exec": Missing(_NO_EXEC, "start the programs together: rootless run IMAGE sh -c '...'"),
     "logs": Missing(
         "output is not kept: it goes to the terminal of 'rootless run'",
         "redirect it: rootless run IMAGE > FILE",

@@ -10,7 +10,7 @@ import os
 import sys
 
 from rootless.cli import run_options as rows
-from rootless.cli.context import Settings, current_directory, engine_of
+from rootless.cli.context import Settings, current_directory, engine_of, read_text
 from rootless.cli.grammar import Command, GrammarError, Parsed, spelling
 from rootless.errors import UsageError
 from rootless.spec import options as values
@@ -207,7 +207,7 @@ def _labels(parsed: Parsed) -> Mapping[str, str]:
         return {}
     from rootless.cli.flags.environment import parse_labels
 
-    return parse_labels(parsed[rows.LABEL], parsed[rows.LABEL_FILE], _read_text)
+    return parse_labels(parsed[rows.LABEL], parsed[rows.LABEL_FILE], read_text)
 
 
 def _annotations(parsed: Parsed) -> Mapping[str, str]:
@@ -233,7 +233,7 @@ def _variables(parsed: Parsed, environ: Mapping[str, str]) -> values.Variables:
         return unset
     from rootless.cli.flags.environment import parse_variables
 
-    given = parse_variables(parsed[rows.ENV], parsed[rows.ENV_FILE], environ, _read_text)
+    given = parse_variables(parsed[rows.ENV], parsed[rows.ENV_FILE], environ, read_text)
     return (*unset, *given)
 
 
@@ -406,17 +406,6 @@ def limits_of(parsed: Parsed) -> values.ResourceLimits:
         read_iops=parse_throttles_iops(parsed[rows.DEVICE_READ_IOPS], "--device-read-iops"),
         write_iops=parse_throttles_iops(parsed[rows.DEVICE_WRITE_IOPS], "--device-write-iops"),
     )
-
-
-def _read_text(path: str) -> str:
-    """A file of --env-file or --label-file; `-` is standard input. Raises UsageError."""
-    if path == "-":
-        return sys.stdin.read()
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError as error:
-        raise UsageError(f"open {path}: {(error.strerror or '').lower()}") from error
 
 
 RUN = Command(

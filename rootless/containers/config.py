@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 from rootless.errors import InvalidDocumentError
+from rootless.light_json import loads
 from rootless.runtime import extensions
 from rootless.runtime.idmap import IdMaps
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import Any
+
     from rootless.containers.record import ContainerRecord
 
 _OF_THE_RUN = frozenset({"HOSTNAME", "TERM"})
@@ -47,12 +48,13 @@ _SHAPE: dict[str, object] = {
 may be missing; other keys may be there."""
 
 
-def read_spec(directory: Path) -> dict[str, Any]:
+def read_spec(directory: str | Path) -> dict[str, Any]:
     """The OCI configuration of a container. Raises InvalidDocumentError if it cannot be read, or lacks
     what this program reads of it."""
-    path = directory / "config.json"
+    path = f"{directory}/config.json"
     try:
-        spec = json.loads(path.read_bytes())
+        with open(path, "rb") as file:
+            spec = loads(file.read())
     except OSError as error:
         raise InvalidDocumentError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

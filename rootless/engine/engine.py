@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from rootless.registry.configuration import ClientEnv
     from rootless.registry.remote import RemoteOptions
     from rootless.rootfs.sizes import ContainerSizes
+    from rootless.spec.exec_options import ExecOptions
     from rootless.spec.options import ContainerOptions, ResourceLimits, RestartPolicy
     from rootless.spec.storage_driver import StorageDriver
     from rootless.store.counting import Moved
@@ -248,6 +249,19 @@ class Engine:
         from rootless.engine import lifecycle
 
         return lifecycle.latest(self.paths)
+
+    def exec(self, name: str, options: ExecOptions) -> int:
+        """Run a command in a running container, connected to this process's standard streams, and
+        return its exit status: 128+n when signal n ended it, 0 at once with `detach`.
+
+        Raises NotFoundError, ConflictError if the container does not run or is paused, NotATerminalError,
+        and LaunchError if the command could not be executed.
+        """
+        from rootless.engine.exec_in_container import exec_in_container
+
+        if options.terminal and options.interactive and not options.detach and not os.isatty(0):
+            raise NotATerminalError("the input device is not a TTY")
+        return exec_in_container(name, options, self.paths)
 
     def containers(self) -> list[ContainerRecord]:
         """Every container, oldest first."""

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-_DEAD = 125
+DEAD = 125
+"""Exit status of a process that reported why it does not execute the command."""
 
 
 class ChildSide(NamedTuple):
@@ -57,7 +58,7 @@ def run(side: ChildSide) -> NoReturn:
         _expect(side, MessageKind.MAPPED)
         os.setsid()
         if side.stdio is not None:
-            _take_stdio(side.stdio)
+            take_stdio(side.stdio)
         context = Context(side.channel)
         for step in side.plan.steps:
             doing = step.describe()
@@ -67,16 +68,17 @@ def run(side: ChildSide) -> NoReturn:
         stage, doing = "exec", side.plan.execute.describe()
         _finish(side, context)
     except BaseException as error:  # noqa: BLE001 - nothing may escape into the parent's program
-        _report(side, stage, doing, error)
-    os._exit(_DEAD)
+        report(side.channel, stage, doing, error)
+    os._exit(DEAD)
 
 
 def _expect(side: ChildSide, kind: MessageKind) -> None:
     if receive(side.channel).kind is not kind:
-        os._exit(_DEAD)  # the parent is gone
+        os._exit(DEAD)  # the parent is gone
 
 
-def _report(side: ChildSide, stage: str, doing: str, error: BaseException) -> None:
+def report(channel: socket.socket, stage: str, doing: str, error: BaseException) -> None:
+    """Send the failure to the parent. `doing` describes the step that failed."""
     number, path = 0, None
     if isinstance(error, OSError):
         number = error.errno or errno.EIO
@@ -90,14 +92,12 @@ def _report(side: ChildSide, stage: str, doing: str, error: BaseException) -> No
     else:
         doing = f"{doing}: {type(error).__name__}: {error}"
     try:
-        send(
-            side.channel, HandshakeMessage(MessageKind.FAILED, Failure(stage, doing, number, path))
-        )
+        send(channel, HandshakeMessage(MessageKind.FAILED, Failure(stage, doing, number, path)))
     except OSError:
         pass
 
 
-def _take_stdio(stdio: tuple[int, int, int]) -> None:
+def take_stdio(stdio: tuple[int, int, int]) -> None:
     """Make the three descriptors 0, 1 and 2, which they may be already in another order."""
     moved = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in stdio]
     for number, fd in enumerate(moved):
@@ -107,12 +107,8 @@ def _take_stdio(stdio: tuple[int, int, int]) -> None:
 
 def _finish(side: ChildSide, context: Context) -> None:
     plan, identity = side.plan, context.identity
-    _own_stdio(context)
-    if plan.execute.terminal:
-        fcntl.ioctl(context.terminal, termios.TIOCSCTTY, 0)
-        for number in range(3):
-            os.dup2(context.terminal, number, inheritable=True)
-    environment = _environment(plan.execute.env, identity.home)
+    connect_terminal(context)
+    environment = environment_of(plan.execute.env, identity.home)
     take_credentials(plan.credentials, identity, side.filters, keep_ids=context.keeps_ids)
     _die_with(side.monitor)
     reset_signals()
@@ -129,7 +125,18 @@ def _die_with(monitor: int) -> None:
     poll = select.poll()
     poll.register(monitor, select.POLLIN)
     if poll.poll(0):
-        os._exit(_DEAD)
+        os._exit(DEAD)
+
+
+def connect_terminal(context: Context) -> None:
+    """Give the standard streams to the container's user, and make the terminal, where there is one,
+    the controlling terminal and all three streams.
+    """
+    _own_stdio(context)
+    if context.terminal >= 0:
+        fcntl.ioctl(context.terminal, termios.TIOCSCTTY, 0)
+        for number in range(3):
+            os.dup2(context.terminal, number, inheritable=True)
 
 
 def _own_stdio(context: Context) -> None:
@@ -146,7 +153,7 @@ def _own_stdio(context: Context) -> None:
             pass  # of another owner: the program can still use the descriptor it has
 
 
-def _environment(env: Sequence[str], home: str) -> dict[str, str]:
+def environment_of(env: Sequence[str], home: str) -> dict[str, str]:
     """A later entry wins; HOME is the user's unless it is set."""
     result: dict[str, str] = {}
     for entry in env:
@@ -171,10 +178,10 @@ def _become_init(terminal: bool) -> None:
         try:
             reap_until(pid)
         finally:
-            os._exit(_DEAD)
+            os._exit(DEAD)
     processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != init:
-        os._exit(_DEAD)
+        os._exit(DEAD)
     os.setpgid(0, 0)
     if terminal:
         os.tcsetpgrp(0, os.getpid())  # SIGTTOU is blocked, so this does not stop us

@@ -18,6 +18,7 @@ class MessageKind(Enum):
     MAPPED = "mapped"  # parent: the id maps are written
     FUSE = "fuse"  # child: the descriptor of the mounted union
     CONSOLE = "console"  # child: the master of the container's terminal
+    JOINED = "joined"  # joiner: the pidfd of a process in a running container
     READY = "ready"  # child: everything is in place; namespaces may be looked at and configured
     START = "start"  # parent: exec
     FAILED = "failed"  # child: a step failed; nothing follows
@@ -53,7 +54,7 @@ child was killed."""
 
 
 class Failure(NamedTuple):
-    """What failed in the child: `stage` is `set up` or `exec`, `step` its description, `errno` 0 where
+    """What failed in the child: `stage` is `set up`, `chdir` or `exec`, `step` its description, `errno` 0 where
     the kernel gave none, `path` the object where there is one."""
 
     stage: str

@@ -94,7 +94,7 @@ def make_plan(
     sequence += [filesystem.MaskPath(str(path)) for path in linux.get("maskedPaths", ())]
     sequence += [filesystem.ProtectPath(str(path)) for path in linux.get("readonlyPaths", ())]
     sequence.append(filesystem.EnterRoot())
-    sequence += _identity(spec, process, id_maps)
+    sequence += identity_steps(spec, process, id_maps)
     sequence.append(attributes.ChangeDirectory(str(process.get("cwd") or "/")))
     if spec.get("root", {}).get("readonly"):
         sequence.append(filesystem.ProtectRoot())
@@ -106,7 +106,7 @@ def make_plan(
     return Plan(
         frozenset(namespaces - {"cgroup"}),
         tuple(sequence),
-        _credentials(process),
+        credentials_of(process),
         Execute(
             tuple(map(str, process["args"])),
             tuple(map(str, process.get("env", ()))),
@@ -206,7 +206,9 @@ _DEV_LINKS: tuple[Step, ...] = (
 )
 
 
-def _identity(spec: Mapping[str, Any], process: Mapping[str, Any], id_maps: IdMaps) -> list[Step]:
+def identity_steps(
+    spec: Mapping[str, Any], process: Mapping[str, Any], id_maps: IdMaps
+) -> list[Step]:
     user = process.get("user", {})
     given = spec.get("annotations", {})
     name = given.get(extensions.USER)
@@ -228,7 +230,7 @@ def _identity(spec: Mapping[str, Any], process: Mapping[str, Any], id_maps: IdMa
     return result
 
 
-def _credentials(process: Mapping[str, Any]) -> Credentials:
+def credentials_of(process: Mapping[str, Any]) -> Credentials:
     capabilities = process.get("capabilities", {})
 
     def names(key: str) -> frozenset[str]:

@@ -128,7 +128,7 @@ class Foreground:
 
             self._terminal = TerminalSession(
                 descriptors[0],
-                self._client,
+                self._client.detach,
                 interactive=self._attachment.stdin,
                 detach_keys=self._attachment.detach_keys,
             )

@@ -13,16 +13,16 @@ from rootless.supervisor.terminal import CallerTerminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.supervisor.client import MonitorClient
+    from collections.abc import Callable
 
 
 class TerminalSession:
     """`console` is the master of the container's terminal, and belongs to the session. `interactive`:
-    what is typed goes to the container. `detach_keys` may be empty, for docker's.
+    what is typed goes to the container. `detach` is called at the keys that detach. `detach_keys` may be empty, for docker's.
     """
 
     def __init__(
-        self, console: int, client: MonitorClient, *, interactive: bool, detach_keys: bytes
+        self, console: int, detach: Callable[[], None], *, interactive: bool, detach_keys: bytes
     ) -> None:
         os.set_blocking(console, False)
         self._console = console
@@ -33,7 +33,7 @@ class TerminalSession:
         self.flows = [Flow(output, 1, ours=(output,))]
         if interactive:
             input_end = os.dup(console)
-            typed = KeyFilter(self._keys, client.detach, self._warn)
+            typed = KeyFilter(self._keys, detach, self._warn)
             self.flows.append(Flow(0, input_end, ours=(input_end,), transform=typed))
 
     def take(self, pid: int) -> None:

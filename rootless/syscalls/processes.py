@@ -11,6 +11,7 @@ from rootless.light_stdlib import signal
 from rootless.syscalls.libc import check, fail, libc, once, syscall
 
 CLONE_PIDFD = 0x00001000
+CLONE_PARENT = 0x00008000
 CLONE_NEWTIME = 0x00000080
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -40,6 +41,9 @@ def fork_into(flags: int, cgroup: int | None = None) -> tuple[int, int]:
     """fork(2) with the namespaces of `flags`, and straight into a cgroup (a directory descriptor)
     when one is given.
 
+    With CLONE_PARENT the new process is a child of this one's parent, which is sent the signal at its
+    end that it is sent at this one's.
+
     Returns (pid, pidfd); (0, -1) in the child. The interpreter's hooks of fork are called as os.fork()
     calls them, and it must have one thread: the call is made through PyDLL, which keeps the interpreter
     lock, so that nothing runs between it and the hooks.
@@ -53,7 +57,8 @@ def fork_into(flags: int, cgroup: int | None = None) -> tuple[int, int]:
         ctypes.addressof(pidfd),
         0,
         0,
-        signal.SIGCHLD,
+        # clone3(2) refuses a signal beside CLONE_PARENT.
+        0 if flags & CLONE_PARENT else signal.SIGCHLD,
         0,
         0,
         0,

@@ -18,6 +18,7 @@ FILES = (
     ),
     ROOT / "rootless/runtime/child.py",
     ROOT / "rootless/runtime/execution.py",
+    ROOT / "rootless/runtime/join.py",
 )
 WALKING = """
     access chdir chmod chown getxattr lchown link listdir lstat makedirs mkdir mkfifo mknod open readlink remove removexattr
@@ -35,6 +36,11 @@ ALLOWED = {
     ("filesystem.py", "os.open(self.path, _DIRECTORY)"): "the host's, before the root is entered",
     ("filesystem.py", 'os.chdir("/")'): "the root itself",
     ("filesystem.py", 'os.open("/", _DIRECTORY)'): "the root itself",
+    ("join.py", 'os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)'): "the root itself",
+    (
+        "join.py",
+        'os.open(f"{group}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)',
+    ): "the host's, before the namespaces are joined",
     ("context.py", "os.stat(tree)"): "a descriptor",
     ("filesystem.py", "os.stat(at)"): "a descriptor",
     ("attributes.py", 'open(path, "wb")'): "/proc of the host, before the root is entered",

@@ -134,6 +134,20 @@ class ChangeDirectory(NamedTuple):
         os.close(directory)
 
 
+class EnterDirectory(NamedTuple):
+    """As ChangeDirectory, of a directory that has to exist."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"change to the working directory {self.path}"
+
+    def perform(self, context: Context) -> None:
+        directory = open_in_root(context, self.path, os.O_PATH | os.O_DIRECTORY)
+        os.fchdir(directory)
+        os.close(directory)
+
+
 class SetUmask(NamedTuple):
     mask: int
 

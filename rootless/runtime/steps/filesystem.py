@@ -214,16 +214,32 @@ class AllocateTerminal(NamedTuple):
         return "allocate the container's terminal"
 
     def perform(self, context: Context) -> None:
-        master = open_in_root(context, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
-        fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
-        terminal = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-        if self.rows and self.columns:
-            size = struct.pack("HHHH", self.rows, self.columns, 0, 0)
-            fcntl.ioctl(master, termios.TIOCSWINSZ, size)
-        attach(context, mounts.open_tree(terminal), "/dev/console")
-        send(context.channel, HandshakeMessage(MessageKind.CONSOLE, descriptor=master))
-        os.close(master)
-        context.terminal = terminal
+        open_terminal(context, self.rows, self.columns)
+        attach(context, mounts.open_tree(context.terminal), "/dev/console")
+
+
+class OpenTerminal(NamedTuple):
+    """A further terminal of the container's devpts, for a process that joins the container."""
+
+    rows: int
+    columns: int
+
+    def describe(self) -> str:
+        return "allocate a terminal in the container"
+
+    def perform(self, context: Context) -> None:
+        open_terminal(context, self.rows, self.columns)
+
+
+def open_terminal(context: Context, rows: int, columns: int) -> None:
+    """Allocate a terminal of the container's devpts as `context.terminal`; its master goes to the parent."""
+    master = open_in_root(context, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
+    fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
+    context.terminal = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    if rows and columns:
+        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    send(context.channel, HandshakeMessage(MessageKind.CONSOLE, descriptor=master))
+    os.close(master)
 
 
 class MaskPath(NamedTuple):

@@ -23,6 +23,7 @@ COMMANDS = [
     "pause",
     "unpause",
     "update",
+    "exec",
     "ps",
     "rm",
     "images",

@@ -264,7 +264,6 @@ def test_option_of_docker_is_there_or_explained(name, option):
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["exec", "c"], 1, "rootless: 'exec' is not supported: a running container cannot"),
         (["container", "logs", "c"], 1, "rootless: 'container logs' is not supported: "),
         (["imagse"], 1, "Did you mean:\n  rootless image"),
         (["image", "lss"], 1, "Did you mean:\n  rootless image ls"),

@@ -1,0 +1,93 @@
+"""`exec`."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.cli.context import Settings, engine_of, read_text
+from rootless.cli.grammar import Command, Flag, GrammarError, Parsed, Text, Texts, spelling
+from rootless.errors import RootlessError
+from rootless.spec.exec_options import ExecOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.spec.options import Variables
+
+DETACH = Flag(("detach", "d"), "Detached mode: run command in the background")
+DETACH_KEYS = Text(
+    ("detach-keys",),
+    "Override the key sequence for detaching a container (default ctrl-p,ctrl-q)",
+    "KEYS",
+)
+ENV = Texts(("env", "e"), "Set environment variables", "NAME[=VALUE]")
+ENV_FILE = Texts(("env-file",), "Read in a file of environment variables", "FILE")
+INTERACTIVE = Flag(("interactive", "i"), "Keep STDIN open even if not attached")
+PRIVILEGED = Flag(("privileged",), "Give extended privileges to the command: all capabilities")
+TTY = Flag(("tty", "t"), "Allocate a pseudo-TTY")
+USER = Text(("user", "u"), "Username or UID", "USER[:GROUP]")
+WORKDIR = Text(("workdir", "w"), "Working directory inside the container", "DIR")
+
+
+def exec_command(parsed: Parsed, settings: Settings) -> int:
+    """Execute a command in a running container."""
+    name, *command = parsed.arguments
+    detach = parsed[DETACH]
+    options = ExecOptions(
+        command=tuple(command),
+        variables=_variables(parsed),
+        workdir=parsed[WORKDIR],
+        user=parsed[USER],
+        privileged=parsed[PRIVILEGED],
+        terminal=parsed[TTY],
+        interactive=parsed[INTERACTIVE],
+        detach=detach,
+        detach_keys=_detach_keys(parsed),
+    )
+    try:
+        return engine_of(settings).exec(name, options)
+    except RootlessError as error:
+        if detach:
+            error.exit_status = 1  # the statuses of the command are those of one that is waited for
+        raise
+
+
+def _variables(parsed: Parsed) -> Variables:
+    """Those of --env-file and of -e. Raises GrammarError for one of -e without a name, UsageError."""
+    if not parsed[ENV] and not parsed[ENV_FILE]:
+        return ()
+    from rootless.cli.flags.environment import parse_variables
+
+    for entry in parsed[ENV]:
+        if not entry.partition("=")[0]:
+            raise GrammarError(
+                f'invalid argument "{entry}" for "{spelling(ENV)}" flag: '
+                f"invalid environment variable: {entry}"
+            )
+    return parse_variables(parsed[ENV], parsed[ENV_FILE], os.environ, read_text)
+
+
+def _detach_keys(parsed: Parsed) -> bytes:
+    text = parsed[DETACH_KEYS]
+    if not text:
+        return b""
+    from rootless.cli.flags.detach_keys import parse_detach_keys
+
+    return parse_detach_keys(text)
+
+
+EXEC = Command(
+    "exec",
+    "Execute a command in a running container",
+    "CONTAINER COMMAND [ARG...]",
+    (DETACH, DETACH_KEYS, ENV, ENV_FILE, INTERACTIVE, PRIVILEGED, TTY, USER, WORKDIR),
+    exec_command,
+    least=2,
+    interspersed=False,
+    operand="container",
+    description="""Execute a command in a running container, in its namespaces and its control group,
+with its seccomp filter, capabilities and limits.
+
+The exit status is that of the command: 128+n when signal n ended it, 127 when it was not found,
+126 when it could not be executed, and 1 when the container does not run. Signals are not passed on.
+The command ends with the container.""",
+)

@@ -1,0 +1,111 @@
+"""`exec`: which process joins which container."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.containers.config import read_spec
+from rootless.containers.process_identity import is_alive
+from rootless.containers.status import Status, Verb, check_verb
+from rootless.errors import LaunchError
+from rootless.runtime import extensions
+from rootless.runtime.join import JoinArgs
+from rootless.spec.exec_options import spec_of_process
+from rootless.supervisor.exec import run_attached, run_detached
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from rootless.containers.record import ContainerRecord
+    from rootless.containers.storage_paths import StoragePaths
+    from rootless.spec.exec_options import ExecOptions
+
+
+def exec_in_container(name: str, options: ExecOptions, paths: StoragePaths) -> int:
+    """Run a process in a running container; see `Engine.exec`."""
+    containers = paths.containers
+    record = containers.find(name)
+    _check(record, record.status)
+    spec = read_spec(containers.directory(record.id))
+    pidfd = _open_process(record, spec)
+    try:
+        groups = _groups(record)
+        size = _console_size() if options.terminal and not options.detach else None
+        args = JoinArgs(
+            container=pidfd,
+            spec=spec_of_process(spec, options, size),
+            stdio=None,
+            groups=groups,
+            seccomp_cache=f"{paths.store}/seccomp",
+        )
+        if options.detach:
+            run_detached(args)
+            return 0
+        return run_attached(args, interactive=options.interactive, detach_keys=options.detach_keys)
+    except LaunchError:
+        if not is_alive(record.pid, record.pid_start):
+            _check(record, Status.EXITED)
+        raise
+    finally:
+        os.close(pidfd)
+
+
+def _open_process(record: ContainerRecord, spec: Mapping[str, Any]) -> int:
+    """A pidfd of the process whose namespaces are joined. Raises ConflictError if the container has
+    ended.
+    """
+    has_init = spec.get("annotations", {}).get(extensions.INIT) == "true"
+    pid = _child_of_init(record.pid) if has_init else record.pid
+    try:
+        pidfd = os.pidfd_open(pid)
+    except (ValueError, OSError):
+        _check(record, Status.EXITED)
+        raise
+    # After it was opened: the number may have been used again before, but not since.
+    is_child = not has_init or _child_of_init(record.pid) == pid
+    if not (is_child and is_alive(record.pid, record.pid_start)):
+        os.close(pidfd)
+        _check(record, Status.EXITED)
+    return pidfd
+
+
+def _child_of_init(pid: int) -> int:
+    """The command that an init of the engine's has started, 0 if it has ended. setns(2) does not take the
+    init: it has not executed a program since the clone, and is not dumpable (ptrace(2), "Ptrace access
+    mode checking").
+    """
+    try:
+        # In the order in which they became its children: the command, then orphans (proc_tid_children(5)).
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            children = file.read().split()
+    except OSError:
+        return 0
+    return int(children[0]) if children else 0
+
+
+def _check(record: ContainerRecord, status: Status) -> None:
+    """Raises ConflictError if a container in `status` does not allow exec."""
+    check_verb(Verb.EXEC, status, container_id=record.id, name=record.name, error=record.error)
+
+
+def _groups(record: ContainerRecord) -> tuple[str, ...]:
+    """The container's control groups. Raises ConflictError if it is being paused, as for a commit."""
+    from rootless.cgroups.membership import groups_of, is_frozen
+
+    groups = groups_of(record.pid)
+    if groups and is_frozen(groups[0]):
+        _check(record, Status.PAUSED)
+    return groups
+
+
+def _console_size() -> tuple[int, int] | None:
+    """Rows and columns of the caller's terminal."""
+    for descriptor in (1, 0, 2):
+        try:
+            size = os.get_terminal_size(descriptor)
+        except OSError:
+            continue
+        return size.lines, size.columns
+    return None

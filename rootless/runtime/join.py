@@ -1,0 +1,268 @@
+"""Starts a further process in a running container.
+
+    caller -- fork(2) --> joiner -- clone3(2), CLONE_PARENT --> process
+
+The joiner enters the container's control group and its namespaces, and makes the process, because a
+PID namespace is entered by children only (pid_namespaces(7)). The process is a child of the caller's,
+so that the caller learns its exit status; the joiner ends at once.
+
+From before it joins until exec neither is dumpable: no process of the container can trace it or open
+its /proc/PID, where the engine's program and memory are (CVE-2016-9962).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from rootless.errors import LaunchError
+from rootless.light_stdlib import socket
+from rootless.runtime.channel import receive, send
+from rootless.runtime.child import DEAD, connect_terminal, environment_of, report, take_stdio
+from rootless.runtime.execution import (
+    Credentials,
+    execute,
+    reset_signals,
+    take_credentials,
+)
+from rootless.runtime.handshake import HandshakeMessage, MessageKind
+from rootless.runtime.idmap import IdMaps
+from rootless.runtime.plan import credentials_of, identity_steps
+from rootless.runtime.seccomp import filters_of
+from rootless.runtime.steps import attributes, filesystem
+from rootless.runtime.steps.context import Context
+from rootless.syscalls import descriptors, identity, processes
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any, NoReturn
+
+    from rootless.runtime.handshake import Failure
+    from rootless.runtime.steps.context import Step
+
+_FLAGS = {
+    "user": processes.CLONE_NEWUSER,
+    "mount": processes.CLONE_NEWNS,
+    "pid": processes.CLONE_NEWPID,
+    "network": processes.CLONE_NEWNET,
+    "ipc": processes.CLONE_NEWIPC,
+    "uts": processes.CLONE_NEWUTS,
+    "cgroup": processes.CLONE_NEWCGROUP,
+}
+_NOT_PERMITTED = (errno.EACCES, errno.EPERM)
+
+
+class JoinArgs(NamedTuple):
+    """All that a process needs. Descriptors stay the caller's."""
+
+    container: int
+    """A pidfd of the container's first process."""
+    spec: Mapping[str, Any]
+    """The OCI runtime spec of the container, with `process` and the annotations of the user that are
+    the new process's."""
+    stdio: tuple[int, int, int] | None
+    """Descriptors that become its 0, 1 and 2; None when `process` asks for a terminal."""
+    groups: Sequence[str] = ()
+    """Directories of control groups; the first that takes the process has it."""
+    seccomp_cache: str | None = None
+    """Directory in which compiled filters are kept."""
+
+
+class JoinedProcess(NamedTuple):
+    """A process that has executed its command, a child of the caller's. `console` is the master of its
+    terminal, if it has one. Both descriptors are the caller's to close."""
+
+    pidfd: int
+    console: int | None
+
+
+class _Plan(NamedTuple):
+    """`steps` are performed in the container, `directory` after them."""
+
+    flags: int
+    root: tuple[int, int]
+    drop_groups: bool
+    steps: tuple[Step, ...]
+    directory: attributes.EnterDirectory
+    credentials: Credentials
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+
+
+def join(args: JoinArgs) -> JoinedProcess:
+    """Start the process and return once its command has been executed.
+
+    Raises:
+        CommandNotFoundError, CommandNotExecutableError: there is no such command.
+        LaunchError: something else failed; nothing is left running.
+    """
+    plan = _make_plan(args.spec)
+    filters = filters_of(args.spec, args.seccomp_cache)
+    own_end, child_end = descriptors.pair()
+    joiner = os.fork()
+    if joiner == 0:
+        own_end.close()
+        _join(args, plan, filters, child_end)
+    child_end.close()
+    try:
+        return _receive(own_end)
+    finally:
+        own_end.close()
+        _reap(joiner)
+
+
+def _make_plan(spec: Mapping[str, Any]) -> _Plan:
+    process, linux = spec["process"], spec["linux"]
+    id_maps = IdMaps.from_spec(linux)
+    steps: list[Step] = []
+    if process.get("terminal"):
+        size = process.get("consoleSize", {})
+        steps.append(filesystem.OpenTerminal(int(size.get("height", 0)), int(size.get("width", 0))))
+    steps += identity_steps(spec, process, id_maps)
+    steps += [
+        attributes.SetLimit(str(r["type"]), int(r["soft"]), int(r["hard"]))
+        for r in process.get("rlimits", ())
+    ]
+    steps.append(attributes.SetUmask(int(process.get("user", {}).get("umask", 0o022))))
+    return _Plan(
+        sum(_FLAGS[str(entry["type"])] for entry in linux["namespaces"]),
+        id_maps.root,
+        id_maps.helper,
+        tuple(steps),
+        attributes.EnterDirectory(str(process["cwd"])),
+        credentials_of(process),
+        tuple(map(str, process["args"])),
+        tuple(map(str, process.get("env", ()))),
+    )
+
+
+def _receive(channel: socket.socket) -> JoinedProcess:
+    """What joiner and process send until both have closed their end, which exec does."""
+    pidfd, console = -1, -1
+    failure: Failure | None = None
+    while (message := receive(channel)).kind is not MessageKind.CLOSED:
+        if message.failure is not None:
+            failure = message.failure
+        elif message.descriptor is not None:
+            if message.kind is MessageKind.JOINED:
+                pidfd = message.descriptor
+            else:
+                console = message.descriptor
+    if failure is None and pidfd >= 0:
+        return JoinedProcess(pidfd, console if console >= 0 else None)
+    if console >= 0:
+        os.close(console)
+    if pidfd >= 0:
+        exit_status(pidfd)
+        os.close(pidfd)
+    if failure is None:
+        raise LaunchError("the process that joins the container was killed")
+    from rootless.runtime.failures import launch_error
+
+    raise launch_error(failure)
+
+
+def exit_status(pidfd: int) -> int:
+    """Wait for the end of a child; returns its exit status, 128+n where signal n ended it."""
+    try:
+        result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    except ChildProcessError:  # the caller ignores SIGCHLD: the kernel keeps no status
+        return 0
+    assert result is not None  # without WNOHANG there is one
+    status = int(result.si_status)
+    return status if result.si_code == os.CLD_EXITED else 128 + status
+
+
+def _reap(joiner: int) -> None:
+    try:
+        os.waitpid(joiner, 0)
+    except ChildProcessError:
+        pass
+
+
+def _join(
+    args: JoinArgs, plan: _Plan, filters: Sequence[bytes], channel: socket.socket
+) -> NoReturn:
+    """The joiner. Nothing may be imported from here on: in the container the path of the interpreter's
+    library is the image's.
+    """
+    doing = "prepare to join the container"
+    sys.meta_path.clear()
+    try:
+        os.setsid()
+        # Both in the host's /proc and control groups, which are not in sight from inside.
+        score = args.spec["process"].get("oomScoreAdj")
+        if score is not None:
+            doing = f"set oom_score_adj to {score}"
+            attributes.AdjustOomScore(int(score)).perform(Context(channel))
+        doing = "join the control group of the container"
+        _enter_group(args)
+        if args.stdio is not None:
+            take_stdio(args.stdio)
+        doing = "join the namespaces of the container"
+        processes.prctl(processes.PR_SET_DUMPABLE, 0)
+        processes.setns(args.container, plan.flags)
+        doing = "start a process in the container"
+        pid, pidfd = processes.fork_into(processes.CLONE_PARENT)
+        if pid == 0:
+            _run(plan, filters, channel)
+        send(channel, HandshakeMessage(MessageKind.JOINED, descriptor=pidfd))
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001 - nothing may escape into the caller's program
+        report(channel, "set up", doing, error)
+    os._exit(DEAD)
+
+
+def _enter_group(args: JoinArgs) -> None:
+    """Enter the container's control group. Where the caller may not move a process there (cgroups(7),
+    "Delegation Containment"), a container without limits does without.
+    """
+    refused: OSError | None = None
+    for group in args.groups:
+        try:
+            descriptor = os.open(f"{group}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(descriptor, b"0")
+            finally:
+                os.close(descriptor)
+            return
+        except OSError as error:
+            refused = refused or error
+    limited = bool(args.spec["linux"].get("resources"))
+    if refused is not None and (limited or refused.errno not in _NOT_PERMITTED):
+        raise refused
+
+
+def _run(plan: _Plan, filters: Sequence[bytes], channel: socket.socket) -> NoReturn:
+    """The process: set itself up as the spec wants it, and execute the command."""
+    stage, doing = "set up", "enter the root of the container"
+    try:
+        # setsid(2) once more: a terminal can be the controlling one of a session's leader only.
+        os.setsid()
+        context = Context(channel)
+        context.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        doing = "become the root user of the container"
+        if plan.drop_groups:
+            identity.setgroups(())
+        identity.setresgid(plan.root[1])
+        identity.setresuid(plan.root[0])
+        processes.prctl(processes.PR_SET_DUMPABLE, 0)
+        for step in plan.steps:
+            doing = step.describe()
+            step.perform(context)
+        stage, doing = "chdir", plan.directory.describe()
+        plan.directory.perform(context)
+        stage, doing = "set up", "take the credentials of the user"
+        connect_terminal(context)
+        environment = environment_of(plan.env, context.identity.home)
+        take_credentials(plan.credentials, context.identity, filters, keep_ids=context.keeps_ids)
+        reset_signals()
+        processes.close_on_exec_from(3)
+        stage, doing = "exec", f"exec {' '.join(plan.args)}"
+        execute(plan.args, environment, channel.fileno())
+    except BaseException as error:  # noqa: BLE001 - nothing may escape into the caller's program
+        report(channel, stage, doing, error)
+    os._exit(DEAD)
