@@ -36,6 +36,7 @@ class Group(NamedTuple):
 _COMMIT = "rootless.cli.containers.commit:COMMIT"
 _CREATE = "rootless.cli.create:CREATE"
 _COW = "rootless.cli.containers.cow:COW"
+_CP = "rootless.cli.containers.cp:CP"
 _DIFF = "rootless.cli.containers.diff:DIFF"
 _EXEC = "rootless.cli.containers.exec:EXEC"
 _EXPORT = "rootless.cli.containers.export:EXPORT"
@@ -92,6 +93,7 @@ COMMANDS: Mapping[str, str | Group] = {
     "search-tags": "rootless.cli.registries:SEARCH_TAGS",
     "history": _HISTORY,
     "commit": _COMMIT,
+    "cp": _CP,
     "diff": _DIFF,
     "export": _EXPORT,
     "rename": _RENAME,
@@ -122,6 +124,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "remove": _RM,
             "inspect": "rootless.cli.inspect:CONTAINER_INSPECT",
             "commit": _COMMIT,
+            "cp": _CP,
             "diff": _DIFF,
             "export": _EXPORT,
             "rename": _RENAME,

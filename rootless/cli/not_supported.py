@@ -37,10 +37,6 @@ COMMANDS: dict[str, Missing] = {
     "compose": Missing("Compose files are not read", "start each container with 'rootless run -d'"),
     "config": Missing(_NO_SWARM),
     "context": Missing(_NO_DAEMON, "use --root for another store"),
-    "cp": Missing(
-        "files cannot be copied into or out of a container yet",
-        "bind a directory (-v), or use 'rootless export CONTAINER | tar -x PATH'",
-    ),
     "events": Missing(_NO_DAEMON, "use 'rootless ps -a'"),
     "logs": Missing(
         "output is not kept: it goes to the terminal of 'rootless run'",

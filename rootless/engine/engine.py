@@ -387,6 +387,26 @@ class Engine:
         ):
             return files.changes(mountpoints(directory))
 
+    def copy_in(self, name: str, source: str | int, path: str, *, follow: bool = False) -> int:
+        """Copy a file or directory of the host, by path, or a tar archive, by descriptor, into a
+        container. With `follow` a symbolic link at `source` is followed. Returns the bytes of the
+        archive that holds the same. The caller must have one thread.
+        """
+        from rootless.rootfs.copy_in import copy_in
+
+        record = self._container(name)
+        return copy_in(record, self.paths, self._store(), source, path, follow=follow)
+
+    def copy_out(self, name: str, path: str, target: str | int, *, follow: bool = False) -> int:
+        """Copy a file or directory out of a container: to a path of the host, or as a tar archive to a
+        descriptor. With `follow` a symbolic link at `path` is followed. Returns and needs what
+        `copy_in` does.
+        """
+        from rootless.rootfs.copy_out import copy_out
+
+        record = self._container(name)
+        return copy_out(record, self.paths, self._store(), path, target, follow=follow)
+
     def prune_containers(self, filters: PruneFilters | None = None) -> PrunedContainers:
         """Remove every container that has ended and passes the filters."""
         from rootless.engine.upkeep import prune_containers

@@ -40,7 +40,7 @@ def open_container(
     directory = Path(paths.containers.directory(record.id))
     maps = id_maps_of(directory)
     is_overlay = record.storage_driver == StorageDriver.OVERLAY.value
-    tree = _tree(record, paths, store)
+    tree = tree_of(record, paths, store)
 
     def open_snapshot() -> Snapshot:
         return Snapshot(
@@ -105,7 +105,8 @@ def mountpoints(directory: Path) -> list[bytes]:
     return [os.fsencode(mount["destination"]) for mount in read_spec(directory).get("mounts", ())]
 
 
-def _tree(record: ContainerRecord, paths: StoragePaths, store: Store) -> HostTree | ImageTree:
+def tree_of(record: ContainerRecord, paths: StoragePaths, store: Store) -> HostTree | ImageTree:
+    """What the container's root file system is made over."""
     if record.rootfs:
         return HostTree(record.rootfs, hidden=(paths.store, paths.runtime))
     return image_tree_by_id(store, record.image_id)

@@ -1,0 +1,369 @@
+"""Copies files between two directories that are open: contents, holes, modes, times, extended
+attributes, hard links and symbolic links.
+
+A file has no name before it is complete (O_TMPFILE), or a name of its own where the file system has
+no such files: who looks, or what a kill leaves, sees whole files only.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rootless.durable import TEMPORARY_PREFIX, write_all
+from rootless.errors import RootlessError
+from rootless.syscalls.openat2 import (
+    RESOLVE_BENEATH,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
+    openat2,
+)
+
+_PIECE = 1 << 20
+_SMALL = 1 << 16
+_SET_ID = stat.S_ISUID | stat.S_ISGID
+_NO_XATTRS = frozenset({errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENODATA})
+_NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
+_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_BLOCK = 512
+
+
+class Metadata(NamedTuple):
+    """What a copy gets. `owner`: None leaves that of the process."""
+
+    mode: int
+    owner: tuple[int, int] | None
+    atime_ns: int
+    mtime_ns: int
+    xattrs: dict[str, bytes]
+
+
+class TreeCopy:
+    """One copy. `owner_of` gives the owner in the destination; `size` is the length of the tar archive
+    that has the same members, as docker shows it."""
+
+    def __init__(self, owner_of: Callable[[os.stat_result], tuple[int, int] | None]) -> None:
+        self._owner_of = owner_of
+        self._links: dict[tuple[int, int], tuple[int, str, str]] = {}
+        self._unnamed = True
+        self._top = -1
+        self.size = 2 * _BLOCK
+
+    def copy(self, place: int, directory: int, name: str | None) -> None:
+        """Copy what `place` is an O_PATH descriptor of to `name` in `directory`; without a name the
+        contents of a directory into it. Raises OSError, RootlessError."""
+        found = os.fstat(place)
+        self._top = top = os.open(".", _LIST, dir_fd=directory)
+        try:
+            if name is None:
+                source = os.open(".", _LIST, dir_fd=place)
+                self._copy_children(source, top, "")
+                self._finish(top, found, source)
+                os.close(source)
+            elif stat.S_ISDIR(found.st_mode):
+                self._copy_directory(os.open(".", _LIST, dir_fd=place), top, name, name)
+            elif stat.S_ISREG(found.st_mode):
+                # A link of procfs to the descriptor: no path is walked.
+                source = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
+                self._copy_file(source, top, name)
+            elif stat.S_ISLNK(found.st_mode):
+                self._make_symlink(os.readlink("", dir_fd=place), found, top, name)
+            else:
+                self._make_special(found, top, name)
+        finally:
+            os.close(top)
+
+    def _copy_children(self, source: int, directory: int, path: str) -> None:
+        for name in os.listdir(source):
+            try:
+                found = os.stat(name, dir_fd=source, follow_symlinks=False)
+                self._copy_child(source, name, found, directory, f"{path}{name}")
+            except FileNotFoundError:
+                if _exists(source, name):
+                    raise
+                # It was removed meanwhile.
+
+    def _copy_child(
+        self, source: int, name: str, found: os.stat_result, directory: int, path: str
+    ) -> None:
+        mode = found.st_mode
+        if stat.S_ISDIR(mode):
+            self._copy_directory(os.open(name, _LIST, dir_fd=source), directory, name, path)
+            return
+        if found.st_nlink > 1 and self._link(found, directory, name):
+            return
+        if stat.S_ISREG(mode):
+            # O_NONBLOCK: a FIFO that has taken the place of the file does not block.
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            self._copy_file(os.open(name, flags, dir_fd=source), directory, name)
+        elif stat.S_ISLNK(mode):
+            self._make_symlink(os.readlink(name, dir_fd=source), found, directory, name)
+        else:
+            self._make_special(found, directory, name)
+        if found.st_nlink > 1:
+            copied = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            self._links[found.st_dev, found.st_ino] = (copied.st_ino, os.path.dirname(path), name)
+
+    def _link(self, found: os.stat_result, directory: int, name: str) -> bool:
+        """Make a further name of a file that was copied; False if it was not, or is not there."""
+        first = self._links.get((found.st_dev, found.st_ino))
+        if first is None:
+            return False
+        ino, parent, first_name = first
+        try:
+            place = openat2(
+                self._top, parent or ".", _LIST, resolve=RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
+            )
+        except OSError:
+            return False
+        try:
+            if os.stat(first_name, dir_fd=place, follow_symlinks=False).st_ino != ino:
+                return False
+            make_named(
+                lambda new: os.link(
+                    first_name, new, src_dir_fd=place, dst_dir_fd=directory, follow_symlinks=False
+                ),
+                directory,
+                name,
+            )
+        except FileNotFoundError:
+            return False
+        finally:
+            os.close(place)
+        self.size += _BLOCK
+        return True
+
+    def _copy_directory(self, source: int, parent: int, name: str, path: str) -> None:
+        try:
+            try:
+                os.mkdir(name, 0o700, dir_fd=parent)
+            except FileExistsError:
+                if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+                    raise RootlessError(
+                        f'cannot overwrite non-directory "{path}" with directory "{path}"'
+                    ) from None
+            directory = os.open(name, _LIST, dir_fd=parent)
+            try:
+                self._copy_children(source, directory, f"{path}/")
+                self._finish(directory, os.fstat(source), source)
+            finally:
+                os.close(directory)
+        finally:
+            os.close(source)
+        self.size += _BLOCK
+
+    def _finish(self, copied: int, found: os.stat_result, source: int) -> None:
+        apply(copied, self._metadata(found, source), with_mode=True)
+
+    def _metadata(self, found: os.stat_result, source: int) -> Metadata:
+        return Metadata(
+            stat.S_IMODE(found.st_mode),
+            self._owner_of(found),
+            found.st_atime_ns,
+            found.st_mtime_ns,
+            xattrs_of(source),
+        )
+
+    def _copy_file(self, source: int, directory: int, name: str) -> None:
+        """Closes `source`."""
+        try:
+            found = os.fstat(source)
+            if not stat.S_ISREG(found.st_mode):
+                return  # something else has taken its place
+            metadata = self._metadata(found, source)
+            self.write_file(
+                directory, name, metadata, lambda copied: _copy_data(source, found, copied)
+            )
+        finally:
+            os.close(source)
+        self.size += _BLOCK + -(-found.st_size // _BLOCK) * _BLOCK
+
+    def write_file(
+        self, directory: int, name: str, metadata: Metadata, fill: Callable[[int], None]
+    ) -> None:
+        """A file that has its name once `fill` has written it to a descriptor and it is complete."""
+        copied, temporary = self._new_file(directory, name, metadata.mode)
+        try:
+            fill(copied)
+            apply(copied, metadata, with_mode=metadata.mode & _SET_ID != 0)
+            if temporary is not None:
+                _replace(temporary, directory, name)
+                temporary = None
+            else:
+                # As linkat(2) shows for a file of O_TMPFILE.
+                link = f"/proc/self/fd/{copied}"
+                make_named(lambda new: _link_open_file(link, new, directory), directory, name)
+        finally:
+            os.close(copied)
+            if temporary is not None:
+                os.unlink(temporary, dir_fd=directory)
+
+    def _new_file(self, directory: int, name: str, mode: int) -> tuple[int, str | None]:
+        if self._unnamed:
+            try:
+                flags = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
+                return os.open(".", flags, mode & 0o777, dir_fd=directory), None
+            except OSError as error:
+                if error.errno not in _NO_TMPFILE:
+                    raise OSError(error.errno, error.strerror, name) from None
+                self._unnamed = False
+        temporary = _temporary_name()
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        return os.open(temporary, flags, mode & 0o777, dir_fd=directory), temporary
+
+    def _bare_metadata(self, found: os.stat_result) -> Metadata:
+        times = (found.st_atime_ns, found.st_mtime_ns)
+        return Metadata(stat.S_IMODE(found.st_mode), self._owner_of(found), *times, {})
+
+    def _make_symlink(self, target: str, found: os.stat_result, directory: int, name: str) -> None:
+        make_symlink(target, self._bare_metadata(found), directory, name)
+        self.size += _BLOCK
+
+    def _make_special(self, found: os.stat_result, directory: int, name: str) -> None:
+        if stat.S_ISSOCK(found.st_mode):
+            return  # left out, as by tar(1)
+        make_special(found.st_mode, found.st_rdev, self._bare_metadata(found), directory, name)
+        self.size += _BLOCK
+
+
+def make_symlink(target: str, metadata: Metadata, directory: int, name: str) -> None:
+    """A symbolic link, in the place of what has the name."""
+
+    def make(new: str) -> None:
+        os.symlink(target, new, dir_fd=directory)
+        _apply_by_name(metadata, directory, new)
+
+    make_named(make, directory, name)
+
+
+def make_special(mode: int, device: int, metadata: Metadata, directory: int, name: str) -> None:
+    """A FIFO or a device, in the place of what has the name. `mode` has the type."""
+
+    def make(new: str) -> None:
+        os.mknod(new, mode, device, dir_fd=directory)
+        _apply_by_name(metadata, directory, new)
+
+    make_named(make, directory, name)
+
+
+def _apply_by_name(metadata: Metadata, directory: int, name: str) -> None:
+    if metadata.owner is not None:
+        os.chown(name, *metadata.owner, dir_fd=directory, follow_symlinks=False)
+    times = (metadata.atime_ns, metadata.mtime_ns)
+    os.utime(name, ns=times, dir_fd=directory, follow_symlinks=False)
+
+
+def make_named(make: Callable[[str], None], directory: int, name: str) -> None:
+    """Make something under a name; what has the name already is replaced in one step."""
+    try:
+        make(name)
+        return
+    except FileExistsError:
+        pass
+    temporary = _temporary_name()
+    make(temporary)
+    try:
+        _replace(temporary, directory, name)
+    except BaseException:
+        os.unlink(temporary, dir_fd=directory)
+        raise
+
+
+def apply(copied: int, metadata: Metadata, *, with_mode: bool) -> None:
+    """Set owner, attributes, mode and times of an open file, in the order in which none undoes
+    another."""
+    if metadata.owner is not None:
+        os.fchown(copied, *metadata.owner)
+    for name, value in metadata.xattrs.items():
+        try:
+            os.setxattr(copied, name, value)
+        except OSError as error:
+            if error.errno not in _NO_XATTRS:
+                raise
+    if with_mode:
+        os.fchmod(copied, metadata.mode)
+    os.utime(copied, ns=(metadata.atime_ns, metadata.mtime_ns))
+
+
+def xattrs_of(descriptor: int) -> dict[str, bytes]:
+    """The extended attributes of an open file, without the labels of SELinux; none where there are
+    none to read."""
+    try:
+        names = os.listxattr(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_XATTRS:
+            raise
+        return {}
+    return (
+        {name: os.getxattr(descriptor, name) for name in names if name != "security.selinux"}
+        if names
+        else {}
+    )
+
+
+def _copy_data(source: int, found: os.stat_result, copied: int) -> None:
+    size = found.st_size
+    if size <= _SMALL and found.st_blocks * _BLOCK >= size:
+        while data := os.read(source, _SMALL):
+            write_all(copied, data)
+        return
+    at = 0
+    while at < size:
+        try:
+            at = os.lseek(source, at, os.SEEK_DATA)
+            end = os.lseek(source, at, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            break
+        os.lseek(source, at, os.SEEK_SET)
+        os.lseek(copied, at, os.SEEK_SET)
+        while at < end:
+            data = os.read(source, min(_PIECE, end - at))
+            if not data:
+                break
+            write_all(copied, data)
+            at += len(data)
+        else:
+            continue
+        break
+    if os.fstat(copied).st_size < size:
+        os.ftruncate(copied, size)
+
+
+def _link_open_file(link: str, name: str, directory: int) -> None:
+    os.link(link, name, dst_dir_fd=directory, follow_symlinks=True)
+
+
+def _replace(temporary: str, directory: int, name: str) -> None:
+    """Raises OSError; EBUSY for a mount point, which rename(2) refuses in this process's mount
+    namespace only: it would end the mount in the container's."""
+    try:
+        os.close(openat2(directory, name, os.O_PATH | os.O_NOFOLLOW, resolve=RESOLVE_NO_XDEV))
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), name) from None
+    try:
+        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except IsADirectoryError:
+        raise RootlessError(
+            f'cannot overwrite directory "{name}" with non-directory "{name}"'
+        ) from None
+
+
+def _temporary_name() -> str:
+    return f"{TEMPORARY_PREFIX}{os.urandom(6).hex()}"
+
+
+def _exists(directory: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
