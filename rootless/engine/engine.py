@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import os
 
-from rootless.containers.storage_paths import StoragePaths
+from rootless.engine.image_store import ImageStore
 from rootless.errors import UsageError
-from rootless.paths import data_root, runtime_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,38 +27,21 @@ if TYPE_CHECKING:
     from rootless.engine.doctor import Finding as HostFinding
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.upkeep import DiskUsage, PrunedContainers
-    from rootless.filters import ContainerFilters, ImageFilters, PruneFilters
+    from rootless.filters import ContainerFilters, PruneFilters
     from rootless.images.gc.check import Finding
     from rootless.images.gc.prune import Pruned as PrunedImages
     from rootless.images.gc.remove import Removal
-    from rootless.images.inspect import HistoryEntry
-    from rootless.images.listing import ListedImage
-    from rootless.images.manifest_lists import PlatformChanges
     from rootless.images.new_image import LoadedImage
-    from rootless.images.save import Format
-    from rootless.images.transfer.copy import CopyOptions
-    from rootless.images.transfer.login import LoggedIn
-    from rootless.images.transfer.progress import Progress
-    from rootless.images.transfer.pull import Pulled
-    from rootless.images.transfer.push import Pushed
-    from rootless.oci.document import Json
-    from rootless.oci.platform import Platform
-    from rootless.oci.reference import Reference
-    from rootless.registry.authorization import Credentials
-    from rootless.registry.configuration import ClientEnv
-    from rootless.registry.remote import RemoteOptions
     from rootless.rootfs.sizes import ContainerSizes
     from rootless.spec.exec_options import ExecOptions
     from rootless.spec.options import ContainerOptions, ResourceLimits, RestartPolicy
     from rootless.spec.storage_driver import StorageDriver
     from rootless.store.counting import Moved
-    from rootless.store.layout import Store
-    from rootless.store.manifest_lists import ManifestList
     from rootless.supervisor.copy_up_report import CopyUpReport
     from rootless.supervisor.foreground import Outcome
 
 
-class Engine:
+class Engine(ImageStore):
     """One store and what can be done with it. Holds nothing open; several may use one store.
 
     Args:
@@ -80,14 +62,7 @@ class Engine:
         storage_driver: StorageDriver | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        self._environ = os.environ if environ is None else environ
-        home = os.path.expanduser("~")
-        self.paths = StoragePaths(
-            store=os.path.abspath(root) if root else data_root(self._environ, home),
-            runtime=os.path.abspath(runroot)
-            if runroot
-            else runtime_root(self._environ, os.getuid()),
-        )
+        super().__init__(root=root, runroot=runroot, environ=environ)
         self._debug = debug
         self._storage_driver = storage_driver
 
@@ -467,152 +442,13 @@ class Engine:
             self._environ, self.paths, self.containers(), self._store(), self._driver()
         )
 
-    # Images.
-
-    def images(
-        self, name: str | None = None, filters: ImageFilters | None = None
-    ) -> list[ListedImage]:
-        """One row per name of every image that passes the filters, newest first. `name`: a
-        repository, a name or a pattern. Raises NotFoundError for the image of before and since.
-        """
-        from rootless.images.listing import list_images
-
-        return list_images(self._store(), name, filters)
-
-    def load(
-        self,
-        source: Path | int,
-        *,
-        platform: Platform | None = None,
-        moved: Moved | None = None,
-    ) -> list[LoadedImage]:
-        """Load every image of an archive, by path or by descriptor. `moved` is called with the size of
-        each piece of a layer.
-        """
-        from rootless.images.load import load
-
-        return load(self._store(), source, platform=platform, moved=moved)
-
-    def import_rootfs(
-        self,
-        source: Path | int | str,
-        *,
-        reference: str | None = None,
-        changes: Sequence[str] = (),
-        message: str | None = None,
-        platform: Platform | None = None,
-        moved: Moved | None = None,
-    ) -> LoadedImage:
-        """Make an image of one layer of a root file system archive: a path, a descriptor, or, as a
-        string, an http or https URL.
-        """
-        from rootless.containers.timestamps import time_of_making
-        from rootless.images.import_tar import import_tar
-
-        return import_tar(
-            self._store(),
-            source,
-            reference=reference,
-            created=time_of_making(self._environ),
-            changes=changes,
-            message=message,
-            platform=platform,
-            moved=moved,
-        )
-
-    def save(
-        self,
-        names: Sequence[str],
-        output: Path | int,
-        *,
-        form: Format | None = None,
-        platform: Platform | None = None,
-        moved: Moved | None = None,
-    ) -> None:
-        """Write images to one archive, by path or by descriptor; a docker-archive by default."""
-        from rootless.images.save import Format, save
-
-        save(
-            self._store(),
-            names,
-            output,
-            form or Format.DOCKER_ARCHIVE,
-            platform=platform,
-            moved=moved,
-        )
-
-    def tag(self, source: str, target: str) -> None:
-        """Give an image another name."""
-        from rootless.images.tag import tag
-
-        tag(self._store(), source, target)
+    # Images, where containers use them.
 
     def remove_image(self, name: str, *, force: bool = False) -> list[Removal]:
         """Remove a name, and the image with its last one; returns what was removed."""
         from rootless.images.gc.remove import remove
 
         return remove(self._store(), name, self.containers, force=force)
-
-    def history(self, name: str, *, platform: Platform | None = None) -> list[HistoryEntry]:
-        """The steps that made an image, newest first."""
-        from rootless.images.inspect import history
-        from rootless.store.image import resolve
-
-        store = self._store()
-        return history(store, resolve(store, name, platform))
-
-    def inspect_image(self, name: str, *, platform: Platform | None = None) -> dict[str, Any]:
-        """The document of `docker image inspect`. Raises NotFoundError."""
-        from rootless.images.inspect import inspect
-        from rootless.store.image import resolve
-
-        store = self._store()
-        return inspect(store, resolve(store, name, platform))
-
-    def untag(self, name: str, targets: Sequence[str] = ()) -> None:
-        """Remove names of an image, all of them if none is given; the image stays."""
-        from rootless.images.tag import untag
-
-        untag(self._store(), name, targets)
-
-    def compare_images(self, old: str, new: str) -> list[tuple[str, bytes]]:
-        """The changes that make one image's files of the other's: A, C or D, and the path."""
-        from rootless.rootfs.read import compare_images
-        from rootless.store.image import resolve
-
-        store = self._store()
-        return compare_images(store, resolve(store, old), resolve(store, new))
-
-    def verify_image(self, name: str) -> list[Finding]:
-        """Hash everything that an image consists of; returns what is damaged or missing."""
-        from rootless.images.gc.check import verify
-        from rootless.store.image import resolve
-
-        store = self._store()
-        return verify(store, resolve(store, name))
-
-    def mount_image(self, name: str) -> Path:
-        """Mount an image's files, read-only, on a directory that the whole machine sees and only
-        this account may enter. One that is mounted already stays so. Raises RootlessError.
-        """
-        from rootless.rootfs.image_mounts import mount_image
-        from rootless.store.image import resolve
-
-        store = self._store()
-        return mount_image(self.paths, store, resolve(store, name))
-
-    def unmount_image(self, name: str) -> None:
-        """Unmount an image. Raises NotFoundError if it is not mounted."""
-        from rootless.rootfs.image_mounts import unmount_image
-        from rootless.store.image import resolve
-
-        unmount_image(self.paths, resolve(self._store(), name))
-
-    def mounted_images(self) -> list[tuple[str, Path]]:
-        """Id and directory of every image that is mounted."""
-        from rootless.rootfs.image_mounts import mounted_images
-
-        return mounted_images(self.paths)
 
     def prune_images(
         self, *, everything: bool = False, filters: PruneFilters | None = None
@@ -637,166 +473,10 @@ class Engine:
             self._store(), self.paths.containers, self.containers, repair=repair, force=force
         )
 
-    # Registries.
-
-    def pull(
-        self,
-        name: str,
-        *,
-        options: RemoteOptions | None = None,
-        platform: Platform | None = None,
-        all_tags: bool = False,
-        progress: Progress | None = None,
-    ) -> list[Pulled]:
-        """Pull an image, or every tag of a repository."""
-        from rootless.images.transfer.pull import pull
-
-        return pull(
-            self._store(),
-            name,
-            self._client_env(),
-            options=options,
-            platform=platform,
-            all_tags=all_tags,
-            progress=progress,
-        )
-
-    def push(
-        self,
-        name: str,
-        *,
-        options: RemoteOptions | None = None,
-        all_tags: bool = False,
-        progress: Progress | None = None,
-    ) -> list[Pushed]:
-        """Push an image, or every tag of a repository, to the registry in its name."""
-        from rootless.images.transfer.push import push
-
-        return push(
-            self._store(),
-            name,
-            self._client_env(),
-            options=options,
-            all_tags=all_tags,
-            progress=progress,
-        )
-
-    def login(
-        self, host: str | None, account: Credentials, options: RemoteOptions | None = None
-    ) -> LoggedIn:
-        """Authenticate to a registry (None: Docker Hub) and store the credentials."""
-        from rootless.images.transfer.login import login, registry_host
-        from rootless.registry.remote import RemoteOptions
-
-        env = self._client_env()
-        return login(registry_host(host), account, env, options or RemoteOptions())
-
-    def logout(self, host: str | None, options: RemoteOptions | None = None) -> bool:
-        """Remove the stored credentials of a registry; returns whether there were any."""
-        from rootless.images.transfer.login import logout
-        from rootless.registry.remote import RemoteOptions
-
-        return logout(host, self._client_env(), options or RemoteOptions())
-
-    def account(self, host: str | None, options: RemoteOptions | None = None) -> Credentials | None:
-        """The stored credentials of a registry, or None."""
-        from rootless.images.transfer.login import known_account, registry_host
-        from rootless.registry.remote import RemoteOptions
-
-        env = self._client_env()
-        return known_account(registry_host(host), env, options or RemoteOptions())
-
-    def registry_tags(self, name: str, options: RemoteOptions | None = None) -> tuple[str, ...]:
-        """Every tag of a repository at its registry."""
-        from rootless.images.transfer.registry_tags import registry_tags
-
-        return registry_tags(name, self._client_env(), options)
-
-    def copy(
-        self,
-        source: str,
-        destination: str,
-        options: CopyOptions | None = None,
-    ) -> str:
-        """Copy an image between locations as skopeo spells them; returns its digest."""
-        from rootless.images.transfer.copy import CopyOptions, copy
-
-        env = self._client_env()
-        return copy(self._store(), source, destination, env, options or CopyOptions())
-
-    # Lists of images for several platforms.
-
-    def create_manifest_list(
-        self,
-        name: str,
-        images: Sequence[str],
-        *,
-        amend: bool = False,
-        options: RemoteOptions | None = None,
-    ) -> ManifestList:
-        """Make a list of images that are at registries; `amend` adds to one that exists."""
-        from rootless.images.manifest_lists import create
-
-        return create(self._store(), name, images, self._client_env(), amend=amend, options=options)
-
-    def annotate_manifest_list(self, name: str, image: str, changes: PlatformChanges) -> None:
-        """Set the platform of an image in a list."""
-        from rootless.images.manifest_lists import annotate
-
-        annotate(self._store(), name, image, changes)
-
-    def push_manifest_list(
-        self,
-        name: str,
-        *,
-        purge: bool = False,
-        options: RemoteOptions | None = None,
-        pushed: Callable[[Reference], None] | None = None,
-    ) -> str:
-        """Send a list, and what it names, to its registry; returns its digest. `pushed` is called
-        with each image once it is there.
-        """
-        from rootless.images.manifest_lists import push_list
-
-        return push_list(
-            self._store(), name, self._client_env(), purge=purge, options=options, pushed=pushed
-        )
-
-    def inspect_manifest_list(
-        self,
-        name: str,
-        *,
-        within: str | None = None,
-        verbose: bool = False,
-        options: RemoteOptions | None = None,
-    ) -> Json | list[Json]:
-        """A list, or a manifest at a registry, or, `within` a list, one that it names."""
-        from rootless.images.manifest_lists import inspect
-
-        return inspect(
-            self._store(), name, self._client_env(), options, within=within, verbose=verbose
-        )
-
-    def remove_manifest_list(self, name: str) -> None:
-        """Remove a list; the images it names stay where they are."""
-        from rootless.images.manifest_lists import remove
-
-        remove(self._store(), name)
-
-    def _client_env(self) -> ClientEnv:
-        from rootless.registry.configuration import ClientEnv
-
-        return ClientEnv.of_caller(self._environ)
-
     def _driver(self, asked: StorageDriver | None = None) -> StorageDriver:
         from rootless.spec.storage_driver import default_driver
 
         return asked or self._storage_driver or default_driver(self._environ)
-
-    def _store(self) -> Store:
-        from rootless.store.layout import Store
-
-        return Store.open(self.paths.store)
 
 
 class NotATerminalError(UsageError):
