@@ -52,6 +52,8 @@ _STOP = "rootless.cli.containers.stop:STOP"
 _UNPAUSE = "rootless.cli.containers.pause:UNPAUSE"
 _UPDATE = "rootless.cli.update:UPDATE"
 _WAIT = "rootless.cli.containers.wait:WAIT"
+_STATS = "rootless.cli.containers.stats:STATS"
+_TOP = "rootless.cli.containers.top:TOP"
 _HISTORY = "rootless.cli.images.history:HISTORY"
 _IMAGES = "rootless.cli.images.listing:IMAGES"
 _IMPORT = "rootless.cli.images.import_rootfs:IMPORT"
@@ -78,6 +80,8 @@ COMMANDS: Mapping[str, str | Group] = {
     "update": _UPDATE,
     "exec": _EXEC,
     "ps": _PS,
+    "top": _TOP,
+    "stats": _STATS,
     "rm": _RM,
     "images": _IMAGES,
     "rmi": _RMI,
@@ -120,6 +124,8 @@ COMMANDS: Mapping[str, str | Group] = {
             "ls": _PS,
             "list": _PS,
             "ps": _PS,
+            "top": _TOP,
+            "stats": _STATS,
             "rm": _RM,
             "remove": _RM,
             "inspect": "rootless.cli.inspect:CONTAINER_INSPECT",

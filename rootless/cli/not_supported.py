@@ -50,9 +50,7 @@ COMMANDS: dict[str, Missing] = {
     "secret": Missing(_NO_SWARM),
     "service": Missing(_NO_SWARM),
     "stack": Missing(_NO_SWARM),
-    "stats": Missing("usage is not displayed yet", "read the files of the container's cgroup"),
     "swarm": Missing(_NO_SWARM),
-    "top": Missing("processes are not listed yet", "use ps(1) on the host"),
     "trust": Missing("signatures are not verified", "pull by digest: NAME@sha256:..."),
     "volume": Missing(_NO_VOLUMES, _USE_BIND),
 }

@@ -16,12 +16,14 @@ _LEAST_WIDTH = 10
 _GAP = 3
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[str]], *, least_width: int = _LEAST_WIDTH
+) -> str:
     """Columns as Docker aligns them (text/tabwriter): as wide as the widest cell and three blanks,
-    at least ten. A row stays in its line, whatever an image says of itself."""
+    at least `least_width`. A row stays in its line, whatever an image says of itself."""
     lines = [tuple(header), *(tuple(map(_in_a_line, row)) for row in rows)]
     widths = [
-        max(_LEAST_WIDTH, *(len(line[column]) + _GAP for line in lines))
+        max(least_width, *(len(line[column]) + _GAP for line in lines))
         for column in range(len(header))
     ]
     return "\n".join(

@@ -68,12 +68,12 @@ def read_spec(directory: str | Path) -> dict[str, Any]:
     return document
 
 
-def id_maps_of(directory: Path) -> IdMaps:
+def id_maps_of(directory: str | Path) -> IdMaps:
     """The id maps of a container. Raises InvalidDocumentError."""
     try:
         return IdMaps.from_spec(read_spec(directory)["linux"])
     except ValueError as error:
-        raise InvalidDocumentError(f"{directory / 'config.json'} is damaged: {error}") from error
+        raise InvalidDocumentError(f"{directory}/config.json is damaged: {error}") from error
 
 
 def _misfit(value: object, shape: object, where: str) -> str | None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
+    from rootless.containers.top import ProcessTable
+    from rootless.containers.usage import SampledContainer
     from rootless.engine.doctor import Finding as HostFinding
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.upkeep import DiskUsage, PrunedContainers
@@ -237,6 +239,30 @@ class Engine(ImageStore):
         if options.terminal and options.interactive and not options.detach and not os.isatty(0):
             raise NotATerminalError("the input device is not a TTY")
         return exec_in_container(name, options, self.paths)
+
+    def top(self, name: str, options: Sequence[str] = ()) -> ProcessTable:
+        """The processes of a running container as ps(1) lists them: as -ef without `options`.
+
+        Raises NotFoundError, ConflictError if the container does not run, UsageError if ps does not take
+        the options.
+        """
+        from rootless.containers.top import list_processes
+
+        record = self._container(name)
+        return list_processes(record, self.paths.containers.directory(record.id), options)
+
+    def container_usage(
+        self, names: Sequence[str] = (), *, everything: bool = False
+    ) -> list[SampledContainer]:
+        """What containers use now: those named, else all that run, or all with `everything`, newest
+        first. Raises NotFoundError.
+        """
+        from rootless.containers.usage import SampledContainer, sample
+
+        found = [(name, self._container(name)) for name in names]
+        if not names:
+            found = [(each.id[:12], each) for each in self.find_containers(everything=everything)]
+        return [SampledContainer(name, record, sample(record)) for name, record in found]
 
     def containers(self) -> list[ContainerRecord]:
         """Every container, oldest first."""

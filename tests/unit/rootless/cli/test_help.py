@@ -24,6 +24,8 @@ COMMANDS = [
     "unpause",
     "update",
     "exec",
+    "top",
+    "stats",
     "ps",
     "rm",
     "images",
