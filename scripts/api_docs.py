@@ -20,6 +20,7 @@ PAGES = ROOT / "docs/api"
 MODULES = {
     "Containers and images": (
         "rootless.engine.engine",
+        "rootless.engine.image_store",
         "rootless.spec.options",
         "rootless.spec.exec_options",
         "rootless.containers.record",

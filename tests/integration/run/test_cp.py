@@ -1,13 +1,14 @@
 """`rootless cp`: files into and out of containers that run or have ended. Messages and results are those
 of docker 28.5, unless a comment says otherwise."""
 
+import contextlib
 import io
 import os
 import pty
 import signal
 import stat
+import subprocess
 import tarfile
-import time
 
 import pytest
 
@@ -246,7 +247,8 @@ def test_a_copy_that_is_killed_leaves_whole_files(box, tmp_path):
         (tmp_path / "t" / f"{number}").write_bytes(bytes([number]) * 3_000_000)
     for delay in (0.2, 0.4, 0.7):
         running = box.popen("cp", tmp_path / "t", "cc:/d")
-        time.sleep(delay)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(delay)
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
         found = members(box, "/d")
