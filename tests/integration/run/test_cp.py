@@ -249,7 +249,8 @@ def test_a_copy_that_is_killed_leaves_whole_files(box, tmp_path):
         running = box.popen("cp", tmp_path / "t", "cc:/d")
         with contextlib.suppress(subprocess.TimeoutExpired):
             running.wait(delay)
-        os.killpg(running.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
         running.wait()
         found = members(box, "/d")
         files = {name: data for name, data in found.items() if isinstance(data, bytes)}
