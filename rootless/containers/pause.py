@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _SETTLE = 5.0
 _STEP = 0.002
+_STOPPED = "TtZX"
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNS = 0x00020000
 
@@ -127,6 +128,22 @@ def state_of(pid: int) -> str:
     return chr(text[text.rindex(b")") + 2])
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process has stopped or ended. A parent in vfork(2) waits in state D until its child
+    executes, and counts as stopped while that child is.
+    """
+    state = state_of(pid)
+    return state in _STOPPED or (state == "D" and any(state_of(x) in "Tt" for x in _children(pid)))
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []
+
+
 def _stop_all(record: ContainerRecord, stopped: list[int], watchdog: PauseWatchdog) -> None:
     """`stopped` takes the pidfds of those that have to be continued, also when this fails."""
     seen: set[int] = set()
@@ -134,7 +151,7 @@ def _stop_all(record: ContainerRecord, stopped: list[int], watchdog: PauseWatchd
         while new := [pid for pid in processes_of(record.pid) if pid not in seen]:
             for pid in new:
                 seen.add(pid)
-                if state_of(pid) in "TtZX":
+                if state_of(pid) in _STOPPED:
                     continue
                 try:
                     pidfd = os.pidfd_open(pid)
@@ -144,7 +161,7 @@ def _stop_all(record: ContainerRecord, stopped: list[int], watchdog: PauseWatchd
                 except ProcessLookupError:
                     continue
             # What one of them starts before the signal reaches it is found in the next round.
-            _wait(lambda: all(state_of(pid) in "TtZX" for pid in seen), record)
+            _wait(lambda: all(map(is_stopped, seen)), record)
     except OSError as error:
         raise RootlessError(
             f"cannot stop container {record.name}: {error.strerror}",

@@ -178,7 +178,10 @@ class Monitor:
         if self._pauses is not None:
             self._pauses.abandon()
             self._pauses = None
+        was_reported = bool(run.server_failure)
         ending = run.clean_up()
+        if ending.error and not was_reported:
+            self._clients.broadcast(Kind.NOTICE, text=ending.error)
         self._state = MonitorState.RESTARTING
         # Clients that have connected or sent a request meanwhile.
         self._serve(self._wait((), 0))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless.containers.pause import processes_of, state_of
+from rootless.containers.pause import is_stopped, processes_of
 from rootless.containers.status import Status
 from rootless.light_stdlib import signal
 from rootless.supervisor.protocol import Kind
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from rootless.supervisor.clients import Client
     from rootless.supervisor.record_keeper import RecordKeeper
 
-_STOPPED = "TtZX"
 _LIMIT = 5.0
 """Seconds in which a container has to come to a stop."""
 
@@ -51,7 +50,7 @@ class Pause:
         new = [pid for pid in self._processes() if pid not in self._seen]
         for pid in new:
             self._stop(pid)
-        return not new and all(state_of(pid) in _STOPPED for pid in self._seen)
+        return not new and all(map(is_stopped, self._seen))
 
     def end(self) -> None:
         """Let the processes go on. What another program had stopped before stays stopped."""
@@ -73,7 +72,7 @@ class Pause:
 
     def _stop(self, pid: int) -> None:
         self._seen.add(pid)
-        if state_of(pid) in _STOPPED:
+        if is_stopped(pid):
             return
         try:
             pidfd = os.pidfd_open(pid)

@@ -216,7 +216,6 @@ def test_many_at_once(rootless):
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["-d", "--rootfs", "/", "true"], 125, "--detach is not supported"),
         (["--rootfs", "/no/such", "true"], 125, "/no/such does not exist"),
         (["--rootfs", "/etc/passwd", "true"], 125, "/etc/passwd is not a directory"),
         (["--rootfs", "/", "-m", "lots", "true"], 125, 'invalid argument "lots"'),
