@@ -93,8 +93,8 @@ def _index(data: bytes) -> None:
     assert _typed(read_index(index.encode(), "written").manifests) == _typed(index.manifests)
     for entry in index.manifests:
         name_of(entry)
-        tags_of(index.manifests, entry.digest)
-        repo_digests_of(index.manifests, entry.digest)
+        tags_of(index.manifests, entry)
+        repo_digests_of(index.manifests, entry)
 
 
 def _typed(descriptors: Sequence[Descriptor]) -> list[Descriptor]:

@@ -187,7 +187,7 @@ CASES: dict[str, tuple[Callable[[FakeRegistry], None], str]] = {
     ),
     "manifest called an index": (raw(json.dumps(EMPTY).encode(), INDEX), "has the mediaType|both"),
     "index as config": (as_config, "rootfs is missing"),
-    "config as layer": (retyped("layer", CONFIG), "is not a layer"),
+    "config as layer": (retyped("layer", CONFIG), "is (not a|no) layer"),
     "artifact as image": (
         retyped("config", "application/vnd.example+json"),
         "artifact|not a container",

@@ -114,7 +114,7 @@ def test_words_of_a_registry_do_not_reach_the_terminal_raw(at_home):
         registry.put_image("app", "1", [BASE], edit=edit)
         result = at_home("pull", f"{registry.host}/app:1")
     assert result.status == 1
-    assert result.stderr.endswith("but an artifact: its config is evil?]0;title?\n")
+    assert result.stderr.endswith("its config is evil\\x1b]0;title\\x07\n")
 
 
 WITH_THREADS = """
