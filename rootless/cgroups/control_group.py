@@ -128,7 +128,7 @@ class ControlGroup:
                 f"requested {write.value}, available: {available}"
             )
 
-    def adopt(self, pid: int) -> None:
+    def add_process(self, pid: int) -> None:
         """Move a process in, where clone3 could not start it there (Linux before 5.7)."""
         write_line(f"{self.path}/cgroup.procs", str(pid))
 

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rootless.containers.pause_watchdog import PauseWatchdog
+from rootless.containers.process_identity import children_of
 from rootless.containers.status import Status
 from rootless.errors import RootlessError
 from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
@@ -133,15 +134,9 @@ def is_stopped(pid: int) -> bool:
     executes, and counts as stopped while that child is.
     """
     state = state_of(pid)
-    return state in _STOPPED or (state == "D" and any(state_of(x) in "Tt" for x in _children(pid)))
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            return [int(word) for word in file.read().split()]
-    except OSError:
-        return []
+    return state in _STOPPED or (
+        state == "D" and any(state_of(x) in "Tt" for x in children_of(pid))
+    )
 
 
 def _stop_all(record: ContainerRecord, stopped: list[int], watchdog: PauseWatchdog) -> None:

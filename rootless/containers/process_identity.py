@@ -1,4 +1,4 @@
-"""Identifying a process by its pid and its start time, because a pid is used again."""
+"""Identifying a process by its pid and its start time, because a pid is used again; and its children."""
 
 from __future__ import annotations
 
@@ -30,3 +30,14 @@ def boot_id() -> str:
 def is_alive(pid: int, started: int) -> bool:
     """Whether the process with this pid and start time exists and is no zombie."""
     return pid > 0 and started > 0 and start_time(pid) == started
+
+
+def children_of(pid: int) -> list[int]:
+    """The children of the process's first thread, in the order in which they became its children
+    (proc_tid_children(5)); empty if there is no such process.
+    """
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(word) for word in file.read().split()]
+    except OSError:
+        return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.containers.config import read_spec
-from rootless.containers.process_identity import is_alive
+from rootless.containers.process_identity import children_of, is_alive
 from rootless.containers.status import Status, Verb, check_verb
 from rootless.errors import LaunchError
 from rootless.runtime import extensions
@@ -76,13 +76,8 @@ def _child_of_init(pid: int) -> int:
     init: it has not executed a program since the clone, and is not dumpable (ptrace(2), "Ptrace access
     mode checking").
     """
-    try:
-        # In the order in which they became its children: the command, then orphans (proc_tid_children(5)).
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            children = file.read().split()
-    except OSError:
-        return 0
-    return int(children[0]) if children else 0
+    # The command comes first, then the orphans that the init has been given.
+    return next(iter(children_of(pid)), 0)
 
 
 def _check(record: ContainerRecord, status: Status) -> None:

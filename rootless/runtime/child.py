@@ -36,7 +36,7 @@ DEAD = 125
 
 
 class ChildSide(NamedTuple):
-    """What the child is born with. `filters` are compiled seccomp programs, `monitor` a pidfd of
+    """What the child has from its start. `filters` are compiled seccomp programs, `monitor` a pidfd of
     the parent."""
 
     plan: Plan

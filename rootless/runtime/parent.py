@@ -58,7 +58,7 @@ class LaunchArgs(NamedTuple):
     stdio: Stdio | None
     """None when the spec asks for a terminal."""
     cgroup_fd: int | None = None
-    """Directory descriptor of the cgroup that the container is born in."""
+    """Directory descriptor of the cgroup that clone3(2) starts the container in."""
     serve: Callable[[int, int], None] | None = None
     """Called with the FUSE descriptor, which it must close, and the host's pid of the container as
     soon as the union is mounted. It must make another process answer the descriptor, and return.

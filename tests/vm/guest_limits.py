@@ -342,7 +342,7 @@ def adopted_process_is_limited():
         if pid == 0:
             time.sleep(60)
             os._exit(0)
-        container.group.adopt(pid)
+        container.group.add_process(pid)
         assert container.group.processes() == [pid]
         container.group.kill()
         assert status_of(pid) == 137

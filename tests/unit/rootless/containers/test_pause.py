@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from rootless.containers.pause import is_stopped, state_of
+from rootless.containers.process_identity import children_of
 from tests.support.waiting import wait_until
 
 VFORK = """
@@ -20,7 +21,7 @@ def test_parent_in_vfork_counts_as_stopped_while_its_child_is(tmp_path):
     os.mkfifo(fifo)
     parent = subprocess.Popen([sys.executable, "-c", VFORK.replace("FIFO", repr(str(fifo)))])
     try:
-        (child,) = wait_until(lambda: children(parent.pid))
+        (child,) = wait_until(lambda: children_of(parent.pid))
         wait_until(lambda: state_of(parent.pid) == "D")
         assert not is_stopped(parent.pid)
         os.kill(child, signal.SIGSTOP)
@@ -33,8 +34,3 @@ def test_parent_in_vfork_counts_as_stopped_while_its_child_is(tmp_path):
     finally:
         parent.kill()
         parent.wait()
-
-
-def children(pid: int) -> list[int]:
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return [int(word) for word in file.read().split()]
