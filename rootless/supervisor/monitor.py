@@ -355,8 +355,9 @@ class Monitor:
         self._stopped_by_user = False
         self._started_at = time.monotonic()
         pid = run.process.pid
-        self._clients.broadcast(Kind.RUNNING, pid=pid)
+        # Written before it is sent: who was told that the container runs finds that in its record.
         self._keeper.running(pid, run.server.pid, restarts=self._restart_count)
+        self._clients.broadcast(Kind.RUNNING, pid=pid)
         # The command runs by now, so that its start does not wait for this module.
         from rootless.containers.reconcile import reconcile
 
