@@ -134,10 +134,16 @@ def _wait_for_other_start(paths: StoragePaths, record: ContainerRecord) -> None:
 
 
 def connect(paths: StoragePaths, record: ContainerRecord) -> MonitorClient | None:
-    """A connection to the container's monitor; None if it has ended meanwhile."""
+    """A connection to the container's monitor; None if it has ended meanwhile, and then the record says
+    how: a monitor removes its socket before it has written that.
+
+    Raises RootlessError if the monitor is there and has no socket.
+    """
     try:
         return MonitorClient.connect(paths.control_directory(record.id))
-    except NotFoundError:
+    except (NotFoundError, MonitorEndedError):
+        wait_for_end(record, _END_WAIT)
+        reconcile(paths.containers)
         return None
 
 
