@@ -79,7 +79,7 @@ def begin(paths: StoragePaths, record: ContainerRecord) -> bool:
     if has_nothing_to_do(Verb.START, record.status):
         return False
     description = read_launch(paths, record)
-    started = start_monitor()
+    started = start_monitor(outlives_caller=True)
     try:
         claimed = _claim(paths, record, started.pid)
         if claimed is None:
@@ -218,7 +218,6 @@ def wait(paths: StoragePaths, record: ContainerRecord) -> int:
         message = None if client is None else Ending(paths, record, client).wait()
         if message is not None:
             return int(message.fields["status"])
-        reconcile(paths.containers)
         record = paths.containers.read(record.id)
     return record.exit_code
 

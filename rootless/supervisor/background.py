@@ -25,7 +25,7 @@ def run_in_background(
     `prepare` is given the monitor's PID; `created` the record of the container that it has made.
     Raises what `prepare` raises, and RootlessError if the container could not be started.
     """
-    started = start_monitor(debug=debug)
+    started = start_monitor(outlives_caller=True, debug=debug)
     client = started.client
     try:
         client.hello()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import sys
 
 from rootless.errors import RootlessError
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
     from rootless.containers.launch_description import LaunchDescription
 
-_CONNECTION, _DESCRIPTION = 3, 4
-"""Descriptors of an executed monitor."""
+_CONNECTION, _DESCRIPTION, _PID = 3, 4, 5
+"""Descriptors of an executed monitor; the last is there if it is to outlive its caller."""
 
 
 class StartedMonitor:
@@ -36,8 +37,11 @@ class StartedMonitor:
     process: whether the container ends with it is up to `ends_with_client` of the description.
     """
 
-    def __init__(self, pid: int, connection: Connection, writer: int) -> None:
+    def __init__(
+        self, pid: int, connection: Connection, writer: int, *, is_child: bool = True
+    ) -> None:
         self.pid = pid
+        self._is_child = is_child
         self.client = MonitorClient(connection, self._reason)
         self._writer = writer
         self._ended: str | None = None
@@ -68,6 +72,9 @@ class StartedMonitor:
 
     def _reap(self) -> str:
         """Wait for the monitor's end; returns how it ended, in words."""
+        if self._ended is None and not self._is_child:
+            _wait_for_end(self.pid)
+            self._ended = "ended"
         if self._ended is None:
             try:
                 code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
@@ -87,6 +94,19 @@ class StartedMonitor:
         return f"the monitor of the container {how} before it had started the container"
 
 
+def _wait_for_end(pid: int) -> None:
+    """Wait for the end of a process that is no child."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        # Readable when the process has ended (pidfd_open(2)).
+        select.select([descriptor], [], [])
+    finally:
+        os.close(descriptor)
+
+
 def start(description: LaunchDescription) -> StartedMonitor:
     """Start the monitor of a container. The caller goes on with the `client` of the result."""
     started = start_monitor()
@@ -98,17 +118,22 @@ def start(description: LaunchDescription) -> StartedMonitor:
     return started
 
 
-def start_monitor(*, debug: bool = False) -> StartedMonitor:
+def start_monitor(*, outlives_caller: bool = False, debug: bool = False) -> StartedMonitor:
     """Start a monitor that waits for the description of its container.
 
     Args:
+        outlives_caller: The monitor is to be no child of the caller, which may go on for long and
+            would have to wait for it.
         debug: Write the steps of the container's start to standard error.
+
+    Raises RootlessError if no monitor could be started.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
     ours, theirs = Connection.pair()
     reader, writer = os.pipe2(os.O_CLOEXEC)
+    pid_reader, pid_writer = os.pipe2(os.O_CLOEXEC) if outlives_caller else (-1, -1)
     # Blocked over the fork, so that no handler of the caller runs in the child.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
     try:
@@ -117,14 +142,34 @@ def start_monitor(*, debug: bool = False) -> StartedMonitor:
             if pid == 0:
                 ours.close()
                 os.close(writer)
+                if outlives_caller:
+                    os.close(pid_reader)
+                    _leave_caller(pid_writer)
                 become_monitor(theirs, reader, debug=debug)
         else:
-            pid = _execute(theirs, reader, debug=debug)
+            pid = _execute(theirs, reader, pid_writer, debug=debug)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     os.close(reader)
-    return StartedMonitor(pid, ours, writer)
+    if not outlives_caller:
+        return StartedMonitor(pid, ours, writer)
+    os.close(pid_writer)
+    with open(pid_reader, "rb") as pipe:
+        adopted = pipe.read()
+    if not adopted:  # it failed: the first message to it reports how
+        return StartedMonitor(pid, ours, writer)
+    os.waitpid(pid, 0)
+    return StartedMonitor(int(adopted), ours, writer, is_child=False)
+
+
+def _leave_caller(pid_writer: int) -> None:
+    """Go on in a child, which init or the nearest subreaper adopts, and send the caller its PID."""
+    pid = os.fork()
+    if pid:
+        os.write(pid_writer, str(pid).encode())
+        os._exit(0)
+    os.close(pid_writer)
 
 
 def has_one_thread() -> bool:
@@ -135,29 +180,36 @@ def has_one_thread() -> bool:
     return os.stat("/proc/self/task").st_nlink == 3
 
 
-def _execute(connection: Connection, description: int, *, debug: bool) -> int:
-    """Run `python -m rootless.supervisor` with the two descriptors; returns its PID."""
+def _execute(connection: Connection, description: int, pid_writer: int, *, debug: bool) -> int:
+    """Run `python -m rootless.supervisor` with the descriptors; returns its PID.
+
+    `pid_writer`: for the PID of a monitor that outlives the caller, else -1.
+    """
+    places = {_CONNECTION: connection.fileno(), _DESCRIPTION: description}
+    options = ["--debug"] if debug else []
+    if pid_writer >= 0:
+        places[_PID] = pid_writer
+        options.append("--outlives-caller")
     # Above what posix_spawn(3) puts in place, so that no descriptor is overwritten before its turn.
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (connection.fileno(), description)]
-    argv = [sys.executable, "-P", "-m", "rootless.supervisor", *(["--debug"] if debug else [])]
+    high = {place: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for place, fd in places.items()}
+    argv = [sys.executable, "-P", "-m", "rootless.supervisor", *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
-    actions = [
-        (os.POSIX_SPAWN_DUP2, high[0], _CONNECTION),
-        (os.POSIX_SPAWN_DUP2, high[1], _DESCRIPTION),
-    ]
+    actions = [(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in high.items()]
     try:
         return os.posix_spawn(sys.executable, argv, environment, file_actions=actions)
     except OSError as error:
         reason = (error.strerror or "").lower()
         raise RootlessError(f"cannot execute {sys.executable}: {reason}") from error
     finally:
-        for descriptor in high:
+        for descriptor in high.values():
             os.close(descriptor)
 
 
 def run_executed() -> NoReturn:
     """The program of `python -m rootless.supervisor`."""
     os.environ.pop("PYTHONPATH", None)
+    if "--outlives-caller" in sys.argv:
+        _leave_caller(_PID)
     os.set_inheritable(_DESCRIPTION, False)
     connection = Connection.inherited(_CONNECTION)
     become_monitor(connection, _DESCRIPTION, debug="--debug" in sys.argv)

@@ -17,6 +17,7 @@ from rootless.supervisor.client import MonitorClient
 from rootless.supervisor.control_socket import connect
 from rootless.supervisor.protocol import VERSION, Kind
 from tests.integration.run.test_deaths import WAIT, assert_gone, children, roles, start
+from tests.support.command import run_command
 from tests.support.waiting import assert_stays
 
 pytestmark = pytest.mark.needs("userns", "fuse")
@@ -39,6 +40,31 @@ else:
     worker.join()
 sys.exit(results[0].status)
 """
+
+STAYS = """
+import os, sys, threading
+from rootless import Engine, ContainerOptions
+
+if sys.argv[1] == "several":
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+engine = Engine()
+engine.run_detached(ContainerOptions(rootfs="/", command=("true",), name="held"))
+engine.wait("held")
+engine.start("held")
+engine.wait("held")
+try:
+    print("waits for", os.waitpid(-1, os.WNOHANG))
+except ChildProcessError:
+    print("no child")
+"""
+
+
+@pytest.mark.parametrize("threads", ["one", "several"])
+def test_program_that_stays_has_no_monitor_to_wait_for(rootless, threads):
+    argv = [sys.executable, "-c", STAYS, threads]
+    shown = run_command(argv, env=rootless.env).ok().stdout
+    assert shown == "no child\n"
+    rootless("rm", "held").ok()
 
 
 @pytest.fixture
