@@ -33,6 +33,7 @@ class Group(NamedTuple):
     commands: Mapping[str, str]
 
 
+_ATTACH = "rootless.cli.containers.attach:ATTACH"
 _COMMIT = "rootless.cli.containers.commit:COMMIT"
 _CREATE = "rootless.cli.create:CREATE"
 _COW = "rootless.cli.containers.cow:COW"
@@ -42,6 +43,7 @@ _EXEC = "rootless.cli.containers.exec:EXEC"
 _EXPORT = "rootless.cli.containers.export:EXPORT"
 _KILL = "rootless.cli.containers.stop:KILL"
 _PAUSE = "rootless.cli.containers.pause:PAUSE"
+_LOGS = "rootless.cli.containers.logs:LOGS"
 _PS = "rootless.cli.containers.listing:PS"
 _RENAME = "rootless.cli.containers.rename:RENAME"
 _RESTART = "rootless.cli.containers.stop:RESTART"
@@ -82,6 +84,8 @@ COMMANDS: Mapping[str, str | Group] = {
     "ps": _PS,
     "top": _TOP,
     "stats": _STATS,
+    "logs": _LOGS,
+    "attach": _ATTACH,
     "rm": _RM,
     "images": _IMAGES,
     "rmi": _RMI,
@@ -126,6 +130,8 @@ COMMANDS: Mapping[str, str | Group] = {
             "ps": _PS,
             "top": _TOP,
             "stats": _STATS,
+            "logs": _LOGS,
+            "attach": _ATTACH,
             "rm": _RM,
             "remove": _RM,
             "inspect": "rootless.cli.inspect:CONTAINER_INSPECT",

@@ -29,7 +29,6 @@ _USE_HOST = "use --network host or --network none"
 _USE_BIND = "bind a directory: -v DIR:TARGET"
 
 COMMANDS: dict[str, Missing] = {
-    "attach": Missing("a terminal cannot be attached to a running container yet"),
     "build": Missing(_NO_BUILD, _USE_COMMIT),
     "builder": Missing(_NO_BUILD),
     "buildx": Missing(_NO_BUILD, _USE_COMMIT),
@@ -38,10 +37,6 @@ COMMANDS: dict[str, Missing] = {
     "config": Missing(_NO_SWARM),
     "context": Missing(_NO_DAEMON, "use --root for another store"),
     "events": Missing(_NO_DAEMON, "use 'rootless ps -a'"),
-    "logs": Missing(
-        "output is not kept: it goes to the terminal of 'rootless run'",
-        "redirect it: rootless run IMAGE > FILE",
-    ),
     "network": Missing(_NO_NETWORKS, _USE_HOST),
     "node": Missing(_NO_SWARM),
     "plugin": Missing(_NO_DAEMON),
@@ -79,8 +74,6 @@ _RUN: dict[str, Missing] = {
     "kernel-memory": Missing("cgroup v2 does not limit kernel memory apart", "use --memory"),
     "link": Missing(_NO_NETWORKS, _USE_HOST),
     "link-local-ip": Missing(_NO_NETWORKS, _USE_HOST),
-    "log-driver": Missing("output is not kept", "redirect it: rootless run IMAGE > FILE"),
-    "log-opt": Missing("output is not kept", "redirect it: rootless run IMAGE > FILE"),
     "mac-address": Missing(_NO_NETWORKS, _USE_HOST),
     "memory-swappiness": Missing("cgroup v2 has no swappiness", "use --memory-swap"),
     "net-alias": Missing(_NO_NETWORKS, _USE_HOST),

@@ -115,6 +115,7 @@ def options_of(
         attach=_streams(parsed),
         signals=parsed[rows.SIG_PROXY],
         detach_keys=_detach_keys(parsed),
+        log=_log(parsed),
         init=parsed[rows.INIT],
         stop_signal=_stop_signal(parsed),
         stop_timeout=parsed[rows.STOP_TIMEOUT],
@@ -258,6 +259,15 @@ def _detach_keys(parsed: Parsed) -> bytes:
     from rootless.cli.flags.detach_keys import parse_detach_keys
 
     return parse_detach_keys(text)
+
+
+def _log(parsed: Parsed) -> values.LogOptions:
+    driver, options = parsed[rows.LOG_DRIVER], parsed[rows.LOG_OPT]
+    if not driver and not options:
+        return values.DEFAULT_LOG
+    from rootless.cli.flags.logging import parse_log
+
+    return parse_log(driver, options)
 
 
 def _stop_signal(parsed: Parsed) -> str | None:

@@ -62,6 +62,14 @@ DETACH_KEYS = Text(
     "KEYS",
     PROCESS,
 )
+LOG_DRIVER = Text(
+    ("log-driver",),
+    "Logging driver for the container: json-file (default), k8s-file, none or passthrough",
+    "DRIVER",
+    PROCESS,
+    choices=("json-file", "k8s-file", "none", "passthrough"),
+)
+LOG_OPT = Texts(("log-opt",), "Log driver options", "NAME=VALUE", PROCESS)
 
 # What the container is called and how long it stays.
 RM = Flag(

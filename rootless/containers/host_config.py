@@ -33,7 +33,7 @@ def host_config(
         ]
         or None,
         "ContainerIDFile": options.cidfile or "",
-        "LogConfig": {"Type": "none", "Config": {}},
+        "LogConfig": {"Type": options.log.driver.value, "Config": dict(options.log.given)},
         "NetworkMode": "none" if own.network else "host",
         "PortBindings": {},
         "RestartPolicy": {

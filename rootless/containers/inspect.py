@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rootless.containers.config import read_spec
 from rootless.containers.host_config import host_config, mount_points
+from rootless.containers.launch_description import log_path
 from rootless.containers.options_document import NAME, decode_options
 from rootless.containers.status import MONITORED, Status
 from rootless.spec.options import ContainerOptions
@@ -34,7 +35,7 @@ def container_document(
         InvalidDocumentError: config.json or options.json is damaged.
     """
     spec = read_spec(directory)
-    options = _read_options(record, directory)
+    options = read_options(record, directory)
     program, *arguments = spec["process"]["args"]
     driver = StorageDriver(record.storage_driver or StorageDriver.UNIONFS.value)
     return {
@@ -47,7 +48,7 @@ def container_document(
         "ResolvConfPath": str(directory / "resolv.conf"),
         "HostnamePath": str(directory / "hostname"),
         "HostsPath": str(directory / "hosts"),
-        "LogPath": "",
+        "LogPath": log_path(options.log.driver, str(directory), record.id),
         "Name": f"/{record.name}",
         "RestartCount": record.restart_count,
         "Driver": driver.value,
@@ -64,7 +65,7 @@ def container_document(
     }
 
 
-def _read_options(record: ContainerRecord, directory: Path) -> ContainerOptions:
+def read_options(record: ContainerRecord, directory: Path) -> ContainerOptions:
     """What was asked for; of a container of an earlier version, what its record tells."""
     path = directory / NAME
     try:

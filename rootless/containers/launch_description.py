@@ -8,7 +8,7 @@ from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
 from rootless.runtime.idmap import IdMaps, IdRange
 from rootless.runtime.rootfs import FuseRootfs, OverlayRootfs
-from rootless.spec.options import NO_RESTART, RestartName, RestartPolicy
+from rootless.spec.options import NO_RESTART, LogDriver, RestartName, RestartPolicy
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.light_types import NamedTuple
 
@@ -36,6 +36,22 @@ class ImageTree(NamedTuple):
     chain: str | None = None
 
 
+class OutputLog(NamedTuple):
+    """The log of the container's output: the current file, and the rest as in LogOptions.
+    `attributes` are written to each entry.
+    """
+
+    driver: LogDriver
+    path: str
+    max_size: int = 0
+    max_file: int = 1
+    compress: bool = False
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+NO_LOG = OutputLog(LogDriver.NONE, "")
+
+
 class LaunchDescription(NamedTuple):
     """A container as its monitor, file server and first process see it.
 
@@ -61,6 +77,7 @@ class LaunchDescription(NamedTuple):
     cgroup_parent: str | None
     seccomp_cache: str
     control_directory: str
+    output_log: OutputLog = NO_LOG
     streams: tuple[bool, bool, bool] = (False, True, True)
     ends_with_client: bool = True
     volatile: bool = False
@@ -77,6 +94,7 @@ class LaunchDescription(NamedTuple):
             "tree": (isinstance(tree, HostTree), *tree),
             "storage_driver": self.storage_driver.value,
             "restart": (self.restart.name.value, self.restart.maximum),
+            "output_log": (self.output_log.driver.value, *self.output_log[1:]),
         }
         return marshal.dumps((plain, self.id_maps.helper))
 
@@ -101,12 +119,22 @@ class LaunchDescription(NamedTuple):
         return f"{self.directory}/engine.log"
 
 
+def log_path(driver: LogDriver, directory: str, container_id: str) -> str:
+    """The log in the container's directory, named as Docker names it, and k8s-file as Podman does.
+    Empty for a driver that has no file.
+    """
+    if driver is LogDriver.JSON_FILE:
+        return f"{directory}/{container_id}-json.log"
+    return f"{directory}/ctr.log" if driver is LogDriver.K8S_FILE else ""
+
+
 def unpack(data: bytes) -> LaunchDescription:
     """The inverse of `LaunchDescription.packed`."""
     plain, helper = marshal.loads(data)
     status = Status(plain["record"]["status"])
     uids, gids = (tuple(IdRange(*each) for each in ranges) for ranges in plain["id_maps"])
     on_host, *tree = plain["tree"]
+    log_driver, *log = plain["output_log"]
     return LaunchDescription(
         **plain
         | {
@@ -115,5 +143,6 @@ def unpack(data: bytes) -> LaunchDescription:
             "tree": HostTree(*tree) if on_host else ImageTree(*tree),
             "storage_driver": StorageDriver(plain["storage_driver"]),
             "restart": RestartPolicy(RestartName(plain["restart"][0]), plain["restart"][1]),
+            "output_log": OutputLog(LogDriver(log_driver), *log),
         }
     )

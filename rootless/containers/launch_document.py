@@ -7,11 +7,17 @@ misread the document.
 
 from __future__ import annotations
 
-from rootless.containers.launch_description import HostTree, ImageTree, LaunchDescription
+from rootless.containers.launch_description import (
+    HostTree,
+    ImageTree,
+    LaunchDescription,
+    OutputLog,
+    log_path,
+)
 from rootless.errors import InvalidDocumentError
 from rootless.light_json import dumps, loads
 from rootless.runtime.idmap import IdMaps
-from rootless.spec.options import RestartName, RestartPolicy
+from rootless.spec.options import DEFAULT_LOG, LogDriver, RestartName, RestartPolicy
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.light_types import NamedTuple
 
@@ -57,6 +63,7 @@ def encode_launch(description: LaunchDescription) -> bytes:
         "stopSignal": description.stop_signal,
         "stopTimeout": description.stop_timeout,
         "cgroupParent": description.cgroup_parent,
+        "log": _log_document(description.output_log),
         "restart": {
             "name": description.restart.name.value,
             "maximum": description.restart.maximum,
@@ -103,10 +110,37 @@ def _description(
         cgroup_parent=document.pop("cgroupParent"),
         seccomp_cache=places.seccomp_cache,
         control_directory=places.control_directory,
+        output_log=_output_log(document.pop("log", {}), places.directory, record.id),
         streams=(stdin, stdout, stderr),
         ends_with_client=False,
         restart=RestartPolicy(RestartName(restart["name"]), restart["maximum"]),
         extra=document,
+    )
+
+
+def _log_document(log: OutputLog) -> dict[str, object]:
+    return {
+        "driver": log.driver.value,
+        "maxSize": log.max_size,
+        "maxFile": log.max_file,
+        "compress": log.compress,
+        "attributes": dict(log.attributes),
+    }
+
+
+def _output_log(document: dict[str, Any], directory: str, container_id: str) -> OutputLog:
+    """`document` is empty for a container of a version that kept no log: it gets the default."""
+    if not document:
+        driver = DEFAULT_LOG.driver
+        return OutputLog(driver, log_path(driver, directory, container_id))
+    driver = LogDriver(document["driver"])
+    return OutputLog(
+        driver,
+        log_path(driver, directory, container_id),
+        document["maxSize"],
+        document["maxFile"],
+        document["compress"],
+        tuple(document["attributes"].items()),
     )
 
 

@@ -91,6 +91,11 @@ def _limits(value: dict[str, Any]) -> values.ResourceLimits:
     return values.ResourceLimits(**fields)
 
 
+def _log(value: dict[str, Any]) -> values.LogOptions:
+    fields: dict[str, Any] = {name: _as_it_is(part) for name, part in value.items()}
+    return values.LogOptions(**fields | {"driver": values.LogDriver(fields["driver"])})
+
+
 def _platform(value: dict[str, str]) -> object:
     from rootless.oci.platform import Platform
 
@@ -106,6 +111,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
         values.RestartName(value["name"]), value["maximum"]
     ),
     "attach": lambda value: values.Streams(**value),
+    "log": _log,
     "detach_keys": lambda value: value.encode("latin-1"),
     "ulimits": _each(values.Ulimit),
     "mounts": _mounts,

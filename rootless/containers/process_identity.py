@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 _STARTTIME = 22  # field of /proc/PID/stat, counted from 1 (proc_pid_stat(5))
 
 
@@ -41,3 +43,17 @@ def children_of(pid: int) -> list[int]:
             return [int(word) for word in file.read().split()]
     except OSError:
         return []
+
+
+def open_process(pid: int, started: int) -> int | None:
+    """A pidfd of the process with this pid and start time; None if there is none."""
+    if pid <= 0:
+        return None
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    if is_alive(pid, started):
+        return descriptor
+    os.close(descriptor)
+    return None

@@ -14,11 +14,11 @@ from __future__ import annotations
 import os
 
 from rootless.engine.image_store import ImageStore
-from rootless.errors import UsageError
+from rootless.errors import RootlessError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from rootless.store.counting import Moved
     from rootless.supervisor.copy_up_report import CopyUpReport
     from rootless.supervisor.foreground import Outcome
+    from rootless.supervisor.log_reader import LogRequest
 
 
 class Engine(ImageStore):
@@ -287,6 +288,72 @@ class Engine(ImageStore):
         record = self._container(name)
         control = self.paths.control_directory(record.id)
         remove_container(self.paths.containers, record, control, force=force)
+
+    def attach(
+        self,
+        name: str,
+        *,
+        stdin: bool = True,
+        signals: bool = True,
+        detach_keys: bytes = b"",
+    ) -> Outcome:
+        """Connect this process's standard streams to those of a container that runs, to its end or
+        until the user detaches.
+
+        Raises:
+            NotFoundError: there is no such container.
+            ConflictError: it does not run.
+            RootlessError: its streams belong to another client.
+            NotATerminalError: it has a terminal, and standard input is none.
+        """
+        from rootless.containers.status import Verb, check_verb
+        from rootless.supervisor.attach import attach
+        from rootless.supervisor.foreground import Attachment
+
+        record, options = self._container_and_options(name)
+        check_verb(
+            Verb.ATTACH,
+            record.status,
+            container_id=record.id,
+            name=record.name,
+            error=record.error,
+        )
+        attachment = Attachment(
+            stdin and options.interactive, signals=signals, detach_keys=detach_keys
+        )
+        if options.terminal and attachment.stdin and not os.isatty(0):
+            raise NotATerminalError("the input device is not a TTY")
+        directory = self.paths.control_directory(record.id)
+        return attach(directory, attachment, terminal=options.terminal)
+
+    def logs(self, name: str, request: LogRequest | None = None) -> Iterator[tuple[int, bytes]]:
+        """What a container has written: pieces with the number of their stream, 1 or 2.
+
+        Raises NotFoundError, and RootlessError if its log driver keeps nothing.
+        """
+        from rootless.containers.launch_description import log_path
+        from rootless.containers.process_identity import open_process
+        from rootless.supervisor.log_reader import LogRequest, read_log
+
+        record, options = self._container_and_options(name)
+        driver = options.log.driver
+        path = log_path(driver, self.paths.containers.directory(record.id), record.id)
+        if not path:
+            raise RootlessError("configured logging driver does not support reading")
+        monitor = open_process(record.monitor_pid, record.monitor_pid_start)
+        try:
+            yield from read_log(path, driver, request or LogRequest(), monitor)
+        finally:
+            if monitor is not None:
+                os.close(monitor)
+
+    def _container_and_options(self, name: str) -> tuple[ContainerRecord, ContainerOptions]:
+        from pathlib import Path
+
+        from rootless.containers.inspect import read_options
+
+        record = self._container(name)
+        return record, read_options(record, Path(self.paths.containers.directory(record.id)))
 
     def inspect_container(self, name: str, *, sizes: bool = False) -> dict[str, Any]:
         """The document of `docker inspect` of a container; `sizes` adds SizeRw and SizeRootFs. Raises

@@ -8,7 +8,13 @@ import os
 
 from rootless.containers.create import create_container
 from rootless.containers.directory import new_container_id
-from rootless.containers.launch_description import HostTree, ImageTree, LaunchDescription
+from rootless.containers.launch_description import (
+    HostTree,
+    ImageTree,
+    LaunchDescription,
+    OutputLog,
+    log_path,
+)
 from rootless.containers.options_document import NAME as OPTIONS_NAME
 from rootless.containers.options_document import encode_options
 from rootless.containers.process_identity import boot_id, start_time
@@ -98,6 +104,7 @@ def prepare(
 
             _write(f"{hidden}/{NAME}", encode_launch(description))
 
+    labels = {**(lower.config.get("Labels") or {}), **options.labels}
     description = LaunchDescription(
         record=ContainerRecord(
             id=container_id,
@@ -108,7 +115,7 @@ def prepare(
             storage_driver=driver.value,
             rootfs=str(lower.tree.path) if isinstance(lower.tree, HostTree) else "",
             command=tuple(spec["process"]["args"]),
-            labels={**(lower.config.get("Labels") or {}), **options.labels},
+            labels=labels,
             auto_remove=options.remove,
             monitor_pid=monitor,
             monitor_pid_start=start_time(monitor) if monitor else 0,
@@ -126,6 +133,7 @@ def prepare(
         cgroup_parent=options.cgroup_parent,
         seccomp_cache=f"{paths.store}/seccomp",
         control_directory=paths.control_directory(container_id),
+        output_log=_output_log(options, directory, container_id, labels, spec["process"]["env"]),
         streams=(options.interactive, True, True),
         ends_with_client=False,
         restart=options.restart,
@@ -138,6 +146,29 @@ def prepare(
         cidfile=options.cidfile,
     )
     return description._replace(record=record)
+
+
+def _output_log(
+    options: ContainerOptions,
+    directory: str,
+    container_id: str,
+    labels: Mapping[str, str],
+    environment: list[str],
+) -> OutputLog:
+    log = options.log
+    attributes: dict[str, str] = {}
+    if log.labels or log.variables:
+        variables = dict(each.split("=", 1) for each in environment)
+        attributes = {name: labels[name] for name in log.labels if name in labels}
+        attributes |= {name: variables[name] for name in log.variables if name in variables}
+    return OutputLog(
+        log.driver,
+        log_path(log.driver, str(directory), container_id),
+        log.max_size,
+        log.max_file,
+        log.compress,
+        tuple(sorted(attributes.items())),
+    )
 
 
 def _stop_signal(name: str | None) -> int:

@@ -196,8 +196,33 @@ class RestartPolicy(NamedTuple):
     maximum: int = 0
 
 
+class LogDriver(Enum):
+    """Where the container's output is kept."""
+
+    JSON_FILE = "json-file"
+    K8S_FILE = "k8s-file"
+    NONE = "none"
+    PASSTHROUGH = "passthrough"
+
+
+class LogOptions(NamedTuple):
+    """How the output is kept. `max_size` is in bytes, 0 for no limit; `labels` and `variables` are
+    names whose values the entries have (`logs --details`). `given` are the options as they were typed,
+    for `inspect`.
+    """
+
+    driver: LogDriver = LogDriver.JSON_FILE
+    max_size: int = 0
+    max_file: int = 1
+    compress: bool = False
+    labels: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+    given: Mapping[str, str] = {}
+
+
 ALL_STREAMS = Streams()
 NO_RESTART = RestartPolicy()
+DEFAULT_LOG = LogOptions()
 NO_DNS = Dns()
 NO_LIMITS = ResourceLimits()
 DEFAULT_NAMESPACES = NamespaceModes()
@@ -246,6 +271,7 @@ class ContainerOptions(NamedTuple):
     """Pass signals that the caller gets on to the container."""
     detach_keys: bytes = b""
     """The keys that detach a terminal; empty for docker's, ctrl-p ctrl-q."""
+    log: LogOptions = DEFAULT_LOG
     init: bool = False
     stop_signal: str | None = None
     """A name with SIG, or SIGRTMIN+N."""

@@ -15,7 +15,7 @@ from rootless.supervisor.protocol import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from rootless.supervisor.messages import Connection, Message
@@ -63,9 +63,9 @@ class MonitorClient:
         """Say which protocol this is. The first message."""
         self._send(Kind.HELLO, version=VERSION)
 
-    def attach(self) -> None:
-        """Ask for the container's standard streams; ATTACHED has them."""
-        self._send(Kind.ATTACH)
+    def attach(self, streams: Sequence[int] = (0, 1, 2)) -> None:
+        """Ask for standard streams of the container by their numbers; ATTACHED has them."""
+        self._send(Kind.ATTACH, streams=list(streams))
 
     def detach(self) -> None:
         """Leave the streams and let the container go on."""

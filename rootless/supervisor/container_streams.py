@@ -1,23 +1,32 @@
-"""The monitor's ends of a container's standard streams: pipes, or the master of its terminal.
+"""The container's standard streams as the monitor has them: pipes, or the master of its terminal.
 
 Without a terminal the container gets pipes, never descriptors of a caller: a program that it leaves in
 the state of a terminal, or that types into one (TIOCSTI), cannot reach the caller's.
 
-They belong to one client at a time. The ends of pipes are handed over: the monitor keeps none, so
-that the end of the client is the end of the pipe for the container, as a shell's pipe would be. Of a
-terminal the monitor keeps the master, and the client gets a duplicate. While no client has them, the
-output is read and discarded, because a container whose output is not read would block.
+The monitor reads the output, logs it, and copies it to every client that is attached (fan_out). The
+writing end of the input is given to a client: to the first one for good where the container ends with
+it, so that the end of the client's input is the container's, as a shell's pipe would be; a duplicate
+else, and then the input has no end before the container has one. Each client gets a duplicate of a
+terminal's master, to type and for its size.
+
+With the log driver passthrough nothing is read or copied: the ends of the pipes go to the first client
+that attaches.
 """
 
 from __future__ import annotations
 
 import os
+import select
+
+from rootless.spec.options import LogDriver
+from rootless.supervisor.fan_out import FanOut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.containers.launch_description import LaunchDescription
     from rootless.supervisor.clients import Client
-
-_CHUNK = 65536
+    from rootless.supervisor.container_log import ContainerLog
+    from rootless.supervisor.fan_out import Sink
 
 
 class ContainerStreams:
@@ -25,13 +34,18 @@ class ContainerStreams:
     terminal.
     """
 
-    def __init__(self, connected: tuple[bool, bool, bool], *, terminal: bool) -> None:
+    def __init__(self, description: LaunchDescription) -> None:
         self.container_ends: tuple[int, int, int] | None = None
-        self.owner: Client | None = None
+        self._settings = description.output_log
+        self._once = description.ends_with_client
+        self._direct = self._settings.driver is LogDriver.PASSTHROUGH
+        self._log: ContainerLog | None = None
+        self._owner: Client | None = None
         self._console: int | None = None
-        self._pipes: dict[int, int] = {}
-        if not terminal:
-            self._make_pipes(connected)
+        self._ends: dict[int, int] = {}
+        self._outputs: dict[int, FanOut] = {}
+        if not description.terminal:
+            self._make_pipes(description.streams)
 
     def _make_pipes(self, connected: tuple[bool, bool, bool]) -> None:
         """A pipe for each connected stream, /dev/null for the others."""
@@ -43,9 +57,24 @@ class ContainerStreams:
             reader, writer = os.pipe2(os.O_CLOEXEC)
             here, there = (writer, reader) if number == 0 else (reader, writer)
             os.set_blocking(here, False)
-            self._pipes[number] = here
+            if number == 0 or self._direct:
+                self._ends[number] = here
+            else:
+                self._outputs[number] = self._fan_out(number, here)
             ends.append(there)
         self.container_ends = (ends[0], ends[1], ends[2])
+
+    def _fan_out(self, number: int, source: int) -> FanOut:
+        if self._settings.driver in {LogDriver.NONE, LogDriver.PASSTHROUGH}:
+            return FanOut(source, None)
+        return FanOut(source, lambda data: self._record(number, data))
+
+    def _record(self, number: int, data: bytes) -> None:
+        if self._log is None:
+            from rootless.supervisor.container_log import ContainerLog
+
+            self._log = ContainerLog(self._settings)
+        self._log.add(number, data)
 
     def close_container_ends(self) -> None:
         """Once the container has them. Idempotent."""
@@ -58,63 +87,130 @@ class ContainerStreams:
         self._console = console
         if console is not None:
             os.set_blocking(console, False)
+            self._outputs[1] = self._fan_out(1, os.dup(console))
 
     @property
     def has_terminal(self) -> bool:
         return self._console is not None
 
-    def attach(self, client: Client) -> str | None:
-        """Give the streams to a client: (fields, descriptors) of ATTACHED; or why it cannot be."""
-        if self.owner is not None and self.owner.is_open:
-            return "another client is attached to the container"
-        if self._console is None and self.owner is not None:
-            return "the streams of the container were those of a client that has ended"
-        self.owner = client
-        return None
+    def refusal(self, client: Client) -> str | None:
+        """Why a client cannot be attached; None if it can."""
+        if not self._direct or self.has_terminal or self._owner in {None, client}:
+            return None
+        return "the streams of the container were given to another client (log driver passthrough)"
 
-    def descriptors(self) -> tuple[list[int], tuple[int, ...]]:
-        """Numbers of the streams and the monitor's ends of them; for a terminal no number."""
+    def attach(self, client: Client, wanted: list[int]) -> tuple[list[int], list[int]]:
+        """Numbers of streams and descriptors for a client, which are to be closed when it has them; for
+        a terminal no number: its master, and the reading end of its output.
+        """
+        self._owner = client
         if self._console is not None:
-            return [], (self._console,)
-        return list(self._pipes), tuple(self._pipes.values())
+            return [], [os.dup(self._console), self._connect(self._outputs[1], client)]
+        numbers = [each for each in (0, 1, 2) if each in wanted]
+        given = {each: self._end(each) for each in numbers if each in self._ends}
+        for each in numbers:
+            if each in self._outputs:
+                given[each] = self._connect(self._outputs[each], client)
+        return list(given), list(given.values())
 
-    def handed_over(self) -> None:
-        """The client has the descriptors."""
-        for descriptor in self._pipes.values():
-            os.close(descriptor)
-        self._pipes.clear()
+    def _end(self, number: int) -> int:
+        """The monitor's end of a pipe, or a duplicate where another client may ask for it."""
+        if self._direct or self._once:
+            return self._ends.pop(number)
+        return os.dup(self._ends[number])
+
+    def _connect(self, output: FanOut, client: Client) -> int:
+        return output.connect(client, may_be_left=not self._belongs_to(client))
+
+    def _belongs_to(self, client: Client) -> bool:
+        """Whether the container ends with the client."""
+        return self._once and client.first
+
+    def release(self, client: Client) -> None:
+        """The client has left the streams; the container no longer ends with it."""
+        if client.first:
+            self._once = False
+        for sink in self._sinks():
+            if sink.client is client:
+                sink.close()
+
+    def interest(self) -> dict[int, int]:
+        """The descriptors and events to wait for (poll(2))."""
+        found = {sink.descriptor: select.POLLOUT for sink in self._sinks() if sink.waits}
+        for output in self._outputs.values():
+            if output.wants_input():
+                found[output.source] = select.POLLIN
+        if self._direct and self._owner is None:
+            found |= {end: select.POLLIN for number, end in self._ends.items() if number != 0}
+        return found
+
+    def advance(self, descriptor: int) -> None:
+        """Move what can be moved of a descriptor that is ready."""
+        for output in self._outputs.values():
+            if output.is_open and output.source == descriptor:
+                output.advance()
+                break
+        else:
+            for sink in self._sinks():
+                if sink.descriptor == descriptor:
+                    sink.advance()
+            self._discard(descriptor)
+        self._end_with_reader()
+
+    def _discard(self, descriptor: int) -> None:
+        """Read output of the driver passthrough that no client reads."""
+        for number, end in list(self._ends.items()):
+            if end == descriptor and not os.read(end, 65536):
+                os.close(self._ends.pop(number))
+
+    def _end_with_reader(self) -> None:
+        """When the client that the container ends with has closed an output, close it for the container
+        too: its next write gets SIGPIPE, as from a shell's pipe.
+        """
+        for output in self._outputs.values():
+            if output.is_open and output.lost(self._belongs_to):
+                output.close()
+
+    def wait_limit(self) -> float | None:
+        """Milliseconds until a client that takes nothing is to be left behind."""
+        waits = [sink.patience() for sink in self._sinks()]
+        return min((each * 1000 for each in waits if each is not None), default=None)
+
+    def leave_behind(self) -> list[Client]:
+        """Close the streams of clients that have taken nothing for too long; those clients."""
+        late = [sink for sink in self._sinks() if sink.patience() == 0]
+        for sink in late:
+            sink.close()
+        return [sink.client for sink in late]
+
+    def drain(self) -> None:
+        """Read and log everything that the container has written; it has ended."""
+        for output in self._outputs.values():
+            output.drain()
+        if self._log is not None:
+            self._log.close()
 
     def close(self) -> None:
-        """After the end of a run: the next one gets streams of its own. Idempotent."""
-        self.handed_over()
+        """After the end of a run: the next one gets streams of its own. Clients are still to get what is
+        kept for them. Idempotent.
+        """
+        self.drain()
+        for descriptor in self._ends.values():
+            os.close(descriptor)
+        self._ends.clear()
         if self._console is not None:
             os.close(self._console)
             self._console = None
 
-    def release(self) -> None:
-        """The owner has left a terminal."""
-        self.owner = None
+    def flush(self) -> None:
+        """Wait until each client has its output, or has taken none for too long."""
+        while waiting := {sink.descriptor: sink for sink in self._sinks() if sink.waits}:
+            poll = select.poll()
+            for descriptor in waiting:
+                poll.register(descriptor, select.POLLOUT)
+            for descriptor, _ in poll.poll(self.wait_limit()):
+                waiting[descriptor].advance()
+            self.leave_behind()
 
-    def unread(self) -> list[int]:
-        """Descriptors of output that no client reads."""
-        if self._console is not None:
-            is_read = self.owner is not None and self.owner.is_open
-            return [] if is_read else [self._console]
-        return [end for number, end in self._pipes.items() if number != 0]
-
-    def discard(self, descriptor: int) -> None:
-        """Read output that no client reads."""
-        try:
-            data = os.read(descriptor, _CHUNK)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""  # EIO: no process has the terminal open (pty(7))
-        if not data:
-            self._forget(descriptor)
-
-    def _forget(self, descriptor: int) -> None:
-        if descriptor == self._console:
-            self._console = None
-        self._pipes = {number: end for number, end in self._pipes.items() if end != descriptor}
-        os.close(descriptor)
+    def _sinks(self) -> list[Sink]:
+        return [sink for output in self._outputs.values() for sink in output.sinks if sink.is_open]

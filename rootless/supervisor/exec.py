@@ -111,6 +111,7 @@ def _run_in_terminal(process: JoinedProcess, *, interactive: bool, detach_keys: 
     detached, detach = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     session = TerminalSession(
         process.console,
+        os.dup(process.console),
         lambda: os.close(detach),
         interactive=interactive,
         detach_keys=detach_keys,

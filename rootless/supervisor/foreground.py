@@ -37,6 +37,11 @@ class Attachment(NamedTuple):
     signals: bool = True
     detach_keys: bytes = b""
 
+    def numbers(self) -> list[int]:
+        """The connected streams."""
+        given = self.stdin, self.stdout, self.stderr
+        return [number for number, connected in enumerate(given) if connected]
+
 
 class Outcome(NamedTuple):
     """How the container ended. `detached`: it has not; the user has left it running, with status 0."""
@@ -62,13 +67,13 @@ def run_in_foreground(
     client = started.client
     foreground = Foreground(client, attachment)
     try:
-        with Forwarding(client.signal, _forwarded(attachment, terminal=terminal)):
+        with Forwarding(client.signal, forwarded(attachment, terminal=terminal)):
             # All at once: the answers come when the container has been created.
             client.hello()
-            client.attach()
+            client.attach(attachment.numbers())
             client.start()
             description = prepare(started.pid)
-            streams = attachment.stdin, attachment.stdout, attachment.stderr
+            streams = attachment.stdin, True, True
             started.describe(description._replace(streams=streams, ends_with_client=True))
             return foreground.run()
     finally:
@@ -78,7 +83,8 @@ def run_in_foreground(
             started.wait()
 
 
-def _forwarded(attachment: Attachment, *, terminal: bool) -> Sequence[int]:
+def forwarded(attachment: Attachment, *, terminal: bool) -> Sequence[int]:
+    """The signals that are passed on to the container."""
     if not attachment.signals:
         return ()
     return [number for number in FORWARDED if not (terminal and number == signal.SIGWINCH)]
@@ -98,15 +104,23 @@ class Foreground:
         self._final: Message | None = None
         self._error: RootlessError | OSError | None = None
 
-    def run(self) -> Outcome:
-        """Relay until the container has ended or the user has detached."""
+    def run(self, pid: int = 0) -> Outcome:
+        """Relay until the container has ended or the user has detached.
+
+        Args:
+            pid: The container's first process; 0 for a container that is yet to be started.
+        """
         try:
-            self._connect(self._client.receive_until(Kind.ATTACHED))
-            running = self._client.receive_until(Kind.RUNNING, Kind.EXITED)
-            if running.kind is Kind.EXITED:
-                self._final = running
+            attached = self._client.receive_until(Kind.ATTACHED, Kind.EXITED)
+            if attached.kind is Kind.ATTACHED:
+                self._connect(attached)
+            if attached.kind is Kind.ATTACHED and not pid:
+                attached = self._client.receive_until(Kind.RUNNING, Kind.EXITED)
+                pid = int(attached.fields.get("pid", 0))
+            if attached.kind is Kind.EXITED:
+                self._final = attached
             else:
-                self._relay(int(running.fields["pid"]))
+                self._relay(pid)
         finally:
             for flow in self._flows:
                 flow.finish()
@@ -128,6 +142,7 @@ class Foreground:
 
             self._terminal = TerminalSession(
                 descriptors[0],
+                descriptors[1],
                 self._client.detach,
                 interactive=self._attachment.stdin,
                 detach_keys=self._attachment.detach_keys,

@@ -162,9 +162,7 @@ class Monitor:
         """
         self._state = MonitorState.CREATING
         self._group = group
-        self._streams = ContainerStreams(
-            self._description.streams, terminal=self._description.terminal
-        )
+        self._streams = ContainerStreams(self._description)
         self._container = run = ContainerRun(self._description, group)
         try:
             run.create(self._streams, debug)
@@ -212,8 +210,8 @@ class Monitor:
         """Return when the container has ended; until then carry out the requests of clients."""
         run = self._container
         while True:
-            unread = self._streams.unread()
-            ready = self._wait((*run.watched(), *unread), self._wait_limit())
+            streams = self._streams.interest()
+            ready = self._wait(run.watched(), self._wait_limit(), streams)
             if run.process.pidfd in ready:
                 return
             run.signals.check(timed_out=not ready)
@@ -222,27 +220,38 @@ class Monitor:
             if run.server.pidfd in ready and not run.server_has_ended and run.note_server_exit():
                 self._clients.broadcast(Kind.NOTICE, text=run.server_failure)
                 run.signals.kill()
-            for descriptor in ready.intersection(unread):
-                self._streams.discard(descriptor)
+            for descriptor in ready.intersection(streams):
+                self._streams.advance(descriptor)
+            for client in self._streams.leave_behind():
+                client.send(Kind.NOTICE, text="the output was not read for too long and is cut off")
             self._serve(ready)
             if self._ends_with_client and not self._first.is_open:
                 self._ends_with_client = False
                 self._is_final = True
                 run.signals.kill()
 
-    def _wait(self, descriptors: Sequence[int], milliseconds: float | None) -> set[int]:
-        """Those of the descriptors, of the clients' and of the listening socket that are readable."""
+    def _wait(
+        self,
+        descriptors: Sequence[int],
+        milliseconds: float | None,
+        events: Mapping[int, int] | None = None,
+    ) -> set[int]:
+        """Those of the descriptors, of the clients' and of the listening socket that are readable, and
+        those of `events` for which their event has come (poll(2)).
+        """
         poll = select.poll()
         clients = map(Client.fileno, self._clients.open())
         for descriptor in (*descriptors, self._clients.fileno(), *clients):
             poll.register(descriptor, select.POLLIN)
+        for descriptor, event in (events or {}).items():
+            poll.register(descriptor, event)
         return {descriptor for descriptor, _ in poll.poll(milliseconds)}
 
     def _wait_limit(self) -> float | None:
-        limit = self._container.signals.wait_limit()
-        if self._pauses is None or not self._pauses.is_pending:
-            return limit
-        return _PAUSE_STEP if limit is None else min(limit, _PAUSE_STEP)
+        limits = [self._container.signals.wait_limit(), self._streams.wait_limit()]
+        if self._pauses is not None and self._pauses.is_pending:
+            limits.append(_PAUSE_STEP)
+        return min((each for each in limits if each is not None), default=None)
 
     def _serve(self, ready: set[int]) -> None:
         """Carry out the requests that have come."""
@@ -296,7 +305,10 @@ class Monitor:
         return not self._is_final
 
     def _report_end(self, ending: Ending) -> None:
-        """EXITED is the last message of a connection, but for that of a client that wants a restart."""
+        """EXITED is the last message of a connection, but for that of a client that wants a restart. A
+        client has all output before it.
+        """
+        self._streams.flush()
         self._clients.end(
             Kind.EXITED,
             self._restarters if self._state is MonitorState.RESTARTING else (),
@@ -326,7 +338,7 @@ class Monitor:
         if kind is Kind.START:
             self._start()
         elif kind is Kind.ATTACH:
-            self._attach(client)
+            self._attach(client, message.fields["streams"])
         elif kind is Kind.DETACH:
             self._detach_client(client)
         elif kind in {Kind.PAUSE, Kind.UNPAUSE}:
@@ -430,14 +442,15 @@ class Monitor:
             return
         client.send(Kind.DONE)
 
-    def _attach(self, client: Client) -> None:
-        reason = self._streams.attach(client)
+    def _attach(self, client: Client, wanted: list[int]) -> None:
+        reason = self._streams.refusal(client)
         if reason is not None:
             client.refuse(reason)
             return
-        numbers, descriptors = self._streams.descriptors()
+        numbers, descriptors = self._streams.attach(client, wanted)
         client.send(Kind.ATTACHED, *descriptors, streams=numbers)
-        self._streams.handed_over()
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def _detach_client(self, client: Client) -> None:
         if not self._streams.has_terminal:
@@ -445,7 +458,7 @@ class Monitor:
             return
         if client.first:
             self._ends_with_client = False
-        self._streams.release()
+        self._streams.release(client)
         client.send(Kind.DETACHED)
 
     def _fail(self, error: RootlessError) -> None:

@@ -17,19 +17,25 @@ if TYPE_CHECKING:
 
 
 class TerminalSession:
-    """`console` is the master of the container's terminal, and belongs to the session. `interactive`:
-    what is typed goes to the container. `detach` is called at the keys that detach. `detach_keys` may be empty, for docker's.
+    """`console` is the master of the container's terminal and `output` what it shows, the master or a pipe;
+    both belong to the session. `interactive`: what is typed goes to the container. `detach` is called at the
+    keys that detach. `detach_keys` may be empty, for docker's.
     """
 
     def __init__(
-        self, console: int, detach: Callable[[], None], *, interactive: bool, detach_keys: bytes
+        self,
+        console: int,
+        output: int,
+        detach: Callable[[], None],
+        *,
+        interactive: bool,
+        detach_keys: bytes,
     ) -> None:
         os.set_blocking(console, False)
         self._console = console
         self._keys = detach_keys or DEFAULT
         self._pid = 0
         self._caller = CallerTerminal(console, interactive=interactive)
-        output = os.dup(console)
         self.flows = [Flow(output, 1, ours=(output,))]
         if interactive:
             input_end = os.dup(console)

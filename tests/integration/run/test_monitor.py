@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -229,15 +230,29 @@ def test_output_that_no_client_reads_does_not_stop_the_container(created, connec
     assert client.receive_until(Kind.EXITED).fields["status"] == 3
 
 
-def test_streams_are_those_of_one_client(created, connected):
-    directory, _, _ = created("sh", "-c", WAIT)
-    first, second = connected(directory), connected(directory)
-    first.attach()
-    second.attach()
-    for descriptor in first.receive_until(Kind.ATTACHED).descriptors:
-        os.close(descriptor)
-    with pytest.raises(RootlessError, match="another client is attached"):
-        second.receive_until(Kind.ATTACHED)
+def test_each_attached_client_gets_all_output(created, connected):
+    directory, _, _ = created("sh", "-c", "seq 100000")
+    clients = [connected(directory) for _ in range(3)]
+    for client in clients:
+        client.attach([1])
+    attached = [client.receive_until(Kind.ATTACHED) for client in clients]
+    clients[0].start()
+    whole = "".join(f"{number}\n" for number in range(1, 100001)).encode()
+    with ThreadPoolExecutor() as readers:
+        assert list(readers.map(output_of, attached)) == [whole] * 3
+
+
+def test_client_that_does_not_read_is_left_behind_by_the_others(created, connected):
+    directory, _, _ = created("sh", "-c", "head -c 3000000 /dev/zero")
+    reader, stopped = connected(directory), connected(directory)
+    for client in (reader, stopped):
+        client.attach([1])
+    attached = [client.receive_until(Kind.ATTACHED) for client in (reader, stopped)]
+    reader.start()
+    assert output_of(attached[0]) == bytes(3_000_000)
+    assert "not read" in stopped.receive_until(Kind.NOTICE).fields["text"]
+    assert reader.receive_until(Kind.EXITED).fields["status"] == 0
+    assert len(output_of(attached[1])) < 3_000_000
 
 
 def test_every_client_learns_of_the_end(rootless, connected):

@@ -264,7 +264,7 @@ def test_option_of_docker_is_there_or_explained(name, option):
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["container", "logs", "c"], 1, "rootless: 'container logs' is not supported: "),
+        (["container", "port", "c"], 1, "rootless: 'container port' is not supported: "),
         (["imagse"], 1, "Did you mean:\n  rootless image"),
         (["image", "lss"], 1, "Did you mean:\n  rootless image ls"),
         (["nonsense"], 1, "rootless: 'nonsense' is not a rootless command.\nSee 'rootless --help'"),

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from rootless.containers.launch_description import HostTree, ImageTree, LaunchDescription
+from rootless.containers.launch_description import HostTree, ImageTree, LaunchDescription, OutputLog
 from rootless.containers.launch_document import Places, decode_launch, encode_launch
 from rootless.containers.record import ContainerRecord
 from rootless.errors import InvalidDocumentError
 from rootless.runtime.idmap import IdMaps, IdRange
-from rootless.spec.options import RestartName, RestartPolicy
+from rootless.spec.options import LogDriver, RestartName, RestartPolicy
 from rootless.spec.storage_driver import StorageDriver
 
 RECORD = ContainerRecord("a" * 64, "web", "2026-01-01T00:00:00Z")
@@ -28,6 +28,9 @@ DESCRIPTION = LaunchDescription(
     cgroup_parent="a.slice",
     seccomp_cache=PLACES.seccomp_cache,
     control_directory=PLACES.control_directory,
+    output_log=OutputLog(
+        LogDriver.K8S_FILE, f"{PLACES.directory}/ctr.log", 1000, 3, True, (("a", "b"),)
+    ),
     streams=(True, True, False),
     ends_with_client=False,
     volatile=True,
@@ -49,6 +52,14 @@ def test_fields_of_a_newer_version_are_kept():
     read = decode_launch(json.dumps(document).encode(), "launch.json", RECORD, SPEC, PLACES)
     assert read.extra == {"healthCheck": {"test": ["true"]}}
     assert json.loads(encode_launch(read)) == document
+
+
+def test_container_of_a_version_without_logs_gets_the_default_log():
+    document = json.loads(encode_launch(DESCRIPTION))
+    del document["log"]
+    read = decode_launch(json.dumps(document).encode(), "launch.json", RECORD, SPEC, PLACES)
+    path = f"{PLACES.directory}/{RECORD.id}-json.log"
+    assert read.output_log == OutputLog(LogDriver.JSON_FILE, path)
 
 
 @pytest.mark.parametrize("damage", ["format", "tree", "idMaps", "restart", "streams"])

@@ -1,0 +1,94 @@
+"""`logs`."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+
+from rootless.cli.context import Settings, engine_of
+from rootless.cli.grammar import Command, Flag, Parsed, Text
+from rootless.durable import write_all
+from rootless.durations import parse_duration
+from rootless.errors import UsageError
+from rootless.supervisor.log_reader import LogRequest
+
+_DETAILS = Flag(("details",), "Show extra details provided to logs")
+_FOLLOW = Flag(("follow", "f"), "Follow log output")
+_SINCE = Text(
+    ("since",),
+    'Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)',
+    "TIME",
+)
+_UNTIL = Text(
+    ("until",),
+    'Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 '
+    "minutes)",
+    "TIME",
+)
+_TAIL = Text(
+    ("tail", "n"), "Number of lines to show from the end of the logs (default all)", "NUMBER"
+)
+_TIMESTAMPS = Flag(("timestamps", "t"), "Show timestamps")
+
+
+def logs(parsed: Parsed, settings: Settings) -> int:
+    """Write what the container has written to the same two streams."""
+    request = LogRequest(
+        follow=parsed[_FOLLOW],
+        since=_moment(parsed[_SINCE], "since"),
+        until=_moment(parsed[_UNTIL], "until"),
+        tail=_count(parsed[_TAIL]),
+        timestamps=parsed[_TIMESTAMPS],
+        details=parsed[_DETAILS],
+    )
+    for number, data in engine_of(settings).logs(parsed.arguments[0], request):
+        write_all(number, data)
+    return 0
+
+
+def _count(text: str | None) -> int | None:
+    """As Docker's engine does it, all for what is no number, or a negative one."""
+    try:
+        count = int(text or "")
+    except ValueError:
+        return None
+    return count if count >= 0 else None
+
+
+def _moment(text: str | None, name: str) -> int | None:
+    """Nanoseconds since 1970. Raises UsageError."""
+    if not text or text == "0":
+        return None
+    number = re.fullmatch(r"(\d+)(?:\.(\d{1,9}))?", text, re.ASCII)
+    if number is not None:
+        return int(number[1]) * 10**9 + int((number[2] or "").ljust(9, "0"))
+    try:
+        return time.time_ns() - parse_duration(text)
+    except ValueError:
+        pass
+    # datetime has microseconds; the digits after them are added.
+    whole = re.fullmatch(r"(.*:\d\d)\.(\d{1,9})(Z|[+-]\d\d:\d\d)?", text, re.ASCII)
+    fraction = int(whole[2].ljust(9, "0")) if whole is not None else 0
+    try:
+        moment = datetime.fromisoformat(text if whole is None else whole[1] + (whole[3] or ""))
+    except ValueError:
+        raise UsageError(
+            f'invalid value for "{name}": failed to parse value as time or duration: "{text}"'
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.astimezone()
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    return (moment - epoch) // (moment.resolution * 10**6) * 10**9 + fraction
+
+
+LOGS = Command(
+    "logs",
+    "Fetch the logs of a container",
+    "CONTAINER",
+    (_DETAILS, _FOLLOW, _SINCE, _TAIL, _TIMESTAMPS, _UNTIL),
+    logs,
+    least=1,
+    most=1,
+    operand="container",
+)

@@ -1,0 +1,80 @@
+"""The log of a container: what it writes, in the format of its log driver. Loaded when the container
+writes for the first time."""
+
+from __future__ import annotations
+
+import errno
+import time
+
+from rootless.containers.timestamps import timestamp
+from rootless.spec.options import LogDriver
+from rootless.supervisor.engine_log import log
+from rootless.supervisor.log_file import LogFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.containers.launch_description import OutputLog
+    from rootless.supervisor.log_json_file import JsonEntries
+    from rootless.supervisor.log_k8s_file import K8sEntries
+
+STREAMS = {1: "stdout", 2: "stderr"}
+
+
+class ContainerLog:
+    """Writes both outputs. An error of the file is written to the engine's log once, and the entries
+    are lost: as in Docker, the container goes on.
+    """
+
+    def __init__(self, settings: OutputLog) -> None:
+        self._settings = settings
+        self._file: LogFile | None = None
+        self._failed = False
+        self._entries = {number: self._formatter(name) for number, name in STREAMS.items()}
+
+    def _formatter(self, stream: str) -> JsonEntries | K8sEntries:
+        if self._settings.driver is LogDriver.K8S_FILE:
+            from rootless.supervisor.log_k8s_file import K8sEntries
+
+            return K8sEntries(stream)
+        from rootless.light_json import dumps
+        from rootless.supervisor.log_json_file import JsonEntries
+
+        attributes = dict(self._settings.attributes)
+        return JsonEntries(stream, dumps(attributes, ascii_only=False) if attributes else b"")
+
+    def add(self, number: int, data: bytes) -> None:
+        """Log what stream `number` has given."""
+        self._write(self._entries[number].add(data, self._time()))
+
+    def close(self) -> None:
+        """Log lines that have no end, and close the file; the next `add` opens it again."""
+        for each in self._entries.values():
+            self._write(each.end(self._time()))
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _time(self) -> bytes:
+        moment = timestamp(time.time_ns())
+        if self._settings.driver is LogDriver.K8S_FILE:
+            return f"{moment[:-1]}+00:00".encode()
+        # Go's RFC3339Nano has no zeros at the end of the fraction.
+        return f"{moment[:-1].rstrip('0').rstrip('.')}Z".encode()
+
+    def _write(self, entries: bytes) -> None:
+        if not entries:
+            return
+        try:
+            if self._file is None:
+                settings = self._settings
+                self._file = LogFile(
+                    settings.path,
+                    limit=settings.max_size,
+                    files=settings.max_file,
+                    compress=settings.compress,
+                )
+            self._file.write(entries)
+        except OSError as error:
+            if not self._failed:
+                self._failed = True
+                log(f"writing the container's log: {error.strerror or errno.errorcode}")
