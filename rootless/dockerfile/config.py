@@ -1,8 +1,7 @@
 """What Dockerfile instructions do to an image's config. Pure.
 
-These are the instructions that need no build: those that `docker import --change` and `docker commit
---change` take. Variables are those of the config's Env before the instruction, as in a Dockerfile.
-CMD, ENTRYPOINT, HEALTHCHECK and ONBUILD are taken literally: their shell replaces variables later.
+`apply_changes` takes the text of instructions that need no build: those of `docker import --change` and `docker
+commit --change`. `apply_instruction` is the same for one instruction whose variables are replaced.
 """
 
 from __future__ import annotations
@@ -10,20 +9,38 @@ from __future__ import annotations
 import posixpath
 import re
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from rootless.dockerfile.parser import Instruction, json_words, parse
-from rootless.dockerfile.words import expand, expand_words, split
-from rootless.durations import parse_duration
+from rootless.dockerfile.errors import DockerfileError
+from rootless.dockerfile.expansion import Expander, expand_instruction
+from rootless.dockerfile.instructions import (
+    Cmd,
+    CommandLine,
+    Entrypoint,
+    Env,
+    Expose,
+    Healthcheck,
+    Instruction,
+    Label,
+    Onbuild,
+    Shell,
+    StopSignal,
+    User,
+    Volume,
+    Workdir,
+)
+from rootless.dockerfile.parser import parse_instructions
 from rootless.errors import UsageError
 
 Config = dict[str, object]
 """An image's `config`: Cmd, Env, ... as the OCI image specification (config.md) and Docker have them."""
 
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", re.IGNORECASE | re.ASCII)
-_DEFAULT_SHELL = ["/bin/sh", "-c"]
-_SHORTEST = 1_000_000
-"""Nanoseconds: Docker's lower bound on the times of a health check."""
+DEFAULT_SHELL = ("/bin/sh", "-c")
+_CHANGES = (
+    *("CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD", "STOPSIGNAL"),
+    *("USER", "VOLUME", "WORKDIR"),
+)
 
 
 def apply_changes(config: Config, changes: Sequence[str]) -> Config:
@@ -31,31 +48,83 @@ def apply_changes(config: Config, changes: Sequence[str]) -> Config:
     UsageError for an instruction that does not exist, is malformed, or needs a build."""
     if not changes:
         return config
-    cmd_set = False
-    for instruction in parse("\n".join(changes)):
-        apply = _INSTRUCTIONS.get(instruction.name)
-        if apply is None:
+    cmd_is_set = False
+    for instruction in parse_instructions("\n".join(changes)):
+        name = instruction.source.keyword.upper()
+        if name not in _CHANGES:
             raise UsageError(
-                f"{instruction.name[:40]!r} is not a valid change command",
-                hint="one of " + ", ".join(_INSTRUCTIONS),
+                f"{name} is not a valid change command", hint="one of " + ", ".join(_CHANGES)
             )
-        if not instruction.arguments:
-            raise UsageError(f"{instruction.name} requires at least one argument")
-        if instruction.flags and instruction.name != "HEALTHCHECK":
-            instruction.flag_values()
-        change = apply(config, instruction)
-        if instruction.name == "ENTRYPOINT" and not cmd_set:
-            # The arguments of the entrypoint that was there are not those of this one.
-            change["Cmd"] = None
-        cmd_set = cmd_set or (instruction.name == "CMD" and bool(change["Cmd"]))
-        config = {**config, **change}
+        if instruction.source.text.upper() == name:
+            raise UsageError(f"{name} requires at least one argument")
+        expanded = expand_instruction(instruction, Expander(variables_of(config)))
+        config = apply_instruction(config, expanded, cmd_is_set=cmd_is_set)
+        cmd_is_set = cmd_is_set or (isinstance(instruction, Cmd) and bool(config["Cmd"]))
     return config
 
 
-def _variables(config: Config) -> dict[str, str]:
+def apply_instruction(config: Config, instruction: Instruction, *, cmd_is_set: bool) -> Config:
+    """The config after one instruction; the same one for those that change only files. `cmd_is_set`: whether CMD
+    stands before it in the same stage: ENTRYPOINT removes a Cmd that it did not set. Raises DockerfileError."""
+    change = _change(config, instruction)
+    if isinstance(instruction, Entrypoint) and not cmd_is_set:
+        # The arguments of the entrypoint that was there are not those of this one.
+        change["Cmd"] = None
+    return {**config, **change} if change else config
+
+
+def _change(config: Config, instruction: Instruction) -> Config:
+    """The fields that an instruction sets."""
+    match instruction:
+        case Cmd():
+            return {"Cmd": _words(config, instruction.command) or None}
+        case Entrypoint():
+            return {"Entrypoint": _words(config, instruction.command) or None}
+        case Shell():
+            return {"Shell": list(instruction.words)}
+        case Healthcheck():
+            return {"Healthcheck": _healthcheck(instruction)}
+        case Onbuild():
+            return {"OnBuild": [*_list_of(config, "OnBuild"), instruction.expression]}
+        case StopSignal():
+            return {"StopSignal": _signal(instruction.signal)}
+        case _:
+            return _change_of_surroundings(config, instruction)
+
+
+def _change_of_surroundings(config: Config, instruction: Instruction) -> Config:
+    """The fields about variables, user, directories and ports."""
+    match instruction:
+        case Env():
+            return {"Env": _env(config, instruction)}
+        case Label():
+            labels = {each.name: each.value for each in instruction.pairs}
+            return {"Labels": {**_map_of(config, "Labels"), **labels}}
+        case Expose():
+            return {"ExposedPorts": {**_map_of(config, "ExposedPorts"), **_ports(instruction)}}
+        case User():
+            return {"User": instruction.user}
+        case Volume():
+            if not all(instruction.paths):
+                raise DockerfileError("VOLUME specified can not be an empty string")
+            volumes: Config = {path: {} for path in instruction.paths}
+            return {"Volumes": {**_map_of(config, "Volumes"), **volumes}}
+        case Workdir():
+            return {"WorkingDir": _directory(config, instruction.path)}
+        case _:
+            return {}
+
+
+def variables_of(config: Config) -> dict[str, str]:
+    """The variables of the config's Env."""
     return {
         name: value for each in _list_of(config, "Env") for name, _, value in [each.partition("=")]
     }
+
+
+def shell_of(config: Config) -> tuple[str, ...]:
+    """What precedes the text of a command in the shell form."""
+    return tuple(_list_of(config, "Shell")) or DEFAULT_SHELL
 
 
 def _list_of(config: Config, name: str) -> list[str]:
@@ -68,182 +137,66 @@ def _map_of(config: Config, name: str) -> Config:
     return dict(value) if isinstance(value, dict) else {}
 
 
-def _command(config: Config, text: str) -> list[str]:
-    words = json_words(text)
-    return [*(_list_of(config, "Shell") or _DEFAULT_SHELL), text] if words is None else words
+def _words(config: Config, command: CommandLine) -> list[str]:
+    if command.is_exec_form:
+        return list(command.words)
+    return [*shell_of(config), " ".join(command.words)]
 
 
-def _pairs(config: Config, instruction: Instruction) -> list[tuple[str, str]]:
-    """`a=b c=d`, or the old form `a b c`, whose value is the rest of the line."""
-    variables = _variables(config)
-    words = split(instruction.arguments)
-    if not words or "=" not in words[0]:
-        name, *rest = instruction.arguments.split(None, 1)
-        if not rest:
-            raise UsageError(f"{instruction.name} must have two arguments")
-        return [(expand(name, variables), expand(rest[0].rstrip(), variables))]
-    pairs = []
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise UsageError(
-                f"syntax error in {instruction.name}: can't find = in {word!r}: must be of the form "
-                "name=value"
-            )
-        if not name:
-            raise UsageError(f"{instruction.name} names can not be blank")
-        pairs.append((expand(name, variables), expand(value, variables)))
-    return pairs
-
-
-def _cmd(config: Config, instruction: Instruction) -> Config:
-    return {"Cmd": _command(config, instruction.arguments) or None}
-
-
-def _entrypoint(config: Config, instruction: Instruction) -> Config:
-    return {"Entrypoint": _command(config, instruction.arguments) or None}
-
-
-def _env(config: Config, instruction: Instruction) -> Config:
+def _env(config: Config, instruction: Env) -> list[str]:
     env = _list_of(config, "Env")
-    for name, value in _pairs(config, instruction):
-        position = next(
-            (i for i, each in enumerate(env) if each.partition("=")[0] == name), len(env)
-        )
-        env[position : position + 1] = [f"{name}={value}"]
-    return {"Env": env}
+    places = {each.partition("=")[0]: place for place, each in enumerate(env)}
+    for pair in instruction.pairs:
+        place = places.setdefault(pair.name, len(env))
+        env[place : place + 1] = [f"{pair.name}={pair.value}"]
+    return env
 
 
-def _expose(config: Config, instruction: Instruction) -> Config:
-    ports = _map_of(config, "ExposedPorts")
-    for word in expand_words(instruction.arguments, _variables(config)):
+def _ports(instruction: Expose) -> Config:
+    ports: Config = {}
+    for word in instruction.ports:
         # As with -p: what stands before the last colon is of the host, and not kept.
         match = _PORT.fullmatch(word.rpartition(":")[2])
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if match is None or not 1 <= first <= last <= 65535:
-            raise UsageError(f"EXPOSE: invalid port {word!r}")
+            raise DockerfileError(f"EXPOSE: invalid port {word!r}")
         for port in range(first, last + 1):
             ports[f"{port}/{(match[3] or 'tcp').lower()}"] = {}
-    return {"ExposedPorts": ports}
+    return ports
 
 
-def _healthcheck(_: Config, instruction: Instruction) -> Config:
-    flags = instruction.flag_values(
-        "interval", "timeout", "start-period", "start-interval", "retries"
-    )
-    kind, *rest = instruction.arguments.split(None, 1)
-    command = rest[0].strip() if rest else ""
-    if kind.upper() == "NONE":
-        if command:
-            raise UsageError("HEALTHCHECK NONE takes no arguments")
-        return {"Healthcheck": {"Test": ["NONE"]}}
-    if kind.upper() != "CMD":
-        raise UsageError(f"unknown type {kind!r} in HEALTHCHECK (try CMD)")
-    words = json_words(command)
-    if not command or words == []:
-        raise UsageError("missing command after HEALTHCHECK CMD")
-    test = ["CMD-SHELL", command] if words is None else ["CMD", *words]
+def _healthcheck(instruction: Healthcheck) -> Config:
     fields: Config = {
-        "Test": test,
-        "Interval": _time(flags, "interval"),
-        "Timeout": _time(flags, "timeout"),
-        "StartPeriod": _time(flags, "start-period"),
-        "StartInterval": _time(flags, "start-interval"),
-        "Retries": _retries(flags.get("retries", "")),
+        "Test": list(instruction.test),
+        "Interval": instruction.interval,
+        "Timeout": instruction.timeout,
+        "StartPeriod": instruction.start_period,
+        "StartInterval": instruction.start_interval,
+        "Retries": instruction.retries,
     }
-    return {"Healthcheck": {name: value for name, value in fields.items() if value}}
+    return {name: value for name, value in fields.items() if value}
 
 
-def _time(flags: dict[str, str], name: str) -> int:
-    """Nanoseconds; 0 where the flag is absent, which means inherited."""
-    text = flags.get(name, "")
-    if not text:
-        return 0
-    try:
-        found = parse_duration(text)
-    except ValueError as error:
-        raise UsageError(f"HEALTHCHECK --{name}: {error}") from None
-    if found != 0 and found < _SHORTEST:
-        raise UsageError(f"HEALTHCHECK --{name}: cannot be less than 1ms")
-    return found
-
-
-def _retries(text: str) -> int:
-    if not text:
-        return 0
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdecimal()):
-        raise UsageError(f"HEALTHCHECK --retries: invalid number {text!r}")
-    if text.startswith("-"):
-        raise UsageError(f"HEALTHCHECK --retries cannot be negative ({text})")
-    return int(text)
-
-
-def _label(config: Config, instruction: Instruction) -> Config:
-    return {"Labels": {**_map_of(config, "Labels"), **dict(_pairs(config, instruction))}}
-
-
-def _onbuild(config: Config, instruction: Instruction) -> Config:
-    trigger = instruction.arguments.split(None, 1)[0].upper()
-    if trigger == "ONBUILD":
-        raise UsageError("chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
-    if trigger in ("FROM", "MAINTAINER"):
-        raise UsageError(f"{trigger} isn't allowed as an ONBUILD trigger")
-    return {"OnBuild": [*_list_of(config, "OnBuild"), instruction.arguments]}
-
-
-def _stopsignal(config: Config, instruction: Instruction) -> Config:
-    text = expand(instruction.arguments, _variables(config))
+def _signal(text: str) -> str:
     if not _is_signal(text):
-        raise UsageError(f"invalid signal: {text}")
-    return {"StopSignal": text}
+        raise DockerfileError(f"invalid signal: {text}")
+    return text
+
+
+def _directory(config: Config, path: str) -> str:
+    current = config.get("WorkingDir")
+    base = current if isinstance(current, str) and current else "/"
+    return posixpath.normpath(posixpath.join("/", base, path))
 
 
 def _is_signal(text: str) -> bool:
     """A number, or a name with or without SIG, as Docker reads it (moby/sys/signal)."""
     if text.isascii() and text.isdecimal():
-        return int(text) != 0
+        return text.strip("0") != ""
     name = text.upper().removeprefix("SIG")
     base, sign, offset = name.partition("+" if name.startswith("RTMIN") else "-")
     if sign and base in ("RTMIN", "RTMAX"):
         least, most = signal.Signals.SIGRTMIN, signal.Signals.SIGRTMAX
-        return offset.isascii() and offset.isdecimal() and int(offset) <= most - least
+        digits = offset if offset.isascii() and offset.isdecimal() and len(offset) < 4 else ""
+        return digits != "" and int(digits) <= most - least
     return f"SIG{name}" in signal.Signals.__members__
-
-
-def _user(config: Config, instruction: Instruction) -> Config:
-    return {"User": expand(instruction.arguments, _variables(config))}
-
-
-def _volume(config: Config, instruction: Instruction) -> Config:
-    words = json_words(instruction.arguments)
-    volumes = _map_of(config, "Volumes")
-    variables = _variables(config)
-    for word in instruction.arguments.split() if words is None else words:
-        path = expand(word, variables).strip()
-        if not path:
-            raise UsageError("VOLUME specified can not be an empty string")
-        volumes[path] = {}
-    return {"Volumes": volumes}
-
-
-def _workdir(config: Config, instruction: Instruction) -> Config:
-    current = config.get("WorkingDir")
-    base = current if isinstance(current, str) and current else "/"
-    path = expand(instruction.arguments, _variables(config))
-    return {"WorkingDir": posixpath.normpath(posixpath.join("/", base, path))}
-
-
-_INSTRUCTIONS: dict[str, Callable[[Config, Instruction], Config]] = {
-    "CMD": _cmd,
-    "ENTRYPOINT": _entrypoint,
-    "ENV": _env,
-    "EXPOSE": _expose,
-    "HEALTHCHECK": _healthcheck,
-    "LABEL": _label,
-    "ONBUILD": _onbuild,
-    "STOPSIGNAL": _stopsignal,
-    "USER": _user,
-    "VOLUME": _volume,
-    "WORKDIR": _workdir,
-}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rootless.cli.flags.sizes import ram_in_bytes
 from rootless.errors import UsageError
+from rootless.sizes import ram_in_bytes
 from rootless.spec.options import LogDriver, LogOptions
 
 TYPE_CHECKING = False

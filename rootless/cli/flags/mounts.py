@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import posixpath
 
-from rootless.cli.flags.csv_fields import split_fields
 from rootless.cli.flags.sizes import parse_size
+from rootless.csv_fields import split_fields
 from rootless.errors import UsageError
 from rootless.spec.options import Bind, Device, Tmpfs
 
@@ -148,7 +148,7 @@ _FALSE = frozenset({"0", "f", "false", "False", "FALSE"})
 def parse_mount(text: str, getcwd: Callable[[], str]) -> UserMount:
     """type=bind|tmpfs,src=…,dst=…,…, which is a line of CSV. Raises UsageError."""
     values: dict[str, str] = {}
-    for field in split_fields(text, "--mount"):
+    for field in _fields(text, "--mount"):
         key, separator, value = field.partition("=")
         key = _KEYS.get(key.strip().lower(), key.strip().lower())
         if key not in _KNOWN:
@@ -214,7 +214,7 @@ def parse_tmpfs(text: str) -> Tmpfs:
     """PATH[:OPTIONS]. Raises UsageError."""
     path, _, rest = text.partition(":")
     target = _target(path, text)
-    options = tuple(filter(None, split_fields(rest, "--tmpfs")))
+    options = tuple(filter(None, _fields(rest, "--tmpfs")))
     for option in options:
         key, separator, value = option.partition("=")
         if (not separator and option not in _TMPFS_FLAGS) or (separator and key not in _TMPFS_KEYS):
@@ -246,3 +246,10 @@ def parse_device(text: str) -> Device:
 
 def _is_access(text: str) -> bool:
     return bool(text) and set(text) <= set("rwm") and len(set(text)) == len(text)
+
+
+def _fields(text: str, flag: str) -> list[str]:
+    try:
+        return split_fields(text)
+    except ValueError as error:
+        raise UsageError(f"invalid argument {text!r} for {flag}: {error}") from None

@@ -3,8 +3,9 @@ opts/throttledevice.go)."""
 
 from __future__ import annotations
 
-from rootless.cli.flags.sizes import parse_size, ram_in_bytes
+from rootless.cli.flags.sizes import parse_size
 from rootless.errors import UsageError
+from rootless.sizes import ram_in_bytes
 from rootless.spec.options import Throttle
 
 _NANO = 10**9

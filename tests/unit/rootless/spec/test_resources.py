@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rootless.cli.flags.sizes import ram_in_bytes
 from rootless.errors import UsageError
+from rootless.sizes import ram_in_bytes
 from rootless.spec.resources import make_resources
 from tests.support.run_flags import flags_to_options
 
