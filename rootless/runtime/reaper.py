@@ -26,6 +26,10 @@ def reap_until(child: int) -> NoReturn:
     must be blocked."""
     close_from(0)
     everything = set(range(1, signal.NSIG)) - {32, 33}  # the C library's own
+    for number in everything - {signal.SIGKILL, signal.SIGSTOP}:
+        # It never runs: to the monitor, which cannot see what waits for signals here, it is the mark of
+        # a program that takes them.
+        signal.signal(number, _take)
     while True:
         number = signal.sigwait(everything)
         if number == signal.SIGCHLD:
@@ -35,6 +39,10 @@ def reap_until(child: int) -> NoReturn:
                 os.kill(child, number)
             except ProcessLookupError:
                 continue
+
+
+def _take(*_: object) -> None:
+    pass
 
 
 def _reap(child: int) -> None:

@@ -10,6 +10,8 @@ import sys
 from rootless.containers.launch_description import LaunchDescription
 from rootless.errors import RootlessError
 from rootless.light_stdlib import signal
+from rootless.supervisor import fault_signals
+from rootless.supervisor.fault_signals import FaultReader
 from rootless.supervisor.protocol import Kind
 from rootless.supervisor.signal_disposition import FORWARDED
 from rootless.supervisor.start import start_monitor
@@ -156,13 +158,20 @@ class Foreground:
     def _relay(self, pid: int) -> None:
         if self._terminal is not None:
             self._terminal.take(pid)
+        watched: dict[int, Callable[[], bool]] = {self._client.fileno(): self._listen}
+        faults = FaultReader(self._client.signal) if self._attachment.signals else None
+        if faults is not None:
+            watched[faults.fd] = faults.read
         try:
-            relay(self._flows, {self._client.fileno(): self._listen})
+            relay(self._flows, watched)
             if not self.is_detached:
                 drain([flow for flow in self._flows if flow.source != 0])
         except OSError as error:
             reason = (error.strerror or "").lower()
             raise RootlessError(f"cannot forward the output of the container: {reason}") from error
+        finally:
+            if faults is not None:
+                faults.close()
 
     def _listen(self) -> bool:
         """Receive one message; False at the last."""
@@ -186,7 +195,8 @@ class Foreground:
 
 
 class Forwarding:
-    """Calls `pass_on` for every signal of `numbers` that this process gets while the block runs.
+    """Calls `pass_on` for every signal of `numbers` that this process gets while the block runs, and blocks
+    those that a FaultReader passes on.
 
     A signal that the caller inherited as ignored (nohup) stays ignored. Python ignores SIGXFSZ by itself, so
     that one is taken to be wanted. Outside the main thread, where Python allows no handlers, no
@@ -199,6 +209,8 @@ class Forwarding:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
+        if self._numbers:
+            fault_signals.block()
         for number in self._numbers:
             if number == signal.SIGXFSZ or signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, lambda got, _: self._pass_on(got))
@@ -206,3 +218,5 @@ class Forwarding:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._numbers:
+            fault_signals.unblock()

@@ -10,7 +10,7 @@ from rootless.supervisor.signal_disposition import SignalEffect, effect_of
 
 _CHECK_AFTER = 0.05
 _CHECKS = 40
-"""A shell blocks signals for microseconds; a process that blocks one for 2 s uses sigwait(3)."""
+"""A shell blocks signals for microseconds; a process that blocks one for 2 s takes it in another way."""
 
 
 class SignalDelivery:
@@ -29,7 +29,7 @@ class SignalDelivery:
 
     def deliver(self, number: int) -> None:
         """Send a signal; what the kernel would drop for process 1 ends the container."""
-        effect = effect_of(number, self._status())
+        effect = self._effect(number)
         if effect is SignalEffect.DROPPED:
             self._kill_for(number)
             return
@@ -45,7 +45,7 @@ class SignalDelivery:
 
         A signal that the kernel would drop needs no waiting: SIGKILL is sent at once.
         """
-        if timeout is not None and effect_of(number, self._status()) is SignalEffect.DROPPED:
+        if timeout is not None and self._effect(number) is SignalEffect.DROPPED:
             self.kill()
             return
         send_signal(self._pidfd, number)
@@ -76,7 +76,7 @@ class SignalDelivery:
 
     def _check_blocked(self) -> None:
         self._checks -= 1
-        effect = effect_of(self._blocked, self._status())
+        effect = self._effect(self._blocked)
         if effect is SignalEffect.DROPPED:
             self._kill_for(self._blocked)
         if effect is not SignalEffect.BLOCKED or not self._checks:
@@ -86,10 +86,13 @@ class SignalDelivery:
         self.killed_for = number
         self.kill()
 
-    def _status(self) -> str:
-        """/proc/PID/status; empty if the process is gone."""
+    def _effect(self, number: int) -> SignalEffect:
+        return effect_of(number, self._proc("status"), self._proc("syscall"))
+
+    def _proc(self, name: str) -> str:
+        """A file of /proc/PID; empty if the process is gone or the kernel does not show it."""
         try:
-            with open(f"/proc/{self._pid}/status", encoding="utf-8", errors="replace") as file:
+            with open(f"/proc/{self._pid}/{name}", encoding="utf-8", errors="replace") as file:
                 return file.read()
         except OSError:
             return ""

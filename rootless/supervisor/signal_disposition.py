@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from rootless.light_stdlib import signal
 from unionfs.light_types import Enum
 
-_FAULTS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
-"""The kernel sends them to an instruction that failed: a handler that returns has it fail again, for
-ever."""
+FAULTS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
+"""The kernel sends them to an instruction that failed. They are passed on without a handler
+(fault_signals.py)."""
 
-_NOT_FORWARDED = _FAULTS | {
+_NOT_FORWARDED = FAULTS | {
     signal.SIGKILL,  # cannot be caught
     signal.SIGSTOP,
     signal.SIGCHLD,  # about the children of `run`
@@ -21,8 +23,8 @@ _NOT_FORWARDED = _FAULTS | {
 }
 
 FORWARDED = tuple(sorted(signal.valid_signals() - _NOT_FORWARDED))
-"""Every other signal is passed on, as docker's --sig-proxy does. SIGWINCH only without a terminal of
-the container's own, which is resized instead."""
+"""The signals that are passed on by a handler, as docker's --sig-proxy does. SIGWINCH only without a
+terminal of the container's own, which is resized instead."""
 
 _NOT_FATAL = frozenset({signal.SIGCONT, signal.SIGWINCH})
 """Of FORWARDED, those whose default action does not end a process (signal(7))."""
@@ -32,24 +34,35 @@ class SignalEffect(Enum):
     """What a signal does to the first process of a PID namespace."""
 
     TAKEN = "taken"
-    """It is caught or ignored, as the program wants."""
+    """It is caught, ignored or fetched with sigwait(3), as the program wants."""
     DROPPED = "dropped"
     """It would have ended any other process; the kernel drops it for this one unless it is caught
     (pid_namespaces(7)).
     """
     BLOCKED = "blocked"
-    """It is blocked: for a moment, or because the program takes its signals with sigwait(3)."""
+    """It is blocked: for a moment, or because the program takes its signals from a signalfd(2)."""
 
 
-def effect_of(number: int, status: str) -> SignalEffect:
-    """What signal `number` does to the process whose /proc/PID/status is `status`; TAKEN if there is
-    no such process any more.
+_SIGTIMEDWAIT = {"x86_64": "128", "ppc64le": "176", "s390x": "177"}
+"""The number of rt_sigtimedwait(2); 137 in include/uapi/asm-generic/unistd.h."""
+
+
+def effect_of(number: int, status: str, syscall: str = "") -> SignalEffect:
+    """What signal `number` does to a process; TAKEN if there is no such process any more.
+
+    Args:
+        status: /proc/PID/status.
+        syscall: /proc/PID/syscall. During sigwait(3) the kernel shows the awaited signals as unblocked,
+            though it does not drop them (do_sigtimedwait), so only the system call tells of them.
     """
     if number in _NOT_FATAL or not status or is_caught(number, status):
         return SignalEffect.TAKEN
     if _is_set(number, "SigIgn", status):
         return SignalEffect.TAKEN
-    return SignalEffect.BLOCKED if _is_set(number, "SigBlk", status) else SignalEffect.DROPPED
+    if _is_set(number, "SigBlk", status):
+        return SignalEffect.BLOCKED
+    is_awaited = syscall.partition(" ")[0] == _SIGTIMEDWAIT.get(os.uname().machine, "137")
+    return SignalEffect.TAKEN if is_awaited else SignalEffect.DROPPED
 
 
 def is_caught(number: int, status: str) -> bool:

@@ -1,5 +1,6 @@
 """Which signals are passed on, and what they do to a container's first process."""
 
+import os
 import signal
 
 import pytest
@@ -48,3 +49,12 @@ def test_signal_about_run_itself_stays(name):
 
 def test_process_that_has_gone_takes_everything():
     assert effect_of(signal.SIGTERM, "") is SignalEffect.TAKEN
+
+
+def test_signal_that_sigwait_waits_for_is_taken():
+    """During the call the kernel shows it as neither caught nor blocked."""
+    number = {"x86_64": 128, "ppc64le": 176, "s390x": 177}.get(os.uname().machine, 137)
+    waiting = f"{number} 0x7ffd 0x7ffc 0x0 0x8 0x0 0x0 0x7ffd 0x7f56\n"
+    assert effect_of(signal.SIGTERM, status(), waiting) is SignalEffect.TAKEN
+    assert effect_of(signal.SIGTERM, status(), "running\n") is SignalEffect.DROPPED
+    assert effect_of(signal.SIGTERM, status(), "") is SignalEffect.DROPPED
