@@ -57,6 +57,29 @@ class ImageFilters(NamedTuple):
     """Patterns of names: `*`, `?` and `[...]` match within a component."""
 
 
+class VolumeFilters(NamedTuple):
+    """Which volumes a list or a prune has: those that pass every condition. The values of `names` and of
+    `drivers` are alternatives."""
+
+    names: tuple[str, ...] = ()
+    """Parts of names."""
+    drivers: tuple[str, ...] = ()
+    labels: tuple[LabelFilter, ...] = ()
+    without_labels: tuple[LabelFilter, ...] = ()
+    dangling: bool | None = None
+    """True: only those that no container uses."""
+
+    def match(self, name: str, labels: Mapping[str, str], *, in_use: bool) -> bool:
+        """Whether a volume of the local driver passes."""
+        return (
+            (not self.names or any(each in name for each in self.names))
+            and (not self.drivers or "local" in self.drivers)
+            and all(each.matches(labels) for each in self.labels)
+            and not any(each.matches(labels) for each in self.without_labels)
+            and (self.dangling is None or self.dangling is not in_use)
+        )
+
+
 class ContainerFilters(NamedTuple):
     """Which containers a list has: those that pass each condition that is set. The values of one
     field are alternatives, except those of `labels`, which all have to match."""

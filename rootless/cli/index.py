@@ -177,6 +177,18 @@ COMMANDS: Mapping[str, str | Group] = {
             "push": _PUSH,
         },
     ),
+    "volume": Group(
+        "Manage volumes",
+        {
+            "create": "rootless.cli.volumes.create:VOLUME_CREATE",
+            "ls": "rootless.cli.volumes.listing:VOLUME_LS",
+            "list": "rootless.cli.volumes.listing:VOLUME_LS",
+            "inspect": "rootless.cli.inspect:VOLUME_INSPECT",
+            "rm": "rootless.cli.volumes.remove:VOLUME_RM",
+            "remove": "rootless.cli.volumes.remove:VOLUME_RM",
+            "prune": "rootless.cli.volumes.remove:VOLUME_PRUNE",
+        },
+    ),
     "system": Group(
         "Manage the engine",
         {

@@ -1,4 +1,4 @@
-"""`inspect`: containers and images by whatever name they have, as JSON or by a template."""
+"""`inspect`: containers, images and volumes by whatever name they have, as JSON or by a template."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from rootless.cli.shared_options import FORMAT, PLATFORM, SIZE, platform_of
 from rootless.errors import NotFoundError, UsageError
 
 # Docker's other kinds of objects, of which there are none.
-_NONE_HERE = {"config", "network", "node", "plugin", "secret", "service", "task", "volume"}
+_NONE_HERE = {"config", "network", "node", "plugin", "secret", "service", "task"}
 _TYPE = Text(
     ("type",),
-    "Only inspect objects of the given type: container or image",
+    "Only inspect objects of the given type: container, image or volume",
     "TYPE",
-    choices=("container", "image"),
+    choices=("container", "image", "volume"),
 )
 
 
 def inspect(parsed: Parsed, settings: Settings) -> int:
-    """Print what is known of each name: that of a container, else that of an image."""
+    """Print what is known of each name: that of a container, an image or a volume, in this order."""
     engine = engine_of(settings)
     sizes = parsed[SIZE]
     lookups: dict[str, Callable[[str], Mapping[str, Any]]] = {
         "container": lambda name: engine.inspect_container(name, sizes=sizes),
         "image": engine.inspect_image,
+        "volume": engine.inspect_volume,
     }
     kind = parsed[_TYPE]
     if kind is None:
@@ -54,6 +55,11 @@ def inspect_images(parsed: Parsed, settings: Settings) -> int:
     platform = platform_of(parsed)
     lookup = lambda name: engine.inspect_image(name, platform=platform)  # noqa: E731 - one line in a list
     return _inspect(parsed, [lookup], "image")
+
+
+def inspect_volumes(parsed: Parsed, settings: Settings) -> int:
+    """Print what is known of volumes."""
+    return _inspect(parsed, [engine_of(settings).inspect_volume], "volume")
 
 
 def _inspect(parsed: Parsed, lookups: list[Callable[[str], Mapping[str, Any]]], kind: str) -> int:
@@ -89,7 +95,7 @@ def _look_up(
 
 INSPECT = Command(
     "inspect",
-    "Return low-level information on containers and images",
+    "Return low-level information on containers, images and volumes",
     "NAME|ID [NAME|ID...]",
     (FORMAT, SIZE, _TYPE),
     inspect,
@@ -113,4 +119,13 @@ IMAGE_INSPECT = Command(
     inspect_images,
     least=1,
     operand="image",
+)
+VOLUME_INSPECT = Command(
+    "inspect",
+    "Display detailed information on one or more volumes",
+    "VOLUME [VOLUME...]",
+    (FORMAT,),
+    inspect_volumes,
+    least=1,
+    operand="volume",
 )

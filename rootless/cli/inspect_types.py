@@ -23,9 +23,9 @@ class Shape(NamedTuple):
 
 
 _NIL = NilPointer()
-_MAPS = frozenset({"Labels", "Volumes"})
+_MAPS = frozenset({"Labels", "Options", "Volumes"})
 _STRING_MAPS = frozenset(
-    {"Annotations", "Config", "Data", "Labels", "StorageOpt", "Sysctls", "Tmpfs"}
+    {"Annotations", "Config", "Data", "Labels", "Options", "StorageOpt", "Sysctls", "Tmpfs"}
 )
 _POINTERS = frozenset({"MemorySwappiness", "PidsLimit", "OomKillDisable", "IPAMConfig"})
 _PLAIN = Shape()
@@ -84,8 +84,13 @@ IMAGE = Shape(
 )
 
 
+VOLUME = Shape({"ClusterVolume": _NIL, "Status": {}, "UsageData": _NIL})
+
+
 def as_struct(document: Mapping[str, Any]) -> Struct:
-    """The document of a container or an image as a struct; `.ID` is `.Id`."""
+    """The document of a container, an image or a volume as a struct; `.ID` is `.Id` of the former two."""
+    if "Mountpoint" in document:
+        return _struct(document, VOLUME)
     shape = CONTAINER if "HostConfig" in document else IMAGE
     struct = _struct(document, shape)
     struct.fields["ID"] = document["Id"]

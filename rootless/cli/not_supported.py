@@ -47,7 +47,6 @@ COMMANDS: dict[str, Missing] = {
     "stack": Missing(_NO_SWARM),
     "swarm": Missing(_NO_SWARM),
     "trust": Missing("signatures are not verified", "pull by digest: NAME@sha256:..."),
-    "volume": Missing(_NO_VOLUMES, _USE_BIND),
 }
 """By the first word of the command; those of `container`, `image` and `system` too."""
 

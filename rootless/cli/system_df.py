@@ -34,7 +34,7 @@ _VERBOSE = Flag(("verbose", "v"), "Show detailed information on space usage")
 
 
 def df(parsed: Parsed, settings: Settings) -> int:
-    """Show how much room images and containers take."""
+    """Show how much room images, containers and volumes take."""
     usage = engine_of(settings).disk_usage()
     if not parsed[_VERBOSE]:
         rows = _summary(usage)
@@ -43,7 +43,7 @@ def df(parsed: Parsed, settings: Settings) -> int:
     document = {
         "Images": [_image_row(usage, i) for i in range(len(usage.images))],
         "Containers": [_container_row(usage, i) for i in range(len(usage.containers))],
-        "Volumes": [],
+        "Volumes": [_volume_row(usage, i) for i in range(len(usage.volumes))],
         "BuildCache": [],
     }
     print_document(parsed[LIST_FORMAT], document, lambda: _verbose_text(document, usage))
@@ -51,14 +51,20 @@ def df(parsed: Parsed, settings: Settings) -> int:
 
 
 def _summary(usage: DiskUsage) -> list[dict[str, Any]]:
-    images, containers = usage.images, usage.containers
+    images, containers, volumes = usage.images, usage.containers, usage.volumes
     running = sum(each.record.status in MONITORED for each in containers)
     written = sum(each.size for each in containers)
     used = sum(bool(each.containers) for each in images)
     return [
         _row("Images", len(images), used, usage.total, usage.images_reclaimable),
         _row("Containers", len(containers), running, written, usage.containers_reclaimable),
-        _row("Local Volumes", 0, 0, 0, 0),
+        _row(
+            "Local Volumes",
+            len(volumes),
+            sum(bool(each.links) for each in volumes),
+            sum(each.size for each in volumes),
+            usage.volumes_reclaimable,
+        ),
         _row("Build Cache", 0, 0, 0, 0),
     ]
 
@@ -106,6 +112,19 @@ def _container_row(usage: DiskUsage, position: int) -> dict[str, Any]:
     }
 
 
+def _volume_row(usage: DiskUsage, position: int) -> dict[str, Any]:
+    record, links, size = usage.volumes[position]
+    labels = ",".join(f"{key}={value}" for key, value in sorted(record.labels.items()))
+    return {
+        "Driver": "local",
+        "Labels": labels,
+        "Links": str(links),
+        "Name": record.name,
+        "Size": human_size(size),
+    }
+
+
+_VOLUME_COLUMNS = (("VOLUME NAME", "Name"), ("LINKS", "Links"), ("SIZE", "Size"))
 _IMAGE_COLUMNS = (
     ("REPOSITORY", "Repository"),
     ("TAG", "Tag"),
@@ -141,6 +160,10 @@ def _verbose_text(document: dict[str, Any], usage: DiskUsage) -> str:
             "Containers space usage:",
             "",
             _section(_CONTAINER_COLUMNS, document["Containers"]),
+            "",
+            "Local Volumes space usage:",
+            "",
+            _section(_VOLUME_COLUMNS, document["Volumes"]),
         )
     )
 

@@ -9,19 +9,28 @@ from rootless.cli.flags.filters import prune_filters
 from rootless.cli.grammar import Command, Flag, Parsed
 from rootless.cli.output import confirmed, human_size, pruned_images
 from rootless.cli.shared_options import NO_PROMPT, PRUNE_FILTER, filter_pairs
+from rootless.errors import UsageError
+from rootless.filters import VolumeFilters
 
 _ALL = Flag(("all", "a"), "Remove all unused images not just dangling ones")
-_VOLUMES = Flag(("volumes",), "Prune anonymous volumes")
+_VOLUMES = Flag(("volumes",), "Prune anonymous volumes not used by at least one container")
 
 
 def prune(parsed: Parsed, settings: Settings) -> int:
-    """Remove ended containers, then images that nothing needs, and what interrupted commands left."""
+    """Remove ended containers, then images and volumes that nothing needs, and what interrupted commands
+    left."""
     everything = parsed[_ALL]
     filters = prune_filters(filter_pairs(parsed, PRUNE_FILTER), time.time())
+    volume_filters = VolumeFilters(labels=filters.labels, without_labels=filters.without_labels)
+    if parsed[_VOLUMES] and filters.until is not None:
+        raise UsageError(
+            'conflicting options: the "until" filter is not supported with "--volumes"'
+        )
     warning = (
         "WARNING! This will remove:\n  - all stopped containers\n"
         f"  - {pruned_images(everything=everything)}\n"
-        "  - what interrupted pulls and loads have left"
+        + ("  - anonymous volumes that no container uses\n" if parsed[_VOLUMES] else "")
+        + "  - what interrupted pulls and loads have left"
     )
     if not parsed[NO_PROMPT] and not confirmed(f"{warning}\n"):
         return 0
@@ -32,7 +41,13 @@ def prune(parsed: Parsed, settings: Settings) -> int:
     images = engine.prune_images(everything=everything, filters=filters)
     if images.removals:
         print("Deleted Images:", *map(str, images.removals), "", sep="\n")
-    print(f"Total reclaimed space: {human_size(containers.reclaimed + images.reclaimed)}")
+    reclaimed = containers.reclaimed + images.reclaimed
+    if parsed[_VOLUMES]:
+        volumes = engine.prune_volumes(filters=volume_filters)
+        reclaimed += volumes.reclaimed
+        if volumes.names:
+            print("Deleted Volumes:", *volumes.names, "", sep="\n")
+    print(f"Total reclaimed space: {human_size(reclaimed)}")
     return 0
 
 

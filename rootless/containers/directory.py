@@ -208,7 +208,7 @@ class Containers:
             return self.read_or_dead(what)
         if _is_name(what) and (container_id := self._name_target(what)) is not None:
             return self.read_or_dead(container_id)
-        matches = [name for name in self._ids() if name.startswith(what)] if _is_hex(what) else []
+        matches = [name for name in self.ids() if name.startswith(what)] if _is_hex(what) else []
         if len(matches) > 1:
             raise UsageError(
                 f"multiple containers found with provided prefix: {what}", details={"ids": matches}
@@ -220,12 +220,20 @@ class Containers:
     def all(self) -> list[ContainerRecord]:
         """Every container, oldest first. One that vanishes while being read is left out."""
         records = []
-        for container_id in self._ids():
+        for container_id in self.ids():
             try:
                 records.append(self.read_or_dead(container_id))
             except NotFoundError:
                 continue
         return sorted(records, key=lambda record: (record.created, record.id))
+
+    def ids(self) -> Iterator[str]:
+        """Of every container."""
+        try:
+            with os.scandir(self.root) as entries:
+                yield from sorted(entry.name for entry in entries if _is_id(entry.name))
+        except FileNotFoundError:
+            return
 
     def remove(self, container_id: str) -> None:
         """Forget a container and delete its directory. Removing what is gone is no error."""
@@ -304,13 +312,6 @@ class Containers:
         except OSError:
             return None
         return next((name for name in names if self._name_link(name) == container_id), None)
-
-    def _ids(self) -> Iterator[str]:
-        try:
-            with os.scandir(self.root) as entries:
-                yield from sorted(entry.name for entry in entries if _is_id(entry.name))
-        except FileNotFoundError:
-            return
 
     def _name_link(self, name: str) -> str | None:
         try:

@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rootless.containers.mount_points import mount_settings
 from rootless.containers.record import ContainerRecord
-from rootless.spec.options import DEFAULT_CAPABILITIES, Bind, ContainerOptions, Throttle, Tmpfs
+from rootless.spec.options import DEFAULT_CAPABILITIES, ContainerOptions, Throttle
 from rootless.syscalls.capabilities import NAMES
 
 
@@ -18,20 +19,10 @@ def host_config(
     """The object of a container. `spec` is its OCI configuration."""
     linux = spec["linux"]
     limits, own = options.limits, options.namespaces
-    long_mounts = [_mount_specification(each) for each in options.mounts if _is_long(each)]
-    tmpfs = {
-        each.target: ",".join(each.options)
-        for each in options.mounts
-        if isinstance(each, Tmpfs) and not each.by_mount
-    }
+    mounts = mount_settings(options)
     added, dropped = _capabilities(options)
     return {
-        "Binds": [
-            ":".join(filter(None, (each.source, each.target, mode_of(each))))
-            for each in options.mounts
-            if isinstance(each, Bind) and each.create
-        ]
-        or None,
+        "Binds": mounts["Binds"],
         "ContainerIDFile": options.cidfile or "",
         "LogConfig": {"Type": options.log.driver.value, "Config": dict(options.log.given)},
         "NetworkMode": "none" if own.network else "host",
@@ -62,7 +53,7 @@ def host_config(
         "PublishAllPorts": False,
         "ReadonlyRootfs": options.read_only,
         "SecurityOpt": _security_options(options) or None,
-        **({"Tmpfs": tmpfs} if tmpfs else {}),
+        **({"Tmpfs": mounts["Tmpfs"]} if "Tmpfs" in mounts else {}),
         "UTSMode": "" if own.uts else "host",
         "UsernsMode": _userns(options),
         "ShmSize": options.shm_size,
@@ -107,75 +98,10 @@ def host_config(
         "CpuPercent": 0,
         "IOMaximumIOps": 0,
         "IOMaximumBandwidth": 0,
-        **({"Mounts": long_mounts} if long_mounts else {}),
+        **({"Mounts": mounts["Mounts"]} if "Mounts" in mounts else {}),
         "MaskedPaths": linux.get("maskedPaths") or None,
         "ReadonlyPaths": linux.get("readonlyPaths") or None,
         **({"Init": True} if options.init else {}),
-    }
-
-
-def mount_points(options: ContainerOptions) -> list[dict[str, Any]]:
-    """`Mounts`: binds, and the tmpfs of --mount; those of --tmpfs are in HostConfig.Tmpfs alone."""
-    return [
-        _mount_point(each) for each in options.mounts if isinstance(each, Bind) or each.by_mount
-    ]
-
-
-def mode_of(mount: Bind) -> str:
-    """The words after the second colon of -v."""
-    words = ["ro"] if mount.read_only else []
-    words += [mount.propagation] if mount.propagation != "rprivate" else []
-    words += [] if mount.recursive else ["bind"]
-    return ",".join((*words, *mount.flags))
-
-
-def _mount_point(mount: Bind | Tmpfs) -> dict[str, Any]:
-    if isinstance(mount, Tmpfs):
-        return {
-            "Type": "tmpfs",
-            "Source": "",
-            "Destination": mount.target,
-            "Mode": "",
-            "RW": "ro" not in mount.options,
-            "Propagation": "",
-        }
-    return {
-        "Type": "bind",
-        "Source": mount.source,
-        "Destination": mount.target,
-        "Mode": mode_of(mount) if mount.create else "",
-        "RW": not mount.read_only,
-        "Propagation": mount.propagation,
-    }
-
-
-def _is_long(mount: Bind | Tmpfs) -> bool:
-    return mount.by_mount if isinstance(mount, Tmpfs) else not mount.create
-
-
-def _mount_specification(mount: Bind | Tmpfs) -> dict[str, Any]:
-    """An entry of HostConfig.Mounts (api/types/mount, Mount)."""
-    if isinstance(mount, Tmpfs):
-        given = dict(each.partition("=")[::2] for each in mount.options)
-        tmpfs: dict[str, Any] = {"SizeBytes": int(given["size"])} if "size" in given else {}
-        tmpfs |= {"Mode": int(given["mode"], 8)} if "mode" in given else {}
-        return {
-            "Type": "tmpfs",
-            "Target": mount.target,
-            **({"ReadOnly": True} if "ro" in given else {}),
-            **({"TmpfsOptions": tmpfs} if tmpfs else {}),
-        }
-    bind: dict[str, Any] = {}
-    if mount.propagation != "rprivate":
-        bind["Propagation"] = mount.propagation
-    if not mount.recursive:
-        bind["NonRecursive"] = True
-    return {
-        "Type": "bind",
-        "Source": mount.source,
-        "Target": mount.target,
-        **({"ReadOnly": True} if mount.read_only else {}),
-        **({"BindOptions": bind} if bind else {}),
     }
 
 

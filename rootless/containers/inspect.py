@@ -5,16 +5,17 @@ engine has nothing to say.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rootless.containers.config import read_spec
-from rootless.containers.host_config import host_config, mount_points
+from rootless.containers.host_config import host_config
 from rootless.containers.launch_description import log_path
+from rootless.containers.mount_points import mount_points
 from rootless.containers.options_document import NAME, decode_options
 from rootless.containers.status import MONITORED, Status
-from rootless.spec.options import ContainerOptions
+from rootless.spec.options import ContainerOptions, Volume
 from rootless.spec.storage_driver import StorageDriver
 
 if TYPE_CHECKING:
@@ -24,12 +25,16 @@ _NEVER = "0001-01-01T00:00:00Z"
 
 
 def container_document(
-    record: ContainerRecord, directory: Path, image_config: Mapping[str, Any]
+    record: ContainerRecord,
+    directory: Path,
+    image_config: Mapping[str, Any],
+    mountpoint: Callable[[str], str],
 ) -> dict[str, Any]:
     """The object that `docker inspect` shows.
 
     Args:
         image_config: The `config` object of the container's image.
+        mountpoint: Gives the directory of a volume by its name.
 
     Raises:
         InvalidDocumentError: config.json or options.json is damaged.
@@ -59,7 +64,7 @@ def container_document(
         "ExecIDs": None,
         "HostConfig": host_config(record, options, spec),
         "GraphDriver": {"Data": _graph_data(driver, record, directory), "Name": driver.value},
-        "Mounts": mount_points(options),
+        "Mounts": mount_points(options, mountpoint),
         "Config": _config(record, options, spec, image_config),
         "NetworkSettings": _network_settings(record),
     }
@@ -127,7 +132,7 @@ def _config(
         "Cmd": _command(options, image),
         **({"Healthcheck": image["Healthcheck"]} if image.get("Healthcheck") else {}),
         "Image": record.image,
-        "Volumes": image.get("Volumes"),
+        "Volumes": _volumes(options, image),
         "WorkingDir": options.workdir or image.get("WorkingDir") or "",
         "Entrypoint": _entrypoint(options, image),
         "OnBuild": image.get("OnBuild"),
@@ -168,6 +173,16 @@ def _command(options: ContainerOptions, image: Mapping[str, Any]) -> list[str] |
     if options.command or options.entrypoint is not None:
         return list(options.command) or None
     return image.get("Cmd") or None
+
+
+def _volumes(options: ContainerOptions, image: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The image's, and those of -v without a name."""
+    asked: dict[str, dict[str, Any]] = {
+        each.target: {}
+        for each in options.mounts
+        if isinstance(each, Volume) and each.is_anonymous and not each.by_mount
+    }
+    return {**(image.get("Volumes") or {}), **asked} or None
 
 
 def _network_settings(record: ContainerRecord) -> dict[str, Any]:

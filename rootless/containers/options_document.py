@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 NAME = "options.json"
 _DEFAULT = ContainerOptions()
+_MOUNT_TYPES: dict[str, type[values.UserMount]] = {
+    "bind": values.Bind,
+    "tmpfs": values.Tmpfs,
+    "volume": values.Volume,
+}
 
 
 def encode_options(options: ContainerOptions) -> bytes:
@@ -47,8 +52,9 @@ def _plain(value: Any) -> object:  # noqa: ANN401 - the fields of options
         return value.value
     if hasattr(value, "_asdict"):
         fields = {name: _plain(part) for name, part in value._asdict().items()}
-        if isinstance(value, values.Bind | values.Tmpfs):
-            fields["type"] = "bind" if isinstance(value, values.Bind) else "tmpfs"
+        for name, kind in _MOUNT_TYPES.items():
+            if isinstance(value, kind):
+                fields["type"] = name
         return fields
     if isinstance(value, frozenset):
         return sorted(value)
@@ -73,8 +79,7 @@ def _mounts(value: list[dict[str, Any]]) -> tuple[values.UserMount, ...]:
 
 def _mount(entry: dict[str, Any]) -> values.UserMount:
     fields: dict[str, Any] = {name: _as_it_is(part) for name, part in entry.items()}
-    kind = fields.pop("type")
-    return values.Bind(**fields) if kind == "bind" else values.Tmpfs(**fields)
+    return _MOUNT_TYPES[fields.pop("type")](**fields)
 
 
 def _security(value: dict[str, Any]) -> values.SecurityOptions:

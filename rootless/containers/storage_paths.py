@@ -7,10 +7,11 @@ from unionfs.light_types import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.containers.directory import Containers
+    from rootless.volumes.store import Volumes
 
 
 class StoragePaths(NamedTuple):
-    """`store`: images and containers. `runtime`: sockets, locks and mount points."""
+    """`store`: images, containers and volumes. `runtime`: sockets, locks and mount points."""
 
     store: str
     runtime: str
@@ -28,3 +29,10 @@ class StoragePaths(NamedTuple):
         from rootless.containers.directory import Containers
 
         return Containers(f"{self.store}/containers", remove_container_tree, self.runtime)
+
+    @property
+    def volumes(self) -> Volumes:
+        """The volumes of the store."""
+        from rootless.volumes.store import Volumes
+
+        return Volumes(f"{self.store}/volumes")

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from rootless.engine.doctor import Finding as HostFinding
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.upkeep import DiskUsage, PrunedContainers
-    from rootless.filters import ContainerFilters, PruneFilters
+    from rootless.engine.volumes import PrunedVolumes
+    from rootless.filters import ContainerFilters, PruneFilters, VolumeFilters
     from rootless.images.gc.check import Finding
     from rootless.images.gc.prune import Pruned as PrunedImages
     from rootless.images.gc.remove import Removal
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from rootless.supervisor.copy_up_report import CopyUpReport
     from rootless.supervisor.foreground import Outcome
     from rootless.supervisor.log_reader import LogRequest
+    from rootless.volumes.record import VolumeRecord
 
 
 class Engine(ImageStore):
@@ -366,7 +368,10 @@ class Engine(ImageStore):
         containers = self.paths.containers
         record = containers.find(name)
         document = container_document(
-            record, Path(containers.directory(record.id)), self._image_config(record)
+            record,
+            Path(containers.directory(record.id)),
+            self._image_config(record),
+            self.paths.volumes.mountpoint,
         )
         if sizes:
             found = self.container_sizes(record)
@@ -519,6 +524,52 @@ class Engine(ImageStore):
         reconcile(self.paths.containers)
         return self.paths.containers.find(name)
 
+    # Volumes.
+
+    def create_volume(
+        self,
+        name: str = "",
+        *,
+        labels: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> VolumeRecord:
+        """Make a volume, under a random name where none is given; one that is there is left as it is.
+        `options` are those of docker's local driver. Raises UsageError.
+        """
+        from rootless.engine.volumes import create_volume
+
+        return create_volume(self.paths, name, labels or {}, options or {})
+
+    def volumes(self, filters: VolumeFilters | None = None) -> list[VolumeRecord]:
+        """Those that pass the filters, by name."""
+        from rootless.engine.volumes import list_volumes
+        from rootless.filters import VolumeFilters
+
+        return list_volumes(self.paths, filters or VolumeFilters())
+
+    def inspect_volume(self, name: str) -> dict[str, Any]:
+        """The document of `docker volume inspect`. Raises NotFoundError."""
+        from rootless.engine.volumes import inspect_volume
+
+        return inspect_volume(self.paths, name)
+
+    def remove_volume(self, name: str, *, force: bool = False) -> None:
+        """Remove a volume with its files. Raises InUseError if a container uses it, NotFoundError unless
+        `force` is set.
+        """
+        from rootless.engine.volumes import remove_volume
+
+        remove_volume(self.paths, name, force=force)
+
+    def prune_volumes(
+        self, *, everything: bool = False, filters: VolumeFilters | None = None
+    ) -> PrunedVolumes:
+        """Remove volumes that no container uses: anonymous ones, or with `everything` all."""
+        from rootless.engine.volumes import prune_volumes
+        from rootless.filters import VolumeFilters
+
+        return prune_volumes(self.paths, filters or VolumeFilters(), everything=everything)
+
     # The engine itself.
 
     def examine(self) -> list[HostFinding]:
@@ -552,19 +603,17 @@ class Engine(ImageStore):
         return prune_images(self._store(), self.containers, everything=everything, filters=filters)
 
     def disk_usage(self) -> DiskUsage:
-        """Sizes of images and containers, and what of them pruning would free."""
+        """Sizes of images, containers and volumes, and what of them pruning would free."""
         from rootless.engine.upkeep import disk_usage
 
-        return disk_usage(self._store(), self.paths.containers, self.containers())
+        return disk_usage(self._store(), self.paths, self.containers())
 
     def check(self, *, repair: bool = False, force: bool = False) -> list[Finding]:
         """Check the store. `repair` makes damaged layers again and removes what is not in use; `force`
         with it removes images that cannot be repaired."""
         from rootless.engine.upkeep import check
 
-        return check(
-            self._store(), self.paths.containers, self.containers, repair=repair, force=force
-        )
+        return check(self._store(), self.paths, self.containers, repair=repair, force=force)
 
     def _driver(self, asked: StorageDriver | None = None) -> StorageDriver:
         from rootless.spec.storage_driver import default_driver

@@ -10,6 +10,8 @@ from rootless.containers.directory import Containers
 from rootless.containers.process_identity import is_alive
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED, Status
+from rootless.containers.storage_paths import StoragePaths
+from rootless.engine.volumes import VolumeUsage, volume_usage
 from rootless.errors import NotFoundError
 from rootless.filters import PruneFilters
 from rootless.images.gc.check import Finding, Kind, Outcome
@@ -48,12 +50,18 @@ class DiskUsage(NamedTuple):
     layers: int = 0
     """Bytes of the images' layers, uncompressed, each once: what of `total` the sizes of images add up
     to. The rest is compressed copies and indexes."""
+    volumes: Sequence[VolumeUsage] = ()
 
     @property
     def images_reclaimable(self) -> int:
         """What removing every image that no container uses, and what is abandoned, would free, at least."""
         unneeded = sum(each.unique for each in self.images if not each.containers)
         return unneeded + self.abandoned
+
+    @property
+    def volumes_reclaimable(self) -> int:
+        """What removing every volume that no container uses would free."""
+        return sum(each.size for each in self.volumes if not each.links)
 
     @property
     def containers_reclaimable(self) -> int:
@@ -86,10 +94,9 @@ def _may_go(record: ContainerRecord) -> bool:
     return record.status is Status.EXITED
 
 
-def disk_usage(
-    store: Store, containers: Containers, records: Sequence[ContainerRecord]
-) -> DiskUsage:
-    """Sizes of images by their layers, of containers by walking what they wrote."""
+def disk_usage(store: Store, paths: StoragePaths, records: Sequence[ContainerRecord]) -> DiskUsage:
+    """Sizes of images by their layers, of containers and volumes by walking what they hold."""
+    containers = paths.containers
     images = image_usage(store, [record.image_id for record in records])
     return DiskUsage(
         images,
@@ -100,26 +107,34 @@ def disk_usage(
             for record in records
         ],
         layers_size(images, store),
+        volume_usage(paths),
     )
 
 
 def check(
     store: Store,
-    containers: Containers,
+    paths: StoragePaths,
     records: Callable[[], Sequence[ContainerRecord]],
     *,
     repair: bool,
     force: bool,
 ) -> list[Finding]:
-    """Check images, and look for what containers left that were killed while they were made or
-    removed."""
+    """Check images, and look for what containers and volumes left that were killed while they were
+    made or removed."""
+    containers, volumes = paths.containers, paths.volumes
     found = check_images(store, records, repair=repair, force=force)
     removed = Outcome.REMOVED if repair else Outcome.NONE
     leftovers = containers.leftovers(age=_LEFTOVER_AGE, remove=repair)
     # What a container has written may be worth more than its record: only `rm` takes it away.
     dead = [record for record in containers.all() if record.status is Status.DEAD]
+    volume_leftovers = volumes.leftovers(age=_LEFTOVER_AGE, remove=repair)
     return [
         *found,
         *(Finding(Kind.LEFT_OVER, f"containers/{name}", removed) for name in leftovers),
+        *(Finding(Kind.LEFT_OVER, f"volumes/{name}", removed) for name in volume_leftovers),
+        *(
+            Finding(Kind.DAMAGED, f"volume {each.name}: {each.reason}")
+            for each in volumes.damaged()
+        ),
         *(Finding(Kind.DAMAGED, f"container {record.name}: {record.error}") for record in dead),
     ]

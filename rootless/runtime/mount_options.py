@@ -51,6 +51,9 @@ IF_PARENT_EXISTS = "x-rootless.if-parent-exists"
 """A bind that is left out where the directory of its target is missing. Words with x- are for
 programs (mount(8))."""
 
+VOLUME = "x-rootless.volume="
+"""Before the name of the volume that a mount is of, which a file server of its own serves."""
+
 _IGNORED = frozenset(
     {"defaults", "async", "relatime", "norelatime", "nostrictatime", "mand", "nomand", "remount"}
 )

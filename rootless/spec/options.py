@@ -89,7 +89,28 @@ class Tmpfs(NamedTuple):
     by_mount: bool = False
 
 
-UserMount = Bind | Tmpfs
+class Volume(NamedTuple):
+    """A volume. An empty `name` is one that is made for the container.
+
+    `nocopy`: an empty volume is not filled with what the image has at `target`. `subpath` is a path inside the
+    volume, without `..`. `labels` and `driver_options` are those of a volume that is not there yet. `mode` is
+    what `inspect` shows: the words of -v. `by_mount`: asked for by docker's Mounts (--mount) and not its Binds.
+    """
+
+    name: str
+    target: str
+    read_only: bool = False
+    nocopy: bool = False
+    subpath: str = ""
+    labels: Mapping[str, str] = {}
+    driver_options: Mapping[str, str] = {}
+    mode: str = ""
+    by_mount: bool = False
+    is_anonymous: bool = False
+    """It was made for the container, and is removed with it by `rm -v` and `run --rm`."""
+
+
+UserMount = Bind | Tmpfs | Volume
 
 
 class Device(NamedTuple):

@@ -8,13 +8,21 @@ from datetime import datetime
 
 from rootless.durations import parse_duration
 from rootless.errors import UsageError
-from rootless.filters import ContainerFilters, ImageFilters, LabelFilter, PruneFilters
+from rootless.filters import (
+    ContainerFilters,
+    ImageFilters,
+    LabelFilter,
+    PruneFilters,
+    VolumeFilters,
+)
 
 Pairs = Sequence[tuple[str, str]]
 
 _STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
 _CONTAINER = ("ancestor", "before", "exited", "id", "label", "name", "since", "status")
 _IMAGE = ("before", "dangling", "label", "reference", "since", "until")
+_VOLUME = ("dangling", "driver", "label", "name")
+_VOLUME_PRUNE = ("all", "label", "label!")
 _PRUNE = ("label", "label!", "until")
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
@@ -62,6 +70,30 @@ def image_prune_filters(pairs: Pairs, now: float) -> tuple[PruneFilters, bool | 
     UsageError."""
     dangling = _dangling([value for name, value in pairs if name == "dangling"])
     return prune_filters([pair for pair in pairs if pair[0] != "dangling"], now), dangling
+
+
+def volume_filters(pairs: Pairs) -> VolumeFilters:
+    """The filters of `volume ls`. Raises UsageError."""
+    values = _by_name(pairs, _VOLUME)
+    return VolumeFilters(
+        names=values["name"],
+        drivers=values["driver"],
+        labels=tuple(map(_label, values["label"])),
+        dangling=_dangling(values["dangling"]),
+    )
+
+
+def volume_prune_filters(pairs: Pairs) -> tuple[VolumeFilters, bool]:
+    """The filters of `volume prune`, and whether all=1 is one of them. Raises UsageError."""
+    values = _by_name(pairs, _VOLUME_PRUNE)
+    for text in values["all"]:
+        if text not in _TRUTH:
+            raise UsageError(f"invalid filter 'all={text}'", hint="use true or false")
+    filters = VolumeFilters(
+        labels=tuple(map(_label, values["label"])),
+        without_labels=tuple(map(_label, values["label!"])),
+    )
+    return filters, any(_TRUTH[text] for text in values["all"])
 
 
 def moment_of(text: str, now: float) -> float:

@@ -15,6 +15,7 @@ COMMANDS = [
     "",
     "run",
     "create",
+    "volume",
     "start",
     "stop",
     "restart",

@@ -62,7 +62,9 @@ def document_of(tmp_path):
         (tmp_path / "config.json").write_text(json.dumps(spec))
         (tmp_path / NAME).write_bytes(encode_options(options))
         record = ContainerRecord("f" * 64, "box", "2026-01-02T03:04:05Z", labels=options.labels)
-        return container_document(record, tmp_path, image or {})
+        return container_document(
+            record, tmp_path, image or {}, lambda name: f"/volumes/{name}/_data"
+        )
 
     return make
 

@@ -1,0 +1,57 @@
+"""`volume create`."""
+
+from __future__ import annotations
+
+from rootless.cli.context import Settings, engine_of
+from rootless.cli.escape import escaped
+from rootless.cli.grammar import Command, GrammarError, Parsed, Text, Texts
+from rootless.errors import UsageError
+
+_DRIVER = Text(("driver", "d"), 'Specify volume driver name (default "local")', "DRIVER")
+_LABEL = Texts(("label",), "Set metadata for a volume", "NAME[=VALUE]")
+_NAME = Text(("name",), "Specify volume name", "NAME", hidden=True)
+_OPT = Texts(("opt", "o"), "Set driver specific options", "NAME=VALUE")
+
+
+def create(parsed: Parsed, settings: Settings) -> int:
+    """Make a volume, and print its name."""
+    from rootless.volumes.options import check_driver
+
+    name = parsed[_NAME] or ""
+    if parsed.arguments:
+        if name:
+            raise UsageError(
+                "conflicting options: cannot specify a volume-name through both --name and as a "
+                "positional arg"
+            )
+        name = parsed.arguments[0]
+    check_driver(name, parsed[_DRIVER] or "")
+    record = engine_of(settings).create_volume(
+        name, labels=_pairs(parsed, _LABEL), options=_pairs(parsed, _OPT)
+    )
+    print(record.name)
+    return 0
+
+
+def _pairs(parsed: Parsed, option: Texts) -> dict[str, str]:
+    pairs = {}
+    for text in parsed[option]:
+        name, _, value = text.partition("=")
+        if not name:
+            raise GrammarError(
+                f'invalid argument "{escaped(text)}" for "--{option.long}" flag: no name before ='
+            )
+        pairs[name] = value
+    return pairs
+
+
+VOLUME_CREATE = Command(
+    "create",
+    "Create a volume",
+    "[VOLUME]",
+    (_DRIVER, _LABEL, _NAME, _OPT),
+    create,
+    most=1,
+    description="""Create a volume, and print its name. A volume that is there already is left as it
+is. The options o=bind, type=none and device=DIR make it stand for a directory of the host.""",
+)

@@ -1,0 +1,46 @@
+"""Which containers use which volumes, by what they were asked to mount."""
+
+from __future__ import annotations
+
+from rootless.containers.options_document import NAME, decode_options
+from rootless.errors import InvalidDocumentError
+from rootless.spec.options import Volume
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.containers.directory import Containers
+
+
+def volume_users(containers: Containers) -> dict[str, list[str]]:
+    """The ids of the containers that mount each volume, by the volume's name."""
+    users: dict[str, list[str]] = {}
+    for container_id in containers.ids():
+        for name in _volumes_of(containers.directory(container_id)):
+            users.setdefault(name, []).append(container_id)
+    return users
+
+
+def _volumes_of(directory: str) -> set[str]:
+    """A container whose options cannot be read uses what its configuration mounts."""
+    path = f"{directory}/{NAME}"
+    try:
+        with open(path, "rb") as file:
+            options = decode_options(file.read(), path)
+    except FileNotFoundError:
+        return set()
+    except (OSError, InvalidDocumentError):
+        return _volumes_of_spec(directory)
+    return {each.name for each in options.mounts if isinstance(each, Volume)}
+
+
+def _volumes_of_spec(directory: str) -> set[str]:
+    from rootless.light_json import loads
+    from rootless.runtime.mount_options import VOLUME
+
+    try:
+        with open(f"{directory}/config.json", "rb") as file:
+            mounts = loads(file.read())["mounts"]
+        words = [word for mount in mounts for word in mount["options"]]
+    except (OSError, LookupError, TypeError, ValueError):
+        return set()
+    return {word.removeprefix(VOLUME) for word in words if word.startswith(VOLUME)}

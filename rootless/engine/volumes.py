@@ -1,0 +1,124 @@
+"""The commands about volumes, each over the volumes of one store and the containers that use them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rootless.containers.timestamps import now
+from rootless.containers.volume_users import volume_users
+from rootless.errors import InUseError, InvalidDocumentError, NotFoundError
+from rootless.filters import VolumeFilters
+from rootless.images.gc.usage import tree_size
+from rootless.volumes.names import new_name
+from rootless.volumes.record import ANONYMOUS_LABEL, VolumeRecord
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from rootless.containers.storage_paths import StoragePaths
+
+
+class PrunedVolumes(NamedTuple):
+    """Names of the removed volumes, and the bytes of disk that were freed."""
+
+    names: list[str]
+    reclaimed: int
+
+
+class VolumeUsage(NamedTuple):
+    """`links`: how many containers mount it. `size` is bytes on disk."""
+
+    record: VolumeRecord
+    links: int
+    size: int
+
+
+def create_volume(
+    paths: StoragePaths, name: str, labels: Mapping[str, str], options: Mapping[str, str]
+) -> VolumeRecord:
+    """Make a volume, under a random name where none is given; one that is there is left as it is."""
+    if not name:
+        labels = {**labels, ANONYMOUS_LABEL: ""}
+        name = new_name()
+    return paths.volumes.create(VolumeRecord(name, now(), labels, options))
+
+
+def list_volumes(paths: StoragePaths, filters: VolumeFilters) -> list[VolumeRecord]:
+    """Those that pass the filters, by name."""
+    users = volume_users(paths.containers) if filters.dangling is not None else {}
+    return [
+        record
+        for record in paths.volumes.all()
+        if filters.match(record.name, record.labels, in_use=record.name in users)
+    ]
+
+
+def inspect_volume(paths: StoragePaths, name: str) -> dict[str, Any]:
+    """The document of `docker volume inspect`. Raises NotFoundError, InvalidDocumentError."""
+    record = paths.volumes.find(name)
+    return {
+        "CreatedAt": record.created,
+        "Driver": "local",
+        "Labels": dict(record.labels) or None,
+        "Mountpoint": paths.volumes.mountpoint(name),
+        "Name": record.name,
+        "Options": dict(record.options) or None,
+        "Scope": "local",
+    }
+
+
+def remove_volume(paths: StoragePaths, name: str, *, force: bool) -> None:
+    """Remove a volume, also one whose record is damaged. Raises NotFoundError, unless `force` is set, and
+    InUseError if a container uses it.
+    """
+    try:
+        paths.volumes.find(name)
+    except NotFoundError:
+        if force:
+            return
+        raise
+    except InvalidDocumentError:
+        pass
+    users: dict[str, list[str]] = {}
+
+    def in_use() -> dict[str, list[str]]:
+        users.update(volume_users(paths.containers))
+        return users
+
+    if not paths.volumes.remove([name], in_use) and name in users:
+        raise InUseError(f"remove {name}: volume is in use - [{', '.join(users[name])}]")
+
+
+def prune_volumes(
+    paths: StoragePaths, filters: VolumeFilters, *, everything: bool
+) -> PrunedVolumes:
+    """Remove volumes that no container uses: anonymous ones, or with `everything` those with a name
+    too.
+    """
+    volumes = paths.volumes
+    candidates = [
+        record
+        for record in volumes.all()
+        if (everything or record.is_anonymous)
+        and record.created
+        and filters.match(record.name, record.labels, in_use=False)
+    ]
+    sizes = {each.name: tree_size(Path(volumes.directory(each.name))) for each in candidates}
+    names = volumes.remove(list(sizes), lambda: volume_users(paths.containers))
+    return PrunedVolumes(names, sum(sizes[name] for name in names))
+
+
+def volume_usage(paths: StoragePaths) -> list[VolumeUsage]:
+    """Every volume with its size and how many containers use it."""
+    users = volume_users(paths.containers)
+    return [
+        VolumeUsage(
+            record,
+            len(users.get(record.name, ())),
+            tree_size(Path(paths.volumes.mountpoint(record.name))),
+        )
+        for record in paths.volumes.all()
+    ]
