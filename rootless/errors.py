@@ -3,6 +3,7 @@
     RootlessError                 exit status 125
       UsageError                  what was asked for makes no sense
         MissingDeviceError        exit status 127
+        DockerfileError           exit status 1; rootless.dockerfile.errors
       NotFoundError               an object that does not exist
       ExistsError                 a name that is taken
       InUseError                  an object that something still needs

@@ -7,7 +7,6 @@ commit --change`. `apply_instruction` is the same for one instruction whose vari
 from __future__ import annotations
 
 import posixpath
-import re
 import signal
 from collections.abc import Sequence
 
@@ -30,33 +29,21 @@ from rootless.dockerfile.instructions import (
     Workdir,
 )
 from rootless.dockerfile.parser import parse_instructions
-from rootless.errors import UsageError
+from rootless.dockerfile.ports import exposed_ports
 
 Config = dict[str, object]
 """An image's `config`: Cmd, Env, ... as the OCI image specification (config.md) and Docker have them."""
 
-_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", re.IGNORECASE | re.ASCII)
 DEFAULT_SHELL = ("/bin/sh", "-c")
-_CHANGES = (
-    *("CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD", "STOPSIGNAL"),
-    *("USER", "VOLUME", "WORKDIR"),
-)
 
 
 def apply_changes(config: Config, changes: Sequence[str]) -> Config:
     """The config after the instructions in `changes`, each of which sees those before it. Raises
-    UsageError for an instruction that does not exist, is malformed, or needs a build."""
+    DockerfileError for an instruction that does not exist, is malformed, or needs a build."""
     if not changes:
         return config
     cmd_is_set = False
     for instruction in parse_instructions("\n".join(changes)):
-        name = instruction.source.keyword.upper()
-        if name not in _CHANGES:
-            raise UsageError(
-                f"{name} is not a valid change command", hint="one of " + ", ".join(_CHANGES)
-            )
-        if instruction.source.text.upper() == name:
-            raise UsageError(f"{name} requires at least one argument")
         expanded = expand_instruction(instruction, Expander(variables_of(config)))
         config = apply_instruction(config, expanded, cmd_is_set=cmd_is_set)
         cmd_is_set = cmd_is_set or (isinstance(instruction, Cmd) and bool(config["Cmd"]))
@@ -66,7 +53,13 @@ def apply_changes(config: Config, changes: Sequence[str]) -> Config:
 def apply_instruction(config: Config, instruction: Instruction, *, cmd_is_set: bool) -> Config:
     """The config after one instruction; the same one for those that change only files. `cmd_is_set`: whether CMD
     stands before it in the same stage: ENTRYPOINT removes a Cmd that it did not set. Raises DockerfileError."""
-    change = _change(config, instruction)
+    try:
+        change = _change(config, instruction)
+    except DockerfileError as error:
+        source = instruction.source
+        raise DockerfileError(
+            error.message, line=source.first_line, last_line=source.last_line
+        ) from None
     if isinstance(instruction, Entrypoint) and not cmd_is_set:
         # The arguments of the entrypoint that was there are not those of this one.
         change["Cmd"] = None
@@ -101,7 +94,10 @@ def _change_of_surroundings(config: Config, instruction: Instruction) -> Config:
             labels = {each.name: each.value for each in instruction.pairs}
             return {"Labels": {**_map_of(config, "Labels"), **labels}}
         case Expose():
-            return {"ExposedPorts": {**_map_of(config, "ExposedPorts"), **_ports(instruction)}}
+            ports: Config = {
+                port: {} for word in instruction.ports for port in exposed_ports(word).ports
+            }
+            return {"ExposedPorts": {**_map_of(config, "ExposedPorts"), **ports}}
         case User():
             return {"User": instruction.user}
         case Volume():
@@ -150,19 +146,6 @@ def _env(config: Config, instruction: Env) -> list[str]:
         place = places.setdefault(pair.name, len(env))
         env[place : place + 1] = [f"{pair.name}={pair.value}"]
     return env
-
-
-def _ports(instruction: Expose) -> Config:
-    ports: Config = {}
-    for word in instruction.ports:
-        # As with -p: what stands before the last colon is of the host, and not kept.
-        match = _PORT.fullmatch(word.rpartition(":")[2])
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if match is None or not 1 <= first <= last <= 65535:
-            raise DockerfileError(f"EXPOSE: invalid port {word!r}")
-        for port in range(first, last + 1):
-            ports[f"{port}/{(match[3] or 'tcp').lower()}"] = {}
-    return ports
 
 
 def _healthcheck(instruction: Healthcheck) -> Config:

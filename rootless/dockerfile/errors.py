@@ -12,16 +12,26 @@ class DockerfileError(UsageError):
     code = "dockerfile"
 
     def __init__(
-        self, message: str, *, line: int = 0, last_line: int = 0, column: int = 0, word: str = ""
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        line: int = 0,
+        last_line: int = 0,
+        column: int = 0,
+        word: str = "",
+        is_lexical: bool = False,
     ) -> None:
         """`line` and `last_line` are those of the instruction, from 1; 0: it is about no line. `column` counts
-        the letters of `line` from 1; 0: it is about no column. `word`: what to look for to find the column."""
+        the letters of `line` from 1; 0: it is about no column. `word`: what to look for to find the column.
+        `is_lexical`: whether BuildKit finds it before it makes instructions; then its message names no line."""
         details = {"line": line, "last_line": max(line, last_line), "column": column}
-        super().__init__(message, details=details if line else None)
+        super().__init__(message, hint=hint, details=details if line else None)
         self.line = line
         self.last_line = max(line, last_line)
         self.column = column
         self.word = word
+        self.is_lexical = is_lexical
 
 
 def quoted(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.instructions import (
     Add,
     Copy,
@@ -55,6 +56,16 @@ class Expander:
 def expand_instruction(instruction: Instruction, expander: Expander) -> Instruction:
     """An instruction with its variables replaced. ARG is left alone (`scopes` reads it), and so are the mounts of
     RUN (`mounts.parse_mount`). Raises DockerfileError with the place of the instruction."""
+    try:
+        return _expanded(instruction, expander)
+    except DockerfileError as error:
+        source = instruction.source
+        raise DockerfileError(
+            error.message, line=source.first_line, last_line=source.last_line
+        ) from None
+
+
+def _expanded(instruction: Instruction, expander: Expander) -> Instruction:
     match instruction:
         case Env() | Label():
             return instruction._replace(pairs=_pairs(instruction.pairs, expander))

@@ -94,6 +94,8 @@ class MountFlag(NamedTuple):
 
     text: str
     from_stage: str = ""
+    target: str = ""
+    """As written, for messages."""
 
 
 class Run(NamedTuple):

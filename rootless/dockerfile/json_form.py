@@ -19,7 +19,8 @@ def json_words(text: str) -> tuple[str, ...] | None:
         return None
     if not all(isinstance(word, str) for word in words):
         raise DockerfileError(
-            "when using JSON array syntax, arrays must be comprised of strings only"
+            "when using JSON array syntax, arrays must be comprised of strings only",
+            is_lexical=True,
         )
     # Half of a surrogate pair is no character. Go replaces it.
     return tuple(_SURROGATE.sub("\ufffd", str(word)) for word in words)

@@ -88,17 +88,17 @@ Mount = BindMount | CacheMount | TmpfsMount | SecretMount | SshMount
 
 def mount_flag(text: str) -> MountFlag:
     """A value whose variables are not known yet. Raises DockerfileError."""
-    from_stage = ""
+    values: dict[str, str] = {}
     for field in _fields(text):
         key, _, value = field.partition("=")
-        if key.lower() == "from":
-            if "$" in value[:-1]:
-                raise DockerfileError(
-                    "'from' doesn't support variable expansion, define alias stage instead",
-                    word=field,
-                )
-            from_stage = value
-    return MountFlag(text, from_stage)
+        key = _ALIASES.get(key.lower(), key.lower())
+        if key == "from" and "$" in value[:-1]:
+            raise DockerfileError(
+                "'from' doesn't support variable expansion, define alias stage instead",
+                word=field,
+            )
+        values[key] = value
+    return MountFlag(text, values.get("from", ""), values.get("target", ""))
 
 
 def parse_mount(text: str, expand: Callable[[str], str]) -> Mount:

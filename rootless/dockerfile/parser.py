@@ -59,6 +59,11 @@ _SECURITY_MODES = ("sandbox", "insecure")
 _SHORTEST = 1_000_000
 """Nanoseconds: Docker's lower bound on the times of a health check."""
 _MOST_RETRIES = 2**31
+CHANGES = (
+    *("CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD", "STOPSIGNAL"),
+    *("USER", "VOLUME", "WORKDIR"),
+)
+"""The instructions that need no build: `docker import --change` and `docker commit --change` take them."""
 
 
 def parse(text: str) -> Dockerfile:
@@ -102,9 +107,13 @@ def parse_instructions(text: str) -> tuple[Instruction, ...]:
     found = split_statements(text)
     instructions = []
     for statement in found.statements:
-        instruction = _located(statement, found.escape, text)
-        if isinstance(instruction, From):
-            raise DockerfileError("FROM is not allowed here", line=statement.first_line)
+        name = statement.keyword.upper()
+        make = _MAKERS.get(name)
+        if make is None or name not in CHANGES:
+            hint = "one of " + ", ".join(CHANGES)
+            raise DockerfileError(f"{name} is not a valid change command", hint=hint)
+        instruction = make(_Request(statement, found.escape))
+        assert not isinstance(instruction, From)  # FROM is no change command
         instructions.append(instruction)
     return tuple(instructions)
 
@@ -143,8 +152,9 @@ def _located(statement: Statement, escape: str, text: str) -> From | Instruction
         return make(_Request(statement, escape))
     except DockerfileError as error:
         line = statement.first_line
+        where = "" if error.is_lexical else f"dockerfile parse error on line {line}: "
         raise DockerfileError(
-            f"dockerfile parse error on line {line}: {error.message}",
+            f"{where}{error.message}",
             line=line,
             last_line=statement.last_line,
             column=_column(text, line, error.word),
@@ -211,7 +221,7 @@ class _Request:
         if words and "=" not in words[0]:
             name, *rest = _BLANKS.split(self.arguments, maxsplit=1)
             if not rest:
-                raise DockerfileError(f"{self.name} must have two arguments")
+                raise DockerfileError(f"{self.name} must have two arguments", is_lexical=True)
             return (Pair(name, rest[0], is_legacy=True),)
         pairs = []
         for word in words:
@@ -220,6 +230,7 @@ class _Request:
                 raise DockerfileError(
                     f"Syntax error - can't find = in {quoted(word)}. Must be of the form: name=value",
                     word=word,
+                    is_lexical=True,
                 )
             pairs.append(Pair(name, value))
         self.some(tuple(words))

@@ -10,16 +10,16 @@ _FARTHEST = 2
 
 def suggestion(word: str, options: Iterable[str], *, case_matters: bool = True) -> str:
     """The option nearest to a word, or an empty text if none is near, or the word is one of them. Of two as near
-    the first counts. Without `case_matters` it has the case of the word."""
+    one with the same letters counts, else the first. Without `case_matters` it has the case of the word."""
     wanted = word if case_matters else word.lower()
-    best, best_distance = "", _FARTHEST + 1
+    best, best_rank = "", (_FARTHEST + 1, False)
     for option in options:
         candidate = option if case_matters else option.lower()
         if candidate == wanted:
             return ""
-        distance = _distance(wanted, candidate)
-        if distance < best_distance:
-            best, best_distance = candidate, distance
+        rank = (_distance(wanted, candidate), sorted(wanted) != sorted(candidate))
+        if rank < best_rank:
+            best, best_rank = candidate, rank
     if not case_matters and best and word == word.upper() != word.lower():
         return best.upper()
     return best

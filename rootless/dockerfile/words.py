@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 
 from rootless.dockerfile.characters import SPACE
-from rootless.dockerfile.errors import DockerfileError
+from rootless.dockerfile.errors import DockerfileError, quoted
 from rootless.dockerfile.globs import replaced, without_prefix, without_suffix
 from unionfs.light_types import NamedTuple
 
@@ -145,7 +145,7 @@ class _Scan:
         return Expansion(result, words.finished(), tuple(self._used), tuple(self._missing))
 
     def _failure(self, why: str) -> DockerfileError:
-        return DockerfileError(f'failed to process "{self._text}": {why}')
+        return DockerfileError(f"failed to process {quoted(self._text)}: {why}")
 
     def _peek(self) -> str:
         return self._text[self._position : self._position + 1]

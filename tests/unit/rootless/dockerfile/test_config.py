@@ -4,7 +4,7 @@ one that Docker 28.5 gave."""
 import pytest
 
 from rootless.dockerfile.config import apply_changes
-from rootless.errors import UsageError
+from rootless.dockerfile.errors import DockerfileError
 
 BASE = {"Env": ["A=1", "B=2"], "Cmd": ["true"], "WorkingDir": "/srv", "Labels": {"x": "1"}}
 
@@ -34,6 +34,11 @@ BASE = {"Env": ["A=1", "B=2"], "Cmd": ["true"], "WorkingDir": "/srv", "Labels": 
             ["EXPOSE 80 53/udp 90-91 7:8"],
             {"ExposedPorts": {"80/tcp": {}, "53/udp": {}, "90/tcp": {}, "91/tcp": {}, "8/tcp": {}}},
         ),
+        (
+            ["EXPOSE [::1]:80:80 ::1:81:81 82/ 7-7 0 83-85:86"],
+            {"ExposedPorts": {f"{each}/tcp": {} for each in (80, 81, 82, 7, 0, 86)}},
+        ),
+        (["CMD"], {"Cmd": ["/bin/sh", "-c", ""]}),
         (["LABEL a='b c' d="], {"Labels": {"a": "b c", "d": ""}}),
         (["ONBUILD RUN echo $A  x"], {"OnBuild": ["RUN echo $A  x"]}),
         (["STOPSIGNAL SIGINT"], {"StopSignal": "SIGINT"}),
@@ -126,7 +131,8 @@ def test_config_that_was_given_stays_as_it_was():
         ("", "no instructions"),
         ("# remark", "no instructions"),
         ("RUN x", "not a valid change command"),
-        ("CMD", "at least one argument"),
+        ("FROM x", "not a valid change command"),
+        ("FOO x", "FOO is not a valid change command"),
         ("ENV A", "two arguments"),
         ('ENV A="x', "double-quote"),
         ("ENV A='x", "single-quote"),
@@ -135,9 +141,14 @@ def test_config_that_was_given_stays_as_it_was():
         ("ENV a=${b", "missing"),
         ("ENV a=${b:?}", "b: is not allowed"),
         ("ENV a=${b:!x}", "unsupported modifier"),
-        ("EXPOSE 0", "invalid port"),
-        ("EXPOSE 70000", "invalid port"),
-        ("EXPOSE x", "invalid port"),
+        ("EXPOSE 70000", "invalid containerPort: 70000"),
+        ("EXPOSE x", "invalid containerPort: x"),
+        ("EXPOSE 80:x", "invalid containerPort: x"),
+        ("EXPOSE x:80", "invalid hostPort: x"),
+        ("EXPOSE 1.2.3:80:80", "invalid IP address: 1.2.3"),
+        ("EXPOSE 80/x", 'invalid port: "80/x": invalid proto: x'),
+        ("EXPOSE :80:", 'invalid port: ":80:": no port specified'),
+        ("EXPOSE 80-82:90-91", "invalid ranges specified .* Ports: 90-91 and 80-82"),
         ("ONBUILD FROM x", "ONBUILD trigger"),
         ("ONBUILD ONBUILD RUN x", "Chaining"),
         ("STOPSIGNAL NOPE", "invalid signal"),
@@ -155,5 +166,6 @@ def test_config_that_was_given_stays_as_it_was():
     ],
 )
 def test_malformed_instruction_is_refused(change, words):
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(DockerfileError, match=words) as caught:
         apply_changes({}, [change])
+    assert caught.value.exit_status == 1

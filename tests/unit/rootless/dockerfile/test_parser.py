@@ -47,8 +47,8 @@ def test_run_has_flags_and_mounts():
         '--security=insecure ["a", "b c"]'
     )
     assert run.mounts == (
-        MountFlag("type=cache,target=/c"),
-        MountFlag("from=other,target=/o", "other"),
+        MountFlag("type=cache,target=/c", "", "/c"),
+        MountFlag("from=other,target=/o", "other", "/o"),
     )
     assert (run.network, run.security) == ("none", "insecure")
     assert run.command.is_exec_form
