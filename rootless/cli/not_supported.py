@@ -89,8 +89,7 @@ _OPTIONS: dict[str, dict[str, Missing]] = {
     "create": _RUN,
     "update": _RUN,
     "start": dict.fromkeys(
-        ("attach", "interactive", "detach-keys", "checkpoint", "checkpoint-dir"),
-        Missing("a started container cannot be attached to yet", "use 'rootless run'"),
+        ("checkpoint", "checkpoint-dir"), Missing("containers cannot be checkpointed")
     ),
     "rm": {"link": Missing(_NO_NETWORKS)},
     "images": {"tree": Missing("platforms are not shown as a tree", "use 'rootless images'")},
@@ -116,8 +115,6 @@ _SHORTHANDS = {
     ("run", "P"): "publish-all",
     ("create", "p"): "publish",
     ("create", "P"): "publish-all",
-    ("start", "a"): "attach",
-    ("start", "i"): "interactive",
     ("rm", "l"): "link",
     ("", "c"): "context",
     ("", "H"): "host",

@@ -61,7 +61,8 @@ class LaunchDescription(NamedTuple):
     `control_directory` is where the monitor's socket lies. `ends_with_client`: when the connection
     of the first client ends, however it ends, the container is killed; a client that sends DETACH
     first is exempt. `streams`: whether stdin, stdout and stderr are connected (without a terminal);
-    the others are /dev/null. `volatile`: the writable layer is removed with the container, so that
+    the others are /dev/null. `input_once`: stdin ends with the first client that is attached to it
+    (Docker's StdinOnce). `volatile`: the writable layer is removed with the container, so that
     nothing in it has to be synced.
     """
 
@@ -79,6 +80,7 @@ class LaunchDescription(NamedTuple):
     control_directory: str
     output_log: OutputLog = NO_LOG
     streams: tuple[bool, bool, bool] = (False, True, True)
+    input_once: bool = False
     ends_with_client: bool = True
     volatile: bool = False
     restart: RestartPolicy = NO_RESTART

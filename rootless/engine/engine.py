@@ -124,7 +124,10 @@ class Engine(ImageStore):
 
         Raises RootlessError. A container whose command cannot be executed stays, with status created.
         """
+        from rootless.spec.options import Streams
         from rootless.supervisor.background import run_in_background
+
+        options = options._replace(attach=Streams(stdin=False, stdout=False, stderr=False))
 
         def prepare(monitor: int) -> LaunchDescription:
             from rootless.engine.prepare import prepare
@@ -308,25 +311,37 @@ class Engine(ImageStore):
             RootlessError: its streams belong to another client.
             NotATerminalError: it has a terminal, and standard input is none.
         """
-        from rootless.containers.status import Verb, check_verb
-        from rootless.supervisor.attach import attach
+        from rootless.containers.status import Verb
+        from rootless.engine import attach, lifecycle
         from rootless.supervisor.foreground import Attachment
 
         record, options = self._container_and_options(name)
-        check_verb(
-            Verb.ATTACH,
-            record.status,
-            container_id=record.id,
-            name=record.name,
-            error=record.error,
-        )
+        lifecycle.allow(Verb.ATTACH, record)
+        if options.terminal and stdin and not os.isatty(0):
+            raise NotATerminalError("the input device is not a TTY")
         attachment = Attachment(
             stdin and options.interactive, signals=signals, detach_keys=detach_keys
         )
-        if options.terminal and attachment.stdin and not os.isatty(0):
-            raise NotATerminalError("the input device is not a TTY")
-        directory = self.paths.control_directory(record.id)
-        return attach(directory, attachment, terminal=options.terminal)
+        return attach.attach(self.paths, record, attachment, terminal=options.terminal)
+
+    def start_attached(
+        self, name: str, *, stdin: bool = False, signals: bool = True, detach_keys: bytes = b""
+    ) -> Outcome:
+        """Start a container that does not run, connected to this process's standard output and error,
+        and with `stdin` to its standard input, to its end or until the user detaches; one that runs is
+        attached to. It outlives this process.
+
+        Raises NotFoundError, ConflictError for one that is paused, LaunchError if its command cannot be
+        executed.
+        """
+        from rootless.engine import attach
+        from rootless.supervisor.foreground import Attachment
+
+        record, options = self._container_and_options(name)
+        attachment = Attachment(
+            stdin and options.interactive, signals=signals, detach_keys=detach_keys
+        )
+        return attach.start_attached(self.paths, record, attachment, terminal=options.terminal)
 
     def logs(self, name: str, request: LogRequest | None = None) -> Iterator[tuple[int, bytes]]:
         """What a container has written: pieces with the number of their stream, 1 or 2.

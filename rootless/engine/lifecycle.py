@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
     from rootless.supervisor.messages import Message
+    from rootless.supervisor.start import StartedMonitor
 
 _END_WAIT = 10.0
 """Seconds that a monitor has to end after it has closed its connections."""
@@ -67,34 +68,54 @@ def start(paths: StoragePaths, record: ContainerRecord) -> None:
 
     One that another command is starting is waited for. Raises LaunchError, ConflictError.
     """
-    if not begin(paths, record):
-        _wait_for_other_start(paths, record)
+    while not begin(paths, record):
+        record = wait_for_other_monitor(paths, record)
+        if record.status in MONITORED:
+            return
 
 
 def begin(paths: StoragePaths, record: ContainerRecord) -> bool:
     """As `start`; False if the container runs, or another command is starting it."""
-    from rootless.supervisor.start import start_monitor
-
     allow(Verb.START, record)
     if has_nothing_to_do(Verb.START, record.status):
         return False
-    description = read_launch(paths, record)
-    started = start_monitor(outlives_caller=True)
+    claimed = start_monitor_of(paths, record)
+    if claimed is None:
+        return False
+    started, description = claimed
     try:
-        claimed = _claim(paths, record, started.pid)
-        if claimed is None:
-            started.wait()
-            return False
         client = started.client
         client.hello()
         client.start()
-        started.describe(description._replace(record=claimed))
+        started.describe(description)
         client.receive_until(Kind.RUNNING)
         client.close()
     except RootlessError:
         started.wait()
         raise
     return True
+
+
+def start_monitor_of(
+    paths: StoragePaths, record: ContainerRecord
+) -> tuple[StartedMonitor, LaunchDescription] | None:
+    """A new monitor for the container, and what it is to be told; None if the container has a monitor.
+
+    Raises ConflictError, InvalidDocumentError, and RootlessError if no monitor could be started.
+    """
+    from rootless.supervisor.start import start_monitor
+
+    description = read_launch(paths, record)
+    started = start_monitor(outlives_caller=True)
+    try:
+        claimed = _claim(paths, record, started.pid)
+    except RootlessError:
+        started.wait()
+        raise
+    if claimed is None:
+        started.wait()
+        return None
+    return started, description._replace(record=claimed)
 
 
 def _claim(paths: StoragePaths, record: ContainerRecord, monitor: int) -> ContainerRecord | None:
@@ -124,13 +145,22 @@ def has_monitor(record: ContainerRecord) -> bool:
     return record.boot in {"", boot_id()} and is_alive(record.monitor_pid, record.monitor_pid_start)
 
 
-def _wait_for_other_start(paths: StoragePaths, record: ContainerRecord) -> None:
+def wait_for_other_monitor(paths: StoragePaths, record: ContainerRecord) -> ContainerRecord:
+    """The record when another command has started the container, or when the monitor of the run before
+    has ended. Raises RootlessError if the other command has failed.
+    """
     end = time.monotonic() + _START_WAIT
-    while record.status not in MONITORED and has_monitor(record) and time.monotonic() < end:
+    record = paths.containers.read(record.id)
+    while record.status not in MONITORED and has_monitor(record):
+        if time.monotonic() > end:
+            raise RootlessError(
+                f"container {record.name} did not start within {_START_WAIT:g} seconds"
+            )
         time.sleep(0.005)
         record = paths.containers.read(record.id)
     if record.status not in MONITORED and record.error:
         raise RootlessError(record.error)
+    return record
 
 
 def connect(paths: StoragePaths, record: ContainerRecord) -> MonitorClient | None:

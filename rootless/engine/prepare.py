@@ -135,6 +135,7 @@ def prepare(
         control_directory=paths.control_directory(container_id),
         output_log=_output_log(options, directory, container_id, labels, spec["process"]["env"]),
         streams=(options.interactive, True, True),
+        input_once=options.interactive and options.attach.stdin,
         ends_with_client=False,
         restart=options.restart,
     )

@@ -4,9 +4,9 @@ Without a terminal the container gets pipes, never descriptors of a caller: a pr
 the state of a terminal, or that types into one (TIOCSTI), cannot reach the caller's.
 
 The monitor reads the output, logs it, and copies it to every client that is attached (fan_out). The
-writing end of the input is given to a client: to the first one for good where the container ends with
-it, so that the end of the client's input is the container's, as a shell's pipe would be; a duplicate
-else, and then the input has no end before the container has one. Each client gets a duplicate of a
+writing end of the input is given to a client: with `input_once` to the first one for good, so that the end
+of the client's input is the container's, as a shell's pipe would be; a duplicate else, and then the input
+has no end before the container has one. Each client gets a duplicate of a
 terminal's master, to type and for its size.
 
 With the log driver passthrough nothing is read or copied: the ends of the pipes go to the first client
@@ -37,7 +37,8 @@ class ContainerStreams:
     def __init__(self, description: LaunchDescription) -> None:
         self.container_ends: tuple[int, int, int] | None = None
         self._settings = description.output_log
-        self._once = description.ends_with_client
+        self._input_once = description.input_once
+        self._ends_with_client = description.ends_with_client
         self._direct = self._settings.driver is LogDriver.PASSTHROUGH
         self._log: ContainerLog | None = None
         self._owner: Client | None = None
@@ -115,7 +116,7 @@ class ContainerStreams:
 
     def _end(self, number: int) -> int:
         """The monitor's end of a pipe, or a duplicate where another client may ask for it."""
-        if self._direct or self._once:
+        if self._direct or self._input_once:
             return self._ends.pop(number)
         return os.dup(self._ends[number])
 
@@ -124,12 +125,12 @@ class ContainerStreams:
 
     def _belongs_to(self, client: Client) -> bool:
         """Whether the container ends with the client."""
-        return self._once and client.first
+        return self._ends_with_client and client.first
 
     def release(self, client: Client) -> None:
         """The client has left the streams; the container no longer ends with it."""
         if client.first:
-            self._once = False
+            self._ends_with_client = False
         for sink in self._sinks():
             if sink.client is client:
                 sink.close()

@@ -76,7 +76,9 @@ def run_in_foreground(
             client.start()
             description = prepare(started.pid)
             streams = attachment.stdin, True, True
-            started.describe(description._replace(streams=streams, ends_with_client=True))
+            started.describe(
+                description._replace(streams=streams, ends_with_client=True, input_once=True)
+            )
             return foreground.run()
     finally:
         if foreground.is_detached:

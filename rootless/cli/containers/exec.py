@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from rootless.cli.containers.attaching import DETACH_KEYS, detach_keys
 from rootless.cli.context import Settings, engine_of, read_text
 from rootless.cli.grammar import Command, Flag, GrammarError, Parsed, Text, Texts, spelling
 from rootless.errors import RootlessError
@@ -14,11 +15,6 @@ if TYPE_CHECKING:
     from rootless.spec.options import Variables
 
 DETACH = Flag(("detach", "d"), "Detached mode: run command in the background")
-DETACH_KEYS = Text(
-    ("detach-keys",),
-    "Override the key sequence for detaching a container (default ctrl-p,ctrl-q)",
-    "KEYS",
-)
 ENV = Texts(("env", "e"), "Set environment variables", "NAME[=VALUE]")
 ENV_FILE = Texts(("env-file",), "Read in a file of environment variables", "FILE")
 INTERACTIVE = Flag(("interactive", "i"), "Keep STDIN open even if not attached")
@@ -41,7 +37,7 @@ def exec_command(parsed: Parsed, settings: Settings) -> int:
         terminal=parsed[TTY],
         interactive=parsed[INTERACTIVE],
         detach=detach,
-        detach_keys=_detach_keys(parsed),
+        detach_keys=detach_keys(parsed),
     )
     try:
         return engine_of(settings).exec(name, options)
@@ -64,15 +60,6 @@ def _variables(parsed: Parsed) -> Variables:
                 f"invalid environment variable: {entry}"
             )
     return parse_variables(parsed[ENV], parsed[ENV_FILE], os.environ, read_text)
-
-
-def _detach_keys(parsed: Parsed) -> bytes:
-    text = parsed[DETACH_KEYS]
-    if not text:
-        return b""
-    from rootless.cli.flags.detach_keys import parse_detach_keys
-
-    return parse_detach_keys(text)
 
 
 EXEC = Command(

@@ -4,16 +4,42 @@ from __future__ import annotations
 
 import sys
 
+from rootless.cli.containers.attaching import DETACH_KEYS, SIG_PROXY, detach_keys
 from rootless.cli.containers.chosen import LATEST, chosen
 from rootless.cli.context import Settings, engine_of
-from rootless.cli.grammar import Command, Parsed
+from rootless.cli.grammar import Command, Flag, Parsed
 from rootless.cli.output import for_each
+from rootless.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rootless.engine import Engine
+
+_ATTACH = Flag(("attach", "a"), "Attach STDOUT/STDERR and forward signals")
+_INTERACTIVE = Flag(("interactive", "i"), "Attach container's STDIN")
 
 
 def start(parsed: Parsed, settings: Settings) -> int:
-    """Start containers; the error of each that cannot be started is printed, and the status is 1."""
+    """Start containers; or, attached, one, whose status is returned."""
     engine = engine_of(settings)
     names = chosen(parsed, engine, "start")
+    if not parsed[_ATTACH] and not parsed[_INTERACTIVE]:
+        return _start_all(engine, names)
+    if len(names) > 1:
+        raise UsageError("you cannot start and attach multiple containers at once")
+    outcome = engine.start_attached(
+        names[0],
+        stdin=parsed[_INTERACTIVE],
+        signals=parsed[SIG_PROXY],
+        detach_keys=detach_keys(parsed),
+    )
+    return outcome.status
+
+
+def _start_all(engine: Engine, names: Sequence[str]) -> int:
+    """The error of each that cannot be started is printed, and the status is 1."""
     failed = []
 
     def start_one(name: str) -> None:
@@ -32,7 +58,7 @@ START = Command(
     "start",
     "Start one or more stopped containers",
     "CONTAINER [CONTAINER...]",
-    (LATEST,),
+    (_ATTACH, DETACH_KEYS, _INTERACTIVE, LATEST, SIG_PROXY),
     start,
     operand="container",
 )

@@ -25,6 +25,8 @@ COMMANDS = [
     "unpause",
     "update",
     "exec",
+    "logs",
+    "attach",
     "top",
     "stats",
     "ps",

@@ -32,6 +32,7 @@ DESCRIPTION = LaunchDescription(
         LogDriver.K8S_FILE, f"{PLACES.directory}/ctr.log", 1000, 3, True, (("a", "b"),)
     ),
     streams=(True, True, False),
+    input_once=True,
     ends_with_client=False,
     volatile=True,
     restart=RestartPolicy(RestartName.ON_FAILURE, 3),

@@ -1,0 +1,82 @@
+"""`attach`, and `start -a` and `-i`: the caller's standard streams connected to those of a container."""
+
+from __future__ import annotations
+
+from rootless.containers.status import Verb, has_nothing_to_do
+from rootless.engine import lifecycle
+from rootless.errors import NotFoundError
+from rootless.supervisor.foreground import Attachment, Foreground, Forwarding, Outcome, forwarded
+from rootless.supervisor.protocol import Kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.containers.launch_description import LaunchDescription
+    from rootless.containers.record import ContainerRecord
+    from rootless.containers.storage_paths import StoragePaths
+    from rootless.supervisor.client import MonitorClient
+    from rootless.supervisor.start import StartedMonitor
+
+
+def attach(
+    paths: StoragePaths, record: ContainerRecord, attachment: Attachment, *, terminal: bool
+) -> Outcome:
+    """Relay until the container has ended or the user has detached.
+
+    Raises ConflictError if the container does not run, RootlessError if its monitor refuses.
+    """
+    lifecycle.allow(Verb.ATTACH, record)
+    client = lifecycle.connect(paths, record)
+    if client is None:
+        lifecycle.allow(Verb.ATTACH, paths.containers.read(record.id))
+        raise NotFoundError(f"container {record.name} has no monitor")
+    return _attach_to_running(client, attachment, terminal=terminal)
+
+
+def start_attached(
+    paths: StoragePaths, record: ContainerRecord, attachment: Attachment, *, terminal: bool
+) -> Outcome:
+    """Start a container with the caller attached, so that none of its output is missed, and relay as
+    `attach` does. One that runs is attached to.
+
+    Raises what `lifecycle.start` raises.
+    """
+    lifecycle.allow(Verb.START, record)
+    while True:
+        if has_nothing_to_do(Verb.START, record.status):
+            return attach(paths, record, attachment, terminal=terminal)
+        claimed = lifecycle.start_monitor_of(paths, record)
+        if claimed is not None:
+            return _start_attached(*claimed, attachment)
+        record = lifecycle.wait_for_other_monitor(paths, record)
+
+
+def _start_attached(
+    started: StartedMonitor, description: LaunchDescription, attachment: Attachment
+) -> Outcome:
+    client = started.client
+    try:
+        with Forwarding(client.signal, forwarded(attachment, terminal=description.terminal)):
+            client.hello()
+            client.attach(attachment.numbers())
+            client.start()
+            started.describe(description)
+            return Foreground(client, attachment).run()
+    except BaseException:
+        if not client.has_started:
+            started.wait()
+        raise
+    finally:
+        client.close()
+
+
+def _attach_to_running(client: MonitorClient, attachment: Attachment, *, terminal: bool) -> Outcome:
+    try:
+        with Forwarding(client.signal, forwarded(attachment, terminal=terminal)):
+            running = client.receive_until(Kind.RUNNING, Kind.EXITED)
+            if running.kind is Kind.EXITED:
+                fields = running.fields
+                return Outcome(int(fields["status"]), bool(fields["out_of_memory"]))
+            client.attach(attachment.numbers())
+            return Foreground(client, attachment).run(int(running.fields["pid"]))
+    finally:
+        client.close()
