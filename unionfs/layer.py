@@ -245,8 +245,8 @@ class Namespace(Protocol):
 class Drafts(Protocol):
     """Regular files that are filled before they get a name, or that have lost every name."""
 
-    def draft(self) -> Draft:
-        """Begin a regular file that is filled and then published."""
+    def draft(self, length: int = 0) -> Draft:
+        """Begin a regular file that is filled, with about `length` bytes, and then published."""
 
     def publish(self, draft: Draft, directory: Ref, name: bytes, creation: Creation) -> LayerEntry:
         """Give a draft its owner, mode, attributes, times and name, in this order."""

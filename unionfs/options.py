@@ -67,6 +67,13 @@ class Options(NamedTuple):
     them."""
     lazy: int | None = None
     """Bytes from which files are copied up lazily; 0: no file is; None: see `lazy_size`."""
+    size: int | None = None
+    """Bytes that the upper may hold; None: as many as its file system has."""
+    inodes: int | None = None
+    bps: int | None = None
+    """Bytes per second that are read and written; None: no limit."""
+    iops: int | None = None
+    """Reads and writes per second."""
     xino: str = "auto"
     redirect_dir: str = "off"
     """`off`: renaming a directory of a lower is EXDEV, and mv(1) copies it. `on`: it is renamed, with
@@ -264,11 +271,24 @@ def _number(name: str, value: str) -> int:
 
 
 def _size(name: str, value: str) -> int:
-    """Bytes, with K, M or G for powers of 1024; 0 for `off`."""
+    """Bytes, with K, M, G or T for powers of 1024; 0 for `off`."""
     if value == "off":
         return 0
-    unit = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(value[-1:].upper())
+    unit = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}.get(value[-1:].upper())
     return _number(name, value[:-1]) * unit if unit else _number(name, value)
+
+
+def _limit(name: str, value: str) -> int | None:
+    """As `_size`; None for 0 and `off`."""
+    return _size(name, value) or None
+
+
+def _count(name: str, value: str) -> int | None:
+    """A number, with k or m for a thousand and a million; None for 0 and `off`."""
+    if value == "off":
+        return None
+    unit = {"K": 1000, "M": 1_000_000}.get(value[-1:].upper())
+    return (_number(name, value[:-1]) * unit if unit else _number(name, value)) or None
 
 
 def _id(name: str, value: str) -> int:
@@ -401,6 +421,10 @@ _VALUES: dict[str, tuple[str, Callable[[str, str], object]]] = {
     "ownership": ("ownership", _one_of(*VALUES_OF["ownership"])),
     "timeout": ("timeout", _seconds),
     "lazy": ("lazy", _size),
+    "size": ("size", _limit),
+    "inodes": ("inodes", _count),
+    "bps": ("bps", _limit),
+    "iops": ("iops", _count),
     "xino": ("xino", _one_of(*VALUES_OF["xino"])),
     "redirect_dir": ("redirect_dir", _redirect),
     "session": ("session", _one_of(*VALUES_OF["session"])),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TypeVar
 
+    from rootless.cli.flags.storage import StorageOptions
     from rootless.cli.grammar import Texts
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.images.transfer.progress import Progress
@@ -90,13 +91,15 @@ def options_of(
                 f'"rootless {command_name}" requires at least 1 argument.', exit_status=1
             )
         image, command = _image(command[0]), command[1:]
+    storage = _storage_options(parsed)
     return ContainerOptions(
         image=image,
         rootfs=None if rootfs is None else os.path.join(_base(rootfs, getcwd), rootfs),
         platform=_platform(parsed),
         pull=_pull_policy(parsed),
         storage_driver=_storage_driver(parsed),
-        always_sync=_always_sync(parsed),
+        always_sync=storage is not None and storage.always_sync,
+        storage=values.NO_STORAGE_LIMITS if storage is None else storage.limits,
         name=parsed[rows.NAME],
         replace=parsed[rows.REPLACE],
         remove=parsed[rows.RM],
@@ -195,9 +198,9 @@ def _storage_driver(parsed: Parsed) -> StorageDriver | None:
     return parse_driver(text, "--storage-driver")
 
 
-def _always_sync(parsed: Parsed) -> bool:
+def _storage_options(parsed: Parsed) -> StorageOptions | None:
     if not parsed[rows.STORAGE_OPT]:
-        return False
+        return None
     from rootless.cli.flags.storage import parse_storage_options
 
     return parse_storage_options(parsed[rows.STORAGE_OPT])

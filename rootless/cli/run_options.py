@@ -143,8 +143,9 @@ READ_ONLY = Flag(("read-only",), "Mount the container's root filesystem as read 
 SHM_SIZE = Text(("shm-size",), "Size of /dev/shm", "BYTES", FILES)
 STORAGE_OPT = Texts(
     ("storage-opt",),
-    "Storage driver options for the container: sync=auto (default) or sync=always",
-    "KEY=VALUE",
+    "Storage driver options for the container: size=5G, inodes=200k, bps=100M, iops=2k limit the "
+    "writable layer; sync=auto (default) or sync=always",
+    "KEY=VALUE[,...]",
     FILES,
 )
 STORAGE_DRIVER = Text(

@@ -20,6 +20,7 @@ def host_config(
     linux = spec["linux"]
     limits, own = options.limits, options.namespaces
     mounts = mount_settings(options)
+    storage = {name: str(value) for name, value in options.storage._asdict().items() if value}
     added, dropped = _capabilities(options)
     return {
         "Binds": mounts["Binds"],
@@ -53,6 +54,7 @@ def host_config(
         "PublishAllPorts": False,
         "ReadonlyRootfs": options.read_only,
         "SecurityOpt": _security_options(options) or None,
+        **({"StorageOpt": storage} if storage else {}),
         **({"Tmpfs": mounts["Tmpfs"]} if "Tmpfs" in mounts else {}),
         "UTSMode": "" if own.uts else "host",
         "UsernsMode": _userns(options),

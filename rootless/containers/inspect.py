@@ -15,6 +15,7 @@ from rootless.containers.launch_description import log_path
 from rootless.containers.mount_points import mount_points
 from rootless.containers.options_document import NAME, decode_options
 from rootless.containers.status import MONITORED, Status
+from rootless.containers.storage_usage import storage_usage
 from rootless.spec.options import ContainerOptions, Volume
 from rootless.spec.storage_driver import StorageDriver
 
@@ -98,13 +99,16 @@ def _state(record: ContainerRecord) -> dict[str, Any]:
 
 def _graph_data(driver: StorageDriver, record: ContainerRecord, directory: Path) -> dict[str, str]:
     """`Ownership` tells where the owners of the upper are: `data`, in an attribute of files that all
-    belong to the caller, or `real`, on disk, through the container's id maps."""
+    belong to the caller, or `real`, on disk, through the container's id maps. `UsedSize` and
+    `UsedInodes` tell what a limited upper held when its file server last wrote."""
     owners = "real" if driver is StorageDriver.OVERLAY else "data"
+    usage = storage_usage(directory)
     return {
         "ID": record.id,
         "LowerDir": record.rootfs,
         "MergedDir": str(directory / "rootfs"),
         "Ownership": owners,
+        **({"UsedSize": str(usage.size), "UsedInodes": str(usage.inodes)} if usage else {}),
         "UpperDir": str(directory / "upper"),
         "WorkDir": str(directory / "work"),
     }

@@ -8,7 +8,14 @@ from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
 from rootless.runtime.idmap import IdMaps, IdRange
 from rootless.runtime.rootfs import FuseRootfs, OverlayRootfs
-from rootless.spec.options import NO_RESTART, LogDriver, RestartName, RestartPolicy
+from rootless.spec.options import (
+    NO_RESTART,
+    NO_STORAGE_LIMITS,
+    LogDriver,
+    RestartName,
+    RestartPolicy,
+    StorageLimits,
+)
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.light_types import NamedTuple
 
@@ -84,6 +91,7 @@ class LaunchDescription(NamedTuple):
     ends_with_client: bool = True
     volatile: bool = False
     restart: RestartPolicy = NO_RESTART
+    storage: StorageLimits = NO_STORAGE_LIMITS
     extra: Mapping[str, object] = {}
     """What else launch.json holds, by key."""
 
@@ -97,6 +105,7 @@ class LaunchDescription(NamedTuple):
             "storage_driver": self.storage_driver.value,
             "restart": (self.restart.name.value, self.restart.maximum),
             "output_log": (self.output_log.driver.value, *self.output_log[1:]),
+            "storage": tuple(self.storage),
         }
         return marshal.dumps((plain, self.id_maps.helper))
 
@@ -146,5 +155,6 @@ def unpack(data: bytes) -> LaunchDescription:
             "storage_driver": StorageDriver(plain["storage_driver"]),
             "restart": RestartPolicy(RestartName(plain["restart"][0]), plain["restart"][1]),
             "output_log": OutputLog(LogDriver(log_driver), *log),
+            "storage": StorageLimits(*plain["storage"]),
         }
     )

@@ -17,7 +17,14 @@ from rootless.containers.launch_description import (
 from rootless.errors import InvalidDocumentError
 from rootless.light_json import dumps, loads
 from rootless.runtime.idmap import IdMaps
-from rootless.spec.options import DEFAULT_LOG, LogDriver, RestartName, RestartPolicy
+from rootless.spec.options import (
+    DEFAULT_LOG,
+    NO_STORAGE_LIMITS,
+    LogDriver,
+    RestartName,
+    RestartPolicy,
+    StorageLimits,
+)
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.light_types import NamedTuple
 
@@ -58,6 +65,11 @@ def encode_launch(description: LaunchDescription) -> bytes:
         },
         "storageDriver": description.storage_driver.value,
         "volatile": description.volatile,
+        **(
+            {"storage": description.storage._asdict()}
+            if description.storage != NO_STORAGE_LIMITS
+            else {}
+        ),
         "terminal": description.terminal,
         "streams": list(description.streams),
         "inputOnce": description.input_once,
@@ -105,6 +117,7 @@ def _description(
         tree=_tree(document.pop("tree")),
         storage_driver=StorageDriver(document.pop("storageDriver")),
         volatile=document.pop("volatile"),
+        storage=StorageLimits(**document.pop("storage", {})),
         terminal=document.pop("terminal"),
         stop_signal=document.pop("stopSignal"),
         stop_timeout=document.pop("stopTimeout"),

@@ -112,6 +112,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "pull": values.PullPolicy,
     "storage_driver": StorageDriver,
     "variables": lambda value: tuple(map(tuple, value)),
+    "storage": lambda value: values.StorageLimits(**value),
     "restart": lambda value: values.RestartPolicy(
         values.RestartName(value["name"]), value["maximum"]
     ),

@@ -13,6 +13,7 @@ from rootless.cgroups.membership import groups_of
 from rootless.containers.process_identity import is_alive
 from rootless.containers.processes import container_processes
 from rootless.containers.processes import read as read_process
+from rootless.containers.storage_usage import StorageUsage, storage_usage
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -40,6 +41,8 @@ class ContainerUsage(NamedTuple):
     processes: int = 0
     server_time: float = 0.0
     server_memory: int = 0
+    storage: StorageUsage | None = None
+    """What the writable layer holds, also of a container that does not run; None: it has no limit."""
 
 
 class SampledContainer(NamedTuple):
@@ -50,9 +53,9 @@ class SampledContainer(NamedTuple):
     usage: ContainerUsage
 
 
-def sample(record: ContainerRecord) -> ContainerUsage:
-    """What a container uses now; nothing if it does not run."""
-    usage = ContainerUsage(time.monotonic())
+def sample(record: ContainerRecord, directory: str) -> ContainerUsage:
+    """What the container with this directory uses now; if it does not run, its storage alone."""
+    usage = ContainerUsage(time.monotonic(), storage=storage_usage(directory))
     if not is_alive(record.pid, record.pid_start):
         return usage
     usage = _with_server(usage, record)

@@ -268,7 +268,11 @@ class Engine(ImageStore):
         found = [(name, self._container(name)) for name in names]
         if not names:
             found = [(each.id[:12], each) for each in self.find_containers(everything=everything)]
-        return [SampledContainer(name, record, sample(record)) for name, record in found]
+        directory = self.paths.containers.directory
+        return [
+            SampledContainer(name, record, sample(record, directory(record.id)))
+            for name, record in found
+        ]
 
     def containers(self) -> list[ContainerRecord]:
         """Every container, oldest first."""

@@ -23,6 +23,7 @@ from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.timestamps import now
 from rootless.durable import write_all
 from rootless.engine.pull_in_child import ShowProgress, find_or_fetch
+from rootless.errors import HostSupportError
 from rootless.light_json import dumps
 from rootless.light_stdlib import signal
 from rootless.rootfs.lower import Lower, lower_of_image, lower_of_path
@@ -31,7 +32,7 @@ from rootless.runtime.idmap import IdMaps
 from rootless.spec.check_options import check_options
 from rootless.spec.etc_files import APT_SANDBOX, APT_SANDBOX_PATH, hosts_file, resolv_conf
 from rootless.spec.gather_host import gather_host_facts
-from rootless.spec.options import ContainerOptions
+from rootless.spec.options import NO_STORAGE_LIMITS, ContainerOptions
 from rootless.spec.runtime_spec import make_spec
 from rootless.spec.seccomp_profile import profile_of
 from rootless.spec.storage_driver import StorageDriver
@@ -59,6 +60,11 @@ def prepare(
     only created.
     """
     check_options(options)
+    if driver is StorageDriver.OVERLAY and options.storage != NO_STORAGE_LIMITS:
+        raise HostSupportError(
+            "the storage driver overlay cannot limit the writable layer",
+            hint="use --storage-driver unionfs",
+        )
     lower = _lower(options, paths, environ, progress)
     id_maps = read_id_maps(options.userns)
     container_id = new_container_id()
@@ -127,6 +133,7 @@ def prepare(
         tree=lower.tree,
         storage_driver=driver,
         volatile=options.remove and not options.always_sync,
+        storage=options.storage,
         terminal=options.terminal,
         stop_signal=_stop_signal(options.stop_signal or lower.config.get("StopSignal")),
         stop_timeout=options.stop_timeout,

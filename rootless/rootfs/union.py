@@ -38,21 +38,21 @@ def open_union(container: LaunchDescription) -> Union:
     is_new = not os.listdir(container.work)
     # A lazy copy needs its lower to stay as it is: an image does, the live host does not.
     is_lazy = isinstance(container.tree, ImageTree)
-    union = Union(
-        lowers,
-        DirectoryUpper(
-            os.fsencode(container.upper),
-            os.fsencode(container.work),
-            ownership=Ownership.DATA,
-            base_owner=container.id_maps.inside(os.getuid(), os.getgid()),
-        ),
-        UnionOptions(
-            view=view,
-            volatile=container.volatile,
-            lazy_min_size=_LAZY if is_lazy else None,
-            background_rate=_BACKGROUND if is_lazy else None,
-        ),
+    upper, work = os.fsencode(container.upper), os.fsencode(container.work)
+    base_owner = container.id_maps.inside(os.getuid(), os.getgid())
+    options = UnionOptions(
+        view=view,
+        volatile=container.volatile,
+        lazy_min_size=_LAZY if is_lazy else None,
+        background_rate=_BACKGROUND if is_lazy else None,
     )
+    if container.storage.size or container.storage.inodes:
+        from rootless.rootfs.storage_limits import open_limited
+
+        union = open_limited(container, lowers, options, base_owner)
+    else:
+        layer = DirectoryUpper(upper, work, ownership=Ownership.DATA, base_owner=base_owner)
+        union = Union(lowers, layer, options)
     if is_new:
         _take_after(union, lowers[0].root().attributes)
     return union

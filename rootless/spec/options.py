@@ -61,6 +61,20 @@ class Streams(NamedTuple):
     stderr: bool = True
 
 
+class StorageLimits(NamedTuple):
+    """Limits of the writable layer: bytes and inodes that it may hold, bytes and requests per second
+    of reads and writes together. 0: no limit.
+    """
+
+    size: int = 0
+    inodes: int = 0
+    bps: int = 0
+    iops: int = 0
+
+
+NO_STORAGE_LIMITS = StorageLimits()
+
+
 class Bind(NamedTuple):
     """A directory or file of the host.
 
@@ -265,6 +279,7 @@ class ContainerOptions(NamedTuple):
     storage_driver: StorageDriver | None = None
     always_sync: bool = False
     """Honour fsync(2) in the writable layer even if the container is removed at its end."""
+    storage: StorageLimits = NO_STORAGE_LIMITS
 
     name: str | None = None
     replace: bool = False

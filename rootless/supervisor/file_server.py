@@ -147,7 +147,14 @@ def _serve(description: LaunchDescription, end: socket.socket) -> None:
     gc.enable()
     os.umask(0)  # modes come from the container, its umask taken off already
     sys.setswitchinterval(SWITCH_INTERVAL)
-    serve(received[0], union, ServeOptions(fsync=not description.volatile))
+    limits = description.storage
+    options = ServeOptions(
+        fsync=not description.volatile,
+        writeback=not limits.size,
+        bps=limits.bps or None,
+        iops=limits.iops or None,
+    )
+    serve(received[0], union, options)
     if not description.record.auto_remove:
         from rootless.supervisor.copy_up_report import write_report
 

@@ -43,6 +43,8 @@ Options:
                                  follows in the background and at unmount. Default: off, so that
                                  other programs that read the upper find complete files at any
                                  time; 1M with ownership=data
+    size=SIZE, inodes=NUMBER     what upperdir may hold: ENOSPC beyond. df shows it
+    bps=SIZE, iops=NUMBER        bytes, and requests, per second of reads and writes together
     redirect_dir=on|off          rename directories of lowers by an extended attribute that
                                  fuse-overlayfs does not follow, or let mv copy them (default: off)
     uidmapping=, gidmapping=     ID:MAPPED:LENGTH[:...]

@@ -34,7 +34,7 @@ def mount_and_serve(asked: Invocation) -> None:
 
     for option in asked.options.unknown:
         print(f"{PROGRAM}: unknown option ignored: {option}", file=sys.stderr)
-    require_session(asked.options.session)
+    require_session(asked.options)
     # Every layer has a descriptor that stays open.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < _DESCRIPTORS:
@@ -57,11 +57,15 @@ def mount_and_serve(asked: Invocation) -> None:
     wait_until_answering(mountpoint)
 
 
-def require_session(name: str) -> None:
-    """Raises OptionError if the FUSE implementation `name` is not installed: before anything is
-    mounted."""
-    if name != "pyfuse3":
+def require_session(options: Options) -> None:
+    """Raises OptionError if the FUSE implementation asked for is not installed, or cannot do what is
+    asked for: before anything is mounted."""
+    if options.session != "pyfuse3":
         return
+    if options.bps or options.iops:
+        raise OptionError(
+            "session pyfuse3 has no limits of speed (bps, iops); use --session device"
+        )
     from importlib.util import find_spec
 
     missing = [module for module in ("pyfuse3", "trio") if find_spec(module) is None]
@@ -75,14 +79,17 @@ def require_session(name: str) -> None:
 def serve_options(options: Options) -> ServeOptions:
     """The session's part of the options."""
     defaults = ServeOptions()
+    writeback = defaults.writeback and options.size is None
     return ServeOptions(
-        writeback=defaults.writeback if options.writeback is None else options.writeback,
+        writeback=writeback if options.writeback is None else options.writeback,
         allow_idmap=True,
         posix_acl=options.acl,
         fsync=options.fsync and not options.volatile,
         xattrs=options.xattrs,
         timeout=defaults.timeout if options.timeout is None else options.timeout,
         spin=options.spin,
+        bps=options.bps,
+        iops=options.iops,
         debug=options.debug,
     )
 

@@ -32,6 +32,8 @@ def open_union(options: Options) -> Union:
     lowers: list[DirectoryLayer] = []
     # One limit for all layers together.
     dirfds = DirfdCache(_OPEN_DIRECTORIES)
+    if options.upperdir is None and (options.size or options.inodes):
+        raise OptionError("options 'size' and 'inodes' need an 'upperdir'")
     try:
         for path in options.lowerdirs:
             lowers.append(  # noqa: PERF401
@@ -42,27 +44,28 @@ def open_union(options: Options) -> Union:
                     dirfds=dirfds,
                 )
             )
-        if options.upperdir is not None and options.workdir is not None:
-            upper = DirectoryUpper(
-                os.fsencode(options.upperdir),
-                os.fsencode(options.workdir),
-                ownership=ownership,
-                base_owner=owner,
-            )
-        return Union(
-            lowers,
-            upper,
-            UnionOptions(
-                view=view_of(options, _id_map("uid"), _id_map("gid")),
-                redirect=options.redirect_dir == "on",
-                volatile=options.volatile or not options.fsync,
-                own_numbers=upper is None and len({layer.identity[0] for layer in lowers}) == 1,
-                static_nlink=options.static_nlink,
-                lazy_min_size=options.lazy_size,
-                complete_at_end=ownership is Ownership.REAL,
-                background_rate=_BACKGROUND,
-            ),
+        how = UnionOptions(
+            view=view_of(options, _id_map("uid"), _id_map("gid")),
+            redirect=options.redirect_dir == "on",
+            volatile=options.volatile or not options.fsync,
+            own_numbers=options.upperdir is None
+            and len({layer.identity[0] for layer in lowers}) == 1,
+            static_nlink=options.static_nlink,
+            lazy_min_size=options.lazy_size,
+            complete_at_end=ownership is Ownership.REAL,
+            background_rate=_BACKGROUND,
         )
+        if options.upperdir is None or options.workdir is None:
+            return Union(lowers, None, how)
+        paths = os.fsencode(options.upperdir), os.fsencode(options.workdir)
+        if options.size or options.inodes:
+            from unionfs.limited_union import open_limited
+            from unionfs.quota import Quota, QuotaLimits
+
+            quota = Quota(QuotaLimits(options.size, options.inodes))
+            return open_limited(lowers, *paths, quota, how, ownership=ownership, base_owner=owner)
+        upper = DirectoryUpper(*paths, ownership=ownership, base_owner=owner)
+        return Union(lowers, upper, how)
     except BaseException:
         for layer in (*lowers, *([upper] if upper else [])):
             layer.close()

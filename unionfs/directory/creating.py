@@ -169,7 +169,7 @@ class CreatingLayer(DirectoryLayer):
             self._mark_opaque(path)
             self._metadata.set_times(path, creation, follow=False)
 
-    def draft(self) -> DirectoryDraft:
+    def draft(self, length: int = 0) -> DirectoryDraft:  # noqa: ARG002 - protocol
         try:
             fd = os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=self._work.fd)
         except OSError as error:

@@ -110,7 +110,7 @@ def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUpJob:
         creation = creation._replace(mtime_ns=None, atime_ns=None)
     source = tree.layers.layer(node.layer).open(node.ref) if size else None
     try:
-        draft = upper.draft()
+        draft = upper.draft(size)
     except OSError:
         if source is not None:
             source.close()

@@ -44,12 +44,12 @@ class DeviceSession:
     def run(self) -> None:
         """Serve until the file system is unmounted, then wait for what threads still do."""
         read, buffer, handle = self._read, self._buffer, self.dispatcher.handle
-        copying, flushing, reading = self.dispatcher.pools
+        busy = self.dispatcher.busy
         poll = BusyPoll(wanted=self._spin)
         os.set_blocking(self._device, poll.rest != 0)
         try:
             while True:
-                if copying.outstanding or flushing.outstanding or reading.outstanding:
+                if busy.count:
                     if not self._run_beside_threads():
                         break
                     os.set_blocking(self._device, poll.rest != 0)

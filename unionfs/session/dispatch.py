@@ -27,10 +27,11 @@ from unionfs.session.requests import Header
 from unionfs.session.slow_reads import SLOW, SlowReads
 from unionfs.session.splicing import Splicer
 from unionfs.session.wire import InitFlag, Opcode
-from unionfs.session.workers import Workers
+from unionfs.session.workers import Busy, Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from unionfs.session.throttle import Throttle
     from unionfs.session.transfers import TransferHandlers
 
 _HEADER = wire.IN_HEADER.size
@@ -85,9 +86,11 @@ class Dispatcher:
         self._options = options
         self.buffer = memoryview(bytearray(_BUFFER))
         """Where messages are read to."""
-        self._copying, reading = Workers(_COPYING_THREADS), Workers(_READING_THREADS)
-        self._flushing = Workers(_FLUSHING_THREADS)
-        self.pools = (self._copying, self._flushing, reading)
+        self.busy = Busy()
+        self._copying = Workers(_COPYING_THREADS, self.busy)
+        self._flushing = Workers(_FLUSHING_THREADS, self.busy)
+        reading = Workers(_READING_THREADS, self.busy)
+        self.pools = [self._copying, self._flushing, reading]
         """Separate, for a flush may wait for a write that waits for a copy, and for a page that is
         being read."""
         self._setxattr_ext = False
@@ -125,11 +128,24 @@ class Dispatcher:
             Opcode.INTERRUPT: self._interrupt,
             Opcode.LSEEK: self._lseek,
         }
+        self._throttle = self._make_throttle()
+        if self._throttle is not None:
+            self._table |= self._throttle.wrap(self._table)
         if not options.fsync:
             del self._table[Opcode.FSYNC], self._table[Opcode.FSYNCDIR]
         if not options.xattrs:
             for opcode in _XATTRS:
                 del self._table[opcode]
+
+    def _make_throttle(self) -> Throttle | None:
+        bps, iops = self._options.bps, self._options.iops
+        if bps is None and iops is None:
+            return None
+        from unionfs.session.throttle import Throttle
+
+        clock = Workers(1, self.busy)
+        self.pools.append(clock)
+        return Throttle(bps, iops, self.buffer, clock, self._resume)
 
     def handle(self, received: int, started: int = 0) -> None:
         """Answer the message of `received` bytes in the buffer, which was read at `started` (now by
@@ -289,9 +305,12 @@ class Dispatcher:
 
     def _interrupt(self, _unique: int, _nodeid: NodeId, length: int) -> bytes:
         """The request that is interrupted has been answered before this was read, or waits for a
-        copy, or is carried out by a thread and goes on to its end."""
+        copy or until it is due, or is carried out by a thread and goes on to its end."""
         interrupted = decoding.decode_interrupt(bytes(self.buffer[_HEADER:length]))
-        if not self._copies.cancel(interrupted):
+        waited = self._copies.cancel(interrupted) or (
+            self._throttle is not None and self._throttle.cancel(interrupted)
+        )
+        if not waited:
             return b""
         return replies.error(interrupted, EINTR)
 

@@ -67,6 +67,7 @@ _RELEASE_SIZE = _HEADER + wire.RELEASE_IN.size
 _GETATTR_SIZE = _HEADER + wire.GETATTR_IN.size
 _SETATTR_SIZE = _HEADER + wire.SETATTR_IN.size
 _KILL_SUIDGID = int(wire.WRITE_KILL_SUIDGID)
+_CACHED = int(wire.WRITE_CACHE)
 _SETATTR = Struct("=IIQQQqqqIIIIIIII")
 """SETATTR_IN with signed seconds: the kernel sends a time64_t, negative before 1970."""
 _GETXATTR = wire.GETXATTR_IN
@@ -327,6 +328,15 @@ class FastData:
         _OUT.pack_into(answer, 0, _OUT_SIZE + read, 0, unique)
         return answer[: _OUT_SIZE + read]
 
+    def _write_rest(self, nodeid: NodeId, offset: int, done: int, length: int) -> int:
+        """Of pages of the kernel's cache: it takes them for written whatever number the reply has
+        (fuse_writepage_end), so that they are lost unless the reply is an error."""
+        first = done
+        while _FIXED + done < length:
+            done += self._fs_write(nodeid, offset + done, self._buffer[_FIXED + done : length])
+        self._counters.bytes[Opcode.WRITE] += done - first
+        return done - first
+
     def write(self, unique: int, nodeid: NodeId, length: int) -> bytes:
         if length < _FIXED:
             raise ProtocolError("WRITE has another length")
@@ -341,4 +351,6 @@ class FastData:
             kill_privileges=write_flags & _KILL_SUIDGID != 0,
         )
         self._counters.bytes[Opcode.WRITE] += written
+        if written < size and write_flags & _CACHED:
+            written += self._write_rest(nodeid, offset, written, length)
         return _WRITE_REPLY.pack(24, 0, unique, written, 0)

@@ -10,7 +10,8 @@ class ServeOptions(NamedTuple):
     """How to serve. The defaults are for a mount whose layers only its server changes."""
 
     writeback: bool = True
-    """The kernel gathers small writes. On by measurement: docs/decisions/0301."""
+    """The kernel gathers small writes. On by measurement: docs/decisions/0301. Off where an upper has
+    a limit, so that write(2) reports that it is reached: docs/decisions/1671."""
     allow_idmap: bool = False
     posix_acl: bool = True
     """The kernel enforces POSIX ACLs. Without them the attributes of ACLs are refused, as on a file
@@ -23,6 +24,10 @@ class ServeOptions(NamedTuple):
     write and exec."""
     timeout: float = FOREVER
     """Seconds for which the kernel may keep names and attributes."""
+    bps: int | None = None
+    """Bytes per second of READ and WRITE together; None: no limit."""
+    iops: int | None = None
+    """READ and WRITE requests per second."""
     spin: bool = True
     """Poll for the next request before sleeping: see busy_poll.py."""
     debug: bool = False

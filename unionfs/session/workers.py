@@ -26,11 +26,21 @@ SWITCH_INTERVAL = 0.0005
 """Seconds a thread may compute before another gets its turn."""
 
 
+class Busy:
+    """How many pieces of work several `Workers` have together: one look for the serving thread."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class Workers:
     """At most `limit` threads. All methods are for the serving thread."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, busy: Busy) -> None:
         self._limit = limit
+        self._busy = busy
         self.outstanding = 0
         """Pieces of work whose `done` has not been called."""
         self._queue: deque[tuple[Work, Done]] = deque()
@@ -71,6 +81,7 @@ class Workers:
                 os.eventfd_write(self._wakeup, 1)
 
         self.outstanding += 1
+        self._busy.count += 1
         with lock:
             self._queue.append((work, done))
             if len(self._threads) >= self._limit:
@@ -88,6 +99,7 @@ class Workers:
         while self._finished:
             done, raised = self._finished.popleft()
             self.outstanding -= 1
+            self._busy.count -= 1
             done(raised)
 
     def finish(self) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rootless.containers.record import ContainerRecord
+    from rootless.containers.storage_usage import StorageUsage
     from rootless.containers.usage import ContainerUsage, SampledContainer
 
 _TITLES = {
@@ -30,6 +31,8 @@ _TITLES = {
     "PIDs": "PIDS",
     "FileServerCPUPerc": "FILE SERVER CPU %",
     "FileServerMemUsage": "FILE SERVER MEM USAGE",
+    "StorageUsage": "STORAGE USAGE / LIMIT",
+    "StorageInodes": "STORAGE INODES / LIMIT",
 }
 _COLUMNS = ["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"]
 _INTERVAL = 1.0
@@ -95,6 +98,18 @@ def _row(
         "Name": record.name,
         "NetIO": f"{human_size(now.received)} / {human_size(now.sent)}",
         "PIDs": str(now.processes),
+        **_storage(now.storage),
+    }
+
+
+def _storage(usage: StorageUsage | None) -> dict[str, str]:
+    """What a limited writable layer holds; `--` for what is not counted, or has no limit."""
+    if usage is None:
+        return {"StorageUsage": "--", "StorageInodes": "--"}
+    size = binary_size(usage.size_limit) if usage.size_limit else "--"
+    return {
+        "StorageUsage": f"{binary_size(usage.size)} / {size}",
+        "StorageInodes": f"{usage.inodes} / {usage.inodes_limit or '--'}",
     }
 
 
@@ -124,5 +139,6 @@ STATS = Command(
     description="""Display what containers use: those that are named, or all that run. The figures are
 those of the container's control group, or, where it has none, of its processes. CPU % is a share of
 one processor. A template of --format, and json, also have the file server's own share:
-.FileServerCPUPerc and .FileServerMemUsage.""",
+.FileServerCPUPerc and .FileServerMemUsage; and what a writable layer with a limit (run --storage-opt)
+holds: .StorageUsage and .StorageInodes.""",
 )
