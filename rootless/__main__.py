@@ -10,6 +10,10 @@ import sys
 # again costs a sixth of the start; commands other than `run` turn the collector on again.
 gc.disable()
 
+from unionfs.light_imports import install  # noqa: E402
+
+install("rootless", "unionfs")
+
 from rootless.cli.main import main as run_command_line  # noqa: E402
 
 
