@@ -23,7 +23,7 @@ from rootless.light_stdlib import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any, Self
 
 DELEGATE_HINT = (
@@ -205,15 +205,16 @@ class ControlGroup:
         return True
 
 
-def divide(outer: str) -> None:
-    """Makes the two leaves, puts this process into `server` and hands the controllers down. Raises
+def divide(outer: str, pids: Iterable[int]) -> None:
+    """Makes the two leaves, puts the processes into `server` and hands the controllers down. Raises
     OSError.
 
-    This process must stand in `outer` itself, or `outer` be empty.
+    The processes must stand in `outer` itself, or `outer` be empty.
     """
     os.mkdir(f"{outer}/server")
     os.mkdir(f"{outer}/container")
-    write_line(f"{outer}/server/cgroup.procs", "0")
+    for pid in pids:
+        write_line(f"{outer}/server/cgroup.procs", str(pid))
     enable(outer)
 
 

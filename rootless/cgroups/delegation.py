@@ -53,8 +53,10 @@ class Delegation(Protocol):
     def controllers(self) -> frozenset[str]:
         """The controllers that its groups will have, as far as that is known beforehand."""
 
-    def create(self, container_id: str, parent: str | None = None) -> ControlGroup:
-        """Move this process into the new group's `server`.
+    def create(
+        self, container_id: str, pids: Sequence[int], parent: str | None = None
+    ) -> ControlGroup:
+        """Move the processes, this one among them, into the new group's `server`.
 
         Raises HostSupportError; UsageError for a parent it cannot give.
         """
@@ -78,7 +80,9 @@ class Scope(NamedTuple):
         # systemd may use another path: then the controllers are known once the scope exists.
         return controllers_at(self.place) or frozenset(CONTROLLERS)
 
-    def create(self, container_id: str, parent: str | None = None) -> ControlGroup:
+    def create(
+        self, container_id: str, pids: Sequence[int], parent: str | None = None
+    ) -> ControlGroup:
         from rootless.cgroups.systemd import start_scope
 
         if parent is not None and not parent.endswith(".slice"):
@@ -88,13 +92,13 @@ class Scope(NamedTuple):
         start_scope(
             self.bus,
             f"rootless-{container_id}.scope",
-            os.getpid(),
+            pids,
             description=f"container {container_id}",
             slice_name=parent,
             timeout=self.timeout,
         )
         outer = f"{self.view.hierarchy.top}{own_path(read('/proc/self/cgroup'))}"
-        return _divided(outer, origin=None)
+        return _divided(outer, pids, origin=None)
 
 
 class Level(NamedTuple):
@@ -131,7 +135,9 @@ class Subtree(NamedTuple):
     def controllers(self) -> frozenset[str]:
         return self.level.available
 
-    def create(self, container_id: str, parent: str | None = None) -> ControlGroup:
+    def create(
+        self, container_id: str, pids: Sequence[int], parent: str | None = None
+    ) -> ControlGroup:
         if parent is not None:
             raise UsageError(
                 f"--cgroup-parent {parent}: systemd does not run here, so there are no slices"
@@ -149,12 +155,12 @@ class Subtree(NamedTuple):
             raise HostSupportError(
                 f"cannot divide the control group {base}: {error.strerror}"
             ) from None
-        return _divided(outer, origin=origin)
+        return _divided(outer, pids, origin=origin)
 
 
-def _divided(outer: str, origin: str | None) -> ControlGroup:
+def _divided(outer: str, pids: Sequence[int], origin: str | None) -> ControlGroup:
     try:
-        divide(outer)
+        divide(outer, pids)
         return ControlGroup(outer, origin)
     except OSError as error:
         raise HostSupportError(
@@ -228,21 +234,25 @@ def create(
     container_id: str,
     resources: Mapping[str, Any],
     environ: Mapping[str, str],
+    pids: Sequence[int],
     parent: str | None = None,
 ) -> ControlGroup | None:
-    """A control group for a container, its limits set, and this process in its `server`.
-
-    For the monitor, before it starts the file server.
+    """A control group for a container, its limits set, and the processes `pids` in its `server`: the
+    monitor, which calls this, and the file server.
 
     None when no limit was asked for and this machine offers no group. Raises HostSupportError when
     a limit was, and cannot be kept; InvalidDocumentError, UsageError for resources that make no
     sense.
     """
-    return create_in(observe(environ), container_id, resources, parent)
+    return create_in(observe(environ), container_id, resources, pids, parent)
 
 
 def create_in(
-    view: View, container_id: str, resources: Mapping[str, Any], parent: str | None = None
+    view: View,
+    container_id: str,
+    resources: Mapping[str, Any],
+    pids: Sequence[int],
+    parent: str | None = None,
 ) -> ControlGroup | None:
     """`create` for a view that has been made before."""
     wanted = writes(resources)
@@ -253,7 +263,7 @@ def create_in(
             continue
         try:
             check_controllers(wanted, delegation.controllers(), delegation.place)
-            group = delegation.create(container_id, parent)
+            group = delegation.create(container_id, pids, parent)
         except HostSupportError as error:
             refusals.append(error)
             continue

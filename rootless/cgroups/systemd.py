@@ -16,6 +16,10 @@ from rootless.cgroups import dbus_wire
 from rootless.cgroups.dbus_wire import DbusMessage, Value
 from rootless.errors import HostSupportError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _SYSTEMD = "org.freedesktop.systemd1"
 _MANAGER_PATH = "/org/freedesktop/systemd1"
 _MANAGER = "org.freedesktop.systemd1.Manager"
@@ -139,19 +143,19 @@ class Connection:
 def start_scope(
     socket_path: str,
     name: str,
-    pid: int,
+    pids: Sequence[int],
     *,
     description: str,
     slice_name: str | None = None,
     timeout: float,
 ) -> None:
-    """Put `pid` into a new scope that this user may divide; returns when it is there.
+    """Put processes into a new scope that this user may divide; returns when they are there.
 
     Raises SystemdError.
     """
     properties: list[tuple[str, tuple[str, Any]]] = [
         ("Description", ("s", description)),
-        ("PIDs", ("au", [pid])),
+        ("PIDs", ("au", list(pids))),
         # With Delegate= the out-of-memory policy is "continue": one killed process does not end the
         # scope (systemd.scope(5)).
         ("Delegate", ("b", True)),

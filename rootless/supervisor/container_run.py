@@ -24,13 +24,17 @@ _SERVER_GRACE = 10.0
 
 
 class ContainerRun:
-    """Made with its file server forked; `create` makes the container, `start` executes its command.
+    """Made with a file server that waits for its description; `create` makes the container, `start`
+    executes its command.
 
     `signals` is there once it has been created. `server_failure` says why the file server ended
     before its work was done.
     """
 
-    def __init__(self, description: LaunchDescription, group: ControlGroup | None) -> None:
+    def __init__(
+        self, description: LaunchDescription, group: ControlGroup | None, server: FileServer
+    ) -> None:
+        """Raises RootlessError if the file server has ended."""
         self.server_failure = ""
         self.server_has_ended = False
         self._description = description
@@ -38,7 +42,8 @@ class ContainerRun:
         self._oom_kills = 0 if group is None else group.oom_kills()
         if description.volatile:
             _allow_another_mount(description.work)
-        self.server = FileServer.fork(description)
+        self.server = server
+        server.describe(description)
 
     def create(self, streams: ContainerStreams, debug: int | None) -> None:
         """Create the container, up to exec. `debug`: where the steps are written; closed here.

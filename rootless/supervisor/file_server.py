@@ -1,9 +1,10 @@
 """The file server: a process outside the container that answers its file system.
 
-The monitor forks it before the container, so that it imports `unionfs` and opens the layers while
-the namespaces are being made. The descriptor of the mount comes over a socket. The server has the
-user's own identity and namespaces, and none of the user's streams. It ends by itself when the file
-system is unmounted, which is when the last process of the container's mount namespace has ended.
+The monitor forks it before anything else, so that it imports `unionfs` while the monitor imports what
+creates the container. The description of the container and the descriptor of the mount come over a
+socket; without them the server ends with the monitor. The server has the user's own identity and
+namespaces, and none of the user's streams. It ends by itself when the file system is unmounted, which
+is when the last process of the container's mount namespace has ended.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import os
 import select
 import sys
 
-from rootless.containers.launch_description import LaunchDescription
+from rootless.containers.launch_description import LaunchDescription, unpack
 from rootless.errors import RootlessError
 from rootless.light_stdlib import signal, socket
+from rootless.supervisor.detach import detach
 from rootless.supervisor.engine_log import log, log_exception
 from rootless.supervisor.messages import close_all_but
 from rootless.syscalls import descriptors
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
     from unionfs.copy_up_stats import CopyUpStats
 
-_READY = b"ready"
+_MAXIMUM = 1 << 17
+"""Bytes of a description: less than a Unix socket holds (net.core.wmem_default), and twice what an
+image of 127 layers takes."""
 
 
 class FileServer:
@@ -39,14 +43,24 @@ class FileServer:
         self._ended: os.waitid_result | None = None
 
     @classmethod
-    def fork(cls, description: LaunchDescription) -> FileServer:
-        """Start the process. The caller must have one thread."""
+    def fork(cls) -> FileServer:
+        """Start the process, which waits for a description. The caller must have one thread."""
         ours, theirs = descriptors.pair()
         pid = os.fork()
         if pid == 0:
-            _main(description, theirs)
+            _main(theirs)
         theirs.close()
         return cls(pid, ours)
+
+    def describe(self, description: LaunchDescription) -> None:
+        """Send what the server is to open. Raises RootlessError if it has ended."""
+        # What only starts the container stays here: the command and the labels can be long.
+        record = description.record._replace(command=(), labels={})
+        needed = description._replace(record=record, spec={}, extra={})
+        try:
+            descriptors.send(self._socket, needed.packed())
+        except (BrokenPipeError, ConnectionResetError):
+            raise RootlessError(self.exit_reason()) from None
 
     def serve(self, device: int, init: int) -> None:
         """Hand over the descriptor of the mounted file system, which is closed here, and the PID of
@@ -99,14 +113,22 @@ class FileServer:
         return self._ended
 
 
-def _main(description: LaunchDescription, end: socket.socket) -> NoReturn:
+def _main(end: socket.socket) -> NoReturn:
     """The whole program of the server: never returns and never raises."""
     status = 1
     try:
         close_all_but((end.fileno(),))
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-        _serve(description, end)
+        # Imported while the monitor imports what creates the container.
+        from rootless.rootfs import union  # noqa: F401
+        from unionfs.session import device  # noqa: F401
+
+        packed, _ = descriptors.receive(end, _MAXIMUM, 0)
+        if packed:
+            description = unpack(packed)
+            detach(description.log)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            _serve(description, end)
         status = 0
     except OSError as error:
         _report_reason(end, f"{error.strerror}: {os.fsdecode(error.filename or '')}".rstrip(": "))

@@ -2,7 +2,7 @@
 has been cleaned up.
 
 It leads a session of its own and keeps nothing of its starter's: no terminal, no standard streams, no
-working directory. It forks the file server, creates the container, and starts it when a client says
+working directory. Its file server is forked first; it creates the container, and starts it when a client says
 START; it owns the container's standard streams, passes signals on, and cleans up. Whichever process
 ends, the others follow:
 
@@ -22,7 +22,6 @@ from __future__ import annotations
 import gc
 import os
 import select
-import sys
 import time
 
 from rootless.containers.delete_tree import remove_container_tree
@@ -35,10 +34,11 @@ from rootless.supervisor import control_socket
 from rootless.supervisor.clients import Client, Clients
 from rootless.supervisor.container_run import ContainerRun
 from rootless.supervisor.container_streams import ContainerStreams
+from rootless.supervisor.detach import detach
 from rootless.supervisor.engine_log import log_exception
+from rootless.supervisor.file_server import FileServer
 from rootless.supervisor.protocol import Kind, MonitorState, refusal
 from rootless.supervisor.record_keeper import RecordKeeper
-from rootless.supervisor.signal_disposition import FORWARDED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,10 +61,13 @@ class _TerminatedError(BaseException):
 
 
 class Monitor:
-    """One container's life. `main` is the whole program of the process, which leads a session."""
+    """One container's life. `main` is the whole program of the process, which leads a session. `server`
+    is the file server of the first run, which waits for its description.
+    """
 
-    def __init__(self, description: LaunchDescription, first: Client) -> None:
+    def __init__(self, description: LaunchDescription, first: Client, server: FileServer) -> None:
         self._description = description
+        self._server = server
         self._containers = Containers(os.path.dirname(description.directory), remove_container_tree)
         self._first = first
         self._keeper = RecordKeeper(self._containers, description.record)
@@ -88,7 +91,7 @@ class Monitor:
         """Never returns and never raises. `debug`: where the steps of the start are written."""
         status = 1
         try:
-            self._detach()
+            detach(self._description.log)
             self._supervise(debug)
             status = 0
         except RootlessError as error:
@@ -98,29 +101,6 @@ class Monitor:
             self._fail(RootlessError(f"the monitor failed: {type(error).__name__}: {error}"))
         finally:
             os._exit(status)
-
-    def _detach(self) -> None:
-        """Leave the starter's terminal, streams, directory and signal handlers. Standard error is the
-        log from here on.
-        """
-        # `python -c` has the working directory on its path as "", and modules are yet to come.
-        sys.path[:] = map(os.path.abspath, sys.path)
-        os.chdir("/")
-        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        log = os.open(
-            self._description.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
-        os.dup2(null, 0)
-        os.dup2(null, 1)
-        os.dup2(log, 2)
-        os.close(null)
-        os.close(log)
-        for number in FORWARDED:
-            signal.signal(number, signal.SIG_DFL)
-        # SIGXFSZ: a write beyond RLIMIT_FSIZE is an error of that write and not the end of this process.
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def _terminate(self, *_: object) -> None:
         """SIGTERM: kill the container, and do not start it again."""
@@ -135,9 +115,9 @@ class Monitor:
         signal.signal(signal.SIGTERM, self._terminate)
         group = self._make_control_group()
         try:
-            ending = self._run(group, debug)
+            ending = self._run(group, self._server, debug)
             while self._is_restarted(ending) and self._rest(ending):
-                ending = self._run(group, None)
+                ending = self._run(group, FileServer.fork(), None)
         finally:
             if group is not None:
                 group.remove()
@@ -153,17 +133,18 @@ class Monitor:
             self._description.record.id,
             linux.get("resources", {}),
             os.environ,
+            (os.getpid(), self._server.pid),
             self._description.cgroup_parent,
         )
 
-    def _run(self, group: ControlGroup | None, debug: int | None) -> Ending:
+    def _run(self, group: ControlGroup | None, server: FileServer, debug: int | None) -> Ending:
         """Create the container, start it when a client says so or it is restarted, and serve clients
         to its end.
         """
         self._state = MonitorState.CREATING
         self._group = group
         self._streams = ContainerStreams(self._description)
-        self._container = run = ContainerRun(self._description, group)
+        self._container = run = ContainerRun(self._description, group, server)
         try:
             run.create(self._streams, debug)
             self._begin()

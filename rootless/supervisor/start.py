@@ -220,17 +220,18 @@ def become_monitor(connection: Connection, description: int, *, debug: bool) -> 
     try:
         os.setsid()
         steps = os.dup(2) if debug else None
-        # The file server is forked from here, and finds its modules imported.
+        # Two processors import at once: the file server what serves the layers, this process the rest.
+        from rootless.supervisor.file_server import FileServer
+
+        server = FileServer.fork()
         from rootless.containers.launch_description import unpack
-        from rootless.rootfs import union  # noqa: F401
         from rootless.supervisor.clients import Client
         from rootless.supervisor.monitor import Monitor
-        from unionfs.session import device  # noqa: F401
 
         with open(description, "rb") as pipe:
             packed = pipe.read()
         if packed:
-            Monitor(unpack(packed), Client(connection, first=True)).main(steps)
+            Monitor(unpack(packed), Client(connection, first=True), server).main(steps)
         # Without a description there is no container: the caller has reported why.
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - the caller's program must not go on twice

@@ -47,7 +47,8 @@ class Container:
             limits_of(flags), cpu_count=os.cpu_count(), device_number=block_device_number
         )
         # Making a group moves the process that makes it: the monitor, in a real container.
-        self.group = delegation.create(f"{Container.number:08}{os.getpid()}", asked, os.environ)
+        name = f"{Container.number:08}{os.getpid()}"
+        self.group = delegation.create(name, asked, os.environ, [os.getpid()])
         assert self.group is not None
 
     def __enter__(self):
@@ -381,7 +382,7 @@ def systemds_own_socket_will_do():
     if not private.exists():
         return
     scope = delegation.Scope(observe(os.environ), str(private), timeout=10)
-    group = scope.create(f"private-{os.getpid()}")
+    group = scope.create(f"private-{os.getpid()}", [os.getpid()])
     assert "pids" in group.controllers
     assert group.remove()
 
@@ -391,7 +392,7 @@ def group_without_limits_is_cheap():
     took = []
     for number in range(5):
         start = time.perf_counter()
-        group = delegation.create(f"free{number}-{os.getpid()}", {}, os.environ)
+        group = delegation.create(f"free{number}-{os.getpid()}", {}, os.environ, [os.getpid()])
         took.append(time.perf_counter() - start)
         assert group is not None
         group.remove()

@@ -95,7 +95,7 @@ class FakeSystemd:
 
 
 def start(fake, timeout=5.0, **options):
-    start_scope(fake.path, "a.scope", 42, description="d", timeout=timeout, **options)
+    start_scope(fake.path, "a.scope", [42, 43], description="d", timeout=timeout, **options)
 
 
 def test_scope_holds_the_process_and_is_delegated(tmp_path):
@@ -105,7 +105,7 @@ def test_scope_holds_the_process_and_is_delegated(tmp_path):
     name, mode, properties, auxiliary = fake.calls[-1].body
     assert (name, mode, auxiliary) == ("a.scope", "fail", [])
     values = dict(properties)
-    assert values["PIDs"] == ("au", [42])
+    assert values["PIDs"] == ("au", [42, 43])
     assert values["Delegate"] == ("b", True)
     assert values["Slice"] == ("s", "mine.slice")
 
@@ -147,4 +147,4 @@ def test_systemd_that_hangs_is_given_up(tmp_path):
 
 def test_socket_without_a_server_is_an_error(tmp_path):
     with pytest.raises(SystemdError, match="cannot connect to"):
-        start_scope(str(tmp_path / "bus"), "a.scope", 1, description="", timeout=1)
+        start_scope(str(tmp_path / "bus"), "a.scope", [1], description="", timeout=1)
