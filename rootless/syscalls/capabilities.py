@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import struct
 
 from rootless.syscalls.libc import check, libc
+from unionfs.syscalls.light_ctypes import ctypes
 
 NAMES = (
     "CHOWN",

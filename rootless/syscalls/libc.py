@@ -8,8 +8,9 @@ every architecture (include/uapi/asm-generic/unistd.h).
 
 from __future__ import annotations
 
-import ctypes
 import os
+
+from unionfs.syscalls.light_ctypes import ctypes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,11 +3,11 @@ cache asks for the version alone."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 
 from rootless.syscalls.libc import once
+from unionfs.syscalls.light_ctypes import ctypes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,13 +51,14 @@ def _library() -> ctypes.CDLL:
         ctypes.c_char_p,
     ]
     library.seccomp_export_bpf.argtypes = [ctypes.c_void_p, ctypes.c_int]
-    library.seccomp_version.restype = ctypes.POINTER(ctypes.c_uint * 3)
+    library.seccomp_version.restype = ctypes.c_void_p
     return library
 
 
 def version() -> str:
     """Raises OSError when the library is not installed."""
-    return ".".join(str(part) for part in _library().seccomp_version().contents)
+    numbers = (ctypes.c_uint * 3).from_address(_library().seccomp_version())
+    return ".".join(map(str, numbers))
 
 
 def _check(result: int, what: str) -> None:

@@ -7,10 +7,10 @@ so that no component can be replaced by a symbolic link in between.
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from rootless.syscalls.libc import check, libc, once, syscall
+from unionfs.syscalls.light_ctypes import ctypes
 
 AT_FDCWD = -100
 AT_EMPTY_PATH = 0x1000

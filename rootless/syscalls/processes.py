@@ -3,12 +3,12 @@ confines a process."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 
 from rootless.light_stdlib import signal
 from rootless.syscalls.libc import check, fail, libc, once, syscall
+from unionfs.syscalls.light_ctypes import ctypes
 
 CLONE_PIDFD = 0x00001000
 CLONE_PARENT = 0x00008000
@@ -66,9 +66,9 @@ def fork_into(flags: int, cgroup: int | None = None) -> tuple[int, int]:
         0,
         0 if cgroup is None else cgroup,
     )
-    call = ctypes.PyDLL(None, use_errno=True).syscall
+    interpreter = ctypes.PyDLL(None, use_errno=True)
+    call = interpreter.syscall
     call.restype = ctypes.c_long
-    interpreter = ctypes.pythonapi
     interpreter.PyOS_BeforeFork()
     pid = int(call(ctypes.c_long(_CLONE3), arguments, ctypes.c_size_t(len(arguments))))
     if pid == 0:

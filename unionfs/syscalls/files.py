@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from unionfs.light_types import NamedTuple
 from unionfs.syscalls.libc import LIBC, check
+from unionfs.syscalls.light_ctypes import ctypes
 
 RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+
+from unionfs.syscalls.light_ctypes import ctypes
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-
 from unionfs.syscalls.libc import LIBC
+from unionfs.syscalls.light_ctypes import ctypes
 
 
 def malloc_trim(pad: int) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+
+from unionfs.syscalls.light_ctypes import ctypes
 
 MS_RDONLY = 0x1
 MS_NOSUID = 0x2

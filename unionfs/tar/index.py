@@ -9,10 +9,12 @@ docs/formats.md describes every column.
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
     from typing import Final
 
 APPLICATION_ID: Final = 0x726C6C69
@@ -95,9 +97,33 @@ def sqlite_uri(path: str | os.PathLike[str], parameters: str) -> str:
     )
 
 
+def _import_sqlite() -> None:
+    """Import _sqlite3 without `functools`, which takes three times as long to import as the rest.
+
+    _sqlite3 takes lru_cache from there while it is initialized; the class in C that lru_cache wraps is
+    enough. A process that has threads has imported `functools` with `threading`, so that no other thread
+    sees the stand-in.
+    """
+    if "functools" in sys.modules:
+        return
+    from _functools import _lru_cache_wrapper  # type: ignore[import-not-found]
+
+    class Functools:
+        @staticmethod
+        def lru_cache(maxsize: int) -> Callable[[object], object]:
+            return lambda function: _lru_cache_wrapper(function, maxsize, False, tuple)
+
+    sys.modules["functools"] = Functools  # type: ignore[assignment]
+    try:
+        import _sqlite3  # noqa: F401
+    finally:
+        del sys.modules["functools"]
+
+
 def open_index(path: str | os.PathLike[str]) -> sqlite3.Connection:
     """Open for reading; threads may share the connection under a lock. Raises FileNotFoundError,
     IndexFormatError."""
+    _import_sqlite()
     # The module in C, without the adapters for dates that sqlite3 adds and imports datetime for.
     import _sqlite3 as sqlite3
 
