@@ -39,6 +39,7 @@ _CREATE = "rootless.cli.create:CREATE"
 _COW = "rootless.cli.containers.cow:COW"
 _CP = "rootless.cli.containers.cp:CP"
 _DIFF = "rootless.cli.containers.diff:DIFF"
+_EVENTS = "rootless.cli.events:EVENTS"
 _EXEC = "rootless.cli.containers.exec:EXEC"
 _EXPORT = "rootless.cli.containers.export:EXPORT"
 _KILL = "rootless.cli.containers.stop:KILL"
@@ -107,6 +108,7 @@ COMMANDS: Mapping[str, str | Group] = {
     "rename": _RENAME,
     "inspect": "rootless.cli.inspect:INSPECT",
     "cow": _COW,
+    "events": _EVENTS,
     "info": _INFO,
     "version": "rootless.cli.system:VERSION",
     "doctor": "rootless.cli.system:DOCTOR",
@@ -193,6 +195,7 @@ COMMANDS: Mapping[str, str | Group] = {
         "Manage the engine",
         {
             "info": _INFO,
+            "events": _EVENTS,
             "df": "rootless.cli.system_df:SYSTEM_DF",
             "prune": "rootless.cli.system_prune:SYSTEM_PRUNE",
             "check": "rootless.cli.system_check:SYSTEM_CHECK",

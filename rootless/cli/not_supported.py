@@ -36,7 +36,6 @@ COMMANDS: dict[str, Missing] = {
     "compose": Missing("Compose files are not read", "start each container with 'rootless run -d'"),
     "config": Missing(_NO_SWARM),
     "context": Missing(_NO_DAEMON, "use --root for another store"),
-    "events": Missing(_NO_DAEMON, "use 'rootless ps -a'"),
     "network": Missing(_NO_NETWORKS, _USE_HOST),
     "node": Missing(_NO_SWARM),
     "plugin": Missing(_NO_DAEMON),

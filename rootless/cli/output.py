@@ -21,7 +21,7 @@ def table(
 ) -> str:
     """Columns as Docker aligns them (text/tabwriter): as wide as the widest cell and three blanks,
     at least `least_width`. A row stays in its line, whatever an image says of itself."""
-    lines = [tuple(header), *(tuple(map(_in_a_line, row)) for row in rows)]
+    lines = [tuple(header), *(tuple(map(in_a_line, row)) for row in rows)]
     widths = [
         max(least_width, *(len(line[column]) + _GAP for line in lines))
         for column in range(len(header))
@@ -32,7 +32,7 @@ def table(
     )
 
 
-def _in_a_line(text: str) -> str:
+def in_a_line(text: str) -> str:
     """Without what breaks lines or speaks to a terminal."""
     if text.isprintable():
         return text

@@ -74,10 +74,11 @@ class Containers:
     directory.
 
     `delete` removes a container's tree, which may hold files of other ids. `runtime` is where the
-    directories of control sockets lie; empty for a user of the records that has none to remove.
+    directories of control sockets and the log of events lie; empty for a user of the records that has
+    no socket to remove and no event to write.
     """
 
-    __slots__ = ("_delete", "_names", "_runtime", "root")
+    __slots__ = ("_delete", "_names", "root", "runtime")
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class Containers:
     ) -> None:
         self.root = os.fspath(root)
         self._delete = delete
-        self._runtime = runtime
+        self.runtime = runtime
         self._names = f"{self.root}/names"
 
     def directory(self, container_id: str) -> str:
@@ -196,6 +197,9 @@ class Containers:
             record = self.change(container_id, lambda record: record._replace(name=name))
             if old.name != name:
                 _unlink(f"{self._names}/{old.name}")
+        from rootless.containers.events import report
+
+        report(self, record, "rename", {"oldName": f"/{old.name}"})
         return record
 
     def find(self, what: str) -> ContainerRecord:
@@ -240,15 +244,18 @@ class Containers:
         trash = f"{self.root}/.old-{container_id}"
         with locked(f"{self.root}/.lock"):
             try:
-                name = self.read_or_dead(container_id).name
+                record = self.read_or_dead(container_id)
             except NotFoundError:
                 return
             self._move_away(container_id, trash)
-            if self._name_link(name) == container_id:
-                _unlink(f"{self._names}/{name}")
+            if self._name_link(record.name) == container_id:
+                _unlink(f"{self._names}/{record.name}")
         if os.path.lexists(trash):
             self._delete(trash)
         self.remove_control(container_id)
+        from rootless.containers.events import report
+
+        report(self, record, "destroy")
 
     def _move_away(self, container_id: str, trash: str) -> None:
         """On a full disk there may be no room for another name: then files go first."""
@@ -262,8 +269,8 @@ class Containers:
 
     def remove_control(self, container_id: str) -> None:
         """Remove the control socket that a killed monitor left. No error if there is none."""
-        if self._runtime:
-            directory = control_directory(self._runtime, container_id)
+        if self.runtime:
+            directory = control_directory(self.runtime, container_id)
             try:
                 _unlink(f"{directory}/{CONTROL_SOCKET}")
                 os.rmdir(directory)

@@ -70,7 +70,8 @@ class LaunchDescription(NamedTuple):
     first is exempt. `streams`: whether stdin, stdout and stderr are connected (without a terminal);
     the others are /dev/null. `input_once`: stdin ends with the first client that is attached to it
     (Docker's StdinOnce). `volatile`: the writable layer is removed with the container, so that
-    nothing in it has to be synced.
+    nothing in it has to be synced. `is_new`: it has just been created, to be started at
+    once, and the monitor writes the event of that.
     """
 
     record: ContainerRecord
@@ -90,6 +91,7 @@ class LaunchDescription(NamedTuple):
     input_once: bool = False
     ends_with_client: bool = True
     volatile: bool = False
+    is_new: bool = False
     restart: RestartPolicy = NO_RESTART
     storage: StorageLimits = NO_STORAGE_LIMITS
     extra: Mapping[str, object] = {}

@@ -8,7 +8,7 @@ import select
 from rootless.containers.directory import Containers
 from rootless.containers.process_identity import boot_id, is_alive
 from rootless.containers.record import ContainerRecord
-from rootless.containers.status import MONITORED, Status
+from rootless.containers.status import ALIVE, MONITORED, Status
 from rootless.containers.timestamps import now
 from rootless.durable import NO_ROOM
 from rootless.errors import InvalidDocumentError, NotFoundError, RootlessError
@@ -34,8 +34,12 @@ def reconcile(containers: Containers) -> None:
             if record.auto_remove or record.status is Status.REMOVING:
                 containers.remove(record.id)
             else:
-                containers.change(record.id, _orphaned)
+                marked = containers.change(record.id, _orphaned)
                 containers.remove_control(record.id)
+                if record.status in ALIVE and marked.status is Status.EXITED:
+                    from rootless.containers.events import report
+
+                    report(containers, marked, "die", {"exitCode": str(marked.exit_code)})
         except (NotFoundError, InvalidDocumentError):
             continue
         except OSError as error:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.upkeep import DiskUsage, PrunedContainers
     from rootless.engine.volumes import PrunedVolumes
+    from rootless.events.filters import EventFilters
+    from rootless.events.stream import EventStream
     from rootless.filters import ContainerFilters, PruneFilters, VolumeFilters
     from rootless.images.gc.check import Finding
     from rootless.images.gc.prune import Pruned as PrunedImages
@@ -225,7 +227,9 @@ class Engine(ImageStore):
         """
         from rootless.engine.update import update
 
-        update(self.paths, self._container(name), limits, restart)
+        record = self._container(name)
+        update(self.paths, record, limits, restart)
+        self._report(record, "update")
 
     def latest(self) -> str:
         """The id of the container that was created last. Raises NotFoundError."""
@@ -255,7 +259,9 @@ class Engine(ImageStore):
         from rootless.containers.top import list_processes
 
         record = self._container(name)
-        return list_processes(record, self.paths.containers.directory(record.id), options)
+        processes = list_processes(record, self.paths.containers.directory(record.id), options)
+        self._report(record, "top")
+        return processes
 
     def container_usage(
         self, names: Sequence[str] = (), *, everything: bool = False
@@ -441,8 +447,9 @@ class Engine(ImageStore):
         """
         from rootless.rootfs.commit import commit_container
 
-        return commit_container(
-            self._container(name),
+        record = self._container(name)
+        image = commit_container(
+            record,
             self.paths,
             self._store(),
             self._environ,
@@ -453,6 +460,11 @@ class Engine(ImageStore):
             pause=pause,
             moved=moved,
         )
+        self._image_events().committed(image.id, image.tags)
+        reference = image.tags[0].familiar if image.tags else ""
+        attributes = {"comment": message, "imageID": image.id, "imageRef": reference}
+        self._report(record, "commit", attributes)
+        return image
 
     def export(self, name: str, output: Path | int, *, moved: Moved | None = None) -> None:
         """Write all files of a container as a tar archive, by path or by descriptor. `moved` is called
@@ -462,6 +474,7 @@ class Engine(ImageStore):
 
         record, store = self._container(name), self._store()
         export_container(record, self.paths, store, output, pause=True, moved=moved)
+        self._report(record, "export")
 
     def diff(self, name: str) -> list[tuple[str, bytes]]:
         """The changes of a container: A (added), C (changed) or D (deleted), and the path relative to
@@ -487,7 +500,9 @@ class Engine(ImageStore):
         from rootless.rootfs.copy_in import copy_in
 
         record = self._container(name)
-        return copy_in(record, self.paths, self._store(), source, path, follow=follow)
+        size = copy_in(record, self.paths, self._store(), source, path, follow=follow)
+        self._report(record, "extract-to-dir")
+        return size
 
     def copy_out(self, name: str, path: str, target: str | int, *, follow: bool = False) -> int:
         """Copy a file or directory out of a container: to a path of the host, or as a tar archive to a
@@ -497,13 +512,19 @@ class Engine(ImageStore):
         from rootless.rootfs.copy_out import copy_out
 
         record = self._container(name)
-        return copy_out(record, self.paths, self._store(), path, target, follow=follow)
+        size = copy_out(record, self.paths, self._store(), path, target, follow=follow)
+        self._report(record, "archive-path")
+        return size
 
     def prune_containers(self, filters: PruneFilters | None = None) -> PrunedContainers:
         """Remove every container that has ended and passes the filters."""
+        from rootless.engine.image_events import report_prune
         from rootless.engine.upkeep import prune_containers
+        from rootless.events.event import EventType
 
-        return prune_containers(self.paths.containers, self.containers(), filters)
+        pruned = prune_containers(self.paths.containers, self.containers(), filters)
+        report_prune(self.paths, EventType.CONTAINER, pruned.reclaimed)
+        return pruned
 
     def _image_config(self, record: ContainerRecord) -> Mapping[str, Any]:
         """The `config` object of a container's image; empty if the image is gone."""
@@ -526,6 +547,14 @@ class Engine(ImageStore):
 
         record = self._container(name)
         return read_report(record, Path(self.paths.containers.directory(record.id)))
+
+    def _report(
+        self, record: ContainerRecord, action: str, attributes: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the event of a container."""
+        from rootless.containers.events import report
+
+        report(self.paths.containers, record, action, attributes or {})
 
     def _replace(self, options: ContainerOptions) -> None:
         """Remove the container whose name the new one is to get, where that was asked for."""
@@ -591,6 +620,26 @@ class Engine(ImageStore):
 
     # The engine itself.
 
+    def events(
+        self,
+        filters: EventFilters | None = None,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+    ) -> EventStream:
+        """What happens to containers, images and volumes: iterate over it, and close it.
+
+        Args:
+            since: Nanoseconds since the epoch: the events from then on. None: none of the past, but all
+                of it if `until` is given.
+            until: Nanoseconds since the epoch: the end. None: it goes on for ever.
+        """
+        from rootless.events.filters import EventFilters
+        from rootless.events.log import EventLog
+        from rootless.events.stream import EventStream
+
+        return EventStream(EventLog(self.paths.runtime), filters or EventFilters(), since, until)
+
     def examine(self) -> list[HostFinding]:
         """What containers need of this machine, each tested by trying it."""
         from rootless.engine.doctor import examine
@@ -611,15 +660,25 @@ class Engine(ImageStore):
         """Remove a name, and the image with its last one; returns what was removed."""
         from rootless.images.gc.remove import remove
 
-        return remove(self._store(), name, self.containers, force=force)
+        store = self._store()
+        return self._image_events().remove(
+            name, lambda: remove(store, name, self.containers, force=force)
+        )
 
     def prune_images(
         self, *, everything: bool = False, filters: PruneFilters | None = None
     ) -> PrunedImages:
         """Remove images without a name, or, with `everything`, those that no container uses."""
+        from rootless.engine.image_events import report_prune
+        from rootless.events.event import EventType
         from rootless.images.gc.prune import prune_images
 
-        return prune_images(self._store(), self.containers, everything=everything, filters=filters)
+        store = self._store()
+        pruned = self._image_events().prune(
+            lambda: prune_images(store, self.containers, everything=everything, filters=filters)
+        )
+        report_prune(self.paths, EventType.IMAGE, pruned.reclaimed)
+        return pruned
 
     def disk_usage(self) -> DiskUsage:
         """Sizes of images, containers and volumes, and what of them pruning would free."""

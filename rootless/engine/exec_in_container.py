@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.containers.config import read_spec
+from rootless.containers.events import report
 from rootless.containers.process_identity import children_of, is_alive
 from rootless.containers.status import Status, Verb, check_verb
 from rootless.errors import LaunchError
@@ -15,9 +16,10 @@ from rootless.supervisor.exec import run_attached, run_detached
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from rootless.containers.directory import Containers
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
     from rootless.spec.exec_options import ExecOptions
@@ -40,16 +42,41 @@ def exec_in_container(name: str, options: ExecOptions, paths: StoragePaths) -> i
             groups=groups,
             seccomp_cache=f"{paths.store}/seccomp",
         )
+        events = _ExecEvents(containers, record, options.command)
         if options.detach:
             run_detached(args)
             return 0
-        return run_attached(args, interactive=options.interactive, detach_keys=options.detach_keys)
+        keys = options.detach_keys
+        status = run_attached(args, interactive=options.interactive, detach_keys=keys)
+        events.died(status)
+        return status
     except LaunchError:
         if not is_alive(record.pid, record.pid_start):
             _check(record, Status.EXITED)
         raise
     finally:
         os.close(pidfd)
+
+
+class _ExecEvents:
+    """The events of one exec; the first two are written when it is made. That of its end is missing where
+    the caller does not wait for it.
+    """
+
+    def __init__(
+        self, containers: Containers, record: ContainerRecord, command: Sequence[str]
+    ) -> None:
+        self._containers = containers
+        self._record = record
+        self._attributes = {"execID": os.urandom(32).hex()}
+        # Docker's text: the program, a blank, the arguments.
+        text = f"{command[0]} {' '.join(command[1:])}"
+        for action in ("exec_create", "exec_start"):
+            report(containers, record, f"{action}: {text}", self._attributes)
+
+    def died(self, status: int) -> None:
+        attributes = {**self._attributes, "exitCode": str(status)}
+        report(self._containers, self._record, "exec_die", attributes)
 
 
 def _open_process(record: ContainerRecord, spec: Mapping[str, Any]) -> int:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from rootless.engine.image_events import ImageEvents
     from rootless.filters import ImageFilters
     from rootless.images.gc.check import Finding
     from rootless.images.inspect import HistoryEntry
@@ -79,7 +80,10 @@ class ImageStore:
         """
         from rootless.images.load import load
 
-        return load(self._store(), source, platform=platform, moved=moved)
+        loaded = load(self._store(), source, platform=platform, moved=moved)
+        for image in loaded:
+            self._image_events().of_image("load", image.id)
+        return loaded
 
     def import_rootfs(
         self,
@@ -97,7 +101,7 @@ class ImageStore:
         from rootless.containers.timestamps import time_of_making
         from rootless.images.import_tar import import_tar
 
-        return import_tar(
+        image = import_tar(
             self._store(),
             source,
             reference=reference,
@@ -107,6 +111,8 @@ class ImageStore:
             platform=platform,
             moved=moved,
         )
+        self._image_events().imported(image.id, image.tags)
+        return image
 
     def save(
         self,
@@ -119,27 +125,37 @@ class ImageStore:
     ) -> None:
         """Write images to one archive, by path or by descriptor; a docker-archive by default."""
         from rootless.images.save import Format, save
+        from rootless.store.image import resolve
 
+        store = self._store()
         save(
-            self._store(),
+            store,
             names,
             output,
             form or Format.DOCKER_ARCHIVE,
             platform=platform,
             moved=moved,
         )
+        for name in names:
+            self._image_events().of_image("save", resolve(store, name, platform).id)
 
     def tag(self, source: str, target: str) -> None:
         """Give an image another name."""
         from rootless.images.tag import tag
+        from rootless.store.image import resolve
 
-        tag(self._store(), source, target)
+        reference = tag(self._store(), source, target)
+        image = resolve(self._store(), target)
+        self._image_events().of_image("tag", image.id, reference.familiar)
 
     def untag(self, name: str, targets: Sequence[str] = ()) -> None:
         """Remove names of an image, all of them if none is given; the image stays."""
         from rootless.images.tag import untag
+        from rootless.store.image import resolve
 
-        untag(self._store(), name, targets)
+        image = resolve(self._store(), name)
+        gone = untag(self._store(), name, targets)
+        self._image_events().untagged(image.id, len(gone))
 
     def history(self, name: str, *, platform: Platform | None = None) -> list[HistoryEntry]:
         """The steps that made an image, newest first."""
@@ -210,7 +226,7 @@ class ImageStore:
         """Pull an image, or every tag of a repository."""
         from rootless.images.transfer.pull import pull
 
-        return pull(
+        pulled = pull(
             self._store(),
             name,
             self._client_env(),
@@ -219,6 +235,9 @@ class ImageStore:
             all_tags=all_tags,
             progress=progress,
         )
+        for each in pulled:
+            self._image_events().of_transfer("pull", each.reference)
+        return pulled
 
     def push(
         self,
@@ -231,7 +250,7 @@ class ImageStore:
         """Push an image, or every tag of a repository, to the registry in its name."""
         from rootless.images.transfer.push import push
 
-        return push(
+        pushed = push(
             self._store(),
             name,
             self._client_env(),
@@ -239,6 +258,9 @@ class ImageStore:
             all_tags=all_tags,
             progress=progress,
         )
+        for each in pushed:
+            self._image_events().of_transfer("push", each.reference)
+        return pushed
 
     def copy(
         self,
@@ -341,6 +363,11 @@ class ImageStore:
         from rootless.images.manifest_lists import remove
 
         remove(self._store(), name)
+
+    def _image_events(self) -> ImageEvents:
+        from rootless.engine.image_events import ImageEvents
+
+        return ImageEvents(self.paths, self._store())
 
     def _client_env(self) -> ClientEnv:
         from rootless.registry.configuration import ClientEnv

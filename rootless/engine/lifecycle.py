@@ -218,15 +218,23 @@ def begin_restart(
     allow(Verb.RESTART, record)
     client = connect(paths, record) if record.status in MONITORED else None
     if client is None:
-        return lambda: start(paths, paths.containers.read(record.id))
+        return lambda: _start_again(paths, record)
     client.stop(number, timeout, restart=True)
     ending = Ending(paths, record, client)
 
     def finish() -> None:
         if ending.wait(Kind.DONE, Kind.EXITED) is None:
-            start(paths, paths.containers.read(record.id))
+            _start_again(paths, record)
 
     return finish
+
+
+def _start_again(paths: StoragePaths, record: ContainerRecord) -> None:
+    """The half of `restart` that is left for a container without a monitor."""
+    from rootless.containers.events import report
+
+    start(paths, paths.containers.read(record.id))
+    report(paths.containers, record, "restart")
 
 
 def kill(paths: StoragePaths, record: ContainerRecord, number: int) -> None:

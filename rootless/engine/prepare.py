@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from rootless.oci.reference import Reference
     from rootless.spec.options import ResourceLimits
 
 
@@ -144,6 +145,7 @@ def prepare(
         streams=(options.interactive, True, True),
         input_once=options.interactive and options.attach.stdin,
         ends_with_client=False,
+        is_new=monitor != 0,
         restart=options.restart,
     )
     record = create_container(
@@ -153,6 +155,10 @@ def prepare(
         name=options.name,
         cidfile=options.cidfile,
     )
+    if not monitor:
+        from rootless.containers.events import report
+
+        report(paths.containers, record, "create")
     return description._replace(record=record)
 
 
@@ -199,8 +205,20 @@ def _lower(
     from rootless.store.layout import Store
 
     store, name = Store.open(paths.store), options.image or ""
+
+    def report_pull(reference: Reference) -> None:
+        from rootless.engine.image_events import ImageEvents
+
+        ImageEvents(paths, store).of_transfer("pull", reference)
+
     image = find_or_fetch(
-        store, name, options.platform, policy=options.pull, environ=environ, progress=progress
+        store,
+        name,
+        options.platform,
+        policy=options.pull,
+        environ=environ,
+        progress=progress,
+        pulled=report_pull,
     )
     return lower_of_image(store, image, name)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rootless.images.transfer.progress import Progress
     from rootless.oci.platform import Platform
+    from rootless.oci.reference import Reference
     from rootless.store.image import Image
     from rootless.store.layout import Store
 
@@ -32,8 +33,10 @@ def find_or_fetch(
     policy: PullPolicy,
     environ: Mapping[str, str],
     progress: ShowProgress | None,
+    pulled: Callable[[Reference], None],
 ) -> Image:
-    """The image that a run is to use, fetched if the policy says so.
+    """The image that a run is to use, fetched if the policy says so; `pulled` is then called with its
+    name, in the process that has fetched it.
 
     Raises RootlessError if it is not here and cannot be had.
     """
@@ -57,6 +60,7 @@ def find_or_fetch(
             environ=environ,
             progress=progress,
             known=image is not None,
+            pulled=pulled,
         )
 
     try:
@@ -77,6 +81,7 @@ def _fetch(
     environ: Mapping[str, str],
     progress: ShowProgress | None,
     known: bool,
+    pulled: Callable[[Reference], None],
 ) -> str:
     from rootless.images.transfer.progress import Silence
     from rootless.images.transfer.pull import pull
@@ -97,7 +102,7 @@ def _fetch(
     if not known:
         familiar = parse_reference(name).with_default_tag().familiar
         shown.line(f"Unable to find image '{familiar}' locally")
-    pulled = pull(
+    image = pull(
         store,
         name,
         env,
@@ -105,9 +110,10 @@ def _fetch(
         progress=shown,
         only_if_newer=policy is PullPolicy.NEWER,
     )[0]
-    shown.line(f"Digest: {pulled.digest}")
-    shown.line(pulled.status)
-    return pulled.id
+    pulled(image.reference)
+    shown.line(f"Digest: {image.digest}")
+    shown.line(image.status)
+    return image.id
 
 
 def _in_child(work: Callable[[], str]) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rootless.cgroups.control_group import ControlGroup
     from rootless.containers.launch_description import LaunchDescription
     from rootless.supervisor.container_streams import ContainerStreams
+    from rootless.supervisor.life_events import LifeEvents
 
 _SERVER_GRACE = 10.0
 """Seconds the file server has to write out what the container left behind, before it is killed."""
@@ -32,13 +33,18 @@ class ContainerRun:
     """
 
     def __init__(
-        self, description: LaunchDescription, group: ControlGroup | None, server: FileServer
+        self,
+        description: LaunchDescription,
+        group: ControlGroup | None,
+        server: FileServer,
+        events: LifeEvents,
     ) -> None:
         """Raises RootlessError if the file server has ended."""
         self.server_failure = ""
         self.server_has_ended = False
         self._description = description
         self._group = group
+        self._events = events
         self._oom_kills = 0 if group is None else group.oom_kills()
         if description.volatile:
             _allow_another_mount(description.work)
@@ -76,7 +82,9 @@ class ContainerRun:
                 os.close(debug)
         process = self.process
         streams.take_console(process.console)
-        self.signals = SignalDelivery(process.pid, process.pidfd, description.stop_timeout)
+        self.signals = SignalDelivery(
+            process.pid, process.pidfd, description.stop_timeout, self._events.signalled
+        )
 
     def start(self) -> None:
         """Let the container execute its command. Raises LaunchError if it cannot."""

@@ -37,6 +37,7 @@ from rootless.supervisor.container_streams import ContainerStreams
 from rootless.supervisor.detach import detach
 from rootless.supervisor.engine_log import log_exception
 from rootless.supervisor.file_server import FileServer
+from rootless.supervisor.life_events import LifeEvents
 from rootless.supervisor.protocol import Kind, MonitorState, refusal
 from rootless.supervisor.record_keeper import RecordKeeper
 
@@ -68,9 +69,15 @@ class Monitor:
     def __init__(self, description: LaunchDescription, first: Client, server: FileServer) -> None:
         self._description = description
         self._server = server
-        self._containers = Containers(os.path.dirname(description.directory), remove_container_tree)
+        runtime = os.path.dirname(os.path.dirname(description.control_directory))
+        self._containers = Containers(
+            os.path.dirname(description.directory), remove_container_tree, runtime
+        )
         self._first = first
-        self._keeper = RecordKeeper(self._containers, description.record)
+        self._events = LifeEvents(self._containers, description.record)
+        if description.is_new:
+            self._events.add("create")
+        self._keeper = RecordKeeper(self._containers, description.record, self._events)
         self._state = MonitorState.CREATING
         self._ends_with_client = description.ends_with_client
         self._clients = Clients(first)
@@ -144,7 +151,7 @@ class Monitor:
         self._state = MonitorState.CREATING
         self._group = group
         self._streams = ContainerStreams(self._description)
-        self._container = run = ContainerRun(self._description, group, server)
+        self._container = run = ContainerRun(self._description, group, server, self._events)
         try:
             run.create(self._streams, debug)
             self._begin()
@@ -173,6 +180,8 @@ class Monitor:
         if self._started_at:
             self._clients.broadcast(Kind.READY, pid=run.process.pid)
             self._start()
+            if self._restarters:
+                self._events.add("restart")
             for client in self._restarters:
                 client.send(Kind.DONE)
             self._restarters.clear()
@@ -367,6 +376,7 @@ class Monitor:
             self._is_final = True
         if self._state is MonitorState.RESTARTING:
             return
+        self._events.stopping()
         timeout = fields.get("timeout")
         if timeout is None:
             timeout = self._description.stop_timeout
@@ -428,6 +438,7 @@ class Monitor:
         if reason is not None:
             client.refuse(reason)
             return
+        self._events.add("attach")
         numbers, descriptors = self._streams.attach(client, wanted)
         client.send(Kind.ATTACHED, *descriptors, streams=numbers)
         for descriptor in descriptors:

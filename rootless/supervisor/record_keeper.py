@@ -1,4 +1,6 @@
-"""What the monitor writes into the record of its container: one change for each step of its life."""
+"""What the monitor writes into the record of its container: one change for each step of its life, and
+the event of it.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from rootless.containers.directory import Containers
     from rootless.containers.record import ContainerRecord
+    from rootless.supervisor.life_events import LifeEvents
 
 
 class Ending(NamedTuple):
@@ -32,8 +35,9 @@ class RecordKeeper:
     apart from the commands that rename or update it.
     """
 
-    def __init__(self, containers: Containers, record: ContainerRecord) -> None:
+    def __init__(self, containers: Containers, record: ContainerRecord, events: LifeEvents) -> None:
         self._containers = containers
+        self._events = events
         self._record = record
         self._auto_remove = record.auto_remove
 
@@ -58,10 +62,12 @@ class RecordKeeper:
             )
 
         self._containers.change(self._record.id, change)
+        self._events.started()
 
     def moved_to(self, status: Status) -> None:
         """Between running and paused."""
         self._change(lambda record: record.moved_to(status))
+        self._events.add("pause" if status is Status.PAUSED else "unpause")
 
     def stopped_by_user(self) -> None:
         """A user has sent it a signal that may end it."""
@@ -70,6 +76,7 @@ class RecordKeeper:
     def restarting(self, ending: Ending) -> None:
         """It has ended, and the monitor starts it again."""
         self._change(lambda record: _without_processes(record, Status.RESTARTING, ending))
+        self._ended(ending)
 
     def ended(self, ending: Ending) -> None:
         """It has ended for good: its record says how, or everything of it is removed."""
@@ -78,7 +85,12 @@ class RecordKeeper:
             finished = _without_processes(old, Status.EXITED, ending)
             return finished._replace(monitor_pid=0, monitor_pid_start=0)
 
-        self._finish(change)
+        if self._auto_remove:
+            self._ended(ending)  # before `destroy`
+            self._finish(change)
+        else:
+            self._finish(change)
+            self._ended(ending)
 
     def failed(self, error: RootlessError) -> None:
         """It could not be started. One that has never run stays created, as under Docker."""
@@ -98,7 +110,11 @@ class RecordKeeper:
                 server_pid_start=0,
             )
 
+        self._events.write()
         self._finish(change)
+
+    def _ended(self, ending: Ending) -> None:
+        self._events.ended(ending.status, out_of_memory=ending.out_of_memory)
 
     def _change(self, change: Callable[[ContainerRecord], ContainerRecord]) -> None:
         """A failure does not end the container: its status is written down at the next step."""

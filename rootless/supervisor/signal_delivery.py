@@ -8,20 +8,29 @@ import time
 from rootless.light_stdlib import signal
 from rootless.supervisor.signal_disposition import SignalEffect, effect_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _CHECK_AFTER = 0.05
 _CHECKS = 40
 """A shell blocks signals for microseconds; a process that blocks one for 2 s takes it in another way."""
 
 
 class SignalDelivery:
-    """`stop_timeout` is in seconds, from SIGTERM to SIGKILL; None for no limit."""
+    """`stop_timeout` is in seconds, from SIGTERM to SIGKILL; None for no limit. `sent` is called with each
+    signal that has been sent.
+    """
 
-    def __init__(self, pid: int, pidfd: int, stop_timeout: int | None) -> None:
+    def __init__(
+        self, pid: int, pidfd: int, stop_timeout: int | None, sent: Callable[[int], None]
+    ) -> None:
         self.killed_for = 0
         """The signal that the container was killed for, as if it had followed its default action."""
         self._pid = pid
         self._pidfd = pidfd
         self._stop_timeout = stop_timeout
+        self._sent = sent
         self._deadline: float | None = None
         self._blocked = 0
         """A signal that was sent while the process blocked it."""
@@ -38,7 +47,7 @@ class SignalDelivery:
             self._checks = _CHECKS
         if number == signal.SIGTERM and self._stop_timeout is not None:
             self._deadline = time.monotonic() + self._stop_timeout
-        send_signal(self._pidfd, number)
+        self.send(number)
 
     def stop(self, number: int, timeout: float | None) -> None:
         """Send a signal that is to end the container, and SIGKILL `timeout` seconds later (None: not).
@@ -48,16 +57,17 @@ class SignalDelivery:
         if timeout is not None and self._effect(number) is SignalEffect.DROPPED:
             self.kill()
             return
-        send_signal(self._pidfd, number)
+        self.send(number)
         if timeout is not None:
             self._deadline = time.monotonic() + timeout
 
     def send(self, number: int) -> None:
         """Send a signal as kill(2) does: process 1 may be out of its reach (pid_namespaces(7))."""
         send_signal(self._pidfd, number)
+        self._sent(number)
 
     def kill(self) -> None:
-        send_signal(self._pidfd, signal.SIGKILL)
+        self.send(signal.SIGKILL)
 
     def wait_limit(self) -> float | None:
         """Milliseconds until `check` is due; None if it is not."""

@@ -89,7 +89,7 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
 
 @pytest.mark.parametrize(
     ("statement", "budget"),
-    [(RUN, 53), (EXEC, 90), (PREPARE, 76), (MONITOR, 92), (FILE_SERVER, 103)],
+    [(RUN, 53), (EXEC, 94), (PREPARE, 76), (MONITOR, 93), (FILE_SERVER, 103)],
 )
 def test_process_of_a_run_loads_nothing_costly(statement: str, budget: int) -> None:
     loaded = modules_after(statement)

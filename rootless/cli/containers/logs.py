@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
-from datetime import UTC, datetime
 
 from rootless.cli.context import Settings, engine_of
+from rootless.cli.flags.times import TimeError, parse_time
 from rootless.cli.grammar import Command, Flag, Parsed, Text
 from rootless.durable import write_all
-from rootless.durations import parse_duration
 from rootless.errors import UsageError
 from rootless.supervisor.log_reader import LogRequest
 
@@ -57,29 +55,11 @@ def _count(text: str | None) -> int | None:
 
 
 def _moment(text: str | None, name: str) -> int | None:
-    """Nanoseconds since 1970. Raises UsageError."""
-    if not text or text == "0":
-        return None
-    number = re.fullmatch(r"(\d+)(?:\.(\d{1,9}))?", text, re.ASCII)
-    if number is not None:
-        return int(number[1]) * 10**9 + int((number[2] or "").ljust(9, "0"))
+    """Nanoseconds since the epoch. Raises UsageError."""
     try:
-        return time.time_ns() - parse_duration(text)
-    except ValueError:
-        pass
-    # datetime has microseconds; the digits after them are added.
-    whole = re.fullmatch(r"(.*:\d\d)\.(\d{1,9})(Z|[+-]\d\d:\d\d)?", text, re.ASCII)
-    fraction = int(whole[2].ljust(9, "0")) if whole is not None else 0
-    try:
-        moment = datetime.fromisoformat(text if whole is None else whole[1] + (whole[3] or ""))
-    except ValueError:
-        raise UsageError(
-            f'invalid value for "{name}": failed to parse value as time or duration: "{text}"'
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.astimezone()
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    return (moment - epoch) // (moment.resolution * 10**6) * 10**9 + fraction
+        return parse_time(text or "", time.time_ns()) or None
+    except TimeError as error:
+        raise UsageError(f'invalid value for "{name}": {error.message}') from None
 
 
 LOGS = Command(

@@ -33,7 +33,7 @@ def container_filters(pairs: Pairs) -> ContainerFilters:
     return ContainerFilters(
         ids=values["id"],
         names=tuple(map(_pattern, values["name"])),
-        labels=tuple(map(_label, values["label"])),
+        labels=tuple(map(label_filter, values["label"])),
         statuses=tuple(map(_status, values["status"])),
         exit_codes=tuple(map(_exit_code, values["exited"])),
         before=values["before"],
@@ -47,7 +47,7 @@ def image_filters(pairs: Pairs, now: float) -> ImageFilters:
     values = _by_name(pairs, _IMAGE)
     return ImageFilters(
         dangling=_dangling(values["dangling"]),
-        labels=tuple(map(_label, values["label"])),
+        labels=tuple(map(label_filter, values["label"])),
         until=_earliest(values["until"], now),
         before=values["before"],
         since=values["since"],
@@ -60,8 +60,8 @@ def prune_filters(pairs: Pairs, now: float) -> PruneFilters:
     values = _by_name(pairs, _PRUNE)
     return PruneFilters(
         until=_earliest(values["until"], now),
-        labels=tuple(map(_label, values["label"])),
-        without_labels=tuple(map(_label, values["label!"])),
+        labels=tuple(map(label_filter, values["label"])),
+        without_labels=tuple(map(label_filter, values["label!"])),
     )
 
 
@@ -78,7 +78,7 @@ def volume_filters(pairs: Pairs) -> VolumeFilters:
     return VolumeFilters(
         names=values["name"],
         drivers=values["driver"],
-        labels=tuple(map(_label, values["label"])),
+        labels=tuple(map(label_filter, values["label"])),
         dangling=_dangling(values["dangling"]),
     )
 
@@ -90,8 +90,8 @@ def volume_prune_filters(pairs: Pairs) -> tuple[VolumeFilters, bool]:
         if text not in _TRUTH:
             raise UsageError(f"invalid filter 'all={text}'", hint="use true or false")
     filters = VolumeFilters(
-        labels=tuple(map(_label, values["label"])),
-        without_labels=tuple(map(_label, values["label!"])),
+        labels=tuple(map(label_filter, values["label"])),
+        without_labels=tuple(map(label_filter, values["label!"])),
     )
     return filters, any(_TRUTH[text] for text in values["all"])
 
@@ -121,7 +121,8 @@ def _by_name(pairs: Pairs, known: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(value for each, value in pairs if each == name) for name in known}
 
 
-def _label(text: str) -> LabelFilter:
+def label_filter(text: str) -> LabelFilter:
+    """The filter of `label=KEY[=VALUE]`."""
     key, equals, value = text.partition("=")
     return LabelFilter(key, value if equals else None)
 

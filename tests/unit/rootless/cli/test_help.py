@@ -27,6 +27,7 @@ COMMANDS = [
     "exec",
     "logs",
     "attach",
+    "events",
     "top",
     "stats",
     "ps",

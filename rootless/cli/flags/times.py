@@ -1,0 +1,52 @@
+"""Moments that docker's --since and --until name. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from rootless.durations import parse_duration
+from rootless.errors import UsageError
+
+_SECONDS = re.compile(r"(\d+)(?:\.(\d+))?", re.ASCII)
+_FRACTION = re.compile(r"\.(\d+)", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\dZ", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+
+
+class TimeError(UsageError):
+    """What is no time; docker's client exits with 1."""
+
+    exit_status = 1
+    code = "time"
+
+
+def parse_time(text: str, now: int) -> int | None:
+    """Nanoseconds since the epoch of a Go duration before `now`, an RFC 3339 time or a part of it (local
+    without a zone), or seconds since the epoch; None for an empty text. Raises TimeError.
+    """
+    if not text:
+        return None
+    try:
+        return now - parse_duration(text)
+    except ValueError:
+        pass
+    if (number := _SECONDS.fullmatch(text)) is not None:
+        return int(number[1]) * 10**9 + _nanoseconds(number[2])
+    # datetime has microseconds: the fraction is read apart. Go also takes a date with a Z.
+    fraction = _FRACTION.search(text)
+    whole = _FRACTION.sub("", text, count=1)
+    if _DATE.fullmatch(whole):
+        whole = whole.replace("Z", "T00:00:00Z")
+    try:
+        moment = datetime.fromisoformat(whole)
+    except ValueError:
+        raise TimeError(f'failed to parse value as time or duration: "{text}"') from None
+    return (moment.astimezone() - _EPOCH) // _SECOND * 10**9 + _nanoseconds(
+        fraction[1] if fraction else None
+    )
+
+
+def _nanoseconds(digits: str | None) -> int:
+    return int((digits or "").ljust(9, "0")[:9])

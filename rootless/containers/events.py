@@ -1,0 +1,45 @@
+"""Events of containers: what docker says of one beside its id."""
+
+from __future__ import annotations
+
+import time
+
+from rootless.events.event import Event, EventType
+from rootless.events.log import EventLog
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rootless.containers.directory import Containers
+    from rootless.containers.record import ContainerRecord
+
+NO_ATTRIBUTES: Mapping[str, str] = {}
+
+
+def container_event(
+    record: ContainerRecord,
+    action: str,
+    attributes: Mapping[str, str] = NO_ATTRIBUTES,
+    moment: int | None = None,
+) -> Event:
+    """The event of a container, with its labels, image and name. `moment`: nanoseconds since the epoch,
+    now by default.
+    """
+    shown = dict(record.labels)
+    if record.image:
+        shown["image"] = record.image
+    shown["name"] = record.name
+    moment = time.time_ns() if moment is None else moment
+    return Event(moment, EventType.CONTAINER, action, record.id, {**shown, **attributes})
+
+
+def report(
+    containers: Containers,
+    record: ContainerRecord,
+    action: str,
+    attributes: Mapping[str, str] = NO_ATTRIBUTES,
+) -> None:
+    """Write the event of a container, if `containers` knows where the log is."""
+    if containers.runtime:
+        EventLog(containers.runtime).append(container_event(record, action, attributes))

@@ -1,0 +1,82 @@
+"""The events that a monitor writes of its container.
+
+Until the command has been executed they wait in memory, so that no start waits for the log, nor for the
+import of what writes it.
+"""
+
+from __future__ import annotations
+
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rootless.containers.directory import Containers
+    from rootless.containers.record import ContainerRecord
+
+_NO_ATTRIBUTES: Mapping[str, str] = {}
+
+
+class LifeEvents:
+    """The events of one container, in its monitor."""
+
+    def __init__(self, containers: Containers, record: ContainerRecord) -> None:
+        self._containers = containers
+        self._record = record
+        self._waiting: list[tuple[int, str, Mapping[str, str]]] = []
+        self._started: float | None = None
+        """By the monotonic clock: when this run began."""
+        self._is_stopping = False
+
+    def add(self, action: str, attributes: Mapping[str, str] = _NO_ATTRIBUTES) -> None:
+        """Something has happened now."""
+        self._waiting.append((time.time_ns(), action, attributes))
+        if self._started is not None:
+            self.write()
+
+    def started(self) -> None:
+        """The command has been executed."""
+        self._started = time.monotonic()
+        self._is_stopping = False
+        self.add("start")
+
+    def signalled(self, number: int) -> None:
+        """A signal has been sent to the first process."""
+        self.add("kill", {"signal": str(number)})
+
+    def stopping(self) -> None:
+        """A user has asked for its end: `stop` follows when it is there."""
+        self._is_stopping = True
+
+    def ended(self, status: int, *, out_of_memory: bool) -> None:
+        """A run has ended, if it had begun."""
+        if self._started is None:
+            self.write()
+            return
+        duration = int(time.monotonic() - self._started)
+        self._started = None
+        if out_of_memory:
+            self.add("oom")
+        if self._is_stopping:
+            self.add("stop")
+        self.add("die", {"execDuration": str(duration), "exitCode": str(status)})
+        self.write()
+
+    def write(self) -> None:
+        """Write what waits."""
+        if not self._waiting:
+            return
+        from rootless.containers.events import container_event
+        from rootless.errors import RootlessError
+        from rootless.events.log import EventLog
+
+        try:
+            # It may have been renamed.
+            self._record = self._containers.read(self._record.id)
+        except (OSError, RootlessError):
+            pass
+        waiting, self._waiting = self._waiting, []
+        EventLog(self._containers.runtime).append(
+            *(container_event(self._record, action, more, at) for at, action, more in waiting)
+        )
