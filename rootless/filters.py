@@ -99,6 +99,8 @@ class ContainerFilters(NamedTuple):
     """Created after these containers."""
     ancestors: tuple[str, ...] = ()
     """Made of these images, or of images that were built on them."""
+    volumes: tuple[str, ...] = ()
+    """Names of volumes, sources of binds, or paths in the container that one of them is mounted on."""
 
 
 def age_key(created: str) -> tuple[float, str]:

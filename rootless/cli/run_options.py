@@ -131,10 +131,12 @@ ROOTFS = Text(
     "PATH",
     FILES,
 )
-VOLUME = Texts(("volume", "v"), "Bind mount a directory", "SOURCE:TARGET[:OPTIONS]", FILES)
+VOLUME = Texts(
+    ("volume", "v"), "Bind mount a volume or a directory", "[SOURCE:]TARGET[:OPTIONS]", FILES
+)
 MOUNT = Texts(
     ("mount",),
-    "Attach a filesystem mount to the container: type=bind|tmpfs,source=…,target=…",
+    "Attach a filesystem mount to the container: type=bind|volume|tmpfs,source=…,target=…",
     "MOUNT",
     FILES,
 )

@@ -97,12 +97,12 @@ def _image_row(usage: DiskUsage, position: int) -> dict[str, Any]:
 
 
 def _container_row(usage: DiskUsage, position: int) -> dict[str, Any]:
-    record, size = usage.containers[position]
+    record, size, volumes = usage.containers[position]
     return {
         "ID": short_id(record.id),
         "Image": record.image or "<rootfs>",
         "Command": " ".join(record.command),
-        "LocalVolumes": "0",
+        "LocalVolumes": str(volumes),
         "Size": human_size(size),
         "CreatedAt": local_time(record.created),
         "RunningFor": since(record.created),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from rootless.containers.directory import Containers
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED, Status
+from rootless.containers.volume_users import mount_names
 from rootless.errors import NotFoundError
 from rootless.filters import ContainerFilters
 from rootless.store.image import Image, resolve
@@ -55,6 +56,14 @@ def _tests(filters: ContainerFilters, containers: Containers, store: Store) -> l
         tests.append(lambda record: all(each.matches(record.labels) for each in filters.labels))
     if filters.statuses:
         tests.append(lambda record: record.status.value in filters.statuses)
+    if filters.volumes:
+        wanted = set(filters.volumes)
+        tests.append(
+            lambda record: any(
+                wanted & {each.name, each.target}
+                for each in mount_names(containers.directory(record.id))
+            )
+        )
     if filters.exit_codes:
         tests.append(
             lambda record: record.status is Status.EXITED and record.exit_code in filters.exit_codes

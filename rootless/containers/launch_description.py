@@ -112,6 +112,19 @@ class LaunchDescription(NamedTuple):
         return marshal.dumps((plain, self.id_maps.helper))
 
     @property
+    def runtime(self) -> str:
+        """The directory of sockets and locks."""
+        return self.control_directory.rsplit("/", 2)[0]
+
+    @property
+    def has_volumes(self) -> bool:
+        """Whether one of its mounts is of a volume that a file server shows."""
+        from rootless.runtime.mount_options import VOLUME
+
+        mounts = self.spec.get("mounts", ())
+        return any(word.startswith(VOLUME) for mount in mounts for word in mount["options"])
+
+    @property
     def upper(self) -> str:
         return f"{self.directory}/upper"
 

@@ -109,6 +109,8 @@ def _specification(mount: UserMount) -> dict[str, Any]:
         bind["Propagation"] = mount.propagation
     if not mount.recursive:
         bind["NonRecursive"] = True
+    if mount.read_only and not mount.read_only_below:
+        bind["ReadOnlyNonRecursive"] = True
     return {
         "Type": "bind",
         "Source": mount.source,

@@ -32,7 +32,9 @@ def reconcile(containers: Containers) -> None:
             continue
         try:
             if record.auto_remove or record.status is Status.REMOVING:
-                containers.remove(record.id)
+                from rootless.containers.anonymous_volumes import remove_with_volumes
+
+                remove_with_volumes(containers, record.id)
             else:
                 marked = containers.change(record.id, _orphaned)
                 containers.remove_control(record.id)

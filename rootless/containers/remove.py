@@ -22,9 +22,15 @@ _KILL_WAIT = 10.0
 
 
 def remove_container(
-    containers: Containers, record: ContainerRecord, control_directory: str, *, force: bool
+    containers: Containers,
+    record: ContainerRecord,
+    control_directory: str,
+    *,
+    force: bool,
+    volumes: bool = False,
 ) -> None:
-    """Remove a container; with `force` one that runs is killed first.
+    """Remove a container; with `force` one that runs is killed first, and with `volumes` its anonymous
+    volumes go too.
 
     A container whose record cannot be read runs if a monitor listens in its `control_directory`.
 
@@ -50,7 +56,12 @@ def remove_container(
                 hint="stop it first, or use --force",
             )
     kill_and_wait(record, _KILL_WAIT)
-    containers.remove(record.id)
+    if volumes:
+        from rootless.containers.anonymous_volumes import remove_with_volumes
+
+        remove_with_volumes(containers, record.id)
+    else:
+        containers.remove(record.id)
 
 
 def _as_its_monitor_has_it(record: ContainerRecord, control_directory: str) -> ContainerRecord:

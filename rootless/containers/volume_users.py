@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rootless.containers.options_document import NAME, decode_options
 from rootless.errors import InvalidDocumentError
-from rootless.spec.options import Volume
+from rootless.spec.options import Bind, Volume
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,31 @@ def volume_users(containers: Containers) -> dict[str, list[str]]:
         for name in _volumes_of(containers.directory(container_id)):
             users.setdefault(name, []).append(container_id)
     return users
+
+
+class MountName(NamedTuple):
+    """A mount as `ps` lists it: the name of a volume, or the source of a bind."""
+
+    name: str
+    is_volume: bool
+    target: str
+
+
+def mount_names(directory: str) -> list[MountName]:
+    """The binds and volumes of the container whose directory it is; none where its options cannot be read."""
+    path = f"{directory}/{NAME}"
+    try:
+        with open(path, "rb") as file:
+            options = decode_options(file.read(), path)
+    except (OSError, InvalidDocumentError):
+        return []
+    return [
+        MountName(each.name, True, each.target)
+        if isinstance(each, Volume)
+        else MountName(each.source, False, each.target)
+        for each in options.mounts
+        if isinstance(each, Bind | Volume)
+    ]
 
 
 def _volumes_of(directory: str) -> set[str]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
     from rootless.containers.top import ProcessTable
     from rootless.containers.usage import SampledContainer
+    from rootless.containers.volume_users import MountName
     from rootless.engine.doctor import Finding as HostFinding
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.upkeep import DiskUsage, PrunedContainers
@@ -296,13 +297,15 @@ class Engine(ImageStore):
             raise UsageError("renaming a container with the same name as its current name")
         self.paths.containers.rename(record.id, new_name)
 
-    def remove(self, name: str, *, force: bool = False) -> None:
-        """Remove a container. Raises NotFoundError, InUseError if it runs and `force` is not set."""
+    def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove a container, and with `volumes` the volumes that were made for it alone. Raises
+        NotFoundError, InUseError if it runs and `force` is not set.
+        """
         from rootless.containers.remove import remove_container
 
         record = self._container(name)
         control = self.paths.control_directory(record.id)
-        remove_container(self.paths.containers, record, control, force=force)
+        remove_container(self.paths.containers, record, control, force=force, volumes=volumes)
 
     def attach(
         self,
@@ -403,6 +406,12 @@ class Engine(ImageStore):
             document |= {"SizeRw": found.written, "SizeRootFs": found.total}
         return document
 
+    def container_mounts(self, record: ContainerRecord) -> list[MountName]:
+        """The binds and volumes of a container by their names."""
+        from rootless.containers.volume_users import mount_names
+
+        return mount_names(self.paths.containers.directory(record.id))
+
     def find_containers(
         self,
         filters: ContainerFilters | None = None,
@@ -498,9 +507,18 @@ class Engine(ImageStore):
         archive that holds the same. The caller must have one thread.
         """
         from rootless.rootfs.copy_in import copy_in
+        from rootless.supervisor.volume_mounts import open_volumes
 
         record = self._container(name)
-        size = copy_in(record, self.paths, self._store(), source, path, follow=follow)
+        size = copy_in(
+            record,
+            self.paths,
+            self._store(),
+            source,
+            path,
+            follow=follow,
+            open_volumes=open_volumes,
+        )
         self._report(record, "extract-to-dir")
         return size
 
@@ -510,9 +528,18 @@ class Engine(ImageStore):
         `copy_in` does.
         """
         from rootless.rootfs.copy_out import copy_out
+        from rootless.supervisor.volume_mounts import open_volumes
 
         record = self._container(name)
-        size = copy_out(record, self.paths, self._store(), path, target, follow=follow)
+        size = copy_out(
+            record,
+            self.paths,
+            self._store(),
+            path,
+            target,
+            follow=follow,
+            open_volumes=open_volumes,
+        )
         self._report(record, "archive-path")
         return size
 

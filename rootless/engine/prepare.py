@@ -32,7 +32,7 @@ from rootless.runtime.idmap import IdMaps
 from rootless.spec.check_options import check_options
 from rootless.spec.etc_files import APT_SANDBOX, APT_SANDBOX_PATH, hosts_file, resolv_conf
 from rootless.spec.gather_host import gather_host_facts
-from rootless.spec.options import NO_STORAGE_LIMITS, ContainerOptions
+from rootless.spec.options import NO_STORAGE_LIMITS, ContainerOptions, Volume
 from rootless.spec.runtime_spec import make_spec
 from rootless.spec.seccomp_profile import profile_of
 from rootless.spec.storage_driver import StorageDriver
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from rootless.engine.prepare_volumes import PreparedVolumes
     from rootless.oci.reference import Reference
     from rootless.spec.options import ResourceLimits
 
@@ -67,6 +68,39 @@ def prepare(
             hint="use --storage-driver unionfs",
         )
     lower = _lower(options, paths, environ, progress)
+    volumes = _prepare_volumes(options, lower, paths)
+    if volumes is None:
+        return _prepare(options, paths, driver, lower, monitor=monitor)
+    try:
+        prepared = _prepare(volumes.options, paths, driver, lower, monitor=monitor)
+    except BaseException:
+        volumes.abandon()
+        raise
+    volumes.release()
+    return prepared
+
+
+def _prepare_volumes(
+    options: ContainerOptions, lower: Lower, paths: StoragePaths
+) -> PreparedVolumes | None:
+    """None for a container without volumes."""
+    of_image = lower.config.get("Volumes") or ()
+    if not of_image and not any(isinstance(each, Volume) for each in options.mounts):
+        return None
+    from rootless.engine.prepare_volumes import PreparedVolumes
+
+    return PreparedVolumes(options, of_image, lower.tree, paths.volumes)
+
+
+def _prepare(
+    options: ContainerOptions,
+    paths: StoragePaths,
+    driver: StorageDriver,
+    lower: Lower,
+    *,
+    monitor: int,
+) -> LaunchDescription:
+    """As `prepare`, once the lower layers and the volumes are there."""
     id_maps = read_id_maps(options.userns)
     container_id = new_container_id()
     directory = paths.containers.directory(container_id)
@@ -90,6 +124,7 @@ def prepare(
         resources=_resources(options.limits),
         console_size=_console_size() if options.terminal else None,
         account=None if id_maps.kept is None else read_account(),
+        volumes=f"{paths.store}/volumes",
     )
     if options.mounts or options.devices:
         from rootless.spec.bind_sources import prepare_bind_sources

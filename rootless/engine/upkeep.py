@@ -11,6 +11,7 @@ from rootless.containers.process_identity import is_alive
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_paths import StoragePaths
+from rootless.containers.volume_users import mount_names
 from rootless.engine.volumes import VolumeUsage, volume_usage
 from rootless.errors import NotFoundError
 from rootless.filters import PruneFilters
@@ -33,10 +34,11 @@ class PrunedContainers(NamedTuple):
 
 
 class ContainerUsage(NamedTuple):
-    """`size` is bytes on disk of what the container has written."""
+    """`size` is bytes on disk of what the container has written; `volumes` how many it mounts."""
 
     record: ContainerRecord
     size: int
+    volumes: int = 0
 
 
 class DiskUsage(NamedTuple):
@@ -103,7 +105,11 @@ def disk_usage(store: Store, paths: StoragePaths, records: Sequence[ContainerRec
         images_size(store),
         sum(each.size for each in abandoned(store, idle=0)),
         [
-            ContainerUsage(record, tree_size(Path(containers.directory(record.id)) / "upper"))
+            ContainerUsage(
+                record,
+                tree_size(Path(containers.directory(record.id)) / "upper"),
+                sum(each.is_volume for each in mount_names(containers.directory(record.id))),
+            )
             for record in records
         ],
         layers_size(images, store),

@@ -19,7 +19,7 @@ from rootless.rootfs.copy_tree import (
     make_special,
     make_symlink,
 )
-from rootless.rootfs.open_root import call_with_root
+from rootless.rootfs.open_root import OpenVolumes, call_with_root
 from rootless.runtime.idmap import to_outside
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def copy_in(
     path: str,
     *,
     follow: bool,
+    open_volumes: OpenVolumes,
 ) -> int:
     """Copy a path of the host, or the archive that a descriptor reads, to `path` of a container.
     Returns the bytes of the archive. Raises RootlessError."""
@@ -50,7 +51,7 @@ def copy_in(
         tree = Tree(root, record.name)
         if isinstance(source, int):
             with open(source, "rb", closefd=False) as archive:
-                return _extract(archive, tree, path, maps)
+                return extract_archive(archive, tree, path, maps)
         found = find_source(host_tree(), os.path.join(working_directory, source), follow=follow)
         target = find_target(tree, path, found)
         result = TreeCopy(lambda each: _owner(each, maps))
@@ -58,7 +59,7 @@ def copy_in(
         return result.size
 
     with copying(record.name):
-        return call_with_root(record, paths, store, copy)
+        return call_with_root(record, paths, store, copy, open_volumes)
 
 
 def _owner(found: os.stat_result, maps: IdMaps) -> tuple[int, int] | None:
@@ -75,7 +76,9 @@ def _id(number: int | None, ranges: tuple[IdRange, ...], root: int) -> int:
     return root if number is None or to_outside(ranges, number) is None else number
 
 
-def _extract(archive: BinaryIO, tree: Tree, path: str, maps: IdMaps) -> int:
+def extract_archive(archive: BinaryIO, tree: Tree, path: str, maps: IdMaps) -> int:
+    """Make files of the members of a tar archive, compressed or not, in a directory; returns the bytes of
+    the archive. Raises RootlessError, OSError."""
     shown = f"{tree.container}:{path}"
     try:
         directory = os.fstat(place := tree.open(path))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rootless.durable import write_all
 from rootless.rootfs.copy_places import Tree, copying, find_source, find_target, host_tree
 from rootless.rootfs.copy_tree import TreeCopy, xattrs_of
-from rootless.rootfs.open_root import call_with_root
+from rootless.rootfs.open_root import OpenVolumes, call_with_root
 from unionfs.model import Attributes
 from unionfs.tar.writer import TarEntry, archive
 
@@ -35,6 +35,7 @@ def copy_out(
     target: str | int,
     *,
     follow: bool,
+    open_volumes: OpenVolumes,
 ) -> int:
     """Copy `path` of a container to a path of the host, or write it as an archive to a descriptor.
     On the host the copies are the caller's. Returns the bytes of the archive. Raises
@@ -44,14 +45,20 @@ def copy_out(
     def copy(root: int, _: IdMaps) -> int:
         source = find_source(Tree(root, record.name), path, follow=follow)
         if isinstance(target, int):
-            return _write(archive(_members(source)), target)
+            return write_archive(source, target)
         place = find_target(host_tree(), os.path.join(working_directory, target), source)
         result = TreeCopy(lambda _: None)
         result.copy(source.place, place.directory, place.name)
         return result.size
 
     with copying(record.name):
-        return call_with_root(record, paths, store, copy)
+        return call_with_root(record, paths, store, copy, open_volumes)
+
+
+def write_archive(source: Source, output: int) -> int:
+    """Write a file, or a directory with what is in it, as a tar archive to a descriptor; returns its bytes.
+    Raises OSError."""
+    return _write(archive(_members(source)), output)
 
 
 def _write(pieces: Iterator[bytes], output: int) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rootless.containers.config import id_maps_of, read_spec
 from rootless.containers.launch_description import LaunchDescription
@@ -28,6 +28,7 @@ from rootless.run_in_child import run_in_child
 from rootless.runtime import channel
 from rootless.runtime.idmap import IdMaps
 from rootless.runtime.idmap_writer import write_maps
+from rootless.runtime.nested import SharedNamespace, maps_below, write_maps_below
 from rootless.runtime.plan import make_plan
 from rootless.runtime.steps import attributes, filesystem, overlay
 from rootless.runtime.steps.context import Context
@@ -55,15 +56,31 @@ _DONE = b"done"
 _IN_MEMORY = ("/dev/", "/proc/", "/sys/")
 
 
+class VolumeTrees(Protocol):
+    """The volumes of a container: detached mounts by the position of the spec's mount, and the user namespace
+    that the container's has to lie below."""
+
+    trees: dict[int, int]
+
+    @property
+    def namespace(self) -> SharedNamespace: ...
+
+    def release(self) -> None: ...
+
+
+OpenVolumes = Callable[[LaunchDescription], VolumeTrees]
+
+
 def call_with_root(
     record: ContainerRecord,
     paths: StoragePaths,
     store: Store,
     function: Callable[[int, IdMaps], int],
+    open_volumes: OpenVolumes,
 ) -> int:
     """What `function` returns, called in another process with a descriptor of the container's root
     and the container's maps. The caller must have one thread. Raises RootlessError, and what
-    `function` raises."""
+    `function` raises. `open_volumes` is called for a container that does not run and has volumes."""
     directory = Path(paths.containers.directory(record.id))
     maps = id_maps_of(directory)
     if record.status in ALIVE:
@@ -80,10 +97,16 @@ def call_with_root(
         stop_timeout=None,
         cgroup_parent=None,
         seccomp_cache="",
-        control_directory="",
+        control_directory=paths.control_directory(record.id),
     )
     with locked(f"{directory}/.files"):
-        return _with_server(description, function)
+        if not description.has_volumes:
+            return _with_server(description, function, None)
+        volumes = open_volumes(description)
+        try:
+            return _with_server(description, function, volumes)
+        finally:
+            volumes.release()
 
 
 def _in_running(
@@ -118,13 +141,17 @@ def _send_root(pidfd: int, end: socket.socket) -> None:
         os._exit(0)
 
 
-def _with_server(description: LaunchDescription, function: Callable[[int, IdMaps], int]) -> int:
+def _with_server(
+    description: LaunchDescription,
+    function: Callable[[int, IdMaps], int],
+    volumes: VolumeTrees | None,
+) -> int:
     """Returns when the file server has written everything and has ended, however the process that
     used it did."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     with open(reader, "rb") as reports:
         try:
-            result = run_in_child(lambda: _in_stopped(description, function, writer))
+            result = run_in_child(lambda: _in_stopped(description, function, volumes, writer))
         except BaseException:
             os.close(writer)
             _check_report(reports.read(), description, or_nothing=True)
@@ -145,7 +172,10 @@ def _check_report(
 
 
 def _in_stopped(
-    description: LaunchDescription, function: Callable[[int, IdMaps], int], writer: int
+    description: LaunchDescription,
+    function: Callable[[int, IdMaps], int],
+    volumes: VolumeTrees | None,
+    writer: int,
 ) -> int:
     """The program of the process that uses the file server. The mount ends with it."""
     device_end, server_end = descriptors.pair()
@@ -154,8 +184,8 @@ def _in_stopped(
         _serve(description, server_end, writer)
     server_end.close()
     os.close(writer)
-    _enter_namespaces(description.id_maps)
-    context = Context(device_end)
+    _enter_namespaces(description.id_maps, None if volumes is None else volumes.namespace)
+    context = Context(device_end, {} if volumes is None else volumes.trees)
     for step in _steps(description):
         step.perform(context)
     os.umask(0)
@@ -173,6 +203,7 @@ def _steps(description: LaunchDescription) -> list[Step]:
     kinds = (
         filesystem.DetachPropagation,
         filesystem.OpenSource,
+        filesystem.TakeTree,
         filesystem.MountUnion,
         overlay.MountOverlay,
         attributes.BecomeSetupUser,
@@ -187,9 +218,9 @@ def _steps(description: LaunchDescription) -> list[Step]:
     ]
 
 
-def _enter_namespaces(maps: IdMaps) -> None:
-    """Move this process to a new user and mount namespace. The maps are written by a process that
-    stays outside."""
+def _enter_namespaces(maps: IdMaps, below: SharedNamespace | None) -> None:
+    """Move this process to a new user and mount namespace, of which the former lies below the given one.
+    The maps are written by a process that stays outside."""
     own_end, other_end = descriptors.pair()
     parent = os.getpid()
     writer = os.fork()
@@ -198,13 +229,19 @@ def _enter_namespaces(maps: IdMaps) -> None:
         try:
             own_end.close()
             if other_end.recv(16):
-                write_maps(parent, maps)
+                if below is None:
+                    write_maps(parent, maps)
+                else:
+                    setns(below.descriptor, CLONE_NEWUSER)
+                    write_maps_below(parent, maps_below(maps, below.id_maps))
                 status = 0
         except RootlessError as error:
             other_end.send(error.message.encode(errors="replace"))
         finally:
             os._exit(status)
     other_end.close()
+    if below is not None:
+        setns(below.descriptor, CLONE_NEWUSER)
     unshare(CLONE_NEWUSER | CLONE_NEWNS)
     own_end.send(b"unshared")
     reason = own_end.recv(4096).decode(errors="replace")

@@ -28,7 +28,7 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
 DEAD = 125
@@ -44,6 +44,8 @@ class ChildSide(NamedTuple):
     stdio: tuple[int, int, int] | None
     filters: Sequence[bytes]
     monitor: int
+    trees: Mapping[int, int] = {}
+    """Detached mounts, by the position of the spec's mount that each is for."""
 
 
 def run(side: ChildSide) -> NoReturn:
@@ -59,7 +61,7 @@ def run(side: ChildSide) -> NoReturn:
         os.setsid()
         if side.stdio is not None:
             take_stdio(side.stdio)
-        context = Context(side.channel)
+        context = Context(side.channel, side.trees)
         for step in side.plan.steps:
             doing = step.describe()
             step.perform(context)

@@ -17,8 +17,6 @@ GROUP_ENTRY = "io.rootless.group-entry"
 have neither the name nor the number."""
 INIT = "io.rootless.init"
 """`true`: process 1 is an init that starts the command, forwards signals and reaps."""
-VOLUMES = "io.rootless.volumes"
-"""Directories to make where the image lacks them, one a line."""
 PRETEND_OWNERSHIP = "io.rootless.pretend-ownership"
 """`true`: chown, set*id and mknod of devices succeed without effect. For a container with a single
 id, where they could only fail."""

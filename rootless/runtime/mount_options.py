@@ -52,7 +52,10 @@ IF_PARENT_EXISTS = "x-rootless.if-parent-exists"
 programs (mount(8))."""
 
 VOLUME = "x-rootless.volume="
-"""Before the name of the volume that a mount is of, which a file server of its own serves."""
+"""Before the name of a volume: the mount is not of the source itself, but of a file system that a file
+server shows it through (`LaunchArgs.trees`)."""
+SUBPATH = "x-rootless.subpath="
+"""Before a path inside the volume, which is mounted in place of the whole."""
 
 _IGNORED = frozenset(
     {"defaults", "async", "relatime", "norelatime", "nostrictatime", "mand", "nomand", "remount"}
@@ -70,6 +73,8 @@ class MountOptions(NamedTuple):
     propagation: int
     optional: bool
     data: tuple[str, ...]
+    volume: str = ""
+    subpath: str = ""
 
 
 def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> MountOptions:
@@ -78,6 +83,7 @@ def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> Moun
     attributes = recursive_attributes = 0
     propagation = MS_PRIVATE
     optional = False
+    volume = subpath = ""
     data = []
     for option in options:
         if option in {"bind", "rbind"}:
@@ -92,8 +98,20 @@ def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> Moun
             propagation = PROPAGATION[option]
         elif option == IF_PARENT_EXISTS:
             optional = True
+        elif option.startswith(VOLUME):
+            volume = option.removeprefix(VOLUME)
+        elif option.startswith(SUBPATH):
+            subpath = option.removeprefix(SUBPATH)
         elif option not in _IGNORED:
             data.append(option)
     return MountOptions(
-        bind, recursive, attributes, recursive_attributes, propagation, optional, tuple(data)
+        bind,
+        recursive,
+        attributes,
+        recursive_attributes,
+        propagation,
+        optional,
+        tuple(data),
+        volume,
+        subpath,
     )

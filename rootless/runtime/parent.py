@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
+    from rootless.runtime.nested import SharedNamespace
+
 _FLAGS = {
     "user": processes.CLONE_NEWUSER,
     "mount": processes.CLONE_NEWNS,
@@ -67,6 +69,12 @@ class LaunchArgs(NamedTuple):
     """Directory in which compiled filters are kept; without it each start compiles its own."""
     debug: Callable[[str], None] | None = None
     """Called with each line of the plan."""
+    trees: Mapping[int, int] = {}
+    """Detached mounts of file systems that other processes serve, by the position of the spec's mount that
+    each is for."""
+    below: SharedNamespace | None = None
+    """The user namespace that those file systems belong to: that of the container is made below it, because
+    only there its processes may use them."""
 
 
 class ContainerProcess:
@@ -155,8 +163,8 @@ def create(args: LaunchArgs) -> ContainerProcess:
     own_end, child_end = descriptors.pair()
     monitor = os.pidfd_open(os.getpid())
     try:
-        side = child.ChildSide(plan, child_end, args.stdio, filters, monitor)
-        pid, pidfd = _clone(side, own_end, args.cgroup_fd)
+        side = child.ChildSide(plan, child_end, args.stdio, filters, monitor, args.trees)
+        pid, pidfd = _clone(side, own_end, args)
     finally:
         child_end.close()
         os.close(monitor)
@@ -169,15 +177,23 @@ def create(args: LaunchArgs) -> ContainerProcess:
     return process
 
 
-def _clone(side: child.ChildSide, own_end: socket.socket, cgroup_fd: int | None) -> tuple[int, int]:
+def _clone(side: child.ChildSide, own_end: socket.socket, args: LaunchArgs) -> tuple[int, int]:
     flags = sum(_FLAGS[name] for name in side.plan.namespaces)
-    try:
-        pid, pidfd = processes.fork_into(flags, cgroup_fd)
-    except OSError as error:
-        raise _clone_error(error, in_cgroup=cgroup_fd is not None) from error
-    if pid == 0:
+
+    def run() -> NoReturn:
         own_end.close()
         child.run(side)
+
+    try:
+        if args.below is not None:
+            from rootless.runtime.nested import clone_below
+
+            return clone_below(args.below, args.id_maps, flags, args.cgroup_fd, run)
+        pid, pidfd = processes.fork_into(flags, args.cgroup_fd)
+    except OSError as error:
+        raise _clone_error(error, in_cgroup=args.cgroup_fd is not None) from error
+    if pid == 0:
+        run()
     return pid, pidfd
 
 
@@ -187,7 +203,8 @@ def _set_up(
     args: LaunchArgs,
 ) -> None:
     try:
-        write_maps(process.pid, args.id_maps)
+        if args.below is None:
+            write_maps(process.pid, args.id_maps)
     except BaseException:
         _end(process)
         raise

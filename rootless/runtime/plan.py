@@ -80,9 +80,6 @@ def make_plan(
     uid, gid = id_maps.root
     sequence.append(attributes.BecomeSetupUser(uid, gid, drop_groups=id_maps.helper))
     sequence += _in_namespaces(spec, namespaces)
-    # Before the mounts: a path that one of them covers is not made in the directory that is mounted.
-    volumes = str(spec.get("annotations", {}).get(extensions.VOLUMES) or "")
-    sequence += [filesystem.MakeDirectory(path) for path in volumes.split("\n") if path]
     for mounted in mounts:
         sequence += mounted.attach(id_maps)
     if process.get("terminal"):
@@ -157,6 +154,7 @@ class _Mounted:
 
     def __init__(self, key: int, entry: Mapping[str, Any], bundle: str) -> None:
         self.key = key
+        self._bundle = bundle
         self.target = str(entry["destination"])
         self.options: MountOptions = parse_mount_options(
             tuple(map(str, entry.get("options", ()))), bind=entry.get("type") in {"bind", "none"}
@@ -167,6 +165,10 @@ class _Mounted:
             self.source = f"{bundle}/{self.source}"
 
     def open(self) -> Step:
+        if self.options.volume:
+            return filesystem.TakeTree(
+                self.key, self.options.volume, self.options.subpath, f"{self._bundle}/rootfs"
+            )
         return filesystem.OpenSource(self.key, self.source, self.options.recursive)
 
     def attach(self, id_maps: IdMaps) -> Sequence[Step]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import posixpath
 
-from rootless.runtime.mount_options import IF_PARENT_EXISTS
+from rootless.runtime.mount_options import IF_PARENT_EXISTS, SUBPATH, VOLUME
 from rootless.spec.etc_files import APT_SANDBOX_PATH
 from rootless.spec.host import HostFacts
-from rootless.spec.options import Bind, ContainerOptions, Device, Tmpfs
+from rootless.spec.options import Bind, ContainerOptions, Device, Tmpfs, Volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ def device_mounts(options: ContainerOptions, host: HostFacts) -> list[OciMount]:
     ]
 
 
-def user_mounts(options: ContainerOptions) -> list[OciMount]:
+def user_mounts(options: ContainerOptions, volumes: str) -> list[OciMount]:
+    """`volumes` is the directory of the volumes."""
     result = []
     for mount in options.mounts:
         match mount:
@@ -108,11 +109,23 @@ def user_mounts(options: ContainerOptions) -> list[OciMount]:
                 kind = "rbind" if mount.recursive else "bind"
                 words = [kind, mount.propagation, *mount.flags]
                 if mount.read_only:
-                    words.append("rro" if mount.recursive else "ro")
+                    words.append("rro" if mount.recursive and mount.read_only_below else "ro")
                 result.append(_mount(mount.target, "bind", mount.source, words))
             case Tmpfs():
                 result.append(_mount(mount.target, "tmpfs", "tmpfs", _tmpfs_options(mount)))
+            case Volume():
+                result.append(_volume_mount(mount, volumes))
     return result
+
+
+def _volume_mount(mount: Volume, volumes: str) -> OciMount:
+    read_only = ["ro"] if mount.read_only else []
+    if mount.device:
+        source = posixpath.join(mount.device, mount.subpath)
+        return _mount(mount.target, "bind", source, ["rbind", "rprivate", *read_only])
+    words = [f"{VOLUME}{mount.name}", *([f"{SUBPATH}{mount.subpath}"] if mount.subpath else [])]
+    source = f"{volumes}/{mount.name}/_data"
+    return _mount(mount.target, "bind", source, ["bind", "rprivate", *words, *read_only])
 
 
 def _tmpfs_options(mount: Tmpfs) -> list[str]:

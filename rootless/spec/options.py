@@ -80,7 +80,7 @@ class Bind(NamedTuple):
 
     Both paths are absolute. `propagation` is a word of mount(8), such as `rprivate`; `flags` are
     others of its words, such as `noexec`. `create` makes a missing source a directory, as Docker's
-    -v does.
+    -v does. `read_only_below`: what is mounted below the source is read-only too, with `read_only`.
     """
 
     source: str
@@ -90,6 +90,7 @@ class Bind(NamedTuple):
     recursive: bool = True
     flags: tuple[str, ...] = ()
     create: bool = False
+    read_only_below: bool = True
 
 
 class Tmpfs(NamedTuple):
@@ -120,6 +121,8 @@ class Volume(NamedTuple):
     driver_options: Mapping[str, str] = {}
     mode: str = ""
     by_mount: bool = False
+    device: str = ""
+    """The directory of the host that the volume stands for; empty for one with files of its own."""
     is_anonymous: bool = False
     """It was made for the container, and is removed with it by `rm -v` and `run --rm`."""
 

@@ -9,8 +9,6 @@ where it has some.
 
 from __future__ import annotations
 
-import posixpath
-
 from rootless.errors import HostSupportError, InvalidDocumentError, UsageError
 from rootless.runtime import extensions
 from rootless.runtime.extensions import DEFAULT_PATH
@@ -45,6 +43,7 @@ def make_spec(
     cgroups_path: str | None = None,
     console_size: tuple[int, int] | None = None,
     account: Account | None = None,
+    volumes: str = "",
 ) -> Spec:
     """The spec of one container.
 
@@ -56,6 +55,7 @@ def make_spec(
         resources: The `linux.resources` object.
         console_size: Rows and columns of the terminal at first.
         account: The calling account, for a container in which it keeps its id.
+        volumes: The directory of the volumes.
 
     Raises:
         UsageError: there is no command.
@@ -76,7 +76,7 @@ def make_spec(
                     _without_user_targets(files, options), read_only=options.read_only
                 ),
                 *mounts.device_mounts(options, host),
-                *mounts.user_mounts(options),
+                *mounts.user_mounts(options, volumes),
             ],
         ),
         "annotations": _annotations(options, image, id_maps, account),
@@ -238,9 +238,6 @@ def _annotations(
         result[extensions.GROUPS] = ",".join(options.groups)
     if options.init:
         result[extensions.INIT] = "true"
-    if volumes := image.get("Volumes"):
-        paths = (posixpath.normpath(f"/{path.lstrip('/')}") for path in volumes)
-        result[extensions.VOLUMES] = "\n".join(dict.fromkeys(paths))
     if id_maps.single:
         result[extensions.PRETEND_OWNERSHIP] = "true"
     return result

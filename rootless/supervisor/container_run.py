@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rootless.containers.launch_description import LaunchDescription
     from rootless.supervisor.container_streams import ContainerStreams
     from rootless.supervisor.life_events import LifeEvents
+    from rootless.supervisor.volume_mounts import VolumeMounts
 
 _SERVER_GRACE = 10.0
 """Seconds the file server has to write out what the container left behind, before it is killed."""
@@ -50,6 +51,7 @@ class ContainerRun:
             _allow_another_mount(description.work)
         self.server = server
         server.describe(description)
+        self._volumes: VolumeMounts | None = None
 
     def create(self, streams: ContainerStreams, debug: int | None) -> None:
         """Create the container, up to exec. `debug`: where the steps are written; closed here.
@@ -57,6 +59,7 @@ class ContainerRun:
         Raises LaunchError.
         """
         description, group = self._description, self._group
+        volumes = self._open_volumes()
         stdio = streams.container_ends
 
         def write_step(line: str) -> None:
@@ -74,9 +77,13 @@ class ContainerRun:
                     serve=self.server.serve,
                     seccomp_cache=description.seccomp_cache,
                     debug=None if debug is None else write_step,
+                    trees={} if volumes is None else volumes.trees,
+                    below=None if volumes is None else volumes.namespace,
                 )
             )
         finally:
+            if volumes is not None:
+                volumes.close_trees()
             streams.close_container_ends()
             if debug is not None:
                 os.close(debug)
@@ -86,6 +93,15 @@ class ContainerRun:
             process.pid, process.pidfd, description.stop_timeout, self._events.signalled
         )
 
+    def _open_volumes(self) -> VolumeMounts | None:
+        """Raises RootlessError."""
+        if not self._description.has_volumes:
+            return None
+        from rootless.supervisor.volume_mounts import open_volumes
+
+        self._volumes = open_volumes(self._description)
+        return self._volumes
+
     def start(self) -> None:
         """Let the container execute its command. Raises LaunchError if it cannot."""
         self.process.start()
@@ -93,10 +109,22 @@ class ContainerRun:
     def watched(self) -> tuple[int, ...]:
         """Descriptors that become readable when one of its processes ends."""
         server = () if self.server_has_ended else (self.server.pidfd,)
-        return (self.process.pidfd, *server)
+        volumes = () if self._volumes is None or self.server_failure else self._volumes.watched()
+        return (self.process.pidfd, *server, *volumes)
+
+    def has_lost_server(self, ready: set[int]) -> bool:
+        """Whether one of the descriptors is that of a file server which has ended too early, and was not
+        seen before.
+        """
+        if self.server.pidfd in ready and not self.server_has_ended:
+            return self.note_server_exit()
+        if self._volumes is not None and not self.server_failure:
+            self.server_failure = self._volumes.failure()
+            return bool(self.server_failure)
+        return False
 
     def note_server_exit(self) -> bool:
-        """After the end of the file server: whether it ended before its work was done.
+        """After the end of the root's file server: whether it ended before its work was done.
 
         One that is done ends too, when the file system is unmounted: that may be seen a moment before
         the container's end.
@@ -110,6 +138,11 @@ class ContainerRun:
     def abandon(self) -> None:
         """End the file server of a container that could not be created or started."""
         self.server.end(_SERVER_GRACE)
+        self._release_volumes()
+
+    def _release_volumes(self) -> None:
+        if self._volumes is not None:
+            self._volumes.release()
 
     def clean_up(self) -> Ending:
         """After the end of the container: end what is left of it, and say how it ended."""
@@ -121,6 +154,7 @@ class ContainerRun:
             out_of_memory = group.oom_kills() > self._oom_kills
             group.kill()
         self.server.end(_SERVER_GRACE)
+        self._release_volumes()
         if not self.server_has_ended:
             self.note_server_exit()
         if self.signals.killed_for and status == 128 + signal.SIGKILL:

@@ -51,6 +51,10 @@ class Connection:
         os.set_inheritable(descriptor, False)
         return cls(socket.socket(fileno=descriptor))
 
+    def detached(self) -> socket.socket:
+        """The socket, for another protocol. The connection is of no use afterwards."""
+        return self._socket
+
     def fileno(self) -> int:
         return self._socket.fileno()
 

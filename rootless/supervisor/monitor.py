@@ -77,7 +77,9 @@ class Monitor:
         self._events = LifeEvents(self._containers, description.record)
         if description.is_new:
             self._events.add("create")
-        self._keeper = RecordKeeper(self._containers, description.record, self._events)
+        self._keeper = RecordKeeper(
+            self._containers, description.record, self._events, has_volumes=description.has_volumes
+        )
         self._state = MonitorState.CREATING
         self._ends_with_client = description.ends_with_client
         self._clients = Clients(first)
@@ -207,7 +209,7 @@ class Monitor:
             run.signals.check(timed_out=not ready)
             if self._pauses is not None:
                 self._pauses.check()
-            if run.server.pidfd in ready and not run.server_has_ended and run.note_server_exit():
+            if run.has_lost_server(ready):
                 self._clients.broadcast(Kind.NOTICE, text=run.server_failure)
                 run.signals.kill()
             for descriptor in ready.intersection(streams):

@@ -35,11 +35,19 @@ class RecordKeeper:
     apart from the commands that rename or update it.
     """
 
-    def __init__(self, containers: Containers, record: ContainerRecord, events: LifeEvents) -> None:
+    def __init__(
+        self,
+        containers: Containers,
+        record: ContainerRecord,
+        events: LifeEvents,
+        *,
+        has_volumes: bool = False,
+    ) -> None:
         self._containers = containers
         self._events = events
         self._record = record
         self._auto_remove = record.auto_remove
+        self._has_volumes = has_volumes
 
     def created(self, container: int, server: int) -> None:
         """The container waits for START; PIDs of its first process and of the file server."""
@@ -126,7 +134,7 @@ class RecordKeeper:
     def _finish(self, change: Callable[[ContainerRecord], ContainerRecord]) -> None:
         try:
             if self._auto_remove:
-                self._containers.remove(self._record.id)
+                self._remove()
             else:
                 self._containers.change(self._record.id, change, unreadable=self._record)
         except NotFoundError:
@@ -134,6 +142,14 @@ class RecordKeeper:
         except (OSError, RootlessError) as error:
             # The container's status is its own whether or not it can be written down.
             log(f"writing the record: {error}")
+
+    def _remove(self) -> None:
+        if not self._has_volumes:
+            self._containers.remove(self._record.id)
+            return
+        from rootless.containers.anonymous_volumes import remove_with_volumes
+
+        remove_with_volumes(self._containers, self._record.id)
 
 
 def _with_processes(record: ContainerRecord, container: int, server: int) -> ContainerRecord:

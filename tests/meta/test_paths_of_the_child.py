@@ -33,6 +33,7 @@ ALLOWED = {
         "filesystem.py",
         "os.open(self.mountpoint, _DIRECTORY)",
     ): "the host's, before the root is entered",
+    ("filesystem.py", "os.open(self.place, _DIRECTORY)"): "the host's, before the root is entered",
     ("filesystem.py", "os.open(self.path, _DIRECTORY)"): "the host's, before the root is entered",
     ("filesystem.py", 'os.chdir("/")'): "the root itself",
     ("filesystem.py", 'os.open("/", _DIRECTORY)'): "the root itself",

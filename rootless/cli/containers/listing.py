@@ -13,9 +13,13 @@ from rootless.containers.record import ContainerRecord
 from rootless.containers.status import ALIVE, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rootless.containers.volume_users import MountName
     from rootless.rootfs.sizes import ContainerSizes
 
 _COMMAND_WIDTH = 20
+_MOUNT_WIDTH = 15
 _TITLES = {
     "Command": "COMMAND",
     "CreatedAt": "CREATED AT",
@@ -44,7 +48,7 @@ _ALL = Flag(("all", "a"), "Show all containers (default shows just running)")
 _FILTER = Texts(
     ("filter", "f"),
     "Filter output based on conditions provided: id, name, label, status, exited, ancestor, "
-    "before, since",
+    "before, since, volume",
     "FILTER",
 )
 _LAST = Number(("last", "n"), "Show n last created containers (includes all states)", "NUMBER")
@@ -69,8 +73,15 @@ def ps(parsed: Parsed, settings: Settings) -> int:
         return 0
     form = parsed[LIST_FORMAT]
     sizes = parsed[SIZE] or any(word in (form or "") for word in (".Size", "json"))
+    mounts = any(word in (form or "") for word in (".Mounts", ".LocalVolumes", "json"))
     rows = [
-        _row(each, full, _size(engine.container_sizes(each)) if sizes else "0B") for each in records
+        _row(
+            each,
+            full,
+            _size(engine.container_sizes(each)) if sizes else "0B",
+            engine.container_mounts(each) if mounts else (),
+        )
+        for each in records
     ]
     columns = [*_COLUMNS, *(["Size"] if parsed[SIZE] else [])]
     sample = _row(ContainerRecord("", "", ""), full, "")
@@ -94,7 +105,10 @@ def status_of(record: ContainerRecord) -> str:
     return _OTHER_STATUSES[record.status]
 
 
-def _row(record: ContainerRecord, full: bool, size: str) -> dict[str, Any]:
+def _row(
+    record: ContainerRecord, full: bool, size: str, mounts: Sequence[MountName] = ()
+) -> dict[str, Any]:
+    shown = [each.name if full else shortened(each.name, _MOUNT_WIDTH) for each in mounts]
     command = " ".join(record.command)
     return {
         "Command": f'"{command if full else shortened(command, _COMMAND_WIDTH)}"',
@@ -103,8 +117,8 @@ def _row(record: ContainerRecord, full: bool, size: str) -> dict[str, Any]:
         "Image": record.image or "<rootfs>",
         "Label": lambda key: record.labels.get(str(key), ""),
         "Labels": ",".join(f"{key}={value}" for key, value in record.labels.items()),
-        "LocalVolumes": "0",
-        "Mounts": "",
+        "LocalVolumes": str(sum(each.is_volume for each in mounts)),
+        "Mounts": ",".join(shown),
         "Names": record.name,
         "Networks": "",
         "Ports": "",

@@ -15,7 +15,7 @@ def rm(parsed: Parsed, settings: Settings) -> int:
     engine = engine_of(settings)
 
     def remove(name: str) -> None:
-        engine.remove(name, force=parsed[_FORCE])
+        engine.remove(name, force=parsed[_FORCE], volumes=parsed[_VOLUMES])
         print(name)
 
     return for_each(parsed.arguments, remove, missing_is_fine=parsed[_FORCE])

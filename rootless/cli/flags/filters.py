@@ -19,7 +19,7 @@ from rootless.filters import (
 Pairs = Sequence[tuple[str, str]]
 
 _STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
-_CONTAINER = ("ancestor", "before", "exited", "id", "label", "name", "since", "status")
+_CONTAINER = ("ancestor", "before", "exited", "id", "label", "name", "since", "status", "volume")
 _IMAGE = ("before", "dangling", "label", "reference", "since", "until")
 _VOLUME = ("dangling", "driver", "label", "name")
 _VOLUME_PRUNE = ("all", "label", "label!")
@@ -39,6 +39,7 @@ def container_filters(pairs: Pairs) -> ContainerFilters:
         before=values["before"],
         since=values["since"],
         ancestors=values["ancestor"],
+        volumes=values["volume"],
     )
 
 

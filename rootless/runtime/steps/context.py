@@ -19,8 +19,11 @@ from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, op
 
 _LINK_LIMIT = 40  # MAXSYMLINKS of the kernel
 
+_NO_TREES: Mapping[int, int] = {}
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Protocol
 
     class Step(Protocol):
@@ -44,14 +47,16 @@ if TYPE_CHECKING:
 class Context:
     """The state that steps share. Descriptors are closed by exec, or by the end of the process."""
 
-    __slots__ = ("channel", "identity", "keeps_ids", "root", "sources", "terminal")
+    __slots__ = ("channel", "identity", "keeps_ids", "root", "sources", "terminal", "trees")
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, trees: Mapping[int, int] = _NO_TREES) -> None:
         self.channel = channel
         self.root = -1
         """An O_PATH descriptor of the container's root, -1 before there is one."""
         self.sources: dict[int, int] = {}
-        """Detached mounts that OpenSource took, by key."""
+        """Detached mounts that OpenSource or TakeTree took, by key."""
+        self.trees = dict(trees)
+        """Detached mounts that the parent has brought, by key."""
         self.terminal = -1
         self.identity = Identity(0, 0, (), "/")
         """Set by ResolveUser."""

@@ -16,9 +16,8 @@ from rootless.runtime.steps.context import (
     attach,
     exists_in_root,
     open_in_root,
-    open_or_make,
 )
-from rootless.syscalls import mount_flags, mounts
+from rootless.syscalls import mount_flags, mounts, openat2
 from unionfs.light_types import NamedTuple
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
@@ -124,6 +123,36 @@ class OpenSource(NamedTuple):
         context.sources[self.key] = mounts.open_tree(self.path, recursive=self.recursive)
 
 
+class TakeTree(NamedTuple):
+    """Take the detached mount of a volume that the parent has brought, or of a path inside it. For the
+    latter it is attached for a moment to `place`, a directory of the host, because the kernel clones only
+    what is attached (open_tree(2)).
+    """
+
+    key: int
+    volume: str
+    subpath: str
+    place: str
+
+    def describe(self) -> str:
+        inside = f" at {self.subpath}" if self.subpath else ""
+        return f"take the volume {self.volume}{inside}"
+
+    def perform(self, context: Context) -> None:
+        tree = context.trees.pop(self.key)
+        if self.subpath:
+            at = os.open(self.place, _DIRECTORY)
+            mounts.move_mount(tree, at)
+            os.close(at)
+            resolve = openat2.RESOLVE_IN_ROOT | openat2.RESOLVE_NO_MAGICLINKS
+            inside = openat2.openat2(tree, self.subpath, os.O_PATH, resolve=resolve)
+            os.close(tree)
+            tree = mounts.open_tree(inside)
+            os.close(inside)
+            mounts.umount2(self.place, mount_flags.MNT_DETACH)
+        context.sources[self.key] = tree
+
+
 class AttachSource(NamedTuple):
     """Attach what OpenSource took. `propagation` is an MS_* flag; `optional` leaves it out where
     the target's directory is missing."""
@@ -175,18 +204,6 @@ class Mount(NamedTuple):
     def perform(self, context: Context) -> None:
         tree = mounts.new_mount(self.fstype, self.source, self.options, self.attributes)
         attach(context, tree, self.target)
-
-
-class MakeDirectory(NamedTuple):
-    """Beneath the root, unless it is there already: a VOLUME that the image lacks."""
-
-    path: str
-
-    def describe(self) -> str:
-        return f"make the directory {self.path}"
-
-    def perform(self, context: Context) -> None:
-        os.close(open_or_make(context, self.path, directory=True))
 
 
 class MakeSymlink(NamedTuple):

@@ -36,8 +36,9 @@ def test_volume_that_the_image_lacks_is_made_beneath_the_root(rootless, busybox_
     script = "ls -d /data/x /b && touch /data/x/f && ls /bound"
     options = ["-v", f"{tmp_path}/bound:/bound"]
     result = rootless("run", "--rm", *options, "box:1", "sh", "-c", script).ok()
-    assert result.stdout.split() == ["/b", "/data/x"]
-    assert list((tmp_path / "bound").iterdir()) == []
+    assert result.stdout.split() == ["/b", "/data/x", "below"]
+    # The place for the volume is made in what is bound there, as by docker.
+    assert [each.name for each in (tmp_path / "bound").iterdir()] == ["below"]
 
 
 def test_entry_point_takes_the_arguments(box):

@@ -2,16 +2,13 @@
 
 import pytest
 
-from rootless.cli.flags.mounts import (
-    parse_device,
-    parse_mount,
-    parse_tmpfs,
-    parse_volume,
-)
+from rootless.cli.flags.mount import parse_mount
+from rootless.cli.flags.mounts import parse_device, parse_tmpfs
 from rootless.cli.flags.sizes import parse_size
+from rootless.cli.flags.volume import parse_volume
 from rootless.errors import UsageError
 from rootless.spec.check_options import check_options
-from rootless.spec.options import Bind, Device, Tmpfs
+from rootless.spec.options import Bind, Device, Tmpfs, Volume
 from tests.support.run_flags import flags_to_options
 
 
@@ -28,6 +25,10 @@ def cwd():
         ("/a:/b:ro,Z,rslave", Bind("/a", "/b", True, "rslave", create=True)),
         ("./a:/b/../c/", Bind("/cwd/a", "/c", create=True)),
         (".:/b", Bind("/cwd", "/b", create=True)),
+        ("/b", Volume("", "/b")),
+        ("name:/b/../c", Volume("name", "/c")),
+        ("name:/b:ro,nocopy", Volume("name", "/b", True, True, mode="ro,nocopy")),
+        ("name:/b:z", Volume("name", "/b", mode="z")),
         ("/a:/b:noexec,bind", Bind("/a", "/b", False, "rprivate", False, ("noexec",), True)),
     ],
 )
@@ -41,11 +42,18 @@ def test_volume_is_read_as_docker_does(text, expected):
         ("/a:b", "mount path must be absolute"),
         ("/a:/", "destination can't be '/'"),
         ("/a:/..", "destination can't be '/'"),
-        ("/a:/b:ro:x", "invalid volume specification"),
-        (":/b", "invalid volume specification"),
+        ("/a:/b:ro:x", "invalid spec: /a:/b:ro:x: too many colons"),
+        (":/b", "invalid spec: :/b: empty section between colons"),
+        ("", "invalid empty volume spec"),
         ("/a:/b:weird", "invalid mode: weird"),
-        ("name:/b", "named volumes are not supported yet"),
-        ("/b", "anonymous volume"),
+        ("/a:/b:ro,rw", "invalid mode: ro,rw"),
+        ("name:/b:z,Z", "invalid mode: z,Z"),
+        ("name:/b:nocopy,nocopy", "invalid mode: nocopy,nocopy"),
+        ("name:/b:exec", "invalid mode: exec"),
+        ("name:/b:rshared", "field BindOptions must not be specified"),
+        ("/a:/b:nocopy", "field VolumeOptions must not be specified"),
+        ("name:b", "mount path must be absolute"),
+        ("b", "mount path must be absolute"),
         ("/a:/b:O", "'O' is not supported yet"),
     ],
 )
@@ -67,6 +75,21 @@ def test_volume_that_makes_no_sense_is_refused(text, message):
             Tmpfs("/t", ("size=1048576", "mode=0700"), by_mount=True),
         ),
         ("type=tmpfs,dst=/t", Tmpfs("/t", by_mount=True)),
+        ("dst=/b", Volume("", "/b", by_mount=True)),
+        ("type=volume,src=v,dst=/b,ro", Volume("v", "/b", True, by_mount=True)),
+        (
+            "src=v,dst=/b,volume-nocopy,volume-subpath=a/b,volume-label=k=v,volume-label=l",
+            Volume("v", "/b", False, True, "a/b", {"k": "v", "l": ""}, by_mount=True),
+        ),
+        (
+            "src=v,dst=/b,volume-driver=local,volume-opt=type=none,volume-opt=o=bind",
+            Volume("v", "/b", driver_options={"type": "none", "o": "bind"}, by_mount=True),
+        ),
+        (
+            "type=bind,src=/a,dst=/b,ro,bind-recursive=writable",
+            Bind("/a", "/b", True, read_only_below=False),
+        ),
+        ("type=bind,src=/a,dst=/b,bind-recursive=disabled", Bind("/a", "/b", recursive=False)),
     ],
 )
 def test_mount_is_read_as_docker_does(text, expected):
@@ -77,15 +100,30 @@ def test_mount_is_read_as_docker_does(text, expected):
     ("text", "message"),
     [
         ("type=bind,src=/a", "target is required"),
-        ("type=bind,dst=/b", "source is required"),
-        ("src=/a,dst=/b", "type=volume is not supported yet"),
+        ("type=bind,dst=/b", "field Source must not be empty"),
+        ("type=volume,src=a", "target is required"),
+        ("type=nope,dst=/b", 'invalid mount config for type "nope": mount type unknown'),
+        ("src=v,dst=/b,volume-nocopy=z", "invalid value for volume-nocopy: z"),
+        ("src=v,dst=/b,volume-driver=nope", 'volume plugin nope: plugin "nope" not found'),
+        ("src=v,dst=/b,volume-subpath=../a", "subpath must be a relative path within the volume"),
+        ("src=v,dst=/b,volume-subpath=/a", "subpath must be a relative path within the volume"),
+        ("dst=/b,volume-subpath=a", "must not set Subpath when using anonymous volumes"),
+        ("src=v,dst=/b,bind-propagation=shared", "cannot mix 'bind-"),
+        ("src=v,dst=/b,tmpfs-size=1", "cannot mix 'tmpfs-"),
+        ("type=bind,src=/a,dst=/b,volume-nocopy", "cannot mix 'volume-"),
+        (
+            "type=bind,src=/a,dst=/b,bind-recursive=x",
+            'must be "enabled", "disabled", "writable", or',
+        ),
+        ("type=bind,src=/a,dst=/b,bind-recursive=readonly", "requires 'readonly' to be specified"),
+        ("type=tmpfs,dst=/b,tmpfs-size=x", "invalid value for tmpfs-size: x"),
         ("type=bind,src=/a,dst=/b,wrong=1", "unexpected key 'wrong'"),
         ("type=bind,src,dst=/b", "must be a key=value pair"),
         ("type=bind,src=/a,dst=/b,readonly=maybe", "invalid value for readonly: maybe"),
         ("type=bind,src=/a,dst=/b,tmpfs-size=1", "cannot mix 'tmpfs-"),
         ("type=tmpfs,dst=/b,bind-propagation=rprivate", "cannot mix 'bind-"),
-        ("type=tmpfs,dst=/b,src=/a", "tmpfs has no source"),
-        ("type=tmpfs,dst=/b,tmpfs-mode=9", "invalid mode"),
+        ("type=tmpfs,dst=/b,src=/a", "field Source must not be specified"),
+        ("type=tmpfs,dst=/b,tmpfs-mode=9", "invalid value for tmpfs-mode: 9"),
         ("type=bind,src=/a,dst=/b,bind-propagation=odd", "invalid propagation mode: odd"),
     ],
 )

@@ -1,0 +1,91 @@
+"""-v: binds, volumes with a name, and volumes without one. Pure."""
+
+from __future__ import annotations
+
+from rootless.cli.flags.mount_paths import PROPAGATIONS, source_of, target_of
+from rootless.errors import UsageError
+from rootless.spec.options import Bind, Volume
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+# Words that relabel for SELinux, of which there is nothing to do here, and that tell Docker Desktop how to
+# cache.
+_WITHOUT_EFFECT = frozenset({"rw", "z", "Z", "cached", "consistent", "delegated"})
+_FLAGS = frozenset({"exec", "noexec", "dev", "nodev", "suid", "nosuid", "bind", "rbind"})
+_EXCLUSIVE = (
+    frozenset({"ro", "rw"}),
+    frozenset({"z", "Z"}),
+    frozenset({"nocopy"}),
+    frozenset({"cached", "consistent", "delegated"}),
+    PROPAGATIONS,
+)
+
+
+def parse_volume(text: str, getcwd: Callable[[], str]) -> Bind | Volume:
+    """[SOURCE:]TARGET[:OPTIONS]: a path of the host is bound, a name is a volume's, and without a source it
+    is one that is made for the container. Raises UsageError.
+    """
+    if not text:
+        raise UsageError("invalid empty volume spec")
+    parts = text.split(":")
+    if not all(parts):
+        raise UsageError(f"invalid spec: {text}: empty section between colons")
+    if len(parts) > 3:
+        raise UsageError(f"invalid spec: {text}: too many colons")
+    if len(parts) == 1:
+        return Volume("", target_of(text, text))
+    source, target = parts[0], target_of(parts[1], text)
+    mode = parts[2] if len(parts) == 3 else ""
+    words = mode.split(",") if mode else []
+    if any(len(group.intersection(words)) > 1 for group in _EXCLUSIVE) or len(set(words)) < len(
+        words
+    ):
+        raise UsageError(f"invalid mode: {mode}")
+    if source.startswith(("/", "./", "../")) or source in {".", ".."}:
+        return _bind(source_of(source, getcwd), target, words, text)
+    return _volume(source, target, words, text)
+
+
+def _bind(source: str, target: str, words: Sequence[str], text: str) -> Bind:
+    bind = Bind(source, target, create=True)
+    flags: list[str] = []
+    for word in words:
+        if word in {"U", "O"}:
+            raise UsageError(f"volume option {word!r} is not supported yet in {text!r}")
+        if word == "nocopy":
+            raise _field_error(text, "bind", "VolumeOptions")
+        if word == "ro":
+            bind = bind._replace(read_only=True)
+        elif word in PROPAGATIONS:
+            bind = bind._replace(propagation=word)
+        elif word in {"bind", "rbind"}:
+            bind = bind._replace(recursive=word == "rbind")
+        elif word in _FLAGS:
+            flags.append(word)
+        elif word not in _WITHOUT_EFFECT:
+            raise UsageError(f"invalid mode: {','.join(words)}")
+    return bind._replace(flags=tuple(flags))
+
+
+def _volume(name: str, target: str, words: Sequence[str], text: str) -> Volume:
+    for word in words:
+        if word in PROPAGATIONS:
+            raise _field_error(text, "volume", "BindOptions")
+        if word not in _WITHOUT_EFFECT and word not in {"ro", "nocopy"}:
+            raise UsageError(f"invalid mode: {','.join(words)}")
+    return Volume(
+        name,
+        target,
+        read_only="ro" in words,
+        nocopy="nocopy" in words,
+        mode=",".join(words),
+    )
+
+
+def _field_error(text: str, kind: str, field: str) -> UsageError:
+    return UsageError(
+        f"invalid volume specification: '{text}': invalid mount config for type \"{kind}\": "
+        f"field {field} must not be specified"
+    )

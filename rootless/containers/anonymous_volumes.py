@@ -1,0 +1,35 @@
+"""Removing a container together with the volumes that were made for it alone."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.containers.options_document import NAME, decode_options
+from rootless.containers.volume_users import volume_users
+from rootless.errors import InvalidDocumentError
+from rootless.spec.options import Volume
+from rootless.volumes.store import Volumes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.containers.directory import Containers
+
+
+def remove_with_volumes(containers: Containers, container_id: str) -> None:
+    """Remove a container, and its anonymous volumes that no other container uses."""
+    names = _anonymous_volumes(containers.directory(container_id))
+    containers.remove(container_id)
+    if names:
+        volumes = Volumes(f"{os.path.dirname(containers.root)}/volumes")
+        volumes.remove(names, lambda: volume_users(containers))
+
+
+def _anonymous_volumes(directory: str) -> list[str]:
+    """None of a container whose options cannot be read: they stay, and `volume prune` removes them."""
+    path = f"{directory}/{NAME}"
+    try:
+        with open(path, "rb") as file:
+            options = decode_options(file.read(), path)
+    except (OSError, InvalidDocumentError):
+        return []
+    return [each.name for each in options.mounts if isinstance(each, Volume) and each.is_anonymous]

@@ -1,0 +1,191 @@
+"""The volumes of one run of a container: mounts that their file servers give its monitor, which starts
+those servers that do not run yet.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+from rootless.durable import acquire_lock, locked
+from rootless.errors import NotFoundError, RootlessError
+from rootless.light_stdlib import socket
+from rootless.private_directory import make_private_directory
+from rootless.runtime.account import read_id_maps
+from rootless.runtime.mount_options import parse_mount_options
+from rootless.runtime.nested import SharedNamespace
+from rootless.spec.options import ROOT_IS_CALLER
+from rootless.supervisor import control_socket, volume_server
+from rootless.supervisor.volume_server import ServedDirectory
+from rootless.syscalls import descriptors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from rootless.containers.launch_description import LaunchDescription
+    from rootless.runtime.idmap import IdMaps
+
+_ATTEMPTS = 50
+"""How often a server is tried that ends while it is asked."""
+
+
+def open_volumes(description: LaunchDescription) -> VolumeMounts:
+    """The volumes of a container that has some. Raises RootlessError."""
+    return VolumeMounts(volumes_of(description.spec), description.runtime)
+
+
+def volumes_of(spec: Mapping[str, Any]) -> dict[int, tuple[str, str]]:
+    """The name and the directory (`_data`) of each volume, by the position of its mount."""
+    found = {}
+    for position, mount in enumerate(spec.get("mounts", ())):
+        volume = parse_mount_options(tuple(map(str, mount.get("options", ())))).volume
+        if volume:
+            found[position] = (volume, str(mount["source"]))
+    return found
+
+
+class VolumeMounts:
+    """`trees` are detached mounts by the position of the spec's mount, `namespace` is where they are from.
+    Both are for one start of the container, and closed by `close_trees`. `release` after its end.
+    """
+
+    def __init__(self, volumes: Mapping[int, tuple[str, str]], runtime: str) -> None:
+        """Raises RootlessError if one of the volumes cannot be served."""
+        self.trees: dict[int, int] = {}
+        self._connections: list[tuple[str, socket.socket]] = []
+        self._namespace = -1
+        self._maps = read_id_maps(ROOT_IS_CALLER)
+        try:
+            for position, (name, data) in volumes.items():
+                tree, namespace, connection = _connect_or_start(name, data, runtime, self._maps)
+                self.trees[position] = tree
+                self._connections.append((name, connection))
+                if self._namespace >= 0:
+                    os.close(self._namespace)
+                self._namespace = namespace
+        except BaseException:
+            self.release()
+            raise
+
+    @property
+    def namespace(self) -> SharedNamespace:
+        return SharedNamespace(self._namespace, self._maps)
+
+    def watched(self) -> tuple[int, ...]:
+        """Descriptors that become readable when a server ends."""
+        return tuple(connection.fileno() for _, connection in self._connections)
+
+    def failure(self) -> str:
+        """Which server has ended, in one line; empty if none has."""
+        poll = select.poll()
+        for descriptor in self.watched():
+            poll.register(descriptor, select.POLLIN)
+        ended = {descriptor for descriptor, _ in poll.poll(0)}
+        for name, connection in self._connections:
+            if connection.fileno() in ended:
+                return f"the file server of volume {name} was killed"
+        return ""
+
+    def close_trees(self) -> None:
+        """After the start: the mounts are the container's now. Idempotent."""
+        for tree in self.trees.values():
+            os.close(tree)
+        self.trees.clear()
+        if self._namespace >= 0:
+            os.close(self._namespace)
+            self._namespace = -1
+
+    def release(self) -> None:
+        """Return when everything that the container wrote is in the volumes' directories. Idempotent."""
+        self.close_trees()
+        for _, connection in self._connections:
+            try:
+                descriptors.send(connection, volume_server.RELEASE)
+                connection.recv(16)
+            except OSError:
+                pass  # the server was killed
+            connection.close()
+        self._connections.clear()
+
+
+def _connect_or_start(
+    name: str, data: str, runtime: str, maps: IdMaps
+) -> tuple[int, int, socket.socket]:
+    """A clone of the volume's mount, its user namespace, and the connection that keeps the server."""
+    directory = os.path.dirname(data)
+    top = f"{runtime}/volumes"
+    for each in (runtime, top, f"{top}/mount"):
+        make_private_directory(each, "ROOTLESS_RUNROOT")
+    try:
+        status = os.stat(directory)
+        os.stat(data)
+    except OSError as error:
+        raise NotFoundError(
+            f"cannot mount volume {name}: {error.filename}: {(error.strerror or '').lower()}"
+        ) from None
+    control = f"{top}/{status.st_dev:x}-{status.st_ino:x}"
+    served = ServedDirectory(
+        name, data, f"{directory}/work", control, f"{top}/mount", f"{directory}/server.log"
+    )
+    # So that one server is started, and not one by each container that needs it.
+    lock = acquire_lock(f"{control}.lock")
+    assert lock is not None  # it is waited for
+    try:
+        for _ in range(_ATTEMPTS):
+            if (mounted := _ask(control, volume_server.MOUNT, 2)) is not None:
+                connection, (tree, namespace) = mounted
+                return tree, namespace, connection
+            _start(served, top, maps)
+    finally:
+        os.unlink(f"{control}.lock")
+        lock.release()
+    raise RootlessError(f"cannot mount volume {name}: its file server ends at once")
+
+
+def _ask(control: str, request: bytes, count: int) -> tuple[socket.socket, list[int]] | None:
+    """Connect to a server and send a request; None if it is not there, or is ending."""
+    try:
+        connection = control_socket.connect(control).detached()
+    except NotFoundError:
+        return None
+    try:
+        descriptors.send(connection, request)
+        word, received = descriptors.receive(connection, 16, count)
+    except OSError:
+        word, received = b"", []
+    if word != volume_server.OK or len(received) != count:
+        connection.close()
+        return None
+    return connection, received
+
+
+def _start(served: ServedDirectory, top: str, maps: IdMaps) -> None:
+    with locked(f"{top}/namespace.lock"):
+        namespace = _existing_namespace(top)
+        try:
+            reports = volume_server.fork_server(served, maps, namespace)
+        finally:
+            if namespace is not None:
+                os.close(namespace)
+        word = reports.recv(4096)
+    if word == volume_server.LISTENING:
+        word = reports.recv(4096)
+    reports.close()
+    if word != volume_server.READY:
+        reason = word.decode(errors="replace") or "it was killed"
+        raise RootlessError(f"cannot mount volume {served.name}: its file server failed: {reason}")
+
+
+def _existing_namespace(top: str) -> int | None:
+    """The user namespace of the servers that listen; None if none does."""
+    for entry in sorted(os.listdir(top)):
+        if entry.endswith(".lock") or entry == "mount":
+            continue
+        found = _ask(f"{top}/{entry}", volume_server.NAMESPACE, 1)
+        if found is not None:
+            connection, (namespace,) = found
+            connection.close()
+            return namespace
+    return None

@@ -1,0 +1,306 @@
+"""The file server of a volume: one process for all containers that mount it, as long as one does.
+
+    RUNROOT/volumes/<device>-<inode of the volume's directory>/control.sock
+
+It lives in the user namespace V that the containers' own lie below (`rootless.runtime.nested`), and in a
+mount namespace of its own, where it mounts the volume. Each client, a container's monitor, gets a clone of
+that mount, so that all containers have one file system: what one writes or locks the others see at once, also in
+memory that they map. A client's requests, each a packet:
+
+    namespace        V. Answer: `ok`, and a descriptor of V
+    mount            Answer: `ok`, and descriptors of a clone of the mount and of V
+    release          What the client's container wrote is written to the volume's directory. Answer: `ok`
+    (end)            The client is gone
+
+When its last client is, the server takes no more, unmounts, and ends when every container's mount has gone.
+All servers that listen at one time have one V: a lock is held while a server is started, which takes V from
+one that listens and makes a new one only if none does.
+"""
+
+from __future__ import annotations
+
+import _thread
+import errno
+import gc
+import os
+import select
+import sys
+import time
+
+from rootless.errors import RootlessError
+from rootless.light_stdlib import signal, socket
+from rootless.runtime.idmap_writer import write_maps
+from rootless.supervisor import control_socket
+from rootless.supervisor.engine_log import log_exception
+from rootless.supervisor.messages import close_all_but
+from rootless.syscalls import descriptors, identity, mount_flags, mounts, processes
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from rootless.runtime.idmap import IdMaps
+    from unionfs.union import Union
+
+NAMESPACE, MOUNT, RELEASE, OK = b"namespace", b"mount", b"release", b"ok"
+LISTENING, READY = b"listening", b"ready"
+"""What a server reports to the process that started it; anything else is why it failed."""
+
+_FIRST_CLIENT_WAIT = 30_000
+"""Milliseconds after which a server ends that no client has come to: its starter was killed."""
+_PREDECESSOR_WAIT = 60.0
+"""Seconds to wait for the end of the server before, which may have much to write."""
+_FSTYPE = "fuse.rootless-volume"
+
+
+class ServedDirectory(NamedTuple):
+    """What a server serves and where. All paths are absolute.
+
+    `data` and `work` are the volume's; `control` is the directory of the socket; `mountpoint` an empty directory,
+    which the servers of all volumes mount on, each in its mount namespace; `log` the file of its standard error.
+    """
+
+    name: str
+    data: str
+    work: str
+    control: str
+    mountpoint: str
+    log: str
+
+
+def fork_server(served: ServedDirectory, maps: IdMaps, namespace: int | None) -> socket.socket:
+    """Start the server, in the user namespace of that descriptor or in a new one with the maps; what it
+    reports comes on the socket. It is no child of this process, which must have one thread.
+    """
+    ours, theirs = descriptors.pair()
+    pid = os.fork()
+    if pid == 0:
+        _detach(served, maps, namespace, theirs)
+    theirs.close()
+    os.waitpid(pid, 0)
+    return ours
+
+
+def _detach(
+    served: ServedDirectory, maps: IdMaps, namespace: int | None, end: socket.socket
+) -> NoReturn:
+    """The program of the process that makes the server and ends."""
+    try:
+        os.setsid()
+        close_all_but((end.fileno(), *(() if namespace is None else (namespace,))))
+        _take_streams(served.log)
+        os.chdir("/")
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        if namespace is None:
+            ready, mapped = os.pipe2(os.O_CLOEXEC)
+            pid, _ = processes.fork_into(processes.CLONE_NEWUSER | processes.CLONE_NEWNS)
+            if pid == 0:
+                os.close(mapped)
+                if os.read(ready, 1):
+                    _main(served, maps, end)
+                os._exit(1)
+            write_maps(pid, maps)
+            os.write(mapped, b"1")
+        elif os.fork() == 0:
+            processes.setns(namespace, processes.CLONE_NEWUSER)
+            processes.unshare(processes.CLONE_NEWNS)
+            _main(served, maps, end)
+    except BaseException as error:  # noqa: BLE001 - the last resort of this process
+        _report(end, error)
+    finally:
+        os._exit(0)
+
+
+def _take_streams(log: str) -> None:
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError:
+        opened = null
+    for source, target in ((null, 0), (null, 1), (opened, 2)):
+        os.dup2(source, target)
+
+
+def _report(end: socket.socket, error: BaseException) -> None:
+    if isinstance(error, OSError):
+        text = f"{error.strerror}: {os.fsdecode(error.filename or '')}".rstrip(": ").lower()
+    elif isinstance(error, RootlessError):
+        text = error.message
+    else:
+        log_exception(error)
+        text = f"{type(error).__name__}: {error}"
+    try:
+        end.send(text.encode(errors="replace")[:4096], socket.MSG_NOSIGNAL)
+    except OSError:
+        pass  # the starter has ended
+
+
+def _main(served: ServedDirectory, maps: IdMaps, end: socket.socket) -> NoReturn:
+    """The whole program of the server: never returns and never raises."""
+    try:
+        if maps.helper:
+            identity.setgroups(())
+        uid, gid = maps.root
+        identity.setresgid(gid)
+        identity.setresuid(uid)
+        # Mounts of the host come and go here too, so that none is kept busy.
+        mounts.mount(None, "/", None, mount_flags.MS_REC | mount_flags.MS_SLAVE)
+        clients = VolumeClients(served)
+        end.send(LISTENING, socket.MSG_NOSIGNAL)
+        try:
+            union = _open(served, maps)
+            device = _mount(served, uid, gid)
+        except BaseException:
+            clients.stop_listening()
+            raise
+        end.send(READY, socket.MSG_NOSIGNAL)
+        end.close()
+        _thread.start_new_thread(clients.serve, ())
+        _serve(device, union)
+        clients.report_end()
+    except BaseException as error:  # noqa: BLE001 - the last resort of this process
+        _report(end, error)
+    finally:
+        os._exit(0)
+
+
+def _open(served: ServedDirectory, maps: IdMaps) -> Union:
+    from rootless.rootfs.volume import open_volume
+
+    until = time.monotonic() + _PREDECESSOR_WAIT
+    while True:
+        try:
+            return open_volume(served.data, served.work, maps)
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > until:
+                raise
+
+
+def _mount(served: ServedDirectory, uid: int, gid: int) -> int:
+    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    data = (
+        f"fd={device},rootmode=40000,user_id={uid},group_id={gid},allow_other,default_permissions"
+    )
+    mounts.mount(served.name, served.mountpoint, _FSTYPE, 0, data)
+    return device
+
+
+def _serve(device: int, union: Union) -> None:
+    from unionfs.session.device import serve
+    from unionfs.session.workers import SWITCH_INTERVAL
+
+    gc.freeze()
+    gc.enable()
+    os.umask(0)  # modes come from the containers, their umasks taken off already
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    serve(device, union)
+
+
+class VolumeClients:
+    """The server's half of the connections, served in a thread of their own, which touches neither union nor
+    device. Listens from the start.
+    """
+
+    def __init__(self, served: ServedDirectory) -> None:
+        self._served = served
+        self._namespace = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        self._listener = control_socket.listen(served.control)
+        self._clients: dict[int, socket.socket] = {}
+        self._mounted: set[int] = set()
+        """Descriptors of the clients that have a clone of the mount."""
+        self._last: list[socket.socket] = []
+        """Clients that wait for the end of the server."""
+
+    def serve(self) -> None:
+        """Answer clients until the last one that has mounted the volume is gone."""
+        try:
+            poll = select.poll()
+            poll.register(self._listener.fileno(), select.POLLIN)
+            limit: int | None = _FIRST_CLIENT_WAIT
+            while ready := poll.poll(limit):
+                for descriptor, _ in ready:
+                    if descriptor == self._listener.fileno():
+                        self._accept(poll)
+                    elif not self._hear(descriptor):
+                        poll.unregister(descriptor)
+                        self._forget(descriptor)
+                if self._mounted:
+                    limit = None
+                elif limit is None:
+                    break
+        except BaseException as error:  # noqa: BLE001 - the thread must unmount whatever happens
+            log_exception(error)
+        self.stop_listening()
+        mounts.umount2(self._served.mountpoint, mount_flags.MNT_DETACH)
+
+    def stop_listening(self) -> None:
+        """Take no more clients."""
+        control_socket.remove(self._served.control)
+        self._listener.close()
+
+    def report_end(self) -> None:
+        """Answer the clients that wait for everything to be written and closed."""
+        for each in self._last:
+            _answer(each, OK)
+
+    def _accept(self, poll: select.poll) -> None:
+        connection = control_socket.accept(self._listener)
+        if connection is None:
+            return
+        client = connection.detached()
+        self._clients[client.fileno()] = client
+        poll.register(client.fileno(), select.POLLIN)
+
+    def _hear(self, descriptor: int) -> bool:
+        """Answer one request; False when the client needs no more answers from here."""
+        client = self._clients[descriptor]
+        try:
+            request = client.recv(64)
+        except OSError:
+            return False
+        if request == NAMESPACE:
+            return _answer(client, OK, self._namespace)
+        if request == MOUNT:
+            tree = mounts.open_tree(self._served.mountpoint)
+            try:
+                self._mounted.add(descriptor)
+                return _answer(client, OK, tree, self._namespace)
+            finally:
+                os.close(tree)
+        if request == RELEASE:
+            if self._mounted == {descriptor}:
+                # Everything is written when the file system has gone.
+                self._last.append(client)
+                return False
+            self._write_out()
+            return _answer(client, OK)
+        return False
+
+    def _write_out(self) -> None:
+        """Have the kernel write what it has gathered (syncfs(2))."""
+        from unionfs.syscalls.files import syncfs
+
+        opened = os.open(self._served.mountpoint, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            syncfs(opened)
+        finally:
+            os.close(opened)
+
+    def _forget(self, descriptor: int) -> None:
+        client = self._clients.pop(descriptor)
+        self._mounted.discard(descriptor)
+        if client not in self._last:
+            client.close()
+
+
+def _answer(client: socket.socket, word: bytes, *passed: int) -> bool:
+    """False if the client is gone."""
+    try:
+        descriptors.send(client, word, passed, socket.MSG_DONTWAIT)
+    except OSError:
+        return False
+    return True
