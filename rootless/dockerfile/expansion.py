@@ -32,8 +32,8 @@ class Expander:
     def __init__(self, variables: Mapping[str, str], escape: str = DEFAULT_ESCAPE) -> None:
         self.variables = variables
         self.escape = escape
-        self.missing: dict[str, None] = {}
-        """The names, in the order of their first use."""
+        self.missing: list[str] = []
+        """The names in the order of their use, once for each text in which they stand."""
 
     def word(self, text: str) -> str:
         """A text without its quotes and escapes. Raises DockerfileError."""
@@ -49,7 +49,7 @@ class Expander:
 
     def _expand(self, text: str, rules: Rules) -> Expansion:
         expansion = expand_with(text, self.variables, rules)
-        self.missing |= dict.fromkeys(expansion.missing)
+        self.missing += expansion.missing
         return expansion
 
 

@@ -44,6 +44,7 @@ from rootless.dockerfile.json_form import json_words
 from rootless.dockerfile.mounts import mount_flag
 from rootless.dockerfile.statements import (
     Statement,
+    Statements,
     parse_heredoc,
     split_statement,
     split_statements,
@@ -68,13 +69,40 @@ CHANGES = (
 
 def parse(text: str) -> Dockerfile:
     """The stages of a Dockerfile. Raises DockerfileError."""
+    found = read_statements(text)
+    instructions, error = make_instructions(found, text)
+    if error is not None:
+        raise error
+    return assemble(text, found, instructions)
+
+
+def read_statements(text: str) -> Statements:
+    """The first part of `parse`. Raises DockerfileError."""
     if not text:
         raise DockerfileError("the Dockerfile cannot be empty")
-    found = split_statements(text)
+    return split_statements(text)
+
+
+def make_instructions(
+    found: Statements, text: str
+) -> tuple[tuple[From | Instruction, ...], DockerfileError | None]:
+    """The second part of `parse`: the instructions up to the first that makes no sense, and its error."""
+    instructions = []
+    for statement in found.statements:
+        try:
+            instructions.append(_located(statement, found.escape, text))
+        except DockerfileError as error:
+            return tuple(instructions), error
+    return tuple(instructions), None
+
+
+def assemble(
+    text: str, found: Statements, instructions: Sequence[From | Instruction]
+) -> Dockerfile:
+    """The third part of `parse`: instructions as stages. Raises DockerfileError."""
     args: list[Arg] = []
     stages: list[tuple[From, list[Instruction]]] = []
-    for statement in found.statements:
-        instruction = _located(statement, found.escape, text)
+    for instruction in instructions:
         if isinstance(instruction, From):
             stages.append((instruction, []))
         elif stages:
@@ -84,8 +112,8 @@ def parse(text: str) -> Dockerfile:
         else:
             raise DockerfileError(
                 "no build stage in current context",
-                line=statement.first_line,
-                last_line=statement.last_line,
+                line=instruction.source.first_line,
+                last_line=instruction.source.last_line,
             )
     if not stages:
         raise DockerfileError("dockerfile contains no stages to build")
@@ -95,8 +123,8 @@ def parse(text: str) -> Dockerfile:
         found.escape,
         tuple(args),
         tuple(
-            Stage(number, origin, tuple(instructions))
-            for number, (origin, instructions) in enumerate(stages)
+            Stage(number, origin, tuple(commands))
+            for number, (origin, commands) in enumerate(stages)
         ),
         found.empty_continuations,
     )
@@ -158,6 +186,7 @@ def _located(statement: Statement, escape: str, text: str) -> From | Instruction
             line=line,
             last_line=statement.last_line,
             column=_column(text, line, error.word),
+            is_lexical=error.is_lexical,
         ) from None
 
 
