@@ -142,7 +142,7 @@ class LaunchDescription(NamedTuple):
     @property
     def log(self) -> str:
         """The log of the monitor and the file server."""
-        return f"{self.directory}/engine.log"
+        return log_of(self.directory)
 
 
 def log_path(driver: LogDriver, directory: str, container_id: str) -> str:
@@ -152,6 +152,11 @@ def log_path(driver: LogDriver, directory: str, container_id: str) -> str:
     if driver is LogDriver.JSON_FILE:
         return f"{directory}/{container_id}-json.log"
     return f"{directory}/ctr.log" if driver is LogDriver.K8S_FILE else ""
+
+
+def log_of(directory: str) -> str:
+    """The log in a container's directory. Locked, it is the right to serve the container's files."""
+    return f"{directory}/engine.log"
 
 
 def unpack(data: bytes) -> LaunchDescription:

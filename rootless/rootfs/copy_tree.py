@@ -187,8 +187,13 @@ class TreeCopy:
         """A file that has its name once `fill` has written it to a descriptor and it is complete."""
         copied, temporary = self._new_file(directory, name, metadata.mode)
         try:
+            # Before the data: a change of owner makes the kernel write out what it has of a file, and its
+            # times.
+            if metadata.owner is not None:
+                os.fchown(copied, *metadata.owner)
             fill(copied)
-            apply(copied, metadata, with_mode=metadata.mode & _SET_ID != 0)
+            rest = metadata._replace(owner=None)
+            apply(copied, rest, with_mode=metadata.mode & _SET_ID != 0)
             if temporary is not None:
                 _replace(temporary, directory, name)
                 temporary = None

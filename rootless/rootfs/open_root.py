@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rootless.containers.config import id_maps_of, read_spec
-from rootless.containers.launch_description import LaunchDescription
+from rootless.containers.launch_description import LaunchDescription, log_of
 from rootless.containers.status import ALIVE
 from rootless.durable import locked
 from rootless.errors import LaunchError, RootlessError
@@ -81,14 +81,28 @@ def call_with_root(
     """What `function` returns, called in another process with a descriptor of the container's root
     and the container's maps. The caller must have one thread. Raises RootlessError, and what
     `function` raises. `open_volumes` is called for a container that does not run and has volumes."""
-    directory = Path(paths.containers.directory(record.id))
-    maps = id_maps_of(directory)
-    if record.status in ALIVE:
-        return run_in_child(lambda: _in_running(record, maps, function))
-    description = LaunchDescription(
+    directory = paths.containers.directory(record.id)
+    maps = id_maps_of(Path(directory))
+    if record.status not in ALIVE:
+        # The monitor holds the lock from before its file server opens the files until the record says
+        # that the container runs.
+        with locked(log_of(directory)):
+            record = paths.containers.read(record.id)
+            if record.status not in ALIVE:
+                description = _description(record, paths, store, maps)
+                return _call_with_servers(description, function, open_volumes)
+    return run_in_child(lambda: _in_running(record, maps, function))
+
+
+def _description(
+    record: ContainerRecord, paths: StoragePaths, store: Store, maps: IdMaps
+) -> LaunchDescription:
+    """As much of it as the file system needs."""
+    directory = paths.containers.directory(record.id)
+    return LaunchDescription(
         record=record,
-        directory=str(directory),
-        spec=read_spec(directory),
+        directory=directory,
+        spec=read_spec(Path(directory)),
         id_maps=maps,
         tree=tree_of(record, paths, store),
         storage_driver=StorageDriver(record.storage_driver or StorageDriver.UNIONFS.value),
@@ -99,14 +113,20 @@ def call_with_root(
         seccomp_cache="",
         control_directory=paths.control_directory(record.id),
     )
-    with locked(f"{directory}/.files"):
-        if not description.has_volumes:
-            return _with_server(description, function, None)
-        volumes = open_volumes(description)
-        try:
-            return _with_server(description, function, volumes)
-        finally:
-            volumes.release()
+
+
+def _call_with_servers(
+    description: LaunchDescription,
+    function: Callable[[int, IdMaps], int],
+    open_volumes: OpenVolumes,
+) -> int:
+    if not description.has_volumes:
+        return _with_server(description, function, None)
+    volumes = open_volumes(description)
+    try:
+        return _with_server(description, function, volumes)
+    finally:
+        volumes.release()
 
 
 def _in_running(

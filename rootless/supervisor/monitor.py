@@ -27,6 +27,7 @@ import time
 from rootless.containers.delete_tree import remove_container_tree
 from rootless.containers.directory import Containers
 from rootless.containers.launch_description import LaunchDescription
+from rootless.durable import locked
 from rootless.errors import HostSupportError, RootlessError
 from rootless.light_stdlib import signal
 from rootless.spec.options import RestartName, RestartPolicy
@@ -153,10 +154,16 @@ class Monitor:
         self._state = MonitorState.CREATING
         self._group = group
         self._streams = ContainerStreams(self._description)
-        self._container = run = ContainerRun(self._description, group, server, self._events)
+        # `cp` holds the lock while it serves the files of a container that does not run.
+        with locked(self._description.log):
+            self._container = run = ContainerRun(self._description, group, server, self._events)
+            try:
+                run.create(self._streams, debug)
+                self._begin()
+            except BaseException:
+                run.abandon()
+                raise
         try:
-            run.create(self._streams, debug)
-            self._begin()
             self._watch()
         except BaseException:
             run.abandon()

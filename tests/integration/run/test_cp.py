@@ -12,6 +12,10 @@ import tarfile
 
 import pytest
 
+from rootless.containers.launch_description import log_of
+from rootless.durable import acquire_lock
+from tests.support.waiting import assert_stays, wait_until
+
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
 
@@ -294,3 +298,31 @@ def test_a_full_disk_ends_the_copy_with_whole_files(box, tmp_path):
             assert [len(data) for data in files] == [3 << 20]
         finally:
             running.kill()
+
+
+def test_a_start_waits_for_a_copy_into_the_container(box):
+    """Docker lets both write at once; here the files of a container have one server at a time."""
+    box("run", "--name", "cc", "box:1", "sh", "-c", "mkdir -p /d; cat /d/f || true").ok()
+    log = box("inspect", "-f", "{{.LogPath}}", "cc").ok().stdout.strip()
+    directory = os.path.dirname(log)
+    member = tarfile.TarInfo("f")
+    member.size = 3
+    archive = member.tobuf() + b"abc".ljust(tarfile.RECORDSIZE, b"\0")
+    copying = box.popen("cp", "-", "cc:/d")
+    copying.stdin.write(archive[:512])
+    copying.stdin.flush()
+    wait_until(lambda: is_locked(log_of(directory)), alive=copying)
+    starting = box.popen("start", "-a", "cc")
+    assert_stays(lambda: starting.poll() is None)
+    copying.stdin.write(archive[512:])
+    copying.stdin.close()
+    assert copying.wait(30) == 0
+    assert starting.stdout.read() == b"abc"
+    assert starting.wait(30) == 0
+
+
+def is_locked(path):
+    lock = acquire_lock(path, wait=False)
+    if lock is not None:
+        lock.release()
+    return lock is None
