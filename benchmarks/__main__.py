@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import duration, images, machine, plot, report, startup
+from benchmarks import duration, images, lifecycle, machine, plot, report, startup
 from benchmarks.arguments import PARTS, Plan, parser, plans
 from benchmarks.compare import compare
 from benchmarks.filesystems import is_root
@@ -98,6 +98,17 @@ def _measure(
         startup.measure(results, scratch, rounds * 4, plan.subjects, save)
     if plan := chosen.get("files"):
         _measure_files(results, plan, {**settings, "scratch": str(scratch)}, scratch, file)
+    if plan := chosen.get("lifecycle"):
+        (scratch / "lifecycle").mkdir()
+        lifecycle.measure(
+            results,
+            scratch / "lifecycle",
+            scale=scale,
+            rounds=rounds,
+            only=plan.workloads,
+            subjects=plan.subjects,
+            after_round=save,
+        )
     if plan := chosen.get("images"):
         (scratch / "images").mkdir()
         file.machine |= images.measure(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import copy_up, images, layers, startup
+from benchmarks import copy_up, images, layers, lifecycle, startup
 from benchmarks.applications import APPLICATIONS
 from benchmarks.filesystem_run import MAKING
 from benchmarks.filesystems import FILE_SYSTEMS
@@ -26,6 +26,7 @@ FILE_SUBJECTS = (*[item.name for item in FILE_SYSTEMS], layers.CHAIN.name)
 PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "startup": ((startup.WORKLOAD,), startup.NAMES),
     "files": (FILES, FILE_SUBJECTS),
+    "lifecycle": ((*lifecycle.WORKLOADS, lifecycle.MEMORY), lifecycle.NAMES),
     "images": (tuple(item.name for item in images.OPERATIONS), images.NAMES),
 }
 """By part: its workloads, and its subjects."""

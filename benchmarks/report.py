@@ -7,6 +7,7 @@ from dataclasses import asdict
 from statistics import median
 
 from benchmarks.measure import BUSY, WIDE_SPREAD, Results, Series, is_rankable
+from benchmarks.workloads import MIB
 
 BASELINES = ("fuse-overlayfs", "podman")
 """Ratios are relative to the first of these that took part."""
@@ -73,7 +74,8 @@ def _caption(results: Results, series: Sequence[Series]) -> str:
 
 def _table(series: Sequence[Series], *, disturbed: bool) -> list[str]:
     subjects = list(dict.fromkeys(item.key.subject for item in series))
-    rows = list(dict.fromkeys((item.key.workload, item.key.temperature) for item in series))
+    timed = [item for item in series if item.seconds or item.failure]
+    rows = list(dict.fromkeys((item.key.workload, item.key.temperature) for item in timed))
     found = {(item.key.workload, item.key.temperature, item.key.subject): item for item in series}
     baseline = next((name for name in BASELINES if name in subjects), None)
     lines = [f"| milliseconds | {' | '.join(subjects)} |", "|---" * (len(subjects) + 1) + "|"]
@@ -87,16 +89,21 @@ def _table(series: Sequence[Series], *, disturbed: bool) -> list[str]:
     return lines
 
 
+def _mib(size: int) -> str:
+    """With a decimal where it counts."""
+    return f"{size / MIB:.1f}" if size < 10 * MIB else f"{size >> 20}"
+
+
 def _memory_table(series: Sequence[Series]) -> list[str]:
     subjects = list(dict.fromkeys(item.key.subject for item in series))
-    workloads = list(dict.fromkeys(item.key.workload for item in series))
+    workloads = list(dict.fromkeys(item.key.workload for item in series if item.peaks))
     peaks: dict[tuple[str, str], list[int]] = {}
     for item in series:
         peaks.setdefault((item.key.workload, item.key.subject), []).extend(item.peaks)
     lines = [f"| MiB at most | {' | '.join(subjects)} |", "|---" * (len(subjects) + 1) + "|"]
     for workload in workloads:
         found = [peaks.get((workload, subject)) for subject in subjects]
-        cells = [f"{max(each) >> 20}" if each else "" for each in found]
+        cells = [_mib(max(each)) if each else "" for each in found]
         lines.append(f"| {workload} | {' | '.join(cells)} |")
     return lines
 

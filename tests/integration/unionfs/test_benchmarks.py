@@ -126,6 +126,22 @@ def test_bench_of_one_part_measures_that_part_and_says_how_long_it_takes(tmp_pat
     assert re.fullmatch(r"5 measurements, 5 rounds: about \d+ (s|min)\n", done.stderr)
 
 
+@pytest.mark.needs("userns", "fuse", "busybox")
+def test_bench_of_containers_that_live_measures_every_workload(tmp_path):
+    numbers = tmp_path / "numbers.json"
+    which = ("lifecycle", "--scale", "tiny", "--rounds", "1", "--subject", "rootless")
+    done = bench(*which, "--json", str(numbers), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "failed" not in done.stdout, done.stdout
+    series = {item["workload"]: item for item in json.loads(numbers.read_text())["series"]}
+    memory = series.pop("memory of a running container")
+    assert len(series) == 13
+    assert all(len(item["seconds"]) == 1 for item in series.values())
+    assert memory["seconds"] == []
+    assert 4 << 20 < memory["peaks"][0] < 60 << 20
+    assert "| memory of a running container |" in done.stdout
+
+
 def _rounds(document):
     return json.loads(document.read_text())["rounds"] if document.exists() else []
 
