@@ -10,7 +10,7 @@ from rootless.supervisor.signal_disposition import FORWARDED
 
 
 def detach(log: str) -> None:
-    """Leave the starter's terminal, streams, directory and signal handlers. Standard error is the file
+    """Leave the starter's terminal, descriptors, directory and signal handlers. Standard error is the file
     `log` from here on. The process must lead a session or be in its monitor's. Raises OSError.
     """
     # `python -c` has the working directory on its path as "", and modules are yet to come.
@@ -21,6 +21,7 @@ def detach(log: str) -> None:
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.dup2(log_file, 2)
+    _replace_inherited(null)
     os.close(null)
     os.close(log_file)
     for number in FORWARDED:
@@ -29,3 +30,16 @@ def detach(log: str) -> None:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _replace_inherited(null: int) -> None:
+    """Put /dev/null in the place of descriptors that the caller's program was started with: a lock
+    (flock(2)) or a pipe would be held as long as the container runs. Those that Python opened are
+    close-on-exec (PEP 446).
+    """
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if descriptor > 2 and os.get_inheritable(descriptor):
+                os.dup2(null, descriptor, inheritable=False)
+        except OSError:
+            pass  # the descriptor of the listing itself

@@ -77,6 +77,18 @@ def test_container_outlives_the_session_that_started_it(rootless):
     assert_stays(lambda: status_of(rootless, "web") == "running")
 
 
+def test_container_in_the_background_holds_none_of_the_callers_descriptors(rootless):
+    """`flock FILE rootless run -d` gives the lock up when `run` has returned."""
+    reader, writer = os.pipe()
+    words = ("run", "-d", "--name", "web", *FOREVER)
+    process = rootless.popen(*words, pass_fds=(writer,))
+    os.close(writer)
+    process.communicate(timeout=60)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+    assert status_of(rootless, "web") == "running"
+
+
 def test_started_container_keeps_its_files_and_its_settings(rootless):
     script = "cat /kept 2>/dev/null; echo $A >> /kept; exit $(wc -l < /kept)"
     words = ("create", "--name", "web", "-e", "A=b", "--rootfs", "/", "sh", "-c", script)
