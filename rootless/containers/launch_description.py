@@ -45,7 +45,7 @@ class ImageTree(NamedTuple):
 
 class OutputLog(NamedTuple):
     """The log of the container's output: the current file, and the rest as in LogOptions.
-    `attributes` are written to each entry.
+    `attributes` are written to each entry, and so is what the template `tag` makes of the container.
     """
 
     driver: LogDriver
@@ -54,6 +54,7 @@ class OutputLog(NamedTuple):
     max_file: int = 1
     compress: bool = False
     attributes: tuple[tuple[str, str], ...] = ()
+    tag: str = ""
 
 
 NO_LOG = OutputLog(LogDriver.NONE, "")

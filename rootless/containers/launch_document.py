@@ -140,6 +140,7 @@ def _log_document(log: OutputLog) -> dict[str, object]:
         "maxFile": log.max_file,
         "compress": log.compress,
         "attributes": dict(log.attributes),
+        "tag": log.tag,
     }
 
 
@@ -156,6 +157,7 @@ def _output_log(document: dict[str, Any], directory: str, container_id: str) -> 
         document["maxFile"],
         document["compress"],
         tuple(document["attributes"].items()),
+        document.get("tag", ""),
     )
 
 

@@ -205,11 +205,11 @@ def _output_log(
     environment: list[str],
 ) -> OutputLog:
     log = options.log
-    attributes: dict[str, str] = {}
-    if log.labels or log.variables:
-        variables = dict(each.split("=", 1) for each in environment)
-        attributes = {name: labels[name] for name in log.labels if name in labels}
-        attributes |= {name: variables[name] for name in log.variables if name in variables}
+    attributes: Mapping[str, str] = {}
+    if log.given:
+        from rootless.engine.log_attributes import attributes_of
+
+        attributes = attributes_of(log, labels, environment)
     return OutputLog(
         log.driver,
         log_path(log.driver, str(directory), container_id),
@@ -217,6 +217,7 @@ def _output_log(
         log.max_file,
         log.compress,
         tuple(sorted(attributes.items())),
+        log.tag,
     )
 
 

@@ -244,9 +244,11 @@ class LogDriver(Enum):
 
 
 class LogOptions(NamedTuple):
-    """How the output is kept. `max_size` is in bytes, 0 for no limit; `labels` and `variables` are
-    names whose values the entries have (`logs --details`). `given` are the options as they were typed,
-    for `inspect`.
+    """How the output is kept. `max_size` is in bytes, 0 for no limit.
+
+    `labels` and `variables` are names whose values the entries have (`logs --details`), and the patterns
+    are regular expressions for more such names. `tag` is a Go template, which the monitor renders; the
+    entries have it too. `given` are the options as they were typed, for `inspect`.
     """
 
     driver: LogDriver = LogDriver.JSON_FILE
@@ -255,6 +257,9 @@ class LogOptions(NamedTuple):
     compress: bool = False
     labels: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+    labels_pattern: str = ""
+    variables_pattern: str = ""
+    tag: str = ""
     given: Mapping[str, str] = {}
 
 

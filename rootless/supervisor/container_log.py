@@ -14,6 +14,7 @@ from rootless.supervisor.log_file import LogFile
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.containers.launch_description import OutputLog
+    from rootless.containers.record import ContainerRecord
     from rootless.supervisor.log_json_file import JsonEntries
     from rootless.supervisor.log_k8s_file import K8sEntries
 
@@ -25,8 +26,9 @@ class ContainerLog:
     are lost: as in Docker, the container goes on.
     """
 
-    def __init__(self, settings: OutputLog) -> None:
+    def __init__(self, settings: OutputLog, record: ContainerRecord) -> None:
         self._settings = settings
+        self._record = record
         self._file: LogFile | None = None
         self._failed = False
         self._entries = {number: self._formatter(name) for number, name in STREAMS.items()}
@@ -40,6 +42,8 @@ class ContainerLog:
         from rootless.supervisor.log_json_file import JsonEntries
 
         attributes = dict(self._settings.attributes)
+        if self._settings.tag:
+            attributes["tag"] = _tag(self._settings.tag, self._record)
         return JsonEntries(stream, dumps(attributes, ascii_only=False) if attributes else b"")
 
     def add(self, number: int, data: bytes) -> None:
@@ -78,3 +82,26 @@ class ContainerLog:
             if not self._failed:
                 self._failed = True
                 log(f"writing the container's log: {error.strerror or errno.errorcode}")
+
+
+def _tag(template: str, record: ContainerRecord) -> str:
+    """The log option `tag`, as Docker renders it (loggerutils.ParseLogTag)."""
+    if "{{" not in template:
+        return template
+    from rootless.gotemplate import Struct, TemplateError, parse
+
+    image = record.image_id.removeprefix("sha256:")
+    fields = {
+        "ID": record.id[:12],
+        "FullID": record.id,
+        "Name": record.name,
+        "ImageName": record.image,
+        "ImageID": image[:12],
+        "ImageFullID": image,
+        "DaemonName": "rootless",
+    }
+    try:
+        return parse(template, name="log-tag").render(Struct("Info", fields))
+    except TemplateError as error:
+        log(f"the log option tag: {error}")
+        return ""

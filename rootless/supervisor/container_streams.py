@@ -37,6 +37,7 @@ class ContainerStreams:
     def __init__(self, description: LaunchDescription) -> None:
         self.container_ends: tuple[int, int, int] | None = None
         self._settings = description.output_log
+        self._container = description.record
         self._input_once = description.input_once
         self._ends_with_client = description.ends_with_client
         self._direct = self._settings.driver is LogDriver.PASSTHROUGH
@@ -74,7 +75,7 @@ class ContainerStreams:
         if self._log is None:
             from rootless.supervisor.container_log import ContainerLog
 
-            self._log = ContainerLog(self._settings)
+            self._log = ContainerLog(self._settings, self._container)
         self._log.add(number, data)
 
     def close_container_ends(self) -> None:

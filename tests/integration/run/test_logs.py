@@ -67,6 +67,26 @@ def test_file_is_dockers(rootless, logged):
     assert re.fullmatch(r"\S{29}Z E=1,a=b out\n", detailed)
 
 
+def test_details_are_those_that_the_options_name(rootless, logged):
+    logged(
+        "echo hi",
+        *("-e", "A1=x", "-e", "A2=a b,c=d&e", "-e", "B=z", "--label", "bx=1", "--label", "c=2"),
+        *("--log-opt", "env-regex=^A", "--log-opt", "labels-regex=^b", "--log-opt", "labels=c"),
+        *("--log-opt", "tag={{.Name}}/{{.ID}}", "--log-opt", "mode=non-blocking"),
+    )
+    identity = rootless("inspect", "-f", "{{.Id}}", "held").ok().stdout[:12]
+    details = f"A1=x,A2=a+b%2Cc%3Dd%26e,bx=1,c=2,tag=held%2F{identity}"
+    assert rootless("logs", "--details", "held").ok().stdout == f"{details} hi\n"
+    rootless("start", "-a", "held").ok()
+    assert rootless("logs", "--details", "held").ok().stdout == f"{details} hi\n" * 2
+
+
+def test_details_of_entries_without_attributes_are_empty(rootless, logged):
+    logged("echo hi")
+    assert rootless("logs", "--details", "held").ok().stdout == " hi\n"
+    assert re.fullmatch(r"\S{29}Z  hi\n", rootless("logs", "-t", "--details", "held").stdout)
+
+
 @pytest.mark.parametrize("driver", ["json-file", "k8s-file"])
 def test_every_byte_comes_back(rootless, tmp_path, driver):
     data = bytes(range(256)) * 500 + b"no end"
@@ -158,7 +178,23 @@ def test_driver_without_a_log(rootless, logged, driver):
         (("--log-driver", "foo"), 'error looking up logging plugin foo: plugin "foo" not found'),
         (("--log-opt", "max-file=0"), "max-file cannot be less than 1"),
         (("--log-opt", "max-size=0"), "max-size must be a positive number"),
+        (("--log-opt", "max-file=x"), 'max-file: parsing "x": invalid syntax'),
+        (("--log-opt", "compress=x"), 'compress: parsing "x": invalid syntax'),
         (("--log-opt", "max-size=x"), "invalid size: 'x'"),
+        (("--log-opt", "max-size=-1"), "invalid size: '-1'"),
+        (("--log-opt", "max-size"), "invalid size: ''"),
+        (("--log-opt", ""), "unknown log opt '' for json-file log driver"),
+        (("--log-opt", "mode=x"), "logger: logging mode not supported: x"),
+        (
+            ("--log-opt", "max-buffer-size=1m"),
+            "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
+        ),
+        (
+            ("--log-opt", "mode=non-blocking", "--log-opt", "max-buffer-size=x"),
+            "error parsing option max-buffer-size: invalid size: 'x'",
+        ),
+        (("--log-opt", "env-regex=("), "env-regex: error parsing regexp '('"),
+        (("--log-opt", "tag={{.Foo}}"), "template: log-tag:1:"),
         (
             ("--log-opt", "compress=true"),
             "compress cannot be true when max-file is less than 2 or max-size is not set",

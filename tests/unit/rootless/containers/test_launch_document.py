@@ -29,7 +29,7 @@ DESCRIPTION = LaunchDescription(
     seccomp_cache=PLACES.seccomp_cache,
     control_directory=PLACES.control_directory,
     output_log=OutputLog(
-        LogDriver.K8S_FILE, f"{PLACES.directory}/ctr.log", 1000, 3, True, (("a", "b"),)
+        LogDriver.K8S_FILE, f"{PLACES.directory}/ctr.log", 1000, 3, True, (("a", "b"),), "{{.ID}}"
     ),
     streams=(True, True, False),
     input_once=True,
