@@ -186,6 +186,8 @@ COMMANDS: Mapping[str, str | Group] = {
             "ls": "rootless.cli.volumes.listing:VOLUME_LS",
             "list": "rootless.cli.volumes.listing:VOLUME_LS",
             "inspect": "rootless.cli.inspect:VOLUME_INSPECT",
+            "export": "rootless.cli.volumes.archives:VOLUME_EXPORT",
+            "import": "rootless.cli.volumes.archives:VOLUME_IMPORT",
             "rm": "rootless.cli.volumes.remove:VOLUME_RM",
             "remove": "rootless.cli.volumes.remove:VOLUME_RM",
             "prune": "rootless.cli.volumes.remove:VOLUME_PRUNE",

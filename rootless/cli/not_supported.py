@@ -19,14 +19,12 @@ class Missing(NamedTuple):
 
 _NO_BUILD = "images cannot be built from a Dockerfile yet"
 _NO_NETWORKS = "private networks are not supported yet"
-_NO_VOLUMES = "volumes are not supported yet"
 _NO_SWARM = "there is no cluster"
 _NO_DAEMON = "there is no daemon"
 _NO_HEALTH = "health checks are not run yet"
 _NO_WINDOWS = "it is for Windows only"
 _USE_COMMIT = "make the change in a container and use 'rootless commit'"
 _USE_HOST = "use --network host or --network none"
-_USE_BIND = "bind a directory: -v DIR:TARGET"
 
 COMMANDS: dict[str, Missing] = {
     "build": Missing(_NO_BUILD, _USE_COMMIT),
@@ -80,8 +78,6 @@ _RUN: dict[str, Missing] = {
     "publish-all": Missing(_NO_NETWORKS, "use --network host: every port is the host's"),
     "runtime": Missing("the engine is its own OCI runtime"),
     "use-api-socket": Missing(_NO_DAEMON),
-    "volume-driver": Missing(_NO_VOLUMES, _USE_BIND),
-    "volumes-from": Missing(_NO_VOLUMES, _USE_BIND),
 }
 _OPTIONS: dict[str, dict[str, Missing]] = {
     "run": _RUN,

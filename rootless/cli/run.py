@@ -126,6 +126,7 @@ def options_of(
         oom_score_adj=parsed[rows.OOM_SCORE_ADJ],
         ulimits=_ulimits(parsed),
         mounts=_mounts(parsed, getcwd),
+        volumes_from=_volumes_from(parsed),
         devices=_devices(parsed),
         read_only=parsed[rows.READ_ONLY],
         shm_size=_shm_size(parsed),
@@ -303,11 +304,23 @@ def _ulimits(parsed: Parsed) -> tuple[values.Ulimit, ...]:
 
 def _mounts(parsed: Parsed, getcwd: Callable[[], str]) -> tuple[values.UserMount, ...]:
     volumes, mounts, tmpfs = parsed[rows.VOLUME], parsed[rows.MOUNT], parsed[rows.TMPFS]
+    if parsed[rows.VOLUME_DRIVER]:
+        from rootless.volumes.options import check_driver
+
+        check_driver("", parsed[rows.VOLUME_DRIVER] or "")
     if not volumes and not mounts and not tmpfs:
         return ()
     from rootless.cli.flags.mounts import parse_mounts
 
     return parse_mounts(volumes, mounts, tmpfs, getcwd)
+
+
+def _volumes_from(parsed: Parsed) -> tuple[values.VolumesFrom, ...]:
+    if not parsed[rows.VOLUMES_FROM]:
+        return ()
+    from rootless.cli.flags.volume import parse_volumes_from
+
+    return tuple(map(parse_volumes_from, parsed[rows.VOLUMES_FROM]))
 
 
 def _devices(parsed: Parsed) -> tuple[values.Device, ...]:

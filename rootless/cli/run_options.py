@@ -134,6 +134,12 @@ ROOTFS = Text(
 VOLUME = Texts(
     ("volume", "v"), "Bind mount a volume or a directory", "[SOURCE:]TARGET[:OPTIONS]", FILES
 )
+VOLUMES_FROM = Texts(
+    ("volumes-from",), "Mount volumes from the specified container(s)", "CONTAINER[:OPTIONS]", FILES
+)
+VOLUME_DRIVER = Text(
+    ("volume-driver",), "Optional volume driver for the container (local)", "DRIVER", FILES
+)
 MOUNT = Texts(
     ("mount",),
     "Attach a filesystem mount to the container: type=bind|volume|tmpfs,source=…,target=…",

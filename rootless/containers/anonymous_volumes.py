@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.containers.options_document import NAME, decode_options
+from rootless.containers.volume_events import report_volumes
 from rootless.containers.volume_users import volume_users
 from rootless.errors import InvalidDocumentError
 from rootless.spec.options import Volume
@@ -21,7 +22,8 @@ def remove_with_volumes(containers: Containers, container_id: str) -> None:
     containers.remove(container_id)
     if names:
         volumes = Volumes(f"{os.path.dirname(containers.root)}/volumes")
-        volumes.remove(names, lambda: volume_users(containers))
+        removed = volumes.remove(names, lambda: volume_users(containers))
+        report_volumes(containers.runtime, "destroy", removed)
 
 
 def _anonymous_volumes(directory: str) -> list[str]:

@@ -34,7 +34,7 @@ def host_config(
         },
         "AutoRemove": record.auto_remove,
         "VolumeDriver": "",
-        "VolumesFrom": None,
+        "VolumesFrom": mounts["VolumesFrom"],
         "ConsoleSize": _console_size(spec),
         **({"Annotations": dict(options.annotations)} if options.annotations else {}),
         "CapAdd": added,

@@ -184,7 +184,10 @@ def _volumes(options: ContainerOptions, image: Mapping[str, Any]) -> Mapping[str
     asked: dict[str, dict[str, Any]] = {
         each.target: {}
         for each in options.mounts
-        if isinstance(each, Volume) and each.is_anonymous and not each.by_mount
+        if isinstance(each, Volume)
+        and each.is_anonymous
+        and not each.by_mount
+        and not each.inherited
     }
     return {**(image.get("Volumes") or {}), **asked} or None
 

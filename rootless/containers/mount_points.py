@@ -25,14 +25,18 @@ def mount_points(
 
 def mount_settings(options: ContainerOptions) -> dict[str, Any]:
     """The fields of HostConfig that are about mounts."""
-    mounts = [_specification(each) for each in options.mounts if _is_long(each)]
+    asked = [each for each in options.mounts if isinstance(each, Tmpfs) or not each.inherited]
+    mounts = [_specification(each) for each in asked if _is_long(each)]
     tmpfs = {
         each.target: ",".join(each.options)
-        for each in options.mounts
+        for each in asked
         if isinstance(each, Tmpfs) and not each.by_mount
     }
     return {
-        "Binds": [_bind(each) for each in options.mounts if not _is_long(each) and _has_bind(each)]
+        "Binds": [_bind(each) for each in asked if not _is_long(each) and _has_bind(each)] or None,
+        "VolumesFrom": [
+            ":".join(filter(None, (each.container, each.mode))) for each in options.volumes_from
+        ]
         or None,
         **({"Tmpfs": tmpfs} if tmpfs else {}),
         **({"Mounts": mounts} if mounts else {}),
@@ -83,8 +87,7 @@ def _mount_point(mount: UserMount, mountpoint: Callable[[str], str]) -> dict[str
             "Source": mountpoint(mount.name),
             "Destination": mount.target,
             "Driver": "local",
-            # Docker's for a volume that is asked for without words.
-            "Mode": mount.mode or ("z" if mount.by_mount or not mount.is_anonymous else ""),
+            "Mode": _shown_mode(mount),
             "RW": not mount.read_only,
             "Propagation": "",
         }
@@ -92,10 +95,17 @@ def _mount_point(mount: UserMount, mountpoint: Callable[[str], str]) -> dict[str
         "Type": "bind",
         "Source": mount.source,
         "Destination": mount.target,
-        "Mode": mode_of(mount) if mount.create else "",
+        "Mode": mode_of(mount) if mount.create and not mount.inherited else "",
         "RW": not mount.read_only,
         "Propagation": mount.propagation,
     }
+
+
+def _shown_mode(mount: Volume) -> str:
+    """The words of -v; docker shows `z` for a volume that was asked for by name without any."""
+    if mount.inherited:
+        return ""
+    return mount.mode or ("z" if mount.by_mount or not mount.is_anonymous else "")
 
 
 def _specification(mount: UserMount) -> dict[str, Any]:

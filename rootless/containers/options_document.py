@@ -121,6 +121,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "detach_keys": lambda value: value.encode("latin-1"),
     "ulimits": _each(values.Ulimit),
     "mounts": _mounts,
+    "volumes_from": _each(values.VolumesFrom),
     "devices": _each(values.Device),
     "hosts": _each(values.HostEntry),
     "dns": lambda value: values.Dns(**{name: tuple(part) for name, part in value.items()}),

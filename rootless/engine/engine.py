@@ -636,6 +636,22 @@ class Engine(ImageStore):
 
         remove_volume(self.paths, name, force=force)
 
+    def export_volume(self, name: str, output: Path | int) -> None:
+        """Write the files of a volume as a tar archive to a file or a descriptor, with the owners that
+        containers see. The caller must have one thread. Raises NotFoundError.
+        """
+        from rootless.engine.volume_archives import export_volume
+
+        export_volume(self.paths, name, output)
+
+    def import_volume(self, name: str, source: int) -> None:
+        """Add the members of the tar archive that a descriptor reads to the files of a volume. The caller
+        must have one thread. Raises NotFoundError, and RootlessError for no archive.
+        """
+        from rootless.engine.volume_archives import import_volume
+
+        import_volume(self.paths, name, source)
+
     def prune_volumes(
         self, *, everything: bool = False, filters: VolumeFilters | None = None
     ) -> PrunedVolumes:

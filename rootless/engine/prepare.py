@@ -85,11 +85,12 @@ def _prepare_volumes(
 ) -> PreparedVolumes | None:
     """None for a container without volumes."""
     of_image = lower.config.get("Volumes") or ()
-    if not of_image and not any(isinstance(each, Volume) for each in options.mounts):
+    has_volume = any(isinstance(each, Volume) for each in options.mounts)
+    if not of_image and not has_volume and not options.volumes_from:
         return None
     from rootless.engine.prepare_volumes import PreparedVolumes
 
-    return PreparedVolumes(options, of_image, lower.tree, paths.volumes)
+    return PreparedVolumes(options, of_image, lower.tree, paths)
 
 
 def _prepare(

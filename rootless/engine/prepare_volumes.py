@@ -8,21 +8,25 @@ import os
 import posixpath
 
 from rootless.containers.launch_description import ImageTree
+from rootless.containers.options_document import NAME, decode_options
 from rootless.containers.timestamps import now
+from rootless.containers.volume_events import report_volumes
 from rootless.errors import CommandNotFoundError, RootlessError
 from rootless.rootfs.seed_volume import seed_volume
-from rootless.spec.options import ContainerOptions, Volume
+from rootless.spec.options import ContainerOptions, Tmpfs, Volume
 from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from rootless.volumes.names import new_name
 from rootless.volumes.record import ANONYMOUS_LABEL, VolumeRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from rootless.containers.directory import Containers
     from rootless.containers.launch_description import HostTree
+    from rootless.containers.storage_paths import StoragePaths
     from rootless.durable import LockFile
-    from rootless.volumes.store import Volumes
+    from rootless.spec.options import UserMount
 
 
 class PreparedVolumes:
@@ -35,14 +39,17 @@ class PreparedVolumes:
         options: ContainerOptions,
         image_volumes: Iterable[str],
         tree: HostTree | ImageTree,
-        volumes: Volumes,
+        paths: StoragePaths,
     ) -> None:
         """Raises RootlessError, and leaves nothing but volumes that were asked for by name."""
-        self._volumes = volumes
+        self._volumes = volumes = paths.volumes
+        self._runtime = paths.runtime
         self._own: list[str] = []
         self._lock: LockFile = volumes.hold()
         try:
-            mounts = [*options.mounts, *_of_image(options, image_volumes)]
+            mounts = [*options.mounts]
+            mounts += _inherited(options, mounts, paths.containers)
+            mounts += _of_image(mounts, image_volumes)
             named = [self._make(each) if isinstance(each, Volume) else each for each in mounts]
             self.options = options._replace(mounts=tuple(named))
             for each in named:
@@ -67,11 +74,14 @@ class PreparedVolumes:
             mount = mount._replace(name=new_name(), is_anonymous=True)
             labels[ANONYMOUS_LABEL] = ""
             self._own.append(mount.name)
-        record = VolumeRecord(mount.name, now(), labels, mount.driver_options)
-        return mount._replace(device=self._volumes.create(record).device or "")
+        asked = VolumeRecord(mount.name, now(), labels, mount.driver_options)
+        record = self._volumes.create(asked)
+        if record is asked:
+            report_volumes(self._runtime, "create", [record.name])
+        return mount._replace(device=record.device or "")
 
     def _fill(self, mount: Volume, tree: HostTree | ImageTree) -> None:
-        if mount.device:
+        if mount.device or mount.inherited:
             return
         directory = self._volumes.directory(mount.name)
         if isinstance(tree, ImageTree) and not mount.nocopy and not mount.subpath:
@@ -80,9 +90,30 @@ class PreparedVolumes:
             _require(self._volumes.mountpoint(mount.name), mount.subpath)
 
 
-def _of_image(options: ContainerOptions, paths: Iterable[str]) -> list[Volume]:
+def _inherited(
+    options: ContainerOptions, mounts: Sequence[UserMount], containers: Containers
+) -> list[UserMount]:
+    """The binds and volumes of the containers of --volumes-from, but for paths on which another is mounted.
+
+    Raises NotFoundError, InvalidDocumentError.
+    """
+    found: dict[str, UserMount] = {}
+    for source in options.volumes_from:
+        record = containers.find(source.container)
+        path = f"{containers.directory(record.id)}/{NAME}"
+        with open(path, "rb") as file:
+            theirs = decode_options(file.read(), path)
+        for each in theirs.mounts:
+            if not isinstance(each, Tmpfs):
+                read_only = each.read_only or source.read_only
+                found[each.target] = each._replace(read_only=read_only, inherited=True)
+    taken = {posixpath.normpath(each.target) for each in mounts}
+    return [each for target, each in found.items() if target not in taken]
+
+
+def _of_image(mounts: Sequence[UserMount], paths: Iterable[str]) -> list[Volume]:
     """Anonymous volumes for the paths of VOLUME on which nothing else is mounted."""
-    taken = {posixpath.normpath(each.target) for each in options.mounts}
+    taken = {posixpath.normpath(each.target) for each in mounts}
     asked = dict.fromkeys(posixpath.normpath(f"/{path.lstrip('/')}") for path in paths)
     return [Volume("", path) for path in asked if path not in taken and path != "/"]
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from rootless.containers.timestamps import now
+from rootless.containers.volume_events import report_volumes
 from rootless.containers.volume_users import volume_users
+from rootless.engine.image_events import report_prune
 from rootless.errors import InUseError, InvalidDocumentError, NotFoundError
+from rootless.events.event import EventType
 from rootless.filters import VolumeFilters
 from rootless.images.gc.usage import tree_size
 from rootless.volumes.names import new_name
@@ -43,7 +46,11 @@ def create_volume(
     if not name:
         labels = {**labels, ANONYMOUS_LABEL: ""}
         name = new_name()
-    return paths.volumes.create(VolumeRecord(name, now(), labels, options))
+    asked = VolumeRecord(name, now(), labels, options)
+    record = paths.volumes.create(asked)
+    if record is asked:
+        report_volumes(paths.runtime, "create", [name])
+    return record
 
 
 def list_volumes(paths: StoragePaths, filters: VolumeFilters) -> list[VolumeRecord]:
@@ -88,7 +95,9 @@ def remove_volume(paths: StoragePaths, name: str, *, force: bool) -> None:
         users.update(volume_users(paths.containers))
         return users
 
-    if not paths.volumes.remove([name], in_use) and name in users:
+    removed = paths.volumes.remove([name], in_use)
+    report_volumes(paths.runtime, "destroy", removed)
+    if not removed and name in users:
         raise InUseError(f"remove {name}: volume is in use - [{', '.join(users[name])}]")
 
 
@@ -108,7 +117,10 @@ def prune_volumes(
     ]
     sizes = {each.name: tree_size(Path(volumes.directory(each.name))) for each in candidates}
     names = volumes.remove(list(sizes), lambda: volume_users(paths.containers))
-    return PrunedVolumes(names, sum(sizes[name] for name in names))
+    report_volumes(paths.runtime, "destroy", names)
+    reclaimed = sum(sizes[name] for name in names)
+    report_prune(paths, EventType.VOLUME, reclaimed)
+    return PrunedVolumes(names, reclaimed)
 
 
 def volume_usage(paths: StoragePaths) -> list[VolumeUsage]:

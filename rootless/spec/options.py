@@ -91,6 +91,8 @@ class Bind(NamedTuple):
     flags: tuple[str, ...] = ()
     create: bool = False
     read_only_below: bool = True
+    inherited: bool = False
+    """It is another container's (--volumes-from)."""
 
 
 class Tmpfs(NamedTuple):
@@ -125,9 +127,22 @@ class Volume(NamedTuple):
     """The directory of the host that the volume stands for; empty for one with files of its own."""
     is_anonymous: bool = False
     """It was made for the container, and is removed with it by `rm -v` and `run --rm`."""
+    inherited: bool = False
+    """It is another container's (--volumes-from)."""
 
 
 UserMount = Bind | Tmpfs | Volume
+
+
+class VolumesFrom(NamedTuple):
+    """The binds and volumes of another container, by its name or id. `mode` are the words after its name."""
+
+    container: str
+    mode: str = ""
+
+    @property
+    def read_only(self) -> bool:
+        return "ro" in self.mode.split(",")
 
 
 class Device(NamedTuple):
@@ -326,6 +341,7 @@ class ContainerOptions(NamedTuple):
     ulimits: tuple[Ulimit, ...] = ()
 
     mounts: tuple[UserMount, ...] = ()
+    volumes_from: tuple[VolumesFrom, ...] = ()
     devices: tuple[Device, ...] = ()
     read_only: bool = False
     shm_size: int = DEFAULT_SHM_SIZE

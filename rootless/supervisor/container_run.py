@@ -97,9 +97,10 @@ class ContainerRun:
         """Raises RootlessError."""
         if not self._description.has_volumes:
             return None
-        from rootless.supervisor.volume_mounts import open_volumes
+        from rootless.supervisor.volume_mounts import mounted_volumes, open_volumes
 
         self._volumes = open_volumes(self._description)
+        self._events.mounted(mounted_volumes(self._description.spec))
         return self._volumes
 
     def start(self) -> None:

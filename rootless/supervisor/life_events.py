@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import time
 
+from unionfs.light_types import NamedTuple
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rootless.containers.directory import Containers
     from rootless.containers.record import ContainerRecord
 
 _NO_ATTRIBUTES: Mapping[str, str] = {}
+
+
+class MountedVolume(NamedTuple):
+    """A volume at `target` of the container."""
+
+    name: str
+    target: str
+    read_only: bool
 
 
 class LifeEvents:
@@ -24,14 +34,29 @@ class LifeEvents:
     def __init__(self, containers: Containers, record: ContainerRecord) -> None:
         self._containers = containers
         self._record = record
-        self._waiting: list[tuple[int, str, Mapping[str, str]]] = []
+        self._waiting: list[tuple[int, str, Mapping[str, str], str]] = []
+        """Time, action, attributes, and the name of the volume that it is about, if it is about one."""
         self._started: float | None = None
         """By the monotonic clock: when this run began."""
         self._is_stopping = False
+        self._volumes: Sequence[MountedVolume] = ()
+
+    def mounted(self, volumes: Sequence[MountedVolume]) -> None:
+        """The container mounts these volumes, until its end."""
+        self._volumes = volumes
+        for each in volumes:
+            attributes = {
+                "container": self._record.id,
+                "destination": each.target,
+                "driver": "local",
+                "propagation": "",
+                "read/write": "false" if each.read_only else "true",
+            }
+            self._waiting.append((time.time_ns(), "mount", attributes, each.name))
 
     def add(self, action: str, attributes: Mapping[str, str] = _NO_ATTRIBUTES) -> None:
         """Something has happened now."""
-        self._waiting.append((time.time_ns(), action, attributes))
+        self._waiting.append((time.time_ns(), action, attributes, ""))
         if self._started is not None:
             self.write()
 
@@ -61,6 +86,10 @@ class LifeEvents:
         if self._is_stopping:
             self.add("stop")
         self.add("die", {"execDuration": str(duration), "exitCode": str(status)})
+        for each in self._volumes:
+            attributes = {"container": self._record.id, "driver": "local"}
+            self._waiting.append((time.time_ns(), "unmount", attributes, each.name))
+        self._volumes = ()
         self.write()
 
     def write(self) -> None:
@@ -69,6 +98,7 @@ class LifeEvents:
             return
         from rootless.containers.events import container_event
         from rootless.errors import RootlessError
+        from rootless.events.event import volume_event
         from rootless.events.log import EventLog
 
         try:
@@ -78,5 +108,10 @@ class LifeEvents:
             pass
         waiting, self._waiting = self._waiting, []
         EventLog(self._containers.runtime).append(
-            *(container_event(self._record, action, more, at) for at, action, more in waiting)
+            *(
+                volume_event(volume, action, at, **more)
+                if volume
+                else container_event(self._record, action, more, at)
+                for at, action, more, volume in waiting
+            )
         )

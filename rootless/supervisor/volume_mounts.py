@@ -11,17 +11,19 @@ from rootless.durable import acquire_lock, locked
 from rootless.errors import NotFoundError, RootlessError
 from rootless.light_stdlib import socket
 from rootless.private_directory import make_private_directory
+from rootless.run_in_child import run_in_child
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.mount_options import parse_mount_options
 from rootless.runtime.nested import SharedNamespace
 from rootless.spec.options import ROOT_IS_CALLER
 from rootless.supervisor import control_socket, volume_server
+from rootless.supervisor.life_events import MountedVolume
 from rootless.supervisor.volume_server import ServedDirectory
-from rootless.syscalls import descriptors
+from rootless.syscalls import descriptors, mount_flags, mounts, processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from rootless.containers.launch_description import LaunchDescription
@@ -44,6 +46,15 @@ def volumes_of(spec: Mapping[str, Any]) -> dict[int, tuple[str, str]]:
         if volume:
             found[position] = (volume, str(mount["source"]))
     return found
+
+
+def mounted_volumes(spec: Mapping[str, Any]) -> list[MountedVolume]:
+    """The volumes that a container mounts, for its events."""
+    mounts = spec.get("mounts", ())
+    return [
+        MountedVolume(name, mounts[position]["destination"], "ro" in mounts[position]["options"])
+        for position, (name, _) in volumes_of(spec).items()
+    ]
 
 
 class VolumeMounts:
@@ -108,6 +119,31 @@ class VolumeMounts:
                 pass  # the server was killed
             connection.close()
         self._connections.clear()
+
+
+def call_with_volume(
+    name: str, data: str, runtime: str, function: Callable[[int, IdMaps], int]
+) -> int:
+    """What `function` returns, called in another process with a descriptor of the volume's root, in the user
+    namespace that its owners are the ids of, and with the maps of that. The caller must have one thread. Raises
+    RootlessError, and what `function` raises.
+    """
+    volume = VolumeMounts({0: (name, data)}, runtime)
+
+    def call() -> int:
+        processes.setns(volume.namespace.descriptor, processes.CLONE_NEWUSER)
+        processes.unshare(processes.CLONE_NEWNS)
+        mounts.mount(None, "/", None, mount_flags.MS_REC | mount_flags.MS_SLAVE)
+        place = os.open(f"{runtime}/volumes/mount", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        mounts.move_mount(volume.trees[0], place)
+        root = os.open(f"{runtime}/volumes/mount", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.umask(0)
+        return function(root, volume.namespace.id_maps)
+
+    try:
+        return run_in_child(call)
+    finally:
+        volume.release()
 
 
 def _connect_or_start(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rootless.cli.flags.mount_paths import PROPAGATIONS, source_of, target_of
 from rootless.errors import UsageError
-from rootless.spec.options import Bind, Volume
+from rootless.spec.options import Bind, Volume, VolumesFrom
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,6 +46,18 @@ def parse_volume(text: str, getcwd: Callable[[], str]) -> Bind | Volume:
     if source.startswith(("/", "./", "../")) or source in {".", ".."}:
         return _bind(source_of(source, getcwd), target, words, text)
     return _volume(source, target, words, text)
+
+
+def parse_volumes_from(text: str) -> VolumesFrom:
+    """CONTAINER[:OPTIONS]. Raises UsageError."""
+    container, _, mode = text.partition(":")
+    if not container:
+        raise UsageError(f"malformed volumes-from specification: {text}")
+    words = mode.split(",") if mode else []
+    known = {"ro", "rw", "z", "Z", "nocopy"}
+    if not known.issuperset(words) or any(len(g.intersection(words)) > 1 for g in _EXCLUSIVE):
+        raise UsageError(f"invalid mode: {mode}")
+    return VolumesFrom(container, mode)
 
 
 def _bind(source: str, target: str, words: Sequence[str], text: str) -> Bind:

@@ -476,3 +476,98 @@ def test_files_are_copied_into_and_out_of_a_volume(box, tmp_path, runs):
     box("cp", "web:/data/f", tmp_path / "out").ok()
     assert (tmp_path / "out").read_text() == "copied\n"
     assert sh(box, "stat -c %u /data/f", "-v", "data:/data") == ("999\n" if several else "0\n")
+
+
+def test_volumes_from_another_container(box, tmp_path):
+    (tmp_path / "b").write_text("bound\n")
+    options = ("-v", "named:/n", "-v", "/anon", "-v", f"{tmp_path}:/bound", "--tmpfs", "/t")
+    box("run", "-d", "--name", "first", *options, "box", *SLEEP).ok()
+    box("exec", "first", "sh", "-c", "echo one > /n/f; echo two > /anon/f").ok()
+    script = "cat /n/f /anon/f /bound/b; ls -d /t 2>&1; touch /n/g 2>/dev/null && echo written"
+    assert sh(box, f"{script}; true", "--volumes-from", "first") == (
+        "one\ntwo\nbound\nls: /t: No such file or directory\nwritten\n"
+    )
+    assert "written" not in sh(box, f"{script}; true", "--volumes-from", "first:ro")
+    assert sh(box, "ls /n", "--volumes-from", "first:ro,z", "-v", "other:/n") == ""
+    assert len(names(box)) == 3  # what --rm removes is not the other container's
+    box("create", "--name", "second", "--volumes-from", "first", "box", "true").ok()
+    document = json.loads(box("inspect", "second").ok().stdout)[0]
+    assert document["HostConfig"]["VolumesFrom"] == ["first"]
+    assert document["HostConfig"]["Binds"] is None
+    assert document["Config"]["Volumes"] is None
+    assert {each["Destination"] for each in document["Mounts"]} == {"/n", "/anon", "/bound"}
+    box("rm", "-f", "-v", "first").ok()
+    assert len(names(box)) == 3
+    box("rm", "-v", "second").ok()
+    assert names(box) == ["named", "other"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--volumes-from", "nope"), "No such container: nope"),
+        (("--volumes-from", "nope:zz"), "invalid mode: zz"),
+        (("--volume-driver", "nope", "-v", "vz:/x"), 'plugin "nope" not found'),
+        (("-v", "data:/x", "--tmpfs", "/x"), "Duplicate mount point: /x"),
+    ],
+)
+def test_mounts_that_cannot_be_are_one_line(box, options, message):
+    done = box("run", "--rm", *options, "box", "true")
+    assert (done.status, message in done.stderr) == (125, True)
+    assert names(box) == []
+
+
+def test_export_and_import_keep_owners(seeded, tmp_path):
+    sh(seeded, "true", "-v", "data:/srv/data", image="seeded")
+    archive = tmp_path / "data.tar"
+    seeded("volume", "export", "-o", archive, "data").ok()
+    with tarfile.open(archive) as members:
+        found = {each.name: each for each in members}
+    assert set(found) >= {"secret", "again", "link", "marked"}
+    owner = 999 if has_several_ids_of(seeded) else 0
+    assert {found["secret"].uid, found["again"].uid} == {owner}
+    seeded("volume", "create", "copy").ok()
+    seeded("volume", "import", "copy", archive).ok()
+    script = "cd /x; stat -c '%n %u:%g %a %h %Y' * | sort; readlink link; cat link"
+    expected = sh(seeded, script, "-v", "data:/x", image="seeded")
+    assert sh(seeded, script, "-v", "copy:/x", image="seeded") == expected
+    packed = tmp_path / "data.tar.gz"
+    with tarfile.open(packed, "w:gz") as members:
+        add_file(members, "more", b"more\n", uid=5, gid=6)
+    # Into a volume that a container has mounted, which sees it at once.
+    seeded("run", "-d", "--name", "web", "-v", "copy:/x", "seeded", *SLEEP).ok()
+    seeded("volume", "import", "copy", stdin=packed.read_bytes()).ok()
+    assert (
+        seeded("exec", "web", "sh", "-c", "cat /x/more; ls /x | wc -l").ok().stdout == "more\n5\n"
+    )
+
+
+def test_export_and_import_refuse_in_a_line(box, tmp_path):
+    box("volume", "create", "data").ok()
+    for arguments, message in (
+        (("export", "nope"), "get nope: no such volume"),
+        (("import", "nope", "/dev/null"), "get nope: no such volume"),
+        (("import", "data", "/nonex"), "unable to open input file: open /nonex: no such file"),
+        (("import", "data", __file__), "cannot read the archive"),
+        (("export", "-o", "/nonex/x", "data"), "no such file or directory"),
+    ):
+        done = box("volume", *arguments)
+        assert (done.status, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert message in done.stderr
+
+
+def test_events_of_volumes(box):
+    box("volume", "create", "data").ok()
+    box("run", "--name", "web", "-v", "data:/x:ro", "-v", "/anon", "box", "true").ok()
+    box("rm", "-v", "web").ok()
+    box("volume", "rm", "data").ok()
+    lines = box("events", "--since", "1h", "--until", "0s", "--format", "{{json .}}").ok().stdout
+    events = [json.loads(line) for line in lines.splitlines()]
+    actions = [(each["Type"], each["Action"]) for each in events]
+    of_data = [each for each in events if each["Actor"]["ID"] == "data"]
+    assert [each["Action"] for each in of_data] == ["create", "mount", "unmount", "destroy"]
+    mount = of_data[1]["Actor"]["Attributes"]
+    assert (mount["destination"], mount["driver"], mount["read/write"]) == ("/x", "local", "false")
+    assert actions.index(("volume", "mount")) < actions.index(("container", "start"))
+    assert actions.index(("container", "die")) < actions.index(("volume", "unmount"))
+    assert actions.count(("volume", "destroy")) == 2
