@@ -2,7 +2,7 @@
 
     RootlessError                 exit status 125
       UsageError                  what was asked for makes no sense
-        MissingDeviceError        exit status 127
+        MissingFileError          exit status 127
         DockerfileError           exit status 1; rootless.dockerfile.errors
       NotFoundError               an object that does not exist
       ExistsError                 a name that is taken
@@ -45,7 +45,7 @@ class UsageError(RootlessError):
     code = "usage"
 
 
-class MissingDeviceError(UsageError):
+class MissingFileError(UsageError):
     """docker takes every "no such file or directory" at the start of a container for a missing command."""
 
     exit_status = 127

@@ -59,8 +59,14 @@ def print_list(
     print(table(padded[0], padded[1:]))
 
 
-def print_document(form: str | None, document: object, readable: Callable[[], str]) -> None:
-    """Print one object by --format; without one as people read it."""
+def print_document(
+    form: str | None, document: object, readable: Callable[[], str], *, kind: str = ""
+) -> None:
+    """Print one object by --format; without one as people read it.
+
+    With `kind`, what Docker calls it in errors, the document is a struct: a field that it does not
+    have is an error.
+    """
     if not form:
         print(readable())
     elif form == "json":
@@ -69,8 +75,10 @@ def print_document(form: str | None, document: object, readable: Callable[[], st
         print(to_json(document))
     else:
         from rootless.cli.templates import parse_format, render
+        from rootless.gotemplate import Struct
 
-        print(render(parse_format(form), document))
+        shown = Struct(kind, document) if kind and isinstance(document, dict) else document
+        print(render(parse_format(form), shown))
 
 
 def print_documents(form: str | None, documents: Sequence[Mapping[str, Any]]) -> None:

@@ -285,9 +285,11 @@ def _check_number(command: Command, given: int, path: str) -> None:
     if most == 0:
         need = "accepts no arguments"
     elif least == most:
-        need = f"requires exactly {least} argument{'s' * (least != 1)}"
+        need = f"requires {least} argument{'s' * (least != 1)}"
+    elif least and most is not None:
+        need = f"requires at least {least} and at most {most} arguments"
     elif given < least:
         need = f"requires at least {least} argument{'s' * (least != 1)}"
     else:
         need = f"requires at most {most} argument{'s' * (most != 1)}"
-    raise GrammarError(f'"{path}" {need}.', exit_status=1)
+    raise GrammarError(f"'{path}' {need}", exit_status=1)

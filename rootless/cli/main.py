@@ -101,7 +101,7 @@ def _dispatch(words: list[str], settings: Settings) -> int:
         return _help(rest)
     found = index.COMMANDS.get(name)
     path = name
-    known: Iterable[str] = index.COMMANDS
+    known: Iterable[str] = (*index.COMMANDS, "help")
     if isinstance(found, index.Group):
         if not rest or rest[0] in {"--help", "-h"}:
             return _typer((name, "--help"))
@@ -122,11 +122,11 @@ def _help(words: list[str]) -> int:
     elif words[1:]:
         entry = None
     if words and entry is None:
-        return _unknown_command(words, index.COMMANDS)
+        return _unknown_command(words, index.COMMANDS, what="help topic")
     return _typer((*words, "--help"))
 
 
-def _unknown_command(words: list[str], known: Iterable[str]) -> int:
+def _unknown_command(words: list[str], known: Iterable[str], *, what: str = "command") -> int:
     from rootless.cli.escape import escaped
     from rootless.cli.not_supported import missing_command, similar
 
@@ -135,7 +135,8 @@ def _unknown_command(words: list[str], known: Iterable[str]) -> int:
     if message is not None:
         print(f"{PROGRAM}: {escaped(message)}", file=sys.stderr)
         return 1
-    print(f"{PROGRAM}: '{escaped(path)}' is not a {PROGRAM} command.", file=sys.stderr)
+    called = f"{PROGRAM} {path}" if what == "command" else path
+    print(f"{PROGRAM}: unknown {what}: {escaped(called)}", file=sys.stderr)
     prefix = " ".join([PROGRAM, *words[:-1]])
     alike = similar(words[-1], known)
     if alike:

@@ -54,7 +54,9 @@ def _run_detached(
 ) -> int:
     """Start the container in the background, and print its id as soon as it has been created."""
     if parsed[rows.ATTACH]:
-        raise UsageError("conflicting options: cannot specify both --attach and --detach")
+        raise GrammarError(
+            "conflicting options: cannot specify both --attach and --detach", exit_status=1
+        )
     engine_of(settings).run_detached(
         options, progress=progress, created=lambda record: print(record.id, flush=True)
     )
@@ -88,7 +90,7 @@ def options_of(
     if rootfs is None:
         if not command:
             raise GrammarError(
-                f'"rootless {command_name}" requires at least 1 argument.', exit_status=1
+                f"'rootless {command_name}' requires at least 1 argument", exit_status=1
             )
         image, command = _image(command[0]), command[1:]
     storage = _storage_options(parsed)
@@ -100,7 +102,7 @@ def options_of(
         storage_driver=_storage_driver(parsed),
         always_sync=storage is not None and storage.always_sync,
         storage=values.NO_STORAGE_LIMITS if storage is None else storage.limits,
-        name=parsed[rows.NAME],
+        name=parsed[rows.NAME] or None,
         replace=parsed[rows.REPLACE],
         remove=parsed[rows.RM],
         cidfile=parsed[rows.CIDFILE],
@@ -354,7 +356,12 @@ def _dns(parsed: Parsed) -> values.Dns:
         from rootless.cli.flags.names import parse_dns
 
         servers = _each(parsed, rows.DNS, parse_dns)
-    return values.Dns(servers, parsed[rows.DNS_SEARCH], parsed[rows.DNS_OPTION])
+    domains = parsed[rows.DNS_SEARCH]
+    if domains:
+        from rootless.cli.flags.names import parse_dns_search
+
+        domains = _each(parsed, rows.DNS_SEARCH, parse_dns_search)
+    return values.Dns(servers, domains, parsed[rows.DNS_OPTION])
 
 
 def _namespaces(parsed: Parsed) -> values.NamespaceModes:

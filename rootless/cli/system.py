@@ -23,7 +23,7 @@ def info(parsed: Parsed, settings: Settings) -> int:
     """Print what the engine is and stands on, as Docker does."""
     form = parsed[FORMAT]
     document = engine_of(settings).info()
-    print_document(form, document, lambda: _info_text(document))
+    print_document(form, document, lambda: _info_text(document), kind="system.dockerInfo")
     return 0
 
 
@@ -76,7 +76,12 @@ def version(parsed: Parsed, settings: Settings) -> int:  # noqa: ARG001 - a hand
         f" OS/Arch:           {side['Os']}/{side['Arch']}",
     ]
     form = parsed[FORMAT]
-    print_document(form, {"Client": side, "Server": side}, lambda: "\n".join(lines))
+    print_document(
+        form,
+        {"Client": side, "Server": side},
+        lambda: "\n".join(lines),
+        kind="system.versionInfo",
+    )
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rootless.cli import run_options as rows
 from rootless.cli.containers.chosen import LATEST, chosen
 from rootless.cli.context import Settings, engine_of
-from rootless.cli.grammar import Command, Parsed, Value
+from rootless.cli.grammar import Command, GrammarError, Parsed, Value
 from rootless.cli.output import for_each
 from rootless.cli.run import limits_of, restart_of
 from rootless.errors import UsageError
@@ -42,7 +42,10 @@ def update(parsed: Parsed, settings: Settings) -> int:
             (),
         ),
     }
-    limits = limits_of(Parsed(absent | dict(parsed.values), ()))
+    try:
+        limits = limits_of(Parsed(absent | dict(parsed.values), ()))
+    except UsageError as error:  # a flag's value, for which docker has 125 with every command
+        raise GrammarError(error.message) from error
     restart = restart_of(parsed) if parsed[rows.RESTART] else None
     if limits == NO_LIMITS and restart is None:
         raise UsageError("you must provide one or more flags when using this command")

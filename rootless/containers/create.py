@@ -6,7 +6,7 @@ import os
 
 from rootless.containers.random_names import name_for
 from rootless.durable import write_all
-from rootless.errors import ExistsError, RootlessError
+from rootless.errors import ExistsError, MissingFileError, RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def _open_cidfile(path: str) -> int:
             f"container ID file found, make sure the other container isn't running or delete {path}"
         ) from None
     except OSError as error:
-        raise RootlessError(
-            f"cannot write the container ID file {path}: {error.strerror}"
+        kind = MissingFileError if isinstance(error, FileNotFoundError) else RootlessError
+        raise kind(
+            f"failed to create the container ID file: open {path}: {(error.strerror or '').lower()}"
         ) from error

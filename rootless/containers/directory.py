@@ -63,6 +63,13 @@ def _is_hex(text: str) -> bool:
     return text != "" and text.strip("0123456789abcdef") == ""
 
 
+def _invalid_name(name: str) -> UsageError:
+    return UsageError(
+        f"Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+        hint="a name has two characters or more",
+    )
+
+
 def _is_name(text: str) -> bool:
     """What dockerd allows: [a-zA-Z0-9][a-zA-Z0-9_.-]+"""
     plain = text.replace("_", "").replace(".", "").replace("-", "")
@@ -103,10 +110,7 @@ class Containers:
         UsageError if it is no name.
         """
         if not _is_name(record.name):
-            raise UsageError(
-                f"invalid container name {record.name or '/'!r}",
-                hint="a name is two or more of a-z A-Z 0-9 _ . - and starts with a letter or digit",
-            )
+            raise _invalid_name(record.name)
         for each in (os.path.dirname(self.root), self.root, self._names):
             make_private_directory(each, "ROOTLESS_ROOT")
         hidden = f"{self.root}/.new-{record.id}"
@@ -189,8 +193,10 @@ class Containers:
         The new name is linked before the record says it and the old one goes last, so at no instant
         has the container none.
         """
+        if not name:
+            raise UsageError("neither old nor new names may be empty")
         if not _is_name(name):
-            raise UsageError(f"invalid container name {name!r}")
+            raise _invalid_name(name)
         with locked(f"{self.root}/.lock"):
             old = self.read(container_id)
             self._take_name(name, container_id)
@@ -207,6 +213,8 @@ class Containers:
 
         A name may have a slash before it, as `inspect` shows it. Raises NotFoundError, or UsageError
         if the beginning fits several."""
+        if not what:
+            raise UsageError("invalid container name or ID: value is empty")
         shown, what = what, what.removeprefix("/")
         if _is_id(what) and self._is_there(what):
             return self.read_or_dead(what)
@@ -337,7 +345,8 @@ class Containers:
         owner = self._name_target(name)
         if owner is not None and owner != container_id:
             raise ExistsError(
-                f'the container name "{name}" is already in use by container {owner[:12]}',
+                f'Conflict. The container name "/{name}" is already in use by container "{owner}". You have to '
+                "remove (or rename) that container to be able to reuse that name.",
                 hint=f"remove it (rootless rm {name}) or choose another name",
             )
         link = f"{self._names}/{name}"

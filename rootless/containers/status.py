@@ -63,6 +63,7 @@ class Verb(Enum):
     ATTACH = "attach"
     EXEC = "exec"
     UPDATE = "update"
+    TOP = "top"
 
 
 _NOT_RUNNING = "container {id} is not running"
@@ -95,7 +96,7 @@ REFUSED: Mapping[Verb, Mapping[Status, str]] = {
     },
     Verb.RESTART: _CANNOT_START,
     Verb.STOP: {},
-    Verb.KILL: dict.fromkeys(set(Status) - ALIVE, _CANNOT_KILL),
+    Verb.KILL: dict.fromkeys(_UNLESS_ALIVE, _CANNOT_KILL),
     Verb.PAUSE: {
         **_UNLESS_ALIVE,
         Status.PAUSED: "container {id} is already paused",
@@ -120,6 +121,7 @@ REFUSED: Mapping[Verb, Mapping[Status, str]] = {
         Status.PAUSED: "container {name} is paused, unpause the container before exec",
         Status.RESTARTING: _WAIT,
     },
+    Verb.TOP: {**_UNLESS_ALIVE, Status.RESTARTING: _WAIT},
     Verb.UPDATE: {
         Status.REMOVING: _BEING_REMOVED,
         Status.DEAD: "container is dead and cannot be updated: {error}",

@@ -9,8 +9,8 @@ import time
 
 from rootless.containers.config import id_maps_of
 from rootless.containers.processes import ProcessStat, container_processes
-from rootless.containers.status import ALIVE
-from rootless.errors import ConflictError, RootlessError, UsageError
+from rootless.containers.status import Verb, check_verb
+from rootless.errors import RootlessError, UsageError
 from rootless.runtime.idmap import to_inside
 from unionfs.light_types import NamedTuple
 
@@ -48,8 +48,7 @@ def list_processes(record: ContainerRecord, directory: str, options: Sequence[st
         UsageError: ps(1) does not take the options, or they leave the column PID out.
         RootlessError: there is no ps(1).
     """
-    if record.status not in ALIVE:
-        raise ConflictError(f"container {record.id} is not running")
+    check_verb(Verb.TOP, record.status, container_id=record.id, name=record.name, error="")
     processes = container_processes(record.pid)
     if not options or list(options) == ["-ef"]:
         uids = id_maps_of(directory).uids

@@ -238,7 +238,9 @@ def _start_again(paths: StoragePaths, record: ContainerRecord) -> None:
 
 
 def kill(paths: StoragePaths, record: ContainerRecord, number: int) -> None:
-    """Send a signal to the first process of a container. After SIGKILL its end is waited for."""
+    """Send a signal to the first process of a container. After SIGKILL its end is waited for; one that
+    waits for its restart is not started again, whatever the signal is.
+    """
     allow(Verb.KILL, record)
     client = connect(paths, record)
     if client is None:

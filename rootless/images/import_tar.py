@@ -60,7 +60,7 @@ def import_tar(
         _opened(source) if squashfs is None else _archived(squashfs) as read,
     ):
         # An empty piece would be taken for the end.
-        stream = plain_stream(read, ingest.directory, label, limits)
+        stream = plain_stream(read, ingest.directory, label, limits, or_nothing=True)
         pieces = (piece for piece in stream if piece)
         written = ingest.add_layer(lambda _: next(pieces, b""), label)
         if written.compression != "none":

@@ -31,6 +31,14 @@ _MACHINES: dict[str, tuple[str, str]] = {
     "loongarch64": ("loong64", ""),
 }
 
+_ARCHITECTURES = frozenset(
+    (
+        *("386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle"),
+        *("ppc64", "ppc64le", "riscv64", "s390x", "wasm"),
+    )
+)
+"""GOARCH of the systems that images are made for."""
+
 
 class Platform(NamedTuple):
     """In normal form: lower case, GOOS and GOARCH names, default variants left out."""
@@ -70,7 +78,10 @@ def parse_platform(text: str) -> Platform:
     if len(parts) == 1:
         if parts[0].lower() == "linux":
             return host_platform()
-        return normalised("linux", parts[0])
+        platform = normalised("linux", parts[0])
+        if platform.architecture not in _ARCHITECTURES:
+            raise UsageError(f'"{text}": unknown operating system or architecture')
+        return platform
     return normalised(*parts)
 
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 def launch_error(failure: Failure) -> LaunchError:
     """The error for what the process reported."""
-    reason = os.strerror(failure.errno) if failure.errno else ""
+    reason = os.strerror(failure.errno).lower() if failure.errno else ""
     if failure.stage == "chdir" and failure.path is not None:
         # Docker's status: 127.
-        return CommandNotFoundError(f'chdir to cwd ("{failure.path}") failed: {reason.lower()}')
+        return CommandNotFoundError(f'chdir to cwd ("{failure.path}") failed: {reason}')
     if failure.stage == "exec" and failure.path is not None:
         return _command_error(failure, reason)
     where = f" ({failure.path})" if failure.path and failure.path not in failure.step else ""
@@ -53,7 +53,7 @@ def _hint(failure: Failure) -> str | None:
 def _command_error(failure: Failure, reason: str) -> LaunchError:
     if failure.step == "search PATH":
         return CommandNotFoundError(f'exec: "{failure.path}": executable file not found in $PATH')
-    text = f'exec: "{failure.path}": {reason[:1].lower()}{reason[1:]}'
+    text = f'exec: "{failure.path}": {reason}'
     if failure.errno in {errno.ENOENT, errno.ENOTDIR}:
         return CommandNotFoundError(text)
     if failure.errno == errno.EISDIR:

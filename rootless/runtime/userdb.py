@@ -74,10 +74,10 @@ def _groups(group: bytes) -> Iterator[_Group]:
 
 
 def _number(text: str) -> int | None:
-    if not text.isascii() or not text.isdecimal():
+    if not text.isascii() or not text.removeprefix("-").isdecimal():
         return None
-    if int(text) > MAX_ID:
-        raise UnknownUserError(f"id {text} is out of range")
+    if not 0 <= int(text) <= MAX_ID:
+        raise UnknownUserError(f"uids and gids must be in range 0-{MAX_ID}")
     return int(text)
 
 

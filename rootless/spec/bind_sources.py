@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.errors import MissingDeviceError, UsageError
+from rootless.errors import MissingFileError, UsageError
 from rootless.spec.options import Bind, ContainerOptions
 
 
@@ -31,7 +31,7 @@ def prepare_bind_sources(options: ContainerOptions) -> None:
             ) from error
     for device in options.devices:
         if not os.path.exists(device.source):
-            raise MissingDeviceError(
+            raise MissingFileError(
                 f'error gathering device information while adding custom device "{device.source}": '
                 "no such file or directory"
             )

@@ -14,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.spec.options import ContainerOptions
 
-_HOSTNAME_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_STREAMS = 3
+"""The standard streams of a command, which are open before it starts."""
 _IPC_SYSCTLS = frozenset(
     f"kernel.{name}"
     for name in (
@@ -55,6 +56,7 @@ def check_options(options: ContainerOptions) -> None:
     for what, pairs in (("label", options.labels), ("annotation", options.annotations)):
         for name, value in pairs.items():
             _check_text(what, f"{name}={value}")
+    _check_ulimits(options)
     _check_mounts(options)
     _check_sysctls(options)
 
@@ -75,10 +77,15 @@ def _check_text(what: str, text: str) -> None:
 
 
 def _check_hostname(text: str) -> None:
-    import re
-
-    if len(text) > 64 or not all(re.fullmatch(_HOSTNAME_LABEL, label) for label in text.split(".")):
+    """The kernel takes any 64 bytes (__NEW_UTS_LEN). /etc/hosts, which has the name too, is read by lines."""
+    if len(text.encode(errors="surrogateescape")) > 64 or not text.isprintable():
         raise UsageError(f"invalid hostname: {text!r}")
+
+
+def _check_ulimits(options: ContainerOptions) -> None:
+    for limit in options.ulimits:
+        if limit.name == "nofile" and 0 <= limit.soft < _STREAMS:
+            raise UsageError(f"ulimit nofile={limit.soft}:{limit.hard}: too many open files")
 
 
 def _check_mounts(options: ContainerOptions) -> None:

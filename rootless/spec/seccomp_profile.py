@@ -309,7 +309,7 @@ def profile_of(
         document = loads(read(choice))
     except OSError as error:
         raise InvalidDocumentError(
-            f"opening seccomp profile ({choice}) failed: {error.strerror}"
+            f"opening seccomp profile ({choice}) failed: open {choice}: {(error.strerror or '').lower()}"
         ) from error
     except ValueError as error:
         raise InvalidDocumentError(

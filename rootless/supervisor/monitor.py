@@ -396,11 +396,14 @@ class Monitor:
 
     def _kill(self, client: Client, number: int) -> None:
         self._note_user()
+        if self._state is MonitorState.RESTARTING:
+            # As with Docker, whatever the signal is: nothing runs that could take it. EXITED answers.
+            self._is_final = True
+            return
         if number in {signal.SIGKILL, self._description.stop_signal}:
             self._is_final = True
-        if self._state is not MonitorState.RESTARTING:
-            self._container.signals.send(number)
-            self._resume()
+        self._container.signals.send(number)
+        self._resume()
         client.send(Kind.DONE)
 
     def _note_user(self) -> None:

@@ -21,5 +21,5 @@ def chosen(parsed: Parsed, engine: Engine, command: str) -> Sequence[str]:
             raise GrammarError("--latest and containers cannot be used together")
         return (engine.latest(),)
     if not parsed.arguments:
-        raise GrammarError(f'"rootless {command}" requires at least 1 argument.', exit_status=1)
+        raise GrammarError(f"'rootless {command}' requires at least 1 argument", exit_status=1)
     return parsed.arguments

@@ -109,7 +109,8 @@ def _row(
     record: ContainerRecord, full: bool, size: str, mounts: Sequence[MountName] = ()
 ) -> dict[str, Any]:
     shown = [each.name if full else shortened(each.name, _MOUNT_WIDTH) for each in mounts]
-    command = " ".join(record.command)
+    first, *arguments = record.command or ("",)
+    command = " ".join((first, *(f"'{each}'" if " " in each else each for each in arguments)))
     return {
         "Command": f'"{command if full else shortened(command, _COMMAND_WIDTH)}"',
         "CreatedAt": local_time(record.created),

@@ -1,4 +1,4 @@
-"""--add-host and --dns."""
+"""--add-host, --dns and --dns-search."""
 
 from __future__ import annotations
 
@@ -36,3 +36,13 @@ def parse_dns(text: str) -> str:
     if not _is_address(text):
         raise UsageError(f"{text!r} is not an IP address of a DNS server")
     return text
+
+
+def parse_dns_search(text: str) -> str:
+    """A domain, or `.` for none. Raises UsageError."""
+    import re
+
+    label = "[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?"
+    if text.strip() != "." and not re.fullmatch(rf"{label}(\.{label})*\.?", text.strip()):
+        raise UsageError(f"{text} is not a valid domain")
+    return text.strip()

@@ -86,12 +86,19 @@ def _spool(fd: int, directory: Path, label: str, limits: Limits) -> int:
     return spooled
 
 
-def plain_stream(read: Read, directory: Path, label: str, limits: Limits) -> Iterator[bytes]:
-    """A stream without its compression, whichever it has. Raises InvalidDocumentError."""
+def plain_stream(
+    read: Read, directory: Path, label: str, limits: Limits, *, or_nothing: bool = False
+) -> Iterator[bytes]:
+    """A stream without its compression, whichever it has. Raises InvalidDocumentError, also for one of no
+    bytes unless `or_nothing`, for which that is the archive of no file.
+    """
     head = b""
     while len(head) < MAGIC_SIZE and (piece := read(MAGIC_SIZE - len(head))):
         head += piece
     if not head:
+        if or_nothing:
+            yield bytes(1024)
+            return
         raise InvalidDocumentError(f"{label} is empty")
     waiting = [head]
 

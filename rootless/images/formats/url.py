@@ -34,7 +34,7 @@ def open_url(url: str) -> Iterator[Read]:
         with error:
             raise NotFoundError(f"cannot fetch {url}: {error.code} {error.reason}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise NotFoundError(f"cannot fetch {url}: {getattr(error, 'reason', error)}") from error
+        raise NotFoundError(f"cannot fetch {url}: {_reason(error)}") from error
     left = response.length
 
     def read(size: int) -> bytes:
@@ -54,3 +54,9 @@ def open_url(url: str) -> Iterator[Read]:
 
     with response:
         yield read
+
+
+def _reason(error: Exception) -> str:
+    """Why a request failed, without the name and number of the exception."""
+    cause = getattr(error, "reason", error)  # of URLError: what the transport raised
+    return (cause.strerror or str(cause)).lower() if isinstance(cause, OSError) else str(cause)

@@ -152,6 +152,13 @@ def _check_conflicts(
     force: bool,
 ) -> None:
     short = image.id.removeprefix("sha256:")[:12]
+    if users and not force and reference is not None and len(image.tags) == 1:
+        user = users[0]
+        raise InUseError(
+            f'conflict: unable to remove repository reference "{name}" (must force) - '
+            f"container {user.id[:12]} is using its referenced image {short}",
+            hint=f"remove the container (rootless rm {user.name}) or use -f",
+        )
     for user in users:
         if user.status in MONITORED:
             raise InUseError(

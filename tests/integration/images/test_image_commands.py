@@ -150,14 +150,15 @@ def record(store, status):
 
 def test_image_of_a_running_container_cannot_be_removed(store):
     users = [record(store, Status.RUNNING)]
-    for force in (False, True):
-        with pytest.raises(InUseError, match=r"cannot be forced.*running container cccccccccccc"):
-            remove(store, "two", lambda: users, force=force)
+    with pytest.raises(InUseError, match=r"must force.*container cccccccccccc is using"):
+        remove(store, "two", lambda: users)
+    with pytest.raises(InUseError, match=r"cannot be forced.*running container cccccccccccc"):
+        remove(store, "two", lambda: users, force=True)
 
 
 def test_image_of_a_stopped_container_needs_force_and_its_layers_stay(store):
     users = [record(store, Status.EXITED)]
-    with pytest.raises(InUseError, match=r"must be forced.*stopped container cccccccccccc"):
+    with pytest.raises(InUseError, match=r"must force.*container cccccccccccc is using"):
         remove(store, "two", lambda: users)
     image = resolve(store, "two")
     remove(store, "two", lambda: users, force=True)
@@ -260,13 +261,20 @@ def test_import_from_a_pipe_without_a_name(store):
     assert str(image.platform) == "linux/arm/v6"
 
 
-@pytest.mark.parametrize("data", [b"", b"not a tar" * 100, TOP[:514], gzip.compress(TOP)[:-9]])
+@pytest.mark.parametrize("data", [b"not a tar" * 100, TOP[:514], gzip.compress(TOP)[:-9]])
 def test_import_of_what_is_no_tar_is_refused(store, tmp_path, data):
     (tmp_path / "rootfs").write_bytes(data)
     before = list_images(store)
     with pytest.raises(InvalidDocumentError, match="rootfs"):
         import_tar(store, tmp_path / "rootfs", reference="bad", created=CREATED)
     assert list_images(store) == before
+
+
+def test_import_of_nothing_is_an_image_without_files(store, tmp_path):
+    """As with docker and podman."""
+    (tmp_path / "rootfs").write_bytes(b"")
+    imported = import_tar(store, tmp_path / "rootfs", created=CREATED)
+    assert resolve(store, imported.id).id == imported.id
 
 
 class Server(http.server.BaseHTTPRequestHandler):

@@ -309,3 +309,19 @@ def test_container_started_by_two_commands_at_once_is_started_once(rootless):
     assert [starter.wait(60) for starter in starters] == [0] * 4
     assert status_of(rootless, "web") == "running"
     assert json.loads(rootless("inspect", "web").ok().stdout)[0]["RestartCount"] == 0
+
+
+def test_kill_ends_the_restarts_of_a_container_that_waits_for_the_next(rootless):
+    """Whatever the signal is, as with Docker."""
+    rootless("run", "-d", "--name", "web", "--restart", "always", "--rootfs", "/", "false").ok()
+
+    def has_waited():
+        shown = state(rootless, "web")
+        return (
+            shown["Restarting"]
+            and json.loads(rootless("inspect", "web").stdout)[0]["RestartCount"] > 4
+        )
+
+    wait_until(has_waited, 60)
+    assert rootless("kill", "-s", "USR1", "web").ok().stdout == "web\n"
+    assert status_of(rootless, "web") == "exited"

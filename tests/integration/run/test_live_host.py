@@ -173,7 +173,7 @@ def test_name_is_taken_until_the_container_is_removed(rootless):
     rootless("run", "--name", "fred", "--rootfs", "/", "sh", "-c", "exit 3")
     taken = host(rootless, "true", options=["--name", "fred"])
     assert taken.status == 125
-    assert 'the container name "fred" is already in use' in taken.stderr
+    assert 'The container name "/fred" is already in use' in taken.stderr
     listed = rootless("ps", "-a").ok().stdout
     assert "Exited (3)" in listed
     assert "fred" in listed
@@ -191,7 +191,7 @@ def test_renamed_container_has_its_new_name_only(rootless):
     for new, said in (
         ("other", "already in use"),
         ("two", "same name as its current name"),
-        ("a/b", "invalid container name"),
+        ("a/b", "Invalid container name (a/b), only"),
     ):
         refused = rootless("rename", "two", new)
         assert refused.status == 1
@@ -224,7 +224,7 @@ def test_many_at_once(rootless):
         (["--pull", "never", "no-such-image"], 125, "No such image: no-such-image:latest"),
         (["--rootfs", "/"], 125, "no command specified"),
         (["--bogus"], 125, "unknown flag: --bogus\nSee 'rootless run --help'."),
-        ([], 1, '"rootless run" requires at least 1 argument.'),
+        ([], 1, "'rootless run' requires at least 1 argument"),
     ],
 )
 def test_bad_input_is_one_clear_line(rootless, words, status, said):

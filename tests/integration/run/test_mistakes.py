@@ -61,7 +61,7 @@ CASES = [
         125,
         "the working directory 'rel' is invalid, it",
     ),
-    (["run", "--name", "/", "--rootfs", "/", "true"], 125, "invalid container name '/'"),
+    (["run", "--name", "/", "--rootfs", "/", "true"], 125, "Invalid container name (), only"),
     (["run", "-m", "1m", "--rootfs", "/", "true"], 125, "minimum memory limit allowed is 6MB"),
     (["run", "--env-file", "/nosuch", "i"], 125, "open /nosuch: no such file or directory"),
     (
@@ -90,9 +90,32 @@ CASES = [
         127,
         'adding custom device "/dev/nosuch": no such file or directory',
     ),
-    (["images", "a", "b"], 1, '"rootless images" requires at most 1 argument.'),
-    (["inspect"], 1, '"rootless inspect" requires at least 1 argument.'),
+    (["images", "a", "b"], 1, "'rootless images' requires at most 1 argument"),
+    (["inspect"], 1, "'rootless inspect' requires at least 1 argument"),
     (["--foo"], 125, "unknown flag: --foo"),
+    (["run", "-d", "-a", "stdout", "i"], 1, "conflicting options: cannot specify both --attach"),
+    (["run", "--dns-search", "a b", "i"], 125, "a b is not a valid domain"),
+    (["run", "--ulimit", "nofile=0", "--rootfs", "/", "true"], 125, "too many open files"),
+    (
+        ["run", "--platform", "nosuch", "i"],
+        125,
+        '"nosuch": unknown operating system or architecture',
+    ),
+    (
+        ["run", "--cidfile", "/nosuch/x", "--rootfs", "/", "true"],
+        127,
+        "container ID file: open /nosuch/x",
+    ),
+    (["update", "-m", "x", "c"], 125, "invalid size: 'x'"),
+    (["rename", "c", ""], 1, "No such container: c"),
+    (["start", ""], 1, "invalid container name or ID: value is empty"),
+    (["info", "-f", "{{.Nope}}"], 1, "can't evaluate field Nope in type system.dockerInfo"),
+    (["version", "-f", "{{.Nope}}"], 1, "can't evaluate field Nope in type system.versionInfo"),
+    (
+        ["import", "http://127.0.0.1:1/x"],
+        1,
+        "cannot fetch http://127.0.0.1:1/x: connection refused",
+    ),
     (["run", "--foo"], 125, "unknown flag: --foo"),
 ]
 
@@ -130,3 +153,28 @@ def test_null_byte_in_the_environment_is_an_error_without_the_name_of_an_excepti
     words = ("run", "--rm", "--env-file", str(tmp_path / "env"), "--rootfs", "/", "true")
     result = rootless(*words)
     assert (result.status, result.stderr) == (125, "rootless: exec true: embedded null byte\n")
+
+
+def test_hostname_is_whatever_the_kernel_takes(rootless):
+    words = (
+        "run",
+        "--rm",
+        "--hostname",
+        "a b",
+        "--rootfs",
+        "/",
+        "cat",
+        "/proc/sys/kernel/hostname",
+    )
+    assert rootless(*words).ok().stdout == "a b\n"
+
+
+def test_empty_name_is_no_name(rootless):
+    rootless("run", "--name", "", "--rootfs", "/", "true").ok()
+    (name,) = rootless("ps", "-a", "--format", "{{.Names}}").ok().stdout.split()
+    assert "_" in name
+
+
+def test_ps_shows_an_argument_with_blanks_quoted(rootless):
+    rootless("create", "--rootfs", "/", "sh", "-c", "echo a b").ok()
+    assert rootless("ps", "-a", "--format", "{{.Command}}").ok().stdout == "\"sh -c 'echo a b'\"\n"

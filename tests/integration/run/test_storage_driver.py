@@ -140,7 +140,7 @@ def test_store_without_user_attributes_is_refused_and_nothing_takes_its_place(bo
     assert result.status == 125, result.stderr
     first, hint, *rest = result.stderr.splitlines()
     assert first.startswith(f"rootless: cannot mount kernel overlayfs on {containers_of(box)}/")
-    assert first.endswith(": Operation not supported")
+    assert first.endswith(": operation not supported")
     assert hint.startswith("hint: kernel overlayfs needs")
     assert rest == []
 

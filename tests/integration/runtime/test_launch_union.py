@@ -56,7 +56,7 @@ def test_launch_union_is_root_and_served_by_the_caller(own_box, mountpoint):
 
 
 def test_launch_union_that_is_not_answered_is_an_error(own_box, mountpoint):
-    with pytest.raises(LaunchError, match="Transport endpoint is not connected"):
+    with pytest.raises(LaunchError, match="transport endpoint is not connected"):
         own_box.sh(
             "true", rootfs=FuseRootfs(str(mountpoint)), serve=lambda device, _: os.close(device)
         )

@@ -267,12 +267,14 @@ def test_option_of_docker_is_there_or_explained(name, option):
         (["container", "port", "c"], 1, "rootless: 'container port' is not supported: "),
         (["imagse"], 1, "Did you mean:\n  rootless image"),
         (["image", "lss"], 1, "Did you mean:\n  rootless image ls"),
-        (["nonsense"], 1, "rootless: 'nonsense' is not a rootless command.\nSee 'rootless --help'"),
+        (["nonsense"], 1, "rootless: unknown command: rootless nonsense\nSee 'rootless --help'"),
         (["create", "-P", "i"], 125, "--publish-all is not supported: private networks are"),
         (["run", "-p", "8:8", "i"], 125, "--publish is not supported: private networks are not"),
         (["run", "--memroy", "1g", "i"], 125, "unknown flag: --memroy\nDid you mean --memory?"),
         (["-H", "tcp://x", "ps"], 125, "--host is not supported: there is no daemon"),
-        (["help", "nonsense"], 1, "rootless: 'nonsense' is not a rootless command."),
+        (["help", "nonsense"], 1, "rootless: unknown help topic: nonsense"),
+        (["helpp"], 1, "Did you mean:\n  rootless help\n"),
+        (["hlep"], 1, "Did you mean:\n  rootless help\n"),
     ],
 )
 def test_message_names_what_is_missing_and_what_to_use(words, status, message, capsys):

@@ -194,7 +194,7 @@ def test_userns_modes_are_read():
         {"uts": "host", "hostname": "x"},
         {"network": "none", "dns": ("1.1.1.1",)},
         {"dns": ("one",)},
-        {"hostname": "-x"},
+        {"hostname": "a\nb"},
         {"hostname": "a" * 65},
         {"workdir": "relative"},
         {"umask": "9"},

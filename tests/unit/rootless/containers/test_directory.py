@@ -32,7 +32,7 @@ def test_find_by_id_name_and_prefix_gives_the_record(containers):
 
 def test_create_with_a_taken_name_is_refused_and_leaves_nothing(containers):
     containers.create(record())
-    with pytest.raises(ExistsError, match="already in use by container aaaaaaaaaaaa"):
+    with pytest.raises(ExistsError, match='already in use by container "aaaaaaaaaaaa'):
         containers.create(record(B))
     assert [each.id for each in containers.all()] == [A]
     assert not [name for name in os.listdir(containers.root) if name.startswith(".new")]

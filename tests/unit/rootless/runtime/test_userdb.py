@@ -45,8 +45,8 @@ def test_no_files_still_have_numbers():
     [
         ("nobody", "unable to find user nobody"),
         ("app:nogroup", "unable to find group nogroup"),
-        ("99999999999", "out of range"),
-        ("-1", "unable to find user -1"),
+        ("99999999999", "must be in range"),
+        ("-1", "must be in range"),
         ("\u0663", "unable to find user"),
     ],
 )
