@@ -10,32 +10,34 @@ def split_fields(text: str) -> list[str]:
     if '"' not in text:
         return text.split(",")
     fields = []
-    rest = text
+    position = 0
     while True:
-        if rest.startswith('"'):
-            field, rest = _quoted(rest[1:])
+        if text.startswith('"', position):
+            field, position = _quoted(text, position + 1)
         else:
-            field, comma, rest = rest.partition(",")
+            end = text.find(",", position)
+            field = text[position : end if end >= 0 else len(text)]
+            position += len(field)
             if '"' in field:
                 raise ValueError('bare " in non-quoted field')
-            rest = comma + rest
         fields.append(field)
-        if not rest:
+        if position == len(text):
             return fields
-        if not rest.startswith(","):
+        if text[position] != ",":
             raise ValueError('extraneous or missing " in quoted field')
-        rest = rest[1:]
+        position += 1
 
 
-def _quoted(rest: str) -> tuple[str, str]:
-    """The field before the closing quote, and what follows it."""
+def _quoted(text: str, position: int) -> tuple[str, int]:
+    """The field that begins at `position`, and the place after its closing quote."""
     parts = []
     while True:
-        part, quote, rest = rest.partition('"')
-        if not quote:
+        end = text.find('"', position)
+        if end < 0:
             raise ValueError('extraneous or missing " in quoted field')
-        parts.append(part)
-        if not rest.startswith('"'):
-            return "".join(parts), rest
+        parts.append(text[position:end])
+        position = end + 1
+        if not text.startswith('"', position):
+            return "".join(parts), position
         parts.append('"')
-        rest = rest[1:]
+        position += 1

@@ -53,6 +53,9 @@ class CommandLine(NamedTuple):
     """The program and its arguments in the exec form; at most one text for the shell in the shell form."""
     is_exec_form: bool
     heredocs: tuple[Heredoc, ...] = ()
+    is_one_heredoc: bool = False
+    """Whether the text is `<<NAME` alone: the content is a script, run by the shell, or by the interpreter
+    that its first line names (`#!`)."""
 
     @property
     def shell_text(self) -> str:
@@ -64,17 +67,6 @@ class CommandLine(NamedTuple):
         if self.is_one_heredoc:
             return self.heredocs[0].text
         return text + "".join(f"\n{each.content}{each.name}" for each in self.heredocs)
-
-    @property
-    def is_one_heredoc(self) -> bool:
-        """Whether the text is `<<NAME` alone: the content is a script, run by the shell, or by the interpreter
-        that its first line names (`#!`)."""
-        if len(self.heredocs) != 1 or self.is_exec_form or len(self.words) != 1:
-            return False
-        word = self.words[0].lstrip("0123456789")
-        return word.startswith("<<") and not any(
-            letter in word[2:].removeprefix("-").lstrip() for letter in "< \t"
-        )
 
 
 class From(NamedTuple):

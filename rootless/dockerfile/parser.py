@@ -239,7 +239,9 @@ class _Request:
         if found is not None:
             return CommandLine(found, is_exec_form=True)
         words = (self.arguments,) if self.arguments else ()
-        return CommandLine(words, is_exec_form=False, heredocs=self.statement.heredocs)
+        heredocs = self.statement.heredocs
+        is_one = bool(heredocs) and parse_heredoc(self.arguments) is not None
+        return CommandLine(words, is_exec_form=False, heredocs=heredocs, is_one_heredoc=is_one)
 
     def no_flags(self) -> None:
         Flags(self.statement.flags)

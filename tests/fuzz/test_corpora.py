@@ -10,10 +10,26 @@ from types import ModuleType
 
 import pytest
 
-from tests.fuzz import image_documents, references, sif_headers, tar_index, templates
+from tests.fuzz import (
+    dockerfiles,
+    ignore_files,
+    image_documents,
+    references,
+    sif_headers,
+    tar_index,
+    templates,
+)
 from tests.fuzz.loop import feed, seeds_of
 
-FUZZERS = (image_documents, references, sif_headers, tar_index, templates)
+FUZZERS = (
+    dockerfiles,
+    ignore_files,
+    image_documents,
+    references,
+    sif_headers,
+    tar_index,
+    templates,
+)
 _FILES = [(fuzzer, path) for fuzzer in FUZZERS for path in sorted(fuzzer.CORPUS.iterdir())]
 
 
