@@ -35,3 +35,22 @@ def parse_duration(text: str) -> int:
     if not digits or position < len(digits):
         raise ValueError(f"invalid duration {text!r}")
     return -int(total) if text.startswith("-") else int(total)
+
+
+def format_duration(nanoseconds: int) -> str:
+    """A duration as Go prints it: `1h0m5s`, `1.5s`, `250ms`, `0s`."""
+    sign, left = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
+    if left < 10**9:
+        unit = next((unit for unit in ("ms", "µs", "ns") if left >= _NANOSECONDS[unit]), "s")
+        return f"{sign}{_decimal(left, _NANOSECONDS[unit])}{unit}"
+    minutes, seconds = divmod(left, 60 * 10**9)
+    hours, minutes = divmod(minutes, 60)
+    before = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{sign}{before}{_decimal(seconds, 10**9)}s"
+
+
+def _decimal(value: int, unit: int) -> str:
+    whole, rest = divmod(value, unit)
+    if not rest:
+        return str(whole)
+    return f"{whole}.{str(rest).rjust(len(str(unit)) - 1, '0').rstrip('0')}"

@@ -176,6 +176,25 @@ class Snapshot:
                 node = self._tree.child(node, name)
         return node
 
+    def children(self, path: bytes) -> list[tuple[bytes, Node]]:
+        """What is in the directory at a path, relative, in no particular order; nothing for a path that
+        is no directory."""
+        directory = self.find(path)
+        if not isinstance(directory, Directory):
+            return []
+        self._tree.listings.load(directory)
+        self._tree.listings.materialize_all(directory)
+        return list(directory.children.items())
+
+    def readlink(self, node: Node) -> bytes:
+        """The target of a symbolic link, as stored."""
+        return self._tree.layers.layer(node.layer).readlink(node.ref)
+
+    def xattrs(self, node: Node) -> dict[bytes, bytes]:
+        """Extended attributes, with those of POSIX ACLs in step with the mode."""
+        found = self._tree.layers.layer(node.layer).xattrs(node.ref)
+        return dict(with_acl_in_step(found, node.attributes.mode))
+
     def below(self, path: bytes) -> LayerEntry | None:
         """What the lowers alone have at a path, relative."""
         directory, _, name = path.rpartition(b"/")
@@ -249,9 +268,9 @@ class Snapshot:
         )
         if not stat.S_ISREG(attributes.mode):
             return entry, iter(())
-        return entry, contents(partial(self._open, node), attributes.size)
+        return entry, contents(partial(self.open_file, node), attributes.size)
 
-    def _open(self, node: Node) -> OpenFile:
+    def open_file(self, node: Node) -> OpenFile:
         """A regular file as the union shows it: one that is not all copied up from both its
         parts."""
         if self._upper is None or node.lazy is None:

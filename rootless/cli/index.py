@@ -34,6 +34,7 @@ class Group(NamedTuple):
 
 
 _ATTACH = "rootless.cli.containers.attach:ATTACH"
+_BUILD = "rootless.cli.build:BUILD"
 _COMMIT = "rootless.cli.containers.commit:COMMIT"
 _CREATE = "rootless.cli.create:CREATE"
 _COW = "rootless.cli.containers.cow:COW"
@@ -88,6 +89,7 @@ COMMANDS: Mapping[str, str | Group] = {
     "logs": _LOGS,
     "attach": _ATTACH,
     "rm": _RM,
+    "build": _BUILD,
     "images": _IMAGES,
     "rmi": _RMI,
     "load": _LOAD,
@@ -113,6 +115,23 @@ COMMANDS: Mapping[str, str | Group] = {
     "version": "rootless.cli.system:VERSION",
     "doctor": "rootless.cli.system:DOCTOR",
     "copy": _COPY,
+    "builder": Group(
+        "Manage builds",
+        {
+            "build": _BUILD,
+            "du": "rootless.cli.builder:BUILDER_DU",
+            "prune": "rootless.cli.builder:BUILDER_PRUNE",
+        },
+    ),
+    "buildx": Group(
+        "Build images (buildx of docker)",
+        {
+            "build": _BUILD,
+            "b": _BUILD,
+            "du": "rootless.cli.builder:BUILDER_DU",
+            "prune": "rootless.cli.builder:BUILDER_PRUNE",
+        },
+    ),
     "container": Group(
         "Manage containers",
         {
@@ -159,6 +178,7 @@ COMMANDS: Mapping[str, str | Group] = {
     "image": Group(
         "Manage images",
         {
+            "build": _BUILD,
             "ls": _IMAGES,
             "list": _IMAGES,
             "rm": _RMI,

@@ -17,19 +17,14 @@ class Missing(NamedTuple):
     instead: str = ""
 
 
-_NO_BUILD = "images cannot be built from a Dockerfile yet"
 _NO_NETWORKS = "private networks are not supported yet"
 _NO_SWARM = "there is no cluster"
 _NO_DAEMON = "there is no daemon"
 _NO_HEALTH = "health checks are not run yet"
 _NO_WINDOWS = "it is for Windows only"
-_USE_COMMIT = "make the change in a container and use 'rootless commit'"
 _USE_HOST = "use --network host or --network none"
 
 COMMANDS: dict[str, Missing] = {
-    "build": Missing(_NO_BUILD, _USE_COMMIT),
-    "builder": Missing(_NO_BUILD),
-    "buildx": Missing(_NO_BUILD, _USE_COMMIT),
     "checkpoint": Missing("containers cannot be checkpointed"),
     "compose": Missing("Compose files are not read", "start each container with 'rootless run -d'"),
     "config": Missing(_NO_SWARM),
@@ -79,7 +74,17 @@ _RUN: dict[str, Missing] = {
     "runtime": Missing("the engine is its own OCI runtime"),
     "use-api-socket": Missing(_NO_DAEMON),
 }
+_BUILD: dict[str, Missing] = dict.fromkeys(
+    (
+        *("add-host", "allow", "annotation", "attest", "build-context", "builder", "cache-from"),
+        *("cache-to", "call", "cgroup-parent", "check", "load", "metadata-file", "network"),
+        *("no-cache-filter", "output", "provenance", "push", "sbom", "secret", "shm-size"),
+        *("ssh", "ulimit"),
+    ),
+    Missing("this option of build is not supported yet"),
+)
 _OPTIONS: dict[str, dict[str, Missing]] = {
+    "build": _BUILD,
     "run": _RUN,
     "create": _RUN,
     "update": _RUN,

@@ -18,9 +18,11 @@ from rootless.cli.output import (
 )
 from rootless.cli.shared_options import LIST_FORMAT
 from rootless.containers.status import MONITORED
+from rootless.images.gc.build_cache import cache_size
 
 if TYPE_CHECKING:
     from rootless.engine.upkeep import DiskUsage
+    from rootless.images.gc.build_cache import CacheUsage
 
 _TITLES = {
     "Type": "TYPE",
@@ -44,7 +46,7 @@ def df(parsed: Parsed, settings: Settings) -> int:
         "Images": [_image_row(usage, i) for i in range(len(usage.images))],
         "Containers": [_container_row(usage, i) for i in range(len(usage.containers))],
         "Volumes": [_volume_row(usage, i) for i in range(len(usage.volumes))],
-        "BuildCache": [],
+        "BuildCache": [_cache_row(each) for each in usage.build_cache],
     }
     print_document(parsed[LIST_FORMAT], document, lambda: _verbose_text(document, usage))
     return 0
@@ -52,6 +54,9 @@ def df(parsed: Parsed, settings: Settings) -> int:
 
 def _summary(usage: DiskUsage) -> list[dict[str, Any]]:
     images, containers, volumes = usage.images, usage.containers, usage.volumes
+    cache = usage.build_cache
+    unshared = [each for each in cache if not each.is_shared]
+    free = cache_size(unshared)
     running = sum(each.record.status in MONITORED for each in containers)
     written = sum(each.size for each in containers)
     used = sum(bool(each.containers) for each in images)
@@ -65,7 +70,7 @@ def _summary(usage: DiskUsage) -> list[dict[str, Any]]:
             sum(each.size for each in volumes),
             usage.volumes_reclaimable,
         ),
-        _row("Build Cache", 0, 0, 0, 0),
+        _row("Build Cache", len(cache), len(cache) - len(unshared), free, free),
     ]
 
 
@@ -77,6 +82,19 @@ def _row(kind: str, total: int, active: int, size: int, reclaimable: int) -> dic
         "Active": str(active),
         "Size": human_size(size),
         "Reclaimable": f"{human_size(reclaimable)}{share}",
+    }
+
+
+def _cache_row(usage: CacheUsage) -> dict[str, Any]:
+    step = usage.step
+    return {
+        "ID": step.key[:12],
+        "CacheType": "regular",
+        "Size": human_size(usage.size),
+        "CreatedAt": local_time(step.created),
+        "CreatedSince": since(step.created),
+        "Shared": str(usage.is_shared).lower(),
+        "Description": step.text,
     }
 
 

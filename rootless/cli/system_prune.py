@@ -30,7 +30,7 @@ def prune(parsed: Parsed, settings: Settings) -> int:
         "WARNING! This will remove:\n  - all stopped containers\n"
         f"  - {pruned_images(everything=everything)}\n"
         + ("  - anonymous volumes that no container uses\n" if parsed[_VOLUMES] else "")
-        + "  - what interrupted pulls and loads have left"
+        + "  - unused build cache\n  - what interrupted pulls and loads have left"
     )
     if not parsed[NO_PROMPT] and not confirmed(f"{warning}\n"):
         return 0
@@ -41,7 +41,12 @@ def prune(parsed: Parsed, settings: Settings) -> int:
     images = engine.prune_images(everything=everything, filters=filters)
     if images.removals:
         print("Deleted Images:", *map(str, images.removals), "", sep="\n")
-    reclaimed = containers.reclaimed + images.reclaimed
+    cache = engine.prune_build_cache(everything=everything, filters=filters)
+    if cache.steps:
+        print(
+            "Deleted build cache objects:", *(each.step.key for each in cache.steps), "", sep="\n"
+        )
+    reclaimed = containers.reclaimed + images.reclaimed + cache.reclaimed
     if parsed[_VOLUMES]:
         volumes = engine.prune_volumes(filters=volume_filters)
         reclaimed += volumes.reclaimed
@@ -58,6 +63,6 @@ SYSTEM_PRUNE = Command(
     (_ALL, NO_PROMPT, PRUNE_FILTER, _VOLUMES),
     prune,
     most=0,
-    description="""Remove stopped containers, dangling images, and what interrupted pulls and loads
+    description="""Remove stopped containers, dangling images, build cache, and what interrupted pulls and loads
 have left.""",
 )

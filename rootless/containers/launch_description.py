@@ -36,11 +36,13 @@ class HostTree(NamedTuple):
 
 class ImageTree(NamedTuple):
     """The layers of an image, bottom first: (layer.tar, index.sqlite) of each; and the index of all
-    of them merged, where there are several.
+    of them merged, where there are several. `above`: how many of the topmost layers the merged index
+    leaves out.
     """
 
     layers: tuple[tuple[str, str], ...]
     chain: str | None = None
+    above: int = 0
 
 
 class OutputLog(NamedTuple):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rootless.events.filters import EventFilters
     from rootless.events.stream import EventStream
     from rootless.filters import ContainerFilters, PruneFilters, VolumeFilters
+    from rootless.images.gc.build_cache import CacheUsage, PrunedCache
     from rootless.images.gc.check import Finding
     from rootless.images.gc.prune import Pruned as PrunedImages
     from rootless.images.gc.remove import Removal
@@ -722,6 +723,24 @@ class Engine(ImageStore):
         )
         report_prune(self.paths, EventType.IMAGE, pruned.reclaimed)
         return pruned
+
+    def build_cache_usage(self) -> list[CacheUsage]:
+        """Every step of the build cache with its size, the one that was used last first."""
+        from rootless.images.gc.build_cache import build_cache_usage
+
+        return build_cache_usage(self._store())
+
+    def prune_build_cache(
+        self, *, everything: bool = False, filters: PruneFilters | None = None, keep: int = 0
+    ) -> PrunedCache:
+        """Remove steps of the build cache whose layers no image has, or all with `everything`, except
+        `keep` bytes of those that were used last.
+        """
+        from rootless.images.gc.build_cache import prune_build_cache
+
+        return prune_build_cache(
+            self._store(), self.containers, everything=everything, filters=filters, keep=keep
+        )
 
     def disk_usage(self) -> DiskUsage:
         """Sizes of images, containers and volumes, and what of them pruning would free."""

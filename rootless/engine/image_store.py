@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from rootless.build.build import BuildRequest
+    from rootless.build.progress import Progress as BuildProgress
     from rootless.engine.image_events import ImageEvents
     from rootless.filters import ImageFilters
     from rootless.images.gc.check import Finding
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from rootless.registry.configuration import ClientEnv
     from rootless.registry.remote import RemoteOptions
     from rootless.store.counting import Moved
+    from rootless.store.image import Image
     from rootless.store.layout import Store
     from rootless.store.manifest_lists import ManifestList
 
@@ -67,6 +70,33 @@ class ImageStore:
         from rootless.images.listing import list_images
 
         return list_images(self._store(), name, filters)
+
+    def build(self, request: BuildRequest, *, progress: BuildProgress | None = None) -> LoadedImage:
+        """Build an image from a Dockerfile. The caller must have one thread. Raises BuildError, which says
+        where in the Dockerfile.
+        """
+        from rootless.build.build import build
+        from rootless.engine.pull_in_child import find_or_fetch
+        from rootless.spec.options import PullPolicy
+
+        store = self._store()
+
+        def find_image(name: str, platform: Platform | None, pull: bool) -> Image:
+            policy = PullPolicy.ALWAYS if pull else PullPolicy.MISSING
+            return find_or_fetch(
+                store,
+                name,
+                platform,
+                policy=policy,
+                environ=self._environ,
+                progress=None,
+                pulled=report_pull,
+            )
+
+        def report_pull(reference: Reference) -> None:
+            self._image_events().of_transfer("pull", reference)
+
+        return build(request, store, find_image, self._environ, progress)
 
     def load(
         self,

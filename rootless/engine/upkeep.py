@@ -15,6 +15,7 @@ from rootless.containers.volume_users import mount_names
 from rootless.engine.volumes import VolumeUsage, volume_usage
 from rootless.errors import NotFoundError
 from rootless.filters import PruneFilters
+from rootless.images.gc.build_cache import CacheUsage, build_cache_usage, cache_size
 from rootless.images.gc.check import Finding, Kind, Outcome
 from rootless.images.gc.check import check as check_images
 from rootless.images.gc.leftovers import abandoned
@@ -53,6 +54,8 @@ class DiskUsage(NamedTuple):
     """Bytes of the images' layers, uncompressed, each once: what of `total` the sizes of images add up
     to. The rest is compressed copies and indexes."""
     volumes: Sequence[VolumeUsage] = ()
+    build_cache: Sequence[CacheUsage] = ()
+    """`total` does not count what of it no image has."""
 
     @property
     def images_reclaimable(self) -> int:
@@ -99,10 +102,11 @@ def _may_go(record: ContainerRecord) -> bool:
 def disk_usage(store: Store, paths: StoragePaths, records: Sequence[ContainerRecord]) -> DiskUsage:
     """Sizes of images by their layers, of containers and volumes by walking what they hold."""
     containers = paths.containers
+    cache = build_cache_usage(store)
     images = image_usage(store, [record.image_id for record in records])
     return DiskUsage(
         images,
-        images_size(store),
+        max(0, images_size(store) - cache_size([each for each in cache if not each.is_shared])),
         sum(each.size for each in abandoned(store, idle=0)),
         [
             ContainerUsage(
@@ -114,6 +118,7 @@ def disk_usage(store: Store, paths: StoragePaths, records: Sequence[ContainerRec
         ],
         layers_size(images, store),
         volume_usage(paths),
+        cache,
     )
 
 

@@ -53,7 +53,7 @@ def commit(
         config = base.config if base is not None else {}
     config = _with_command(apply_changes(config, changes), config)
     with Ingest(store, Limits(), moved) as ingest:
-        below = _keep_base(store, ingest, base)
+        below = keep_base(store, ingest, base)
         # An empty piece would be taken for the end.
         pieces = (piece for piece in layer if piece)
         written = ingest.add_layer(lambda _: next(pieces, b""), "the new layer")
@@ -104,7 +104,7 @@ _AS_OCI = {
 }
 
 
-def _keep_base(store: Store, ingest: Ingest, base: Image | None) -> tuple[Descriptor, ...]:
+def keep_base(store: Store, ingest: Ingest, base: Image | None) -> tuple[Descriptor, ...]:
     """Pin what is below the new layer; its descriptors."""
     if base is None:
         return ()

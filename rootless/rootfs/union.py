@@ -76,9 +76,15 @@ def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:
             return [_squashfs(tree.path)]
         hidden = [os.fsencode(path) for path in tree.hidden if os.path.isdir(path)]
         return [DirectoryLayer(os.fsencode(tree.path), ownership=Ownership.REAL, hidden=hidden)]
-    if tree.chain is not None:
-        return [ChainLayer(tree.chain, [archive for archive, _ in tree.layers])]
-    return [TarLayer(archive, index) for archive, index in reversed(tree.layers)]
+    if not tree.layers:
+        from unionfs.memory import MemoryLayer, directory
+
+        return [MemoryLayer(directory())]
+    if tree.chain is None:
+        return [TarLayer(archive, index) for archive, index in reversed(tree.layers)]
+    merged = len(tree.layers) - tree.above
+    over = [TarLayer(archive, index) for archive, index in reversed(tree.layers[merged:])]
+    return [*over, ChainLayer(tree.chain, [archive for archive, _ in tree.layers[:merged]])]
 
 
 def _squashfs(path: str) -> Layer:

@@ -32,25 +32,37 @@ def chain_index(store: Store, image: Image) -> str | None:
     target = f"{store.chain_directory(image.chain_id)}/{CHAIN_INDEX}"
     if os.path.exists(target):
         return target
+    layer_files(store, image)
+    return build_merged_index(store, image.diff_ids, f"image {image.id}")
+
+
+def merged_below(store: Store, diff_ids: tuple[str, ...]) -> tuple[int, str | None]:
+    """How many layers from the bottom have a merged index, and which; (0, None) if there is none."""
+    for count in range(len(diff_ids), 1, -1):
+        index = f"{store.chain_directory(chain_id(diff_ids[:count]))}/{CHAIN_INDEX}"
+        if os.path.exists(index):
+            return count, index
+    return 0, None
+
+
+def build_merged_index(store: Store, diff_ids: tuple[str, ...], what: str) -> str:
+    """Merge the indexes of two or more layers of the store, bottom first. Raises NotFoundError if one has
+    gone; `what` names in it what they are of."""
     from rootless.store.ingest import Ingest
     from unionfs.tar.chain import build_chain
 
-    files = layer_files(store, image)
-    done, parent = 0, None
-    for count in range(len(image.diff_ids) - 1, 1, -1):
-        lower = f"{store.chain_directory(chain_id(image.diff_ids[:count]))}/{CHAIN_INDEX}"
-        if os.path.exists(lower):
-            done, parent = count, lower
-            break
-    gone = NotFoundError(f"image {image.id} was removed while it was being prepared")
+    target = f"{store.chain_directory(chain_id(diff_ids))}/{CHAIN_INDEX}"
+    done, parent = merged_below(store, diff_ids[:-1])
+    indexes = [store.layer_files(diff_id).index for diff_id in diff_ids[done:]]
+    gone = NotFoundError(f"{what} was removed while it was being prepared")
     with Ingest(store) as ingest:
         built = str(ingest.directory / CHAIN_INDEX)
         try:
-            build_chain([each.index for each in files[done:]], built, parent=parent)
+            build_chain(indexes, built, parent=parent)
         except FileNotFoundError:
             raise gone from None
         with store.lock():
-            if not all(map(store.has_layer, image.diff_ids)):
+            if not all(map(store.has_layer, diff_ids)):
                 raise gone
             os.makedirs(os.path.dirname(target), exist_ok=True)
             os.rename(built, target)

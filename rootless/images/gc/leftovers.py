@@ -23,6 +23,7 @@ from rootless.images.gc.references import (
     NOTHING,
     Objects,
     delete_objects,
+    objects_of_build_cache,
     objects_of_containers,
     objects_of_entry,
 )
@@ -54,7 +55,7 @@ def unused(store: Store, containers: Records, *, remove: bool = False) -> Object
     Nothing as long as there is an image of which it cannot be known what it needs.
     """
     with store.lock():
-        needed = objects_of_containers(store, containers())
+        needed = objects_of_containers(store, containers()).plus(objects_of_build_cache(store))
         for entry in store.read_index().manifests:
             try:
                 needed = needed.plus(objects_of_entry(store, entry, strict=True))

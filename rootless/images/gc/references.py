@@ -13,6 +13,7 @@ from rootless.oci import media_types
 from rootless.oci.digest import chain_id
 from rootless.oci.image_config import read_image_config
 from rootless.oci.manifest import Descriptor, read_index, read_manifest
+from rootless.store.build_cache import all_steps
 from rootless.store.layout import Store
 
 
@@ -75,6 +76,16 @@ def objects_of_containers(store: Store, users: Iterable[ContainerRecord]) -> Obj
         except (NotFoundError, IntegrityError, InvalidDocumentError):
             continue
     return kept
+
+
+def objects_of_build_cache(store: Store) -> Objects:
+    """What steps of earlier builds have made."""
+    layers = [step.layer for step in all_steps(store)]
+    return Objects(
+        frozenset(layer.digest for layer in layers),
+        frozenset(layer.diff_id for layer in layers),
+        frozenset(),
+    )
 
 
 def delete_objects(store: Store, doomed: Objects) -> None:

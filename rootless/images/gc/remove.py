@@ -28,6 +28,7 @@ from rootless.images.gc.references import (
     NOTHING,
     Objects,
     delete_objects,
+    objects_of_build_cache,
     objects_of_containers,
     objects_of_entry,
 )
@@ -113,7 +114,7 @@ def _drop(
     """Take an image out of the index, and delete what nothing else needs: no other image, and no
     container, whatever image it was made of; that may share layers with this one."""
     rest = names.without(index.manifests, image)
-    kept = objects_of_containers(store, records)
+    kept = objects_of_containers(store, records).plus(objects_of_build_cache(store))
     for entry in rest:
         kept = kept.plus(objects_of_entry(store, entry))
     doomed = NOTHING

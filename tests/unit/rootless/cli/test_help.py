@@ -32,6 +32,8 @@ COMMANDS = [
     "stats",
     "ps",
     "rm",
+    "build",
+    "builder",
     "images",
     "rmi",
     "load",

@@ -1,0 +1,1 @@
+"""Builds images from Dockerfiles: the effects. What a Dockerfile means is in rootless.dockerfile."""

@@ -1,0 +1,347 @@
+"""A build, from a Dockerfile and a context to an image in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from rootless.build.context import BuildContext, ContextRequest, open_context
+from rootless.build.errors import BuildError
+from rootless.build.keys import files_key
+from rootless.build.progress import Progress, Silence
+from rootless.build.sources import Source
+from rootless.build.stage import StageBuilder, StageOptions, Trees
+from rootless.build.state import COMMENT, StageState
+from rootless.build.workspace import Workspace
+from rootless.containers.timestamps import source_date_epoch
+from rootless.dockerfile.errors import DockerfileError, excerpt
+from rootless.dockerfile.graph import SCRATCH, Graph, stage_graph, stage_label
+from rootless.dockerfile.instructions import Add, Copy, Dockerfile, Instruction, Run, Workdir
+from rootless.dockerfile.parser import parse, parse_trigger
+from rootless.dockerfile.scopes import (
+    BuildPlatform,
+    expand_from,
+    global_variables,
+    platform_arguments,
+)
+from rootless.errors import RootlessError
+from rootless.images.new_image import LoadedImage, new_image
+from rootless.oci.document import Json, encode
+from rootless.oci.manifest import Descriptor
+from rootless.oci.platform import Platform, host_platform, parse_platform
+from rootless.oci.reference import parse_reference, parse_tag
+from rootless.store.build_cache import BuiltLayer
+from rootless.store.ingest import Ingest
+from rootless.store.layout import Store
+from rootless.store.names import CONFIG_DIGEST
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.oci.reference import Reference
+    from rootless.store.image import Image
+
+_KEPT = frozenset(("architecture", "os", "variant", "os.version", "os.features", "author"))
+"""What an image has of the config of its base, besides `config`, layers and history."""
+
+
+FindImage: TypeAlias = "Callable[[str, Platform | None, bool], Image]"
+
+
+class BuildRequest(NamedTuple):
+    """What to build. Paths are of the host."""
+
+    context: ContextRequest
+    tags: tuple[str, ...] = ()
+    build_arguments: Mapping[str, str] = {}
+    target: str = ""
+    labels: Mapping[str, str] = {}
+    platform: Platform | None = None
+    no_cache: bool = False
+    pull: bool = False
+
+
+def build(
+    request: BuildRequest,
+    store: Store,
+    find_image: FindImage,
+    environ: Mapping[str, str],
+    progress: Progress | None = None,
+) -> LoadedImage:
+    """Build an image and put it into the store.
+
+    `find_image` gives an image by its name, for a platform, pulled anew if the third argument says so. Raises
+    BuildError, which says where in the Dockerfile, and UsageError for a malformed tag.
+    """
+    tags = tuple(map(parse_tag, request.tags))
+    given = request.build_arguments.get("SOURCE_DATE_EPOCH")
+    epoch = source_date_epoch({"SOURCE_DATE_EPOCH": given} if given else environ)
+    with Ingest(store) as ingest:
+        workspace = Workspace(store, ingest, epoch)
+        context = open_context(request.context, workspace.new_directory)
+        try:
+            dockerfile = parse(context.text)
+            stages = _Build(
+                request,
+                dockerfile,
+                context,
+                workspace,
+                find_image=find_image,
+                progress=progress or Silence(),
+            )
+            return stages.run(tags)
+        except DockerfileError as error:
+            failure = BuildError(error.message, hint=error.hint)
+            failure.line, failure.last_line = error.line, error.last_line
+            raise _with_excerpt(failure, context) from error
+        except BuildError as error:
+            raise _with_excerpt(error, context) from None
+
+
+def _with_excerpt(error: BuildError, context: BuildContext) -> BuildError:
+    if error.line:
+        error.excerpt = excerpt(context.text, context.name, error.line, error.last_line)
+    return error
+
+
+class _Build:
+    """One build. States of finished stages are kept by their index."""
+
+    def __init__(
+        self,
+        request: BuildRequest,
+        dockerfile: Dockerfile,
+        context: BuildContext,
+        workspace: Workspace,
+        *,
+        find_image: FindImage,
+        progress: Progress,
+    ) -> None:
+        self._request = request
+        self._dockerfile = dockerfile
+        self._workspace = workspace
+        self._find_image = find_image
+        self._progress = progress
+        self._states: dict[int, StageState] = {}
+        self._bases: dict[int, StageState] = {}
+        self._context = context
+        self._context_source: Source | None = None
+        self._sources: dict[str, Source] = {}
+
+    def run(self, tags: tuple[Reference, ...]) -> LoadedImage:
+        dockerfile, request = self._dockerfile, self._request
+        host = host_platform()
+        platforms = _shown(host), _shown(request.platform or host)
+        self._globals = global_variables(
+            dockerfile,
+            platform_arguments(*platforms, request.target.lower()),
+            request.build_arguments,
+        )
+        self._origins = [
+            expand_from(each.origin, self._globals, dockerfile.escape) for each in dockerfile.stages
+        ]
+        self._graph = self._resolve()
+        for number in self._graph.needed:
+            self._states[number] = self._build_stage(number)
+        return self._export(self._states[self._graph.target], tags)
+
+    # Stages
+
+    def _resolve(self) -> Graph:
+        """The graph of the stages, with the triggers of their base images, which may need further stages."""
+        stages = self._dockerfile.stages
+        self._instructions = [each.instructions for each in stages]
+        while True:
+            graph = stage_graph(self._origins, self._instructions, self._request.target)
+            missing = [
+                number
+                for number in graph.needed
+                if number not in self._bases and graph.nodes[number].base is None
+            ]
+            if not missing:
+                return graph
+            for number in missing:
+                self._begin(number)
+
+    def _begin(self, number: int) -> None:
+        """Find the image that a stage starts from."""
+        origin = self._origins[number]
+        if origin.image == SCRATCH:
+            self._bases[number] = _scratch(self._request.platform or host_platform())
+            return
+        reference = str(parse_reference(origin.image).with_default_tag())
+        step = self._progress.begin(f"[internal] load metadata for {reference}")
+        try:
+            platform = (
+                parse_platform(origin.platform) if origin.platform else self._request.platform
+            )
+            state = self._state_of(self._image(origin.image, platform))
+            triggers = state.config.pop("OnBuild", None)
+            if isinstance(triggers, list):
+                inherited = tuple(parse_trigger(str(each), origin.source) for each in triggers)
+                self._instructions[number] = (*inherited, *self._instructions[number])
+        except RootlessError as error:
+            failure = BuildError(error.message, hint=error.hint)
+            failure.step = f"[internal] load metadata for {reference}"
+            step.failed(error.message)
+            failure.line, failure.last_line = origin.source.first_line, origin.source.last_line
+            raise failure from error
+        self._bases[number] = state
+        step.done()
+
+    def _build_stage(self, number: int) -> StageState:
+        node, origin = self._graph.nodes[number], self._origins[number]
+        instructions = self._instructions[number]
+        name_of_step = _step_namer(
+            stage_label(origin, number) if len(self._origins) > 1 else "", instructions
+        )
+        if node.base is not None:
+            state = self._states[node.base].copy()
+            name_of_step("")
+        else:
+            state = self._bases[number].copy()
+            if origin.image == SCRATCH:
+                name_of_step("")
+            else:
+                reference = str(parse_reference(origin.image).with_default_tag())
+                self._progress.begin(name_of_step(f"FROM {reference}")).cached()
+        options = StageOptions(
+            self._request.build_arguments,
+            self._globals,
+            self._dockerfile.escape,
+            self._request.no_cache,
+        )
+        stages = {each.name: each.stage for each in node.inputs}
+        trees = Trees(lambda name: self._source(name, stages.get(name)))
+        builder = StageBuilder(self._workspace, trees, options, self._progress, name_of_step)
+        for instruction in instructions:
+            builder.execute(instruction, state)
+        return state
+
+    def _image(self, name: str, platform: Platform | None) -> Image:
+        """Raises BuildError if it cannot be had."""
+        try:
+            return self._find_image(name, platform, self._request.pull)
+        except RootlessError as error:
+            reference = parse_reference(name).with_default_tag()
+            raise BuildError(
+                f"{name}: failed to resolve source metadata for {reference}: {error.message}",
+                hint=error.hint,
+            ) from error
+
+    def _state_of(self, image: Image) -> StageState:
+        layers = self._layers_of(image)
+        document: Json = {
+            key: value for key, value in image.image_config.document.items() if key in _KEPT
+        }
+        key = files_key(image.chain_id if layers else SCRATCH)
+        return StageState(document, dict(image.config), image.image_config.history, layers, key)
+
+    def _layers_of(self, image: Image) -> tuple[BuiltLayer, ...]:
+        from rootless.images.commit import keep_base
+
+        descriptors = keep_base(self._workspace.store, self._workspace.ingest, image)
+        return tuple(
+            BuiltLayer(diff_id, each.digest, each.size, each.media_type)
+            for diff_id, each in zip(image.diff_ids, descriptors, strict=True)
+        )
+
+    # Sources
+
+    def _source(self, name: str, stage: int | None) -> Source:
+        """What --from names: a stage, or else an image."""
+        if not name:
+            return self._build_context()
+        key = name if stage is None else f"stage {stage}"
+        known = self._sources.get(key)
+        if known is None:
+            if stage is None:
+                layers = self._layers_of(self._image(name, self._request.platform))
+            else:
+                layers = self._states[stage].layers
+            known = self._sources[key] = self._workspace.layer_source(layers)
+        return known
+
+    def _build_context(self) -> Source:
+        if self._context_source is None:
+            self._context_source = self._context.source()
+        return self._context_source
+
+    # The result
+
+    def _export(self, state: StageState, tags: tuple[Reference, ...]) -> LoadedImage:
+        step = self._progress.begin("exporting to image")
+        config = dict(state.config)
+        if self._request.labels:
+            known = config.get("Labels")
+            config["Labels"] = {
+                **(known if isinstance(known, dict) else {}),
+                **self._request.labels,
+            }
+        document = image_document(state, config, self._workspace.now())
+        descriptors = tuple(
+            Descriptor(layer.media_type, layer.digest, layer.size) for layer in state.layers
+        )
+        ingest = self._workspace.ingest
+        image = new_image(ingest, encode(document), descriptors, tags)
+        ingest.publish([image])
+        image_id = image.manifest.annotations[CONFIG_DIGEST]
+        step.note(f"writing image {image_id} done")
+        for tag in tags:
+            step.note(f"naming to {tag} done")
+        step.done()
+        return LoadedImage(image_id, tags)
+
+
+def image_document(state: StageState, config: Json, now: str) -> Json:
+    """The config document of a stage's image. Steps that made no layer get the time of the layer before
+    them, or after them, so that a build that makes nothing new gives the same image again."""
+    history: list[Json] = [dict(each) for each in state.history if isinstance(each, dict)]
+    made = [str(each["created"]) for each in history if each.get("created")]
+    first = next(
+        (
+            str(each["created"])
+            for i, each in enumerate(history)
+            if each.get("created") and any(not other.get("created") for other in history[:i])
+        ),
+        made[-1] if made else now,
+    )
+    latest = ""
+    for entry in history:
+        if entry.get("created"):
+            latest = str(entry["created"])
+        elif entry.get("comment") == COMMENT:
+            entry["created"] = latest if latest and latest != made[0] else first
+    created = str(history[-1]["created"]) if history else now
+    return {
+        "created": created,
+        **state.document,
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in state.layers]},
+        "history": history,
+    }
+
+
+def _scratch(platform: Platform) -> StageState:
+    document: Json = {"architecture": platform.architecture, "os": platform.os}
+    if platform.variant:
+        document["variant"] = platform.variant
+    return StageState(document, {"WorkingDir": "/"}, (), (), files_key(SCRATCH))
+
+
+def _shown(platform: Platform) -> BuildPlatform:
+    return BuildPlatform(platform.os, platform.architecture, platform.variant or "")
+
+
+def _step_namer(label: str, instructions: Sequence[Instruction]) -> Callable[[str], str]:
+    """What the steps of a stage are called: `[build 2/4] RUN make`. The first one is FROM."""
+    steps = 1 + sum(isinstance(each, Run | Copy | Add | Workdir) for each in instructions)
+    width = len(str(steps))
+    prefix = f"{label} " if label else ""
+    count = 0
+
+    def named(text: str) -> str:
+        nonlocal count
+        count += 1
+        return f"[{prefix}{count:>{width}}/{steps}] {text}"
+
+    return named

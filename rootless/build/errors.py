@@ -1,0 +1,28 @@
+"""What goes wrong in a build, in BuildKit's words."""
+
+from __future__ import annotations
+
+from rootless.errors import RootlessError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class BuildError(RootlessError):
+    """A build that failed. The command ends with status 1, as docker's does.
+
+    `line` and `last_line` are those of the instruction in the Dockerfile, 0 for none; `step` is the name of
+    the step and `log` the last lines of its output; `excerpt` the lines of the Dockerfile around it.
+    """
+
+    exit_status = 1
+    code = "build"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.line = 0
+        self.last_line = 0
+        self.step = ""
+        self.excerpt = ""
+        self.log: Sequence[str] = ()

@@ -1,0 +1,326 @@
+"""RUN: a command in a container over the files of a stage. What it changes is in the upper afterwards.
+
+The container belongs to the process that builds: it has neither a record nor a monitor, and ends with
+that process. Its file server is forked from here, with all that it needs imported already.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from rootless.containers.directory import new_container_id
+from rootless.containers.launch_description import ImageTree, LaunchDescription
+from rootless.containers.record import ContainerRecord
+from rootless.durable import remove_tree
+from rootless.errors import LaunchError, RootlessError
+from rootless.light_stdlib import signal
+from rootless.rootfs import union
+from rootless.runtime.account import read_id_maps
+from rootless.runtime.idmap import IdMaps
+from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, create
+from rootless.spec.check_options import check_options
+from rootless.spec.etc_files import APT_SANDBOX, APT_SANDBOX_PATH, hosts_file, resolv_conf
+from rootless.spec.gather_host import gather_host_facts
+from rootless.spec.host import HostFacts
+from rootless.spec.options import (
+    ROOT_IS_CALLER,
+    ContainerOptions,
+    HostEntry,
+    NamespaceModes,
+    SecurityOptions,
+    Ulimit,
+    UserMount,
+)
+from rootless.spec.runtime_spec import make_spec
+from rootless.spec.seccomp_profile import profile_of
+from rootless.spec.storage_driver import StorageDriver
+from rootless.supervisor.file_server import FileServer
+from rootless.syscalls import capabilities
+from unionfs.changes import Snapshot
+from unionfs.directory.upper_readonly import ReadOnlyUpper
+from unionfs.ownership import Ownership
+from unionfs.session import device  # noqa: F401 - for the file server, which is forked from here
+
+HOSTNAME = "buildkitsandbox"
+"""BuildKit's: programs that write it down make the same files with both."""
+
+_SERVER_GRACE = 10.0
+_CHUNK = 65536
+
+Output = Callable[[int, bytes], None]
+"""Called with 1 or 2 and what was written there."""
+
+
+class RunOptions(NamedTuple):
+    """A command of a build: what docker's RUN and the flags of build say of it."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    directory: str = "/"
+    user: str = ""
+    network: str = "host"
+    """host or none."""
+    insecure: bool = False
+    mounts: tuple[UserMount, ...] = ()
+    hosts: tuple[HostEntry, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_size: int = 64 << 20
+    stdin: bytes = b""
+
+
+class StepRunner:
+    """Runs commands one after the other. `scratch` is a directory of the process's own."""
+
+    def __init__(self, scratch: Path, seccomp_cache: str) -> None:
+        self._scratch = scratch
+        self._seccomp_cache = seccomp_cache
+        self._count = 0
+        self._maps: IdMaps = read_id_maps(ROOT_IS_CALLER)
+        self._host: HostFacts = gather_host_facts()
+
+    @contextmanager
+    def run(
+        self, tree: ImageTree, options: RunOptions, output: Output
+    ) -> Iterator[tuple[int, Callable[[], Snapshot], list[bytes]]]:
+        """Run a command to its end. Gives its exit status, a function that opens what it has made of the
+        files, and where something was mounted; the files are removed at the end of the block.
+
+        Raises LaunchError if it cannot be executed, RootlessError if its files could not be served.
+        """
+        self._count += 1
+        directory = self._scratch / f"run-{self._count}"
+        for name in ("", "lower", "upper", "work", "rootfs"):
+            os.mkdir(directory / name)
+            os.chmod(directory / name, 0o755)
+        try:
+            description = self._describe(directory, tree, options)
+            status = _run_to_end(description, options.stdin, output)
+            mountpoints = [
+                os.fsencode(mount["destination"]) for mount in description.spec["mounts"]
+            ]
+            yield status, lambda: self._snapshot(description), mountpoints
+        finally:
+            remove_tree(directory)
+
+    def _describe(self, directory: Path, tree: ImageTree, options: RunOptions) -> LaunchDescription:
+        container = ContainerOptions(
+            command=options.arguments,
+            entrypoint="",
+            workdir=options.directory,
+            user=options.user or None,
+            variables=tuple(options.environment.items()),
+            hostname=HOSTNAME,
+            hosts=options.hosts,
+            mounts=options.mounts,
+            ulimits=options.ulimits,
+            shm_size=options.shm_size,
+            namespaces=NamespaceModes(network=options.network == "none"),
+            privileged=options.insecure,
+            security=_INSECURE if options.insecure else _SANDBOX,
+        )
+        check_options(container)
+        files = {
+            f"{directory}/{name}": (target, text)
+            for name, (target, text) in self._etc_files(tree, container).items()
+        }
+        for path, (_, text) in files.items():
+            _write(path, text)
+        container_id = new_container_id()
+        spec = make_spec(
+            container,
+            container_id=container_id,
+            rootfs="rootfs",
+            image_config={},
+            host=self._host,
+            id_maps=self._maps,
+            files={target: path for path, (target, _) in files.items()},
+            seccomp=profile_of(
+                container.security.seccomp,
+                container.security.capabilities,
+                host=self._host,
+                read=lambda path: Path(path).read_bytes(),
+                privileged=container.privileged,
+            ),
+        )
+        # BuildKit's containers have no such variable.
+        spec["process"]["env"] = [
+            each for each in spec["process"]["env"] if not each.startswith("HOSTNAME=")
+        ] + [
+            f"HOSTNAME={value}" for name, value in options.environment.items() if name == "HOSTNAME"
+        ]
+        return LaunchDescription(
+            record=ContainerRecord(id=container_id, name="build", created="", auto_remove=True),
+            directory=str(directory),
+            spec=spec,
+            id_maps=self._maps,
+            tree=tree,
+            storage_driver=StorageDriver.UNIONFS,
+            terminal=False,
+            stop_signal=signal.SIGKILL,
+            stop_timeout=None,
+            cgroup_parent=None,
+            seccomp_cache=self._seccomp_cache,
+            control_directory="",
+            volatile=True,
+        )
+
+    def _etc_files(
+        self, tree: ImageTree, container: ContainerOptions
+    ) -> dict[str, tuple[str, str]]:
+        own_network = container.namespaces.network
+        gateway = None if own_network else "127.0.0.1"
+        files = {
+            "hosts": ("/etc/hosts", hosts_file(HOSTNAME, container.hosts, gateway=gateway)),
+            "resolv.conf": (
+                "/etc/resolv.conf",
+                resolv_conf(_read_text("/etc/resolv.conf"), container.dns),
+            ),
+        }
+        directory = os.path.dirname(APT_SANDBOX_PATH).lstrip("/")
+        if self._maps.single and union.image_has_directory(tree, directory):
+            files["apt.conf"] = (APT_SANDBOX_PATH, APT_SANDBOX)
+        return files
+
+    def _snapshot(self, description: LaunchDescription) -> Snapshot:
+        upper = ReadOnlyUpper(
+            os.fsencode(description.upper),
+            os.fsencode(description.work),
+            ownership=Ownership.DATA,
+            base_owner=self._maps.inside(os.getuid(), os.getgid()),
+        )
+        return Snapshot(union.lower_layers(description.tree), upper)
+
+
+_SANDBOX = SecurityOptions()
+_INSECURE = SecurityOptions(
+    capabilities=frozenset(capabilities.NAMES), seccomp="unconfined", unmask_all=True
+)
+
+
+def _run_to_end(description: LaunchDescription, stdin: bytes, output: Output) -> int:
+    """The exit status of the command, 128+n where signal n ended it."""
+    server = FileServer.fork()
+    try:
+        server.describe(description)
+        status = _run_with_server(description, server, stdin, output)
+    finally:
+        server.end(_SERVER_GRACE)
+    if not server.is_finished():
+        raise RootlessError(server.exit_reason())
+    return status
+
+
+def _run_with_server(
+    description: LaunchDescription, server: FileServer, stdin: bytes, output: Output
+) -> int:
+    pipes = [os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)]
+    source = _stdin(stdin)
+    try:
+        process = create(
+            LaunchArgs(
+                spec=description.spec,
+                bundle=description.directory,
+                rootfs=description.rootfs,
+                id_maps=description.id_maps,
+                stdio=Stdio(source, pipes[0][1], pipes[1][1]),
+                serve=server.serve,
+                seccomp_cache=description.seccomp_cache,
+            )
+        )
+    except BaseException:
+        for reader, _ in pipes:
+            os.close(reader)
+        raise
+    finally:
+        os.close(source)
+        for _, writer in pipes:
+            os.close(writer)
+    readers = {pipes[0][0]: 1, pipes[1][0]: 2}
+    try:
+        process.start()
+    except BaseException:
+        for reader in readers:
+            os.close(reader)
+        raise
+    return _wait(process, server, readers, output)
+
+
+def _wait(
+    process: ContainerProcess, server: FileServer, readers: dict[int, int], output: Output
+) -> int:
+    """Pass the output on until the command has ended; what it has left running ends with it."""
+    poll = select.poll()
+    for descriptor in (*readers, process.pidfd, server.pidfd):
+        poll.register(descriptor, select.POLLIN)
+    try:
+        ended = False
+        while not ended or readers:
+            # After the end of the first process the kernel kills all others, which closes the pipes.
+            ready = [descriptor for descriptor, _ in poll.poll()]
+            for descriptor in ready:
+                if descriptor == process.pidfd:
+                    ended = True
+                    poll.unregister(descriptor)
+                elif descriptor == server.pidfd:
+                    poll.unregister(descriptor)
+                    if not server.is_finished():
+                        _kill(process)
+                elif data := os.read(descriptor, _CHUNK):
+                    output(readers[descriptor], data)
+                else:
+                    poll.unregister(descriptor)
+                    os.close(descriptor)
+                    del readers[descriptor]
+    except BaseException:
+        _kill(process)
+        raise
+    finally:
+        for descriptor in readers:
+            os.close(descriptor)
+        result = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED)
+        os.close(process.pidfd)
+    if result is None:
+        raise LaunchError("the command's process could not be waited for")
+    return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status
+
+
+def _kill(process: ContainerProcess) -> None:
+    try:
+        signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _stdin(content: bytes) -> int:
+    if not content:
+        return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    os.write(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with open(descriptor, "wb") as file:
+        os.fchmod(descriptor, 0o644)
+        file.write(text.encode(errors="surrogateescape"))
+
+
+def _read_text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def now_ns() -> int:
+    """The time in whole seconds, as nanoseconds: layers keep no fractions."""
+    return int(time.time()) * 10**9

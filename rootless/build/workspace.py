@@ -1,0 +1,142 @@
+"""What the steps of one building process share: the store, the layers that it brings in, its directory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from rootless.build.digests import ContentDigests
+from rootless.build.sources import FilteredSource, HostSource, LayerSource, Source
+from rootless.containers.launch_description import ImageTree
+from rootless.containers.timestamps import now, timestamp
+from rootless.durable import remove_tree
+from rootless.oci import media_types
+from rootless.oci.digest import chain_id
+from rootless.store.build_cache import (
+    BuiltLayer,
+    CachedStep,
+    contents_directory,
+    find_step,
+    save_step,
+)
+from rootless.store.chains import build_merged_index, merged_below
+from rootless.store.ingest import Ingest
+from rootless.store.layout import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.changes import Snapshot
+
+_MOST_UNMERGED = 6
+"""Layers that a lookup may have to ask one after the other, before their indexes are merged."""
+
+
+class Workspace:
+    """Holds what it brings in until `ingest` is left. `epoch`: SOURCE_DATE_EPOCH in seconds, which is then the
+    time of all that is made."""
+
+    def __init__(self, store: Store, ingest: Ingest, epoch: int | None) -> None:
+        self.store = store
+        self.ingest = ingest
+        self.epoch = epoch
+        self.scratch = Path(ingest.directory, "build")
+        self.scratch.mkdir()
+        self._digests: dict[int, ContentDigests] = {}
+
+    def now(self) -> str:
+        """RFC 3339."""
+        return now() if self.epoch is None else timestamp(self.epoch * 10**9)
+
+    def now_ns(self) -> int:
+        """In whole seconds: layers hold no fractions of what is made by a build itself."""
+        return (int(time.time()) if self.epoch is None else self.epoch) * 10**9
+
+    # Layers.
+
+    def add_layer(self, pieces: Iterable[bytes], what: str) -> BuiltLayer:
+        """A new layer of an archive that comes in pieces, in the store at once."""
+        source = iter(pieces)
+        # An empty piece would be taken for the end.
+        written = self.ingest.add_layer(lambda _: _next_piece(source), what)
+        self.ingest.share(written.diff_id, written.digest)
+        return BuiltLayer(written.diff_id, written.digest, written.blob_size, media_types.OCI_LAYER)
+
+    def find(self, key: str) -> CachedStep | None:
+        """The step of this key, with its layer kept for this build."""
+        step = find_step(self.store, key)
+        if step is None or not self.ingest.keep_layer(step.layer.diff_id):
+            return None
+        if not self.ingest.keep_blob(step.layer.digest):
+            if self.ingest.keep_layer_as_blob(step.layer.diff_id) is None:
+                return None
+            tar = step.layer.diff_id
+            size = os.stat(self.store.layer_files(tar).tar).st_size
+            step = step._replace(layer=BuiltLayer(tar, tar, size, media_types.OCI_LAYER))
+        return step
+
+    def save(self, step: CachedStep) -> None:
+        """Record a step that is done. On a full disk it is only not found again."""
+        try:
+            save_step(self.store, step)
+        except OSError:
+            pass
+
+    # Trees.
+
+    def tree(self, layers: Iterable[BuiltLayer]) -> ImageTree:
+        """The files of layers, for a union."""
+        diff_ids = tuple(layer.diff_id for layer in layers)
+        if not diff_ids:
+            return ImageTree(())
+        merged, index = merged_below(self.store, diff_ids)
+        if len(diff_ids) - merged > _MOST_UNMERGED:
+            index = build_merged_index(self.store, diff_ids, "a layer of the build")
+            merged = len(diff_ids)
+        files = [self.store.layer_files(diff_id) for diff_id in diff_ids]
+        above = len(diff_ids) - merged if index is not None else 0
+        return ImageTree(tuple((each.tar, each.index) for each in files), index, above)
+
+    def snapshot(self, layers: Iterable[BuiltLayer]) -> Snapshot:
+        """The merged files of layers, to look into."""
+        from rootless.rootfs.union import lower_layers
+        from unionfs.changes import Snapshot
+
+        return Snapshot(lower_layers(self.tree(layers)), None)
+
+    def layer_source(self, layers: tuple[BuiltLayer, ...]) -> LayerSource:
+        """The merged files of layers, to copy from."""
+        source = LayerSource(self.snapshot(layers))
+        name = chain_id(tuple(layer.diff_id for layer in layers)) if layers else "empty"
+        self._digests[id(source)] = ContentDigests(
+            f"{contents_directory(self.store)}/{name.removeprefix('sha256:')}"
+        )
+        return source
+
+    def digests_of(self, source: Source) -> ContentDigests:
+        """What is known of the contents of a source's files."""
+        if isinstance(source, FilteredSource):
+            return self.digests_of(source.inner)
+        known = self._digests.get(id(source))
+        if known is None:
+            path = None
+            if isinstance(source, HostSource):
+                device, number = source.root_identity
+                path = f"{contents_directory(self.store)}/{device:x}-{number:x}"
+            known = self._digests[id(source)] = ContentDigests(path)
+        return known
+
+    def new_directory(self, name: str) -> Path:
+        """A directory of this build's; one of the same name is emptied."""
+        path = self.scratch / name
+        remove_tree(path)
+        path.mkdir()
+        return path
+
+
+def _next_piece(source: Iterable[bytes]) -> bytes:
+    for piece in source:
+        if piece:
+            return piece
+    return b""

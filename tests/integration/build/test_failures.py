@@ -1,0 +1,115 @@
+"""Builds that fail: BuildKit's message, the lines of the Dockerfile, status 1, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
+
+
+def left_behind(builds):
+    store = builds.rootless.data / "rootless"
+    return [each for each in os.listdir(store / "tmp") if each != ".lock"]
+
+
+def test_a_failing_run_shows_its_output_its_place_and_its_status(builds):
+    done = builds("FROM base:1\nRUN echo one; echo two >&2; exit 3\nRUN echo never\n")
+    assert done.status == 1
+    assert "never" not in done.stderr.partition("------")[0]
+    end = done.stderr[done.stderr.index("------") :]
+    lines = [line.rstrip() for line in end.splitlines()]
+    assert lines[0:2] == ["------", " > [2/3] RUN echo one; echo two >&2; exit 3:"]
+    assert [line.split(" ", 1)[1] for line in lines[2:4]] == ["one", "two"]
+    assert lines[4:] == [
+        "------",
+        "Dockerfile:2",
+        "--------------------",
+        "   1 |     FROM base:1",
+        "   2 | >>> RUN echo one; echo two >&2; exit 3",
+        "   3 |     RUN echo never",
+        "   4 |",
+        "--------------------",
+        (
+            'ERROR: failed to build: failed to solve: process "/bin/sh -c echo one; echo two >&2; exit 3" '
+            "did not complete successfully: exit code: 3"
+        ),
+    ]
+    assert builds.rootless("image", "ls", "-q", "t").stdout == ""
+    assert left_behind(builds) == []
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "message", "line"),
+    [
+        ("FROM base:1\nRUNN echo\n", "dockerfile parse error on line 2: unknown instruction: RUNN", 2),
+        ("FROM base:1\nCOPY nofile /x\n", '"/nofile": not found', 2),
+        ("FROM base:1\n\nRUN [\"/nosuch\"]\n", 'process "/nosuch" did not complete successfully: exit code: 1', 3),
+        (
+            "FROM base:1\nUSER nosuch\nRUN id\n",
+            ('process "/bin/sh -c id" did not complete successfully: unable to find user nosuch: '
+            "no matching entries in passwd file"),
+            3,
+        ),
+        ("FROM base:1\nCOPY --chown=nosuch Dockerfile /x\n", "unable to find user nosuch", 2),
+        ("FROM localhost:1/nosuch:1\n", "localhost:1/nosuch:1: failed to resolve source metadata", 1),
+        ("FROM base:1 AS a\nCOPY --from=a /x /y\n", "circular dependency detected on stage: a", 2),
+        ("FROM base:1\nCOPY --from=3 /x /y\n", "invalid stage index 3", 2),
+        ("FROM base:1\nCOPY Dockerfile /etc/passwd/x\n", "cannot copy to non-directory: /etc/passwd", 2),
+        ("FROM base:1\nWORKDIR /etc/passwd/x\n", "mkdir /etc/passwd: not a directory", 2),
+        ("", "the Dockerfile cannot be empty", 0),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_with_its_place(builds, dockerfile, message, line):
+    done = builds(dockerfile)
+    assert done.status == 1
+    last = done.stderr.splitlines()
+    assert any(
+        text.startswith("ERROR: failed to build: failed to solve: ") and message in text
+        for text in last
+    ), done.stderr
+    assert (f"Dockerfile:{line}" in last) == bool(line)
+    assert left_behind(builds) == []
+
+
+def test_a_target_that_does_not_exist_is_refused(builds):
+    done = builds("FROM base:1 AS real\n", "--target", "reel")
+    assert done.status == 1
+    assert 'target stage "reel" could not be found (did you mean real?)' in done.stderr
+
+
+def test_what_is_missing_is_named(builds, tmp_path):
+    assert builds.rootless("build", str(tmp_path / "nowhere")).stderr.startswith(
+        "rootless: unable to prepare context: path"
+    )
+    done = builds.rootless("build", str(tmp_path))
+    assert done.status == 1
+    assert "failed to read dockerfile: open Dockerfile: no such file or directory" in done.stderr
+
+
+def test_an_interrupted_build_leaves_no_process_and_no_directory(builds):
+    context = builds.context("FROM base:1\nRUN echo started; exec sleep 1000\n")
+    process = builds.rootless.popen("build", str(context))
+    wait_until(lambda: process.stderr.readline().endswith(b" started\n"))
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(20) != 0
+    assert left_behind(builds) == []
+
+
+def test_a_killed_build_is_swept_by_the_next(builds):
+    context = builds.context("FROM base:1\nRUN echo started; exec sleep 1000\n")
+    process = builds.rootless.popen("build", str(context))
+    wait_until(lambda: process.stderr.readline().endswith(b" started\n"))
+    process.kill()
+    process.wait(20)
+    builds.ok("FROM base:1\nRUN true\n")
+    assert left_behind(builds) == []
+
+
+def test_processes_that_a_run_leaves_end_with_it(builds):
+    builds.ok("FROM base:1\nRUN (sleep 1000; echo late > /late) & echo done > /done\n")
+    assert builds.sh("ls / | grep -c -e late -e done") == "1\n"
