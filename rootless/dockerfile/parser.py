@@ -86,14 +86,21 @@ def read_statements(text: str) -> Statements:
 def make_instructions(
     found: Statements, text: str
 ) -> tuple[tuple[From | Instruction, ...], DockerfileError | None]:
-    """The second part of `parse`: the instructions up to the first that makes no sense, and its error."""
-    instructions = []
+    """The second part of `parse`: the instructions up to the first that makes no sense, and its error. As in
+    BuildKit the error of a statement that cannot be split into its parts comes before all others."""
+    instructions: list[From | Instruction] = []
+    first_error = None
     for statement in found.statements:
         try:
-            instructions.append(_located(statement, found.escape, text))
+            instruction = _located(statement, found.escape, text)
         except DockerfileError as error:
-            return tuple(instructions), error
-    return tuple(instructions), None
+            if error.is_lexical:
+                return (), error
+            first_error = first_error or error
+        else:
+            if first_error is None:
+                instructions.append(instruction)
+    return tuple(instructions), first_error
 
 
 def assemble(

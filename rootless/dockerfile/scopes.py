@@ -7,7 +7,7 @@ in BuildKit the later of ARG and ENV counts for the instructions after both, and
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.expansion import Expander
@@ -133,18 +133,6 @@ def proxy_variables(build_args: Mapping[str, str]) -> dict[str, str]:
         if name.lower() in _PROXIES and build_args[name]:
             found[name.lower()] = found[name.upper()] = build_args[name]
     return found
-
-
-def unused_arguments(
-    dockerfile: Dockerfile, platform: Collection[str], build_args: Collection[str]
-) -> list[str]:
-    """The names of --build-arg that no ARG declares and that are not predefined, sorted."""
-    declared = {each.name for arg in dockerfile.args for each in arg.definitions}
-    for stage in dockerfile.stages:
-        for instruction in stage.instructions:
-            if isinstance(instruction, Arg):
-                declared |= {each.name for each in instruction.definitions}
-    return sorted(set(build_args) - declared - PREDEFINED - set(platform))
 
 
 def _expanded(text: str, variables: Mapping[str, str], escape: str, source: Source) -> str:

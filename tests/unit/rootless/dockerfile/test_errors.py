@@ -211,3 +211,9 @@ def test_excerpt_of_no_line_is_empty():
 
 def test_text_is_quoted_as_go_does():
     assert quoted('a"\\\n\x01é\u200b') == '"a\\"\\\\\\n\\x01é\\u200b"'
+
+
+def test_statement_that_cannot_be_split_comes_first():
+    error = error_of("FROM scratch\nFOO x\nBAR y\nENV a\n")
+    assert (error.message, error.line) == ("ENV must have two arguments", 4)
+    assert error_of("FROM scratch\nFOO x\nBAR y\n").line == 2

@@ -15,7 +15,6 @@ from rootless.dockerfile.scopes import (
     global_variables,
     platform_arguments,
     proxy_variables,
-    unused_arguments,
 )
 
 AMD64 = BuildPlatform("linux", "amd64")
@@ -201,10 +200,3 @@ def test_proxies_are_for_run_in_both_cases():
         "NO_PROXY": "b",
         "no_proxy": "b",
     }
-
-
-def test_unused_build_arguments_are_those_without_arg():
-    dockerfile = parse("ARG A\nFROM scratch\nARG B C=1\n")
-    given = dict.fromkeys(("A", "B", "C", "D", "HTTP_PROXY", "TARGETARCH"), "")
-    platform = platform_arguments(AMD64, AMD64, "")
-    assert unused_arguments(dockerfile, platform, given) == ["D"]
