@@ -85,18 +85,14 @@ class Engine(ImageStore):
         Signals are passed on in the main thread only. Raises RootlessError if the container could not
         be started.
         """
-        from rootless.supervisor.foreground import Attachment, run_in_foreground
+        from rootless.supervisor.start import start_monitor
 
         streams = options.attach
-        attachment = Attachment(
-            options.interactive and streams.stdin,
-            streams.stdout,
-            streams.stderr,
-            signals=options.signals,
-            detach_keys=options.detach_keys,
-        )
-        if options.terminal and attachment.stdin and not os.isatty(0):
+        stdin = options.interactive and streams.stdin
+        if options.terminal and stdin and not os.isatty(0):
             raise NotATerminalError("the input device is not a TTY")
+        # It imports what it needs while this process imports the rest of what it needs itself.
+        started = start_monitor(debug=self._debug)
 
         def prepare(monitor: int) -> LaunchDescription:
             from rootless.engine.prepare import prepare
@@ -105,7 +101,16 @@ class Engine(ImageStore):
             self._replace(options)
             return prepare(options, self.paths, self._environ, driver, progress, monitor=monitor)
 
-        return run_in_foreground(prepare, attachment, terminal=options.terminal, debug=self._debug)
+        from rootless.supervisor.foreground import Attachment, run_in_foreground
+
+        attachment = Attachment(
+            stdin,
+            streams.stdout,
+            streams.stderr,
+            signals=options.signals,
+            detach_keys=options.detach_keys,
+        )
+        return run_in_foreground(started, prepare, attachment, terminal=options.terminal)
 
     def create(
         self, options: ContainerOptions, *, progress: ShowProgress | None = None

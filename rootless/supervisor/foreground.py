@@ -14,7 +14,6 @@ from rootless.supervisor import fault_signals
 from rootless.supervisor.fault_signals import FaultReader
 from rootless.supervisor.protocol import Kind
 from rootless.supervisor.signal_disposition import FORWARDED
-from rootless.supervisor.start import start_monitor
 from rootless.supervisor.stdio_relay import Flow, drain, relay
 from unionfs.light_types import NamedTuple
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from rootless.supervisor.client import MonitorClient
     from rootless.supervisor.messages import Message
+    from rootless.supervisor.start import StartedMonitor
     from rootless.supervisor.terminal_session import TerminalSession
 
 
@@ -54,18 +54,17 @@ class Outcome(NamedTuple):
 
 
 def run_in_foreground(
+    started: StartedMonitor,
     prepare: Callable[[int], LaunchDescription],
     attachment: Attachment,
     *,
     terminal: bool,
-    debug: bool,
 ) -> Outcome:
     """Run the container that `prepare` makes to its end. `prepare` is given the monitor's PID.
 
     Raises what `prepare` raises, and RootlessError if the container could not be started or its
     monitor was killed.
     """
-    started = start_monitor(debug=debug)
     client = started.client
     foreground = Foreground(client, attachment)
     try:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from rootless.syscalls.libc import check, libc, once
+from unionfs.syscalls.light_ctypes import ctypes
 
 IN_MODIFY = 0x2
 IN_CREATE = 0x100

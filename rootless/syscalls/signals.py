@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 
 from rootless.syscalls.libc import check, libc
+from unionfs.syscalls.light_ctypes import ctypes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
