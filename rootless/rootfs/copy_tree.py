@@ -2,7 +2,9 @@
 attributes, hard links and symbolic links.
 
 A file has no name before it is complete (O_TMPFILE), or a name of its own where the file system has
-no such files: who looks, or what a kill leaves, sees whole files only.
+no such files, and a directory that is new has another name before it is: who looks sees whole files
+only. Below a directory with such a name, small files are made under their own names at once: that
+takes a file server half the requests.
 """
 
 from __future__ import annotations
@@ -10,17 +12,20 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from rootless.durable import TEMPORARY_PREFIX, write_all
 from rootless.errors import RootlessError
+from rootless.syscalls.identity import setfsid
 from rootless.syscalls.openat2 import (
     RESOLVE_BENEATH,
     RESOLVE_NO_SYMLINKS,
     RESOLVE_NO_XDEV,
     openat2,
 )
+from rootless.syscalls.processes import PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, prctl
 
 _PIECE = 1 << 20
 _SMALL = 1 << 16
@@ -50,6 +55,7 @@ class TreeCopy:
         self._links: dict[tuple[int, int], tuple[int, str, str]] = {}
         self._unnamed = True
         self._top = -1
+        self._maker = _Maker()
         self.size = 2 * _BLOCK
 
     def copy(self, place: int, directory: int, name: str | None) -> None:
@@ -60,15 +66,17 @@ class TreeCopy:
         try:
             if name is None:
                 source = os.open(".", _LIST, dir_fd=place)
-                self._copy_children(source, top, "")
+                self._copy_children(source, top, "", is_new=False)
                 self._finish(top, found, source)
                 os.close(source)
             elif stat.S_ISDIR(found.st_mode):
-                self._copy_directory(os.open(".", _LIST, dir_fd=place), top, name, name)
+                self._copy_directory(
+                    os.open(".", _LIST, dir_fd=place), top, name, name, is_new=False
+                )
             elif stat.S_ISREG(found.st_mode):
                 # A link of procfs to the descriptor: no path is walked.
                 source = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
-                self._copy_file(source, top, name)
+                self._copy_file(source, top, name, is_new=False)
             elif stat.S_ISLNK(found.st_mode):
                 self._make_symlink(os.readlink("", dir_fd=place), found, top, name)
             else:
@@ -76,29 +84,38 @@ class TreeCopy:
         finally:
             os.close(top)
 
-    def _copy_children(self, source: int, directory: int, path: str) -> None:
+    def _copy_children(self, source: int, directory: int, path: str, *, is_new: bool) -> None:
+        """`is_new`: the directory was made by this copy, and is below one with a temporary name."""
         for name in os.listdir(source):
             try:
                 found = os.stat(name, dir_fd=source, follow_symlinks=False)
-                self._copy_child(source, name, found, directory, f"{path}{name}")
+                self._copy_child(source, name, found, directory, f"{path}{name}", is_new=is_new)
             except FileNotFoundError:
                 if _exists(source, name):
                     raise
                 # It was removed meanwhile.
 
     def _copy_child(
-        self, source: int, name: str, found: os.stat_result, directory: int, path: str
+        self,
+        source: int,
+        name: str,
+        found: os.stat_result,
+        directory: int,
+        path: str,
+        *,
+        is_new: bool,
     ) -> None:
         mode = found.st_mode
         if stat.S_ISDIR(mode):
-            self._copy_directory(os.open(name, _LIST, dir_fd=source), directory, name, path)
+            entered = os.open(name, _LIST, dir_fd=source)
+            self._copy_directory(entered, directory, name, path, is_new=is_new)
             return
         if found.st_nlink > 1 and self._link(found, directory, name):
             return
         if stat.S_ISREG(mode):
             # O_NONBLOCK: a FIFO that has taken the place of the file does not block.
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            self._copy_file(os.open(name, flags, dir_fd=source), directory, name)
+            self._copy_file(os.open(name, flags, dir_fd=source), directory, name, is_new=is_new)
         elif stat.S_ISLNK(mode):
             self._make_symlink(os.readlink(name, dir_fd=source), found, directory, name)
         else:
@@ -136,24 +153,51 @@ class TreeCopy:
         self.size += _BLOCK
         return True
 
-    def _copy_directory(self, source: int, parent: int, name: str, path: str) -> None:
+    def _copy_directory(
+        self, source: int, parent: int, name: str, path: str, *, is_new: bool
+    ) -> None:
+        """Closes `source`."""
         try:
-            try:
+            if is_new:
                 os.mkdir(name, 0o700, dir_fd=parent)
-            except FileExistsError:
+                self._fill_directory(source, parent, name, path, is_new=True)
+            elif _exists(parent, name):
                 if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
                     raise RootlessError(
                         f'cannot overwrite non-directory "{path}" with directory "{path}"'
-                    ) from None
-            directory = os.open(name, _LIST, dir_fd=parent)
-            try:
-                self._copy_children(source, directory, f"{path}/")
-                self._finish(directory, os.fstat(source), source)
-            finally:
-                os.close(directory)
+                    )
+                self._fill_directory(source, parent, name, path, is_new=False)
+            else:
+                self._make_directory(source, parent, name, path)
         finally:
             os.close(source)
         self.size += _BLOCK
+
+    def _make_directory(self, source: int, parent: int, name: str, path: str) -> None:
+        """A directory that has its name once it is complete, or when it can be no further."""
+        temporary = _temporary_name()
+        hidden = os.path.join(os.path.dirname(path), temporary)
+        try:
+            os.mkdir(temporary, 0o700, dir_fd=parent)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, name) from None
+        try:
+            self._fill_directory(source, parent, temporary, hidden, is_new=True)
+        finally:
+            os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+            for key, (ino, place, first) in self._links.items():
+                if f"{place}/".startswith(f"{hidden}/"):
+                    self._links[key] = (ino, path + place[len(hidden) :], first)
+
+    def _fill_directory(
+        self, source: int, parent: int, name: str, path: str, *, is_new: bool
+    ) -> None:
+        directory = os.open(name, _LIST, dir_fd=parent)
+        try:
+            self._copy_children(source, directory, f"{path}/", is_new=is_new)
+            self._finish(directory, os.fstat(source), source)
+        finally:
+            os.close(directory)
 
     def _finish(self, copied: int, found: os.stat_result, source: int) -> None:
         apply(copied, self._metadata(found, source), with_mode=True)
@@ -167,19 +211,44 @@ class TreeCopy:
             xattrs_of(source),
         )
 
-    def _copy_file(self, source: int, directory: int, name: str) -> None:
+    def _copy_file(self, source: int, directory: int, name: str, *, is_new: bool) -> None:
         """Closes `source`."""
         try:
             found = os.fstat(source)
             if not stat.S_ISREG(found.st_mode):
                 return  # something else has taken its place
             metadata = self._metadata(found, source)
-            self.write_file(
-                directory, name, metadata, lambda copied: _copy_data(source, found, copied)
-            )
+
+            def fill(copied: int) -> None:
+                _copy_data(source, found, copied)
+
+            if is_new and found.st_size <= _SMALL:
+                self._make_file(directory, name, metadata, fill)
+            else:
+                self.write_file(directory, name, metadata, fill)
         finally:
             os.close(source)
         self.size += _BLOCK + -(-found.st_size // _BLOCK) * _BLOCK
+
+    def _make_file(
+        self, directory: int, name: str, metadata: Metadata, fill: Callable[[int], None]
+    ) -> None:
+        """A file in a directory that is not to be seen yet."""
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        with self._maker.acting_as(metadata.owner) as is_owner:
+            copied = os.open(name, flags, metadata.mode & 0o777, dir_fd=directory)
+        try:
+            if is_owner:
+                metadata = metadata._replace(owner=None)
+            elif metadata.owner is not None:
+                os.fchown(copied, *metadata.owner)
+            fill(copied)
+            apply(copied, metadata, with_mode=metadata.mode & _SET_ID != 0)
+        except BaseException:
+            os.unlink(name, dir_fd=directory)
+            raise
+        finally:
+            os.close(copied)
 
     def write_file(
         self, directory: int, name: str, metadata: Metadata, fill: Callable[[int], None]
@@ -232,6 +301,40 @@ class TreeCopy:
             return  # left out, as by tar(1)
         make_special(found.st_mode, found.st_rdev, self._bare_metadata(found), directory, name)
         self.size += _BLOCK
+
+
+class _Maker:
+    """Makes files that have another owner from the start, where this process may: chown(2) would be two
+    requests more for a file server.
+    """
+
+    def __init__(self) -> None:
+        self._own = (os.geteuid(), os.getegid())
+        self._is_possible: bool | None = None
+
+    @contextmanager
+    def acting_as(self, owner: tuple[int, int] | None) -> Iterator[bool]:
+        """Whether what is made in the block belongs to the owner. None: to this process, as always."""
+        if owner is None or self._is_possible is False:
+            yield owner is None
+            return
+        if self._is_possible is None:
+            self._is_possible = self._keep_capabilities()
+        became = self._is_possible and setfsid(*owner)
+        try:
+            yield became
+        finally:
+            if self._is_possible:
+                setfsid(*self._own)
+
+    def _keep_capabilities(self) -> bool:
+        """Without the bit a process that becomes another user for the file system loses the capabilities
+        that concern files (capabilities(7))."""
+        try:
+            prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
+        except PermissionError:
+            return False
+        return True
 
 
 def make_symlink(target: str, metadata: Metadata, directory: int, name: str) -> None:

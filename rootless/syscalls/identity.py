@@ -1,4 +1,4 @@
-"""setgroups(2), setresgid(2), setresuid(2) of the calling thread only.
+"""setgroups(2), setresgid(2), setresuid(2), setfsuid(2) and setfsgid(2) of the calling thread only.
 
 The C library's functions of these names change all threads of the process and wait for each to have
 done so. After a raw clone3 it still believes in the threads of the parent, and would wait for ever
@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import struct
 
-from rootless.syscalls.libc import syscall
+from rootless.syscalls.libc import libc, syscall
+from unionfs.syscalls.light_ctypes import ctypes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,3 +42,14 @@ def setresgid(gid: int) -> None:
 def setresuid(uid: int) -> None:
     """Real, effective and saved."""
     syscall(_number(2), uid, uid, uid)
+
+
+def setfsid(uid: int, gid: int) -> bool:
+    """Become another user for the file system alone. Whether it happened: the calls report no errors."""
+    # The library has no function for them that changes all threads: they are the system calls.
+    library, nothing = libc(), ctypes.c_uint(0xFFFFFFFF)
+    library.setfsgid(ctypes.c_uint(gid))
+    library.setfsuid(ctypes.c_uint(uid))
+    # Each returns the id before it; -1 is none, and changes nothing.
+    seen = library.setfsuid(nothing), library.setfsgid(nothing)
+    return seen == (ctypes.c_int(uid).value, ctypes.c_int(gid).value)

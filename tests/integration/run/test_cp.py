@@ -98,6 +98,43 @@ def test_a_tree_keeps_links_holes_times_and_attributes(container, tmp_path):
     assert (back / "sub").stat().st_mtime_ns == 7_000_000_001
 
 
+def test_owners_and_links_of_new_directories_are_kept(container, tmp_path):
+    """Among directories that each get their name when they are complete, too."""
+    source = tmp_path / "t"
+    for name in ("x", "y"):
+        (source / name / "below").mkdir(parents=True)
+    (source / "x" / "below" / "a").write_text("a")
+    os.link(source / "x" / "below" / "a", source / "y" / "b")
+    os.link(source / "x" / "below" / "a", source / "x" / "c")
+    (source / "y" / "large").write_bytes(bytes(100_000))
+    os.symlink("b", source / "y" / "l")
+    container("cp", f"{source}/.", "cc:/d/").ok()
+    found = members(container, "/d")
+    directories = {"d/x", "d/x/below", "d/y"}
+    assert directories | {"d/x/c", "d/y/b", "d/x/below/a", "d/y/large", "d/y/l"} <= found.keys()
+    assert not [name for name in found if ".tmp-" in name]
+    box_archive = container("cp", "cc:/d", "-").ok().stdout.encode("utf-8", "surrogateescape")
+    with tarfile.open(fileobj=io.BytesIO(box_archive)) as archive:
+        shown = {member.name: member for member in archive}
+    linked = [shown[name] for name in ("d/x/c", "d/x/below/a", "d/y/b")]
+    assert sorted(member.islnk() for member in linked) == [False, True, True]
+    inside = (os.getuid(), os.getgid())
+    for name in ("d/x", "d/x/below", "d/y/l", "d/y/large", "d/y/b"):
+        assert (shown[name].uid, shown[name].gid) == inside
+
+
+def test_a_new_directory_appears_when_it_is_complete(box, tmp_path):
+    (tmp_path / "t").mkdir()
+    for number in range(200):
+        (tmp_path / "t" / f"{number}").write_text("text")
+    script = "mkdir -p /d; echo ready; while [ ! -e /d/t ]; do :; done; ls /d/t | wc -l; cat /d/t/*"
+    with box.popen("run", "--rm", "--name", "cc", "box:1", "sh", "-c", script) as running:
+        assert running.stdout.readline() == b"ready\n"
+        box("cp", tmp_path / "t", "cc:/d/").ok()
+        output, _ = running.communicate(timeout=30)
+    assert output.split() == [b"200", b"text" * 200]
+
+
 def test_destinations_are_docker_s(container, tmp_path):
     (tmp_path / "dir").mkdir()
     (tmp_path / "dir" / "x").write_text("x")
