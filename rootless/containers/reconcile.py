@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 
 from rootless.containers.directory import Containers
 from rootless.containers.process_identity import boot_id, is_alive
@@ -14,6 +15,8 @@ from rootless.durable import NO_ROOM
 from rootless.errors import InvalidDocumentError, NotFoundError, RootlessError
 from rootless.light_stdlib import signal
 
+_AGAIN = 0.25
+"""Seconds from one signal to a monitor to the next."""
 KILLED = 137
 """The status of a container whose monitor was killed: it died of SIGKILL with it."""
 
@@ -94,11 +97,16 @@ def wait_for_end(record: ContainerRecord, timeout: float, number: int = 0) -> No
     try:
         if not is_alive(record.monitor_pid, record.monitor_pid_start):
             return
-        if number:
-            signal.pidfd_send_signal(monitor, number)
         poll = select.poll()
         poll.register(monitor, select.POLLIN)
-        if not poll.poll(timeout * 1000):
+        end = time.monotonic() + timeout
+        while (left := end - time.monotonic()) > 0:
+            if number:
+                # Sent again: Python would not run the handler of one that comes just before poll(2).
+                signal.pidfd_send_signal(monitor, number)
+            if poll.poll((min(left, _AGAIN) if number else left) * 1000):
+                break
+        else:
             raise RootlessError(f"container {record.name} did not end within {timeout:g} seconds")
     finally:
         os.close(monitor)

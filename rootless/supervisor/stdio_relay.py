@@ -19,6 +19,8 @@ import os
 import select
 import stat
 
+from rootless.light_stdlib import signal
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,30 +105,77 @@ class Flow:
             os.close(descriptor)
 
 
+class SignalWakeup:
+    """Wakes poll(2) for a signal that came just before it. Python's handlers run between two instructions of
+    the interpreter: the handler of a signal after the last of them would wait as long as the call.
+
+    From its making to `close`, `fd` can be read when a signal with a handler has come. In another thread
+    than the main one, where no handler runs, `fd` is -1.
+    """
+
+    def __init__(self) -> None:
+        reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            self._before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        except ValueError:  # not in the main thread
+            os.close(reader)
+            os.close(writer)
+            reader = -1
+        self.fd = reader
+        self._writer = writer
+
+    def read(self) -> bool:
+        """Make room; the handler runs before the next call. Returns True, as a function that `relay` calls."""
+        try:
+            os.read(self.fd, CHUNK)
+        except BlockingIOError:
+            pass
+        return True
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            signal.set_wakeup_fd(self._before, warn_on_full_buffer=False)
+            os.close(self.fd)
+            os.close(self._writer)
+            self.fd = -1
+
+
 def relay(
     flows: list[Flow],
     watched: Mapping[int, Callable[[], bool]],
 ) -> None:
-    """Keep all flows going, and call the function of a watched descriptor whenever it can be read.
+    """Keep all flows going, and call the function of a watched descriptor whenever it can be read. Handlers
+    of signals run at once.
 
     Returns when a watched function returns False. A flow that ends is left out; the others go on.
     """
-    while True:
-        poll = select.poll()
-        waiting: dict[int, Flow] = {}
-        for flow in flows:
-            if not flow.done:
-                descriptor, events = flow.interest()
-                waiting[descriptor] = flow
-                poll.register(descriptor, events)
-        for descriptor in watched:
-            poll.register(descriptor, select.POLLIN)
-        for descriptor, _ in poll.poll():
-            if descriptor in watched:
-                if not watched[descriptor]():
-                    return
-            elif not waiting[descriptor].done:
-                waiting[descriptor].advance()
+    wakeup = SignalWakeup()
+    if wakeup.fd >= 0:
+        watched = {**watched, wakeup.fd: wakeup.read}
+    try:
+        while _relay_once(flows, watched):
+            pass
+    finally:
+        wakeup.close()
+
+
+def _relay_once(flows: list[Flow], watched: Mapping[int, Callable[[], bool]]) -> bool:
+    poll = select.poll()
+    waiting: dict[int, Flow] = {}
+    for flow in flows:
+        if not flow.done:
+            descriptor, events = flow.interest()
+            waiting[descriptor] = flow
+            poll.register(descriptor, events)
+    for descriptor in watched:
+        poll.register(descriptor, select.POLLIN)
+    for descriptor, _ in poll.poll():
+        if descriptor in watched:
+            if not watched[descriptor]():
+                return False
+        elif not waiting[descriptor].done:
+            waiting[descriptor].advance()
+    return True
 
 
 def drain(flows: list[Flow]) -> None:
