@@ -1,6 +1,7 @@
-"""A Debian root file system, made once for an account and kept in its cache.
+"""Debian root file systems, made once for an account and kept in its cache: one with package files, and one with
+the services that SERVICES names.
 
-Made from the archive that this machine's apt is set up for, in mmdebstrap's unshare mode: no root. With it come the .deb
+Made from the archive that this machine's apt is set up for, in mmdebstrap's unshare mode: no root. With the first come the .deb
 files of a few packages that are not installed, so that a test can install them without a network.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 # A set-group-id program, a set-user-id one, a daemon with files of an account of its own, and postinst scripts of all sorts.
 PACKAGES = ("cron", "man-db", "openssh-server", "sudo")
+SERVICES = ("postgresql", "redis-server", "nginx-light")
 BUILD_SECONDS = 600
 SHARED = Path("/var/lib/rootless-test")
 """Where root puts a copy for accounts that cannot make one: without subordinate ids mmdebstrap has no way."""
@@ -40,7 +42,8 @@ def _mirror() -> str:
     return next(uri for uri in found if "security" not in uri)
 
 
-def _command(target: Path) -> list[str]:
+def _command(target: Path, own: str) -> list[str]:
+    """The making of one; `own` is the option that only this one has."""
     excluded = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
     options = [f"--dpkgopt=path-exclude={path}" for path in excluded]
     return [
@@ -50,7 +53,7 @@ def _command(target: Path) -> list[str]:
         "--variant=minbase",
         *options,
         '--aptopt=Acquire::Retries "3"',
-        f"--customize-hook={_HOOK}",
+        own,
         _release(),
         str(target),
         _mirror(),
@@ -64,18 +67,27 @@ def cache_directory() -> Path:
 
 def debian_tar(cache: Path) -> Path:
     """The root file system as a tar, from the cache or made now. Raises RuntimeError with mmdebstrap's last words."""
-    recipe = repr(_command(Path("debian.tar")))
-    name = f"debian-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}.tar"
+    return _made("debian", cache, f"--customize-hook={_HOOK}")
+
+
+def services_tar(cache: Path) -> Path:
+    """As `debian_tar`, with SERVICES installed."""
+    return _made("services", cache, f"--include={','.join(SERVICES)}")
+
+
+def _made(kind: str, cache: Path, own: str) -> Path:
+    recipe = repr(_command(Path("debian.tar"), own))
+    name = f"{kind}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}.tar"
     if (SHARED / name).exists():
         return SHARED / name
     target = cache / name
     cache.mkdir(parents=True, exist_ok=True)
-    with open(cache / "debian.lock", "w") as lock:
+    with open(cache / f"{kind}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
             unfinished = target.with_suffix(".new.tar")
             done = subprocess.run(
-                _command(unfinished),
+                _command(unfinished, own),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -90,3 +102,4 @@ def debian_tar(cache: Path) -> Path:
 
 if __name__ == "__main__":
     print(debian_tar(cache_directory()))
+    print(services_tar(cache_directory()))
