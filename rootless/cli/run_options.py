@@ -142,7 +142,7 @@ VOLUME_DRIVER = Text(
 )
 MOUNT = Texts(
     ("mount",),
-    "Attach a filesystem mount to the container: type=bind|volume|tmpfs,source=…,target=…",
+    "Attach a filesystem mount to the container: type=bind|volume|tmpfs|image,source=…,target=…",
     "MOUNT",
     FILES,
 )

@@ -120,12 +120,12 @@ class LaunchDescription(NamedTuple):
         return self.control_directory.rsplit("/", 2)[0]
 
     @property
-    def has_volumes(self) -> bool:
-        """Whether one of its mounts is of a volume that a file server shows."""
-        from rootless.runtime.mount_options import VOLUME
+    def has_served_mounts(self) -> bool:
+        """Whether a file server of its own shows one of its mounts, such as a volume."""
+        from rootless.runtime.mount_options import SERVED
 
         mounts = self.spec.get("mounts", ())
-        return any(word.startswith(VOLUME) for mount in mounts for word in mount["options"])
+        return any(word.startswith(SERVED) for mount in mounts for word in mount["options"])
 
     @property
     def upper(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rootless.spec.options import Bind, ContainerOptions, Tmpfs, UserMount, Volume
+from rootless.spec.options import Bind, ContainerOptions, ImageMount, Tmpfs, UserMount, Volume
 
 
 def mount_points(
@@ -48,6 +48,8 @@ def mode_of(mount: Bind) -> str:
     words = ["ro"] if mount.read_only else []
     words += [mount.propagation] if mount.propagation != "rprivate" else []
     words += [] if mount.recursive else ["bind"]
+    podmans = (("O", mount.overlay), ("U", mount.chown), ("idmap", mount.idmap))
+    words += [word for word, given in podmans if given]
     return ",".join((*words, *mount.flags))
 
 
@@ -57,6 +59,8 @@ def _has_bind(mount: UserMount) -> bool:
 
 
 def _is_long(mount: UserMount) -> bool:
+    if isinstance(mount, ImageMount):
+        return True
     return mount.by_mount if isinstance(mount, Tmpfs | Volume) else not mount.create
 
 
@@ -79,6 +83,16 @@ def _mount_point(mount: UserMount, mountpoint: Callable[[str], str]) -> dict[str
             "Mode": "",
             "RW": "ro" not in mount.options,
             "Propagation": "",
+        }
+    if isinstance(mount, ImageMount):
+        return {
+            "Type": "image",
+            "Name": mount.image,
+            "Source": mount.image_id,
+            "Destination": mount.target,
+            "Mode": "",
+            "RW": False,
+            "Propagation": "rprivate",
         }
     if isinstance(mount, Volume):
         return {
@@ -112,6 +126,9 @@ def _specification(mount: UserMount) -> dict[str, Any]:
     """An entry of HostConfig.Mounts."""
     if isinstance(mount, Tmpfs):
         return _tmpfs_specification(mount)
+    if isinstance(mount, ImageMount):
+        options = {"ImageOptions": {"Subpath": mount.subpath}} if mount.subpath else {}
+        return {"Type": "image", "Source": mount.image, "Target": mount.target, **options}
     if isinstance(mount, Volume):
         return _volume_specification(mount)
     bind: dict[str, Any] = {}

@@ -24,6 +24,7 @@ _MOUNT_TYPES: dict[str, type[values.UserMount]] = {
     "bind": values.Bind,
     "tmpfs": values.Tmpfs,
     "volume": values.Volume,
+    "image": values.ImageMount,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rootless.containers.options_document import NAME, decode_options
 from rootless.errors import InvalidDocumentError
-from rootless.spec.options import Bind, Volume
+from rootless.spec.options import Bind, ImageMount, Tmpfs, Volume
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ def volume_users(containers: Containers) -> dict[str, list[str]]:
 
 
 class MountName(NamedTuple):
-    """A mount as `ps` lists it: the name of a volume, or the source of a bind."""
+    """A mount as `ps` lists it: the name of a volume or an image, or the source of a bind."""
 
     name: str
     is_volume: bool
@@ -38,12 +38,16 @@ def mount_names(directory: str) -> list[MountName]:
     except (OSError, InvalidDocumentError):
         return []
     return [
-        MountName(each.name, True, each.target)
-        if isinstance(each, Volume)
-        else MountName(each.source, False, each.target)
+        MountName(_name(each), isinstance(each, Volume), each.target)
         for each in options.mounts
-        if isinstance(each, Bind | Volume)
+        if not isinstance(each, Tmpfs)
     ]
+
+
+def _name(mount: Bind | ImageMount | Volume) -> str:
+    if isinstance(mount, Bind):
+        return mount.source
+    return mount.name if isinstance(mount, Volume) else mount.image
 
 
 def _volumes_of(directory: str) -> set[str]:

@@ -32,19 +32,21 @@ from rootless.runtime.idmap import IdMaps
 from rootless.spec.check_options import check_options
 from rootless.spec.etc_files import APT_SANDBOX, APT_SANDBOX_PATH, hosts_file, resolv_conf
 from rootless.spec.gather_host import gather_host_facts
-from rootless.spec.options import NO_STORAGE_LIMITS, ContainerOptions, Volume
-from rootless.spec.runtime_spec import make_spec
+from rootless.spec.options import NO_STORAGE_LIMITS, Bind, ContainerOptions, ImageMount, Volume
+from rootless.spec.runtime_spec import make_spec, requested_user
 from rootless.spec.seccomp_profile import profile_of
 from rootless.spec.storage_driver import StorageDriver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from rootless.engine.prepare_volumes import PreparedVolumes
     from rootless.oci.reference import Reference
     from rootless.spec.options import ResourceLimits
+    from rootless.store.image import Image
+    from rootless.store.layout import Store
 
 
 def prepare(
@@ -68,6 +70,10 @@ def prepare(
             hint="use --storage-driver unionfs",
         )
     lower = _lower(options, paths, environ, progress)
+    if any(isinstance(each, ImageMount) for each in options.mounts):
+        options = _with_images(options, paths, environ, progress)
+    if any(isinstance(each, Bind) and each.idmap for each in options.mounts):
+        options = _with_caller_as_user(options, lower)
     volumes = _prepare_volumes(options, lower, paths)
     if volumes is None:
         return _prepare(options, paths, driver, lower, monitor=monitor)
@@ -78,6 +84,29 @@ def prepare(
         raise
     volumes.release()
     return prepared
+
+
+def _with_images(
+    options: ContainerOptions,
+    paths: StoragePaths,
+    environ: Mapping[str, str],
+    progress: ShowProgress | None,
+) -> ContainerOptions:
+    from rootless.engine.prepare_mounts import find_images
+    from rootless.store.layout import Store
+
+    store = Store.open(paths.store)
+
+    find = _image_finder(store, options, paths, environ, progress)
+    return find_images(options, store, find)
+
+
+def _with_caller_as_user(options: ContainerOptions, lower: Lower) -> ContainerOptions:
+    from rootless.engine.prepare_mounts import map_caller_to_user
+
+    maps = read_id_maps(options.userns)
+    user = requested_user(options, lower.config, maps)
+    return map_caller_to_user(options, user, lower, maps)
 
 
 def _prepare_volumes(
@@ -242,22 +271,36 @@ def _lower(
     from rootless.store.layout import Store
 
     store, name = Store.open(paths.store), options.image or ""
+    image = _image_finder(store, options, paths, environ, progress)(name)
+    return lower_of_image(store, image, name)
+
+
+def _image_finder(
+    store: Store,
+    options: ContainerOptions,
+    paths: StoragePaths,
+    environ: Mapping[str, str],
+    progress: ShowProgress | None,
+) -> Callable[[str], Image]:
+    """A function that gives the image of a name, pulled as the options say."""
 
     def report_pull(reference: Reference) -> None:
         from rootless.engine.image_events import ImageEvents
 
         ImageEvents(paths, store).of_transfer("pull", reference)
 
-    image = find_or_fetch(
-        store,
-        name,
-        options.platform,
-        policy=options.pull,
-        environ=environ,
-        progress=progress,
-        pulled=report_pull,
-    )
-    return lower_of_image(store, image, name)
+    def find(name: str) -> Image:
+        return find_or_fetch(
+            store,
+            name,
+            options.platform,
+            policy=options.pull,
+            environ=environ,
+            progress=progress,
+            pulled=report_pull,
+        )
+
+    return find
 
 
 def _resources(limits: ResourceLimits) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rootless.containers.timestamps import now
 from rootless.containers.volume_events import report_volumes
 from rootless.errors import CommandNotFoundError, RootlessError
 from rootless.rootfs.seed_volume import seed_volume
-from rootless.spec.options import ContainerOptions, Tmpfs, Volume
+from rootless.spec.options import ContainerOptions, ImageMount, Tmpfs, Volume
 from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from rootless.volumes.names import new_name
 from rootless.volumes.record import ANONYMOUS_LABEL, VolumeRecord
@@ -104,7 +104,9 @@ def _inherited(
         with open(path, "rb") as file:
             theirs = decode_options(file.read(), path)
         for each in theirs.mounts:
-            if not isinstance(each, Tmpfs):
+            if isinstance(each, ImageMount):
+                found[each.target] = each._replace(inherited=True)
+            elif not isinstance(each, Tmpfs):
                 read_only = each.read_only or source.read_only
                 found[each.target] = each._replace(read_only=read_only, inherited=True)
     taken = {posixpath.normpath(each.target) for each in mounts}

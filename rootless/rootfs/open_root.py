@@ -120,7 +120,7 @@ def _call_with_servers(
     function: Callable[[int, IdMaps], int],
     open_volumes: OpenVolumes,
 ) -> int:
-    if not description.has_volumes:
+    if not description.has_served_mounts:
         return _with_server(description, function, None)
     volumes = open_volumes(description)
     try:

@@ -54,11 +54,11 @@ def open_union(container: LaunchDescription) -> Union:
         layer = DirectoryUpper(upper, work, ownership=Ownership.DATA, base_owner=base_owner)
         union = Union(lowers, layer, options)
     if is_new:
-        _take_after(union, lowers[0].root().attributes)
+        take_after(union, lowers[0].root().attributes)
     return union
 
 
-def _take_after(union: Union, root: Attributes) -> None:
+def take_after(union: Union, root: Attributes) -> None:
     """The root of a union is its upper's: it begins with owner, mode and times of the image's."""
     known = union.getattr(ROOT_NODE)
     if (known.mode, known.uid, known.gid) != (root.mode, root.uid, root.gid):

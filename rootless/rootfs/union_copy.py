@@ -25,13 +25,14 @@ def find_directory(union: Union, path: str) -> NodeId | None:
 
     Raises NotADirectoryError if it is something else.
     """
-    found = _walk(union, path)
+    found = find_node(union, path)
     if found is not None and not stat.S_ISDIR(union.getattr(found).mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
     return found
 
 
-def _walk(union: Union, path: str) -> NodeId | None:
+def find_node(union: Union, path: str) -> NodeId | None:
+    """The node of a path, beneath the root, symbolic links followed; None if there is nothing."""
     stack = [ROOT_NODE]
     rest = [name for name in reversed(os.fsencode(path).split(b"/")) if name]
     links = 0

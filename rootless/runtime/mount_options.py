@@ -52,10 +52,16 @@ IF_PARENT_EXISTS = "x-rootless.if-parent-exists"
 programs (mount(8))."""
 
 VOLUME = "x-rootless.volume="
-"""Before the name of a volume: the mount is not of the source itself, but of a file system that a file
-server shows it through (`LaunchArgs.trees`)."""
+OVERLAY = "x-rootless.overlay="
+IMAGE = "x-rootless.image="
+SERVED = (VOLUME, OVERLAY, IMAGE)
+"""Words before which kind of mount it is that is not of the source itself, but of a file system that a file
+server shows (`LaunchArgs.trees`): the name of a volume; the ownership in a directory that is copied on write; the
+id of an image."""
 SUBPATH = "x-rootless.subpath="
-"""Before a path inside the volume, which is mounted in place of the whole."""
+"""Before a path inside such a mount, which is mounted in place of the whole."""
+CHOWN = "x-rootless.chown"
+"""What is mounted is given to the container's user."""
 
 _IGNORED = frozenset(
     {"defaults", "async", "relatime", "norelatime", "nostrictatime", "mand", "nomand", "remount"}
@@ -73,8 +79,10 @@ class MountOptions(NamedTuple):
     propagation: int
     optional: bool
     data: tuple[str, ...]
-    volume: str = ""
+    served: str = ""
+    """One of the words that begin with those of SERVED."""
     subpath: str = ""
+    chown: bool = False
 
 
 def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> MountOptions:
@@ -83,7 +91,8 @@ def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> Moun
     attributes = recursive_attributes = 0
     propagation = MS_PRIVATE
     optional = False
-    volume = subpath = ""
+    served = subpath = ""
+    chown = False
     data = []
     for option in options:
         if option in {"bind", "rbind"}:
@@ -98,8 +107,10 @@ def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> Moun
             propagation = PROPAGATION[option]
         elif option == IF_PARENT_EXISTS:
             optional = True
-        elif option.startswith(VOLUME):
-            volume = option.removeprefix(VOLUME)
+        elif option.startswith(SERVED):
+            served = option
+        elif option == CHOWN:
+            chown = True
         elif option.startswith(SUBPATH):
             subpath = option.removeprefix(SUBPATH)
         elif option not in _IGNORED:
@@ -112,6 +123,7 @@ def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> Moun
         propagation,
         optional,
         tuple(data),
-        volume,
+        served,
         subpath,
+        chown,
     )

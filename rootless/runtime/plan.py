@@ -92,6 +92,7 @@ def make_plan(
     sequence += [filesystem.ProtectPath(str(path)) for path in linux.get("readonlyPaths", ())]
     sequence.append(filesystem.EnterRoot())
     sequence += identity_steps(spec, process, id_maps)
+    sequence += [filesystem.GiveToUser(m.target) for m in mounts if m.options.chown]
     sequence.append(attributes.ChangeDirectory(str(process.get("cwd") or "/")))
     if spec.get("root", {}).get("readonly"):
         sequence.append(filesystem.ProtectRoot())
@@ -165,9 +166,9 @@ class _Mounted:
             self.source = f"{bundle}/{self.source}"
 
     def open(self) -> Step:
-        if self.options.volume:
+        if self.options.served:
             return filesystem.TakeTree(
-                self.key, self.options.volume, self.options.subpath, f"{self._bundle}/rootfs"
+                self.key, self.source, self.options.subpath, f"{self._bundle}/rootfs"
             )
         return filesystem.OpenSource(self.key, self.source, self.options.recursive)
 

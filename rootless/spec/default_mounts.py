@@ -5,10 +5,17 @@ from __future__ import annotations
 
 import posixpath
 
-from rootless.runtime.mount_options import IF_PARENT_EXISTS, SUBPATH, VOLUME
+from rootless.runtime.mount_options import (
+    CHOWN,
+    IF_PARENT_EXISTS,
+    IMAGE,
+    OVERLAY,
+    SUBPATH,
+    VOLUME,
+)
 from rootless.spec.etc_files import APT_SANDBOX_PATH
 from rootless.spec.host import HostFacts
-from rootless.spec.options import Bind, ContainerOptions, Device, Tmpfs, Volume
+from rootless.spec.options import Bind, ContainerOptions, Device, ImageMount, Tmpfs, Volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,6 +115,10 @@ def user_mounts(options: ContainerOptions, volumes: str) -> list[OciMount]:
             case Bind():
                 kind = "rbind" if mount.recursive else "bind"
                 words = [kind, mount.propagation, *mount.flags]
+                if mount.chown:
+                    words.append(CHOWN)
+                if mount.overlay:
+                    words.append(f"{OVERLAY}real")
                 if mount.read_only:
                     words.append("rro" if mount.recursive and mount.read_only_below else "ro")
                 result.append(_mount(mount.target, "bind", mount.source, words))
@@ -115,17 +126,23 @@ def user_mounts(options: ContainerOptions, volumes: str) -> list[OciMount]:
                 result.append(_mount(mount.target, "tmpfs", "tmpfs", _tmpfs_options(mount)))
             case Volume():
                 result.append(_volume_mount(mount, volumes))
+            case ImageMount():
+                words = ["bind", "rprivate", f"{IMAGE}{mount.image_id}", "ro"]
+                words += [f"{SUBPATH}{mount.subpath}"] if mount.subpath else []
+                result.append(_mount(mount.target, "bind", f"/{mount.image}", words))
     return result
 
 
 def _volume_mount(mount: Volume, volumes: str) -> OciMount:
-    read_only = ["ro"] if mount.read_only else []
+    flags = ["ro"] if mount.read_only else []
+    flags += [CHOWN] if mount.chown else []
     if mount.device:
         source = posixpath.join(mount.device, mount.subpath)
-        return _mount(mount.target, "bind", source, ["rbind", "rprivate", *read_only])
-    words = [f"{VOLUME}{mount.name}", *([f"{SUBPATH}{mount.subpath}"] if mount.subpath else [])]
+        return _mount(mount.target, "bind", source, ["rbind", "rprivate", *flags])
+    kind = f"{OVERLAY}data" if mount.overlay else f"{VOLUME}{mount.name}"
+    words = [kind, *([f"{SUBPATH}{mount.subpath}"] if mount.subpath else [])]
     source = f"{volumes}/{mount.name}/_data"
-    return _mount(mount.target, "bind", source, ["bind", "rprivate", *words, *read_only])
+    return _mount(mount.target, "bind", source, ["bind", "rprivate", *words, *flags])
 
 
 def _tmpfs_options(mount: Tmpfs) -> list[str]:

@@ -93,6 +93,13 @@ class Bind(NamedTuple):
     read_only_below: bool = True
     inherited: bool = False
     """It is another container's (--volumes-from)."""
+    overlay: bool = False
+    """What the container writes is not written to the source, and gone when it ends."""
+    chown: bool = False
+    """The source is given to the container's user."""
+    idmap: bool = False
+    """The caller's files are the container's user's there, and what that user makes is the caller's:
+    `rootless.engine.prepare` has the id maps made accordingly."""
 
 
 class Tmpfs(NamedTuple):
@@ -129,9 +136,28 @@ class Volume(NamedTuple):
     """It was made for the container, and is removed with it by `rm -v` and `run --rm`."""
     inherited: bool = False
     """It is another container's (--volumes-from)."""
+    overlay: bool = False
+    """What the container writes is not written to the volume, and gone when it ends."""
+    chown: bool = False
+    """The files are given to the container's user."""
 
 
-UserMount = Bind | Tmpfs | Volume
+class ImageMount(NamedTuple):
+    """The files of an image, read-only. `subpath` is a path inside, without `..`; `image_id` is found by
+    `rootless.engine.prepare`."""
+
+    image: str
+    target: str
+    subpath: str = ""
+    image_id: str = ""
+    inherited: bool = False
+
+    @property
+    def read_only(self) -> bool:
+        return True
+
+
+UserMount = Bind | Tmpfs | Volume | ImageMount
 
 
 class VolumesFrom(NamedTuple):

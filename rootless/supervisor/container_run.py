@@ -95,9 +95,10 @@ class ContainerRun:
 
     def _open_volumes(self) -> VolumeMounts | None:
         """Raises RootlessError."""
-        if not self._description.has_volumes:
+        if not self._description.has_served_mounts:
             return None
-        from rootless.supervisor.volume_mounts import mounted_volumes, open_volumes
+        from rootless.supervisor.served_mounts import mounted_volumes
+        from rootless.supervisor.volume_mounts import open_volumes
 
         self._volumes = open_volumes(self._description)
         self._events.mounted(mounted_volumes(self._description.spec))

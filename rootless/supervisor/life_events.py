@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import time
 
-from unionfs.light_types import NamedTuple
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,14 +16,6 @@ if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
 
 _NO_ATTRIBUTES: Mapping[str, str] = {}
-
-
-class MountedVolume(NamedTuple):
-    """A volume at `target` of the container."""
-
-    name: str
-    target: str
-    read_only: bool
 
 
 class LifeEvents:
@@ -39,20 +29,20 @@ class LifeEvents:
         self._started: float | None = None
         """By the monotonic clock: when this run began."""
         self._is_stopping = False
-        self._volumes: Sequence[MountedVolume] = ()
+        self._volumes: Sequence[tuple[str, str, bool]] = ()
 
-    def mounted(self, volumes: Sequence[MountedVolume]) -> None:
-        """The container mounts these volumes, until its end."""
+    def mounted(self, volumes: Sequence[tuple[str, str, bool]]) -> None:
+        """The container mounts these volumes, until its end: name, path in the container, read-only."""
         self._volumes = volumes
-        for each in volumes:
+        for name, target, read_only in volumes:
             attributes = {
                 "container": self._record.id,
-                "destination": each.target,
+                "destination": target,
                 "driver": "local",
                 "propagation": "",
-                "read/write": "false" if each.read_only else "true",
+                "read/write": "false" if read_only else "true",
             }
-            self._waiting.append((time.time_ns(), "mount", attributes, each.name))
+            self._waiting.append((time.time_ns(), "mount", attributes, name))
 
     def add(self, action: str, attributes: Mapping[str, str] = _NO_ATTRIBUTES) -> None:
         """Something has happened now."""
@@ -86,9 +76,9 @@ class LifeEvents:
         if self._is_stopping:
             self.add("stop")
         self.add("die", {"execDuration": str(duration), "exitCode": str(status)})
-        for each in self._volumes:
+        for name, _, _ in self._volumes:
             attributes = {"container": self._record.id, "driver": "local"}
-            self._waiting.append((time.time_ns(), "unmount", attributes, each.name))
+            self._waiting.append((time.time_ns(), "unmount", attributes, name))
         self._volumes = ()
         self.write()
 

@@ -79,7 +79,10 @@ class Monitor:
         if description.is_new:
             self._events.add("create")
         self._keeper = RecordKeeper(
-            self._containers, description.record, self._events, has_volumes=description.has_volumes
+            self._containers,
+            description.record,
+            self._events,
+            has_volumes=description.has_served_mounts,
         )
         self._state = MonitorState.CREATING
         self._ends_with_client = description.ends_with_client

@@ -13,18 +13,16 @@ from rootless.light_stdlib import socket
 from rootless.private_directory import make_private_directory
 from rootless.run_in_child import run_in_child
 from rootless.runtime.account import read_id_maps
-from rootless.runtime.mount_options import parse_mount_options
 from rootless.runtime.nested import SharedNamespace
 from rootless.spec.options import ROOT_IS_CALLER
 from rootless.supervisor import control_socket, volume_server
-from rootless.supervisor.life_events import MountedVolume
-from rootless.supervisor.volume_server import ServedDirectory
+from rootless.supervisor.served_mounts import served_mounts, served_volume
+from rootless.supervisor.volume_server import ServedTree
 from rootless.syscalls import descriptors, mount_flags, mounts, processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
 
     from rootless.containers.launch_description import LaunchDescription
     from rootless.runtime.idmap import IdMaps
@@ -34,27 +32,8 @@ _ATTEMPTS = 50
 
 
 def open_volumes(description: LaunchDescription) -> VolumeMounts:
-    """The volumes of a container that has some. Raises RootlessError."""
-    return VolumeMounts(volumes_of(description.spec), description.runtime)
-
-
-def volumes_of(spec: Mapping[str, Any]) -> dict[int, tuple[str, str]]:
-    """The name and the directory (`_data`) of each volume, by the position of its mount."""
-    found = {}
-    for position, mount in enumerate(spec.get("mounts", ())):
-        volume = parse_mount_options(tuple(map(str, mount.get("options", ())))).volume
-        if volume:
-            found[position] = (volume, str(mount["source"]))
-    return found
-
-
-def mounted_volumes(spec: Mapping[str, Any]) -> list[MountedVolume]:
-    """The volumes that a container mounts, for its events."""
-    mounts = spec.get("mounts", ())
-    return [
-        MountedVolume(name, mounts[position]["destination"], "ro" in mounts[position]["options"])
-        for position, (name, _) in volumes_of(spec).items()
-    ]
+    """The volumes and other served mounts of a container that has some. Raises RootlessError."""
+    return VolumeMounts(served_mounts(description), description.runtime)
 
 
 class VolumeMounts:
@@ -62,17 +41,17 @@ class VolumeMounts:
     Both are for one start of the container, and closed by `close_trees`. `release` after its end.
     """
 
-    def __init__(self, volumes: Mapping[int, tuple[str, str]], runtime: str) -> None:
-        """Raises RootlessError if one of the volumes cannot be served."""
+    def __init__(self, mounts: Mapping[int, ServedTree], runtime: str) -> None:
+        """Raises RootlessError if one of them cannot be served."""
         self.trees: dict[int, int] = {}
         self._connections: list[tuple[str, socket.socket]] = []
         self._namespace = -1
         self._maps = read_id_maps(ROOT_IS_CALLER)
         try:
-            for position, (name, data) in volumes.items():
-                tree, namespace, connection = _connect_or_start(name, data, runtime, self._maps)
+            for position, served in mounts.items():
+                tree, namespace, connection = _connect_or_start(served, runtime, self._maps)
                 self.trees[position] = tree
-                self._connections.append((name, connection))
+                self._connections.append((served.what, connection))
                 if self._namespace >= 0:
                     os.close(self._namespace)
                 self._namespace = namespace
@@ -94,9 +73,9 @@ class VolumeMounts:
         for descriptor in self.watched():
             poll.register(descriptor, select.POLLIN)
         ended = {descriptor for descriptor, _ in poll.poll(0)}
-        for name, connection in self._connections:
+        for what, connection in self._connections:
             if connection.fileno() in ended:
-                return f"the file server of volume {name} was killed"
+                return f"the file server of {what} was killed"
         return ""
 
     def close_trees(self) -> None:
@@ -128,7 +107,7 @@ def call_with_volume(
     namespace that its owners are the ids of, and with the maps of that. The caller must have one thread. Raises
     RootlessError, and what `function` raises.
     """
-    volume = VolumeMounts({0: (name, data)}, runtime)
+    volume = VolumeMounts({0: served_volume(name, data, runtime)}, runtime)
 
     def call() -> int:
         processes.setns(volume.namespace.descriptor, processes.CLONE_NEWUSER)
@@ -147,24 +126,12 @@ def call_with_volume(
 
 
 def _connect_or_start(
-    name: str, data: str, runtime: str, maps: IdMaps
+    served: ServedTree, runtime: str, maps: IdMaps
 ) -> tuple[int, int, socket.socket]:
-    """A clone of the volume's mount, its user namespace, and the connection that keeps the server."""
-    directory = os.path.dirname(data)
-    top = f"{runtime}/volumes"
+    """A clone of the mount, its user namespace, and the connection that keeps the server."""
+    top, control = f"{runtime}/volumes", served.control
     for each in (runtime, top, f"{top}/mount"):
         make_private_directory(each, "ROOTLESS_RUNROOT")
-    try:
-        status = os.stat(directory)
-        os.stat(data)
-    except OSError as error:
-        raise NotFoundError(
-            f"cannot mount volume {name}: {error.filename}: {(error.strerror or '').lower()}"
-        ) from None
-    control = f"{top}/{status.st_dev:x}-{status.st_ino:x}"
-    served = ServedDirectory(
-        name, data, f"{directory}/work", control, f"{top}/mount", f"{directory}/server.log"
-    )
     # So that one server is started, and not one by each container that needs it.
     lock = acquire_lock(f"{control}.lock")
     assert lock is not None  # it is waited for
@@ -177,7 +144,7 @@ def _connect_or_start(
     finally:
         os.unlink(f"{control}.lock")
         lock.release()
-    raise RootlessError(f"cannot mount volume {name}: its file server ends at once")
+    raise RootlessError(f"cannot mount {served.what}: its file server ends at once")
 
 
 def _ask(control: str, request: bytes, count: int) -> tuple[socket.socket, list[int]] | None:
@@ -197,7 +164,7 @@ def _ask(control: str, request: bytes, count: int) -> tuple[socket.socket, list[
     return connection, received
 
 
-def _start(served: ServedDirectory, top: str, maps: IdMaps) -> None:
+def _start(served: ServedTree, top: str, maps: IdMaps) -> None:
     with locked(f"{top}/namespace.lock"):
         namespace = _existing_namespace(top)
         try:
@@ -211,7 +178,7 @@ def _start(served: ServedDirectory, top: str, maps: IdMaps) -> None:
     reports.close()
     if word != volume_server.READY:
         reason = word.decode(errors="replace") or "it was killed"
-        raise RootlessError(f"cannot mount volume {served.name}: its file server failed: {reason}")
+        raise RootlessError(f"cannot mount {served.what}: its file server failed: {reason}")
 
 
 def _existing_namespace(top: str) -> int | None:

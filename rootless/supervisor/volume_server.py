@@ -1,6 +1,8 @@
-"""The file server of a volume: one process for all containers that mount it, as long as one does.
+"""The file server of a volume, or of another mount of containers that the union has to show: one process for all
+containers that mount it, as long as one does.
 
     RUNROOT/volumes/<device>-<inode of the volume's directory>/control.sock
+    RUNROOT/volumes/<id of the container>-<position of the mount>/control.sock
 
 It lives in the user namespace V that the containers' own lie below (`rootless.runtime.nested`), and in a
 mount namespace of its own, where it mounts the volume. Each client, a container's monitor, gets a clone of
@@ -38,6 +40,7 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from rootless.runtime.idmap import IdMaps
@@ -54,22 +57,23 @@ _PREDECESSOR_WAIT = 60.0
 _FSTYPE = "fuse.rootless-volume"
 
 
-class ServedDirectory(NamedTuple):
+class ServedTree(NamedTuple):
     """What a server serves and where. All paths are absolute.
 
-    `data` and `work` are the volume's; `control` is the directory of the socket; `mountpoint` an empty directory,
-    which the servers of all volumes mount on, each in its mount namespace; `log` the file of its standard error.
+    `what` names it in messages, `source` is its device in /proc/mounts. `open_union` is called in the server with
+    the maps of its user namespace. `control` is the directory of the socket; `mountpoint` an empty directory,
+    which all servers mount on, each in its mount namespace; `log` the file of standard error.
     """
 
-    name: str
-    data: str
-    work: str
+    what: str
+    source: str
+    open_union: Callable[[IdMaps], Union]
     control: str
     mountpoint: str
     log: str
 
 
-def fork_server(served: ServedDirectory, maps: IdMaps, namespace: int | None) -> socket.socket:
+def fork_server(served: ServedTree, maps: IdMaps, namespace: int | None) -> socket.socket:
     """Start the server, in the user namespace of that descriptor or in a new one with the maps; what it
     reports comes on the socket. It is no child of this process, which must have one thread.
     """
@@ -83,7 +87,7 @@ def fork_server(served: ServedDirectory, maps: IdMaps, namespace: int | None) ->
 
 
 def _detach(
-    served: ServedDirectory, maps: IdMaps, namespace: int | None, end: socket.socket
+    served: ServedTree, maps: IdMaps, namespace: int | None, end: socket.socket
 ) -> NoReturn:
     """The program of the process that makes the server and ends."""
     try:
@@ -139,7 +143,7 @@ def _report(end: socket.socket, error: BaseException) -> None:
         pass  # the starter has ended
 
 
-def _main(served: ServedDirectory, maps: IdMaps, end: socket.socket) -> NoReturn:
+def _main(served: ServedTree, maps: IdMaps, end: socket.socket) -> NoReturn:
     """The whole program of the server: never returns and never raises."""
     try:
         if maps.helper:
@@ -168,24 +172,22 @@ def _main(served: ServedDirectory, maps: IdMaps, end: socket.socket) -> NoReturn
         os._exit(0)
 
 
-def _open(served: ServedDirectory, maps: IdMaps) -> Union:
-    from rootless.rootfs.volume import open_volume
-
+def _open(served: ServedTree, maps: IdMaps) -> Union:
     until = time.monotonic() + _PREDECESSOR_WAIT
     while True:
         try:
-            return open_volume(served.data, served.work, maps)
+            return served.open_union(maps)
         except OSError as error:
             if error.errno != errno.EBUSY or time.monotonic() > until:
                 raise
 
 
-def _mount(served: ServedDirectory, uid: int, gid: int) -> int:
+def _mount(served: ServedTree, uid: int, gid: int) -> int:
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     data = (
         f"fd={device},rootmode=40000,user_id={uid},group_id={gid},allow_other,default_permissions"
     )
-    mounts.mount(served.name, served.mountpoint, _FSTYPE, 0, data)
+    mounts.mount(served.source, served.mountpoint, _FSTYPE, 0, data)
     return device
 
 
@@ -205,7 +207,7 @@ class VolumeClients:
     device. Listens from the start.
     """
 
-    def __init__(self, served: ServedDirectory) -> None:
+    def __init__(self, served: ServedTree) -> None:
         self._served = served
         self._namespace = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         self._listener = control_socket.listen(served.control)

@@ -6,7 +6,7 @@ from rootless.cli.flags.mount_paths import PROPAGATIONS, source_of, target_of
 from rootless.cli.flags.sizes import parse_size
 from rootless.csv_fields import split_fields
 from rootless.errors import UsageError
-from rootless.spec.options import Bind, Tmpfs, Volume
+from rootless.spec.options import Bind, ImageMount, Tmpfs, Volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ _KEYS = {
     "dst": "target",
     "destination": "target",
     "ro": "readonly",
+    "u": "chown",
 }
 _KNOWN = frozenset(
     [
@@ -29,7 +30,10 @@ _KNOWN = frozenset(
         "bind-propagation",
         "bind-recursive",
         "bind-nonrecursive",
+        "chown",
         "consistency",
+        "idmap",
+        "image-subpath",
         "relabel",
         "tmpfs-size",
         "tmpfs-mode",
@@ -41,8 +45,8 @@ _KNOWN = frozenset(
     ]
 )
 _LISTS = frozenset({"volume-label", "volume-opt"})
-_BOOLEANS = frozenset({"readonly", "bind-nonrecursive", "volume-nocopy"})
-_TYPES = frozenset({"bind", "tmpfs", "volume"})
+_BOOLEANS = frozenset({"readonly", "bind-nonrecursive", "chown", "idmap", "volume-nocopy"})
+_TYPES = frozenset({"bind", "image", "tmpfs", "volume"})
 _TRUE = frozenset({"", "1", "t", "T", "true", "True", "TRUE"})
 _FALSE = frozenset({"0", "f", "F", "false", "False", "FALSE"})
 _RECURSIVE = ("enabled", "disabled", "writable", "readonly")
@@ -95,13 +99,13 @@ class _Fields:
 
     def refuse_others(self, kind: str) -> None:
         """Raise UsageError for keys of another type."""
-        for other in ("bind", "volume", "tmpfs"):
+        for other in ("bind", "image", "tmpfs", "volume"):
             if other != kind and any(key.startswith(f"{other}-") for key in self._values):
                 raise self.error(f"cannot mix '{other}-*' options with mount type '{kind}'")
 
 
 def parse_mount(text: str, getcwd: Callable[[], str]) -> UserMount:
-    """type=bind|volume|tmpfs,src=…,dst=…,… Raises UsageError."""
+    """type=bind|image|volume|tmpfs,src=…,dst=…,… Raises UsageError."""
     fields = _Fields(text)
     kind = fields.get("type", "volume").lower()
     if not fields.get("target"):
@@ -109,10 +113,15 @@ def parse_mount(text: str, getcwd: Callable[[], str]) -> UserMount:
     if kind not in _TYPES:
         raise UsageError(f'invalid mount config for type "{kind}": mount type unknown')
     fields.refuse_others(kind)
+    for key in ("chown", "idmap"):
+        if fields.has(key) and kind not in ({"bind"} if key == "idmap" else {"bind", "volume"}):
+            raise fields.error(f"cannot mix '{key}' with mount type '{kind}'")
     target = target_of(fields.get("target"), text)
     read_only = fields.is_set("readonly")
     if kind == "tmpfs":
         return _tmpfs(fields, target, read_only=read_only)
+    if kind == "image":
+        return _image(fields, target)
     if kind == "volume":
         return _volume(fields, target, read_only=read_only)
     return _bind(fields, target, getcwd, read_only=read_only)
@@ -148,7 +157,25 @@ def _bind(fields: _Fields, target: str, getcwd: Callable[[], str], *, read_only:
         propagation,
         recursive=not fields.is_set("bind-nonrecursive") and recursion != "disabled",
         read_only_below=recursion != "writable",
+        chown=fields.is_set("chown"),
+        idmap=fields.is_set("idmap"),
     )
+
+
+def _image(fields: _Fields, target: str) -> ImageMount:
+    if not fields.get("source"):
+        raise UsageError('invalid mount config for type "image": field Source must not be empty')
+    subpath = fields.get("image-subpath")
+    _check_subpath(subpath, "image")
+    return ImageMount(fields.get("source"), target, subpath)
+
+
+def _check_subpath(subpath: str, kind: str) -> None:
+    if subpath.startswith("/") or ".." in subpath.split("/"):
+        raise UsageError(
+            f'invalid mount config for type "{kind}": subpath must be a relative path within the '
+            "volume"
+        )
 
 
 def _volume(fields: _Fields, target: str, *, read_only: bool) -> Volume:
@@ -156,17 +183,12 @@ def _volume(fields: _Fields, target: str, *, read_only: bool) -> Volume:
 
     name, subpath = fields.get("source"), fields.get("volume-subpath")
     check_driver(name, fields.get("volume-driver"))
-    if subpath:
-        if not name:
-            raise UsageError(
-                'invalid mount config for type "volume": must not set Subpath when using anonymous '
-                "volumes"
-            )
-        if subpath.startswith("/") or ".." in subpath.split("/"):
-            raise UsageError(
-                'invalid mount config for type "volume": subpath must be a relative path within the '
-                "volume"
-            )
+    if subpath and not name:
+        raise UsageError(
+            'invalid mount config for type "volume": must not set Subpath when using anonymous '
+            "volumes"
+        )
+    _check_subpath(subpath, "volume")
     return Volume(
         name,
         target,
@@ -176,6 +198,7 @@ def _volume(fields: _Fields, target: str, *, read_only: bool) -> Volume:
         labels=fields.pairs("volume-label"),
         driver_options=fields.pairs("volume-opt"),
         by_mount=True,
+        chown=fields.is_set("chown"),
     )
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # cache.
 _WITHOUT_EFFECT = frozenset({"rw", "z", "Z", "cached", "consistent", "delegated"})
 _FLAGS = frozenset({"exec", "noexec", "dev", "nodev", "suid", "nosuid", "bind", "rbind"})
+# Podman's: overlay, chown, and owners that are shown otherwise.
+_PODMANS = frozenset({"O", "U", "idmap"})
 _EXCLUSIVE = (
     frozenset({"ro", "rw"}),
     frozenset({"z", "Z"}),
@@ -64,36 +66,49 @@ def _bind(source: str, target: str, words: Sequence[str], text: str) -> Bind:
     bind = Bind(source, target, create=True)
     flags: list[str] = []
     for word in words:
-        if word in {"U", "O"}:
-            raise UsageError(f"volume option {word!r} is not supported yet in {text!r}")
         if word == "nocopy":
             raise _field_error(text, "bind", "VolumeOptions")
-        if word == "ro":
-            bind = bind._replace(read_only=True)
-        elif word in PROPAGATIONS:
+        if word in PROPAGATIONS:
             bind = bind._replace(propagation=word)
         elif word in {"bind", "rbind"}:
             bind = bind._replace(recursive=word == "rbind")
         elif word in _FLAGS:
             flags.append(word)
-        elif word not in _WITHOUT_EFFECT:
+        elif word not in _WITHOUT_EFFECT | _PODMANS | {"ro"}:
             raise UsageError(f"invalid mode: {','.join(words)}")
-    return bind._replace(flags=tuple(flags))
+    _check_podmans(words)
+    return bind._replace(
+        flags=tuple(flags),
+        read_only="ro" in words,
+        overlay="O" in words,
+        chown="U" in words,
+        idmap="idmap" in words,
+    )
 
 
 def _volume(name: str, target: str, words: Sequence[str], text: str) -> Volume:
     for word in words:
         if word in PROPAGATIONS:
             raise _field_error(text, "volume", "BindOptions")
-        if word not in _WITHOUT_EFFECT and word not in {"ro", "nocopy"}:
+        if word not in _WITHOUT_EFFECT and word not in {"ro", "nocopy", "U", "O"}:
             raise UsageError(f"invalid mode: {','.join(words)}")
+    _check_podmans(words)
     return Volume(
         name,
         target,
         read_only="ro" in words,
         nocopy="nocopy" in words,
         mode=",".join(words),
+        overlay="O" in words,
+        chown="U" in words,
     )
+
+
+def _check_podmans(words: Sequence[str]) -> None:
+    if "O" in words and len(words) > 1:
+        raise UsageError("can't use 'O' with other options")
+    if {"U", "idmap"} <= set(words):
+        raise UsageError("can't use 'U' with 'idmap': no file changes its owner on disk")
 
 
 def _field_error(text: str, kind: str, field: str) -> UsageError:

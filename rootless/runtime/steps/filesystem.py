@@ -124,19 +124,19 @@ class OpenSource(NamedTuple):
 
 
 class TakeTree(NamedTuple):
-    """Take the detached mount of a volume that the parent has brought, or of a path inside it. For the
+    """Take the detached mount that the parent has brought, or of a path inside it. For the
     latter it is attached for a moment to `place`, a directory of the host, because the kernel clones only
     what is attached (open_tree(2)).
     """
 
     key: int
-    volume: str
+    source: str
     subpath: str
     place: str
 
     def describe(self) -> str:
         inside = f" at {self.subpath}" if self.subpath else ""
-        return f"take the volume {self.volume}{inside}"
+        return f"take the mount of {self.source}{inside}"
 
     def perform(self, context: Context) -> None:
         tree = context.trees.pop(self.key)
@@ -186,6 +186,40 @@ class AttachSource(NamedTuple):
                     tree, attr_set=attributes, attr_clr=cleared, recursive=recursive
                 )
         attach(context, tree, self.target)
+
+
+class GiveToUser(NamedTuple):
+    """Make the container's user the owner of what is mounted on `target` (-v with U of podman), unless it is
+    already the owner of the mount's root."""
+
+    target: str
+
+    def describe(self) -> str:
+        return f"give {self.target} to the container's user"
+
+    def perform(self, context: Context) -> None:
+        owner = (context.identity.uid, context.identity.gid)
+        top = open_in_root(context, self.target, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        found = os.fstat(top)
+        if (found.st_uid, found.st_gid) != owner:
+            if stat.S_ISDIR(found.st_mode):
+                _give(top, owner)
+            os.fchown(top, *owner)
+        os.close(top)
+
+
+def _give(directory: int, owner: tuple[int, int]) -> None:
+    """Everything below a directory."""
+    for name in os.listdir(directory):
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode):
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            inner = os.open(name, flags, dir_fd=directory)
+            _give(inner, owner)
+            os.fchown(inner, *owner)
+            os.close(inner)
+        else:
+            os.chown(name, *owner, dir_fd=directory, follow_symlinks=False)
 
 
 class Mount(NamedTuple):

@@ -8,7 +8,7 @@ from rootless.cli.flags.sizes import parse_size
 from rootless.cli.flags.volume import parse_volume
 from rootless.errors import UsageError
 from rootless.spec.check_options import check_options
-from rootless.spec.options import Bind, Device, Tmpfs, Volume
+from rootless.spec.options import Bind, Device, ImageMount, Tmpfs, Volume
 from tests.support.run_flags import flags_to_options
 
 
@@ -25,6 +25,11 @@ def cwd():
         ("/a:/b:ro,Z,rslave", Bind("/a", "/b", True, "rslave", create=True)),
         ("./a:/b/../c/", Bind("/cwd/a", "/c", create=True)),
         (".:/b", Bind("/cwd", "/b", create=True)),
+        ("/a:/b:O", Bind("/a", "/b", create=True, overlay=True)),
+        ("/a:/b:U,ro", Bind("/a", "/b", True, create=True, chown=True)),
+        ("/a:/b:idmap", Bind("/a", "/b", create=True, idmap=True)),
+        ("name:/b:U", Volume("name", "/b", mode="U", chown=True)),
+        ("name:/b:O", Volume("name", "/b", mode="O", overlay=True)),
         ("/b", Volume("", "/b")),
         ("name:/b/../c", Volume("name", "/c")),
         ("name:/b:ro,nocopy", Volume("name", "/b", True, True, mode="ro,nocopy")),
@@ -54,7 +59,10 @@ def test_volume_is_read_as_docker_does(text, expected):
         ("/a:/b:nocopy", "field VolumeOptions must not be specified"),
         ("name:b", "mount path must be absolute"),
         ("b", "mount path must be absolute"),
-        ("/a:/b:O", "'O' is not supported yet"),
+        ("/a:/b:O,ro", "can't use 'O' with other options"),
+        ("name:/b:O,U", "can't use 'O' with other options"),
+        ("/a:/b:U,idmap", "can't use 'U' with 'idmap'"),
+        ("name:/b:idmap", "invalid mode: idmap"),
     ],
 )
 def test_volume_that_makes_no_sense_is_refused(text, message):
@@ -76,6 +84,10 @@ def test_volume_that_makes_no_sense_is_refused(text, message):
         ),
         ("type=tmpfs,dst=/t", Tmpfs("/t", by_mount=True)),
         ("dst=/b", Volume("", "/b", by_mount=True)),
+        ("type=image,src=a:1,dst=/b", ImageMount("a:1", "/b")),
+        ("type=image,src=a:1,dst=/b,image-subpath=c/d", ImageMount("a:1", "/b", "c/d")),
+        ("type=bind,src=/a,dst=/b,idmap", Bind("/a", "/b", idmap=True)),
+        ("type=bind,src=/a,dst=/b,U=true", Bind("/a", "/b", chown=True)),
         ("type=volume,src=v,dst=/b,ro", Volume("v", "/b", True, by_mount=True)),
         (
             "src=v,dst=/b,volume-nocopy,volume-subpath=a/b,volume-label=k=v,volume-label=l",
@@ -116,6 +128,11 @@ def test_mount_is_read_as_docker_does(text, expected):
             'must be "enabled", "disabled", "writable", or',
         ),
         ("type=bind,src=/a,dst=/b,bind-recursive=readonly", "requires 'readonly' to be specified"),
+        ("type=image,dst=/b", 'for type "image": field Source must not be empty'),
+        ("type=image,src=a,dst=/b,image-subpath=/c", "subpath must be a relative path within"),
+        ("type=image,src=a,dst=/b,bind-propagation=shared", "cannot mix 'bind-"),
+        ("type=bind,src=/a,dst=/b,image-subpath=x", "cannot mix 'image-"),
+        ("type=tmpfs,dst=/b,idmap", "cannot mix 'idmap' with mount type 'tmpfs'"),
         ("type=tmpfs,dst=/b,tmpfs-size=x", "invalid value for tmpfs-size: x"),
         ("type=bind,src=/a,dst=/b,wrong=1", "unexpected key 'wrong'"),
         ("type=bind,src,dst=/b", "must be a key=value pair"),

@@ -1,0 +1,40 @@
+"""The files of mounts that file servers of their own show: a directory that is copied on write, and an image.
+Each in the user namespace of such servers, of which `maps` are the maps.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.containers.launch_description import HostTree, ImageTree
+from rootless.durable import remove_tree
+from rootless.rootfs.union import id_view, lower_layers, take_after
+from rootless.runtime.idmap import IdMaps
+from unionfs.directory.lower import DirectoryLayer
+from unionfs.directory.upper import DirectoryUpper
+from unionfs.ownership import Ownership
+from unionfs.union import Union, UnionOptions
+
+
+def open_overlay(source: str, directory: str, ownership: Ownership, maps: IdMaps) -> Union:
+    """A directory of the host, or of a volume (ownership `DATA`), with what is written in `directory`, which is
+    emptied first. Raises OSError.
+    """
+    remove_tree(directory)
+    for each in (directory, f"{directory}/upper", f"{directory}/work"):
+        os.mkdir(each, 0o700)
+    upper = DirectoryUpper(
+        os.fsencode(f"{directory}/upper"),
+        os.fsencode(f"{directory}/work"),
+        ownership=Ownership.DATA,
+        base_owner=(0, 0),
+    )
+    lower = DirectoryLayer(os.fsencode(source), ownership=ownership)
+    union = Union([lower], upper, UnionOptions(view=id_view(maps), volatile=True))
+    take_after(union, lower.root().attributes)
+    return union
+
+
+def open_image(tree: ImageTree | HostTree, maps: IdMaps) -> Union:
+    """The files of an image, read-only. Raises OSError."""
+    return Union(lower_layers(tree), None, UnionOptions(view=id_view(maps)))
