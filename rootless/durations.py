@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
 _NANOSECONDS = {
     "h": 3600 * 10**9,
@@ -24,17 +23,18 @@ def parse_duration(text: str) -> int:
     digits = text.removeprefix("-") if text.startswith("-") else text.removeprefix("+")
     if digits == "0":
         return 0
-    total, position = Fraction(0), 0
+    total, position = 0, 0
     while position < len(digits):
         part = _PART.match(digits, position)
         if part is None:
             break
-        number = part[1] if part[1][0] != "." else f"0{part[1]}"
-        total += Fraction(number.rstrip(".")) * _NANOSECONDS[part[2]]
+        whole, _, decimals = part[1].partition(".")
+        unit = _NANOSECONDS[part[2]]
+        total += int(whole or 0) * unit + int(decimals or 0) * unit // 10 ** len(decimals)
         position = part.end()
     if not digits or position < len(digits):
         raise ValueError(f"invalid duration {text!r}")
-    return -int(total) if text.startswith("-") else int(total)
+    return -total if text.startswith("-") else total
 
 
 def format_duration(nanoseconds: int) -> str:

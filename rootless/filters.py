@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from datetime import datetime
-from typing import NamedTuple
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Mapping
 
 
 class LabelFilter(NamedTuple):
@@ -16,6 +18,8 @@ class LabelFilter(NamedTuple):
 
     def matches(self, labels: object) -> bool:
         """Whether `labels`, of an image's config or a container's record, include it."""
+        from collections.abc import Mapping
+
         return (
             isinstance(labels, Mapping)
             and self.key in labels
@@ -106,6 +110,8 @@ class ContainerFilters(NamedTuple):
 def age_key(created: str) -> tuple[float, str]:
     """A sort key of RFC 3339 times, whichever zones and fractions they have; one that cannot be read
     comes first."""
+    from datetime import datetime
+
     try:
         # Python's times end at microseconds; the text decides beyond.
         return datetime.fromisoformat(created).timestamp(), created

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
 
 from rootless.cli.escape import escaped
 from rootless.errors import NotFoundError, RootlessError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 _SHORT_ID = 12
 _LEAST_WIDTH = 10

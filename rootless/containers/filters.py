@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from rootless.containers.directory import Containers
-from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED, Status
-from rootless.containers.volume_users import mount_names
 from rootless.errors import NotFoundError
-from rootless.filters import ContainerFilters
-from rootless.store.image import Image, resolve
-from rootless.store.layout import Store
 
-Test = Callable[[ContainerRecord], bool]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rootless.containers.directory import Containers
+    from rootless.containers.record import ContainerRecord
+    from rootless.filters import ContainerFilters
+    from rootless.store.image import Image
+    from rootless.store.layout import Store
+
+    Test = Callable[[ContainerRecord], bool]
 
 
 def select(
@@ -57,6 +59,8 @@ def _tests(filters: ContainerFilters, containers: Containers, store: Store) -> l
     if filters.statuses:
         tests.append(lambda record: record.status.value in filters.statuses)
     if filters.volumes:
+        from rootless.containers.volume_users import mount_names
+
         wanted = set(filters.volumes)
         tests.append(
             lambda record: any(
@@ -86,6 +90,8 @@ def _age(record: ContainerRecord) -> tuple[str, str]:
 
 def _descends(name: str, store: Store) -> Test:
     """Made of an image, or of one that was built on it."""
+    from rootless.store.image import resolve
+
     try:
         ancestor = resolve(store, name)
     except NotFoundError:
@@ -103,6 +109,8 @@ def _descends(name: str, store: Store) -> Test:
 def _is_built_on(store: Store, image_id: str, ancestor: Image) -> bool:
     if image_id == ancestor.id:
         return True
+    from rootless.store.image import resolve
+
     try:
         layers = resolve(store, image_id).diff_ids if image_id else ()
     except NotFoundError:

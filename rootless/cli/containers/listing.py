@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Command, Flag, Number, Parsed, Texts
@@ -11,9 +9,12 @@ from rootless.cli.output import human_size, local_time, short_id, shortened, sin
 from rootless.cli.shared_options import LIST_FORMAT, NO_TRUNC, QUIET_IDS, SIZE, filter_pairs
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import ALIVE, Status
+from rootless.filters import ContainerFilters
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from rootless.containers.volume_users import MountName
     from rootless.rootfs.sizes import ContainerSizes
@@ -57,12 +58,15 @@ _LATEST = Flag(("latest", "l"), "Show the latest created container (includes all
 
 def ps(parsed: Parsed, settings: Settings) -> int:
     """List containers, the newest first; those that have ended only when they are asked for."""
-    from rootless.cli.flags.filters import container_filters
-
     engine = engine_of(settings)
     last = 1 if parsed[_LATEST] else parsed[_LAST]
+    filters = ContainerFilters()
+    if pairs := filter_pairs(parsed, _FILTER):
+        from rootless.cli.flags.filters import container_filters
+
+        filters = container_filters(pairs)
     records = engine.find_containers(
-        container_filters(filter_pairs(parsed, _FILTER)),
+        filters,
         everything=parsed[_ALL] or last is not None,
         last=last,
     )

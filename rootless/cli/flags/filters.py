@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from rootless.durations import parse_duration
 from rootless.errors import UsageError
@@ -106,6 +105,8 @@ def moment_of(text: str, now: float) -> float:
         return now - parse_duration(text) / 1e9
     except ValueError:
         pass
+    from datetime import datetime
+
     try:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
