@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from rootless.durable import write_all
 from rootless.errors import RootlessError
+from rootless.rootfs.copy_object import Metadata, apply, make_named, make_special, make_symlink
 from rootless.rootfs.copy_places import Tree, copying, find_source, find_target, host_tree
-from rootless.rootfs.copy_tree import (
-    Metadata,
-    TreeCopy,
-    apply,
-    make_named,
-    make_special,
-    make_symlink,
-)
+from rootless.rootfs.copy_tree import TreeCopy
 from rootless.rootfs.open_root import OpenVolumes, call_with_root
 from rootless.runtime.idmap import to_outside
 

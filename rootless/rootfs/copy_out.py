@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rootless.durable import write_all
+from rootless.rootfs.copy_object import xattrs_of
 from rootless.rootfs.copy_places import Tree, copying, find_source, find_target, host_tree
-from rootless.rootfs.copy_tree import TreeCopy, xattrs_of
+from rootless.rootfs.copy_tree import TreeCopy
 from rootless.rootfs.open_root import OpenVolumes, call_with_root
 from unionfs.model import Attributes
 from unionfs.tar.writer import TarEntry, archive

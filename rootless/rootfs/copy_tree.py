@@ -12,38 +12,29 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Callable
 
-from rootless.durable import TEMPORARY_PREFIX, write_all
+from rootless.durable import write_all
 from rootless.errors import RootlessError
-from rootless.syscalls.identity import setfsid
-from rootless.syscalls.openat2 import (
-    RESOLVE_BENEATH,
-    RESOLVE_NO_SYMLINKS,
-    RESOLVE_NO_XDEV,
-    openat2,
+from rootless.rootfs.copy_object import (
+    FileMaker,
+    Metadata,
+    apply,
+    make_named,
+    make_special,
+    make_symlink,
+    replace,
+    temporary_name,
+    xattrs_of,
 )
-from rootless.syscalls.processes import PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, prctl
+from rootless.syscalls.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 
 _PIECE = 1 << 20
 _SMALL = 1 << 16
 _SET_ID = stat.S_ISUID | stat.S_ISGID
-_NO_XATTRS = frozenset({errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENODATA})
 _NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 512
-
-
-class Metadata(NamedTuple):
-    """What a copy gets. `owner`: None leaves that of the process."""
-
-    mode: int
-    owner: tuple[int, int] | None
-    atime_ns: int
-    mtime_ns: int
-    xattrs: dict[str, bytes]
 
 
 class TreeCopy:
@@ -55,7 +46,7 @@ class TreeCopy:
         self._links: dict[tuple[int, int], tuple[int, str, str]] = {}
         self._unnamed = True
         self._top = -1
-        self._maker = _Maker()
+        self._maker = FileMaker()
         self.size = 2 * _BLOCK
 
     def copy(self, place: int, directory: int, name: str | None) -> None:
@@ -175,7 +166,7 @@ class TreeCopy:
 
     def _make_directory(self, source: int, parent: int, name: str, path: str) -> None:
         """A directory that has its name once it is complete, or when it can be no further."""
-        temporary = _temporary_name()
+        temporary = temporary_name()
         hidden = os.path.join(os.path.dirname(path), temporary)
         try:
             os.mkdir(temporary, 0o700, dir_fd=parent)
@@ -264,7 +255,7 @@ class TreeCopy:
             rest = metadata._replace(owner=None)
             apply(copied, rest, with_mode=metadata.mode & _SET_ID != 0)
             if temporary is not None:
-                _replace(temporary, directory, name)
+                replace(temporary, directory, name)
                 temporary = None
             else:
                 # As linkat(2) shows for a file of O_TMPFILE.
@@ -284,7 +275,7 @@ class TreeCopy:
                 if error.errno not in _NO_TMPFILE:
                     raise OSError(error.errno, error.strerror, name) from None
                 self._unnamed = False
-        temporary = _temporary_name()
+        temporary = temporary_name()
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
         return os.open(temporary, flags, mode & 0o777, dir_fd=directory), temporary
 
@@ -301,115 +292,6 @@ class TreeCopy:
             return  # left out, as by tar(1)
         make_special(found.st_mode, found.st_rdev, self._bare_metadata(found), directory, name)
         self.size += _BLOCK
-
-
-class _Maker:
-    """Makes files that have another owner from the start, where this process may: chown(2) would be two
-    requests more for a file server.
-    """
-
-    def __init__(self) -> None:
-        self._own = (os.geteuid(), os.getegid())
-        self._is_possible: bool | None = None
-
-    @contextmanager
-    def acting_as(self, owner: tuple[int, int] | None) -> Iterator[bool]:
-        """Whether what is made in the block belongs to the owner. None: to this process, as always."""
-        if owner is None or self._is_possible is False:
-            yield owner is None
-            return
-        if self._is_possible is None:
-            self._is_possible = self._keep_capabilities()
-        became = self._is_possible and setfsid(*owner)
-        try:
-            yield became
-        finally:
-            if self._is_possible:
-                setfsid(*self._own)
-
-    def _keep_capabilities(self) -> bool:
-        """Without the bit a process that becomes another user for the file system loses the capabilities
-        that concern files (capabilities(7))."""
-        try:
-            prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
-        except PermissionError:
-            return False
-        return True
-
-
-def make_symlink(target: str, metadata: Metadata, directory: int, name: str) -> None:
-    """A symbolic link, in the place of what has the name."""
-
-    def make(new: str) -> None:
-        os.symlink(target, new, dir_fd=directory)
-        _apply_by_name(metadata, directory, new)
-
-    make_named(make, directory, name)
-
-
-def make_special(mode: int, device: int, metadata: Metadata, directory: int, name: str) -> None:
-    """A FIFO or a device, in the place of what has the name. `mode` has the type."""
-
-    def make(new: str) -> None:
-        os.mknod(new, mode, device, dir_fd=directory)
-        _apply_by_name(metadata, directory, new)
-
-    make_named(make, directory, name)
-
-
-def _apply_by_name(metadata: Metadata, directory: int, name: str) -> None:
-    if metadata.owner is not None:
-        os.chown(name, *metadata.owner, dir_fd=directory, follow_symlinks=False)
-    times = (metadata.atime_ns, metadata.mtime_ns)
-    os.utime(name, ns=times, dir_fd=directory, follow_symlinks=False)
-
-
-def make_named(make: Callable[[str], None], directory: int, name: str) -> None:
-    """Make something under a name; what has the name already is replaced in one step."""
-    try:
-        make(name)
-        return
-    except FileExistsError:
-        pass
-    temporary = _temporary_name()
-    make(temporary)
-    try:
-        _replace(temporary, directory, name)
-    except BaseException:
-        os.unlink(temporary, dir_fd=directory)
-        raise
-
-
-def apply(copied: int, metadata: Metadata, *, with_mode: bool) -> None:
-    """Set owner, attributes, mode and times of an open file, in the order in which none undoes
-    another."""
-    if metadata.owner is not None:
-        os.fchown(copied, *metadata.owner)
-    for name, value in metadata.xattrs.items():
-        try:
-            os.setxattr(copied, name, value)
-        except OSError as error:
-            if error.errno not in _NO_XATTRS:
-                raise
-    if with_mode:
-        os.fchmod(copied, metadata.mode)
-    os.utime(copied, ns=(metadata.atime_ns, metadata.mtime_ns))
-
-
-def xattrs_of(descriptor: int) -> dict[str, bytes]:
-    """The extended attributes of an open file, without the labels of SELinux; none where there are
-    none to read."""
-    try:
-        names = os.listxattr(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_XATTRS:
-            raise
-        return {}
-    return (
-        {name: os.getxattr(descriptor, name) for name in names if name != "security.selinux"}
-        if names
-        else {}
-    )
 
 
 def _copy_data(source: int, found: os.stat_result, copied: int) -> None:
@@ -444,29 +326,6 @@ def _copy_data(source: int, found: os.stat_result, copied: int) -> None:
 
 def _link_open_file(link: str, name: str, directory: int) -> None:
     os.link(link, name, dst_dir_fd=directory, follow_symlinks=True)
-
-
-def _replace(temporary: str, directory: int, name: str) -> None:
-    """Raises OSError; EBUSY for a mount point, which rename(2) refuses in this process's mount
-    namespace only: it would end the mount in the container's."""
-    try:
-        os.close(openat2(directory, name, os.O_PATH | os.O_NOFOLLOW, resolve=RESOLVE_NO_XDEV))
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), name) from None
-    try:
-        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-    except IsADirectoryError:
-        raise RootlessError(
-            f'cannot overwrite directory "{name}" with non-directory "{name}"'
-        ) from None
-
-
-def _temporary_name() -> str:
-    return f"{TEMPORARY_PREFIX}{os.urandom(6).hex()}"
 
 
 def _exists(directory: int, name: str) -> bool:
