@@ -105,9 +105,10 @@ def start_monitor_of(
     """
     from rootless.supervisor.start import start_monitor
 
-    description = read_launch(paths, record)
+    # It imports what it needs while this process reads.
     started = start_monitor(outlives_caller=True)
     try:
+        description = read_launch(paths, record)
         claimed = _claim(paths, record, started.pid)
     except RootlessError:
         started.wait()

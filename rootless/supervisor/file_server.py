@@ -113,11 +113,39 @@ class FileServer:
         return self._ended
 
 
+class NextServer:
+    """The file server of a container's next run, forked ahead of it: it imports meanwhile."""
+
+    def __init__(self, first: FileServer) -> None:
+        self._server: FileServer | None = first
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The PID of the server that waits."""
+        return () if self._server is None else (self._server.pid,)
+
+    def fork(self) -> None:
+        """Fork it, unless it waits already. The caller must have one thread."""
+        if self._server is None:
+            self._server = FileServer.fork()
+
+    def take(self) -> FileServer:
+        """The server, for a run that begins now."""
+        server, self._server = self._server or FileServer.fork(), None
+        return server
+
+    def end(self, grace: float) -> None:
+        """End the one that waits, if there is one."""
+        if self._server is not None:
+            self.take().end(grace)
+
+
 def _main(end: socket.socket) -> NoReturn:
     """The whole program of the server: never returns and never raises."""
     status = 1
     try:
         close_all_but((end.fileno(),))
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the monitor's handler
         # Imported while the monitor imports what creates the container.
         from rootless.rootfs import union  # noqa: F401
         from unionfs.session import device  # noqa: F401
@@ -126,7 +154,6 @@ def _main(end: socket.socket) -> NoReturn:
         if packed:
             description = unpack(packed)
             detach(description.log)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
             _serve(description, end)
         status = 0

@@ -37,7 +37,7 @@ from rootless.supervisor.container_run import ContainerRun
 from rootless.supervisor.container_streams import ContainerStreams
 from rootless.supervisor.detach import detach
 from rootless.supervisor.engine_log import log_exception
-from rootless.supervisor.file_server import FileServer
+from rootless.supervisor.file_server import FileServer, NextServer
 from rootless.supervisor.life_events import LifeEvents
 from rootless.supervisor.protocol import Kind, MonitorState, refusal
 from rootless.supervisor.record_keeper import RecordKeeper
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
 _STOP_TIMEOUT = 10
 """Docker's seconds between the stop signal and SIGKILL."""
+_SERVER_GRACE = 2.0
+"""Seconds that a file server has to end which was forked for a run that does not take place."""
 _PAUSE_STEP = 2.0
 """Milliseconds between two looks at whether a container has come to a stop."""
 
@@ -69,7 +71,7 @@ class Monitor:
 
     def __init__(self, description: LaunchDescription, first: Client, server: FileServer) -> None:
         self._description = description
-        self._server = server
+        self._next_server = NextServer(server)
         runtime = os.path.dirname(os.path.dirname(description.control_directory))
         self._containers = Containers(
             os.path.dirname(description.directory), remove_container_tree, runtime
@@ -128,10 +130,11 @@ class Monitor:
         signal.signal(signal.SIGTERM, self._terminate)
         group = self._make_control_group()
         try:
-            ending = self._run(group, self._server, debug)
+            ending = self._run(group, debug)
             while self._is_restarted(ending) and self._rest(ending):
-                ending = self._run(group, FileServer.fork(), None)
+                ending = self._run(group, None)
         finally:
+            self._next_server.end(_SERVER_GRACE)
             if group is not None:
                 group.remove()
         control_socket.remove(self._description.control_directory)
@@ -146,11 +149,11 @@ class Monitor:
             self._description.record.id,
             linux.get("resources", {}),
             os.environ,
-            (os.getpid(), self._server.pid),
+            (os.getpid(), *self._next_server.pids),
             self._description.cgroup_parent,
         )
 
-    def _run(self, group: ControlGroup | None, server: FileServer, debug: int | None) -> Ending:
+    def _run(self, group: ControlGroup | None, debug: int | None) -> Ending:
         """Create the container, start it when a client says so or it is restarted, and serve clients
         to its end.
         """
@@ -159,7 +162,9 @@ class Monitor:
         self._streams = ContainerStreams(self._description)
         # `cp` holds the lock while it serves the files of a container that does not run.
         with locked(self._description.log):
-            self._container = run = ContainerRun(self._description, group, server, self._events)
+            self._container = run = ContainerRun(
+                self._description, group, self._next_server.take(), self._events
+            )
             try:
                 run.create(self._streams, debug)
                 self._begin()
@@ -289,6 +294,7 @@ class Monitor:
         try:
             self._keeper.restarting(ending)
             self._report_end(ending)
+            self._next_server.fork()
             self._ends_with_client = False
             until = 0.0
             if self._restarters:
@@ -384,6 +390,7 @@ class Monitor:
         self._note_user()
         if fields.get("restart"):
             self._restarters.append(client)
+            self._next_server.fork()
         else:
             self._is_final = True
         if self._state is MonitorState.RESTARTING:

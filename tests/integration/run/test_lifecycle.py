@@ -1,5 +1,6 @@
 """Containers in the background: what each verb does in each status, as Docker 28.5 was seen to do it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -29,6 +30,15 @@ def status_of(rootless, name):
 def monitor_of(rootless, container_id):
     path = rootless.data / "rootless/containers" / container_id / "container.json"
     return json.loads(path.read_text())["monitor_pid"]
+
+
+def processes_of_session(session):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(int(pid)) == session:
+                found.append(int(pid))
+    return found
 
 
 def wait_for_trap(rootless, name):
@@ -209,11 +219,14 @@ def test_policy_restarts_after_a_failure_and_gives_up(rootless):
 
 def test_container_that_restarts_can_be_stopped_and_removed(rootless):
     words = ("--restart", "always", "--rootfs", "/", "false")
-    rootless("run", "-d", "--name", "web", *words).ok()
+    started = rootless("run", "-d", "--name", "web", *words).ok()
+    monitor = monitor_of(rootless, started.stdout.strip())
     wait_until(lambda: status_of(rootless, "web") == "restarting")
     refused = rootless("rm", "web")
     assert 'cannot remove container "web": container is' in refused.stderr
     rootless("stop", "web").ok()
+    # The file server of the run that does not take place has ended as well.
+    wait_until(lambda: processes_of_session(monitor) == [])
     assert_stays(lambda: status_of(rootless, "web") == "exited")
     rootless("start", "web").ok()
     rootless("rm", "-f", "web").ok()
