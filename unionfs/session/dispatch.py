@@ -28,6 +28,7 @@ from unionfs.session.slow_reads import SLOW, SlowReads
 from unionfs.session.splicing import Splicer
 from unionfs.session.wire import InitFlag, Opcode
 from unionfs.session.workers import Busy, Workers
+from unionfs.syscalls.memory import zeros
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Dispatcher:
         self._filesystem = filesystem
         self._after_reply = filesystem.after_reply
         self._options = options
-        self.buffer = memoryview(bytearray(_BUFFER))
+        self.buffer = zeros(_BUFFER)
         """Where messages are read to."""
         self.busy = Busy()
         self._copying = Workers(_COPYING_THREADS, self.busy)

@@ -22,6 +22,7 @@ from unionfs.session.replies import DIRECTORY_BLOCK_SIZE, DOT_COOKIES, FILE_BLOC
 from unionfs.session.slow_reads import SlowReads
 from unionfs.session.splicing import MAX_SPLICE, MIN_SPLICE, Splicer
 from unionfs.session.wire import Opcode, SetattrValid
+from unionfs.syscalls.memory import zeros
 from unionfs.xattr_names import ACLS
 
 TYPE_CHECKING = False
@@ -126,7 +127,7 @@ class FastData:
         self._seconds, self._nsec = valid
         # Generation, then how long name and attributes hold (fuse_entry_out).
         self._valid = Struct("=QQQII").pack(0, self._seconds, self._seconds, self._nsec, self._nsec)
-        self._answer = memoryview(bytearray(_OUT_SIZE + _READ_ROOM))
+        self._answer = zeros(_OUT_SIZE + _READ_ROOM)
         self._fs_getattr = filesystem.getattr
         self._fs_setattr = filesystem.setattr
         self._fs_read_into = filesystem.read_into
