@@ -6,10 +6,11 @@ instructions, stage by stage, each with the variables that it sees.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 
 from rootless.dockerfile.check_stage import StageContext, StageEnd, check_stage, image_start
-from rootless.dockerfile.check_text import check_instructions, check_stages
+from rootless.dockerfile.check_text import check_stages, check_statements
 from rootless.dockerfile.config import Config
 from rootless.dockerfile.errors import DockerfileError, quoted
 from rootless.dockerfile.expansion import Expander
@@ -84,7 +85,7 @@ class _Findings:
         instructions, error = make_instructions(found, text)
         if error is not None and error.is_lexical:
             raise error
-        self._add(check_instructions(found.empty_continuations, instructions))
+        self._add(check_statements(found, instructions))
         if error is not None:
             raise error
         dockerfile = assemble(text, found, instructions)
@@ -131,11 +132,9 @@ class _Findings:
     ) -> None:
         for text in (origin.image, origin.platform):
             expander = Expander(variables, escape)
-            try:
+            # `expand_from` raises it with its place.
+            with contextlib.suppress(DockerfileError):
                 expander.word(text)
-            except DockerfileError:
-                # `expand_from` raises it with its place.
-                continue
             for name in expander.missing:
                 if name not in names:
                     near = did_you_mean(name, names)

@@ -87,11 +87,13 @@ class _StageCheck:
 
     def add(self, instruction: Instruction) -> None:
         expander = self.end.scope.expander(self._context.escape)
-        expanded = expand_instruction(instruction, expander)
-        if isinstance(instruction, Run):
-            mounts_of(instruction, expander)
-        if not isinstance(instruction, Expose):
-            self._undefined(expander.missing, instruction.source)
+        try:
+            expanded = expand_instruction(instruction, expander)
+            if isinstance(instruction, Run):
+                mounts_of(instruction, expander)
+        finally:
+            if not isinstance(instruction, Expose):
+                self._undefined(expander.missing, instruction.source)
         match expanded:
             case Arg():
                 self._arg(expanded)
@@ -133,8 +135,10 @@ class _StageCheck:
             self._secret("ARG", definition.name, arg.source)
             if definition.default is not None and definition.name not in self._context.build_args:
                 expander = Expander(self.end.scope.variables, self._context.escape)
-                expander.word(definition.default)
-                self._undefined(expander.missing, arg.source)
+                try:
+                    expander.word(definition.default)
+                finally:
+                    self._undefined(expander.missing, arg.source)
             one = arg._replace(definitions=(definition,))
             scope = self.end.scope.with_arg(
                 one, self._context.outer, self._context.build_args, self._context.escape

@@ -7,34 +7,32 @@ from collections.abc import Iterator, Sequence
 from rootless.dockerfile.errors import quoted
 from rootless.dockerfile.instructions import (
     Arg,
-    EmptyContinuation,
     From,
     Instruction,
-    Maintainer,
     Source,
     Stage,
 )
 from rootless.dockerfile.rules import Finding
+from rootless.dockerfile.statements import Statement, Statements
 
 _RESERVED = ("context", "scratch")
 
 
-def check_instructions(
-    empty: Sequence[EmptyContinuation], instructions: Sequence[From | Instruction]
+def check_statements(
+    found: Statements, instructions: Sequence[From | Instruction]
 ) -> list[Finding]:
-    """Each instruction by itself, in their order."""
+    """Each statement by itself, in their order: those that became `instructions`, and the one after them, which
+    made no sense."""
     message = "Empty continuation line"
-    found = [Finding("NoEmptyContinuation", message, each.line, each.line) for each in empty]
-    for instruction in instructions:
-        if isinstance(instruction, From):
-            found += _from(instruction)
-        elif isinstance(instruction, Arg):
-            names = [each.name for each in instruction.definitions]
-            found += _description(instruction.source, names)
-        elif isinstance(instruction, Maintainer):
-            message = "Maintainer instruction is deprecated in favor of using label"
-            found.append(finding("MaintainerDeprecated", message, instruction.source))
-    return found
+    findings = [
+        Finding("NoEmptyContinuation", message, each.line, each.line)
+        for each in found.empty_continuations
+    ]
+    for number, statement in enumerate(found.statements[: len(instructions) + 1]):
+        findings += _words(statement)
+        if number < len(instructions):
+            findings += _description(instructions[number])
+    return findings
 
 
 def check_stages(stages: Sequence[Stage]) -> list[Finding]:
@@ -58,27 +56,40 @@ def finding(rule: str, message: str, source: Source) -> Finding:
     return Finding(rule, message, source.first_line, source.last_line)
 
 
-def _from(origin: From) -> Iterator[Finding]:
-    name, keyword, source = origin.name_as_written, origin.as_keyword, origin.source
-    if name != name.lower():
+def _words(statement: Statement) -> Iterator[Finding]:
+    first, last = statement.first_line, statement.last_line
+    keyword = statement.keyword
+    if keyword.upper() == "MAINTAINER":
+        message = "Maintainer instruction is deprecated in favor of using label"
+        yield Finding("MaintainerDeprecated", message, first, last)
+    words = statement.words()
+    if keyword.upper() != "FROM" or len(words) < 3:
+        return
+    _, middle, name, *more = words
+    if not more and name != name.lower():
         message = f"Stage name '{name}' should be lowercase"
-        yield finding("StageNameCasing", message, source)
+        yield Finding("StageNameCasing", message, first, last)
     # A keyword of both cases is a finding of its own.
-    is_lower, is_upper = source.keyword.islower(), source.keyword.isupper()
-    if (is_lower and keyword != keyword.lower()) or (is_upper and keyword != keyword.upper()):
-        message = f"'{keyword}' and '{source.keyword}' keywords' casing do not match"
-        yield finding("FromAsCasing", message, source)
-    if origin.name:
-        yield from _description(source, [origin.name])
+    is_lower, is_upper = keyword.islower(), keyword.isupper()
+    if (is_lower and middle != middle.lower()) or (is_upper and middle != middle.upper()):
+        message = f"'{middle}' and '{keyword}' keywords' casing do not match"
+        yield Finding("FromAsCasing", message, first, last)
 
 
-def _description(source: Source, names: Sequence[str]) -> Iterator[Finding]:
-    if not source.comments or source.comments[-1].split(" ")[0] in names:
+def _description(instruction: From | Instruction) -> Iterator[Finding]:
+    """The comment above an instruction that defines something."""
+    names: list[str] = []
+    if isinstance(instruction, From) and instruction.name:
+        names = [instruction.name]
+    elif isinstance(instruction, Arg):
+        names = [each.name for each in instruction.definitions]
+    comments = instruction.source.comments
+    if not names or not comments or comments[-1].split(" ")[0] in names:
         return
     name = names[0] if len(names) == 1 else "<arg_key>"
-    keyword = source.keyword.upper()
+    keyword = instruction.source.keyword.upper()
     message = f"Comment for {keyword} should follow the format: `# {name} <description>`"
-    yield finding("InvalidDefinitionDescription", message, source)
+    yield finding("InvalidDefinitionDescription", message, instruction.source)
 
 
 def _casing(stages: Sequence[Stage]) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ from rootless.dockerfile.instructions import (
     Volume,
     Workdir,
 )
-from rootless.dockerfile.words import DEFAULT_ESCAPE, Expansion, Rules, expand_with
+from rootless.dockerfile.words import DEFAULT_ESCAPE, Expansion, Rules, WordScan
 
 
 class Expander:
@@ -33,7 +33,8 @@ class Expander:
         self.variables = variables
         self.escape = escape
         self.missing: list[str] = []
-        """The names in the order of their use, once for each text in which they stand."""
+        """The names in the order of their use, once for each text in which they stand; also
+        those of a text that was refused."""
 
     def word(self, text: str) -> str:
         """A text without its quotes and escapes. Raises DockerfileError."""
@@ -48,9 +49,11 @@ class Expander:
         return self._expand(text, Rules(ignores_quotes=True)).text
 
     def _expand(self, text: str, rules: Rules) -> Expansion:
-        expansion = expand_with(text, self.variables, rules)
-        self.missing += expansion.missing
-        return expansion
+        scan = WordScan(text, self.variables, rules)
+        try:
+            return scan.run()
+        finally:
+            self.missing += scan.missing
 
 
 def expand_instruction(instruction: Instruction, expander: Expander) -> Instruction:

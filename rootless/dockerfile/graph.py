@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from rootless.dockerfile.errors import DockerfileError, quoted
 from rootless.dockerfile.instructions import Copy, From, Instruction, Run, Source
 from rootless.dockerfile.suggestions import did_you_mean
+from rootless.errors import UsageError
+from rootless.oci.reference import parse_reference
 from unionfs.light_types import NamedTuple
 
 SCRATCH = "scratch"
@@ -69,7 +71,8 @@ def stage_graph(
     base image included. `target`: the name of a stage; empty: the last one. `contexts`: names of --build-context,
     each of which replaces the stage or image of that name.
 
-    Raises DockerfileError for a target that is no stage, for a stage that needs itself or one after it.
+    Raises DockerfileError for a target that is no stage, for a stage that needs itself or one after it, and for the
+    name of an image that cannot be one.
     """
     replaced = {name.lower() for name in contexts}
     by_name = {each.name: number for number, each in enumerate(origins) if each.name}
@@ -82,6 +85,9 @@ def stage_graph(
         if origin.name:
             before[origin.name] = number
     _refuse_circles(nodes, origins, instructions)
+    for node, origin in zip(nodes, origins, strict=True):
+        if node.base is None and not node.is_replaced and origin.image not in replaced:
+            _refuse_bad_name(origin)
     wanted = _target(origins, by_name, target)
     needed = _needed(nodes, wanted)
     for number in needed:
@@ -178,6 +184,16 @@ def _refuse_circles(
             if following.stage is not None:
                 path.append((following.stage, list(nodes[following.stage].inputs)))
                 on_path.add(following.stage)
+
+
+def _refuse_bad_name(origin: From) -> None:
+    if origin.image == SCRATCH:
+        return
+    try:
+        parse_reference(origin.image)
+    except UsageError as error:
+        message = f"failed to parse stage name {quoted(origin.image)}: {error.message}"
+        raise _at(message, origin.source) from None
 
 
 def _refuse_later_stages(

@@ -220,14 +220,10 @@ class _Request:
             statement.comments,
         )
 
-    def words(self) -> tuple[str, ...]:
-        """The arguments at white space; quotes do not count."""
-        return tuple(_BLANKS.split(self.arguments)) if self.arguments else ()
-
     def list(self) -> tuple[str, ...]:
         """The arguments as a JSON array or at white space."""
         found = json_words(self.arguments)
-        return self.words() if found is None else found
+        return self.statement.words() if found is None else found
 
     def text(self) -> str:
         """The arguments as one."""
@@ -260,6 +256,7 @@ class _Request:
             name, *rest = _BLANKS.split(self.arguments, maxsplit=1)
             if not rest:
                 raise DockerfileError(f"{self.name} must have two arguments", is_lexical=True)
+            self.no_flags()
             return (Pair(name, rest[0], is_legacy=True),)
         pairs = []
         for word in words:
@@ -271,6 +268,7 @@ class _Request:
                     is_lexical=True,
                 )
             pairs.append(Pair(name, value))
+        self.no_flags()
         self.some(tuple(words))
         if not all(each.name for each in pairs):
             raise DockerfileError(f"{self.name} names can not be blank")
@@ -379,7 +377,7 @@ def _description(comments: Sequence[str], name: str) -> str:
 
 
 def _from(request: _Request) -> From:
-    words = request.words()
+    words = request.statement.words()
     if len(words) not in (1, 3) or (len(words) == 3 and words[1].lower() != "as"):
         raise DockerfileError("FROM requires either one or three arguments")
     image, as_keyword, name = (*words, "", "")[:3]
@@ -419,19 +417,15 @@ def _entrypoint(request: _Request) -> Entrypoint:
 
 
 def _env(request: _Request) -> Env:
-    pairs = request.pairs()
-    request.no_flags()
-    return Env(request.source, pairs)
+    return Env(request.source, request.pairs())
 
 
 def _label(request: _Request) -> Label:
-    pairs = request.pairs()
-    request.no_flags()
-    return Label(request.source, pairs)
+    return Label(request.source, request.pairs())
 
 
 def _expose(request: _Request) -> Expose:
-    ports = request.some(request.words())
+    ports = request.some(request.statement.words())
     request.no_flags()
     return Expose(request.source, tuple(sorted(ports)))
 
@@ -469,7 +463,7 @@ def _stop_signal(request: _Request) -> StopSignal:
 def _shell(request: _Request) -> Shell:
     words = json_words(request.arguments)
     request.no_flags()
-    request.some(words if words is not None else request.words())
+    request.some(words if words is not None else request.statement.words())
     if words is None:
         raise DockerfileError("SHELL requires the arguments to be in JSON form")
     return Shell(request.source, words)
@@ -548,10 +542,23 @@ def _onbuild(request: _Request) -> Onbuild:
         raise DockerfileError("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
     if trigger in ("FROM", "MAINTAINER"):
         raise DockerfileError(f"{trigger} isn't allowed as an ONBUILD trigger")
+    _split_trigger(inner, request.escape)
     expression = request.statement.text.lstrip(SPACE)[len("ONBUILD") :].lstrip(SPACE)
     for heredoc in request.statement.heredocs:
         expression += f"\n{heredoc.content}{heredoc.name}"
     return Onbuild(request.source, expression, trigger)
+
+
+def _split_trigger(statement: Statement, escape: str) -> None:
+    """Refuse a trigger that cannot be split into its parts. The rest shows in the build that runs it."""
+    make = _MAKERS.get(statement.keyword.upper())
+    if make is None:
+        return
+    try:
+        make(_Request(statement, escape))
+    except DockerfileError as error:
+        if error.is_lexical:
+            raise
 
 
 _MAKERS: dict[str, Callable[[_Request], From | Instruction]] = {

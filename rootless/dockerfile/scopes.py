@@ -14,6 +14,8 @@ from rootless.dockerfile.expansion import Expander
 from rootless.dockerfile.instructions import Arg, Dockerfile, Env, From, Run, Source
 from rootless.dockerfile.mounts import Mount, parse_mount
 from rootless.dockerfile.suggestions import did_you_mean
+from rootless.errors import UsageError
+from rootless.oci.platform import parse_platform
 from unionfs.light_types import NamedTuple
 
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
@@ -82,6 +84,11 @@ def expand_from(origin: From, variables: Mapping[str, str], escape: str) -> From
             near = "".join(did_you_mean(name, variables) for name in expander.missing)
             message = f"empty platform value from expression {origin.platform}{near}"
             raise _at(message, origin.source)
+        try:
+            parse_platform(platform)
+        except UsageError as error:
+            message = f"failed to parse platform {origin.platform}: {error.message}"
+            raise _at(message, origin.source) from None
     return origin._replace(image=image, platform=platform)
 
 

@@ -40,6 +40,10 @@ class Statement(NamedTuple):
     comments: tuple[str, ...] = ()
     heredocs: tuple[Heredoc, ...] = ()
 
+    def words(self) -> tuple[str, ...]:
+        """The arguments at white space; quotes do not count."""
+        return tuple(_BLANKS.split(self.arguments)) if self.arguments else ()
+
 
 class Statements(NamedTuple):
     """The statements of a text, and what it says about itself."""

@@ -72,7 +72,7 @@ def expand_words(
 
 def expand_with(text: str, variables: Mapping[str, str], rules: Rules) -> Expansion:
     """A text read by other rules than usual. Raises DockerfileError."""
-    return _Scan(text, variables, rules).run()
+    return WordScan(text, variables, rules).run()
 
 
 def heredoc_words(text: str) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ def split(text: str, escape: str = DEFAULT_ESCAPE) -> list[str]:
     return words
 
 
-class _Scan:
+class WordScan:
     """A scan of one text."""
 
     def __init__(self, text: str, variables: Mapping[str, str], rules: Rules) -> None:
@@ -139,10 +139,16 @@ class _Scan:
         self._used: dict[str, None] = {}
         self._missing: dict[str, None] = {}
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The variables that were looked up so far and are not set."""
+        return tuple(self._missing)
+
     def run(self) -> Expansion:
+        """Raises DockerfileError."""
         words = _Words()
         result = self._until("", words, keeps_escapes=self._rules.keeps_escapes)
-        return Expansion(result, words.finished(), tuple(self._used), tuple(self._missing))
+        return Expansion(result, words.finished(), tuple(self._used), self.missing)
 
     def _failure(self, why: str) -> DockerfileError:
         return DockerfileError(f"failed to process {quoted(self._text)}: {why}")
