@@ -45,7 +45,7 @@ class CheckContext(NamedTuple):
     base_configs: Mapping[int, Config] = {}
     """The config of the image that a stage starts from, by the number of the stage."""
     stages: Collection[int] | None = None
-    """The stages to check; None: all of them."""
+    """The stages to check; None: the target and what it needs, or all of them without a target."""
 
 
 class Checked(NamedTuple):
@@ -172,9 +172,12 @@ class _Findings:
         )
         outer = global_variables(dockerfile, context.platform, context.build_args)
         common = StageContext(outer, context.build_args, dockerfile.escape, context.ignore)
+        chosen = context.stages
+        if chosen is None:
+            chosen = graph.needed if context.target else range(len(graph.nodes))
         ends: dict[int, StageEnd] = {}
         for stage, node in zip(dockerfile.stages, graph.nodes, strict=True):
-            if context.stages is not None and stage.number not in context.stages:
+            if stage.number not in chosen:
                 continue
             start = ends.get(-1 if node.base is None else node.base)
             if start is None:

@@ -74,6 +74,12 @@ def test_only_the_stages_of_a_build_are_checked():
     assert rules_of(text, CONTEXT._replace(stages=[1])) == [("JSONArgsRecommended", 4)]
 
 
+def test_target_is_checked_with_what_it_needs():
+    text = "FROM scratch AS a\nCMD x\nFROM scratch AS b\nCMD y\nFROM a AS c\nCMD z\n"
+    assert [line for _, line in rules_of(text, CONTEXT._replace(target="C"))] == [2, 6]
+    assert [line for _, line in rules_of(text)] == [2, 4, 6]
+
+
 def test_build_arguments_count():
     text = "ARG IMAGE\nFROM $IMAGE\nARG a=$b\n"
     context = CONTEXT._replace(build_args={"IMAGE": "scratch", "a": "1"})
