@@ -63,7 +63,11 @@ def apply_instruction(config: Config, instruction: Instruction, *, cmd_is_set: b
     if isinstance(instruction, Entrypoint) and not cmd_is_set:
         # The arguments of the entrypoint that was there are not those of this one.
         change["Cmd"] = None
-    return {**config, **change} if change else config
+    if not change:
+        return config
+    # Docker leaves out fields without content.
+    empty = [name for name, value in change.items() if value in ("", {})]
+    return {name: value for name, value in {**config, **change}.items() if name not in empty}
 
 
 def _change(config: Config, instruction: Instruction) -> Config:

@@ -39,6 +39,8 @@ BASE = {"Env": ["A=1", "B=2"], "Cmd": ["true"], "WorkingDir": "/srv", "Labels": 
             {"ExposedPorts": {f"{each}/tcp": {} for each in (80, 81, 82, 7, 0, 86)}},
         ),
         (["CMD"], {"Cmd": ["/bin/sh", "-c", ""]}),
+        (["USER x", "USER $unset"], {}),
+        (["EXPOSE $unset"], {}),
         (["LABEL a='b c' d="], {"Labels": {"a": "b c", "d": ""}}),
         (["ONBUILD RUN echo $A  x"], {"OnBuild": ["RUN echo $A  x"]}),
         (["STOPSIGNAL SIGINT"], {"StopSignal": "SIGINT"}),
