@@ -1,0 +1,56 @@
+"""The command line beside Docker's: the same lines end in the same way, as Docker 28.5 was seen to do.
+
+What differs on purpose stands in differences.json with its reason and what rootless does instead, and the reasons in
+docs/compatibility.md too.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.differential.cases import sections
+from tests.differential.run import Program, Seen, meaning, run_section
+
+pytestmark = [pytest.mark.needs("userns", "fuse", "subuid", "busybox"), pytest.mark.slow]
+
+HERE = Path(__file__).parent
+DOCKER = json.loads((HERE / "seen/docker.json").read_text("utf-8"))
+DIFFERENCES = json.loads((HERE / "differences.json").read_text("utf-8"))
+SECTIONS = list(sections())
+
+
+def same(one: Seen, other: Seen) -> bool:
+    return one._replace(stderr=meaning(one.stderr)) == other._replace(stderr=meaning(other.stderr))
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=[section.name for section in SECTIONS])
+def test_lines_end_as_dockers_do(section, rootless, busybox_image, tmp_path):
+    program = Program(f"{sys.executable} -m rootless", busybox_image, rootless.env)
+    here = tmp_path / "work" / section.name
+    wrong = []
+    for case, ours in run_section(program, section, here).items():
+        expected = [Seen(**DOCKER[section.name][case])]
+        if case in DIFFERENCES["cases"].get(section.name, {}):
+            listed = DIFFERENCES["cases"][section.name][case]
+            message = ours.stderr if listed["reason"] == "wording" else listed["stderr"]
+            expected.append(Seen(listed["status"], listed["stdout"], message))
+        if "Traceback" in ours.stderr or not any(same(ours, each) for each in expected):
+            wrong.append(f"{case}\n  rootless {ours}\n  expected {expected[-1]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_difference_has_a_reason_that_the_documentation_names():
+    documented = " ".join(Path("docs/compatibility.md").read_text("utf-8").split())
+    for reason in DIFFERENCES["reasons"].values():
+        assert reason in documented
+    for section in SECTIONS:
+        for case, listed in DIFFERENCES["cases"].get(section.name, {}).items():
+            assert case in section.cases
+            assert listed["reason"] in DIFFERENCES["reasons"]
+
+
+def test_every_line_was_seen_at_docker():
+    for section in SECTIONS:
+        assert set(section.cases) == set(DOCKER[section.name])
