@@ -11,13 +11,17 @@ from rootless.supervisor.signal_disposition import FORWARDED
 
 def detach(log: str) -> None:
     """Leave the starter's terminal, descriptors, directory and signal handlers. Standard error is the file
-    `log` from here on. The process must lead a session or be in its monitor's. Raises OSError.
+    `log` from here on; where that cannot be opened, what would be written there is lost (engine_log.py). The
+    process must lead a session or be in its monitor's.
     """
     # `python -c` has the working directory on its path as "", and modules are yet to come.
     sys.path[:] = map(os.path.abspath, sys.path)
     os.chdir("/")
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    log_file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        log_file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError:
+        log_file = os.dup(null)
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.dup2(log_file, 2)
