@@ -234,10 +234,25 @@ class Snapshot:
 
     def tree_archive(self) -> Iterator[bytes]:
         """The whole merged tree as an archive, in pieces."""
+        return self.layer_archive(self.tree())
+
+    def tree(self) -> list[Change]:
+        """The whole merged tree, as if no lower had any of it."""
         everything = [(b"", cast("Node", self._tree.root)), *self._walk(b"", self._tree.root)]
-        return archive(
-            self._members([Change(path, Kind.ADDED, node) for path, node in everything], None)
-        )
+        return [Change(path, Kind.ADDED, node) for path, node in everything]
+
+    @staticmethod
+    def data_size(changes: Sequence[Change]) -> int:
+        """Bytes of the contents of files in an archive of the changes, holes included: the archive has
+        them whole.
+        """
+        nodes = [change.node for change in changes if change.node is not None]
+        files = {
+            node.attributes.ino: node.attributes.size
+            for node in nodes
+            if stat.S_ISREG(node.attributes.mode)
+        }
+        return sum(files.values())
 
     def _members(
         self, changes: Sequence[Change], newest: int | None

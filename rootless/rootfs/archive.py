@@ -15,6 +15,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from rootless.durable import write_all
+from rootless.errors import RootlessError
 from rootless.run_in_child import ChildCall
 from rootless.runtime.user_namespace import run_in_user_namespace
 
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from unionfs.changes import Snapshot
 
 _PIECE = 1 << 20
+
+
+def _check_room(size: int, room: int) -> None:
+    """An archive has a sparse file whole, and a file of 16 TiB may take no room where it is."""
+    if size > room:
+        raise RootlessError(
+            f"no space left for the archive: the files have {size} bytes, holes included, and {room} are free",
+            hint="a sparse file cannot be kept as one in an archive: remove it, or keep it in a volume",
+        )
 
 
 class ContainerFiles:
@@ -46,16 +56,29 @@ class ContainerFiles:
         return found
 
     def layer_archive(
-        self, mountpoints: Collection[bytes], *, newest: int | None = None
+        self, mountpoints: Collection[bytes], *, room: int, newest: int | None = None
     ) -> Iterator[bytes]:
-        """The changes as an OCI layer, in pieces: `Snapshot.layer_archive`."""
-        return self._pieces(
-            lambda snapshot: snapshot.layer_archive(snapshot.changes(mountpoints), newest=newest)
-        )
+        """The changes as an OCI layer, in pieces: `Snapshot.layer_archive`. Raises RootlessError, before the
+        first piece, if they are of more than `room` bytes.
+        """
 
-    def tree_archive(self) -> Iterator[bytes]:
-        """The whole merged tree as an archive, in pieces."""
-        return self._pieces(lambda snapshot: snapshot.tree_archive())
+        def produce(snapshot: Snapshot) -> Iterator[bytes]:
+            changes = snapshot.changes(mountpoints)
+            _check_room(snapshot.data_size(changes), room)
+            return snapshot.layer_archive(changes, newest=newest)
+
+        return self._pieces(produce)
+
+    def tree_archive(self, *, room: int | None = None) -> Iterator[bytes]:
+        """The whole merged tree as an archive, in pieces. `room` is as with `layer_archive`."""
+
+        def produce(snapshot: Snapshot) -> Iterator[bytes]:
+            tree = snapshot.tree()
+            if room is not None:
+                _check_room(snapshot.data_size(tree), room)
+            return snapshot.layer_archive(tree)
+
+        return self._pieces(produce)
 
     def _pieces(self, produce: Callable[[Snapshot], Iterable[bytes]]) -> Iterator[bytes]:
         if self._maps is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from rootless.images.new_image import LoadedImage
     from rootless.store.counting import Moved
     from rootless.store.layout import Store
+
+_RESERVE = 64 << 20
+"""Bytes of the disk that stay free."""
 
 
 def commit_container(
@@ -50,7 +54,11 @@ def commit_container(
     directory = Path(paths.containers.directory(record.id))
     spec = read_spec(directory)
     with open_container(record, paths, store, pause=pause) as files:
-        pieces = files.layer_archive(mountpoints(directory), newest=source_date_epoch(environ))
+        pieces = files.layer_archive(
+            mountpoints(directory),
+            room=_room(store.root),
+            newest=source_date_epoch(environ),
+        )
         return commit(
             store,
             base,
@@ -81,9 +89,10 @@ def export_container(
     from rootless.images.formats.outgoing import new_file
 
     with open_container(record, paths, store, pause=pause) as files:
+        room = None if isinstance(output, int) or _is_special(output) else _room(output.parent)
 
         def write(descriptor: int) -> None:
-            for piece in _whole(files.tree_archive(), record):
+            for piece in _whole(files.tree_archive(room=room), record):
                 write_all(descriptor, piece)
                 if moved is not None:
                     moved(len(piece))
@@ -95,6 +104,17 @@ def export_container(
         except OSError as error:
             where = "standard output" if isinstance(output, int) else output
             raise RootlessError(f"cannot write {where}: {error.strerror}") from error
+
+
+def _room(directory: str | Path) -> int:
+    """Bytes that may be written there."""
+    status = os.statvfs(directory)
+    return max(0, status.f_bavail * status.f_frsize - _RESERVE)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is there and no regular file, such as a pipe."""
+    return path.exists() and not path.is_file()
 
 
 def _whole(pieces: Iterator[bytes], record: ContainerRecord) -> Iterator[bytes]:

@@ -324,3 +324,18 @@ def files_in(listing):
     return [
         line for line in listing.splitlines() if int(line.split()[-5], 16) & 0o170000 != 0o40000
     ]
+
+
+def test_sparse_file_without_room_is_refused_before_anything_is_written(box, tmp_path):
+    script = "dd if=/dev/zero of=/big bs=1 count=1 seek=16000000000000 2>/dev/null"
+    box("run", "--name", "one", "box:1", "sh", "-c", script).ok()
+    before = sorted(box.data.rglob("*"))
+    for words in (("commit", "one", "box:2"), ("export", "-o", tmp_path / "out", "one")):
+        result = box(*words)
+        assert result.status == 1
+        assert result.stderr.startswith(
+            "rootless: no space left for the archive: the files have 16"
+        )
+        assert len(result.stderr.splitlines()) == 2
+    assert not (tmp_path / "out").exists()
+    assert sorted(box.data.rglob("*")) == before
