@@ -34,6 +34,8 @@ class ContainerRecord(NamedTuple):
     """The name as the user gave it, or empty for --rootfs."""
     image_id: str = ""
     """Digest of the image's config; `rmi` keeps what it names."""
+    mounted_images: tuple[str, ...] = ()
+    """Digests of the configs of images that it mounts (--mount type=image)."""
     storage_driver: str = ""
     """Empty in records of versions that had but one: unionfs."""
     rootfs: str = ""
@@ -60,6 +62,11 @@ class ContainerRecord(NamedTuple):
     error: str = ""
     extra: Mapping[str, object] = {}
     """Whatever else the document holds, by key."""
+
+    @property
+    def used_images(self) -> tuple[str, ...]:
+        """Digests of the configs of the images that it needs."""
+        return (*((self.image_id,) if self.image_id else ()), *self.mounted_images)
 
     def moved_to(self, status: Status, **changes: object) -> ContainerRecord:
         """This record in another status. Raises UsageError if the table of transitions has no such
@@ -121,9 +128,8 @@ def decode(data: bytes, what: str) -> ContainerRecord:
         if type(value) is not kind:
             raise InvalidDocumentError(f"{what}: {name} is not of type {kind.__name__}")
         values[name] = value
-    command = document.pop("command", [])
-    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
-        raise InvalidDocumentError(f"{what}: command is not a list of strings")
+    command = _words(document, "command", what)
+    mounted_images = _words(document, "mounted_images", what)
     labels = document.pop("labels", {})
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
         raise InvalidDocumentError(f"{what}: labels is not an object of strings")
@@ -133,8 +139,16 @@ def decode(data: bytes, what: str) -> ContainerRecord:
         raise InvalidDocumentError(f"{what}: {error}") from error
     return ContainerRecord(
         status=status,
-        command=tuple(command),
+        command=command,
+        mounted_images=mounted_images,
         labels=labels,
         extra=document,
         **values,  # type: ignore[arg-type]
     )
+
+
+def _words(document: dict[str, object], name: str, what: str) -> tuple[str, ...]:
+    value = document.pop(name, [])
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise InvalidDocumentError(f"{what}: {name} is not a list of strings")
+    return tuple(value)

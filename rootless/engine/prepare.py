@@ -184,6 +184,9 @@ def _prepare(
             created=now(),
             image=lower.name,
             image_id=lower.image_id,
+            mounted_images=tuple(
+                each.image_id for each in options.mounts if isinstance(each, ImageMount)
+            ),
             storage_driver=driver.value,
             rootfs=str(lower.tree.path) if isinstance(lower.tree, HostTree) else "",
             command=tuple(spec["process"]["args"]),

@@ -103,7 +103,7 @@ def disk_usage(store: Store, paths: StoragePaths, records: Sequence[ContainerRec
     """Sizes of images by their layers, of containers and volumes by walking what they hold."""
     containers = paths.containers
     cache = build_cache_usage(store)
-    images = image_usage(store, [record.image_id for record in records])
+    images = image_usage(store, [image_id for record in records for image_id in record.used_images])
     return DiskUsage(
         images,
         max(0, images_size(store) - cache_size([each for each in cache if not each.is_shared])),

@@ -37,7 +37,7 @@ def prune_images(
     nothing uses. `filters` choose among these images."""
     filters = filters or PruneFilters()
     before = objects_size(store)
-    used = {record.image_id for record in containers()}
+    used = {image_id for record in containers() for image_id in record.used_images}
     removals: list[Removal] = []
     for image in all_images(store):
         if image.id in used or (image.tags and not everything):
@@ -55,7 +55,7 @@ def _remove_wholly(store: Store, image_id: str, containers: Records) -> list[Rem
     def records() -> list[ContainerRecord]:
         found = list(containers())
         for record in found:
-            if record.image_id == image_id:
+            if image_id in record.used_images:
                 raise InUseError(f"image {image_id} is used by container {record.name}")
         return found
 

@@ -70,7 +70,7 @@ def objects_of_entry(store: Store, entry: Descriptor, *, strict: bool = False) -
 def objects_of_containers(store: Store, users: Iterable[ContainerRecord]) -> Objects:
     """A container keeps the config and the layers of its image, though not its blobs."""
     kept = NOTHING
-    for image_id in {user.image_id for user in users if user.image_id}:
+    for image_id in {image_id for user in users for image_id in user.used_images}:
         try:
             kept = kept.plus(objects_of_config(store, image_id))
         except (NotFoundError, IntegrityError, InvalidDocumentError):

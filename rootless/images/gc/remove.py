@@ -82,7 +82,7 @@ def remove(store: Store, name: str, containers: Records, *, force: bool = False)
             store.write_index(index.with_manifests(rest))
             return [Removal(Action.UNTAGGED, reference.familiar)]
         records = list(containers())
-        users = [each for each in records if each.image_id == image.id]
+        users = [each for each in records if image.id in each.used_images]
         _check_conflicts(image, name, reference, users, force)
         doomed = _drop(store, index, image.entry, records)
     return [

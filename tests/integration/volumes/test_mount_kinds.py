@@ -63,6 +63,17 @@ def test_image_that_is_not_here_is_refused(box):
     assert (done.status, "No such image: nosuch:1" in done.stderr) == (125, True)
 
 
+def test_mounted_image_stays_while_a_container_needs_it(box, busybox_image):
+    box("import", "-c", "LABEL other=1", busybox_image, "other").ok()
+    box("create", "--name", "web", "--mount", "type=image,src=other,dst=/img", "box", "true").ok()
+    box("image", "prune", "-af").ok()
+    done = box("rmi", "other")
+    assert (done.status, "container" in done.stderr) == (1, True)
+    box("rm", "web").ok()
+    box("image", "prune", "-af").ok()
+    assert box("images", "-q").ok().stdout == ""
+
+
 def test_inspect_shows_an_image_mount(box):
     mount = "type=image,src=box,dst=/img,image-subpath=etc"
     box("create", "--name", "web", "--mount", mount, "box", "true").ok()

@@ -29,7 +29,8 @@ def test_full_disk_is_the_container_s_error_and_no_more(rootless, busybox_image,
                   echo "$name:$status:$(echo "$out" | wc -l):$(echo "$out" | head -c 200 | tr '\\n' ' ')"; }}
         run import {busybox_image} box:1 >/dev/null
         step filled run --rm -v data:/data box:1 sh -c \
-            'echo kept > /data/kept; sync; dd if=/dev/zero of=/data/big bs=64k count=400 conv=fsync 2>&1 | grep -c "No space"; exit 7'
+            'echo kept > /data/kept; sync
+             dd if=/dev/zero of=/data/big bs=64k count=400 conv=fsync 2>&1 | grep -c "No space"; exit 7'
         dd if=/dev/zero of={disk}/rest bs=4k 2>/dev/null || true
         step ls volume ls -q
         step seeded create -v seeded:/bin box:1 true
