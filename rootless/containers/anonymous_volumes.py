@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from rootless.containers.directory import Containers
 
 
-def remove_with_volumes(containers: Containers, container_id: str) -> None:
-    """Remove a container, and its anonymous volumes that no other container uses."""
+def remove_with_volumes(containers: Containers, container_id: str, *, wait: bool = True) -> None:
+    """Remove a container, and its anonymous volumes that no other container uses. Without `wait` they stay if a
+    container is being made meanwhile: this process may be the one that makes it.
+    """
     names = _anonymous_volumes(containers.directory(container_id))
     containers.remove(container_id)
     if names:
         volumes = Volumes(f"{os.path.dirname(containers.root)}/volumes")
-        removed = volumes.remove(names, lambda: volume_users(containers))
+        removed = volumes.remove(names, lambda: volume_users(containers), wait=wait)
         report_volumes(containers.runtime, "destroy", removed)
 
 

@@ -37,7 +37,7 @@ def reconcile(containers: Containers) -> None:
             if record.auto_remove or record.status is Status.REMOVING:
                 from rootless.containers.anonymous_volumes import remove_with_volumes
 
-                remove_with_volumes(containers, record.id)
+                remove_with_volumes(containers, record.id, wait=False)
             else:
                 marked = containers.change(record.id, _orphaned)
                 containers.remove_control(record.id)

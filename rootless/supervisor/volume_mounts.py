@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import select
 
-from rootless.durable import acquire_lock, locked
+from rootless.durable import LockFile, acquire_lock, locked
 from rootless.errors import NotFoundError, RootlessError
 from rootless.light_stdlib import socket
 from rootless.private_directory import make_private_directory
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from rootless.containers.launch_description import LaunchDescription
     from rootless.runtime.idmap import IdMaps
 
-_ATTEMPTS = 50
-"""How often a server is tried that ends while it is asked."""
+_ANSWER_WAIT = 60.0
+"""Seconds that a server has to answer; one that is stopped does not."""
 
 
 def open_volumes(description: LaunchDescription) -> VolumeMounts:
@@ -47,17 +47,57 @@ class VolumeMounts:
         self._connections: list[tuple[str, socket.socket]] = []
         self._namespace = -1
         self._maps = read_id_maps(ROOT_IS_CALLER)
+        top = f"{runtime}/volumes"
+        for each in (runtime, top, f"{top}/mount"):
+            make_private_directory(each, "ROOTLESS_RUNROOT")
+        locks: list[tuple[str, LockFile]] = []
         try:
-            for position, served in mounts.items():
-                tree, namespace, connection = _connect_or_start(served, runtime, self._maps)
-                self.trees[position] = tree
-                self._connections.append((served.what, connection))
-                if self._namespace >= 0:
-                    os.close(self._namespace)
-                self._namespace = namespace
+            # So that one server is started, and not one by each container that needs it. In one order in
+            # every process, because several are locked at once.
+            for control in sorted({served.control for served in mounts.values()}):
+                lock = acquire_lock(f"{control}.lock")
+                assert lock is not None  # it is waited for
+                locks.append((f"{control}.lock", lock))
+            self._mount(mounts, top)
         except BaseException:
             self.release()
             raise
+        finally:
+            for path, lock in locks:
+                os.unlink(path)
+                lock.release()
+
+    def _mount(self, mounts: Mapping[int, ServedTree], top: str) -> None:
+        missing = {
+            position: served
+            for position, served in mounts.items()
+            if not self._connect(position, served)
+        }
+        started: dict[str, StartingServer] = {}
+        try:
+            for served in missing.values():
+                if served.control not in started:
+                    started[served.control] = StartingServer(served, top, self._maps)
+            for server in started.values():
+                server.wait()
+        finally:
+            for server in started.values():
+                server.close()
+        for position, served in missing.items():
+            if not self._connect(position, served):
+                raise RootlessError(f"cannot mount {served.what}: its file server was killed")
+
+    def _connect(self, position: int, served: ServedTree) -> bool:
+        """False if there is no server, or one that is ending."""
+        mounted = _ask(served.control, volume_server.MOUNT, 2)
+        if mounted is None:
+            return False
+        connection, (self.trees[position], namespace) = mounted
+        self._connections.append((served.what, connection))
+        if self._namespace >= 0:
+            os.close(self._namespace)
+        self._namespace = namespace
+        return True
 
     @property
     def namespace(self) -> SharedNamespace:
@@ -125,34 +165,13 @@ def call_with_volume(
         volume.release()
 
 
-def _connect_or_start(
-    served: ServedTree, runtime: str, maps: IdMaps
-) -> tuple[int, int, socket.socket]:
-    """A clone of the mount, its user namespace, and the connection that keeps the server."""
-    top, control = f"{runtime}/volumes", served.control
-    for each in (runtime, top, f"{top}/mount"):
-        make_private_directory(each, "ROOTLESS_RUNROOT")
-    # So that one server is started, and not one by each container that needs it.
-    lock = acquire_lock(f"{control}.lock")
-    assert lock is not None  # it is waited for
-    try:
-        for _ in range(_ATTEMPTS):
-            if (mounted := _ask(control, volume_server.MOUNT, 2)) is not None:
-                connection, (tree, namespace) = mounted
-                return tree, namespace, connection
-            _start(served, top, maps)
-    finally:
-        os.unlink(f"{control}.lock")
-        lock.release()
-    raise RootlessError(f"cannot mount {served.what}: its file server ends at once")
-
-
 def _ask(control: str, request: bytes, count: int) -> tuple[socket.socket, list[int]] | None:
     """Connect to a server and send a request; None if it is not there, or is ending."""
     try:
         connection = control_socket.connect(control).detached()
     except NotFoundError:
         return None
+    connection.settimeout(_ANSWER_WAIT)
     try:
         descriptors.send(connection, request)
         word, received = descriptors.receive(connection, 16, count)
@@ -161,24 +180,36 @@ def _ask(control: str, request: bytes, count: int) -> tuple[socket.socket, list[
     if word != volume_server.OK or len(received) != count:
         connection.close()
         return None
+    connection.settimeout(None)
     return connection, received
 
 
-def _start(served: ServedTree, top: str, maps: IdMaps) -> None:
-    with locked(f"{top}/namespace.lock"):
-        namespace = _existing_namespace(top)
-        try:
-            reports = volume_server.fork_server(served, maps, namespace)
-        finally:
-            if namespace is not None:
-                os.close(namespace)
-        word = reports.recv(4096)
-    if word == volume_server.LISTENING:
-        word = reports.recv(4096)
-    reports.close()
-    if word != volume_server.READY:
-        reason = word.decode(errors="replace") or "it was killed"
-        raise RootlessError(f"cannot mount {served.what}: its file server failed: {reason}")
+class StartingServer:
+    """A server from its fork, after which others can take its user namespace, to `wait`."""
+
+    def __init__(self, served: ServedTree, top: str, maps: IdMaps) -> None:
+        self._served = served
+        with locked(f"{top}/namespace.lock"):
+            namespace = _existing_namespace(top)
+            try:
+                self._reports = volume_server.fork_server(served, maps, namespace)
+            finally:
+                if namespace is not None:
+                    os.close(namespace)
+            self._word = self._reports.recv(4096)
+
+    def wait(self) -> None:
+        """Until it serves. Raises RootlessError if it cannot."""
+        if self._word == volume_server.LISTENING:
+            self._word = self._reports.recv(4096)
+        if self._word != volume_server.READY:
+            reason = self._word.decode(errors="replace") or "it was killed"
+            raise RootlessError(
+                f"cannot mount {self._served.what}: its file server failed: {reason}"
+            )
+
+    def close(self) -> None:
+        self._reports.close()
 
 
 def _existing_namespace(top: str) -> int | None:

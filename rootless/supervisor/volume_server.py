@@ -104,6 +104,7 @@ def _detach(
             pid, _ = processes.fork_into(processes.CLONE_NEWUSER | processes.CLONE_NEWNS)
             if pid == 0:
                 os.close(mapped)
+                _import()  # while the maps are written
                 if os.read(ready, 1):
                     _main(served, maps, end)
                 os._exit(1)
@@ -117,6 +118,12 @@ def _detach(
         _report(end, error)
     finally:
         os._exit(0)
+
+
+def _import() -> None:
+    """Load what the server needs."""
+    from rootless.rootfs import served, volume  # noqa: F401
+    from unionfs.session import device, workers  # noqa: F401
 
 
 def _take_streams(log: str) -> None:
@@ -154,16 +161,17 @@ def _main(served: ServedTree, maps: IdMaps, end: socket.socket) -> NoReturn:
         # Mounts of the host come and go here too, so that none is kept busy.
         mounts.mount(None, "/", None, mount_flags.MS_REC | mount_flags.MS_SLAVE)
         clients = VolumeClients(served)
+        _thread.start_new_thread(clients.serve, ())
         end.send(LISTENING, socket.MSG_NOSIGNAL)
         try:
             union = _open(served, maps)
             device = _mount(served, uid, gid)
         except BaseException:
-            clients.stop_listening()
+            control_socket.remove(served.control)
             raise
+        clients.is_mounted = True
         end.send(READY, socket.MSG_NOSIGNAL)
         end.close()
-        _thread.start_new_thread(clients.serve, ())
         _serve(device, union)
         clients.report_end()
     except BaseException as error:  # noqa: BLE001 - the last resort of this process
@@ -208,6 +216,8 @@ class VolumeClients:
     """
 
     def __init__(self, served: ServedTree) -> None:
+        self.is_mounted = False
+        """The volume can be given to clients. Before that only the namespace is."""
         self._served = served
         self._namespace = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         self._listener = control_socket.listen(served.control)
@@ -266,7 +276,7 @@ class VolumeClients:
             return False
         if request == NAMESPACE:
             return _answer(client, OK, self._namespace)
-        if request == MOUNT:
+        if request == MOUNT and self.is_mounted:
             tree = mounts.open_tree(self._served.mountpoint)
             try:
                 self._mounted.add(descriptor)

@@ -18,7 +18,6 @@ from rootless.durable import (
     LockFile,
     acquire_lock,
     fsync_directory,
-    locked,
     remove_tree,
     write_atomically,
 )
@@ -143,16 +142,22 @@ class Volumes:
         assert held is not None  # it is waited for
         return held
 
-    def remove(self, names: Collection[str], users: Callable[[], Collection[str]]) -> list[str]:
+    def remove(
+        self, names: Collection[str], users: Callable[[], Collection[str]], *, wait: bool = True
+    ) -> list[str]:
         """Remove those of the volumes that are there and not in use; returns their names.
 
-        `users` is called with the lock held, and returns the names of volumes in use.
+        `users` is called with the lock held, and returns the names of volumes in use. Without `wait` nothing is
+        removed while a container is being made.
         """
         if not os.path.isdir(self.root):
             return []
+        lock = acquire_lock(f"{self.root}/.lock", wait=wait)
+        if lock is None:
+            return []
         trash: list[str] = []
         removed = []
-        with locked(f"{self.root}/.lock"):
+        try:
             in_use = users()
             for name in names:
                 if name in in_use or not os.path.isdir(self.directory(name)):
@@ -161,6 +166,8 @@ class Volumes:
                 os.rename(self.directory(name), hidden)
                 trash.append(hidden)
                 removed.append(name)
+        finally:
+            lock.release()
         for each in trash:
             remove_tree(each)
         return removed

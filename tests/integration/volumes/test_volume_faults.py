@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import sys
 import tarfile
@@ -99,3 +101,14 @@ def test_killed_command_line_of_a_run_leaves_no_server(many):
     many.remove_containers()
     wait_until(lambda: not list((many.runtime / "rootless/volumes").glob("*/control.sock")))
     assert many("volume", "rm", "data").ok().stdout == "data\n"
+
+
+def test_name_of_a_dead_container_with_volumes_is_taken_by_one_with_volumes(many):
+    """The one is removed, with its volumes or without, while the other is being made."""
+    many("run", "-d", "--rm", "--name", "web", "-v", "/anon", "many", "sleep", "100").ok()
+    record = next((many.data / "rootless/containers").glob("*/container.json"))
+    os.kill(json.loads(record.read_text())["monitor_pid"], signal.SIGKILL)
+    done = many(
+        "run", "--rm", "--name", "web", "-v", "data:/data", "many", "echo", "up", timeout=30
+    )
+    assert done.ok().stdout == "up\n"
