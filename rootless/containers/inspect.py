@@ -189,7 +189,7 @@ def _volumes(options: ContainerOptions, image: Mapping[str, Any]) -> Mapping[str
         and not each.by_mount
         and not each.inherited
     }
-    return {**(image.get("Volumes") or {}), **asked} or None
+    return dict(sorted({**(image.get("Volumes") or {}), **asked}.items())) or None
 
 
 def _network_settings(record: ContainerRecord) -> dict[str, Any]:
