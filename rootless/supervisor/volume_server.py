@@ -233,7 +233,7 @@ class VolumeClients:
             poll = select.poll()
             poll.register(self._listener.fileno(), select.POLLIN)
             limit: int | None = _FIRST_CLIENT_WAIT
-            while ready := poll.poll(limit):
+            while (ready := poll.poll(limit)) or not self.is_mounted:
                 for descriptor, _ in ready:
                     if descriptor == self._listener.fileno():
                         self._accept(poll)
@@ -284,7 +284,10 @@ class VolumeClients:
             finally:
                 os.close(tree)
         if request == RELEASE:
-            if self._mounted == {descriptor}:
+            # At once and not with the end of the connection, so that of two that release at one time the
+            # second is known to be the last.
+            self._mounted.discard(descriptor)
+            if not self._mounted:
                 # Everything is written when the file system has gone.
                 self._last.append(client)
                 return False
