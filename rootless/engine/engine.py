@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from rootless.supervisor.copy_up_report import CopyUpReport
     from rootless.supervisor.foreground import Outcome
     from rootless.supervisor.log_reader import LogRequest
+    from rootless.supervisor.volume_mounts import VolumeMounts
     from rootless.volumes.record import VolumeRecord
 
 
@@ -513,7 +514,6 @@ class Engine(ImageStore):
         archive that holds the same. The caller must have one thread.
         """
         from rootless.rootfs.copy_in import copy_in
-        from rootless.supervisor.volume_mounts import open_volumes
 
         record = self._container(name)
         size = copy_in(
@@ -523,7 +523,7 @@ class Engine(ImageStore):
             source,
             path,
             follow=follow,
-            open_volumes=open_volumes,
+            open_volumes=_open_volumes,
         )
         self._report(record, "extract-to-dir")
         return size
@@ -534,7 +534,6 @@ class Engine(ImageStore):
         `copy_in` does.
         """
         from rootless.rootfs.copy_out import copy_out
-        from rootless.supervisor.volume_mounts import open_volumes
 
         record = self._container(name)
         size = copy_out(
@@ -544,7 +543,7 @@ class Engine(ImageStore):
             path,
             target,
             follow=follow,
-            open_volumes=open_volumes,
+            open_volumes=_open_volumes,
         )
         self._report(record, "archive-path")
         return size
@@ -764,6 +763,12 @@ class Engine(ImageStore):
         from rootless.spec.storage_driver import default_driver
 
         return asked or self._storage_driver or default_driver(self._environ)
+
+
+def _open_volumes(description: LaunchDescription) -> VolumeMounts:
+    from rootless.supervisor.volume_mounts import open_volumes
+
+    return open_volumes(description)
 
 
 class NotATerminalError(UsageError):

@@ -9,8 +9,8 @@ import os
 from rootless.containers.storage_paths import StoragePaths
 from rootless.durable import replace_file
 from rootless.errors import RootlessError
-from rootless.rootfs.copy_in import extract_archive
-from rootless.rootfs.copy_out import write_archive
+from rootless.rootfs.copy_archive_in import extract_archive
+from rootless.rootfs.copy_archive_out import write_archive
 from rootless.rootfs.copy_places import Source, Tree
 from rootless.run_in_child import run_in_child
 from rootless.runtime.account import read_id_maps

@@ -6,15 +6,20 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
 
 from rootless.durable import TEMPORARY_PREFIX
 from rootless.errors import RootlessError
+from rootless.runtime.idmap import to_outside
 from rootless.syscalls.identity import setfsid
 from rootless.syscalls.openat2 import RESOLVE_NO_XDEV, openat2
 from rootless.syscalls.processes import PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, prctl
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.runtime.idmap import IdRange
 
 _NO_XATTRS = frozenset({errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENODATA})
 
@@ -38,20 +43,18 @@ class FileMaker:
         self._own = (os.geteuid(), os.getegid())
         self._is_possible: bool | None = None
 
-    @contextmanager
-    def acting_as(self, owner: tuple[int, int] | None) -> Iterator[bool]:
-        """Whether what is made in the block belongs to the owner. None: to this process, as always."""
-        if owner is None or self._is_possible is False:
-            yield owner is None
-            return
-        if self._is_possible is None:
+    def open(self, name: str, flags: int, metadata: Metadata, directory: int) -> tuple[int, bool]:
+        """open(2) of a new file. Returns its descriptor, and whether it belongs to the owner."""
+        owner = metadata.owner
+        if owner is not None and self._is_possible is None:
             self._is_possible = self._keep_capabilities()
-        became = self._is_possible and setfsid(*owner)
+        became = owner is not None and self._is_possible is True and setfsid(*owner)
         try:
-            yield became
+            copied = os.open(name, flags, metadata.mode & 0o777, dir_fd=directory)
         finally:
-            if self._is_possible:
+            if owner is not None and self._is_possible:
                 setfsid(*self._own)
+        return copied, became or owner is None
 
     def _keep_capabilities(self) -> bool:
         """Without the bit a process that becomes another user for the file system loses the capabilities
@@ -159,3 +162,8 @@ def replace(temporary: str, directory: int, name: str) -> None:
 
 def temporary_name() -> str:
     return f"{TEMPORARY_PREFIX}{os.urandom(6).hex()}"
+
+
+def id_inside(number: int | None, ranges: tuple[IdRange, ...], root: int) -> int:
+    """An id of the container's; root's where it has no such id."""
+    return root if number is None or to_outside(ranges, number) is None else number

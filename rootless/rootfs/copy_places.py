@@ -10,12 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
 
 from rootless.errors import NotFoundError, RootlessError
 from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+from unionfs.light_types import NamedTuple
 
 _LINKS = 40  # MAXSYMLINKS of the kernel
 _PLACE = os.O_PATH | os.O_CLOEXEC
@@ -39,19 +37,23 @@ class Tree(NamedTuple):
         return NotFoundError(f"lstat {path}: no such file or directory")
 
 
-@contextmanager
-def copying(container: str) -> Iterator[None]:
-    """Errors of the operating system become RootlessError; a broken pipe stays one."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
+class copying:  # noqa: N801 - used as a function is
+    """A block in which errors of the operating system become RootlessError; a broken pipe stays one."""
+
+    def __init__(self, container: str) -> None:
+        self._container = container
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, OSError) or isinstance(error, BrokenPipeError):
+            return
         if error.errno == errno.EROFS:
             raise RootlessError("container rootfs is marked read-only") from error
         where = f" ({os.fsdecode(error.filename)})" if error.filename else ""
         raise RootlessError(
-            f"cannot copy the files of container {container}: {_text(error)}{where}"
+            f"cannot copy the files of container {self._container}: {_text(error)}{where}"
         ) from error
 
 

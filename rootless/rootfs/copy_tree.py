@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
 
 from rootless.durable import write_all
 from rootless.errors import RootlessError
@@ -28,6 +27,10 @@ from rootless.rootfs.copy_object import (
     xattrs_of,
 )
 from rootless.syscalls.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PIECE = 1 << 20
 _SMALL = 1 << 16
@@ -226,8 +229,7 @@ class TreeCopy:
     ) -> None:
         """A file in a directory that is not to be seen yet."""
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-        with self._maker.acting_as(metadata.owner) as is_owner:
-            copied = os.open(name, flags, metadata.mode & 0o777, dir_fd=directory)
+        copied, is_owner = self._maker.open(name, flags, metadata, directory)
         try:
             if is_owner:
                 metadata = metadata._replace(owner=None)

@@ -63,6 +63,14 @@ EXEC = (
     "rootless.engine.exec_in_container, rootless.containers.directory, rootless.containers.delete_tree, "
     "rootless.cgroups.membership, rootless.syscalls.libseccomp"
 )
+COPY = (
+    "import rootless.__main__, rootless.cli.containers.cp, rootless.engine.engine, "
+    "rootless.rootfs.copy_in, rootless.rootfs.copy_out, rootless.containers.delete_tree"
+)
+LIST = (
+    "import rootless.__main__, rootless.cli.containers.listing, rootless.engine.engine, "
+    "rootless.containers.filters, rootless.containers.reconcile"
+)
 MONITOR = (
     "import rootless.supervisor.monitor, rootless.cgroups.delegation, rootless.syscalls.libseccomp"
 )
@@ -89,7 +97,15 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
 
 @pytest.mark.parametrize(
     ("statement", "budget"),
-    [(RUN, 53), (EXEC, 94), (PREPARE, 76), (MONITOR, 93), (FILE_SERVER, 103)],
+    [
+        (RUN, 53),
+        (EXEC, 94),
+        (COPY, 66),
+        (LIST, 46),
+        (PREPARE, 76),
+        (MONITOR, 93),
+        (FILE_SERVER, 103),
+    ],
 )
 def test_process_of_a_run_loads_nothing_costly(statement: str, budget: int) -> None:
     loaded = modules_after(statement)
