@@ -11,10 +11,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 
-from unionfs.commands.arguments import PROGRAM, Invocation, UsageError, parse_arguments
-from unionfs.options import OptionError
+from unionfs.light_imports import install
+
+install("unionfs")
+
+from unionfs.commands.arguments import (  # noqa: E402
+    PROGRAM,
+    Invocation,
+    UsageError,
+    parse_arguments,
+)
+from unionfs.options import OptionError  # noqa: E402
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main() -> int:

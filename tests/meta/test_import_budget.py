@@ -74,6 +74,7 @@ LIST = (
 MONITOR = (
     "import rootless.supervisor.monitor, rootless.cgroups.delegation, rootless.syscalls.libseccomp"
 )
+MOUNT = "import unionfs.__main__, unionfs.commands.serve, unionfs.commands.stack"
 FILE_SERVER = (
     "import rootless.supervisor.file_server, rootless.rootfs.union, unionfs.session.device"
 )
@@ -105,6 +106,7 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
         (PREPARE, 76),
         (MONITOR, 93),
         (FILE_SERVER, 103),
+        (MOUNT, 65),
     ],
 )
 def test_process_of_a_run_loads_nothing_costly(statement: str, budget: int) -> None:

@@ -5,11 +5,13 @@ Parsed by hand: a parser of the standard library takes longer to import than a m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
-
 from unionfs import __version__
+from unionfs.light_types import NamedTuple
 from unionfs.options import Options, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 PROGRAM = "rootless-unionfs"
 HELP = f"""\

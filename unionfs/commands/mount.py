@@ -11,8 +11,8 @@ import os
 import sys
 from errno import EACCES, EIO, ENOENT, ENOTCONN, EPERM
 from stat import S_IFMT
-from typing import NamedTuple
 
+from unionfs.light_types import NamedTuple
 from unionfs.options import Options
 from unionfs.syscalls import mounts
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from signal import SIGHUP, SIGINT, SIGTERM, signal
-from typing import TYPE_CHECKING, NoReturn
 
 from unionfs.commands.arguments import PROGRAM, Invocation
 from unionfs.commands.mount import mount, of_options, unmount, wait_until_answering
@@ -14,10 +11,17 @@ from unionfs.options import OptionError, Options
 from unionfs.session.options import ServeOptions
 from unionfs.session.workers import SWITCH_INTERVAL
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from signal import SIGHUP, SIGINT, SIGTERM, signal
     from types import FrameType
+    from typing import NoReturn
 
     from unionfs.filesystem import FileSystem
+else:
+    # The library's module makes enumerations of the numbers, and imports `enum` for it.
+    from _signal import SIGHUP, SIGINT, SIGTERM, signal
 
 _DESCRIPTORS = 4096
 

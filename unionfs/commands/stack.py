@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.directory.dirfds import DirfdCache
 from unionfs.options import OptionError, Options
 from unionfs.ownership import IdView, Ownership
 from unionfs.union import Union, UnionOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _ALL_IDS = 0xFFFFFFFF
 _OPEN_DIRECTORIES = 256
