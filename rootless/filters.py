@@ -95,6 +95,8 @@ class ContainerFilters(NamedTuple):
     labels: tuple[LabelFilter, ...] = ()
     statuses: tuple[str, ...] = ()
     """Words of Docker's, such as `exited`; some of them no container has."""
+    healths: tuple[str, ...] = ()
+    """Words of Docker's: starting, healthy, unhealthy, and none for a container without a health check."""
     exit_codes: tuple[int, ...] = ()
     """Of containers that have ended."""
     before: tuple[str, ...] = ()

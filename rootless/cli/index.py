@@ -165,6 +165,9 @@ COMMANDS: Mapping[str, str | Group] = {
             "cow": _COW,
         },
     ),
+    "healthcheck": Group(
+        "Manage health checks", {"run": "rootless.cli.containers.healthcheck:HEALTHCHECK_RUN"}
+    ),
     "manifest": Group(
         "Manage image manifests and manifest lists",
         {

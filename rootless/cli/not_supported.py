@@ -20,7 +20,6 @@ class Missing(NamedTuple):
 _NO_NETWORKS = "private networks are not supported yet"
 _NO_SWARM = "there is no cluster"
 _NO_DAEMON = "there is no daemon"
-_NO_HEALTH = "health checks are not run yet"
 _NO_WINDOWS = "it is for Windows only"
 _USE_HOST = "use --network host or --network none"
 
@@ -51,12 +50,6 @@ _RUN: dict[str, Missing] = {
     "device-cgroup-rule": Missing("an ordinary user cannot set device rules", "use --device"),
     "expose": Missing(_NO_NETWORKS, _USE_HOST),
     "gpus": Missing("GPUs are not found automatically", "pass the devices with --device"),
-    "health-cmd": Missing(_NO_HEALTH),
-    "health-interval": Missing(_NO_HEALTH),
-    "health-retries": Missing(_NO_HEALTH),
-    "health-start-interval": Missing(_NO_HEALTH),
-    "health-start-period": Missing(_NO_HEALTH),
-    "health-timeout": Missing(_NO_HEALTH),
     "io-maxbandwidth": Missing(_NO_WINDOWS, "use --device-read-bps and --device-write-bps"),
     "io-maxiops": Missing(_NO_WINDOWS, "use --device-read-iops and --device-write-iops"),
     "ip": Missing(_NO_NETWORKS, _USE_HOST),

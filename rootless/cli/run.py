@@ -125,6 +125,7 @@ def options_of(
         stop_signal=_stop_signal(parsed),
         stop_timeout=parsed[rows.STOP_TIMEOUT],
         restart=restart_of(parsed),
+        health=_health(parsed),
         oom_score_adj=parsed[rows.OOM_SCORE_ADJ],
         ulimits=_ulimits(parsed),
         mounts=_mounts(parsed, getcwd),
@@ -293,6 +294,29 @@ def restart_of(parsed: Parsed) -> values.RestartPolicy:
     from rootless.cli.flags.restart import parse_restart
 
     return parse_restart(text)
+
+
+_HEALTH_ROWS = tuple(row for row in rows.RUN_OPTIONS if row.group == rows.HEALTH)
+_HEALTH_TIMES = (
+    rows.HEALTH_INTERVAL,
+    rows.HEALTH_TIMEOUT,
+    rows.HEALTH_START_PERIOD,
+    rows.HEALTH_START_INTERVAL,
+)
+
+
+def _health(parsed: Parsed) -> values.HealthCheck | None:
+    if not any(parsed.values[row.long] for row in _HEALTH_ROWS):
+        return None
+    from rootless.cli.flags.health import parse_health
+
+    return parse_health(
+        parsed[rows.HEALTH_CMD],
+        {row.long: parsed[row] for row in _HEALTH_TIMES},
+        parsed[rows.HEALTH_RETRIES],
+        parsed[rows.HEALTH_ON_FAILURE],
+        disabled=parsed[rows.NO_HEALTHCHECK],
+    )
 
 
 def _ulimits(parsed: Parsed) -> tuple[values.Ulimit, ...]:

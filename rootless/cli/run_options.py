@@ -8,6 +8,7 @@ from rootless.cli.grammar import Flag, Number, OnFlag, Option, Text, Texts
 
 PROCESS = "Process"
 CONTAINER = "Container"
+HEALTH = "Health check"
 FILES = "File system"
 NETWORKING = "Network"
 LIMITS = "Limits"
@@ -71,6 +72,46 @@ LOG_DRIVER = Text(
 )
 LOG_OPT = Texts(("log-opt",), "Log driver options", "NAME=VALUE", PROCESS)
 
+HEALTH_CMD = Text(("health-cmd",), "Command to run to check health", "COMMAND", HEALTH)
+HEALTH_INTERVAL = Text(
+    ("health-interval",), "Time between running the check (ms|s|m|h) (default 30s)", "TIME", HEALTH
+)
+HEALTH_TIMEOUT = Text(
+    ("health-timeout",),
+    "Maximum time to allow one check to run (ms|s|m|h) (default 30s)",
+    "TIME",
+    HEALTH,
+)
+HEALTH_RETRIES = Number(
+    ("health-retries",),
+    "Consecutive failures needed to report unhealthy (default 3)",
+    "NUMBER",
+    HEALTH,
+)
+HEALTH_START_PERIOD = Text(
+    ("health-start-period",),
+    "Start period for the container to initialize before starting health-retries countdown "
+    "(ms|s|m|h)",
+    "TIME",
+    HEALTH,
+)
+HEALTH_START_INTERVAL = Text(
+    ("health-start-interval",),
+    "Time between running the check during the start period (ms|s|m|h) (default 5s)",
+    "TIME",
+    HEALTH,
+)
+HEALTH_ON_FAILURE = Text(
+    ("health-on-failure",),
+    "Action to take once the container is unhealthy: none (default), kill, restart or stop",
+    "ACTION",
+    HEALTH,
+    choices=("none", "kill", "restart", "stop"),
+)
+NO_HEALTHCHECK = Flag(
+    ("no-healthcheck",), "Disable any container-specified HEALTHCHECK", group=HEALTH
+)
+
 # What the container is called and how long it stays.
 RM = Flag(
     ("rm",),
@@ -112,10 +153,6 @@ PLATFORM = Text(
     CONTAINER,
 )
 QUIET = Flag(("quiet", "q"), "Suppress the pull output", group=CONTAINER)
-NO_HEALTHCHECK = Flag(
-    ("no-healthcheck",), "Disable any container-specified HEALTHCHECK", group=CONTAINER, hidden=True
-)
-
 DISABLE_CONTENT_TRUST = OnFlag(
     ("disable-content-trust",),
     "Skip image verification (default true)",

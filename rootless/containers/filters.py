@@ -68,6 +68,8 @@ def _tests(filters: ContainerFilters, containers: Containers, store: Store) -> l
                 for each in mount_names(containers.directory(record.id))
             )
         )
+    if filters.healths:
+        tests.append(lambda record: (record.health or "none") in filters.healths)
     if filters.exit_codes:
         tests.append(
             lambda record: record.status is Status.EXITED and record.exit_code in filters.exit_codes

@@ -16,6 +16,8 @@ from rootless.containers.mount_points import mount_points
 from rootless.containers.options_document import NAME, decode_options
 from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_usage import storage_usage
+from rootless.spec.health import document as health_check_document
+from rootless.spec.health import merged
 from rootless.spec.options import ContainerOptions, Volume
 from rootless.spec.storage_driver import StorageDriver
 
@@ -49,7 +51,7 @@ def container_document(
         "Created": record.created,
         "Path": program,
         "Args": arguments,
-        "State": _state(record),
+        "State": _state(record, directory),
         "Image": record.image_id,
         "ResolvConfPath": str(directory / "resolv.conf"),
         "HostnamePath": str(directory / "hostname"),
@@ -81,7 +83,7 @@ def read_options(record: ContainerRecord, directory: Path) -> ContainerOptions:
     return decode_options(data, str(path))
 
 
-def _state(record: ContainerRecord) -> dict[str, Any]:
+def _state(record: ContainerRecord, directory: Path) -> dict[str, Any]:
     return {
         "Status": record.status.value,
         "Running": record.status in MONITORED,
@@ -94,7 +96,19 @@ def _state(record: ContainerRecord) -> dict[str, Any]:
         "Error": record.error,
         "StartedAt": record.started or _NEVER,
         "FinishedAt": record.finished or _NEVER,
+        **({"Health": _health(record, directory)} if record.health else {}),
     }
+
+
+def _health(record: ContainerRecord, directory: Path) -> dict[str, Any]:
+    from rootless.containers.health import NAME as HEALTH_NAME
+    from rootless.containers.health import decode_health, health_document
+
+    try:
+        data = (directory / HEALTH_NAME).read_bytes()
+    except OSError:
+        data = b""
+    return health_document(record.health, decode_health(data))
 
 
 def _graph_data(driver: StorageDriver, record: ContainerRecord, directory: Path) -> dict[str, str]:
@@ -121,6 +135,7 @@ def _config(
     image: Mapping[str, Any],
 ) -> dict[str, Any]:
     streams = options.attach
+    health = health_check_document(merged(options.health, image))
     config: dict[str, Any] = {
         "Hostname": spec.get("hostname", ""),
         "Domainname": spec.get("domainname", ""),
@@ -134,7 +149,7 @@ def _config(
         "StdinOnce": options.interactive and streams.stdin,
         "Env": _environment(options, image),
         "Cmd": _command(options, image),
-        **({"Healthcheck": image["Healthcheck"]} if image.get("Healthcheck") else {}),
+        **({"Healthcheck": health} if health else {}),
         "Image": record.image,
         "Volumes": _volumes(options, image),
         "WorkingDir": options.workdir or image.get("WorkingDir") or "",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from rootless.spec.options import HealthCheck
+
 
 class HostTree(NamedTuple):
     """A directory of the machine as the only lower layer. `hidden` are absolute paths not to be
@@ -74,7 +76,8 @@ class LaunchDescription(NamedTuple):
     the others are /dev/null. `input_once`: stdin ends with the first client that is attached to it
     (Docker's StdinOnce). `volatile`: the writable layer is removed with the container, so that
     nothing in it has to be synced. `is_new`: it has just been created, to be started at
-    once, and the monitor writes the event of that.
+    once, and the monitor writes the event of that. `health` has the command alone in `test`, and no field
+    that is unset.
     """
 
     record: ContainerRecord
@@ -96,6 +99,7 @@ class LaunchDescription(NamedTuple):
     volatile: bool = False
     is_new: bool = False
     restart: RestartPolicy = NO_RESTART
+    health: HealthCheck | None = None
     storage: StorageLimits = NO_STORAGE_LIMITS
     extra: Mapping[str, object] = {}
     """What else launch.json holds, by key."""
@@ -111,6 +115,7 @@ class LaunchDescription(NamedTuple):
             "restart": (self.restart.name.value, self.restart.maximum),
             "output_log": (self.output_log.driver.value, *self.output_log[1:]),
             "storage": tuple(self.storage),
+            "health": None if self.health is None else _plain_health(self.health),
         }
         return marshal.dumps((plain, self.id_maps.helper))
 
@@ -176,8 +181,21 @@ def unpack(data: bytes) -> LaunchDescription:
             "id_maps": IdMaps(uids, gids, helper),
             "tree": HostTree(*tree) if on_host else ImageTree(*tree),
             "storage_driver": StorageDriver(plain["storage_driver"]),
+            "health": None if plain["health"] is None else _health_of(plain["health"]),
             "restart": RestartPolicy(RestartName(plain["restart"][0]), plain["restart"][1]),
             "output_log": OutputLog(LogDriver(log_driver), *log),
             "storage": StorageLimits(*plain["storage"]),
         }
     )
+
+
+def _plain_health(check: HealthCheck) -> dict[str, Any]:
+    from rootless.spec.health import as_plain
+
+    return as_plain(check)
+
+
+def _health_of(plain: dict[str, Any]) -> HealthCheck:
+    from rootless.spec.health import from_plain
+
+    return from_plain(plain)

@@ -17,6 +17,7 @@ from rootless.containers.launch_description import (
 from rootless.errors import InvalidDocumentError
 from rootless.light_json import dumps, loads
 from rootless.runtime.idmap import IdMaps
+from rootless.spec.health import as_plain, from_plain
 from rootless.spec.options import (
     DEFAULT_LOG,
     NO_STORAGE_LIMITS,
@@ -70,6 +71,7 @@ def encode_launch(description: LaunchDescription) -> bytes:
             if description.storage != NO_STORAGE_LIMITS
             else {}
         ),
+        **({} if description.health is None else {"health": as_plain(description.health)}),
         "terminal": description.terminal,
         "streams": list(description.streams),
         "inputOnce": description.input_once,
@@ -109,6 +111,7 @@ def _description(
 ) -> LaunchDescription:
     stdin, stdout, stderr = document.pop("streams")
     restart, maps = document.pop("restart"), document.pop("idMaps")
+    health = document.pop("health", None)
     return LaunchDescription(
         record=record,
         directory=places.directory,
@@ -128,6 +131,7 @@ def _description(
         streams=(stdin, stdout, stderr),
         input_once=document.pop("inputOnce", False),
         ends_with_client=False,
+        health=None if health is None else from_plain(health),
         restart=RestartPolicy(RestartName(restart["name"]), restart["maximum"]),
         extra=document,
     )

@@ -102,6 +102,12 @@ def _log(value: dict[str, Any]) -> values.LogOptions:
     return values.LogOptions(**fields | {"driver": values.LogDriver(fields["driver"])})
 
 
+def _health(value: dict[str, Any]) -> values.HealthCheck:
+    from rootless.spec.health import from_plain
+
+    return from_plain(value)
+
+
 def _platform(value: dict[str, str]) -> object:
     from rootless.oci.platform import Platform
 
@@ -117,6 +123,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "restart": lambda value: values.RestartPolicy(
         values.RestartName(value["name"]), value["maximum"]
     ),
+    "health": _health,
     "attach": lambda value: values.Streams(**value),
     "log": _log,
     "detach_keys": lambda value: value.encode("latin-1"),

@@ -69,6 +69,8 @@ def _orphaned(record: ContainerRecord) -> ContainerRecord:
         return kept
     if record.status is Status.RESTARTING:
         return kept._replace(status=Status.EXITED)
+    if kept.health:
+        kept = kept._replace(health="unhealthy")
     return kept._replace(
         status=Status.EXITED, exit_code=KILLED, finished=now(), error="its monitor was killed"
     )

@@ -57,6 +57,8 @@ class ContainerRecord(NamedTuple):
     """How often the restart policy has started it since it was last started by a user."""
     stopped_by_user: bool = False
     """A user has ended it (stop, kill): a boot does not start it where the policy is unless-stopped."""
+    health: str = ""
+    """A word of rootless.containers.health.HealthStatus; empty without a health check."""
     boot: str = ""
     """The boot id of the kernel that the PIDs are of (random(4), boot_id)."""
     error: str = ""
@@ -96,6 +98,7 @@ _SCALARS: dict[str, type] = {
     "oom_killed": bool,
     "restart_count": int,
     "stopped_by_user": bool,
+    "health": str,
     "boot": str,
     "error": str,
 }

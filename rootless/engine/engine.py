@@ -239,6 +239,15 @@ class Engine(ImageStore):
         update(self.paths, record, limits, restart)
         self._report(record, "update")
 
+    def check_health(self, name: str) -> bool:
+        """Check the health of a container now; returns whether the check succeeded.
+
+        Raises NotFoundError, ConflictError if it does not run, RootlessError if it has no health check.
+        """
+        from rootless.engine import lifecycle
+
+        return lifecycle.check_health(self.paths, self._container(name))
+
     def latest(self) -> str:
         """The id of the container that was created last. Raises NotFoundError."""
         from rootless.engine import lifecycle

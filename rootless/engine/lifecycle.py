@@ -280,6 +280,20 @@ def request(paths: StoragePaths, record: ContainerRecord, verb: Verb) -> None:
         client.close()
 
 
+def check_health(paths: StoragePaths, record: ContainerRecord) -> bool:
+    """Have the monitor check the health of a container."""
+    allow(Verb.EXEC, record)
+    client = connect(paths, record)
+    if client is None:
+        allow(Verb.EXEC, record._replace(status=Status.EXITED))
+        return False
+    try:
+        client.check_health()
+        return bool(client.receive_until(Kind.DONE).fields["healthy"])
+    finally:
+        client.close()
+
+
 def remove_named(paths: StoragePaths, name: str) -> None:
     """Remove the container that has a name, also if it runs (--replace). No error if there is none."""
     from rootless.containers.remove import remove_container

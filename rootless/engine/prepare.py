@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from rootless.engine.prepare_volumes import PreparedVolumes
     from rootless.oci.reference import Reference
-    from rootless.spec.options import ResourceLimits
+    from rootless.spec.options import HealthCheck, ResourceLimits
     from rootless.store.image import Image
     from rootless.store.layout import Store
 
@@ -215,6 +215,7 @@ def _prepare(
         ends_with_client=False,
         is_new=monitor != 0,
         restart=options.restart,
+        health=_health(options, lower),
     )
     record = create_container(
         paths.containers,
@@ -252,6 +253,15 @@ def _output_log(
         tuple(sorted(attributes.items())),
         log.tag,
     )
+
+
+def _health(options: ContainerOptions, lower: Lower) -> HealthCheck | None:
+    """The health check that is to be carried out. Raises UsageError."""
+    if options.health is None and not lower.config.get("Healthcheck"):
+        return None
+    from rootless.spec.health import effective, merged
+
+    return effective(merged(options.health, lower.config), lower.config.get("Shell"))
 
 
 def _stop_signal(name: str | None) -> int:

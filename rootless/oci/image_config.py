@@ -83,4 +83,10 @@ def check_runtime_config(config: Json, what: str) -> None:
         optional(config, name, dict, what)
     string_map(config, "Labels", what)
     optional(config, "StopTimeout", int, what)
-    optional(config, "Healthcheck", dict, what)
+    _check_health_check(optional(config, "Healthcheck", dict, what) or {}, f"{what}: Healthcheck")
+
+
+def _check_health_check(document: Json, what: str) -> None:
+    strings(document, "Test", what)
+    for name in ("Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"):
+        optional(document, name, int, what)

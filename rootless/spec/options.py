@@ -304,6 +304,33 @@ class LogOptions(NamedTuple):
     given: Mapping[str, str] = {}
 
 
+class OnUnhealthy(Enum):
+    """What becomes of a container that is found unhealthy (podman's --health-on-failure)."""
+
+    NONE = "none"
+    KILL = "kill"
+    RESTART = "restart"
+    STOP = "stop"
+
+
+class HealthCheck(NamedTuple):
+    """How the health of a container is checked. Times are nanoseconds; a field that is zero or empty is the
+    image's, or else docker's default.
+    """
+
+    test: tuple[str, ...] = ()
+    """CMD and the words of a command, CMD-SHELL and a line for the shell, or NONE."""
+    interval: int = 0
+    timeout: int = 0
+    start_period: int = 0
+    """Failures in this time after the start do not count."""
+    start_interval: int = 0
+    """Between two checks in the start period."""
+    retries: int = 0
+    """Failures one after the other that make a container unhealthy."""
+    on_unhealthy: OnUnhealthy = OnUnhealthy.NONE
+
+
 ALL_STREAMS = Streams()
 NO_RESTART = RestartPolicy()
 DEFAULT_LOG = LogOptions()
@@ -363,6 +390,7 @@ class ContainerOptions(NamedTuple):
     stop_timeout: int | None = None
     """Seconds."""
     restart: RestartPolicy = NO_RESTART
+    health: HealthCheck | None = None
     oom_score_adj: int | None = None
     ulimits: tuple[Ulimit, ...] = ()
 

@@ -102,6 +102,10 @@ class MonitorClient:
         """Set limits, as OCI `linux.resources` has them, and the restart policy; answered by DONE."""
         self._send(Kind.UPDATE, resources=resources, restart=restart)
 
+    def check_health(self) -> None:
+        """Check the health of the container now; answered by DONE with `healthy`."""
+        self._send(Kind.CHECK)
+
     def receive(self) -> Message:
         """The next message of the monitor, waiting for it.
 

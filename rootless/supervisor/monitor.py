@@ -3,7 +3,7 @@ has been cleaned up.
 
 It leads a session of its own and keeps nothing of its starter's: no terminal, no standard streams, no
 working directory. Its file server is forked first; it creates the container, and starts it when a client says
-START; it owns the container's standard streams, passes signals on, and cleans up. Whichever process
+START; it owns the container's standard streams, passes signals on, checks its health, and cleans up. Whichever process
 ends, the others follow:
 
     first client ends  if the description says `ends_with_client`, the monitor kills the container
@@ -30,7 +30,7 @@ from rootless.containers.launch_description import LaunchDescription
 from rootless.durable import locked
 from rootless.errors import HostSupportError, RootlessError
 from rootless.light_stdlib import signal
-from rootless.spec.options import RestartName, RestartPolicy
+from rootless.spec.options import OnUnhealthy, RestartName, RestartPolicy
 from rootless.supervisor import control_socket
 from rootless.supervisor.clients import Client, Clients
 from rootless.supervisor.container_run import ContainerRun
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from rootless.cgroups.control_group import ControlGroup
+    from rootless.supervisor.health_timer import HealthTimer
     from rootless.supervisor.messages import Message
     from rootless.supervisor.pausing import PauseRequests
     from rootless.supervisor.record_keeper import Ending
@@ -101,6 +102,10 @@ class Monitor:
         """Clients that want the container restarted and are waiting for that."""
         self._pauses: PauseRequests | None = None
         """Of this run, from the first one on."""
+        self._health: HealthTimer | None = None
+        """Of this run, if its health is checked."""
+        self._is_replaced = False
+        """The container is unhealthy, and is to be started again."""
 
     def main(self, debug: int | None) -> NoReturn:
         """Never returns and never raises. `debug`: where the steps of the start are written."""
@@ -178,6 +183,7 @@ class Monitor:
             raise
         self._streams.close()
         self._state = MonitorState.CREATING
+        self._end_health_checks()
         if self._pauses is not None:
             self._pauses.abandon()
             self._pauses = None
@@ -218,12 +224,15 @@ class Monitor:
         run = self._container
         while True:
             streams = self._streams.interest()
-            ready = self._wait(run.watched(), self._wait_limit(), streams)
+            checks = () if self._health is None else self._health.watched()
+            ready = self._wait((*run.watched(), *checks), self._wait_limit(), streams)
             if run.process.pidfd in ready:
                 return
             run.signals.check(timed_out=not ready)
             if self._pauses is not None:
                 self._pauses.check()
+            if self._health is not None and self._health.advance(ready):
+                self._act_on_health()
             if run.has_lost_server(ready):
                 self._clients.broadcast(Kind.NOTICE, text=run.server_failure)
                 run.signals.kill()
@@ -258,6 +267,8 @@ class Monitor:
         limits = [self._container.signals.wait_limit(), self._streams.wait_limit()]
         if self._pauses is not None and self._pauses.is_pending:
             limits.append(_PAUSE_STEP)
+        if self._health is not None:
+            limits.append(self._health.wait_limit())
         return min((each for each in limits if each is not None), default=None)
 
     def _serve(self, ready: set[int]) -> None:
@@ -273,6 +284,8 @@ class Monitor:
             return True
         if self._is_final or not self._started_at:
             return False
+        if self._is_replaced:
+            return True
         if self._restart.name is RestartName.NO:
             return False
         from rootless.containers.restart_policy import restarts
@@ -297,8 +310,9 @@ class Monitor:
             self._next_server.fork()
             self._ends_with_client = False
             until = 0.0
-            if self._restarters:
+            if self._restarters or self._is_replaced:
                 self._delay, self._restart_count, self._is_final = 0.0, 0, False
+                self._is_replaced = False
             else:
                 self._delay = next_delay(self._delay, time.monotonic() - self._started_at)
                 self._restart_count += 1
@@ -353,6 +367,8 @@ class Monitor:
             self._pause(client, kind)
         elif kind is Kind.UPDATE:
             self._update(client, fields)
+        elif kind is Kind.CHECK:
+            self._check_health(client)
         else:
             number = fields.get("number")
             if number is None and kind is Kind.STOP:
@@ -376,12 +392,21 @@ class Monitor:
         self._started_at = time.monotonic()
         pid = run.process.pid
         # Written before it is sent: who was told that the container runs finds that in its record.
-        self._keeper.running(pid, run.server.pid, restarts=self._restart_count)
+        check = self._description.health
+        self._keeper.running(
+            pid, run.server.pid, restarts=self._restart_count, has_health=check is not None
+        )
         self._clients.broadcast(Kind.RUNNING, pid=pid)
         # The command runs by now, so that its start does not wait for this module.
         from rootless.containers.reconcile import reconcile
 
         reconcile(self._containers)
+        if check is not None:
+            from rootless.supervisor.health_timer import HealthTimer
+
+            self._health = HealthTimer(
+                self._description, check, self._containers, self._keeper, self._events
+            )
 
     def _stop(self, client: Client, number: int, fields: Mapping[str, Any]) -> None:
         """End the container, and its restarts unless one is asked for. The answer is EXITED, or DONE
@@ -395,14 +420,17 @@ class Monitor:
             self._is_final = True
         if self._state is MonitorState.RESTARTING:
             return
+        self._begin_stop(number, fields.get("timeout"))
+        self._resume()
+
+    def _begin_stop(self, number: int, timeout: float | None) -> None:
+        """Send a signal, and SIGKILL after the timeout: in seconds, the container's own by default."""
         self._events.stopping()
-        timeout = fields.get("timeout")
         if timeout is None:
             timeout = self._description.stop_timeout
         if timeout is None:
             timeout = _STOP_TIMEOUT
         self._container.signals.stop(number, None if timeout < 0 else float(timeout))
-        self._resume()
 
     def _kill(self, client: Client, number: int) -> None:
         self._note_user()
@@ -422,6 +450,31 @@ class Monitor:
             self._stopped_by_user = True
             if self._state is not MonitorState.READY:
                 self._keeper.stopped_by_user()
+
+    def _check_health(self, client: Client) -> None:
+        if self._health is None:
+            identity = self._description.record.id
+            client.refuse(f"container {identity} has no defined healthcheck")
+        else:
+            self._health.request(client)
+
+    def _act_on_health(self) -> None:
+        """The container is unhealthy: what its options say of that case."""
+        check = self._description.health
+        if check is None or check.on_unhealthy is OnUnhealthy.NONE:
+            return
+        self._end_health_checks()
+        if check.on_unhealthy is OnUnhealthy.KILL:
+            self._container.signals.kill()
+            return
+        self._is_replaced = check.on_unhealthy is OnUnhealthy.RESTART
+        self._is_final = not self._is_replaced
+        self._begin_stop(self._description.stop_signal, None)
+
+    def _end_health_checks(self) -> None:
+        if self._health is not None:
+            self._health.abandon()
+            self._health = None
 
     def _pause(self, client: Client, kind: Kind) -> None:
         if self._pauses is None:

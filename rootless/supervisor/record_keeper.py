@@ -55,13 +55,17 @@ class RecordKeeper:
             self._record.id, lambda record: _with_processes(record, container, server)
         )
 
-    def running(self, container: int, server: int, *, restarts: int) -> None:
-        """The command has been executed. `restarts`: how often the restart policy has done it."""
+    def running(self, container: int, server: int, *, restarts: int, has_health: bool) -> None:
+        """The command has been executed. `restarts`: how often the restart policy has done it;
+        `has_health`: its health is checked.
+        """
+        health = "starting" if has_health else ""
 
         def change(record: ContainerRecord) -> ContainerRecord:
             return _with_processes(record, container, server).moved_to(
                 Status.RUNNING,
                 started=now(),
+                health=health,
                 restart_count=restarts,
                 stopped_by_user=False,
                 exit_code=0,
@@ -76,6 +80,11 @@ class RecordKeeper:
         """Between running and paused."""
         self._change(lambda record: record.moved_to(status))
         self._events.add("pause" if status is Status.PAUSED else "unpause")
+
+    def found_health(self, status: str) -> None:
+        """Its checks have come to another result."""
+        self._change(lambda record: record._replace(health=status))
+        self._events.add(f"health_status: {status}")
 
     def stopped_by_user(self) -> None:
         """A user has sent it a signal that may end it."""
@@ -171,6 +180,7 @@ def _without_processes(record: ContainerRecord, status: Status, ending: Ending) 
     return record.moved_to(
         status,
         exit_code=ending.status,
+        health="unhealthy" if record.health else "",  # as Docker shows one that has ended
         oom_killed=ending.out_of_memory,
         error=ending.error,
         finished=now(),

@@ -49,7 +49,7 @@ _ALL = Flag(("all", "a"), "Show all containers (default shows just running)")
 _FILTER = Texts(
     ("filter", "f"),
     "Filter output based on conditions provided: id, name, label, status, exited, ancestor, "
-    "before, since, volume",
+    "before, since, health, volume",
     "FILTER",
 )
 _LAST = Number(("last", "n"), "Show n last created containers (includes all states)", "NUMBER")
@@ -100,13 +100,21 @@ def _size(sizes: ContainerSizes) -> str:
 def status_of(record: ContainerRecord) -> str:
     """Docker's STATUS column."""
     if record.status in ALIVE:
-        paused = " (Paused)" if record.status is Status.PAUSED else ""
-        return f"Up {since(record.started).removesuffix(' ago')}{paused}"
+        return f"Up {since(record.started).removesuffix(' ago')}{_condition(record)}"
     if record.status is Status.RESTARTING:
         return f"Restarting ({record.exit_code}) {since(record.finished)}"
     if record.status is Status.EXITED:
         return f"Exited ({record.exit_code}) {since(record.finished)}"
     return _OTHER_STATUSES[record.status]
+
+
+def _condition(record: ContainerRecord) -> str:
+    """What follows the time of a container that is up."""
+    if record.status is Status.PAUSED:
+        return " (Paused)"
+    if record.health == "starting":
+        return " (health: starting)"
+    return f" ({record.health})" if record.health else ""
 
 
 def _row(

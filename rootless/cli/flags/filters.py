@@ -18,7 +18,19 @@ from rootless.filters import (
 Pairs = Sequence[tuple[str, str]]
 
 _STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
-_CONTAINER = ("ancestor", "before", "exited", "id", "label", "name", "since", "status", "volume")
+_HEALTHS = ("none", "starting", "healthy", "unhealthy")
+_CONTAINER = (
+    "ancestor",
+    "before",
+    "exited",
+    "health",
+    "id",
+    "label",
+    "name",
+    "since",
+    "status",
+    "volume",
+)
 _IMAGE = ("before", "dangling", "label", "reference", "since", "until")
 _VOLUME = ("dangling", "driver", "label", "name")
 _VOLUME_PRUNE = ("all", "label", "label!")
@@ -34,6 +46,7 @@ def container_filters(pairs: Pairs) -> ContainerFilters:
         names=tuple(map(_pattern, values["name"])),
         labels=tuple(map(label_filter, values["label"])),
         statuses=tuple(map(_status, values["status"])),
+        healths=tuple(map(_health, values["health"])),
         exit_codes=tuple(map(_exit_code, values["exited"])),
         before=values["before"],
         since=values["since"],
@@ -155,6 +168,15 @@ def _status(text: str) -> str:
         raise UsageError(
             f"invalid filter 'status={text}': invalid value for state ({text}): "
             f"must be one of {', '.join(_STATUSES)}"
+        )
+    return text
+
+
+def _health(text: str) -> str:
+    if text not in _HEALTHS:
+        raise UsageError(
+            f"invalid filter 'health={text}': invalid value for health ({text}): "
+            f"must be one of {', '.join(_HEALTHS)}"
         )
     return text
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rootless.durations import parse_duration
+from rootless.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,21 @@ def test_duration_is_in_nanoseconds(text, nanoseconds):
 def test_malformed_duration_is_refused(text):
     with pytest.raises(ValueError, match="duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "0s"),
+        (1, "1ns"),
+        (1500, "1.5µs"),
+        (500 * 10**6, "500ms"),
+        (10**9, "1s"),
+        (1_050_000_000, "1.05s"),
+        (90 * 10**9, "1m30s"),
+        (3600 * 10**9, "1h0m0s"),
+    ],
+)
+def test_duration_is_printed_as_go_prints_it(nanoseconds: int, text: str) -> None:
+    assert format_duration(nanoseconds) == text
+    assert parse_duration(text) == nanoseconds

@@ -28,6 +28,7 @@ COMMANDS = [
     "logs",
     "attach",
     "events",
+    "healthcheck",
     "top",
     "stats",
     "ps",

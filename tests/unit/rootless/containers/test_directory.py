@@ -103,10 +103,10 @@ def test_change_follows_the_table_of_transitions(containers):
 def test_unknown_fields_survive_a_change(containers):
     containers.create(record())
     path = Path(containers.directory(A)) / "container.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "health": {"log": [1]}}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "checkpoint": {"log": [1]}}))
     containers.change(A, lambda old: old._replace(exit_code=3))
     document = json.loads(path.read_text())
-    assert document["health"] == {"log": [1]}
+    assert document["checkpoint"] == {"log": [1]}
     assert document["exit_code"] == 3
 
 

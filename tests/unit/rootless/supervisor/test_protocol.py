@@ -20,6 +20,7 @@ ANYTIME = {
     Kind.PAUSE,
     Kind.UNPAUSE,
     Kind.UPDATE,
+    Kind.CHECK,
 }
 OF_CLIENTS = {Kind.HELLO, Kind.ATTACH, Kind.DETACH} | ANYTIME
 

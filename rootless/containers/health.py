@@ -1,0 +1,110 @@
+"""The health of a container: what its checks have found, as docker decides it. Pure.
+
+health.json, beside the record, has the failing streak and the last results; the record has the status.
+"""
+
+from __future__ import annotations
+
+from rootless.light_json import dumps, loads
+from unionfs.light_types import Enum, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.spec.options import HealthCheck
+
+NAME = "health.json"
+LOG_LENGTH = 5
+"""Results that are kept."""
+OUTPUT_LIMIT = 4096
+"""Bytes of a check's output that are kept."""
+
+
+class HealthStatus(Enum):
+    """Docker's words."""
+
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+class CheckResult(NamedTuple):
+    """One check. Times are RFC 3339 in UTC. `exit_code` is -1 for a check that could not be carried out,
+    or was not done in time.
+    """
+
+    start: str
+    end: str
+    exit_code: int
+    output: str
+
+
+class Health(NamedTuple):
+    """`failing_streak`: how many checks have failed since the last that did not. `log`: the last results,
+    oldest first.
+    """
+
+    status: HealthStatus = HealthStatus.STARTING
+    failing_streak: int = 0
+    log: tuple[CheckResult, ...] = ()
+
+    def restarted(self) -> Health:
+        """At the start of the container: the log stays."""
+        return Health(log=self.log)
+
+    def after(self, result: CheckResult, check: HealthCheck, *, age: int) -> Health:
+        """With one more result. `age`: nanoseconds from the start of the container to that of the check: in
+        the start period a failure does not count, until a check has succeeded.
+        """
+        log = (*self.log, result)[-LOG_LENGTH:]
+        if result.exit_code == 0:
+            return Health(HealthStatus.HEALTHY, 0, log)
+        if self.status is HealthStatus.STARTING and age < check.start_period:
+            return self._replace(log=log)
+        streak = self.failing_streak + 1
+        status = HealthStatus.UNHEALTHY if streak >= check.retries else self.status
+        return Health(status, streak, log)
+
+    def interval(self, check: HealthCheck, *, age: int) -> int:
+        """Nanoseconds to the next check; `age`: since the start of the container."""
+        is_starting = self.status is HealthStatus.STARTING and age < check.start_period
+        return check.start_interval if is_starting else check.interval
+
+
+def cut(output: bytes) -> str:
+    """The output of a check as its result has it."""
+    text = output[:OUTPUT_LIMIT].decode(errors="replace")
+    return f"{text}..." if len(output) > OUTPUT_LIMIT else text
+
+
+def encode_health(health: Health) -> bytes:
+    """The document of health.json."""
+    return dumps({"failingStreak": health.failing_streak, "log": list(map(list, health.log))})
+
+
+def decode_health(data: bytes) -> Health:
+    """The health of a document; a damaged one, or none, is that of a container without results."""
+    try:
+        document = loads(data)
+        log = tuple(CheckResult(*fields) for fields in document["log"])
+        return Health(HealthStatus.STARTING, int(document["failingStreak"]), log)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return Health()
+
+
+def health_document(status: str, health: Health) -> dict[str, Any]:
+    """`State.Health` of `inspect`. `status` is the record's."""
+    return {
+        "Status": status,
+        "FailingStreak": health.failing_streak,
+        "Log": [
+            {
+                "Start": each.start,
+                "End": each.end,
+                "ExitCode": each.exit_code,
+                "Output": each.output,
+            }
+            for each in health.log
+        ],
+    }

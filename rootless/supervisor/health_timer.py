@@ -1,0 +1,141 @@
+"""When the health of a container is checked, and what follows from the results. The monitor drives it from
+its loop: nothing here waits.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless.containers.exec_target import exec_text
+from rootless.containers.health import NAME, HealthStatus, decode_health, encode_health
+from rootless.containers.status import Status
+from rootless.durable import write_atomically
+from rootless.errors import RootlessError
+from rootless.supervisor.engine_log import log
+from rootless.supervisor.health_check import CheckTarget, RunningCheck
+from rootless.supervisor.protocol import Kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from rootless.containers.directory import Containers
+    from rootless.containers.launch_description import LaunchDescription
+    from rootless.spec.options import HealthCheck
+    from rootless.supervisor.clients import Client
+    from rootless.supervisor.life_events import LifeEvents
+    from rootless.supervisor.record_keeper import RecordKeeper
+
+
+class HealthTimer:
+    """The checks of one run of a container, one at a time. Made when its command has been executed."""
+
+    def __init__(
+        self,
+        description: LaunchDescription,
+        check: HealthCheck,
+        containers: Containers,
+        keeper: RecordKeeper,
+        events: LifeEvents,
+    ) -> None:
+        self._description = description
+        self._check = check
+        self._containers = containers
+        self._keeper = keeper
+        self._events = events
+        self._path = f"{description.directory}/{NAME}"
+        self._health = decode_health(self._read()).restarted()
+        self._started = time.monotonic_ns()
+        self._due = self._started + self._interval()
+        self._running: RunningCheck | None = None
+        self._exec: dict[str, str] = {}
+        """The attribute execID of the check that runs."""
+        self._clients: list[Client] = []
+        """Those that wait for the result of a check."""
+
+    def watched(self) -> tuple[int, ...]:
+        """Descriptors that can be read when `advance` has something to do."""
+        return () if self._running is None else (self._running.fileno(),)
+
+    def wait_limit(self) -> float | None:
+        """Milliseconds until `advance` has something to do; None if that is up to the descriptors."""
+        if self._running is not None:
+            return None
+        return max(0.0, (self._due - time.monotonic_ns()) / 1e6)
+
+    def request(self, client: Client) -> None:
+        """CHECK: begin a check, or wait for the one that has begun; answered by DONE."""
+        self._clients.append(client)
+        if self._running is None and not self._begin():
+            self._clients.remove(client)
+            client.refuse("the health of a container that is paused cannot be checked")
+
+    def advance(self, ready: Collection[int]) -> bool:
+        """Begin a check that is due, and take the result of one that has ended. True if that has found
+        the container unhealthy.
+        """
+        if self._running is None:
+            if time.monotonic_ns() >= self._due and not self._begin():
+                self._due = time.monotonic_ns() + self._interval()
+            return False
+        return self._running.fileno() in ready and self._finish(self._running)
+
+    def abandon(self) -> None:
+        """End the checks: the container has ended, or is about to."""
+        if self._running is not None:
+            self._running.abandon()
+            self._running = None
+        for client in self._clients:
+            client.refuse("the container has ended")
+        self._clients.clear()
+
+    def _begin(self) -> bool:
+        """False if the container is paused."""
+        description = self._description
+        try:
+            record = self._containers.read(description.record.id)
+        except RootlessError as error:
+            log(f"health check: {error.message}")
+            return False
+        if record.status is not Status.RUNNING:
+            return False
+        target = CheckTarget(record, description.directory, description.seccomp_cache, self._check)
+        self._exec = {"execID": os.urandom(32).hex()}
+        for action in ("exec_create", "exec_start"):
+            self._events.add(f"{action}: {exec_text(self._check.test)}", self._exec)
+        self._running = RunningCheck(target)
+        return True
+
+    def _finish(self, running: RunningCheck) -> bool:
+        result = running.result()
+        self._running = None
+        self._events.add("exec_die", {**self._exec, "exitCode": str(result.exit_code)})
+        before = self._health.status
+        self._health = self._health.after(result, self._check, age=running.begun - self._started)
+        self._write()
+        if self._health.status is not before:
+            self._keeper.found_health(self._health.status.value)
+        for client in self._clients:
+            client.send(Kind.DONE, healthy=result.exit_code == 0)
+        self._clients.clear()
+        self._due = time.monotonic_ns() + self._interval()
+        return self._health.status is HealthStatus.UNHEALTHY
+
+    def _interval(self) -> int:
+        age = time.monotonic_ns() - self._started
+        return self._health.interval(self._check, age=age)
+
+    def _read(self) -> bytes:
+        try:
+            with open(self._path, "rb") as file:
+                return file.read()
+        except OSError:
+            return b""
+
+    def _write(self) -> None:
+        try:
+            write_atomically(self._path, encode_health(self._health), 0o600, durable=False)
+        except OSError as error:
+            # A full disk: the status is in the record, which has room of its own.
+            log(f"{NAME}: {error.strerror}")
