@@ -225,6 +225,9 @@ COMMANDS: Mapping[str, str | Group] = {
             "prune": "rootless.cli.system_prune:SYSTEM_PRUNE",
             "check": "rootless.cli.system_check:SYSTEM_CHECK",
             "doctor": "rootless.cli.system:DOCTOR",
+            "boot-unit": "rootless.cli.system_boot:BOOT_UNIT",
+            "boot-start": "rootless.cli.system_boot:BOOT_START",
+            "boot-stop": "rootless.cli.system_boot:BOOT_STOP",
         },
     ),
 }

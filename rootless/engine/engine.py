@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rootless.containers.top import ProcessTable
     from rootless.containers.usage import SampledContainer
     from rootless.containers.volume_users import MountName
+    from rootless.engine.boot_unit import InstalledUnit
     from rootless.engine.doctor import Finding as HostFinding
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.upkeep import DiskUsage, PrunedContainers
@@ -676,6 +677,32 @@ class Engine(ImageStore):
         return prune_volumes(self.paths, filters or VolumeFilters(), everything=everything)
 
     # The engine itself.
+
+    def boot_unit(self) -> str:
+        """The text of a unit of the user's systemd that starts containers after a boot. Raises
+        HostSupportError where there is no systemd.
+        """
+        from rootless.engine.boot_unit import unit_text
+
+        return unit_text(self.paths, self._environ)
+
+    def install_boot_unit(self) -> InstalledUnit:
+        """Write and enable the unit for this user. Raises HostSupportError where there is no systemd."""
+        from rootless.engine.boot_unit import install_unit
+
+        return install_unit(self.boot_unit(), self._environ)
+
+    def containers_of_boot(self) -> list[ContainerRecord]:
+        """The containers that are to be started after a boot, oldest first."""
+        from rootless.engine.boot import containers_of_boot
+
+        return containers_of_boot(self.paths, self.containers())
+
+    def stop_before_shutdown(self) -> None:
+        """Stop every container that runs, in a way that the next boot starts it again."""
+        from rootless.engine.boot import stop_before_shutdown
+
+        stop_before_shutdown(self.paths, self.containers())
 
     def events(
         self,

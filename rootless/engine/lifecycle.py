@@ -45,8 +45,8 @@ def read_launch(paths: StoragePaths, record: ContainerRecord) -> LaunchDescripti
     """How a container is started. Raises InvalidDocumentError, and ConflictError for a container of a
     version that did not write it down.
     """
+    from rootless.containers.config import read_spec
     from rootless.containers.launch_document import NAME, Places, decode_launch
-    from rootless.light_json import loads
 
     directory = paths.containers.directory(record.id)
     places = Places(directory, paths.control_directory(record.id), f"{paths.store}/seccomp")
@@ -58,9 +58,7 @@ def read_launch(paths: StoragePaths, record: ContainerRecord) -> LaunchDescripti
             f"container {record.name} was made by a version of rootless that could not start it again",
             hint="use 'rootless commit', and 'rootless run' with that image",
         ) from None
-    with open(f"{directory}/config.json", "rb") as file:
-        spec = loads(file.read())
-    return decode_launch(data, f"{directory}/{NAME}", record, spec, places)
+    return decode_launch(data, f"{directory}/{NAME}", record, read_spec(directory), places)
 
 
 def start(paths: StoragePaths, record: ContainerRecord) -> None:
@@ -209,6 +207,15 @@ def begin_stop(
     if client is None:
         return None
     client.stop(number, timeout)
+    return Ending(paths, record, client)
+
+
+def begin_shutdown(paths: StoragePaths, record: ContainerRecord) -> Ending | None:
+    """As `begin_stop`, but not by a user: the next boot may start it again."""
+    client = connect(paths, record)
+    if client is None:
+        return None
+    client.stop(None, None, by_user=False)
     return Ending(paths, record, client)
 
 

@@ -83,12 +83,20 @@ class MonitorClient:
         """Send a signal of the user's to the container's first process; answered by DONE."""
         self._send(Kind.KILL, number=number)
 
-    def stop(self, number: int | None, timeout: int | None, *, restart: bool = False) -> None:
+    def stop(
+        self,
+        number: int | None,
+        timeout: int | None,
+        *,
+        restart: bool = False,
+        by_user: bool = True,
+    ) -> None:
         """End the container, and its restarts: by a signal (None: its stop signal), and `timeout`
         seconds later by SIGKILL (None: its own timeout, -1: never). EXITED answers it; with `restart`
-        DONE does, when the container runs again.
+        DONE does, when the container runs again. `by_user`: a boot does not start it again where the
+        policy is unless-stopped.
         """
-        self._send(Kind.STOP, number=number, timeout=timeout, restart=restart)
+        self._send(Kind.STOP, number=number, timeout=timeout, restart=restart, by_user=by_user)
 
     def pause(self) -> None:
         """Stop every process of the container; answered by DONE when they have stopped."""

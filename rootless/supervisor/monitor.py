@@ -412,7 +412,8 @@ class Monitor:
         """End the container, and its restarts unless one is asked for. The answer is EXITED, or DONE
         when it runs again.
         """
-        self._note_user()
+        if fields.get("by_user", True):
+            self._note_user()
         if fields.get("restart"):
             self._restarters.append(client)
             self._next_server.fork()
