@@ -5,27 +5,38 @@ from rootless import ContainerOptions, Engine
 
 from __future__ import annotations
 
-__all__ = ["ContainerOptions", "Engine", "__version__"]
+__all__ = [
+    "AsyncEngine",
+    "ContainerOptions",
+    "Engine",
+    "EventFilters",
+    "ExecOptions",
+    "LogRequest",
+    "__version__",
+]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.engine import Engine
+    from rootless.engine.async_engine import AsyncEngine
+    from rootless.events.filters import EventFilters
+    from rootless.spec.exec_options import ExecOptions
     from rootless.spec.options import ContainerOptions
+    from rootless.supervisor.log_reader import LogRequest
     from rootless.version import __version__
 else:
+    _MODULES = {
+        "AsyncEngine": "rootless.engine.async_engine",
+        "ContainerOptions": "rootless.spec.options",
+        "Engine": "rootless.engine",
+        "EventFilters": "rootless.events.filters",
+        "ExecOptions": "rootless.spec.exec_options",
+        "LogRequest": "rootless.supervisor.log_reader",
+        "__version__": "rootless.version",
+    }
 
     def __getattr__(name: str) -> object:
         # Importing any module of the package runs this one first, and most need none of the names.
-        if name == "Engine":
-            from rootless.engine import Engine
-
-            return Engine
-        if name == "ContainerOptions":
-            from rootless.spec.options import ContainerOptions
-
-            return ContainerOptions
-        if name == "__version__":
-            from rootless.version import __version__
-
-            return __version__
+        if name in _MODULES:
+            return getattr(__import__(_MODULES[name], fromlist=(name,)), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

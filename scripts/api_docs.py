@@ -20,9 +20,16 @@ PAGES = ROOT / "docs/api"
 MODULES = {
     "Containers and images": (
         "rootless.engine.engine",
+        "rootless.engine.async_engine",
         "rootless.engine.image_store",
+        "rootless.engine.captured",
+        "rootless.engine.boot",
+        "rootless.events.event",
+        "rootless.events.filters",
+        "rootless.events.stream",
         "rootless.spec.options",
         "rootless.spec.exec_options",
+        "rootless.supervisor.log_reader",
         "rootless.containers.record",
         "rootless.containers.status",
         "rootless.errors",

@@ -13,11 +13,11 @@ _INSTALL = Flag(("install",), "Write the unit for this user, and enable it")
 
 def boot_unit(parsed: Parsed, settings: Settings) -> int:
     """Print the unit, or install it."""
-    engine = engine_of(settings)
+    boot = engine_of(settings).boot
     if not parsed[_INSTALL]:
-        print(engine.boot_unit(), end="")
+        print(boot.unit(), end="")
         return 0
-    installed = engine.install_boot_unit()
+    installed = boot.install_unit()
     print(installed.path)
     if not installed.lingers:
         print(
@@ -36,12 +36,12 @@ def boot_start(parsed: Parsed, settings: Settings) -> int:  # noqa: ARG001 - a h
         engine.start(name)
         print(name, flush=True)
 
-    return for_each([record.name for record in engine.containers_of_boot()], start)
+    return for_each([record.name for record in engine.boot.containers()], start)
 
 
 def boot_stop(parsed: Parsed, settings: Settings) -> int:  # noqa: ARG001 - a handler's signature
     """Stop every container that runs."""
-    engine_of(settings).stop_before_shutdown()
+    engine_of(settings).boot.stop_containers()
     return 0
 
 

@@ -2,50 +2,67 @@
 
 from __future__ import annotations
 
+from rootless.containers.reconcile import reconcile
 from rootless.containers.restart_policy import restarts
 from rootless.containers.status import MONITORED, Status
+from rootless.engine.boot_unit import InstalledUnit, install_unit, unit_text
 from rootless.engine.lifecycle import begin_shutdown, read_launch
 from rootless.errors import InvalidDocumentError, RootlessError
 from rootless.spec.options import RestartName
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
 
 
-def containers_of_boot(
-    paths: StoragePaths, records: Sequence[ContainerRecord]
-) -> list[ContainerRecord]:
-    """Those that have been started before and that their restart policy starts again, as docker's daemon
-    does at its start: always, unless-stopped and on-failure unless a user has stopped them.
-    """
-    return [record for record in records if _is_started(paths, record)]
+class Boot:
+    """The containers of one store, and the unit of the user's systemd that starts and stops them."""
 
+    def __init__(self, paths: StoragePaths, environ: Mapping[str, str]) -> None:
+        self._paths = paths
+        self._environ = environ
 
-def stop_before_shutdown(paths: StoragePaths, records: Sequence[ContainerRecord]) -> None:
-    """Stop all that run, at the same time. None of it counts as stopped by a user: the next boot starts
-    them again.
-    """
-    endings = [begin_shutdown(paths, record) for record in records if record.status in MONITORED]
-    for ending in endings:
-        if ending is not None:
-            ending.wait()
+    def unit(self) -> str:
+        """The text of the unit. Raises HostSupportError where there is no systemd."""
+        return unit_text(self._paths, self._environ)
 
+    def install_unit(self) -> InstalledUnit:
+        """Write and enable the unit for this user. Raises HostSupportError where there is no systemd."""
+        return install_unit(self.unit(), self._environ)
 
-def _is_started(paths: StoragePaths, record: ContainerRecord) -> bool:
-    if record.status is not Status.EXITED or not record.started or record.auto_remove:
-        return False
-    try:
-        policy = read_launch(paths, record).restart
-    except InvalidDocumentError:
-        return True  # the start reports what is damaged
-    except (OSError, RootlessError):
-        return False
-    if policy.name is RestartName.ON_FAILURE and record.stopped_by_user:
-        return False
-    return restarts(
-        policy, exit_code=record.exit_code, count=0, stopped_by_user=record.stopped_by_user
-    )
+    def containers(self) -> list[ContainerRecord]:
+        """The containers that have been started before and that their restart policy starts again, oldest
+        first, as docker's daemon does at its start: always, unless-stopped and on-failure unless a user
+        has stopped them.
+        """
+        reconcile(self._paths.containers)
+        return [record for record in self._paths.containers.all() if self._is_started(record)]
+
+    def stop_containers(self) -> None:
+        """Stop all that run, at the same time. None of it counts as stopped by a user: the next boot
+        starts them again.
+        """
+        reconcile(self._paths.containers)
+        running = [each for each in self._paths.containers.all() if each.status in MONITORED]
+        endings = [begin_shutdown(self._paths, record) for record in running]
+        for ending in endings:
+            if ending is not None:
+                ending.wait()
+
+    def _is_started(self, record: ContainerRecord) -> bool:
+        if record.status is not Status.EXITED or not record.started or record.auto_remove:
+            return False
+        try:
+            policy = read_launch(self._paths, record).restart
+        except InvalidDocumentError:
+            return True  # the start reports what is damaged
+        except (OSError, RootlessError):
+            return False
+        if policy.name is RestartName.ON_FAILURE and record.stopped_by_user:
+            return False
+        return restarts(
+            policy, exit_code=record.exit_code, count=0, stopped_by_user=record.stopped_by_user
+        )

@@ -18,7 +18,7 @@ from rootless.errors import RootlessError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from rootless.containers.top import ProcessTable
     from rootless.containers.usage import SampledContainer
     from rootless.containers.volume_users import MountName
-    from rootless.engine.boot_unit import InstalledUnit
+    from rootless.engine.boot import Boot
+    from rootless.engine.captured import Completed
     from rootless.engine.doctor import Finding as HostFinding
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.upkeep import DiskUsage, PrunedContainers
@@ -255,6 +256,22 @@ class Engine(ImageStore):
 
         return lifecycle.latest(self.paths)
 
+    def run_captured(self, options: ContainerOptions) -> Completed:
+        """Run a container to its end, without standard input, and return its status and its output. It is
+        removed if `options.remove` is set. Raises RootlessError if it could not be started.
+        """
+        from rootless.engine.captured import run_captured
+
+        return run_captured(self, options)
+
+    def exec_captured(self, name: str, options: ExecOptions, data: bytes = b"") -> Completed:
+        """As `exec`, with `data` as the standard input of the command; returns its status and its output.
+        The caller may have several threads.
+        """
+        from rootless.engine.captured import exec_captured
+
+        return exec_captured(self.paths, name, options, data)
+
     def exec(self, name: str, options: ExecOptions) -> int:
         """Run a command in a running container, connected to this process's standard streams, and
         return its exit status: 128+n when signal n ended it, 0 at once with `detach`.
@@ -373,26 +390,19 @@ class Engine(ImageStore):
         )
         return attach.start_attached(self.paths, record, attachment, terminal=options.terminal)
 
-    def logs(self, name: str, request: LogRequest | None = None) -> Iterator[tuple[int, bytes]]:
-        """What a container has written: pieces with the number of their stream, 1 or 2.
+    def logs(
+        self, name: str, request: LogRequest | None = None, *, cancelled: int | None = None
+    ) -> Generator[tuple[int, bytes], None, None]:
+        """What a container has written: pieces with the number of their stream, 1 or 2. A log that is
+        followed is followed until the container ends, or the descriptor `cancelled` can be read.
 
         Raises NotFoundError, and RootlessError if its log driver keeps nothing.
         """
-        from rootless.containers.launch_description import log_path
-        from rootless.containers.process_identity import open_process
-        from rootless.supervisor.log_reader import LogRequest, read_log
+        from rootless.engine.container_logs import container_logs
 
         record, options = self._container_and_options(name)
-        driver = options.log.driver
-        path = log_path(driver, self.paths.containers.directory(record.id), record.id)
-        if not path:
-            raise RootlessError("configured logging driver does not support reading")
-        monitor = open_process(record.monitor_pid, record.monitor_pid_start)
-        try:
-            yield from read_log(path, driver, request or LogRequest(), monitor)
-        finally:
-            if monitor is not None:
-                os.close(monitor)
+        directory = self.paths.containers.directory(record.id)
+        yield from container_logs(record, directory, options.log.driver, request, cancelled)
 
     def _container_and_options(self, name: str) -> tuple[ContainerRecord, ContainerOptions]:
         from pathlib import Path
@@ -486,10 +496,7 @@ class Engine(ImageStore):
             pause=pause,
             moved=moved,
         )
-        self._image_events().committed(image.id, image.tags)
-        reference = image.tags[0].familiar if image.tags else ""
-        attributes = {"comment": message, "imageID": image.id, "imageRef": reference}
-        self._report(record, "commit", attributes)
+        self._report(record, "commit", self._image_events().committed(image, message))
         return image
 
     def export(self, name: str, output: Path | int, *, moved: Moved | None = None) -> None:
@@ -560,17 +567,12 @@ class Engine(ImageStore):
 
     def prune_containers(self, filters: PruneFilters | None = None) -> PrunedContainers:
         """Remove every container that has ended and passes the filters."""
-        from rootless.engine.image_events import report_prune
         from rootless.engine.upkeep import prune_containers
-        from rootless.events.event import EventType
 
-        pruned = prune_containers(self.paths.containers, self.containers(), filters)
-        report_prune(self.paths, EventType.CONTAINER, pruned.reclaimed)
-        return pruned
+        return prune_containers(self.paths, self.containers(), filters)
 
     def _image_config(self, record: ContainerRecord) -> Mapping[str, Any]:
         """The `config` object of a container's image; empty if the image is gone."""
-        from rootless.errors import RootlessError
         from rootless.oci.image_config import read_image_config
 
         if not record.image_id:
@@ -678,31 +680,12 @@ class Engine(ImageStore):
 
     # The engine itself.
 
-    def boot_unit(self) -> str:
-        """The text of a unit of the user's systemd that starts containers after a boot. Raises
-        HostSupportError where there is no systemd.
-        """
-        from rootless.engine.boot_unit import unit_text
+    @property
+    def boot(self) -> Boot:
+        """What is done after a boot and before a shutdown."""
+        from rootless.engine.boot import Boot
 
-        return unit_text(self.paths, self._environ)
-
-    def install_boot_unit(self) -> InstalledUnit:
-        """Write and enable the unit for this user. Raises HostSupportError where there is no systemd."""
-        from rootless.engine.boot_unit import install_unit
-
-        return install_unit(self.boot_unit(), self._environ)
-
-    def containers_of_boot(self) -> list[ContainerRecord]:
-        """The containers that are to be started after a boot, oldest first."""
-        from rootless.engine.boot import containers_of_boot
-
-        return containers_of_boot(self.paths, self.containers())
-
-    def stop_before_shutdown(self) -> None:
-        """Stop every container that runs, in a way that the next boot starts it again."""
-        from rootless.engine.boot import stop_before_shutdown
-
-        stop_before_shutdown(self.paths, self.containers())
+        return Boot(self.paths, self._environ)
 
     def events(
         self,
@@ -753,16 +736,12 @@ class Engine(ImageStore):
         self, *, everything: bool = False, filters: PruneFilters | None = None
     ) -> PrunedImages:
         """Remove images without a name, or, with `everything`, those that no container uses."""
-        from rootless.engine.image_events import report_prune
-        from rootless.events.event import EventType
         from rootless.images.gc.prune import prune_images
 
         store = self._store()
-        pruned = self._image_events().prune(
+        return self._image_events().prune(
             lambda: prune_images(store, self.containers, everything=everything, filters=filters)
         )
-        report_prune(self.paths, EventType.IMAGE, pruned.reclaimed)
-        return pruned
 
     def build_cache_usage(self) -> list[CacheUsage]:
         """Every step of the build cache with its size, the one that was used last first."""

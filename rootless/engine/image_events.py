@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rootless.images.gc.prune import Pruned
     from rootless.images.gc.remove import Removal
+    from rootless.images.new_image import LoadedImage
     from rootless.oci.reference import Reference
     from rootless.store.layout import Store
 
@@ -24,6 +25,7 @@ class ImageEvents:
     """Writes the events of the images of one store."""
 
     def __init__(self, paths: StoragePaths, store: Store) -> None:
+        self._paths = paths
         self._log = EventLog(paths.runtime)
         self._store = store
 
@@ -61,11 +63,13 @@ class ImageEvents:
             self.of_image("tag", image_id, tag.familiar)
         self.of_image("import", image_id)
 
-    def committed(self, image_id: str, tags: Iterable[Reference]) -> None:
-        """An image has been made of a container."""
-        self.of_image("create", image_id)
-        for tag in tags:
-            self.of_image("tag", image_id, tag.familiar)
+    def committed(self, image: LoadedImage, message: str) -> Mapping[str, str]:
+        """An image has been made of a container; returns the attributes of that container's event."""
+        self.of_image("create", image.id)
+        for tag in image.tags:
+            self.of_image("tag", image.id, tag.familiar)
+        reference = image.tags[0].familiar if image.tags else ""
+        return {"comment": message, "imageID": image.id, "imageRef": reference}
 
     def remove(self, name: str, remove: Callable[[], list[Removal]]) -> list[Removal]:
         """Remove an image by `remove`, and write the events of it."""
@@ -93,6 +97,7 @@ class ImageEvents:
         for each in pruned.removals:
             if each.action is Action.DELETED and each.what in ids:
                 self._write("delete", each.what, {"name": each.what})
+        report_prune(self._paths, EventType.IMAGE, pruned.reclaimed)
         return pruned
 
     def _write(self, action: str, actor: str, attributes: Mapping[str, str]) -> None:

@@ -177,7 +177,9 @@ def connect(paths: StoragePaths, record: ContainerRecord) -> MonitorClient | Non
 
 
 class Ending:
-    """A container that is on its way to its end; `wait` until it is there. Several can end at once."""
+    """A container whose end is waited for: by `wait`, or by `receive` whenever `fileno()` can be read.
+    Several can end at once.
+    """
 
     def __init__(self, paths: StoragePaths, record: ContainerRecord, client: MonitorClient) -> None:
         self._paths = paths
@@ -194,6 +196,20 @@ class Ending:
             return None
         finally:
             self._client.close()
+
+    def fileno(self) -> int:
+        return self._client.fileno()
+
+    def receive(self) -> int | None:
+        """Read one message; the exit status if it is the last. Raises MonitorEndedError if the monitor was
+        killed.
+        """
+        message = self._client.receive()
+        return int(message.fields["status"]) if message.kind is Kind.EXITED else None
+
+    def close(self) -> None:
+        """Wait no longer. Idempotent."""
+        self._client.close()
 
 
 def begin_stop(
@@ -261,13 +277,22 @@ def kill(paths: StoragePaths, record: ContainerRecord, number: int) -> None:
 
 def wait(paths: StoragePaths, record: ContainerRecord) -> int:
     """The exit status of a container, when it has ended."""
-    if record.status in MONITORED:
-        client = connect(paths, record)
-        message = None if client is None else Ending(paths, record, client).wait()
-        if message is not None:
-            return int(message.fields["status"])
-        record = paths.containers.read(record.id)
-    return record.exit_code
+    ending = _begin_wait(paths, record)
+    message = None if ending is None else ending.wait()
+    if message is not None:
+        return int(message.fields["status"])
+    return paths.containers.read(record.id).exit_code
+
+
+def begin_wait(paths: StoragePaths, name: str) -> Ending | None:
+    """Begin to wait for the end of a container; None if it has ended. Raises NotFoundError."""
+    reconcile(paths.containers)
+    return _begin_wait(paths, paths.containers.find(name))
+
+
+def _begin_wait(paths: StoragePaths, record: ContainerRecord) -> Ending | None:
+    client = connect(paths, record) if record.status in MONITORED else None
+    return None if client is None else Ending(paths, record, client)
 
 
 def request(paths: StoragePaths, record: ContainerRecord, verb: Verb) -> None:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rootless.containers.directory import Containers
 from rootless.containers.process_identity import is_alive
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.volume_users import mount_names
+from rootless.engine.image_events import report_prune
 from rootless.engine.volumes import VolumeUsage, volume_usage
 from rootless.errors import NotFoundError
+from rootless.events.event import EventType
 from rootless.filters import PruneFilters
 from rootless.images.gc.build_cache import CacheUsage, build_cache_usage, cache_size
 from rootless.images.gc.check import Finding, Kind, Outcome
@@ -75,10 +76,10 @@ class DiskUsage(NamedTuple):
 
 
 def prune_containers(
-    containers: Containers, records: Sequence[ContainerRecord], filters: PruneFilters | None = None
+    paths: StoragePaths, records: Sequence[ContainerRecord], filters: PruneFilters | None = None
 ) -> PrunedContainers:
     """Remove every container that has ended, or has never been started. One that is being started stays."""
-    filters = filters or PruneFilters()
+    containers, filters = paths.containers, filters or PruneFilters()
     names, reclaimed = [], 0
     for record in records:
         if _may_go(record) and filters.match(record.created, record.labels):
@@ -89,6 +90,7 @@ def prune_containers(
                 continue
             names.append(record.id)
             reclaimed += size
+    report_prune(paths, EventType.CONTAINER, reclaimed)
     return PrunedContainers(names, reclaimed)
 
 

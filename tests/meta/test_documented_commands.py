@@ -124,3 +124,24 @@ def test_commands_of_a_block_do_what_it_shows(
             f"{shlex.quote(command)} gave\n{output}"
         )
     result.ok()
+
+
+PROGRAMS = [
+    block
+    for block in BLOCKS
+    if block.where.startswith("docs/api.md:") and block.info == ("python",)
+]
+
+
+def test_page_of_the_python_api_has_programs() -> None:
+    assert PROGRAMS
+
+
+@pytest.mark.needs("userns", "fuse")
+@pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.where)
+def test_program_of_the_python_api_runs(block: Block, rootless: Rootless, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(block.body)
+    env = rootless.env | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    done = run_command([sys.executable, program], env=env, cwd=tmp_path, timeout=120)
+    assert (done.status, done.stderr.replace("err\n", "")) == (0, "")

@@ -1,0 +1,45 @@
+"""`logs`: which log is read, and until when it is followed."""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import TYPE_CHECKING
+
+from rootless.containers.launch_description import log_path
+from rootless.containers.process_identity import open_process
+from rootless.errors import RootlessError
+from rootless.supervisor.log_reader import LogRequest, read_log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rootless.containers.record import ContainerRecord
+    from rootless.spec.options import LogDriver
+
+
+def container_logs(
+    record: ContainerRecord,
+    directory: str,
+    driver: LogDriver,
+    request: LogRequest | None,
+    cancelled: int | None,
+) -> Iterator[tuple[int, bytes]]:
+    """Pieces of output with the number of their stream; see `Engine.logs`."""
+    path = log_path(driver, directory, record.id)
+    if not path:
+        raise RootlessError("configured logging driver does not support reading")
+    monitor = open_process(record.monitor_pid, record.monitor_pid_start)
+    if monitor is None:
+        yield from read_log(path, driver, request or LogRequest(), None)
+        return
+    # An epoll(7) descriptor can be read when one of those in it can: either is the end of the log.
+    end = select.epoll()
+    try:
+        end.register(monitor, select.EPOLLIN)
+        if cancelled is not None:
+            end.register(cancelled, select.EPOLLIN)
+        yield from read_log(path, driver, request or LogRequest(), end.fileno())
+    finally:
+        end.close()
+        os.close(monitor)
