@@ -39,17 +39,29 @@ def reconcile(containers: Containers) -> None:
 
                 remove_with_volumes(containers, record.id, wait=False)
             else:
-                marked = containers.change(record.id, _orphaned)
-                containers.remove_control(record.id)
-                if record.status in ALIVE and marked.status is Status.EXITED:
-                    from rootless.containers.events import report
-
-                    report(containers, marked, "die", {"exitCode": str(marked.exit_code)})
+                _mark(containers, record.id)
         except (NotFoundError, InvalidDocumentError):
             continue
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise  # on a full disk the record is made true by a later command
+
+
+def _mark(containers: Containers, container_id: str) -> None:
+    """Mark a container whose monitor is gone as exited. Of several commands that do, one writes the event."""
+    before = Status.EXITED
+
+    def orphaned(record: ContainerRecord) -> ContainerRecord:
+        nonlocal before
+        before = record.status
+        return _orphaned(record)
+
+    marked = containers.change(container_id, orphaned)
+    containers.remove_control(container_id)
+    if before in ALIVE and marked.status is Status.EXITED:
+        from rootless.containers.events import report
+
+        report(containers, marked, "die", {"exitCode": str(marked.exit_code)})
 
 
 def _has_monitor(record: ContainerRecord, boot: str) -> bool:

@@ -42,13 +42,20 @@ class CheckTarget(NamedTuple):
 
 
 class RunningCheck:
-    """A check that has begun; `fileno()` can be read when `result` does not wait."""
+    """A check that has begun; `fileno()` can be read when `result` does not wait. Raises OSError if there can
+    be no other process.
+    """
 
     def __init__(self, target: CheckTarget) -> None:
         self.begun = time.monotonic_ns()
         self._start = now()
         reader, writer = os.pipe2(os.O_CLOEXEC)
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            os.close(reader)
+            os.close(writer)
+            raise
         if self._pid == 0:
             _report(target, writer)
         os.close(writer)
@@ -68,11 +75,12 @@ class RunningCheck:
             return CheckResult(self._start, now(), _FAILED, "the health check was killed")
         return CheckResult(self._start, now(), exit_code, output)
 
-    def abandon(self) -> None:
+    def abandon(self) -> CheckResult:
         """End it, in place of `result`."""
         os.close(self._reader)
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
+        return CheckResult(self._start, now(), _FAILED, "the health check was killed")
 
 
 def _report(target: CheckTarget, writer: int) -> NoReturn:
@@ -85,6 +93,8 @@ def _report(target: CheckTarget, writer: int) -> NoReturn:
             exit_code, output = _carry_out(target)
         except RootlessError as error:
             exit_code, output = _FAILED, error.message
+        except OSError as error:
+            exit_code, output = _FAILED, (error.strerror or "").lower()
         write_all(writer, dumps([exit_code, output]))
     except BaseException as error:  # noqa: BLE001 - nothing may escape into the monitor's program
         log_exception(error)

@@ -21,11 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from rootless.containers.directory import Containers
+    from rootless.containers.health import CheckResult
     from rootless.containers.launch_description import LaunchDescription
     from rootless.spec.options import HealthCheck
     from rootless.supervisor.clients import Client
     from rootless.supervisor.life_events import LifeEvents
     from rootless.supervisor.record_keeper import RecordKeeper
+
+
+_GRACE = 10 * 10**9
+"""Nanoseconds after its timeout that a check has to end by itself: it may hang before its command runs."""
 
 
 class HealthTimer:
@@ -49,6 +54,8 @@ class HealthTimer:
         self._started = time.monotonic_ns()
         self._due = self._started + self._interval()
         self._running: RunningCheck | None = None
+        self._deadline = 0
+        """By the monotonic clock, in nanoseconds: when a check that runs has hung."""
         self._exec: dict[str, str] = {}
         """The attribute execID of the check that runs."""
         self._clients: list[Client] = []
@@ -58,11 +65,10 @@ class HealthTimer:
         """Descriptors that can be read when `advance` has something to do."""
         return () if self._running is None else (self._running.fileno(),)
 
-    def wait_limit(self) -> float | None:
-        """Milliseconds until `advance` has something to do; None if that is up to the descriptors."""
-        if self._running is not None:
-            return None
-        return max(0.0, (self._due - time.monotonic_ns()) / 1e6)
+    def wait_limit(self) -> float:
+        """Milliseconds until `advance` has something to do, apart from what the descriptors tell."""
+        moment = self._due if self._running is None else self._deadline
+        return max(0.0, (moment - time.monotonic_ns()) / 1e6)
 
     def request(self, client: Client) -> None:
         """CHECK: begin a check, or wait for the one that has begun; answered by DONE."""
@@ -79,7 +85,12 @@ class HealthTimer:
             if time.monotonic_ns() >= self._due and not self._begin():
                 self._due = time.monotonic_ns() + self._interval()
             return False
-        return self._running.fileno() in ready and self._finish(self._running)
+        running = self._running
+        if running.fileno() in ready:
+            return self._finish(running, running.result())
+        if time.monotonic_ns() >= self._deadline:
+            return self._finish(running, running.abandon())
+        return False
 
     def abandon(self) -> None:
         """End the checks: the container has ended, or is about to."""
@@ -104,11 +115,15 @@ class HealthTimer:
         self._exec = {"execID": os.urandom(32).hex()}
         for action in ("exec_create", "exec_start"):
             self._events.add(f"{action}: {exec_text(self._check.test)}", self._exec)
-        self._running = RunningCheck(target)
+        try:
+            self._running = RunningCheck(target)
+        except OSError as error:
+            log(f"health check: {error.strerror}")
+            return False
+        self._deadline = time.monotonic_ns() + self._check.timeout + _GRACE
         return True
 
-    def _finish(self, running: RunningCheck) -> bool:
-        result = running.result()
+    def _finish(self, running: RunningCheck, result: CheckResult) -> bool:
         self._running = None
         self._events.add("exec_die", {**self._exec, "exitCode": str(result.exit_code)})
         before = self._health.status

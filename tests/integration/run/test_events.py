@@ -114,6 +114,17 @@ def test_container_whose_monitor_was_killed_dies_at_the_next_command(rootless):
     assert log(rootless, "-f", "container=web", form="{{.Action}}")[-1] == "die"
 
 
+def test_commands_at_the_same_time_write_one_event_of_a_killed_monitor(rootless):
+    container_id = rootless("run", "-d", "--name", "web", *FOREVER).ok().stdout.strip()
+    path = rootless.data / "rootless/containers" / container_id / "container.json"
+    monitor = json.loads(path.read_text())["monitor_pid"]
+    os.kill(monitor, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{monitor}").exists())
+    commands = [rootless.popen("ps", "-a") for _ in range(6)]
+    assert [command.wait(60) for command in commands] == [0] * 6
+    assert log(rootless).count("die") == 1
+
+
 def test_files_of_a_container(rootless, tmp_path, busybox_image):
     rootless("import", str(busybox_image), "box").ok()
     rootless("create", "--name", "web", "box", "true").ok()
