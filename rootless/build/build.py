@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from rootless.build.context import BuildContext, ContextRequest, open_context
 from rootless.build.errors import BuildError
 from rootless.build.keys import files_key
+from rootless.build.mounts import MountSources
 from rootless.build.progress import Progress, Silence
 from rootless.build.sources import Source
 from rootless.build.stage import StageBuilder, StageOptions, Trees
@@ -30,6 +32,7 @@ from rootless.oci.document import Json, encode
 from rootless.oci.manifest import Descriptor
 from rootless.oci.platform import Platform, host_platform, parse_platform
 from rootless.oci.reference import parse_reference, parse_tag
+from rootless.spec.options import DEFAULT_SHM_SIZE, HostEntry, Ulimit
 from rootless.store.build_cache import BuiltLayer
 from rootless.store.ingest import Ingest
 from rootless.store.layout import Store
@@ -47,6 +50,24 @@ _KEPT = frozenset(("architecture", "os", "variant", "os.version", "os.features",
 FindImage: TypeAlias = "Callable[[str, Platform | None, bool], Image]"
 
 
+class SecretSource(NamedTuple):
+    """Where a secret is: in a file, or in a variable of the environment."""
+
+    id: str
+    path: str | None = None
+    variable: str | None = None
+
+
+class BuildHost(NamedTuple):
+    """What a build has of the engine. `find_image` gives an image by its name, for a platform, pulled anew if
+    the third argument says so. `runtime` is the engine's directory in memory."""
+
+    store: Store
+    find_image: FindImage
+    environ: Mapping[str, str]
+    runtime: str
+
+
 class BuildRequest(NamedTuple):
     """What to build. Paths are of the host."""
 
@@ -58,25 +79,28 @@ class BuildRequest(NamedTuple):
     platform: Platform | None = None
     no_cache: bool = False
     pull: bool = False
+    network: str = "default"
+    """Of RUN: default, host or none."""
+    hosts: tuple[HostEntry, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_size: int = DEFAULT_SHM_SIZE
+    """Bytes."""
+    allows_insecure: bool = False
+    secrets: tuple[SecretSource, ...] = ()
+    agents: Mapping[str, str] = {}
+    """Sockets of SSH agents by id."""
 
 
-def build(
-    request: BuildRequest,
-    store: Store,
-    find_image: FindImage,
-    environ: Mapping[str, str],
-    progress: Progress | None = None,
-) -> LoadedImage:
+def build(request: BuildRequest, host: BuildHost, progress: Progress | None = None) -> LoadedImage:
     """Build an image and put it into the store.
 
-    `find_image` gives an image by its name, for a platform, pulled anew if the third argument says so. Raises
-    BuildError, which says where in the Dockerfile, and UsageError for a malformed tag.
+    Raises BuildError, which says where in the Dockerfile, and UsageError for a malformed tag.
     """
     tags = tuple(map(parse_tag, request.tags))
     given = request.build_arguments.get("SOURCE_DATE_EPOCH")
-    epoch = source_date_epoch({"SOURCE_DATE_EPOCH": given} if given else environ)
-    with Ingest(store) as ingest:
-        workspace = Workspace(store, ingest, epoch)
+    epoch = source_date_epoch({"SOURCE_DATE_EPOCH": given} if given else host.environ)
+    with Ingest(host.store) as ingest:
+        workspace = Workspace(host.store, ingest, epoch)
         context = open_context(request.context, workspace.new_directory)
         try:
             dockerfile = parse(context.text)
@@ -85,7 +109,7 @@ def build(
                 dockerfile,
                 context,
                 workspace,
-                find_image=find_image,
+                host=host,
                 progress=progress or Silence(),
             )
             return stages.run(tags)
@@ -113,13 +137,13 @@ class _Build:
         context: BuildContext,
         workspace: Workspace,
         *,
-        find_image: FindImage,
+        host: BuildHost,
         progress: Progress,
     ) -> None:
         self._request = request
         self._dockerfile = dockerfile
         self._workspace = workspace
-        self._find_image = find_image
+        self._host = host
         self._progress = progress
         self._states: dict[int, StageState] = {}
         self._bases: dict[int, StageState] = {}
@@ -204,12 +228,7 @@ class _Build:
             else:
                 reference = str(parse_reference(origin.image).with_default_tag())
                 self._progress.begin(name_of_step(f"FROM {reference}")).cached()
-        options = StageOptions(
-            self._request.build_arguments,
-            self._globals,
-            self._dockerfile.escape,
-            self._request.no_cache,
-        )
+        options = self._stage_options()
         stages = {each.name: each.stage for each in node.inputs}
         trees = Trees(lambda name: self._source(name, stages.get(name)))
         builder = StageBuilder(self._workspace, trees, options, self._progress, name_of_step)
@@ -217,10 +236,39 @@ class _Build:
             builder.execute(instruction, state)
         return state
 
+    def _stage_options(self) -> StageOptions:
+        request = self._request
+        return StageOptions(
+            request.build_arguments,
+            self._globals,
+            self._dockerfile.escape,
+            request.no_cache,
+            request.network,
+            request.hosts,
+            request.ulimits,
+            request.shm_size,
+            request.allows_insecure,
+            MountSources(self._secret, request.agents, self._host.runtime),
+        )
+
+    def _secret(self, name: str) -> bytes | None:
+        """A secret by its id. Raises BuildError if it cannot be read."""
+        found = next((each for each in self._request.secrets if each.id == name), None)
+        if found is None:
+            return None
+        if found.variable is not None:
+            value = self._host.environ.get(found.variable)
+            return None if value is None else value.encode(errors="surrogateescape")
+        try:
+            return Path(found.path or "").read_bytes()
+        except OSError as error:
+            reason = (error.strerror or "").lower()
+            raise BuildError(f"failed to read secret {name}: {reason}") from error
+
     def _image(self, name: str, platform: Platform | None) -> Image:
         """Raises BuildError if it cannot be had."""
         try:
-            return self._find_image(name, platform, self._request.pull)
+            return self._host.find_image(name, platform, self._request.pull)
         except RootlessError as error:
             reference = parse_reference(name).with_default_tag()
             raise BuildError(

@@ -15,7 +15,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from rootless.build.errors import BuildError
+from rootless.build.modes import ModeChange
 from rootless.build.sources import Source, SourceEntry, walk
+from rootless.dockerfile.ignore import IgnorePatterns
 from unionfs.changes import Snapshot
 from unionfs.model import Attributes
 from unionfs.nodes import Directory
@@ -35,17 +37,27 @@ class CopyItem(NamedTuple):
     below: bytes = b""
     is_archive: bool = False
     """Its tree is that of an archive, whose top is not copied."""
+    excluded: IgnorePatterns | None = None
+    """What of it is left out, by paths relative to it."""
+
+    def below_top(self, top: SourceEntry) -> Iterator[tuple[bytes, SourceEntry]]:
+        """Everything in a directory that the item is, with its path relative to that."""
+        skip = len(top.path) + 1 if top.path else 0
+        for entry in walk(self.source, top.path):
+            name = entry.path[skip:]
+            if self.excluded is None or not self.excluded.ignores(os.fsdecode(name)):
+                yield name, entry
 
 
 class CopyPlan(NamedTuple):
     """What to copy, and how. `destination` is absolute. `owner` and `mode` are None for those of the
     source; times later than `newest`, in seconds, become that; `made_ns` is the time of directories that
-    have to be made. `is_excluded` is asked for a path relative to its item."""
+    have to be made."""
 
     items: tuple[CopyItem, ...]
     destination: str
     owner: tuple[int, int] | None = None
-    mode: int | None = None
+    mode: ModeChange | None = None
     made_ns: int = 0
     newest: int | None = None
     link: bool = False
@@ -122,9 +134,8 @@ class _Copy:
                 yield self._existing(base, top.attributes.mtime_ns), iter(())
             else:
                 yield self._member(item, top, base)
-        skip = len(top.path) + 1 if top.path else 0
-        for entry in walk(item.source, top.path):
-            path = self._join(base, entry.path[skip:])
+        for name, entry in item.below_top(top):
+            path = self._join(base, name)
             if stat.S_ISDIR(entry.attributes.mode):
                 self._directories.add(path)
                 self._check_directory(path)
@@ -186,7 +197,7 @@ class _Copy:
             uid, gid = self._plan.owner
         mode = known.mode
         if self._plan.mode is not None and kind != stat.S_IFLNK:
-            mode = kind | self._plan.mode
+            mode = self._plan.mode.apply(mode)
         # In whole seconds, as BuildKit's layers have them: a fraction takes a header of its own.
         mtime = known.mtime_ns // _NANOSECONDS * _NANOSECONDS
         if self._plan.newest is not None:

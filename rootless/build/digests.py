@@ -16,7 +16,7 @@ import stat
 import time
 
 from rootless.build.copying import CopyItem, not_found
-from rootless.build.sources import Source, SourceEntry, walk
+from rootless.build.sources import Source, SourceEntry
 from rootless.durable import write_atomically
 from rootless.errors import RootlessError
 
@@ -97,9 +97,8 @@ def digest_of_items(items: Iterable[CopyItem], digests: Callable[[Source], Conte
         hashed.update(b"\0item\0%s\0%s\0" % (item.below, b"" if is_directory else item.name))
         hashed.update(_line(item.source, entry, b"", known))
         if is_directory:
-            skip = len(entry.path) + 1 if entry.path else 0
-            for each in walk(item.source, entry.path):
-                hashed.update(_line(item.source, each, each.path[skip:], known))
+            for name, each in item.below_top(entry):
+                hashed.update(_line(item.source, each, name, known))
         known.save()
     return hashed.hexdigest()
 

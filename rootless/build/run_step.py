@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +29,7 @@ from rootless.spec.gather_host import gather_host_facts
 from rootless.spec.host import HostFacts
 from rootless.spec.options import (
     ROOT_IS_CALLER,
+    Bind,
     ContainerOptions,
     HostEntry,
     NamespaceModes,
@@ -65,13 +65,14 @@ class RunOptions(NamedTuple):
     directory: str = "/"
     user: str = ""
     network: str = "host"
-    """host or none."""
+    """default and host: that of the host; none: none."""
     insecure: bool = False
     mounts: tuple[UserMount, ...] = ()
     hosts: tuple[HostEntry, ...] = ()
     ulimits: tuple[Ulimit, ...] = ()
     shm_size: int = 64 << 20
-    stdin: bytes = b""
+    script: tuple[str, bytes] | None = None
+    """A program that is executed by this absolute path: a here-document that names its interpreter."""
 
 
 class StepRunner:
@@ -81,7 +82,7 @@ class StepRunner:
         self._scratch = scratch
         self._seccomp_cache = seccomp_cache
         self._count = 0
-        self._maps: IdMaps = read_id_maps(ROOT_IS_CALLER)
+        self.maps: IdMaps = read_id_maps(ROOT_IS_CALLER)
         self._host: HostFacts = gather_host_facts()
 
     @contextmanager
@@ -100,7 +101,7 @@ class StepRunner:
             os.chmod(directory / name, 0o755)
         try:
             description = self._describe(directory, tree, options)
-            status = _run_to_end(description, options.stdin, output)
+            status = _run_to_end(description, output)
             mountpoints = [
                 os.fsencode(mount["destination"]) for mount in description.spec["mounts"]
             ]
@@ -117,7 +118,7 @@ class StepRunner:
             variables=tuple(options.environment.items()),
             hostname=HOSTNAME,
             hosts=options.hosts,
-            mounts=options.mounts,
+            mounts=(*options.mounts, *_script_mount(directory, options.script)),
             ulimits=options.ulimits,
             shm_size=options.shm_size,
             namespaces=NamespaceModes(network=options.network == "none"),
@@ -138,7 +139,7 @@ class StepRunner:
             rootfs="rootfs",
             image_config={},
             host=self._host,
-            id_maps=self._maps,
+            id_maps=self.maps,
             files={target: path for path, (target, _) in files.items()},
             seccomp=profile_of(
                 container.security.seccomp,
@@ -158,7 +159,7 @@ class StepRunner:
             record=ContainerRecord(id=container_id, name="build", created="", auto_remove=True),
             directory=str(directory),
             spec=spec,
-            id_maps=self._maps,
+            id_maps=self.maps,
             tree=tree,
             storage_driver=StorageDriver.UNIONFS,
             terminal=False,
@@ -183,7 +184,7 @@ class StepRunner:
             ),
         }
         directory = os.path.dirname(APT_SANDBOX_PATH).lstrip("/")
-        if self._maps.single and union.image_has_directory(tree, directory):
+        if self.maps.single and union.image_has_directory(tree, directory):
             files["apt.conf"] = (APT_SANDBOX_PATH, APT_SANDBOX)
         return files
 
@@ -192,7 +193,7 @@ class StepRunner:
             os.fsencode(description.upper),
             os.fsencode(description.work),
             ownership=Ownership.DATA,
-            base_owner=self._maps.inside(os.getuid(), os.getgid()),
+            base_owner=self.maps.inside(os.getuid(), os.getgid()),
         )
         return Snapshot(union.lower_layers(description.tree), upper)
 
@@ -203,12 +204,22 @@ _INSECURE = SecurityOptions(
 )
 
 
-def _run_to_end(description: LaunchDescription, stdin: bytes, output: Output) -> int:
+def _script_mount(directory: Path, script: tuple[str, bytes] | None) -> tuple[UserMount, ...]:
+    if script is None:
+        return ()
+    target, content = script
+    path = directory / "script"
+    path.write_bytes(content)
+    path.chmod(0o755)
+    return (Bind(str(path), target, read_only=True),)
+
+
+def _run_to_end(description: LaunchDescription, output: Output) -> int:
     """The exit status of the command, 128+n where signal n ended it."""
     server = FileServer.fork()
     try:
         server.describe(description)
-        status = _run_with_server(description, server, stdin, output)
+        status = _run_with_server(description, server, output)
     finally:
         server.end(_SERVER_GRACE)
     if not server.is_finished():
@@ -216,11 +227,9 @@ def _run_to_end(description: LaunchDescription, stdin: bytes, output: Output) ->
     return status
 
 
-def _run_with_server(
-    description: LaunchDescription, server: FileServer, stdin: bytes, output: Output
-) -> int:
+def _run_with_server(description: LaunchDescription, server: FileServer, output: Output) -> int:
     pipes = [os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)]
-    source = _stdin(stdin)
+    source = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
         process = create(
             LaunchArgs(
@@ -297,15 +306,6 @@ def _kill(process: ContainerProcess) -> None:
         pass
 
 
-def _stdin(content: bytes) -> int:
-    if not content:
-        return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
-    os.write(descriptor, content)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
-
-
 def _write(path: str, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     with open(descriptor, "wb") as file:
@@ -319,8 +319,3 @@ def _read_text(path: str) -> str:
             return file.read()
     except OSError:
         return ""
-
-
-def now_ns() -> int:
-    """The time in whole seconds, as nanoseconds: layers keep no fractions."""
-    return int(time.time()) * 10**9

@@ -67,6 +67,46 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
+class MemorySource:
+    """Files whose contents are at hand: here-documents. Their mode is 0644."""
+
+    keeps_owners = False
+
+    def __init__(self, files: Mapping[bytes, bytes], made_ns: int) -> None:
+        self._files = dict(files)
+        self._made_ns = made_ns
+
+    def resolve(self, path: bytes) -> bytes:
+        return path
+
+    def entry(self, path: bytes) -> SourceEntry | None:
+        content = self._files.get(path)
+        if content is None:
+            return None
+        size = len(content)
+        attributes = Attributes(1, stat.S_IFREG | 0o644, 1, 0, 0, 0, size, 0, 0, self._made_ns, 0)
+        return SourceEntry(path, attributes)
+
+    def children(self, path: bytes) -> list[SourceEntry]:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+
+    def readlink(self, path: bytes) -> bytes:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+
+    def xattrs(self, path: bytes) -> Mapping[bytes, bytes]:  # noqa: ARG002
+        return {}
+
+    def open(self, path: bytes, size: int) -> Iterator[bytes]:
+        content = self._files[path][:size]
+        if content:
+            yield content
+
+    def identity(self, entry: SourceEntry) -> tuple[int, ...]:  # noqa: ARG002
+        return ()
+
+    def close(self) -> None: ...
+
+
 class FilteredSource:
     """A source without what `ignores` names. A directory that is ignored is there if something in it is
     not."""
@@ -205,6 +245,11 @@ class HostSource:
     def identity(self, entry: SourceEntry) -> tuple[int, ...]:
         known = entry.attributes
         return known.ino, known.size, known.mtime_ns, known.ctime_ns
+
+    def path_on_host(self, path: bytes) -> str:
+        """The path of the host that a path without links leads to now."""
+        top = os.readlink(b"/proc/self/fd/%d" % self._root)
+        return os.fsdecode(top + b"/" + path if path else top)
 
     def close(self) -> None:
         for descriptor in (self._root, *self._directories.values()):

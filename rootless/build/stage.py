@@ -7,7 +7,8 @@ import os
 import posixpath
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from rootless.build.archives import fetch, unpacked
@@ -15,15 +16,24 @@ from rootless.build.copying import CopyItem, CopyPlan, copy_members, directory_a
 from rootless.build.digests import digest_of_items
 from rootless.build.errors import BuildError
 from rootless.build.keys import step_key
+from rootless.build.modes import ModeChange
+from rootless.build.mounts import (
+    NO_MOUNT_SOURCES,
+    MountPreparer,
+    MountSources,
+    cache_namespace,
+    mount_inputs,
+)
 from rootless.build.progress import Progress, StepProgress
 from rootless.build.selection import select
-from rootless.build.sources import HostSource, Source
+from rootless.build.sources import HostSource, MemorySource, Source
 from rootless.build.state import BUILT, StageState
 from rootless.build.workspace import Workspace
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.expansion import expand_instruction
+from rootless.dockerfile.ignore import IgnorePatterns
 from rootless.dockerfile.instructions import Add, Arg, Copy, Instruction, Run, Workdir
-from rootless.dockerfile.scopes import proxy_variables
+from rootless.dockerfile.scopes import mounts_of, proxy_variables
 from rootless.errors import (
     CommandNotExecutableError,
     CommandNotFoundError,
@@ -32,6 +42,7 @@ from rootless.errors import (
 )
 from rootless.images.formats.url import is_url
 from rootless.runtime.userdb import UnknownUserError, find_group, find_identity
+from rootless.spec.options import DEFAULT_SHM_SIZE, HostEntry, Ulimit
 from rootless.store.build_cache import BuiltLayer, CachedStep
 from unionfs.nodes import Directory
 from unionfs.tar.writer import TarEntry, archive
@@ -41,9 +52,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from rootless.build.run_step import Output, RunOptions, StepRunner
-    from rootless.containers.launch_description import ImageTree
     from rootless.dockerfile.instructions import Stage
-    from unionfs.changes import Snapshot
+    from rootless.dockerfile.mounts import Mount
+    from unionfs.changes import Change, Snapshot
 
 _LOG_LINES = 20
 
@@ -63,6 +74,13 @@ class StageOptions(NamedTuple):
     """Values of ARG before the first FROM, and of the arguments that tell the platform."""
     escape: str = "\\"
     no_cache: bool = False
+    network: str = "default"
+    hosts: tuple[HostEntry, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_size: int = DEFAULT_SHM_SIZE
+    """Bytes."""
+    allows_insecure: bool = False
+    mounts: MountSources = NO_MOUNT_SOURCES
 
 
 class StageBuilder:
@@ -169,19 +187,30 @@ class StageBuilder:
         state.key = key
 
     def _run(self, instruction: Run, state: StageState) -> None:
-        words = state.command_of(instruction.command)
+        options = self._options
+        words, script = _command(instruction, state)
+        expander = state.scope.expander(options.escape)
+        mounts = mounts_of(instruction, expander)
         environment = dict(state.scope.variables)
-        proxies = proxy_variables(self._options.build_arguments)
-        network = "none" if instruction.network == "none" else "host"
+        network = options.network if instruction.network == "default" else instruction.network
         inputs = {
             "words": list(words),
+            "script": "" if script is None else script[1].decode(errors="surrogateescape"),
             "environment": dict(sorted(environment.items())),
             "arguments": state.shown_arguments(),
             "user": state.user,
             "directory": state.directory,
             "network": network,
             "security": instruction.security,
+            "hosts": [list(each) for each in options.hosts],
+            "mounts": mount_inputs(mounts, self._trees.source, self._workspace),
         }
+        if instruction.security == "insecure" and not options.allows_insecure:
+            raise BuildError(
+                "security.insecure is not allowed", hint="allow it: --allow security.insecure"
+            )
+        if instruction.devices:
+            raise BuildError("RUN --device is not supported: devices of CDI are not read")
         key = step_key(state.key, "RUN", inputs)
 
         def make(progress: StepProgress) -> BuiltLayer:
@@ -193,17 +222,20 @@ class StageBuilder:
                 log.add(data)
                 progress.output(stream, data)
 
-            options = RunOptions(
+            run = RunOptions(
                 arguments=words,
-                environment=proxies | environment,
+                environment=proxy_variables(options.build_arguments) | environment,
                 directory=state.directory,
                 user=state.user,
                 network=network,
                 insecure=instruction.security == "insecure",
+                hosts=options.hosts,
+                ulimits=options.ulimits,
+                shm_size=options.shm_size,
+                script=script,
             )
-            tree = self._workspace.tree(state.layers)
             try:
-                return self._layer_of_run(tree, options, output)
+                return self._layer_of_run(state, run, mounts, output)
             except (_CommandFailedError, LaunchError) as error:
                 reason = error.message
                 if isinstance(error, CommandNotFoundError | CommandNotExecutableError):
@@ -218,18 +250,41 @@ class StageBuilder:
 
         self._step(state, shown(instruction), state.run_text(words), key, make)
 
-    def _layer_of_run(self, tree: ImageTree, options: RunOptions, output: Output) -> BuiltLayer:
+    def _layer_of_run(
+        self, state: StageState, options: RunOptions, mounts: Sequence[Mount], output: Output
+    ) -> BuiltLayer:
         """Run a command; the layer of what it has changed."""
-        with self._step_runner().run(tree, options, output) as (status, changed, mountpoints):
+        runner = self._step_runner()
+        tree = self._workspace.tree(state.layers)
+        with ExitStack() as stack:
+            hidden: tuple[bytes, ...] = ()
+            if mounts:
+                preparer = MountPreparer(
+                    self._workspace, runner.maps, self._options.mounts, self._trees.source, stack
+                )
+                namespace = cache_namespace(self._options.build_arguments)
+                mounted = preparer.prepare(mounts, state.directory, namespace)
+                options = options._replace(
+                    mounts=mounted.mounts,
+                    environment={**options.environment, **mounted.environment},
+                )
+                tree = tree._replace(
+                    layers=(*tree.layers, *mounted.layers),
+                    above=tree.above + len(mounted.layers) if tree.chain is not None else 0,
+                )
+                hidden = mounted.hidden
+            status, changed, mountpoints = stack.enter_context(runner.run(tree, options, output))
             if status != 0:
                 raise _CommandFailedError(f"exit code: {status}")
             snapshot = changed()
-            try:
-                changes = snapshot.changes(mountpoints)
-                pieces = snapshot.layer_archive(changes, newest=self._workspace.epoch)
-                return self._workspace.add_layer(pieces, "the layer of the step")
-            finally:
-                snapshot.close()
+            stack.callback(snapshot.close)
+            changes = snapshot.changes(mountpoints)
+            if hidden:
+                below = self._workspace.snapshot(state.layers)
+                stack.callback(below.close)
+                changes = _without_hidden(changes, hidden, below)
+            pieces = snapshot.layer_archive(changes, newest=self._workspace.epoch)
+            return self._workspace.add_layer(pieces, "the layer of the step")
 
     def _step_runner(self) -> StepRunner:
         if self._runner is None:
@@ -285,24 +340,12 @@ class StageBuilder:
     # COPY and ADD
 
     def _copy(self, instruction: Copy | Add, state: StageState) -> None:
-        from_stage = instruction.from_stage if isinstance(instruction, Copy) else ""
-        parents = isinstance(instruction, Copy) and instruction.parents
-        items: list[CopyItem] = []
-        for word in instruction.sources:
-            if isinstance(instruction, Add) and is_url(word):
-                items.append(self._fetched(word, instruction))
-                continue
-            items += select(self._trees.source(from_stage), word, parents=parents)
-        written = instruction.destination
-        destination = posixpath.normpath(posixpath.join("/", state.directory, written))
-        destination = "/" + destination.lstrip("/")
-        if written.endswith(("/", "/.")) or written == "." or len(items) > 1:
-            destination = destination.rstrip("/") + "/"
-        mode = None if not instruction.chmod else int(instruction.chmod, 8)
-        digest = digest_of_items(items, self._workspace.digests_of)
+        items = self._items(instruction)
+        destination = _destination(instruction, state.directory, several=len(items) != 1)
+        mode = ModeChange(instruction.chmod) if instruction.chmod else None
         inputs = {
             "kind": type(instruction).__name__,
-            "content": digest,
+            "content": digest_of_items(items, self._workspace.digests_of),
             "destination": destination,
             "owner": instruction.chown,
             "mode": instruction.chmod,
@@ -332,6 +375,32 @@ class StageBuilder:
                 target.close()
 
         self._step(state, shown(instruction), copy_text(instruction), key, make)
+
+    def _items(self, instruction: Copy | Add) -> list[CopyItem]:
+        """Everything that COPY or ADD names, in order."""
+        from_stage = instruction.from_stage if isinstance(instruction, Copy) else ""
+        parents = isinstance(instruction, Copy) and instruction.parents
+        items: list[CopyItem] = []
+        for word in instruction.sources:
+            if isinstance(instruction, Add) and is_url(word):
+                items.append(self._fetched(word, instruction))
+                continue
+            items += select(self._trees.source(from_stage), word, parents=parents)
+        if instruction.exclude:
+            patterns = IgnorePatterns(instruction.exclude)
+            items = [
+                each._replace(excluded=patterns)
+                for each in items
+                if not patterns.ignores(os.fsdecode(each.name)) or _is_directory(each)
+            ]
+        if instruction.heredocs:
+            files = {os.fsencode(each.name): each for each in instruction.heredocs}
+            texts = {
+                name: each.content.encode(errors="surrogateescape") for name, each in files.items()
+            }
+            source = MemorySource(texts, self._workspace.now_ns())
+            items += [CopyItem(source, name, name) for name in files]
+        return items
 
     def _fetched(self, url: str, instruction: Add) -> CopyItem:
         """The file of a URL."""
@@ -377,6 +446,54 @@ class StageBuilder:
         return identity.uid, gid
 
 
+def _command(
+    instruction: Run, state: StageState
+) -> tuple[tuple[str, ...], tuple[str, bytes] | None]:
+    """What is executed. A here-document whose first line names its interpreter is a program of its own, with
+    a path and its content."""
+    command = instruction.command
+    if command.is_one_heredoc:
+        text = command.heredocs[0].text
+        if text.startswith("#!"):
+            path = f"/dev/pipes/{command.heredocs[0].name}"
+            return (*state.shell, path), (path, text.encode(errors="surrogateescape"))
+    return state.command_of(command), None
+
+
+def _without_hidden(
+    changes: Sequence[Change], hidden: Sequence[bytes], below: Snapshot
+) -> list[Change]:
+    """Changes without those of places that are thrown away, and without the directories above these that
+    the stage itself does not have."""
+    above = {
+        b"/".join(names[:count])
+        for path in hidden
+        for names in [path.split(b"/")]
+        for count in range(1, len(names) + 1)
+    }
+    kept = [
+        each
+        for each in changes
+        if not any(each.path == path or each.path.startswith(path + b"/") for path in hidden)
+    ]
+    return [
+        each
+        for each in kept
+        if each.path not in above
+        or any(other.path.startswith(each.path + b"/") for other in kept)
+        or _is_changed(each, below)
+    ]
+
+
+def _is_changed(change: Change, below: Snapshot) -> bool:
+    """Whether a directory is another than the stage has; its times do not count."""
+    before = below.find(change.path)
+    if before is None or change.node is None:
+        return change.node is None
+    mine, theirs = change.node.attributes, before.attributes
+    return (mine.mode, mine.uid, mine.gid) != (theirs.mode, theirs.uid, theirs.gid)
+
+
 class _CommandFailedError(RootlessError):
     """The command of a RUN has ended with another status than 0."""
 
@@ -401,6 +518,21 @@ class _LastLines:
         return self._lines
 
 
+def _destination(instruction: Copy | Add, directory: str, *, several: bool) -> str:
+    """Absolute, with a slash at the end where it has to be a directory."""
+    written = instruction.destination
+    path = "/" + posixpath.normpath(posixpath.join("/", directory, written)).lstrip("/")
+    parents = isinstance(instruction, Copy) and instruction.parents
+    if written.endswith(("/", "/.")) or written == "." or several or parents:
+        return path.rstrip("/") + "/"
+    return path
+
+
+def _is_directory(item: CopyItem) -> bool:
+    entry = item.source.entry(item.path)
+    return entry is not None and stat.S_ISDIR(entry.attributes.mode)
+
+
 def located(error: BuildError, instruction: Instruction) -> BuildError:
     """The error with the place of the instruction, unless it has one."""
     if not error.line:
@@ -410,9 +542,13 @@ def located(error: BuildError, instruction: Instruction) -> BuildError:
 
 
 def shown(instruction: Instruction) -> str:
-    """The name of a step: the instruction as it is written, its name in upper case."""
+    """The name of a step: the instruction as it is written, its name in upper case; of a here-document that is
+    all of it the first line too."""
     keyword, text = instruction.source.keyword, instruction.source.text
-    return f"{keyword.upper()}{text[len(keyword) :]}"
+    name = f"{keyword.upper()}{text[len(keyword) :]}"
+    if isinstance(instruction, Run) and instruction.command.is_one_heredoc:
+        return f"{name} ({instruction.command.heredocs[0].text.partition(chr(10))[0]}...)"
+    return name
 
 
 def copy_text(instruction: Copy | Add) -> str:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 
 from rootless.cli.context import Settings, absolute, engine_of, read_text
 from rootless.cli.flags.environment import parse_labels
+from rootless.cli.flags.names import parse_add_host
+from rootless.cli.flags.sizes import parse_size
+from rootless.cli.flags.ulimits import parse_ulimit
 from rootless.cli.grammar import Command, Flag, Parsed, Text, Texts
 from rootless.cli.shared_options import PLATFORM, platform_of
+from rootless.csv_fields import split_fields
 from rootless.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.build.build import SecretSource
     from rootless.build.context import ContextRequest
     from rootless.build.errors import BuildError
     from rootless.build.progress import Progress
@@ -25,6 +31,29 @@ _LABEL = Texts(("label",), "Set metadata for an image", "NAME=VALUE")
 _NO_CACHE = Flag(("no-cache",), "Do not use cache when building the image")
 _PULL = Flag(("pull",), "Always attempt to pull all referenced images")
 _IIDFILE = Text(("iidfile",), "Write the image ID to a file", "FILE")
+_ADD_HOST = Texts(("add-host",), 'Add a custom host-to-IP mapping (format: "host:ip")', "HOST:IP")
+_ALLOW = Texts(
+    ("allow",),
+    'Allow extra privileged entitlement ("network.host", "security.insecure")',
+    "ENTITLEMENT",
+)
+_NETWORK = Text(
+    ("network",),
+    'Set the networking mode for the "RUN" instructions during build: host (default) or none',
+    "MODE",
+    choices=("default", "host", "none"),
+)
+_SECRET = Texts(
+    ("secret",),
+    'Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")',
+    "SECRET",
+)
+_SSH = Texts(
+    ("ssh",), 'SSH agent socket to expose to the build (format: "default|<id>[=<socket>]")', "AGENT"
+)
+_SHM_SIZE = Text(("shm-size",), "Shared memory size for build containers", "BYTES")
+_ULIMIT = Texts(("ulimit",), "Ulimit options", "NAME=SOFT[:HARD]")
+_LOAD = Flag(("load",), "Accepted: the image is always put into the store", hidden=True)
 _QUIET = Flag(("quiet", "q"), "Suppress the build output and print image ID on success")
 _PROGRESS = Text(
     ("progress",),
@@ -48,6 +77,13 @@ def build(parsed: Parsed, settings: Settings) -> int:
         platform=platform_of(parsed),
         no_cache=parsed[_NO_CACHE],
         pull=parsed[_PULL],
+        network=_network(parsed),
+        hosts=tuple(map(parse_add_host, parsed[_ADD_HOST])),
+        ulimits=tuple(map(parse_ulimit, parsed[_ULIMIT])),
+        shm_size=parse_size(parsed[_SHM_SIZE] or "64m", "--shm-size"),
+        allows_insecure="security.insecure" in parsed[_ALLOW],
+        secrets=tuple(map(_secret, parsed[_SECRET])),
+        agents=dict(map(_agent, parsed[_SSH])),
     )
     try:
         built = engine_of(settings).build(request, progress=_progress(parsed))
@@ -88,6 +124,63 @@ def _context(place: str, file: str | None) -> ContextRequest:
         text = _rest().decode(errors="surrogateescape")
         return ContextRequest(directory=directory, text=text)
     return ContextRequest(directory=directory, dockerfile=absolute(file) if file else "")
+
+
+def _network(parsed: Parsed) -> str:
+    mode = parsed[_NETWORK] or "default"
+    if mode not in {"default", "host", "none"}:
+        raise UsageError(
+            f"network mode {mode!r} is not supported by build", hint="use host or none"
+        )
+    return mode
+
+
+def _secret(text: str) -> SecretSource:
+    from rootless.build.build import SecretSource
+
+    values = {}
+    for field in split_fields(text):
+        key, equals, value = field.partition("=")
+        if not equals:
+            raise UsageError(f"invalid field '{field}' must be a key=value pair")
+        values[key.lower()] = value
+    if unknown := values.keys() - {"id", "src", "source", "env", "type"}:
+        raise UsageError(f"unexpected key '{min(unknown)}' in '{text}'")
+    kind = values.get("type", "file")
+    if kind not in {"file", "env"}:
+        raise UsageError(f"unsupported secret type {kind!r}")
+    source = values.get("src") or values.get("source")
+    variable = values.get("env") or (source if kind == "env" else None)
+    name = values.get("id")
+    if not name:
+        raise UsageError(f"secret {text!r} has no id")
+    if variable is None and source is None:
+        # As buildx: a variable of that name, else a file.
+        variable = name if name in os.environ else None
+    if variable is not None:
+        return SecretSource(name, variable=variable)
+    path = absolute(source or name)
+    if not os.path.exists(path):
+        raise UsageError(f"failed to stat {source or name}: no such file or directory")
+    return SecretSource(name, path)
+
+
+def _agent(text: str) -> tuple[str, str]:
+    """The id and the socket of an SSH agent; by default that of SSH_AUTH_SOCK."""
+    name, _, path = text.partition("=")
+    path = path or os.environ.get("SSH_AUTH_SOCK", "")
+    if not path:
+        raise UsageError(
+            f"invalid empty ssh agent socket for --ssh {name}: make sure SSH_AUTH_SOCK is set"
+        )
+    if not os.path.exists(path):
+        raise UsageError(f"--ssh {text}: {path} does not exist")
+    if not stat.S_ISSOCK(os.stat(path).st_mode):
+        raise UsageError(
+            f"--ssh {text}: keys are not served, only agents",
+            hint="start ssh-agent, ssh-add the key, and use --ssh default",
+        )
+    return name, absolute(path)
 
 
 def _head(size: int) -> bytes:
@@ -157,6 +250,14 @@ BUILD = Command(
         _IIDFILE,
         _QUIET,
         _PROGRESS,
+        _ADD_HOST,
+        _ALLOW,
+        _NETWORK,
+        _SECRET,
+        _SSH,
+        _SHM_SIZE,
+        _ULIMIT,
+        _LOAD,
         PLATFORM,
     ),
     build,

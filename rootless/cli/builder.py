@@ -35,8 +35,8 @@ def prune(parsed: Parsed, settings: Settings) -> int:
         filters=filters,
         keep=parse_size(keep, "--keep-storage") if keep else 0,
     )
-    if done.steps:
-        print(_table(done.steps))
+    if done.entries:
+        print(_table(done.entries))
     print(f"Total:\t{human_size(done.reclaimed)}")
     return 0
 
@@ -60,10 +60,10 @@ def usage(parsed: Parsed, settings: Settings) -> int:
 def _table(usages: Sequence[CacheUsage]) -> str:
     rows = [
         [
-            each.step.key[:25],
+            each.key[:25],
             str(not each.is_shared).lower(),
             human_size(each.size),
-            since(timestamp(int(each.step.used * 10**9))),
+            since(timestamp(int(each.used * 10**9))),
         ]
         for each in usages
     ]
@@ -72,13 +72,13 @@ def _table(usages: Sequence[CacheUsage]) -> str:
 
 def _described(usage: CacheUsage) -> str:
     fields = {
-        "ID": usage.step.key,
-        "Created at": usage.step.created,
+        "ID": usage.key,
+        "Created at": usage.created,
         "Reclaimable": str(not usage.is_shared).lower(),
         "Size": human_size(usage.size),
-        "Description": usage.step.text,
-        "Last used": since(timestamp(int(usage.step.used * 10**9))),
-        "Layer": usage.step.layer.diff_id,
+        "Description": usage.text,
+        "Last used": since(timestamp(int(usage.used * 10**9))),
+        "Type": "exec.cachemount" if usage.layer is None else "regular",
     }
     return "\n".join([*(f"{name}:\t{value}" for name, value in fields.items()), ""])
 

@@ -69,10 +69,9 @@ _RUN: dict[str, Missing] = {
 }
 _BUILD: dict[str, Missing] = dict.fromkeys(
     (
-        *("add-host", "allow", "annotation", "attest", "build-context", "builder", "cache-from"),
-        *("cache-to", "call", "cgroup-parent", "check", "load", "metadata-file", "network"),
-        *("no-cache-filter", "output", "provenance", "push", "sbom", "secret", "shm-size"),
-        *("ssh", "ulimit"),
+        *("annotation", "attest", "build-context", "builder", "cache-from", "cache-to", "call"),
+        *("cgroup-parent", "check", "metadata-file", "no-cache-filter", "output", "provenance"),
+        *("push", "sbom"),
     ),
     Missing("this option of build is not supported yet"),
 )

@@ -86,15 +86,14 @@ def _row(kind: str, total: int, active: int, size: int, reclaimable: int) -> dic
 
 
 def _cache_row(usage: CacheUsage) -> dict[str, Any]:
-    step = usage.step
     return {
-        "ID": step.key[:12],
-        "CacheType": "regular",
+        "ID": usage.key[:12],
+        "CacheType": "exec.cachemount" if usage.layer is None else "regular",
         "Size": human_size(usage.size),
-        "CreatedAt": local_time(step.created),
-        "CreatedSince": since(step.created),
+        "CreatedAt": local_time(usage.created),
+        "CreatedSince": since(usage.created),
         "Shared": str(usage.is_shared).lower(),
-        "Description": step.text,
+        "Description": usage.text,
     }
 
 

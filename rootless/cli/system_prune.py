@@ -42,10 +42,8 @@ def prune(parsed: Parsed, settings: Settings) -> int:
     if images.removals:
         print("Deleted Images:", *map(str, images.removals), "", sep="\n")
     cache = engine.prune_build_cache(everything=everything, filters=filters)
-    if cache.steps:
-        print(
-            "Deleted build cache objects:", *(each.step.key for each in cache.steps), "", sep="\n"
-        )
+    if cache.entries:
+        print("Deleted build cache objects:", *(each.key for each in cache.entries), "", sep="\n")
     reclaimed = containers.reclaimed + images.reclaimed + cache.reclaimed
     if parsed[_VOLUMES]:
         volumes = engine.prune_volumes(filters=volume_filters)

@@ -75,7 +75,7 @@ class ImageStore:
         """Build an image from a Dockerfile. The caller must have one thread. Raises BuildError, which says
         where in the Dockerfile.
         """
-        from rootless.build.build import build
+        from rootless.build.build import BuildHost, build
         from rootless.engine.pull_in_child import find_or_fetch
         from rootless.spec.options import PullPolicy
 
@@ -96,7 +96,8 @@ class ImageStore:
         def report_pull(reference: Reference) -> None:
             self._image_events().of_transfer("pull", reference)
 
-        return build(request, store, find_image, self._environ, progress)
+        host = BuildHost(store, find_image, self._environ, self.paths.runtime)
+        return build(request, host, progress)
 
     def load(
         self,

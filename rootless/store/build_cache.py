@@ -2,6 +2,7 @@
 
     build/steps/<hex of the key>.json   a finished step: its layer, when it was made and what it did
     build/contents/<name>               rootless.build.digests
+    build/mounts/<hex>/id, data/        a cache mount: its id, and its files
 
 A record is written once its layer is in the store, and is replaced whole. Killed in between, a layer is
 left that nothing names, which `system prune` removes. The time of a record's file is that of its last
@@ -54,6 +55,11 @@ def steps_directory(store: Store) -> str:
 def contents_directory(store: Store) -> str:
     """Where digests of the files of build contexts are kept."""
     return f"{store.root}/build/contents"
+
+
+def mounts_directory(store: Store) -> str:
+    """Where RUN --mount=type=cache keeps files: DIGEST/id, DIGEST/data."""
+    return f"{store.root}/build/mounts"
 
 
 def find_step(store: Store, key: str) -> CachedStep | None:
