@@ -10,7 +10,8 @@ from rootless.build.context import BuildContext, ContextRequest, open_context
 from rootless.build.errors import BuildError
 from rootless.build.keys import files_key
 from rootless.build.mounts import MountSources
-from rootless.build.progress import Progress, Silence
+from rootless.build.outputs import Output, OutputKind, squashed, write_files
+from rootless.build.progress import Progress, Silence, StepProgress
 from rootless.build.sources import Source
 from rootless.build.stage import StageBuilder, StageOptions, Trees
 from rootless.build.state import COMMENT, StageState
@@ -27,13 +28,15 @@ from rootless.dockerfile.scopes import (
     platform_arguments,
 )
 from rootless.errors import RootlessError
-from rootless.images.new_image import LoadedImage, new_image
+from rootless.images.new_image import new_image
+from rootless.images.save import Format, save_image
 from rootless.oci.document import Json, encode
 from rootless.oci.manifest import Descriptor
 from rootless.oci.platform import Platform, host_platform, parse_platform
 from rootless.oci.reference import parse_reference, parse_tag
 from rootless.spec.options import DEFAULT_SHM_SIZE, HostEntry, Ulimit
 from rootless.store.build_cache import BuiltLayer
+from rootless.store.image import resolve
 from rootless.store.ingest import Ingest
 from rootless.store.layout import Store
 from rootless.store.names import CONFIG_DIGEST
@@ -48,6 +51,15 @@ _KEPT = frozenset(("architecture", "os", "variant", "os.version", "os.features",
 
 
 FindImage: TypeAlias = "Callable[[str, Platform | None, bool], Image]"
+
+
+class BuiltImage(NamedTuple):
+    """The result: the id, the digest of the manifest and the names; empty where the output is not an
+    image."""
+
+    id: str = ""
+    digest: str = ""
+    tags: tuple[Reference, ...] = ()
 
 
 class SecretSource(NamedTuple):
@@ -66,6 +78,8 @@ class BuildHost(NamedTuple):
     find_image: FindImage
     environ: Mapping[str, str]
     runtime: str
+    forget: Callable[[str], None]
+    """Removes an entry of the index of names by its digest, with what only that needs."""
 
 
 class BuildRequest(NamedTuple):
@@ -89,10 +103,17 @@ class BuildRequest(NamedTuple):
     secrets: tuple[SecretSource, ...] = ()
     agents: Mapping[str, str] = {}
     """Sockets of SSH agents by id."""
+    outputs: tuple[Output, ...] = (Output(),)
+    uncached_stages: tuple[str, ...] = ()
+    """Names of stages whose steps are all done again."""
+    annotations: Mapping[str, str] = {}
+    """Of the manifest."""
+    squash: bool = False
+    """Make one layer of all those over the base."""
 
 
-def build(request: BuildRequest, host: BuildHost, progress: Progress | None = None) -> LoadedImage:
-    """Build an image and put it into the store.
+def build(request: BuildRequest, host: BuildHost, progress: Progress | None = None) -> BuiltImage:
+    """Build an image and put it where the outputs say, by default into the store.
 
     Raises BuildError, which says where in the Dockerfile, and UsageError for a malformed tag.
     """
@@ -151,7 +172,7 @@ class _Build:
         self._context_source: Source | None = None
         self._sources: dict[str, Source] = {}
 
-    def run(self, tags: tuple[Reference, ...]) -> LoadedImage:
+    def run(self, tags: tuple[Reference, ...]) -> BuiltImage:
         dockerfile, request = self._dockerfile, self._request
         host = host_platform()
         platforms = _shown(host), _shown(request.platform or host)
@@ -228,7 +249,7 @@ class _Build:
             else:
                 reference = str(parse_reference(origin.image).with_default_tag())
                 self._progress.begin(name_of_step(f"FROM {reference}")).cached()
-        options = self._stage_options()
+        options = self._stage_options(origin.name or str(number))
         stages = {each.name: each.stage for each in node.inputs}
         trees = Trees(lambda name: self._source(name, stages.get(name)))
         builder = StageBuilder(self._workspace, trees, options, self._progress, name_of_step)
@@ -236,13 +257,14 @@ class _Build:
             builder.execute(instruction, state)
         return state
 
-    def _stage_options(self) -> StageOptions:
+    def _stage_options(self, stage: str) -> StageOptions:
         request = self._request
+        uncached = {each.lower() for each in request.uncached_stages}
         return StageOptions(
             request.build_arguments,
             self._globals,
             self._dockerfile.escape,
-            request.no_cache,
+            request.no_cache or stage in uncached,
             request.network,
             request.hosts,
             request.ulimits,
@@ -316,8 +338,29 @@ class _Build:
 
     # The result
 
-    def _export(self, state: StageState, tags: tuple[Reference, ...]) -> LoadedImage:
+    def _export(self, state: StageState, tags: tuple[Reference, ...]) -> BuiltImage:
         step = self._progress.begin("exporting to image")
+        try:
+            if self._request.squash:
+                self._squash(state)
+            built = BuiltImage()
+            for output in self._request.outputs:
+                if output.kind in {OutputKind.LOCAL, OutputKind.TAR}:
+                    tree = self._workspace.snapshot(state.layers)
+                    write_files(tree, output)
+                    tree.close()
+                else:
+                    named = (*tags, *map(parse_tag, output.names))
+                    built = self._export_image(state, output, tuple(dict.fromkeys(named)), step)
+        except (RootlessError, OSError) as error:
+            step.failed(str(error))
+            raise
+        step.done()
+        return built
+
+    def _export_image(
+        self, state: StageState, output: Output, tags: tuple[Reference, ...], step: StepProgress
+    ) -> BuiltImage:
         config = dict(state.config)
         if self._request.labels:
             known = config.get("Labels")
@@ -329,15 +372,55 @@ class _Build:
         descriptors = tuple(
             Descriptor(layer.media_type, layer.digest, layer.size) for layer in state.layers
         )
-        ingest = self._workspace.ingest
-        image = new_image(ingest, encode(document), descriptors, tags)
-        ingest.publish([image])
+        ingest, store = self._workspace.ingest, self._workspace.store
+        annotations = self._request.annotations
+        image = new_image(ingest, encode(document), descriptors, tags, annotations)
         image_id = image.manifest.annotations[CONFIG_DIGEST]
-        step.note(f"writing image {image_id} done")
-        for tag in tags:
-            step.note(f"naming to {tag} done")
-        step.done()
-        return LoadedImage(image_id, tags)
+        built = BuiltImage(image_id, image.manifest.digest, tags)
+        if output.destination is None:
+            ingest.publish([image])
+            step.note(f"writing image {image_id} done")
+            for tag in tags:
+                step.note(f"naming to {tag} done")
+            return built
+        # An archive is written of an image of the store; one that was not there before goes again.
+        was_there = any(
+            each.digest == image.manifest.digest for each in store.read_index().manifests
+        )
+        ingest.publish([image._replace(tags=())])
+        try:
+            save_image(store, resolve(store, image_id), tags, output.destination, _format(output))
+        finally:
+            if not was_there:
+                self._host.forget(image.manifest.digest)
+        return built
+
+    def _squash(self, state: StageState) -> None:
+        """One layer in the place of all those over the base."""
+        base = self._bases.get(self._root_of(self._graph.target))
+        count = len(base.layers) if base is not None else 0
+        if len(state.layers) - count < 2:
+            return
+        below, above = (
+            self._workspace.snapshot(layers) for layers in (state.layers[:count], state.layers)
+        )
+        single = self._workspace.single_layers(state.layers[count:])
+        layer = self._workspace.add_layer(squashed(single, below, above), "the layer of the image")
+        for each in single:
+            each.close()
+        below.close()
+        above.close()
+        history = [dict(each) for each in state.history if isinstance(each, dict)]
+        for entry in history[len(base.history) if base is not None else 0 :]:
+            entry["empty_layer"] = True
+        history.append({"created": self._workspace.now(), "comment": "squashed", "created_by": ""})
+        state.history = [*history]
+        state.layers = (*state.layers[:count], layer)
+
+    def _root_of(self, number: int) -> int:
+        """The stage at whose base a chain of stages begins."""
+        base = self._graph.nodes[number].base
+        return number if base is None else self._root_of(base)
 
 
 def image_document(state: StageState, config: Json, now: str) -> Json:
@@ -374,6 +457,12 @@ def _scratch(platform: Platform) -> StageState:
     if platform.variant:
         document["variant"] = platform.variant
     return StageState(document, {"WorkingDir": "/"}, (), (), files_key(SCRATCH))
+
+
+def _format(output: Output) -> Format:
+    if output.kind is OutputKind.DOCKER:
+        return Format.DOCKER_ARCHIVE
+    return Format.OCI_DIR if output.is_directory else Format.OCI_ARCHIVE
 
 
 def _shown(platform: Platform) -> BuildPlatform:

@@ -15,11 +15,13 @@ import os
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 from rootless.build.copying import CopyItem, CopyPlan, copy_members, not_found
 from rootless.build.digests import digest_of_items
 from rootless.build.errors import BuildError
+from rootless.build.outputs import copy_to_host
 from rootless.build.selection import clean, resolved_path
 from rootless.build.sources import HostSource, Source
 from rootless.build.workspace import Workspace
@@ -189,7 +191,8 @@ class MountPreparer:
             file.write(mount.id)
         os.mkdir(data, 0o700)
         if mount.from_stage:
-            copy_to_host(_bind_item(mount, self._source_of), data)
+            item = _bind_item(mount, self._source_of)
+            copy_to_host(item.source, item.path, Path(data))
         owner = mount.uid or 0, mount.gid or 0
         if owner != (0, 0) and not self._maps.single:
             run_in_user_namespace(self._maps, lambda: os.chown(data, *owner))
@@ -249,29 +252,6 @@ def cache_mount_directory(store: Store, name: str) -> str:
 def cache_namespace(build_arguments: Mapping[str, str]) -> str:
     """What keeps the caches of builds apart: BUILDKIT_CACHE_MOUNT_NS."""
     return build_arguments.get(_NAMESPACE, "")
-
-
-def copy_to_host(item: CopyItem, directory: str) -> None:
-    """Write the files of an item below a directory of the host, as files of this account. Devices are left
-    out."""
-    import stat
-
-    from rootless.build.sources import walk
-
-    skip = len(item.path) + 1 if item.path else 0
-    top = os.fsencode(directory)
-    for entry in walk(item.source, item.path):
-        path = top + b"/" + entry.path[skip:]
-        mode = entry.attributes.mode
-        if stat.S_ISDIR(mode):
-            os.mkdir(path, stat.S_IMODE(mode) | 0o700)
-        elif stat.S_ISLNK(mode):
-            os.symlink(item.source.readlink(entry.path), path)
-        elif stat.S_ISREG(mode):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with open(descriptor, "wb") as file:
-                file.writelines(item.source.open(entry.path, entry.attributes.size))
-                os.fchmod(descriptor, stat.S_IMODE(mode))
 
 
 def _forget(path: str, directory: str) -> None:

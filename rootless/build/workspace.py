@@ -28,6 +28,7 @@ from rootless.store.layout import Store
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from unionfs.changes import Snapshot
+    from unionfs.layer import Layer
 
 _MOST_UNMERGED = 6
 """Layers that a lookup may have to ask one after the other, before their indexes are merged."""
@@ -104,6 +105,13 @@ class Workspace:
         from unionfs.changes import Snapshot
 
         return Snapshot(lower_layers(self.tree(layers)), None)
+
+    def single_layers(self, layers: Iterable[BuiltLayer]) -> list[Layer]:
+        """Each layer by itself, with its whiteouts."""
+        from unionfs.tar.layer import TarLayer
+
+        files = (self.store.layer_files(layer.diff_id) for layer in layers)
+        return [TarLayer(each.tar, each.index) for each in files]
 
     def layer_source(self, layers: tuple[BuiltLayer, ...]) -> LayerSource:
         """The merged files of layers, to copy from."""

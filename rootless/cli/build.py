@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from pathlib import Path
 
 from rootless.cli.context import Settings, absolute, engine_of, read_text
-from rootless.cli.flags.environment import parse_labels
+from rootless.cli.flags.environment import parse_annotations, parse_labels
 from rootless.cli.flags.names import parse_add_host
 from rootless.cli.flags.sizes import parse_size
 from rootless.cli.flags.ulimits import parse_ulimit
 from rootless.cli.grammar import Command, Flag, Parsed, Text, Texts
 from rootless.cli.shared_options import PLATFORM, platform_of
 from rootless.csv_fields import split_fields
+from rootless.durable import write_atomically
 from rootless.errors import UsageError
+from rootless.light_json import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.build.build import SecretSource
+    from rootless.build.build import BuiltImage, SecretSource
     from rootless.build.context import ContextRequest
     from rootless.build.errors import BuildError
+    from rootless.build.outputs import Output
     from rootless.build.progress import Progress
 
 _FILE = Text(("file", "f"), 'Name of the Dockerfile (default: "PATH/Dockerfile")', "FILE")
@@ -54,6 +58,12 @@ _SSH = Texts(
 _SHM_SIZE = Text(("shm-size",), "Shared memory size for build containers", "BYTES")
 _ULIMIT = Texts(("ulimit",), "Ulimit options", "NAME=SOFT[:HARD]")
 _LOAD = Flag(("load",), "Accepted: the image is always put into the store", hidden=True)
+_ANNOTATION = Texts(("annotation",), "Add annotation to the image", "NAME=VALUE")
+_METADATA_FILE = Text(("metadata-file",), "Write build result metadata to a file", "FILE")
+_NO_CACHE_FILTER = Texts(("no-cache-filter",), "Do not cache specified stages", "STAGE")
+_OUTPUT = Texts(("output", "o"), 'Output destination (format: "type=local,dest=path")', "OUTPUT")
+_PUSH = Flag(("push",), 'Shorthand for "--output=type=registry"')
+_SQUASH = Flag(("squash",), "Squash newly built layers into a single new layer")
 _QUIET = Flag(("quiet", "q"), "Suppress the build output and print image ID on success")
 _PROGRESS = Text(
     ("progress",),
@@ -84,6 +94,12 @@ def build(parsed: Parsed, settings: Settings) -> int:
         allows_insecure="security.insecure" in parsed[_ALLOW],
         secrets=tuple(map(_secret, parsed[_SECRET])),
         agents=dict(map(_agent, parsed[_SSH])),
+        outputs=_outputs(parsed),
+        uncached_stages=tuple(
+            stage for text in parsed[_NO_CACHE_FILTER] for stage in text.split(",")
+        ),
+        annotations=parse_annotations(parsed[_ANNOTATION]),
+        squash=parsed[_SQUASH],
     )
     try:
         built = engine_of(settings).build(request, progress=_progress(parsed))
@@ -95,7 +111,9 @@ def build(parsed: Parsed, settings: Settings) -> int:
     if id_file is not None:
         with open(id_file, "w", encoding="ascii") as file:
             file.write(built.id)
-    if parsed[_QUIET]:
+    if parsed[_METADATA_FILE] is not None:
+        _write_metadata(parsed[_METADATA_FILE] or "", built)
+    if parsed[_QUIET] and built.id:
         print(built.id)
     return 0
 
@@ -124,6 +142,68 @@ def _context(place: str, file: str | None) -> ContextRequest:
         text = _rest().decode(errors="surrogateescape")
         return ContextRequest(directory=directory, text=text)
     return ContextRequest(directory=directory, dockerfile=absolute(file) if file else "")
+
+
+def _write_metadata(path: str, built: BuiltImage) -> None:
+    """What buildx writes to --metadata-file."""
+    document: dict[str, object] = {}
+    if built.id:
+        document = {
+            "containerimage.config.digest": built.id,
+            "containerimage.digest": built.digest,
+        }
+    if built.tags:
+        document["image.name"] = ",".join(map(str, built.tags))
+    write_atomically(path, dumps(document) + b"\n")
+
+
+def _outputs(parsed: Parsed) -> tuple[Output, ...]:
+    from rootless.build.outputs import Output
+
+    found = tuple(map(_output, parsed[_OUTPUT])) or (Output(),)
+    if parsed[_PUSH]:
+        found = tuple(each._replace(push=True) for each in found)
+    if (
+        any(each.push for each in found)
+        and not parsed[_TAG]
+        and not any(each.names for each in found)
+    ):
+        raise UsageError("tag is needed when pushing to registry", hint="name the image: -t")
+    return found
+
+
+def _output(text: str) -> Output:
+    """`type=TYPE,dest=PATH,...`, or a directory, or `-` for a tar archive on standard output."""
+    from rootless.build.outputs import Output, OutputKind
+
+    if "=" not in text:
+        if text == "-":
+            return Output(OutputKind.TAR, 1)
+        return Output(OutputKind.LOCAL, Path(absolute(text)))
+    values = {}
+    for field in split_fields(text):
+        key, equals, value = field.partition("=")
+        if not equals:
+            raise UsageError(f"invalid value {field}")
+        values[key.strip().lower()] = value
+    kind = values.pop("type", "")
+    destination = values.pop("dest", values.pop("destination", ""))
+    push = kind == "registry" or values.pop("push", "") == "true"
+    names = tuple(filter(None, values.pop("name", "").split(",")))
+    is_directory = values.pop("tar", "true") == "false"
+    if kind in {"image", "registry"} or (kind == "docker" and not destination):
+        return Output(OutputKind.IMAGE, None, names, push)
+    if kind not in {each.value for each in OutputKind}:
+        raise UsageError(
+            f"unknown exporter {kind!r}", hint="one of image, local, tar, docker, oci, registry"
+        )
+    if not destination and kind == "local":
+        raise UsageError("dest is required for local exporter")
+    if destination in {"", "-"}:
+        if os.isatty(1):
+            raise UsageError("dest file is required: refusing to write to a terminal")
+        return Output(OutputKind(kind), 1, names)
+    return Output(OutputKind(kind), Path(absolute(destination)), names, is_directory=is_directory)
 
 
 def _network(parsed: Parsed) -> str:
@@ -258,6 +338,12 @@ BUILD = Command(
         _SHM_SIZE,
         _ULIMIT,
         _LOAD,
+        _ANNOTATION,
+        _METADATA_FILE,
+        _NO_CACHE_FILTER,
+        _OUTPUT,
+        _PUSH,
+        _SQUASH,
         PLATFORM,
     ),
     build,

@@ -69,9 +69,8 @@ _RUN: dict[str, Missing] = {
 }
 _BUILD: dict[str, Missing] = dict.fromkeys(
     (
-        *("annotation", "attest", "build-context", "builder", "cache-from", "cache-to", "call"),
-        *("cgroup-parent", "check", "metadata-file", "no-cache-filter", "output", "provenance"),
-        *("push", "sbom"),
+        *("attest", "build-context", "builder", "cache-from", "cache-to", "call", "cgroup-parent"),
+        *("check", "provenance", "sbom"),
     ),
     Missing("this option of build is not supported yet"),
 )

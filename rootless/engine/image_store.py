@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from rootless.build.build import BuildRequest
+    from rootless.build.build import BuildRequest, BuiltImage
     from rootless.build.progress import Progress as BuildProgress
     from rootless.engine.image_events import ImageEvents
     from rootless.filters import ImageFilters
@@ -71,12 +71,13 @@ class ImageStore:
 
         return list_images(self._store(), name, filters)
 
-    def build(self, request: BuildRequest, *, progress: BuildProgress | None = None) -> LoadedImage:
+    def build(self, request: BuildRequest, *, progress: BuildProgress | None = None) -> BuiltImage:
         """Build an image from a Dockerfile. The caller must have one thread. Raises BuildError, which says
         where in the Dockerfile.
         """
         from rootless.build.build import BuildHost, build
         from rootless.engine.pull_in_child import find_or_fetch
+        from rootless.images.gc.remove import remove_entry
         from rootless.spec.options import PullPolicy
 
         store = self._store()
@@ -96,8 +97,16 @@ class ImageStore:
         def report_pull(reference: Reference) -> None:
             self._image_events().of_transfer("pull", reference)
 
-        host = BuildHost(store, find_image, self._environ, self.paths.runtime)
-        return build(request, host, progress)
+        def forget(digest: str) -> None:
+            remove_entry(store, digest, self.paths.containers.all)
+
+        host = BuildHost(store, find_image, self._environ, self.paths.runtime, forget)
+        built = build(request, host, progress)
+        for output in request.outputs:
+            if output.push:
+                for tag in built.tags:
+                    self.push(str(tag))
+        return built
 
     def load(
         self,

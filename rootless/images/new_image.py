@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from rootless.oci import media_types
@@ -21,12 +22,18 @@ class LoadedImage(NamedTuple):
 
 
 def new_image(
-    ingest: Ingest, config: bytes, layers: tuple[Descriptor, ...], tags: tuple[Reference, ...]
+    ingest: Ingest,
+    config: bytes,
+    layers: tuple[Descriptor, ...],
+    tags: tuple[Reference, ...],
+    annotations: Mapping[str, str] | None = None,
 ) -> NewImage:
     """Add an OCI manifest over `config` and `layers`, which the ingest holds; returns what to
     publish. Raises InvalidDocumentError for a config that is not one."""
     config_digest = ingest.add_document(config)
-    manifest = new_manifest(Descriptor(media_types.OCI_CONFIG, config_digest, len(config)), layers)
+    manifest = new_manifest(
+        Descriptor(media_types.OCI_CONFIG, config_digest, len(config)), layers, annotations
+    )
     descriptor = Descriptor(
         media_types.OCI_MANIFEST,
         ingest.add_document(manifest),

@@ -89,6 +89,27 @@ def save(
     return chosen
 
 
+def save_image(
+    store: Store,
+    image: Image,
+    tags: tuple[Reference, ...],
+    output: Path | int,
+    format: Format,  # noqa: A002 - as above
+) -> None:
+    """Write one image under names that it need not have in the store. Raises OSError."""
+    images = [SavedImage(image, tags)]
+    if format in _DIRECTORIES:
+        assert isinstance(output, Path)  # the caller has looked
+        _save_directory(store, images, output, format)
+        return
+    make = _docker_files if format is Format.DOCKER_ARCHIVE else _oci_files
+    files = make(store, images)
+    if isinstance(output, int):
+        write_tar(files, output)
+    else:
+        new_file(output, lambda descriptor: write_tar(files, descriptor))
+
+
 def choose(
     store: Store, names: Sequence[str], platform: Platform | None = None
 ) -> list[SavedImage]:

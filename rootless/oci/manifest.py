@@ -178,7 +178,11 @@ def media_type_of(data: bytes, what: str, declared: str = "") -> str:
     return named or (media_types.OCI_INDEX if "manifests" in document else media_types.OCI_MANIFEST)
 
 
-def new_manifest(config: Descriptor, layers: tuple[Descriptor, ...]) -> bytes:
+def new_manifest(
+    config: Descriptor,
+    layers: tuple[Descriptor, ...],
+    annotations: Mapping[str, str] | None = None,
+) -> bytes:
     """The bytes of an OCI manifest."""
     return encode(
         {
@@ -186,5 +190,6 @@ def new_manifest(config: Descriptor, layers: tuple[Descriptor, ...]) -> bytes:
             "mediaType": media_types.OCI_MANIFEST,
             "config": config.to_json(),
             "layers": [layer.to_json() for layer in layers],
+            **({"annotations": dict(annotations)} if annotations else {}),
         }
     )

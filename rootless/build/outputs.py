@@ -1,0 +1,168 @@
+"""What becomes of a finished stage besides an image in the store: its files in a directory or an archive, or
+the image in an archive."""
+
+from __future__ import annotations
+
+import os
+import stat
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from rootless.build.errors import BuildError
+from rootless.build.sources import LayerSource, Source, walk
+from rootless.durable import write_all
+from rootless.images.formats.outgoing import new_file
+from unionfs.layer import Layer, LayerEntry, Mark
+from unionfs.nodes import Directory
+from unionfs.tar.writer import TarEntry, archive, contents, whiteout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from unionfs.changes import Snapshot
+
+
+class OutputKind(Enum):
+    """The types of --output."""
+
+    IMAGE = "image"
+    """Into the store; with `push` to its registry too."""
+    LOCAL = "local"
+    TAR = "tar"
+    DOCKER = "docker"
+    OCI = "oci"
+
+
+class Output(NamedTuple):
+    """One --output. `destination` is a path of the host, or a descriptor; None for an image of the store.
+    `is_directory`: an OCI layout as a directory and not as an archive."""
+
+    kind: OutputKind = OutputKind.IMAGE
+    destination: Path | int | None = None
+    names: tuple[str, ...] = ()
+    push: bool = False
+    is_directory: bool = False
+
+
+def write_files(tree: Snapshot, output: Output) -> None:
+    """The files of a tree, as an archive with their owners, or in a directory as the caller's own. Raises
+    BuildError."""
+    destination = output.destination
+    assert destination is not None  # the command line has looked
+    try:
+        if output.kind is OutputKind.TAR:
+            if isinstance(destination, int):
+                _write_pieces(tree.tree_archive(), destination)
+            else:
+                new_file(destination, lambda to: _write_pieces(tree.tree_archive(), to), 0o644)
+        elif isinstance(destination, Path):
+            copy_to_host(LayerSource(tree), b"", destination)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = f" ({os.fsdecode(error.filename)})" if error.filename else ""
+        raise BuildError(f"failed to write the output: {error.strerror}{where}") from error
+
+
+def squashed(layers: Sequence[Layer], below: Snapshot, above: Snapshot) -> Iterator[bytes]:
+    """The archive of one layer in the place of several: `below` is the tree under them, `above` the one with
+    them."""
+    paths: set[bytes] = set()
+    for layer in layers:
+        _collect(layer, layer.root(), b"", paths)
+    return archive(_squashed_members(paths, below, above))
+
+
+def _collect(layer: Layer, directory: LayerEntry, path: bytes, paths: set[bytes]) -> None:
+    for name, entry in layer.listing(directory.ref):
+        here = path + b"/" + name if path else name
+        paths.add(here)
+        if entry.mark is not Mark.WHITEOUT and stat.S_ISDIR(entry.attributes.mode):
+            _collect(layer, entry, here, paths)
+
+
+def _squashed_members(
+    paths: set[bytes], below: Snapshot, above: Snapshot
+) -> Iterator[tuple[TarEntry, Iterable[bytes]]]:
+    links: dict[int, bytes] = {}
+    for path in sorted(paths, key=lambda path: path.split(b"/")):
+        node = above.find(path)
+        if node is None:
+            parent = above.find(path.rpartition(b"/")[0])
+            if below.find(path) is not None and isinstance(parent, Directory):
+                yield whiteout(path), ()
+            continue
+        attributes = node.attributes
+        is_directory = isinstance(node, Directory)
+        first = path if is_directory else links.setdefault(attributes.ino, path)
+        if first != path:
+            yield TarEntry(path, attributes, hard_link=first), ()
+            continue
+        target = above.readlink(node) if stat.S_ISLNK(attributes.mode) else b""
+        entry = TarEntry(path, attributes, target, None, above.xattrs(node))
+        is_regular = stat.S_ISREG(attributes.mode)
+        yield entry, contents(partial(above.open_file, node), attributes.size) if is_regular else ()
+        if is_directory:
+            # What an opaque directory of one of the layers hides.
+            kept = {name for name, _ in above.children(path)}
+            for name, _ in sorted(below.children(path)):
+                if name not in kept and path + b"/" + name not in paths:
+                    yield whiteout(path + b"/" + name), ()
+
+
+def _write_pieces(pieces: Iterable[bytes], descriptor: int) -> None:
+    for piece in pieces:
+        write_all(descriptor, piece)
+
+
+def copy_to_host(source: Source, path: bytes, directory: Path) -> None:
+    """Write what is below a directory of a source into one of the host, as files of this account. What is
+    there stays, unless it has the name of a file. Devices and pipes are left out. Raises OSError."""
+    os.makedirs(directory, exist_ok=True)
+    top = os.fsencode(directory)
+    skip = len(path) + 1 if path else 0
+    times: list[tuple[bytes, int, int]] = []
+    for entry in walk(source, path):
+        target = top + b"/" + entry.path[skip:]
+        attributes = entry.attributes
+        mode = attributes.mode
+        if stat.S_ISDIR(mode):
+            _make_directory(target)
+            times.append((target, stat.S_IMODE(mode) & 0o777, attributes.mtime_ns))
+        elif stat.S_ISLNK(mode):
+            _remove_file(target)
+            os.symlink(source.readlink(entry.path), target)
+        elif stat.S_ISREG(mode):
+            _remove_file(target)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(target, flags, 0o600)
+            try:
+                for piece in source.open(entry.path, attributes.size):
+                    write_all(descriptor, piece)
+                os.fchmod(descriptor, stat.S_IMODE(mode) & 0o777)
+                os.utime(descriptor, ns=(attributes.mtime_ns, attributes.mtime_ns))
+            finally:
+                os.close(descriptor)
+    for target, mode, mtime in reversed(times):
+        os.utime(target, ns=(mtime, mtime))
+        os.chmod(target, mode)
+
+
+def _make_directory(path: bytes) -> None:
+    """A directory, in the place of a link that would lead elsewhere."""
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if os.path.islink(path):
+            os.unlink(path)
+            os.mkdir(path, 0o700)
+
+
+def _remove_file(path: bytes) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
