@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from rootless.build.context import BuildContext, ContextRequest, open_context
+from rootless.build.copying import CopyItem, CopyPlan, copy_members
 from rootless.build.errors import BuildError
 from rootless.build.keys import files_key
 from rootless.build.mounts import MountSources
+from rootless.build.named_contexts import ContextKind, NamedContext, load_layout, named_context
 from rootless.build.outputs import Output, OutputKind, squashed, write_files
 from rootless.build.progress import Progress, Silence, StepProgress
 from rootless.build.sources import Source
@@ -40,6 +42,7 @@ from rootless.store.image import resolve
 from rootless.store.ingest import Ingest
 from rootless.store.layout import Store
 from rootless.store.names import CONFIG_DIGEST
+from unionfs.tar.writer import archive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,6 +106,8 @@ class BuildRequest(NamedTuple):
     secrets: tuple[SecretSource, ...] = ()
     agents: Mapping[str, str] = {}
     """Sockets of SSH agents by id."""
+    contexts: Mapping[str, str] = {}
+    """Named contexts: a directory, docker-image://NAME, oci-layout://DIRECTORY[:TAG], or a URL."""
     outputs: tuple[Output, ...] = (Output(),)
     uncached_stages: tuple[str, ...] = ()
     """Names of stages whose steps are all done again."""
@@ -171,6 +176,7 @@ class _Build:
         self._context = context
         self._context_source: Source | None = None
         self._sources: dict[str, Source] = {}
+        self._named = {name.lower(): named_context(text) for name, text in request.contexts.items()}
 
     def run(self, tags: tuple[Reference, ...]) -> BuiltImage:
         dockerfile, request = self._dockerfile, self._request
@@ -196,20 +202,33 @@ class _Build:
         stages = self._dockerfile.stages
         self._instructions = [each.instructions for each in stages]
         while True:
-            graph = stage_graph(self._origins, self._instructions, self._request.target)
+            graph = stage_graph(
+                self._origins,
+                self._instructions,
+                self._request.target,
+                tuple(self._request.contexts),
+            )
             missing = [
                 number
                 for number in graph.needed
-                if number not in self._bases and graph.nodes[number].base is None
+                if number not in self._bases
+                and (graph.nodes[number].base is None or graph.nodes[number].is_replaced)
             ]
             if not missing:
                 return graph
             for number in missing:
-                self._begin(number)
+                self._begin(number, is_replaced=graph.nodes[number].is_replaced)
 
-    def _begin(self, number: int) -> None:
-        """Find the image that a stage starts from."""
+    def _begin(self, number: int, *, is_replaced: bool) -> None:
+        """Find the image that a stage starts from, or the context that stands for it."""
         origin = self._origins[number]
+        name = origin.name if is_replaced else origin.image
+        context = self._named.get(name.lower())
+        if is_replaced:
+            self._instructions[number] = ()
+        if context is not None:
+            self._bases[number] = self._state_of_context(context)
+            return
         if origin.image == SCRATCH:
             self._bases[number] = _scratch(self._request.platform or host_platform())
             return
@@ -239,12 +258,12 @@ class _Build:
         name_of_step = _step_namer(
             stage_label(origin, number) if len(self._origins) > 1 else "", instructions
         )
-        if node.base is not None:
+        if node.base is not None and not node.is_replaced:
             state = self._states[node.base].copy()
             name_of_step("")
         else:
             state = self._bases[number].copy()
-            if origin.image == SCRATCH:
+            if node.is_replaced or origin.image == SCRATCH or origin.image.lower() in self._named:
                 name_of_step("")
             else:
                 reference = str(parse_reference(origin.image).with_default_tag())
@@ -323,6 +342,9 @@ class _Build:
             return self._build_context()
         key = name if stage is None else f"stage {stage}"
         known = self._sources.get(key)
+        context = self._named.get(name.lower())
+        if known is None and context is not None:
+            known = self._sources[key] = self._source_of_context(name, context)
         if known is None:
             if stage is None:
                 layers = self._layers_of(self._image(name, self._request.platform))
@@ -330,6 +352,34 @@ class _Build:
                 layers = self._states[stage].layers
             known = self._sources[key] = self._workspace.layer_source(layers)
         return known
+
+    def _source_of_context(self, name: str, context: NamedContext) -> Source:
+        if context.kind is ContextKind.IMAGE:
+            return self._workspace.layer_source(self._layers_of(self._image_of_context(context)))
+        request = ContextRequest(directory=context.value, text="")
+        if context.kind is ContextKind.URL:
+            request = ContextRequest(url=context.value, text="")
+        make = self._workspace.new_directory
+        return open_context(request, lambda kind: make(f"{kind}-{name}")).source()
+
+    def _image_of_context(self, context: NamedContext) -> Image:
+        if not context.layout:
+            return self._image(context.value, self._request.platform)
+        return resolve(self._workspace.store, load_layout(self._workspace.store, context))
+
+    def _state_of_context(self, context: NamedContext) -> StageState:
+        """A stage that is what a named context has: an image, or the files of a directory."""
+        if context.kind is ContextKind.IMAGE:
+            return self._state_of(self._image_of_context(context))
+        state = _scratch(self._request.platform or host_platform())
+        item = CopyItem(self._source_of_context("base", context), b"", b"")
+        empty = self._workspace.snapshot(())
+        pieces = archive(copy_members(CopyPlan((item,), "/", link=True), empty))
+        layer = self._workspace.add_layer(pieces, "the layer of a context")
+        empty.close()
+        state.layers = (layer,)
+        state.key = files_key(layer.diff_id)
+        return state
 
     def _build_context(self) -> Source:
         if self._context_source is None:

@@ -7,14 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from rootless.build.archives import open_archive
+from rootless.build.archives import fetch, looks_like_archive, open_archive
 from rootless.build.errors import BuildError
+from rootless.build.git import clone, git_source
 from rootless.build.ignoring import IgnoreFilter
 from rootless.build.selection import resolved_path
 from rootless.build.sources import FilteredSource, HostSource, Source
 from rootless.dockerfile.ignore import IgnorePatterns, read_ignore_file
 
 _MOST_TEXT = 16 << 20
+_HEADER = 512
 
 
 class ContextRequest(NamedTuple):
@@ -30,6 +32,8 @@ class ContextRequest(NamedTuple):
     head: bytes = b""
     dockerfile: str = ""
     text: str | None = None
+    url: str = ""
+    """A repository, or an archive or a Dockerfile behind an http or https URL."""
 
 
 class BuildContext(NamedTuple):
@@ -42,6 +46,8 @@ class BuildContext(NamedTuple):
 
 def open_context(request: ContextRequest, new_directory: Callable[[str], Path]) -> BuildContext:
     """Read the Dockerfile of a context. Raises BuildError."""
+    if request.url:
+        return _remote_context(request, new_directory)
     if request.archive is not None:
         return _archive_context(request, new_directory)
     directory = request.directory
@@ -58,6 +64,25 @@ def open_context(request: ContextRequest, new_directory: Callable[[str], Path]) 
         )
     )
     return BuildContext(text, name, lambda: _filtered(top, patterns))
+
+
+def _remote_context(request: ContextRequest, new_directory: Callable[[str], Path]) -> BuildContext:
+    directory = new_directory("remote")
+    repository = git_source(request.url)
+    if repository is not None:
+        top = clone(repository, directory, keep_git=False)
+        path = os.path.normpath(f"/{request.dockerfile or 'Dockerfile'}").strip("/")
+        local = request._replace(url="", directory=str(top), dockerfile=f"{top}/{path}")
+        return open_context(local, new_directory)
+    name = fetch(request.url, directory, "")
+    with open(directory / name, "rb") as file:
+        head = file.read(_HEADER)
+        if looks_like_archive(head):
+            archive = request._replace(url="", archive=file.fileno(), head=head)
+            os.lseek(file.fileno(), len(head), os.SEEK_SET)
+            return _archive_context(archive, new_directory)
+        text = (head + file.read(_MOST_TEXT)).decode(errors="surrogateescape")
+    return open_context(ContextRequest(text=text), new_directory)
 
 
 def _archive_context(request: ContextRequest, new_directory: Callable[[str], Path]) -> BuildContext:

@@ -15,6 +15,7 @@ from rootless.build.archives import fetch, unpacked
 from rootless.build.copying import CopyItem, CopyPlan, copy_members, directory_attributes
 from rootless.build.digests import digest_of_items
 from rootless.build.errors import BuildError
+from rootless.build.git import GitSource, clone, git_source
 from rootless.build.keys import step_key
 from rootless.build.modes import ModeChange
 from rootless.build.mounts import (
@@ -382,6 +383,9 @@ class StageBuilder:
         parents = isinstance(instruction, Copy) and instruction.parents
         items: list[CopyItem] = []
         for word in instruction.sources:
+            if isinstance(instruction, Add) and (repository := git_source(word)) is not None:
+                items.append(self._cloned(repository, instruction))
+                continue
             if isinstance(instruction, Add) and is_url(word):
                 items.append(self._fetched(word, instruction))
                 continue
@@ -401,6 +405,19 @@ class StageBuilder:
             source = MemorySource(texts, self._workspace.now_ns())
             items += [CopyItem(source, name, name) for name in files]
         return items
+
+    def _cloned(self, repository: GitSource, instruction: Add) -> CopyItem:
+        """The files of a repository."""
+        directory = self._workspace.new_directory(f"cloned-{next(self._count)}")
+        top = clone(
+            repository,
+            directory,
+            keep_git=bool(instruction.keep_git_dir),
+            checksum=instruction.checksum,
+        )
+        source = HostSource(str(top))
+        self._fetched_sources.append(source)
+        return CopyItem(source, b"", b"")
 
     def _fetched(self, url: str, instruction: Add) -> CopyItem:
         """The file of a URL."""

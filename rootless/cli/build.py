@@ -59,6 +59,9 @@ _SHM_SIZE = Text(("shm-size",), "Shared memory size for build containers", "BYTE
 _ULIMIT = Texts(("ulimit",), "Ulimit options", "NAME=SOFT[:HARD]")
 _LOAD = Flag(("load",), "Accepted: the image is always put into the store", hidden=True)
 _ANNOTATION = Texts(("annotation",), "Add annotation to the image", "NAME=VALUE")
+_BUILD_CONTEXT = Texts(
+    ("build-context",), "Additional build contexts (e.g., name=path)", "NAME=PLACE"
+)
 _METADATA_FILE = Text(("metadata-file",), "Write build result metadata to a file", "FILE")
 _NO_CACHE_FILTER = Texts(("no-cache-filter",), "Do not cache specified stages", "STAGE")
 _OUTPUT = Texts(("output", "o"), 'Output destination (format: "type=local,dest=path")', "OUTPUT")
@@ -94,6 +97,7 @@ def build(parsed: Parsed, settings: Settings) -> int:
         allows_insecure="security.insecure" in parsed[_ALLOW],
         secrets=tuple(map(_secret, parsed[_SECRET])),
         agents=dict(map(_agent, parsed[_SSH])),
+        contexts=dict(map(_named_context, parsed[_BUILD_CONTEXT])),
         outputs=_outputs(parsed),
         uncached_stages=tuple(
             stage for text in parsed[_NO_CACHE_FILTER] for stage in text.split(",")
@@ -122,6 +126,8 @@ def _context(place: str, file: str | None) -> ContextRequest:
     """What PATH and -f name: a directory, or on standard input an archive or a Dockerfile alone."""
     from rootless.build.archives import looks_like_archive
     from rootless.build.context import ContextRequest
+    from rootless.build.git import git_source
+    from rootless.images.formats.url import is_url
 
     if place == "-":
         if file == "-":
@@ -133,6 +139,8 @@ def _context(place: str, file: str | None) -> ContextRequest:
             return ContextRequest(archive=0, head=head, dockerfile=file or "")
         text = (head + _rest()).decode(errors="surrogateescape")
         return ContextRequest(text=text)
+    if is_url(place) or git_source(place) is not None:
+        return ContextRequest(url=place, dockerfile=file or "")
     directory = absolute(place)
     if not os.path.lexists(directory):
         raise UsageError(f'unable to prepare context: path "{place}" not found')
@@ -142,6 +150,13 @@ def _context(place: str, file: str | None) -> ContextRequest:
         text = _rest().decode(errors="surrogateescape")
         return ContextRequest(directory=directory, text=text)
     return ContextRequest(directory=directory, dockerfile=absolute(file) if file else "")
+
+
+def _named_context(text: str) -> tuple[str, str]:
+    name, equals, place = text.partition("=")
+    if not equals or not name or not place:
+        raise UsageError(f"invalid context value: {text}, expected key=value")
+    return name, place if "://" in place or place.startswith("git@") else absolute(place)
 
 
 def _write_metadata(path: str, built: BuiltImage) -> None:
@@ -318,7 +333,7 @@ def _described(error: BuildError) -> str:
 BUILD = Command(
     "build",
     "Start a build",
-    "PATH|-",
+    "PATH|URL|-",
     (
         _FILE,
         _TAG,
@@ -339,6 +354,7 @@ BUILD = Command(
         _ULIMIT,
         _LOAD,
         _ANNOTATION,
+        _BUILD_CONTEXT,
         _METADATA_FILE,
         _NO_CACHE_FILTER,
         _OUTPUT,

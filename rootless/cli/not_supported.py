@@ -69,7 +69,7 @@ _RUN: dict[str, Missing] = {
 }
 _BUILD: dict[str, Missing] = dict.fromkeys(
     (
-        *("attest", "build-context", "builder", "cache-from", "cache-to", "call", "cgroup-parent"),
+        *("attest", "builder", "cache-from", "cache-to", "call", "cgroup-parent"),
         *("check", "provenance", "sbom"),
     ),
     Missing("this option of build is not supported yet"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import io
 import os
+import subprocess
 import tarfile
+import threading
 
 import pytest
 
@@ -121,3 +124,84 @@ def test_quiet_prints_the_id_and_nothing_else(builds, tmp_path):
     assert (done.status, done.stderr) == (0, "")
     assert done.stdout == f"{builds.inspect()['Id']}\n"
     assert file.read_text() == done.stdout.strip()
+
+
+def test_named_contexts_stand_for_images_stages_and_directories(builds, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/f").write_text("other")
+    (tmp_path / "other/.dockerignore").write_text("secret\n")
+    (tmp_path / "other/secret").write_text("secret")
+    dockerfile = """FROM alpine AS first
+RUN echo first > /first
+FROM first AS second
+RUN echo second > /second
+FROM base:1
+COPY --from=dir . /d/
+COPY --from=second /second /
+"""
+    builds.ok(
+        dockerfile,
+        "--build-context",
+        "alpine=docker-image://base:1",
+        "--build-context",
+        f"dir={tmp_path}/other",
+    )
+    assert builds.sh("ls -A /d; cat /second").split() == [".dockerignore", "f", "second"]
+    (tmp_path / "second").mkdir()
+    (tmp_path / "second/second").write_text("replaced\n")
+    builds.ok(
+        dockerfile,
+        *("--build-context", f"second={tmp_path}/second"),
+        *("--build-context", f"dir={tmp_path}/other"),
+    )
+    assert builds.sh("cat /second") == "replaced\n"
+    layout = tmp_path / "layout"
+    done = builds.rootless("save", "--format", "oci-dir", "base:1", "-o", str(layout))
+    assert done.status == 0, done.stderr
+    builds.ok("FROM laid\nRUN echo x > /x\n", "--build-context", f"laid=oci-layout://{layout}")
+    assert builds.sh("cat /x") == "x\n"
+
+
+def test_a_repository_is_a_context_and_a_source_of_add(builds, tmp_path):
+    repository = tmp_path / "repository.git"
+    work = tmp_path / "work"
+    script = f"""set -e
+export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+git init -q -b main {work}
+cd {work}
+mkdir sub
+echo one > sub/f
+printf 'FROM base:1\\nCOPY f /f\\n' > sub/Dockerfile
+git add . && git commit -qm one && git tag v1
+echo two > sub/f && git commit -qam two
+git clone -q --bare {work} {repository}
+git -C {repository} update-server-info
+"""
+    done = subprocess.run(["sh", "-c", script], capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(tmp_path))
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/repository.git"
+    try:
+        done = builds.rootless("build", "-t", "t", f"{url}#v1:sub")
+        assert done.status == 0, done.stderr
+        assert builds.sh("cat /f") == "one\n"
+        builds.ok(f"FROM base:1\nADD {url} /r\nADD --keep-git-dir=true {url}#v1 /k\n")
+        assert builds.sh("cat /r/sub/f /k/sub/f; ls -A /r; ls -d /k/.git").split() == [
+            *("two", "one", "sub", "/k/.git"),
+        ]
+        (tmp_path / "Remote").write_text("FROM base:1\nRUN echo remote > /remote\n")
+        done = builds.rootless("build", "-t", "t", url.replace("repository.git", "Remote"))
+        assert done.status == 0, done.stderr
+        assert builds.sh("cat /remote") == "remote\n"
+    finally:
+        server.shutdown()
+        server.server_close()
