@@ -36,12 +36,17 @@ def looks_like_archive(head: bytes) -> bool:
 def open_archive(read: Read, directory: Path, what: str, *, keeps_owners: bool) -> LayerSource:
     """The files of an archive in any compression that tar has. It is written once, uncompressed, to
     `directory`, which must not exist. Raises InvalidDocumentError for what is no archive."""
-    from unionfs.changes import Snapshot
-    from unionfs.tar.layer import TarLayer
-
     blob = directory.with_name(f"{directory.name}-blob")
     write_layer(read, directory, blob, what, Limits())
     blob.unlink()
+    return archive_source(directory, keeps_owners=keeps_owners)
+
+
+def archive_source(directory: Path, *, keeps_owners: bool) -> LayerSource:
+    """The files of an archive that `open_archive` has written."""
+    from unionfs.changes import Snapshot
+    from unionfs.tar.layer import TarLayer
+
     layer = TarLayer(directory / LAYER_TAR, directory / LAYER_INDEX)
     return LayerSource(Snapshot([layer], None), keeps_owners=keeps_owners)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -16,6 +17,7 @@ from rootless.build.outputs import Output, OutputKind, squashed, write_files
 from rootless.build.progress import Progress, Silence, StepProgress
 from rootless.build.sources import Source
 from rootless.build.stage import StageBuilder, StageOptions, Trees
+from rootless.build.stage_workers import StageWorker, wait_for
 from rootless.build.state import COMMENT, StageState
 from rootless.build.workspace import Workspace
 from rootless.containers.timestamps import source_date_epoch
@@ -113,6 +115,8 @@ class BuildRequest(NamedTuple):
     """Names of stages whose steps are all done again."""
     annotations: Mapping[str, str] = {}
     """Of the manifest."""
+    jobs: int = 1
+    """How many stages are built at the same time at most."""
     squash: bool = False
     """Make one layer of all those over the base."""
 
@@ -191,8 +195,7 @@ class _Build:
             expand_from(each.origin, self._globals, dockerfile.escape) for each in dockerfile.stages
         ]
         self._graph = self._resolve()
-        for number in self._graph.needed:
-            self._states[number] = self._build_stage(number)
+        self._build_stages()
         return self._export(self._states[self._graph.target], tags)
 
     # Stages
@@ -251,6 +254,51 @@ class _Build:
             raise failure from error
         self._bases[number] = state
         step.done()
+
+    def _build_stages(self) -> None:
+        """Build all stages that are needed, those that do not need one another at the same time."""
+        waiting = list(self._graph.needed)
+        workers: list[StageWorker] = []
+        try:
+            while waiting or workers:
+                ready = [
+                    n for n in waiting if self._states.keys() >= set(self._graph.nodes[n].needs)
+                ]
+                if not workers and (len(ready) == 1 or self._request.jobs == 1):
+                    self._states[ready[0]] = self._build_stage(ready[0])
+                    waiting.remove(ready[0])
+                    continue
+                for number in ready[: self._request.jobs - len(workers)]:
+                    workers.append(StageWorker(number, partial(self._work, number)))
+                    waiting.remove(number)
+                ended = wait_for(workers, self._progress)
+                workers.remove(ended)
+                self._states[ended.number] = self._taken_over(ended)
+        except BaseException:
+            for worker in workers:
+                worker.kill()
+            raise
+
+    def _work(self, number: int, progress: Progress) -> object:
+        """The program of a worker: what one stage has become."""
+        store = self._workspace.store
+        with Ingest(store) as ingest:
+            self._workspace = Workspace(store, ingest, self._workspace.epoch)
+            self._progress = progress
+            # Those of the building process read through connections and descriptors that are its own.
+            self._sources, self._context_source = {}, None
+            return self._build_stage(number).packed()
+
+    def _taken_over(self, worker: StageWorker) -> StageState:
+        """What a stage of a worker has become, with its layers kept for this build. Raises BuildError."""
+        state = StageState.unpacked(worker.result())
+        for layer in state.layers:
+            if not (
+                self._workspace.ingest.keep_layer(layer.diff_id)
+                and self._workspace.ingest.keep_blob(layer.digest)
+            ):
+                raise BuildError(f"layer {layer.diff_id} was removed meanwhile")
+        return state
 
     def _build_stage(self, number: int) -> StageState:
         node, origin = self._graph.nodes[number], self._origins[number]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from rootless.build.archives import fetch, looks_like_archive, open_archive
+from rootless.build.archives import archive_source, fetch, looks_like_archive, open_archive
 from rootless.build.errors import BuildError
 from rootless.build.git import clone, git_source
 from rootless.build.ignoring import IgnoreFilter
@@ -104,7 +104,11 @@ def _archive_context(request: ContextRequest, new_directory: Callable[[str], Pat
             source, os.fsencode(f"{path}.dockerignore") if name else b".dockerignore"
         )
     )
-    return BuildContext(text, name, lambda: _filtered(source, patterns))
+    source.close()
+    # Opened anew in each process that reads it: its index is a connection.
+    return BuildContext(
+        text, name, lambda: _filtered(archive_source(directory, keeps_owners=False), patterns)
+    )
 
 
 def _filtered(source: Source, patterns: IgnorePatterns | None) -> Source:

@@ -7,6 +7,7 @@ from rootless.errors import RootlessError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
 
 class BuildError(RootlessError):
@@ -26,3 +27,16 @@ class BuildError(RootlessError):
         self.step = ""
         self.excerpt = ""
         self.log: Sequence[str] = ()
+
+    def packed(self) -> tuple[object, ...]:
+        """For another process of this program; `unpacked` is the inverse."""
+        place = self.line, self.last_line, self.step, self.excerpt, tuple(self.log)
+        return (self.message, self.hint, *place)
+
+    @classmethod
+    def unpacked(cls, values: tuple[Any, ...]) -> BuildError:
+        """The error that `packed` described."""
+        message, hint, *place = values
+        error = cls(message, hint=hint)
+        error.line, error.last_line, error.step, error.excerpt, error.log = place
+        return error

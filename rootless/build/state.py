@@ -27,13 +27,14 @@ from rootless.dockerfile.scopes import PREDEFINED, Scope
 from rootless.durations import format_duration
 from rootless.oci.document import Json
 from rootless.runtime.extensions import DEFAULT_PATH
+from rootless.store.build_cache import BuiltLayer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Any
 
     from rootless.dockerfile.instructions import Instruction
-    from rootless.store.build_cache import BuiltLayer
 
 COMMENT = "buildkit.dockerfile.v0"
 BUILT = " # buildkit"
@@ -77,6 +78,20 @@ class StageState:
             dict(self.document), dict(self.config), self.history, self.layers, self.key
         )
         made.scope = self.scope
+        return made
+
+    def packed(self) -> tuple[object, ...]:
+        """For another process of this program; `unpacked` is the inverse."""
+        layers = tuple(tuple(layer) for layer in self.layers)
+        scope = dict(self.scope.variables), dict(self.scope.arguments)
+        return self.document, self.config, self.history, layers, self.key, scope
+
+    @classmethod
+    def unpacked(cls, values: tuple[Any, ...]) -> StageState:
+        """The state that `packed` described."""
+        document, config, history, layers, key, scope = values
+        made = cls(document, config, history, tuple(BuiltLayer(*each) for each in layers), key)
+        made.scope = Scope(*scope)
         return made
 
     @property

@@ -12,7 +12,7 @@ from rootless.cli.flags.environment import parse_annotations, parse_labels
 from rootless.cli.flags.names import parse_add_host
 from rootless.cli.flags.sizes import parse_size
 from rootless.cli.flags.ulimits import parse_ulimit
-from rootless.cli.grammar import Command, Flag, Parsed, Text, Texts
+from rootless.cli.grammar import Command, Flag, Number, Parsed, Text, Texts
 from rootless.cli.shared_options import PLATFORM, platform_of
 from rootless.csv_fields import split_fields
 from rootless.durable import write_atomically
@@ -62,6 +62,9 @@ _ANNOTATION = Texts(("annotation",), "Add annotation to the image", "NAME=VALUE"
 _BUILD_CONTEXT = Texts(
     ("build-context",), "Additional build contexts (e.g., name=path)", "NAME=PLACE"
 )
+_JOBS = Number(
+    ("jobs",), "How many stages to build at the same time (default: one a processor)", "N"
+)
 _METADATA_FILE = Text(("metadata-file",), "Write build result metadata to a file", "FILE")
 _NO_CACHE_FILTER = Texts(("no-cache-filter",), "Do not cache specified stages", "STAGE")
 _OUTPUT = Texts(("output", "o"), 'Output destination (format: "type=local,dest=path")', "OUTPUT")
@@ -104,6 +107,7 @@ def build(parsed: Parsed, settings: Settings) -> int:
         ),
         annotations=parse_annotations(parsed[_ANNOTATION]),
         squash=parsed[_SQUASH],
+        jobs=parsed[_JOBS] or len(os.sched_getaffinity(0)) + 1,
     )
     try:
         built = engine_of(settings).build(request, progress=_progress(parsed))
@@ -355,6 +359,7 @@ BUILD = Command(
         _LOAD,
         _ANNOTATION,
         _BUILD_CONTEXT,
+        _JOBS,
         _METADATA_FILE,
         _NO_CACHE_FILTER,
         _OUTPUT,
