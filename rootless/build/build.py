@@ -21,10 +21,12 @@ from rootless.build.stage_workers import StageWorker, wait_for
 from rootless.build.state import COMMENT, StageState
 from rootless.build.workspace import Workspace
 from rootless.containers.timestamps import source_date_epoch
+from rootless.dockerfile.check import CheckContext, check
 from rootless.dockerfile.errors import DockerfileError, excerpt
 from rootless.dockerfile.graph import SCRATCH, Graph, stage_graph, stage_label
 from rootless.dockerfile.instructions import Add, Copy, Dockerfile, Instruction, Run, Workdir
 from rootless.dockerfile.parser import parse, parse_trigger
+from rootless.dockerfile.rules import report
 from rootless.dockerfile.scopes import (
     BuildPlatform,
     expand_from,
@@ -194,9 +196,37 @@ class _Build:
         self._origins = [
             expand_from(each.origin, self._globals, dockerfile.escape) for each in dockerfile.stages
         ]
+        step = self._progress.begin("[internal] load build definition from " + self._context.name)
+        step.done()
         self._graph = self._resolve()
+        self._check(step)
         self._build_stages()
         return self._export(self._states[self._graph.target], tags)
+
+    def _check(self, step: StepProgress) -> None:
+        """Show what is probably a mistake. Raises DockerfileError if the Dockerfile asks for that."""
+        host = host_platform()
+        request = self._request
+        arguments = platform_arguments(
+            _shown(host), _shown(request.platform or host), request.target.lower()
+        )
+        found = check(
+            self._context.text,
+            CheckContext(
+                arguments,
+                request.build_arguments,
+                request.target,
+                tuple(request.contexts),
+                self._context.patterns,
+                {number: state.config for number, state in self._bases.items()},
+                self._graph.needed,
+            ),
+        )
+        for each in found.findings:
+            step.note(f"WARN: {each.short}")
+            self._progress.warn(each.short)
+        if found.error is not None:
+            raise found.error
 
     # Stages
 
@@ -580,3 +610,27 @@ def _step_namer(label: str, instructions: Sequence[Instruction]) -> Callable[[st
         return f"[{prefix}{count:>{width}}/{steps}] {text}"
 
     return named
+
+
+def check_dockerfile(request: BuildRequest, workspace: Workspace) -> str:
+    """What `build --check` prints: the findings in the Dockerfile. Raises BuildError for one that cannot be
+    built."""
+    context = open_context(request.context, workspace.new_directory)
+    host = host_platform()
+    platforms = _shown(host), _shown(request.platform or host)
+    found = check(
+        context.text,
+        CheckContext(
+            platform_arguments(*platforms, request.target.lower()),
+            request.build_arguments,
+            request.target,
+            tuple(request.contexts),
+            context.patterns,
+        ),
+    )
+    text = report(found.findings, context.text, context.name, is_whole=found.error is None)
+    if found.error is not None and not found.findings:
+        failure = BuildError(found.error.message)
+        failure.line, failure.last_line = found.error.line, found.error.last_line
+        raise _with_excerpt(failure, context)
+    return text

@@ -42,6 +42,8 @@ class BuildContext(NamedTuple):
     text: str
     name: str
     source: Callable[[], Source]
+    patterns: IgnorePatterns | None = None
+    """Of the .dockerignore."""
 
 
 def open_context(request: ContextRequest, new_directory: Callable[[str], Path]) -> BuildContext:
@@ -63,7 +65,7 @@ def open_context(request: ContextRequest, new_directory: Callable[[str], Path]) 
             _read_if_there(f"{path}.dockerignore") if name else _text_of(top, b".dockerignore")
         )
     )
-    return BuildContext(text, name, lambda: _filtered(top, patterns))
+    return BuildContext(text, name, lambda: _filtered(top, patterns), patterns)
 
 
 def _remote_context(request: ContextRequest, new_directory: Callable[[str], Path]) -> BuildContext:
@@ -107,7 +109,10 @@ def _archive_context(request: ContextRequest, new_directory: Callable[[str], Pat
     source.close()
     # Opened anew in each process that reads it: its index is a connection.
     return BuildContext(
-        text, name, lambda: _filtered(archive_source(directory, keeps_owners=False), patterns)
+        text,
+        name,
+        lambda: _filtered(archive_source(directory, keeps_owners=False), patterns),
+        patterns,
     )
 
 

@@ -112,6 +112,8 @@ class _PipedProgress:
     def warn(self, text: str) -> None:
         self.send(0, "warn", text)
 
+    def close(self) -> None: ...
+
     def send(self, number: int, what: str, *values: str | bytes | int) -> None:
         data = marshal.dumps((number, what, values))
         view = memoryview(len(data).to_bytes(_LENGTH, "big") + data)

@@ -62,6 +62,13 @@ _ANNOTATION = Texts(("annotation",), "Add annotation to the image", "NAME=VALUE"
 _BUILD_CONTEXT = Texts(
     ("build-context",), "Additional build contexts (e.g., name=path)", "NAME=PLACE"
 )
+_CALL = Text(
+    ("call",),
+    "Set method for evaluating build: build or check",
+    "METHOD",
+    choices=("build", "check"),
+)
+_CHECK = Flag(("check",), 'Shorthand for "--call=check"')
 _JOBS = Number(
     ("jobs",), "How many stages to build at the same time (default: one a processor)", "N"
 )
@@ -73,9 +80,9 @@ _SQUASH = Flag(("squash",), "Squash newly built layers into a single new layer")
 _QUIET = Flag(("quiet", "q"), "Suppress the build output and print image ID on success")
 _PROGRESS = Text(
     ("progress",),
-    "Set type of progress output: auto, none, plain or tty",
+    "Set type of progress output: auto, none, plain, quiet, rawjson or tty",
     "TYPE",
-    choices=("auto", "none", "plain", "tty"),
+    choices=("auto", "none", "plain", "quiet", "rawjson", "tty"),
 )
 
 
@@ -109,12 +116,20 @@ def build(parsed: Parsed, settings: Settings) -> int:
         squash=parsed[_SQUASH],
         jobs=parsed[_JOBS] or len(os.sched_getaffinity(0)) + 1,
     )
+    progress = _progress(parsed)
+    engine = engine_of(settings)
     try:
-        built = engine_of(settings).build(request, progress=_progress(parsed))
+        if parsed[_CHECK] or parsed[_CALL] == "check":
+            text = engine.check_build(request)
+            print(text, end="")
+            return 0 if text.startswith("Check complete, no") else 1
+        built = engine.build(request, progress=progress)
     except BuildError as error:
         sys.stdout.flush()
+        progress.close()
         print(_described(error), file=sys.stderr)
         return 1
+    progress.close()
     id_file = parsed[_IIDFILE]
     if id_file is not None:
         with open(id_file, "w", encoding="ascii") as file:
@@ -310,11 +325,20 @@ def _arguments(words: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _progress(parsed: Parsed) -> Progress | None:
-    from rootless.build.progress import PlainProgress
+def _progress(parsed: Parsed) -> Progress:
+    from rootless.build.progress import JsonProgress, PlainProgress, Silence
 
-    if parsed[_QUIET] or parsed[_PROGRESS] == "none":
-        return None
+    kind = parsed[_PROGRESS] or os.environ.get("BUILDKIT_PROGRESS") or "auto"
+    if parsed[_QUIET] or kind in {"none", "quiet"}:
+        return Silence()
+    if kind == "rawjson":
+        return JsonProgress(sys.stderr)
+    if kind == "tty" or (kind == "auto" and os.isatty(2)):
+        from rootless.build.tty_progress import TtyProgress
+
+        return TtyProgress(sys.stderr)
+    if kind not in {"auto", "plain"}:
+        raise UsageError(f"invalid progress mode {kind}")
     return PlainProgress(sys.stderr)
 
 
@@ -359,6 +383,8 @@ BUILD = Command(
         _LOAD,
         _ANNOTATION,
         _BUILD_CONTEXT,
+        _CALL,
+        _CHECK,
         _JOBS,
         _METADATA_FILE,
         _NO_CACHE_FILTER,

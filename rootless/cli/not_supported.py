@@ -69,8 +69,8 @@ _RUN: dict[str, Missing] = {
 }
 _BUILD: dict[str, Missing] = dict.fromkeys(
     (
-        *("attest", "builder", "cache-from", "cache-to", "call", "cgroup-parent"),
-        *("check", "provenance", "sbom"),
+        *("attest", "builder", "cache-from", "cache-to", "cgroup-parent"),
+        *("provenance", "sbom"),
     ),
     Missing("this option of build is not supported yet"),
 )

@@ -108,6 +108,16 @@ class ImageStore:
                     self.push(str(tag))
         return built
 
+    def check_build(self, request: BuildRequest) -> str:
+        """What `build --check` prints: the probable mistakes in a Dockerfile. Raises BuildError."""
+        from rootless.build.build import check_dockerfile
+        from rootless.build.workspace import Workspace
+        from rootless.store.ingest import Ingest
+
+        store = self._store()
+        with Ingest(store) as ingest:
+            return check_dockerfile(request, Workspace(store, ingest, None))
+
     def load(
         self,
         source: Path | int,

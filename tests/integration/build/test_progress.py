@@ -1,0 +1,93 @@
+"""What a build shows while it goes on, and what it finds to be probable mistakes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
+
+DOCKERFILE = "FROM base:1\nRUN echo out; echo err >&2; printf partial\nCMD true\n"
+
+
+def test_plain_output_is_that_of_buildkit(builds):
+    shown = builds.ok(DOCKERFILE)
+    timeless = re.sub(r"\d+\.\d+s?", "T", shown)
+    assert timeless.startswith(
+        "#1 [internal] load build definition from Dockerfile\n#1 DONE T\n\n#2 "
+    )
+    assert "\n#4 [2/2] RUN echo out; echo err >&2; printf partial\n" in timeless
+    assert sorted(line for line in timeless.splitlines() if line.startswith("#4 T")) == [
+        "#4 T err",
+        "#4 T out",
+        "#4 T partial",
+    ]
+    assert timeless.endswith(
+        "\n 1 warning found:\n - JSONArgsRecommended: JSON arguments recommended for CMD to prevent "
+        "unintended behavior related to OS signals (line 3)\n"
+    )
+    assert "#4 CACHED" in builds.ok(DOCKERFILE)
+
+
+def test_raw_json_has_vertexes_logs_and_statuses(builds):
+    shown = builds.ok(DOCKERFILE, "--progress", "rawjson")
+    found = [json.loads(line) for line in shown.splitlines()]
+    names = {each["name"] for line in found for each in line.get("vertexes", ())}
+    assert "[2/2] RUN echo out; echo err >&2; printf partial" in names
+    logs = b"".join(
+        base64.b64decode(each["data"]) for line in found for each in line.get("logs", ())
+    )
+    assert b"out\n" in logs
+    ended = [each for line in found for each in line.get("vertexes", ()) if "completed" in each]
+    assert len(ended) == len(names)
+
+
+def test_a_terminal_gets_a_line_for_each_step(builds):
+    context = builds.context(DOCKERFILE)
+    master, slave = pty.openpty()
+    argv = [sys.executable, "-m", "rootless", "build", "-t", "t", str(context)]
+    process = subprocess.Popen(
+        argv, env=builds.rootless.env, stderr=slave, stdin=subprocess.DEVNULL
+    )
+    os.close(slave)
+    data = b""
+    while True:
+        try:
+            piece = os.read(master, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        data += piece
+    os.close(master)
+    assert process.wait(30) == 0
+    last = data[data.rindex(b"\x1b[0J") :].decode()
+    assert "FINISHED" in last
+    assert " => [2/2] RUN echo out; echo err >&2" in last
+
+
+def test_check_prints_the_findings(builds):
+    context = builds.context("FROM base:1\nMAINTAINER me\n")
+    done = builds.rootless("build", "--check", str(context))
+    assert done.status == 1
+    assert "WARNING: MaintainerDeprecated - https://" in done.stdout
+    context = builds.context("FROM base:1\n")
+    done = builds.rootless("build", "--check", str(context))
+    assert (done.status, done.stdout) == (0, "Check complete, no warnings found.\n")
+    context = builds.context("FROM base:1\nRUNN x\n")
+    done = builds.rootless("build", "--check", str(context))
+    assert done.status == 1
+    assert "unknown instruction: RUNN" in done.stderr
+
+
+def test_a_dockerfile_can_ask_for_errors(builds):
+    done = builds("# check=error=true\nFROM base:1\nMAINTAINER me\n")
+    assert done.status == 1
+    assert "lint violation found for rules: MaintainerDeprecated" in done.stderr
