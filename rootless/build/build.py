@@ -22,7 +22,7 @@ from rootless.build.state import COMMENT, StageState
 from rootless.build.workspace import Workspace
 from rootless.containers.timestamps import source_date_epoch
 from rootless.dockerfile.check import CheckContext, check
-from rootless.dockerfile.errors import DockerfileError, excerpt
+from rootless.dockerfile.errors import DockerfileError, excerpt, quoted
 from rootless.dockerfile.graph import SCRATCH, Graph, stage_graph, stage_label
 from rootless.dockerfile.instructions import Add, Copy, Dockerfile, Instruction, Run, Workdir
 from rootless.dockerfile.parser import parse, parse_trigger
@@ -33,7 +33,7 @@ from rootless.dockerfile.scopes import (
     global_variables,
     platform_arguments,
 )
-from rootless.errors import RootlessError
+from rootless.errors import RootlessError, UsageError
 from rootless.images.new_image import new_image
 from rootless.images.save import Format, save_image
 from rootless.oci.document import Json, encode
@@ -265,7 +265,14 @@ class _Build:
         if origin.image == SCRATCH:
             self._bases[number] = _scratch(self._request.platform or host_platform())
             return
-        reference = str(parse_reference(origin.image).with_default_tag())
+        try:
+            reference = str(parse_reference(origin.image).with_default_tag())
+        except UsageError as error:
+            failure = BuildError(
+                f"failed to parse stage name {quoted(origin.image)}: {error.message}"
+            )
+            failure.line, failure.last_line = origin.source.first_line, origin.source.last_line
+            raise failure from error
         step = self._progress.begin(f"[internal] load metadata for {reference}")
         try:
             platform = (

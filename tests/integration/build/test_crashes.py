@@ -1,0 +1,101 @@
+"""Builds that are killed at any instant, that fill the disk, and whose context changes under them."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from tests.support.rootless import Rootless
+
+pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
+
+DOCKERFILE = """FROM base:1 AS one
+WORKDIR /w
+COPY files /files
+RUN echo x > /x; mkdir /d; touch /d/$(seq 1 50 | tr '\\n' ' ')
+FROM base:1
+COPY --from=one /files /files
+RUN cat /files/f1 > /y
+"""
+
+
+def test_a_build_killed_at_any_instant_leaves_a_store_that_the_next_one_uses(builds):
+    files = {f"files/f{n}": f"content {n}\n" for n in range(20)}
+    context = builds.context(DOCKERFILE, files)
+    started = time.monotonic()
+    builds.ok(DOCKERFILE)
+    whole = time.monotonic() - started
+    chance = random.Random(5)
+    for _ in range(12):
+        assert builds.rootless("builder", "prune", "-a", "-f").status == 0
+        process = builds.rootless.popen("build", "-t", "killed", str(context))
+        try:
+            process.wait(chance.uniform(0, whole))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(20)
+        builds.ok(DOCKERFILE)
+        assert builds.sh("cat /y") == "content 1\n"
+    done = builds.rootless("system", "check")
+    assert "damaged" not in done.stdout.lower()
+    builds.ok("FROM base:1\n")
+    store = builds.rootless.data / "rootless"
+    assert [each for each in os.listdir(store / "tmp") if each != ".lock"] == []
+
+
+def test_a_context_that_changes_gives_an_error_or_one_of_its_states(builds):
+    context = builds.context("FROM base:1\nCOPY d /d\n", {"d/f": "a" * 100_000})
+    path = context / "d/f"
+    stop = threading.Event()
+
+    def change():
+        size = 1
+        while not stop.is_set():
+            size = size % 300_000 + 10_007
+            path.write_text("b" * size)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(8):
+            done = builds.rootless("build", "-t", "t", "--no-cache", str(context))
+            if done.status == 0:
+                # No file is cut off: what was copied has the size of its entry.
+                assert int(builds.sh("wc -c < /d/f")) >= 0
+            else:
+                assert done.status == 1
+                assert "changed while it was read" in done.stderr, done.stderr
+    finally:
+        stop.set()
+        thread.join()
+    builds.ok("FROM base:1\nCOPY d /d\n")
+
+
+def test_a_full_disk_is_an_error_and_the_store_stays_whole(builds):
+    """A limit of the size of files stands for the end of the disk: writes fail at any place with EFBIG."""
+    context = builds.context(
+        "FROM base:1\nRUN echo small > /small\nCOPY big /big\n", {"big": "x" * 3_000_000}
+    )
+    limited = Rootless(builds.rootless.data, builds.rootless.runtime)
+    script = f"ulimit -f 2000; exec {sys.executable} -m rootless build -t t {context}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=limited.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "cannot store the layer of the step" in done.stderr
+    assert "Dockerfile:3" in done.stderr
+    assert builds.rootless("system", "check").status == 0
+    builds.ok("FROM base:1\nRUN echo small > /small\nCOPY big /big\n")
+    assert builds.sh("wc -c < /big").strip() == "3000000"
