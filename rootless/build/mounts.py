@@ -25,6 +25,7 @@ from rootless.build.outputs import copy_to_host
 from rootless.build.selection import clean, resolved_path
 from rootless.build.sources import HostSource, Source
 from rootless.build.workspace import Workspace
+from rootless.containers.delete_tree import remove_container_tree
 from rootless.dockerfile.mounts import (
     BindMount,
     CacheMount,
@@ -33,7 +34,7 @@ from rootless.dockerfile.mounts import (
     SshMount,
     TmpfsMount,
 )
-from rootless.durable import acquire_lock
+from rootless.durable import acquire_lock, locked
 from rootless.runtime.idmap import IdMaps
 from rootless.spec.options import Bind, Tmpfs, UserMount
 from rootless.store.build_cache import mounts_directory
@@ -179,16 +180,21 @@ class MountPreparer:
             place = cache_mount_directory(self._workspace.store, f"{namespace}/{mount.id}/{number}")
             data = f"{place}/data"
         self._stack.callback(lock.release)
-        if not os.path.isdir(data):
-            self._fill_cache(mount, data)
+        # Several builds may need it for the first time at once.
+        with locked(f"{place}/.making"):
+            if not os.path.isdir(data):
+                self._fill_cache(mount, place)
         os.utime(place)
         self._mounts.append(Bind(data, target, read_only=mount.read_only))
 
-    def _fill_cache(self, mount: CacheMount, data: str) -> None:
+    def _fill_cache(self, mount: CacheMount, place: str) -> None:
+        """Make its directory, which has its name once it is whole."""
         from rootless.runtime.user_namespace import run_in_user_namespace
 
-        with open(f"{os.path.dirname(data)}/id", "w", encoding="utf-8") as file:
+        with open(f"{place}/id", "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(mount.id)
+        data = f"{place}/.new"
+        remove_container_tree(data)
         os.mkdir(data, 0o700)
         if mount.from_stage:
             item = _bind_item(mount, self._source_of)
@@ -200,6 +206,7 @@ class MountPreparer:
             run_in_user_namespace(self._maps, lambda: os.chmod(data, mode))
         else:
             os.chmod(data, 0o755 if mount.mode is None else mount.mode)
+        os.rename(data, f"{place}/data")
 
     def _secret(self, mount: SecretMount, target: str, number: int) -> None:
         content = self._given.secrets(mount.id)
