@@ -64,4 +64,4 @@ def _changed(bits: int, who: int, operator: str, wanted: int) -> int:
         return bits | wanted
     if operator == "-":
         return bits & ~wanted
-    return (bits & ~(who & 0o777)) | wanted
+    return (bits & ~who) | wanted
