@@ -39,6 +39,8 @@ class StageWorker:
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:
                 os._exit(1)
+            # So that it ends its container and removes what it has made.
+            signal.signal(signal.SIGTERM, _interrupt)
             try:
                 return True, work(_PipedProgress(writer))
             except BuildError as error:
@@ -82,6 +84,10 @@ class StageWorker:
         """End the worker, in place of `result`."""
         os.close(self.reader)
         self._call.kill()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def wait_for(workers: list[StageWorker], progress: Progress) -> StageWorker:
