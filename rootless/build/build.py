@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from rootless.build.cache_directory import export_steps
 from rootless.build.context import BuildContext, ContextRequest, open_context
 from rootless.build.copying import CopyItem, CopyPlan, copy_members
 from rootless.build.errors import BuildError
@@ -41,7 +42,7 @@ from rootless.oci.manifest import Descriptor
 from rootless.oci.platform import Platform, host_platform, parse_platform
 from rootless.oci.reference import parse_reference, parse_tag
 from rootless.spec.options import DEFAULT_SHM_SIZE, HostEntry, Ulimit
-from rootless.store.build_cache import BuiltLayer
+from rootless.store.build_cache import BuiltLayer, decode_step, encode_step
 from rootless.store.image import resolve
 from rootless.store.ingest import Ingest
 from rootless.store.layout import Store
@@ -117,6 +118,10 @@ class BuildRequest(NamedTuple):
     """Names of stages whose steps are all done again."""
     annotations: Mapping[str, str] = {}
     """Of the manifest."""
+    cache_from: tuple[str, ...] = ()
+    """Directories that `cache_to` of other builds has written."""
+    cache_to: tuple[str, ...] = ()
+    """Directories that the steps of this build are written to."""
     jobs: int = 1
     """How many stages are built at the same time at most."""
     squash: bool = False
@@ -133,6 +138,7 @@ def build(request: BuildRequest, host: BuildHost, progress: Progress | None = No
     epoch = source_date_epoch({"SOURCE_DATE_EPOCH": given} if given else host.environ)
     with Ingest(host.store) as ingest:
         workspace = Workspace(host.store, ingest, epoch)
+        workspace.imports = request.cache_from
         context = open_context(request.context, workspace.new_directory)
         try:
             dockerfile = parse(context.text)
@@ -201,7 +207,18 @@ class _Build:
         self._graph = self._resolve()
         self._check(step)
         self._build_stages()
-        return self._export(self._states[self._graph.target], tags)
+        built = self._export(self._states[self._graph.target], tags)
+        for directory in request.cache_to:
+            step = self._progress.begin("exporting cache to client directory")
+            try:
+                steps = self._workspace.used.values()
+                export_steps(self._workspace.store, steps, directory)
+            except OSError as error:
+                reason = (error.strerror or "").lower()
+                step.failed(reason)
+                raise BuildError(f"failed to export cache to {directory}: {reason}") from error
+            step.done()
+        return built
 
     def _check(self, step: StepProgress) -> None:
         """Show what is probably a mistake. Raises DockerfileError if the Dockerfile asks for that."""
@@ -321,14 +338,20 @@ class _Build:
         store = self._workspace.store
         with Ingest(store) as ingest:
             self._workspace = Workspace(store, ingest, self._workspace.epoch)
+            self._workspace.imports = self._request.cache_from
             self._progress = progress
             # Those of the building process read through connections and descriptors that are its own.
             self._sources, self._context_source = {}, None
-            return self._build_stage(number).packed()
+            state = self._build_stage(number)
+            steps = [(each.key, encode_step(each)) for each in self._workspace.used.values()]
+            return state.packed(), steps
 
     def _taken_over(self, worker: StageWorker) -> StageState:
         """What a stage of a worker has become, with its layers kept for this build. Raises BuildError."""
-        state = StageState.unpacked(worker.result())
+        packed, steps = worker.result()
+        state = StageState.unpacked(packed)
+        for key, record in steps:
+            self._workspace.used[key] = decode_step(record, key, "a step")
         for layer in state.layers:
             if not (
                 self._workspace.ingest.keep_layer(layer.diff_id)

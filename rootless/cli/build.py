@@ -69,6 +69,12 @@ _CALL = Text(
     choices=("build", "check"),
 )
 _CHECK = Flag(("check",), 'Shorthand for "--call=check"')
+_CACHE_FROM = Texts(
+    ("cache-from",), 'External cache sources (format: "type=local,src=path")', "SOURCE"
+)
+_CACHE_TO = Texts(
+    ("cache-to",), 'Cache export destinations (format: "type=local,dest=path")', "DESTINATION"
+)
 _JOBS = Number(
     ("jobs",), "How many stages to build at the same time (default: one a processor)", "N"
 )
@@ -113,6 +119,8 @@ def build(parsed: Parsed, settings: Settings) -> int:
             stage for text in parsed[_NO_CACHE_FILTER] for stage in text.split(",")
         ),
         annotations=parse_annotations(parsed[_ANNOTATION]),
+        cache_from=tuple(_cache(text, "src", "--cache-from") for text in parsed[_CACHE_FROM]),
+        cache_to=tuple(_cache(text, "dest", "--cache-to") for text in parsed[_CACHE_TO]),
         squash=parsed[_SQUASH],
         jobs=parsed[_JOBS] or len(os.sched_getaffinity(0)) + 1,
     )
@@ -169,6 +177,22 @@ def _context(place: str, file: str | None) -> ContextRequest:
         text = _rest().decode(errors="surrogateescape")
         return ContextRequest(directory=directory, text=text)
     return ContextRequest(directory=directory, dockerfile=absolute(file) if file else "")
+
+
+def _cache(text: str, key: str, flag: str) -> str:
+    """The directory of a cache."""
+    values = {}
+    for field in split_fields(text):
+        name, equals, value = field.partition("=")
+        values[name if equals else "ref"] = value if equals else field
+    kind = values.get("type", "registry")
+    if kind != "local":
+        raise UsageError(
+            f"{flag}: caches of type {kind!r} are not supported", hint=f"type=local,{key}=DIR"
+        )
+    if not values.get(key):
+        raise UsageError(f"{flag}: {key} is required for a local cache")
+    return absolute(values[key])
 
 
 def _named_context(text: str) -> tuple[str, str]:
@@ -383,6 +407,8 @@ BUILD = Command(
         _LOAD,
         _ANNOTATION,
         _BUILD_CONTEXT,
+        _CACHE_FROM,
+        _CACHE_TO,
         _CALL,
         _CHECK,
         _JOBS,

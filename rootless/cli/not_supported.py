@@ -67,13 +67,11 @@ _RUN: dict[str, Missing] = {
     "runtime": Missing("the engine is its own OCI runtime"),
     "use-api-socket": Missing(_NO_DAEMON),
 }
-_BUILD: dict[str, Missing] = dict.fromkeys(
-    (
-        *("attest", "builder", "cache-from", "cache-to", "cgroup-parent"),
-        *("provenance", "sbom"),
-    ),
-    Missing("this option of build is not supported yet"),
-)
+_BUILD: dict[str, Missing] = {
+    "builder": Missing("there is one builder, which is no daemon"),
+    "cgroup-parent": Missing("the commands of a build have no control group of their own"),
+    **dict.fromkeys(("attest", "provenance", "sbom"), Missing("attestations are not made")),
+}
 _OPTIONS: dict[str, dict[str, Missing]] = {
     "build": _BUILD,
     "run": _RUN,

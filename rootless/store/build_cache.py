@@ -79,19 +79,8 @@ def save_step(store: Store, step: CachedStep) -> None:
     """Record a step whose layer is in the store."""
     directory = steps_directory(store)
     os.makedirs(directory, 0o700, exist_ok=True)
-    document = {
-        "layer": {
-            "diffId": step.layer.diff_id,
-            "digest": step.layer.digest,
-            "size": step.layer.size,
-            "mediaType": step.layer.media_type,
-        },
-        "created": step.created,
-        "text": step.text,
-        "inputs": dict(step.inputs),
-    }
     # A record that is lost with the power costs one step of a later build.
-    write_atomically(f"{directory}/{step.key}.json", encode(document), durable=False)
+    write_atomically(f"{directory}/{step.key}.json", encode_step(step), durable=False)
 
 
 def all_steps(store: Store) -> list[CachedStep]:
@@ -119,26 +108,46 @@ def _paths(store: Store) -> Iterator[tuple[str, str]]:
             yield f"{directory}/{name}", name.removesuffix(".json")
 
 
+def encode_step(step: CachedStep) -> bytes:
+    """The content of a record."""
+    document = {
+        "layer": {
+            "diffId": step.layer.diff_id,
+            "digest": step.layer.digest,
+            "size": step.layer.size,
+            "mediaType": step.layer.media_type,
+        },
+        "created": step.created,
+        "text": step.text,
+        "inputs": dict(step.inputs),
+    }
+    return encode(document)
+
+
+def decode_step(data: bytes, key: str, what: str) -> CachedStep:
+    """The step that a record describes; `what` names it in errors. Raises InvalidDocumentError."""
+    document = parse_object(data, what, _MOST_BYTES)
+    layer = required(document, "layer", dict, what)
+    inputs = optional(document, "inputs", dict, what) or {}
+    return CachedStep(
+        key,
+        BuiltLayer(
+            required(layer, "diffId", str, what),
+            required(layer, "digest", str, what),
+            required(layer, "size", int, what),
+            required(layer, "mediaType", str, what),
+        ),
+        required(document, "created", str, what),
+        required(document, "text", str, what),
+        {str(name): str(value) for name, value in inputs.items()},
+    )
+
+
 def _read(path: str, key: str) -> CachedStep | None:
     """None for a record that is missing or damaged: the step is then done again."""
     try:
         with open(path, "rb") as file:
-            document = parse_object(file.read(_MOST_BYTES + 1), path, _MOST_BYTES)
-            used = os.fstat(file.fileno()).st_mtime
-        layer = required(document, "layer", dict, path)
-        inputs = optional(document, "inputs", dict, path) or {}
-        return CachedStep(
-            key,
-            BuiltLayer(
-                required(layer, "diffId", str, path),
-                required(layer, "digest", str, path),
-                required(layer, "size", int, path),
-                required(layer, "mediaType", str, path),
-            ),
-            required(document, "created", str, path),
-            required(document, "text", str, path),
-            {str(name): str(value) for name, value in inputs.items()},
-            used,
-        )
+            step = decode_step(file.read(_MOST_BYTES + 1), key, path)
+            return step._replace(used=os.fstat(file.fileno()).st_mtime)
     except (OSError, InvalidDocumentError):
         return None
