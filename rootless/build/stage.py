@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import posixpath
-import stat
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import NamedTuple
 
-from rootless.build.archives import fetch, unpacked
-from rootless.build.copying import CopyItem, CopyPlan, copy_members, directory_attributes
+from rootless.build.copy_sources import CopySources, copy_text, destination_of
+from rootless.build.copying import CopyPlan, copy_members, directory_attributes
 from rootless.build.digests import digest_of_items
 from rootless.build.errors import BuildError
-from rootless.build.git import GitSource, clone, git_source
 from rootless.build.keys import step_key
 from rootless.build.modes import ModeChange
 from rootless.build.mounts import (
-    NO_MOUNT_SOURCES,
-    MountPreparer,
-    MountSources,
-    cache_namespace,
     mount_inputs,
 )
 from rootless.build.progress import Progress, StepProgress
-from rootless.build.selection import select
-from rootless.build.sources import HostSource, MemorySource, Source
-from rootless.build.state import BUILT, StageState
+from rootless.build.run_instruction import RunPlan, Runs, command_of
+from rootless.build.sources import Source
+from rootless.build.stage_options import StageOptions
+from rootless.build.state import StageState
 from rootless.build.workspace import Workspace
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.expansion import expand_instruction
-from rootless.dockerfile.ignore import IgnorePatterns
 from rootless.dockerfile.instructions import Add, Arg, Copy, Instruction, Run, Workdir
-from rootless.dockerfile.scopes import mounts_of, proxy_variables
+from rootless.dockerfile.scopes import mounts_of
 from rootless.errors import (
-    CommandNotExecutableError,
-    CommandNotFoundError,
-    LaunchError,
     RootlessError,
 )
-from rootless.images.formats.url import is_url
 from rootless.runtime.userdb import UnknownUserError, find_group, find_identity
-from rootless.spec.options import DEFAULT_SHM_SIZE, HostEntry, Ulimit
 from rootless.store.build_cache import BuiltLayer, CachedStep
 from unionfs.nodes import Directory
 from unionfs.tar.writer import TarEntry, archive
@@ -52,12 +38,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rootless.build.run_step import Output, RunOptions, StepRunner
     from rootless.dockerfile.instructions import Stage
-    from rootless.dockerfile.mounts import Mount
-    from unionfs.changes import Change, Snapshot
-
-_LOG_LINES = 20
+    from unionfs.changes import Snapshot
 
 
 class Trees(NamedTuple):
@@ -65,23 +47,6 @@ class Trees(NamedTuple):
     empty one."""
 
     source: Callable[[str], Source]
-
-
-class StageOptions(NamedTuple):
-    """What of a build bears on the steps of a stage."""
-
-    build_arguments: Mapping[str, str]
-    global_variables: Mapping[str, str]
-    """Values of ARG before the first FROM, and of the arguments that tell the platform."""
-    escape: str = "\\"
-    no_cache: bool = False
-    network: str = "default"
-    hosts: tuple[HostEntry, ...] = ()
-    ulimits: tuple[Ulimit, ...] = ()
-    shm_size: int = DEFAULT_SHM_SIZE
-    """Bytes."""
-    allows_insecure: bool = False
-    mounts: MountSources = NO_MOUNT_SOURCES
 
 
 class StageBuilder:
@@ -100,9 +65,8 @@ class StageBuilder:
         self._options = options
         self._progress = progress
         self._name_of_step = name_of_step
-        self._runner: StepRunner | None = None
-        self._count = itertools.count(1)
-        self._fetched_sources: list[Source] = []
+        self._copies = CopySources(workspace, trees.source)
+        self._runs = Runs(workspace, trees.source, options)
 
     def build(self, stage: Stage, state: StageState) -> None:
         """Execute all instructions of a stage. Raises BuildError with the line of the one that failed."""
@@ -189,7 +153,7 @@ class StageBuilder:
 
     def _run(self, instruction: Run, state: StageState) -> None:
         options = self._options
-        words, script = _command(instruction, state)
+        words, script = command_of(instruction, state)
         expander = state.scope.expander(options.escape)
         mounts = mounts_of(instruction, expander)
         environment = dict(state.scope.variables)
@@ -213,88 +177,13 @@ class StageBuilder:
         if instruction.devices:
             raise BuildError("RUN --device is not supported: devices of CDI are not read")
         key = step_key(state.key, "RUN", inputs)
+        insecure = instruction.security == "insecure"
+        plan = RunPlan(words, script, mounts, network, insecure)
 
         def make(progress: StepProgress) -> BuiltLayer:
-            from rootless.build.run_step import RunOptions
-
-            log = _LastLines()
-
-            def output(stream: int, data: bytes) -> None:
-                log.add(data)
-                progress.output(stream, data)
-
-            run = RunOptions(
-                arguments=words,
-                environment=proxy_variables(options.build_arguments) | environment,
-                directory=state.directory,
-                user=state.user,
-                network=network,
-                insecure=instruction.security == "insecure",
-                hosts=options.hosts,
-                ulimits=options.ulimits,
-                shm_size=options.shm_size,
-                script=script,
-            )
-            try:
-                return self._layer_of_run(state, run, mounts, output)
-            except (_CommandFailedError, LaunchError) as error:
-                reason = error.message
-                if isinstance(error, CommandNotFoundError | CommandNotExecutableError):
-                    # The runtime of the other builders says so on the command's standard error.
-                    output(2, f"{reason}\n".encode())
-                    reason = "exit code: 1"
-                failure = BuildError(
-                    f'process "{" ".join(words)}" did not complete successfully: {reason}'
-                )
-                failure.log = log.lines()
-                raise failure from error
+            return self._runs.layer(plan, state, progress)
 
         self._step(state, shown(instruction), state.run_text(words), key, make)
-
-    def _layer_of_run(
-        self, state: StageState, options: RunOptions, mounts: Sequence[Mount], output: Output
-    ) -> BuiltLayer:
-        """Run a command; the layer of what it has changed."""
-        runner = self._step_runner()
-        tree = self._workspace.tree(state.layers)
-        with ExitStack() as stack:
-            hidden: tuple[bytes, ...] = ()
-            if mounts:
-                preparer = MountPreparer(
-                    self._workspace, runner.maps, self._options.mounts, self._trees.source, stack
-                )
-                namespace = cache_namespace(self._options.build_arguments)
-                mounted = preparer.prepare(mounts, state.directory, namespace)
-                options = options._replace(
-                    mounts=mounted.mounts,
-                    environment={**options.environment, **mounted.environment},
-                )
-                tree = tree._replace(
-                    layers=(*tree.layers, *mounted.layers),
-                    above=tree.above + len(mounted.layers) if tree.chain is not None else 0,
-                )
-                hidden = mounted.hidden
-            status, changed, mountpoints = stack.enter_context(runner.run(tree, options, output))
-            if status != 0:
-                raise _CommandFailedError(f"exit code: {status}")
-            snapshot = changed()
-            stack.callback(snapshot.close)
-            changes = snapshot.changes(mountpoints)
-            if hidden:
-                below = self._workspace.snapshot(state.layers)
-                stack.callback(below.close)
-                changes = _without_hidden(changes, hidden, below)
-            pieces = snapshot.layer_archive(changes, newest=self._workspace.epoch)
-            return self._workspace.add_layer(pieces, "the layer of the step")
-
-    def _step_runner(self) -> StepRunner:
-        if self._runner is None:
-            from rootless.build.run_step import StepRunner
-
-            cache = f"{self._workspace.store.root}/seccomp"
-            os.makedirs(cache, 0o700, exist_ok=True)
-            self._runner = StepRunner(self._workspace.scratch, cache)
-        return self._runner
 
     def _workdir(self, instruction: Workdir, state: StageState) -> None:
         path = posixpath.normpath(posixpath.join("/", state.directory, instruction.path))
@@ -341,8 +230,8 @@ class StageBuilder:
     # COPY and ADD
 
     def _copy(self, instruction: Copy | Add, state: StageState) -> None:
-        items = self._items(instruction)
-        destination = _destination(instruction, state.directory, several=len(items) != 1)
+        items = self._copies.items(instruction)
+        destination = destination_of(instruction, state.directory, several=len(items) != 1)
         mode = ModeChange(instruction.chmod) if instruction.chmod else None
         inputs = {
             "kind": type(instruction).__name__,
@@ -359,7 +248,7 @@ class StageBuilder:
             target = self._workspace.snapshot(state.layers)
             try:
                 plan = CopyPlan(
-                    tuple(self._with_archives(items, instruction)),
+                    tuple(self._copies.with_archives(items, instruction)),
                     destination,
                     self._owner(instruction.chown, target) if instruction.chown else None,
                     mode,
@@ -377,77 +266,6 @@ class StageBuilder:
 
         self._step(state, shown(instruction), copy_text(instruction), key, make)
 
-    def _items(self, instruction: Copy | Add) -> list[CopyItem]:
-        """Everything that COPY or ADD names, in order."""
-        from_stage = instruction.from_stage if isinstance(instruction, Copy) else ""
-        parents = isinstance(instruction, Copy) and instruction.parents
-        items: list[CopyItem] = []
-        for word in instruction.sources:
-            if isinstance(instruction, Add) and (repository := git_source(word)) is not None:
-                items.append(self._cloned(repository, instruction))
-                continue
-            if isinstance(instruction, Add) and is_url(word):
-                items.append(self._fetched(word, instruction))
-                continue
-            items += select(self._trees.source(from_stage), word, parents=parents)
-        if instruction.exclude:
-            patterns = IgnorePatterns(instruction.exclude)
-            items = [
-                each._replace(excluded=patterns)
-                for each in items
-                if not patterns.ignores(os.fsdecode(each.name)) or _is_directory(each)
-            ]
-        if instruction.heredocs:
-            files = {os.fsencode(each.name): each for each in instruction.heredocs}
-            texts = {
-                name: each.content.encode(errors="surrogateescape") for name, each in files.items()
-            }
-            source = MemorySource(texts, self._workspace.now_ns())
-            items += [CopyItem(source, name, name) for name in files]
-        return items
-
-    def _cloned(self, repository: GitSource, instruction: Add) -> CopyItem:
-        """The files of a repository."""
-        directory = self._workspace.new_directory(f"cloned-{next(self._count)}")
-        top = clone(
-            repository,
-            directory,
-            keep_git=bool(instruction.keep_git_dir),
-            checksum=instruction.checksum,
-        )
-        source = HostSource(str(top))
-        self._fetched_sources.append(source)
-        return CopyItem(source, b"", b"")
-
-    def _fetched(self, url: str, instruction: Add) -> CopyItem:
-        """The file of a URL."""
-        directory = self._workspace.new_directory(f"fetched-{next(self._count)}")
-        name = os.fsencode(fetch(url, directory, instruction.checksum))
-        source = HostSource(str(directory))
-        self._fetched_sources.append(source)
-        return CopyItem(source, name, name)
-
-    def _with_archives(self, items: list[CopyItem], instruction: Copy | Add) -> list[CopyItem]:
-        """The items of ADD, with the files of an archive in its place: of a local one unless --unpack=false
-        says no, of one that was fetched if --unpack asks for it."""
-        if not isinstance(instruction, Add) or instruction.unpack is False:
-            return items
-        return [
-            self._unpacked(each)
-            if instruction.unpack or each.source not in self._fetched_sources
-            else each
-            for each in items
-        ]
-
-    def _unpacked(self, item: CopyItem) -> CopyItem:
-        """The files of an archive in its place."""
-        entry = item.source.entry(item.path)
-        if entry is None or not stat.S_ISREG(entry.attributes.mode):
-            return item
-        directory = self._workspace.scratch / f"unpacked-{next(self._count)}"
-        source = unpacked(item.source, entry, directory)
-        return item if source is None else CopyItem(source, b"", b"", is_archive=True)
-
     def _owner(self, text: str, target: Snapshot) -> tuple[int, int]:
         """USER, UID, USER:GROUP and so on, looked up in the files of the stage; of a number alone the group
         has the same."""
@@ -461,93 +279,6 @@ class StageBuilder:
         except UnknownUserError as error:
             raise BuildError(str(error)) from None
         return identity.uid, gid
-
-
-def _command(
-    instruction: Run, state: StageState
-) -> tuple[tuple[str, ...], tuple[str, bytes] | None]:
-    """What is executed. A here-document whose first line names its interpreter is a program of its own, with
-    a path and its content."""
-    command = instruction.command
-    if command.is_one_heredoc:
-        text = command.heredocs[0].text
-        if text.startswith("#!"):
-            path = f"/dev/pipes/{command.heredocs[0].name}"
-            return (*state.shell, path), (path, text.encode(errors="surrogateescape"))
-    return state.command_of(command), None
-
-
-def _without_hidden(
-    changes: Sequence[Change], hidden: Sequence[bytes], below: Snapshot
-) -> list[Change]:
-    """Changes without those of places that are thrown away, and without the directories above these that
-    the stage itself does not have."""
-    above = {
-        b"/".join(names[:count])
-        for path in hidden
-        for names in [path.split(b"/")]
-        for count in range(1, len(names) + 1)
-    }
-    kept = [
-        each
-        for each in changes
-        if not any(each.path == path or each.path.startswith(path + b"/") for path in hidden)
-    ]
-    return [
-        each
-        for each in kept
-        if each.path not in above
-        or any(other.path.startswith(each.path + b"/") for other in kept)
-        or _is_changed(each, below)
-    ]
-
-
-def _is_changed(change: Change, below: Snapshot) -> bool:
-    """Whether a directory is another than the stage has; its times do not count."""
-    before = below.find(change.path)
-    if before is None or change.node is None:
-        return change.node is None
-    mine, theirs = change.node.attributes, before.attributes
-    return (mine.mode, mine.uid, mine.gid) != (theirs.mode, theirs.uid, theirs.gid)
-
-
-class _CommandFailedError(RootlessError):
-    """The command of a RUN has ended with another status than 0."""
-
-
-class _LastLines:
-    """The end of a command's output."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-        self._lines: list[str] = []
-        self._partial = b""
-
-    def add(self, data: bytes) -> None:
-        passed = time.monotonic() - self._started
-        *lines, self._partial = (self._partial + data).split(b"\n")
-        self._lines += [f"{passed:.3f} {line.decode(errors='replace')}" for line in lines]
-        del self._lines[:-_LOG_LINES]
-
-    def lines(self) -> list[str]:
-        if self._partial:
-            self.add(b"\n")
-        return self._lines
-
-
-def _destination(instruction: Copy | Add, directory: str, *, several: bool) -> str:
-    """Absolute, with a slash at the end where it has to be a directory."""
-    written = instruction.destination
-    path = "/" + posixpath.normpath(posixpath.join("/", directory, written)).lstrip("/")
-    parents = isinstance(instruction, Copy) and instruction.parents
-    if written.endswith(("/", "/.")) or written == "." or several or parents:
-        return path.rstrip("/") + "/"
-    return path
-
-
-def _is_directory(item: CopyItem) -> bool:
-    entry = item.source.entry(item.path)
-    return entry is not None and stat.S_ISDIR(entry.attributes.mode)
 
 
 def located(error: BuildError, instruction: Instruction) -> BuildError:
@@ -566,22 +297,6 @@ def shown(instruction: Instruction) -> str:
     if isinstance(instruction, Run) and instruction.command.is_one_heredoc:
         return f"{name} ({instruction.command.heredocs[0].text.partition(chr(10))[0]}...)"
     return name
-
-
-def copy_text(instruction: Copy | Add) -> str:
-    """COPY or ADD as the history has it."""
-    words = [type(instruction).__name__.upper()]
-    if isinstance(instruction, Copy) and instruction.parents:
-        words.append("--parents")
-    if instruction.chown:
-        words.append(f"--chown={instruction.chown}")
-    if instruction.chmod:
-        words.append(f"--chmod={instruction.chmod}")
-    if instruction.link:
-        words.append("--link")
-    words += [f"--exclude={pattern}" for pattern in instruction.exclude]
-    words += [*instruction.sources, *(f"<<{each.name}" for each in instruction.heredocs)]
-    return " ".join([*words, instruction.destination]) + BUILT
 
 
 def _content(tree: Snapshot, path: bytes) -> bytes:

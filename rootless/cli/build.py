@@ -21,11 +21,11 @@ from rootless.light_json import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.build.build import BuiltImage, SecretSource
     from rootless.build.context import ContextRequest
     from rootless.build.errors import BuildError
     from rootless.build.outputs import Output
     from rootless.build.progress import Progress
+    from rootless.build.request import BuiltImage, SecretSource
 
 _FILE = Text(("file", "f"), 'Name of the Dockerfile (default: "PATH/Dockerfile")', "FILE")
 _TAG = Texts(("tag", "t"), 'Image identifier (format: "[registry/]repository[:tag]")', "NAME")
@@ -94,8 +94,8 @@ _PROGRESS = Text(
 
 def build(parsed: Parsed, settings: Settings) -> int:
     """Build an image and print its id, or what went wrong with the place in the Dockerfile."""
-    from rootless.build.build import BuildRequest
     from rootless.build.errors import BuildError
+    from rootless.build.request import BuildRequest
 
     request = BuildRequest(
         _context(parsed.arguments[0], parsed[_FILE]),
@@ -274,7 +274,7 @@ def _network(parsed: Parsed) -> str:
 
 
 def _secret(text: str) -> SecretSource:
-    from rootless.build.build import SecretSource
+    from rootless.build.request import SecretSource
 
     values = {}
     for field in split_fields(text):

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from rootless.build.build import BuildRequest, BuiltImage
     from rootless.build.progress import Progress as BuildProgress
+    from rootless.build.request import BuildRequest, BuiltImage
     from rootless.engine.image_events import ImageEvents
     from rootless.filters import ImageFilters
     from rootless.images.gc.check import Finding
@@ -75,7 +75,8 @@ class ImageStore:
         """Build an image from a Dockerfile. The caller must have one thread. Raises BuildError, which says
         where in the Dockerfile.
         """
-        from rootless.build.build import BuildHost, build
+        from rootless.build.build import build
+        from rootless.build.request import BuildHost
         from rootless.engine.pull_in_child import find_or_fetch
         from rootless.images.gc.remove import remove_entry
         from rootless.spec.options import PullPolicy

@@ -1,0 +1,150 @@
+"""The result of a build: an image in the store or in an archive, or its files."""
+
+from __future__ import annotations
+
+from rootless.build.outputs import Output, OutputKind, squashed, write_files
+from rootless.build.progress import Progress, StepProgress
+from rootless.build.request import BuildHost, BuildRequest, BuiltImage
+from rootless.build.state import COMMENT, StageState
+from rootless.build.workspace import Workspace
+from rootless.errors import RootlessError
+from rootless.images.new_image import new_image
+from rootless.images.save import Format, save_image
+from rootless.oci.document import Json, encode
+from rootless.oci.manifest import Descriptor
+from rootless.oci.reference import parse_tag
+from rootless.store.image import resolve
+from rootless.store.names import CONFIG_DIGEST
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.oci.reference import Reference
+
+
+class Exporter:
+    """Writes the result of one build."""
+
+    def __init__(
+        self, workspace: Workspace, request: BuildRequest, host: BuildHost, progress: Progress
+    ) -> None:
+        self._workspace = workspace
+        self._request = request
+        self._host = host
+        self._progress = progress
+
+    def export(
+        self, state: StageState, base: StageState | None, tags: tuple[Reference, ...]
+    ) -> BuiltImage:
+        """Write what a stage has become where the outputs of the request say. `base` is what it began with.
+        Raises BuildError, RootlessError, OSError."""
+        step = self._progress.begin("exporting to image")
+        try:
+            if self._request.squash:
+                self._squash(state, base)
+            built = BuiltImage()
+            for output in self._request.outputs:
+                if output.kind in {OutputKind.LOCAL, OutputKind.TAR}:
+                    tree = self._workspace.snapshot(state.layers)
+                    write_files(tree, output)
+                    tree.close()
+                else:
+                    named = (*tags, *map(parse_tag, output.names))
+                    built = self._export_image(state, output, tuple(dict.fromkeys(named)), step)
+        except (RootlessError, OSError) as error:
+            step.failed(str(error))
+            raise
+        step.done()
+        return built
+
+    def _export_image(
+        self, state: StageState, output: Output, tags: tuple[Reference, ...], step: StepProgress
+    ) -> BuiltImage:
+        config = dict(state.config)
+        if self._request.labels:
+            known = config.get("Labels")
+            config["Labels"] = {
+                **(known if isinstance(known, dict) else {}),
+                **self._request.labels,
+            }
+        document = image_document(state, config, self._workspace.now())
+        descriptors = tuple(
+            Descriptor(layer.media_type, layer.digest, layer.size) for layer in state.layers
+        )
+        ingest, store = self._workspace.ingest, self._workspace.store
+        annotations = self._request.annotations
+        image = new_image(ingest, encode(document), descriptors, tags, annotations)
+        image_id = image.manifest.annotations[CONFIG_DIGEST]
+        built = BuiltImage(image_id, image.manifest.digest, tags)
+        if output.destination is None:
+            ingest.publish([image])
+            step.note(f"writing image {image_id} done")
+            for tag in tags:
+                step.note(f"naming to {tag} done")
+            return built
+        # An archive is written of an image of the store; one that was not there before goes again.
+        was_there = any(
+            each.digest == image.manifest.digest for each in store.read_index().manifests
+        )
+        ingest.publish([image._replace(tags=())])
+        try:
+            save_image(store, resolve(store, image_id), tags, output.destination, _format(output))
+        finally:
+            if not was_there:
+                self._host.forget(image.manifest.digest)
+        return built
+
+    def _squash(self, state: StageState, base: StageState | None) -> None:
+        """One layer in the place of all those over the base."""
+        count = len(base.layers) if base is not None else 0
+        if len(state.layers) - count < 2:
+            return
+        below, above = (
+            self._workspace.snapshot(layers) for layers in (state.layers[:count], state.layers)
+        )
+        single = self._workspace.single_layers(state.layers[count:])
+        layer = self._workspace.add_layer(squashed(single, below, above), "the layer of the image")
+        for each in single:
+            each.close()
+        below.close()
+        above.close()
+        history = [dict(each) for each in state.history if isinstance(each, dict)]
+        for entry in history[len(base.history) if base is not None else 0 :]:
+            entry["empty_layer"] = True
+        history.append({"created": self._workspace.now(), "comment": "squashed", "created_by": ""})
+        state.history = [*history]
+        state.layers = (*state.layers[:count], layer)
+
+
+def image_document(state: StageState, config: Json, now: str) -> Json:
+    """The config document of a stage's image. Steps that made no layer get the time of the layer before
+    them, or after them, so that a build that makes nothing new gives the same image again."""
+    history: list[Json] = [dict(each) for each in state.history if isinstance(each, dict)]
+    made = [str(each["created"]) for each in history if each.get("created")]
+    first = next(
+        (
+            str(each["created"])
+            for i, each in enumerate(history)
+            if each.get("created") and any(not other.get("created") for other in history[:i])
+        ),
+        made[-1] if made else now,
+    )
+    latest = ""
+    for entry in history:
+        if entry.get("created"):
+            latest = str(entry["created"])
+        elif entry.get("comment") == COMMENT:
+            entry["created"] = latest if latest and latest != made[0] else first
+    created = str(history[-1]["created"]) if history else now
+    return {
+        "created": created,
+        **state.document,
+        "config": config,
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in state.layers]},
+        "history": history,
+    }
+
+
+def _format(output: Output) -> Format:
+    if output.kind is OutputKind.DOCKER:
+        return Format.DOCKER_ARCHIVE
+    return Format.OCI_DIR if output.is_directory else Format.OCI_ARCHIVE

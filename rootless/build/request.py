@@ -1,0 +1,86 @@
+"""What a build is asked for, what it has of the engine, and what it gives: values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeAlias
+
+from rootless.build.context import ContextRequest
+from rootless.build.outputs import Output
+from rootless.spec.options import DEFAULT_SHM_SIZE, HostEntry, Ulimit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.oci.platform import Platform
+    from rootless.oci.reference import Reference
+    from rootless.store.image import Image
+    from rootless.store.layout import Store
+
+FindImage: TypeAlias = "Callable[[str, Platform | None, bool], Image]"
+
+
+class BuiltImage(NamedTuple):
+    """The result: the id, the digest of the manifest and the names; empty where the output is not an
+    image."""
+
+    id: str = ""
+    digest: str = ""
+    tags: tuple[Reference, ...] = ()
+
+
+class SecretSource(NamedTuple):
+    """Where a secret is: in a file, or in a variable of the environment."""
+
+    id: str
+    path: str | None = None
+    variable: str | None = None
+
+
+class BuildHost(NamedTuple):
+    """What a build has of the engine. `find_image` gives an image by its name, for a platform, pulled anew if
+    the third argument says so. `runtime` is the engine's directory in memory."""
+
+    store: Store
+    find_image: FindImage
+    environ: Mapping[str, str]
+    runtime: str
+    forget: Callable[[str], None]
+    """Removes an entry of the index of names by its digest, with what only that needs."""
+
+
+class BuildRequest(NamedTuple):
+    """What to build. Paths are of the host."""
+
+    context: ContextRequest
+    tags: tuple[str, ...] = ()
+    build_arguments: Mapping[str, str] = {}
+    target: str = ""
+    labels: Mapping[str, str] = {}
+    platform: Platform | None = None
+    no_cache: bool = False
+    pull: bool = False
+    network: str = "default"
+    """Of RUN: default, host or none."""
+    hosts: tuple[HostEntry, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_size: int = DEFAULT_SHM_SIZE
+    """Bytes."""
+    allows_insecure: bool = False
+    secrets: tuple[SecretSource, ...] = ()
+    agents: Mapping[str, str] = {}
+    """Sockets of SSH agents by id."""
+    contexts: Mapping[str, str] = {}
+    """Named contexts: a directory, docker-image://NAME, oci-layout://DIRECTORY[:TAG], or a URL."""
+    outputs: tuple[Output, ...] = (Output(),)
+    uncached_stages: tuple[str, ...] = ()
+    """Names of stages whose steps are all done again."""
+    annotations: Mapping[str, str] = {}
+    """Of the manifest."""
+    cache_from: tuple[str, ...] = ()
+    """Directories that `cache_to` of other builds has written."""
+    cache_to: tuple[str, ...] = ()
+    """Directories that the steps of this build are written to."""
+    jobs: int = 1
+    """How many stages are built at the same time at most."""
+    squash: bool = False
+    """Make one layer of all those over the base."""

@@ -1,0 +1,210 @@
+"""RUN: from the instruction to the layer of what its command has changed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import NamedTuple
+
+from rootless.build.errors import BuildError
+from rootless.build.mounts import MountPreparer, cache_namespace
+from rootless.build.progress import StepProgress
+from rootless.build.sources import Source
+from rootless.build.stage_options import StageOptions
+from rootless.build.state import StageState
+from rootless.build.workspace import Workspace
+from rootless.dockerfile.instructions import Run
+from rootless.dockerfile.mounts import Mount
+from rootless.dockerfile.scopes import proxy_variables
+from rootless.errors import (
+    CommandNotExecutableError,
+    CommandNotFoundError,
+    LaunchError,
+    RootlessError,
+)
+from rootless.store.build_cache import BuiltLayer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.build.run_step import Output, RunOptions, StepRunner
+    from unionfs.changes import Change, Snapshot
+
+_LOG_LINES = 20
+
+
+class RunPlan(NamedTuple):
+    """What a RUN executes. `script` is a program of its own: its path and content."""
+
+    words: tuple[str, ...]
+    script: tuple[str, bytes] | None
+    mounts: tuple[Mount, ...]
+    network: str
+    insecure: bool
+
+
+class Runs:
+    """Executes the commands of one stage. `source_of` gives what `from` of a mount names."""
+
+    def __init__(
+        self, workspace: Workspace, source_of: Callable[[str], Source], options: StageOptions
+    ) -> None:
+        self._workspace = workspace
+        self._source_of = source_of
+        self._options = options
+        self._runner: StepRunner | None = None
+
+    def layer(self, plan: RunPlan, state: StageState, progress: StepProgress) -> BuiltLayer:
+        """Execute a command; the layer of what it has changed. Raises BuildError with the end of its output."""
+        from rootless.build.run_step import RunOptions
+
+        options = self._options
+        log = _LastLines()
+
+        def output(stream: int, data: bytes) -> None:
+            log.add(data)
+            progress.output(stream, data)
+
+        run = RunOptions(
+            arguments=plan.words,
+            environment=proxy_variables(options.build_arguments) | dict(state.scope.variables),
+            directory=state.directory,
+            user=state.user,
+            network=plan.network,
+            insecure=plan.insecure,
+            hosts=options.hosts,
+            ulimits=options.ulimits,
+            shm_size=options.shm_size,
+            script=plan.script,
+        )
+        try:
+            return self._layer_of_run(state, run, plan.mounts, output)
+        except (_CommandFailedError, LaunchError) as error:
+            reason = error.message
+            if isinstance(error, CommandNotFoundError | CommandNotExecutableError):
+                # The runtime of the other builders says so on the command's standard error.
+                output(2, f"{reason}\n".encode())
+                reason = "exit code: 1"
+            failure = BuildError(
+                f'process "{" ".join(plan.words)}" did not complete successfully: {reason}'
+            )
+            failure.log = log.lines()
+            raise failure from error
+
+    def _layer_of_run(
+        self, state: StageState, options: RunOptions, mounts: Sequence[Mount], output: Output
+    ) -> BuiltLayer:
+        """Run a command; the layer of what it has changed."""
+        runner = self._step_runner()
+        tree = self._workspace.tree(state.layers)
+        with ExitStack() as stack:
+            hidden: tuple[bytes, ...] = ()
+            if mounts:
+                preparer = MountPreparer(
+                    self._workspace, runner.maps, self._options.mounts, self._source_of, stack
+                )
+                namespace = cache_namespace(self._options.build_arguments)
+                mounted = preparer.prepare(mounts, state.directory, namespace)
+                options = options._replace(
+                    mounts=mounted.mounts,
+                    environment={**options.environment, **mounted.environment},
+                )
+                tree = tree._replace(
+                    layers=(*tree.layers, *mounted.layers),
+                    above=tree.above + len(mounted.layers) if tree.chain is not None else 0,
+                )
+                hidden = mounted.hidden
+            status, changed, mountpoints = stack.enter_context(runner.run(tree, options, output))
+            if status != 0:
+                raise _CommandFailedError(f"exit code: {status}")
+            snapshot = changed()
+            stack.callback(snapshot.close)
+            changes = snapshot.changes(mountpoints)
+            if hidden:
+                below = self._workspace.snapshot(state.layers)
+                stack.callback(below.close)
+                changes = _without_hidden(changes, hidden, below)
+            pieces = snapshot.layer_archive(changes, newest=self._workspace.epoch)
+            return self._workspace.add_layer(pieces, "the layer of the step")
+
+    def _step_runner(self) -> StepRunner:
+        if self._runner is None:
+            from rootless.build.run_step import StepRunner
+
+            cache = f"{self._workspace.store.root}/seccomp"
+            os.makedirs(cache, 0o700, exist_ok=True)
+            self._runner = StepRunner(self._workspace.scratch, cache)
+        return self._runner
+
+
+def command_of(
+    instruction: Run, state: StageState
+) -> tuple[tuple[str, ...], tuple[str, bytes] | None]:
+    """What is executed. A here-document whose first line names its interpreter is a program of its own, with
+    a path and its content."""
+    command = instruction.command
+    if command.is_one_heredoc:
+        text = command.heredocs[0].text
+        if text.startswith("#!"):
+            path = f"/dev/pipes/{command.heredocs[0].name}"
+            return (*state.shell, path), (path, text.encode(errors="surrogateescape"))
+    return state.command_of(command), None
+
+
+def _without_hidden(
+    changes: Sequence[Change], hidden: Sequence[bytes], below: Snapshot
+) -> list[Change]:
+    """Changes without those of places that are thrown away, and without the directories above these that
+    the stage itself does not have."""
+    above = {
+        b"/".join(names[:count])
+        for path in hidden
+        for names in [path.split(b"/")]
+        for count in range(1, len(names) + 1)
+    }
+    kept = [
+        each
+        for each in changes
+        if not any(each.path == path or each.path.startswith(path + b"/") for path in hidden)
+    ]
+    return [
+        each
+        for each in kept
+        if each.path not in above
+        or any(other.path.startswith(each.path + b"/") for other in kept)
+        or _is_changed(each, below)
+    ]
+
+
+def _is_changed(change: Change, below: Snapshot) -> bool:
+    """Whether a directory is another than the stage has; its times do not count."""
+    before = below.find(change.path)
+    if before is None or change.node is None:
+        return change.node is None
+    mine, theirs = change.node.attributes, before.attributes
+    return (mine.mode, mine.uid, mine.gid) != (theirs.mode, theirs.uid, theirs.gid)
+
+
+class _CommandFailedError(RootlessError):
+    """The command of a RUN has ended with another status than 0."""
+
+
+class _LastLines:
+    """The end of a command's output."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._lines: list[str] = []
+        self._partial = b""
+
+    def add(self, data: bytes) -> None:
+        passed = time.monotonic() - self._started
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        self._lines += [f"{passed:.3f} {line.decode(errors='replace')}" for line in lines]
+        del self._lines[:-_LOG_LINES]
+
+    def lines(self) -> list[str]:
+        if self._partial:
+            self.add(b"\n")
+        return self._lines

@@ -1,0 +1,26 @@
+"""What of a build bears on the steps of a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from rootless.build.mounts import NO_MOUNT_SOURCES, MountSources
+from rootless.spec.options import DEFAULT_SHM_SIZE, HostEntry, Ulimit
+
+
+class StageOptions(NamedTuple):
+    """What of a build bears on the steps of a stage."""
+
+    build_arguments: Mapping[str, str]
+    global_variables: Mapping[str, str]
+    """Values of ARG before the first FROM, and of the arguments that tell the platform."""
+    escape: str = "\\"
+    no_cache: bool = False
+    network: str = "default"
+    hosts: tuple[HostEntry, ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_size: int = DEFAULT_SHM_SIZE
+    """Bytes."""
+    allows_insecure: bool = False
+    mounts: MountSources = NO_MOUNT_SOURCES
