@@ -323,6 +323,8 @@ class _Build:
             self._globals,
             self._dockerfile.escape,
             request.no_cache or stage in uncached,
+            f"{self._context.place} {stage}",
+            request.explains,
             request.network,
             request.hosts,
             request.ulimits,

@@ -44,6 +44,8 @@ class BuildContext(NamedTuple):
     source: Callable[[], Source]
     patterns: IgnorePatterns | None = None
     """Of the .dockerignore."""
+    place: str = ""
+    """The path of the Dockerfile on the host, where it has one."""
 
 
 def open_context(request: ContextRequest, new_directory: Callable[[str], Path]) -> BuildContext:
@@ -65,7 +67,7 @@ def open_context(request: ContextRequest, new_directory: Callable[[str], Path]) 
             _read_if_there(f"{path}.dockerignore") if name else _text_of(top, b".dockerignore")
         )
     )
-    return BuildContext(text, name, lambda: _filtered(top, patterns), patterns)
+    return BuildContext(text, name, lambda: _filtered(top, patterns), patterns, path)
 
 
 def _remote_context(request: ContextRequest, new_directory: Callable[[str], Path]) -> BuildContext:

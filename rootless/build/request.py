@@ -82,5 +82,7 @@ class BuildRequest(NamedTuple):
     """Directories that the steps of this build are written to."""
     jobs: int = 1
     """How many stages are built at the same time at most."""
+    explains: bool = False
+    """Show for each step that is executed why it was not found in the cache."""
     squash: bool = False
     """Make one layer of all those over the base."""

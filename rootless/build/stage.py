@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from rootless.build.copy_sources import CopySources, copy_text, destination_of
 from rootless.build.copying import CopyPlan, copy_members, directory_attributes
 from rootless.build.digests import digest_of_items
 from rootless.build.errors import BuildError
+from rootless.build.explanation import explain, recorded
 from rootless.build.keys import step_key
 from rootless.build.modes import ModeChange
 from rootless.build.mounts import (
@@ -30,7 +31,7 @@ from rootless.errors import (
     RootlessError,
 )
 from rootless.runtime.userdb import UnknownUserError, find_group, find_identity
-from rootless.store.build_cache import BuiltLayer, CachedStep
+from rootless.store.build_cache import BuiltLayer, CachedStep, all_steps
 from unionfs.nodes import Directory
 from unionfs.tar.writer import TarEntry, archive
 
@@ -126,9 +127,12 @@ class StageBuilder:
         name: str,
         text: str,
         key: str,
+        *,
+        inputs: Mapping[str, object],
         make: Callable[[StepProgress], BuiltLayer],
     ) -> None:
         """The layer of a step: found, or made and recorded."""
+        known = recorded(inputs, state.key, f"{self._options.place} {name}")
         name = self._name_of_step(name)
         progress = self._progress.begin(name)
         try:
@@ -136,9 +140,11 @@ class StageBuilder:
             if step is not None:
                 progress.cached()
             else:
+                if self._options.explains:
+                    progress.note(f"executed because {self._reason(known)}")
                 layer = make(progress)
                 created = self._workspace.now()
-                step = CachedStep(key, layer, created, text)
+                step = CachedStep(key, layer, created, text, known)
                 self._workspace.save(step)
                 progress.done()
         except BuildError as error:
@@ -150,6 +156,11 @@ class StageBuilder:
             raise
         state.add_history(text, step.created, step.layer)
         state.key = key
+
+    def _reason(self, inputs: Mapping[str, str]) -> str:
+        if self._options.no_cache:
+            return "the cache is not used"
+        return f"{explain(inputs, all_steps(self._workspace.store))}"
 
     def _run(self, instruction: Run, state: StageState) -> None:
         options = self._options
@@ -183,7 +194,7 @@ class StageBuilder:
         def make(progress: StepProgress) -> BuiltLayer:
             return self._runs.layer(plan, state, progress)
 
-        self._step(state, shown(instruction), state.run_text(words), key, make)
+        self._step(state, shown(instruction), state.run_text(words), key, inputs=inputs, make=make)
 
     def _workdir(self, instruction: Workdir, state: StageState) -> None:
         path = posixpath.normpath(posixpath.join("/", state.directory, instruction.path))
@@ -193,7 +204,8 @@ class StageBuilder:
         if path == "/":
             state.add_history(text, "")
             return
-        key = step_key(state.key, "WORKDIR", {"path": path, "user": state.user})
+        inputs = {"path": path, "user": state.user}
+        key = step_key(state.key, "WORKDIR", inputs)
 
         def make(_: StepProgress) -> BuiltLayer:
             target = self._workspace.snapshot(state.layers)
@@ -204,7 +216,7 @@ class StageBuilder:
             finally:
                 target.close()
 
-        self._step(state, shown(instruction), text, key, make)
+        self._step(state, shown(instruction), text, key, inputs=inputs, make=make)
 
     def _directories(
         self, path: str, owner: tuple[int, int], target: Snapshot
@@ -264,7 +276,7 @@ class StageBuilder:
             finally:
                 target.close()
 
-        self._step(state, shown(instruction), copy_text(instruction), key, make)
+        self._step(state, shown(instruction), copy_text(instruction), key, inputs=inputs, make=make)
 
     def _owner(self, text: str, target: Snapshot) -> tuple[int, int]:
         """USER, UID, USER:GROUP and so on, looked up in the files of the stage; of a number alone the group

@@ -17,6 +17,10 @@ class StageOptions(NamedTuple):
     """Values of ARG before the first FROM, and of the arguments that tell the platform."""
     escape: str = "\\"
     no_cache: bool = False
+    place: str = ""
+    """What tells the steps of this stage from those of others."""
+    explains: bool = False
+    """Show why steps are executed."""
     network: str = "default"
     hosts: tuple[HostEntry, ...] = ()
     ulimits: tuple[Ulimit, ...] = ()

@@ -75,6 +75,7 @@ _CACHE_FROM = Texts(
 _CACHE_TO = Texts(
     ("cache-to",), 'Cache export destinations (format: "type=local,dest=path")', "DESTINATION"
 )
+_EXPLAIN = Flag(("explain",), "Show for each step that is executed why it was not cached")
 _JOBS = Number(
     ("jobs",), "How many stages to build at the same time (default: one a processor)", "N"
 )
@@ -121,6 +122,7 @@ def build(parsed: Parsed, settings: Settings) -> int:
         annotations=parse_annotations(parsed[_ANNOTATION]),
         cache_from=tuple(_cache(text, "src", "--cache-from") for text in parsed[_CACHE_FROM]),
         cache_to=tuple(_cache(text, "dest", "--cache-to") for text in parsed[_CACHE_TO]),
+        explains=parsed[_EXPLAIN],
         squash=parsed[_SQUASH],
         jobs=parsed[_JOBS] or len(os.sched_getaffinity(0)) + 1,
     )
@@ -411,6 +413,7 @@ BUILD = Command(
         _CACHE_TO,
         _CALL,
         _CHECK,
+        _EXPLAIN,
         _JOBS,
         _METADATA_FILE,
         _NO_CACHE_FILTER,

@@ -158,3 +158,24 @@ COPY --from=other /other /
     builds.ok(dockerfile, "--cache-from", f"type=local,src={tmp_path}/cache")
     assert builds.sh("cat /one /other") != before
     assert record.exists()
+
+
+def test_explanations_name_what_has_changed(builds):
+    dockerfile = "FROM base:1\nARG v\nWORKDIR /w\nCOPY f .\nRUN echo $v\nRUN true\n"
+
+    def reasons(*flags, **more):
+        shown = builds.ok(dockerfile, "--explain", *flags, **more)
+        return [line.partition("because ")[2] for line in shown.splitlines() if "because" in line]
+
+    assert reasons("--build-arg", "v=1", files={"f": "1"}) == ["it was not done before"] * 4
+    assert reasons("--build-arg", "v=1") == []
+    assert reasons("--build-arg", "v=2") == [
+        "changed: the build arguments in effect, the variable v",
+        "changed: the build arguments in effect, the variable v",
+    ]
+    assert reasons("--build-arg", "v=2", files={"f": "2"}) == [
+        "changed: the content of the sources",
+        "a step before it was done again",
+        "a step before it was done again",
+    ]
+    assert reasons("--build-arg", "v=2", "--no-cache") == ["the cache is not used"] * 4
