@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import select
-from binascii import a2b_base64
-from collections import deque
 from contextlib import ExitStack
 from gzip import GzipFile
 from io import BufferedReader
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.light_json import loads
 from rootless.spec.options import LogDriver
+from rootless.supervisor.log_entries import Entry, JsonFormat, K8sFormat, runs, with_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 20
 _INTERVAL = 100
 """Milliseconds between two looks at a log that is followed."""
-_JSON_HEAD, _JSON_STREAM, _JSON_TIME = b'{"log":"', b'","stream":"', b'"time":"'
 
 
 class LogRequest(NamedTuple):
@@ -40,14 +38,6 @@ class LogRequest(NamedTuple):
     details: bool = False
 
 
-class _Entry(NamedTuple):
-    """`number` is that of the stream, 1 or 2; `time` in the form of RFC 3339, in UTC."""
-
-    number: int
-    text: bytes
-    time: bytes
-
-
 def read_log(
     path: str, driver: LogDriver, request: LogRequest, monitor: int | None
 ) -> Iterator[tuple[int, bytes]]:
@@ -57,35 +47,32 @@ def read_log(
         path: The current file of the log; there may be none yet.
         monitor: A pidfd of the container's monitor while it runs: followed is until that ends.
     """
-    parse = _parse_k8s if driver is LogDriver.K8S_FILE else _parse_json
+    entries = K8sFormat if driver is LogDriver.K8S_FILE else JsonFormat
     plain = request == LogRequest(follow=request.follow, tail=request.tail)
     since, until = _key_of(request.since), _key_of(request.until)
-    for lines in _blocks(path, request, monitor):
-        number, pieces = 1, list[bytes]()
-        for line in lines:
-            entry = parse(line)
-            if entry is None:
-                continue
+    for block in _blocks(path, request, monitor):
+        number, texts = 1, list[bytes]()
+        for entry in runs(block, entries):
             text = entry.text
             if not plain:
                 key = _key(entry.time)
                 if since is not None and key < since:
                     continue
                 if until is not None and key > until:
-                    yield number, b"".join(pieces)
+                    yield number, b"".join(texts)
                     return
-                text = _prefix(entry, line, request, driver) + text
+                text = with_prefix(text, _prefix(entry, request, driver))
             if entry.number != number:
-                yield number, b"".join(pieces)
-                number, pieces = entry.number, []
-            pieces.append(text)
-        yield number, b"".join(pieces)
+                yield number, b"".join(texts)
+                number, texts = entry.number, []
+            texts.append(text)
+        yield number, b"".join(texts)
 
 
-def _prefix(entry: _Entry, line: bytes, request: LogRequest, driver: LogDriver) -> bytes:
+def _prefix(entry: Entry, request: LogRequest, driver: LogDriver) -> bytes:
     prefix = b"%bZ " % _key(entry.time) if request.timestamps else b""
     if request.details:
-        attributes = loads(line).get("attrs", {}) if driver is LogDriver.JSON_FILE else {}
+        attributes = loads(entry.line).get("attrs", {}) if driver is LogDriver.JSON_FILE else {}
         pairs = ",".join(f"{_quoted(key)}={_quoted(attributes[key])}" for key in sorted(attributes))
         prefix += pairs.encode() + b" "
     return prefix
@@ -95,43 +82,6 @@ def _quoted(text: str) -> str:
     from urllib.parse import quote_plus
 
     return quote_plus(text)
-
-
-def _parse_json(line: bytes) -> _Entry | None:
-    """An entry of json-file; None for a line that is none."""
-    end = line.rfind(_JSON_STREAM)
-    if not line.startswith(_JSON_HEAD) or end < 0:
-        return None
-    text = line[len(_JSON_HEAD) : end]
-    rest = line[end + len(_JSON_STREAM) :]
-    begin = rest.rfind(_JSON_TIME) + len(_JSON_TIME)
-    time = rest[begin : rest.find(b'"', begin)]
-    escape = text.find(b"\\")
-    if escape >= 0:
-        if escape == len(text) - 2 and text.endswith(b"\\n"):
-            text = text[:-2] + b"\n"
-        else:
-            try:
-                document = loads(line)
-                raw = document.get("raw")
-                text = document["log"].encode() if raw is None else a2b_base64(raw)
-            except (ValueError, LookupError, AttributeError):
-                return None
-    return _Entry(2 if rest.startswith(b"stderr") else 1, text, time)
-
-
-def _parse_k8s(line: bytes) -> _Entry | None:
-    """A line of k8s-file; None for another."""
-    time, _, rest = line.partition(b" ")
-    stream, _, rest = rest.partition(b" ")
-    tag, _, text = rest.partition(b" ")
-    if tag not in {b"F", b"P"}:
-        return None
-    return _Entry(
-        2 if stream == b"stderr" else 1,
-        text + b"\n" if tag == b"F" else text,
-        time.removesuffix(b"+00:00") + b"Z",
-    )
 
 
 def _key(time: bytes) -> bytes:
@@ -149,8 +99,8 @@ def _key_of(moment: int | None) -> bytes | None:
     return _key(timestamp(moment).encode())
 
 
-def _blocks(path: str, request: LogRequest, monitor: int | None) -> Iterator[list[bytes]]:
-    """Lines without their newlines, in lists, oldest first."""
+def _blocks(path: str, request: LogRequest, monitor: int | None) -> Iterator[bytes]:
+    """Whole lines, about 1 MiB at once, oldest first."""
     with ExitStack() as opened:
         files = [_open(name, opened) for name in _names(path)]
         current = files[-1] if files and _identity(path) == _identity_of(files[-1]) else None
@@ -198,46 +148,61 @@ def _identity_of(file: _File) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _lines(file: _File) -> Iterator[list[bytes]]:
+def _lines(file: _File) -> Iterator[bytes]:
     """From the position of the file on; an unfinished line is left to be read again."""
     rest = b""
     while block := file.read(_BLOCK):
-        lines = (rest + block).split(b"\n")
-        rest = lines.pop()
-        yield lines
+        block = rest + block
+        end = block.rfind(b"\n") + 1
+        rest = block[end:]
+        if end:
+            yield block[:end]
     if rest:
         file.seek(-len(rest), os.SEEK_CUR)
 
 
-def _tail(files: Iterable[_File], count: int) -> Iterator[list[bytes]]:
+def _tail(files: Iterable[_File], count: int) -> Iterator[bytes]:
     """The last `count` lines of all files; the last file is left at its end."""
-    kept: deque[list[bytes]] = deque()
+    chosen: list[_File] = []
     for file in reversed(list(files)):
-        lines = _last_lines(file, count)
-        kept.appendleft(lines)
-        count -= len(lines)
+        chosen.append(file)
+        count -= _seek_last(file, count)
         if not count:
             break
-    yield from kept
+    for file in reversed(chosen):
+        yield from _lines(file)
 
 
-def _last_lines(file: _File, count: int) -> list[bytes]:
+def _seek_last(file: _File, count: int) -> int:
+    """Go to where the last `count` lines begin; how many there are."""
     if isinstance(file, GzipFile):
-        return [line for lines in _lines(file) for line in lines][-count:]
-    end = file.seek(0, os.SEEK_END)
-    position, found = end, 0
-    while position and found <= count:
+        total = sum(block.count(b"\n") for block in _lines(file))
+        file.seek(0)
+        for _ in range(total - count):
+            file.readline()
+        return min(count, total)
+    position = file.seek(0, os.SEEK_END)
+    # The newline before the first of them is the last to be found.
+    missing = count + 1
+    while position:
         size = min(_BLOCK, position)
         position -= size
         file.seek(position)
-        found += file.read(size).count(b"\n")
-    file.seek(position)
-    return [line for lines in _lines(file) for line in lines][-count:]
+        block = file.read(size)
+        found = block.count(b"\n")
+        if found < missing:
+            missing -= found
+            continue
+        end = size
+        for _ in range(missing):
+            end = block.rfind(b"\n", 0, end)
+        file.seek(position + end + 1)
+        return count
+    file.seek(0)
+    return count + 1 - missing
 
 
-def _follow(
-    path: str, file: _File | None, monitor: int, opened: ExitStack
-) -> Iterator[list[bytes]]:
+def _follow(path: str, file: _File | None, monitor: int, opened: ExitStack) -> Iterator[bytes]:
     """What is written until the monitor ends. `file` is the current one, if there is one yet."""
     poll = select.poll()
     poll.register(monitor, select.POLLIN)
