@@ -21,6 +21,9 @@ def describe_keys(keys: bytes) -> str:
 class KeyFilter:
     """Looks for the keys in what is typed. `detach` is called once, when all have been typed in a row;
     what is typed later is dropped. `interrupted` is called at the third ctrl-c in a row.
+
+    The first keys are held back until the next is typed, or until `release`: then the container gets them,
+    and the rest of the keys still detach.
     """
 
     def __init__(
@@ -30,6 +33,8 @@ class KeyFilter:
         self._detach = detach
         self._interrupted = interrupted
         self._matched = 0
+        self._passed = 0
+        """Of the matched keys, how many the container has got."""
         self._interrupts = 0
         self._is_detached = False
 
@@ -40,8 +45,8 @@ class KeyFilter:
             self._count_interrupts(key)
             if key != self._keys[self._matched]:
                 # The first keys were no part of the sequence after all.
-                passed += self._keys[: self._matched]
-                self._matched = 0
+                passed += self.release()
+                self._matched = self._passed = 0
             if key == self._keys[self._matched]:
                 self._matched += 1
                 if self._matched == len(self._keys):
@@ -51,6 +56,17 @@ class KeyFilter:
             else:
                 passed.append(key)
         return bytes(passed)
+
+    @property
+    def holds(self) -> bool:
+        """Whether keys are held back."""
+        return self._passed < self._matched and not self._is_detached
+
+    def release(self) -> bytes:
+        """The keys that are held back, which now go to the container."""
+        held = self._keys[self._passed : self._matched]
+        self._passed = self._matched
+        return held
 
     def _count_interrupts(self, key: int) -> None:
         self._interrupts = self._interrupts + 1 if key == _CTRL_C else 0

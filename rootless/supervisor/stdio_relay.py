@@ -18,6 +18,7 @@ import fcntl
 import os
 import select
 import stat
+import time
 
 from rootless.light_stdlib import signal
 
@@ -25,14 +26,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from rootless.supervisor.detach_keys import KeyFilter
+
 CHUNK = 65536
 _SPLICE_F_NONBLOCK = 2  # not in os before Python 3.12
+_HOLD = 0.5
+"""Seconds after which keys that may be the first of those that detach go to the container."""
 _PEER_CLOSED = (errno.EPIPE, errno.ECONNRESET)
 
 
 class Flow:
     """One direction. `ours` are those of the two descriptors that belong to the flow and close with
-    it. `transform` is applied to what is read.
+    it. `typed`: what is read is typed by a user, and goes through this filter.
 
     So the end of the source is passed on by closing the sink, and a sink that is gone closes the
     source: the writer then gets the SIGPIPE that a plain pipe would have given it. No descriptor
@@ -45,16 +50,17 @@ class Flow:
         sink: int,
         *,
         ours: tuple[int, ...],
-        transform: Callable[[bytes], bytes] | None = None,
+        typed: KeyFilter | None = None,
     ) -> None:
         self.source = source
         self.sink = sink
         self.done = False
         self._ours = ours
-        self._transform = transform
+        self._typed = typed
+        self._released_at: float | None = None
         self._pending = b""
         self._waits_for_room = False
-        self._splices = transform is None and _is_pipe(source) and _is_pipe(sink)
+        self._splices = typed is None and _is_pipe(source) and _is_pipe(sink)
 
     def interest(self) -> tuple[int, int]:
         """The descriptor and the event to wait for (poll(2))."""
@@ -91,9 +97,26 @@ class Flow:
             if not data:
                 self.finish()
                 return
-            self._pending = data if self._transform is None else self._transform(data)
+            self._pending = data if self._typed is None else self._filtered(self._typed, data)
         written = os.write(self.sink, self._pending)
         self._pending = self._pending[written:]
+
+    def _filtered(self, typed: KeyFilter, data: bytes) -> bytes:
+        passed = typed(data)
+        self._released_at = time.monotonic() + _HOLD if typed.holds else None
+        return passed
+
+    def wait_limit(self) -> float | None:
+        """Milliseconds until keys that are held back are to be released."""
+        if self._released_at is None or self.done:
+            return None
+        return max(0.0, self._released_at - time.monotonic()) * 1000
+
+    def release(self) -> None:
+        """Pass keys on that have been held back for long enough."""
+        if self._typed is not None and self.wait_limit() == 0:
+            self._released_at = None
+            self._pending += self._typed.release()
 
     def finish(self) -> None:
         """End the flow and close `ours`. Idempotent."""
@@ -169,7 +192,11 @@ def _relay_once(flows: list[Flow], watched: Mapping[int, Callable[[], bool]]) ->
             poll.register(descriptor, events)
     for descriptor in watched:
         poll.register(descriptor, select.POLLIN)
-    for descriptor, _ in poll.poll():
+    limits = [limit for flow in flows if (limit := flow.wait_limit()) is not None]
+    ready = poll.poll(min(limits, default=None))
+    for flow in flows:
+        flow.release()
+    for descriptor, _ in ready:
         if descriptor in watched:
             if not watched[descriptor]():
                 return False

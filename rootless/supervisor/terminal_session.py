@@ -34,13 +34,14 @@ class TerminalSession:
         os.set_blocking(console, False)
         self._console = console
         self._keys = detach_keys or DEFAULT
+        self._detach = detach
         self._pid = 0
         self._caller = CallerTerminal(console, interactive=interactive)
         self.flows = [Flow(output, 1, ours=(output,))]
         if interactive:
             input_end = os.dup(console)
-            typed = KeyFilter(self._keys, detach, self._warn)
-            self.flows.append(Flow(0, input_end, ours=(input_end,), transform=typed))
+            typed = KeyFilter(self._keys, self._leave, self._warn)
+            self.flows.append(Flow(0, input_end, ours=(input_end,), typed=typed))
 
     def take(self, pid: int) -> None:
         """The command runs; `pid` is the container's first process."""
@@ -55,6 +56,10 @@ class TerminalSession:
     def show(self, line: str) -> None:
         """Write a line for the user to standard error."""
         self._caller.write_line(line)
+
+    def _leave(self) -> None:
+        self.show("read escape sequence")  # Docker's words; the shell's prompt begins a line
+        self._detach()
 
     def _warn(self) -> None:
         """After ctrl-c has been typed again and again: where it can have no effect, name the way out.

@@ -83,3 +83,26 @@ def test_third_interrupt_in_a_row_is_noticed():
 def test_keys_after_the_sequence_are_dropped():
     user = Typist()
     assert (user.type(b"\x10\x11\x10\x11", b"rm -rf /\n\x10\x11"), user.detached) == (b"", 1)
+
+
+def test_key_that_was_released_is_passed_once():
+    user = Typist()
+    assert (user.type(b"a\x10"), user.filter.holds) == (b"a", True)
+    assert (user.filter.release(), user.filter.holds) == (b"\x10", False)
+    assert (user.filter.release(), user.type(b"x")) == (b"", b"x")
+
+
+def test_rest_of_the_sequence_detaches_after_a_key_was_released():
+    user = Typist()
+    user.type(b"\x10")
+    user.filter.release()
+    assert (user.type(b"\x11"), user.detached, user.filter.holds) == (b"", 1, False)
+
+
+def test_keys_of_a_longer_sequence_are_released_each_once():
+    user = Typist(b"abc")
+    assert user.type(b"a") == b""
+    assert user.filter.release() == b"a"
+    assert user.type(b"b") == b""
+    assert user.type(b"x") == b"bx"
+    assert user.detached == 0
