@@ -171,9 +171,20 @@ def connect(paths: StoragePaths, record: ContainerRecord) -> MonitorClient | Non
     try:
         return MonitorClient.connect(paths.control_directory(record.id))
     except (NotFoundError, MonitorEndedError):
-        wait_for_end(record, _END_WAIT)
+        _wait_for_ending_monitor(record)
         reconcile(paths.containers)
         return None
+
+
+def _wait_for_ending_monitor(record: ContainerRecord) -> None:
+    """Wait for the end of a monitor that has no socket any more."""
+    try:
+        wait_for_end(record, _END_WAIT)
+    except RootlessError:
+        raise RootlessError(
+            f"the control socket of container {record.name} is gone",
+            hint=f"'rootless rm -f {record.name}' ends and removes the container",
+        ) from None
 
 
 class Ending:

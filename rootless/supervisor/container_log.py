@@ -22,8 +22,8 @@ STREAMS = {1: "stdout", 2: "stderr"}
 
 
 class ContainerLog:
-    """Writes both outputs. An error of the file is written to the engine's log once, and the entries
-    are lost: as in Docker, the container goes on.
+    """Writes both outputs. The first of errors in a row is written to the engine's log, and the entries are
+    lost: as in Docker, the container goes on.
     """
 
     def __init__(self, settings: OutputLog, record: ContainerRecord) -> None:
@@ -78,7 +78,11 @@ class ContainerLog:
                     compress=settings.compress,
                 )
             self._file.write(entries)
+            self._failed = False
         except OSError as error:
+            if self._file is not None:
+                self._file.close()
+                self._file = None  # opened again, it ends an entry that is written in part
             if not self._failed:
                 self._failed = True
                 log(f"writing the container's log: {error.strerror or errno.errorcode}")

@@ -30,6 +30,9 @@ class LogFile:
         self._compressor = 0
         self._descriptor = self._opened()
         self._size = os.fstat(self._descriptor).st_size
+        if self._size and os.pread(self._descriptor, 1, self._size - 1) != b"\n":
+            # An entry that is written in part: the disk was full, or the monitor was killed.
+            write_all(self._descriptor, b"\n")
 
     def write(self, entries: bytes) -> None:
         """Append whole entries."""
@@ -53,7 +56,7 @@ class LogFile:
         self._wait()
 
     def _opened(self) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         return os.open(self._path, flags, 0o640)
 
     def _rotate(self) -> None:

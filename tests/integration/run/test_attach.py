@@ -116,3 +116,15 @@ def test_container_that_has_ended(rootless):
 def test_unknown_container(rootless):
     result = rootless("attach", "nosuch")
     assert (result.status, result.stderr) == (1, "rootless: No such container: nosuch\n")
+
+
+def test_container_whose_control_socket_is_gone(rootless, running):
+    running(LOOP)
+    (socket,) = rootless.runtime.glob("rootless/containers/*/control.sock")
+    socket.unlink()
+    result = rootless("attach", "held")
+    assert result.status == 1
+    assert result.stderr.startswith(
+        "rootless: the control socket of container held is gone\nhint: "
+    )
+    rootless("rm", "-f", "held").ok()

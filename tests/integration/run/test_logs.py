@@ -244,3 +244,50 @@ def test_follow_goes_on_while_the_restart_policy_starts_it_again(rootless):
     words = ("--restart", "on-failure:2", "--name", "held", "--rootfs", "/", "sh", "-c", script)
     rootless("run", "-d", *words).ok()
     assert rootless("logs", "-f", "held").ok().stdout == "x\n" * 3
+
+
+def test_log_that_had_no_room_goes_on_when_there_is_some(rootless):
+    """As on a full disk: the entries are lost, one in part, and the next are written."""
+    script = "seq -f %0100g 2000; echo over; read line; echo end"
+    process = rootless.popen(
+        *(
+            "run",
+            "-i",
+            "--name",
+            "held",
+            "--ulimit",
+            "fsize=-1",
+            "--rootfs",
+            "/",
+            "sh",
+            "-c",
+            script,
+        ),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, -1)),
+    )
+    data = b""
+    while not data.endswith(b"over\n"):
+        data += os.read(process.stdout.fileno(), 65536)
+    (record,) = (rootless.data / "rootless/containers").glob("*/container.json")
+    monitor = json.loads(record.read_text())["monitor_pid"]
+    resource.prlimit(monitor, resource.RLIMIT_FSIZE, (-1, -1))
+    assert process.communicate(b"go\n", timeout=60)[0] == b"end\n"
+    shown = rootless("logs", "held").ok().stdout.splitlines()
+    assert shown[0] == f"{1:0100}"
+    assert 300 < len(shown) < 1000
+    assert shown[-1] == "end"
+    assert (
+        "writing the container's log: file too large"
+        in (record.parent / "engine.log").read_text().lower()
+    )
+
+
+def test_log_that_cannot_be_read_is_named(rootless, logged):
+    logged("echo hi")
+    path = log_path(rootless)
+    os.chmod(path, 0)
+    result = rootless("logs", "held")
+    assert (result.stdout, result.status) == ("", 1)
+    assert result.stderr == f"rootless: {path}: permission denied\n"
+    os.unlink(path)
+    assert rootless("logs", "held").ok().stdout == ""

@@ -114,6 +114,15 @@ def test_file_continues_after_it_was_closed(tmp_path):
     assert path.read_text() == "a\nb\n"
 
 
+def test_file_with_an_entry_in_part_continues_on_a_line_of_its_own(tmp_path):
+    path = tmp_path / "log"
+    path.write_bytes(b"whole\npar")
+    file = LogFile(str(path), limit=0, files=1, compress=False)
+    file.write(b"next\n")
+    file.close()
+    assert path.read_text() == "whole\npar\nnext\n"
+
+
 def test_damaged_entry_is_left_out(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(entries(b"one\n") + b'{"log":"tw\0\0\n' + entries(b"three\n"))
