@@ -31,6 +31,7 @@ class ContainerLog:
         self._record = record
         self._file: LogFile | None = None
         self._failed = False
+        _keep_memory()
         self._entries = {number: self._formatter(name) for number, name in STREAMS.items()}
 
     def _formatter(self, stream: str) -> JsonEntries | K8sEntries:
@@ -109,3 +110,11 @@ def _tag(template: str, record: ContainerRecord) -> str:
     except TemplateError as error:
         log(f"the log option tag: {error}")
         return ""
+
+
+def _keep_memory() -> None:
+    """Make the C library keep up to 8 MiB of freed memory instead of returning each buffer to the kernel,
+    which would have to clear it again for the next: a block that is freed raises its thresholds
+    (mallopt(3), M_MMAP_THRESHOLD, "dynamic"). Without it, half of the time of a busy log goes to page faults.
+    """
+    bytes(4 << 20)

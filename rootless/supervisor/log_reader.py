@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     _File: TypeAlias = BufferedReader | GzipFile
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 17
 _INTERVAL = 100
 """Milliseconds between two looks at a log that is followed."""
 
@@ -100,7 +100,7 @@ def _key_of(moment: int | None) -> bytes | None:
 
 
 def _blocks(path: str, request: LogRequest, monitor: int | None) -> Iterator[bytes]:
-    """Whole lines, about 1 MiB at once, oldest first."""
+    """Whole lines, about 128 KiB at once, oldest first."""
     with ExitStack() as opened:
         files = [_open(name, opened) for name in _names(path)]
         current = files[-1] if files and _identity(path) == _identity_of(files[-1]) else None
