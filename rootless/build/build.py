@@ -38,6 +38,7 @@ from rootless.oci.platform import Platform, host_platform, parse_platform
 from rootless.oci.reference import parse_reference, parse_tag
 from rootless.store.build_cache import decode_step, encode_step
 from rootless.store.ingest import Ingest
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -357,9 +358,19 @@ def _step_namer(label: str, instructions: Sequence[Instruction]) -> Callable[[st
     return named
 
 
-def check_dockerfile(request: BuildRequest, workspace: Workspace) -> str:
-    """What `build --check` prints: the findings in the Dockerfile. Raises BuildError for one that cannot be
-    built."""
+class CheckReport(NamedTuple):
+    """What `build --check` shows."""
+
+    text: str
+    """The findings; without any, and without an error, a line that says so."""
+    is_clean: bool
+    """Whether there are neither findings nor an error."""
+    error: BuildError | None
+    """Why the Dockerfile cannot be built; the findings are those from before it."""
+
+
+def check_dockerfile(request: BuildRequest, workspace: Workspace) -> CheckReport:
+    """Check a Dockerfile without building it. Raises BuildError for a context that cannot be read."""
     context = open_context(request.context, workspace.new_directory)
     host = host_platform()
     platforms = _shown(host), _shown(request.platform or host)
@@ -374,8 +385,8 @@ def check_dockerfile(request: BuildRequest, workspace: Workspace) -> str:
         ),
     )
     text = report(found.findings, context.text, context.name, is_whole=found.error is None)
-    if found.error is not None and not found.findings:
-        failure = BuildError(found.error.message)
-        failure.line, failure.last_line = found.error.line, found.error.last_line
-        raise _with_excerpt(failure, context)
-    return text
+    if found.error is None:
+        return CheckReport(text, not found.findings, None)
+    failure = BuildError(found.error.message)
+    failure.line, failure.last_line = found.error.line, found.error.last_line
+    return CheckReport(text, is_clean=False, error=_with_excerpt(failure, context))

@@ -130,9 +130,11 @@ def build(parsed: Parsed, settings: Settings) -> int:
     engine = engine_of(settings)
     try:
         if parsed[_CHECK] or parsed[_CALL] == "check":
-            text = engine.check_build(request)
-            print(text, end="")
-            return 0 if text.startswith("Check complete, no") else 1
+            checked = engine.check_build(request)
+            print(checked.text, end="", flush=True)
+            if checked.error is not None:
+                raise checked.error
+            return 0 if checked.is_clean else 1
         built = engine.build(request, progress=progress)
     except BuildError as error:
         sys.stdout.flush()

@@ -85,6 +85,15 @@ def test_check_prints_the_findings(builds):
     done = builds.rootless("build", "--check", str(context))
     assert done.status == 1
     assert "unknown instruction: RUNN" in done.stderr
+    assert done.stdout == ""
+
+
+def test_check_prints_the_findings_before_an_error_too(builds):
+    context = builds.context("FROM base:1 AS Base\nMAINTAINER me\nRUNN x\n")
+    done = builds.rootless("build", "--check", str(context))
+    assert done.status == 1
+    assert done.stdout.startswith("Check complete, 2 warnings have been found!\n")
+    assert "dockerfile parse error on line 3: unknown instruction: RUNN" in done.stderr
 
 
 def test_a_dockerfile_can_ask_for_errors(builds):
