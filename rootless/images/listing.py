@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from rootless.errors import UsageError
 from rootless.filters import ImageFilters, age_key, is_older
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store.image import Image, all_images, resolve
@@ -69,11 +70,15 @@ def _rows(
 
 
 def _wanted(name: str) -> Callable[[Reference], bool]:
-    """What an argument means: a repository or name however it is spelled, or a pattern. Raises
-    UsageError for what is neither."""
+    """What an argument means: a repository or name however it is spelled, or a pattern. No image has what
+    is neither, as with docker and podman.
+    """
     if any(letter in name for letter in "*?["):
         return lambda tag: _matches(tag, name)
-    reference = parse_reference(name)
+    try:
+        reference = parse_reference(name)
+    except UsageError:
+        return lambda _: False
     return lambda tag: tag.name == reference.name and reference.tag in (None, tag.tag)
 
 

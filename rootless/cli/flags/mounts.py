@@ -60,7 +60,8 @@ def parse_mounts(
 
         result += [parse_mount(text, getcwd) for text in mounts]
     result += [parse_tmpfs(text) for text in tmpfs]
-    return tuple(result)
+    # Docker takes one that is given twice as one.
+    return tuple(each for at, each in enumerate(result) if each not in result[:at])
 
 
 def parse_tmpfs(text: str) -> Tmpfs:

@@ -79,5 +79,5 @@ IMAGES = Command(
     most=1,
     operand="image",
     description="""List images. SIZE is that of all layers, uncompressed, whether or not other images
-share them; rootless system df shows what they take on disk.""",
+share them; rootless system df -v shows what they take on disk.""",
 )

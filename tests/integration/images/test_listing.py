@@ -67,8 +67,7 @@ def test_images_by_pattern_as_argument_and_as_filter(stored, pattern, found):
 
 def test_name_may_be_spelled_in_full(stored):
     assert names(stored, "docker.io/library/tool") == ["tool:late", "tool:none"]
-    refused = stored("images", "UPPER")
-    assert (refused.status, "invalid reference format" in refused.stderr) == (1, True)
+    assert names(stored, "UPPER") == []  # with docker and podman too
 
 
 @pytest.mark.parametrize(
@@ -90,11 +89,19 @@ def test_images_by_several_filters(stored, filters, found):
     assert names(stored, *(word for each in filters for word in ("--filter", each))) == found
 
 
-@pytest.mark.parametrize("kind", ["volume", "network", "plugin", "service"])
-def test_kind_of_which_there_is_none_is_not_found(stored, kind):
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("volume", "get tool:late: no such volume"),
+        ("network", "No such network: tool:late"),
+        ("plugin", "No such plugin: tool:late"),
+        ("service", "No such service: tool:late"),
+    ],
+)
+def test_kind_of_which_there_is_none_is_not_found(stored, kind, message):
     result = stored("inspect", "--type", kind, "tool:late")
     assert (result.status, result.stdout) == (1, "[]\n")
-    assert result.stderr == f"Error: No such {kind}: tool:late\n"
+    assert result.stderr == f"Error: {message}\n"
 
 
 def test_kind_that_is_none_is_refused(stored):
