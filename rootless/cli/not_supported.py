@@ -3,18 +3,12 @@ for an error message."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from rootless.cli import not_supported_podman as podman
+from rootless.cli.not_supported_podman import Missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-
-class Missing(NamedTuple):
-    """Why something is missing, as a clause, and what to use, as an instruction; both may be empty."""
-
-    why: str
-    instead: str = ""
 
 
 _NO_NETWORKS = "private networks are not supported yet"
@@ -112,21 +106,25 @@ _SHORTHANDS = {
 
 
 def missing_command(words: list[str]) -> str | None:
-    """The message for a command of Docker's that is missing; None for any other."""
-    name = words[1] if words[0] in {"container", "image", "system"} and words[1:] else words[0]
-    found = COMMANDS.get(name)
+    """The message for a command of Docker's or podman's that is missing; None for any other."""
+    name = (
+        words[1]
+        if words[0] in {"container", "image", "system", "volume"} and words[1:]
+        else words[0]
+    )
+    found = COMMANDS.get(name) or podman.COMMANDS.get(name)
     return None if found is None else f"'{' '.join(words)}' is not supported: {_reason(found)}"
 
 
 def missing_option(command: str, flag: str) -> str | None:
-    """The message for an option of Docker's that is missing; None for any other.
+    """The message for an option of Docker's or podman's that is missing; None for any other.
 
     Args:
         command: The name of the command; empty for an option before the command.
         flag: Without dashes; one letter is a shorthand.
     """
     name = _SHORTHANDS.get((command, flag), flag)
-    found = _OPTIONS.get(command, {}).get(name)
+    found = _OPTIONS.get(command, {}).get(name) or podman.OPTIONS.get(command, {}).get(name)
     return None if found is None else f"--{name} is not supported: {_reason(found)}"
 
 
@@ -138,4 +136,4 @@ def similar(word: str, known: Iterable[str]) -> list[str]:
 
 
 def _reason(missing: Missing) -> str:
-    return f"{missing.why}; {missing.instead}" if missing.instead else missing.why
+    return "; ".join(filter(None, missing))

@@ -1,4 +1,4 @@
-"""Every command and option of Docker's is there, or says why not and what to use."""
+"""Every command and option of Docker's and podman's is there, or says why not and what to use."""
 
 import pytest
 
@@ -272,6 +272,58 @@ DOCKER_OPTIONS = {
     "info": ["format"],
     "version": ["format"],
 }
+
+
+PODMAN = (
+    "artifact attach auto-update build commit container cp create diff events exec export farm generate help history "
+    "image images import info init inspect kill kube load login logout logs machine manifest mount network pause pod port "
+    "ps pull push quadlet rename restart rm rmi run save search secret start stats stop system tag top unmount unpause "
+    "unshare untag update version volume wait"
+)
+"""The commands of podman 5.8."""
+PODMAN_OPTIONS = {
+    "run": (
+        "annotation arch authfile cert-dir cgroup-conf cgroups chrootdirs conmon-pidfile creds decryption-key env-host env-merge "
+        "gidmap group-entry hosts-file hostuser http-proxy image-volume init-path no-hostname no-hosts os passwd passwd-entry "
+        "personality pidfile pod pod-id-file preserve-fd preserve-fds rdt-class read-only-tmpfs replace requires retry "
+        "retry-delay rmi rootfs sdnotify seccomp-policy secret shm-size-systemd subgidname subuidname systemd timeout tls-verify "
+        "tz uidmap umask unsetenv unsetenv-all userns variant health-startup-cmd health-log-destination health-max-log-count"
+    ),
+    "ps": "external noheading ns pod sort sync watch latest",
+    "exec": "cidfile latest no-session preserve-fd preserve-fds",
+    "images": "history noheading sort",
+    "rm": "all cidfile depend filter ignore latest time",
+    "start": "all filter latest sig-proxy",
+    "stop": "all cidfile filter ignore latest time",
+    "restart": "all cidfile filter latest running time",
+    "kill": "all cidfile latest",
+    "logs": "color latest names",
+    "rmi": "all ignore no-prune",
+    "pull": "arch os variant authfile cert-dir creds decryption-key retry retry-delay tls-verify policy",
+    "commit": "format iidfile include-volumes squash quiet",
+    "save": "compress format multi-image-archive uncompressed",
+    "stats": "interval no-reset latest",
+    "wait": "condition ignore interval latest",
+    "import": "arch os variant quiet",
+}
+
+
+def is_there(name):
+    return name in COMMANDS or name == "help"
+
+
+@pytest.mark.parametrize("name", PODMAN.split())
+def test_command_of_podman_is_there_or_explained(name):
+    assert is_there(name) is not bool(missing_command([name]))
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [(name, each) for name, options in PODMAN_OPTIONS.items() for each in options.split()],
+)
+def test_option_of_podman_is_there_or_explained(name, option):
+    known = {spelling for row in load_command(COMMANDS[name]).options for spelling in row.names}
+    assert (option in known) is not bool(missing_option(name, option))
 
 
 @pytest.mark.parametrize("name", DOCKER)

@@ -1,0 +1,198 @@
+"""Podman's commands and options that this engine does not have and docker has not either: why, and what
+to use. Imported only for an error message."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Missing(NamedTuple):
+    """Why something is missing, as a clause, and what to use, as an instruction; that may be empty."""
+
+    why: str
+    instead: str = ""
+
+
+_NO_PODS = Missing("there are no pods", "run containers one by one")
+_NO_UNITS = Missing(
+    "systemd units are not written", "use --restart, or a unit that calls 'rootless run'"
+)
+_NO_SIGNING = Missing("signatures are not made or checked", "use a digest: NAME@sha256:...")
+_NO_MACHINE = Missing("containers run on this machine, not in a virtual one")
+_NO_REMOTE = Missing("there is no remote service")
+_NO_ARTIFACTS = Missing("artifacts that are no images are not handled")
+_NO_CHECKPOINTS = Missing("containers cannot be checkpointed")
+_NO_ENCRYPTION = Missing("encrypted images are not read")
+_NO_STARTUP_CHECK = Missing(
+    "there is no health check for the start apart", "use --health-start-period"
+)
+_NO_HEALTH_LOG = Missing("the results of health checks are in 'rootless inspect'")
+_NO_DESCRIPTORS = Missing("a container gets no descriptors but its streams", "bind a file: -v")
+_NO_ENGINE_TABLE = Missing("the tables have docker's columns", "use --format")
+_LIST = Missing("containers are named one by one", "use $(rootless ps -aq --filter ...)")
+_IMAGES = Missing("images are named one by one", "use $(rootless images -q)")
+_CIDFILE = Missing("files of ids are not read here", "use $(cat FILE)")
+_LATEST = Missing("the latest container is not meant here", "use $(rootless ps -lq)")
+_PLATFORM = Missing("a platform is one option", "use --platform OS/ARCHITECTURE/VARIANT")
+_RETRY = Missing("a request is repeated as often as docker does")
+_CERTIFICATES = Missing("certificates are read from docker's and podman's certs.d")
+_MAPS = Missing("the mapping of ids is chosen by --userns", "use --userns=keep-id")
+_PIDFILE = Missing("PIDs are not written to files", "use 'rootless inspect -f {{.State.Pid}}'")
+_CGROUPS = Missing("limits are docker's options", "use --memory and the like")
+_ETC = Missing("files of /etc are made as docker does", "bind your own: -v FILE:/etc/FILE")
+
+COMMANDS: dict[str, Missing] = {
+    "artifact": _NO_ARTIFACTS,
+    "auto-update": _NO_UNITS,
+    "cleanup": Missing("the monitor of a container cleans up when it ends"),
+    "clone": Missing("containers are not copied", "use 'rootless commit' and 'rootless run'"),
+    "connection": _NO_REMOTE,
+    "exists": Missing("there is a shorter way", "use the status of 'rootless inspect'"),
+    "farm": _NO_REMOTE,
+    "generate": _NO_UNITS,
+    "init": Missing("a container is prepared when it starts", "use 'rootless create'"),
+    "kube": Missing("Kubernetes files are not read", "run each container with 'rootless run -d'"),
+    "machine": _NO_MACHINE,
+    "migrate": Missing("there is nothing to migrate"),
+    "mount": Missing(
+        "the file system of a container is not mounted outside it",
+        "use 'rootless cp' or, for an image, 'rootless image mount'",
+    ),
+    "pod": _NO_PODS,
+    "quadlet": _NO_UNITS,
+    "renumber": Missing("there are no numbered locks"),
+    "reset": Missing("nothing is outside of one directory", "use 'rootless system prune -a'"),
+    "restore": _NO_CHECKPOINTS,
+    "runlabel": Missing("commands in labels are not executed", "use 'rootless run'"),
+    "scp": Missing("images are not sent over SSH", "use 'rootless save | ssh HOST rootless load'"),
+    "sign": _NO_SIGNING,
+    "tree": Missing("layers are not shown as a tree", "use 'rootless history'"),
+    "unmount": Missing("the file system of a container is not mounted outside it"),
+    "unshare": Missing("no file of the store has a foreign owner", "use unshare(1)"),
+}
+
+_RUN: dict[str, Missing] = {
+    **dict.fromkeys(("arch", "os", "variant"), _PLATFORM),
+    **dict.fromkeys(
+        ("authfile", "creds", "tls-verify"),
+        Missing("registries are asked by 'rootless pull'", "pull the image first"),
+    ),
+    **dict.fromkeys(("retry", "retry-delay"), _RETRY),
+    **dict.fromkeys(("uidmap", "gidmap", "subuidname", "subgidname", "hostuser"), _MAPS),
+    **dict.fromkeys(("hosts-file", "no-hostname", "no-hosts", "passwd", "passwd-entry"), _ETC),
+    **dict.fromkeys(("group-entry", "tz"), _ETC),
+    **dict.fromkeys(("pod", "pod-id-file", "requires"), _NO_PODS),
+    **dict.fromkeys(("preserve-fd", "preserve-fds"), _NO_DESCRIPTORS),
+    **dict.fromkeys(
+        ("conmon-pidfile", "pidfile"),
+        Missing("process ids are not written to files", "use 'rootless inspect -f {{.State.Pid}}'"),
+    ),
+    **dict.fromkeys(
+        ("cgroup-conf", "cgroups", "rdt-class"),
+        Missing("limits are docker's options", "use --memory and the like"),
+    ),
+    **dict.fromkeys(
+        [f"health-startup-{what}" for what in ("cmd", "interval", "retries", "success", "timeout")],
+        _NO_STARTUP_CHECK,
+    ),
+    **dict.fromkeys(
+        ("health-log-destination", "health-max-log-count", "health-max-log-size"), _NO_HEALTH_LOG
+    ),
+    **dict.fromkeys(
+        ("systemd", "sdnotify"),
+        Missing("systemd in a container gets no help", "use --init for a plain init"),
+    ),
+    **dict.fromkeys(
+        ("env-host", "env-merge", "http-proxy"),
+        Missing("the caller's environment is not passed on", "use -e NAME"),
+    ),
+    "cert-dir": _CERTIFICATES,
+    "chrootdirs": _ETC,
+    "decryption-key": _NO_ENCRYPTION,
+    "image-volume": Missing("volumes of the image are made as docker makes them"),
+    "init-path": Missing("the init is a part of the engine", "use --init"),
+    "personality": Missing("the execution domain cannot be changed"),
+    "read-only-tmpfs": Missing("--read-only mounts no tmpfs", "use --tmpfs /run --tmpfs /tmp"),
+    "rmi": Missing("an image outlives its containers", "use 'rootless rmi'"),
+    "seccomp-policy": Missing("profiles in images are not used", "use --security-opt seccomp=FILE"),
+    "secret": Missing("secrets are not kept", "bind a file: -v FILE:/run/secrets/NAME:ro"),
+    "shm-size-systemd": Missing("systemd in a container gets no help", "use --shm-size"),
+    "timeout": Missing("there is no limit of a container's time", "use timeout(1)"),
+    "unsetenv-all": Missing("variables are taken out one by one", "use --unsetenv"),
+}
+
+OPTIONS: dict[str, dict[str, Missing]] = {
+    "run": _RUN,
+    "create": _RUN,
+    "ps": dict.fromkeys(
+        ("external", "noheading", "ns", "pod", "sort", "sync", "watch"), _NO_ENGINE_TABLE
+    ),
+    "images": dict.fromkeys(("history", "noheading", "sort"), _NO_ENGINE_TABLE),
+    "exec": {
+        **dict.fromkeys(("preserve-fd", "preserve-fds"), _NO_DESCRIPTORS),
+        "cidfile": _CIDFILE,
+        "latest": _LATEST,
+        "no-session": Missing("an executed command leaves no session"),
+    },
+    "rm": {
+        **dict.fromkeys(("all", "filter"), _LIST),
+        "cidfile": _CIDFILE,
+        "depend": _NO_PODS,
+        "ignore": Missing("what does not exist is no error with --force", "use -f"),
+        "latest": _LATEST,
+        "time": Missing("--force kills at once", "use 'rootless stop -t SECONDS' before"),
+    },
+    "start": dict.fromkeys(("all", "filter"), _LIST),
+    "stop": {
+        **dict.fromkeys(("all", "filter"), _LIST),
+        "cidfile": _CIDFILE,
+        "ignore": Missing("a container that does not exist is an error"),
+    },
+    "restart": {**dict.fromkeys(("all", "filter", "running"), _LIST), "cidfile": _CIDFILE},
+    "kill": {"all": _LIST, "cidfile": _CIDFILE},
+    "logs": {
+        "color": Missing("logs have no colours"),
+        "latest": _LATEST,
+        "names": Missing("the log is of one container"),
+    },
+    "rmi": {
+        "all": _IMAGES,
+        "ignore": Missing("what does not exist is no error with --force", "use -f"),
+    },
+    "inspect": {"latest": _LATEST},
+    "top": {"latest": _LATEST},
+    "diff": {"latest": _LATEST, "format": Missing("a line is a letter and a path")},
+    "stats": {
+        "interval": Missing("a figure is measured each second"),
+        "latest": _LATEST,
+        "no-reset": Missing("the screen is cleared as docker does", "use --no-stream"),
+    },
+    "wait": {
+        **dict.fromkeys(("condition", "interval"), Missing("the end of a container is waited for")),
+        "ignore": Missing("a container that does not exist is an error"),
+    },
+    "cp": {"overwrite": Missing("a directory and a file do not replace each other")},
+    "pull": {
+        **dict.fromkeys(("arch", "os", "variant"), _PLATFORM),
+        **dict.fromkeys(("retry", "retry-delay"), _RETRY),
+        "cert-dir": _CERTIFICATES,
+        "decryption-key": _NO_ENCRYPTION,
+        "policy": Missing("a pull always asks the registry", "use 'rootless run --pull POLICY'"),
+    },
+    "commit": {
+        "format": Missing("an image has OCI's form", "use 'rootless save --format'"),
+        "iidfile": Missing("the id is printed", "redirect it to a file"),
+        "include-volumes": Missing("volumes are no part of an image", "use 'rootless cp'"),
+        "quiet": Missing("progress is shown on terminals only"),
+        "squash": Missing("a commit adds one layer", "use 'rootless export' and 'rootless import'"),
+    },
+    "save": {
+        **dict.fromkeys(("compress", "uncompressed"), Missing("layers are saved as they are")),
+        "multi-image-archive": Missing("several images are saved in one archive anyway"),
+    },
+    "import": {
+        **dict.fromkeys(("arch", "os", "variant"), _PLATFORM),
+        "quiet": Missing("progress is shown on terminals only"),
+    },
+}
+"""By the name of the command, and the long name of the option."""
