@@ -61,7 +61,14 @@ def _summary(usage: DiskUsage) -> list[dict[str, Any]]:
     written = sum(each.size for each in containers)
     used = sum(bool(each.containers) for each in images)
     return [
-        _row("Images", len(images), used, usage.total, usage.images_reclaimable),
+        # As `images` shows it, where layers are shared by no two.
+        _row(
+            "Images",
+            len(images),
+            used,
+            usage.layers + usage.abandoned,
+            usage.images_reclaimable,
+        ),
         _row("Containers", len(containers), running, written, usage.containers_reclaimable),
         _row(
             "Local Volumes",

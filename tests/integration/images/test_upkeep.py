@@ -99,6 +99,23 @@ def test_df_counts_shared_layers_once(stored):
     assert table[1].split()[:3] == ["Images", "2", "0"]
 
 
+def test_df_and_images_agree_about_sizes(rootless, tmp_path):
+    """Whatever else lies on disk for an image: its index, and its compressed blob."""
+    docker_archive(tmp_path / "one.tar", [tar(a=os.urandom(700_000)), tar(b=b"b")], tags=["one:1"])
+    rootless("load", "-i", tmp_path / "one.tar").ok()
+    (listed,) = rootless("images", "--format", "{{.Size}}").ok().stdout.splitlines()
+    (row,) = [
+        json.loads(line)
+        for line in rootless("system", "df", "--format", "json").ok().stdout.splitlines()
+        if '"Images"' in line
+    ]
+    assert (row["Size"], row["Reclaimable"]) == (listed, f"{listed} (100%)")
+    ((image,),) = map(
+        json.loads, [rootless("system", "df", "-v", "--format", "{{json .Images}}").stdout]
+    )
+    assert image["Size"] == listed
+
+
 def test_damaged_layer_is_found_and_made_again(stored, root):
     layer = root / "layers" / sha256(OTHER)[7:]
     # It came uncompressed, so that the blob is the same file; only one of them is to be damaged.
