@@ -124,8 +124,6 @@ def copy_text(instruction: Copy | Add) -> str:
         words.append(f"--chown={instruction.chown}")
     if instruction.chmod:
         words.append(f"--chmod={instruction.chmod}")
-    if instruction.link:
-        words.append("--link")
     words += [f"--exclude={pattern}" for pattern in instruction.exclude]
     words += [*instruction.sources, *(f"<<{each.name}" for each in instruction.heredocs)]
     return " ".join([*words, instruction.destination]) + BUILT

@@ -133,7 +133,7 @@ class _Copy:
             elif existing is not None:
                 yield self._existing(base, top.attributes.mtime_ns), iter(())
             else:
-                yield self._member(item, top, base)
+                yield self._made_like(top, base), iter(())
         for name, entry in item.below_top(top):
             path = self._join(base, name)
             if stat.S_ISDIR(entry.attributes.mode):
@@ -183,6 +183,21 @@ class _Copy:
             attributes = attributes._replace(mtime_ns=mtime_ns)
         return TarEntry(path, attributes, xattrs=self._target.xattrs(node))
 
+    def _made_like(self, top: SourceEntry, path: bytes) -> TarEntry:
+        """The destination of a directory, made anew: it has the time of the source, neither its owner nor its
+        mode."""
+        uid, gid = self._plan.owner or (0, 0)
+        attributes = directory_attributes(uid, gid, self._time(top.attributes.mtime_ns))
+        if self._plan.mode is not None:
+            attributes = attributes._replace(mode=self._plan.mode.apply(attributes.mode))
+        return TarEntry(path, attributes)
+
+    def _time(self, mtime_ns: int) -> int:
+        """In whole seconds, as BuildKit's layers have them: a fraction takes a header of its own."""
+        if self._plan.newest is not None:
+            mtime_ns = min(mtime_ns, self._plan.newest * _NANOSECONDS)
+        return mtime_ns // _NANOSECONDS * _NANOSECONDS
+
     def _made(self, path: bytes) -> TarEntry:
         uid, gid = self._plan.owner or (0, 0)
         return TarEntry(path, directory_attributes(uid, gid, self._plan.made_ns))
@@ -196,13 +211,12 @@ class _Copy:
         if self._plan.owner is not None:
             uid, gid = self._plan.owner
         mode = known.mode
+        if kind == stat.S_IFREG and not source.keeps_owners:
+            # Those of a context were meant for its owner: BuildKit leaves them out too.
+            mode &= ~(stat.S_ISUID | stat.S_ISGID)
         if self._plan.mode is not None and kind != stat.S_IFLNK:
             mode = self._plan.mode.apply(mode)
-        # In whole seconds, as BuildKit's layers have them: a fraction takes a header of its own.
-        mtime = known.mtime_ns // _NANOSECONDS * _NANOSECONDS
-        if self._plan.newest is not None:
-            mtime = min(mtime, self._plan.newest * _NANOSECONDS)
-        shown = known._replace(mode=mode, uid=uid, gid=gid, mtime_ns=mtime)
+        shown = known._replace(mode=mode, uid=uid, gid=gid, mtime_ns=self._time(known.mtime_ns))
         if kind != stat.S_IFDIR and known.nlink > 1:
             first = self._links.setdefault((item, known.ino), path)
             if first != path:

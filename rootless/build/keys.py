@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Changed when a step of the same inputs would give another layer than before."""
 
 

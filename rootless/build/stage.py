@@ -109,15 +109,10 @@ class StageBuilder:
 
     def _define(self, instruction: Arg, state: StageState) -> None:
         options = self._options
-        expander = state.scope.expander(options.escape)
         scope = state.scope.with_arg(
             instruction, options.global_variables, options.build_arguments, options.escape
         )
-        definitions = tuple(
-            each._replace(default=None if each.default is None else expander.word(each.default))
-            for each in instruction.definitions
-        )
-        state.define(instruction._replace(definitions=definitions), scope, "")
+        state.define(instruction, scope, "")
 
     # Steps that make layers
 
@@ -197,10 +192,13 @@ class StageBuilder:
         self._step(state, shown(instruction), state.run_text(words), key, inputs=inputs, make=make)
 
     def _workdir(self, instruction: Workdir, state: StageState) -> None:
-        path = posixpath.normpath(posixpath.join("/", state.directory, instruction.path))
-        path = "/" + path.lstrip("/")
-        state.config["WorkingDir"] = path
-        text = f"WORKDIR {path}"
+        # As BuildKit has it: an absolute path stays as it is written.
+        written = instruction.path
+        if not written.startswith("/"):
+            written = posixpath.normpath(posixpath.join("/", state.directory, written))
+        state.config["WorkingDir"] = written
+        text = f"WORKDIR {written}"
+        path = "/" + posixpath.normpath(written).lstrip("/")
         if path == "/":
             state.add_history(text, "")
             return

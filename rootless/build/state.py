@@ -130,12 +130,12 @@ class StageState:
             self.add_history(text, created)
 
     def define(self, instruction: Arg, scope: Scope, created: str) -> None:
-        """Bring arguments into effect: `scope` has them. `instruction` has its defaults expanded."""
+        """Bring arguments into effect: `scope` has them with their values."""
         self.scope = scope
         words = []
         for definition in instruction.definitions:
-            default = "" if definition.default is None else f"={definition.default}"
-            words.append(f"{definition.name}{default}")
+            value = scope.arguments.get(definition.name)
+            words.append(definition.name if value is None else f"{definition.name}={value}")
         self.add_history(" ".join(["ARG", *words]), created)
 
 
