@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support import tmux
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "tmux")
 
@@ -29,6 +30,16 @@ def windows(rootless):
 @pytest.fixture
 def window(windows):
     return windows()
+
+
+ANSWER = ("sed", "-u", "s/^/got:/")
+"""Writes each line that is typed, marked."""
+
+
+def type_to_program(window, line):
+    """Type a line to `ANSWER` until it has one: the shell's line editor keeps what is typed before it has
+    given the terminal to the program."""
+    wait_until(lambda: window.run(line) or f"\ngot:{line}" in window.screen(), 60)
 
 
 def status_of(rootless, name="held"):
@@ -69,9 +80,8 @@ def test_exec_has_the_size_of_the_window_and_follows_it(rootless, window, comman
 def test_interrupt_goes_to_the_program_inside(window, command):
     window.run(command("run", "--rm", "-it", *SHELL))
     window.expect_prompt("inside>")
-    window.run("trap 'echo caught' INT; cat")
-    window.run("typed")
-    window.expect("typed\ntyped")
+    window.run(f"trap 'echo caught' INT; {shlex.join(ANSWER)}")
+    type_to_program(window, "typed")
     window.type("C-c")
     window.expect("^C")
     window.expect_prompt("inside>")
@@ -84,16 +94,13 @@ def test_interrupt_goes_to_the_program_inside(window, command):
 def test_stop_key_and_fg_are_the_shells_inside(window, command):
     window.run(command("run", "--rm", "-it", *SHELL))
     window.expect_prompt("inside>")
-    window.run("cat")
-    window.run("typed")
-    window.expect("typed\ntyped")
+    window.run(shlex.join(ANSWER))
+    type_to_program(window, "typed")
     window.type("C-z")
     window.expect("Stopped")
     window.expect_prompt("inside>")
     window.run("fg")
-    window.expect("fg\ncat")
-    window.run("again")
-    window.expect("again\nagain")
+    type_to_program(window, "again")
     window.type("C-d")
     window.expect_prompt("inside>")
     window.run("exit 0")
@@ -102,15 +109,13 @@ def test_stop_key_and_fg_are_the_shells_inside(window, command):
 
 def test_stopped_run_without_a_terminal_goes_on_with_fg(window, command):
     """Without -t the keys are the caller's: ctrl-z stops `run`, and fg continues it."""
-    window.run(command("run", "--rm", "-i", "--rootfs", "/", "cat"))
-    window.run("typed")
-    window.expect("typed\ntyped")
+    window.run(command("run", "--rm", "-i", "--rootfs", "/", *ANSWER))
+    type_to_program(window, "typed")
     window.type("C-z")
     window.expect("Stopped")
     window.expect_prompt()
     window.run("fg")
-    window.run("again")
-    window.expect("again\nagain")
+    type_to_program(window, "again")
     window.type("C-d")
     window.expect_prompt()
 
