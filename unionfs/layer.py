@@ -18,7 +18,7 @@ from unionfs.ownership import Owner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
 Ref: TypeAlias = "Hashable"
@@ -258,9 +258,21 @@ class Drafts(Protocol):
     def discard(self, draft: Draft) -> None:
         """Close and forget a draft that will not be published. Never raises."""
 
-    def stash(self, ref: Ref | None, fd: int) -> Ref:
-        """Give one more name to a file about to lose its last, or to one without a name that is open
+    def new_stash(self) -> bytes:
+        """A name for `stash` that is free."""
+
+    def stash(self, ref: Ref | None, fd: int, name: bytes) -> Ref:
+        """Give the stash name to a file about to lose its last, or to one without a name that is open
         as `fd`: no reader sees it, and the next mount removes it."""
+
+    def move_to_stash(self, directory: Ref, name: bytes, stash: bytes, *, whiteout: bool) -> Ref:
+        """`remove` of a file that keeps the stash name, in one step."""
+
+    def stashed(self, name: bytes) -> LayerEntry | None:
+        """What has this stash name; None if nothing has."""
+
+    def stash_name(self, ref: Ref) -> bytes:
+        """The stash name of a file that has been stashed."""
 
     def drop_stash(self, ref: Ref) -> None:
         """Remove that name."""
@@ -372,9 +384,9 @@ class UpperLayer(Layer, Namespace, Drafts, Metadata, LinkIndex, LazyMarks, Proto
         """The union is unmounted and about to complete its lazy copies: the next server of this layer
         waits until that is done."""
 
-    def clean(self) -> None:
-        """Remove what an interrupted operation left behind. Called once, before the first
-        change."""
+    def clean(self, kept: Collection[bytes] = ()) -> None:
+        """Remove what an interrupted operation left behind, except what has these stash names.
+        Called once, before the first change."""
 
     def statfs(self) -> StatFs: ...
     def sync(self) -> None:

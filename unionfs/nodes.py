@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from _bisect import bisect_right
 
+from unionfs.journal_kinds import Kind
 from unionfs.model import ROOT_NODE, Attributes, NodeId
 
 TYPE_CHECKING = False
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
     from unionfs.copy_up_stats import CopyUpRecord
+    from unionfs.journal import Journal
     from unionfs.layer import OpenFile, PlainListing, Ref
     from unionfs.lazy.file import LazyFile, LazyState
 
 UPPER = 0
 """The upper's position in the stack; the lowers follow from 1, top first."""
 
-_SPARE_NODES = 1 << 63
+SPARE_NODES = 1 << 63
 """Node numbers from here on are given where a live node has the number that the object's
 `st_ino` would give it."""
 
@@ -81,6 +83,8 @@ class Node:
     """An upper file that stands for names in the lowers too."""
     lazy: LazyState | None = None
     """Not all data of the file are in the upper yet."""
+    kept_path: bytes | None = None
+    """Where the lowers have an object of theirs that has lost all names."""
     copy_up_record: CopyUpRecord | None = None
     """It has been copied up since the mount."""
 
@@ -106,6 +110,11 @@ class Node:
     @property
     def held(self) -> bool:
         return self.lookups > 0
+
+    @property
+    def number(self) -> int:
+        """The number by which the kernel knows the node, or will."""
+        return self.nodeid if self.lookups else self.attributes.ino
 
     @property
     def true_owner(self) -> tuple[int, int]:
@@ -266,7 +275,7 @@ class Stream:
 
     Deleted names stay in the list until `compact`."""
 
-    __slots__ = ("_added", "_cookies", "_known", "_names", "_next")
+    __slots__ = ("_added", "_cookies", "_known", "_names", "_next", "is_recorded")
 
     def __init__(self, names: list[bytes]) -> None:
         self._names = names
@@ -278,6 +287,17 @@ class Stream:
         self._next = _FIRST_COOKIE - 1
         self._known: set[bytes] | None = None
         """All of both lists; made when it is needed first."""
+        self.is_recorded = False
+        """The journal has it: see `unionfs.journal`."""
+
+    @classmethod
+    def restored(cls, pairs: list[tuple[int, bytes]]) -> Stream:
+        """The stream of another server: its names with their cookies, in ascending order."""
+        stream = cls([name for _, name in pairs])
+        stream._cookies = [at for at, _ in pairs]
+        stream._next = min([_FIRST_COOKIE, *stream._cookies]) - 1
+        stream.is_recorded = True
+        return stream
 
     def add(self, name: bytes) -> None:
         """A name is new, or has come back."""
@@ -331,16 +351,26 @@ class Stream:
         self._cookies, self._added, self._next = None, [], _FIRST_COOKIE - 1
 
 
+def record_place(journal: Journal, node: Node, directory: Directory, name: bytes) -> None:
+    """Write down a name that leads to an object which listing directories alone does not find by its
+    number. To be called after the node got the number, or the name."""
+    if isinstance(node, Directory):
+        journal.add(Kind.DIRECTORY, node.number, directory.number, name)
+    elif node.number != node.attributes.ino:
+        journal.add(Kind.NAMED, node.number, directory.number, name)
+
+
 class NodeTable:
     """The nodes that the kernel refers to, by number. The root is always one of them."""
 
-    def __init__(self, root: Directory) -> None:
+    def __init__(self, root: Directory, journal: Journal | None = None) -> None:
+        self._journal = journal
         root.nodeid = ROOT_NODE
         root.lookups = 1
         self.nodes: dict[int, Node] = {ROOT_NODE: root}
         self.announced: dict[int, tuple[Directory, bytes]] = {}
         """Unmaterialized names to which the kernel holds one reference each, by number."""
-        self._spare = _SPARE_NODES
+        self._spare = SPARE_NODES
         self._forgotten = 0
         self._is_shrunk = False
 
@@ -352,9 +382,12 @@ class NodeTable:
             return
         was_held = node.held
         number = node.attributes.ino
-        if number in self.nodes or number in self.announced or number >= _SPARE_NODES:
+        if number in self.nodes or number in self.announced or number >= SPARE_NODES:
             self._spare += 1
             number = self._spare
+            if self._journal is not None and node.parent is not None:
+                node.nodeid, node.lookups = NodeId(number), 1
+                record_place(self._journal, node, node.parent, node.name)
         node.nodeid = NodeId(number)
         self.nodes[number] = node
         node.lookups = 1
@@ -372,6 +405,20 @@ class NodeTable:
         for directory in node.directories():
             directory.hold()
 
+    def adopt(self, node: Node, nodeid: int) -> None:
+        """The kernel has a reference to `node` by this number, which another server gave."""
+        self._spare = max(self._spare, nodeid)
+        if node.lookups:
+            self.nodes[nodeid] = node
+            return
+        was_held = node.held
+        node.nodeid = NodeId(nodeid)
+        self.nodes[nodeid] = node
+        node.lookups = 1
+        if not was_held:
+            for directory in node.directories():
+                directory.hold()
+
     def forget(self, nodeid: int, count: int) -> Node | None:
         """Give back `count` references. Returns the node if these were the last."""
         node = self.nodes.get(nodeid)
@@ -382,6 +429,8 @@ class NodeTable:
             return None
         node.lookups = 0
         del self.nodes[nodeid]
+        if nodeid > SPARE_NODES and self._journal is not None:
+            self._journal.add(Kind.FORGOTTEN, nodeid)
         self._forgotten += 1
         if not node.held:
             if node.aliases is not None:

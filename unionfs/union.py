@@ -9,6 +9,7 @@ import stat
 
 from unionfs.copy_up_stats import CopyUpStats
 from unionfs.filesystem import DirEntry, Entry
+from unionfs.journal_kinds import Kind
 from unionfs.layer import Creation, Layer, SupportsBtime, SupportsStatfs, UpperLayer
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
@@ -21,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from unionfs.journal import Journal, Record
     from unionfs.ops.complete_copies import CopyCompletion
     from unionfs.ops.transfers import Transfer
 
@@ -50,7 +52,10 @@ class Union:
         upper: UpperLayer | None,
         options: UnionOptions = UnionOptions(),  # noqa: B008 - a frozen value
     ) -> None:
-        self._tree = Tree(lowers, upper, options)
+        if options.journal is None:
+            self._tree = Tree(lowers, upper, options)
+        else:
+            self._tree = _tree_with_journal(lowers, upper, options, options.journal)
         self._nodes = self._tree.nodes
         self._closed = False
         self._complete_at_end = options.complete_at_end
@@ -415,3 +420,30 @@ class Union:
 
     def _refreshed(self, node: Node) -> Node:
         return self._tree.refresh_attributes(node) if node.stale else node
+
+
+def _tree_with_journal(
+    lowers: Sequence[Layer], upper: UpperLayer | None, options: UnionOptions, journal: Journal
+) -> Tree:
+    """A tree that goes on where a killed server was, if there was one."""
+    from unionfs.ops.journal_records import JournalRecords
+
+    records = JournalRecords(journal)
+    tree = Tree(lowers, upper, options, records.stashed.values())
+
+    def live() -> Iterator[Record]:
+        from unionfs.ops.recovery import live_records
+
+        return live_records(tree)
+
+    journal.live = live
+    if records.is_empty:
+        # From here on there is a server to continue.
+        journal.add(Kind.FORGOTTEN, 0)
+        return tree
+    from unionfs.ops.recovery import Recovery
+
+    recovery = Recovery(tree, records)
+    tree.recovery = recovery
+    recovery.restore_nameless()
+    return tree

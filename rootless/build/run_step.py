@@ -40,7 +40,7 @@ from rootless.spec.options import (
 from rootless.spec.runtime_spec import make_spec
 from rootless.spec.seccomp_profile import profile_of
 from rootless.spec.storage_driver import StorageDriver
-from rootless.supervisor.file_server import FileServer
+from rootless.supervisor.file_server import FileServer, WatchedServer
 from rootless.syscalls import capabilities
 from unionfs.changes import Snapshot
 from unionfs.directory.upper_readonly import ReadOnlyUpper
@@ -239,6 +239,7 @@ def _run_with_server(description: LaunchDescription, server: FileServer, output:
                 id_maps=description.id_maps,
                 stdio=Stdio(source, pipes[0][1], pipes[1][1]),
                 serve=server.serve,
+                server=WatchedServer(lambda: server, lambda: False),
                 seccomp_cache=description.seccomp_cache,
             )
         )
@@ -279,6 +280,7 @@ def _wait(
                 elif descriptor == server.pidfd:
                     poll.unregister(descriptor)
                     if not server.is_finished():
+                        server.let_go()  # else the process would wait for answers and not end
                         _kill(process)
                 elif data := os.read(descriptor, _CHUNK):
                     output(readers[descriptor], data)

@@ -1,7 +1,7 @@
 """One container's control group.
 
     OUTER/          processor and device limits: the container and the processes that serve it
-        server/     the monitor and the file server
+        server/     the monitor and the file server: as much memory as the container may have
         container/  memory and process limits: the container alone, and the root that it sees
 
 Two, because a file system in user space does a container's input and output in another process: a
@@ -98,7 +98,11 @@ class ControlGroup:
         if write.controller == "cpuset":
             self._check_available(write)
         for group in write.groups:
-            directory = self.outer if group is Group.OUTER else self.path
+            directory = {
+                Group.OUTER: self.outer,
+                Group.INNER: self.path,
+                Group.SERVER: f"{self.outer}/server",
+            }[group]
             try:
                 write_line(f"{directory}/{write.file}", write.value)
             except FileNotFoundError:

@@ -6,6 +6,9 @@ container (processor time, device input and output: with a file system in user s
 it) is written to the outer; what the server must not die of (memory, processes) to the inner. A
 limit that programs read to size themselves is written to the inner as well, since the inner one is
 all they see.
+
+The server's own group gets `memory.high` with `--memory`: the kernel takes back what it caches of the
+container's files, and kills nothing.
 """
 
 from __future__ import annotations
@@ -22,10 +25,11 @@ if TYPE_CHECKING:
 
 
 class Group(Enum):
-    """Which of a container's two control groups."""
+    """Which of a container's control groups."""
 
     OUTER = "outer"
     INNER = "inner"
+    SERVER = "server"
 
 
 class Write(NamedTuple):
@@ -45,6 +49,9 @@ class Write(NamedTuple):
 _BOTH = (Group.OUTER, Group.INNER)
 _OUTER = (Group.OUTER,)
 _INNER = (Group.INNER,)
+_SERVER = (Group.SERVER,)
+_SERVER_MEMORY = 64 << 20
+"""Bytes that the monitor and the file server have whatever the limit is: twice what they take."""
 _THROTTLES = {
     "throttleReadBpsDevice": "rbps",
     "throttleWriteBpsDevice": "wbps",
@@ -112,6 +119,8 @@ def _memory(section: Mapping[str, Any]) -> Iterable[Write]:
     limit, swap, low = (section.get(key) or 0 for key in ("limit", "swap", "reservation"))
     if limit:
         yield Write("--memory", "memory", "memory.max", _or_max(limit), _INNER)
+        server = limit if limit < 0 else max(limit, _SERVER_MEMORY)
+        yield Write("--memory", "memory", "memory.high", _or_max(server), _SERVER)
     if swap:
         yield Write(
             "--memory-swap",

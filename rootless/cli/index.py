@@ -224,6 +224,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "df": "rootless.cli.system_df:SYSTEM_DF",
             "prune": "rootless.cli.system_prune:SYSTEM_PRUNE",
             "check": "rootless.cli.system_check:SYSTEM_CHECK",
+            "upgrade-servers": "rootless.cli.system_upgrade_servers:SYSTEM_UPGRADE_SERVERS",
             "doctor": "rootless.cli.system:DOCTOR",
             "boot-unit": "rootless.cli.system_boot:BOOT_UNIT",
             "boot-start": "rootless.cli.system_boot:BOOT_START",

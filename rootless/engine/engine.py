@@ -228,6 +228,13 @@ class Engine(ImageStore):
 
         lifecycle.request(self.paths, self._container(name), Verb.UNPAUSE)
 
+    def upgrade_server(self, name: str) -> None:
+        """Replace the file server of a running container by one of this release. Raises NotFoundError,
+        ConflictError, and RootlessError if its monitor or the kernel cannot do that."""
+        from rootless.engine.lifecycle import upgrade_server
+
+        upgrade_server(self.paths, self._container(name))
+
     def update(
         self, name: str, limits: ResourceLimits, restart: RestartPolicy | None = None
     ) -> None:
@@ -311,8 +318,7 @@ class Engine(ImageStore):
             found = [(each.id[:12], each) for each in self.find_containers(everything=everything)]
         directory = self.paths.containers.directory
         return [
-            SampledContainer(name, record, sample(record, directory(record.id)))
-            for name, record in found
+            SampledContainer(name, each, sample(each, directory(each.id))) for name, each in found
         ]
 
     def containers(self) -> list[ContainerRecord]:

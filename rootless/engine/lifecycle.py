@@ -4,6 +4,8 @@ monitor's; this finds it, or starts it.
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 
 from rootless.containers.process_identity import boot_id, is_alive, start_time
@@ -160,6 +162,26 @@ def wait_for_other_monitor(paths: StoragePaths, record: ContainerRecord) -> Cont
     if record.status not in MONITORED and record.error:
         raise RootlessError(record.error)
     return record
+
+
+def upgrade_server(paths: StoragePaths, record: ContainerRecord) -> None:
+    """Replace the file server of a running container by one of this release.
+
+    Raises ConflictError; RootlessError if the container's monitor cannot do that.
+    """
+    allow(Verb.TOP, record)
+    client = connect(paths, record)
+    if client is None:
+        return  # it has ended meanwhile
+    try:
+        client.upgrade(sys.executable, os.pathsep.join(map(os.path.abspath, sys.path)))
+        client.receive_until(Kind.DONE)
+    except MonitorEndedError:
+        raise RootlessError(
+            f"the monitor of container {record.name} is of a release that cannot replace its file server"
+        ) from None
+    finally:
+        client.close()
 
 
 def connect(paths: StoragePaths, record: ContainerRecord) -> MonitorClient | None:

@@ -21,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from unionfs.journal import Journal
+
 _NOBODY = 65534
 _LAZY = 1 << 20
 """Bytes from which a file of an image is copied up lazily."""
@@ -29,12 +31,14 @@ _BACKGROUND = 64 << 20
 """Bytes a second by which lazy copies are completed: a fraction of what a disk can do."""
 
 
-def open_union(container: LaunchDescription) -> Union:
-    """Open the layers: with the upper, or without where the kernel has that. Raises OSError."""
+def open_union(container: LaunchDescription, journal: Journal | None = None) -> Union:
+    """Open the layers: with the upper, or without where the kernel has that; `journal` is that of the
+    mount. Raises OSError.
+    """
     view = id_view(container.id_maps)
     lowers = lower_layers(container.tree)
     if container.storage_driver is StorageDriver.OVERLAY:
-        return Union(lowers, None, UnionOptions(view=view))
+        return Union(lowers, None, UnionOptions(view=view, journal=journal))
     is_new = not os.listdir(container.work)
     # A lazy copy needs its lower to stay as it is: an image does, the live host does not.
     is_lazy = isinstance(container.tree, ImageTree)
@@ -45,6 +49,7 @@ def open_union(container: LaunchDescription) -> Union:
         volatile=container.volatile,
         lazy_min_size=_LAZY if is_lazy else None,
         background_rate=_BACKGROUND if is_lazy else None,
+        journal=journal,
     )
     if container.storage.size or container.storage.inodes:
         from rootless.rootfs.storage_limits import open_limited

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 
 from rootless.errors import LaunchError
 from rootless.light_stdlib import signal, socket
@@ -48,6 +49,19 @@ class Stdio(NamedTuple):
     stderr: int
 
 
+if TYPE_CHECKING:
+    from unionfs.light_types import Protocol
+
+    class RootServer(Protocol):
+        """The process that serves the root file system."""
+
+        def fileno(self) -> int:
+            """Readable when it has ended; -1 if there is nothing to wait for any more."""
+
+        def note_end(self) -> None:
+            """It has ended: have another process go on, or let requests fail."""
+
+
 class LaunchArgs(NamedTuple):
     """All that a start needs. Descriptors stay the caller's."""
 
@@ -65,6 +79,8 @@ class LaunchArgs(NamedTuple):
     """Called with the FUSE descriptor, which it must close, and the host's pid of the container as
     soon as the union is mounted. It must make another process answer the descriptor, and return.
     Needed for a FuseRootfs and an OverlayRootfs."""
+    server: RootServer | None = None
+    """Watched while the child is waited for, which may wait for the server itself."""
     seccomp_cache: str | None = None
     """Directory in which compiled filters are kept; without it each start compiles its own."""
     debug: Callable[[str], None] | None = None
@@ -85,9 +101,12 @@ class ContainerProcess:
     close.
     """
 
-    __slots__ = ("_channel", "console", "pid", "pidfd")
+    __slots__ = ("_channel", "_server", "console", "pid", "pidfd")
 
-    def __init__(self, pid: int, pidfd: int, channel: socket.socket) -> None:
+    def __init__(
+        self, pid: int, pidfd: int, channel: socket.socket, server: RootServer | None = None
+    ) -> None:
+        self._server = server
         self.pid = pid
         self.pidfd = pidfd
         self.console: int | None = None
@@ -110,7 +129,7 @@ class ContainerProcess:
                 send(channel, HandshakeMessage(MessageKind.START))
             except BrokenPipeError:
                 self.abandon("its start")
-            message = receive(channel)
+            message = _receive(channel, self._server)
             if message.failure is not None:
                 self.abandon("exec", message.failure)
             advance(state, message.kind)
@@ -168,7 +187,7 @@ def create(args: LaunchArgs) -> ContainerProcess:
     finally:
         child_end.close()
         os.close(monitor)
-    process = ContainerProcess(pid, pidfd, own_end)
+    process = ContainerProcess(pid, pidfd, own_end, args.server)
     try:
         _set_up(process, own_end, args)
     except BaseException:
@@ -214,7 +233,7 @@ def _set_up(
     except BrokenPipeError:
         process.abandon("the writing of its id maps")
     while state is State.SETTING_UP:
-        message = receive(channel)
+        message = _receive(channel, args.server)
         if message.kind is MessageKind.CLOSED:
             process.abandon("its set-up")
         if message.failure is not None:
@@ -230,6 +249,18 @@ def _set_up(
                 raise
         else:
             process.console = message.descriptor
+
+
+def _receive(channel: socket.socket, server: RootServer | None) -> HandshakeMessage:
+    """The next message of the child."""
+    while server is not None and (descriptor := server.fileno()) >= 0:
+        poll = select.poll()
+        poll.register(channel, select.POLLIN)
+        poll.register(descriptor, select.POLLIN)
+        if any(ready == channel.fileno() for ready, _ in poll.poll()):
+            break
+        server.note_end()
+    return receive(channel)
 
 
 def _serve(serve: Callable[[int, int], None] | None, descriptor: int, pid: int) -> None:

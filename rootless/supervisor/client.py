@@ -114,6 +114,12 @@ class MonitorClient:
         """Check the health of the container now; answered by DONE with `healthy`."""
         self._send(Kind.CHECK)
 
+    def upgrade(self, executable: str, path: str) -> None:
+        """Replace the file server by one that this interpreter executes with this PYTHONPATH; answered by
+        DONE.
+        """
+        self._send(Kind.UPGRADE, executable=executable, path=path)
+
     def receive(self) -> Message:
         """The next message of the monitor, waiting for it.
 

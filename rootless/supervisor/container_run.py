@@ -5,24 +5,35 @@ container that is restarted has several, one after the other.
 from __future__ import annotations
 
 import os
+import time
 
 from rootless.errors import RootlessError
 from rootless.light_stdlib import signal
 from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, create
-from rootless.supervisor.file_server import FileServer
+from rootless.supervisor.engine_log import log
+from rootless.supervisor.file_server import FileServer, WatchedServer
 from rootless.supervisor.record_keeper import Ending
 from rootless.supervisor.signal_delivery import SignalDelivery
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rootless.cgroups.control_group import ControlGroup
     from rootless.containers.launch_description import LaunchDescription
+    from rootless.supervisor.clients import Client
     from rootless.supervisor.container_streams import ContainerStreams
     from rootless.supervisor.life_events import LifeEvents
+    from rootless.supervisor.record_keeper import RecordKeeper
+    from rootless.supervisor.server_upgrade import ServerUpgrade
     from rootless.supervisor.volume_mounts import VolumeMounts
 
 _SERVER_GRACE = 10.0
 """Seconds the file server has to write out what the container left behind, before it is killed."""
+
+_MAX_REPLACEMENTS = 20
+_PERIOD = 60.0
+"""Seconds in which file servers may be replaced so often: else the cause is in what they are asked."""
 
 
 class ContainerRun:
@@ -49,9 +60,12 @@ class ContainerRun:
         self._oom_kills = 0 if group is None else group.oom_kills()
         if description.volatile:
             _allow_another_mount(description.work)
+        self._replacements: list[float] = []
+        """When file servers were replaced, by the monotonic clock."""
         self.server = server
         server.describe(description)
         self._volumes: VolumeMounts | None = None
+        self._upgrade: ServerUpgrade | None = None
 
     def create(self, streams: ContainerStreams, debug: int | None) -> None:
         """Create the container, up to exec. `debug`: where the steps are written; closed here.
@@ -75,6 +89,7 @@ class ContainerRun:
                     stdio=None if stdio is None else Stdio(*stdio),
                     cgroup_fd=None if group is None else group.directory_fd,
                     serve=self.server.serve,
+                    server=WatchedServer(lambda: self.server, self.replace_server),
                     seccomp_cache=description.seccomp_cache,
                     debug=None if debug is None else write_step,
                     trees={} if volumes is None else volumes.trees,
@@ -112,12 +127,28 @@ class ContainerRun:
         """Descriptors that become readable when one of its processes ends."""
         server = () if self.server_has_ended else (self.server.pidfd,)
         volumes = () if self._volumes is None or self.server_failure else self._volumes.watched()
-        return (self.process.pidfd, *server, *volumes)
+        upgrade = () if self._upgrade is None else self._upgrade.watched()
+        return (self.process.pidfd, *server, *volumes, *upgrade)
 
-    def has_lost_server(self, ready: set[int]) -> bool:
+    def upgrade_server(
+        self, client: Client, keeper: RecordKeeper, fields: Mapping[str, object]
+    ) -> None:
+        """Carry out UPGRADE: have a file server of another release take over."""
+        from rootless.supervisor.server_upgrade import begin
+
+        self._upgrade = begin(
+            client, fields, lambda other: self._take_over(other, keeper), self._upgrade
+        )
+
+    def has_lost_server(self, ready: set[int], keeper: RecordKeeper) -> bool:
         """Whether one of the descriptors is that of a file server which has ended too early, and was not
         seen before.
         """
+        if self._upgrade is not None:
+            self._upgrade.advance(ready)
+        if self.server.pidfd in ready and self.replace_server():
+            keeper.server_replaced(self.server.pid)
+            return False
         if self.server.pidfd in ready and not self.server_has_ended:
             return self.note_server_exit()
         if self._volumes is not None and not self.server_failure:
@@ -134,7 +165,40 @@ class ContainerRun:
         self.server_has_ended = True
         if self.server.is_finished():
             return False
+        self.server.let_go()
         self.server_failure = self.server.exit_reason()
+        return True
+
+    def replace_server(self) -> bool:
+        """After the end of the root's file server: start another that goes on in its place. False if that
+        cannot be, or the servers end too often.
+        """
+        now = time.monotonic()
+        self._replacements = [at for at in self._replacements if now - at < _PERIOD]
+        if (
+            self.server_has_ended
+            or len(self._replacements) >= _MAX_REPLACEMENTS
+            or not self.server.can_be_replaced()
+        ):
+            return False
+        self._replacements.append(now)
+        log(self.server.exit_reason() + "; another one goes on")
+        try:
+            self.server = self.server.replace(self._description)
+        except OSError as error:
+            log(f"it cannot be replaced: {error.strerror}")
+            return False
+        return True
+
+    def _take_over(self, other: FileServer, keeper: RecordKeeper) -> bool:
+        """Have another server, which waits for its description, take the place of the root's. False if the
+        kernel cannot go on with another.
+        """
+        if self.server_has_ended or not self.server.is_continued():
+            return False
+        self.server.kill()
+        self.server = self.server.replace(self._description, other)
+        keeper.server_replaced(self.server.pid)
         return True
 
     def abandon(self) -> None:
@@ -155,6 +219,11 @@ class ContainerRun:
         if group is not None:
             out_of_memory = group.oom_kills() > self._oom_kills
             group.kill()
+        if self._upgrade is not None:
+            self._upgrade.abandon()
+        if not self.server_has_ended and self.server.was_killed():
+            # What the kernel has still to write back needs another.
+            self.replace_server()
         self.server.end(_SERVER_GRACE)
         self._release_volumes()
         if not self.server_has_ended:

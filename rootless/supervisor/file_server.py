@@ -24,9 +24,14 @@ from rootless.syscalls import descriptors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from unionfs.copy_up_stats import CopyUpStats
+
+_READY = b"ready"
+_EXECUTED_END = 3
+"""The descriptor of the socket in a server that was executed."""
 
 _MAXIMUM = 1 << 17
 """Bytes of a description: less than a Unix socket holds (net.core.wmem_default), and twice what an
@@ -41,6 +46,10 @@ class FileServer:
         self.pidfd = os.pidfd_open(pid)
         self._socket = end
         self._ended: os.waitid_result | None = None
+        self._memory = -1
+        """What another server needs to go on (`unionfs.session.continuation`, `unionfs.journal`)."""
+        self._device = -1
+        self._init = 0
 
     @classmethod
     def fork(cls) -> FileServer:
@@ -52,34 +61,128 @@ class FileServer:
         theirs.close()
         return cls(pid, ours)
 
-    def describe(self, description: LaunchDescription) -> None:
-        """Send what the server is to open. Raises RootlessError if it has ended."""
+    @classmethod
+    def execute(cls, executable: str, path: str) -> FileServer:
+        """Start the process by another interpreter, or with modules of another release (PYTHONPATH). It
+        announces itself: see `is_announced`. Raises OSError.
+        """
+        import fcntl
+
+        ours, theirs = descriptors.pair()
+        high = fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, _EXECUTED_END + 1)
+        theirs.close()
+        argv = [executable, "-P", "-m", "rootless.supervisor.executed_file_server"]
+        try:
+            pid = os.posix_spawn(
+                executable,
+                argv,
+                {**os.environ, "PYTHONPATH": path},
+                file_actions=[(os.POSIX_SPAWN_DUP2, high, _EXECUTED_END)],
+            )
+        finally:
+            os.close(high)
+        return cls(pid, ours)
+
+    def fileno(self) -> int:
+        """Becomes readable when a server that was executed announces itself, or ends."""
+        return self._socket.fileno()
+
+    def is_announced(self) -> bool:
+        """Whether it has announced itself, and waits for its description; False: it has ended."""
+        try:
+            return self._socket.recv(len(_READY)) == _READY
+        except OSError:
+            return False
+
+    def describe(self, description: LaunchDescription, memory: int = -1) -> None:
+        """Send what the server is to open. Raises RootlessError if it has ended.
+
+        Args:
+            memory: That of the server which this one replaces; taken over.
+        """
+        self._memory = os.memfd_create("file-server", os.MFD_CLOEXEC) if memory < 0 else memory
         # What only starts the container stays here: the command and the labels can be long.
         record = description.record._replace(command=(), labels={})
         needed = description._replace(record=record, spec={}, extra={})
         try:
-            descriptors.send(self._socket, needed.packed())
+            descriptors.send(self._socket, needed.packed(), [self._memory])
         except (BrokenPipeError, ConnectionResetError):
             raise RootlessError(self.exit_reason()) from None
 
     def serve(self, device: int, init: int) -> None:
-        """Hand over the descriptor of the mounted file system, which is closed here, and the PID of
-        the container's first process.
+        """Hand over the descriptor of the mounted file system, which is taken over, and the PID of the
+        container's first process.
 
         Raises RootlessError if the server cannot open the layers.
         """
+        if not self.hand_over(device, init):
+            self.let_go()
+            raise RootlessError(self.exit_reason())
+
+    def hand_over(self, device: int, init: int) -> bool:
+        """As `serve`; False if the process has ended, and then the device stays here all the same."""
+        self._device, self._init = device, init
         try:
             descriptors.send(self._socket, b"%d" % init, [device])
         except (BrokenPipeError, ConnectionResetError):
-            raise RootlessError(self.exit_reason()) from None
-        finally:
-            os.close(device)
+            return False
+        return True
+
+    def was_killed(self) -> bool:
+        """Whether it has ended by a signal."""
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(0)) and self._reap().si_code != os.CLD_EXITED
+
+    def can_be_replaced(self) -> bool:
+        """Whether another server can go on where this one, which has ended, was: if it was killed, and
+        the kernel sends the requests again that it has not answered (Linux 6.9).
+        """
+        return self._reap().si_code != os.CLD_EXITED and self.is_continued()
+
+    def is_continued(self) -> bool:
+        """Whether another server can go on with its device."""
+        if self._device < 0:
+            return False
+        from unionfs.session.continuation import can_continue
+
+        return can_continue(self._memory)
+
+    def kill(self) -> None:
+        """End the process at once, and wait for that."""
+        signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        self._reap()
+
+    def replace(
+        self, description: LaunchDescription, other: FileServer | None = None
+    ) -> FileServer:
+        """Have another process, a fresh one by default, go on where this one, which has ended, was; this
+        object is closed.
+        """
+        other = other or FileServer.fork()
+        device, memory, self._device, self._memory = self._device, self._memory, -1, -1
+        self._socket.close()
+        os.close(self.pidfd)
+        try:
+            other.describe(description, memory)
+        except RootlessError:
+            pass  # it has ended too, which its pidfd tells
+        other.hand_over(device, self._init)
+        return other
+
+    def let_go(self) -> None:
+        """Close the device: if the server has ended, requests of the container fail from now on."""
+        for descriptor in (self._device, self._memory):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._device = self._memory = -1
 
     def end(self, grace: float) -> None:
         """Wait for the end of the process; kill it after `grace` seconds. Without a mount it ends at
         once.
         """
         self._socket.close()
+        self.let_go()
         poll = select.poll()
         poll.register(self.pidfd, select.POLLIN)
         if not poll.poll(grace * 1000):
@@ -140,6 +243,28 @@ class NextServer:
             self.take().end(grace)
 
 
+class WatchedServer:
+    """The file server of a container that is being created, as `runtime.parent.RootServer`.
+
+    Args:
+        server: gives the server of the moment.
+        replace: has another go on; False if that cannot be.
+    """
+
+    def __init__(self, server: Callable[[], FileServer], replace: Callable[[], bool]) -> None:
+        self._server = server
+        self._replace = replace
+        self._has_ended = False
+
+    def fileno(self) -> int:
+        return -1 if self._has_ended else self._server().pidfd
+
+    def note_end(self) -> None:
+        if not self._replace():
+            self._has_ended = True
+            self._server().let_go()
+
+
 def _main(end: socket.socket) -> NoReturn:
     """The whole program of the server: never returns and never raises."""
     status = 1
@@ -148,14 +273,15 @@ def _main(end: socket.socket) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the monitor's handler
         # Imported while the monitor imports what creates the container.
         from rootless.rootfs import union  # noqa: F401
-        from unionfs.session import device  # noqa: F401
+        from unionfs import journal  # noqa: F401
+        from unionfs.session import continuation, device  # noqa: F401
 
-        packed, _ = descriptors.receive(end, _MAXIMUM, 0)
+        packed, memory = descriptors.receive(end, _MAXIMUM, 1)
         if packed:
             description = unpack(packed)
             detach(description.log)
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-            _serve(description, end)
+            _serve(description, end, memory[0])
         status = 0
     except OSError as error:
         _report_reason(end, f"{error.strerror}: {os.fsdecode(error.filename or '')}".rstrip(": "))
@@ -166,6 +292,19 @@ def _main(end: socket.socket) -> NoReturn:
         os._exit(status)
 
 
+def run_executed() -> NoReturn:
+    """The program of `python -m rootless.supervisor.executed_file_server`."""
+    os.environ.pop("PYTHONPATH", None)
+    os.set_inheritable(_EXECUTED_END, False)
+    end = socket.socket(fileno=_EXECUTED_END)
+    # Once what it serves with has been found.
+    from rootless.rootfs import union  # noqa: F401
+    from unionfs.session import continuation, device  # noqa: F401
+
+    end.send(_READY)
+    _main(end)
+
+
 def _report_reason(end: socket.socket, reason: str) -> None:
     try:
         end.send(reason.encode(errors="replace")[:4096], socket.MSG_NOSIGNAL)
@@ -173,15 +312,18 @@ def _report_reason(end: socket.socket, reason: str) -> None:
         pass  # the monitor has ended too
 
 
-def _serve(description: LaunchDescription, end: socket.socket) -> None:
+def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> None:
     from rootless.rootfs.union import open_union
     from rootless.supervisor.process_names import ProcessNames
+    from unionfs.journal import Journal
     from unionfs.model import ROOT_NODE
+    from unionfs.session.continuation import Continuation
     from unionfs.session.device import serve
     from unionfs.session.options import ServeOptions
     from unionfs.session.workers import SWITCH_INTERVAL
 
-    union = open_union(description)
+    continuation = Continuation(memory)
+    union = open_union(description, Journal(memory))
     write_report_on_signal(description.directory, union.copy_up_stats)
     # Read the first thing that will be asked for while the namespaces are being made: that opens
     # the index.
@@ -203,7 +345,7 @@ def _serve(description: LaunchDescription, end: socket.socket) -> None:
         bps=limits.bps or None,
         iops=limits.iops or None,
     )
-    serve(received[0], union, options)
+    serve(received[0], union, options, continuation)
     if not description.record.auto_remove:
         from rootless.supervisor.copy_up_report import write_report
 

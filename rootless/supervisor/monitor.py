@@ -9,7 +9,8 @@ ends, the others follow:
     first client ends  if the description says `ends_with_client`, the monitor kills the container
     monitor ends       the kernel kills the container (PR_SET_PDEATHSIG); the file server ends when
                        the mount is gone; the next command marks or removes the container
-    file server ends   the container's file operations fail with ENOTCONN: the monitor kills it
+    file server ends   the monitor starts another, which goes on with the same mount; where that cannot be, the
+                       container's file operations fail with ENOTCONN: the monitor kills it
     container ends     its mount goes with its namespace, and so the file server; the monitor cleans up,
                        and creates it again if the restart policy or a client says so
 
@@ -223,6 +224,11 @@ class Monitor:
         """Return when the container has ended; until then carry out the requests of clients."""
         run = self._container
         while True:
+            # The client may have ended before this loop began.
+            if self._ends_with_client and not self._first.is_open:
+                self._ends_with_client = False
+                self._is_final = True
+                run.signals.kill()
             streams = self._streams.interest()
             checks = () if self._health is None else self._health.watched()
             ready = self._wait((*run.watched(), *checks), self._wait_limit(), streams)
@@ -233,7 +239,7 @@ class Monitor:
                 self._pauses.check()
             if self._health is not None and self._health.advance(ready):
                 self._act_on_health()
-            if run.has_lost_server(ready):
+            if run.has_lost_server(ready, self._keeper):
                 self._clients.broadcast(Kind.NOTICE, text=run.server_failure)
                 run.signals.kill()
             for descriptor in ready.intersection(streams):
@@ -241,10 +247,6 @@ class Monitor:
             for client in self._streams.leave_behind():
                 client.send(Kind.NOTICE, text="the output was not read for too long and is cut off")
             self._serve(ready)
-            if self._ends_with_client and not self._first.is_open:
-                self._ends_with_client = False
-                self._is_final = True
-                run.signals.kill()
 
     def _wait(
         self,
@@ -369,6 +371,8 @@ class Monitor:
             self._update(client, fields)
         elif kind is Kind.CHECK:
             self._check_health(client)
+        elif kind is Kind.UPGRADE:
+            self._container.upgrade_server(client, self._keeper, fields)
         else:
             number = fields.get("number")
             if number is None and kind is Kind.STOP:

@@ -28,13 +28,14 @@ class Kind(Enum):
     UNPAUSE = "unpause"  # its processes are to go on
     UPDATE = "update"  # other limits, another restart policy
     CHECK = "check"  # its health is to be checked now
+    UPGRADE = "upgrade"  # its file server is to be replaced by one of the client's release
     # Of the monitor:
     WELCOME = "welcome"  # its version; answers HELLO
     ATTACHED = "attached"  # answers ATTACH; beside it the monitor's ends of the streams
     DETACHED = "detached"  # answers DETACH
     READY = "ready"  # everything is in place but the command; namespaces can be configured
     RUNNING = "running"  # the command has been executed
-    DONE = "done"  # answers KILL, PAUSE, UNPAUSE, UPDATE, CHECK, and STOP with a restart
+    DONE = "done"  # answers KILL, PAUSE, UNPAUSE, UPDATE, CHECK, UPGRADE, and STOP with a restart
     NOTICE = "notice"  # a line for the user
     REFUSED = "refused"  # answers a request that cannot be carried out
     FAILED = "failed"  # the container could not be started, and why; nothing follows
@@ -58,6 +59,7 @@ _REQUESTS = (
     Kind.UNPAUSE,
     Kind.UPDATE,
     Kind.CHECK,
+    Kind.UPGRADE,
 )
 
 CLIENT_ORDER: dict[ClientState, dict[Kind, ClientState]] = {
@@ -127,6 +129,7 @@ WHEN: dict[Kind, frozenset[MonitorState]] = {
     Kind.PAUSE: frozenset({MonitorState.RUNNING}),
     Kind.UNPAUSE: frozenset({MonitorState.RUNNING}),
     Kind.CHECK: frozenset({MonitorState.RUNNING}),
+    Kind.UPGRADE: frozenset({MonitorState.RUNNING}),
     Kind.UPDATE: frozenset({MonitorState.READY, MonitorState.RUNNING, MonitorState.RESTARTING}),
 }
 """Where a container has to be for a request to be carried out."""

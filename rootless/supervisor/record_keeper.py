@@ -76,6 +76,12 @@ class RecordKeeper:
         self._containers.change(self._record.id, change)
         self._events.started()
 
+    def server_replaced(self, server: int) -> None:
+        """Another process is the file server."""
+        self._change(
+            lambda record: record._replace(server_pid=server, server_pid_start=start_time(server))
+        )
+
     def moved_to(self, status: Status) -> None:
         """Between running and paused."""
         self._change(lambda record: record.moved_to(status))

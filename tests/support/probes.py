@@ -29,6 +29,13 @@ if libc.mount(b"probe", sys.argv[1].encode(), b"fuse.probe", 0, options):
     sys.exit("mount: " + os.strerror(ctypes.get_errno()))
 """
 
+_OFFERS_RESEND = """
+import struct
+init = os.read(fd, 1 << 16)
+if len(init) < 60 or not struct.unpack_from("=I", init, 56)[0] & 1 << 7:
+    sys.exit("the kernel does not offer FUSE_HAS_RESEND")
+"""
+
 
 def _attempt(argv: Sequence[str], env: dict[str, str] | None = None) -> str | None:
     """Run a command that proves a feature; None on success, else its last line."""
@@ -85,6 +92,13 @@ def _fuse() -> str | None:
     with tempfile.TemporaryDirectory() as directory:
         failure = _attempt([*UNSHARE, sys.executable, "-c", _MOUNT_FUSE, directory])
     return failure and f"FUSE cannot be mounted in a user namespace ({failure})"
+
+
+def _fuse_resend() -> str | None:
+    with tempfile.TemporaryDirectory() as directory:
+        script = _MOUNT_FUSE + _OFFERS_RESEND
+        failure = _attempt([*UNSHARE, sys.executable, "-c", script, directory])
+    return failure and f"a file server cannot be replaced ({failure})"
 
 
 def _fusermount() -> str | None:
@@ -175,6 +189,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "subuid": _subuid,
     "nosub": _nosub,
     "fuse": _fuse,
+    "fuse-resend": _fuse_resend,
     "fusermount": _fusermount,
     "overlay": _overlay,
     "podman": _podman,

@@ -49,3 +49,8 @@ def settled(read: Callable[[], _Value], seconds: float = 0.5, bound: float = 60)
         if (now := read()) != last:
             last, since = now, time.monotonic()
     return last
+
+
+def let_pass(seconds: float) -> None:
+    """Wait without a condition: for what is done at any moment, which chance chooses."""
+    time.sleep(seconds)

@@ -153,6 +153,14 @@ def memory_within_the_limit_is_given():
 
 
 @check
+def memory_of_the_server_is_bounded_with_the_containers():
+    for memory, expected in (("16m", 64 << 20), ("256m", 256 << 20)):
+        with Container(memory=memory) as container:
+            high = Path(container.group.outer, "server/memory.high").read_text().strip()
+            assert high == str(expected), high
+
+
+@check
 def memory_reservation_protects_both_groups():
     with Container(memory_reservation="16m") as container:
         low = [

@@ -195,14 +195,22 @@ class CreatingLayer(DirectoryLayer):
         self._drop_whiteout_file(dir_fd, name)
         return self._published(draft, PathNode(path_node, name), creation)
 
-    def stash(self, ref: Ref | None, fd: int) -> Ref:
-        temporary = self._work.temporary()
+    def new_stash(self) -> bytes:
+        return self._work.temporary()
+
+    def stash(self, ref: Ref | None, fd: int, name: bytes) -> Ref:
         if ref is None:
-            self._link_fd(fd, self._work.fd, temporary)
-            return PathNode(self._temporaries, temporary)
-        parent, name = self._parent(ref)
-        os.link(name, temporary, src_dir_fd=parent, dst_dir_fd=self._work.fd, follow_symlinks=False)
-        return PathNode(self._temporaries, temporary)
+            self._link_fd(fd, self._work.fd, name)
+            return PathNode(self._temporaries, name)
+        parent, at = self._parent(ref)
+        os.link(at, name, src_dir_fd=parent, dst_dir_fd=self._work.fd, follow_symlinks=False)
+        return PathNode(self._temporaries, name)
+
+    def stashed(self, name: bytes) -> LayerEntry | None:
+        return self.lookup(self._temporaries, name)
+
+    def stash_name(self, ref: Ref) -> bytes:
+        return self._path_node(ref).name
 
     def drop_stash(self, ref: Ref) -> None:
         path_node = self._path_node(ref)

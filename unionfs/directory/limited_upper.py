@@ -21,7 +21,7 @@ from unionfs.quota import Quota
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 _BLOCK = 4096
 """What a new directory takes."""
@@ -44,8 +44,8 @@ class LimitedUpper(DirectoryUpper):
         self.nameless: list[int] = []
         """Inodes that have lost their last name in the operation under way, and may be open."""
 
-    def clean(self) -> None:
-        super().clean()
+    def clean(self, kept: Collection[bytes] = ()) -> None:
+        super().clean(kept)
         for status in self._everything():
             self.quota.charge(status)
 
@@ -71,6 +71,9 @@ class LimitedUpper(DirectoryUpper):
             finally:
                 if is_ours:
                     os.close(fd)
+        with os.scandir(self._work.fd) as entries:
+            for item in entries:
+                yield item.stat(follow_symlinks=False)
         with os.scandir(self._work.index_fd) as entries:
             for item in entries:
                 if item.name[0] == "s" or not item.is_symlink():
@@ -139,6 +142,13 @@ class LimitedUpper(DirectoryUpper):
         status = self._status(self._path_node(directory), name)
         super().remove(directory, name, is_directory=is_directory, whiteout=whiteout)
         self._note_lost(status)
+
+    def move_to_stash(self, directory: Ref, name: bytes, stash: bytes, *, whiteout: bool) -> Ref:
+        status = self._status(self._path_node(directory), name)
+        ref = super().move_to_stash(directory, name, stash, whiteout=whiteout)
+        if status is not None and status.st_nlink == 1:
+            self.quota.leave(status.st_ino)
+        return ref
 
     def rename(
         self,

@@ -27,7 +27,7 @@ from unionfs.xattr_names import LAZY, NLINK, REDIRECT, to_disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 _new = tuple.__new__
 _S_IFMT, _S_IFREG, _S_IFDIR = 0o170000, 0o100000, 0o040000
@@ -43,8 +43,8 @@ class DirectoryUpper(CreatingLayer):
                 for mine in (self.path, self._work_path):
                     _refuse_overlap(mine, lower)
 
-    def clean(self) -> None:
-        self._work.clean()
+    def clean(self, kept: Collection[bytes] = ()) -> None:
+        self._work.clean(kept)
         self._links.drop_leftovers(self._work.index_fd)
 
     def announce_end(self) -> None:
@@ -83,6 +83,18 @@ class DirectoryUpper(CreatingLayer):
             self._work.discard(aside)
         if mark is not None:
             os.rename(mark, name, src_dir_fd=self._work.fd, dst_dir_fd=dir_fd)
+
+    def move_to_stash(self, directory: Ref, name: bytes, stash: bytes, *, whiteout: bool) -> Ref:
+        parent = self._path_node(directory)
+        dir_fd = self._dirs.fd(parent)
+        if whiteout and not self._work.has_device_whiteouts:
+            self._make_whiteout_file(dir_fd, name)
+            whiteout = False
+        if whiteout:
+            self._rename_leaving_whiteout(dir_fd, name, self._work.fd, stash, parent)
+        else:
+            os.rename(name, stash, src_dir_fd=dir_fd, dst_dir_fd=self._work.fd)
+        return PathNode(self._temporaries, stash)
 
     def whiteout(self, directory: Ref, name: bytes) -> None:
         dir_fd = self._dirs.fd(self._path_node(directory))

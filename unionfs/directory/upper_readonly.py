@@ -7,7 +7,7 @@ seen, because it has no name in the tree yet.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from unionfs.directory.dirfds import READ_DIRECTORY
 from unionfs.directory.link_index import DIRECTORY
@@ -39,7 +39,7 @@ class ReadOnlyUpper(DirectoryLayer):
     def refuse_overlap(self, lowers: Sequence[Layer]) -> None:
         """Nothing is written, so nothing can be written through."""
 
-    def clean(self) -> None:
+    def clean(self, kept: Collection[bytes] = ()) -> None:
         """What is left in the work directory may be another server's."""
 
     def open_incomplete(self, ref: Ref) -> int:

@@ -18,6 +18,10 @@ from unionfs.directory import link_index
 from unionfs.directory.dirfds import READ_DIRECTORY
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, renameat2
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 _TEMPORARY = b"rootless.tmp"
 _ENDING = b"rootless.ending"
 """Exists while the server of an unmounted union completes the upper."""
@@ -59,9 +63,10 @@ class WorkDirectory:
             os.open(_ENDING, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=self._lock)
         )
 
-    def clean(self) -> None:
-        """Remove the temporaries of a killed server."""
-        remove_contents(self.fd)
+    def clean(self, kept: Collection[bytes] = ()) -> None:
+        """Remove the temporaries of a killed server, except these, which its successor uses."""
+        remove_contents(self.fd, kept)
+        self._serial = max(map(int, kept), default=0)
 
     def temporary(self) -> bytes:
         """A name in `fd` that is free."""
@@ -186,11 +191,13 @@ def _remove_directory(dir_fd: int, name: bytes) -> None:
     os.rmdir(name, dir_fd=dir_fd)
 
 
-def remove_contents(fd: int) -> None:
-    """Empty a directory."""
+def remove_contents(fd: int, kept: Collection[bytes] = ()) -> None:
+    """Empty a directory, but for entries with these names."""
     with os.scandir(fd) as entries:
         found = [(os.fsencode(item.name), item.is_dir(follow_symlinks=False)) for item in entries]
     for name, is_directory in found:
+        if name in kept:
+            continue
         if is_directory:
             _remove_directory(fd, name)
         else:

@@ -13,6 +13,7 @@ import os
 import stat
 
 from unionfs.copy_up_stats import CopyUpRecord
+from unionfs.journal_kinds import Kind
 from unionfs.layer import Creation, LayerEntry, Ref, UpperLayer
 from unionfs.model import Attributes, with_ino, with_nlink
 from unionfs.nodes import UPPER, Backing, Directory, Node
@@ -201,10 +202,19 @@ def publish(tree: Tree, plan: CopyUpJob) -> None:
 
 def keep_unnamed(tree: Tree, node: Node, fd: int) -> None:
     """Keep a way to a file of the upper that has no name, and is open as `fd`."""
-    if tree.files.can_pin():
+    if tree.journal is None and tree.files.can_pin():
         tree.files.pin(node)
     else:
-        node.ref = node.stash = tree.layers.writable().stash(None, fd)
+        name = reserve_stash(tree, node)
+        node.ref = node.stash = tree.layers.writable().stash(None, fd, name)
+
+
+def reserve_stash(tree: Tree, node: Node) -> bytes:
+    """A stash name for a file that the kernel refers to, written down before the file gets it."""
+    name = tree.layers.writable().new_stash()
+    if tree.journal is not None:
+        tree.journal.add(Kind.STASHED, node.nodeid, 0, name)
+    return name
 
 
 def _record(tree: Tree, plan: CopyUpJob) -> None:

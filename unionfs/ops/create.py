@@ -6,9 +6,10 @@ import errno
 import os
 import stat
 
+from unionfs.journal_kinds import Kind
 from unionfs.layer import Creation, LayerEntry, Ref, UpperLayer
 from unionfs.model import Attributes, Caller, with_nlink
-from unionfs.nodes import UPPER, Backing, Directory, Node
+from unionfs.nodes import UPPER, Backing, Directory, Node, record_place
 from unionfs.ops.copyup import ensure_directory, ensure_upper, keep_unnamed
 from unionfs.ops.data import all_xattrs, truncate
 from unionfs.ops.tree import NAME_MAX, Tree, error
@@ -168,8 +169,8 @@ def tmpfile(tree: Tree, parent: Directory, mode: int, caller: Caller) -> Node:
     tree.shown.set(node, node.attributes)
     node.has_capabilities = False
     tree.files.keep(node, Backing(draft.fd, writable=True))
-    keep_unnamed(tree, node, draft.fd)
     tree.table.remember(node)
+    keep_unnamed(tree, node, draft.fd)
     return node
 
 
@@ -193,6 +194,9 @@ def link(tree: Tree, node: Node, parent: Directory, name: bytes) -> Node:
         # A file that was made without a name (O_TMPFILE).
         tree.layers.writable().drop_stash(node.stash)
         node.stash = None
+        if tree.journal is not None:
+            tree.journal.add(Kind.FORGOTTEN, node.nodeid)
+            record_place(tree.journal, node, parent, name)
     tree.node_maker.linked[node.attributes.ino] = node
     parent.insert(name, node)
     tree.touch(parent)

@@ -7,12 +7,17 @@ import errno
 import os
 import stat
 
+from unionfs.journal_kinds import Kind
 from unionfs.layer import LayerEntry, Ref, UpperLayer
 from unionfs.merge import Found
 from unionfs.model import Attributes, with_nlink
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.open_files import LazyCopies
 from unionfs.ops.shown_attributes import ShownAttributes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.journal import Journal
 
 
 class NodeMaker:
@@ -24,6 +29,7 @@ class NodeMaker:
         self._upper = upper
         self._lazy_copies = lazy_copies
         self._shown = shown
+        self.journal: Journal | None = None
         self.linked: dict[int, Node] = {}
         """Files that have, or had, several names, by `st_ino`."""
         self.index: dict[int, int | None] = {} if upper is None else upper.index()
@@ -45,7 +51,7 @@ class NodeMaker:
         node = Node(directory, name, position, entry.ref, attributes)
         self._shown.set_with_ino(node, attributes, ino)
         if entry.lazy is not None:
-            self._set_lazy_state(node, entry.lazy)
+            self.set_lazy_state(node, entry.lazy)
         return node
 
     def make_file_node(
@@ -70,6 +76,8 @@ class NodeMaker:
                 ino = found[1][1].attributes.ino
         self._shown.set_with_ino(node, entry.attributes, ino)
         node.stale = node.is_merged
+        if self.journal is not None:
+            self.journal.add(Kind.DIRECTORY, ino, parent.number, name)
         return node
 
     def _make_linked_node(
@@ -94,7 +102,7 @@ class NodeMaker:
             node = Node(directory, name, position, entry.ref, attributes)
         self._shown.set_with_ino(node, attributes, ino)
         if entry.lazy is not None:
-            self._set_lazy_state(node, entry.lazy)
+            self.set_lazy_state(node, entry.lazy)
         self.linked[ino] = node
         return node
 
@@ -103,7 +111,7 @@ class NodeMaker:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         return self._upper.indexed(ino)
 
-    def _set_lazy_state(self, node: Node, mark: bytes) -> None:
+    def set_lazy_state(self, node: Node, mark: bytes) -> None:
         """The file is incomplete. (Opening an incomplete file of a lower raises EIO.)"""
         if node.layer != UPPER:
             return

@@ -75,6 +75,12 @@ def fill(
     finally:
         if announced_count:
             directory.hold(announced_count)
+    if room < 0 and tree.journal is not None and not stream.is_recorded:
+        # There are more parts: a server that takes over has to go on in the same order.
+        from unionfs.ops.recovery import stream_record
+
+        tree.journal.add(*stream_record(directory, stream))
+        stream.is_recorded = True
     return result
 
 
@@ -82,6 +88,10 @@ def _stream(tree: Tree, directory: Directory) -> Stream:
     tree.listings.load(directory)
     children, unmaterialized = directory.children, directory.unmaterialized
     stream = directory.stream
+    if stream is None and tree.recovery is not None:
+        stream = directory.stream = tree.recovery.stream(directory)
+        if stream is not None:
+            stream.extend((*children, *unmaterialized))
     if stream is None:
         stream = directory.stream = Stream([*children, *unmaterialized])
     elif stream.is_sparse(len(children) + len(unmaterialized)):

@@ -5,11 +5,16 @@ from __future__ import annotations
 import errno
 import stat
 
-from unionfs.nodes import UPPER, Directory, Node
-from unionfs.ops.copyup import ensure_directory
+from unionfs.journal_kinds import Kind
+from unionfs.nodes import UPPER, Directory, Node, record_place
+from unionfs.ops.copyup import ensure_directory, reserve_stash
 from unionfs.ops.create import set_nlink
 from unionfs.ops.data import open_backing
 from unionfs.ops.tree import Tree, error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.journal import Journal
 
 
 def unlink(tree: Tree, parent: Directory, name: bytes) -> None:
@@ -20,46 +25,73 @@ def unlink(tree: Tree, parent: Directory, name: bytes) -> None:
         raise error(errno.EISDIR)
     upper = tree.layers.writable()
     directory = ensure_directory(tree, parent)
-    prepare_loss(tree, node, parent, name)
+    must_stash = prepare_loss(tree, node, parent, name)
     if not node.indexed:
         in_upper = node.layer == UPPER
     else:
         in_upper = upper.lookup(directory, name) is not None
     if in_upper:
         hides = bool(parent.lowers) and tree.layers.below(parent, name) is not None
-        upper.remove(directory, name, is_directory=False, whiteout=hides)
+        if must_stash:
+            stash = reserve_stash(tree, node)
+            node.stash = upper.move_to_stash(directory, name, stash, whiteout=hides)
+        else:
+            upper.remove(directory, name, is_directory=False, whiteout=hides)
     else:
+        if must_stash:
+            node.stash = upper.stash(node.ref, -1, reserve_stash(tree, node))
         upper.whiteout(directory, name)
     parent.discard(name)
     tree.touch(parent)
     lose_name(tree, node, parent, name)
 
 
-def prepare_loss(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
+def prepare_loss(tree: Tree, node: Node, parent: Directory, name: bytes) -> bool:
     """Before a name goes: if it is the only way to a file that the kernel may still use, keep
-    the file open."""
-    if node.layer != UPPER or not node.lookups:
-        return
+    the file open. True if it has to be stashed instead."""
+    if not node.lookups:
+        if tree.recovery is None:
+            return False
+        tree.table.remember(node)
+    if node.layer != UPPER:
+        if tree.journal is not None and not isinstance(node, Directory):
+            _record_path(tree, node, parent, name)
+        return False
     if node.indexed and node.attributes.nlink > 1:
-        return
+        return False
     if (
         node.aliases
         or node.parent is not parent
         or node.name != name
         or not stat.S_ISREG(node.attributes[1])
     ):
-        return
+        return False
     # Opening an incomplete file may fail, which must not keep it from being removed.
-    if not tree.files.can_pin() or (node.backing is None and node.lazy is not None):
-        node.stash = tree.layers.writable().stash(node.ref, -1)
-        return
+    if (
+        tree.journal is not None
+        or not tree.files.can_pin()
+        or (node.backing is None and node.lazy is not None)
+    ):
+        return True
     if node.backing is None:
         open_backing(tree, node)
     tree.files.pin(node)
+    return False
+
+
+def _record_path(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
+    """An object of a lower is about to lose a name: if that is the last, only its path leads to it."""
+    if node.attributes.nlink > 1 or node.parent is not parent or tree.journal is None:
+        return
+    node.kept_path = parent.lower_path() + b"/" + name
+    tree.journal.add(Kind.LOWER, node.nodeid, 0, node.kept_path)
 
 
 def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
     """After a name is gone and out of its listing."""
+    is_recorded = node.stash is not None or node.kept_path is not None
+    if tree.journal is not None and node.lookups and not is_recorded:
+        _record_gone(node, tree.journal)
     if isinstance(node, Directory):
         node.parent = None
         node.upper = None
@@ -77,6 +109,8 @@ def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
         if stat.S_ISLNK(node.attributes.mode):
             tree.layers.writable().release_number(node.attributes.ino)
     node.drop_name(parent, name)
+    if tree.journal is not None and node.parent is not None:
+        record_place(tree.journal, node, node.parent, node.name)
     if node.parent is None and not node.lookups:
         tree.files.close(node)
         tree.node_maker.linked.pop(node.attributes.ino, None)
@@ -84,6 +118,13 @@ def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
         tree.changed.add(node.attributes.ino)
     else:
         tree.changed.discard(node.attributes.ino)
+
+
+def _record_gone(node: Node, journal: Journal) -> None:
+    """An object without data has lost a name: if that was the last, nothing leads to it."""
+    is_last = node.attributes.nlink <= 1 and not stat.S_ISREG(node.attributes.mode)
+    if is_last or isinstance(node, Directory):
+        journal.add_gone(node.nodeid, node.attributes)
 
 
 def require_empty(tree: Tree, node: Directory) -> None:

@@ -12,8 +12,8 @@ import errno
 import stat
 
 from unionfs.layer import Creation, Ref
-from unionfs.nodes import UPPER, Directory, Node
-from unionfs.ops.copyup import ensure_directory, ensure_name
+from unionfs.nodes import UPPER, Directory, Node, record_place
+from unionfs.ops.copyup import ensure_directory, ensure_name, reserve_stash
 from unionfs.ops.create import make, require_creatable
 from unionfs.ops.remove import lose_name, prepare_loss, require_empty
 from unionfs.ops.tree import Tree, error
@@ -83,7 +83,8 @@ def _move(
     moved = _prepare(tree, node, (parent, name), (new_parent, new_name))
     directory, new_directory = ensure_directory(tree, parent), ensure_directory(tree, new_parent)
     if target is not None:
-        prepare_loss(tree, target, new_parent, new_name)
+        if prepare_loss(tree, target, new_parent, new_name):
+            target.stash = upper.stash(target.ref, -1, reserve_stash(tree, target))
         if isinstance(target, Directory) and target.upper is not None:
             _strip(tree, target, new_directory, new_name)
     is_directory = isinstance(node, Directory)
@@ -98,7 +99,7 @@ def _move(
         new_parent.discard(new_name)
         lose_name(tree, target, new_parent, new_name)
     parent.discard(name)
-    _relocate(node, (parent, name), (new_parent, new_name), ref)
+    _relocate(tree, node, (parent, name), (new_parent, new_name), ref)
     new_parent.insert(new_name, node)
     tree.touch(parent)
     tree.touch(new_parent)
@@ -140,7 +141,9 @@ def _prepare(tree: Tree, node: Node, old: Location, new: Location) -> Ref:
     return ref
 
 
-def _relocate(node: Node, old: Location, new: Location, ref: Ref) -> None:
+def _relocate(tree: Tree, node: Node, old: Location, new: Location, ref: Ref) -> None:
+    if tree.journal is not None:
+        record_place(tree.journal, node, *new)
     if isinstance(node, Directory):
         node.parent, node.name = new
         node.upper = node.ref = ref
@@ -165,8 +168,8 @@ def _exchange(
     one, two = tree.layers.writable().exchange((directory, name), (new_directory, new_name), refs)
     parent.discard(name)
     new_parent.discard(new_name)
-    _relocate(node, (parent, name), (new_parent, new_name), one)
-    _relocate(other, (new_parent, new_name), (parent, name), two)
+    _relocate(tree, node, (parent, name), (new_parent, new_name), one)
+    _relocate(tree, other, (new_parent, new_name), (parent, name), two)
     parent.insert(name, other)
     new_parent.insert(new_name, node)
     for each in (parent, new_parent, node, other):

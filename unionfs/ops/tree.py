@@ -7,6 +7,7 @@ import gc
 import os
 
 from unionfs.copy_up_stats import CopyUpCauses, CopyUpStats
+from unionfs.journal_kinds import Kind
 from unionfs.layer import Layer, SupportsRelease, UpperLayer
 from unionfs.light_types import NamedTuple
 from unionfs.model import ROOT_NODE, Attributes, with_nlink, with_owner
@@ -20,7 +21,18 @@ from unionfs.ownership import IdView
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
+
+    from unionfs.journal import Journal
+    from unionfs.light_types import Protocol
+    from unionfs.nodes import Stream
+
+    class Restoring(Protocol):
+        """What finds the nodes of numbers that another server gave (`ops.recovery`)."""
+
+        def restore(self, nodeid: int) -> Node: ...
+        def stream(self, directory: Directory) -> Stream | None: ...
+
 
 NAME_MAX = 255
 
@@ -69,13 +81,20 @@ class UnionOptions(NamedTuple):
     background_rate: int | None = None
     """Bytes per second at which a thread completes lazy copies, as long as the file system does not
     become full; None: no thread."""
+    journal: Journal | None = None
+    """What another server of the mount will need if this one is killed; with what one has left."""
 
 
 class Tree:
-    """The layers, the nodes and the open files of one union. `lowers`: top first."""
+    """The layers, the nodes and the open files of one union. `lowers`: top first; `kept_stashes`: what
+    another server of the mount has stashed."""
 
     def __init__(
-        self, lowers: Sequence[Layer], upper: UpperLayer | None, options: UnionOptions
+        self,
+        lowers: Sequence[Layer],
+        upper: UpperLayer | None,
+        options: UnionOptions,
+        kept_stashes: Collection[bytes] = (),
     ) -> None:
         self.upper = upper
         self.redirect = options.redirect
@@ -93,9 +112,11 @@ class Tree:
             background_rate=options.background_rate,
             must_complete=options.complete_at_end,
         )
+        self.journal = options.journal
+        self.recovery: Restoring | None = None
         if upper is not None:
             upper.refuse_overlap(lowers)
-            upper.clean()
+            upper.clean(kept_stashes)
             self.lazy_copies.require_lowers(upper)
         if not options.own_numbers:
             for tag, layer in enumerate(reversed(lowers), 1):
@@ -106,7 +127,8 @@ class Tree:
         self.shown = ShownAttributes(options.view, static_nlink=options.static_nlink)
         self.node_maker = NodeMaker(upper, self.lazy_copies, self.shown)
         self.root = self._make_root()
-        self.table = NodeTable(self.root)
+        self.node_maker.journal = self.journal
+        self.table = NodeTable(self.root, self.journal)
         self.nodes = self.table.nodes
         self.listings = Listings(self.layers, self.table, self.node_maker, self.shown)
         every: list[Layer] = [*lowers] if upper is None else [*lowers, upper]
@@ -132,6 +154,8 @@ class Tree:
         if node is None:
             announced = self.table.announced.get(nodeid)
             if announced is None:
+                if self.recovery is not None:
+                    return self.recovery.restore(nodeid)
                 raise error(errno.ESTALE)
             return self.listings.materialize(*announced)
         return node
@@ -284,6 +308,8 @@ class Tree:
         if node.stash is not None:
             self.layers.writable().drop_stash(node.stash)
             node.stash = None
+        if self.journal is not None and node.parent is None:
+            self.journal.add(Kind.FORGOTTEN, node.nodeid)
         if self.node_maker.linked.get(node.attributes.ino) is node:
             del self.node_maker.linked[node.attributes.ino]
         if node.lazy is not None and node.attributes.nlink == 0:
@@ -346,9 +372,7 @@ class Tree:
         if files.unwritten:
             files.write_out()
         if self.listings.has_excess:
-            for each in self.listings.excess():
-                if each.live == 0:
-                    self._drop(each, is_kept=False)
+            self.drop_excess_listings()
         directory, upper = self.touched, self.upper
         if directory is None:
             return
@@ -371,6 +395,13 @@ class Tree:
         else:
             directory.attributes = fresh
         directory.stale = False
+
+    def drop_excess_listings(self) -> None:
+        """Drop the oldest listings that the kernel knows no name of, if there are too many."""
+        if self.listings.has_excess:
+            for each in self.listings.excess():
+                if each.live == 0:
+                    self._drop(each, is_kept=False)
 
     def close(self) -> None:
         """Close everything. Idempotent."""

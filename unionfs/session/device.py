@@ -21,6 +21,10 @@ from unionfs.session.dispatch import GONE, Dispatcher
 from unionfs.session.options import DEFAULTS, ServeOptions
 from unionfs.session.workers import Workers
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.session.continuation import Continuation
+
 _TRY_AGAIN = frozenset({EINTR, EAGAIN, ENOENT})
 """ENOENT: the request was interrupted before it could be read (fuse_dev_do_read)."""
 
@@ -34,8 +38,14 @@ class DeviceSession:
     `Exception`.
     """
 
-    def __init__(self, device: int, filesystem: FileSystem, options: ServeOptions) -> None:
-        self.dispatcher = Dispatcher(device, filesystem, options)
+    def __init__(
+        self,
+        device: int,
+        filesystem: FileSystem,
+        options: ServeOptions,
+        continuation: Continuation | None = None,
+    ) -> None:
+        self.dispatcher = Dispatcher(device, filesystem, options, continuation)
         self._device = device
         self._spin = options.spin
         self._buffer = self.dispatcher.buffer
@@ -124,12 +134,23 @@ class DeviceSession:
             os.set_blocking(self._device, True)
 
 
-def serve(device: int, filesystem: FileSystem, options: ServeOptions = DEFAULTS) -> Counters:
+def serve(
+    device: int,
+    filesystem: FileSystem,
+    options: ServeOptions = DEFAULTS,
+    continuation: Continuation | None = None,
+) -> Counters:
     """Answer requests on `device` until the file system is unmounted; then `filesystem.destroy()`.
 
     Runs in the calling thread and returns the counters. The caller closes the descriptor.
+
+    Args:
+        continuation: of a connection that goes on if this process is killed. If it is not the first
+            server, the kernel is asked for the requests that the last one has not answered.
     """
-    session = DeviceSession(device, filesystem, options)
+    session = DeviceSession(device, filesystem, options, continuation)
+    if continuation is not None and not continuation.is_first:
+        continuation.resume(device)
     try:
         session.run()
     finally:

@@ -32,6 +32,7 @@ from unionfs.syscalls.memory import zeros
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from unionfs.session.continuation import Continuation
     from unionfs.session.throttle import Throttle
     from unionfs.session.transfers import TransferHandlers
 
@@ -75,9 +76,17 @@ _READ = int(Opcode.READ)
 
 
 class Dispatcher:
-    """Answers the messages that are put into `buffer`, on `device`."""
+    """Answers the messages that are put into `buffer`, on `device`. `continuation`: what another server
+    of the connection will need, and what one has left."""
 
-    def __init__(self, device: int, filesystem: FileSystem, options: ServeOptions) -> None:
+    def __init__(
+        self,
+        device: int,
+        filesystem: FileSystem,
+        options: ServeOptions,
+        continuation: Continuation | None = None,
+    ) -> None:
+        self._continuation = continuation
         self.counters = Counters()
         self._buckets, self._nanoseconds = self.counters.buckets, self.counters.nanoseconds
         self.negotiated: negotiation.Agreement | None = None
@@ -132,6 +141,10 @@ class Dispatcher:
         self._throttle = self._make_throttle()
         if self._throttle is not None:
             self._table |= self._throttle.wrap(self._table)
+        if continuation is not None:
+            self._table |= continuation.wrap(self._table, filesystem, self.buffer)
+            if continuation.agreement is not None:
+                self._agree(continuation.agreement)
         if not options.fsync:
             del self._table[Opcode.FSYNC], self._table[Opcode.FSYNCDIR]
         if not options.xattrs:
@@ -299,10 +312,16 @@ class Dispatcher:
             if agreed.reply is None:
                 raise OSError(EPROTO, os.strerror(EPROTO))
             return replies.reply(unique, agreed.reply)
+        self._agree(agreed)
+        if self._continuation is not None:
+            resends = bool(request.flags & InitFlag.HAS_RESEND)
+            self._continuation.note_agreement(agreed, resends=resends)
+        return replies.reply(unique, negotiation.init_out(agreed))
+
+    def _agree(self, agreed: negotiation.Agreement) -> None:
         self.negotiated = agreed
         self._setxattr_ext = agreed.has(InitFlag.SETXATTR_EXT)
         self._writeback = agreed.has(InitFlag.WRITEBACK_CACHE)
-        return replies.reply(unique, negotiation.init_out(agreed))
 
     def _interrupt(self, _unique: int, _nodeid: NodeId, length: int) -> bytes:
         """The request that is interrupted has been answered before this was read, or waits for a

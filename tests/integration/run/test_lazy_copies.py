@@ -5,11 +5,11 @@ import io
 import json
 import os
 import random
-import signal
 import tarfile
 
 import pytest
 
+from tests.support.file_servers import kill_file_servers
 from tests.support.images import add_file
 from tests.support.waiting import wait_until
 
@@ -100,7 +100,10 @@ def test_commit_while_it_runs_has_the_whole_file(box, tmp_path):
 
 def test_container_whose_file_server_was_killed_loses_nothing_that_was_synced(box, tmp_path):
     running = start_that_waits(box, f"{WRITE},fsync", tmp_path)
-    os.kill(record_of(box)["server_pid"], signal.SIGKILL)
+    container = record_of(box)
+    kill_file_servers(
+        container["monitor_pid"], container["pid"], lambda: running.poll() is not None
+    )
     assert running.wait(30) != 0
     assert exported(box, "kept") == WRITTEN
     box("rm", "kept").ok()

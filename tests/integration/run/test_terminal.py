@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.file_servers import kill_file_servers
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse")
@@ -272,9 +273,7 @@ def test_killed_file_server_is_reported_on_a_line_of_its_own(terminal, rootless)
     shown = rootless("inspect", "-f", "{{.State.Pid}}", "fred").ok().stdout
     with open(f"/proc/{shown.strip()}/stat", encoding="ascii") as file:
         monitor = int(file.read().rpartition(")")[2].split()[1])
-    with open(f"/proc/{monitor}/task/{monitor}/children", encoding="ascii") as file:
-        (server,) = set(map(int, file.read().split())) - {int(shown)}
-    os.kill(server, signal.SIGKILL)
+    kill_file_servers(monitor, int(shown), lambda: not os.path.exists(f"/proc/{int(shown)}"))
     user.expect(b"\r\nrootless: the file server of the container was killed (signal 9)\r\n")
     assert user.wait() > 128
     assert user.is_restored()

@@ -24,17 +24,25 @@ def test_nothing_asked_writes_nothing():
 def test_memory_and_swap_are_separate_files():
     assert lines({"memory": {"limit": 64, "swap": 100, "reservation": 32}}) == {
         "memory.max": "64",
+        "memory.high": str(64 << 20),
         "memory.swap.max": "36",
         "memory.low": "32",
     }
     assert lines({"memory": {"limit": 64, "swap": 64}})["memory.swap.max"] == "0"
     assert lines({"memory": {"limit": 64, "swap": -1}})["memory.swap.max"] == "max"
-    assert lines({"memory": {"limit": -1}}) == {"memory.max": "max"}
+    assert lines({"memory": {"limit": -1}}) == {"memory.max": "max", "memory.high": "max"}
+
+
+def test_server_may_cache_as_much_as_the_container_may_have_and_is_not_killed():
+    found = writes({"memory": {"limit": 1 << 30}})
+    assert [(each.file, each.value) for each in found if Group.SERVER in each.groups] == [
+        ("memory.high", str(1 << 30))
+    ]
 
 
 def test_swap_that_was_not_asked_for_by_name_may_be_uncounted():
-    (_, default) = writes({"memory": {"limit": 64, "swap": 128}})
-    (_, asked) = writes({"memory": {"limit": 64, "swap": 64}})
+    (*_, default) = writes({"memory": {"limit": 64, "swap": 128}})
+    (*_, asked) = writes({"memory": {"limit": 64, "swap": 64}})
     assert (default.optional, asked.optional) == (True, False)
 
 
@@ -94,6 +102,7 @@ def test_rates_of_one_device_share_a_line():
 def test_limits_that_must_not_hit_the_server_are_on_the_containers_own_group():
     assert groups({"memory": {"limit": 1}, "pids": {"limit": 5}}) == {
         "memory.max": {Group.INNER},
+        "memory.high": {Group.SERVER},
         "pids.max": {Group.INNER},
     }
 

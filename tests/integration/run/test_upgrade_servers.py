@@ -1,0 +1,66 @@
+"""`system upgrade-servers`: another file server takes over while the container runs."""
+
+import json
+import os
+
+import pytest
+
+from rootless.errors import RootlessError
+from rootless.supervisor.client import MonitorClient
+from rootless.supervisor.protocol import Kind
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.needs("userns", "fuse", "fuse-resend")
+
+
+def server_of(rootless):
+    (path,) = (rootless.data / "rootless/containers").glob("?" * 64 + "/container.json")
+    return json.loads(path.read_text())["server_pid"]
+
+
+def start(rootless, script):
+    running = rootless.popen("run", "-i", "--name", "c1", "--rootfs", "/", "sh", "-c", script)
+    assert running.stdout.readline() == b"up\n"
+    return running
+
+
+def test_container_goes_on_with_another_server(rootless):
+    script = "exec 5<>/f; rm /f; echo held >&5; echo up; read x; cat /proc/self/fd/5; ls /f"
+    running = start(rootless, script)
+    before = server_of(rootless)
+    assert rootless("system", "upgrade-servers").ok().stdout == "c1\n"
+    after = server_of(rootless)
+    assert after != before
+    with open(f"/proc/{after}/cmdline", "rb") as file:
+        assert b"rootless.supervisor.executed_file_server" in file.read()
+    output, errors = running.communicate(b"\n", timeout=30)
+    assert output == b"held\n"
+    assert b"No such file" in errors
+    wait_until(lambda: not os.path.exists(f"/proc/{after}"))
+
+
+@pytest.mark.parametrize(
+    ("executable", "message"),
+    [("/bin/false", "ended"), ("/nosuch", "cannot execute /nosuch: no such file or directory")],
+)
+def test_server_that_does_not_come_up_leaves_the_old_one(rootless, executable, message):
+    running = start(rootless, "echo up; read x; cat /etc/hostname > /copy && echo fine")
+    before = server_of(rootless)
+    (socket,) = rootless.runtime.rglob("control.sock")
+    client = MonitorClient.connect(str(socket.parent))
+    client.upgrade(executable, "")
+    with pytest.raises(RootlessError, match=message):
+        client.receive_until(Kind.DONE)
+    client.close()
+    assert server_of(rootless) == before
+    output, _ = running.communicate(b"\n", timeout=30)
+    assert output == b"fine\n"
+
+
+def test_container_that_does_not_run_is_refused(rootless):
+    rootless("create", "--name", "c1", "--rootfs", "/", "true").ok()
+    result = rootless("system", "upgrade-servers", "c1", "nosuch")
+    assert result.status == 1
+    assert "is not running" in result.stderr
+    assert "No such container: nosuch" in result.stderr
+    assert rootless("system", "upgrade-servers").ok().stdout == ""
