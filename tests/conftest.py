@@ -47,8 +47,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             "the suite does not run as root: scripts/test drops to an ordinary account first",
             returncode=4,
         )
-    # Under nohup(1) it is ignored, and by all that the tests start too.
+    # Ignored under nohup(1), or in a shell's background, and then by all that the tests start too.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     sweep()
 
 
