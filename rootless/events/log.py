@@ -59,13 +59,11 @@ class EventLog:
             pass
 
     def _open(self) -> int:
-        try:
-            return os.open(self.path, _FLAGS, 0o600)
-        except FileNotFoundError:
-            from rootless.private_directory import make_private_directory
+        from rootless.private_directory import make_private_directory
 
-            make_private_directory(self.runtime, "ROOTLESS_RUNROOT")
-            return os.open(self.path, _FLAGS, 0o600)
+        # Each time: in /tmp another user may have made it since.
+        make_private_directory(self.runtime, "ROOTLESS_RUNROOT")
+        return os.open(self.path, _FLAGS, 0o600)
 
     def _rotate(self, log: int) -> None:
         """Begin another file, unless another process has done it."""
