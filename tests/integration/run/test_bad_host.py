@@ -50,7 +50,7 @@ def test_run_without_dev_fuse_says_so(rootless):
     assert (result.returncode, result.stdout) == (125, "")
     error, hint = result.stderr.splitlines()
     assert "/dev/fuse" in error
-    assert "No such file or directory" in error
+    assert "no such file or directory" in error
     assert hint == "hint: FUSE is not there: ask for modprobe fuse"
 
 
