@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from rootless.build.cache_directory import export_steps
+from rootless.build.checking import platforms_of, with_excerpt
 from rootless.build.context import BuildContext, open_context
 from rootless.build.errors import BuildError
 from rootless.build.export import Exporter
@@ -22,23 +23,16 @@ from rootless.build.state import StageState
 from rootless.build.workspace import Workspace
 from rootless.containers.timestamps import source_date_epoch
 from rootless.dockerfile.check import CheckContext, check
-from rootless.dockerfile.errors import DockerfileError, excerpt, quoted
+from rootless.dockerfile.errors import DockerfileError, quoted
 from rootless.dockerfile.graph import SCRATCH, Graph, stage_graph, stage_label
 from rootless.dockerfile.instructions import Add, Copy, Dockerfile, Instruction, Run, Workdir
 from rootless.dockerfile.parser import parse, parse_trigger
-from rootless.dockerfile.rules import report
-from rootless.dockerfile.scopes import (
-    BuildPlatform,
-    expand_from,
-    global_variables,
-    platform_arguments,
-)
+from rootless.dockerfile.scopes import expand_from, global_variables
 from rootless.errors import RootlessError, UsageError
-from rootless.oci.platform import Platform, host_platform, parse_platform
+from rootless.oci.platform import host_platform, parse_platform
 from rootless.oci.reference import parse_reference, parse_tag
 from rootless.store.build_cache import decode_step, encode_step
 from rootless.store.ingest import Ingest
-from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,15 +65,9 @@ def build(request: BuildRequest, host: BuildHost, progress: Progress | None = No
         except DockerfileError as error:
             failure = BuildError(error.message, hint=error.hint)
             failure.line, failure.last_line = error.line, error.last_line
-            raise _with_excerpt(failure, context) from error
+            raise with_excerpt(failure, context) from error
         except BuildError as error:
-            raise _with_excerpt(error, context) from None
-
-
-def _with_excerpt(error: BuildError, context: BuildContext) -> BuildError:
-    if error.line:
-        error.excerpt = excerpt(context.text, context.name, error.line, error.last_line)
-    return error
+            raise with_excerpt(error, context) from None
 
 
 class _Build:
@@ -107,13 +95,7 @@ class _Build:
 
     def run(self, tags: tuple[Reference, ...]) -> BuiltImage:
         dockerfile, request = self._dockerfile, self._request
-        host = host_platform()
-        platforms = _shown(host), _shown(request.platform or host)
-        self._globals = global_variables(
-            dockerfile,
-            platform_arguments(*platforms, request.target.lower()),
-            request.build_arguments,
-        )
+        self._globals = global_variables(dockerfile, platforms_of(request), request.build_arguments)
         self._origins = [
             expand_from(each.origin, self._globals, dockerfile.escape) for each in dockerfile.stages
         ]
@@ -140,15 +122,11 @@ class _Build:
 
     def _check(self, step: StepProgress) -> None:
         """Show what is probably a mistake. Raises DockerfileError if the Dockerfile asks for that."""
-        host = host_platform()
         request = self._request
-        arguments = platform_arguments(
-            _shown(host), _shown(request.platform or host), request.target.lower()
-        )
         found = check(
             self._context.text,
             CheckContext(
-                arguments,
+                platforms_of(request),
                 request.build_arguments,
                 request.target,
                 tuple(request.contexts),
@@ -339,10 +317,6 @@ class _Build:
         )
 
 
-def _shown(platform: Platform) -> BuildPlatform:
-    return BuildPlatform(platform.os, platform.architecture, platform.variant or "")
-
-
 def _step_namer(label: str, instructions: Sequence[Instruction]) -> Callable[[str], str]:
     """What the steps of a stage are called: `[build 2/4] RUN make`. The first one is FROM."""
     steps = 1 + sum(isinstance(each, Run | Copy | Add | Workdir) for each in instructions)
@@ -356,37 +330,3 @@ def _step_namer(label: str, instructions: Sequence[Instruction]) -> Callable[[st
         return f"[{prefix}{count:>{width}}/{steps}] {text}"
 
     return named
-
-
-class CheckReport(NamedTuple):
-    """What `build --check` shows."""
-
-    text: str
-    """The findings; without any, and without an error, a line that says so."""
-    is_clean: bool
-    """Whether there are neither findings nor an error."""
-    error: BuildError | None
-    """Why the Dockerfile cannot be built; the findings are those from before it."""
-
-
-def check_dockerfile(request: BuildRequest, workspace: Workspace) -> CheckReport:
-    """Check a Dockerfile without building it. Raises BuildError for a context that cannot be read."""
-    context = open_context(request.context, workspace.new_directory)
-    host = host_platform()
-    platforms = _shown(host), _shown(request.platform or host)
-    found = check(
-        context.text,
-        CheckContext(
-            platform_arguments(*platforms, request.target.lower()),
-            request.build_arguments,
-            request.target,
-            tuple(request.contexts),
-            context.patterns,
-        ),
-    )
-    text = report(found.findings, context.text, context.name, is_whole=found.error is None)
-    if found.error is None:
-        return CheckReport(text, not found.findings, None)
-    failure = BuildError(found.error.message)
-    failure.line, failure.last_line = found.error.line, found.error.last_line
-    return CheckReport(text, is_clean=False, error=_with_excerpt(failure, context))

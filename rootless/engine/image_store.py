@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from rootless.build.build import CheckReport
+    from rootless.build.checking import CheckReport
     from rootless.build.progress import Progress as BuildProgress
     from rootless.build.request import BuildRequest, BuiltImage
     from rootless.engine.image_events import ImageEvents
@@ -112,7 +112,7 @@ class ImageStore:
 
     def check_build(self, request: BuildRequest) -> CheckReport:
         """Look for probable mistakes in a Dockerfile. Raises BuildError for a context that cannot be read."""
-        from rootless.build.build import check_dockerfile
+        from rootless.build.checking import check_dockerfile
         from rootless.build.workspace import Workspace
         from rootless.store.ingest import Ingest
 

@@ -88,6 +88,23 @@ def test_check_prints_the_findings(builds):
     assert done.stdout == ""
 
 
+def test_check_knows_the_variables_of_base_images_in_the_store(builds):
+    builds.ok("FROM base:1\nENV HOME_OF_BASE=/home\n")
+    text = "FROM t\nWORKDIR $HOME_OF_BASE\nFROM scratch AS last\nCOPY --from=0 $HOME_OF_BASE /\n"
+    done = builds.rootless("build", "--check", str(builds.context(text)))
+    assert done.status == 1
+    assert done.stdout.startswith("Check complete, 1 warning has been found!\n")
+    assert "Dockerfile:4\n" in done.stdout
+    text = text.replace("FROM scratch", "FROM other")
+    context = str(builds.context(text))
+    named = "other=docker-image://t"
+    done = builds.rootless("build", "--check", "--build-context", named, context)
+    assert (done.status, done.stdout) == (0, "Check complete, no warnings found.\n")
+    # A name that is not in the store is not looked up elsewhere.
+    done = builds.rootless("build", "--check", context)
+    assert "Usage of undefined variable '$HOME_OF_BASE'" in done.stdout
+
+
 def test_check_prints_the_findings_before_an_error_too(builds):
     context = builds.context("FROM base:1 AS Base\nMAINTAINER me\nRUNN x\n")
     done = builds.rootless("build", "--check", str(context))

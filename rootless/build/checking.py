@@ -1,0 +1,123 @@
+"""What `build --check` shows of a Dockerfile, without building it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import NamedTuple
+
+from rootless.build.context import BuildContext, open_context
+from rootless.build.errors import BuildError
+from rootless.build.request import BuildRequest
+from rootless.build.workspace import Workspace
+from rootless.dockerfile.check import CheckContext, check
+from rootless.dockerfile.errors import DockerfileError, excerpt
+from rootless.dockerfile.graph import SCRATCH, stage_graph
+from rootless.dockerfile.parser import parse
+from rootless.dockerfile.rules import report
+from rootless.dockerfile.scopes import (
+    BuildPlatform,
+    expand_from,
+    global_variables,
+    platform_arguments,
+)
+from rootless.errors import RootlessError
+from rootless.oci.platform import host_platform, parse_platform
+from rootless.store.image import resolve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.dockerfile.config import Config
+    from rootless.dockerfile.instructions import From
+    from rootless.oci.platform import Platform
+    from rootless.store.layout import Store
+
+
+class CheckReport(NamedTuple):
+    """What `build --check` shows."""
+
+    text: str
+    """The findings; without any, and without an error, a line that says so."""
+    is_clean: bool
+    """Whether there are neither findings nor an error."""
+    error: BuildError | None
+    """Why the Dockerfile cannot be built; the findings are those from before it."""
+
+
+def check_dockerfile(request: BuildRequest, workspace: Workspace) -> CheckReport:
+    """Check a Dockerfile without building it. Base images are known if they are in the store; none is
+    pulled. Raises BuildError for a context that cannot be read."""
+    context = open_context(request.context, workspace.new_directory)
+    found = check(
+        context.text,
+        CheckContext(
+            platforms_of(request),
+            request.build_arguments,
+            request.target,
+            tuple(request.contexts),
+            context.patterns,
+            _base_configs(context.text, request, workspace.store),
+        ),
+    )
+    text = report(found.findings, context.text, context.name, is_whole=found.error is None)
+    if found.error is None:
+        return CheckReport(text, not found.findings, None)
+    failure = BuildError(found.error.message)
+    failure.line, failure.last_line = found.error.line, found.error.last_line
+    return CheckReport(text, is_clean=False, error=with_excerpt(failure, context))
+
+
+def _base_configs(text: str, request: BuildRequest, store: Store) -> dict[int, Config]:
+    """The configs of base images that are in the store, by the numbers of the stages that start from them.
+    Empty for a Dockerfile that has an error: the check ends at it before it comes to the stages."""
+    try:
+        dockerfile = parse(text)
+        variables = global_variables(dockerfile, platforms_of(request), request.build_arguments)
+        origins = [
+            expand_from(each.origin, variables, dockerfile.escape) for each in dockerfile.stages
+        ]
+        instructions = [each.instructions for each in dockerfile.stages]
+        graph = stage_graph(origins, instructions, request.target, tuple(request.contexts))
+    except DockerfileError:
+        return {}
+    contexts = {name.lower(): place for name, place in request.contexts.items()}
+    found = {}
+    for node, origin in zip(graph.nodes, origins, strict=True):
+        if node.base is not None and not node.is_replaced:
+            continue
+        name = _image_name(origin.name if node.is_replaced else origin.image, contexts)
+        if name:
+            with contextlib.suppress(RootlessError):
+                image = resolve(store, name, _platform(origin, request))
+                found[node.number] = image.config
+    return found
+
+
+def _image_name(name: str, contexts: dict[str, str]) -> str:
+    """The image that a stage starts from, which a named context may replace; empty if it is none."""
+    place = contexts.get(name.lower())
+    if place is not None:
+        scheme, _, image = place.partition("docker-image://")
+        return "" if scheme else image
+    return "" if name == SCRATCH else name
+
+
+def _platform(origin: From, request: BuildRequest) -> Platform | None:
+    return parse_platform(origin.platform) if origin.platform else request.platform
+
+
+def platforms_of(request: BuildRequest) -> dict[str, str]:
+    """The platform arguments of a build."""
+    host = host_platform()
+    builds_for = request.platform or host
+    return platform_arguments(_shown(host), _shown(builds_for), request.target.lower())
+
+
+def _shown(platform: Platform) -> BuildPlatform:
+    return BuildPlatform(platform.os, platform.architecture, platform.variant or "")
+
+
+def with_excerpt(error: BuildError, context: BuildContext) -> BuildError:
+    """The error with the lines of the Dockerfile that it is about."""
+    if error.line:
+        error.excerpt = excerpt(context.text, context.name, error.line, error.last_line)
+    return error
