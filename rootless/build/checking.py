@@ -1,17 +1,28 @@
-"""What `build --check` shows of a Dockerfile, without building it."""
+"""What `build --call` shows of a Dockerfile without building it."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 from typing import NamedTuple
 
 from rootless.build.context import BuildContext, open_context
 from rootless.build.errors import BuildError
-from rootless.build.request import BuildRequest
+from rootless.build.request import BuildRequest, BuildSubject
 from rootless.build.workspace import Workspace
 from rootless.dockerfile.check import CheckContext, check
 from rootless.dockerfile.errors import DockerfileError, excerpt
 from rootless.dockerfile.graph import SCRATCH, stage_graph
+from rootless.dockerfile.outline import (
+    OutlineContext,
+    outline,
+    outline_document,
+    outline_text,
+    targets,
+    targets_document,
+    targets_text,
+)
 from rootless.dockerfile.parser import parse
 from rootless.dockerfile.rules import report
 from rootless.dockerfile.scopes import (
@@ -61,9 +72,44 @@ def check_dockerfile(request: BuildRequest, workspace: Workspace) -> CheckReport
     text = report(found.findings, context.text, context.name, is_whole=found.error is None)
     if found.error is None:
         return CheckReport(text, not found.findings, None)
-    failure = BuildError(found.error.message)
-    failure.line, failure.last_line = found.error.line, found.error.last_line
-    return CheckReport(text, is_clean=False, error=with_excerpt(failure, context))
+    return CheckReport(text, is_clean=False, error=_failure(found.error, context))
+
+
+def describe(
+    request: BuildRequest, workspace: Workspace, subject: BuildSubject, *, as_json: bool
+) -> str:
+    """What a Dockerfile offers or takes, as tables or as a JSON document. Base images are known if they are
+    in the store; none is pulled. Raises BuildError."""
+    context = open_context(request.context, workspace.new_directory)
+    try:
+        dockerfile = parse(context.text)
+        if subject is BuildSubject.TARGETS:
+            found = targets(dockerfile)
+            return _json(targets_document(found), context) if as_json else targets_text(found)
+        taken = outline(
+            dockerfile,
+            OutlineContext(
+                platforms_of(request),
+                request.build_arguments,
+                request.target,
+                tuple(request.contexts),
+                _base_configs(context.text, request, workspace.store),
+            ),
+        )
+        return _json(outline_document(taken), context) if as_json else outline_text(taken)
+    except DockerfileError as error:
+        raise _failure(error, context) from error
+
+
+def _json(document: dict[str, object], context: BuildContext) -> str:
+    text = base64.b64encode(context.text.encode(errors="surrogateescape")).decode()
+    return json.dumps({**document, "sources": [text]}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _failure(error: DockerfileError, context: BuildContext) -> BuildError:
+    failure = BuildError(error.message, hint=error.hint)
+    failure.line, failure.last_line = error.line, error.last_line
+    return with_excerpt(failure, context)
 
 
 def _base_configs(text: str, request: BuildRequest, store: Store) -> dict[int, Config]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import NamedTuple, TypeAlias
 
 from rootless.build.context import ContextRequest
@@ -34,6 +35,15 @@ class SecretSource(NamedTuple):
     id: str
     path: str | None = None
     variable: str | None = None
+
+
+class BuildSubject(Enum):
+    """What is shown of a Dockerfile instead of building it."""
+
+    TARGETS = "targets"
+    """Its stages."""
+    OUTLINE = "outline"
+    """The arguments, secrets and SSH agents that a build takes."""
 
 
 class BuildHost(NamedTuple):

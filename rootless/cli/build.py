@@ -64,9 +64,10 @@ _BUILD_CONTEXT = Texts(
 )
 _CALL = Text(
     ("call",),
-    "Set method for evaluating build: build or check",
+    "Set method for evaluating build: build, check, outline or targets (the latter two also with "
+    '",format=json")',
     "METHOD",
-    choices=("build", "check"),
+    choices=("build", "check", "outline", "targets"),
 )
 _CHECK = Flag(("check",), 'Shorthand for "--call=check"')
 _CACHE_FROM = Texts(
@@ -96,7 +97,7 @@ _PROGRESS = Text(
 def build(parsed: Parsed, settings: Settings) -> int:
     """Build an image and print its id, or what went wrong with the place in the Dockerfile."""
     from rootless.build.errors import BuildError
-    from rootless.build.request import BuildRequest
+    from rootless.build.request import BuildRequest, BuildSubject
 
     request = BuildRequest(
         _context(parsed.arguments[0], parsed[_FILE]),
@@ -128,8 +129,13 @@ def build(parsed: Parsed, settings: Settings) -> int:
     )
     progress = _progress(parsed)
     engine = engine_of(settings)
+    method, as_json = _method(parsed)
     try:
-        if parsed[_CHECK] or parsed[_CALL] == "check":
+        if method in {"outline", "targets"}:
+            shown = engine.describe_build(request, BuildSubject(method), as_json=as_json)
+            print(shown, end="", flush=True)
+            return 0
+        if method == "check":
             checked = engine.check_build(request)
             print(checked.text, end="", flush=True)
             if checked.error is not None:
@@ -151,6 +157,26 @@ def build(parsed: Parsed, settings: Settings) -> int:
     if parsed[_QUIET] and built.id:
         print(built.id)
     return 0
+
+
+def _method(parsed: Parsed) -> tuple[str, bool]:
+    """The method of --call, and whether the result is shown as JSON."""
+    method, *fields = split_fields(parsed[_CALL] or "build")
+    if method not in {"build", "check", "outline", "targets"}:
+        raise UsageError(
+            f"unsupported method {method!r}", hint="one of build, check, outline, targets"
+        )
+    as_json = False
+    for field in fields:
+        name, _, value = field.partition("=")
+        if name != "format" or value not in {"json", "text"}:
+            raise UsageError(f"invalid print field: {field}", hint="format=json or format=text")
+        as_json = value == "json"
+    if parsed[_CHECK]:
+        method = "check"
+    if as_json and method in {"build", "check"}:
+        raise UsageError(f"--call={method} has no format=json")
+    return method, as_json
 
 
 def _context(place: str, file: str | None) -> ContextRequest:

@@ -24,6 +24,11 @@ class Source(NamedTuple):
     comments: tuple[str, ...] = ()
     """The comment lines above the instruction, without `#`."""
 
+    def description_of(self, name: str) -> str:
+        """The description in the comment line `# NAME DESCRIPTION` above the instruction; empty without one."""
+        found = (each for each in self.comments if name and each.startswith(f"{name} "))
+        return next(found, "").partition(" ")[2]
+
 
 class Heredoc(NamedTuple):
     """A here-document: `<<NAME`, and the lines up to one that is NAME."""

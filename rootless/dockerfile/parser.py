@@ -366,14 +366,9 @@ def _arg(request: _Request) -> Arg:
         name, equals, value = word.partition("=")
         if not name:
             raise DockerfileError("ARG names can not be blank", word=word)
-        description = _description(request.source.comments, name)
+        description = request.source.description_of(name)
         definitions.append(ArgDefinition(name, value if equals else None, description))
     return Arg(request.source, tuple(definitions))
-
-
-def _description(comments: Sequence[str], name: str) -> str:
-    found = (each for each in comments if each.startswith(f"{name} "))
-    return next(found, "").partition(" ")[2]
 
 
 def _from(request: _Request) -> From:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rootless.build.checking import CheckReport
     from rootless.build.progress import Progress as BuildProgress
-    from rootless.build.request import BuildRequest, BuiltImage
+    from rootless.build.request import BuildRequest, BuildSubject, BuiltImage
     from rootless.engine.image_events import ImageEvents
     from rootless.filters import ImageFilters
     from rootless.images.gc.check import Finding
@@ -119,6 +119,18 @@ class ImageStore:
         store = self._store()
         with Ingest(store) as ingest:
             return check_dockerfile(request, Workspace(store, ingest, None))
+
+    def describe_build(
+        self, request: BuildRequest, subject: BuildSubject, *, as_json: bool = False
+    ) -> str:
+        """The stages of a Dockerfile, or what a build takes, as tables or as a JSON document. Raises BuildError."""
+        from rootless.build.checking import describe
+        from rootless.build.workspace import Workspace
+        from rootless.store.ingest import Ingest
+
+        store = self._store()
+        with Ingest(store) as ingest:
+            return describe(request, Workspace(store, ingest, None), subject, as_json=as_json)
 
     def load(
         self,

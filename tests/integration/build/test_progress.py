@@ -117,3 +117,34 @@ def test_a_dockerfile_can_ask_for_errors(builds):
     done = builds("# check=error=true\nFROM base:1\nMAINTAINER me\n")
     assert done.status == 1
     assert "lint violation found for rules: MaintainerDeprecated" in done.stderr
+
+
+def test_targets_and_outline_are_shown_without_a_build(builds):
+    text = (
+        "ARG FROM_BASE\nFROM base:1 AS first\nARG A=1\nRUN --mount=type=secret,id=s true\n"
+        "# last what to run\nFROM nowhere.invalid/x AS last\nCOPY --from=first / /\n"
+    )
+    context = str(builds.context(text))
+    done = builds.rootless("build", "--call=targets", context)
+    assert (done.status, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1:] == ["first          ", "last (default) what to run"]
+    done = builds.rootless("build", "--call=outline", "--build-arg", "A=2", context)
+    assert (done.status, done.stderr) == (0, "")
+    assert "\nA           2       \n" in done.stdout
+    assert "\nSECRET   REQUIRED\ns        \n" in done.stdout
+    done = builds.rootless("build", "--call=outline,format=json", "--target", "first", context)
+    found = json.loads(done.stdout)
+    assert [each["name"] for each in found["args"]] == ["A"]
+    assert base64.b64decode(found["sources"][0]).decode() == text
+
+
+def test_targets_and_outline_of_what_cannot_be_built(builds):
+    context = str(builds.context("FROM base:1\nRUNN x\n"))
+    for method in ("targets", "outline"):
+        done = builds.rootless("build", f"--call={method}", context)
+        assert (done.status, done.stdout) == (1, "")
+        assert "dockerfile parse error on line 2: unknown instruction: RUNN" in done.stderr
+        assert ">>> RUNN x" in done.stderr
+    done = builds.rootless("build", "--call=targets,form=json", context)
+    assert done.status == 1
+    assert "invalid print field: form=json" in done.stderr
