@@ -49,7 +49,8 @@ class Exporter:
                     tree.close()
                 else:
                     named = (*tags, *map(parse_tag, output.names))
-                    built = self._export_image(state, output, tuple(dict.fromkeys(named)), step)
+                    shown = self._clamped(state, base, step) if output.rewrites_times else state
+                    built = self._export_image(shown, output, tuple(dict.fromkeys(named)), step)
         except (RootlessError, OSError) as error:
             step.failed(str(error))
             raise
@@ -92,6 +93,25 @@ class Exporter:
             if not was_there:
                 self._host.forget(image.manifest.digest)
         return built
+
+    def _clamped(
+        self, state: StageState, base: StageState | None, step: StepProgress
+    ) -> StageState:
+        """The state with no time after SOURCE_DATE_EPOCH in the layers and the history over the base: those of
+        steps in the cache may be of another time."""
+        epoch = self._workspace.epoch
+        if epoch is None:
+            step.note("rewrite-timestamp is set, but SOURCE_DATE_EPOCH is not: no time is changed")
+            return state
+        count, known = (len(base.layers), len(base.history)) if base is not None else (0, 0)
+        made = state.copy()
+        new = (self._workspace.clamped_layer(each, epoch) for each in state.layers[count:])
+        made.layers = (*state.layers[:count], *new)
+        newest = self._workspace.now()
+        for i, entry in enumerate(made.history):
+            if i >= known and isinstance(entry, dict) and _is_later(entry.get("created"), newest):
+                made.history[i] = {**entry, "created": newest}
+        return made
 
     def _squash(self, state: StageState, base: StageState | None) -> None:
         """One layer in the place of all those over the base."""
@@ -142,6 +162,12 @@ def image_document(state: StageState, config: Json, now: str) -> Json:
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in state.layers]},
         "history": history,
     }
+
+
+def _is_later(created: object, newest: str) -> bool:
+    """Whether a time of a build is later than another one in whole seconds, both as RFC 3339 in UTC."""
+    seconds = len("2006-01-02T15:04:05")
+    return isinstance(created, str) and created[:seconds] >= newest[:seconds]
 
 
 def _format(output: Output) -> Format:

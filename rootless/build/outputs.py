@@ -38,13 +38,15 @@ class OutputKind(Enum):
 
 class Output(NamedTuple):
     """One --output. `destination` is a path of the host, or a descriptor; None for an image of the store.
-    `is_directory`: an OCI layout as a directory and not as an archive."""
+    `is_directory`: an OCI layout as a directory and not as an archive. `rewrites_times`: no time in the new layers
+    of an image is later than SOURCE_DATE_EPOCH."""
 
     kind: OutputKind = OutputKind.IMAGE
     destination: Path | int | None = None
     names: tuple[str, ...] = ()
     push: bool = False
     is_directory: bool = False
+    rewrites_times: bool = False
 
 
 def write_files(tree: Snapshot, output: Output) -> None:

@@ -69,6 +69,14 @@ class Workspace:
         self.ingest.share(written.diff_id, written.digest)
         return BuiltLayer(written.diff_id, written.digest, written.blob_size, media_types.OCI_LAYER)
 
+    def clamped_layer(self, layer: BuiltLayer, newest: int) -> BuiltLayer:
+        """A layer whose times are not later than `newest`, in seconds: the same one if none is."""
+        from unionfs.tar.clamping import clamped_archive
+
+        with open(self.store.layer_files(layer.diff_id).tar, "rb") as file:
+            made = self.add_layer(clamped_archive(file, newest), "the layer of the image")
+        return layer if made.diff_id == layer.diff_id else made
+
     def find(self, key: str) -> CachedStep | None:
         """The step of this key, with its layer kept for this build."""
         step = find_step(self.store, key)

@@ -85,6 +85,9 @@ _NO_CACHE_FILTER = Texts(("no-cache-filter",), "Do not cache specified stages", 
 _OUTPUT = Texts(("output", "o"), 'Output destination (format: "type=local,dest=path")', "OUTPUT")
 _PUSH = Flag(("push",), 'Shorthand for "--output=type=registry"')
 _SQUASH = Flag(("squash",), "Squash newly built layers into a single new layer")
+_REWRITE_TIMESTAMP = Flag(
+    ("rewrite-timestamp",), "Set times in new layers that are after SOURCE_DATE_EPOCH to that"
+)
 _QUIET = Flag(("quiet", "q"), "Suppress the build output and print image ID on success")
 _PROGRESS = Text(
     ("progress",),
@@ -251,6 +254,8 @@ def _outputs(parsed: Parsed) -> tuple[Output, ...]:
     found = tuple(map(_output, parsed[_OUTPUT])) or (Output(),)
     if parsed[_PUSH]:
         found = tuple(each._replace(push=True) for each in found)
+    if parsed[_REWRITE_TIMESTAMP]:
+        found = tuple(each._replace(rewrites_times=True) for each in found)
     if (
         any(each.push for each in found)
         and not parsed[_TAG]
@@ -279,8 +284,9 @@ def _output(text: str) -> Output:
     push = kind == "registry" or values.pop("push", "") == "true"
     names = tuple(filter(None, values.pop("name", "").split(",")))
     is_directory = values.pop("tar", "true") == "false"
+    rewrites = values.pop("rewrite-timestamp", "") == "true"
     if kind in {"image", "registry"} or (kind == "docker" and not destination):
-        return Output(OutputKind.IMAGE, None, names, push)
+        return Output(OutputKind.IMAGE, None, names, push, rewrites_times=rewrites)
     if kind not in {each.value for each in OutputKind}:
         raise UsageError(
             f"unknown exporter {kind!r}", hint="one of image, local, tar, docker, oci, registry"
@@ -290,8 +296,9 @@ def _output(text: str) -> Output:
     if destination in {"", "-"}:
         if os.isatty(1):
             raise UsageError("dest file is required: refusing to write to a terminal")
-        return Output(OutputKind(kind), 1, names)
-    return Output(OutputKind(kind), Path(absolute(destination)), names, is_directory=is_directory)
+        return Output(OutputKind(kind), 1, names, rewrites_times=rewrites)
+    path = Path(absolute(destination))
+    return Output(OutputKind(kind), path, names, is_directory=is_directory, rewrites_times=rewrites)
 
 
 def _network(parsed: Parsed) -> str:
@@ -447,6 +454,7 @@ BUILD = Command(
         _NO_CACHE_FILTER,
         _OUTPUT,
         _PUSH,
+        _REWRITE_TIMESTAMP,
         _SQUASH,
         PLATFORM,
     ),

@@ -109,7 +109,7 @@ def encode_member(entry: TarEntry) -> bytes:
             bytes(12),
         )
     )
-    return _extension(name, records) + _sealed(header)
+    return _extension(name, records) + sealed(header)
 
 
 def padding(size: int) -> bytes:
@@ -218,12 +218,12 @@ def _extension(name: bytes, records: dict[bytes, bytes]) -> bytes:
     """The extended header with `records`, or nothing."""
     if not records:
         return b""
-    texts = [_record(key, value) for key, value in sorted(records.items())]
+    texts = [pax_record(key, value) for key, value in sorted(records.items())]
     try:
         for key in (b"path", b"linkpath"):
             records.get(key, b"").decode()
     except UnicodeDecodeError:
-        texts.insert(0, _record(b"hdrcharset", b"BINARY"))
+        texts.insert(0, pax_record(b"hdrcharset", b"BINARY"))
     data = b"".join(texts)
     header = b"".join(
         (
@@ -239,10 +239,10 @@ def _extension(name: bytes, records: dict[bytes, bytes]) -> bytes:
             bytes(167),
         )
     )
-    return _sealed(header) + data + padding(len(data))
+    return sealed(header) + data + padding(len(data))
 
 
-def _record(key: bytes, value: bytes) -> bytes:
+def pax_record(key: bytes, value: bytes) -> bytes:
     """`LENGTH KEY=VALUE\\n`, where LENGTH counts its own digits."""
     rest = len(key) + len(value) + 3
     length = rest + len(str(rest))
@@ -250,6 +250,6 @@ def _record(key: bytes, value: bytes) -> bytes:
     return b"%d %s=%s\n" % (length, key, value)
 
 
-def _sealed(header: bytes) -> bytes:
-    """The header with its checksum: six digits, NUL, space."""
+def sealed(header: bytes) -> bytes:
+    """A header, whose checksum is blanks, with its checksum: six digits, NUL, space."""
     return header[:148] + b"%06o\0 " % sum(header) + header[156:]

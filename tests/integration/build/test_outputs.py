@@ -122,6 +122,37 @@ def test_equal_times_make_equal_images(builds):
     assert first["Created"].startswith("2020-09-13T12:26:40")
 
 
+def test_rewritten_times_make_images_of_cached_steps_equal(builds, tmp_path):
+    dockerfile = "FROM base:1\nCOPY f /d/f\nWORKDIR /w\nRUN echo x > /x; mkdir /y\nENV A=1\n"
+    epoch = ("--build-arg", "SOURCE_DATE_EPOCH=1600000000")
+    builds.ok(dockerfile, files={"f": "f"})
+    below = builds.layers()[0]
+    shown = builds.ok(dockerfile, *epoch, "--rewrite-timestamp")
+    assert "CACHED" in shown
+    first = builds.inspect()
+    layers = builds.layers()
+    assert {each.mtime for layer in layers[1:] for each in layer} <= {1600000000, 0}
+    assert any(each.mtime == 1600000000 for each in layers[3])
+    assert [each.mtime for each in layers[0]] == [each.mtime for each in below]
+    assert first["Created"].startswith("2020-09-13T12:26:40")
+    assert builds.sh("cat /d/f /x; stat -c %Y /y").split() == ["fx", "1600000000"]
+    # The steps in the cache stay as they were.
+    builds.ok(dockerfile)
+    assert int(builds.sh("stat -c %Y /y")) > 1700000000
+    builds.ok(dockerfile, *epoch, "--no-cache")
+    assert builds.inspect()["Id"] == first["Id"]
+    path = tmp_path / "image.tar"
+    builds.ok(dockerfile, *epoch, "-o", f"type=oci,dest={path},rewrite-timestamp=true")
+    with tarfile.open(path) as archive:
+        assert f"blobs/sha256/{first['Id'][7:]}" in archive.getnames()
+
+
+def test_times_are_rewritten_only_with_an_epoch(builds):
+    shown = builds.ok("FROM base:1\nRUN echo x > /x\n", "--rewrite-timestamp")
+    assert "SOURCE_DATE_EPOCH is not" in shown
+    assert int(builds.sh("stat -c %Y /x")) > 1700000000
+
+
 def test_what_makes_no_sense_is_refused(builds):
     for flags, message in (
         (("-o", "type=nonsense"), "unknown exporter 'nonsense'"),
