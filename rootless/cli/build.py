@@ -151,14 +151,14 @@ def build(parsed: Parsed, settings: Settings) -> int:
         print(_described(error), file=sys.stderr)
         return 1
     progress.close()
+    if parsed[_QUIET] and built.id:
+        print(built.id)
     id_file = parsed[_IIDFILE]
     if id_file is not None:
         with open(id_file, "w", encoding="ascii") as file:
             file.write(built.id)
     if parsed[_METADATA_FILE] is not None:
         _write_metadata(parsed[_METADATA_FILE] or "", built)
-    if parsed[_QUIET] and built.id:
-        print(built.id)
     return 0
 
 
@@ -389,6 +389,9 @@ def _arguments(words: tuple[str, ...]) -> dict[str, str]:
 def _progress(parsed: Parsed) -> Progress:
     from rootless.build.progress import JsonProgress, PlainProgress, Silence
 
+    asked = parsed[_PROGRESS] or "auto"
+    if parsed[_QUIET] and asked not in {"auto", "none", "quiet"}:
+        raise UsageError(f"progress={asked} and quiet cannot be used together")
     kind = parsed[_PROGRESS] or os.environ.get("BUILDKIT_PROGRESS") or "auto"
     if parsed[_QUIET] or kind in {"none", "quiet"}:
         return Silence()

@@ -94,7 +94,7 @@ def _shown(form: str) -> Callable[[Event], str]:
             "Time": shown["time"],
             "TimeNano": event.time,
         }
-        return Struct("events.Message", fields)
+        return Struct("*events.Message", fields)
 
     try:
         template = parse(form)

@@ -11,6 +11,20 @@ from rootless.errors import UsageError
 _SECONDS = re.compile(r"(\d+)(?:\.(\d+))?", re.ASCII)
 _FRACTION = re.compile(r"\.(\d+)", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\dZ", re.ASCII)
+_TIME = re.compile(
+    r"\d{4}-(?P<month>\d\d)-(?P<day>\d\d)(T(?P<hour>\d\d)(:(?P<minute>\d\d)(:(?P<second>\d\d)(\.\d+)?)?)?)?"
+    r"(Z|[+-](?P<zone_hour>\d\d):(?P<zone_minute>\d\d))?",
+    re.ASCII,
+)
+_RANGES = (
+    ("month", "month", 1, 12),
+    ("hour", "hour", 0, 23),
+    ("minute", "minute", 0, 59),
+    ("second", "second", 0, 59),
+    ("zone_hour", "time zone offset hour", 0, 24),
+    ("zone_minute", "time zone offset minute", 0, 60),
+)
+"""The fields of a time but the day, in the order in which Go's time.Parse checks them."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 
@@ -28,10 +42,11 @@ def parse_time(text: str, now: int) -> int | None:
     """
     if not text:
         return None
-    try:
-        return now - parse_duration(text)
-    except ValueError:
-        pass
+    if text != "0":  # which is the epoch
+        try:
+            return now - parse_duration(text)
+        except ValueError:
+            pass
     if (number := _SECONDS.fullmatch(text)) is not None:
         return int(number[1]) * 10**9 + _nanoseconds(number[2])
     # datetime has microseconds: the fraction is read apart. Go also takes a date with a Z.
@@ -42,10 +57,21 @@ def parse_time(text: str, now: int) -> int | None:
     try:
         moment = datetime.fromisoformat(whole)
     except ValueError:
-        raise TimeError(f'failed to parse value as time or duration: "{text}"') from None
+        raise TimeError(_mistake(text)) from None
     return (moment.astimezone() - _EPOCH) // _SECOND * 10**9 + _nanoseconds(
         fraction[1] if fraction else None
     )
+
+
+def _mistake(text: str) -> str:
+    """In the words of Go's time.Parse: the first field that is out of range, if it is a time otherwise."""
+    fields = _TIME.fullmatch(text)
+    if fields is None:
+        return f'failed to parse value as time or duration: "{text}"'
+    for field, name, least, most in _RANGES:
+        if fields[field] is not None and not least <= int(fields[field]) <= most:
+            return f'parsing time "{text}": {name} out of range'
+    return f'parsing time "{text}": day out of range'
 
 
 def _nanoseconds(digits: str | None) -> int:

@@ -38,8 +38,10 @@ def _pairs(parsed: Parsed, option: Texts) -> dict[str, str]:
     for text in parsed[option]:
         name, _, value = text.partition("=")
         if not name:
+            reason = f"invalid label '{escaped(text)}': empty name"
             raise GrammarError(
-                f'invalid argument "{escaped(text)}" for "--{option.long}" flag: no name before ='
+                f'invalid argument "{escaped(text)}" for "--{option.long}" flag: '
+                + (reason if option is _LABEL else "no name before =")
             )
         pairs[name] = value
     return pairs
