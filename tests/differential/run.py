@@ -23,14 +23,16 @@ _PATTERNS = [
     (r"\b[0-9a-f]{12}\b", "<ID>"),
     (r"\d{4}-\d\d-\d\d[T ][\d:.]+ ?(Z|[+-]\d\d:?\d\d)?( [A-Z]+)?", "<TIME>"),
     (r"(\d+|Less than a|About an?) (second|minute|hour)s?( ago)?", "<AGE>"),
+    (r" time \(\d+(\.\d+)?\)", " time (<TIME>)"),
     (r"/(tmp|var/tmp)/[^ :'\"]*/work/", "<HERE>/"),
+    (r"/\S+/volumes/", "<STORE>/volumes/"),
     (r"/\S+-import-\d+", "<STORE>"),
     (r"\b(docker|rootless|podman)\b", "PROGRAM"),
     (r" {2,}", "  "),
     (r" +$", ""),
 ]
 _PREFIX = re.compile(
-    r"^((docker|rootless|podman|Error response from daemon|Error): )+"
+    r"^((docker|rootless|podman|Error response from daemon|Error|ERROR): )+"
     r"(failed to create task for container: failed to create shim task: OCI runtime create failed: runc "
     r"create failed: unable to start container process: (error during container init: )?)?"
     r"(OCI runtime exec failed: exec failed: unable to start container process: )?"
@@ -82,6 +84,8 @@ _WORDINGS = [
     (r"^invalid volume specification: '[^']*': ", ""),
     (r"^invalid mount config for type \"\w+\": ", ""),
     (r"^(template parsing error: |failed to execute template: |failed to parse template: )", ""),
+    (r"^failed to (build: |solve: )+(failed to solve: )?", ""),
+    (r"(checksum of ref) \S+::\w+", r"\1"),
     (r"^failed to (export container|save image): ", ""),
     (r"^failed to create task for container: failed to initialize logging driver: ", ""),
     (r"^error (when allocating new name|parsing specified platform|parsing reference): ", ""),
@@ -111,7 +115,7 @@ def message(line: str) -> str:
 
 
 def run_section(program: Program, section: Section, directory: Path) -> dict[str, Seen]:
-    """What was seen of each case. Removes every container and image of the store before and afterwards."""
+    """What was seen of each case. Removes every container, volume and image before and afterwards."""
     directory.mkdir(parents=True, exist_ok=True)
     _clear(program, directory)
     program.run("$D import $BB bb:1", directory)
@@ -134,6 +138,7 @@ def run_section(program: Program, section: Section, directory: Path) -> dict[str
 
 def _clear(program: Program, directory: Path) -> None:
     program.run('c=$($D ps -aq); [ -z "$c" ] || $D rm -f $c', directory)
+    program.run('v=$($D volume ls -q); [ -z "$v" ] || $D volume rm -f $v', directory)
     program.run('i=$($D images -q | sort -u); [ -z "$i" ] || $D rmi -f $i', directory)
 
 
