@@ -314,6 +314,7 @@ class _Build:
                 request.agents,
                 self._host.runtime,
             ),
+            self._host.create if request.keeps_failed else None,
         )
 
 

@@ -18,7 +18,10 @@ from rootless.store.names import CONFIG_DIGEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rootless.oci.reference import Reference
+    from rootless.store.ingest import NewImage
 
 
 class Exporter:
@@ -67,13 +70,8 @@ class Exporter:
                 **(known if isinstance(known, dict) else {}),
                 **self._request.labels,
             }
-        document = image_document(state, config, self._workspace.now())
-        descriptors = tuple(
-            Descriptor(layer.media_type, layer.digest, layer.size) for layer in state.layers
-        )
         ingest, store = self._workspace.ingest, self._workspace.store
-        annotations = self._request.annotations
-        image = new_image(ingest, encode(document), descriptors, tags, annotations)
+        image = stage_image(self._workspace, state, config, tags, self._request.annotations)
         image_id = image.manifest.annotations[CONFIG_DIGEST]
         built = BuiltImage(image_id, image.manifest.digest, tags)
         if output.destination is None:
@@ -133,6 +131,21 @@ class Exporter:
         history.append({"created": self._workspace.now(), "comment": "squashed", "created_by": ""})
         state.history = [*history]
         state.layers = (*state.layers[:count], layer)
+
+
+def stage_image(
+    workspace: Workspace,
+    state: StageState,
+    config: Json,
+    tags: tuple[Reference, ...] = (),
+    annotations: Mapping[str, str] | None = None,
+) -> NewImage:
+    """The image of what a stage has become, not published yet."""
+    document = image_document(state, config, workspace.now())
+    descriptors = tuple(
+        Descriptor(layer.media_type, layer.digest, layer.size) for layer in state.layers
+    )
+    return new_image(workspace.ingest, encode(document), descriptors, tags, annotations)
 
 
 def image_document(state: StageState, config: Json, now: str) -> Json:

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from rootless.build.context import ContextRequest
 from rootless.build.outputs import Output
-from rootless.spec.options import DEFAULT_SHM_SIZE, HostEntry, Ulimit
+from rootless.spec.options import DEFAULT_SHM_SIZE, ContainerOptions, HostEntry, Ulimit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class BuildHost(NamedTuple):
     runtime: str
     forget: Callable[[str], None]
     """Removes an entry of the index of names by its digest, with what only that needs."""
+    create: Callable[[ContainerOptions], str]
+    """Makes a container and does not start it; its name."""
 
 
 class BuildRequest(NamedTuple):
@@ -94,5 +96,7 @@ class BuildRequest(NamedTuple):
     """How many stages are built at the same time at most."""
     explains: bool = False
     """Show for each step that is executed why it was not found in the cache."""
+    keeps_failed: bool = False
+    """Leave a container with the files of a RUN that failed."""
     squash: bool = False
     """Make one layer of all those over the base."""

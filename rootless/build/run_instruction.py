@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from rootless.build.errors import BuildError
+from rootless.build.export import stage_image
 from rootless.build.mounts import MountPreparer, cache_namespace
 from rootless.build.progress import StepProgress
 from rootless.build.sources import Source
@@ -24,7 +25,9 @@ from rootless.errors import (
     LaunchError,
     RootlessError,
 )
+from rootless.spec.options import ContainerOptions, NamespaceModes
 from rootless.store.build_cache import BuiltLayer
+from rootless.store.names import CONFIG_DIGEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,6 +93,8 @@ class Runs:
                 f'process "{" ".join(plan.words)}" did not complete successfully: {reason}'
             )
             failure.log = log.lines()
+            if isinstance(error, _CommandFailedError):
+                failure.hint = error.hint
             raise failure from error
 
     def _layer_of_run(
@@ -116,7 +121,7 @@ class Runs:
                 )
                 hidden = mounted.hidden
             status, changed, mountpoints = stack.enter_context(runner.run(tree, options, output))
-            if status != 0:
+            if status != 0 and self._options.keep is None:
                 raise _CommandFailedError(f"exit code: {status}")
             snapshot = changed()
             stack.callback(snapshot.close)
@@ -126,7 +131,36 @@ class Runs:
                 stack.callback(below.close)
                 changes = _without_hidden(changes, hidden, below)
             pieces = snapshot.layer_archive(changes, newest=self._workspace.epoch)
-            return self._workspace.add_layer(pieces, "the layer of the step")
+            layer = self._workspace.add_layer(pieces, "the layer of the step")
+            if status != 0:
+                hint = self._kept(state, layer, options)
+                raise _CommandFailedError(f"exit code: {status}", hint=hint)
+            return layer
+
+    def _kept(self, state: StageState, layer: BuiltLayer, options: RunOptions) -> str:
+        """Make a container with the files that a command has left; where it is. The command is the
+        container's, mounts and predefined arguments are not."""
+        assert self._options.keep is not None
+        made = state.copy()
+        made.add_history(made.run_text(options.arguments), self._workspace.now(), layer)
+        try:
+            image = stage_image(self._workspace, made, made.config)
+            self._workspace.ingest.publish([image])
+            name = self._options.keep(
+                ContainerOptions(
+                    image=image.manifest.annotations[CONFIG_DIGEST],
+                    command=options.arguments,
+                    entrypoint="",
+                    variables=tuple(state.scope.variables.items()),
+                    namespaces=NamespaceModes(network=options.network == "none"),
+                )
+            )
+        except RootlessError as error:
+            return f"the container of the step could not be kept: {error.message}"
+        return (
+            f"the container of the step is {name}: `rootless commit {name} IMAGE` takes its files, "
+            f"`rootless start -a {name}` runs the command again"
+        )
 
     def _step_runner(self) -> StepRunner:
         if self._runner is None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from rootless.build.mounts import NO_MOUNT_SOURCES, MountSources
-from rootless.spec.options import DEFAULT_SHM_SIZE, HostEntry, Ulimit
+from rootless.spec.options import DEFAULT_SHM_SIZE, ContainerOptions, HostEntry, Ulimit
 
 
 class StageOptions(NamedTuple):
@@ -28,3 +28,5 @@ class StageOptions(NamedTuple):
     """Bytes."""
     allows_insecure: bool = False
     mounts: MountSources = NO_MOUNT_SOURCES
+    keep: Callable[[ContainerOptions], str] | None = None
+    """Makes a container of a step that failed; its name. None: nothing is kept."""

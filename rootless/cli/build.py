@@ -82,6 +82,12 @@ _JOBS = Number(
 )
 _METADATA_FILE = Text(("metadata-file",), "Write build result metadata to a file", "FILE")
 _NO_CACHE_FILTER = Texts(("no-cache-filter",), "Do not cache specified stages", "STAGE")
+_ON_FAIL = Text(
+    ("on-fail",),
+    "Set what becomes of a RUN that failed: keep leaves a container with its files",
+    "ACTION",
+    choices=("keep",),
+)
 _OUTPUT = Texts(("output", "o"), 'Output destination (format: "type=local,dest=path")', "OUTPUT")
 _PUSH = Flag(("push",), 'Shorthand for "--output=type=registry"')
 _SQUASH = Flag(("squash",), "Squash newly built layers into a single new layer")
@@ -127,6 +133,7 @@ def build(parsed: Parsed, settings: Settings) -> int:
         cache_from=tuple(_cache(text, "src", "--cache-from") for text in parsed[_CACHE_FROM]),
         cache_to=tuple(_cache(text, "dest", "--cache-to") for text in parsed[_CACHE_TO]),
         explains=parsed[_EXPLAIN],
+        keeps_failed=_keeps_failed(parsed[_ON_FAIL]),
         squash=parsed[_SQUASH],
         jobs=parsed[_JOBS] or len(os.sched_getaffinity(0)) + 1,
     )
@@ -301,6 +308,12 @@ def _output(text: str) -> Output:
     return Output(OutputKind(kind), path, names, is_directory=is_directory, rewrites_times=rewrites)
 
 
+def _keeps_failed(action: str | None) -> bool:
+    if action not in {None, "keep"}:
+        raise UsageError(f"invalid action {action!r} for --on-fail", hint="use keep")
+    return action is not None
+
+
 def _network(parsed: Parsed) -> str:
     mode = parsed[_NETWORK] or "default"
     if mode not in {"default", "host", "none"}:
@@ -455,6 +468,7 @@ BUILD = Command(
         _JOBS,
         _METADATA_FILE,
         _NO_CACHE_FILTER,
+        _ON_FAIL,
         _OUTPUT,
         _PUSH,
         _REWRITE_TIMESTAMP,

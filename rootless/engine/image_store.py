@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from rootless.registry.authorization import Credentials
     from rootless.registry.configuration import ClientEnv
     from rootless.registry.remote import RemoteOptions
+    from rootless.spec.options import ContainerOptions
+    from rootless.spec.storage_driver import StorageDriver
     from rootless.store.counting import Moved
     from rootless.store.image import Image
     from rootless.store.layout import Store
@@ -61,6 +63,11 @@ class ImageStore:
             if runroot
             else runtime_root(self._environ, os.getuid()),
         )
+
+    def _driver(self, asked: StorageDriver | None = None) -> StorageDriver:
+        from rootless.spec.storage_driver import default_driver
+
+        return asked or default_driver(self._environ)
 
     def images(
         self, name: str | None = None, filters: ImageFilters | None = None
@@ -102,7 +109,13 @@ class ImageStore:
         def forget(digest: str) -> None:
             remove_entry(store, digest, self.paths.containers.all)
 
-        host = BuildHost(store, find_image, self._environ, self.paths.runtime, forget)
+        def create(options: ContainerOptions) -> str:
+            from rootless.engine.prepare import prepare
+
+            driver = self._driver()
+            return prepare(options, self.paths, self._environ, driver, monitor=0).record.name
+
+        host = BuildHost(store, find_image, self._environ, self.paths.runtime, forget, create)
         built = build(request, host, progress)
         for output in request.outputs:
             if output.push:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import pytest
@@ -113,3 +114,47 @@ def test_a_killed_build_is_swept_by_the_next(builds):
 def test_processes_that_a_run_leaves_end_with_it(builds):
     builds.ok("FROM base:1\nRUN (sleep 1000; echo late > /late) & echo done > /done\n")
     assert builds.sh("ls / | grep -c -e late -e done") == "1\n"
+
+
+def test_the_container_of_a_failed_step_can_be_kept(builds):
+    dockerfile = (
+        "FROM base:1 AS other\nRUN true\nFROM base:1\nARG A=arg\nENV E=env\nWORKDIR /w\n"
+        "RUN --mount=type=secret,id=s cp /run/secrets/s /dev/null; "
+        "echo $A $E > left; rm /etc/group; exit 7\nCOPY --from=other / /\n"
+    )
+    secret = builds.directory.with_name("secret")
+    secret.write_text("hidden")
+    flags = ("--on-fail", "keep", "--secret", f"id=s,src={secret}")
+    done = builds(dockerfile, *flags)
+    assert done.status == 1
+    assert "did not complete successfully: exit code: 7" in done.stderr
+    name = re.search("the container of the step is ([a-z_0-9]+):", done.stderr)[1]
+    listed = builds.rootless("ps", "-a", "--format", "{{.Names}} {{.State}}").stdout
+    assert listed == f"{name} created\n"
+    assert builds.rootless("commit", name, "t").status == 0
+    assert builds.sh("pwd; cat left; ls /etc/group /run/secrets/s 2>/dev/null || true").split() == [
+        *("/w", "arg", "env"),
+    ]
+    assert builds.rootless("start", "-a", name).status == 7
+    assert builds.rootless("rm", name).status == 0
+
+
+def test_the_container_of_a_failed_step_of_a_parallel_stage_is_kept(builds):
+    dockerfile = (
+        "FROM base:1 AS one\nRUN touch /one && false\nFROM base:1 AS two\nRUN true\n"
+        "FROM base:1\nCOPY --from=one / /\nCOPY --from=two / /\n"
+    )
+    done = builds(dockerfile, "--on-fail", "keep", "--jobs", "2")
+    assert done.status == 1
+    name = re.search("the container of the step is ([a-z_0-9]+):", done.stderr)[1]
+    assert builds.rootless("commit", name, "t").status == 0
+    assert builds.sh("ls /one").split() == ["/one"]
+
+
+def test_without_a_failure_no_container_is_kept(builds):
+    builds.ok("FROM base:1\nRUN true\n", "--on-fail", "keep")
+    assert builds("FROM base:1\nRUN false\n").status == 1
+    assert builds.rootless("ps", "-aq").stdout == ""
+    done = builds("FROM base:1\n", "--on-fail", "nonsense")
+    assert done.status == 1
+    assert "invalid action 'nonsense' for --on-fail" in done.stderr
