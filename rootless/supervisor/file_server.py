@@ -281,6 +281,7 @@ def _main(end: socket.socket) -> NoReturn:
             description = unpack(packed)
             detach(description.log)
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            _lift_file_size_limit()
             _serve(description, end, memory[0])
         status = 0
     except OSError as error:
@@ -303,6 +304,16 @@ def run_executed() -> NoReturn:
 
     end.send(_READY)
     _main(end)
+
+
+def _lift_file_size_limit() -> None:
+    """The kernel holds each process of the container to its own limit before it asks the server (generic_write_checks);
+    the server's memory files are none of theirs.
+    """
+    import resource
+
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 
 def _report_reason(end: socket.socket, reason: str) -> None:

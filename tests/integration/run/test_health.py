@@ -138,6 +138,7 @@ def test_health_check_of_the_image(rootless, busybox_image):
     assert rootless("inspect", "-f", form, "web", "none").ok().stdout == "healthy\nno\n"
 
 
+@pytest.mark.needs("subuid")
 def test_check_sees_what_an_exec_sees(rootless, checked):
     options = ("--init", "-e", "A=b", "-u", "65534", "--cap-drop", "all")
     checked('echo "$A $(id -u) $(grep CapBnd /proc/self/status)"; ls /proc | grep -c 1', *options)

@@ -267,7 +267,9 @@ def test_log_that_had_no_room_goes_on_when_there_is_some(rootless):
     )
     data = b""
     while not data.endswith(b"over\n"):
-        data += os.read(process.stdout.fileno(), 65536)
+        piece = os.read(process.stdout.fileno(), 65536)
+        assert piece, process.communicate(timeout=60)
+        data += piece
     (record,) = (rootless.data / "rootless/containers").glob("*/container.json")
     monitor = json.loads(record.read_text())["monitor_pid"]
     resource.prlimit(monitor, resource.RLIMIT_FSIZE, (-1, -1))

@@ -24,6 +24,7 @@ def used(rootless, name="c1"):
     return int(data["UsedSize"]), int(data["UsedInodes"])
 
 
+@pytest.mark.needs("subuid")  # an account with one id has a setting of apt in each container
 def test_container_sees_the_limit_and_meets_it(rootless):
     script = (
         "df -Pk / | tail -1; df -Pi / | tail -1; dd if=/dev/zero of=/big bs=64k; echo dd=$?; "
@@ -47,6 +48,7 @@ def test_inodes_run_out(rootless):
     assert re.search(r"\s6\s+6\s+0\s+100%", result.stdout)
 
 
+@pytest.mark.needs("subuid")  # an account with one id has a setting of apt in each container
 def test_usage_outlives_the_run_and_is_shown(rootless):
     script = "test -e /f && exec dd if=/dev/zero of=/g bs=64k; head -c 5000000 /dev/zero > /f"
     options = ("--name", "c1", "--storage-opt", "size=8M", "--storage-opt", "inodes=1k")
