@@ -67,7 +67,7 @@ def stage_graph(
 ) -> Graph:
     """The graph of the stages.
 
-    `origins`: the FROMs with their variables replaced. `instructions`: those of each stage, ONBUILD triggers of its
+    `origins`: FROM of each stage, with its variables replaced. `instructions`: those of each stage, ONBUILD triggers of its
     base image included. `target`: the name of a stage; empty: the last one. `contexts`: names of --build-context,
     each of which replaces the stage or image of that name.
 
