@@ -21,6 +21,7 @@ MODULES = {
     "Containers and images": (
         "rootless.engine.engine",
         "rootless.engine.async_engine",
+        "rootless.engine.container_store",
         "rootless.engine.image_store",
         "rootless.engine.captured",
         "rootless.engine.boot",

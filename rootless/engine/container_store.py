@@ -1,0 +1,335 @@
+"""The containers and volumes of one store: what is known of them and what is in them."""
+
+from __future__ import annotations
+
+from rootless.engine.image_store import ImageStore
+from rootless.errors import RootlessError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from rootless.containers.launch_description import LaunchDescription
+    from rootless.containers.record import ContainerRecord
+    from rootless.containers.volume_users import MountName
+    from rootless.engine.upkeep import PrunedContainers
+    from rootless.engine.volumes import PrunedVolumes
+    from rootless.filters import ContainerFilters, PruneFilters, VolumeFilters
+    from rootless.images.new_image import LoadedImage
+    from rootless.rootfs.sizes import ContainerSizes
+    from rootless.spec.options import ContainerOptions
+    from rootless.store.counting import Moved
+    from rootless.supervisor.copy_up_report import CopyUpReport
+    from rootless.supervisor.volume_mounts import VolumeMounts
+    from rootless.volumes.record import VolumeRecord
+
+
+class ContainerStore(ImageStore):
+    """The part of `rootless.engine.engine.Engine` about what is stored of containers and volumes; its arguments are
+    those of Engine.
+    """
+
+    def latest(self) -> str:
+        """The id of the container that was created last. Raises NotFoundError."""
+        from rootless.engine import lifecycle
+
+        return lifecycle.latest(self.paths)
+
+    def containers(self) -> list[ContainerRecord]:
+        """Every container, oldest first."""
+        from rootless.containers.reconcile import reconcile
+
+        reconcile(self.paths.containers)
+        return self.paths.containers.all()
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a container another name, also while it runs. Raises NotFoundError, ExistsError if
+        the name is taken, UsageError if it is not valid or is its own.
+        """
+        record, new_name = self._container(name), new_name.removeprefix("/")
+        if new_name == record.name:
+            raise UsageError("renaming a container with the same name as its current name")
+        self.paths.containers.rename(record.id, new_name)
+
+    def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove a container, and with `volumes` the volumes that were made for it alone. Raises
+        NotFoundError, InUseError if it runs and `force` is not set.
+        """
+        from rootless.containers.remove import remove_container
+
+        record = self._container(name)
+        control = self.paths.control_directory(record.id)
+        remove_container(self.paths.containers, record, control, force=force, volumes=volumes)
+
+    def inspect_container(self, name: str, *, sizes: bool = False) -> dict[str, Any]:
+        """The document of `docker inspect` of a container; `sizes` adds SizeRw and SizeRootFs. Raises
+        NotFoundError.
+        """
+        from pathlib import Path
+
+        from rootless.containers.inspect import container_document
+
+        containers = self.paths.containers
+        record = containers.find(name)
+        document = container_document(
+            record,
+            Path(containers.directory(record.id)),
+            self._image_config(record),
+            self.paths.volumes.mountpoint,
+        )
+        if sizes:
+            found = self.container_sizes(record)
+            document |= {"SizeRw": found.written, "SizeRootFs": found.total}
+        return document
+
+    def container_mounts(self, record: ContainerRecord) -> list[MountName]:
+        """The binds and volumes of a container by their names."""
+        from rootless.containers.volume_users import mount_names
+
+        return mount_names(self.paths.containers.directory(record.id))
+
+    def find_containers(
+        self,
+        filters: ContainerFilters | None = None,
+        *,
+        everything: bool = False,
+        last: int | None = None,
+    ) -> list[ContainerRecord]:
+        """Those that pass the filters, newest first; without `everything` only running ones. `last`:
+        at most this many. Raises NotFoundError for the container of before and since.
+        """
+        from rootless.containers.filters import select
+        from rootless.filters import ContainerFilters
+
+        return select(
+            self.containers(),
+            filters or ContainerFilters(),
+            self.paths.containers,
+            self._store(),
+            everything=everything,
+            last=last,
+        )
+
+    def container_sizes(self, record: ContainerRecord) -> ContainerSizes:
+        """Bytes that a container has written, and with its image."""
+        from rootless.rootfs.sizes import container_sizes
+
+        return container_sizes(record, self.paths, self._store())
+
+    def commit(
+        self,
+        name: str,
+        *,
+        reference: str | None = None,
+        author: str = "",
+        message: str = "",
+        changes: Sequence[str] = (),
+        pause: bool = True,
+        moved: Moved | None = None,
+    ) -> LoadedImage:
+        """Make an image of a container. One that runs is paused meanwhile if `pause`. `moved` is called
+        with the size of each piece of the new layer.
+        """
+        from rootless.rootfs.commit import commit_container
+
+        record = self._container(name)
+        image = commit_container(
+            record,
+            self.paths,
+            self._store(),
+            self._environ,
+            reference=reference,
+            author=author,
+            message=message,
+            changes=changes,
+            pause=pause,
+            moved=moved,
+        )
+        self._report(record, "commit", self._image_events().committed(image, message))
+        return image
+
+    def export(self, name: str, output: Path | int, *, moved: Moved | None = None) -> None:
+        """Write all files of a container as a tar archive, by path or by descriptor. `moved` is called
+        with the size of each piece.
+        """
+        from rootless.rootfs.commit import export_container
+
+        record, store = self._container(name), self._store()
+        export_container(record, self.paths, store, output, pause=True, moved=moved)
+        self._report(record, "export")
+
+    def diff(self, name: str) -> list[tuple[str, bytes]]:
+        """The changes of a container: A (added), C (changed) or D (deleted), and the path relative to
+        the root.
+        """
+        from pathlib import Path
+
+        from rootless.rootfs.read import mountpoints, open_container, reading
+
+        record = self._container(name)
+        directory = Path(self.paths.containers.directory(record.id))
+        with (
+            open_container(record, self.paths, self._store(), pause=False) as files,
+            reading(record),
+        ):
+            return files.changes(mountpoints(directory))
+
+    def copy_in(self, name: str, source: str | int, path: str, *, follow: bool = False) -> int:
+        """Copy a file or directory of the host, by path, or a tar archive, by descriptor, into a
+        container. With `follow` a symbolic link at `source` is followed. Returns the bytes of the
+        archive that holds the same. The caller must have one thread.
+        """
+        from rootless.rootfs.copy_in import copy_in
+
+        record = self._container(name)
+        size = copy_in(
+            record,
+            self.paths,
+            self._store(),
+            source,
+            path,
+            follow=follow,
+            open_volumes=_open_volumes,
+        )
+        self._report(record, "extract-to-dir")
+        return size
+
+    def copy_out(self, name: str, path: str, target: str | int, *, follow: bool = False) -> int:
+        """Copy a file or directory out of a container: to a path of the host, or as a tar archive to a
+        descriptor. With `follow` a symbolic link at `path` is followed. Returns and needs what
+        `copy_in` does.
+        """
+        from rootless.rootfs.copy_out import copy_out
+
+        record = self._container(name)
+        size = copy_out(
+            record,
+            self.paths,
+            self._store(),
+            path,
+            target,
+            follow=follow,
+            open_volumes=_open_volumes,
+        )
+        self._report(record, "archive-path")
+        return size
+
+    def prune_containers(self, filters: PruneFilters | None = None) -> PrunedContainers:
+        """Remove every container that has ended and passes the filters."""
+        from rootless.engine.upkeep import prune_containers
+
+        return prune_containers(self.paths, self.containers(), filters)
+
+    def copy_up_report(self, name: str) -> CopyUpReport:
+        """The copy-ups of a container, up to now if it runs. Raises NotFoundError."""
+        from pathlib import Path
+
+        from rootless.supervisor.copy_up_report import read_report
+
+        record = self._container(name)
+        return read_report(record, Path(self.paths.containers.directory(record.id)))
+
+    def create_volume(
+        self,
+        name: str = "",
+        *,
+        labels: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> VolumeRecord:
+        """Make a volume, under a random name where none is given; one that is there is left as it is.
+        `options` are those of docker's local driver. Raises UsageError.
+        """
+        from rootless.engine.volumes import create_volume
+
+        return create_volume(self.paths, name, labels or {}, options or {})
+
+    def volumes(self, filters: VolumeFilters | None = None) -> list[VolumeRecord]:
+        """Those that pass the filters, by name."""
+        from rootless.engine.volumes import list_volumes
+        from rootless.filters import VolumeFilters
+
+        return list_volumes(self.paths, filters or VolumeFilters())
+
+    def inspect_volume(self, name: str) -> dict[str, Any]:
+        """The document of `docker volume inspect`. Raises NotFoundError."""
+        from rootless.engine.volumes import inspect_volume
+
+        return inspect_volume(self.paths, name)
+
+    def remove_volume(self, name: str, *, force: bool = False) -> None:
+        """Remove a volume with its files. Raises InUseError if a container uses it, NotFoundError unless
+        `force` is set.
+        """
+        from rootless.engine.volumes import remove_volume
+
+        remove_volume(self.paths, name, force=force)
+
+    def export_volume(self, name: str, output: Path | int) -> None:
+        """Write the files of a volume as a tar archive to a file or a descriptor, with the owners that
+        containers see. The caller must have one thread. Raises NotFoundError.
+        """
+        from rootless.engine.volume_archives import export_volume
+
+        export_volume(self.paths, name, output)
+
+    def import_volume(self, name: str, source: int) -> None:
+        """Add the members of the tar archive that a descriptor reads to the files of a volume. The caller
+        must have one thread. Raises NotFoundError, and RootlessError for no archive.
+        """
+        from rootless.engine.volume_archives import import_volume
+
+        import_volume(self.paths, name, source)
+
+    def prune_volumes(
+        self, *, everything: bool = False, filters: VolumeFilters | None = None
+    ) -> PrunedVolumes:
+        """Remove volumes that no container uses: anonymous ones, or with `everything` all."""
+        from rootless.engine.volumes import prune_volumes
+        from rootless.filters import VolumeFilters
+
+        return prune_volumes(self.paths, filters or VolumeFilters(), everything=everything)
+
+    def _container_and_options(self, name: str) -> tuple[ContainerRecord, ContainerOptions]:
+        from pathlib import Path
+
+        from rootless.containers.inspect import read_options
+
+        record = self._container(name)
+        return record, read_options(record, Path(self.paths.containers.directory(record.id)))
+
+    def _image_config(self, record: ContainerRecord) -> Mapping[str, Any]:
+        """The `config` object of a container's image; empty if the image is gone."""
+        from rootless.oci.image_config import read_image_config
+
+        if not record.image_id:
+            return {}
+        try:
+            data = self._store().read_document(record.image_id, "image config")
+            return read_image_config(data, record.image_id).config
+        except RootlessError:
+            return {}
+
+    def _report(
+        self, record: ContainerRecord, action: str, attributes: Mapping[str, str] | None = None
+    ) -> None:
+        """Write the event of a container."""
+        from rootless.containers.events import report
+
+        report(self.paths.containers, record, action, attributes or {})
+
+    def _container(self, name: str) -> ContainerRecord:
+        """A container by name or id, after a look at whether its monitor still lives. Raises
+        NotFoundError.
+        """
+        from rootless.containers.reconcile import reconcile
+
+        reconcile(self.paths.containers)
+        return self.paths.containers.find(name)
+
+
+def _open_volumes(description: LaunchDescription) -> VolumeMounts:
+    from rootless.supervisor.volume_mounts import open_volumes
+
+    return open_volumes(description)
