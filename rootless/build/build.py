@@ -315,6 +315,7 @@ class _Build:
                 self._host.runtime,
             ),
             self._host.create if request.keeps_failed else None,
+            request.keeps_shell,
         )
 
 

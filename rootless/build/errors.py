@@ -14,7 +14,8 @@ class BuildError(RootlessError):
     """A build that failed. The command ends with status 1, as docker's does.
 
     `line` and `last_line` are those of the instruction in the Dockerfile, 0 for none; `step` is the name of
-    the step and `log` the last lines of its output; `excerpt` the lines of the Dockerfile around it.
+    the step and `log` the last lines of its output; `excerpt` the lines of the Dockerfile around it; `container`
+    the name of the container that was kept of the step.
     """
 
     exit_status = 1
@@ -26,17 +27,19 @@ class BuildError(RootlessError):
         self.last_line = 0
         self.step = ""
         self.excerpt = ""
+        self.container = ""
         self.log: Sequence[str] = ()
 
     def packed(self) -> tuple[object, ...]:
         """For another process of this program; `unpacked` is the inverse."""
         place = self.line, self.last_line, self.step, self.excerpt, tuple(self.log)
-        return (self.message, self.hint, *place)
+        return (self.message, self.hint, self.container, *place)
 
     @classmethod
     def unpacked(cls, values: tuple[Any, ...]) -> BuildError:
         """The error that `packed` described."""
-        message, hint, *place = values
+        message, hint, container, *place = values
         error = cls(message, hint=hint)
+        error.container = container
         error.line, error.last_line, error.step, error.excerpt, error.log = place
         return error

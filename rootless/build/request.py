@@ -98,5 +98,7 @@ class BuildRequest(NamedTuple):
     """Show for each step that is executed why it was not found in the cache."""
     keeps_failed: bool = False
     """Leave a container with the files of a RUN that failed."""
+    keeps_shell: bool = False
+    """The command of that container is an interactive shell and not that of the RUN."""
     squash: bool = False
     """Make one layer of all those over the base."""

@@ -94,7 +94,7 @@ class Runs:
             )
             failure.log = log.lines()
             if isinstance(error, _CommandFailedError):
-                failure.hint = error.hint
+                failure.hint, failure.container = error.hint, error.container
             raise failure from error
 
     def _layer_of_run(
@@ -133,34 +133,42 @@ class Runs:
             pieces = snapshot.layer_archive(changes, newest=self._workspace.epoch)
             layer = self._workspace.add_layer(pieces, "the layer of the step")
             if status != 0:
-                hint = self._kept(state, layer, options)
-                raise _CommandFailedError(f"exit code: {status}", hint=hint)
+                failure = _CommandFailedError(f"exit code: {status}")
+                self._keep(state, layer, options, failure)
+                raise failure
             return layer
 
-    def _kept(self, state: StageState, layer: BuiltLayer, options: RunOptions) -> str:
-        """Make a container with the files that a command has left; where it is. The command is the
-        container's, mounts and predefined arguments are not."""
-        assert self._options.keep is not None
+    def _keep(
+        self, state: StageState, layer: BuiltLayer, run: RunOptions, failure: _CommandFailedError
+    ) -> None:
+        """Make a container with the files that a command has left, and note it in the error. It has the
+        variables of the step; mounts and predefined arguments it does not have."""
+        options = self._options
+        assert options.keep is not None
         made = state.copy()
-        made.add_history(made.run_text(options.arguments), self._workspace.now(), layer)
+        made.add_history(made.run_text(run.arguments), self._workspace.now(), layer)
         try:
             image = stage_image(self._workspace, made, made.config)
             self._workspace.ingest.publish([image])
-            name = self._options.keep(
+            name = options.keep(
                 ContainerOptions(
                     image=image.manifest.annotations[CONFIG_DIGEST],
-                    command=options.arguments,
+                    command=state.shell[:1] if options.keeps_shell else run.arguments,
                     entrypoint="",
                     variables=tuple(state.scope.variables.items()),
-                    namespaces=NamespaceModes(network=options.network == "none"),
+                    namespaces=NamespaceModes(network=run.network == "none"),
+                    terminal=options.keeps_shell,
+                    interactive=options.keeps_shell,
                 )
             )
         except RootlessError as error:
-            return f"the container of the step could not be kept: {error.message}"
-        return (
-            f"the container of the step is {name}: `rootless commit {name} IMAGE` takes its files, "
-            f"`rootless start -a {name}` runs the command again"
-        )
+            failure.hint = f"the container of the step could not be kept: {error.message}"
+            return
+        failure.container = name
+        start = f"`rootless start -a {name}` runs the command again"
+        if options.keeps_shell:
+            start = f"`rootless start -ai {name}` opens a shell in it"
+        failure.hint = f"the container of the step is {name}: `rootless commit {name} IMAGE` takes its files, {start}"
 
     def _step_runner(self) -> StepRunner:
         if self._runner is None:
@@ -221,7 +229,9 @@ def _is_changed(change: Change, below: Snapshot) -> bool:
 
 
 class _CommandFailedError(RootlessError):
-    """The command of a RUN has ended with another status than 0."""
+    """The command of a RUN has ended with another status than 0. `container`: what was kept of the step."""
+
+    container = ""
 
 
 class _LastLines:

@@ -30,3 +30,5 @@ class StageOptions(NamedTuple):
     mounts: MountSources = NO_MOUNT_SOURCES
     keep: Callable[[ContainerOptions], str] | None = None
     """Makes a container of a step that failed; its name. None: nothing is kept."""
+    keeps_shell: bool = False
+    """The command of that container is an interactive shell."""

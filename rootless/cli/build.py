@@ -84,9 +84,10 @@ _METADATA_FILE = Text(("metadata-file",), "Write build result metadata to a file
 _NO_CACHE_FILTER = Texts(("no-cache-filter",), "Do not cache specified stages", "STAGE")
 _ON_FAIL = Text(
     ("on-fail",),
-    "Set what becomes of a RUN that failed: keep leaves a container with its files",
+    "Set what becomes of a RUN that failed: keep leaves a container with its files, shell opens a "
+    "shell in it",
     "ACTION",
-    choices=("keep",),
+    choices=("keep", "shell"),
 )
 _OUTPUT = Texts(("output", "o"), 'Output destination (format: "type=local,dest=path")', "OUTPUT")
 _PUSH = Flag(("push",), 'Shorthand for "--output=type=registry"')
@@ -134,6 +135,7 @@ def build(parsed: Parsed, settings: Settings) -> int:
         cache_to=tuple(_cache(text, "dest", "--cache-to") for text in parsed[_CACHE_TO]),
         explains=parsed[_EXPLAIN],
         keeps_failed=_keeps_failed(parsed[_ON_FAIL]),
+        keeps_shell=parsed[_ON_FAIL] == "shell",
         squash=parsed[_SQUASH],
         jobs=parsed[_JOBS] or len(os.sched_getaffinity(0)) + 1,
     )
@@ -155,7 +157,9 @@ def build(parsed: Parsed, settings: Settings) -> int:
     except BuildError as error:
         sys.stdout.flush()
         progress.close()
-        print(_described(error), file=sys.stderr)
+        print(_described(error), file=sys.stderr, flush=True)
+        if error.container and request.keeps_shell and os.isatty(0) and os.isatty(1):
+            engine.start_attached(error.container, stdin=True)
         return 1
     progress.close()
     if parsed[_QUIET] and built.id:
@@ -309,8 +313,8 @@ def _output(text: str) -> Output:
 
 
 def _keeps_failed(action: str | None) -> bool:
-    if action not in {None, "keep"}:
-        raise UsageError(f"invalid action {action!r} for --on-fail", hint="use keep")
+    if action not in {None, "keep", "shell"}:
+        raise UsageError(f"invalid action {action!r} for --on-fail", hint="use keep or shell")
     return action is not None
 
 

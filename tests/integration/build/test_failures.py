@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -149,6 +152,49 @@ def test_the_container_of_a_failed_step_of_a_parallel_stage_is_kept(builds):
     name = re.search("the container of the step is ([a-z_0-9]+):", done.stderr)[1]
     assert builds.rootless("commit", name, "t").status == 0
     assert builds.sh("ls /one").split() == ["/one"]
+
+
+def test_a_shell_is_opened_where_a_step_failed(builds):
+    dockerfile = 'FROM base:1\nENV PS1=rea"d"y>\nWORKDIR /w\nRUN echo of the step > left; false\n'
+    context = builds.context(dockerfile)
+    argv = [sys.executable, "-m", "rootless", "build", "--on-fail", "shell", str(context)]
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        argv, env=builds.rootless.env, stdin=slave, stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    shown = _read_until(master, b"ready>")
+    os.write(master, b"cat left | tr a-z A-Z; exit\n")
+    _read_until(master, b"OF THE STEP")
+    shown += _read_until(master, None)
+    os.close(master)
+    assert process.wait(60) == 1
+    name = re.search(rb"the container of the step is ([a-z_0-9]+):", shown)[1].decode()
+    assert builds.rootless("commit", name, "t").status == 0
+    assert builds.sh("cat left") == "of the step\n"
+
+
+def _read_until(descriptor: int, text: bytes | None) -> bytes:
+    """What a terminal shows up to a text, or to its end."""
+    data = b""
+    while text is None or text not in data:
+        try:
+            piece = os.read(descriptor, 4096)
+        except OSError:  # EIO: the other side has been closed
+            piece = b""
+        if not piece:
+            assert text is None, data
+            break
+        data += piece
+    return data
+
+
+def test_without_a_terminal_the_container_is_kept_for_a_shell(builds):
+    done = builds("FROM base:1\nRUN echo x > /left; false\n", "--on-fail", "shell")
+    assert done.status == 1
+    name = re.search("`rootless start -ai ([a-z_0-9]+)` opens a shell", done.stderr)[1]
+    listed = builds.rootless("ps", "-a", "--format", "{{.Names}} {{.Command}}").stdout
+    assert listed.split() == [name, '"/bin/sh"']
 
 
 def test_without_a_failure_no_container_is_kept(builds):
