@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
@@ -131,23 +131,27 @@ class Runs:
                 stack.callback(below.close)
                 changes = _without_hidden(changes, hidden, below)
             pieces = snapshot.layer_archive(changes, newest=self._workspace.epoch)
-            layer = self._workspace.add_layer(pieces, "the layer of the step")
             if status != 0:
                 failure = _CommandFailedError(f"exit code: {status}")
-                self._keep(state, layer, options, failure)
+                self._keep(state, pieces, options, failure)
                 raise failure
-            return layer
+            return self._workspace.add_layer(pieces, "the layer of the step")
 
     def _keep(
-        self, state: StageState, layer: BuiltLayer, run: RunOptions, failure: _CommandFailedError
+        self,
+        state: StageState,
+        pieces: Iterable[bytes],
+        run: RunOptions,
+        failure: _CommandFailedError,
     ) -> None:
-        """Make a container with the files that a command has left, and note it in the error. It has the
+        """Make a container with the layer that a command has left, and note it in the error. It has the
         variables of the step; mounts and predefined arguments it does not have."""
         options = self._options
         assert options.keep is not None
         made = state.copy()
-        made.add_history(made.run_text(run.arguments), self._workspace.now(), layer)
         try:
+            layer = self._workspace.add_layer(pieces, "the layer of the step")
+            made.add_history(made.run_text(run.arguments), self._workspace.now(), layer)
             image = stage_image(self._workspace, made, made.config)
             self._workspace.ingest.publish([image])
             name = options.keep(
@@ -161,8 +165,9 @@ class Runs:
                     interactive=options.keeps_shell,
                 )
             )
-        except RootlessError as error:
-            failure.hint = f"the container of the step could not be kept: {error.message}"
+        except (RootlessError, OSError) as error:
+            # Such as a disk that is full, which may be why the command failed.
+            failure.hint = f"the container of the step could not be kept: {error}"
             return
         failure.container = name
         start = f"`rootless start -a {name}` runs the command again"

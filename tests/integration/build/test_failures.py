@@ -197,6 +197,25 @@ def test_without_a_terminal_the_container_is_kept_for_a_shell(builds):
     assert listed.split() == [name, '"/bin/sh"']
 
 
+def test_a_step_whose_files_cannot_be_kept_fails_for_its_own_reason(builds):
+    """A limit of the size of files stands for the end of the disk."""
+    write = "head -c 1500000 /dev/zero"
+    context = builds.context(f"FROM base:1\nRUN {write} > /a; {write} > /b; exit 7\n")
+    script = f"ulimit -f 2000; exec {sys.executable} -m rootless build --on-fail keep {context}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=builds.rootless.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "did not complete successfully: exit code: 7" in done.stderr
+    assert "the container of the step could not be kept: cannot store the layer" in done.stderr
+    assert builds.rootless("ps", "-aq").stdout == ""
+
+
 def test_without_a_failure_no_container_is_kept(builds):
     builds.ok("FROM base:1\nRUN true\n", "--on-fail", "keep")
     assert builds("FROM base:1\nRUN false\n").status == 1
