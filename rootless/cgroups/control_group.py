@@ -191,15 +191,20 @@ class ControlGroup:
     def remove(self, timeout: float = 2) -> bool:
         """Remove the group; waits up to `timeout` seconds for its last processes to end.
 
-        This process leaves it first. False when something is left: a later call may succeed.
+        This process and those that serve the container leave it first. False when something is left: a
+        later call may succeed.
         """
         self.close()
         deadline = time.monotonic() + timeout
         if self._origin is not None:
-            try:
-                write_line(f"{self._origin}/cgroup.procs", "0")
-            except OSError:
-                return False
+            # Of a container that could not be created the file server is still there.
+            for pid in ("0", *read(f"{self.outer}/server/cgroup.procs").split()):
+                try:
+                    write_line(f"{self._origin}/cgroup.procs", pid)
+                except ProcessLookupError:
+                    pass
+                except OSError:
+                    return False
         # systemd removes a scope when the last process has left it, and that may be this one.
         top = self.path if self._origin is None else self.outer
         while not _remove_tree(top):
