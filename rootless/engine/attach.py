@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rootless.containers.status import Verb, has_nothing_to_do
 from rootless.engine import lifecycle
-from rootless.errors import NotFoundError
+from rootless.errors import ConflictError, NotFoundError
+from rootless.supervisor.client import MonitorEndedError
 from rootless.supervisor.foreground import Attachment, Foreground, Forwarding, Outcome, forwarded
 from rootless.supervisor.protocol import Kind
 
@@ -26,10 +27,13 @@ def attach(
     """
     lifecycle.allow(Verb.ATTACH, record)
     client = lifecycle.connect(paths, record)
-    if client is None:
-        lifecycle.allow(Verb.ATTACH, paths.containers.read(record.id))
+    outcome = None
+    if client is not None:
+        outcome = _attach_to_running(client, attachment, terminal=terminal)
+    if outcome is None:
+        lifecycle.allow(Verb.ATTACH, lifecycle.wait_for_other_monitor(paths, record))
         raise NotFoundError(f"container {record.name} has no monitor")
-    return _attach_to_running(client, attachment, terminal=terminal)
+    return outcome
 
 
 def start_attached(
@@ -43,7 +47,12 @@ def start_attached(
     lifecycle.allow(Verb.START, record)
     while True:
         if has_nothing_to_do(Verb.START, record.status):
-            return attach(paths, record, attachment, terminal=terminal)
+            try:
+                return attach(paths, record, attachment, terminal=terminal)
+            except ConflictError:  # it has ended meanwhile
+                record = paths.containers.read(record.id)
+                lifecycle.allow(Verb.START, record)
+                continue
         claimed = lifecycle.start_monitor_of(paths, record)
         if claimed is not None:
             return _start_attached(*claimed, attachment)
@@ -69,10 +78,16 @@ def _start_attached(
         client.close()
 
 
-def _attach_to_running(client: MonitorClient, attachment: Attachment, *, terminal: bool) -> Outcome:
+def _attach_to_running(
+    client: MonitorClient, attachment: Attachment, *, terminal: bool
+) -> Outcome | None:
+    """None if the monitor has ended before it could answer."""
     try:
         with Forwarding(client.signal, forwarded(attachment, terminal=terminal)):
-            running = client.receive_until(Kind.RUNNING, Kind.EXITED)
+            try:
+                running = client.receive_until(Kind.RUNNING, Kind.EXITED)
+            except MonitorEndedError:
+                return None
             if running.kind is Kind.EXITED:
                 fields = running.fields
                 return Outcome(int(fields["status"]), bool(fields["out_of_memory"]))

@@ -88,6 +88,14 @@ def test_container_that_runs_is_attached_to(rootless, created):
         assert (out[-4:], err, client.returncode) == (b"end\n", b"", 3)
 
 
+def test_container_that_is_just_ending_is_started_again(rootless):
+    rootless("create", "--name", "web", "--rootfs", "/", "sh", "-c", "exit 3").ok()
+    for _ in range(15):
+        rootless("start", "web").ok()
+        again = rootless("start", "-a", "web")
+        assert (again.status, again.stderr) == (3, "")
+
+
 def test_signal_reaches_the_container_which_outlives_a_client_that_is_killed(rootless, created):
     created(LOOP)
     for number in (signal.SIGKILL, signal.SIGTERM):
