@@ -29,4 +29,4 @@ def kill_file_servers(monitor: int, container: int, has_ended: Callable[[], obje
                 pass
         return has_ended()
 
-    wait_until(kill)
+    wait_until(kill, 60)  # each of them takes a start of an interpreter

@@ -333,6 +333,16 @@ class Reference:
         kills = bool(flags & wire.WRITE_KILL_SUIDGID)
         written = self._fs.write(asked.nodeid, offset, data, kill_privileges=kills)
         self.counters.bytes[Opcode.WRITE] += written
+        if flags & wire.WRITE_CACHE:
+            # Pages of the kernel's cache are written whole or answered with an error.
+            rest = 0
+            while written + rest < size:
+                more = self._fs.write(asked.nodeid, offset + written + rest, data[written + rest :])
+                if not more:
+                    raise OSError(errno.EIO, "nothing is written")
+                rest += more
+            self.counters.bytes[Opcode.WRITE] += rest
+            written += rest
         return replies.write_out(written)
 
     def _release(self, asked: Asked) -> bytes:

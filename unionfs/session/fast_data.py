@@ -7,7 +7,7 @@ The tests hold each reply against a plain decoder and encoder (tests/support/fus
 
 from __future__ import annotations
 
-from errno import ENODATA, ENOTTY, EOPNOTSUPP, EPERM, ERANGE
+from errno import EIO, ENODATA, ENOTTY, EOPNOTSUPP, EPERM, ERANGE
 from os import strerror
 from stat import S_ISREG
 from struct import Struct
@@ -334,7 +334,10 @@ class FastData:
         (fuse_writepage_end), so that they are lost unless the reply is an error."""
         first = done
         while _FIXED + done < length:
-            done += self._fs_write(nodeid, offset + done, self._buffer[_FIXED + done : length])
+            written = self._fs_write(nodeid, offset + done, self._buffer[_FIXED + done : length])
+            if not written:
+                raise OSError(EIO, strerror(EIO))
+            done += written
         self._counters.bytes[Opcode.WRITE] += done - first
         return done - first
 
