@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from rootless.containers.create import write_readable
 from rootless.containers.directory import new_container_id
 from rootless.containers.launch_description import ImageTree, LaunchDescription
 from rootless.containers.record import ContainerRecord
@@ -24,8 +25,8 @@ from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps
 from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, create
 from rootless.spec.check_options import check_options
-from rootless.spec.etc_files import APT_SANDBOX, APT_SANDBOX_PATH, hosts_file, resolv_conf
-from rootless.spec.gather_host import gather_host_facts
+from rootless.spec.etc_files import APT_DIRECTORY, etc_files
+from rootless.spec.gather_host import gather_host_facts, host_resolv_conf
 from rootless.spec.host import HostFacts
 from rootless.spec.options import (
     ROOT_IS_CALLER,
@@ -126,12 +127,16 @@ class StepRunner:
             security=_INSECURE if options.insecure else _SANDBOX,
         )
         check_options(container)
-        files = {
-            f"{directory}/{name}": (target, text)
-            for name, (target, text) in self._etc_files(tree, container).items()
-        }
-        for path, (_, text) in files.items():
-            _write(path, text)
+        texts = etc_files(
+            container,
+            hostname=HOSTNAME,
+            host_resolv_conf=host_resolv_conf(),
+            id_maps=self.maps,
+            has_apt=lambda: union.image_has_directory(tree, APT_DIRECTORY.lstrip("/")),
+        )
+        del texts["hostname"]
+        for name, (_, text) in texts.items():
+            write_readable(f"{directory}/{name}", text.encode(errors="surrogateescape"))
         container_id = new_container_id()
         spec = make_spec(
             container,
@@ -140,7 +145,7 @@ class StepRunner:
             image_config={},
             host=self._host,
             id_maps=self.maps,
-            files={target: path for path, (target, _) in files.items()},
+            files={target: f"{directory}/{name}" for name, (target, _) in texts.items()},
             seccomp=profile_of(
                 container.security.seccomp,
                 container.security.capabilities,
@@ -170,23 +175,6 @@ class StepRunner:
             control_directory="",
             volatile=True,
         )
-
-    def _etc_files(
-        self, tree: ImageTree, container: ContainerOptions
-    ) -> dict[str, tuple[str, str]]:
-        own_network = container.namespaces.network
-        gateway = None if own_network else "127.0.0.1"
-        files = {
-            "hosts": ("/etc/hosts", hosts_file(HOSTNAME, container.hosts, gateway=gateway)),
-            "resolv.conf": (
-                "/etc/resolv.conf",
-                resolv_conf(_read_text("/etc/resolv.conf"), container.dns),
-            ),
-        }
-        directory = os.path.dirname(APT_SANDBOX_PATH).lstrip("/")
-        if self.maps.single and union.image_has_directory(tree, directory):
-            files["apt.conf"] = (APT_SANDBOX_PATH, APT_SANDBOX)
-        return files
 
     def _snapshot(self, description: LaunchDescription) -> Snapshot:
         upper = ReadOnlyUpper(
@@ -306,18 +294,3 @@ def _kill(process: ContainerProcess) -> None:
         signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
     except ProcessLookupError:
         pass
-
-
-def _write(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    with open(descriptor, "wb") as file:
-        os.fchmod(descriptor, 0o644)
-        file.write(text.encode(errors="surrogateescape"))
-
-
-def _read_text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError:
-        return ""

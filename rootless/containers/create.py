@@ -1,4 +1,4 @@
-"""Making a container's directory under a free name, and the file of --cidfile."""
+"""Making a container's directory under a free name, the files in it, and the file of --cidfile."""
 
 from __future__ import annotations
 
@@ -53,6 +53,16 @@ def create_container(
         write_all(descriptor, record.id.encode())
         os.close(descriptor)
     return record
+
+
+def write_readable(path: str, data: bytes) -> None:
+    """Make a file that every user of the container may read, whatever the umask is."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        os.fchmod(descriptor, 0o644)
+        write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
 
 
 def _with_name(

@@ -67,11 +67,6 @@ class _ExecEvents:
 
 
 def _console_size() -> tuple[int, int] | None:
-    """Rows and columns of the caller's terminal."""
-    for descriptor in (1, 0, 2):
-        try:
-            size = os.get_terminal_size(descriptor)
-        except OSError:
-            continue
-        return size.lines, size.columns
-    return None
+    from rootless.spec.gather_host import console_size
+
+    return console_size()

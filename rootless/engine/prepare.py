@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.containers.create import create_container
+from rootless.containers.create import create_container, write_readable
 from rootless.containers.directory import new_container_id
 from rootless.containers.launch_description import (
     HostTree,
@@ -21,17 +21,15 @@ from rootless.containers.process_identity import boot_id, start_time
 from rootless.containers.record import ContainerRecord
 from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.timestamps import now
-from rootless.durable import write_all
 from rootless.engine.pull_in_child import ShowProgress, find_or_fetch
 from rootless.errors import HostSupportError
 from rootless.light_json import dumps
 from rootless.light_stdlib import signal
 from rootless.rootfs.lower import Lower, lower_of_image, lower_of_path
 from rootless.runtime.account import read_account, read_id_maps
-from rootless.runtime.idmap import IdMaps
 from rootless.spec.check_options import check_options
-from rootless.spec.etc_files import APT_SANDBOX, APT_SANDBOX_PATH, hosts_file, resolv_conf
-from rootless.spec.gather_host import gather_host_facts
+from rootless.spec.etc_files import APT_DIRECTORY, etc_files
+from rootless.spec.gather_host import console_size, gather_host_facts, host_resolv_conf
 from rootless.spec.options import NO_STORAGE_LIMITS, Bind, ContainerOptions, ImageMount, Volume
 from rootless.spec.runtime_spec import make_spec, requested_user
 from rootless.spec.seccomp_profile import profile_of
@@ -134,7 +132,14 @@ def _prepare(
     id_maps = read_id_maps(options.userns)
     container_id = new_container_id()
     directory = paths.containers.directory(container_id)
-    texts = _etc_files(options, container_id, id_maps, lower)
+    private = options.namespaces.uts
+    texts = etc_files(
+        options,
+        hostname=(options.hostname or container_id[:12]) if private else os.uname().nodename,
+        host_resolv_conf=host_resolv_conf(),
+        id_maps=id_maps,
+        has_apt=lambda: _has_apt(lower.tree),
+    )
     host = gather_host_facts(devices=options.privileged)
     spec = make_spec(
         options,
@@ -152,7 +157,7 @@ def _prepare(
             privileged=options.privileged,
         ),
         resources=_resources(options.limits),
-        console_size=_console_size() if options.terminal else None,
+        console_size=console_size() if options.terminal else None,
         account=None if id_maps.kept is None else read_account(),
         volumes=f"{paths.store}/volumes",
     )
@@ -167,14 +172,14 @@ def _prepare(
             os.mkdir(f"{hidden}/{name}")
             os.chmod(f"{hidden}/{name}", 0o755)
         for name, (_, text) in texts.items():
-            _write(f"{hidden}/{name}", text.encode(errors="surrogateescape"))
-        _write(f"{hidden}/config.json", dumps(spec))
-        _write(f"{hidden}/{OPTIONS_NAME}", encode_options(options))
+            write_readable(f"{hidden}/{name}", text.encode(errors="surrogateescape"))
+        write_readable(f"{hidden}/config.json", dumps(spec))
+        write_readable(f"{hidden}/{OPTIONS_NAME}", encode_options(options))
         if not (options.remove and monitor):
             # The monitor alone starts again what is removed when it ends.
             from rootless.containers.launch_document import NAME, encode_launch
 
-            _write(f"{hidden}/{NAME}", encode_launch(description))
+            write_readable(f"{hidden}/{NAME}", encode_launch(description))
 
     labels = {**(lower.config.get("Labels") or {}), **options.labels}
     description = LaunchDescription(
@@ -327,64 +332,14 @@ def _resources(limits: ResourceLimits) -> dict[str, Any]:
     return make_resources(limits, cpu_count=os.cpu_count() or 1, device_number=block_device_number)
 
 
-def _etc_files(
-    options: ContainerOptions, container_id: str, id_maps: IdMaps, lower: Lower
-) -> dict[str, tuple[str, str]]:
-    """File name in the container's directory: (path in the container, content)."""
-    private = options.namespaces.uts
-    hostname = (options.hostname or container_id[:12]) if private else os.uname().nodename
-    gateway = None if options.namespaces.network else "127.0.0.1"
-    files = {
-        "hosts": ("/etc/hosts", hosts_file(hostname, options.hosts, gateway=gateway)),
-        "hostname": ("/etc/hostname", f"{hostname}\n"),
-        "resolv.conf": (
-            "/etc/resolv.conf",
-            resolv_conf(_read_text_or_nothing("/etc/resolv.conf"), options.dns),
-        ),
-    }
-    covered = any(f"{APT_SANDBOX_PATH}/".startswith(f"{m.target}/") for m in options.mounts)
-    if id_maps.single and not covered and _has_apt(lower.tree):
-        files["apt.conf"] = (APT_SANDBOX_PATH, APT_SANDBOX)
-    return files
-
-
 def _has_apt(tree: HostTree | ImageTree) -> bool:
-    directory = os.path.dirname(APT_SANDBOX_PATH).lstrip("/")
     if isinstance(tree, HostTree) and os.path.isdir(tree.path):
-        return os.path.isdir(f"{tree.path}/{directory}")
+        return os.path.isdir(f"{tree.path}{APT_DIRECTORY}")
     from rootless.rootfs.union import image_has_directory
 
-    return image_has_directory(tree, directory)
-
-
-def _console_size() -> tuple[int, int] | None:
-    for descriptor in (1, 0, 2):
-        try:
-            size = os.get_terminal_size(descriptor)
-        except OSError:
-            continue
-        return size.lines, size.columns
-    return None
-
-
-def _write(path: str, data: bytes) -> None:
-    """A file that every user of the container may read, whatever the umask is."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        os.fchmod(descriptor, 0o644)
-        write_all(descriptor, data)
-    finally:
-        os.close(descriptor)
+    return image_has_directory(tree, APT_DIRECTORY.lstrip("/"))
 
 
 def _read_bytes(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()
-
-
-def _read_text_or_nothing(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except OSError:
-        return ""

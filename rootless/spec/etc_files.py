@@ -9,32 +9,39 @@ from rootless.spec.options import HOST_GATEWAY, ContainerOptions, Dns, HostEntry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 APT_SANDBOX = 'APT::Sandbox::User "root";\n'
 """For a container with one id: apt's sandbox user could not be switched to."""
-APT_SANDBOX_PATH = "/etc/apt/apt.conf.d/99rootless"
+APT_DIRECTORY = "/etc/apt/apt.conf.d"
+APT_SANDBOX_PATH = f"{APT_DIRECTORY}/99rootless"
 
 
 def etc_files(
-    options: ContainerOptions, *, hostname: str, host_resolv_conf: str, id_maps: IdMaps
-) -> dict[str, str]:
-    """Path in the container to contents, of every file the engine has to write and bind
-    (`make_spec`'s `files`).
+    options: ContainerOptions,
+    *,
+    hostname: str,
+    host_resolv_conf: str,
+    id_maps: IdMaps,
+    has_apt: Callable[[], bool],
+) -> dict[str, tuple[str, str]]:
+    """The files that the engine writes and binds (`make_spec`'s `files`), by a name for each: the path in the
+    container, and the content.
+
+    `has_apt`, whether the container's files have APT_DIRECTORY, is only called where that matters.
 
     Raises:
         UsageError: host-gateway was asked for and there is none.
     """
-    own_network = options.namespaces.network
+    gateway = None if options.namespaces.network else "127.0.0.1"
     files = {
-        "/etc/hosts": hosts_file(
-            hostname, options.hosts, gateway=None if own_network else "127.0.0.1"
-        ),
-        "/etc/hostname": f"{hostname}\n",
-        "/etc/resolv.conf": "" if own_network else resolv_conf(host_resolv_conf, options.dns),
+        "hosts": ("/etc/hosts", hosts_file(hostname, options.hosts, gateway=gateway)),
+        "hostname": ("/etc/hostname", f"{hostname}\n"),
+        "resolv.conf": ("/etc/resolv.conf", resolv_conf(host_resolv_conf, options.dns)),
     }
-    if id_maps.single:
-        files[APT_SANDBOX_PATH] = APT_SANDBOX
+    is_covered = any(f"{APT_SANDBOX_PATH}/".startswith(f"{m.target}/") for m in options.mounts)
+    if id_maps.single and not is_covered and has_apt():
+        files["apt.conf"] = (APT_SANDBOX_PATH, APT_SANDBOX)
     return files
 
 

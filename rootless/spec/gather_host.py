@@ -21,6 +21,26 @@ def gather_host_facts(*, devices: bool = False) -> HostFacts:
     )
 
 
+def host_resolv_conf() -> str:
+    """The host's /etc/resolv.conf; empty where it cannot be read."""
+    try:
+        with open("/etc/resolv.conf", encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def console_size() -> tuple[int, int] | None:
+    """Rows and columns of the caller's terminal; None where no standard stream is one."""
+    for descriptor in (1, 0, 2):
+        try:
+            size = os.get_terminal_size(descriptor)
+        except OSError:
+            continue
+        return size.lines, size.columns
+    return None
+
+
 def _hard_limits() -> dict[str, int]:
     """Without privileges over the machine no limit can be raised above these (setrlimit(2))."""
     return {

@@ -68,9 +68,13 @@ class Box:
             maps = read_id_maps(options.userns)
         files = {}
         contents = etc_files(
-            options, hostname=options.hostname or ID[:12], host_resolv_conf="", id_maps=maps
+            options,
+            hostname=options.hostname or ID[:12],
+            host_resolv_conf="",
+            id_maps=maps,
+            has_apt=lambda: True,
         )
-        for number, (target, text) in enumerate(contents.items()):
+        for number, (target, text) in enumerate(contents.values()):
             path = self.directory / f"etc{number}"
             path.write_text(text)
             files[target] = str(path)

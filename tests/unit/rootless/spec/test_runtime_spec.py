@@ -180,7 +180,10 @@ def test_resolv_conf_is_the_hosts_with_flags_in_place():
 
 def test_apts_sandbox_is_for_one_id_only():
     def files(maps):
-        return etc_files(options_of(), hostname="h", host_resolv_conf="", id_maps=maps)
+        made = etc_files(
+            options_of(), hostname="h", host_resolv_conf="", id_maps=maps, has_apt=lambda: True
+        )
+        return {target for target, _ in made.values()}
 
     assert APT_SANDBOX_PATH in files(SINGLE)
     assert APT_SANDBOX_PATH not in files(MAPS)
