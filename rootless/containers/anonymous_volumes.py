@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.containers.options_document import NAME, decode_options
+from rootless.containers.container_options import options_in
 from rootless.containers.volume_events import report_volumes
 from rootless.containers.volume_users import volume_users
 from rootless.errors import InvalidDocumentError
@@ -30,10 +30,8 @@ def remove_with_volumes(containers: Containers, container_id: str, *, wait: bool
 
 def _anonymous_volumes(directory: str) -> list[str]:
     """None of a container whose options cannot be read: they stay, and `volume prune` removes them."""
-    path = f"{directory}/{NAME}"
     try:
-        with open(path, "rb") as file:
-            options = decode_options(file.read(), path)
+        options = options_in(directory)
     except (OSError, InvalidDocumentError):
         return []
     return [each.name for each in options.mounts if isinstance(each, Volume) and each.is_anonymous]

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rootless.containers.config import read_spec
+from rootless.containers.container_options import options_in
 from rootless.containers.host_config import host_config
 from rootless.containers.launch_description import log_path
 from rootless.containers.mount_points import mount_points
-from rootless.containers.options_document import NAME, decode_options
 from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_usage import storage_usage
 from rootless.spec.health import document as health_check_document
@@ -75,12 +75,10 @@ def container_document(
 
 def read_options(record: ContainerRecord, directory: Path) -> ContainerOptions:
     """What was asked for; of a container of an earlier version, what its record tells."""
-    path = directory / NAME
     try:
-        data = path.read_bytes()
+        return options_in(str(directory))
     except FileNotFoundError:
         return ContainerOptions(command=record.command, labels=record.labels)
-    return decode_options(data, str(path))
 
 
 def _state(record: ContainerRecord, directory: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.containers.options_document import NAME, decode_options
+from rootless.containers.container_options import options_in
 from rootless.errors import InvalidDocumentError
 from rootless.spec.options import Bind, ImageMount, Tmpfs, Volume
 from unionfs.light_types import NamedTuple
@@ -31,10 +31,8 @@ class MountName(NamedTuple):
 
 def mount_names(directory: str) -> list[MountName]:
     """The binds and volumes of the container whose directory it is; none where its options cannot be read."""
-    path = f"{directory}/{NAME}"
     try:
-        with open(path, "rb") as file:
-            options = decode_options(file.read(), path)
+        options = options_in(directory)
     except (OSError, InvalidDocumentError):
         return []
     return [
@@ -52,10 +50,8 @@ def _name(mount: Bind | ImageMount | Volume) -> str:
 
 def _volumes_of(directory: str) -> set[str]:
     """A container whose options cannot be read uses what its configuration mounts."""
-    path = f"{directory}/{NAME}"
     try:
-        with open(path, "rb") as file:
-            options = decode_options(file.read(), path)
+        options = options_in(directory)
     except FileNotFoundError:
         return set()
     except (OSError, InvalidDocumentError):

@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 import posixpath
 
+from rootless.containers.container_options import options_in
 from rootless.containers.launch_description import ImageTree
-from rootless.containers.options_document import NAME, decode_options
 from rootless.containers.timestamps import now
 from rootless.containers.volume_events import report_volumes
 from rootless.errors import CommandNotFoundError, RootlessError
@@ -100,10 +100,7 @@ def _inherited(
     found: dict[str, UserMount] = {}
     for source in options.volumes_from:
         record = containers.find(source.container)
-        path = f"{containers.directory(record.id)}/{NAME}"
-        with open(path, "rb") as file:
-            theirs = decode_options(file.read(), path)
-        for each in theirs.mounts:
+        for each in options_in(containers.directory(record.id)).mounts:
             if isinstance(each, ImageMount):
                 found[each.target] = each._replace(inherited=True)
             elif not isinstance(each, Tmpfs):

@@ -6,10 +6,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from rootless.cgroups.devices import block_device_number
+from rootless.containers.container_options import options_in
 from rootless.containers.launch_document import NAME as LAUNCH_NAME
 from rootless.containers.launch_document import encode_launch
 from rootless.containers.options_document import NAME as OPTIONS_NAME
-from rootless.containers.options_document import decode_options, encode_options
+from rootless.containers.options_document import encode_options
 from rootless.containers.status import MONITORED, Verb
 from rootless.durable import write_atomically
 from rootless.engine.lifecycle import allow, connect, read_launch
@@ -47,8 +48,7 @@ def update(
             "Restart policy cannot be updated because AutoRemove is enabled for the container"
         )
     directory = paths.containers.directory(record.id)
-    with open(f"{directory}/{OPTIONS_NAME}", "rb") as file:
-        options = decode_options(file.read(), OPTIONS_NAME)
+    options = options_in(directory)
     given = {name: value for name, value in changes._asdict().items() if value}
     options = options._replace(
         limits=options.limits._replace(**given), restart=restart or options.restart
