@@ -43,15 +43,6 @@ if TYPE_CHECKING:
     from rootless.runtime.handshake import Failure
     from rootless.runtime.steps.context import Step
 
-_FLAGS = {
-    "user": processes.CLONE_NEWUSER,
-    "mount": processes.CLONE_NEWNS,
-    "pid": processes.CLONE_NEWPID,
-    "network": processes.CLONE_NEWNET,
-    "ipc": processes.CLONE_NEWIPC,
-    "uts": processes.CLONE_NEWUTS,
-    "cgroup": processes.CLONE_NEWCGROUP,
-}
 _NOT_PERMITTED = (errno.EACCES, errno.EPERM)
 
 
@@ -128,7 +119,7 @@ def _make_plan(spec: Mapping[str, Any]) -> _Plan:
     ]
     steps.append(attributes.SetUmask(int(process.get("user", {}).get("umask", 0o022))))
     return _Plan(
-        sum(_FLAGS[str(entry["type"])] for entry in linux["namespaces"]),
+        sum(processes.NAMESPACE_FLAGS[str(entry["type"])] for entry in linux["namespaces"]),
         id_maps.root,
         id_maps.helper,
         tuple(steps),

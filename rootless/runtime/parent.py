@@ -31,15 +31,6 @@ if TYPE_CHECKING:
 
     from rootless.runtime.nested import SharedNamespace
 
-_FLAGS = {
-    "user": processes.CLONE_NEWUSER,
-    "mount": processes.CLONE_NEWNS,
-    "pid": processes.CLONE_NEWPID,
-    "network": processes.CLONE_NEWNET,
-    "ipc": processes.CLONE_NEWIPC,
-    "uts": processes.CLONE_NEWUTS,
-}
-
 
 class Stdio(NamedTuple):
     """Descriptors that become the container's 0, 1 and 2. They stay the caller's."""
@@ -197,7 +188,7 @@ def create(args: LaunchArgs) -> ContainerProcess:
 
 
 def _clone(side: child.ChildSide, own_end: socket.socket, args: LaunchArgs) -> tuple[int, int]:
-    flags = sum(_FLAGS[name] for name in side.plan.namespaces)
+    flags = sum(processes.NAMESPACE_FLAGS[name] for name in side.plan.namespaces)
 
     def run() -> NoReturn:
         own_end.close()

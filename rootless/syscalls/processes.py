@@ -22,6 +22,17 @@ CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 CLONE_INTO_CGROUP = 0x200000000
 
+NAMESPACE_FLAGS = {
+    "user": CLONE_NEWUSER,
+    "mount": CLONE_NEWNS,
+    "pid": CLONE_NEWPID,
+    "network": CLONE_NEWNET,
+    "ipc": CLONE_NEWIPC,
+    "uts": CLONE_NEWUTS,
+    "cgroup": CLONE_NEWCGROUP,
+}
+"""By the names of the OCI runtime specification (config-linux.md, Namespaces)."""
+
 _CLONE3 = 435
 _CLOSE_RANGE = 436
 _CLOSE_RANGE_CLOEXEC = 4
