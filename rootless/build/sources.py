@@ -22,6 +22,7 @@ from rootless.syscalls.openat2 import (
     openat2,
 )
 from unionfs.changes import Snapshot
+from unionfs.directory.lower import attributes_of
 from unionfs.model import Attributes
 from unionfs.nodes import Node
 from unionfs.tar.writer import contents
@@ -197,7 +198,7 @@ class HostSource:
             status = os.fstat(found)
         finally:
             os.close(found)
-        return SourceEntry(path, _attributes(status))
+        return SourceEntry(path, attributes_of(status))
 
     def children(self, path: bytes) -> list[SourceEntry]:
         descriptor = self._open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -209,7 +210,7 @@ class HostSource:
                     name = prefix + os.fsencode(each.name)
                     status = each.stat(follow_symlinks=False)
                     if not stat.S_ISSOCK(status.st_mode):
-                        found.append(SourceEntry(name, _attributes(status)))
+                        found.append(SourceEntry(name, attributes_of(status)))
         finally:
             os.close(descriptor)
         return sorted(found)
@@ -278,22 +279,6 @@ class HostSource:
             known = self._open(directory, os.O_PATH | os.O_DIRECTORY)
             self._directories[directory] = known
         return known, name
-
-
-def _attributes(status: os.stat_result) -> Attributes:
-    return Attributes(
-        status.st_ino,
-        status.st_mode,
-        status.st_nlink,
-        status.st_uid,
-        status.st_gid,
-        status.st_rdev,
-        status.st_size,
-        status.st_blocks,
-        status.st_atime_ns,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
 
 
 class LayerSource:

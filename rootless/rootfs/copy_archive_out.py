@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rootless.durable import write_all
 from rootless.rootfs.copy_object import xattrs_of
-from unionfs.model import Attributes
+from unionfs.directory.lower import attributes_of
 from unionfs.tar.writer import TarEntry, archive
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _members(source: Source) -> Iterator[tuple[TarEntry, Iterator[bytes]]]:
         place = os.open(f"/proc/self/fd/{source.place}", os.O_RDONLY | os.O_CLOEXEC)
     else:
         target = os.readlink("", dir_fd=source.place) if stat.S_ISLNK(found.st_mode) else ""
-        yield TarEntry(name, _attributes(found), os.fsencode(target)), iter(())
+        yield TarEntry(name, attributes_of(found), os.fsencode(target)), iter(())
         return
     yield from _opened(place, name, {})
 
@@ -62,7 +62,7 @@ def _opened(
     try:
         found = os.fstat(place)
         xattrs = {os.fsencode(name): value for name, value in xattrs_of(place).items()}
-        entry = TarEntry(path, _attributes(found), xattrs=xattrs)
+        entry = TarEntry(path, attributes_of(found), xattrs=xattrs)
         if stat.S_ISREG(found.st_mode):
             yield entry, _contents(place, found.st_size)
         elif stat.S_ISDIR(found.st_mode):
@@ -83,38 +83,22 @@ def _child(
         if kind != stat.S_IFDIR and found.st_nlink > 1:
             first = links.setdefault((found.st_dev, found.st_ino), path)
             if first != path:
-                yield TarEntry(path, _attributes(found), hard_link=first), iter(())
+                yield TarEntry(path, attributes_of(found), hard_link=first), iter(())
                 return
         if kind in (stat.S_IFREG, stat.S_IFDIR):
             place = os.open(name, _LIST if kind == stat.S_IFDIR else _READ, dir_fd=directory)
         elif kind == stat.S_IFLNK:
             target = os.fsencode(os.readlink(name, dir_fd=directory))
-            yield TarEntry(path, _attributes(found), target), iter(())
+            yield TarEntry(path, attributes_of(found), target), iter(())
             return
         elif kind == stat.S_IFSOCK:
             return
         else:
-            yield TarEntry(path, _attributes(found)), iter(())
+            yield TarEntry(path, attributes_of(found)), iter(())
             return
     except FileNotFoundError:
         return  # it was removed meanwhile
     yield from _opened(place, path, links)
-
-
-def _attributes(found: os.stat_result) -> Attributes:
-    return Attributes(
-        found.st_ino,
-        found.st_mode,
-        found.st_nlink,
-        found.st_uid,
-        found.st_gid,
-        found.st_rdev,
-        found.st_size,
-        found.st_blocks,
-        found.st_atime_ns,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
-    )
 
 
 def _contents(file: int, size: int) -> Iterator[bytes]:

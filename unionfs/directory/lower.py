@@ -477,6 +477,23 @@ class DirectoryLayer:
         return b"/proc/self/fd/%d/%b" % (self._dirs.fd(path_node.parent), path_node.name), False
 
 
+def attributes_of(found: os.stat_result) -> Attributes:
+    """The result of stat(2) as `Attributes`: of a file that is in no union."""
+    return Attributes(
+        found.st_ino,
+        found.st_mode,
+        found.st_nlink,
+        found.st_uid,
+        found.st_gid,
+        found.st_rdev,
+        found.st_size,
+        found.st_blocks,
+        found.st_atime_ns,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    )
+
+
 def stat_fs(found: os.statvfs_result) -> StatFs:
     """The result of statvfs(3) as a `StatFs`."""
     return StatFs(
