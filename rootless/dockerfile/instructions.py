@@ -292,7 +292,3 @@ class Dockerfile(NamedTuple):
     stages: tuple[Stage, ...]
     """At least one."""
     empty_continuations: tuple[EmptyContinuation, ...] = ()
-
-    def directive(self, name: str) -> str:
-        """The value of a parser directive, or an empty text."""
-        return next((each.value for each in self.directives if each.name == name), "")

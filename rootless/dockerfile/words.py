@@ -51,23 +51,9 @@ class Rules(NamedTuple):
     """Whether quotes are letters like others, as in here-documents."""
 
 
-DEFAULT_RULES = Rules()
 _HEREDOC_WORDS = Rules(keeps_quotes=True, keeps_escapes=True, keeps_missing=True)
 _UNQUOTED = Rules(keeps_missing=True)
 _QUOTED = Rules(keeps_quotes=True, keeps_missing=True)
-
-
-def expand(text: str, variables: Mapping[str, str], escape: str = DEFAULT_ESCAPE) -> str:
-    """One word or one value: variables replaced, quotes and escapes removed, white space kept. Raises
-    DockerfileError."""
-    return expand_with(text, variables, Rules(escape)).text
-
-
-def expand_words(
-    text: str, variables: Mapping[str, str], escape: str = DEFAULT_ESCAPE
-) -> tuple[str, ...]:
-    """Like `expand`, but split at white space, that of unquoted variables included."""
-    return expand_with(text, variables, Rules(escape)).words
 
 
 def expand_with(text: str, variables: Mapping[str, str], rules: Rules) -> Expansion:

@@ -11,7 +11,8 @@ from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.ignore import IgnorePatterns
 from rootless.dockerfile.parser import parse
 from rootless.dockerfile.suggestions import suggestion
-from rootless.dockerfile.words import expand, expand_words, split
+from rootless.dockerfile.words import split
+from tests.support.words import expand, expand_words
 
 WORDS = st.text(alphabet="abc $'\"\\`{}:-+?#%/*<=\t\n é", max_size=30)
 VARIABLES = st.dictionaries(st.sampled_from(["a", "b", "é"]), st.text(max_size=6), max_size=3)

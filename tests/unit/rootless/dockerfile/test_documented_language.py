@@ -12,7 +12,7 @@ from rootless.dockerfile.graph import stage_graph
 from rootless.dockerfile.ignore import IgnorePatterns, read_ignore_file
 from rootless.dockerfile.parser import parse
 from rootless.dockerfile.rules import EXPERIMENTAL
-from rootless.dockerfile.words import expand
+from tests.support.words import expand
 
 PAGE = (Path(__file__).parents[4] / "docs/dockerfile.md").read_text()
 ARGUMENTS = {

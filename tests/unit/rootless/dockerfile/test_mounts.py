@@ -13,7 +13,7 @@ from rootless.dockerfile.mounts import (
     mount_flag,
     parse_mount,
 )
-from rootless.dockerfile.words import expand
+from tests.support.words import expand
 
 VARIABLES = {"HOME": "/root", "ID": "7", "KIND": "cache"}
 

@@ -6,15 +6,13 @@ import pytest
 
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.words import (
-    DEFAULT_RULES,
     Rules,
-    expand,
     expand_with,
-    expand_words,
     heredoc_words,
     split,
     unquoted_word,
 )
+from tests.support.words import expand, expand_words
 
 VARIABLES = {"HERE": "/srv", "TOOL": "make", "CITY": "Zürich", "NONE": ""}
 NUMBERS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", "999", "001")
@@ -266,7 +264,7 @@ def test_modifier_depends_on_whether_a_variable_is_set(modifier, outcomes):
 
 
 def test_variables_that_were_looked_up_are_named():
-    found = expand_with("${a-x} $b ${c:+$d} ${a}", {"a": "1", "d": "2"}, DEFAULT_RULES)
+    found = expand_with("${a-x} $b ${c:+$d} ${a}", {"a": "1", "d": "2"}, Rules())
     assert (found.text, found.used, found.missing) == ("1   1", ("a", "d"), ("b", "c"))
 
 
