@@ -18,10 +18,10 @@ import trio
 from rootless.engine.captured import (
     Completed,
     completed,
-    error_in,
     exec_argv,
     exec_environment,
     kept,
+    reported_error,
 )
 from rootless.engine.engine import Engine
 from rootless.engine.lifecycle import begin_wait
@@ -79,8 +79,7 @@ class AsyncEngine:
         Raises NotFoundError, ConflictError if the container does not run or is paused, LaunchError if the
         command could not be executed.
         """
-        reader, writer = os.pipe2(os.O_CLOEXEC)
-        try:
+        with reported_error() as writer:
             done = await trio.run_process(
                 exec_argv(self.engine.paths, name, options, writer),
                 stdin=data,
@@ -90,11 +89,6 @@ class AsyncEngine:
                 env=exec_environment(),
                 pass_fds=(writer,),
             )
-        finally:
-            os.close(writer)
-            error = error_in(reader)
-        if error is not None:
-            raise error
         return Completed(done.returncode, done.stdout, done.stderr)
 
     async def wait(self, name: str) -> int:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 
 from rootless.light_json import dumps, loads
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from rootless.containers.storage_paths import StoragePaths
     from rootless.engine.engine import Engine
-    from rootless.errors import RootlessError
     from rootless.spec.exec_options import ExecOptions
     from rootless.spec.options import ContainerOptions
 
@@ -73,25 +73,30 @@ def exec_environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
 
 
-def error_in(report_end: int) -> RootlessError | OSError | None:
-    """Why the command was not executed, as the program has reported it, or None. The descriptor is closed;
-    the other end is that of the program, which has ended.
-    """
-    with open(report_end, "rb") as stream:
-        report = stream.read()
-    if not report:
-        return None
-    from rootless.run_in_child import error_from
+@contextmanager
+def reported_error() -> Iterator[int]:
+    """A descriptor for the program to report on, which ends in the block.
 
-    return error_from(loads(report))
+    Raises RootlessError or OSError, at the end of the block: why the command was not executed.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        yield writer
+    finally:
+        os.close(writer)
+        with open(reader, "rb") as stream:
+            report = stream.read()
+    if report:
+        from rootless.run_in_child import error_from
+
+        raise error_from(loads(report))
 
 
 def exec_captured(paths: StoragePaths, name: str, options: ExecOptions, data: bytes) -> Completed:
     """Run a command in a running container, with `data` as its standard input. Raises RootlessError."""
     import subprocess
 
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    try:
+    with reported_error() as writer:
         done = subprocess.run(
             exec_argv(paths, name, options, writer),
             input=data,
@@ -100,9 +105,4 @@ def exec_captured(paths: StoragePaths, name: str, options: ExecOptions, data: by
             env=exec_environment(),
             pass_fds=(writer,),
         )
-    finally:
-        os.close(writer)
-        error = error_in(reader)
-    if error is not None:
-        raise error
     return Completed(done.returncode, done.stdout, done.stderr)
