@@ -74,8 +74,8 @@ class Quota:
         return max(0, self._max_inodes - self.inodes + len(self._going()))
 
     def leave(self, number: int) -> None:
-        """An inode has lost its last name. If nobody has it open the kernel forgets it next, but says so
-        only after other requests: until then it does not stand in their way."""
+        """An inode has lost its last name. If no process has it open the kernel forgets it next, but sends
+        FORGET only after other requests: until then it does not stand in their way."""
         self._leaving[number] = time.monotonic() + _FORGET_SECONDS
 
     def _going(self) -> tuple[int, ...]:

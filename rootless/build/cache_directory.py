@@ -3,8 +3,8 @@
     steps/<key>.json       as in the store (rootless.store.build_cache)
     blobs/sha256/<hex>     the layers of the steps, as an OCI layout has them
 
-A record is written after its layer. What a step of it says is verified by the digests of the layer; that the
-layer is what the step makes has to be believed of whoever can write to the directory.
+A record is written after its layer. What a step of it says is verified by the digests of the layer; nothing
+verifies that the layer is what the step makes, so use only a directory whose writers you trust.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class CheckReport(NamedTuple):
     """What `build --check` shows."""
 
     text: str
-    """The findings; without any, and without an error, a line that says so."""
+    """The findings; without any, and without an error, a line that there are none."""
     is_clean: bool
     """Whether there are neither findings nor an error."""
     error: BuildError | None

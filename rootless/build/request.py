@@ -47,8 +47,8 @@ class BuildSubject(Enum):
 
 
 class BuildHost(NamedTuple):
-    """What a build has of the engine. `find_image` gives an image by its name, for a platform, pulled anew if
-    the third argument says so. `runtime` is the engine's directory in memory."""
+    """What a build has of the engine. `find_image` gives an image by its name, for a platform, and
+    pulls it anew if the third argument is true. `runtime` is the engine's directory in memory."""
 
     store: Store
     find_image: FindImage

@@ -86,7 +86,7 @@ class Runs:
         except (_CommandFailedError, LaunchError) as error:
             reason = error.message
             if isinstance(error, CommandNotFoundError | CommandNotExecutableError):
-                # The runtime of the other builders says so on the command's standard error.
+                # The runtime of the other builders writes that to the command's standard error.
                 output(2, f"{reason}\n".encode())
                 reason = "exit code: 1"
             failure = BuildError(

@@ -75,5 +75,5 @@ BOOT_STOP = Command(
     boot_stop,
     most=0,
     description="""Stop every container that runs. It does not count as a stop by a user: system boot-start
-starts those again whose restart policy says so.""",
+starts those again whose restart policy asks for it.""",
 )

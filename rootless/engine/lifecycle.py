@@ -99,7 +99,7 @@ def begin(paths: StoragePaths, record: ContainerRecord) -> bool:
 def start_monitor_of(
     paths: StoragePaths, record: ContainerRecord
 ) -> tuple[StartedMonitor, LaunchDescription] | None:
-    """A new monitor for the container, and what it is to be told; None if the container has a monitor.
+    """A new monitor for the container, and the description to send to it; None if the container has a monitor.
 
     Raises ConflictError, InvalidDocumentError, and RootlessError if no monitor could be started.
     """

@@ -35,7 +35,7 @@ def find_or_fetch(
     progress: ShowProgress | None,
     pulled: Callable[[Reference], None],
 ) -> Image:
-    """The image that a run is to use, fetched if the policy says so; `pulled` is then called with its
+    """The image that a run is to use, fetched if the policy asks for it; `pulled` is then called with its
     name, in the process that has fetched it.
 
     Raises RootlessError if it is not here and cannot be had.

@@ -12,7 +12,7 @@ ends, the others follow:
     file server ends   the monitor starts another, which goes on with the same mount; where that cannot be, the
                        container's file operations fail with ENOTCONN: the monitor kills it
     container ends     its mount goes with its namespace, and so the file server; the monitor cleans up,
-                       and creates it again if the restart policy or a client says so
+                       and creates it again if the restart policy or a client asks for it
 
 The loop is poll(2) on a handful of descriptors (docs/decisions/0700-no-event-loop-on-the-way-to-exec.md);
 what clients say to it is docs/monitor-protocol.md.
@@ -160,7 +160,7 @@ class Monitor:
         )
 
     def _run(self, group: ControlGroup | None, debug: int | None) -> Ending:
-        """Create the container, start it when a client says so or it is restarted, and serve clients
+        """Create the container, start it when a client sends START or it is restarted, and serve clients
         to its end.
         """
         self._state = MonitorState.CREATING
@@ -395,7 +395,7 @@ class Monitor:
         self._stopped_by_user = False
         self._started_at = time.monotonic()
         pid = run.process.pid
-        # Written before it is sent: who was told that the container runs finds that in its record.
+        # Written before it is sent: a client that knows of RUNNING finds it in the record.
         check = self._description.health
         self._keeper.running(
             pid, run.server.pid, restarts=self._restart_count, has_health=check is not None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
-"""Docker's label of volumes whose name nobody chose."""
+"""Docker's label of volumes whose name no user chose."""
 
 
 class VolumeRecord(NamedTuple):
