@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from rootless.engine import Engine
     from rootless.engine.async_engine import AsyncEngine
     from rootless.events.filters import EventFilters
+    from rootless.logs.reader import LogRequest
     from rootless.spec.exec_options import ExecOptions
     from rootless.spec.options import ContainerOptions
-    from rootless.supervisor.log_reader import LogRequest
     from rootless.version import __version__
 else:
     _MODULES = {
@@ -31,7 +31,7 @@ else:
         "Engine": "rootless.engine",
         "EventFilters": "rootless.events.filters",
         "ExecOptions": "rootless.spec.exec_options",
-        "LogRequest": "rootless.supervisor.log_reader",
+        "LogRequest": "rootless.logs.reader",
         "__version__": "rootless.version",
     }
 

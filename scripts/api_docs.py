@@ -33,7 +33,7 @@ MODULES = {
         "rootless.build.outputs",
         "rootless.spec.options",
         "rootless.spec.exec_options",
-        "rootless.supervisor.log_reader",
+        "rootless.logs.reader",
         "rootless.containers.record",
         "rootless.containers.status",
         "rootless.errors",

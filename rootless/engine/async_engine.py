@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from rootless.events.event import Event
     from rootless.events.filters import EventFilters
     from rootless.events.stream import EventStream
+    from rootless.logs.reader import LogRequest
     from rootless.spec.exec_options import ExecOptions
     from rootless.spec.options import ContainerOptions
-    from rootless.supervisor.log_reader import LogRequest
 
 _Value = TypeVar("_Value")
 _CHUNK = 65536

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rootless.containers.launch_description import log_path
 from rootless.containers.process_identity import open_process
 from rootless.errors import RootlessError
-from rootless.supervisor.log_reader import LogRequest, read_log
+from rootless.logs.reader import LogRequest, read_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

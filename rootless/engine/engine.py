@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from rootless.images.gc.check import Finding
     from rootless.images.gc.prune import Pruned as PrunedImages
     from rootless.images.gc.remove import Removal
+    from rootless.logs.reader import LogRequest
     from rootless.spec.exec_options import ExecOptions
     from rootless.spec.options import ContainerOptions, ResourceLimits, RestartPolicy
     from rootless.spec.storage_driver import StorageDriver
     from rootless.supervisor.foreground import Outcome
-    from rootless.supervisor.log_reader import LogRequest
 
 
 class Engine(ContainerStore):

@@ -7,16 +7,16 @@ import errno
 import time
 
 from rootless.containers.timestamps import timestamp
+from rootless.logs.rotated_file import LogFile
 from rootless.spec.options import LogDriver
 from rootless.supervisor.engine_log import log
-from rootless.supervisor.log_file import LogFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.containers.launch_description import OutputLog
     from rootless.containers.record import ContainerRecord
-    from rootless.supervisor.log_json_file import JsonEntries
-    from rootless.supervisor.log_k8s_file import K8sEntries
+    from rootless.logs.json_file import JsonEntries
+    from rootless.logs.k8s_file import K8sEntries
 
 STREAMS = {1: "stdout", 2: "stderr"}
 
@@ -36,11 +36,11 @@ class ContainerLog:
 
     def _formatter(self, stream: str) -> JsonEntries | K8sEntries:
         if self._settings.driver is LogDriver.K8S_FILE:
-            from rootless.supervisor.log_k8s_file import K8sEntries
+            from rootless.logs.k8s_file import K8sEntries
 
             return K8sEntries(stream)
         from rootless.light_json import dumps
-        from rootless.supervisor.log_json_file import JsonEntries
+        from rootless.logs.json_file import JsonEntries
 
         attributes = dict(self._settings.attributes)
         if self._settings.tag:

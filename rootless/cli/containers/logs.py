@@ -9,7 +9,7 @@ from rootless.cli.flags.times import TimeError, parse_time
 from rootless.cli.grammar import Command, Flag, Parsed, Text
 from rootless.durable import write_all
 from rootless.errors import UsageError
-from rootless.supervisor.log_reader import LogRequest
+from rootless.logs.reader import LogRequest
 
 _DETAILS = Flag(("details",), "Show extra details provided to logs")
 _FOLLOW = Flag(("follow", "f"), "Follow log output")

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rootless.logs.json_file import LONGEST, JsonEntries
+from rootless.logs.k8s_file import K8sEntries
+from rootless.logs.reader import LogRequest, read_log
+from rootless.logs.rotated_file import LogFile
 from rootless.spec.options import LogDriver
-from rootless.supervisor.log_file import LogFile
-from rootless.supervisor.log_json_file import LONGEST, JsonEntries
-from rootless.supervisor.log_k8s_file import K8sEntries
-from rootless.supervisor.log_reader import LogRequest, read_log
 
 TIME = b"2026-11-27T00:41:12.96655734Z"
 

@@ -11,8 +11,8 @@ from io import BufferedReader
 from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.light_json import loads
+from rootless.logs.entries import Entry, JsonFormat, K8sFormat, runs, with_prefix
 from rootless.spec.options import LogDriver
-from rootless.supervisor.log_entries import Entry, JsonFormat, K8sFormat, runs, with_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rootless.supervisor.log_entries import JsonFormat, K8sFormat, runs, with_prefix
-from rootless.supervisor.log_json_file import JsonEntries
-from rootless.supervisor.log_k8s_file import K8sEntries
+from rootless.logs.entries import JsonFormat, K8sFormat, runs, with_prefix
+from rootless.logs.json_file import JsonEntries
+from rootless.logs.k8s_file import K8sEntries
 
 TIMES = (b"2026-01-02T03:04:05.123456789Z", b"2026-01-02T03:04:06Z", b"2026-01-02T03:04:07.5Z")
 LINES = st.lists(

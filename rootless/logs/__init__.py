@@ -1,0 +1,1 @@
+"""What a container wrote: the formats of the log drivers, rotation, and the reader."""
