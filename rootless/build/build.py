@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from rootless.build.cache_directory import export_steps
+from rootless.build.cache_export import CacheExporter, steps_of_image
+from rootless.build.cache_import import import_caches
 from rootless.build.checking import platforms_of, with_excerpt
 from rootless.build.context import BuildContext, open_context
 from rootless.build.errors import BuildError
@@ -36,6 +37,7 @@ from rootless.store.ingest import Ingest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.build.cache_options import CacheExport
     from rootless.oci.reference import Reference
 
 
@@ -49,7 +51,6 @@ def build(request: BuildRequest, host: BuildHost, progress: Progress | None = No
     epoch = source_date_epoch({"SOURCE_DATE_EPOCH": given} if given else host.environ)
     with Ingest(host.store) as ingest:
         workspace = Workspace(host.store, ingest, epoch)
-        workspace.imports = request.cache_from
         context = open_context(request.context, workspace.new_directory)
         try:
             dockerfile = parse(context.text)
@@ -101,6 +102,9 @@ class _Build:
         ]
         step = self._progress.begin("[internal] load build definition from " + self._context.name)
         step.done()
+        self._workspace.imports = import_caches(
+            request.cache_from, self._host.environ, self._progress
+        )
         self._graph = self._resolve()
         self._check(step)
         self._build_stages()
@@ -108,17 +112,33 @@ class _Build:
         exporter = Exporter(self._workspace, request, self._host, self._progress)
         base = self._bases.get(self._root_of(target))
         built = exporter.export(self._states[target], base, tags)
-        for directory in request.cache_to:
-            step = self._progress.begin("exporting cache to client directory")
-            try:
-                steps = self._workspace.used.values()
-                export_steps(self._workspace.store, steps, directory)
-            except OSError as error:
-                reason = (error.strerror or "").lower()
-                step.failed(reason)
-                raise BuildError(f"failed to export cache to {directory}: {reason}") from error
-            step.done()
+        for where in request.cache_to:
+            if not where.is_inline:
+                self._export_cache(where, self._states[target])
         return built
+
+    def _export_cache(self, where: CacheExport, state: StageState) -> None:
+        """Write the steps of the build to a place of --cache-to. Raises BuildError."""
+        workspace = self._workspace
+        to = "client directory" if where.reference is None else "registry"
+        step = self._progress.begin(f"exporting cache to {to}")
+        steps = (
+            tuple(workspace.used.values())
+            if where.is_whole
+            else steps_of_image(workspace.used, state.layers)
+        )
+        exporter = CacheExporter(workspace.store, self._host.environ, workspace.scratch)
+        try:
+            exporter.export(where, steps, step)
+        except (RootlessError, OSError) as error:
+            message = f"error writing the cache: {error}"
+            step.failed(message)
+            if where.ignores_errors:
+                return
+            failure = BuildError(message)
+            failure.step = f"exporting cache to {to}"
+            raise failure from error
+        step.done()
 
     def _check(self, step: StepProgress) -> None:
         """Show what is probably a mistake. Raises DockerfileError if the Dockerfile asks for that."""
@@ -231,10 +251,10 @@ class _Build:
 
     def _work(self, number: int, progress: Progress) -> object:
         """The program of a worker: what one stage has become."""
-        store = self._workspace.store
+        store, imports = self._workspace.store, self._workspace.imports
         with Ingest(store) as ingest:
             self._workspace = Workspace(store, ingest, self._workspace.epoch)
-            self._workspace.imports = self._request.cache_from
+            self._workspace.imports = imports
             self._progress = progress
             # Those of the building process read through connections and descriptors that are its own.
             self._inputs = BuildInputs(self._workspace, self._request, self._host, self._context)

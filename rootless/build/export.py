@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rootless.build.cache_export import steps_of_image
+from rootless.build.cache_manifest import INLINE, CacheRecord, inline_records
 from rootless.build.outputs import Output, OutputKind, squashed, write_files
 from rootless.build.progress import Progress, StepProgress
 from rootless.build.request import BuildHost, BuildRequest, BuiltImage
@@ -71,7 +73,14 @@ class Exporter:
                 **self._request.labels,
             }
         ingest, store = self._workspace.ingest, self._workspace.store
-        image = stage_image(self._workspace, state, config, tags, self._request.annotations)
+        image = stage_image(
+            self._workspace,
+            state,
+            config,
+            tags,
+            self._request.annotations,
+            fields=self._inline_cache(state),
+        )
         image_id = image.manifest.annotations[CONFIG_DIGEST]
         built = BuiltImage(image_id, image.manifest.digest, tags)
         if output.destination is None:
@@ -91,6 +100,19 @@ class Exporter:
             if not was_there:
                 self._host.forget(image.manifest.digest)
         return built
+
+    def _inline_cache(self, state: StageState) -> Json:
+        """The field of the config document that --cache-to type=inline asks for."""
+        if not any(each.is_inline for each in self._request.cache_to):
+            return {}
+        positions: dict[str, int] = {}
+        for i, layer in enumerate(state.layers):
+            positions.setdefault(layer.diff_id, i)
+        records = {
+            each.key: CacheRecord(positions[each.layer.diff_id], each.created)
+            for each in steps_of_image(self._workspace.used, state.layers)
+        }
+        return {INLINE: inline_records(records)}
 
     def _clamped(
         self, state: StageState, base: StageState | None, step: StepProgress
@@ -139,9 +161,11 @@ def stage_image(
     config: Json,
     tags: tuple[Reference, ...] = (),
     annotations: Mapping[str, str] | None = None,
+    *,
+    fields: Json | None = None,
 ) -> NewImage:
-    """The image of what a stage has become, not published yet."""
-    document = image_document(state, config, workspace.now())
+    """The image of what a stage has become, not published yet; `fields` are added to its config document."""
+    document = {**image_document(state, config, workspace.now()), **(fields or {})}
     descriptors = tuple(
         Descriptor(layer.media_type, layer.digest, layer.size) for layer in state.layers
     )

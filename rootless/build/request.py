@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import NamedTuple, TypeAlias
 
+from rootless.build.cache_options import CacheExport, CacheImport
 from rootless.build.context import ContextRequest
 from rootless.build.outputs import Output
 from rootless.spec.options import DEFAULT_SHM_SIZE, ContainerOptions, HostEntry, Ulimit
@@ -88,10 +89,10 @@ class BuildRequest(NamedTuple):
     """Names of stages whose steps are all done again."""
     annotations: Mapping[str, str] = {}
     """Of the manifest."""
-    cache_from: tuple[str, ...] = ()
-    """Directories that `cache_to` of other builds has written."""
-    cache_to: tuple[str, ...] = ()
-    """Directories that the steps of this build are written to."""
+    cache_from: tuple[CacheImport, ...] = ()
+    """Where steps of other builds are looked for."""
+    cache_to: tuple[CacheExport, ...] = ()
+    """Where the steps of this build are written to."""
     jobs: int = 1
     """How many stages are built at the same time at most."""
     explains: bool = False

@@ -131,7 +131,9 @@ class StageBuilder:
         name = self._name_of_step(name)
         progress = self._progress.begin(name)
         try:
-            step = None if self._options.no_cache else self._workspace.find(key)
+            step = None
+            if not self._options.no_cache:
+                step = self._workspace.find(key) or self._imported(key, text, known, progress)
             if step is not None:
                 progress.cached()
             else:
@@ -151,6 +153,18 @@ class StageBuilder:
             raise
         state.add_history(text, step.created, step.layer)
         state.key = key
+
+    def _imported(
+        self, key: str, text: str, inputs: Mapping[str, str], progress: StepProgress
+    ) -> CachedStep | None:
+        """The step as a place of --cache-from has it, now recorded in the store."""
+        workspace = self._workspace
+        found = workspace.imports.find(key, workspace.ingest, progress.note)
+        if found is None:
+            return None
+        step = CachedStep(key, found.layer, found.created or workspace.now(), text, inputs)
+        workspace.save(step)
+        return step
 
     def _reason(self, inputs: Mapping[str, str]) -> str:
         if self._options.no_cache:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from rootless.build.cache_directory import import_step
+from rootless.build.cache_import import NO_CACHES
 from rootless.build.digests import ContentDigests
 from rootless.build.sources import FilteredSource, HostSource, LayerSource, Source
 from rootless.containers.launch_description import ImageTree
@@ -43,8 +43,7 @@ class Workspace:
         self.store = store
         self.ingest = ingest
         self.epoch = epoch
-        self.imports: tuple[str, ...] = ()
-        """Directories with steps of other stores."""
+        self.imports = NO_CACHES
         self.used: dict[str, CachedStep] = {}
         """The steps of this build, by their keys."""
         self.scratch = Path(ingest.directory, "build")
@@ -81,7 +80,7 @@ class Workspace:
         """The step of this key, with its layer kept for this build."""
         step = find_step(self.store, key)
         if step is None or not self.ingest.keep_layer(step.layer.diff_id):
-            return self._imported(key)
+            return None
         if not self.ingest.keep_blob(step.layer.digest):
             if self.ingest.keep_layer_as_blob(step.layer.diff_id) is None:
                 return None
@@ -90,14 +89,6 @@ class Workspace:
             step = step._replace(layer=BuiltLayer(tar, tar, size, media_types.OCI_LAYER))
         self.used[key] = step
         return step
-
-    def _imported(self, key: str) -> CachedStep | None:
-        for directory in self.imports:
-            step = import_step(self.ingest, key, directory)
-            if step is not None:
-                self.save(step)
-                return step
-        return None
 
     def save(self, step: CachedStep) -> None:
         """Record a step that is done. On a full disk it is only not found again."""

@@ -6,7 +6,7 @@ import os
 import sys
 
 from rootless.cli import build_options as options
-from rootless.cli.build_cache import parse_cache
+from rootless.cli.build_cache import parse_cache_exports, parse_cache_imports
 from rootless.cli.build_context import context_request
 from rootless.cli.build_options import BUILD_OPTIONS
 from rootless.cli.build_outputs import parse_output
@@ -58,12 +58,8 @@ def build(parsed: Parsed, settings: Settings) -> int:
             stage for text in parsed[options.NO_CACHE_FILTER] for stage in text.split(",")
         ),
         annotations=parse_annotations(parsed[options.ANNOTATION]),
-        cache_from=tuple(
-            parse_cache(text, "src", "--cache-from") for text in parsed[options.CACHE_FROM]
-        ),
-        cache_to=tuple(
-            parse_cache(text, "dest", "--cache-to") for text in parsed[options.CACHE_TO]
-        ),
+        cache_from=parse_cache_imports(parsed[options.CACHE_FROM]),
+        cache_to=parse_cache_exports(parsed[options.CACHE_TO]),
         explains=parsed[options.EXPLAIN],
         keeps_failed=_keeps_failed(parsed[options.ON_FAIL]),
         keeps_shell=parsed[options.ON_FAIL] == "shell",

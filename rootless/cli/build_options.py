@@ -50,10 +50,14 @@ BUILD_CONTEXT = Texts(
     ("build-context",), "Additional build contexts (e.g., name=path)", "NAME=PLACE"
 )
 CACHE_FROM = Texts(
-    ("cache-from",), 'External cache sources (format: "type=local,src=path")', "SOURCE"
+    ("cache-from",),
+    'External cache sources (e.g., "user/app:cache", "type=local,src=path")',
+    "SOURCE",
 )
 CACHE_TO = Texts(
-    ("cache-to",), 'Cache export destinations (format: "type=local,dest=path")', "DESTINATION"
+    ("cache-to",),
+    'Cache export destinations (e.g., "user/app:cache", "type=local,dest=path")',
+    "DESTINATION",
 )
 CALL = Text(
     ("call",),
@@ -76,7 +80,9 @@ ON_FAIL = Text(
     "ACTION",
     choices=("keep", "shell"),
 )
-OUTPUT = Texts(("output", "o"), 'Output destination (format: "type=local,dest=path")', "OUTPUT")
+OUTPUT = Texts(
+    ("output", "o"), 'Output destination (e.g., "user/app:cache", "type=local,dest=path")', "OUTPUT"
+)
 PUSH = Flag(("push",), 'Shorthand for "--output=type=registry"')
 REWRITE_TIMESTAMP = Flag(
     ("rewrite-timestamp",), "Set times in new layers that are after SOURCE_DATE_EPOCH to that"

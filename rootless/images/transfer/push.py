@@ -8,11 +8,10 @@ the manifest: a registry takes a manifest only when everything that it names is 
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import trio
 
@@ -28,6 +27,7 @@ from rootless.registry.configuration import ClientEnv
 from rootless.registry.download import foreign_urls
 from rootless.registry.remote import Remote, RemoteOptions, run_remote
 from rootless.registry.upload import Blob, Sent, put_blob, put_manifest
+from rootless.store.compression import compress, file_pieces
 from rootless.store.image import Image, all_images, manifest_of, resolve
 from rootless.store.ingest import Ingest
 from rootless.store.layers import layer_files
@@ -35,8 +35,6 @@ from rootless.store.layout import Store
 from rootless.store.names import REPO_DIGEST, name_of
 
 AT_ONCE = 3
-_LEVEL = 2
-_PIECE = 1 << 20
 
 _COMPRESSED = {
     media_types.OCI_LAYER: media_types.OCI_LAYER_GZIP,
@@ -189,36 +187,11 @@ async def _push_layer(
 
 
 def _compressed(ingest: Ingest, layer: Descriptor, path: Path) -> tuple[Descriptor, Path]:
-    """A layer as gzip, in the ingest's directory, which is swept whatever happens. The same layer
-    gives the same bytes each time: no name and no time in the header."""
-    import hashlib
-
+    """A layer as gzip, in the ingest's directory, which is swept whatever happens."""
     target = ingest.directory / f"gzip-{hex_of(layer.digest)}"
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb", buffering=0) as source, target.open("wb") as out:
-        for piece in _gzip_pieces(source):
-            digest.update(piece)
-            size += out.write(piece)
-    descriptor = layer._replace(
-        media_type=_COMPRESSED[layer.media_type],
-        digest=f"sha256:{digest.hexdigest()}",
-        size=size,
-    )
-    return descriptor, target
-
-
-def _gzip_pieces(source: Any) -> Iterator[bytes]:  # noqa: ANN401 - a raw file
-    compressor: Any
-    try:
-        from isal import isal_zlib
-
-        compressor = isal_zlib.compressobj(_LEVEL, wbits=31)
-    except ImportError:
-        compressor = zlib.compressobj(_LEVEL, wbits=31)
-    while piece := source.read(_PIECE):
-        if out := compressor.compress(piece):
-            yield out
-    yield compressor.flush()
+    digest, size = compress(file_pieces(path), target, "gzip")
+    media_type = _COMPRESSED[layer.media_type]
+    return layer._replace(media_type=media_type, digest=digest, size=size), target
 
 
 def _repositories_with(store: Store, reference: Reference, digest: str) -> list[str]:
