@@ -6,6 +6,8 @@ Times are integer nanoseconds since the epoch (negative before 1970), sizes are 
 
 from __future__ import annotations
 
+import sys
+
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -121,3 +123,9 @@ class StatFs(NamedTuple):
     files: int
     ffree: int
     namelen: int
+
+
+def free_bytes(blocks: int, available: int, fragment: int) -> int:
+    """What may still be written, from f_blocks, f_bavail and f_frsize of statvfs(3). A file system that
+    does not count its blocks (ramfs, some FUSE ones) has 0 of them, and no known end."""
+    return available * fragment if blocks else sys.maxsize

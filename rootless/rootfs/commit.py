@@ -11,6 +11,7 @@ from rootless.containers.config import config_of, read_spec
 from rootless.containers.timestamps import source_date_epoch, time_of_making
 from rootless.errors import RootlessError, UsageError
 from rootless.rootfs.read import mountpoints, open_container, reading
+from unionfs.model import free_bytes
 
 if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
@@ -109,7 +110,7 @@ def export_container(
 def _room(directory: str | Path) -> int:
     """Bytes that may be written there."""
     status = os.statvfs(directory)
-    return max(0, status.f_bavail * status.f_frsize - _RESERVE)
+    return max(0, free_bytes(status.f_blocks, status.f_bavail, status.f_frsize) - _RESERVE)
 
 
 def _is_special(path: Path) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from rootless.errors import InvalidDocumentError, RootlessError
+from unionfs.model import free_bytes
 
 PIECE = 1 << 18
 _SPACE_CHECK = 32 << 20
@@ -81,8 +82,8 @@ class Meter:
         if total - self._checked >= _SPACE_CHECK:
             self._checked = total
             status = os.statvfs(self._directory)
-            free = status.f_bavail * status.f_frsize - (total - self._produced)
-            if free < self._limits.reserve:
+            free = free_bytes(status.f_blocks, status.f_bavail, status.f_frsize)
+            if free - (total - self._produced) < self._limits.reserve:
                 raise RootlessError(
                     f"no space left for {self._what} in {self._directory}",
                     hint="remove images (rootless rmi) or set ROOTLESS_ROOT to a larger disk",

@@ -11,6 +11,7 @@ import os
 
 from unionfs.lazy.file import STEP, LazyFile
 from unionfs.light_types import deque
+from unionfs.model import free_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,5 +106,6 @@ class BackgroundCopier:
 def _has_room(file: LazyFile) -> bool:
     """Whether the file system will not be full when the file is complete."""
     missing = file.state.mark.limit - os.fstat(file.fd).st_blocks * 512
-    free = os.fstatvfs(file.fd)
-    return missing <= (free.f_bavail - free.f_blocks // _KEPT_FREE) * free.f_frsize
+    found = os.fstatvfs(file.fd)
+    available = found.f_bavail - found.f_blocks // _KEPT_FREE
+    return missing <= free_bytes(found.f_blocks, available, found.f_frsize)

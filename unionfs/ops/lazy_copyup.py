@@ -8,6 +8,7 @@ import os
 import stat
 
 from unionfs.layer import Draft, OpenFile
+from unionfs.model import free_bytes
 from unionfs.nodes import UPPER, Backing, Node
 from unionfs.ops.tree import Tree
 
@@ -60,7 +61,7 @@ def _require_room(tree: Tree, length: int) -> None:
     if not lazy_copies.must_complete:
         return
     found = tree.layers.writable().statfs()
-    free = found.bavail * found.frsize
+    free = free_bytes(found.blocks, found.bavail, found.frsize)
     is_known = not lazy_copies.had_incomplete_files
     if is_known and length + lazy_copies.reserved_bytes() <= free:
         return
