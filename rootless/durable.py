@@ -5,8 +5,8 @@ Killed before the rename, the old content stands and a file whose name starts wi
 over for a sweep; killed after it, the new content stands.
 
 Locks are flock(2) on a file of their own: the kernel drops them when the holder dies, however it
-dies. flock works over NFS since Linux 2.6.12 (as a byte-range lock, hence the write access) and
-fails where it does not work at all.
+dies. flock works over NFS since Linux 2.6.12 (as a byte-range lock, hence the write access). Where a
+file system has no locks they hold on this node only: unionfs.syscalls.locks.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-
-from rootless.errors import HostSupportError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -190,15 +188,15 @@ def replace_file(path: StrPath, write: Callable[[int], None], mode: int = 0o644)
 class LockFile:
     """A held lock. It is released by `release`, or by the death of the process."""
 
-    __slots__ = ("_fd",)
+    __slots__ = ("_fds",)
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, *fds: int) -> None:
+        self._fds = fds
 
     def release(self) -> None:
         """Give the lock back. Idempotent."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
+        fds, self._fds = self._fds, ()
+        for fd in fds:
             os.close(fd)
 
 
@@ -212,7 +210,13 @@ def acquire_lock(path: StrPath, *, shared: bool = False, wait: bool = True) -> L
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(fd, operation)
+            try:
+                fcntl.flock(fd, operation)
+                substitute = None
+            except OSError as error:
+                from unionfs.syscalls.locks import lock_on_node
+
+                substitute = lock_on_node(error, fd, operation)
             ours = os.fstat(fd)
             try:
                 named = os.stat(path, follow_symlinks=False)
@@ -220,16 +224,11 @@ def acquire_lock(path: StrPath, *, shared: bool = False, wait: bool = True) -> L
                 named = None
             if named is not None and (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino):
                 held, fd = fd, -1
-                return LockFile(held)
+                return LockFile(held) if substitute is None else LockFile(held, substitute)
+            if substitute is not None:
+                os.close(substitute)
         except BlockingIOError:
             return None
-        except OSError as error:
-            if error.errno in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
-                raise HostSupportError(
-                    f"the file system of {os.path.dirname(path)} does not support file locks",
-                    hint="set ROOTLESS_ROOT to a directory on one that does (Lustre: option flock)",
-                ) from error
-            raise
         finally:
             if fd >= 0:
                 os.close(fd)

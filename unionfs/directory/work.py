@@ -34,7 +34,8 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class WorkDirectory:
-    """`fd` is the directory of temporaries, `index_fd` that of the index. One server at a time has
+    """`lock_fd` is the work directory, `fd` the directory of temporaries in it, `index_fd` that of the link
+    index. One server at a time has
     it locked (flock).
 
     Raises OSError: EBUSY if another server, whose mount has not ended, has it locked.
@@ -42,25 +43,26 @@ class WorkDirectory:
 
     def __init__(self, path: bytes) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
-        self._lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.lock_fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            _lock(self._lock, path)
+            self._substitute = _lock(self.lock_fd, path)
         except BaseException:
-            os.close(self._lock)
+            os.close(self.lock_fd)
             raise
-        self.fd = _subdirectory(self._lock, _TEMPORARY)
-        self.index_fd = _subdirectory(self._lock, link_index.DIRECTORY)
+        self.fd = _subdirectory(self.lock_fd, _TEMPORARY)
+        self.index_fd = _subdirectory(self.lock_fd, link_index.DIRECTORY)
         self._serial = 0
         self.has_device_whiteouts = True
 
     def close(self) -> None:
-        for fd in (self.fd, self._lock):
-            os.close(fd)
+        for fd in (self.fd, self.lock_fd, self._substitute):
+            if fd is not None:
+                os.close(fd)
 
     def announce_end(self) -> None:
         """Let the next mount wait until this one has ended, however long that takes."""
         os.close(
-            os.open(_ENDING, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=self._lock)
+            os.open(_ENDING, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=self.lock_fd)
         )
 
     def clean(self, kept: Collection[bytes] = ()) -> None:
@@ -118,17 +120,17 @@ class WorkDirectory:
             _remove_directory(self.fd, name)
 
 
-def _lock(fd: int, path: bytes) -> None:
-    """Lock a work directory; wait for a server that is ending. Raises OSError (EBUSY)."""
+def _lock(fd: int, path: bytes) -> int | None:
+    """Lock a work directory; wait for a server that is ending. Returns the descriptor that holds the lock
+    instead where the file system has none. Raises OSError (EBUSY)."""
     until = time.monotonic() + _END_SECONDS
+    substitute: int | None = None
     while True:
+        operation = fcntl.LOCK_EX | (0 if _exists(_ENDING, fd) else fcntl.LOCK_NB)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            substitute = _flock(fd, operation)
             break
         except BlockingIOError:
-            if _exists(_ENDING, fd):
-                fcntl.flock(fd, fcntl.LOCK_EX)
-                break
             if time.monotonic() >= until:
                 where = os.fsdecode(path)
                 message = f"work directory {where} is in use by another mount"
@@ -136,6 +138,17 @@ def _lock(fd: int, path: bytes) -> None:
         time.sleep(_POLL_SECONDS)
     if _exists(_ENDING, fd):
         os.unlink(_ENDING, dir_fd=fd)
+    return substitute
+
+
+def _flock(fd: int, operation: int) -> int | None:
+    try:
+        fcntl.flock(fd, operation)
+    except OSError as error:
+        from unionfs.syscalls.locks import lock_on_node
+
+        return lock_on_node(error, fd, operation)
+    return None
 
 
 def _exists(name: bytes, dir_fd: int) -> bool:
