@@ -391,3 +391,7 @@ class UpperLayer(Layer, Namespace, Drafts, Metadata, LinkIndex, LazyMarks, Proto
     def statfs(self) -> StatFs: ...
     def sync(self) -> None:
         """Everything to stable storage (syncfs(2))."""
+
+    def sync_attributes(self) -> None:
+        """To stable storage, what fsync(2) of an object does not cover of its attributes. A thread may
+        call it."""

@@ -219,19 +219,20 @@ def _store(store: Path) -> Finding:
             why,
             "choose another directory with --root DIR or ROOTLESS_ROOT",
         )
+    probe.rmdir()
+    what = f"{store} ({kind})"
+    if not has_attributes(store):
+        what += "; it has no user extended attributes: an index holds owners and modes"
+    return Finding(subject, Verdict.OK, what, why)
+
+
+def has_attributes(directory: Path) -> bool:
+    """Whether the file system of a directory has `user.*` attributes."""
     try:
-        os.setxattr(probe, "user.rootless.doctor", b"1")
+        os.getxattr(directory, "user.rootless.probe")
     except OSError as error:
-        return Finding(
-            subject,
-            Verdict.DEGRADED,
-            f"{store} ({kind}) does not support user extended attributes: {error.strerror}",
-            why + "; owners and modes that differ from yours are kept in extended attributes",
-            "choose another directory with --root DIR or ROOTLESS_ROOT, or have it mounted with user_xattr",
-        )
-    finally:
-        probe.rmdir()
-    return Finding(subject, Verdict.OK, f"{store} ({kind})", why)
+        return error.errno == errno.ENODATA
+    return True
 
 
 def file_system_name(path: Path) -> str:

@@ -12,7 +12,7 @@ from rootless.cgroups.delegation import facts
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_paths import StoragePaths
-from rootless.engine.doctor import file_system_name
+from rootless.engine.doctor import file_system_name, has_attributes
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import UserNamespaceMode
 from rootless.spec.storage_driver import StorageDriver
@@ -44,7 +44,10 @@ def information(
         "ContainersStopped": sum(each not in MONITORED for each in states),
         "Images": len(all_images(store)),
         "Driver": driver.value,
-        "DriverStatus": [["Backing Filesystem", file_system_name(Path(paths.store))]],
+        "DriverStatus": [
+            ["Backing Filesystem", file_system_name(Path(paths.store))],
+            ["userxattr", "true" if has_attributes(Path(paths.store)) else "false"],
+        ],
         "CgroupVersion": {"v2": "2", "v1": "1"}.get(cgroups.version, cgroups.version),
         "CgroupDriver": cgroups.driver,
         "CgroupControllers": list(cgroups.controllers),

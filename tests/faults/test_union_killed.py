@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from tests.support.killed import work_until_killed
+from tests.support.plain_disk import make_index
 from unionfs.directory import DirectoryUpper
 from unionfs.memory import MemoryLayer, directory, regular, symlink
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
@@ -92,8 +93,11 @@ def snapshot(union: Union, at: int = ROOT_NODE, path: bytes = b"") -> dict[bytes
     return found
 
 
+@pytest.mark.parametrize("attributes", ["on disk", "in an index"])
 @pytest.mark.parametrize("seed", range(3))
-def test_kill_during_an_operation_shows_the_tree_before_or_after_it(tmp_path, seed) -> None:
+def test_kill_during_an_operation_shows_the_tree_before_or_after_it(
+    tmp_path, seed, attributes
+) -> None:
     top = os.fsencode(tmp_path)
     os.makedirs(top + b"/whole")
     union = mount(top + b"/whole")
@@ -106,6 +110,8 @@ def test_kill_during_an_operation_shows_the_tree_before_or_after_it(tmp_path, se
     for stop in chosen:
         disk = top + b"/%d" % stop
         os.makedirs(disk)
+        if attributes == "in an index":
+            make_index(disk + b"/work")
         done = work_until_killed(partial(mount, disk), operations(), stop)
         union = mount(disk)
         seen = snapshot(union)

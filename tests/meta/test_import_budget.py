@@ -106,8 +106,8 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
         (LIST, 46),
         (PREPARE, 76),
         (MONITOR, 93),
-        (FILE_SERVER, 107),
-        (MOUNT, 65),
+        (FILE_SERVER, 108),
+        (MOUNT, 66),
     ],
 )
 def test_process_of_a_run_loads_nothing_costly(statement: str, budget: int) -> None:

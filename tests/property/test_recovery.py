@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.plain_disk import make_index
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.journal import Journal
 from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes
@@ -247,6 +248,8 @@ def test_objects_keep_their_numbers_and_data_whenever_the_server_is_killed(
     tmp_path: Path, seed: int
 ) -> None:
     populate(tmp_path)
+    if seed % 4 == 3:
+        make_index(bytes(tmp_path / "work"))
     kernel = Kernel(tmp_path, random.Random(seed))
     for _ in range(150):
         kernel.step()

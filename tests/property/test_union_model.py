@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from tests.support.plain_disk import make_index
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
@@ -84,6 +85,8 @@ def _write(path: bytes, content: bytes) -> None:
 
 class UnionMachine(RuleBasedStateMachine):
     ownership = Ownership.DATA
+    is_indexed = False
+    """The upper keeps attributes in an index, as on a disk that has none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,6 +94,8 @@ class UnionMachine(RuleBasedStateMachine):
         self.top = os.fsencode(tempfile.mkdtemp())
         self.lowers = build_layers(self.top)
         self.model = build_model(self.top)
+        if self.is_indexed:
+            make_index(self.top + b"/work")
         self.union = self.mount()
         self.numbers: dict[int, int] = {}
         self.handles: list[tuple[int, int]] = []
@@ -405,11 +410,15 @@ class UnionMachine(RuleBasedStateMachine):
             self.union.forget(entry.nodeid, 1)
 
 
+class IndexedAttributes(UnionMachine):
+    is_indexed = True
+
+
 class RealOwnership(UnionMachine):
     ownership = Ownership.REAL
 
 
-@pytest.mark.parametrize("machine", [UnionMachine, RealOwnership])
+@pytest.mark.parametrize("machine", [UnionMachine, RealOwnership, IndexedAttributes])
 def test_union_behaves_as_a_plain_directory(machine) -> None:
     examples = int(os.environ.get("UNION_EXAMPLES", "25"))
     run_state_machine_as_test(

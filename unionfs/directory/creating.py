@@ -7,6 +7,7 @@ import os
 import stat
 
 from unionfs import whiteouts
+from unionfs.directory.attribute_store import open_attributes
 from unionfs.directory.dirfds import PathNode
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.metadata import MetadataWriter
@@ -14,6 +15,10 @@ from unionfs.directory.work import WorkDirectory, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, LayerEntry, Mark, Ref
 from unionfs.model import Attributes, with_nlink
 from unionfs.ownership import Owner, Ownership
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.directory.attribute_store import AttributeStore
 
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -37,6 +42,8 @@ class CreatingLayer(DirectoryLayer):
         path, ownership, base_owner, directory_limit: as of `DirectoryLayer`.
         work: the work directory; in use by one upper at a time (EBUSY).
     """
+
+    _store: AttributeStore
 
     def __init__(
         self,
@@ -64,8 +71,10 @@ class CreatingLayer(DirectoryLayer):
             )
         self._set_index(self._work.index_fd)
         self._temporaries = self._dirs.add_root(os.dup(self._work.fd))
+        self._store = open_attributes(self._work.lock_fd, self._work.fd)
+        self._use_store(self._store)
         self._metadata = MetadataWriter(
-            as_data=self._as_data, base_owner=base_owner, server=self._server
+            self._store, as_data=self._as_data, base_owner=base_owner, server=self._server
         )
 
     def create(
@@ -161,6 +170,8 @@ class CreatingLayer(DirectoryLayer):
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
         else:
             os.mknod(temporary, creation.mode, creation.rdev, dir_fd=dir_fd)
+        if self._store.is_index:
+            self._store.forget(os.stat(temporary, dir_fd=dir_fd, follow_symlinks=False).st_ino)
 
     def _apply_to_temporary(self, temporary: bytes, creation: Creation) -> None:
         path = b"/proc/self/fd/%d/%b" % (self._work.fd, temporary)
@@ -175,9 +186,14 @@ class CreatingLayer(DirectoryLayer):
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                 raise
-            name = self._work.temporary()
-            return DirectoryDraft(os.open(name, _NEW_FILE, 0o600, dir_fd=self._work.fd), name)
-        return DirectoryDraft(fd, None)
+            temporary = self._work.temporary()
+            fd = os.open(temporary, _NEW_FILE, 0o600, dir_fd=self._work.fd)
+            draft = DirectoryDraft(fd, temporary)
+        else:
+            draft = DirectoryDraft(fd, None)
+        if self._store.is_index:
+            self._store.forget(os.fstat(fd).st_ino)
+        return draft
 
     def publish_unnamed(self, draft: Draft, creation: Creation) -> Attributes:
         self._metadata.apply(draft.fd, creation, follow=True)
@@ -282,7 +298,7 @@ class CreatingLayer(DirectoryLayer):
 
     def _mark_opaque(self, path: bytes) -> None:
         try:
-            os.setxattr(path, whiteouts.OPAQUE_XATTR, b"y")
+            self._store.set(path, whiteouts.OPAQUE_XATTR, b"y")
         except OSError as error:
             if error.errno != errno.ENOTSUP:
                 raise

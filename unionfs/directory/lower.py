@@ -12,6 +12,7 @@ import stat
 import sys
 
 from unionfs import whiteouts
+from unionfs.directory.attribute_store import ON_DISK
 from unionfs.directory.dirfds import DirfdCache, PathNode
 from unionfs.directory.link_index import LinkIndex, copy_name, parse_count, special_count
 from unionfs.layer import Extent, LayerEntry, Mark, OpenFile, PlainListing, Ref
@@ -25,6 +26,8 @@ from unionfs.xattr_names import LAZY, NLINK, ORIGIN, OVERRIDE_STAT, REDIRECT, fr
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from unionfs.directory.attribute_store import AttributeReader
 
 _new = tuple.__new__
 _INO_BITS = 40
@@ -116,11 +119,17 @@ class DirectoryLayer:
         self.identity = (st.st_dev, st.st_ino)
         self._device = st.st_dev
         self._tag: int | None = None
-        self._has_incomplete_files = _getxattr(self.path, LAZY, follow=True) is not None
+        self._store: AttributeReader = ON_DISK
+        self._has_incomplete_files = self.required_lowers() is not None
         self._devices: dict[int, int] = {}
         self._index = self._root
         """Of an upper: the directory of `link_index`."""
         self._links = LinkIndex(None)
+
+    def _use_store(self, store: AttributeReader) -> None:
+        """Take the attributes of an upper from there. `store` is taken over."""
+        self._store = store
+        self._has_incomplete_files = self.required_lowers() is not None
 
     def _set_index(self, fd: int) -> None:
         """Read the link index of an upper. `fd` is taken over."""
@@ -278,18 +287,18 @@ class DirectoryLayer:
             if st.st_ino in self._links.specials:
                 return self._special_copy(path_node, st, attributes)
             return LayerEntry(path_node, attributes)
-        names = _listxattr(path, follow)
+        names = self._store.names(path, follow)
         if not names:
             return LayerEntry(path_node, self._attributes(st, None))
         owner = self._override(names, path, follow, mode) if self._as_data else None
         attributes = self._attributes(st, owner)
         if NLINK in names:
             attributes = attributes._replace(
-                nlink=parse_count(_getxattr(path, NLINK, follow) or b"", st.st_nlink)
+                nlink=parse_count(self._store.value(path, NLINK, follow) or b"", st.st_nlink)
                 or attributes.nlink
             )
-        origin = _number(_getxattr(path, ORIGIN, follow)) if ORIGIN in names else None
-        lazy = _getxattr(path, LAZY, follow) if LAZY in names else None
+        origin = _number(self._store.value(path, ORIGIN, follow)) if ORIGIN in names else None
+        lazy = self._store.value(path, LAZY, follow) if LAZY in names else None
         return LayerEntry(path_node, attributes, origin=origin, lazy=lazy)
 
     def _special_copy(
@@ -307,10 +316,10 @@ class DirectoryLayer:
     ) -> LayerEntry:
         if self._hidden and (st.st_dev, st.st_ino) in self._hidden:
             return LayerEntry(path_node, self._attributes(st, None)._replace(nlink=2))
-        names = _listxattr(path, follow)
+        names = self._store.names(path, follow)
         mark = Mark.NONE
         for name in whiteouts.OPAQUE_XATTRS & names if names else ():
-            if _getxattr(path, name, follow) == b"y":
+            if self._store.value(path, name, follow) == b"y":
                 mark = Mark.OPAQUE
         if mark is Mark.NONE and os.access(path + b"/" + whiteouts.OPAQUE_NAME, os.F_OK):
             mark = Mark.OPAQUE
@@ -318,8 +327,8 @@ class DirectoryLayer:
             path_node.is_bare = True
             return LayerEntry(path_node, self._attributes(st, None), mark)
         owner = self._override(names, path, follow, st.st_mode) if self._as_data else None
-        redirect = _getxattr(path, REDIRECT, follow) if REDIRECT in names else None
-        origin = _number(_getxattr(path, ORIGIN, follow)) if ORIGIN in names else None
+        redirect = self._store.value(path, REDIRECT, follow) if REDIRECT in names else None
+        origin = _number(self._store.value(path, ORIGIN, follow)) if ORIGIN in names else None
         return LayerEntry(path_node, self._attributes(st, owner), mark, redirect, origin)
 
     def _override(
@@ -327,7 +336,7 @@ class DirectoryLayer:
     ) -> Owner | None:
         if OVERRIDE_STAT not in names:
             return None
-        value = _getxattr(path, OVERRIDE_STAT, follow)
+        value = self._store.value(path, OVERRIDE_STAT, follow)
         return None if value is None else parse_override(value, mode)
 
     def _attributes(self, st: os.stat_result, owner: Owner | None) -> Attributes:
@@ -381,17 +390,16 @@ class DirectoryLayer:
             return None
         return LayerEntry(self._root, _GONE, Mark.WHITEOUT)
 
-    @staticmethod
-    def _has_xattr_whiteouts(fd: int) -> bool:
+    def _has_xattr_whiteouts(self, fd: int) -> bool:
         path = b"/proc/self/fd/%d" % fd
-        return _getxattr(path, whiteouts.OPAQUE_XATTR, follow=True) == b"x"
+        return self._store.value(path, whiteouts.OPAQUE_XATTR, follow=True) == b"x"
 
-    @staticmethod
-    def _is_xattr_whiteout(st: os.stat_result, path: bytes) -> bool:
+    def _is_xattr_whiteout(self, st: os.stat_result, path: bytes) -> bool:
         if st.st_size or not stat.S_ISREG(st.st_mode):
             return False
         return any(
-            _getxattr(path, name, follow=False) is not None for name in whiteouts.WHITEOUT_XATTRS
+            self._store.value(path, name, follow=False) is not None
+            for name in whiteouts.WHITEOUT_XATTRS
         )
 
     # Reading objects
@@ -415,7 +423,7 @@ class DirectoryLayer:
     def open(self, ref: Ref) -> OpenFile:
         parent, name = self._parent(ref)
         fd = os.open(name, READ_FILE, dir_fd=parent)
-        if self._has_incomplete_files and LAZY in map(os.fsencode, os.listxattr(fd)):
+        if self._has_incomplete_files and LAZY in self._store.names(fd, follow=True):
             os.close(fd)
             raise OSError(
                 errno.EIO, "not all of the file has been copied up: finish the upper first"
@@ -427,13 +435,14 @@ class DirectoryLayer:
 
     def required_lowers(self) -> bytes | None:
         """The fingerprint of the lowers that files of this tree, copied up in part, still need."""
-        return _getxattr(b"/proc/self/fd/%d" % self._dirs.fd(self._root), LAZY, follow=True)
+        return self._store.value(b"/proc/self/fd/%d" % self._dirs.fd(self._root), LAZY, follow=True)
 
     def release_memory(self) -> None:
         self._dirs.close_all()
 
     def close(self) -> None:
         self._dirs.close()
+        self._store.close()
 
     def statfs(self) -> StatFs:
         return stat_fs(os.statvfs(b"/proc/self/fd/%d" % self._dirs.fd(self._root)))
@@ -448,11 +457,11 @@ class DirectoryLayer:
 
     def _shown_xattrs(self, path: bytes | int, follow: bool) -> dict[bytes, bytes]:
         found = {}
-        for stored in _listxattr(path, follow):
+        for stored in self._store.names(path, follow):
             if self._stores_all and not stored.startswith(b"user."):
                 continue
             name = from_disk(stored)
-            value = None if name is None else _getxattr(path, stored, follow)
+            value = None if name is None else self._store.value(path, stored, follow)
             if name is not None and value is not None:
                 found[name] = value
         return found
@@ -514,21 +523,6 @@ def _exists(name: bytes, directory: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _listxattr(path: bytes | int, follow: bool) -> frozenset[bytes]:
-    try:
-        names = os.listxattr(path, follow_symlinks=follow)
-    except OSError:
-        return frozenset()
-    return frozenset(map(os.fsencode, names)) if names else frozenset()
-
-
-def _getxattr(path: bytes | int, name: bytes, follow: bool) -> bytes | None:
-    try:
-        return os.getxattr(path, name, follow_symlinks=follow)
-    except OSError:
-        return None
 
 
 def _number(value: bytes | None) -> int | None:

@@ -10,7 +10,9 @@ from unionfs.layer import Creation
 from unionfs.ownership import Owner, format_override, plain_mode
 from unionfs.xattr_names import NLINK, ORIGIN, OVERRIDE_STAT, to_disk
 
-_OVERRIDE_STAT = os.fsdecode(OVERRIDE_STAT)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.directory.attribute_store import AttributeStore
 
 
 class MetadataWriter:
@@ -18,8 +20,14 @@ class MetadataWriter:
     serving user."""
 
     def __init__(
-        self, *, as_data: bool, base_owner: tuple[int, int], server: tuple[int, int]
+        self,
+        store: AttributeStore,
+        *,
+        as_data: bool,
+        base_owner: tuple[int, int],
+        server: tuple[int, int],
     ) -> None:
+        self._store = store
         self._as_data = as_data
         self._bare_owner = base_owner if as_data else server
 
@@ -27,7 +35,8 @@ class MetadataWriter:
         """Whether an object that is simply made with this mode is already what it is to be."""
         mode, uid, gid, _, _, xattrs, _, mtime, origin, nlink, _ = creation
         return (
-            (uid, gid) == self._bare_owner
+            not self._store.is_index
+            and (uid, gid) == self._bare_owner
             and not xattrs
             and origin is None
             and nlink is None
@@ -37,7 +46,7 @@ class MetadataWriter:
 
     def is_bare_file(self, mode: int, uid: int, gid: int) -> bool:
         """The same for a regular file without anything else to set."""
-        if (uid, gid) != self._bare_owner:
+        if (uid, gid) != self._bare_owner or self._store.is_index:
             return False
         # plain_mode(mode) is the mode.
         return not self._as_data or mode & 0o7600 == 0o600
@@ -102,8 +111,8 @@ class MetadataWriter:
     ) -> None:
         """Change owner and mode of what is there, under `Ownership.DATA`."""
         is_bare = self._write_override(path, owner, disk_mode, follow=follow)
-        if is_bare and _OVERRIDE_STAT in os.listxattr(path, follow_symlinks=follow):
-            os.removexattr(path, OVERRIDE_STAT, follow_symlinks=follow)
+        if is_bare and OVERRIDE_STAT in self._store.names(path, follow):
+            self._store.remove(path, OVERRIDE_STAT, follow=follow)
 
     def _write_override(
         self, path: bytes | int, owner: Owner, disk_mode: int, *, follow: bool = True
@@ -116,17 +125,16 @@ class MetadataWriter:
         is_bare = same_kind and owner[:2] == self._bare_owner and plain == mode & 0o7777
         if not is_bare:
             value = format_override(owner, disk_mode)
-            os.setxattr(path, OVERRIDE_STAT, value, follow_symlinks=follow)
+            self._store.set(path, OVERRIDE_STAT, value, follow=follow)
         if disk_mode & 0o7777 != plain:
             os.chmod(path, plain)
         return is_bare
 
-    @staticmethod
-    def _set(path: bytes | int, name: bytes, value: bytes, *, follow: bool) -> None:
+    def _set(self, path: bytes | int, name: bytes, value: bytes, *, follow: bool) -> None:
         """What the file system of the upper cannot hold is left out, as cp -a does. EINVAL: an ACL of
         ids that this user namespace does not have."""
         try:
-            os.setxattr(path, name, value, follow_symlinks=follow)
+            self._store.set(path, name, value, follow=follow)
         except OSError as error:
             if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EINVAL):
                 raise

@@ -233,7 +233,7 @@ class DirectoryUpper(CreatingLayer):
 
     def set_redirect(self, directory: Ref, path: bytes) -> None:
         try:
-            os.setxattr(
+            self._store.set(
                 b"/proc/self/fd/%d" % self._dirs.fd(self._path_node(directory)), REDIRECT, path
             )
         except OSError as error:
@@ -353,11 +353,11 @@ class DirectoryUpper(CreatingLayer):
 
     def set_xattr(self, ref: Ref | None, fd: int, name: bytes, value: bytes, flags: int) -> None:
         path, follow = self._object(ref, fd)
-        os.setxattr(path, self._stored_name(name), value, flags, follow_symlinks=follow)
+        self._store.set(path, self._stored_name(name), value, follow=follow, flags=flags)
 
     def remove_xattr(self, ref: Ref | None, fd: int, name: bytes) -> None:
         path, follow = self._object(ref, fd)
-        os.removexattr(path, self._stored_name(name), follow_symlinks=follow)
+        self._store.remove(path, self._stored_name(name), follow=follow)
 
     def get_xattrs(self, ref: Ref | None, fd: int) -> dict[bytes, bytes]:
         return self._shown_xattrs(*self._object(ref, fd))
@@ -430,10 +430,10 @@ class DirectoryUpper(CreatingLayer):
                 self._write_count(origin, count)
                 return
             try:
-                os.setxattr(path, NLINK, count, follow_symlinks=follow)
+                self._store.set(path, NLINK, count, follow=follow)
             except PermissionError:
                 with _MadeWritable(path):
-                    os.setxattr(path, NLINK, count, follow_symlinks=follow)
+                    self._store.set(path, NLINK, count, follow=follow)
 
     def _write_count(self, origin: int, count: bytes) -> None:
         temporary = self._work.temporary()
@@ -465,9 +465,11 @@ class DirectoryUpper(CreatingLayer):
 
         def change() -> None:
             if mark is None:
-                os.removexattr(path, LAZY)
+                self._store.remove(path, LAZY)
             else:
-                os.setxattr(path, LAZY, mark)
+                self._store.set(path, LAZY, mark)
+                # Without the mark the missing blocks would be read as zeros.
+                self._store.sync()
 
         try:
             change()
@@ -479,9 +481,9 @@ class DirectoryUpper(CreatingLayer):
         path = b"/proc/self/fd/%d" % self._dirs.fd(self._root)
         self._has_incomplete_files = fingerprint is not None
         if fingerprint is not None:
-            os.setxattr(path, LAZY, fingerprint)
+            self._store.set(path, LAZY, fingerprint)
         elif self.required_lowers() is not None:
-            os.removexattr(path, LAZY)
+            self._store.remove(path, LAZY)
 
     def incomplete_files(self) -> Iterator[LayerEntry]:
         below = [self._root, self._index]
@@ -499,7 +501,11 @@ class DirectoryUpper(CreatingLayer):
         return os.open(b".", flags, dir_fd=self._dirs.fd(self._path_node(ref)))
 
     def sync(self) -> None:
+        self._store.sync()
         syncfs(self._work.fd)
+
+    def sync_attributes(self) -> None:
+        self._store.sync()
 
 
 def _refuse_overlap(mine: bytes, lower: DirectoryLayer) -> None:

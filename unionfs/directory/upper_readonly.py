@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 
+from unionfs.directory.attribute_store import read_attributes
 from unionfs.directory.dirfds import READ_DIRECTORY
 from unionfs.directory.link_index import DIRECTORY
 from unionfs.directory.lower import READ_FILE, DirectoryLayer
@@ -35,6 +36,11 @@ class ReadOnlyUpper(DirectoryLayer):
         except FileNotFoundError:
             return  # it was never mounted
         self._set_index(index_fd)
+        work_fd = os.open(work, READ_DIRECTORY)
+        try:
+            self._use_store(read_attributes(work_fd))
+        finally:
+            os.close(work_fd)
 
     def refuse_overlap(self, lowers: Sequence[Layer]) -> None:
         """Nothing is written, so nothing can be written through."""

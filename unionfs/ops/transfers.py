@@ -81,7 +81,10 @@ def begin_fsync(tree: Tree, node: Node, datasync: bool) -> Transfer:
             return Transfer(_already(0))
         fd = os.dup(open_backing(tree, node).fd)
 
+    sync_attributes = tree.layers.writable().sync_attributes
+
     def sync() -> int:
+        sync_attributes()
         if datasync:
             os.fdatasync(fd)
         else:
