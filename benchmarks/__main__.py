@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import duration, images, lifecycle, machine, plot, report, startup
+from benchmarks import build, duration, images, lifecycle, machine, plot, report, startup
 from benchmarks.arguments import PARTS, Plan, parser, plans
 from benchmarks.compare import compare
 from benchmarks.filesystems import is_root
@@ -103,6 +103,17 @@ def _measure(
         lifecycle.measure(
             results,
             scratch / "lifecycle",
+            scale=scale,
+            rounds=rounds,
+            only=plan.workloads,
+            subjects=plan.subjects,
+            after_round=save,
+        )
+    if plan := chosen.get("build"):
+        (scratch / "build").mkdir()
+        build.measure(
+            results,
+            scratch / "build",
             scale=scale,
             rounds=rounds,
             only=plan.workloads,

@@ -19,6 +19,7 @@ from typing import Self, TypeAlias
 
 from benchmarks.machine import RoundMeter
 from benchmarks.measure import Key, Results, rotated
+from benchmarks.memory import processes, proportional_size
 from benchmarks.workloads import MIB
 from tests.support.images import busybox_tar, docker_archive
 
@@ -320,24 +321,10 @@ def _answers(docker: Engine) -> bool:
 
 def _memory(stage: Stage) -> int:
     """Bytes (proportional set size) of the processes of this user that a running container adds, its own left out."""
-    before = set(_processes())
+    before = set(processes())
     with stage.engine.running() as container:
         own = int(stage.engine("inspect", "-f", "{{.State.Pid}}", container))
-        return sum(_proportional_size(pid) for pid in _processes() if pid not in {own, *before})
-
-
-def _processes() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
-def _proportional_size(pid: int) -> int:
-    """0 of a process that is gone or another user's."""
-    try:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0
-    lines = (line.split() for line in text.splitlines())
-    return sum(int(line[1]) << 10 for line in lines if line[0] == "Pss:")
+        return sum(proportional_size(pid) for pid in processes() if pid not in {own, *before})
 
 
 def measure(

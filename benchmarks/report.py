@@ -9,7 +9,7 @@ from statistics import median
 from benchmarks.measure import BUSY, WIDE_SPREAD, Results, Series, is_rankable
 from benchmarks.workloads import MIB
 
-BASELINES = ("fuse-overlayfs", "podman")
+BASELINES = ("fuse-overlayfs", "podman", "buildkit", "buildah")
 """Ratios are relative to the first of these that took part."""
 
 
