@@ -189,6 +189,10 @@ class Xattrs(Protocol):
     def listxattr(self, nodeid: NodeId) -> list[bytes]: ...
     def setxattr(self, nodeid: NodeId, name: bytes, value: bytes, flags: int) -> None: ...
     def removexattr(self, nodeid: NodeId, name: bytes) -> None: ...
+    def adopt(self, parent: NodeId, prepared: bytes, name: bytes) -> None:
+        """Give a directory tree that lies in the work directory a name in the union: see
+        `unionfs.directory.prepared`. Raises EOPNOTSUPP if there is no upper that takes one, and then
+        does not look at the names."""
 
 
 class CopyUps(Protocol):

@@ -278,6 +278,15 @@ class Drafts(Protocol):
         """Remove that name."""
 
 
+class PreparedTrees(Protocol):
+    """Directory trees that another process makes: see `unionfs.directory.prepared`."""
+
+    takes_prepared_trees: bool
+
+    def adopt(self, directory: Ref, prepared: bytes, name: bytes) -> LayerEntry:
+        """Give such a tree a name that is free."""
+
+
 class Metadata(Protocol):
     """Attributes of the objects of an upper. Where a method takes both, `fd` names the object if
     it is not -1, else `ref`."""
@@ -364,7 +373,7 @@ class LazyMarks(Protocol):
         complete."""
 
 
-class UpperLayer(Layer, Namespace, Drafts, Metadata, LinkIndex, LazyMarks, Protocol):
+class UpperLayer(Layer, Namespace, Drafts, PreparedTrees, Metadata, LinkIndex, LazyMarks, Protocol):
     """The layer that takes the writes. Only the union changes it.
 
     Creations put the object in place in one step, complete: after a kill at any instant a reader

@@ -298,6 +298,11 @@ class Union:
     def removexattr(self, nodeid: NodeId, name: bytes) -> None:
         attributes.remove_xattr(self._tree, self._tree.node(nodeid), name)
 
+    def adopt(self, parent: NodeId, prepared: bytes, name: bytes) -> None:
+        from unionfs.ops import adopt
+
+        adopt.adopt(self._tree, self._tree.directory(parent), prepared, name)
+
     # The rest
 
     def statfs(self) -> StatFs:

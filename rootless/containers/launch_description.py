@@ -138,7 +138,7 @@ class LaunchDescription(NamedTuple):
 
     @property
     def work(self) -> str:
-        return f"{self.directory}/work"
+        return work_of(self.directory)
 
     @property
     def rootfs(self) -> FuseRootfs | OverlayRootfs:
@@ -160,6 +160,11 @@ def log_path(driver: LogDriver, directory: str, container_id: str) -> str:
     if driver is LogDriver.JSON_FILE:
         return f"{directory}/{container_id}-json.log"
     return f"{directory}/ctr.log" if driver is LogDriver.K8S_FILE else ""
+
+
+def work_of(directory: str) -> str:
+    """The work directory of the upper in a container's directory."""
+    return f"{directory}/work"
 
 
 def log_of(directory: str) -> str:

@@ -31,7 +31,8 @@ def copy_in(
 ) -> int:
     """Copy a path of the host, or the archive that a descriptor reads, to `path` of a container.
     Returns the bytes of the archive. Raises RootlessError."""
-    working_directory = os.getcwd()
+    working_directory, caller = os.getcwd(), (os.getuid(), os.getgid())
+    directory = paths.containers.directory(record.id)
 
     def copy(root: int, maps: IdMaps) -> int:
         tree = Tree(root, record.name)
@@ -42,7 +43,12 @@ def copy_in(
                 return extract_archive(archive, tree, path, maps)
         found = find_source(host_tree(), os.path.join(working_directory, source), follow=follow)
         target = find_target(tree, path, found)
-        result = TreeCopy(lambda each: _owner(each, maps))
+        workspace = None
+        if found.is_directory:
+            from rootless.rootfs.copy_prepared import workspace_of
+
+            workspace = workspace_of(record, directory, root, maps, caller)
+        result = TreeCopy(lambda each: _owner(each, maps), workspace)
         result.copy(found.place, target.directory, target.name)
         return result.size
 

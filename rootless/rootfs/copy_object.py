@@ -141,6 +141,17 @@ def xattrs_of(descriptor: int) -> dict[str, bytes]:
     )
 
 
+def has_xattrs(descriptor: int) -> bool:
+    """Whether an open file has attributes that a copy is to have, as of `xattrs_of`."""
+    try:
+        names = os.listxattr(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_XATTRS:
+            raise
+        return False
+    return bool(names) and names != ["security.selinux"]
+
+
 def replace(temporary: str, directory: int, name: str) -> None:
     """Raises OSError; EBUSY for a mount point, which rename(2) refuses in this process's mount
     namespace only: it would end the mount in the container's."""

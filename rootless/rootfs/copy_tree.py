@@ -13,8 +13,8 @@ import errno
 import os
 import stat
 
-from rootless.durable import write_all
 from rootless.errors import RootlessError
+from rootless.rootfs.copy_data import SMALL, copy_data
 from rootless.rootfs.copy_object import (
     FileMaker,
     Metadata,
@@ -32,20 +32,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_PIECE = 1 << 20
-_SMALL = 1 << 16
+    from rootless.rootfs.copy_prepared import PreparedCopy, Workspace
+
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 _NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
+_NOT_ADOPTED = frozenset({errno.EOPNOTSUPP, errno.ENOENT, errno.EINVAL})
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 512
 
 
 class TreeCopy:
     """One copy. `owner_of` gives the owner in the destination; `size` is the length of the tar archive
-    that has the same members, as docker shows it."""
+    that has the same members, as docker shows it. With a `workspace`, new directories are prepared in
+    it."""
 
-    def __init__(self, owner_of: Callable[[os.stat_result], tuple[int, int] | None]) -> None:
+    def __init__(
+        self,
+        owner_of: Callable[[os.stat_result], tuple[int, int] | None],
+        workspace: Workspace | None = None,
+    ) -> None:
         self._owner_of = owner_of
+        self._workspace = workspace
         self._links: dict[tuple[int, int], tuple[int, str, str]] = {}
         self._unnamed = True
         self._top = -1
@@ -171,17 +178,87 @@ class TreeCopy:
         """A directory that has its name once it is complete, or when it can be no further."""
         temporary = temporary_name()
         hidden = os.path.join(os.path.dirname(path), temporary)
+        # A link to a file that was copied before can only be made by a request.
+        prepared = None if self._links else self._prepare(source, parent, temporary)
         try:
-            os.mkdir(temporary, 0o700, dir_fd=parent)
+            if prepared is None:
+                os.mkdir(temporary, 0o700, dir_fd=parent)
         except OSError as error:
             raise OSError(error.errno, error.strerror, name) from None
         try:
-            self._fill_directory(source, parent, temporary, hidden, is_new=True)
+            if prepared is None:
+                self._fill_directory(source, parent, temporary, hidden, is_new=True)
+            else:
+                self._complete(prepared, source, parent, temporary, hidden)
         finally:
             os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
             for key, (ino, place, first) in self._links.items():
                 if f"{place}/".startswith(f"{hidden}/"):
                     self._links[key] = (ino, path + place[len(hidden) :], first)
+
+    def _prepare(self, source: int, parent: int, name: str) -> PreparedCopy | None:
+        """Make a directory in one step under a name that is not to be seen yet; None if that cannot be.
+        One whose copy fails gets the name, too."""
+        tree = None if self._workspace is None else self._workspace.begin(parent)
+        if tree is None:
+            return None
+        from rootless.rootfs.copy_prepared import PreparedCopy
+
+        own = os.geteuid(), os.getegid()
+        prepared = PreparedCopy(tree, lambda found: self._owner_of(found) or own)
+        try:
+            try:
+                prepared.fill(source)
+            except (OSError, RootlessError) as error:
+                prepared.failure = error
+            try:
+                tree.adopt(parent, os.fsencode(name))
+            except OSError as error:
+                if error.errno not in _NOT_ADOPTED:
+                    raise
+                return None
+        finally:
+            tree.close()
+        return prepared
+
+    def _complete(
+        self, prepared: PreparedCopy, source: int, parent: int, name: str, path: str
+    ) -> None:
+        """Make by requests what could not be prepared."""
+        self.size += prepared.size
+        if prepared.failure is not None:
+            raise prepared.failure
+        if not prepared.links and not prepared.left:
+            return
+        top = os.open(name, _LIST, dir_fd=parent)
+        try:
+            for key, first in prepared.links.items():
+                place, last = os.path.split(os.fsdecode(first))
+                ino = os.stat(os.fsdecode(first), dir_fd=top, follow_symlinks=False).st_ino
+                self._links[key] = (ino, os.path.join(path, place) if place else path, last)
+            for below, names in prepared.left.items():
+                self._complete_directory(source, top, os.fsdecode(below), names, path)
+        finally:
+            os.close(top)
+
+    def _complete_directory(
+        self, source: int, top: int, below: str, names: list[bytes], path: str
+    ) -> None:
+        resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
+        entered = openat2(source, below or ".", _LIST, resolve=resolve)
+        try:
+            directory = openat2(top, below or ".", _LIST, resolve=resolve)
+            try:
+                for encoded in names:
+                    name = os.fsdecode(encoded)
+                    found = os.stat(name, dir_fd=entered, follow_symlinks=False)
+                    where = f"{path}/{below}{name}"
+                    self._copy_child(entered, name, found, directory, where, is_new=True)
+                self._finish(directory, os.fstat(entered), entered)
+            finally:
+                os.close(directory)
+        finally:
+            os.close(entered)
 
     def _fill_directory(
         self, source: int, parent: int, name: str, path: str, *, is_new: bool
@@ -214,9 +291,9 @@ class TreeCopy:
             metadata = self._metadata(found, source)
 
             def fill(copied: int) -> None:
-                _copy_data(source, found, copied)
+                copy_data(source, found, copied)
 
-            if is_new and found.st_size <= _SMALL:
+            if is_new and found.st_size <= SMALL:
                 self._make_file(directory, name, metadata, fill)
             else:
                 self.write_file(directory, name, metadata, fill)
@@ -294,36 +371,6 @@ class TreeCopy:
             return  # left out, as by tar(1)
         make_special(found.st_mode, found.st_rdev, self._bare_metadata(found), directory, name)
         self.size += _BLOCK
-
-
-def _copy_data(source: int, found: os.stat_result, copied: int) -> None:
-    size = found.st_size
-    if size <= _SMALL and found.st_blocks * _BLOCK >= size:
-        while data := os.read(source, _SMALL):
-            write_all(copied, data)
-        return
-    at = 0
-    while at < size:
-        try:
-            at = os.lseek(source, at, os.SEEK_DATA)
-            end = os.lseek(source, at, os.SEEK_HOLE)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            break
-        os.lseek(source, at, os.SEEK_SET)
-        os.lseek(copied, at, os.SEEK_SET)
-        while at < end:
-            data = os.read(source, min(_PIECE, end - at))
-            if not data:
-                break
-            write_all(copied, data)
-            at += len(data)
-        else:
-            continue
-        break
-    if os.fstat(copied).st_size < size:
-        os.ftruncate(copied, size)
 
 
 def _link_open_file(link: str, name: str, directory: int) -> None:

@@ -9,7 +9,9 @@ import os
 
 from rootless.containers.config import read_spec
 from rootless.containers.launch_description import LaunchDescription
-from rootless.errors import LaunchError, RootlessError
+from rootless.containers.launch_document import NAME as LAUNCH
+from rootless.errors import InvalidDocumentError, LaunchError, RootlessError
+from rootless.light_json import loads
 from rootless.light_stdlib import signal
 from rootless.rootfs.read import tree_of
 from rootless.rootfs.union import open_union
@@ -20,6 +22,7 @@ from rootless.runtime.nested import maps_below, write_maps_below
 from rootless.runtime.plan import make_plan
 from rootless.runtime.steps import attributes, filesystem, overlay
 from rootless.runtime.steps.context import Context
+from rootless.spec.options import NO_STORAGE_LIMITS, StorageLimits
 from rootless.spec.storage_driver import StorageDriver
 from rootless.syscalls import descriptors
 from rootless.syscalls.processes import CLONE_NEWNS, CLONE_NEWUSER, setns, unshare
@@ -74,6 +77,7 @@ def _description(
         id_maps=maps,
         tree=tree_of(record, paths, store),
         storage_driver=StorageDriver(record.storage_driver or StorageDriver.UNIONFS.value),
+        storage=_storage_limits(directory),
         terminal=False,
         stop_signal=signal.SIGTERM,
         stop_timeout=None,
@@ -81,6 +85,19 @@ def _description(
         seccomp_cache="",
         control_directory=paths.control_directory(record.id),
     )
+
+
+def _storage_limits(directory: str) -> StorageLimits:
+    """No limits for a container of a version that did not write down how it is started. Raises
+    InvalidDocumentError."""
+    path = f"{directory}/{LAUNCH}"
+    try:
+        with open(path, "rb") as file:
+            return StorageLimits(**loads(file.read()).get("storage", {}))
+    except FileNotFoundError:
+        return NO_STORAGE_LIMITS
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
+        raise InvalidDocumentError(f"{path} is damaged: {error}") from error
 
 
 def _with_server(

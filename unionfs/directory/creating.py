@@ -11,7 +11,7 @@ from unionfs.directory.attribute_store import open_attributes
 from unionfs.directory.dirfds import PathNode
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.metadata import MetadataWriter
-from unionfs.directory.work import WorkDirectory, require_whiteout_or_nothing
+from unionfs.directory.work import WorkDirectory, is_prepared, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, LayerEntry, Mark, Ref
 from unionfs.model import Attributes, with_nlink
 from unionfs.ownership import Owner, Ownership
@@ -73,6 +73,7 @@ class CreatingLayer(DirectoryLayer):
         self._temporaries = self._dirs.add_root(os.dup(self._work.fd))
         self._store = open_attributes(self._work.lock_fd, self._work.fd)
         self._use_store(self._store)
+        self.takes_prepared_trees = self._as_data and not self._store.is_index
         self._metadata = MetadataWriter(
             self._store, as_data=self._as_data, base_owner=base_owner, server=self._server
         )
@@ -210,6 +211,15 @@ class CreatingLayer(DirectoryLayer):
             self._link_fd(draft.fd, dir_fd, name)
         self._drop_whiteout_file(dir_fd, name)
         return self._published(draft, PathNode(path_node, name), creation)
+
+    def adopt(self, directory: Ref, prepared: bytes, name: bytes) -> LayerEntry:
+        if not is_prepared(prepared):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        path_node = self._path_node(directory)
+        dir_fd = self._dirs.fd(path_node)
+        self._work.install(prepared, dir_fd, name, is_directory=True)
+        self._drop_whiteout_file(dir_fd, name)
+        return self._found(PathNode(path_node, name))
 
     def new_stash(self) -> bytes:
         return self._work.temporary()

@@ -41,6 +41,7 @@ class LimitedUpper(DirectoryUpper):
     ) -> None:
         super().__init__(path, work, ownership=ownership, base_owner=base_owner)
         self.quota = quota
+        self.takes_prepared_trees = False  # nothing has counted what is in one
         self.nameless: list[int] = []
         """Inodes that have lost their last name in the operation under way, and may be open."""
 

@@ -22,7 +22,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_TEMPORARY = b"rootless.tmp"
+TEMPORARY = b"rootless.tmp"
+PREPARED = b"prepared-"
+"""How the names of trees begin that other processes make: see `unionfs.directory.prepared`."""
+
 _ENDING = b"rootless.ending"
 """Exists while the server of an unmounted union completes the upper."""
 
@@ -49,7 +52,7 @@ class WorkDirectory:
         except BaseException:
             os.close(self.lock_fd)
             raise
-        self.fd = _subdirectory(self.lock_fd, _TEMPORARY)
+        self.fd = _subdirectory(self.lock_fd, TEMPORARY)
         self.index_fd = _subdirectory(self.lock_fd, link_index.DIRECTORY)
         self._serial = 0
         self.has_device_whiteouts = True
@@ -66,7 +69,8 @@ class WorkDirectory:
         )
 
     def clean(self, kept: Collection[bytes] = ()) -> None:
-        """Remove the temporaries of a killed server, except these, which its successor uses."""
+        """Remove the temporaries of a killed server, except these, which its successor uses, and trees
+        that a process is preparing."""
         remove_contents(self.fd, kept)
         self._serial = max(map(int, kept), default=0)
 
@@ -117,7 +121,7 @@ class WorkDirectory:
         try:
             os.unlink(name, dir_fd=self.fd)
         except IsADirectoryError:
-            _remove_directory(self.fd, name)
+            remove_directory(self.fd, name)
 
 
 def _lock(fd: int, path: bytes) -> int | None:
@@ -195,7 +199,31 @@ def _subdirectory(dir_fd: int, name: bytes) -> int:
     return os.open(name, READ_DIRECTORY, dir_fd=dir_fd)
 
 
-def _remove_directory(dir_fd: int, name: bytes) -> None:
+def is_prepared(name: bytes) -> bool:
+    """Whether this is the name of a tree that another process has made."""
+    return name.startswith(PREPARED) and b"/" not in name
+
+
+def _is_being_prepared(dir_fd: int, name: bytes) -> bool:
+    """Whether the process that makes such a tree is alive: it has it locked."""
+    if not is_prepared(name):
+        return False
+    try:
+        fd = os.open(name, READ_DIRECTORY, dir_fd=dir_fd)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # a file system without locks: none is prepared there
+    finally:
+        os.close(fd)
+    return False
+
+
+def remove_directory(dir_fd: int, name: bytes) -> None:
     fd = os.open(name, READ_DIRECTORY, dir_fd=dir_fd)
     try:
         remove_contents(fd)
@@ -205,13 +233,13 @@ def _remove_directory(dir_fd: int, name: bytes) -> None:
 
 
 def remove_contents(fd: int, kept: Collection[bytes] = ()) -> None:
-    """Empty a directory, but for entries with these names."""
+    """Empty a directory, but for entries with these names, and trees that a process is preparing."""
     with os.scandir(fd) as entries:
         found = [(os.fsencode(item.name), item.is_dir(follow_symlinks=False)) for item in entries]
     for name, is_directory in found:
-        if name in kept:
+        if name in kept or _is_being_prepared(fd, name):
             continue
         if is_directory:
-            _remove_directory(fd, name)
+            remove_directory(fd, name)
         else:
             os.unlink(name, dir_fd=fd)

@@ -27,7 +27,7 @@ from unionfs.session.replies import DOT_COOKIES, Valid
 from unionfs.session.requests import Header
 from unionfs.session.wire import Opcode
 from unionfs.syscalls.files import RENAME_EXCHANGE
-from unionfs.xattr_names import ACLS
+from unionfs.xattr_names import ACLS, ADOPT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -164,6 +164,10 @@ class Handlers:
         nodeid = NodeId(header.nodeid)
         if not self._acls and request.name in ACLS:
             raise OSError(EOPNOTSUPP, strerror(EOPNOTSUPP))
+        if request.name == ADOPT:
+            prepared, _, name = request.value.partition(b"/")
+            self._fs.adopt(nodeid, prepared, name)
+            return b""
         self._require_copied(nodeid)
         self._fs.setxattr(nodeid, request.name, request.value, request.flags)
         if request.acl_flags & wire.SETXATTR_ACL_KILL_SGID:

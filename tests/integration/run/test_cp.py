@@ -137,6 +137,24 @@ def test_a_new_directory_appears_when_it_is_complete(box, tmp_path):
     assert output.split() == [b"200", b"text" * 200]
 
 
+def test_what_was_copied_is_the_container_s_to_change(box, tmp_path):
+    (tmp_path / "t" / "sub").mkdir(parents=True)
+    for name in ("a", "b", "sub/c"):
+        (tmp_path / "t" / name).write_text(f"{name}\n")
+    os.chmod(tmp_path / "t" / "a", 0o640)
+    box("run", "-d", "--name", "cc", "box:1", "sleep", "1000").ok()
+    box("cp", tmp_path / "t", "cc:/t").ok()
+    script = (
+        "cd /t; echo more >> a; rm b; mv sub moved; mkdir sub; chmod 600 moved/c; cat a moved/c; ls"
+    )
+    done = box("exec", "cc", "sh", "-c", script).ok()
+    assert done.stdout == "a\nmore\nsub/c\na\nmoved\nsub\n"
+    assert (tmp_path / "t" / "a").read_text() == "a\n"
+    listed = box("diff", "cc").ok().stdout.splitlines()
+    assert sorted(listed) == ["A /t", "A /t/a", "A /t/moved", "A /t/moved/c", "A /t/sub"]
+    box("rm", "-f", "cc").ok()
+
+
 def test_destinations_are_docker_s(container, tmp_path):
     (tmp_path / "dir").mkdir()
     (tmp_path / "dir" / "x").write_text("x")

@@ -102,3 +102,19 @@ def test_kernel_overlay_refuses_a_limit(rootless):
     result = run(rootless, "--rm", *options, script="true")
     assert result.status == 125
     assert "the storage driver overlay cannot limit the writable layer" in result.stderr
+
+
+@pytest.mark.parametrize("state", ["running", "created"])
+def test_a_directory_that_is_copied_in_meets_the_limit(rootless, tmp_path, state):
+    (tmp_path / "d").mkdir()
+    for number in range(3):
+        (tmp_path / "d" / f"{number}").write_bytes(bytes(range(256)) * 4096)
+    command = "create" if state == "created" else "run"
+    options = ("-d",) if state == "running" else ()
+    rootless(
+        command, *options, "--name", "c1", "--storage-opt", "size=2M", "--rootfs", "/", "sleep", "9"
+    ).ok()
+    result = rootless("cp", tmp_path / "d", "c1:/d")
+    assert (result.status, "no space left" in result.stderr) == (1, True)
+    assert used(rootless)[0] <= 2 * MIB
+    rootless("rm", "-f", "c1").ok()
