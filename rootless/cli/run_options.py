@@ -65,10 +65,10 @@ DETACH_KEYS = Text(
 )
 LOG_DRIVER = Text(
     ("log-driver",),
-    "Logging driver for the container: json-file (default), k8s-file, none or passthrough",
+    "Logging driver for the container: json-file (default), k8s-file, journald, none or passthrough",
     "DRIVER",
     PROCESS,
-    choices=("json-file", "k8s-file", "none", "passthrough"),
+    choices=("json-file", "k8s-file", "journald", "none", "passthrough"),
 )
 LOG_OPT = Texts(("log-opt",), "Log driver options", "NAME=VALUE", PROCESS)
 

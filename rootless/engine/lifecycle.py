@@ -13,6 +13,7 @@ from rootless.containers.reconcile import reconcile, wait_for_end
 from rootless.containers.status import MONITORED, Status, Verb, check_verb, has_nothing_to_do
 from rootless.errors import ConflictError, NotFoundError, RootlessError
 from rootless.light_stdlib import signal
+from rootless.spec.options import LogDriver
 from rootless.supervisor.client import MonitorClient, MonitorEndedError
 from rootless.supervisor.protocol import Kind
 
@@ -20,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rootless.containers.launch_description import LaunchDescription
+    from rootless.containers.launch_description import LaunchDescription, OutputLog
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
     from rootless.supervisor.messages import Message
@@ -109,6 +110,7 @@ def start_monitor_of(
     started = start_monitor(outlives_caller=True)
     try:
         description = read_launch(paths, record)
+        _check_log(description.output_log)
         claimed = _claim(paths, record, started.pid)
     except RootlessError:
         started.wait()
@@ -117,6 +119,14 @@ def start_monitor_of(
         started.wait()
         return None
     return started, description._replace(record=claimed)
+
+
+def _check_log(log: OutputLog) -> None:
+    """Raise HostSupportError if the output cannot be kept where it is to be."""
+    if log.driver is LogDriver.JOURNALD:
+        from rootless.logs.journal import require_journal
+
+        require_journal()
 
 
 def _claim(paths: StoragePaths, record: ContainerRecord, monitor: int) -> ContainerRecord | None:

@@ -30,7 +30,14 @@ from rootless.runtime.account import read_account, read_id_maps
 from rootless.spec.check_options import check_options
 from rootless.spec.etc_files import APT_DIRECTORY, etc_files
 from rootless.spec.gather_host import console_size, gather_host_facts, host_resolv_conf
-from rootless.spec.options import NO_STORAGE_LIMITS, Bind, ContainerOptions, ImageMount, Volume
+from rootless.spec.options import (
+    NO_STORAGE_LIMITS,
+    Bind,
+    ContainerOptions,
+    ImageMount,
+    LogDriver,
+    Volume,
+)
 from rootless.spec.runtime_spec import make_spec, requested_user
 from rootless.spec.seccomp_profile import profile_of
 from rootless.spec.storage_driver import StorageDriver
@@ -249,6 +256,10 @@ def _output_log(
         from rootless.engine.log_attributes import attributes_of
 
         attributes = attributes_of(log, labels, environment)
+    if log.driver is LogDriver.JOURNALD:
+        from rootless.logs.journal import require_journal
+
+        require_journal()
     return OutputLog(
         log.driver,
         log_path(log.driver, str(directory), container_id),

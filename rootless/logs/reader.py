@@ -15,7 +15,7 @@ from rootless.logs.entries import Entry, JsonFormat, K8sFormat, runs, with_prefi
 from rootless.spec.options import LogDriver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import TypeAlias
 
     _File: TypeAlias = BufferedReader | GzipFile
@@ -49,13 +49,13 @@ def read_log(
     """
     entries = K8sFormat if driver is LogDriver.K8S_FILE else JsonFormat
     plain = request == LogRequest(follow=request.follow, tail=request.tail)
-    since, until = _key_of(request.since), _key_of(request.until)
+    since, until = moment_key(request.since), moment_key(request.until)
     for block in _blocks(path, request, monitor):
         number, texts = 1, list[bytes]()
         for entry in runs(block, entries):
             text = entry.text
             if not plain:
-                key = _key(entry.time)
+                key = time_key(entry.time)
                 if since is not None and key < since:
                     continue
                 if until is not None and key > until:
@@ -70,12 +70,17 @@ def read_log(
 
 
 def _prefix(entry: Entry, request: LogRequest, driver: LogDriver) -> bytes:
-    prefix = b"%bZ " % _key(entry.time) if request.timestamps else b""
+    prefix = b"%bZ " % time_key(entry.time) if request.timestamps else b""
     if request.details:
         attributes = loads(entry.line).get("attrs", {}) if driver is LogDriver.JSON_FILE else {}
-        pairs = ",".join(f"{_quoted(key)}={_quoted(attributes[key])}" for key in sorted(attributes))
-        prefix += pairs.encode() + b" "
+        prefix += details(attributes)
     return prefix
+
+
+def details(attributes: Mapping[str, str]) -> bytes:
+    """What `--details` shows before an entry."""
+    pairs = ",".join(f"{_quoted(key)}={_quoted(attributes[key])}" for key in sorted(attributes))
+    return pairs.encode() + b" "
 
 
 def _quoted(text: str) -> str:
@@ -84,19 +89,20 @@ def _quoted(text: str) -> str:
     return quote_plus(text)
 
 
-def _key(time: bytes) -> bytes:
+def time_key(time: bytes) -> bytes:
     """A time of an entry with all nine digits of its fraction and without its zone: in order as bytes
     are."""
     fraction = time[20:].rstrip(b"Z")
     return b"%b.%b" % (time[:19], fraction.ljust(9, b"0"))
 
 
-def _key_of(moment: int | None) -> bytes | None:
+def moment_key(moment: int | None) -> bytes | None:
+    """The same of nanoseconds since 1970."""
     if moment is None:
         return None
     from rootless.containers.timestamps import timestamp
 
-    return _key(timestamp(moment).encode())
+    return time_key(timestamp(moment).encode())
 
 
 def _blocks(path: str, request: LogRequest, monitor: int | None) -> Iterator[bytes]:

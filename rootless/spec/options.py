@@ -280,6 +280,7 @@ class LogDriver(Enum):
 
     JSON_FILE = "json-file"
     K8S_FILE = "k8s-file"
+    JOURNALD = "journald"
     NONE = "none"
     PASSTHROUGH = "passthrough"
 

@@ -44,7 +44,7 @@ class ContainerLog:
 
         attributes = dict(self._settings.attributes)
         if self._settings.tag:
-            attributes["tag"] = _tag(self._settings.tag, self._record)
+            attributes["tag"] = rendered_tag(self._settings.tag, self._record)
         return JsonEntries(stream, dumps(attributes, ascii_only=False) if attributes else b"")
 
     def add(self, number: int, data: bytes) -> None:
@@ -89,7 +89,7 @@ class ContainerLog:
                 log(f"writing the container's log: {error.strerror or errno.errorcode}")
 
 
-def _tag(template: str, record: ContainerRecord) -> str:
+def rendered_tag(template: str, record: ContainerRecord) -> str:
     """The log option `tag`, as Docker renders it (loggerutils.ParseLogTag)."""
     if "{{" not in template:
         return template

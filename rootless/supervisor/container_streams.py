@@ -23,10 +23,12 @@ from rootless.supervisor.fan_out import FanOut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.containers.launch_description import LaunchDescription
+    from rootless.containers.launch_description import LaunchDescription, OutputLog
+    from rootless.containers.record import ContainerRecord
     from rootless.supervisor.clients import Client
     from rootless.supervisor.container_log import ContainerLog
     from rootless.supervisor.fan_out import Sink
+    from rootless.supervisor.journal_log import JournalLog
 
 
 class ContainerStreams:
@@ -41,7 +43,7 @@ class ContainerStreams:
         self._input_once = description.input_once
         self._ends_with_client = description.ends_with_client
         self._direct = self._settings.driver is LogDriver.PASSTHROUGH
-        self._log: ContainerLog | None = None
+        self._log: ContainerLog | JournalLog | None = None
         self._owner: Client | None = None
         self._console: int | None = None
         self._ends: dict[int, int] = {}
@@ -73,9 +75,7 @@ class ContainerStreams:
 
     def _record(self, number: int, data: bytes) -> None:
         if self._log is None:
-            from rootless.supervisor.container_log import ContainerLog
-
-            self._log = ContainerLog(self._settings, self._container)
+            self._log = _log_of(self._settings, self._container)
         self._log.add(number, data)
 
     def close_container_ends(self) -> None:
@@ -216,3 +216,13 @@ class ContainerStreams:
 
     def _sinks(self) -> list[Sink]:
         return [sink for output in self._outputs.values() for sink in output.sinks if sink.is_open]
+
+
+def _log_of(settings: OutputLog, record: ContainerRecord) -> ContainerLog | JournalLog:
+    if settings.driver is LogDriver.JOURNALD:
+        from rootless.supervisor.journal_log import JournalLog
+
+        return JournalLog(settings, record)
+    from rootless.supervisor.container_log import ContainerLog
+
+    return ContainerLog(settings, record)

@@ -19,6 +19,9 @@ from pathlib import Path
 
 PROBE_SECONDS = 60
 UNSHARE = ("unshare", "--user", "--map-root-user", "--mount")
+JOURNALD = "/lib/systemd/systemd-journald"
+JOURNAL_NAMESPACES = (*UNSHARE, "--cgroup", "--propagation", "private")
+"""In which an ordinary user can start a journal."""
 
 _MOUNT_FUSE = """
 import ctypes, os, sys
@@ -176,6 +179,17 @@ def _cgroup_delegation() -> str | None:
     return "no cgroup version 2"
 
 
+def _journal() -> str | None:
+    for program in (JOURNALD, "journalctl", "nsenter"):
+        if not shutil.which(program):
+            return f"{program} is not installed"
+    if not os.path.exists("/etc/machine-id"):
+        return "/etc/machine-id is missing"
+    mount = "mount -t tmpfs none /run && mount -t cgroup2 none /sys/fs/cgroup"
+    failure = _attempt([*JOURNAL_NAMESPACES, "sh", "-c", mount])
+    return failure and f"a journal cannot be started by this account ({failure})"
+
+
 def _tun() -> str | None:
     try:
         os.close(os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC))
@@ -198,6 +212,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "pyfuse3": _pyfuse3,
     "cgroup-delegation": _cgroup_delegation,
     "tun": _tun,
+    "journal": _journal,
     "fuse-overlayfs": _program("fuse-overlayfs"),
     "crun": _program("crun"),
     "bwrap": _program("bwrap", "--ro-bind", "/", "/", "--unshare-all", "true"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rootless.errors import HostSupportError, UsageError
+from rootless.errors import UsageError
 from rootless.sizes import ram_in_bytes
 from rootless.spec.options import LogDriver, LogOptions
 
@@ -18,6 +18,7 @@ _MODES = ("mode", "max-buffer-size")
 _OPTIONS = {
     LogDriver.JSON_FILE: (*_FILES, *_METADATA, *_MODES),
     LogDriver.K8S_FILE: (*_FILES, *_MODES),
+    LogDriver.JOURNALD: (*_METADATA, *_MODES),
 }
 _TRUTH = {
     **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
@@ -27,9 +28,7 @@ _TAG_FIELDS = ("ID", "FullID", "Name", "ImageName", "ImageID", "ImageFullID", "D
 
 
 def parse_log(driver: str | None, options: Sequence[str]) -> LogOptions:
-    """The log of a container. Raises UsageError, with docker's words where it has some, and
-    HostSupportError.
-    """
+    """The log of a container. Raises UsageError, with docker's words where it has some."""
     kind = _driver(driver or LogDriver.JSON_FILE.value)
     given = {name: value for name, _, value in (each.partition("=") for each in options)}
     if given and kind is LogDriver.NONE:
@@ -63,10 +62,6 @@ def _driver(name: str) -> LogDriver:
     except ValueError:
         pass
     known = ", ".join(each.value for each in LogDriver)
-    if name == "journald":
-        raise HostSupportError(
-            "the log driver journald is not supported", hint=f"log drivers are {known}"
-        )
     raise UsageError(
         f'error looking up logging plugin {name}: plugin "{name}" not found',
         hint=f"log drivers are {known}",
