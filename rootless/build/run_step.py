@@ -52,6 +52,8 @@ HOSTNAME = "buildkitsandbox"
 """BuildKit's: programs that write it down make the same files with both."""
 
 _SERVER_GRACE = 10.0
+_MAX_REPLACEMENTS = 20
+"""How many file servers of one command are replaced: the cause may be a request that comes back to each."""
 _CHUNK = 65536
 
 Output = Callable[[int, bytes], None]
@@ -204,18 +206,46 @@ def _script_mount(directory: Path, script: tuple[str, bytes] | None) -> tuple[Us
 
 def _run_to_end(description: LaunchDescription, output: Output) -> int:
     """The exit status of the command, 128+n where signal n ended it."""
-    server = FileServer.fork()
+    server = _StepServer(description)
     try:
-        server.describe(description)
         status = _run_with_server(description, server, output)
     finally:
-        server.end(_SERVER_GRACE)
-    if not server.is_finished():
-        raise RootlessError(server.exit_reason())
+        server.end()
+    failure = server.failure()
+    if failure:
+        raise RootlessError(failure)
     return status
 
 
-def _run_with_server(description: LaunchDescription, server: FileServer, output: Output) -> int:
+class _StepServer:
+    """The file server of one command. Another takes the place of one that is killed (decision 1672)."""
+
+    def __init__(self, description: LaunchDescription) -> None:
+        self._description = description
+        self._replacements = 0
+        self.current = FileServer.fork()
+        self.current.describe(description)
+
+    def replace(self) -> bool:
+        """After its end: whether another goes on."""
+        if self._replacements >= _MAX_REPLACEMENTS or not self.current.can_be_replaced():
+            return False
+        self._replacements += 1
+        self.current = self.current.replace(self._description)
+        return True
+
+    def end(self) -> None:
+        """After the end of the command; what the kernel has still to write back needs a server."""
+        if self.current.was_killed():
+            self.replace()
+        self.current.end(_SERVER_GRACE)
+
+    def failure(self) -> str:
+        """Why it ended too early, in one line; empty if it did not."""
+        return "" if self.current.is_finished() else self.current.exit_reason()
+
+
+def _run_with_server(description: LaunchDescription, server: _StepServer, output: Output) -> int:
     pipes = [os.pipe2(os.O_CLOEXEC), os.pipe2(os.O_CLOEXEC)]
     source = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -226,8 +256,8 @@ def _run_with_server(description: LaunchDescription, server: FileServer, output:
                 rootfs=description.rootfs,
                 id_maps=description.id_maps,
                 stdio=Stdio(source, pipes[0][1], pipes[1][1]),
-                serve=server.serve,
-                server=WatchedServer(lambda: server, lambda: False),
+                serve=server.current.serve,
+                server=WatchedServer(lambda: server.current, server.replace),
                 seccomp_cache=description.seccomp_cache,
             )
         )
@@ -250,11 +280,11 @@ def _run_with_server(description: LaunchDescription, server: FileServer, output:
 
 
 def _wait(
-    process: ContainerProcess, server: FileServer, readers: dict[int, int], output: Output
+    process: ContainerProcess, server: _StepServer, readers: dict[int, int], output: Output
 ) -> int:
     """Pass the output on until the command has ended; what it has left running ends with it."""
     poll = select.poll()
-    for descriptor in (*readers, process.pidfd, server.pidfd):
+    for descriptor in (*readers, process.pidfd, server.current.pidfd):
         poll.register(descriptor, select.POLLIN)
     try:
         ended = False
@@ -265,10 +295,12 @@ def _wait(
                 if descriptor == process.pidfd:
                     ended = True
                     poll.unregister(descriptor)
-                elif descriptor == server.pidfd:
+                elif descriptor == server.current.pidfd:
                     poll.unregister(descriptor)
-                    if not server.is_finished():
-                        server.let_go()  # else the process would wait for answers and not end
+                    if server.replace():
+                        poll.register(server.current.pidfd, select.POLLIN)
+                    elif server.failure():
+                        server.current.let_go()  # else the process would wait for answers and not end
                         _kill(process)
                 elif data := os.read(descriptor, _CHUNK):
                     output(readers[descriptor], data)

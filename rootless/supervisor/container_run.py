@@ -122,6 +122,8 @@ class ContainerRun:
     def start(self) -> None:
         """Let the container execute its command. Raises LaunchError if it cannot."""
         self.process.start()
+        if self._volumes is not None:
+            self._volumes.keep()
 
     def watched(self) -> tuple[int, ...]:
         """Descriptors that become readable when one of its processes ends."""

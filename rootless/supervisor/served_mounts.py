@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rootless.containers.launch_description import LaunchDescription
+    from rootless.rootfs.served import ConnectionServer
     from rootless.runtime.idmap import IdMaps
     from unionfs.union import Union
 
@@ -41,10 +42,10 @@ def served_volume(name: str, data: str, runtime: str) -> ServedTree:
             f"cannot mount volume {name}: {error.filename}: {(error.strerror or '').lower()}"
         ) from None
 
-    def open_union(maps: IdMaps) -> Union:
+    def open_union(maps: IdMaps, server: ConnectionServer) -> Union:
         from rootless.rootfs.volume import open_volume
 
-        return open_volume(data, f"{directory}/work", maps)
+        return open_volume(data, f"{directory}/work", maps, server.journal)
 
     top = f"{runtime}/volumes"
     control = f"{top}/{status.st_dev:x}-{status.st_ino:x}"
@@ -57,8 +58,8 @@ def _served(description: LaunchDescription, position: int, served: str, source: 
         return served_volume(served.removeprefix(VOLUME), source, description.runtime)
     directory = f"{description.directory}/served-{position}"
 
-    def open_union(maps: IdMaps) -> Union:
-        return _open(description, served, source, directory, maps)
+    def open_union(maps: IdMaps, server: ConnectionServer) -> Union:
+        return _open(description, served, source, directory, maps=maps, server=server)
 
     top = f"{description.runtime}/volumes"
     return ServedTree(
@@ -72,7 +73,13 @@ def _served(description: LaunchDescription, position: int, served: str, source: 
 
 
 def _open(
-    description: LaunchDescription, served: str, source: str, directory: str, maps: IdMaps
+    description: LaunchDescription,
+    served: str,
+    source: str,
+    directory: str,
+    *,
+    maps: IdMaps,
+    server: ConnectionServer,
 ) -> Union:
     """In the server."""
     from rootless.rootfs.served import open_image, open_overlay
@@ -84,8 +91,9 @@ def _open(
 
         store = os.path.dirname(os.path.dirname(description.directory))
         tree = image_tree_by_id(Store.open(store), served.removeprefix(IMAGE))
-        return open_image(tree, maps)
-    return open_overlay(source, directory, Ownership(served.removeprefix(OVERLAY)), maps)
+        return open_image(tree, maps, server)
+    ownership = Ownership(served.removeprefix(OVERLAY))
+    return open_overlay(source, directory, ownership, maps, server)
 
 
 def mounted_volumes(spec: Mapping[str, Any]) -> list[tuple[str, str, bool]]:

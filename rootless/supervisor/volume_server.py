@@ -11,6 +11,9 @@ memory that they map. A client's requests, each a packet:
 
     namespace        V. Answer: `ok`, and a descriptor of V
     mount            Answer: `ok`, and descriptors of a clone of the mount and of V
+    keep             The client is to start another server if this one is killed (decision 1672). Answer: `ok`, and
+                     descriptors of another clone of the mount, of the FUSE device and of the memory of the
+                     connection; without descriptors if the kernel cannot go on with another server
     release          What the client's container wrote is written to the volume's directory. Answer: `ok`
     (end)            The client is gone
 
@@ -43,10 +46,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    from rootless.rootfs.served import ConnectionServer
     from rootless.runtime.idmap import IdMaps
+    from unionfs.session.continuation import Continuation
     from unionfs.union import Union
 
-NAMESPACE, MOUNT, RELEASE, OK = b"namespace", b"mount", b"release", b"ok"
+NAMESPACE, MOUNT, KEEP, RELEASE, OK = b"namespace", b"mount", b"keep", b"release", b"ok"
 LISTENING, READY = b"listening", b"ready"
 """What a server reports to the process that started it; anything else is why it failed."""
 
@@ -61,38 +66,63 @@ class ServedTree(NamedTuple):
     """What a server serves and where. All paths are absolute.
 
     `what` names it in messages, `source` is its device in /proc/mounts. `open_union` is called in the server with
-    the maps of its user namespace. `control` is the directory of the socket; `mountpoint` an empty directory,
-    which all servers mount on, each in its mount namespace; `log` the file of standard error.
+    the maps of its user namespace and what it has to know of the connection. `control` is the directory of
+    the socket; `mountpoint` an empty directory, which all servers mount on, each in its mount namespace;
+    `log` the file of standard error.
     """
 
     what: str
     source: str
-    open_union: Callable[[IdMaps], Union]
+    open_union: Callable[[IdMaps, ConnectionServer], Union]
     control: str
     mountpoint: str
     log: str
 
 
-def fork_server(served: ServedTree, maps: IdMaps, namespace: int | None) -> socket.socket:
+class KeptMount(NamedTuple):
+    """Descriptors that outlive a server: of a detached clone of the mount, of the FUSE device, and of the memory
+    of the connection (`unionfs.session.continuation`, `unionfs.journal`).
+    """
+
+    tree: int
+    device: int
+    memory: int
+
+    def close(self) -> None:
+        """The device first: without a server, the end of the last mount would wait for answers."""
+        for descriptor in (self.device, self.memory, self.tree):
+            os.close(descriptor)
+
+
+def fork_server(
+    served: ServedTree, maps: IdMaps, namespace: int | None, kept: KeptMount | None = None
+) -> socket.socket:
     """Start the server, in the user namespace of that descriptor or in a new one with the maps; what it
     reports comes on the socket. It is no child of this process, which must have one thread.
+
+    Args:
+        kept: where a killed server was, in that namespace, and this one goes on. It stays the caller's.
     """
     ours, theirs = descriptors.pair()
     pid = os.fork()
     if pid == 0:
-        _detach(served, maps, namespace, theirs)
+        _detach(served, maps, namespace, theirs, kept)
     theirs.close()
     os.waitpid(pid, 0)
     return ours
 
 
 def _detach(
-    served: ServedTree, maps: IdMaps, namespace: int | None, end: socket.socket
+    served: ServedTree,
+    maps: IdMaps,
+    namespace: int | None,
+    end: socket.socket,
+    kept: KeptMount | None,
 ) -> NoReturn:
     """The program of the process that makes the server and ends."""
     try:
         os.setsid()
-        close_all_but((end.fileno(), *(() if namespace is None else (namespace,))))
+        close_all_but((end.fileno(), *(() if namespace is None else (namespace,)), *(kept or ())))
         _take_streams(served.log)
         os.chdir("/")
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXFSZ):
@@ -106,14 +136,14 @@ def _detach(
                 os.close(mapped)
                 _import()  # while the maps are written
                 if os.read(ready, 1):
-                    _main(served, maps, end)
+                    _main(served, maps, end, kept)
                 os._exit(1)
             write_maps(pid, maps)
             os.write(mapped, b"1")
         elif os.fork() == 0:
             processes.setns(namespace, processes.CLONE_NEWUSER)
             processes.unshare(processes.CLONE_NEWNS)
-            _main(served, maps, end)
+            _main(served, maps, end, kept)
     except BaseException as error:  # noqa: BLE001 - the last resort of this process
         _report(end, error)
     finally:
@@ -123,7 +153,8 @@ def _detach(
 def _import() -> None:
     """Load what the server needs."""
     from rootless.rootfs import served, volume  # noqa: F401
-    from unionfs.session import device, workers  # noqa: F401
+    from unionfs import journal  # noqa: F401
+    from unionfs.session import continuation, device, workers  # noqa: F401
 
 
 def _take_streams(log: str) -> None:
@@ -150,7 +181,7 @@ def _report(end: socket.socket, error: BaseException) -> None:
         pass  # the starter has ended
 
 
-def _main(served: ServedTree, maps: IdMaps, end: socket.socket) -> NoReturn:
+def _main(served: ServedTree, maps: IdMaps, end: socket.socket, kept: KeptMount | None) -> NoReturn:
     """The whole program of the server: never returns and never raises."""
     try:
         if maps.helper:
@@ -164,15 +195,18 @@ def _main(served: ServedTree, maps: IdMaps, end: socket.socket) -> NoReturn:
         _thread.start_new_thread(clients.serve, ())
         end.send(LISTENING, socket.MSG_NOSIGNAL)
         try:
-            union = _open(served, maps)
-            device = _mount(served, uid, gid)
+            memory = (
+                os.memfd_create("volume-server", os.MFD_CLOEXEC) if kept is None else kept.memory
+            )
+            continuation, union = _open(served, maps, memory)
+            device = _mount(served, uid, gid) if kept is None else _mount_kept(served, kept)
         except BaseException:
             control_socket.remove(served.control)
             raise
-        clients.is_mounted = True
+        clients.mounted(device, memory)
         end.send(READY, socket.MSG_NOSIGNAL)
         end.close()
-        _serve(device, union)
+        _serve(device, union, continuation)
         clients.report_end()
     except BaseException as error:  # noqa: BLE001 - the last resort of this process
         _report(end, error)
@@ -180,11 +214,17 @@ def _main(served: ServedTree, maps: IdMaps, end: socket.socket) -> NoReturn:
         os._exit(0)
 
 
-def _open(served: ServedTree, maps: IdMaps) -> Union:
+def _open(served: ServedTree, maps: IdMaps, memory: int) -> tuple[Continuation, Union]:
+    from rootless.rootfs.served import ConnectionServer
+    from unionfs.journal import Journal
+    from unionfs.session.continuation import Continuation
+
+    continuation = Continuation(memory)
+    server = ConnectionServer(continuation.is_first, Journal(memory))
     until = time.monotonic() + _PREDECESSOR_WAIT
     while True:
         try:
-            return served.open_union(maps)
+            return continuation, served.open_union(maps, server)
         except OSError as error:
             if error.errno != errno.EBUSY or time.monotonic() > until:
                 raise
@@ -199,15 +239,25 @@ def _mount(served: ServedTree, uid: int, gid: int) -> int:
     return device
 
 
-def _serve(device: int, union: Union) -> None:
+def _mount_kept(served: ServedTree, kept: KeptMount) -> int:
+    """Attach the clone of a killed server's mount where that was mounted. Returns the device."""
+    place = os.open(served.mountpoint, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    mounts.move_mount(kept.tree, place)
+    os.close(place)
+    os.close(kept.tree)
+    return kept.device
+
+
+def _serve(device: int, union: Union, continuation: Continuation) -> None:
     from unionfs.session.device import serve
+    from unionfs.session.options import DEFAULTS
     from unionfs.session.workers import SWITCH_INTERVAL
 
     gc.freeze()
     gc.enable()
     os.umask(0)  # modes come from the containers, their umasks taken off already
     sys.setswitchinterval(SWITCH_INTERVAL)
-    serve(device, union)
+    serve(device, union, DEFAULTS, continuation)
 
 
 class VolumeClients:
@@ -216,8 +266,9 @@ class VolumeClients:
     """
 
     def __init__(self, served: ServedTree) -> None:
-        self.is_mounted = False
-        """The volume can be given to clients. Before that only the namespace is."""
+        self._connection: tuple[int, int] | None = None
+        """The FUSE device and the memory, once the volume can be given to clients. Before that only the namespace
+        is."""
         self._served = served
         self._namespace = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         self._listener = control_socket.listen(served.control)
@@ -227,13 +278,17 @@ class VolumeClients:
         self._last: list[socket.socket] = []
         """Clients that wait for the end of the server."""
 
+    def mounted(self, device: int, memory: int) -> None:
+        """Give the volume to clients from now on."""
+        self._connection = device, memory
+
     def serve(self) -> None:
         """Answer clients until the last one that has mounted the volume is gone."""
         try:
             poll = select.poll()
             poll.register(self._listener.fileno(), select.POLLIN)
             limit: int | None = _FIRST_CLIENT_WAIT
-            while (ready := poll.poll(limit)) or not self.is_mounted:
+            while (ready := poll.poll(limit)) or self._connection is None:
                 for descriptor, _ in ready:
                     if descriptor == self._listener.fileno():
                         self._accept(poll)
@@ -276,13 +331,14 @@ class VolumeClients:
             return False
         if request == NAMESPACE:
             return _answer(client, OK, self._namespace)
-        if request == MOUNT and self.is_mounted:
-            tree = mounts.open_tree(self._served.mountpoint)
-            try:
-                self._mounted.add(descriptor)
-                return _answer(client, OK, tree, self._namespace)
-            finally:
-                os.close(tree)
+        if request == MOUNT and self._connection is not None:
+            return self._give_clone(descriptor, self._namespace)
+        if request == KEEP and self._connection is not None:
+            from unionfs.session.continuation import can_continue
+
+            if can_continue(self._connection[1]):
+                return self._give_clone(descriptor, *self._connection)
+            return _answer(client, OK)
         if request == RELEASE:
             # At once and not with the end of the connection, so that of two that release at one time the
             # second is known to be the last.
@@ -294,6 +350,15 @@ class VolumeClients:
             self._write_out()
             return _answer(client, OK)
         return False
+
+    def _give_clone(self, descriptor: int, *passed: int) -> bool:
+        """Answer with a clone of the mount and other descriptors; the client has the volume mounted now."""
+        tree = mounts.open_tree(self._served.mountpoint)
+        try:
+            self._mounted.add(descriptor)
+            return _answer(self._clients[descriptor], OK, tree, *passed)
+        finally:
+            os.close(tree)
 
     def _write_out(self) -> None:
         """Have the kernel write what it has gathered (syncfs(2))."""

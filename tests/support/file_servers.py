@@ -1,12 +1,16 @@
-"""Killing the file servers of a container until it ends: one that is killed is replaced, but not for ever."""
+"""Finding and killing file servers: one that is killed is replaced, but not for ever."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from tests.support.rootless import Rootless
 from tests.support.waiting import wait_until
 
 
@@ -30,3 +34,40 @@ def kill_file_servers(monitor: int, container: int, has_ended: Callable[[], obje
         return has_ended()
 
     wait_until(kill, 60)  # each of them takes a start of an interpreter
+
+
+def open_files(pid: int) -> set[str]:
+    """The names of what a process has open, as far as this account may see them."""
+    names = set()
+    try:
+        for each in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(FileNotFoundError):  # it is closed meanwhile
+                names.add(os.readlink(f"/proc/{pid}/fd/{each}"))
+    except OSError:
+        pass
+    return names
+
+
+def servers_below(pid: int) -> list[int]:
+    """The children of a process, and theirs, that have the FUSE device open, which one of them serves."""
+    found = []
+    for child in children_of(pid):
+        found += servers_below(child)
+        # The path is that in the mount namespace where it was opened, which has gone.
+        if any(name.endswith("/fuse") for name in open_files(child)):
+            found.append(child)
+    return found
+
+
+def volume_servers(rootless: Rootless) -> list[int]:
+    """The processes that listen on the sockets of volumes (SO_PEERCRED, unix(7))."""
+    found = []
+    for path in (rootless.runtime / "rootless/volumes").glob("*/control.sock"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+            try:
+                client.connect(str(path))
+            except OSError:
+                continue  # that of a killed one, or it ends
+            credentials = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            found.append(int.from_bytes(credentials[:4], sys.byteorder))
+    return found

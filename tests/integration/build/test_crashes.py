@@ -9,10 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from tests.support.file_servers import children_of, servers_below
 from tests.support.rootless import Rootless
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
@@ -48,6 +51,32 @@ def test_a_build_killed_at_any_instant_leaves_a_store_that_the_next_one_uses(bui
     builds.ok("FROM base:1\n")
     store = builds.rootless.data / "rootless"
     assert [each for each in os.listdir(store / "tmp") if each != ".lock"] == []
+
+
+@pytest.mark.needs("fuse-resend")
+def test_a_killed_file_server_of_a_step_is_replaced(builds):
+    builds.ok("FROM base:1\n")
+    script = "i=0; while [ $i -lt 1000 ]; do i=$((i+1)); echo $i > /d/$i; mv /d/$i /d/f$i; done"
+    context = builds.context(f"FROM base:1\nRUN mkdir /d; {script}; ls /d | wc -l > /count\n")
+    process = builds.rootless.popen("build", "-t", "t", str(context))
+
+    def runs_a_shell():
+        return any(
+            Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/bin/sh\0")
+            for pid in children_of(process.pid)
+        )
+
+    wait_until(runs_a_shell)
+    kills = 0
+    while process.poll() is None and kills < 2:
+        for pid in servers_below(process.pid):
+            kills += 1
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda pid=pid: pid not in servers_below(process.pid))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors.decode()
+    assert kills == 2, "the command ended too early"
+    assert builds.sh("cat /count; cat /d/f1000; ls /d | wc -l") == "1000\n1000\n1000\n"
 
 
 def test_a_context_that_changes_gives_an_error_or_one_of_its_states(builds):
