@@ -66,7 +66,8 @@ class VolumeFilters(NamedTuple):
     `drivers` are alternatives."""
 
     names: tuple[str, ...] = ()
-    """Parts of names."""
+    """Names, or regular expressions that are searched for in a name. One that is none finds nothing else, as in
+    Docker."""
     drivers: tuple[str, ...] = ()
     labels: tuple[LabelFilter, ...] = ()
     without_labels: tuple[LabelFilter, ...] = ()
@@ -76,12 +77,24 @@ class VolumeFilters(NamedTuple):
     def match(self, name: str, labels: Mapping[str, str], *, in_use: bool) -> bool:
         """Whether a volume of the local driver passes."""
         return (
-            (not self.names or any(each in name for each in self.names))
+            (not self.names or any(_finds(each, name) for each in self.names))
             and (not self.drivers or "local" in self.drivers)
             and all(each.matches(labels) for each in self.labels)
             and not any(each.matches(labels) for each in self.without_labels)
             and (self.dangling is None or self.dangling is not in_use)
         )
+
+
+def _finds(pattern: str, name: str) -> bool:
+    """As the filters of Docker that have no other meaning (api/types/filters, Args.Match)."""
+    import re
+
+    if pattern == name:
+        return True
+    try:
+        return re.search(pattern, name) is not None
+    except re.error:
+        return False
 
 
 class ContainerFilters(NamedTuple):

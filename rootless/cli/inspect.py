@@ -38,7 +38,9 @@ def inspect(parsed: Parsed, settings: Settings) -> int:
     if kind not in lookups and kind not in _NONE_HERE:
         known = ", ".join(f'"{each}"' for each in sorted({*lookups, *_NONE_HERE}))
         raise UsageError(f'unknown type: "{kind}": must be one of {known}')
-    return _inspect(parsed, [lookups[kind]] if kind in lookups else [], kind)
+    if kind in lookups:
+        return _inspect(parsed, [lookups[kind]], kind)
+    return _inspect(parsed, [lambda name: _no_such(kind, name)], kind)
 
 
 def inspect_containers(parsed: Parsed, settings: Settings) -> int:
@@ -78,6 +80,15 @@ def _inspect(parsed: Parsed, lookups: list[Callable[[str], Mapping[str, Any]]], 
     for each in errors:
         print(escaped(f"Error: {each.message}"), file=sys.stderr)
     return 1 if errors else 0
+
+
+def _no_such(kind: str, name: str) -> Mapping[str, Any]:
+    """Raise NotFoundError with docker's words for an object of a kind that does not exist here."""
+    if kind == "network":
+        raise NotFoundError(f"network {name} not found")
+    if kind == "plugin":
+        raise NotFoundError(f'plugin "{name}" not found')
+    raise NotFoundError("This node is not a swarm manager.")
 
 
 def _look_up(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 
+from rootless.errors import RootlessError
 from rootless.rootfs.copy_places import Tree, copying, find_source, find_target, host_tree
 from rootless.rootfs.copy_tree import TreeCopy
 from rootless.rootfs.open_root import call_with_root
@@ -31,6 +33,8 @@ def copy_out(
     On the host the copies are the caller's. Returns the bytes of the archive. Raises
     RootlessError."""
     working_directory = os.getcwd()
+    if isinstance(target, str):
+        _check_output(target)
 
     def copy(root: int, _: IdMaps) -> int:
         source = find_source(Tree(root, record.name), path, follow=follow)
@@ -45,3 +49,17 @@ def copy_out(
 
     with copying(record.name):
         return call_with_root(record, paths, store, copy, open_volumes)
+
+
+def _check_output(path: str) -> None:
+    """Raise RootlessError with docker's words for a device, which the copy would replace, and for a pipe that has no name,
+    such as /dev/stdout may be."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return
+    message = f'invalid output path: "{path}" must be a directory or a regular file'
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise RootlessError(f"{message}: got a device")
+    if not os.path.exists(os.path.realpath(path)):
+        raise RootlessError(message)

@@ -93,7 +93,7 @@ def test_images_by_several_filters(stored, filters, found):
     ("kind", "message"),
     [
         ("volume", "get tool:late: no such volume"),
-        ("network", "No such network: tool:late"),
+        ("network", "network tool:late not found"),
         ("plugin", "No such plugin: tool:late"),
         ("service", "No such service: tool:late"),
     ],

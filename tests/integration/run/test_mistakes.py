@@ -11,7 +11,7 @@ CASES = [
     (["image", "inspect", "nosuch"], 1, f"Error: {NONE}"),
     (["container", "inspect", "nosuch"], 1, "Error: No such container: nosuch"),
     (["inspect", "nosuch"], 1, "Error: No such object: nosuch"),
-    (["inspect", "--type", "network", "nosuch"], 1, "Error: No such network: nosuch"),
+    (["inspect", "--type", "network", "nosuch"], 1, "Error: network nosuch not found"),
     (["inspect", "--type", "foo", "x"], 1, 'rootless: unknown type: "foo": must be one of'),
     (
         ["inspect", "-f", "{{.Nope", "x"],

@@ -63,6 +63,8 @@ def test_list_has_docker_s_columns_and_fields(rootless, three):
 
 def test_list_filters(rootless, three):
     assert names(rootless, "-f", "name=v", "-f", "label=a") == ["v2"]
+    assert names(rootless, "-f", "name=^v[2-9]$") == ["v2"]
+    assert names(rootless, "-f", "name=v[") == []
     assert names(rootless, "-f", "label=a=x") == []
     assert names(rootless, "-f", "dangling=true") == sorted([three, "v1", "v2"])
     assert names(rootless, "-f", "dangling=false") == []
