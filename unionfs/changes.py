@@ -63,6 +63,8 @@ class Snapshot:
 
     def __init__(self, lowers: Sequence[Layer], upper: ReadOnlyUpper | None) -> None:
         self._upper = upper
+        self._linked_names: dict[int, dict[int, list[bytes]]] = {}
+        """Of objects with several names, by layer and number."""
         # Of an upper that is never changed the tree asks the reading half only.
         self._tree = Tree(
             lowers,
@@ -175,6 +177,22 @@ class Snapshot:
             if name:
                 node = self._tree.child(node, name)
         return node
+
+    def names(self, node: Node) -> list[bytes]:
+        """All paths, relative, of an object of the lowers that is no directory, in no particular order."""
+        position, ino = split_ino(node.attributes.ino, len(self._tree.layers.lowers))
+        layer = None if position == UPPER else self._tree.layers.lowers[position - 1]
+        if not isinstance(layer, IndexedLayer):
+            return [node.path().strip(b"/")]
+        known = self._linked_names.get(position)
+        if known is None:
+            known = self._linked_names[position] = layer.linked_names()
+        found = []
+        for path in known.get(ino, ()):
+            other = self.find(path)
+            if other is not None and other.attributes.ino == node.attributes.ino:
+                found.append(path)
+        return found
 
     def children(self, path: bytes) -> list[tuple[bytes, Node]]:
         """What is in the directory at a path, relative, in no particular order; nothing for a path that

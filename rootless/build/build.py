@@ -324,6 +324,7 @@ class _Build:
             request.no_cache or stage in uncached,
             f"{self._context.place} {stage}",
             request.explains,
+            request.by_reads,
             request.network,
             request.hosts,
             request.ulimits,

@@ -93,6 +93,8 @@ class BuildRequest(NamedTuple):
     """Where steps of other builds are looked for."""
     cache_to: tuple[CacheExport, ...] = ()
     """Where the steps of this build are written to."""
+    by_reads: bool = False
+    """Find a RUN whose parent is another by what it read of that."""
     jobs: int = 1
     """How many stages are built at the same time at most."""
     explains: bool = False

@@ -33,6 +33,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.build.run_step import Output, RunOptions, StepRunner
     from unionfs.changes import Change, Snapshot
+    from unionfs.trace import Record
 
 _LOG_LINES = 20
 
@@ -47,6 +48,13 @@ class RunPlan(NamedTuple):
     insecure: bool
 
 
+class RunResult(NamedTuple):
+    """What a command has changed. `trace`: what it saw of the layers below, if that is known."""
+
+    layer: BuiltLayer
+    trace: Sequence[Record] | None
+
+
 class Runs:
     """Executes the commands of one stage. `source_of` gives what `from` of a mount names."""
 
@@ -58,8 +66,8 @@ class Runs:
         self._options = options
         self._runner: StepRunner | None = None
 
-    def layer(self, plan: RunPlan, state: StageState, progress: StepProgress) -> BuiltLayer:
-        """Execute a command; the layer of what it has changed. Raises BuildError with the end of its output."""
+    def execute(self, plan: RunPlan, state: StageState, progress: StepProgress) -> RunResult:
+        """Execute a command. Raises BuildError with the end of its output."""
         from rootless.build.run_step import RunOptions
 
         options = self._options
@@ -80,6 +88,7 @@ class Runs:
             ulimits=options.ulimits,
             shm_size=options.shm_size,
             script=plan.script,
+            is_traced=options.by_reads,
         )
         try:
             return self._layer_of_run(state, run, plan.mounts, output)
@@ -99,7 +108,7 @@ class Runs:
 
     def _layer_of_run(
         self, state: StageState, options: RunOptions, mounts: Sequence[Mount], output: Output
-    ) -> BuiltLayer:
+    ) -> RunResult:
         """Run a command; the layer of what it has changed."""
         runner = self._step_runner()
         tree = self._workspace.tree(state.layers)
@@ -120,12 +129,13 @@ class Runs:
                     above=tree.above + len(mounted.layers) if tree.chain is not None else 0,
                 )
                 hidden = mounted.hidden
-            status, changed, mountpoints = stack.enter_context(runner.run(tree, options, output))
+            finished = stack.enter_context(runner.run(tree, options, output))
+            status = finished.status
             if status != 0 and self._options.keep is None:
                 raise _CommandFailedError(f"exit code: {status}")
-            snapshot = changed()
+            snapshot = finished.changed()
             stack.callback(snapshot.close)
-            changes = snapshot.changes(mountpoints)
+            changes = snapshot.changes(finished.mountpoints)
             if hidden:
                 below = self._workspace.snapshot(state.layers)
                 stack.callback(below.close)
@@ -135,7 +145,8 @@ class Runs:
                 failure = _CommandFailedError(f"exit code: {status}")
                 self._keep(state, pieces, options, failure)
                 raise failure
-            return self._workspace.add_layer(pieces, "the layer of the step")
+            layer = self._workspace.add_layer(pieces, "the layer of the step")
+            return RunResult(layer, _without_mounts(finished.trace, hidden))
 
     def _keep(
         self,
@@ -197,6 +208,17 @@ def command_of(
             path = f"/dev/pipes/{command.heredocs[0].name}"
             return (*state.shell, path), (path, text.encode(errors="surrogateescape"))
     return state.command_of(command), None
+
+
+def _without_mounts(trace: Sequence[Record] | None, hidden: Sequence[bytes]) -> list[Record] | None:
+    """A trace without what was seen of mounts, which are inputs of the step."""
+    if trace is None:
+        return None
+    return [
+        each
+        for each in trace
+        if not any(each.path == path or each.path.startswith(path + b"/") for path in hidden)
+    ]
 
 
 def _without_hidden(

@@ -6,6 +6,7 @@ that process. Its file server is forked from here, with all that it needs import
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 from collections.abc import Callable, Iterator, Mapping
@@ -47,6 +48,7 @@ from unionfs.changes import Snapshot
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.ownership import Ownership
 from unionfs.session import device  # noqa: F401 - for the file server, which is forked from here
+from unionfs.trace import Access, Record, decode
 
 HOSTNAME = "buildkitsandbox"
 """BuildKit's: programs that write it down make the same files with both."""
@@ -76,6 +78,18 @@ class RunOptions(NamedTuple):
     shm_size: int = 64 << 20
     script: tuple[str, bytes] | None = None
     """A program that is executed by this absolute path: a here-document that names its interpreter."""
+    is_traced: bool = False
+    """Find out what the command sees of the files below."""
+
+
+class FinishedRun(NamedTuple):
+    """A command that has ended, while its files are there: `changed` opens what it has made of them.
+    `trace`: what it saw of the layers below; None if that was not asked for, or is not known."""
+
+    status: int
+    changed: Callable[[], Snapshot]
+    mountpoints: list[bytes]
+    trace: list[Record] | None
 
 
 class StepRunner:
@@ -89,11 +103,8 @@ class StepRunner:
         self._host: HostFacts = gather_host_facts()
 
     @contextmanager
-    def run(
-        self, tree: ImageTree, options: RunOptions, output: Output
-    ) -> Iterator[tuple[int, Callable[[], Snapshot], list[bytes]]]:
-        """Run a command to its end. Gives its exit status, a function that opens what it has made of the
-        files, and where something was mounted; the files are removed at the end of the block.
+    def run(self, tree: ImageTree, options: RunOptions, output: Output) -> Iterator[FinishedRun]:
+        """Run a command to its end. Its files are removed at the end of the block.
 
         Raises LaunchError if it cannot be executed, RootlessError if its files could not be served.
         """
@@ -108,7 +119,8 @@ class StepRunner:
             mountpoints = [
                 os.fsencode(mount["destination"]) for mount in description.spec["mounts"]
             ]
-            yield status, lambda: self._snapshot(description), mountpoints
+            trace = _read_trace(description.trace) if options.is_traced else None
+            yield FinishedRun(status, lambda: self._snapshot(description), mountpoints, trace)
         finally:
             remove_tree(directory)
 
@@ -176,6 +188,7 @@ class StepRunner:
             seccomp_cache=self._seccomp_cache,
             control_directory="",
             volatile=True,
+            is_traced=options.is_traced,
         )
 
     def _snapshot(self, description: LaunchDescription) -> Snapshot:
@@ -202,6 +215,20 @@ def _script_mount(directory: Path, script: tuple[str, bytes] | None) -> tuple[Us
     path.write_bytes(content)
     path.chmod(0o755)
     return (Bind(str(path), target, read_only=True),)
+
+
+def _read_trace(path: str) -> list[Record] | None:
+    """What was seen of the layers: by the command, and by this engine to decide on its mounts."""
+    try:
+        records = decode(Path(path).read_bytes())
+    except (OSError, ValueError):
+        return None  # the file server could not write it: on a full disk, for example
+    above = [*itertools.accumulate(os.fsencode(APT_DIRECTORY.strip("/")).split(b"/"), _joined)]
+    return [*records, *(Record(each, Access.LOOKUP) for each in above)]
+
+
+def _joined(directory: bytes, name: bytes) -> bytes:
+    return directory + b"/" + name
 
 
 def _run_to_end(description: LaunchDescription, output: Output) -> int:

@@ -18,6 +18,7 @@ from rootless.build.mounts import (
     mount_inputs,
 )
 from rootless.build.progress import Progress, StepProgress
+from rootless.build.reads_cache import ReadsCache
 from rootless.build.run_instruction import RunPlan, Runs, command_of
 from rootless.build.sources import Source
 from rootless.build.stage_options import StageOptions
@@ -125,24 +126,32 @@ class StageBuilder:
         *,
         inputs: Mapping[str, object],
         make: Callable[[StepProgress], BuiltLayer],
+        reads: ReadsCache | None = None,
     ) -> None:
-        """The layer of a step: found, or made and recorded."""
+        """The layer of a step: found by its key or by what it read, or made and recorded."""
         known = recorded(inputs, state.key, f"{self._options.place} {name}")
         name = self._name_of_step(name)
         progress = self._progress.begin(name)
         try:
             step = None
             if not self._options.no_cache:
-                step = self._workspace.find(key) or self._imported(key, text, known, progress)
+                step = (
+                    self._workspace.find(key)
+                    or self._found_by_reads(key, text, known, progress, reads)
+                    or self._imported(key, text, known, progress)
+                )
             if step is not None:
                 progress.cached()
             else:
                 if self._options.explains:
-                    progress.note(f"executed because {self._reason(known)}")
+                    difference = "" if reads is None else reads.difference
+                    progress.note(f"executed because {difference or self._reason(known)}")
                 layer = make(progress)
                 created = self._workspace.now()
                 step = CachedStep(key, layer, created, text, known)
                 self._workspace.save(step)
+                if reads is not None:
+                    reads.save(key)
                 progress.done()
         except BuildError as error:
             error.step = error.step or name
@@ -164,6 +173,24 @@ class StageBuilder:
             return None
         step = CachedStep(key, found.layer, found.created or workspace.now(), text, inputs)
         workspace.save(step)
+        return step
+
+    def _found_by_reads(
+        self,
+        key: str,
+        text: str,
+        known: Mapping[str, str],
+        progress: StepProgress,
+        reads: ReadsCache | None,
+    ) -> CachedStep | None:
+        """A step that was executed over another parent, recorded as done over this one."""
+        found = None if reads is None else reads.find(key)
+        if found is None:
+            return None
+        step = found._replace(key=key, text=text, inputs=known)
+        self._workspace.save(step)
+        if self._options.explains:
+            progress.note("reused because nothing that it read has changed")
         return step
 
     def _reason(self, inputs: Mapping[str, str]) -> str:
@@ -200,10 +227,25 @@ class StageBuilder:
         insecure = instruction.security == "insecure"
         plan = RunPlan(words, script, mounts, network, insecure)
 
-        def make(progress: StepProgress) -> BuiltLayer:
-            return self._runs.layer(plan, state, progress)
+        reads = None
+        if options.by_reads:
+            reads = ReadsCache(self._workspace, step_key("", "RUN", inputs), state.layers)
 
-        self._step(state, shown(instruction), state.run_text(words), key, inputs=inputs, make=make)
+        def make(progress: StepProgress) -> BuiltLayer:
+            result = self._runs.execute(plan, state, progress)
+            if reads is not None:
+                reads.note(result.trace)
+            return result.layer
+
+        self._step(
+            state,
+            shown(instruction),
+            state.run_text(words),
+            key,
+            inputs=inputs,
+            make=make,
+            reads=reads,
+        )
 
     def _workdir(self, instruction: Workdir, state: StageState) -> None:
         # As BuildKit has it: an absolute path stays as it is written.

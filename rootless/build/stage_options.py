@@ -21,6 +21,8 @@ class StageOptions(NamedTuple):
     """What tells the steps of this stage from those of others."""
     explains: bool = False
     """Show why steps are executed."""
+    by_reads: bool = False
+    """Find steps by what they read, and record that."""
     network: str = "default"
     hosts: tuple[HostEntry, ...] = ()
     ulimits: tuple[Ulimit, ...] = ()

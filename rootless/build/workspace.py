@@ -28,6 +28,7 @@ from rootless.store.layout import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.build.seen_files import SeenFiles
     from unionfs.changes import Snapshot
     from unionfs.layer import Layer
 
@@ -119,6 +120,16 @@ class Workspace:
         from unionfs.changes import Snapshot
 
         return Snapshot(lower_layers(self.tree(layers)), None)
+
+    def seen_files(self, snapshot: Snapshot, layers: Iterable[BuiltLayer]) -> SeenFiles:
+        """What can be seen in `snapshot`, which is of these layers."""
+        from rootless.build.seen_files import SeenFiles
+
+        archives = {}
+        for layer in layers:
+            status = os.stat(self.store.layer_files(layer.diff_id).tar)
+            archives[status.st_dev, status.st_ino] = layer.diff_id
+        return SeenFiles(snapshot, archives)
 
     def single_layers(self, layers: Iterable[BuiltLayer]) -> list[Layer]:
         """Each layer by itself, with its whiteouts."""

@@ -61,6 +61,7 @@ def build(parsed: Parsed, settings: Settings) -> int:
         cache_from=parse_cache_imports(parsed[options.CACHE_FROM]),
         cache_to=parse_cache_exports(parsed[options.CACHE_TO]),
         explains=parsed[options.EXPLAIN],
+        by_reads=_by_reads(parsed[options.CACHE]),
         keeps_failed=_keeps_failed(parsed[options.ON_FAIL]),
         keeps_shell=parsed[options.ON_FAIL] == "shell",
         squash=parsed[options.SQUASH],
@@ -161,6 +162,12 @@ def _keeps_failed(action: str | None) -> bool:
     if action not in {None, "keep", "shell"}:
         raise UsageError(f"invalid action {action!r} for --on-fail", hint="use keep or shell")
     return action is not None
+
+
+def _by_reads(kind: str | None) -> bool:
+    if kind not in {None, "inputs", "reads"}:
+        raise UsageError(f"invalid value {kind!r} for --cache", hint="use inputs or reads")
+    return kind == "reads"
 
 
 def _network(parsed: Parsed) -> str:

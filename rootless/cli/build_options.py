@@ -49,6 +49,13 @@ ANNOTATION = Texts(("annotation",), "Add annotation to the image", "NAME=VALUE")
 BUILD_CONTEXT = Texts(
     ("build-context",), "Additional build contexts (e.g., name=path)", "NAME=PLACE"
 )
+CACHE = Text(
+    ("cache",),
+    "Set how a RUN is found in the cache: inputs (default), or reads, which also finds one whose "
+    "parent has changed in nothing that it read",
+    "BY",
+    choices=("inputs", "reads"),
+)
 CACHE_FROM = Texts(
     ("cache-from",),
     'External cache sources (e.g., "user/app:cache", "type=local,src=path")',

@@ -77,7 +77,7 @@ class LaunchDescription(NamedTuple):
     (Docker's StdinOnce). `volatile`: the writable layer is removed with the container, so that
     nothing in it has to be synced. `is_new`: it has just been created, to be started at
     once, and the monitor writes the event of that. `health` has the command alone in `test`, and no field
-    that is unset.
+    that is unset. `is_traced`: the file server writes what was seen of the tree to `trace`.
     """
 
     record: ContainerRecord
@@ -101,6 +101,7 @@ class LaunchDescription(NamedTuple):
     restart: RestartPolicy = NO_RESTART
     health: HealthCheck | None = None
     storage: StorageLimits = NO_STORAGE_LIMITS
+    is_traced: bool = False
     extra: Mapping[str, object] = {}
     """What else launch.json holds, by key."""
 
@@ -139,6 +140,11 @@ class LaunchDescription(NamedTuple):
     @property
     def work(self) -> str:
         return work_of(self.directory)
+
+    @property
+    def trace(self) -> str:
+        """Where the file server writes its trace (`unionfs.trace`) at its end."""
+        return f"{self.directory}/trace"
 
     @property
     def rootfs(self) -> FuseRootfs | OverlayRootfs:

@@ -57,7 +57,12 @@ def open_union(container: LaunchDescription, journal: Journal | None = None) -> 
         union = open_limited(container, lowers, options, base_owner)
     else:
         layer = DirectoryUpper(upper, work, ownership=Ownership.DATA, base_owner=base_owner)
-        union = Union(lowers, layer, options)
+        if container.is_traced:
+            from unionfs.traced_union import TracedUnion
+
+            union = TracedUnion(lowers, layer, options)
+        else:
+            union = Union(lowers, layer, options)
     if is_new:
         take_after(union, lowers[0].root().attributes)
     return union

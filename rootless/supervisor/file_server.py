@@ -353,10 +353,18 @@ def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> N
     options = ServeOptions(
         fsync=not description.volatile,
         writeback=not limits.size,
+        readdirplus=not description.is_traced,
         bps=limits.bps or None,
         iops=limits.iops or None,
     )
     serve(received[0], union, options, continuation)
+    if description.is_traced:
+        from unionfs.trace import encode
+        from unionfs.traced_union import TracedUnion
+
+        if isinstance(union, TracedUnion) and union.trace is not None:
+            with open(description.trace, "wb") as file:
+                file.write(encode(union.trace))
     if not description.record.auto_remove:
         from rootless.supervisor.copy_up_report import write_report
 

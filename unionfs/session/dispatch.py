@@ -305,7 +305,10 @@ class Dispatcher:
     def _initialize(self, unique: int, _nodeid: NodeId, length: int) -> bytes:
         request = decoding.decode_init(bytes(self.buffer[_HEADER:length]))
         wishes = negotiation.Wishes(
-            self._options.writeback, self._options.allow_idmap, self._options.posix_acl
+            self._options.writeback,
+            self._options.allow_idmap,
+            self._options.posix_acl,
+            self._options.readdirplus,
         )
         agreed = negotiation.negotiate(request, wishes)
         if isinstance(agreed, negotiation.Unsupported):

@@ -49,6 +49,7 @@ class Wishes(NamedTuple):
     allow_idmap: bool = False
     """Only with default_permissions: the kernel fails the mount otherwise (process_init_reply)."""
     posix_acl: bool = False
+    readdirplus: bool = True
 
 
 class Agreement(NamedTuple):
@@ -81,6 +82,8 @@ def negotiate(offer: Init, wishes: Wishes) -> Agreement | Unsupported:
     if offer.major < wire.KERNEL_VERSION or offer.minor < wire.OLDEST_MINOR:
         return Unsupported(None)
     wanted: int = WANTED
+    if not wishes.readdirplus:
+        wanted &= ~InitFlag.DO_READDIRPLUS
     if wishes.writeback:
         wanted |= InitFlag.WRITEBACK_CACHE
     if wishes.allow_idmap:

@@ -28,6 +28,8 @@ class ServeOptions(NamedTuple):
     """Bytes per second of READ and WRITE together; None: no limit."""
     iops: int | None = None
     """READ and WRITE requests per second."""
+    readdirplus: bool = True
+    """Listings come with the attributes of what is listed."""
     spin: bool = True
     """Poll for the next request before sleeping: see busy_poll.py."""
     debug: bool = False

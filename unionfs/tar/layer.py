@@ -43,6 +43,10 @@ _DIRECTORIES = (
     "SELECT e.ino, e.parent, e.name FROM entry e JOIN node n ON n.ino = e.ino "
     "WHERE n.mode & 61440 = ?"
 )
+_LINKED = (
+    "SELECT e.ino, e.parent, e.name FROM entry e JOIN node n ON n.ino = e.ino "
+    "WHERE n.nlink > 1 AND n.mode & 61440 != ?"
+)
 _BATCH = 1000
 _BAD_ROW = (TypeError, struct.error)
 
@@ -142,21 +146,29 @@ class IndexedLayer:
 
         Reads the whole index, which is ordered by directory and name.
         """
-        rows = self._rows("SELECT parent, name FROM entry WHERE ino = ?", (ino,))
+        rows = self._rows("SELECT ino, parent, name FROM entry WHERE ino = ?", (ino,))
+        return self._paths(rows).get(ino, [])
+
+    def linked_names(self) -> dict[int, list[bytes]]:
+        """The same of every object that has several names, by number. As expensive as `names` of one."""
+        return self._paths(self._rows(_LINKED, (S_IFDIR,)))
+
+    def _paths(self, rows: list[tuple[Any, ...]]) -> dict[int, list[bytes]]:
+        """The paths of entries, by number."""
+        found: dict[int, list[bytes]] = {}
         if not rows:
-            return []
+            return found
         parents = {
             number: (parent, name) for number, parent, name in self._rows(_DIRECTORIES, (S_IFDIR,))
         }
-        paths = []
-        for parent, name in rows:
+        for ino, parent, name in rows:
             path = bytes(name)
             at = parent
             while at != ROOT and at in parents:
                 at, component = parents[at]
                 path = bytes(component) + b"/" + path
-            paths.append(path)
-        return paths
+            found.setdefault(ino, []).append(path)
+        return found
 
     def readlink(self, ref: Ref) -> bytes:
         mode, target = self._node("mode, target", ref)

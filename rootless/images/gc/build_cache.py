@@ -23,6 +23,7 @@ from rootless.store.build_cache import (
 from rootless.store.image import all_images
 from rootless.store.layers import layer_size
 from rootless.store.layout import Store
+from rootless.store.step_reads import forget_reads
 
 
 class CacheUsage(NamedTuple):
@@ -102,6 +103,7 @@ def prune_build_cache(
     before = objects_size(store)
     kept, freed = 0, 0
     removed = []
+    forgotten: set[str] = set()
     for usage in build_cache_usage(store):
         used = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(usage.used))
         if (usage.is_shared and not everything) or not filters.match(used, {}):
@@ -110,11 +112,14 @@ def prune_build_cache(
             kept += usage.size
         elif usage.layer is not None:
             forget_step(store, usage.key)
+            forgotten.add(usage.key)
             removed.append(usage)
         elif _remove_mount(f"{mounts_directory(store)}/{usage.key}"):
             removed.append(usage)
             freed += usage.size
+    forget_reads(store, forgotten)
     if everything:
+        forget_reads(store)
         remove_tree(contents_directory(store))
     unused(store, containers, remove=True)
     return PrunedCache(removed, max(0, before - objects_size(store)) + freed)
