@@ -22,7 +22,7 @@ def select(
     records: Sequence[ContainerRecord],
     filters: ContainerFilters,
     containers: Containers,
-    store: Store,
+    open_store: Callable[[], Store],
     *,
     everything: bool,
     last: int | None,
@@ -30,9 +30,10 @@ def select(
     """Of containers, oldest first, those that pass, newest first.
 
     Without `everything` only running ones pass, unless a status is asked for. `last`: at most this
-    many, the newest. Raises NotFoundError for the container of before and since.
+    many, the newest. `open_store` is called for a filter that asks for images. Raises NotFoundError for the
+    container of before and since.
     """
-    tests = _tests(filters, containers, store)
+    tests = _tests(filters, containers, open_store)
     everything = everything or bool(filters.statuses)
     found = [
         record
@@ -42,7 +43,9 @@ def select(
     return found if last is None or last < 0 else found[:last]
 
 
-def _tests(filters: ContainerFilters, containers: Containers, store: Store) -> list[Test]:
+def _tests(
+    filters: ContainerFilters, containers: Containers, open_store: Callable[[], Store]
+) -> list[Test]:
     """A test for each field that is set."""
     tests: list[Test] = []
     if filters.ids:
@@ -81,6 +84,7 @@ def _tests(filters: ContainerFilters, containers: Containers, store: Store) -> l
         earliest = min(_age(containers.find(name)) for name in filters.since)
         tests.append(lambda record: _age(record) > earliest)
     if filters.ancestors:
+        store = open_store()
         ancestors = [_descends(name, store) for name in filters.ancestors]
         tests.append(lambda record: any(descends(record) for descends in ancestors))
     return tests

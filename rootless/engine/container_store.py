@@ -107,7 +107,7 @@ class ContainerStore(ImageStore):
             self.containers(),
             filters or ContainerFilters(),
             self.paths.containers,
-            self._store(),
+            self._store,
             everything=everything,
             last=last,
         )
