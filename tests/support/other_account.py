@@ -1,0 +1,48 @@
+"""Another account of this machine, as far as files and processes go: one of the subordinate ids, which has none itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.command import Result, run_command
+from tests.support.file_servers import children_of
+from tests.support.rootless import remove_tree, short_directory
+
+_ID = 2000
+_ENTER = "unshare --user --map-auto --map-root-user --mount --pid --fork --kill-child --mount-proc"
+_BECOME = f"setpriv --reuid={_ID} --regid={_ID} --clear-groups --inh-caps=-all"
+
+
+class OtherAccount:
+    """Runs the command line `rootless` as that account, with a store of its own, which `end` removes."""
+
+    def __init__(self) -> None:
+        self.directory = short_directory()
+        script = f'chown {_ID}:{_ID} "$1"; chmod 755 "$1"; echo; exec sleep infinity'
+        self._holder = subprocess.Popen(
+            [*_ENTER.split(), "sh", "-c", script, "sh", self.directory], stdout=subprocess.PIPE
+        )
+        assert self._holder.stdout is not None
+        self._holder.stdout.read(1)
+        (self._first,) = children_of(self._holder.pid)
+
+    def __call__(self, *arguments: str | Path, timeout: float = 180) -> Result:
+        joined = f"nsenter --user --mount --pid --preserve-credentials -t {self._first} --"
+        variables = [
+            f"HOME={self.directory}",
+            f"XDG_DATA_HOME={self.directory}/data",
+            f"XDG_RUNTIME_DIR={self.directory}",
+        ]
+        command = [sys.executable, "-m", "rootless", *arguments]
+        argv = [*joined.split(), *_BECOME.split(), "env", *variables, *command]
+        return run_command(argv, timeout=timeout)
+
+    def end(self) -> None:
+        """Everything that it runs, too."""
+        self._holder.kill()
+        self._holder.wait()
+        assert self._holder.stdout is not None
+        self._holder.stdout.close()
+        remove_tree(self.directory)
