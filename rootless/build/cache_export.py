@@ -111,7 +111,7 @@ class CacheExporter:
         if known == wanted or (known not in {"", "none"} and not where.recompresses):
             kept = media_types.OCI_LAYER_FOR_COMPRESSION[known]
             return Descriptor(kept, layer.digest, layer.size), Path(
-                self._store.blob_path(layer.digest)
+                self._store.blob_to_read(layer.digest)
             )
         tar = Path(self._store.layer_files(layer.diff_id).tar)
         target = self._scratch / f"{wanted}-{hex_of(layer.diff_id)}"

@@ -1,20 +1,30 @@
-"""The directories of one engine."""
+"""The directories of one engine: the user's own, and stores of a site with images on a file system that all
+nodes see."""
 
 from __future__ import annotations
+
+import os
 
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rootless.containers.directory import Containers
     from rootless.volumes.store import Volumes
 
+_SYSTEM = "/etc/containers/storage.conf"
+_KEY = b"additionalimagestores"
+
 
 class StoragePaths(NamedTuple):
-    """`store`: images, containers and volumes. `runtime`: sockets, locks and mount points."""
+    """`store`: images, containers and volumes. `runtime`: sockets, locks and mount points. `shared`: other
+    stores, whose images are used in place."""
 
     store: str
     runtime: str
+    shared: tuple[str, ...] = ()
 
     def control_directory(self, container_id: str) -> str:
         """Where the control socket of a container's monitor lies."""
@@ -36,3 +46,37 @@ class StoragePaths(NamedTuple):
         from rootless.volumes.store import Volumes
 
         return Volumes(f"{self.store}/volumes")
+
+
+def shared_stores(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Their directories: those in ROOTLESS_IMAGE_STORES, separated by colons; if that is not set, those in
+    `additionalimagestores` of the storage.conf of containers/storage, the user's own before the system's
+    (containers-storage.conf(5)), as far as they are stores of this engine. A path that is not absolute is
+    ignored."""
+    named = environ.get("ROOTLESS_IMAGE_STORES")
+    if named is not None:
+        return tuple(path.rstrip("/") for path in named.split(":") if path.startswith("/"))
+    base = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME', '')}/.config"
+    for path in (f"{base}/containers/storage.conf", _SYSTEM):
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except OSError:
+            continue
+        return _in_configuration(data) if _KEY in data else ()
+    return ()
+
+
+def _in_configuration(data: bytes) -> tuple[str, ...]:
+    import tomllib
+
+    try:
+        options = tomllib.loads(data.decode()).get("storage", {}).get("options", {})
+    except (ValueError, AttributeError):
+        return ()
+    stores = options.get(_KEY.decode(), []) if isinstance(options, dict) else []
+    return tuple(
+        each.rstrip("/")
+        for each in (stores if isinstance(stores, list) else [])
+        if isinstance(each, str) and each.startswith("/") and os.path.exists(f"{each}/store.json")
+    )

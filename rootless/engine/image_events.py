@@ -92,7 +92,7 @@ class ImageEvents:
         """Remove unused images by `prune`, and write the events of it."""
         from rootless.store.image import all_images
 
-        ids = {image.id for image in all_images(self._store)}
+        ids = {image.id for image in all_images(self._store, shared=False)}
         pruned = prune()
         for each in pruned.removals:
             if each.action is Action.DELETED and each.what in ids:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.containers.storage_paths import StoragePaths
+from rootless.containers.storage_paths import StoragePaths, shared_stores
 from rootless.paths import data_root, runtime_root
 
 TYPE_CHECKING = False
@@ -62,6 +62,7 @@ class ImageStore:
             runtime=os.path.abspath(runroot)
             if runroot
             else runtime_root(self._environ, os.getuid()),
+            shared=shared_stores(self._environ),
         )
 
     def _driver(self, asked: StorageDriver | None = None) -> StorageDriver:
@@ -454,4 +455,4 @@ class ImageStore:
     def _store(self) -> Store:
         from rootless.store.layout import Store
 
-        return Store.open(self.paths.store)
+        return Store.open(self.paths.store, self.paths.shared)

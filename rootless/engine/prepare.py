@@ -100,7 +100,7 @@ def _with_images(
     from rootless.engine.prepare_mounts import find_images
     from rootless.store.layout import Store
 
-    store = Store.open(paths.store)
+    store = Store.open(paths.store, paths.shared)
 
     find = _image_finder(store, options, paths, environ, progress)
     return find_images(options, store, find)
@@ -299,7 +299,7 @@ def _lower(
         return lower_of_path(options.rootfs, program=program, hidden=(paths.store, paths.runtime))
     from rootless.store.layout import Store
 
-    store, name = Store.open(paths.store), options.image or ""
+    store, name = Store.open(paths.store, paths.shared), options.image or ""
     image = _image_finder(store, options, paths, environ, progress)(name)
     return lower_of_image(store, image, name)
 

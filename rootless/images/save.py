@@ -210,7 +210,7 @@ def _oci_files(store: Store, images: Sequence[SavedImage]) -> list[File]:
         for blob in (manifest.config, *manifest.layers):
             with store.open_blob(blob.digest, f"blob of image {image.id}") as stream:
                 size = os.fstat(stream.fileno()).st_size
-            blobs.add(File("", size, Path(store.blob_path(blob.digest)), blob.digest))
+            blobs.add(File("", size, Path(store.blob_to_read(blob.digest)), blob.digest))
         # What the store notes about an image is not for other tools.
         bare = image.manifest._replace(
             media_type=media_type, digest=document.digest, size=document.size, annotations={}
@@ -257,7 +257,7 @@ def _fill_docker_directory(store: Store, image: Image, path: Path) -> None:
     blobs = manifest_of(store, image).layers
     for blob, diff_id, layer in zip(blobs, image.diff_ids, plain, strict=True):
         media_type = _AS_DOCKER.get(blob.media_type, blob.media_type)
-        source, digest = store.blob_path(blob.digest), blob.digest
+        source, digest = store.blob_to_read(blob.digest), blob.digest
         if media_type not in _AS_DOCKER.values():
             media_type, source, digest = media_types.DOCKER_LAYER_PLAIN, layer.tar, diff_id
         size = os.stat(source).st_size

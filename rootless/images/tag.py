@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rootless.errors import NotFoundError
 from rootless.oci.reference import Reference, parse_reference, parse_tag
 from rootless.store import names
-from rootless.store.image import resolve
+from rootless.store.image import refuse_shared, resolve
 from rootless.store.layout import Store
 
 
@@ -41,6 +41,7 @@ def untag(store: Store, source: str, targets: Sequence[str]) -> list[Reference]:
             if reference not in image.tags:
                 raise NotFoundError(f"{reference.familiar}: image {source} has no such name")
         index = store.read_index()
+        refuse_shared(store, index, image, source)
         table = index.manifests
         gone = wanted or list(image.tags)
         for reference in gone:

@@ -35,5 +35,5 @@ def image_tree_by_id(store: Store, image_id: str) -> ImageTree:
         if not os.path.exists(each.index):
             raise NotFoundError(f"the layer {each.tar} of image {image_id} is missing")
     layers = tuple((each.tar, each.index) for each in files)
-    chain = f"{store.chain_directory(chain_id(diff_ids))}/{CHAIN_INDEX}" if len(files) > 1 else None
+    chain = f"{store.chain_to_read(chain_id(diff_ids))}/{CHAIN_INDEX}" if len(files) > 1 else None
     return ImageTree(layers, chain if chain is not None and os.path.exists(chain) else None)

@@ -29,7 +29,7 @@ def chain_index(store: Store, image: Image) -> str | None:
     """
     if len(image.diff_ids) < 2:
         return None
-    target = f"{store.chain_directory(image.chain_id)}/{CHAIN_INDEX}"
+    target = f"{store.chain_to_read(image.chain_id)}/{CHAIN_INDEX}"
     if os.path.exists(target):
         return target
     layer_files(store, image)
@@ -39,7 +39,7 @@ def chain_index(store: Store, image: Image) -> str | None:
 def merged_below(store: Store, diff_ids: tuple[str, ...]) -> tuple[int, str | None]:
     """How many layers from the bottom have a merged index, and which; (0, None) if there is none."""
     for count in range(len(diff_ids), 1, -1):
-        index = f"{store.chain_directory(chain_id(diff_ids[:count]))}/{CHAIN_INDEX}"
+        index = f"{store.chain_to_read(chain_id(diff_ids[:count]))}/{CHAIN_INDEX}"
         if os.path.exists(index):
             return count, index
     return 0, None

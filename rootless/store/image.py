@@ -19,6 +19,7 @@ from unionfs.light_types import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.oci.document import Json
+    from rootless.oci.manifest import Index
 
 
 class Image(NamedTuple):
@@ -71,7 +72,7 @@ def resolve(store: Store, name: str, platform: Platform | None = None) -> Image:
     Raises NotFoundError, or UsageError if the beginning of an id fits several images or the word is
     neither name nor id.
     """
-    table = store.read_index().manifests
+    table = store.all_entries()
     reference, malformed = _as_reference(name)
     entry = names.find_by_name(table, reference) if reference is not None else None
     if entry is None:
@@ -90,11 +91,11 @@ def resolve(store: Store, name: str, platform: Platform | None = None) -> Image:
     return image
 
 
-def all_images(store: Store) -> list[Image]:
-    """Every image once, by its id, in order of the index. What is no image (an artifact, a damaged
-    entry) is left out."""
+def all_images(store: Store, *, shared: bool = True) -> list[Image]:
+    """Every image once, by its id, in order of the index, those of shared stores last if they are wanted.
+    What is no image (an artifact, a damaged entry) is left out."""
     images: dict[str, Image] = {}
-    for image in all_manifests(store):
+    for image in all_manifests(store, shared=shared):
         known = images.setdefault(image.id, image)
         tags = tuple(dict.fromkeys((*known.tags, *image.tags)))
         digests = tuple(dict.fromkeys((*known.repo_digests, *image.repo_digests)))
@@ -102,9 +103,9 @@ def all_images(store: Store) -> list[Image]:
     return list(images.values())
 
 
-def all_manifests(store: Store) -> list[Image]:
+def all_manifests(store: Store, *, shared: bool = True) -> list[Image]:
     """Like `all_images`, but an image of several manifests comes once with each."""
-    table = store.read_index().manifests
+    table = store.all_entries() if shared else store.read_index().manifests
     images: dict[str, Image] = {}
     for entry in table:
         if entry.digest not in images:
@@ -113,6 +114,15 @@ def all_manifests(store: Store) -> list[Image]:
             except (NotFoundError, IntegrityError, InvalidDocumentError):
                 continue
     return list(images.values())
+
+
+def refuse_shared(store: Store, index: Index, image: Image, name: str) -> None:
+    """Raises UsageError if an image is not in the index of this store, but only in a shared one."""
+    if not any(names.same_image(entry, image.entry) for entry in index.manifests):
+        raise UsageError(
+            f"image {name} is in a store that is only read ({':'.join(store.shared)})",
+            hint="its owner can remove or rename it there",
+        )
 
 
 def manifest_of(store: Store, image: Image) -> Manifest:

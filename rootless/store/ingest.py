@@ -101,6 +101,8 @@ class Ingest:
         meanwhile. A blob of another `size` than a descriptor says does not count: either it is damaged,
         or the descriptor is wrong, which reading the source finds."""
         mine, store = self._blob(digest), self._store
+        if not mine.exists() and store.is_shared(store.blob_path(digest)):
+            return size is None or os.stat(store.blob_to_read(digest)).st_size == size
         if not mine.exists() and store.is_marked_damaged(digest):
             return False
         if not mine.exists() and not _pin(Path(store.blob_path(digest)), mine):
@@ -114,6 +116,8 @@ class Ingest:
         """The same for a layer."""
         mine = self._layer(diff_id)
         if mine.exists():
+            return True
+        if self._store.is_shared(self._store.layer_directory(diff_id)):
             return True
         if self._store.is_marked_damaged(diff_id):
             return False
@@ -132,6 +136,8 @@ class Ingest:
         if not self.keep_layer(diff_id):
             return None
         tar = self._layer(diff_id) / LAYER_TAR
+        if not tar.exists():
+            tar = Path(self._store.layer_files(diff_id).tar)
         if not self.keep_blob(diff_id):
             link_or_copy(tar, self._blob(diff_id))
         return diff_id, tar.stat().st_size
@@ -219,14 +225,16 @@ class Ingest:
 
     def import_blob(self, other: Store, digest: str) -> None:
         """A blob of another store. Raises FileNotFoundError."""
-        link_or_copy(other.blob_path(digest), self._blob(digest))
+        link_or_copy(other.blob_to_read(digest), self._blob(digest))
 
     def import_layer(self, other: Store, diff_id: str) -> None:
         """A layer of another store."""
         attempt = self._scratch("import")
         attempt.mkdir()
         for name in (LAYER_TAR, LAYER_INDEX):
-            link_or_copy(f"{other.layer_directory(diff_id)}/{name}", attempt / name)
+            link_or_copy(
+                f"{os.path.dirname(other.layer_files(diff_id).tar)}/{name}", attempt / name
+            )
         os.rename(attempt, self._layer(diff_id))
 
     def share(self, diff_id: str, digest: str) -> None:

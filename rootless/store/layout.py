@@ -31,8 +31,10 @@ from rootless.private_directory import make_private_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import BinaryIO
+
+    from rootless.oci.manifest import Descriptor
 
 FORMAT = 1
 MAX_INDEX_SIZE = 64 << 20
@@ -51,22 +53,27 @@ class LayerFiles:
 
 
 class Store:
-    """A store at a directory. Holds no file open; several objects and processes may use one store at once."""
+    """A store at a directory. Holds no file open; several objects and processes may use one store at once.
 
-    __slots__ = ("root",)
+    `shared`: the directories of other stores, in which images and layers that this one lacks are looked
+    for. Nothing is ever written there.
+    """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    __slots__ = ("root", "shared")
+
+    def __init__(self, root: str | os.PathLike[str], shared: Sequence[str] = ()) -> None:
         self.root = os.fspath(root)
+        self.shared = shared
 
     @classmethod
-    def open(cls, root: str | os.PathLike[str]) -> Store:
+    def open(cls, root: str | os.PathLike[str], shared: Sequence[str] = ()) -> Store:
         """The store at `root`, made if there is none.
 
         Raises:
             InvalidDocumentError: a newer version wrote it.
             HostSupportError: the directory is not this user's alone.
         """
-        store = cls(root)
+        store = cls(root, shared)
         make_private_directory(store.root, "ROOTLESS_ROOT")
         path = f"{store.root}/store.json"
         try:
@@ -112,7 +119,7 @@ class Store:
         """Held while names change and objects come and go. Short: renames and unlinks only."""
         return locked(f"{self.root}/.lock")
 
-    # Where things lie.
+    # Where things lie in this store.
 
     def blob_path(self, digest: str) -> str:
         return f"{self.root}/blobs/sha256/{hex_of(digest)}"
@@ -120,18 +127,38 @@ class Store:
     def layer_directory(self, diff_id: str) -> str:
         return f"{self.root}/layers/{hex_of(diff_id)}"
 
-    def layer_files(self, diff_id: str) -> LayerFiles:
-        directory = self.layer_directory(diff_id)
-        return LayerFiles(f"{directory}/layer.tar", f"{directory}/index.sqlite")
-
     def chain_directory(self, chain_id: str) -> str:
         return f"{self.root}/chains/{hex_of(chain_id)}"
 
+    # To be read: here, or in a shared store.
+
+    def layer_files(self, diff_id: str) -> LayerFiles:
+        directory = self._found(self.layer_directory(diff_id))
+        return LayerFiles(f"{directory}/layer.tar", f"{directory}/index.sqlite")
+
+    def blob_to_read(self, digest: str) -> str:
+        return self._found(self.blob_path(digest))
+
+    def chain_to_read(self, chain_id: str) -> str:
+        return self._found(self.chain_directory(chain_id))
+
     def has_blob(self, digest: str) -> bool:
-        return os.path.exists(self.blob_path(digest))
+        return os.path.exists(self.blob_to_read(digest))
 
     def has_layer(self, diff_id: str) -> bool:
-        return os.path.exists(self.layer_directory(diff_id))
+        return os.path.exists(self._found(self.layer_directory(diff_id)))
+
+    def is_shared(self, path: str) -> bool:
+        """Whether a path of this store is missing here and there in a shared one."""
+        return bool(self.shared) and self._found(path) != path
+
+    def _found(self, path: str) -> str:
+        if self.shared and not os.path.exists(path):
+            place = path.removeprefix(self.root)
+            for root in self.shared:
+                if os.path.exists(root + place):
+                    return root + place
+        return path
 
     # What a check found damaged and could not make again: it stays, because it may still be of use, and
     # the next load or pull replaces it.
@@ -174,7 +201,7 @@ class Store:
         """A blob for reading, not verified. Raises NotFoundError, and IntegrityError if it is not a
         file that this user may read."""
         try:
-            return open(self.blob_path(digest), "rb")
+            return open(self.blob_to_read(digest), "rb")
         except FileNotFoundError:
             raise NotFoundError(
                 f"{what} {digest} is missing from the store {self.root}", hint=_AGAIN
@@ -186,6 +213,18 @@ class Store:
         return IntegrityError(
             f"cannot read {what} {digest} in the store {self.root}: {error.strerror}", hint=_AGAIN
         )
+
+    def all_entries(self) -> tuple[Descriptor, ...]:
+        """The entries of this store's index, then those of the shared ones: a name is that of the first
+        which has it. Raises InvalidDocumentError for a shared store that cannot be read."""
+        entries = self.read_index().manifests
+        for root in self.shared:
+            try:
+                entries += Store(root).read_index().manifests
+            except InvalidDocumentError as error:
+                error.hint = "ROOTLESS_IMAGE_STORES or storage.conf names this store"
+                raise
+        return entries
 
     def read_index(self) -> Index:
         """The index of names. No lock is needed: index.json is replaced whole."""

@@ -86,11 +86,14 @@ def _open(
     from unionfs.ownership import Ownership
 
     if served.startswith(IMAGE):
+        from rootless.containers.storage_paths import shared_stores
         from rootless.rootfs.image_tree import image_tree_by_id
         from rootless.store.layout import Store
 
         store = os.path.dirname(os.path.dirname(description.directory))
-        tree = image_tree_by_id(Store.open(store), served.removeprefix(IMAGE))
+        tree = image_tree_by_id(
+            Store.open(store, shared_stores(os.environ)), served.removeprefix(IMAGE)
+        )
         return open_image(tree, maps, server)
     ownership = Ownership(served.removeprefix(OVERLAY))
     return open_overlay(source, directory, ownership, maps, server)

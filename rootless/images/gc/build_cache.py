@@ -49,7 +49,7 @@ class PrunedCache(NamedTuple):
 
 def build_cache_usage(store: Store) -> list[CacheUsage]:
     """Everything in the cache, what was used last first."""
-    shared = {diff_id for image in all_images(store) for diff_id in image.diff_ids}
+    shared = {diff_id for image in all_images(store, shared=False) for diff_id in image.diff_ids}
     steps = [
         CacheUsage(
             step.key,

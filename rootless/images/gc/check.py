@@ -81,11 +81,13 @@ def verify(store: Store, image: Image) -> list[Finding]:
     except (IntegrityError, InvalidDocumentError) as error:
         return [Finding(Kind.DAMAGED, error.message)]
     for layer in manifest.layers:
-        found += _check_file(Path(store.blob_path(layer.digest)), layer.digest, "blob", layer.size)
+        found += _check_file(
+            Path(store.blob_to_read(layer.digest)), layer.digest, "blob", layer.size
+        )
     for diff_id in dict.fromkeys(image.diff_ids):
         found += _check_layer(store, diff_id)
     if len(image.diff_ids) > 1:
-        path = Path(store.chain_directory(chain_id(image.diff_ids))) / CHAIN_INDEX
+        path = Path(store.chain_to_read(chain_id(image.diff_ids))) / CHAIN_INDEX
         # It is made when it is first needed, so that a missing one is no fault.
         if path.exists():
             found += _check_index(path, f"merged index {image.chain_id}")
@@ -104,7 +106,7 @@ def check(
         return [Finding(Kind.DAMAGED, error.message)]
     found = _layout_file(store, repair)
     found += _documents(store, containers, repair=repair, force=force)
-    for image in all_manifests(store):
+    for image in all_manifests(store, shared=False):
         found += _check_image(store, image, containers, repair=repair, force=force)
     found += _lists(store, repair)
     removed = Outcome.REMOVED if repair else Outcome.NONE

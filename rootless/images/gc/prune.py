@@ -39,7 +39,7 @@ def prune_images(
     before = objects_size(store)
     used = {image_id for record in containers() for image_id in record.used_images}
     removals: list[Removal] = []
-    for image in all_images(store):
+    for image in all_images(store, shared=False):
         if image.id in used or (image.tags and not everything):
             continue
         if filters.match(image.created, image.config.get("Labels")):

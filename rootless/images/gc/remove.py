@@ -35,7 +35,7 @@ from rootless.images.gc.references import (
 from rootless.oci.manifest import Descriptor, Index
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store import names
-from rootless.store.image import Image, resolve
+from rootless.store.image import Image, refuse_shared, resolve
 from rootless.store.layout import Store
 
 Records = Callable[[], Iterable[ContainerRecord]]
@@ -76,6 +76,7 @@ def remove(store: Store, name: str, containers: Records, *, force: bool = False)
                 raise
             _drop(store, index, entry, containers())
             return [Removal(Action.UNTAGGED, name), Removal(Action.DELETED, entry.digest)]
+        refuse_shared(store, index, image, name)
         reference = _named(image, name)
         if reference is not None and len(image.tags) > 1:
             rest = names.untagged(index.manifests, reference)

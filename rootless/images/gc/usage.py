@@ -94,7 +94,7 @@ def layers_size(usages: Iterable[ImageUsage], store: Store) -> int:
 
 def image_usage(store: Store, image_ids: Iterable[str]) -> list[ImageUsage]:
     """Every image, with the number of containers that use it, given the image of each."""
-    images = all_images(store)
+    images = all_images(store, shared=False)
     users = Counter(image_ids)
     holders = Counter(diff_id for image in images for diff_id in set(image.diff_ids))
     rows = []

@@ -160,7 +160,7 @@ def _deliver(
 def _blobs(store: Store, image: Image) -> list[File]:
     manifest = manifest_of(store, image)
     return [
-        File("", blob.size, Path(store.blob_path(blob.digest)), blob.digest)
+        File("", blob.size, Path(store.blob_to_read(blob.digest)), blob.digest)
         for blob in (manifest.config, *manifest.layers)
     ]
 

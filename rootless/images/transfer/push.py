@@ -137,7 +137,7 @@ async def _push(
         by_digest = {manifest.layers[i].digest: descriptor for i, descriptor in sent.items()}
         layers = tuple(by_digest[layer.digest] for layer in manifest.layers)
         config = manifest.config
-        path = Path(store.blob_path(config.digest))
+        path = Path(store.blob_to_read(config.digest))
         await put_blob(client, Blob(config.digest, config.size, path), (), lambda _: None)
     data = store.read_document(image.manifest.digest, "image manifest")
     if layers != manifest.layers:
@@ -173,7 +173,7 @@ async def _push_layer(
         return layer
     # What was compressed here is compressed alike each time, so the blob is known by its origin.
     elsewhere = mounts(layer.digest)
-    path = Path(store.blob_path(layer.digest))
+    path = Path(store.blob_to_read(layer.digest))
     if layer.media_type in _COMPRESSED:
         layer, path = await trio.to_thread.run_sync(_compressed, ingest, layer, path)
 
