@@ -11,6 +11,7 @@
       InvalidDocumentError        a document or archive that cannot be read
       IntegrityError              bytes that do not match their digest; never retried, never downgraded
       HostSupportError            something this machine does not offer
+        PrivilegedPortError       exit status 126
       LaunchError                 a step between clone and exec failed
         CommandNotExecutableError exit status 126
         CommandNotFoundError      exit status 127
@@ -77,6 +78,12 @@ class IntegrityError(RootlessError):
 
 class HostSupportError(RootlessError):
     code = "host-support"
+
+
+class PrivilegedPortError(HostSupportError):
+    """docker takes every "permission denied" at the start of a container for a command that is not executable."""
+
+    exit_status = 126
 
 
 class LaunchError(RootlessError):

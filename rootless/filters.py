@@ -97,6 +97,14 @@ def _finds(pattern: str, name: str) -> bool:
         return False
 
 
+class PortRange(NamedTuple):
+    """Ports from `first` to `last`, both included, of one protocol."""
+
+    first: int
+    last: int
+    protocol: str
+
+
 class ContainerFilters(NamedTuple):
     """Which containers a list has: those that pass each condition that is set. The values of one
     field are alternatives, except those of `labels`, which all have to match."""
@@ -120,6 +128,12 @@ class ContainerFilters(NamedTuple):
     """Made of these images, or of images that were built on them."""
     volumes: tuple[str, ...] = ()
     """Names of volumes, sources of binds, or paths in the container that one of them is mounted on."""
+    networks: tuple[str, ...] = ()
+    """Names of networks."""
+    published: tuple[PortRange, ...] = ()
+    """Ports of the container that are published."""
+    exposed: tuple[PortRange, ...] = ()
+    """Ports of the container that it exposes or publishes."""
 
 
 def age_key(created: str) -> tuple[float, str]:

@@ -25,7 +25,8 @@ from rootless.errors import (
     LaunchError,
     RootlessError,
 )
-from rootless.spec.options import ContainerOptions, NamespaceModes
+from rootless.network.options import HOST, NONE, NetworkOptions
+from rootless.spec.options import ContainerOptions
 from rootless.store.build_cache import BuiltLayer
 from rootless.store.names import CONFIG_DIGEST
 
@@ -171,7 +172,7 @@ class Runs:
                     command=state.shell[:1] if options.keeps_shell else run.arguments,
                     entrypoint="",
                     variables=tuple(state.scope.variables.items()),
-                    namespaces=NamespaceModes(network=run.network == "none"),
+                    network=NetworkOptions(NONE if run.network == NONE else HOST),
                     terminal=options.keeps_shell,
                     interactive=options.keeps_shell,
                 )

@@ -21,6 +21,7 @@ from rootless.containers.record import ContainerRecord
 from rootless.durable import remove_tree
 from rootless.errors import LaunchError, RootlessError
 from rootless.light_stdlib import signal
+from rootless.network.options import HOST, NONE, NetworkOptions
 from rootless.rootfs import union
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps
@@ -34,7 +35,6 @@ from rootless.spec.options import (
     Bind,
     ContainerOptions,
     HostEntry,
-    NamespaceModes,
     SecurityOptions,
     Ulimit,
     UserMount,
@@ -136,7 +136,7 @@ class StepRunner:
             mounts=(*options.mounts, *_script_mount(directory, options.script)),
             ulimits=options.ulimits,
             shm_size=options.shm_size,
-            namespaces=NamespaceModes(network=options.network == "none"),
+            network=NetworkOptions(NONE if options.network == NONE else HOST),
             privileged=options.insecure,
             security=_INSECURE if options.insecure else _SANDBOX,
         )

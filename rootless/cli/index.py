@@ -47,6 +47,7 @@ _KILL = "rootless.cli.containers.stop:KILL"
 _PAUSE = "rootless.cli.containers.pause:PAUSE"
 _LOGS = "rootless.cli.containers.logs:LOGS"
 _PS = "rootless.cli.containers.listing:PS"
+_PORT = "rootless.cli.containers.port:PORT"
 _RENAME = "rootless.cli.containers.rename:RENAME"
 _RESTART = "rootless.cli.containers.stop:RESTART"
 _RM = "rootless.cli.containers.remove:RM"
@@ -107,6 +108,7 @@ COMMANDS: Mapping[str, str | Group] = {
     "cp": _CP,
     "diff": _DIFF,
     "export": _EXPORT,
+    "port": _PORT,
     "rename": _RENAME,
     "inspect": "rootless.cli.inspect:INSPECT",
     "cow": _COW,
@@ -160,6 +162,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "cp": _CP,
             "diff": _DIFF,
             "export": _EXPORT,
+            "port": _PORT,
             "rename": _RENAME,
             "prune": "rootless.cli.containers.prune:CONTAINER_PRUNE",
             "cow": _COW,

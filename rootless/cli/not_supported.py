@@ -11,21 +11,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-_NO_NETWORKS = "private networks are not supported yet"
+_NO_NETWORKS = "user-defined networks are not supported yet"
 _NO_SWARM = "there is no cluster"
 _NO_DAEMON = "there is no daemon"
 _NO_WINDOWS = "it is for Windows only"
-_USE_HOST = "use --network host or --network none"
+_USE_BRIDGE = "use --network bridge, and publish ports with -p"
 
 COMMANDS: dict[str, Missing] = {
     "checkpoint": Missing("containers cannot be checkpointed"),
     "compose": Missing("Compose files are not read", "start each container with 'rootless run -d'"),
     "config": Missing(_NO_SWARM),
     "context": Missing(_NO_DAEMON, "use --root for another store"),
-    "network": Missing(_NO_NETWORKS, _USE_HOST),
+    "network": Missing(_NO_NETWORKS, _USE_BRIDGE),
     "node": Missing(_NO_SWARM),
     "plugin": Missing(_NO_DAEMON),
-    "port": Missing(_NO_NETWORKS, "use --network host: every port is the host's"),
     "search": Missing("registries are not searched", "use 'rootless search-tags REPOSITORY'"),
     "secret": Missing(_NO_SWARM),
     "service": Missing(_NO_SWARM),
@@ -42,22 +41,21 @@ _RUN: dict[str, Missing] = {
     "cpu-rt-period": Missing("cgroup v2 has no real-time limits", "use --cpu-period"),
     "cpu-rt-runtime": Missing("cgroup v2 has no real-time limits", "use --cpu-quota"),
     "device-cgroup-rule": Missing("an ordinary user cannot set device rules", "use --device"),
-    "expose": Missing(_NO_NETWORKS, _USE_HOST),
     "gpus": Missing("GPUs are not found automatically", "pass the devices with --device"),
     "io-maxbandwidth": Missing(_NO_WINDOWS, "use --device-read-bps and --device-write-bps"),
     "io-maxiops": Missing(_NO_WINDOWS, "use --device-read-iops and --device-write-iops"),
-    "ip": Missing(_NO_NETWORKS, _USE_HOST),
-    "ip6": Missing(_NO_NETWORKS, _USE_HOST),
+    "ip": Missing(_NO_NETWORKS, _USE_BRIDGE),
+    "ip6": Missing(_NO_NETWORKS, _USE_BRIDGE),
     "isolation": Missing(_NO_WINDOWS),
     "kernel-memory": Missing("cgroup v2 does not limit kernel memory apart", "use --memory"),
-    "link": Missing(_NO_NETWORKS, _USE_HOST),
-    "link-local-ip": Missing(_NO_NETWORKS, _USE_HOST),
-    "mac-address": Missing(_NO_NETWORKS, _USE_HOST),
+    "link": Missing(
+        "links are a legacy of docker's",
+        "publish the port with -p, and connect to it at host-gateway (--add-host)",
+    ),
+    "link-local-ip": Missing(_NO_NETWORKS, _USE_BRIDGE),
     "memory-swappiness": Missing("cgroup v2 has no swappiness", "use --memory-swap"),
-    "net-alias": Missing(_NO_NETWORKS, _USE_HOST),
-    "network-alias": Missing(_NO_NETWORKS, _USE_HOST),
-    "publish": Missing(_NO_NETWORKS, "use --network host: every port is the host's"),
-    "publish-all": Missing(_NO_NETWORKS, "use --network host: every port is the host's"),
+    "net-alias": Missing(_NO_NETWORKS, _USE_BRIDGE),
+    "network-alias": Missing(_NO_NETWORKS, _USE_BRIDGE),
     "runtime": Missing("the engine is its own OCI runtime"),
     "use-api-socket": Missing(_NO_DAEMON),
 }
@@ -74,7 +72,7 @@ _OPTIONS: dict[str, dict[str, Missing]] = {
     "start": dict.fromkeys(
         ("checkpoint", "checkpoint-dir"), Missing("containers cannot be checkpointed")
     ),
-    "rm": {"link": Missing(_NO_NETWORKS)},
+    "rm": {"link": Missing("there are no links")},
     "images": {"tree": Missing("platforms are not shown as a tree", "use 'rootless images'")},
     "rmi": {"platform": Missing("the store keeps one image per platform", "remove it by its ID")},
     "push": {
@@ -94,10 +92,6 @@ _OPTIONS: dict[str, dict[str, Missing]] = {
 }
 """By the name of the command (empty: before the command), and the long name of the option."""
 _SHORTHANDS = {
-    ("run", "p"): "publish",
-    ("run", "P"): "publish-all",
-    ("create", "p"): "publish",
-    ("create", "P"): "publish-all",
     ("rm", "l"): "link",
     ("", "c"): "context",
     ("", "H"): "host",

@@ -13,6 +13,7 @@ from rootless.cli import run_options as rows
 from rootless.cli.context import Settings, current_directory, engine_of, read_text
 from rootless.cli.grammar import Command, GrammarError, Parsed, spelling
 from rootless.errors import UsageError
+from rootless.network.options import DEFAULT_NETWORK
 from rootless.spec import options as values
 from rootless.spec.options import ContainerOptions
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rootless.cli.grammar import Texts
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.images.transfer.progress import Progress
+    from rootless.network.options import NetworkOptions
     from rootless.oci.platform import Platform
     from rootless.runtime.idmap import UserNamespaceMode
     from rootless.spec.storage_driver import StorageDriver
@@ -137,6 +139,7 @@ def options_of(
         domainname=parsed[rows.DOMAINNAME] or None,
         hosts=_hosts(parsed),
         dns=_dns(parsed),
+        network=_network(parsed),
         namespaces=_namespaces(parsed),
         userns=_userns(parsed),
         privileged=parsed[rows.PRIVILEGED],
@@ -388,9 +391,27 @@ def _dns(parsed: Parsed) -> values.Dns:
     return values.Dns(servers, domains, parsed[rows.DNS_OPTION])
 
 
+_NETWORK_ROWS = (rows.NETWORK, rows.PUBLISH, rows.PUBLISH_ALL, rows.EXPOSE, rows.MAC_ADDRESS)
+
+
+def _network(parsed: Parsed) -> NetworkOptions:
+    if not any(parsed.values[row.long] for row in _NETWORK_ROWS):
+        return DEFAULT_NETWORK
+    from rootless.cli.flags.network import DISCARDED, discards_ports, parse_network
+
+    if discards_ports(parsed[rows.NETWORK], parsed[rows.PUBLISH]):
+        print(f"WARNING: {DISCARDED}", file=sys.stderr)
+    return parse_network(
+        parsed[rows.NETWORK],
+        publish=parsed[rows.PUBLISH],
+        publish_all=parsed[rows.PUBLISH_ALL],
+        expose=parsed[rows.EXPOSE],
+        mac_address=parsed[rows.MAC_ADDRESS] or "",
+    )
+
+
 def _namespaces(parsed: Parsed) -> values.NamespaceModes:
     modes = {
-        "network": parsed[rows.NETWORK],
         "pid": parsed[rows.PID],
         "ipc": parsed[rows.IPC],
         "uts": parsed[rows.UTS],

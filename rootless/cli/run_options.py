@@ -202,12 +202,26 @@ STORAGE_DRIVER = Text(
 )
 
 # Network.
-NETWORK = Text(
+NETWORK = Texts(
     ("network", "net"),
-    "Connect a container to a network: host (the host's own, default) or none",
+    "Connect a container to a network: host (the host's own, default), bridge (private, with a way out by pasta or "
+    "slirp4netns), pasta, slirp4netns or none",
     "NETWORK",
     NETWORKING,
-    choices=("host", "none"),
+    choices=("bridge", "host", "none", "pasta", "slirp4netns"),
+)
+PUBLISH = Texts(
+    ("publish", "p"),
+    "Publish a container's port(s) to the host ([ADDRESS:][HOST_PORT:]PORT[/PROTOCOL])",
+    "PORT",
+    NETWORKING,
+)
+PUBLISH_ALL = Flag(
+    ("publish-all", "P"), "Publish all exposed ports to random ports", group=NETWORKING
+)
+EXPOSE = Texts(("expose",), "Expose a port or a range of ports", "PORT", NETWORKING)
+MAC_ADDRESS = Text(
+    ("mac-address",), "Container MAC address (e.g., 92:d0:c6:0a:29:33)", "ADDRESS", NETWORKING
 )
 HOSTNAME = Text(("hostname", "h"), "Container host name", "NAME", NETWORKING)
 DOMAINNAME = Text(("domainname",), "Container NIS domain name", "NAME", NETWORKING)

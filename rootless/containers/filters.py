@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from rootless.containers.status import MONITORED, Status
 from rootless.errors import NotFoundError
+from rootless.network.endpoint import Endpoint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from rootless.containers.directory import Containers
     from rootless.containers.record import ContainerRecord
-    from rootless.filters import ContainerFilters
+    from rootless.filters import ContainerFilters, PortRange
+    from rootless.network.options import ExposedPort
     from rootless.store.image import Image
     from rootless.store.layout import Store
 
@@ -71,6 +73,7 @@ def _tests(
                 for each in mount_names(containers.directory(record.id))
             )
         )
+    tests += _network_tests(filters)
     if filters.healths:
         tests.append(lambda record: (record.health or "none") in filters.healths)
     if filters.exit_codes:
@@ -88,6 +91,42 @@ def _tests(
         ancestors = [_descends(name, store) for name in filters.ancestors]
         tests.append(lambda record: any(descends(record) for descends in ancestors))
     return tests
+
+
+def _network_tests(filters: ContainerFilters) -> list[Test]:
+    tests: list[Test] = []
+    if filters.networks:
+        tests.append(lambda record: _endpoint(record).network in filters.networks)
+    if filters.published:
+        tests.append(
+            lambda record: _has_port(
+                filters.published, (each.exposed for each in _endpoint(record).ports)
+            )
+        )
+    if filters.exposed:
+        tests.append(
+            lambda record: _has_port(
+                filters.exposed,
+                (
+                    *_endpoint(record).exposed,
+                    *(each.exposed for each in _endpoint(record).ports),
+                ),
+            )
+        )
+    return tests
+
+
+def _endpoint(record: ContainerRecord) -> Endpoint:
+    return record.endpoint or Endpoint("")
+
+
+def _has_port(ranges: Iterable[PortRange], ports: Iterable[ExposedPort]) -> bool:
+    found = tuple(ports)
+    return any(
+        each.first <= port.number <= each.last and each.protocol == port.protocol
+        for each in ranges
+        for port in found
+    )
 
 
 def _age(record: ContainerRecord) -> tuple[str, str]:

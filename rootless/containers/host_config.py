@@ -9,6 +9,7 @@ from typing import Any
 
 from rootless.containers.mount_points import mount_settings
 from rootless.containers.record import ContainerRecord
+from rootless.network.options import PortRequest
 from rootless.spec.options import DEFAULT_CAPABILITIES, ContainerOptions, Throttle
 from rootless.syscalls.capabilities import NAMES
 
@@ -26,8 +27,8 @@ def host_config(
         "Binds": mounts["Binds"],
         "ContainerIDFile": options.cidfile or "",
         "LogConfig": {"Type": options.log.driver.value, "Config": dict(options.log.given)},
-        "NetworkMode": "none" if own.network else "host",
-        "PortBindings": {},
+        "NetworkMode": options.network.name or "host",
+        "PortBindings": _port_bindings(options.network.ports),
         "RestartPolicy": {
             "Name": options.restart.name.value,
             "MaximumRetryCount": options.restart.maximum,
@@ -51,7 +52,7 @@ def host_config(
         "OomScoreAdj": options.oom_score_adj or 0,
         "PidMode": "" if own.pid else "host",
         "Privileged": options.privileged,
-        "PublishAllPorts": False,
+        "PublishAllPorts": options.network.publish_all,
         "ReadonlyRootfs": options.read_only,
         "SecurityOpt": _security_options(options) or None,
         **({"StorageOpt": storage} if storage else {}),
@@ -105,6 +106,16 @@ def host_config(
         "ReadonlyPaths": linux.get("readonlyPaths") or None,
         **({"Init": True} if options.init else {}),
     }
+
+
+def _port_bindings(ports: Sequence[PortRequest]) -> dict[str, list[dict[str, str]]]:
+    """What was asked for, by the port of the container."""
+    result: dict[str, list[dict[str, str]]] = {}
+    for each in sorted(ports):
+        numbers = f"{each.first}-{each.last}" if each.first != each.last else f"{each.first}"
+        entry = {"HostIp": each.address, "HostPort": numbers if each.first else ""}
+        result.setdefault(str(each.exposed), []).append(entry)
+    return result
 
 
 def _console_size(spec: Mapping[str, Any]) -> list[int]:

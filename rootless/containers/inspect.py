@@ -14,8 +14,9 @@ from rootless.containers.container_options import options_in
 from rootless.containers.host_config import host_config
 from rootless.containers.launch_description import log_path
 from rootless.containers.mount_points import mount_points
-from rootless.containers.status import MONITORED, Status
+from rootless.containers.status import ALIVE, MONITORED, Status
 from rootless.containers.storage_usage import storage_usage
+from rootless.network.endpoint import Endpoint
 from rootless.spec.health import document as health_check_document
 from rootless.spec.health import merged
 from rootless.spec.options import ContainerOptions, Volume
@@ -141,7 +142,7 @@ def _config(
         "AttachStdin": options.interactive and streams.stdin,
         "AttachStdout": streams.stdout,
         "AttachStderr": streams.stderr,
-        **({"ExposedPorts": image["ExposedPorts"]} if image.get("ExposedPorts") else {}),
+        **_exposed_ports(options, image),
         "Tty": options.terminal,
         "OpenStdin": options.interactive,
         "StdinOnce": options.interactive and streams.stdin,
@@ -163,6 +164,14 @@ def _config(
     if image.get("Shell"):
         config["Shell"] = image["Shell"]
     return config
+
+
+def _exposed_ports(options: ContainerOptions, image: Mapping[str, Any]) -> dict[str, Any]:
+    """The image's, those of --expose and those that are published."""
+    network = options.network
+    asked = [str(each) for each in (*network.exposed, *(port.exposed for port in network.ports))]
+    ports = {**(image.get("ExposedPorts") or {}), **{each: {} for each in asked}}
+    return {"ExposedPorts": dict(sorted(ports.items()))} if ports else {}
 
 
 def _environment(options: ContainerOptions, image: Mapping[str, Any]) -> list[str] | None:
@@ -206,23 +215,54 @@ def _volumes(options: ContainerOptions, image: Mapping[str, Any]) -> Mapping[str
 
 
 def _network_settings(record: ContainerRecord) -> dict[str, Any]:
+    endpoint = record.endpoint
+    is_up = record.status in ALIVE and endpoint is not None
+    shown = endpoint if is_up and endpoint is not None else Endpoint("")
+    addresses = {
+        "EndpointID": "",
+        "Gateway": shown.gateway,
+        "GlobalIPv6Address": shown.ipv6_address,
+        "GlobalIPv6PrefixLen": shown.ipv6_prefix,
+        "IPAddress": shown.address,
+        "IPPrefixLen": shown.prefix,
+        "IPv6Gateway": shown.ipv6_gateway,
+        "MacAddress": shown.mac_address,
+    }
     return {
         "Bridge": "",
         "SandboxID": "",
         "SandboxKey": f"/proc/{record.pid}/ns/net" if record.pid else "",
-        "Ports": {},
+        "Ports": _ports(shown),
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
-        "EndpointID": "",
-        "Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "IPAddress": "",
-        "IPPrefixLen": 0,
-        "IPv6Gateway": "",
-        "MacAddress": "",
-        "Networks": {},
+        **addresses,
+        "Networks": _networks(endpoint, addresses),
     }
+
+
+def _ports(endpoint: Endpoint) -> dict[str, list[dict[str, str]] | None]:
+    """Ports of the container, and those of the host that lead to them."""
+    ports: dict[str, list[dict[str, str]] | None] = {str(each): None for each in endpoint.exposed}
+    for each in sorted(endpoint.ports):
+        entry = {"HostIp": each.address, "HostPort": str(each.host_port)}
+        ports[str(each.exposed)] = [*(ports.get(str(each.exposed)) or ()), entry]
+    return ports
+
+
+def _networks(endpoint: Endpoint | None, addresses: Mapping[str, Any]) -> dict[str, Any]:
+    """By name. A container that shares another's network is in none of its own."""
+    if endpoint is None or not endpoint.network or ":" in endpoint.network:
+        return {}
+    settings = {
+        "IPAMConfig": None,
+        "Links": None,
+        "Aliases": None,
+        "DriverOpts": {"driver": endpoint.driver} if endpoint.driver else None,
+        "GwPriority": 0,
+        "NetworkID": "",
+        "DNSNames": None,
+    }
+    return {endpoint.network: {**settings, **addresses}}

@@ -6,6 +6,7 @@ import marshal  # pickle would import functools and look every class up by name
 
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
+from rootless.network.endpoint import endpoint_in, plain_endpoint
 from rootless.runtime.idmap import IdMaps, IdRange
 from rootless.runtime.rootfs import FuseRootfs, OverlayRootfs
 from rootless.spec.options import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from rootless.network.setup import NetworkSetup
     from rootless.spec.options import HealthCheck
 
 
@@ -102,6 +104,8 @@ class LaunchDescription(NamedTuple):
     health: HealthCheck | None = None
     storage: StorageLimits = NO_STORAGE_LIMITS
     is_traced: bool = False
+    network: NetworkSetup | None = None
+    """None without a private network."""
     extra: Mapping[str, object] = {}
     """What else launch.json holds, by key."""
 
@@ -109,7 +113,11 @@ class LaunchDescription(NamedTuple):
         """For another process of this program; `unpack` is the other half."""
         tree = self.tree
         plain = self._asdict() | {
-            "record": self.record._asdict() | {"status": self.record.status.value},
+            "record": self.record._asdict()
+            | {
+                "status": self.record.status.value,
+                "endpoint": plain_endpoint(self.record.endpoint),
+            },
             "id_maps": tuple(tuple(map(tuple, each)) for each in self.id_maps[:2]),
             "tree": (isinstance(tree, HostTree), *tree),
             "storage_driver": self.storage_driver.value,
@@ -117,6 +125,7 @@ class LaunchDescription(NamedTuple):
             "output_log": (self.output_log.driver.value, *self.output_log[1:]),
             "storage": tuple(self.storage),
             "health": None if self.health is None else _plain_health(self.health),
+            "network": None if self.network is None else _plain_network(self.network),
         }
         return marshal.dumps((plain, self.id_maps.helper))
 
@@ -188,7 +197,10 @@ def unpack(data: bytes) -> LaunchDescription:
     return LaunchDescription(
         **plain
         | {
-            "record": ContainerRecord(**plain["record"] | {"status": status}),
+            "record": ContainerRecord(
+                **plain["record"]
+                | {"status": status, "endpoint": endpoint_in(plain["record"]["endpoint"])}
+            ),
             "id_maps": IdMaps(uids, gids, helper),
             "tree": HostTree(*tree) if on_host else ImageTree(*tree),
             "storage_driver": StorageDriver(plain["storage_driver"]),
@@ -196,6 +208,7 @@ def unpack(data: bytes) -> LaunchDescription:
             "restart": RestartPolicy(RestartName(plain["restart"][0]), plain["restart"][1]),
             "output_log": OutputLog(LogDriver(log_driver), *log),
             "storage": StorageLimits(*plain["storage"]),
+            "network": None if plain["network"] is None else _network_of(plain["network"]),
         }
     )
 
@@ -204,6 +217,18 @@ def _plain_health(check: HealthCheck) -> dict[str, Any]:
     from rootless.spec.health import as_plain
 
     return as_plain(check)
+
+
+def _plain_network(setup: NetworkSetup) -> dict[str, Any]:
+    from rootless.network.setup import plain_setup
+
+    return plain_setup(setup)
+
+
+def _network_of(plain: dict[str, Any]) -> NetworkSetup:
+    from rootless.network.setup import setup_of
+
+    return setup_of(plain)
 
 
 def _health_of(plain: dict[str, Any]) -> HealthCheck:

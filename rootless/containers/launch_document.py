@@ -16,6 +16,7 @@ from rootless.containers.launch_description import (
 )
 from rootless.errors import InvalidDocumentError
 from rootless.light_json import dumps, loads
+from rootless.network.setup import plain_setup, setup_of
 from rootless.runtime.idmap import IdMaps
 from rootless.spec.health import as_plain, from_plain
 from rootless.spec.options import (
@@ -71,6 +72,7 @@ def encode_launch(description: LaunchDescription) -> bytes:
             if description.storage != NO_STORAGE_LIMITS
             else {}
         ),
+        **({} if description.network is None else {"network": plain_setup(description.network)}),
         **({} if description.health is None else {"health": as_plain(description.health)}),
         "terminal": description.terminal,
         "streams": list(description.streams),
@@ -112,6 +114,7 @@ def _description(
     stdin, stdout, stderr = document.pop("streams")
     restart, maps = document.pop("restart"), document.pop("idMaps")
     health = document.pop("health", None)
+    network = document.pop("network", None)
     return LaunchDescription(
         record=record,
         directory=places.directory,
@@ -132,6 +135,7 @@ def _description(
         input_once=document.pop("inputOnce", False),
         ends_with_client=False,
         health=None if health is None else from_plain(health),
+        network=None if network is None else setup_of(network),
         restart=RestartPolicy(RestartName(restart["name"]), restart["maximum"]),
         extra=document,
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from rootless.errors import InvalidDocumentError
 from rootless.light_json import dumps, loads
+from rootless.network.options import NONE, ExposedPort, NetworkOptions, PortRequest
 from rootless.runtime.idmap import UserNamespaceMode
 from rootless.spec import options as values
 from rootless.spec.options import ContainerOptions
@@ -40,6 +41,8 @@ def decode_options(data: bytes, what: str) -> ContainerOptions:
     try:
         document = loads(data)
         known = {name: value for name, value in document.items() if name in _DEFAULT._fields}
+        if "network" not in known and (document.get("namespaces") or {}).get("network"):
+            known["network"] = _plain(NetworkOptions(NONE))
         return ContainerOptions(
             **{name: _READERS.get(name, _as_it_is)(value) for name, value in known.items()}
         )
@@ -108,6 +111,23 @@ def _health(value: dict[str, Any]) -> values.HealthCheck:
     return from_plain(value)
 
 
+def _namespaces(value: dict[str, Any]) -> values.NamespaceModes:
+    """Earlier versions had `network` among them."""
+    known = {name: part for name, part in value.items() if name in values.NamespaceModes._fields}
+    return values.NamespaceModes(**known)
+
+
+def _network(value: dict[str, Any]) -> NetworkOptions:
+    ports, exposed = _each(PortRequest), _each(ExposedPort)
+    fields = {
+        **value,
+        "arguments": tuple(value["arguments"]),
+        "ports": ports(value["ports"]),
+        "exposed": exposed(value["exposed"]),
+    }
+    return NetworkOptions(**fields)
+
+
 def _platform(value: dict[str, str]) -> object:
     from rootless.oci.platform import Platform
 
@@ -133,7 +153,8 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "devices": _each(values.Device),
     "hosts": _each(values.HostEntry),
     "dns": lambda value: values.Dns(**{name: tuple(part) for name, part in value.items()}),
-    "namespaces": lambda value: values.NamespaceModes(**value),
+    "namespaces": _namespaces,
+    "network": _network,
     "userns": lambda value: UserNamespaceMode(**value),
     "security": _security,
     "limits": _limits,

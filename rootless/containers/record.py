@@ -9,6 +9,7 @@ from __future__ import annotations
 from rootless.containers.status import Status, check_transition
 from rootless.errors import InvalidDocumentError
 from rootless.light_json import dumps, loads
+from rootless.network.endpoint import Endpoint, endpoint_in, plain_endpoint
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -62,6 +63,8 @@ class ContainerRecord(NamedTuple):
     boot: str = ""
     """The boot id of the kernel that the PIDs are of (random(4), boot_id)."""
     error: str = ""
+    endpoint: Endpoint | None = None
+    """None in records of versions that had no networks."""
     extra: Mapping[str, object] = {}
     """Whatever else the document holds, by key."""
 
@@ -109,6 +112,7 @@ def encode(record: ContainerRecord) -> bytes:
     document: dict[str, object] = {"format": FORMAT, **record.extra}
     document |= {name: value for name, value in record._asdict().items() if name != "extra"}
     document["status"] = record.status.value
+    document["endpoint"] = plain_endpoint(record.endpoint)
     return dumps(document) + b"\n"
 
 
@@ -140,8 +144,13 @@ def decode(data: bytes, what: str) -> ContainerRecord:
         status = Status(document.pop("status", "created"))
     except (TypeError, ValueError) as error:
         raise InvalidDocumentError(f"{what}: {error}") from error
+    try:
+        endpoint = endpoint_in(document.pop("endpoint", None))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InvalidDocumentError(f"{what}: endpoint is damaged: {error}") from error
     return ContainerRecord(
         status=status,
+        endpoint=endpoint,
         command=command,
         mounted_images=mounted_images,
         labels=labels,

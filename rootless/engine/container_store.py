@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rootless.engine.volumes import PrunedVolumes
     from rootless.filters import ContainerFilters, PruneFilters, VolumeFilters
     from rootless.images.new_image import LoadedImage
+    from rootless.network.options import PublishedPort
     from rootless.rootfs.sizes import ContainerSizes
     from rootless.spec.options import ContainerOptions
     from rootless.store.counting import Moved
@@ -83,6 +84,14 @@ class ContainerStore(ImageStore):
             found = self.container_sizes(record)
             document |= {"SizeRw": found.written, "SizeRootFs": found.total}
         return document
+
+    def published_ports(self, name: str) -> tuple[PublishedPort, ...]:
+        """The published ports of a container, none if it does not run. Raises NotFoundError."""
+        from rootless.containers.status import ALIVE
+
+        record = self._container(name)
+        endpoint = record.endpoint
+        return endpoint.ports if endpoint is not None and record.status in ALIVE else ()
 
     def container_mounts(self, record: ContainerRecord) -> list[MountName]:
         """The binds and volumes of a container by their names."""

@@ -21,6 +21,7 @@ from rootless.containers.process_identity import boot_id, start_time
 from rootless.containers.record import ContainerRecord
 from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.timestamps import now
+from rootless.engine.prepare_network import prepare_network, with_network_name
 from rootless.engine.pull_in_child import ShowProgress, find_or_fetch
 from rootless.errors import HostSupportError
 from rootless.light_json import dumps
@@ -68,6 +69,7 @@ def prepare(
     `monitor` is the PID of the process that the container will belong to; 0 for a container that is
     only created.
     """
+    options = with_network_name(options, environ)
     check_options(options)
     if driver is StorageDriver.OVERLAY and options.storage != NO_STORAGE_LIMITS:
         raise HostSupportError(
@@ -81,9 +83,9 @@ def prepare(
         options = _with_caller_as_user(options, lower)
     volumes = _prepare_volumes(options, lower, paths)
     if volumes is None:
-        return _prepare(options, paths, driver, lower, monitor=monitor)
+        return _prepare(options, paths, environ, driver, lower, monitor=monitor)
     try:
-        prepared = _prepare(volumes.options, paths, driver, lower, monitor=monitor)
+        prepared = _prepare(volumes.options, paths, environ, driver, lower, monitor=monitor)
     except BaseException:
         volumes.abandon()
         raise
@@ -130,6 +132,7 @@ def _prepare_volumes(
 def _prepare(
     options: ContainerOptions,
     paths: StoragePaths,
+    environ: Mapping[str, str],
     driver: StorageDriver,
     lower: Lower,
     *,
@@ -139,6 +142,7 @@ def _prepare(
     id_maps = read_id_maps(options.userns)
     container_id = new_container_id()
     directory = paths.containers.directory(container_id)
+    network, endpoint = prepare_network(options, lower.config.get("ExposedPorts") or (), environ)
     private = options.namespaces.uts
     texts = etc_files(
         options,
@@ -146,6 +150,7 @@ def _prepare(
         host_resolv_conf=host_resolv_conf(),
         id_maps=id_maps,
         has_apt=lambda: _has_apt(lower.tree),
+        setup=network,
     )
     host = gather_host_facts(devices=options.privileged)
     spec = make_spec(
@@ -207,6 +212,7 @@ def _prepare(
             monitor_pid=monitor,
             monitor_pid_start=start_time(monitor) if monitor else 0,
             boot=boot_id() if monitor else "",
+            endpoint=endpoint,
         ),
         directory=directory,
         spec=spec,
@@ -228,6 +234,7 @@ def _prepare(
         is_new=monitor != 0,
         restart=options.restart,
         health=_health(options, lower),
+        network=network,
     )
     record = create_container(
         paths.containers,

@@ -72,6 +72,9 @@ class LaunchArgs(NamedTuple):
     Needed for a FuseRootfs and an OverlayRootfs."""
     server: RootServer | None = None
     """Watched while the child is waited for, which may wait for the server itself."""
+    connect: Callable[[int], None] | None = None
+    """Called with the host's pid of the container when its namespaces are there and its id maps written, before
+    it does anything."""
     seccomp_cache: str | None = None
     """Directory in which compiled filters are kept; without it each start compiles its own."""
     debug: Callable[[str], None] | None = None
@@ -215,6 +218,8 @@ def _set_up(
     try:
         if args.below is None:
             write_maps(process.pid, args.id_maps)
+        if args.connect is not None:
+            args.connect(process.pid)
     except BaseException:
         _end(process)
         raise

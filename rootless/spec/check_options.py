@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 
 from rootless.errors import UsageError
+from rootless.network.options import NONE
 from rootless.spec.options import NO_RESTART
 
 TYPE_CHECKING = False
@@ -38,7 +39,7 @@ def check_options(options: ContainerOptions) -> None:
         raise UsageError("conflicting options: hostname and the UTS mode host")
     if options.domainname and not options.namespaces.uts:
         raise UsageError("conflicting options: domainname and the UTS mode host")
-    if options.dns.servers and options.namespaces.network:
+    if options.dns.servers and options.network.name == NONE:
         raise UsageError("conflicting options: dns and the network mode none")
     if options.hostname:
         _check_hostname(options.hostname)
@@ -112,7 +113,7 @@ def _check_sysctls(options: ContainerOptions) -> None:
             if not options.namespaces.ipc:
                 raise UsageError(f"sysctl {entry!r} is not allowed in the host's IPC namespace")
         elif name.startswith("net."):
-            if not options.namespaces.network:
+            if not options.network.is_own:
                 raise UsageError(f"sysctl {entry!r} is not allowed in the host's network namespace")
         else:
             raise UsageError(f"sysctl {entry!r} is not allowed: it has no namespace")

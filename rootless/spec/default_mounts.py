@@ -85,7 +85,7 @@ def default_mounts(options: ContainerOptions, host: HostFacts) -> list[OciMount]
         mounts.append(bind("/dev/shm", "/dev/shm", *_QUIET))
         if host.mqueue:
             mounts.append(bind("/dev/mqueue", "/dev/mqueue", *_QUIET))
-    if own.network:
+    if options.network.is_own:
         mounts.append(_mount("/sys", "sysfs", "sysfs", [*_QUIET, *read_only]))
     else:
         # Read-only all the way down: what is mounted below /sys comes along, and a plain `ro` stops

@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from rootless.network.setup import NetworkSetup
+
 APT_SANDBOX = 'APT::Sandbox::User "root";\n'
 """For a container with one id: apt's sandbox user could not be switched to."""
 APT_DIRECTORY = "/etc/apt/apt.conf.d"
@@ -24,20 +26,30 @@ def etc_files(
     host_resolv_conf: str,
     id_maps: IdMaps,
     has_apt: Callable[[], bool],
+    setup: NetworkSetup | None = None,
 ) -> dict[str, tuple[str, str]]:
     """The files that the engine writes and binds (`make_spec`'s `files`), by a name for each: the path in the
     container, and the content.
 
-    `has_apt`, whether the container's files have APT_DIRECTORY, is only called where that matters.
+    `has_apt`, whether the container's files have APT_DIRECTORY, is only called where that matters. `setup` is that of
+    a private network.
 
     Raises:
         UsageError: host-gateway was asked for and there is none.
     """
-    gateway = None if options.namespaces.network else "127.0.0.1"
+    address, gateway = "127.0.1.1", None if options.network.is_own else "127.0.0.1"
+    if setup is not None:
+        address, gateway = setup.ipv4.address, setup.ipv4.gateway
+    hosts = hosts_file(hostname, options.hosts, address=address, gateway=gateway)
     files = {
-        "hosts": ("/etc/hosts", hosts_file(hostname, options.hosts, gateway=gateway)),
+        "hosts": ("/etc/hosts", hosts),
         "hostname": ("/etc/hostname", f"{hostname}\n"),
-        "resolv.conf": ("/etc/resolv.conf", resolv_conf(host_resolv_conf, options.dns)),
+        "resolv.conf": (
+            "/etc/resolv.conf",
+            resolv_conf(
+                host_resolv_conf, options.dns if setup is None else _dns_of(setup, options.dns)
+            ),
+        ),
     }
     is_covered = any(f"{APT_SANDBOX_PATH}/".startswith(f"{m.target}/") for m in options.mounts)
     if id_maps.single and not is_covered and has_apt():
@@ -45,8 +57,10 @@ def etc_files(
     return files
 
 
-def hosts_file(hostname: str, hosts: Iterable[HostEntry], *, gateway: str | None) -> str:
-    """`gateway` is the address by which the container reaches the host; 127.0.0.1 on the host's
+def hosts_file(
+    hostname: str, hosts: Iterable[HostEntry], *, gateway: str | None, address: str = "127.0.1.1"
+) -> str:
+    """`address` is the container's own. `gateway` is the address by which the container reaches the host; 127.0.0.1 on the host's
     network.
 
     Raises:
@@ -59,16 +73,21 @@ def hosts_file(hostname: str, hosts: Iterable[HostEntry], *, gateway: str | None
         "ff00::\tip6-mcastprefix",
         "ff02::1\tip6-allnodes",
         "ff02::2\tip6-allrouters",
-        f"127.0.1.1\t{hostname}",
     ]
-    for name, address in hosts:
-        if address == HOST_GATEWAY:
-            if gateway is None:
-                raise UsageError(f"--add-host {name}:host-gateway: this network has no gateway")
-            lines.append(f"{gateway}\t{name}")
-        else:
-            lines.append(f"{address}\t{name}")
+    for name, target in hosts:
+        if target == HOST_GATEWAY and gateway is None:
+            raise UsageError(f"--add-host {name}:host-gateway: this network has no gateway")
+        lines.append(f"{gateway if target == HOST_GATEWAY else target}\t{name}")
+    # As docker: the name without its domain is an alias.
+    first = hostname.partition(".")[0]
+    names = hostname if first in {"", hostname} else f"{hostname} {first}"
+    lines.append(f"{address}\t{names}")
     return "\n".join(lines) + "\n"
+
+
+def _dns_of(setup: NetworkSetup, dns: Dns) -> Dns:
+    """The host's name servers may be out of the container's reach: the network's resolver asks them."""
+    return dns if dns.servers else dns._replace(servers=(setup.ipv4.resolver,))
 
 
 def resolv_conf(host: str, dns: Dns) -> str:

@@ -8,6 +8,7 @@ combinations and numbers that make no sense, wherever they came from.
 
 from __future__ import annotations
 
+from rootless.network.options import DEFAULT_NETWORK, NetworkOptions
 from rootless.runtime.idmap import UserNamespaceMode
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.light_types import Enum, NamedTuple
@@ -203,9 +204,8 @@ class Dns(NamedTuple):
 
 
 class NamespaceModes(NamedTuple):
-    """True: a new namespace; False: the host's."""
+    """True: a new namespace; False: the host's. The network is a matter of NetworkOptions."""
 
-    network: bool = False
     pid: bool = True
     ipc: bool = True
     uts: bool = True
@@ -407,6 +407,7 @@ class ContainerOptions(NamedTuple):
     """The NIS domain name (uts_namespaces(7))."""
     hosts: tuple[HostEntry, ...] = ()
     dns: Dns = NO_DNS
+    network: NetworkOptions = DEFAULT_NETWORK
 
     namespaces: NamespaceModes = DEFAULT_NAMESPACES
     userns: UserNamespaceMode = ROOT_IS_CALLER

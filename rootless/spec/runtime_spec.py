@@ -256,15 +256,17 @@ def working_directory(options: ContainerOptions, image: Mapping[str, Any]) -> st
 
 
 def _linux(options: ContainerOptions, id_maps: IdMaps) -> dict[str, Any]:
-    own = options.namespaces
+    own, network = options.namespaces, options.network
     names = ["user", "mount"]
-    names += [n for n in ("pid", "network", "ipc", "uts", "cgroup") if getattr(own, n)]
+    names += [n for n in ("pid", "ipc", "uts", "cgroup") if getattr(own, n)]
+    names += ["network"] if network.is_own else []
     linux: dict[str, Any] = {
         "namespaces": [{"type": name} for name in names],
         **id_maps.to_spec(),
     }
-    if options.sysctls:
-        linux["sysctl"] = dict(options.sysctls)
+    sysctls = _network_sysctls(id_maps) if network.is_private else {}
+    if sysctls or options.sysctls:
+        linux["sysctl"] = {**sysctls, **options.sysctls}
     security = options.security
     unmask = set(security.unmask)
     masked = () if security.unmask_all else mounts.MASKED_PATHS
@@ -272,3 +274,12 @@ def _linux(options: ContainerOptions, id_maps: IdMaps) -> dict[str, Any]:
     linux["maskedPaths"] = [p for p in (*masked, *security.mask) if p not in unmask]
     linux["readonlyPaths"] = [p for p in protected if p not in unmask]
     return linux
+
+
+def _network_sysctls(id_maps: IdMaps) -> dict[str, str]:
+    """Docker's for a private network: any user of the container binds every port, and pings (icmp(7))."""
+    last = max(each.inside + each.size - 1 for each in id_maps.gids)
+    return {
+        "net.ipv4.ip_unprivileged_port_start": "0",
+        "net.ipv4.ping_group_range": f"0 {last}",
+    }

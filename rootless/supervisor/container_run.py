@@ -17,11 +17,13 @@ from rootless.supervisor.signal_delivery import SignalDelivery
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rootless.cgroups.control_group import ControlGroup
     from rootless.containers.launch_description import LaunchDescription
+    from rootless.network.listening import PublishedSocket
     from rootless.supervisor.clients import Client
+    from rootless.supervisor.container_network import ContainerNetwork
     from rootless.supervisor.container_streams import ContainerStreams
     from rootless.supervisor.life_events import LifeEvents
     from rootless.supervisor.record_keeper import RecordKeeper
@@ -50,8 +52,10 @@ class ContainerRun:
         group: ControlGroup | None,
         server: FileServer,
         events: LifeEvents,
+        published: Sequence[PublishedSocket] = (),
     ) -> None:
-        """Raises RootlessError if the file server has ended."""
+        """`published` are the sockets of its ports. Raises RootlessError if the file server has ended."""
+        self._published = published
         self.server_failure = ""
         self.server_has_ended = False
         self._description = description
@@ -66,6 +70,7 @@ class ContainerRun:
         server.describe(description)
         self._volumes: VolumeMounts | None = None
         self._upgrade: ServerUpgrade | None = None
+        self._network: ContainerNetwork | None = None
 
     def create(self, streams: ContainerStreams, debug: int | None) -> None:
         """Create the container, up to exec. `debug`: where the steps are written; closed here.
@@ -73,7 +78,7 @@ class ContainerRun:
         Raises LaunchError.
         """
         description, group = self._description, self._group
-        volumes = self._open_volumes()
+        volumes, network = self._open_volumes(), self._make_network(debug)
         stdio = streams.container_ends
 
         def write_step(line: str) -> None:
@@ -90,6 +95,7 @@ class ContainerRun:
                     cgroup_fd=None if group is None else group.directory_fd,
                     serve=self.server.serve,
                     server=WatchedServer(lambda: self.server, self.replace_server),
+                    connect=None if network is None else network.connect,
                     seccomp_cache=description.seccomp_cache,
                     debug=None if debug is None else write_step,
                     trees={} if volumes is None else volumes.trees,
@@ -104,6 +110,8 @@ class ContainerRun:
                 os.close(debug)
         process = self.process
         streams.take_console(process.console)
+        if network is not None:
+            network.wait_until_ready()
         self.signals = SignalDelivery(
             process.pid, process.pidfd, description.stop_timeout, self._events.signalled
         )
@@ -119,6 +127,17 @@ class ContainerRun:
         self._events.mounted(mounted_volumes(self._description.spec))
         return self._volumes
 
+    def _make_network(self, debug: int | None) -> ContainerNetwork | None:
+        setup = self._description.network
+        if setup is None:
+            return None
+        from rootless.supervisor.container_network import ContainerNetwork
+
+        self._network = ContainerNetwork(setup, self._description.id_maps, self._published)
+        if debug is not None:
+            os.write(debug, f"{self._network.describe()}\n".encode())
+        return self._network
+
     def start(self) -> None:
         """Let the container execute its command. Raises LaunchError if it cannot."""
         self.process.start()
@@ -130,7 +149,8 @@ class ContainerRun:
         server = () if self.server_has_ended else (self.server.pidfd,)
         volumes = () if self._volumes is None or self.server_failure else self._volumes.watched()
         upgrade = () if self._upgrade is None else self._upgrade.watched()
-        return (self.process.pidfd, *server, *volumes, *upgrade)
+        network = () if self._network is None else self._network.watched()
+        return (self.process.pidfd, *server, *volumes, *upgrade, *network)
 
     def upgrade_server(
         self, client: Client, keeper: RecordKeeper, fields: Mapping[str, object]
@@ -203,10 +223,21 @@ class ContainerRun:
         keeper.server_replaced(self.server.pid)
         return True
 
+    def check_network(self, ready: set[int]) -> str:
+        """Have a helper program of the network that has ended started again. Returns why that is not done any more,
+        once, and otherwise nothing.
+        """
+        return "" if self._network is None else self._network.check(ready)
+
     def abandon(self) -> None:
         """End the file server of a container that could not be created or started."""
+        self._release_network()
         self.server.end(_SERVER_GRACE)
         self._release_volumes()
+
+    def _release_network(self) -> None:
+        if self._network is not None:
+            self._network.release()
 
     def _release_volumes(self) -> None:
         if self._volumes is not None:
@@ -216,6 +247,7 @@ class ContainerRun:
         """After the end of the container: end what is left of it, and say how it ended."""
         status = _exit_status(self.process.pidfd)
         os.close(self.process.pidfd)
+        self._release_network()
         group = self._group
         out_of_memory = False
         if group is not None:

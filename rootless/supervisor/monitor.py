@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from rootless.cgroups.control_group import ControlGroup
+    from rootless.network.listening import PublishedSocket
     from rootless.supervisor.health_timer import HealthTimer
     from rootless.supervisor.messages import Message
     from rootless.supervisor.pausing import PauseRequests
@@ -105,6 +106,8 @@ class Monitor:
         """Of this run, from the first one on."""
         self._health: HealthTimer | None = None
         """Of this run, if its health is checked."""
+        self._published: Sequence[PublishedSocket] = ()
+        """Sockets of the published ports."""
         self._is_replaced = False
         """The container is unhealthy, and is to be started again."""
 
@@ -136,16 +139,30 @@ class Monitor:
         signal.signal(signal.SIGTERM, self._terminate)
         group = self._make_control_group()
         try:
+            self._published = self._publish()
             ending = self._run(group, debug)
             while self._is_restarted(ending) and self._rest(ending):
                 ending = self._run(group, None)
         finally:
             self._next_server.end(_SERVER_GRACE)
+            for each in self._published:
+                each.socket.close()
             if group is not None:
                 group.remove()
         control_socket.remove(self._description.control_directory)
         self._keeper.ended(ending)
         self._report_end(ending)
+
+    def _publish(self) -> Sequence[PublishedSocket]:
+        """Bind the published ports, for as long as this process lives. Raises RootlessError."""
+        network, record = self._description.network, self._description.record
+        if network is None or not network.ports:
+            return ()
+        from rootless.network.listening import listen
+
+        sockets = listen(network.ports, f"{record.name} ({record.id})")
+        self._keeper.published(tuple(each.port for each in sockets))
+        return sockets
 
     def _make_control_group(self) -> ControlGroup | None:
         from rootless.cgroups.delegation import create
@@ -169,7 +186,7 @@ class Monitor:
         # `cp` holds the lock while it serves the files of a container that does not run.
         with locked(self._description.log):
             self._container = run = ContainerRun(
-                self._description, group, self._next_server.take(), self._events
+                self._description, group, self._next_server.take(), self._events, self._published
             )
             try:
                 run.create(self._streams, debug)
@@ -237,6 +254,8 @@ class Monitor:
             run.signals.check(timed_out=not ready)
             if self._pauses is not None:
                 self._pauses.check()
+            if lost := run.check_network(ready):
+                self._clients.broadcast(Kind.NOTICE, text=lost)
             if self._health is not None and self._health.advance(ready):
                 self._act_on_health()
             if run.has_lost_server(ready, self._keeper):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rootless.containers.directory import Containers
     from rootless.containers.record import ContainerRecord
+    from rootless.network.options import PublishedPort
     from rootless.supervisor.life_events import LifeEvents
 
 
@@ -48,11 +49,16 @@ class RecordKeeper:
         self._record = record
         self._auto_remove = record.auto_remove
         self._has_volumes = has_volumes
+        self._ports: tuple[PublishedPort, ...] = ()
+
+    def published(self, ports: tuple[PublishedPort, ...]) -> None:
+        """Ports of the host that are bound; they are in the record while the container runs."""
+        self._ports = ports
 
     def created(self, container: int, server: int) -> None:
         """The container waits for START; PIDs of its first process and of the file server."""
         self._containers.change(
-            self._record.id, lambda record: _with_processes(record, container, server)
+            self._record.id, lambda record: self._with_processes(record, container, server)
         )
 
     def running(self, container: int, server: int, *, restarts: int, has_health: bool) -> None:
@@ -62,7 +68,7 @@ class RecordKeeper:
         health = "starting" if has_health else ""
 
         def change(record: ContainerRecord) -> ContainerRecord:
-            return _with_processes(record, container, server).moved_to(
+            return self._with_processes(record, container, server).moved_to(
                 Status.RUNNING,
                 started=now(),
                 health=health,
@@ -136,6 +142,14 @@ class RecordKeeper:
         self._events.write()
         self._finish(change)
 
+    def _with_processes(
+        self, record: ContainerRecord, container: int, server: int
+    ) -> ContainerRecord:
+        record = _with_processes(record, container, server)
+        if not self._ports or record.endpoint is None:
+            return record
+        return record._replace(endpoint=record.endpoint._replace(ports=self._ports))
+
     def _ended(self, ending: Ending) -> None:
         self._events.ended(ending.status, out_of_memory=ending.out_of_memory)
 
@@ -183,8 +197,10 @@ def _without_processes(record: ContainerRecord, status: Status, ending: Ending) 
     if record.status is Status.CREATED or record.status is Status.DEAD:
         # It ended before the record said that it ran.
         record = record._replace(status=Status.RUNNING)
+    endpoint = record.endpoint
     return record.moved_to(
         status,
+        endpoint=None if endpoint is None else endpoint._replace(ports=()),
         exit_code=ending.status,
         health="unhealthy" if record.health else "",  # as Docker shows one that has ended
         oom_killed=ending.out_of_memory,

@@ -101,12 +101,12 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
     ("statement", "budget"),
     [
         (RUN, 53),
-        (EXEC, 94),
-        (COPY, 66),
-        (LIST, 46),
-        (PREPARE, 76),
+        (EXEC, 97),
+        (COPY, 70),
+        (LIST, 49),
+        (PREPARE, 77),
         (MONITOR, 93),
-        (FILE_SERVER, 108),
+        (FILE_SERVER, 111),
         (MOUNT, 66),
     ],
 )

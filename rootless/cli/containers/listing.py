@@ -49,7 +49,7 @@ _ALL = Flag(("all", "a"), "Show all containers (default shows just running)")
 _FILTER = Texts(
     ("filter", "f"),
     "Filter output based on conditions provided: id, name, label, status, exited, ancestor, "
-    "before, since, health, volume",
+    "before, since, health, volume, network, publish, expose",
     "FILTER",
 )
 _LAST = Number(("last", "n"), "Show n last created containers (includes all states)", "NUMBER")
@@ -117,6 +117,21 @@ def _condition(record: ContainerRecord) -> str:
     return f" ({record.health})" if record.health else ""
 
 
+def _network(record: ContainerRecord) -> str:
+    """A container that shares another's network is in none of its own."""
+    endpoint = record.endpoint
+    return "" if endpoint is None or ":" in endpoint.network else endpoint.network
+
+
+def _ports(record: ContainerRecord) -> str:
+    endpoint = record.endpoint
+    if endpoint is None or record.status not in ALIVE or not (endpoint.ports or endpoint.exposed):
+        return ""
+    from rootless.network.ports import ports_column
+
+    return ports_column(endpoint.ports, endpoint.exposed)
+
+
 def _row(
     record: ContainerRecord, full: bool, size: str, mounts: Sequence[MountName] = ()
 ) -> dict[str, Any]:
@@ -133,8 +148,8 @@ def _row(
         "LocalVolumes": str(sum(each.is_volume for each in mounts)),
         "Mounts": ",".join(shown),
         "Names": record.name,
-        "Networks": "",
-        "Ports": "",
+        "Networks": _network(record),
+        "Ports": _ports(record),
         "RunningFor": since(record.created),
         "Size": size,
         "State": record.status.value,

@@ -11,6 +11,7 @@ from rootless.filters import (
     ContainerFilters,
     ImageFilters,
     LabelFilter,
+    PortRange,
     PruneFilters,
     VolumeFilters,
 )
@@ -23,10 +24,13 @@ _CONTAINER = (
     "ancestor",
     "before",
     "exited",
+    "expose",
     "health",
     "id",
     "label",
     "name",
+    "network",
+    "publish",
     "since",
     "status",
     "volume",
@@ -52,6 +56,9 @@ def container_filters(pairs: Pairs) -> ContainerFilters:
         since=values["since"],
         ancestors=values["ancestor"],
         volumes=values["volume"],
+        networks=values["network"],
+        published=tuple(map(_ports, values["publish"])),
+        exposed=tuple(map(_ports, values["expose"])),
     )
 
 
@@ -179,6 +186,17 @@ def _health(text: str) -> str:
             f"must be one of {', '.join(_HEALTHS)}"
         )
     return text
+
+
+def _ports(text: str) -> PortRange:
+    """FIRST[-LAST][/PROTOCOL]."""
+    found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", text, re.ASCII)
+    if found is None:
+        raise UsageError(
+            f"invalid filter port '{text}'", hint="use a port, or a range such as 80-90/tcp"
+        )
+    first, last, protocol = found.groups()
+    return PortRange(int(first), int(last or first), protocol or "tcp")
 
 
 def _exit_code(text: str) -> int:

@@ -6,7 +6,8 @@ from rootless.errors import UsageError
 from rootless.spec.options import HOST_GATEWAY, HostEntry
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether it is an address of IPv4 or IPv6."""
     import socket
 
     for family in (socket.AF_INET, socket.AF_INET6):
@@ -26,14 +27,14 @@ def parse_add_host(text: str) -> HostEntry:
         address = address[1:-1]
     if not name or not address:
         raise UsageError(f'bad format for add-host: "{text}"', hint="use NAME:ADDRESS")
-    if address != HOST_GATEWAY and not _is_address(address):
+    if address != HOST_GATEWAY and not is_address(address):
         raise UsageError(f'invalid IP address in add-host: "{address}"')
     return HostEntry(name, address)
 
 
 def parse_dns(text: str) -> str:
     """An IP address. Raises UsageError."""
-    if not _is_address(text):
+    if not is_address(text):
         raise UsageError(f"{text!r} is not an IP address of a DNS server")
     return text
 

@@ -1,4 +1,4 @@
-"""--network, --pid, --ipc, --uts, --cgroupns and --userns."""
+"""--pid, --ipc, --uts, --cgroupns and --userns."""
 
 from __future__ import annotations
 
@@ -6,26 +6,16 @@ from rootless.errors import UsageError
 from rootless.runtime.idmap import UserNamespaceMode
 from rootless.spec.options import NamespaceModes
 
-_HINT = "use --network host or --network none"
-
 
 def parse_namespaces(
     *,
-    network: str | None,
     pid: str | None,
     ipc: str | None,
     uts: str | None,
     cgroupns: str | None,
 ) -> NamespaceModes:
-    """Network is the host's unless `none` is asked for.
-
-    Raises:
-        UsageError: a mode that does not exist or is not supported yet.
-    """
-    if network not in {None, "host", "none"}:
-        raise UsageError(f"network {network!r} is not supported yet", hint=_HINT)
+    """Raises UsageError for a mode that does not exist or is not supported yet."""
     return NamespaceModes(
-        network=network == "none",
         pid=_private("pid", pid, {"private"}),
         ipc=_private("ipc", ipc, {"private", "shareable", "none"}),
         uts=_private("uts", uts, {"private"}),

@@ -57,7 +57,7 @@ class Box:
             command=command,
             environ=os.environ,
             cwd=str(self.directory),
-            **{"network": "none", **flags},
+            **{"network": ("none",), **flags},
         )
         prepare_bind_sources(options)
         if single:

@@ -28,7 +28,7 @@ def test_launch_by_default_has_own_namespaces(box):
 def test_launch_host_namespaces_are_shared(box):
     result = box.sh(
         "cd /proc/self/ns; for n in net pid ipc uts; do readlink $n; done",
-        network="host",
+        network=("host",),
         pid="host",
         ipc="host",
         uts="host",
@@ -96,7 +96,7 @@ def test_launch_read_only_paths_refuse_writing(box):
 
 
 def test_launch_host_network_has_sys_read_only_all_the_way_down(box):
-    result = box.sh("awk '$2 ~ /^\\/sys/ {print $4}' /proc/mounts", network="host")
+    result = box.sh("awk '$2 ~ /^\\/sys/ {print $4}' /proc/mounts", network=("host",))
     assert result.out
     assert all(line.split(",")[0] == "ro" for line in result.out.splitlines())
 

@@ -30,7 +30,7 @@ def run(*words):
         (["-t=false", "i"], "tty", False),
         (["--sig-proxy=false", "i"], "sig-proxy", False),
         (["--pids-limit", "-1", "i"], "pids-limit", -1),
-        (["--net", "none", "i"], "network", "none"),
+        (["--net", "none", "i"], "network", ("none",)),
         (["-h", "box", "i"], "hostname", "box"),
         (["-w", "-dir", "i"], "workdir", "-dir"),
     ],

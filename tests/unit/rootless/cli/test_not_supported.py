@@ -353,12 +353,12 @@ def test_option_of_docker_is_there_or_explained(name, option):
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (["container", "port", "c"], 1, "rootless: 'container port' is not supported: "),
+        (["container", "checkpoint", "c"], 1, "'container checkpoint' is not supported: "),
         (["imagse"], 1, "Did you mean:\n  rootless image"),
         (["image", "lss"], 1, "Did you mean:\n  rootless image ls"),
         (["nonsense"], 1, "rootless: unknown command: rootless nonsense\nSee 'rootless --help'"),
-        (["create", "-P", "i"], 125, "--publish-all is not supported: private networks are"),
-        (["run", "-p", "8:8", "i"], 125, "--publish is not supported: private networks are not"),
+        (["create", "--ip", "1.2.3.4", "i"], 125, "--ip is not supported: user-defined networks"),
+        (["rm", "-l", "i"], 125, "--link is not supported: "),
         (["run", "--memroy", "1g", "i"], 125, "unknown flag: --memroy\nDid you mean --memory?"),
         (["-H", "tcp://x", "ps"], 125, "--host is not supported: there is no daemon"),
         (["help", "nonsense"], 1, "rootless: unknown help topic: nonsense"),

@@ -116,12 +116,12 @@ def test_add_host_that_makes_no_sense_is_refused(text):
 def test_sysctl_needs_a_namespace_of_its_own():
     accepted = parse(sysctl=("kernel.shmmax=1", "fs.mqueue.msg_max=9"))
     assert accepted.sysctls == {"kernel.shmmax": "1", "fs.mqueue.msg_max": "9"}
-    assert parse(sysctl=("net.core.somaxconn=9",), network="none").sysctls
+    assert parse(sysctl=("net.core.somaxconn=9",), network=("none",)).sysctls
     for flags in (
-        {"sysctl": ("net.core.somaxconn=9",), "network": "host"},
+        {"sysctl": ("net.core.somaxconn=9",), "network": ("host",)},
         {"sysctl": ("kernel.shmmax=1",), "ipc": "host"},
         {"sysctl": ("vm.swappiness=1",)},
-        {"sysctl": ("net.ipv4/../../kernel/x=1",), "network": "none"},
+        {"sysctl": ("net.ipv4/../../kernel/x=1",), "network": ("none",)},
         {"sysctl": ("kernel.shmmax",)},
     ):
         with pytest.raises(UsageError):
@@ -187,12 +187,14 @@ def test_userns_modes_are_read():
         {"userns": "auto"},
         {"userns": "keep-id:size=1"},
         {"userns": "keep-id:uid=x"},
-        {"network": "bridge"},
-        {"network": "container:x"},
+        {"network": ("",)},
+        {"network": ("foo=bar",)},
+        {"publish": ("80:abc",)},
+        {"mac_address": "zz"},
         {"pid": "container:x"},
         {"ipc": "odd"},
         {"uts": "host", "hostname": "x"},
-        {"network": "none", "dns": ("1.1.1.1",)},
+        {"network": ("none",), "dns": ("1.1.1.1",)},
         {"dns": ("one",)},
         {"hostname": "a\nb"},
         {"hostname": "a" * 65},

@@ -91,13 +91,13 @@ def mounts_of(spec):
 
 
 def test_default_mounts_follow_the_namespaces():
-    own = mounts_of(spec_of(network="none", host=HostFacts(cgroup2=True)))
+    own = mounts_of(spec_of(network=("none",), host=HostFacts(cgroup2=True)))
     assert own["/proc"]["type"] == "proc"
     assert own["/sys"]["type"] == "sysfs"
     assert own["/dev/shm"]["type"] == "tmpfs"
     assert own["/sys/fs/cgroup"]["type"] == "cgroup2"
     assert "mode=755" in own["/dev"]["options"]
-    shared = mounts_of(spec_of(network="host", pid="host", ipc="host", cgroupns="host"))
+    shared = mounts_of(spec_of(network=("host",), pid="host", ipc="host", cgroupns="host"))
     for path in ("/proc", "/sys", "/dev/shm"):
         assert shared[path]["type"] == "bind"
     assert "rro" in shared["/sys"]["options"]

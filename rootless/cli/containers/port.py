@@ -1,0 +1,56 @@
+"""`port`: the published ports of a container."""
+
+from __future__ import annotations
+
+from rootless.cli.context import Settings, engine_of
+from rootless.cli.grammar import Command, Parsed
+from rootless.errors import NotFoundError, UsageError
+from rootless.network.ports import shown_address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.network.options import PublishedPort
+
+
+def port(parsed: Parsed, settings: Settings) -> int:
+    """Print the address and port of the host for each published port, or for one."""
+    name, *chosen = parsed.arguments
+    ports = sorted(engine_of(settings).published_ports(name), key=_order)
+    if not chosen:
+        for each in ports:
+            print(f"{each.exposed} -> {shown_address(each.address, each.host_port)}")
+        return 0
+    wanted = _exposed(chosen[0])
+    found = [each for each in ports if str(each.exposed) == wanted]
+    if not found:
+        raise NotFoundError(f"No public port '{chosen[0]}' published for {name}")
+    for each in found:
+        print(shown_address(each.address, each.host_port))
+    return 0
+
+
+def _order(each: PublishedPort) -> tuple[str, str]:
+    """Docker sorts the lines."""
+    return str(each.exposed), shown_address(each.address, each.host_port)
+
+
+def _exposed(text: str) -> str:
+    """NUMBER or NUMBER/PROTOCOL. Raises UsageError with docker's words."""
+    number, _, protocol = text.partition("/")
+    if not number.isascii() or not number.isdecimal():
+        raise UsageError(
+            f'invalid port ({number}): strconv.ParseUint: parsing "{number}": invalid syntax'
+        )
+    return f"{int(number)}/{protocol or 'tcp'}"
+
+
+PORT = Command(
+    "port",
+    "List port mappings or a specific mapping for the container",
+    "CONTAINER [PRIVATE_PORT[/PROTO]]",
+    (),
+    port,
+    least=1,
+    most=2,
+    operand="container",
+)

@@ -1,0 +1,84 @@
+"""The network of a container, decided before anything is made: what the default is, which driver connects it, and what
+of the options makes no sense with it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.errors import HostSupportError, UsageError
+from rootless.network.endpoint import Endpoint, endpoint_of
+from rootless.network.options import CONTAINER, HOST, NONE, PRIVATE
+from rootless.spec.options import HOST_GATEWAY, ContainerOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rootless.network.options import NetworkOptions
+    from rootless.network.setup import NetworkSetup
+
+_HINT = "use bridge, host, none, pasta or slirp4netns"
+DEFAULT = "default"
+"""Docker's word for the network of a container for which none is asked."""
+
+
+def with_network_name(options: ContainerOptions, environ: Mapping[str, str]) -> ContainerOptions:
+    """The options with the name of the network spelled out. Raises UsageError for one that does not exist."""
+    network = options.network
+    name = network.name
+    if name in {"", DEFAULT}:
+        name = default_network(environ)
+    if name.startswith(CONTAINER):
+        raise UsageError(f"--network {name} is not supported yet", hint=_HINT)
+    if name not in {HOST, NONE, *PRIVATE}:
+        raise UsageError(
+            f"failed to set up container networking: network {name} not found", hint=_HINT
+        )
+    return options._replace(network=network._replace(name=name))
+
+
+def default_network(environ: Mapping[str, str]) -> str:
+    """The network of a container for which none is asked."""
+    del environ
+    return HOST
+
+
+def prepare_network(
+    options: ContainerOptions, exposed: Iterable[str], environ: Mapping[str, str]
+) -> tuple[NetworkSetup | None, Endpoint]:
+    """How the container is connected, and its endpoint. `exposed` are the ports that its image names.
+
+    Raises UsageError; HostSupportError if it is asked for a private network that cannot be made here.
+    """
+    network = options.network
+    if not network.is_private:
+        return None, Endpoint(network.name)
+    from rootless.network import drivers
+    from rootless.network.ports import exposed_by, with_all_published
+
+    if not network.mac_address:
+        network = network._replace(mac_address=_new_mac_address())
+    setup = drivers.prepare(network, environ)
+    of_container = (*exposed_by(exposed), *network.exposed)
+    ports = with_all_published(network.ports, of_container if network.publish_all else ())
+    _check_ports(network)
+    setup = setup._replace(
+        ports=ports,
+        host_loopback=setup.host_loopback
+        or any(each.address == HOST_GATEWAY for each in options.hosts),
+    )
+    return setup, endpoint_of(network, setup, tuple(sorted(set(of_container))))
+
+
+def _check_ports(network: NetworkOptions) -> None:
+    for each in network.ports:
+        if each.protocol == "sctp":
+            raise HostSupportError(
+                f"cannot publish port {each.exposed}: only TCP and UDP ports are published"
+            )
+
+
+def _new_mac_address() -> str:
+    """Docker's prefix for one that is made at random: locally administered, for one interface (IEEE 802, 8.4)."""
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *os.urandom(4)))

@@ -1,0 +1,77 @@
+"""A container's place in a network, as its record has it. Pure."""
+
+from __future__ import annotations
+
+from rootless.network.options import ExposedPort, PublishedPort
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.network.options import NetworkOptions
+    from rootless.network.setup import NetworkSetup
+
+
+class Endpoint(NamedTuple):
+    """`network` is the name of what it is connected to, as `inspect` shows it, `driver` what connects it.
+
+    Addresses are empty without a private network. `ports` are there while the container runs.
+    """
+
+    network: str
+    driver: str = ""
+    address: str = ""
+    prefix: int = 0
+    gateway: str = ""
+    ipv6_address: str = ""
+    ipv6_prefix: int = 0
+    ipv6_gateway: str = ""
+    mac_address: str = ""
+    ports: tuple[PublishedPort, ...] = ()
+    exposed: tuple[ExposedPort, ...] = ()
+
+
+def endpoint_of(
+    options: NetworkOptions, setup: NetworkSetup | None, exposed: tuple[ExposedPort, ...]
+) -> Endpoint:
+    """That of a container which has just been created."""
+    if setup is None:
+        return Endpoint(options.name)
+    ipv4, ipv6 = setup.ipv4, setup.ipv6
+    return Endpoint(
+        options.name,
+        setup.driver,
+        ipv4.address,
+        ipv4.prefix,
+        ipv4.gateway,
+        *(("", 0, "") if ipv6 is None else ipv6[:3]),
+        setup.mac_address,
+        exposed=exposed,
+    )
+
+
+def plain_endpoint(endpoint: Endpoint | None) -> dict[str, Any] | None:
+    """As JSON and marshal have it: what is not empty. `endpoint_in` is the inverse."""
+    if endpoint is None:
+        return None
+    fields = {name: value for name, value in endpoint._asdict().items() if value}
+    for name in ("ports", "exposed"):
+        if name in fields:
+            fields[name] = [list(each) for each in fields[name]]
+    return fields
+
+
+def endpoint_in(plain: dict[str, Any] | None) -> Endpoint | None:
+    """Raises LookupError, TypeError or ValueError for what `plain_endpoint` does not make."""
+    if plain is None:
+        return None
+    fields = {name: value for name, value in plain.items() if name in Endpoint._fields}
+    fields["ports"] = tuple(PublishedPort(*each) for each in fields.get("ports", ()))
+    fields["exposed"] = tuple(ExposedPort(*each) for each in fields.get("exposed", ()))
+    for name, value in fields.items():
+        if name not in {"ports", "exposed"} and type(value) is not (
+            int if name.endswith("prefix") else str
+        ):
+            raise ValueError(name)
+    return Endpoint(**fields)

@@ -1,0 +1,230 @@
+"""Passes what comes to published ports on to the container: a process in the container's user and network namespaces, with
+the sockets that the monitor has bound in the host's. It ends with the monitor, which starts another if it is killed: the
+ports stay bound meanwhile.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import resource
+import select
+
+from rootless.light_stdlib import signal, socket
+from rootless.network.helper import become_root_of
+from rootless.network.source_address import SourceAddresses
+from rootless.network.tcp_relay import Pipes, TcpRelay
+from rootless.network.udp_relay import UdpRelay
+from rootless.syscalls import processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import NoReturn
+
+    from rootless.network.driver import Target
+    from rootless.network.listening import PublishedSocket
+    from rootless.network.namespaces import Namespaces
+    from rootless.network.udp_relay import Flow
+
+NAME = b"rootless-ports"
+_TICK = 10.0
+"""Seconds between two looks for idle clients of UDP ports."""
+_ACCEPTED = 64
+"""Connections taken from one port before the others are served."""
+_FIRST_FREE = 3
+_NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Forwarder:
+    """The process. `pidfd` becomes readable when it has ended."""
+
+    def __init__(
+        self, sockets: Sequence[PublishedSocket], target: Target, namespaces: Namespaces
+    ) -> None:
+        """Start it. Raises OSError."""
+        monitor = os.pidfd_open(os.getpid())
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _run(sockets, target, namespaces, monitor)
+        finally:
+            os.close(monitor)
+        self.pidfd = os.pidfd_open(pid)
+
+    def end(self) -> None:
+        """Kill it and wait for its end."""
+        try:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        try:
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        except ChildProcessError:
+            pass
+        os.close(self.pidfd)
+
+
+def _run(
+    sockets: Sequence[PublishedSocket], target: Target, namespaces: Namespaces, monitor: int
+) -> NoReturn:
+    try:
+        for number in (signal.SIGTERM, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        _take_name()
+        become_root_of(namespaces, monitor)
+        processes.setns(namespaces.network, processes.CLONE_NEWNET)
+        _close_others({each.socket.fileno() for each in sockets})
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        gc.disable()  # nothing here is in cycles
+        _Loop(sockets, target).serve()
+    except BaseException as error:  # noqa: BLE001 - the monitor's program must not go on twice
+        import traceback
+
+        os.write(2, "".join(traceback.format_exception(error)).encode(errors="backslashreplace"))
+    finally:
+        os._exit(1)
+
+
+def _take_name() -> None:
+    """As ps(1) shows it; the ids of the process must not have changed yet (proc_pid_comm(5))."""
+    with open("/proc/self/comm", "wb", buffering=0) as file:
+        file.write(NAME)
+
+
+def _close_others(kept: set[int]) -> None:
+    """What the monitor has open: a pipe or a connection would not end as long as this process has it too."""
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        if descriptor >= _FIRST_FREE and descriptor not in kept:
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass  # that of the listing itself
+
+
+class _Loop:
+    def __init__(self, sockets: Sequence[PublishedSocket], target: Target) -> None:
+        self._target = target
+        tcp = [each for each in sockets if each.port.protocol == "tcp"]
+        self._sources = SourceAddresses(target, (each.port.number for each in tcp))
+        self._pipes = Pipes()
+        self._epoll = select.epoll()
+        self._listeners = {each.socket.fileno(): each for each in tcp}
+        self._udp = {
+            each.socket.fileno(): UdpRelay(each, (target.ipv4, each.port.number), self._sources)
+            for each in sockets
+            if each.port.protocol == "udp"
+        }
+        self._relays: dict[int, TcpRelay] = {}
+        self._flows: dict[int, tuple[UdpRelay, Flow]] = {}
+        self._registered: dict[int, int] = {}
+        self._is_full = False
+        """There were no descriptors left: no connection is accepted until one ends."""
+        for descriptor in (*self._listeners, *self._udp):
+            self._epoll.register(descriptor, select.EPOLLIN)
+
+    def _addresses(self, published: PublishedSocket) -> list[tuple[str, int]]:
+        """Where connections to a port are made to: in the family that they came in, then by IPv4. (UDP has the latter
+        alone: nothing tells whether a datagram arrived.)"""
+        target, number = self._target, published.port.number
+        addresses = [target.ipv4]
+        if published.family == socket.AF_INET6 and target.ipv6:
+            addresses.insert(0, target.ipv6)
+        return [(address, number) for address in addresses]
+
+    def serve(self) -> NoReturn:
+        while True:
+            events = self._epoll.poll(_TICK if self._udp else None)
+            for descriptor, _ in events:
+                if descriptor in self._listeners:
+                    self._accept(self._listeners[descriptor])
+                elif descriptor in self._udp:
+                    self._receive(self._udp[descriptor])
+                elif descriptor in self._flows:
+                    relay, flow = self._flows[descriptor]
+                    relay.answer(flow)
+                elif descriptor in self._relays:
+                    self._advance(self._relays[descriptor])
+            if not events:
+                for each in self._udp.values():
+                    self._forget(each.expire())
+
+    def _accept(self, published: PublishedSocket) -> None:
+        for _ in range(_ACCEPTED):
+            try:
+                # `accept` itself is in the standard library's half in Python.
+                descriptor, peer = published.socket._accept()  # type: ignore[attr-defined]  # noqa: SLF001
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTORS:
+                    self._pause()
+                    return
+                continue  # the client is gone again (accept(2), ECONNABORTED)
+            client = socket.socket(fileno=descriptor)
+            client.setblocking(False)
+            try:
+                relay = TcpRelay(
+                    client, peer[:2], self._addresses(published), self._sources, self._pipes
+                )
+            except OSError:
+                client.close()
+                self._pause()
+                return
+            self._watch(relay, ())
+
+    def _pause(self) -> None:
+        self._is_full = True
+        for descriptor in self._listeners:
+            self._epoll.modify(descriptor, 0)
+
+    def _resume(self) -> None:
+        if self._is_full:
+            self._is_full = False
+            for descriptor in self._listeners:
+                self._epoll.modify(descriptor, select.EPOLLIN)
+
+    def _advance(self, relay: TcpRelay) -> None:
+        before = relay.interest()
+        relay.advance()
+        self._watch(relay, before)
+
+    def _watch(self, relay: TcpRelay, before: Iterable[int]) -> None:
+        """Have epoll wait for what the relay now waits for."""
+        wanted = relay.interest()
+        for descriptor in set(before) - set(wanted):
+            self._registered.pop(descriptor, None)
+            self._relays.pop(descriptor, None)
+            if not relay.is_finished:
+                try:
+                    self._epoll.unregister(descriptor)
+                except OSError:
+                    pass  # it was closed, which unregisters it (epoll(7))
+        for descriptor, events in wanted.items():
+            if self._registered.get(descriptor) == events:
+                continue
+            if descriptor in self._registered:
+                self._epoll.modify(descriptor, events)
+            else:
+                self._epoll.register(descriptor, events)
+            self._registered[descriptor] = events
+            self._relays[descriptor] = relay
+        if relay.is_finished:
+            self._resume()
+
+    def _receive(self, relay: UdpRelay) -> None:
+        made, ended = relay.receive()
+        self._forget(ended)
+        for flow in made:
+            descriptor = flow.upstream.fileno()
+            if descriptor >= 0:  # it has not made room for another already
+                self._flows[descriptor] = (relay, flow)
+                self._epoll.register(descriptor, select.EPOLLIN)
+
+    def _forget(self, ended: Iterable[Flow]) -> None:
+        for flow in ended:
+            self._flows.pop(flow.upstream.fileno(), None)
+            flow.upstream.close()

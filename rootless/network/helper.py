@@ -1,0 +1,146 @@
+"""The program of a driver, as a child of the monitor: it is started in the container's user namespace, and ends with
+the monitor.
+
+The kernel forgets the signal of PR_SET_PDEATHSIG when a process gains capabilities (prctl(2)), which it does when it
+enters a user namespace. So the child enters the namespace itself, then asks for the signal, then executes the program,
+which has nothing more to gain.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+from rootless.errors import LaunchError
+from rootless.light_stdlib import signal
+from rootless.syscalls import identity, processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+    from rootless.network.namespaces import Namespaces
+
+_READY_WAIT = 30.0
+"""Seconds that a program has to configure the interface."""
+_NOISE = "Failed to send "
+"""What pasta of 2023 prints for every line that it cannot log because there is no syslog(3)."""
+STANDARD_ERROR = 2
+
+
+class Helper:
+    """A running program. `pidfd` becomes readable when it has ended."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        namespaces: Namespaces,
+        *,
+        network_at: int,
+        ready_at: int,
+        exit_at: int | None = None,
+    ) -> None:
+        """Start it. It finds the descriptor of the network namespace as `network_at`, a pipe that it writes to when
+        the interface is configured as `ready_at`, and one whose end tells it to end as `exit_at`. Raises OSError.
+        """
+        self.name = os.path.basename(argv[0])
+        self._ready, ready = os.pipe2(os.O_CLOEXEC)
+        # pasta opens it again, by its path in /proc, and may be of another id than the monitor.
+        os.fchmod(ready, 0o666)
+        self._errors, errors = os.pipe2(os.O_CLOEXEC)
+        # What is printed later and not read is lost, and must not stop the program.
+        os.set_blocking(errors, False)
+        ends, self._exit = os.pipe2(os.O_CLOEXEC)
+        places = {network_at: namespaces.network, ready_at: ready, STANDARD_ERROR: errors}
+        if exit_at is not None:
+            places[exit_at] = ends
+        monitor = os.pidfd_open(os.getpid())
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                _execute(argv, namespaces, places, monitor)
+        finally:
+            for descriptor in (ready, errors, ends, monitor):
+                os.close(descriptor)
+        self.pidfd = os.pidfd_open(self.pid)
+
+    def wait_until_ready(self) -> None:
+        """Return when the interface is configured. Raises LaunchError if the program cannot do that."""
+        poll = select.poll()
+        poll.register(self._ready, select.POLLIN)
+        if not poll.poll(_READY_WAIT * 1000):
+            raise LaunchError(
+                f"cannot connect the container to a network: {self.name} was not ready within {_READY_WAIT:g} seconds"
+            )
+        if not os.read(self._ready, 64):
+            raise LaunchError(f"cannot connect the container to a network: {self.reason()}")
+
+    def reason(self) -> str:
+        """Why it ended: its last line, in one line with its name."""
+        poll = select.poll()
+        poll.register(self._errors, select.POLLIN)
+        data = os.read(self._errors, 1 << 16) if poll.poll(0) else b""
+        lines = [line.strip() for line in data.decode(errors="replace").splitlines()]
+        told = [line for line in lines if line and not line.startswith(_NOISE)]
+        return f"{self.name} ended: {told[-1]}" if told else f"{self.name} was killed"
+
+    def end(self) -> None:
+        """Kill it and wait for its end."""
+        try:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        try:
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        except ChildProcessError:
+            pass
+        for descriptor in (self.pidfd, self._ready, self._errors, self._exit):
+            os.close(descriptor)
+
+
+def _execute(
+    argv: Sequence[str], namespaces: Namespaces, places: Mapping[int, int], monitor: int
+) -> NoReturn:
+    try:
+        become_root_of(namespaces, monitor)
+        # Above every place, so that none is overwritten before its turn.
+        high = {place: _duplicate(descriptor) for place, descriptor in places.items()}
+        for place, descriptor in high.items():
+            os.dup2(descriptor, place, inheritable=True)
+        processes.close_on_exec_from(max(high) + 1)
+        # pasta of 2023 ends if SIGPIPE is ignored, which it is in every program of Python.
+        for number in (
+            signal.SIGPIPE,
+            signal.SIGINT,
+            signal.SIGHUP,
+            signal.SIGQUIT,
+            signal.SIGXFSZ,
+        ):
+            signal.signal(number, signal.SIG_DFL)
+        os.execv(argv[0], tuple(argv))
+    except BaseException as error:  # noqa: BLE001 - the monitor's program must not go on twice
+        os.write(2, f"{error}\n".encode(errors="backslashreplace"))
+    finally:
+        os._exit(1)
+
+
+def become_root_of(namespaces: Namespaces, monitor: int) -> None:
+    """Enter the user namespace for good, as its root, and end with the monitor, whose pidfd it is."""
+    processes.setns(namespaces.user, processes.CLONE_NEWUSER)
+    uid, gid = namespaces.root
+    if namespaces.drop_groups:
+        identity.setgroups(())
+    identity.setresgid(gid)
+    identity.setresuid(uid)
+    processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)
+    poll = select.poll()
+    poll.register(monitor, select.POLLIN)
+    if poll.poll(0):
+        os._exit(1)  # it ended before the signal was asked for
+
+
+def _duplicate(descriptor: int) -> int:
+    import fcntl
+
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 64)

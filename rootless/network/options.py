@@ -1,0 +1,84 @@
+"""What a container's network is asked to be, as values. Pure."""
+
+from __future__ import annotations
+
+from unionfs.light_types import NamedTuple
+
+HOST, NONE, BRIDGE = "host", "none", "bridge"
+PASTA, SLIRP4NETNS = "pasta", "slirp4netns"
+PRIVATE = (BRIDGE, PASTA, SLIRP4NETNS)
+"""The words for a private network with a way out: by whatever the machine has, or by one program."""
+CONTAINER = "container:"
+"""What the name of a network begins with that is another container's."""
+
+
+class ExposedPort(NamedTuple):
+    """A port that a program in the container listens on. `protocol` is tcp, udp or sctp."""
+
+    number: int
+    protocol: str = "tcp"
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.protocol}"
+
+
+class PortRequest(NamedTuple):
+    """A port of the container that is to be published. `address` is an address of the host, empty for every
+    address of both families. The host's port is one from `first` to `last`; 0 is any that is free.
+    """
+
+    number: int
+    protocol: str = "tcp"
+    address: str = ""
+    first: int = 0
+    last: int = 0
+
+    @property
+    def exposed(self) -> ExposedPort:
+        return ExposedPort(self.number, self.protocol)
+
+
+class PublishedPort(NamedTuple):
+    """A port of the container and the address and port of the host that it is published at."""
+
+    number: int
+    protocol: str
+    address: str
+    host_port: int
+
+    @property
+    def exposed(self) -> ExposedPort:
+        return ExposedPort(self.number, self.protocol)
+
+
+class NetworkOptions(NamedTuple):
+    """`name` is one of the words above, `container:` and a name or id, or empty for the default.
+
+    `arguments` are a driver's own, as podman takes them after the name and a colon. `publish_all`: every port
+    that the image or `exposed` names is published at a port of the host that is free.
+    """
+
+    name: str = ""
+    arguments: tuple[str, ...] = ()
+    mac_address: str = ""
+    ports: tuple[PortRequest, ...] = ()
+    publish_all: bool = False
+    exposed: tuple[ExposedPort, ...] = ()
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it has a way out of its own."""
+        return self.name in PRIVATE
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the container has a network namespace of its own."""
+        return self.is_private or self.name == NONE
+
+    @property
+    def container(self) -> str:
+        """The name or id of the container whose network it is; empty if it is no container's."""
+        return self.name.removeprefix(CONTAINER) if self.name.startswith(CONTAINER) else ""
+
+
+DEFAULT_NETWORK = NetworkOptions()

@@ -1,0 +1,125 @@
+"""The private network of one run of a container: the helper program that connects it, which is started again if it is
+killed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless.network.drivers import driver_of
+from rootless.network.namespaces import Namespaces
+from rootless.supervisor.engine_log import log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rootless.network.forwarder import Forwarder
+    from rootless.network.helper import Helper
+    from rootless.network.listening import PublishedSocket
+    from rootless.network.setup import NetworkSetup
+    from rootless.runtime.idmap import IdMaps
+
+_MAX_STARTS = 10
+_PERIOD = 60.0
+"""Seconds in which the program may be started so often: else something keeps it from working."""
+
+
+class ContainerNetwork:
+    """`connect` when the container's namespaces are there, `wait_until_ready` before its command is executed, `check`
+    while it runs, `release` at its end.
+    """
+
+    def __init__(
+        self, setup: NetworkSetup, id_maps: IdMaps, sockets: Sequence[PublishedSocket] = ()
+    ) -> None:
+        """`sockets` are those of the published ports, and stay the caller's."""
+        self._setup = setup
+        self._sockets = sockets
+        self._forwarder: Forwarder | None = None
+        self._id_maps = id_maps
+        self._driver = driver_of(setup.driver)
+        self._helper: Helper | None = None
+        self._namespaces: Namespaces | None = None
+        self._starts: list[float] = []
+        """When the program was started, by the monotonic clock."""
+
+    def describe(self) -> str:
+        """The step of the start, for `run --debug`."""
+        return f"connect the network with {self._setup.program}"
+
+    def connect(self, pid: int) -> None:
+        """Start the program for the network namespace of a process. Raises OSError."""
+        # Opened before the process changes its ids, after which its /proc/PID/ns is its own user namespace's only.
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        self._namespaces = Namespaces(
+            os.open(f"/proc/{pid}/ns/user", flags),
+            os.open(f"/proc/{pid}/ns/net", flags),
+            self._id_maps.root,
+            self._id_maps.helper,
+        )
+        self._start(self._namespaces)
+
+    def _start(self, namespaces: Namespaces) -> None:
+        self._starts.append(time.monotonic())
+        self._helper = self._driver.attach(self._setup, namespaces)
+
+    def wait_until_ready(self) -> None:
+        """Return when the interface is configured and connections to published ports are passed on. Raises
+        LaunchError, OSError.
+        """
+        if self._helper is not None:
+            self._helper.wait_until_ready()
+        self._forward()
+
+    def _forward(self) -> None:
+        if not self._sockets or self._namespaces is None:
+            return
+        from rootless.network.forwarder import Forwarder
+
+        target = self._driver.publish(self._setup)
+        self._forwarder = Forwarder(self._sockets, target, self._namespaces)
+
+    def watched(self) -> tuple[int, ...]:
+        """Descriptors that become readable when one of its processes ends."""
+        processes = (self._helper, self._forwarder)
+        return tuple(each.pidfd for each in processes if each is not None)
+
+    def check(self, ready: set[int]) -> str:
+        """Start a process again that has ended. The text is why the program is not, if it ends too often."""
+        if self._forwarder is not None and self._forwarder.pidfd in ready:
+            log("network: the process that passes connections to published ports on was killed")
+            self._forwarder.end()
+            self._forward()
+        helper, namespaces = self._helper, self._namespaces
+        if helper is None or namespaces is None or helper.pidfd not in ready:
+            return ""
+        log(f"network: {helper.reason()}")
+        self._detach()
+        now = time.monotonic()
+        self._starts = [at for at in self._starts if now - at < _PERIOD]
+        if len(self._starts) < _MAX_STARTS:
+            try:
+                self._start(namespaces)
+            except OSError as error:
+                log(f"network: {helper.name} cannot be started: {error.strerror}")
+            else:
+                return ""
+        return f"the container has no network any more: {helper.name} ends again and again"
+
+    def _detach(self) -> None:
+        if self._helper is not None:
+            self._driver.detach(self._helper)
+            self._helper = None
+
+    def release(self) -> None:
+        """Idempotent."""
+        if self._forwarder is not None:
+            self._forwarder.end()
+            self._forwarder = None
+        self._detach()
+        if self._namespaces is not None:
+            os.close(self._namespaces.user)
+            os.close(self._namespaces.network)
+            self._namespaces = None
