@@ -204,8 +204,8 @@ STORAGE_DRIVER = Text(
 # Network.
 NETWORK = Texts(
     ("network", "net"),
-    "Connect a container to a network: host (the host's own, default), bridge (private, with a way out by pasta or "
-    "slirp4netns), pasta, slirp4netns or none",
+    "Connect a container to a network: bridge (private, with a way out by pasta or slirp4netns; the default where one of "
+    "them is installed), host (the host's own), pasta, slirp4netns or none",
     "NETWORK",
     NETWORKING,
     choices=("bridge", "host", "none", "pasta", "slirp4netns"),

@@ -260,9 +260,15 @@ def _networks(endpoint: Endpoint | None, addresses: Mapping[str, Any]) -> dict[s
         "IPAMConfig": None,
         "Links": None,
         "Aliases": None,
-        "DriverOpts": {"driver": endpoint.driver} if endpoint.driver else None,
+        "DriverOpts": _driver_options(endpoint),
         "GwPriority": 0,
         "NetworkID": "",
         "DNSNames": None,
     }
     return {endpoint.network: {**settings, **addresses}}
+
+
+def _driver_options(endpoint: Endpoint) -> dict[str, str] | None:
+    """Which program connects it, or why it is the host's network without having been asked for."""
+    named = {"driver": endpoint.driver, "reason": endpoint.reason}
+    return {name: value for name, value in named.items() if value} or None

@@ -47,6 +47,7 @@ def examine(environ: Mapping[str, str], *, store: str, runtime: str) -> list[Fin
         _subordinate_ids,
         _fuse,
         _network_namespaces,
+        lambda: _private_networks(environ),
         lambda: _control_groups(environ),
         _kernel_overlay,
         lambda: _store(Path(store)),
@@ -167,7 +168,7 @@ def _fuse() -> Finding:
 
 
 def _network_namespaces() -> Finding:
-    subject, why = "network namespaces", "--network none needs them"
+    subject, why = "network namespaces", "--network none and private networks need them"
     failure = probe_in_child(lambda: _enter(processes.CLONE_NEWNET))
     if failure is None:
         return Finding(subject, Verdict.OK, "can be made", why)
@@ -178,6 +179,23 @@ def _network_namespaces() -> Finding:
         why,
         "as root, sysctl user.max_net_namespaces=15000; until then use --network host",
     )
+
+
+def _private_networks(environ: Mapping[str, str]) -> Finding:
+    from rootless.network.default import obstacle
+    from rootless.network.drivers import available
+
+    subject = "private networks"
+    why = "without them a container has the host's network, and no ports are published"
+    found = obstacle(environ)
+    if not found:
+        return Finding(subject, Verdict.OK, f"made by {available(environ)}", why)
+    remedy = (
+        "as root, install the package passt (pasta) or slirp4netns"
+        if not available(environ)
+        else "as root, chmod 666 /dev/net/tun, and sysctl user.max_net_namespaces=15000"
+    )
+    return Finding(subject, Verdict.DEGRADED, found, why, remedy)
 
 
 def _kernel_overlay() -> Finding:

@@ -52,6 +52,7 @@ def information(
         "CgroupDriver": cgroups.driver,
         "CgroupControllers": list(cgroups.controllers),
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"],
+        "DefaultNetwork": _default_network(environ),
         "KernelVersion": system.release,
         "OperatingSystem": _operating_system(),
         "OSType": "linux",
@@ -66,6 +67,17 @@ def information(
             "gidmap": [list(each) for each in maps.gids],
         },
     }
+
+
+def _default_network(environ: Mapping[str, str]) -> str:
+    """The network of a container for which none is asked, and which driver makes it, or why it is the host's."""
+    from rootless.network.default import default_network
+    from rootless.network.drivers import available
+    from rootless.network.options import BRIDGE
+
+    name, reason = default_network(environ)
+    more = available(environ) if name == BRIDGE else reason
+    return f"{name} ({more})" if more else name
 
 
 def _operating_system() -> str:

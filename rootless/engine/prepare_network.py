@@ -8,7 +8,7 @@ import os
 
 from rootless.errors import HostSupportError, UsageError
 from rootless.network.endpoint import Endpoint, endpoint_of
-from rootless.network.options import CONTAINER, HOST, NONE, PRIVATE
+from rootless.network.options import BRIDGE, CONTAINER, HOST, NONE, PRIVATE
 from rootless.spec.options import HOST_GATEWAY, ContainerOptions
 
 TYPE_CHECKING = False
@@ -27,21 +27,20 @@ def with_network_name(options: ContainerOptions, environ: Mapping[str, str]) -> 
     """The options with the name of the network spelled out. Raises UsageError for one that does not exist."""
     network = options.network
     name = network.name
+    reason = ""
     if name in {"", DEFAULT}:
-        name = default_network(environ)
+        from rootless.network.default import default_network
+
+        name, reason = default_network(environ)
+        if name in {HOST, NONE} and (network.ports or network.publish_all):
+            name, reason = BRIDGE, ""
     if name.startswith(CONTAINER):
         raise UsageError(f"--network {name} is not supported yet", hint=_HINT)
     if name not in {HOST, NONE, *PRIVATE}:
         raise UsageError(
             f"failed to set up container networking: network {name} not found", hint=_HINT
         )
-    return options._replace(network=network._replace(name=name))
-
-
-def default_network(environ: Mapping[str, str]) -> str:
-    """The network of a container for which none is asked."""
-    del environ
-    return HOST
+    return options._replace(network=network._replace(name=name, reason=reason))
 
 
 def prepare_network(
@@ -53,7 +52,7 @@ def prepare_network(
     """
     network = options.network
     if not network.is_private:
-        return None, Endpoint(network.name)
+        return None, Endpoint(network.name, reason=network.reason)
     from rootless.network import drivers
     from rootless.network.ports import exposed_by, with_all_published
 

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
 class Host(NamedTuple):
     """What decides how a container is connected. `program` is the absolute path of the driver's program, empty if it
-    is not installed. `has_ipv4` and `has_ipv6`: there is a default route.
+    is not installed. `has_ipv6`: it is to have IPv6 too.
     """
 
     program: str
-    has_ipv4: bool
     has_ipv6: bool
 
 

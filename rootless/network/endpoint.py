@@ -30,6 +30,8 @@ class Endpoint(NamedTuple):
     mac_address: str = ""
     ports: tuple[PublishedPort, ...] = ()
     exposed: tuple[ExposedPort, ...] = ()
+    reason: str = ""
+    """Why it is the host's network, where nobody asked for that."""
 
 
 def endpoint_of(

@@ -64,6 +64,8 @@ class NetworkOptions(NamedTuple):
     ports: tuple[PortRequest, ...] = ()
     publish_all: bool = False
     exposed: tuple[ExposedPort, ...] = ()
+    reason: str = ""
+    """Why the default is the host's network, where it would be a private one."""
 
     @property
     def is_private(self) -> bool:

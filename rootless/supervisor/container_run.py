@@ -130,6 +130,10 @@ class ContainerRun:
     def _make_network(self, debug: int | None) -> ContainerNetwork | None:
         setup = self._description.network
         if setup is None:
+            endpoint = self._description.record.endpoint
+            if debug is not None and endpoint is not None and endpoint.reason:
+                line = f"use the host's network: {endpoint.reason}"
+                os.write(debug, f"{line}\n".encode())
             return None
         from rootless.supervisor.container_network import ContainerNetwork
 

@@ -22,12 +22,18 @@ class Rootless:
 
     data: Path
     runtime: Path
+    network: str = "host"
+    """Of containers for which a test asks for none: tests of other things do not wait for a network of its own."""
     started: list[subprocess.Popen[bytes]] = field(default_factory=list, compare=False)
 
     @property
     def env(self) -> dict[str, str]:
         self.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.environ | {"XDG_DATA_HOME": str(self.data), "XDG_RUNTIME_DIR": str(self.runtime)}
+        return os.environ | {
+            "XDG_DATA_HOME": str(self.data),
+            "XDG_RUNTIME_DIR": str(self.runtime),
+            "ROOTLESS_NETWORK": self.network,
+        }
 
     def popen(self, *arguments: str | Path, **options: object) -> subprocess.Popen[bytes]:
         """Start the command in a session of its own; pipes on all three streams unless said otherwise."""

@@ -54,15 +54,12 @@ def parse_network(
         raise UsageError(
             "conflicting options: cannot specify both --mac-address and per-network MAC address"
         )
-    network = network._replace(
+    return network._replace(
         mac_address=_mac_address(mac_address or network.mac_address),
         ports=() if network.name == HOST else ports,
         publish_all=publish_all and network.name != HOST,
         exposed=exposed,
     )
-    if not network.name and (ports or publish_all):
-        return network._replace(name="bridge")
-    return network
 
 
 def discards_ports(names: Sequence[str], publish: Sequence[str]) -> bool:

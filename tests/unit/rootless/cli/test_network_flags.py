@@ -27,9 +27,9 @@ def test_names():
     assert not parse("host").is_own
 
 
-def test_published_ports_need_a_private_network():
+def test_published_ports_of_the_host_network_are_dropped():
     request = PortRequest(80, "tcp", "", 8080, 8080)
-    assert parse(publish=("8080:80",)) == NetworkOptions("bridge", ports=(request,))
+    assert parse(publish=("8080:80",)) == NetworkOptions(ports=(request,))
     assert parse("host", publish=("8080:80",)).ports == ()
     assert discards_ports(("host",), ("8080:80",))
     assert not discards_ports(("bridge",), ("8080:80",))

@@ -11,7 +11,7 @@ from rootless.network.endpoint import Endpoint, endpoint_in, endpoint_of, plain_
 from rootless.network.options import ExposedPort, NetworkOptions, PortRequest, PublishedPort
 from rootless.network.setup import IPV6, plain_setup, setup_of
 
-HOST = Host("/usr/bin/program", has_ipv4=True, has_ipv6=True)
+HOST = Host("/usr/bin/program", has_ipv6=True)
 
 
 def options(name, *arguments):

@@ -1,0 +1,42 @@
+"""The network of a container for which none is asked."""
+
+import dataclasses
+import json
+import os
+
+import pytest
+
+from tests.support.traffic import ROOT
+
+pytestmark = pytest.mark.needs("userns", "fuse", "tun", "pasta", "slirp4netns")
+
+
+@pytest.fixture
+def unasked(rootless):
+    """The command without a default of the tests' own."""
+    return dataclasses.replace(rootless, network="")
+
+
+def test_it_is_private(unasked):
+    script = "stat -Lc %i /proc/self/ns/net; grep -c 'eth0.*0202000A' /proc/net/route"
+    inode, routes = unasked("run", "--rm", *ROOT, "sh", "-c", script).ok().stdout.split()
+    assert int(inode) != os.stat("/proc/self/ns/net").st_ino
+    assert routes == "1"
+    unasked("create", "--name", "web", *ROOT, "true").ok()
+    document = json.loads(unasked("inspect", "web").ok().stdout)[0]
+    assert document["HostConfig"]["NetworkMode"] == "bridge"
+    assert unasked("info", "--format", "{{.DefaultNetwork}}").ok().stdout.startswith("bridge (")
+    assert "private networks" in unasked("doctor").stdout
+
+
+def test_containers_conf_chooses(unasked, tmp_path, monkeypatch):
+    configuration = tmp_path / "containers.conf"
+    configuration.write_text('[containers]\nnetns = "host"\n')
+    monkeypatch.setenv("CONTAINERS_CONF", str(configuration))
+    result = unasked("run", "--rm", *ROOT, "stat", "-Lc", "%i", "/proc/self/ns/net").ok()
+    assert int(result.stdout) == os.stat("/proc/self/ns/net").st_ino
+
+
+def test_debug_names_the_program(unasked):
+    result = unasked("--debug", "run", "--rm", *ROOT, "true").ok()
+    assert result.stderr.splitlines()[0].startswith("connect the network with /")
