@@ -35,7 +35,7 @@ def join_args(
     """
     check_exec(record, record.status)
     spec = read_spec(directory)
-    pidfd = _open_process(record, spec)
+    pidfd = open_process(record, spec)
     try:
         return JoinArgs(
             container=pidfd,
@@ -59,7 +59,7 @@ def exec_text(command: tuple[str, ...]) -> str:
     return f"{command[0]} {' '.join(command[1:])}"
 
 
-def _open_process(record: ContainerRecord, spec: Mapping[str, Any]) -> int:
+def open_process(record: ContainerRecord, spec: Mapping[str, Any]) -> int:
     """A pidfd of the process whose namespaces are joined. Raises ConflictError if the container has
     ended.
     """

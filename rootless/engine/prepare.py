@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from rootless.store.image import Image
     from rootless.store.layout import Store
 
+_OF_NETWORK = ("hosts", "hostname", "resolv.conf")
+"""Files of the container whose network another one shares that the other has too, as with docker."""
+
 
 def prepare(
     options: ContainerOptions,
@@ -69,7 +72,7 @@ def prepare(
     `monitor` is the PID of the process that the container will belong to; 0 for a container that is
     only created.
     """
-    options = with_network_name(options, environ)
+    options = with_network_name(options, environ, paths.containers)
     check_options(options)
     if driver is StorageDriver.OVERLAY and options.storage != NO_STORAGE_LIMITS:
         raise HostSupportError(
@@ -144,6 +147,9 @@ def _prepare(
     directory = paths.containers.directory(container_id)
     network, endpoint = prepare_network(options, lower.config.get("ExposedPorts") or (), environ)
     private = options.namespaces.uts
+    shared = options.network.container
+    if shared:
+        options = _with_hostname_of(options, paths, shared)
     texts = etc_files(
         options,
         hostname=(options.hostname or container_id[:12]) if private else os.uname().nodename,
@@ -160,7 +166,10 @@ def _prepare(
         image_config=lower.config,
         host=host,
         id_maps=id_maps,
-        files={target: f"{directory}/{name}" for name, (target, _) in texts.items()},
+        files={
+            target: f"{paths.containers.directory(shared) if name in _OF_NETWORK and shared else directory}/{name}"
+            for name, (target, _) in texts.items()
+        },
         seccomp=profile_of(
             options.security.seccomp,
             options.security.capabilities,
@@ -248,6 +257,16 @@ def _prepare(
 
         report(paths.containers, record, "create")
     return description._replace(record=record)
+
+
+def _with_hostname_of(
+    options: ContainerOptions, paths: StoragePaths, container: str
+) -> ContainerOptions:
+    """With the host name of another container, whose network it shares."""
+    from rootless.containers.config import read_spec
+
+    hostname = read_spec(paths.containers.directory(container)).get("hostname")
+    return options._replace(hostname=hostname)
 
 
 def _output_log(

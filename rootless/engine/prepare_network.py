@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.errors import HostSupportError, UsageError
+from rootless.errors import HostSupportError, NotFoundError, UsageError
 from rootless.network.endpoint import Endpoint, endpoint_of
 from rootless.network.options import BRIDGE, CONTAINER, HOST, NONE, PRIVATE
 from rootless.spec.options import HOST_GATEWAY, ContainerOptions
@@ -15,6 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from rootless.containers.directory import Containers
+    from rootless.containers.record import ContainerRecord
     from rootless.network.options import NetworkOptions
     from rootless.network.setup import NetworkSetup
 
@@ -23,7 +25,9 @@ DEFAULT = "default"
 """Docker's word for the network of a container for which none is asked."""
 
 
-def with_network_name(options: ContainerOptions, environ: Mapping[str, str]) -> ContainerOptions:
+def with_network_name(
+    options: ContainerOptions, environ: Mapping[str, str], containers: Containers
+) -> ContainerOptions:
     """The options with the name of the network spelled out. Raises UsageError for one that does not exist."""
     network = options.network
     name = network.name
@@ -34,13 +38,20 @@ def with_network_name(options: ContainerOptions, environ: Mapping[str, str]) -> 
         name, reason = default_network(environ)
         if name in {HOST, NONE} and (network.ports or network.publish_all):
             name, reason = BRIDGE, ""
-    if name.startswith(CONTAINER):
-        raise UsageError(f"--network {name} is not supported yet", hint=_HINT)
-    if name not in {HOST, NONE, *PRIVATE}:
+    if network.container:
+        name = f"{CONTAINER}{_find(network.container, containers).id}"
+    elif name not in {HOST, NONE, *PRIVATE}:
         raise UsageError(
             f"failed to set up container networking: network {name} not found", hint=_HINT
         )
     return options._replace(network=network._replace(name=name, reason=reason))
+
+
+def _find(name: str, containers: Containers) -> ContainerRecord:
+    try:
+        return containers.find(name)
+    except NotFoundError as error:
+        raise NotFoundError(f"joining network namespace of container: {error.message}") from None
 
 
 def prepare_network(

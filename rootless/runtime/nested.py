@@ -29,10 +29,18 @@ if TYPE_CHECKING:
 
 
 class SharedNamespace(NamedTuple):
-    """A user namespace of this account: a descriptor of it, and its maps."""
+    """A user namespace of this account: a descriptor of it, and its maps. `flags`: with a pidfd as descriptor, which
+    namespaces of the process are entered (setns(2)).
+    """
 
     descriptor: int
     id_maps: IdMaps
+    flags: int = processes.CLONE_NEWUSER
+
+    @property
+    def entered(self) -> tuple[str, ...]:
+        """The types of the namespaces that are entered, by their OCI names."""
+        return tuple(name for name, flag in processes.NAMESPACE_FLAGS.items() if flag & self.flags)
 
 
 def maps_below(maps: IdMaps, outer: IdMaps) -> IdMaps:
@@ -45,8 +53,8 @@ def maps_below(maps: IdMaps, outer: IdMaps) -> IdMaps:
     gids = composed(maps.gids, _inverse(outer.gids))
     if _count(uids) != _count(maps.uids) or _count(gids) != _count(maps.gids):
         raise LaunchError(
-            "the container's ids are not among those of the volume's file server",
-            hint="stop the other containers that use the volume: /etc/subuid or /etc/subgid changed",
+            "the container's ids are not among those of the user namespace that it needs a volume or the network of",
+            hint="use the same --userns, and stop the other containers if /etc/subuid or /etc/subgid changed",
         )
     return maps._replace(uids=uids, gids=gids)
 
@@ -94,7 +102,7 @@ def _between(
     """The program of the process in between. The maps of `namespace` are those to write."""
     pid, pidfd = -1, -1
     try:
-        processes.setns(namespace.descriptor, processes.CLONE_NEWUSER)
+        processes.setns(namespace.descriptor, namespace.flags)
         pid, pidfd = fork()
         if pid == 0:
             os.close(writer)

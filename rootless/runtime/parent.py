@@ -83,7 +83,7 @@ class LaunchArgs(NamedTuple):
     """Detached mounts of file systems that other processes serve, by the position of the spec's mount that
     each is for."""
     below: SharedNamespace | None = None
-    """The user namespace that those file systems belong to: that of the container is made below it, because
+    """The user namespace that those file systems or a shared network belong to: that of the container is made below it, because
     only there its processes may use them."""
 
 
@@ -165,7 +165,13 @@ def create(args: LaunchArgs) -> ContainerProcess:
     Raises:
         LaunchError: a step failed; nothing is left running.
     """
-    plan = make_plan(args.spec, rootfs=args.rootfs, id_maps=args.id_maps, bundle=args.bundle)
+    plan = make_plan(
+        args.spec,
+        rootfs=args.rootfs,
+        id_maps=args.id_maps,
+        bundle=args.bundle,
+        entered=() if args.below is None else args.below.entered,
+    )
     filters = filters_of(args.spec, args.seccomp_cache)
     if args.debug is not None:
         for line in plan.describe():

@@ -22,7 +22,7 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
     from typing import Any
 
     from rootless.runtime.steps.context import Step
@@ -48,19 +48,27 @@ class Plan(NamedTuple):
 
 
 def make_plan(
-    spec: Mapping[str, Any], *, rootfs: Rootfs, id_maps: IdMaps, bundle: str = "/"
+    spec: Mapping[str, Any],
+    *,
+    rootfs: Rootfs,
+    id_maps: IdMaps,
+    bundle: str = "/",
+    entered: Container[str] = (),
 ) -> Plan:
-    """The plan of a spec; relative bind sources are taken from `bundle`.
+    """The plan of a spec; relative bind sources are taken from `bundle`. `entered` are the types of namespaces that
+    the process is made in.
 
     Raises:
         InvalidDocumentError: the spec lacks what it must have.
-        HostSupportError: it joins a namespace by path.
+        HostSupportError: it joins a namespace by path that is not among `entered`.
     """
     process, linux = spec.get("process"), spec.get("linux", {})
     if not isinstance(process, dict) or not process.get("args"):
         raise InvalidDocumentError("config.json: process.args is empty")
     namespaces = set()
     for entry in linux.get("namespaces", ()):
+        if "path" in entry and entry["type"] in entered:
+            continue
         if "path" in entry:
             raise HostSupportError(
                 f"config.json: joining an existing {entry['type']} namespace "

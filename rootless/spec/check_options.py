@@ -41,6 +41,8 @@ def check_options(options: ContainerOptions) -> None:
         raise UsageError("conflicting options: domainname and the UTS mode host")
     if options.dns.servers and options.network.name == NONE:
         raise UsageError("conflicting options: dns and the network mode none")
+    if options.network.container:
+        _check_shared_network(options)
     if options.hostname:
         _check_hostname(options.hostname)
     if options.workdir and not options.workdir.startswith("/"):
@@ -60,6 +62,17 @@ def check_options(options: ContainerOptions) -> None:
     _check_ulimits(options)
     _check_mounts(options)
     _check_sysctls(options)
+
+
+def _check_shared_network(options: ContainerOptions) -> None:
+    """What belongs to a network is set in the container whose network it is."""
+    for what, is_set in (
+        ("hostname", options.hostname),
+        ("dns", options.dns.servers),
+        ("custom host-to-IP mapping", options.hosts),
+    ):
+        if is_set:
+            raise UsageError(f"conflicting options: {what} and the network mode")
 
 
 def _check_life(options: ContainerOptions) -> None:

@@ -260,8 +260,9 @@ def _linux(options: ContainerOptions, id_maps: IdMaps) -> dict[str, Any]:
     names = ["user", "mount"]
     names += [n for n in ("pid", "ipc", "uts", "cgroup") if getattr(own, n)]
     names += ["network"] if network.is_own else []
+    shared = [{"type": "network", "path": network.name}] if network.container else []
     linux: dict[str, Any] = {
-        "namespaces": [{"type": name} for name in names],
+        "namespaces": [*({"type": name} for name in names), *shared],
         **id_maps.to_spec(),
     }
     sysctls = _network_sysctls(id_maps) if network.is_private else {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless.errors import RootlessError
+from rootless.errors import LaunchError, RootlessError
 from rootless.light_stdlib import signal
 from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, create
 from rootless.supervisor.engine_log import log
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rootless.cgroups.control_group import ControlGroup
     from rootless.containers.launch_description import LaunchDescription
     from rootless.network.listening import PublishedSocket
+    from rootless.runtime.nested import SharedNamespace
     from rootless.supervisor.clients import Client
     from rootless.supervisor.container_network import ContainerNetwork
     from rootless.supervisor.container_streams import ContainerStreams
@@ -80,6 +81,7 @@ class ContainerRun:
         description, group = self._description, self._group
         volumes, network = self._open_volumes(), self._make_network(debug)
         stdio = streams.container_ends
+        shared = self._open_shared_network(volumes)
 
         def write_step(line: str) -> None:
             os.write(debug or 2, f"{line}\n".encode())
@@ -99,10 +101,12 @@ class ContainerRun:
                     seccomp_cache=description.seccomp_cache,
                     debug=None if debug is None else write_step,
                     trees={} if volumes is None else volumes.trees,
-                    below=None if volumes is None else volumes.namespace,
+                    below=shared if volumes is None else volumes.namespace,
                 )
             )
         finally:
+            if shared is not None:
+                os.close(shared.descriptor)
             if volumes is not None:
                 volumes.close_trees()
             streams.close_container_ends()
@@ -141,6 +145,20 @@ class ContainerRun:
         if debug is not None:
             os.write(debug, f"{self._network.describe()}\n".encode())
         return self._network
+
+    def _open_shared_network(self, volumes: VolumeMounts | None) -> SharedNamespace | None:
+        """Raises RootlessError."""
+        namespaces = self._description.spec["linux"]["namespaces"]
+        if not any("path" in each for each in namespaces):
+            return None
+        if volumes is not None:
+            raise LaunchError(
+                "a container that shares the network of another one cannot mount a volume yet",
+                hint="mount a directory of the host in place of the volume",
+            )
+        from rootless.supervisor.shared_network import open_shared_network
+
+        return open_shared_network(self._description)
 
     def start(self) -> None:
         """Let the container execute its command. Raises LaunchError if it cannot."""
