@@ -252,7 +252,11 @@ class Snapshot:
 
     def tree_archive(self) -> Iterator[bytes]:
         """The whole merged tree as an archive, in pieces."""
-        return self.layer_archive(self.tree())
+        return archive(self.tree_members())
+
+    def tree_members(self) -> Iterator[tuple[TarEntry, Iterator[bytes]]]:
+        """The members of `tree_archive`, each with its data."""
+        return self._members(self.tree(), None)
 
     def tree(self) -> list[Change]:
         """The whole merged tree, as if no lower had any of it."""

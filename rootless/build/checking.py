@@ -61,7 +61,7 @@ def check_dockerfile(request: BuildRequest, workspace: Workspace) -> CheckReport
     found = check(
         context.text,
         CheckContext(
-            platforms_of(request),
+            platforms_of(request, _first_platform(request)),
             request.build_arguments,
             request.target,
             tuple(request.contexts),
@@ -89,7 +89,7 @@ def describe(
         taken = outline(
             dockerfile,
             OutlineContext(
-                platforms_of(request),
+                platforms_of(request, _first_platform(request)),
                 request.build_arguments,
                 request.target,
                 tuple(request.contexts),
@@ -117,7 +117,9 @@ def _base_configs(text: str, request: BuildRequest, store: Store) -> dict[int, C
     Empty for a Dockerfile that has an error: the check ends at it before it comes to the stages."""
     try:
         dockerfile = parse(text)
-        variables = global_variables(dockerfile, platforms_of(request), request.build_arguments)
+        variables = global_variables(
+            dockerfile, platforms_of(request, _first_platform(request)), request.build_arguments
+        )
         origins = [
             expand_from(each.origin, variables, dockerfile.escape) for each in dockerfile.stages
         ]
@@ -148,13 +150,17 @@ def _image_name(name: str, contexts: dict[str, str]) -> str:
 
 
 def _platform(origin: From, request: BuildRequest) -> Platform | None:
-    return parse_platform(origin.platform) if origin.platform else request.platform
+    return parse_platform(origin.platform) if origin.platform else _first_platform(request)
 
 
-def platforms_of(request: BuildRequest) -> dict[str, str]:
-    """The platform arguments of a build."""
+def _first_platform(request: BuildRequest) -> Platform | None:
+    return request.platforms[0] if request.platforms else None
+
+
+def platforms_of(request: BuildRequest, platform: Platform | None) -> dict[str, str]:
+    """The platform arguments of a build for a platform, by default this machine's."""
     host = host_platform()
-    builds_for = request.platform or host
+    builds_for = platform or host
     return platform_arguments(_shown(host), _shown(builds_for), request.target.lower())
 
 

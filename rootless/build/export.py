@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from typing import NamedTuple
+
 from rootless.build.cache_export import steps_of_image
 from rootless.build.cache_manifest import INLINE, CacheRecord, inline_records
-from rootless.build.outputs import Output, OutputKind, squashed, write_files
+from rootless.build.errors import BuildError
+from rootless.build.outputs import Output, OutputKind, PlatformTree, squashed, write_files
 from rootless.build.progress import Progress, StepProgress
 from rootless.build.request import BuildHost, BuildRequest, BuiltImage
 from rootless.build.state import COMMENT, StageState
@@ -12,18 +16,29 @@ from rootless.build.workspace import Workspace
 from rootless.errors import RootlessError
 from rootless.images.new_image import new_image
 from rootless.images.save import Format, save_image
+from rootless.oci import media_types
 from rootless.oci.document import Json, encode
-from rootless.oci.manifest import Descriptor
+from rootless.oci.manifest import Descriptor, empty_index
+from rootless.oci.platform import choose_platform, host_platform
 from rootless.oci.reference import parse_tag
 from rootless.store.image import resolve
+from rootless.store.ingest import NewImage
 from rootless.store.names import CONFIG_DIGEST
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
-    from rootless.store.ingest import NewImage
+
+
+class PlatformResult(NamedTuple):
+    """What a build has made for one platform, and what that began with."""
+
+    platform: Platform
+    state: StageState
+    base: StageState | None
 
 
 class Exporter:
@@ -37,52 +52,54 @@ class Exporter:
         self._host = host
         self._progress = progress
 
-    def export(
-        self, state: StageState, base: StageState | None, tags: tuple[Reference, ...]
-    ) -> BuiltImage:
-        """Write what a stage has become where the outputs of the request say. `base` is what it began with.
-        Raises BuildError, RootlessError, OSError."""
+    def export(self, results: Sequence[PlatformResult], tags: tuple[Reference, ...]) -> BuiltImage:
+        """Write what was built for each platform where the outputs of the request say. Raises BuildError,
+        RootlessError, OSError."""
         step = self._progress.begin("exporting to image")
         try:
             if self._request.squash:
-                self._squash(state, base)
+                for each in results:
+                    self._squash(each.state, each.base)
             built = BuiltImage()
             for output in self._request.outputs:
                 if output.kind in {OutputKind.LOCAL, OutputKind.TAR}:
-                    tree = self._workspace.snapshot(state.layers)
-                    write_files(tree, output)
-                    tree.close()
+                    self._export_files(results, output)
                 else:
                     named = (*tags, *map(parse_tag, output.names))
-                    shown = self._clamped(state, base, step) if output.rewrites_times else state
-                    built = self._export_image(shown, output, tuple(dict.fromkeys(named)), step)
+                    built = self._export_image(results, output, tuple(dict.fromkeys(named)), step)
         except (RootlessError, OSError) as error:
             step.failed(str(error))
             raise
         step.done()
         return built
 
+    def _export_files(self, results: Sequence[PlatformResult], output: Output) -> None:
+        with ExitStack() as stack:
+            trees = []
+            for each in results:
+                tree = self._workspace.snapshot(each.state.layers)
+                stack.callback(tree.close)
+                trees.append(PlatformTree(each.platform, tree))
+            write_files(trees, output)
+
     def _export_image(
-        self, state: StageState, output: Output, tags: tuple[Reference, ...], step: StepProgress
+        self,
+        results: Sequence[PlatformResult],
+        output: Output,
+        tags: tuple[Reference, ...],
+        step: StepProgress,
     ) -> BuiltImage:
-        config = dict(state.config)
-        if self._request.labels:
-            known = config.get("Labels")
-            config["Labels"] = {
-                **(known if isinstance(known, dict) else {}),
-                **self._request.labels,
-            }
+        if output.kind is OutputKind.DOCKER and output.destination is not None and len(results) > 1:
+            raise BuildError(
+                "docker exporter does not support exporting manifest lists, use the oci exporter instead"
+            )
         ingest, store = self._workspace.ingest, self._workspace.store
-        image = stage_image(
-            self._workspace,
-            state,
-            config,
-            tags,
-            self._request.annotations,
-            fields=self._inline_cache(state),
-        )
-        image_id = image.manifest.annotations[CONFIG_DIGEST]
-        built = BuiltImage(image_id, image.manifest.digest, tags)
+        images = [self._image(each, output, step) for each in results]
+        image = images[0] if len(images) == 1 else self._index(results, images)
+        image = image._replace(tags=tags)
+        descriptor = image.manifest
+        image_id = descriptor.annotations[CONFIG_DIGEST] if len(images) == 1 else descriptor.digest
+        built = BuiltImage(image_id, descriptor._replace(annotations={}), tags)
         if output.destination is None:
             ingest.publish([image])
             step.note(f"writing image {image_id} done")
@@ -90,16 +107,49 @@ class Exporter:
                 step.note(f"naming to {tag} done")
             return built
         # An archive is written of an image of the store; one that was not there before goes again.
-        was_there = any(
-            each.digest == image.manifest.digest for each in store.read_index().manifests
-        )
+        was_there = any(each.digest == descriptor.digest for each in store.read_index().manifests)
         ingest.publish([image._replace(tags=())])
         try:
-            save_image(store, resolve(store, image_id), tags, output.destination, _format(output))
+            found = resolve(store, descriptor.digest)
+            save_image(store, found, tags, output.destination, _format(output))
         finally:
             if not was_there:
-                self._host.forget(image.manifest.digest)
+                self._host.forget(descriptor.digest)
         return built
+
+    def _image(self, result: PlatformResult, output: Output, step: StepProgress) -> NewImage:
+        """The image for one platform, without a name."""
+        state = result.state
+        if output.rewrites_times:
+            state = self._clamped(state, result.base, step)
+        config = dict(state.config)
+        if self._request.labels:
+            known = config.get("Labels")
+            config["Labels"] = {
+                **(known if isinstance(known, dict) else {}),
+                **self._request.labels,
+            }
+        return stage_image(
+            self._workspace,
+            state,
+            config,
+            (),
+            self._request.annotations,
+            fields=self._inline_cache(state),
+        )
+
+    def _index(self, results: Sequence[PlatformResult], images: Sequence[NewImage]) -> NewImage:
+        """The index of the images of several platforms. In the store it is known by the id of the one that this
+        machine would run, too."""
+        manifests = tuple(
+            image.manifest._replace(annotations={}, platform=result.platform)
+            for result, image in zip(results, images, strict=True)
+        )
+        data = empty_index().with_manifests(manifests).encode()
+        digest = self._workspace.ingest.add_document(data)
+        own = choose_platform(host_platform(), [each.platform for each in results]) or 0
+        noted = {CONFIG_DIGEST: images[own].manifest.annotations[CONFIG_DIGEST]}
+        return NewImage(Descriptor(media_types.OCI_INDEX, digest, len(data), noted), ())
 
     def _inline_cache(self, state: StageState) -> Json:
         """The field of the config document that --cache-to type=inline asks for."""

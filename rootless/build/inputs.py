@@ -32,15 +32,22 @@ class BuildInputs:
     """The inputs of one build, in one process. Sources are opened once."""
 
     def __init__(
-        self, workspace: Workspace, request: BuildRequest, host: BuildHost, context: BuildContext
+        self,
+        workspace: Workspace,
+        request: BuildRequest,
+        host: BuildHost,
+        context: BuildContext,
+        platform: Platform | None,
     ) -> None:
-        """Raises BuildError for a named context that is not there."""
+        """`platform`: what is built for; None: this machine's. Raises BuildError for a named context that is not
+        there."""
+        self._platform = platform
         self._workspace = workspace
         self._request = request
         self._host = host
         self._context = context
         self._context_source: Source | None = None
-        self._sources: dict[str, Source] = {}
+        self._sources: dict[tuple[str, Platform | None], Source] = {}
         self.named = {name.lower(): named_context(text) for name, text in request.contexts.items()}
 
     def image(self, name: str, platform: Platform | None) -> Image:
@@ -71,20 +78,23 @@ class BuildInputs:
             for diff_id, each in zip(image.diff_ids, descriptors, strict=True)
         )
 
-    def source(self, name: str, stage: tuple[BuiltLayer, ...] | None) -> Source:
-        """What --from names: a stage, whose layers are given, or else a named context or an image; for an empty
-        name the build context."""
+    def source(
+        self, name: str, stage: tuple[BuiltLayer, ...] | None, platform: Platform | None
+    ) -> Source:
+        """What --from names: a stage, whose layers are given, or else a named context or an image, which is that of
+        the platform of the stage that copies; for an empty name the build context."""
         if not name:
             return self._build_context()
-        known = self._sources.get(name)
+        key = name, platform
+        known = self._sources.get(key)
         context = self.named.get(name.lower())
         if known is None and context is not None:
-            known = self._sources[name] = self._source_of_context(name, context)
+            known = self._sources[key] = self._source_of_context(name, context)
         if known is None:
             layers = stage
             if layers is None:
-                layers = self.layers_of(self.image(name, self._request.platform))
-            known = self._sources[name] = self._workspace.layer_source(layers)
+                layers = self.layers_of(self.image(name, platform))
+            known = self._sources[key] = self._workspace.layer_source(layers)
         return known
 
     def _source_of_context(self, name: str, context: NamedContext) -> Source:
@@ -98,14 +108,14 @@ class BuildInputs:
 
     def _image_of_context(self, context: NamedContext) -> Image:
         if not context.layout:
-            return self.image(context.value, self._request.platform)
+            return self.image(context.value, self._platform)
         return resolve(self._workspace.store, load_layout(self._workspace.store, context))
 
     def state_of_context(self, context: NamedContext) -> StageState:
         """A stage that is what a named context has: an image, or the files of a directory."""
         if context.kind is ContextKind.IMAGE:
             return self.state_of(self._image_of_context(context))
-        state = scratch_state(self._request.platform or host_platform())
+        state = scratch_state(self._platform or host_platform())
         item = CopyItem(self._source_of_context("base", context), b"", b"")
         empty = self._workspace.snapshot(())
         pieces = archive(copy_members(CopyPlan((item,), "/", link=True), empty))

@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from rootless.oci.platform import Platform
     from unionfs.changes import Snapshot
 
 
@@ -47,26 +48,86 @@ class Output(NamedTuple):
     push: bool = False
     is_directory: bool = False
     rewrites_times: bool = False
+    splits_platforms: bool | None = None
+    """Files go into a directory for each platform; None: if there are several."""
 
 
-def write_files(tree: Snapshot, output: Output) -> None:
-    """The files of a tree, as an archive with their owners, or in a directory as the caller's own. Raises
+class PlatformTree(NamedTuple):
+    """The files of an image for one platform."""
+
+    platform: Platform
+    tree: Snapshot
+
+    @property
+    def directory(self) -> str:
+        """As BuildKit names it: linux_arm_v7."""
+        return str(self.platform).replace("/", "_")
+
+
+def write_files(trees: Sequence[PlatformTree], output: Output) -> None:
+    """The files of each platform, as an archive with their owners, or in a directory as the caller's own. Raises
     BuildError."""
     destination = output.destination
     assert destination is not None  # the command line has looked
+    is_split = len(trees) > 1 if output.splits_platforms is None else output.splits_platforms
+    if not is_split:
+        _refuse_overwriting(trees)
     try:
         if output.kind is OutputKind.TAR:
             if isinstance(destination, int):
-                _write_pieces(tree.tree_archive(), destination)
+                _write_pieces(archive(_members(trees, is_split=is_split)), destination)
             else:
-                new_file(destination, lambda to: _write_pieces(tree.tree_archive(), to), 0o644)
+                new_file(
+                    destination,
+                    lambda to: _write_pieces(archive(_members(trees, is_split=is_split)), to),
+                    0o644,
+                )
         elif isinstance(destination, Path):
-            copy_to_host(LayerSource(tree), b"", destination)
+            for each in trees:
+                below = destination / each.directory if is_split else destination
+                copy_to_host(LayerSource(each.tree), b"", below)
     except BrokenPipeError:
         raise
     except OSError as error:
         where = f" ({os.fsdecode(error.filename)})" if error.filename else ""
         raise BuildError(f"failed to write the output: {error.strerror}{where}") from error
+
+
+def _refuse_overwriting(trees: Sequence[PlatformTree]) -> None:
+    """Raises BuildError if a file is in the trees of two platforms."""
+    if len(trees) == 1:
+        return
+    found: dict[bytes, Platform] = {}
+    for each in trees:
+        for entry in walk(LayerSource(each.tree), b""):
+            if stat.S_ISDIR(entry.attributes.mode):
+                continue
+            first = found.setdefault(entry.path, each.platform)
+            if first is not each.platform:
+                raise BuildError(
+                    f"cannot overwrite {os.fsdecode(entry.path)} from {first} with {each.platform} "
+                    "when split option is disabled"
+                )
+
+
+def _members(
+    trees: Sequence[PlatformTree], *, is_split: bool
+) -> Iterator[tuple[TarEntry, Iterable[bytes]]]:
+    for each in trees:
+        above = os.fsencode(each.directory) if is_split else b""
+        for entry, data in each.tree.tree_members():
+            linked = entry.hard_link
+            yield (
+                entry._replace(
+                    path=_below(above, entry.path),
+                    hard_link=None if linked is None else _below(above, linked),
+                ),
+                data,
+            )
+
+
+def _below(directory: bytes, path: bytes) -> bytes:
+    return b"/".join(part for part in (directory, path) if part)
 
 
 def squashed(layers: Sequence[Layer], below: Snapshot, above: Snapshot) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from rootless.spec.options import DEFAULT_SHM_SIZE, ContainerOptions, HostEntry,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.oci.manifest import Descriptor
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
     from rootless.store.image import Image
@@ -22,11 +23,11 @@ FindImage: TypeAlias = "Callable[[str, Platform | None, bool], Image]"
 
 
 class BuiltImage(NamedTuple):
-    """The result: the id, the digest of the manifest and the names; empty where the output is not an
-    image."""
+    """The result: the id, the manifest, or the index of several platforms, and the names; empty where the output is
+    not an image. The id of an index is its digest."""
 
     id: str = ""
-    digest: str = ""
+    descriptor: Descriptor | None = None
     tags: tuple[Reference, ...] = ()
 
 
@@ -69,7 +70,8 @@ class BuildRequest(NamedTuple):
     build_arguments: Mapping[str, str] = {}
     target: str = ""
     labels: Mapping[str, str] = {}
-    platform: Platform | None = None
+    platforms: tuple[Platform, ...] = ()
+    """To build for, each once; none: that of this machine."""
     no_cache: bool = False
     pull: bool = False
     network: str = "default"

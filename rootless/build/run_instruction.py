@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -98,13 +99,15 @@ class Runs:
             if isinstance(error, CommandNotFoundError | CommandNotExecutableError):
                 # The runtime of the other builders writes that to the command's standard error.
                 output(2, f"{reason}\n".encode())
-                reason = "exit code: 1"
+                is_foreign = error.details.get("errno") == errno.ENOEXEC
+                reason = f"exit code: {255 if is_foreign else 1}"
             failure = BuildError(
                 f'process "{" ".join(plan.words)}" did not complete successfully: {reason}'
             )
             failure.log = log.lines()
+            failure.hint = error.hint
             if isinstance(error, _CommandFailedError):
-                failure.hint, failure.container = error.hint, error.container
+                failure.container = error.container
             raise failure from error
 
     def _layer_of_run(

@@ -27,8 +27,7 @@ class StageWorker:
     """A stage that another process builds. `work` is called there with the progress to show, and returns what
     marshal takes, or raises BuildError."""
 
-    def __init__(self, number: int, work: Callable[[Progress], object]) -> None:
-        self.number = number
+    def __init__(self, work: Callable[[Progress], object]) -> None:
         self.reader, writer = os.pipe2(os.O_CLOEXEC)
         self._data = b""
         self._steps: dict[int, StepProgress] = {}

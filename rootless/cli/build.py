@@ -17,7 +17,6 @@ from rootless.cli.flags.names import parse_add_host
 from rootless.cli.flags.sizes import parse_size
 from rootless.cli.flags.ulimits import parse_ulimit
 from rootless.cli.grammar import Command, Parsed
-from rootless.cli.shared_options import platform_of
 from rootless.csv_fields import split_fields
 from rootless.durable import write_atomically
 from rootless.errors import UsageError
@@ -25,10 +24,13 @@ from rootless.light_json import dumps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rootless.build.errors import BuildError
     from rootless.build.outputs import Output
     from rootless.build.progress import Progress
     from rootless.build.request import BuiltImage
+    from rootless.oci.platform import Platform
 
 
 def build(parsed: Parsed, settings: Settings) -> int:
@@ -42,7 +44,7 @@ def build(parsed: Parsed, settings: Settings) -> int:
         build_arguments=_arguments(parsed[options.BUILD_ARG]),
         target=parsed[options.TARGET] or "",
         labels=parse_labels(parsed[options.LABEL], (), read_text),
-        platform=platform_of(parsed),
+        platforms=_platforms(parsed[options.PLATFORM]),
         no_cache=parsed[options.NO_CACHE],
         pull=parsed[options.PULL],
         network=_network(parsed),
@@ -131,11 +133,12 @@ def _named_context(text: str) -> tuple[str, str]:
 def _write_metadata(path: str, built: BuiltImage) -> None:
     """What buildx writes to --metadata-file."""
     document: dict[str, object] = {}
-    if built.id:
-        document = {
-            "containerimage.config.digest": built.id,
-            "containerimage.digest": built.digest,
-        }
+    descriptor = built.descriptor
+    if descriptor is not None:
+        if built.id != descriptor.digest:
+            document["containerimage.config.digest"] = built.id
+        document["containerimage.descriptor"] = descriptor.to_json()
+        document["containerimage.digest"] = descriptor.digest
     if built.tags:
         document["image.name"] = ",".join(map(str, built.tags))
     write_atomically(path, dumps(document) + b"\n")
@@ -168,6 +171,13 @@ def _by_reads(kind: str | None) -> bool:
     if kind not in {None, "inputs", "reads"}:
         raise UsageError(f"invalid value {kind!r} for --cache", hint="use inputs or reads")
     return kind == "reads"
+def _platforms(texts: Sequence[str]) -> tuple[Platform, ...]:
+    """The platforms to build for, each once; `local` is this machine's."""
+    from rootless.oci.platform import host_platform, parse_platform
+
+    words = [word.strip() for text in texts for word in text.split(",")]
+    found = (host_platform() if word == "local" else parse_platform(word) for word in words)
+    return tuple(dict.fromkeys(found))
 
 
 def _network(parsed: Parsed) -> str:

@@ -5,7 +5,6 @@ makes values of what was given.
 from __future__ import annotations
 
 from rootless.cli.grammar import Flag, Number, Option, Text, Texts
-from rootless.cli.shared_options import PLATFORM
 
 FILE = Text(("file", "f"), 'Name of the Dockerfile (default: "PATH/Dockerfile")', "FILE")
 TAG = Texts(("tag", "t"), 'Image identifier (format: "[registry/]repository[:tag]")', "NAME")
@@ -96,12 +95,13 @@ REWRITE_TIMESTAMP = Flag(
 )
 SQUASH = Flag(("squash",), "Squash newly built layers into a single new layer")
 
-BUILD_OPTIONS: tuple[Option, ...] = (
-    *(
-        each
-        for each in tuple(globals().values())
-        if isinstance(each, Option) and each is not PLATFORM
-    ),
-    PLATFORM,
+PLATFORM = Texts(
+    ("platform",),
+    "Set target platforms for build, separated by commas (e.g. linux/arm64)",
+    "OS/ARCH[/VARIANT]",
+)
+
+BUILD_OPTIONS: tuple[Option, ...] = tuple(
+    each for each in globals().values() if isinstance(each, Option)
 )
 """Every row above, in its order."""

@@ -33,6 +33,7 @@ def parse_output(text: str) -> Output:
     push = kind == "registry" or values.pop("push", "") == "true"
     names = tuple(filter(None, values.pop("name", "").split(",")))
     is_directory = values.pop("tar", "true") == "false"
+    splits = _bool(values.pop("platform-split", None), "platform-split")
     rewrites = values.pop("rewrite-timestamp", "") == "true"
     if kind in {"image", "registry"} or (kind == "docker" and not destination):
         return Output(OutputKind.IMAGE, None, names, push, rewrites_times=rewrites)
@@ -45,6 +46,20 @@ def parse_output(text: str) -> Output:
     if destination in {"", "-"}:
         if os.isatty(1):
             raise UsageError("dest file is required: refusing to write to a terminal")
-        return Output(OutputKind(kind), 1, names, rewrites_times=rewrites)
-    path = Path(absolute(destination))
-    return Output(OutputKind(kind), path, names, is_directory=is_directory, rewrites_times=rewrites)
+        return Output(OutputKind(kind), 1, names, rewrites_times=rewrites, splits_platforms=splits)
+    return Output(
+        OutputKind(kind),
+        Path(absolute(destination)),
+        names,
+        is_directory=is_directory,
+        rewrites_times=rewrites,
+        splits_platforms=splits,
+    )
+
+
+def _bool(text: str | None, key: str) -> bool | None:
+    if text is None:
+        return None
+    if text.lower() not in {"true", "false", "1", "0"}:
+        raise UsageError(f"non-bool value for {key}: {text}")
+    return text.lower() in {"true", "1"}

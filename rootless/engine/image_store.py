@@ -88,13 +88,15 @@ class ImageStore:
         from rootless.build.request import BuildHost
         from rootless.engine.pull_in_child import find_or_fetch
         from rootless.images.gc.remove import remove_entry
+        from rootless.images.platforms import entry_named, join_platforms
         from rootless.spec.options import PullPolicy
 
         store = self._store()
 
         def find_image(name: str, platform: Platform | None, pull: bool) -> Image:
             policy = PullPolicy.ALWAYS if pull else PullPolicy.MISSING
-            return find_or_fetch(
+            before = entry_named(store, name) if platform is not None else None
+            image = find_or_fetch(
                 store,
                 name,
                 platform,
@@ -103,6 +105,8 @@ class ImageStore:
                 progress=None,
                 pulled=report_pull,
             )
+            join_platforms(store, name, before, image)
+            return image
 
         def report_pull(reference: Reference) -> None:
             self._image_events().of_transfer("pull", reference)

@@ -21,11 +21,17 @@ from rootless.oci import media_types
 from rootless.oci.conversion import as_oci
 from rootless.oci.digest import hex_of
 from rootless.oci.document import Json, encode
-from rootless.oci.manifest import Descriptor, empty_index, new_manifest
+from rootless.oci.manifest import Descriptor, empty_index, new_manifest, read_manifest
 from rootless.oci.platform import Platform
 from rootless.oci.reference import Reference, parse_reference
 from rootless.store.counting import Moved
-from rootless.store.image import Image, all_images, manifest_of, resolve
+from rootless.store.image import (
+    Image,
+    all_images,
+    manifest_of,
+    manifests_of_index,
+    resolve,
+)
 from rootless.store.layers import layer_files, layer_size
 from rootless.store.layout import Store
 from rootless.store.names import REF_NAME
@@ -48,6 +54,8 @@ class SavedImage(NamedTuple):
 
     image: Image
     tags: tuple[Reference, ...]
+    is_whole: bool = True
+    """Whether an OCI format has all that an index names, and not the image for one platform alone."""
 
 
 def save(
@@ -116,10 +124,10 @@ def choose(
     """Which images, each once, and under which names. Raises NotFoundError."""
     chosen: dict[str, SavedImage] = {}
     for name in names:
-        for image, tags in _matching(store, name, platform):
+        for image, tags, _ in _matching(store, name, platform):
             known = chosen.get(image.entry.digest, SavedImage(image, ())).tags
             more = tuple(tag for tag in tags if tag not in known)
-            chosen[image.entry.digest] = SavedImage(image, (*known, *more))
+            chosen[image.entry.digest] = SavedImage(image, (*known, *more), platform is None)
     return list(chosen.values())
 
 
@@ -159,7 +167,7 @@ def _docker_files(store: Store, images: Sequence[SavedImage]) -> list[File]:
     listing: list[Json] = []
     entries: list[Descriptor] = []
     repositories: dict[str, dict[str, str]] = {}
-    for image, tags in images:
+    for image, tags, _ in images:
         config = blobs.add(file_of("", store.read_document(image.id, "image config")))
         layers = [
             blobs.add(File("", layer_size(store, diff_id), Path(layer.tar), diff_id))
@@ -202,22 +210,33 @@ def _oci_files(store: Store, images: Sequence[SavedImage]) -> list[File]:
     """image-spec image-layout.md; every blob as it is in the store, manifests as OCI's."""
     blobs = _Blobs()
     entries = []
-    for image, tags in images:
-        manifest = manifest_of(store, image)
-        data = store.read_document(image.manifest.digest, "image manifest")
-        data, media_type = as_oci(data, manifest.media_type, "image manifest", {})
-        document = blobs.add(file_of("", data))
-        for blob in (manifest.config, *manifest.layers):
-            with store.open_blob(blob.digest, f"blob of image {image.id}") as stream:
-                size = os.fstat(stream.fileno()).st_size
-            blobs.add(File("", size, Path(store.blob_to_read(blob.digest)), blob.digest))
+    for image, tags, is_whole in images:
+        top = image.entry if is_whole else image.manifest
         # What the store notes about an image is not for other tools.
-        bare = image.manifest._replace(
-            media_type=media_type, digest=document.digest, size=document.size, annotations={}
-        )
+        bare = _add_oci(store, blobs, top._replace(annotations={}))
         entries += [bare._replace(annotations={REF_NAME: str(tag)}) for tag in tags] or [bare]
     index = empty_index().with_manifests(tuple(entries)).encode()
     return [file_of("oci-layout", LAYOUT), file_of("index.json", index), *blobs.files.values()]
+
+
+def _add_oci(store: Store, blobs: _Blobs, descriptor: Descriptor) -> Descriptor:
+    """Add a manifest, or an index, with all that it names and is in the store; its descriptor as it is then."""
+    data = store.read_document(descriptor.digest, "image manifest")
+    what = f"image manifest {descriptor.digest}"
+    converted: dict[str, Descriptor] = {}
+    if descriptor.media_type in media_types.INDEXES:
+        for each in manifests_of_index(store, descriptor):
+            if os.path.exists(store.blob_to_read(each.digest)):
+                converted[each.digest] = _add_oci(store, blobs, each)
+    else:
+        manifest = read_manifest(data, what, descriptor.media_type)
+        for blob in (manifest.config, *manifest.layers):
+            with store.open_blob(blob.digest, f"blob of {what}") as stream:
+                size = os.fstat(stream.fileno()).st_size
+            blobs.add(File("", size, Path(store.blob_to_read(blob.digest)), blob.digest))
+    data, media_type = as_oci(data, descriptor.media_type, what, converted)
+    document = blobs.add(file_of("", data))
+    return descriptor._replace(media_type=media_type, digest=document.digest, size=document.size)
 
 
 _AS_DOCKER = {

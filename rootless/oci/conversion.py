@@ -12,6 +12,9 @@ from rootless.oci import media_types
 from rootless.oci.document import encode
 from rootless.oci.manifest import Descriptor, read_index, read_manifest
 
+REFERENCE_DIGEST = "vnd.docker.reference.digest"
+"""The annotation by which an attestation manifest names the manifest in the same index that it is about."""
+
 _AS_OCI = {
     media_types.DOCKER_INDEX: media_types.OCI_INDEX,
     media_types.DOCKER_MANIFEST: media_types.OCI_MANIFEST,
@@ -55,7 +58,21 @@ def _typed(descriptor: Descriptor) -> Descriptor:
     return descriptor._replace(media_type=_AS_OCI.get(descriptor.media_type, descriptor.media_type))
 
 
+def renamed_index(
+    data: bytes, media_type: str, what: str, converted: Mapping[str, Descriptor]
+) -> bytes:
+    """An index whose manifests have become others, by the digests that they had; as it was if none has. Raises
+    InvalidDocumentError."""
+    index = read_index(data, what, media_type)
+    manifests = tuple(_renamed(each, converted) for each in index.manifests)
+    return data if manifests == index.manifests else index.with_manifests(manifests).encode()
+
+
 def _renamed(descriptor: Descriptor, converted: Mapping[str, Descriptor]) -> Descriptor:
+    subject = converted.get(descriptor.annotations.get(REFERENCE_DIGEST, ""))
+    if subject is not None:
+        noted = {**descriptor.annotations, REFERENCE_DIGEST: subject.digest}
+        descriptor = descriptor._replace(annotations=noted)
     new = converted.get(descriptor.digest)
     if new is None:
         return descriptor

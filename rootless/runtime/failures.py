@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from rootless.runtime.handshake import Failure
 
 
+_EMULATOR = (
+    "a program for another platform needs an emulator that is registered with binfmt_misc, such as "
+    "qemu-user-static"
+)
+
+
 def launch_error(failure: Failure) -> LaunchError:
     """The error for what the process reported."""
     reason = os.strerror(failure.errno).lower() if failure.errno else ""
@@ -58,4 +64,5 @@ def _command_error(failure: Failure, reason: str) -> LaunchError:
         return CommandNotFoundError(text)
     if failure.errno == errno.EISDIR:
         text += ": permission denied"
-    return CommandNotExecutableError(text)
+    hint = _EMULATOR if failure.errno == errno.ENOEXEC else None
+    return CommandNotExecutableError(text, hint=hint, details={"errno": failure.errno})

@@ -180,7 +180,7 @@ def _image_of(
     repo_digests = names.repo_digests_of(table, entry)
     manifest = entry
     if entry.media_type in media_types.INDEXES:
-        manifest = _choose_manifest(store, entry, platform or host_platform())
+        manifest = _choose_manifest(store, entry, platform)
     config = _config_digest(store, manifest)
     if config is None:
         raise InvalidDocumentError(f"{manifest.digest} is not the manifest of an image")
@@ -195,12 +195,24 @@ def _image_of(
     )
 
 
-def _choose_manifest(store: Store, entry: Descriptor, platform: Platform) -> Descriptor:
-    """The manifest of an index that suits a platform. Raises NotFoundError."""
+def manifests_of_index(store: Store, entry: Descriptor) -> tuple[Descriptor, ...]:
+    """What an index names. Raises NotFoundError, IntegrityError, InvalidDocumentError."""
+    data = store.read_document(entry.digest, "image index")
+    return read_index(data, f"image index {entry.digest}", entry.media_type).manifests
+
+
+def _choose_manifest(store: Store, entry: Descriptor, platform: Platform | None) -> Descriptor:
+    """The manifest of an index that suits a platform; if none was asked for, that of this machine, or else the first
+    image. Raises NotFoundError."""
     what = f"image index {entry.digest}"
-    index = read_index(store.read_document(entry.digest, "image index"), what, entry.media_type)
-    offered = [each.platform for each in index.manifests]
-    position = choose_platform(platform, offered)
+    manifests = manifests_of_index(store, entry)
+    offered = [each.platform for each in manifests]
+    position = choose_platform(platform or host_platform(), offered)
+    if position is None and platform is None:
+        images = (i for i, each in enumerate(offered) if each is not None and each.os != "unknown")
+        position = next(images, None)
     if position is None:
-        raise NotFoundError(f"{what} has no image for {platform}", hint=offer_hint(offered))
-    return index.manifests[position]
+        raise NotFoundError(
+            f"{what} has no image for {platform or host_platform()}", hint=offer_hint(offered)
+        )
+    return manifests[position]

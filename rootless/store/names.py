@@ -81,11 +81,6 @@ def same_image(entry: Descriptor, other: Descriptor) -> bool:
     )
 
 
-def without(table: Table, image: Descriptor) -> Table:
-    """The table without any entry of this image."""
-    return tuple(entry for entry in table if not same_image(entry, image))
-
-
 def find_by_name(table: Table, reference: Reference) -> Descriptor | None:
     """The entry that a reference means: by tag, or, if it has a digest, by that and the
     repository."""

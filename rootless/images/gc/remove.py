@@ -74,7 +74,7 @@ def remove(store: Store, name: str, containers: Records, *, force: bool = False)
             entry = _unreadable(index.manifests, name)
             if entry is None:
                 raise
-            _drop(store, index, entry, containers())
+            _drop(store, index, _entries_of(index, entry), containers())
             return [Removal(Action.UNTAGGED, name), Removal(Action.DELETED, entry.digest)]
         refuse_shared(store, index, image, name)
         reference = _named(image, name)
@@ -85,7 +85,7 @@ def remove(store: Store, name: str, containers: Records, *, force: bool = False)
         records = list(containers())
         users = [each for each in records if image.id in each.used_images]
         _check_conflicts(image, name, reference, users, force)
-        doomed = _drop(store, index, image.entry, records)
+        doomed = _drop(store, index, _entries_of(index, image.entry), records)
     return [
         *(Removal(Action.UNTAGGED, tag.familiar) for tag in image.tags),
         *(Removal(Action.UNTAGGED, text) for text in image.familiar_digests),
@@ -103,29 +103,32 @@ def remove_entry(store: Store, digest: str, containers: Records) -> None:
     needs."""
     with store.lock():
         index = store.read_index()
-        for entry in index.manifests:
-            if entry.digest == digest:
-                _drop(store, index, entry, containers())
-                return
+        gone = [each for each in index.manifests if each.digest == digest]
+        if gone:
+            _drop(store, index, gone, containers())
 
 
 def _drop(
-    store: Store, index: Index, image: Descriptor, records: Iterable[ContainerRecord]
+    store: Store, index: Index, gone: Sequence[Descriptor], records: Iterable[ContainerRecord]
 ) -> Objects:
-    """Take an image out of the index, and delete what nothing else needs: no other image, and no
-    container, whatever image it was made of; that may share layers with this one."""
-    rest = names.without(index.manifests, image)
+    """Take entries out of the index, and delete what nothing else needs: no other image, and no
+    container, whatever image it was made of; that may share layers with these."""
+    rest = tuple(each for each in index.manifests if each not in gone)
     kept = objects_of_containers(store, records).plus(objects_of_build_cache(store))
     for entry in rest:
         kept = kept.plus(objects_of_entry(store, entry))
     doomed = NOTHING
-    for entry in index.manifests:
-        if names.same_image(entry, image):
-            doomed = doomed.plus(objects_of_entry(store, entry))
+    for entry in gone:
+        doomed = doomed.plus(objects_of_entry(store, entry))
     doomed = doomed.minus(kept)
     store.write_index(index.with_manifests(rest))
     delete_objects(store, doomed)
     return doomed
+
+
+def _entries_of(index: Index, image: Descriptor) -> list[Descriptor]:
+    """Every entry of an image, one for each name."""
+    return [each for each in index.manifests if names.same_image(each, image)]
 
 
 def _unreadable(table: names.Table, name: str) -> Descriptor | None:

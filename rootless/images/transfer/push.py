@@ -18,9 +18,10 @@ import trio
 from rootless.errors import NotFoundError, UsageError
 from rootless.images.transfer.progress import Progress, Silence, Stage
 from rootless.oci import media_types
-from rootless.oci.digest import hex_of
+from rootless.oci.conversion import renamed_index
+from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import encode
-from rootless.oci.manifest import Descriptor, Manifest
+from rootless.oci.manifest import Descriptor, Manifest, read_manifest
 from rootless.oci.reference import Reference, parse_reference
 from rootless.registry.client import RepositoryClient
 from rootless.registry.configuration import ClientEnv
@@ -28,7 +29,13 @@ from rootless.registry.download import foreign_urls
 from rootless.registry.remote import Remote, RemoteOptions, run_remote
 from rootless.registry.upload import Blob, Sent, put_blob, put_manifest
 from rootless.store.compression import compress, file_pieces
-from rootless.store.image import Image, all_images, manifest_of, resolve
+from rootless.store.image import (
+    Image,
+    all_images,
+    manifest_of,
+    manifests_of_index,
+    resolve,
+)
 from rootless.store.ingest import Ingest
 from rootless.store.layers import layer_files
 from rootless.store.layout import Store
@@ -113,10 +120,48 @@ async def _push(
     store: Store, image: Image, reference: Reference, remote: Remote, progress: Progress
 ) -> Pushed:
     client = remote.writer(reference)
-    manifest = manifest_of(store, image)
-    # Blobs may have been deleted to save space while the layers are there, and the other way round.
-    layer_files(store, image)
     with Ingest(store) as ingest:
+        pushing = _Pushing(store, ingest, client, reference, progress)
+        if image.entry.media_type in media_types.INDEXES:
+            data, media_type = await pushing.push_index(image.entry)
+        else:
+            # Blobs may have been deleted to save space while the layers are there, and the other way round.
+            layer_files(store, image)
+            data, media_type = await pushing.push_content(image.manifest)
+    target = reference.tag or reference.digest or "latest"
+    digest = await put_manifest(client, target, data, media_type)
+    _note(store, reference, digest)
+    progress.line(f"{target}: digest: {digest} size: {len(data)}")
+    return Pushed(reference, digest, len(data))
+
+
+class _Pushing(NamedTuple):
+    """A push to one repository."""
+
+    store: Store
+    ingest: Ingest
+    client: RepositoryClient
+    reference: Reference
+    progress: Progress
+
+    async def push_index(self, entry: Descriptor) -> tuple[bytes, str]:
+        """Push every manifest of an index with what it names; the index as it is to be put then. Raises
+        NotFoundError if one is not in the store."""
+        converted = {}
+        for each in manifests_of_index(self.store, entry):
+            data, media_type = await self.push_content(each)
+            digest = await put_manifest(self.client, sha256_digest(data), data, media_type)
+            converted[each.digest] = Descriptor(media_type, digest, len(data))
+        what = f"image index {entry.digest}"
+        data = self.store.read_document(entry.digest, what)
+        return renamed_index(data, entry.media_type, what, converted), entry.media_type
+
+    async def push_content(self, descriptor: Descriptor) -> tuple[bytes, str]:
+        """Push the layers and the config of a manifest; the manifest as it is to be put then."""
+        store = self.store
+        what = f"image manifest {descriptor.digest}"
+        data = store.read_document(descriptor.digest, what)
+        manifest = read_manifest(data, what, descriptor.media_type)
         limiter = trio.CapacityLimiter(AT_ONCE)
         sent: dict[int, Descriptor] = {}
 
@@ -124,11 +169,11 @@ async def _push(
             async with limiter:
                 sent[position] = await _push_layer(
                     store,
-                    ingest,
+                    self.ingest,
                     manifest.layers[position],
-                    client,
-                    progress,
-                    mounts=partial(_repositories_with, store, reference),
+                    self.client,
+                    self.progress,
+                    mounts=partial(_repositories_with, store, self.reference),
                 )
 
         async with trio.open_nursery() as nursery:
@@ -138,15 +183,10 @@ async def _push(
         layers = tuple(by_digest[layer.digest] for layer in manifest.layers)
         config = manifest.config
         path = Path(store.blob_to_read(config.digest))
-        await put_blob(client, Blob(config.digest, config.size, path), (), lambda _: None)
-    data = store.read_document(image.manifest.digest, "image manifest")
-    if layers != manifest.layers:
-        data = encode({**manifest.document, "layers": [layer.to_json() for layer in layers]})
-    target = reference.tag or reference.digest or "latest"
-    digest = await put_manifest(client, target, data, manifest.media_type)
-    _note(store, reference, digest)
-    progress.line(f"{target}: digest: {digest} size: {len(data)}")
-    return Pushed(reference, digest, len(data))
+        await put_blob(self.client, Blob(config.digest, config.size, path), (), lambda _: None)
+        if layers != manifest.layers:
+            data = encode({**manifest.document, "layers": [layer.to_json() for layer in layers]})
+        return data, manifest.media_type
 
 
 def _first_of_each(manifest: Manifest) -> list[int]:
