@@ -7,6 +7,7 @@ import os
 import posixpath
 import tarfile
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from rootless.build.errors import BuildError
@@ -73,9 +74,16 @@ def unpacked(source: Source, entry: SourceEntry, directory: Path) -> Source | No
         return None
 
 
-def fetch(url: str, directory: Path, checksum: str) -> str:
-    """Write what a URL has to a file in `directory`, with the mode 0600 and the time that the server gives;
-    returns its name. Raises BuildError, also if the content has not the `checksum` that is asked for."""
+class Fetched(NamedTuple):
+    """A file behind a URL: its name here, and the hex digits of its SHA-256."""
+
+    name: str
+    digest: str
+
+
+def fetch(url: str, directory: Path, checksum: str) -> Fetched:
+    """Write what a URL has to a file in `directory`, with the mode 0600 and the time that the server gives.
+    Raises BuildError, also if the content has not the `checksum` that is asked for."""
     import http.client
     import urllib.error
     import urllib.request
@@ -106,4 +114,4 @@ def fetch(url: str, directory: Path, checksum: str) -> str:
     os.utime(directory / name, (modified, modified))
     if checksum and checksum != f"sha256:{hashed.hexdigest()}":
         raise BuildError(f"digest mismatch sha256:{hashed.hexdigest()}: {checksum}")
-    return name
+    return Fetched(name, hashed.hexdigest())

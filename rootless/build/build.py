@@ -6,23 +6,26 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+from rootless.build.attestations import Provenance
 from rootless.build.cache_export import CacheExporter, steps_of_image
 from rootless.build.cache_import import import_caches
 from rootless.build.checking import with_excerpt
 from rootless.build.context import open_context
 from rootless.build.errors import BuildError
 from rootless.build.export import Exporter, PlatformResult
+from rootless.build.invocation import invocation
 from rootless.build.platform_stages import BuildSetting, PlatformStages
 from rootless.build.progress import Progress, Silence, StepProgress
+from rootless.build.provenance import Material
 from rootless.build.request import BuildHost, BuildRequest, BuiltImage
 from rootless.build.stage_workers import StageWorker, wait_for
 from rootless.build.state import StageState
 from rootless.build.workspace import Workspace
-from rootless.containers.timestamps import source_date_epoch
+from rootless.containers.timestamps import now, source_date_epoch
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.parser import parse
 from rootless.errors import RootlessError
-from rootless.oci.platform import host_platform
+from rootless.oci.platform import Platform, host_platform
 from rootless.oci.reference import parse_tag
 from rootless.store.build_cache import decode_step
 from rootless.store.ingest import Ingest
@@ -69,6 +72,7 @@ class _Build:
 
     def __init__(self, setting: BuildSetting) -> None:
         self._setting = setting
+        self._started = now()
 
     def run(self, tags: tuple[Reference, ...]) -> BuiltImage:
         setting = self._setting
@@ -86,10 +90,15 @@ class _Build:
         self._check(platforms, step)
         self._build_stages(platforms)
         results = [
-            PlatformResult(each.platform or host_platform(), each.target, each.base_of_target)
+            PlatformResult(
+                each.platform or host_platform(), each.target, each.base_of_target, each.materials
+            )
             for each in platforms
         ]
         exporter = Exporter(setting.workspace, request, setting.host, progress)
+        if request.provenance is not None:
+            made = invocation(request, setting.context.name, self._started)
+            exporter.provenance = Provenance(request.provenance, made)
         built = exporter.export(results, tags)
         for where in request.cache_to:
             if not where.is_inline:
@@ -158,7 +167,11 @@ class _Build:
     def _taken_over(self, worker: StageWorker) -> StageState:
         """What a stage of a worker has become, with its layers kept for this build. Raises BuildError."""
         workspace = self._setting.workspace
-        packed, steps = worker.result()
+        packed, steps, materials = worker.result()
+        for uri, algorithm, digest, platform in materials:
+            workspace.add_material(
+                Material(uri, algorithm, digest, platform and Platform(*platform))
+            )
         state = StageState.unpacked(packed)
         for key, record in steps:
             workspace.used[key] = decode_step(record, key, "a step")

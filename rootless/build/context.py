@@ -78,7 +78,7 @@ def _remote_context(request: ContextRequest, new_directory: Callable[[str], Path
         path = os.path.normpath(f"/{request.dockerfile or 'Dockerfile'}").strip("/")
         local = request._replace(url="", directory=str(top), dockerfile=f"{top}/{path}")
         return open_context(local, new_directory)
-    name = fetch(request.url, directory, "")
+    name = fetch(request.url, directory, "").name
     with open(directory / name, "rb") as file:
         head = file.read(_HEADER)
         if looks_like_archive(head):

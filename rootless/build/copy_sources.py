@@ -11,6 +11,7 @@ import stat
 from rootless.build.archives import fetch, unpacked
 from rootless.build.copying import CopyItem
 from rootless.build.git import GitSource, clone, git_source
+from rootless.build.provenance import Material
 from rootless.build.selection import select
 from rootless.build.sources import HostSource, MemorySource, Source
 from rootless.build.state import BUILT
@@ -78,7 +79,9 @@ class CopySources:
     def _fetched(self, url: str, instruction: Add) -> CopyItem:
         """The file of a URL."""
         directory = self._workspace.new_directory(f"fetched-{next(self._count)}")
-        name = os.fsencode(fetch(url, directory, instruction.checksum))
+        fetched = fetch(url, directory, instruction.checksum)
+        self._workspace.add_material(Material(url, "sha256", fetched.digest))
+        name = os.fsencode(fetched.name)
         source = HostSource(str(directory))
         self._fetched_sources.append(source)
         return CopyItem(source, name, name)

@@ -11,6 +11,7 @@ from rootless.build.errors import BuildError
 from rootless.build.outputs import Output, OutputKind, PlatformTree, squashed, write_files
 from rootless.build.progress import Progress, StepProgress
 from rootless.build.request import BuildHost, BuildRequest, BuiltImage
+from rootless.build.sources import LayerSource
 from rootless.build.state import COMMENT, StageState
 from rootless.build.workspace import Workspace
 from rootless.errors import RootlessError
@@ -29,6 +30,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rootless.build.attestations import Provenance
+    from rootless.build.provenance import Material
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
 
@@ -39,10 +42,17 @@ class PlatformResult(NamedTuple):
     platform: Platform
     state: StageState
     base: StageState | None
+    materials: tuple[Material, ...] = ()
 
 
 class Exporter:
-    """Writes the result of one build."""
+    """Writes the result of one build.
+
+    Attributes:
+        provenance: Attests how the images were built; None: nothing is attested.
+    """
+
+    provenance: Provenance | None = None
 
     def __init__(
         self, workspace: Workspace, request: BuildRequest, host: BuildHost, progress: Progress
@@ -79,7 +89,10 @@ class Exporter:
             for each in results:
                 tree = self._workspace.snapshot(each.state.layers)
                 stack.callback(tree.close)
-                trees.append(PlatformTree(each.platform, tree))
+                said = None
+                if self.provenance is not None:
+                    said = self.provenance.of_files(LayerSource(tree), each.materials)
+                trees.append(PlatformTree(each.platform, tree, said, self._workspace.now_ns()))
             write_files(trees, output)
 
     def _export_image(
@@ -89,16 +102,21 @@ class Exporter:
         tags: tuple[Reference, ...],
         step: StepProgress,
     ) -> BuiltImage:
-        if output.kind is OutputKind.DOCKER and output.destination is not None and len(results) > 1:
+        if (
+            output.kind is OutputKind.DOCKER
+            and output.destination is not None
+            and (len(results) > 1 or self.provenance is not None)
+        ):
             raise BuildError(
                 "docker exporter does not support exporting manifest lists, use the oci exporter instead"
             )
         ingest, store = self._workspace.ingest, self._workspace.store
         images = [self._image(each, output, step) for each in results]
-        image = images[0] if len(images) == 1 else self._index(results, images)
+        is_index = len(images) > 1 or self.provenance is not None
+        image = self._index(results, images, tags) if is_index else images[0]
         image = image._replace(tags=tags)
         descriptor = image.manifest
-        image_id = descriptor.annotations[CONFIG_DIGEST] if len(images) == 1 else descriptor.digest
+        image_id = descriptor.digest if is_index else descriptor.annotations[CONFIG_DIGEST]
         built = BuiltImage(image_id, descriptor._replace(annotations={}), tags)
         if output.destination is None:
             ingest.publish([image])
@@ -122,6 +140,10 @@ class Exporter:
         state = result.state
         if output.rewrites_times:
             state = self._clamped(state, result.base, step)
+        if output.push or self.provenance is not None:
+            # Its manifest then has the digest here that it has at a registry.
+            state = state.copy()
+            state.layers = tuple(map(self._workspace.compressed_layer, state.layers))
         config = dict(state.config)
         if self._request.labels:
             known = config.get("Labels")
@@ -138,14 +160,26 @@ class Exporter:
             fields=self._inline_cache(state),
         )
 
-    def _index(self, results: Sequence[PlatformResult], images: Sequence[NewImage]) -> NewImage:
-        """The index of the images of several platforms. In the store it is known by the id of the one that this
-        machine would run, too."""
-        manifests = tuple(
+    def _index(
+        self,
+        results: Sequence[PlatformResult],
+        images: Sequence[NewImage],
+        tags: Sequence[Reference],
+    ) -> NewImage:
+        """The index of the images of all platforms, and of what is attested about them. In the store it is known by the
+        id of the one that this machine would run, too."""
+        manifests = [
             image.manifest._replace(annotations={}, platform=result.platform)
             for result, image in zip(results, images, strict=True)
-        )
-        data = empty_index().with_manifests(manifests).encode()
+        ]
+        if self.provenance is not None:
+            manifests += [
+                self.provenance.attest(
+                    self._workspace.ingest, manifest, result.platform, tags, result.materials
+                )
+                for result, manifest in zip(results, tuple(manifests), strict=True)
+            ]
+        data = empty_index().with_manifests(tuple(manifests)).encode()
         digest = self._workspace.ingest.add_document(data)
         own = choose_platform(host_platform(), [each.platform for each in results]) or 0
         noted = {CONFIG_DIGEST: images[own].manifest.annotations[CONFIG_DIGEST]}

@@ -7,6 +7,7 @@ from rootless.build.copying import CopyItem, CopyPlan, copy_members
 from rootless.build.errors import BuildError
 from rootless.build.keys import files_key
 from rootless.build.named_contexts import ContextKind, NamedContext, load_layout, named_context
+from rootless.build.provenance import Material, package_url
 from rootless.build.request import BuildHost, BuildRequest
 from rootless.build.sources import Source
 from rootless.build.state import StageState
@@ -52,14 +53,21 @@ class BuildInputs:
 
     def image(self, name: str, platform: Platform | None) -> Image:
         """Raises BuildError if it cannot be had."""
+        reference = parse_reference(name).with_default_tag()
         try:
-            return self._host.find_image(name, platform, self._request.pull)
+            image = self._host.find_image(name, platform, self._request.pull)
         except RootlessError as error:
-            reference = parse_reference(name).with_default_tag()
             raise BuildError(
                 f"{name}: failed to resolve source metadata for {reference}: {error.message}",
                 hint=error.hint,
             ) from error
+        # The digest by which its registry knows it, if there is one.
+        known = (each.partition("@") for each in image.repo_digests)
+        digests = [digest for repository, _, digest in known if repository == reference.name]
+        algorithm, _, digest = (digests or [image.manifest.digest])[0].partition(":")
+        uri = package_url(reference, image.platform)
+        self._workspace.add_material(Material(uri, algorithm, digest, image.platform))
+        return image
 
     def state_of(self, image: Image) -> StageState:
         layers = self.layers_of(image)

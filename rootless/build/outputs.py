@@ -15,6 +15,7 @@ from rootless.build.sources import LayerSource, Source, walk
 from rootless.durable import write_all
 from rootless.images.formats.outgoing import new_file
 from unionfs.layer import Layer, LayerEntry, Mark
+from unionfs.model import Attributes
 from unionfs.nodes import Directory
 from unionfs.tar.writer import TarEntry, archive, contents, whiteout
 
@@ -57,6 +58,10 @@ class PlatformTree(NamedTuple):
 
     platform: Platform
     tree: Snapshot
+    provenance: bytes | None = None
+    """A statement about the files, to be put beside them."""
+    time_ns: int = 0
+    """When that was made."""
 
     @property
     def directory(self) -> str:
@@ -70,7 +75,8 @@ def write_files(trees: Sequence[PlatformTree], output: Output) -> None:
     destination = output.destination
     assert destination is not None  # the command line has looked
     is_split = len(trees) > 1 if output.splits_platforms is None else output.splits_platforms
-    if not is_split:
+    is_merged = len(trees) > 1 and not is_split
+    if is_merged:
         _refuse_overwriting(trees)
     try:
         if output.kind is OutputKind.TAR:
@@ -86,6 +92,8 @@ def write_files(trees: Sequence[PlatformTree], output: Output) -> None:
             for each in trees:
                 below = destination / each.directory if is_split else destination
                 copy_to_host(LayerSource(each.tree), b"", below)
+                if each.provenance is not None:
+                    _write_statement(each.provenance, below / _statement_name(each, is_merged))
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -95,8 +103,6 @@ def write_files(trees: Sequence[PlatformTree], output: Output) -> None:
 
 def _refuse_overwriting(trees: Sequence[PlatformTree]) -> None:
     """Raises BuildError if a file is in the trees of two platforms."""
-    if len(trees) == 1:
-        return
     found: dict[bytes, Platform] = {}
     for each in trees:
         for entry in walk(LayerSource(each.tree), b""):
@@ -124,6 +130,21 @@ def _members(
                 ),
                 data,
             )
+
+        if each.provenance is not None:
+            name = os.fsencode(_statement_name(each, len(trees) > 1 and not is_split))
+            size, time = len(each.provenance), each.time_ns
+            mode = stat.S_IFREG | 0o600
+            attributes = Attributes(0, mode, 1, 0, 0, 0, size, 0, time, time, time)
+            yield TarEntry(_below(above, name), attributes), (each.provenance,)
+
+
+def _statement_name(tree: PlatformTree, is_merged: bool) -> str:
+    return f"provenance.{tree.directory}.json" if is_merged else "provenance.json"
+
+
+def _write_statement(statement: bytes, path: Path) -> None:
+    new_file(path, lambda to: write_all(to, statement), 0o600)
 
 
 def _below(directory: bytes, path: bytes) -> bytes:

@@ -12,6 +12,7 @@ from rootless.build.errors import BuildError
 from rootless.build.inputs import BuildInputs, scratch_state
 from rootless.build.mounts import MountSources
 from rootless.build.progress import Progress
+from rootless.build.provenance import Material
 from rootless.build.request import BuildHost, BuildRequest
 from rootless.build.secrets import read_secret
 from rootless.build.sources import Source
@@ -87,6 +88,15 @@ class PlatformStages:
     def base_of_target(self) -> StageState | None:
         """What the chain of stages that the target ends began with."""
         return self.bases.get(self._root_of(self.graph.target))
+
+    @property
+    def materials(self) -> tuple[Material, ...]:
+        """What went into the stages from elsewhere, for their platforms."""
+        host = host_platform()
+        platforms = {self._platform_of(number) or host for number in self.graph.needed}
+        found = self._setting.workspace.materials.values()
+        used = (each for each in found if each.platform is None or each.platform in platforms)
+        return tuple(sorted(used, key=lambda each: each.uri))
 
     def check(self) -> Checked:
         """Look for what is probably a mistake."""
@@ -206,7 +216,8 @@ class PlatformStages:
             self._inputs = self._new_inputs()
             state = self.build_stage(number)
             steps = [(each.key, encode_step(each)) for each in workspace.used.values()]
-            return state.packed(), steps
+            materials = [tuple(each) for each in workspace.materials.values()]
+            return state.packed(), steps, materials
 
     def build_stage(self, number: int) -> StageState:
         """Build a stage; what it needs is complete. Raises BuildError."""

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 from rootless.build.cache_options import CacheExport, CacheImport
 from rootless.build.context import ContextRequest
 from rootless.build.outputs import Output
+from rootless.build.provenance import ProvenanceOptions
 from rootless.spec.options import DEFAULT_SHM_SIZE, ContainerOptions, HostEntry, Ulimit
 
 TYPE_CHECKING = False
@@ -105,5 +106,7 @@ class BuildRequest(NamedTuple):
     """Leave a container with the files of a RUN that failed."""
     keeps_shell: bool = False
     """The command of that container is an interactive shell and not that of the RUN."""
+    provenance: ProvenanceOptions | None = None
+    """What to say about how the image was built, in an attestation; None: nothing."""
     squash: bool = False
     """Make one layer of all those over the base."""

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from rootless.build.cache_import import NO_CACHES
 from rootless.build.digests import ContentDigests
+from rootless.build.provenance import Material
 from rootless.build.sources import FilteredSource, HostSource, LayerSource, Source
 from rootless.containers.launch_description import ImageTree
 from rootless.containers.timestamps import now, timestamp
 from rootless.durable import remove_tree
 from rootless.oci import media_types
-from rootless.oci.digest import chain_id
+from rootless.oci.digest import chain_id, hex_of
 from rootless.store.build_cache import (
     BuiltLayer,
     CachedStep,
@@ -23,6 +24,7 @@ from rootless.store.build_cache import (
     save_step,
 )
 from rootless.store.chains import build_merged_index, merged_below
+from rootless.store.compression import compress, file_pieces
 from rootless.store.ingest import Ingest
 from rootless.store.layout import Store
 
@@ -47,6 +49,8 @@ class Workspace:
         self.imports = NO_CACHES
         self.used: dict[str, CachedStep] = {}
         """The steps of this build, by their keys."""
+        self.materials: dict[str, Material] = {}
+        """What went into this build from elsewhere, by its URIs."""
         self.scratch = Path(ingest.directory, "build")
         self.scratch.mkdir()
         self._digests: dict[int, ContentDigests] = {}
@@ -68,6 +72,20 @@ class Workspace:
         written = self.ingest.add_layer(lambda _: _next_piece(source), what)
         self.ingest.share(written.diff_id, written.digest)
         return BuiltLayer(written.diff_id, written.digest, written.blob_size, media_types.OCI_LAYER)
+
+    def add_material(self, material: Material) -> None:
+        """Note what goes into this build."""
+        self.materials[material.uri] = material
+
+    def compressed_layer(self, layer: BuiltLayer) -> BuiltLayer:
+        """A layer with a blob that is compressed, as registries are to have it: the same one if it is."""
+        if layer.media_type not in {media_types.OCI_LAYER, media_types.DOCKER_LAYER_PLAIN}:
+            return layer
+        target = self.scratch / f"gzip-{hex_of(layer.diff_id)}"
+        tar = Path(self.store.layer_files(layer.diff_id).tar)
+        digest, size = compress(file_pieces(tar), target, "gzip")
+        self.ingest.add_blob(target, digest)
+        return BuiltLayer(layer.diff_id, digest, size, media_types.OCI_LAYER_GZIP)
 
     def clamped_layer(self, layer: BuiltLayer, newest: int) -> BuiltLayer:
         """A layer whose times are not later than `newest`, in seconds: the same one if none is."""

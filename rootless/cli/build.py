@@ -6,6 +6,7 @@ import os
 import sys
 
 from rootless.cli import build_options as options
+from rootless.cli.build_attestations import parse_attestations
 from rootless.cli.build_cache import parse_cache_exports, parse_cache_imports
 from rootless.cli.build_context import context_request
 from rootless.cli.build_options import BUILD_OPTIONS
@@ -66,6 +67,9 @@ def build(parsed: Parsed, settings: Settings) -> int:
         by_reads=_by_reads(parsed[options.CACHE]),
         keeps_failed=_keeps_failed(parsed[options.ON_FAIL]),
         keeps_shell=parsed[options.ON_FAIL] == "shell",
+        provenance=parse_attestations(
+            parsed[options.ATTEST], parsed[options.PROVENANCE], parsed[options.SBOM]
+        ),
         squash=parsed[options.SQUASH],
         jobs=parsed[options.JOBS] or len(os.sched_getaffinity(0)) + 1,
     )

@@ -95,6 +95,11 @@ REWRITE_TIMESTAMP = Flag(
 )
 SQUASH = Flag(("squash",), "Squash newly built layers into a single new layer")
 
+ATTEST = Texts(
+    ("attest",), 'Attestation parameters (format: "type=provenance,mode=min")', "ATTESTATION"
+)
+PROVENANCE = Text(("provenance",), 'Shorthand for "--attest=type=provenance"', "VALUE")
+SBOM = Text(("sbom",), 'Shorthand for "--attest=type=sbom", which is not supported', "VALUE")
 PLATFORM = Texts(
     ("platform",),
     "Set target platforms for build, separated by commas (e.g. linux/arm64)",

@@ -62,7 +62,6 @@ _RUN: dict[str, Missing] = {
 _BUILD: dict[str, Missing] = {
     "builder": Missing("there is one builder, which is no daemon"),
     "cgroup-parent": Missing("the commands of a build have no control group of their own"),
-    **dict.fromkeys(("attest", "provenance", "sbom"), Missing("attestations are not made")),
 }
 _OPTIONS: dict[str, dict[str, Missing]] = {
     "build": _BUILD,

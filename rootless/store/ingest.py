@@ -150,6 +150,10 @@ class Ingest:
         write_atomically(self._blob(digest), data)
         return digest
 
+    def add_blob(self, file: Path, digest: str) -> None:
+        """Take over a file of the same file system, which the caller has hashed, as a blob."""
+        os.rename(file, self._blob(digest))
+
     def add_layer(
         self,
         read: Read,
