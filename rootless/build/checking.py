@@ -24,7 +24,7 @@ from rootless.dockerfile.outline import (
     targets_text,
 )
 from rootless.dockerfile.parser import parse
-from rootless.dockerfile.rules import report
+from rootless.dockerfile.rules import document, report
 from rootless.dockerfile.scopes import (
     BuildPlatform,
     expand_from,
@@ -54,9 +54,11 @@ class CheckReport(NamedTuple):
     """Why the Dockerfile cannot be built; the findings are those from before it."""
 
 
-def check_dockerfile(request: BuildRequest, workspace: Workspace) -> CheckReport:
-    """Check a Dockerfile without building it. Base images are known if they are in the store; none is
-    pulled. Raises BuildError for a context that cannot be read."""
+def check_dockerfile(
+    request: BuildRequest, workspace: Workspace, *, as_json: bool = False
+) -> CheckReport:
+    """Check a Dockerfile without building it; the report is text or a JSON document. Base images are known if they
+    are in the store; none is pulled. Raises BuildError for a context that cannot be read."""
     context = open_context(request.context, workspace.new_directory)
     found = check(
         context.text,
@@ -69,7 +71,10 @@ def check_dockerfile(request: BuildRequest, workspace: Workspace) -> CheckReport
             _base_configs(context.text, request, workspace.store),
         ),
     )
-    text = report(found.findings, context.text, context.name, is_whole=found.error is None)
+    if as_json:
+        text = _json_of_check(document(found.findings, found.error), context)
+    else:
+        text = report(found.findings, context.text, context.name, is_whole=found.error is None)
     if found.error is None:
         return CheckReport(text, not found.findings, None)
     return CheckReport(text, is_clean=False, error=_failure(found.error, context))
@@ -101,9 +106,20 @@ def describe(
         raise _failure(error, context) from error
 
 
-def _json(document: dict[str, object], context: BuildContext) -> str:
-    text = base64.b64encode(context.text.encode(errors="surrogateescape")).decode()
-    return json.dumps({**document, "sources": [text]}, indent=2, ensure_ascii=False) + "\n"
+def _json(found: dict[str, object], context: BuildContext) -> str:
+    whole = {**found, "sources": [_base64(context)]}
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+
+
+def _json_of_check(found: dict[str, object], context: BuildContext) -> str:
+    source = {"filename": context.name, "data": _base64(context), "language": "Dockerfile"}
+    error = found.pop("buildError", None)
+    whole = {**found, "sources": [source], **({"buildError": error} if error else {})}
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+
+
+def _base64(context: BuildContext) -> str:
+    return base64.b64encode(context.text.encode(errors="surrogateescape")).decode()
 
 
 def _failure(error: DockerfileError, context: BuildContext) -> BuildError:

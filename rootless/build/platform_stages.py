@@ -63,6 +63,7 @@ class PlatformStages:
         self.states: dict[int, StageState] = {}
         self.bases: dict[int, StageState] = {}
         self._setting = setting
+        self._triggers: dict[int, list[object]] = {}
         self._inputs = self._new_inputs()
         dockerfile, request = setting.dockerfile, setting.request
         self._globals = global_variables(
@@ -110,7 +111,10 @@ class PlatformStages:
                 request.target,
                 tuple(request.contexts),
                 setting.context.patterns,
-                {number: state.config for number, state in self.bases.items()},
+                {
+                    number: {**state.config, "OnBuild": self._triggers.get(number)}
+                    for number, state in self.bases.items()
+                },
                 self.graph.needed,
             ),
         )
@@ -177,6 +181,7 @@ class PlatformStages:
         state = state.copy()
         triggers = state.config.pop("OnBuild", None)
         if isinstance(triggers, list):
+            self._triggers[number] = triggers
             inherited = tuple(parse_trigger(str(each), origin.source) for each in triggers)
             self._instructions[number] = (*inherited, *self._instructions[number])
         self.bases[number] = state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NamedTuple
 
 from rootless.cli import build_options as options
 from rootless.cli.build_attestations import parse_attestations
@@ -75,18 +76,18 @@ def build(parsed: Parsed, settings: Settings) -> int:
     )
     progress = _progress(parsed)
     engine = engine_of(settings)
-    method, as_json = _method(parsed)
+    call = _call(parsed)
     try:
-        if method in {"outline", "targets"}:
-            shown = engine.describe_build(request, BuildSubject(method), as_json=as_json)
+        if call.method in {"outline", "targets"}:
+            shown = engine.describe_build(request, BuildSubject(call.method), as_json=call.as_json)
             print(shown, end="", flush=True)
             return 0
-        if method == "check":
-            checked = engine.check_build(request)
+        if call.method == "check":
+            checked = engine.check_build(request, as_json=call.as_json)
             print(checked.text, end="", flush=True)
             if checked.error is not None:
                 raise checked.error
-            return 0 if checked.is_clean else 1
+            return 0 if checked.is_clean or call.ignores_status else 1
         built = engine.build(request, progress=progress)
     except BuildError as error:
         sys.stdout.flush()
@@ -107,24 +108,34 @@ def build(parsed: Parsed, settings: Settings) -> int:
     return 0
 
 
-def _method(parsed: Parsed) -> tuple[str, bool]:
-    """The method of --call, and whether the result is shown as JSON."""
-    method, *fields = split_fields(parsed[options.CALL] or "build")
+class _Call(NamedTuple):
+    """The value of --call. `ignores_status`: findings do not change the exit status."""
+
+    method: str
+    as_json: bool = False
+    ignores_status: bool = False
+
+
+def _call(parsed: Parsed) -> _Call:
+    text = parsed[options.CALL] or "build"
+    method, *fields = split_fields(text)
+    if method == "lint":
+        method = "check"
     if method not in {"build", "check", "outline", "targets"}:
         raise UsageError(
             f"unsupported method {method!r}", hint="one of build, check, outline, targets"
         )
-    as_json = False
+    call = _Call("check" if parsed[options.CHECK] else method)
     for field in fields:
-        name, _, value = field.partition("=")
-        if name != "format" or value not in {"json", "text"}:
-            raise UsageError(f"invalid print field: {field}", hint="format=json or format=text")
-        as_json = value == "json"
-    if parsed[options.CHECK]:
-        method = "check"
-    if as_json and method in {"build", "check"}:
-        raise UsageError(f"--call={method} has no format=json")
-    return method, as_json
+        name, equals, value = field.partition("=")
+        if name == "format" and value in {"json", "text"}:
+            call = call._replace(as_json=value == "json")
+        elif name == "ignorestatus" and equals:
+            call = call._replace(ignores_status=value in {"1", "true"})
+        else:
+            message = f"invalid print field: {field}" if equals else f"invalid print value: {text}"
+            raise UsageError(message, hint="format=json, format=text or ignorestatus=true")
+    return call
 
 
 def _named_context(text: str) -> tuple[str, str]:

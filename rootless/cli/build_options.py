@@ -67,8 +67,7 @@ CACHE_TO = Texts(
 )
 CALL = Text(
     ("call",),
-    "Set method for evaluating build: build, check, outline or targets (the latter two also with "
-    '",format=json")',
+    'Set method for evaluating build: build, check, outline or targets (also with ",format=json")',
     "METHOD",
     choices=("build", "check", "outline", "targets"),
 )

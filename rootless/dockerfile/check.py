@@ -16,8 +16,8 @@ from rootless.dockerfile.errors import DockerfileError, quoted
 from rootless.dockerfile.expansion import Expander
 from rootless.dockerfile.graph import stage_graph
 from rootless.dockerfile.ignore import IgnorePatterns
-from rootless.dockerfile.instructions import Dockerfile, From
-from rootless.dockerfile.parser import assemble, make_instructions, read_statements
+from rootless.dockerfile.instructions import Dockerfile, From, Stage
+from rootless.dockerfile.parser import assemble, make_instructions, parse_trigger, read_statements
 from rootless.dockerfile.rules import CheckSettings, Finding, check_settings, failure
 from rootless.dockerfile.scopes import expand_from, global_variables
 from rootless.dockerfile.suggestions import did_you_mean
@@ -164,9 +164,10 @@ class _Findings:
 
     def _read_stages(self, dockerfile: Dockerfile, origins: Sequence[From]) -> None:
         context = self._context
+        stages = [self._with_triggers(each) for each in dockerfile.stages]
         graph = stage_graph(
             origins,
-            [each.instructions for each in dockerfile.stages],
+            [each.instructions for each in stages],
             context.target,
             context.contexts,
         )
@@ -176,7 +177,7 @@ class _Findings:
         if chosen is None:
             chosen = graph.needed if context.target else range(len(graph.nodes))
         ends: dict[int, StageEnd] = {}
-        for stage, node in zip(dockerfile.stages, graph.nodes, strict=True):
+        for stage, node in zip(stages, graph.nodes, strict=True):
             if stage.number not in chosen:
                 continue
             start = ends.get(-1 if node.base is None else node.base)
@@ -187,6 +188,15 @@ class _Findings:
                 ends[stage.number] = check_stage(stage, start, common, findings)
             finally:
                 self._add(findings)
+
+    def _with_triggers(self, stage: Stage) -> Stage:
+        """A stage with the triggers of its base image, which stand in the line of FROM."""
+        triggers = self._context.base_configs.get(stage.number, {}).get("OnBuild")
+        if not isinstance(triggers, list):
+            return stage
+        source = stage.origin.source
+        inherited = (parse_trigger(str(each), source) for each in triggers)
+        return stage._replace(instructions=(*inherited, *stage.instructions))
 
 
 def _is_image_name(text: str) -> bool:

@@ -17,6 +17,47 @@ _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 
+_DESCRIPTIONS = {
+    "ConsistentInstructionCasing": "All commands within the Dockerfile should use the same casing (either upper or lower)",
+    "CopyIgnoredFile": "Attempting to Copy file that is excluded by .dockerignore",
+    "DuplicateStageName": "Stage names should be unique",
+    "ExposeInvalidFormat": (
+        "IP address and host-port mapping should not be used in EXPOSE instruction. This will "
+        "become an error in a future release"
+    ),
+    "ExposeProtoCasing": "Protocol in EXPOSE instruction should be lowercase",
+    "FromAsCasing": "The 'as' keyword should match the case of the 'from' keyword",
+    "FromPlatformFlagConstDisallowed": "FROM --platform flag should not use a constant value",
+    "InvalidDefaultArgInFrom": "Default value for global ARG results in an empty or invalid base image name",
+    "InvalidDefinitionDescription": (
+        "Comment for build stage or argument should follow the format: `# <arg/stage name> "
+        "<description>`. If this is not intended to be a description comment, add an empty line "
+        "or comment between the instruction and the comment."
+    ),
+    "JSONArgsRecommended": (
+        "JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended behavior related to "
+        "OS signals"
+    ),
+    "LegacyKeyValueFormat": "Legacy key/value format with whitespace separator should not be used",
+    "MaintainerDeprecated": "The MAINTAINER instruction is deprecated, use a label instead to define an image author",
+    "MultipleInstructionsDisallowed": "Multiple instructions of the same type should not be used in the same stage",
+    "NoEmptyContinuation": "Empty continuation lines will become errors in a future release",
+    "RedundantTargetPlatform": (
+        "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the "
+        "default behavior"
+    ),
+    "ReservedStageName": "Reserved words should not be used as stage names",
+    "SecretsUsedInArgOrEnv": "Sensitive data should not be used in the ARG or ENV commands",
+    "StageNameCasing": "Stage names should be lowercase",
+    "UndefinedArgInFrom": "FROM command must use declared ARGs",
+    "UndefinedVar": "Variables should be defined before their use",
+    "WorkdirRelativePath": (
+        "Relative workdir without an absolute workdir declared within the build can have "
+        "unexpected results if the base image changes"
+    ),
+}
+"""What each rule asks for, in the words of BuildKit's document."""
+
 EXPERIMENTAL = frozenset(("CopyIgnoredFile", "InvalidDefinitionDescription"))
 """Rules that hold only for a Dockerfile that asks for them."""
 
@@ -100,6 +141,29 @@ def report(findings: Sequence[Finding], text: str, name: str, *, is_whole: bool)
         shown = excerpt(text, name, each.first_line, each.last_line)
         parts.append(f"\nWARNING: {each.rule} - {each.url}\n{each.message}\n{shown}\n")
     return "".join(parts)
+
+
+def document(findings: Sequence[Finding], error: DockerfileError | None) -> dict[str, object]:
+    """The document of `build --call=check,format=json`, without the sources."""
+    warnings = [
+        {
+            "ruleName": each.rule,
+            "description": _DESCRIPTIONS[each.rule],
+            "url": each.url,
+            "detail": each.message,
+            "location": _location(each.first_line, each.last_line),
+        }
+        for each in findings
+    ]
+    found: dict[str, object] = {"warnings": warnings or None}
+    if error is not None:
+        location = _location(error.line, error.last_line) if error.line else {}
+        found["buildError"] = {"message": error.message, "location": location}
+    return found
+
+
+def _location(first: int, last: int) -> dict[str, object]:
+    return {"ranges": [{"start": {"line": first}, "end": {"line": last}}]}
 
 
 def failure(findings: Sequence[Finding]) -> str:

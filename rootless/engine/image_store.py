@@ -128,15 +128,16 @@ class ImageStore:
                     self.push(str(tag))
         return built
 
-    def check_build(self, request: BuildRequest) -> CheckReport:
-        """Look for probable mistakes in a Dockerfile. Raises BuildError for a context that cannot be read."""
+    def check_build(self, request: BuildRequest, *, as_json: bool = False) -> CheckReport:
+        """Look for probable mistakes in a Dockerfile; the report is text or a JSON document. Raises BuildError for a
+        context that cannot be read."""
         from rootless.build.checking import check_dockerfile
         from rootless.build.workspace import Workspace
         from rootless.store.ingest import Ingest
 
         store = self._store()
         with Ingest(store) as ingest:
-            return check_dockerfile(request, Workspace(store, ingest, None))
+            return check_dockerfile(request, Workspace(store, ingest, None), as_json=as_json)
 
     def describe_build(
         self, request: BuildRequest, subject: BuildSubject, *, as_json: bool = False

@@ -148,3 +148,73 @@ def test_targets_and_outline_of_what_cannot_be_built(builds):
     done = builds.rootless("build", "--call=targets,form=json", context)
     assert done.status == 1
     assert "invalid print field: form=json" in done.stderr
+
+
+def test_findings_are_shown_as_a_document(builds):
+    text = "FROM base:1\nCMD echo\nRUN true\n"
+    context = str(builds.context(text))
+    done = builds.rootless("build", "--call=check,format=json", context)
+    assert (done.status, done.stderr) == (1, "")
+    found = json.loads(done.stdout)
+    location = {"ranges": [{"start": {"line": 2}, "end": {"line": 2}}]}
+    assert found["warnings"] == [
+        {
+            "ruleName": "JSONArgsRecommended",
+            "description": "JSON arguments recommended for ENTRYPOINT/CMD to prevent unintended behavior "
+            "related to OS signals",
+            "url": "https://docs.docker.com/go/dockerfile/rule/json-args-recommended/",
+            "detail": "JSON arguments recommended for CMD to prevent unintended behavior related to OS "
+            "signals",
+            "location": location,
+        }
+    ]
+    (source,) = found["sources"]
+    assert (source["filename"], source["language"]) == ("Dockerfile", "Dockerfile")
+    assert base64.b64decode(source["data"]).decode() == text
+    assert builds.rootless("build", "--call=check,ignorestatus=true", context).status == 0
+    assert builds.rootless("build", "--call=lint", context).status == 1
+
+
+def test_a_document_of_a_check_has_the_error(builds):
+    context = str(builds.context("FROM base:1\nFOO x\n"))
+    done = builds.rootless("build", "--check", "--call=check,format=json", context)
+    assert done.status == 1
+    found = json.loads(done.stdout)
+    assert found["warnings"] is None
+    assert found["buildError"] == {
+        "message": "dockerfile parse error on line 2: unknown instruction: FOO (did you mean FROM?)",
+        "location": {"ranges": [{"start": {"line": 2}, "end": {"line": 2}}]},
+    }
+    assert ">>> FOO x" in done.stderr
+    context = str(builds.context("# check=error=true\nFROM base:1 as x\n"))
+    done = builds.rootless("build", "--call=check,format=json", context)
+    assert json.loads(done.stdout)["buildError"] == {
+        "message": "lint violation found for rules: FromAsCasing",
+        "location": {},
+    }
+
+
+def test_triggers_of_a_base_are_checked_in_the_line_of_from(builds):
+    """As docker 28.5 finds them."""
+    builds.ok(
+        "FROM base:1\nONBUILD CMD echo hi\nONBUILD WORKDIR x\nONBUILD ENV a b\n"
+        "ONBUILD ARG PASSWORD\nONBUILD COPY $undef/f /x\nONBUILD EXPOSE 80/TCP\n"
+    )
+    expected = [
+        "JSONArgsRecommended",
+        "WorkdirRelativePath",
+        "LegacyKeyValueFormat",
+        "SecretsUsedInArgOrEnv",
+        "UndefinedVar",
+        "ExposeProtoCasing",
+        "MultipleInstructionsDisallowed",
+    ]
+    context = str(builds.context('\nFROM t\nCMD ["a"]\n', {"f": ""}))
+    done = builds.rootless("build", "--call=check,format=json", context)
+    found = json.loads(done.stdout)["warnings"]
+    assert [each["ruleName"] for each in found] == expected
+    assert {each["location"]["ranges"][0]["start"]["line"] for each in found} == {2}
+    shown = builds.rootless("build", "-t", "u", context).stderr
+    assert [line.partition(":")[0] for line in shown.splitlines() if line.startswith(" - ")] == [
+        f" - {rule}" for rule in expected
+    ]

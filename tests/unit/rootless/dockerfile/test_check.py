@@ -7,7 +7,7 @@ import pytest
 from rootless.dockerfile.check import CheckContext, check
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.ignore import IgnorePatterns
-from rootless.dockerfile.rules import CheckSettings, check_settings, report
+from rootless.dockerfile.rules import CheckSettings, check_settings, document, report
 from rootless.dockerfile.scopes import BuildPlatform, platform_arguments
 
 AMD64 = BuildPlatform("linux", "amd64")
@@ -173,3 +173,10 @@ def test_report_of_nothing_says_so():
 def test_finding_is_one_line_while_an_image_is_built():
     (finding,) = check("FROM scratch AS Zed\n", CONTEXT).findings
     assert finding.short == "StageNameCasing: Stage name 'Zed' should be lowercase (line 1)"
+
+
+@pytest.mark.parametrize(("text", "expected"), cases())
+def test_every_finding_has_a_description(text, expected):
+    checked = check(text, CONTEXT)
+    for each in document(checked.findings, checked.error)["warnings"] or ():
+        assert each["description"]
