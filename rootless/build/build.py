@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from rootless.build.attestations import Provenance
-from rootless.build.cache_export import CacheExporter, steps_of_image
 from rootless.build.cache_import import import_caches
 from rootless.build.checking import with_excerpt
 from rootless.build.context import open_context
 from rootless.build.errors import BuildError
 from rootless.build.export import Exporter, PlatformResult
-from rootless.build.invocation import invocation
 from rootless.build.platform_stages import BuildSetting, PlatformStages
 from rootless.build.progress import Progress, Silence, StepProgress
 from rootless.build.provenance import Material
@@ -27,7 +24,7 @@ from rootless.dockerfile.parser import parse
 from rootless.errors import RootlessError
 from rootless.oci.platform import Platform, host_platform
 from rootless.oci.reference import parse_tag
-from rootless.store.build_cache import decode_step
+from rootless.store.build_cache import decode_step, steps_of_image
 from rootless.store.ingest import Ingest
 
 TYPE_CHECKING = False
@@ -97,6 +94,9 @@ class _Build:
         ]
         exporter = Exporter(setting.workspace, request, setting.host, progress)
         if request.provenance is not None:
+            from rootless.build.attestations import Provenance
+            from rootless.build.invocation import invocation
+
             made = invocation(request, setting.context.name, self._started)
             exporter.provenance = Provenance(request.provenance, made)
         built = exporter.export(results, tags)
@@ -185,6 +185,8 @@ class _Build:
 
     def _export_cache(self, where: CacheExport, states: Sequence[StageState]) -> None:
         """Write the steps of the build to a place of --cache-to. Raises BuildError."""
+        from rootless.build.cache_export import CacheExporter
+
         setting = self._setting
         workspace = setting.workspace
         to = "client directory" if where.reference is None else "registry"

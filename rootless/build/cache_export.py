@@ -147,12 +147,3 @@ def _push(environ: Mapping[str, str], reference: Reference, cache: _Cache, scrat
             await put_manifest(client, tag, cache.document, cache.media_type)
 
     run_remote(work)
-
-
-def steps_of_image(
-    steps: Mapping[str, CachedStep], layers: Sequence[BuiltLayer]
-) -> tuple[CachedStep, ...]:
-    """The steps whose layers an image has, in the order of the layers."""
-    positions = {layer.diff_id: i for i, layer in enumerate(layers)}
-    found = [each for each in steps.values() if each.layer.diff_id in positions]
-    return tuple(sorted(found, key=lambda each: positions[each.layer.diff_id]))

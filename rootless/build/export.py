@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from rootless.build.cache_export import steps_of_image
 from rootless.build.cache_manifest import INLINE, CacheRecord, inline_records
 from rootless.build.errors import BuildError
 from rootless.build.outputs import Output, OutputKind, PlatformTree, squashed, write_files
@@ -22,6 +21,7 @@ from rootless.oci.document import Json, encode
 from rootless.oci.manifest import Descriptor, empty_index
 from rootless.oci.platform import choose_platform, host_platform
 from rootless.oci.reference import parse_tag
+from rootless.store.build_cache import steps_of_image
 from rootless.store.image import resolve
 from rootless.store.ingest import NewImage
 from rootless.store.names import CONFIG_DIGEST

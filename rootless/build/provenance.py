@@ -25,7 +25,7 @@ PREDICATE_TYPES = {
 }
 _BUILD_TYPES = {
     "v0.2": "https://mobyproject.org/buildkit@v1",
-    "v1": "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md",
+    "v1": "https://github.com/moby/buildkit/blob/master/docs" + "/attestations/slsa-definitions.md",
 }
 
 

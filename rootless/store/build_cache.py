@@ -20,7 +20,7 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rootless.store.layout import Store
 
@@ -87,6 +87,15 @@ def all_steps(store: Store) -> list[CachedStep]:
     """Every step, the one that was used last first."""
     found = [step for path, key in _paths(store) if (step := _read(path, key)) is not None]
     return sorted(found, key=lambda step: step.used, reverse=True)
+
+
+def steps_of_image(
+    steps: Mapping[str, CachedStep], layers: Sequence[BuiltLayer]
+) -> tuple[CachedStep, ...]:
+    """The steps whose layers an image has, in the order of the layers."""
+    positions = {layer.diff_id: i for i, layer in enumerate(layers)}
+    found = [each for each in steps.values() if each.layer.diff_id in positions]
+    return tuple(sorted(found, key=lambda each: positions[each.layer.diff_id]))
 
 
 def forget_step(store: Store, key: str) -> None:
