@@ -55,6 +55,8 @@ def build(request: BuildRequest, host: BuildHost, progress: Progress | None = No
             raise with_excerpt(failure, context) from error
         except BuildError as error:
             raise with_excerpt(error, context) from None
+        finally:
+            workspace.imports.close()
 
 
 class _Task(NamedTuple):

@@ -27,6 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from rootless.build.blob_fetcher import BlobFetcher
     from rootless.build.progress import Progress
     from rootless.oci.manifest import Descriptor
     from rootless.oci.reference import Reference
@@ -62,6 +63,23 @@ class ImportedCaches:
     ) -> None:
         self._caches = tuple(caches)
         self._environ = environ
+        self._fetcher: BlobFetcher | None = None
+
+    def close(self) -> None:
+        """End what was started for downloads."""
+        if self._fetcher is not None and self._fetcher.owner == os.getpid():
+            self._fetcher.close()
+        self._fetcher = None
+
+    def _fetcher_of_this_process(self, scratch: Path) -> BlobFetcher:
+        if self._fetcher is not None and self._fetcher.owner != os.getpid():
+            self._fetcher.leave()
+            self._fetcher = None
+        if self._fetcher is None:
+            from rootless.build.blob_fetcher import BlobFetcher
+
+            self._fetcher = BlobFetcher(self._environ, scratch)
+        return self._fetcher
 
     def find(self, key: str, ingest: Ingest, note: Callable[[str], None]) -> FoundLayer | None:
         """The layer of a step, added to `ingest`; None if no place has it. A place that has it and cannot give it is
@@ -89,9 +107,7 @@ class ImportedCaches:
             path = _blob_path(place.directory, blob.digest)
         else:
             path = ingest.directory / f"cache-{hex_of(blob.digest)}"
-            run_in_child(
-                partial(_download, self._environ, place.reference, blob, ingest.directory, path)
-            )
+            self._fetcher_of_this_process(ingest.directory).fetch(place.reference, blob, path)
         with open(path, "rb", buffering=0) as file:
             ingest.add_layer(file.read, f"layer {blob.digest}", diff_id=diff_id, blob=blob)
         if place.reference is not None:
@@ -256,34 +272,3 @@ def _fetch_documents(
             raise failure
 
     return run_remote(work)
-
-
-def _download(
-    environ: Mapping[str, str],
-    reference: Reference,
-    blob: Descriptor,
-    scratch: Path,
-    path: Path,
-) -> None:
-    """Write a blob of a registry to a file, verified."""
-    from rootless.images.transfer.copy_graph import RepositorySource
-    from rootless.registry.configuration import ClientEnv
-    from rootless.registry.remote import Remote, RemoteOptions, run_remote
-
-    async def work() -> None:
-        async with Remote(ClientEnv.of_caller(environ), RemoteOptions()) as remote:
-            failure: RootlessError | None = None
-            for client in remote.readers(reference):
-                source = RepositorySource(client, remote.options.timing, scratch)
-                try:
-                    file = await source.blob(blob, lambda _: None)
-                except RootlessError as error:
-                    failure = error
-                    continue
-                assert isinstance(file.content, Path)
-                os.rename(file.content, path)
-                return
-            assert failure is not None
-            raise failure
-
-    run_remote(work)

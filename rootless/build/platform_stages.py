@@ -219,7 +219,10 @@ class PlatformStages:
             self._setting = self._setting._replace(workspace=workspace, progress=progress)
             # Those of the building process read through connections and descriptors that are its own.
             self._inputs = self._new_inputs()
-            state = self.build_stage(number)
+            try:
+                state = self.build_stage(number)
+            finally:
+                workspace.imports.close()
             steps = [(each.key, encode_step(each)) for each in workspace.used.values()]
             materials = [tuple(each) for each in workspace.materials.values()]
             return state.packed(), steps, materials
