@@ -186,6 +186,8 @@ def _by_reads(kind: str | None) -> bool:
     if kind not in {None, "inputs", "reads"}:
         raise UsageError(f"invalid value {kind!r} for --cache", hint="use inputs or reads")
     return kind == "reads"
+
+
 def _platforms(texts: Sequence[str]) -> tuple[Platform, ...]:
     """The platforms to build for, each once; `local` is this machine's."""
     from rootless.oci.platform import host_platform, parse_platform

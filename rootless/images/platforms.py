@@ -19,7 +19,7 @@ def entry_named(store: Store, name: str) -> Descriptor | None:
         reference = parse_reference(name)
     except RootlessError:
         return None
-    return names.find_by_name(store.read_index().manifests, reference)
+    return names.find_by_name(store.all_entries(), reference)
 
 
 def join_platforms(store: Store, name: str, before: Descriptor | None, image: Image) -> None:

@@ -226,7 +226,7 @@ def _add_oci(store: Store, blobs: _Blobs, descriptor: Descriptor) -> Descriptor:
     converted: dict[str, Descriptor] = {}
     if descriptor.media_type in media_types.INDEXES:
         for each in manifests_of_index(store, descriptor):
-            if os.path.exists(store.blob_to_read(each.digest)):
+            if store.has_blob(each.digest):
                 converted[each.digest] = _add_oci(store, blobs, each)
     else:
         manifest = read_manifest(data, what, descriptor.media_type)
