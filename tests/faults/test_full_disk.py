@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +130,37 @@ def test_full_disk_is_told_to_the_writer_and_the_union_goes_on(tmp_path, session
                 os.chmod(mnt / "two", 0o600)
         assert (mnt / "two").read_bytes() == BIG
         assert (tmp_path / "lower/one").read_bytes() == (tmp_path / "lower/two").read_bytes() == BIG
+
+
+@pytest.mark.needs("fuse")
+@pytest.mark.parametrize("writeback", [False, True])
+def test_program_that_only_writes_ends_on_a_full_disk(tmp_path, writeback):
+    """As `dd` and `yes` do: they sync nothing, and end at the first error."""
+    with mounted_union(tmp_path, "device", writeback=writeback) as (mnt, _):
+        for name in ("filler", "another"):
+            with subprocess.Popen(
+                ["dd", "if=/dev/zero", f"of={mnt}/{name}", "bs=64k"],
+                stderr=subprocess.PIPE,
+                env={**os.environ, "LC_ALL": "C"},
+            ) as program:
+                _, said = program.communicate(timeout=60)
+            assert program.returncode == 1
+            assert b"No space left on device" in said
+        # It is the error of a write: whatever else is done with the file is answered.
+        assert (mnt / "filler").stat().st_size > DISK // 2
+        with open(mnt / "filler", "rb") as file:
+            assert len(file.read()) > DISK // 2
+        os.unlink(mnt / "filler")
+        os.unlink(mnt / "another")
+
+        def has_room() -> bool:
+            try:
+                (mnt / "small").write_bytes(bytes(MIB))
+            except OSError:
+                return False
+            return (mnt / "small").read_bytes() == bytes(MIB)
+
+        wait_until(has_room)
 
 
 def node(union: Union, name: bytes) -> int:

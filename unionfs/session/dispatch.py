@@ -130,6 +130,7 @@ class Dispatcher:
             counters=self.counters,
             splicer=self._splicer,
             slow_reads=self._slow_reads,
+            device=device,
             control=self._control,
             acls=options.posix_acl,
         ).table

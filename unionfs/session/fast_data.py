@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from unionfs.light_types import Protocol
+    from unionfs.session.lost_writes import Lost
 
     class _FileSystem(Nodes, Files, Listings, Xattrs, Protocol): ...
 
@@ -65,6 +66,8 @@ _ENTRYPLUS = Struct("=Q32s" + wire.ATTR.format[1:-1] + "4xQQII")
 _PADDING = [bytes(length) for length in range(8)]
 _READ_SIZE = _HEADER + wire.READ_IN.size
 _RELEASE_SIZE = _HEADER + wire.RELEASE_IN.size
+_GETATTR = wire.GETATTR_IN
+_OF_OPEN_FILE = wire.GETATTR_FH
 _GETATTR_SIZE = _HEADER + wire.GETATTR_IN.size
 _SETATTR_SIZE = _HEADER + wire.SETATTR_IN.size
 _KILL_SUIDGID = int(wire.WRITE_KILL_SUIDGID)
@@ -114,11 +117,14 @@ class FastData:
         counters: Counters,
         splicer: Splicer,
         slow_reads: SlowReads,
+        device: int,
         control: Control,
         acls: bool,
     ) -> None:
         self._splicer = splicer
         self._slow_reads = slow_reads
+        self._device = device
+        self._lost: Lost = {}
         self._counters = counters
         self._buffer = buffer
         self._require_copied = copies.require_copied
@@ -162,6 +168,10 @@ class FastData:
     def getattr(self, unique: int, nodeid: NodeId, length: int) -> bytes:
         if length != _GETATTR_SIZE:
             raise ProtocolError("GETATTR has another length")
+        if self._lost and _GETATTR.unpack_from(self._buffer, _HEADER)[0] & _OF_OPEN_FILE:
+            from unionfs.session.lost_writes import report
+
+            report(self._lost, nodeid)
         return self._attributes(unique, self._fs_getattr(nodeid))
 
     def setattr(self, unique: int, nodeid: NodeId, length: int) -> bytes:
@@ -348,13 +358,20 @@ class FastData:
         if length != _FIXED + size:
             raise ProtocolError(f"WRITE of {size} bytes comes with {length - _FIXED}")
         self._require_copied(nodeid)
-        written = self._fs_write(
-            nodeid,
-            offset,
-            self._buffer[_FIXED:length],
-            kill_privileges=write_flags & _KILL_SUIDGID != 0,
-        )
-        self._counters.bytes[Opcode.WRITE] += written
-        if written < size and write_flags & _CACHED:
-            written += self._write_rest(nodeid, offset, written, length)
+        try:
+            written = self._fs_write(
+                nodeid,
+                offset,
+                self._buffer[_FIXED:length],
+                kill_privileges=write_flags & _KILL_SUIDGID != 0,
+            )
+            self._counters.bytes[Opcode.WRITE] += written
+            if written < size and write_flags & _CACHED:
+                written += self._write_rest(nodeid, offset, written, length)
+        except OSError as failed:
+            if write_flags & _CACHED:
+                from unionfs.session.lost_writes import note
+
+                note(self._lost, self._device, nodeid, failed)
+            raise
         return _WRITE_REPLY.pack(24, 0, unique, written, 0)

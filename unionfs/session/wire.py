@@ -181,6 +181,7 @@ OWNERS_AT = 24
 OUT_HEADER = Struct("=IiQ")
 
 GETATTR_IN = Struct("=IIQ")
+GETATTR_FH = 1 << 0
 SETATTR_IN = Struct("=IIQQQQQQIIIIIIII")
 MKNOD_IN = Struct("=IIII")
 MKDIR_IN = Struct("=II")

@@ -13,7 +13,7 @@ from tests.support.waiting import wait_until
 from unionfs.session.dispatch import Dispatcher
 from unionfs.session.options import ServeOptions
 from unionfs.session.throttle import TokenBucket
-from unionfs.session.wire import Opcode
+from unionfs.session.wire import NotifyCode, Opcode
 
 
 def test_bucket_lets_a_burst_pass_and_then_keeps_the_rate():
@@ -129,4 +129,5 @@ def test_pages_of_the_cache_are_written_whole_or_refused():
     kernel.session._table[Opcode.WRITE].__self__._fs_write = write
     cached = struct.pack("=QQIIQII", 0, 0, 1000, 1, 0, 0, 0) + bytes(1000)
     kernel.send(Opcode.WRITE, cached, 2)
-    assert kernel.replies() == [(2, errno.ENOSPC)]
+    # First the message by which the kernel asks for the attributes before the next write(2).
+    assert kernel.replies() == [(0, -NotifyCode.INVAL_INODE), (2, errno.ENOSPC)]
