@@ -16,7 +16,7 @@ Entries come in the order of names, a directory before what is in it.
 from __future__ import annotations
 
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from functools import partial
 from typing import NamedTuple, cast
@@ -25,6 +25,7 @@ from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.layer import Layer, LayerEntry, Mark, OpenFile, UpperLayer
 from unionfs.merge import split_ino
 from unionfs.nodes import UPPER, Directory, Node
+from unionfs.ops.deferred_metadata import begin_deferring
 from unionfs.ops.lazy_copyup import open_again
 from unionfs.ops.tree import Tree, UnionOptions
 from unionfs.tar.layer import IndexedLayer
@@ -71,6 +72,8 @@ class Snapshot:
             cast("UpperLayer | None", upper),
             UnionOptions(descriptors=64, volatile=True),
         )
+        if upper is not None and (log := upper.metadata_log()):
+            begin_deferring(self._tree, log)
 
     def close(self) -> None:
         self._tree.close()
@@ -83,7 +86,12 @@ class Snapshot:
         found: dict[bytes, Change] = {}
         if self._has_changed_root(self._upper):
             found[b""] = Change(b"", Kind.CHANGED, self._tree.root)
+        deferred = self._tree.deferred
+        if deferred is not None:
+            deferred.show_all()
         self._collect(self._tree.root, found)
+        if deferred is not None:
+            self._add_deferred(deferred.nodes, found)
         self._add_other_names(found)
         _Pruning(self, found, mountpoints).run()
         return sorted(found.values(), key=lambda change: change.path.split(b"/"))
@@ -121,6 +129,16 @@ class Snapshot:
                         found[inner] = Change(inner, Kind.ADDED, child)
                 else:
                     pending.append((here, node))
+
+    @staticmethod
+    def _add_deferred(nodes: Iterable[Node], found: dict[bytes, Change]) -> None:
+        """Files of which only the metadata have changed and which the upper does not have: and, as if
+        they were there, the directories above."""
+        for node in nodes:
+            at: Node | None = node
+            while at is not None and (path := at.path()[1:]) and path not in found:
+                found[path] = Change(path, Kind.CHANGED, at)
+                at = at.parent
 
     def _walk(self, path: bytes, directory: Directory) -> Iterator[tuple[bytes, Node]]:
         """Everything visible below a directory, in order."""

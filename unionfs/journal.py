@@ -135,6 +135,15 @@ def unpack_gone(data: bytes) -> Attributes:
     return Attributes(ino, mode, 0, uid, gid, rdev, 0, 0, 0, 0, 0)
 
 
+def pack_lower(attributes: Attributes, path: bytes) -> bytes:
+    """Where the lowers have an object without a name, and the mode and owner that it is shown with."""
+    return pack_gone(attributes) + path
+
+
+def unpack_lower(data: bytes) -> tuple[Attributes, bytes]:
+    return unpack_gone(data[: _GONE.size]), data[_GONE.size :]
+
+
 def pack_names(names: Sequence[tuple[int, bytes]]) -> bytes:
     """Names with their cookies, which fit into 32 bits and ascend."""
     return b"".join(b"%d/%b/" % pair for pair in names)

@@ -15,7 +15,7 @@ class Kind(IntEnum):
     STASHED = 3
     """It has lost its names, and has this one in the work directory."""
     LOWER = 4
-    """It has lost its names, and is at this path of the lowers."""
+    """It has lost its names, and is at a path of the lowers: `pack_lower`."""
     GONE = 5
     """It has lost its names, and is nowhere: `pack_gone`."""
     FORGOTTEN = 6

@@ -373,7 +373,23 @@ class LazyMarks(Protocol):
         complete."""
 
 
-class UpperLayer(Layer, Namespace, Drafts, PreparedTrees, Metadata, LinkIndex, LazyMarks, Protocol):
+class MetadataLog(Protocol):
+    """Where an upper keeps changes of metadata of files that only a lower has: see
+    `unionfs.metadata_log`. It outlives the mount."""
+
+    def metadata_log(self) -> bytes:
+        """All of it; empty if there is none."""
+
+    def append_metadata_log(self, data: bytes) -> None:
+        """Add to it. Raises OSError, and then it is as it was."""
+
+    def replace_metadata_log(self, data: bytes) -> None:
+        """Put another one in its place, in one step."""
+
+
+class UpperLayer(
+    Layer, Namespace, Drafts, PreparedTrees, Metadata, LinkIndex, LazyMarks, MetadataLog, Protocol
+):
     """The layer that takes the writes. Only the union changes it.
 
     Creations put the object in place in one step, complete: after a kill at any instant a reader

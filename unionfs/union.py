@@ -54,6 +54,7 @@ class Union:
     ) -> None:
         if options.journal is None:
             self._tree = Tree(lowers, upper, options)
+            _show_log(self._tree)
         else:
             self._tree = _tree_with_journal(lowers, upper, options, options.journal)
         self._nodes = self._tree.nodes
@@ -427,6 +428,13 @@ class Union:
         return self._tree.refresh_attributes(node) if node.stale else node
 
 
+def _show_log(tree: Tree) -> None:
+    if tree.upper is not None and (log := tree.upper.metadata_log()):
+        from unionfs.ops.deferred_metadata import begin_deferring
+
+        begin_deferring(tree, log)
+
+
 def _tree_with_journal(
     lowers: Sequence[Layer], upper: UpperLayer | None, options: UnionOptions, journal: Journal
 ) -> Tree:
@@ -435,6 +443,7 @@ def _tree_with_journal(
 
     records = JournalRecords(journal)
     tree = Tree(lowers, upper, options, records.stashed.values())
+    _show_log(tree)
 
     def live() -> Iterator[Record]:
         from unionfs.ops.recovery import live_records

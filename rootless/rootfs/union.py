@@ -49,6 +49,7 @@ def open_union(container: LaunchDescription, journal: Journal | None = None) -> 
         volatile=container.volatile,
         lazy_min_size=_LAZY if is_lazy else None,
         background_rate=_BACKGROUND if is_lazy else None,
+        defers_metadata=is_lazy,
         journal=journal,
     )
     if container.storage.size or container.storage.inodes:

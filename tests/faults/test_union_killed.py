@@ -36,9 +36,9 @@ def lower() -> MemoryLayer:
     return MemoryLayer(directory({**tree, b"one": shared, b"two": shared}))
 
 
-def mount(disk: bytes) -> Union:
+def mount(disk: bytes, *, defers_metadata: bool) -> Union:
     upper = DirectoryUpper(disk + b"/upper", disk + b"/work", ownership=Ownership.DATA)
-    return Union([lower()], upper, UnionOptions(volatile=True))
+    return Union([lower()], upper, UnionOptions(volatile=True, defers_metadata=defers_metadata))
 
 
 def node(union: Union, *path: bytes) -> int:
@@ -52,6 +52,8 @@ def operations():
     """Each a function of the union: one change."""
     for n in range(6):
         d = b"d%d" % n
+        yield lambda u, d=d: u.setattr(node(u, d, b"f"), SetAttributes(mode=0o600, uid=5))
+        yield lambda u, d=d: u.setattr(node(u, d, b"e", b"x"), SetAttributes(gid=6))
         yield lambda u, d=d: u.write(node(u, d, b"f"), 7, b"written")
         yield lambda u, d=d: u.create(node(u, d), b"new", 0o4711, os.O_RDWR, OTHER)
         yield lambda u, d=d: u.setattr(node(u, d, b"new"), SetAttributes(mode=0o640))
@@ -94,13 +96,15 @@ def snapshot(union: Union, at: int = ROOT_NODE, path: bytes = b"") -> dict[bytes
 
 
 @pytest.mark.parametrize("attributes", ["on disk", "in an index"])
+@pytest.mark.parametrize("defers_metadata", [False, True])
 @pytest.mark.parametrize("seed", range(3))
 def test_kill_during_an_operation_shows_the_tree_before_or_after_it(
-    tmp_path, seed, attributes
+    tmp_path, seed, attributes, defers_metadata
 ) -> None:
     top = os.fsencode(tmp_path)
     os.makedirs(top + b"/whole")
-    union = mount(top + b"/whole")
+    mount_at = partial(mount, defers_metadata=defers_metadata)
+    union = mount_at(top + b"/whole")
     states = [snapshot(union)]
     for operation in operations():
         operation(union)
@@ -112,8 +116,8 @@ def test_kill_during_an_operation_shows_the_tree_before_or_after_it(
         os.makedirs(disk)
         if attributes == "in an index":
             make_index(disk + b"/work")
-        done = work_until_killed(partial(mount, disk), operations(), stop)
-        union = mount(disk)
+        done = work_until_killed(partial(mount_at, disk), operations(), stop)
+        union = mount_at(disk)
         seen = snapshot(union)
         union.destroy()
         assert seen in states[done : done + 2], f"killed after {done} operations"

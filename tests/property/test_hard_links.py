@@ -61,6 +61,7 @@ class Object:
 class HardLinks(RuleBasedStateMachine):
     ownership = Ownership.DATA
     lazy_min_size: int | None = None
+    defers_metadata = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +99,12 @@ class HardLinks(RuleBasedStateMachine):
         return Union(
             [DirectoryLayer(self.top + b"/lower", ownership=self.ownership)],
             DirectoryUpper(upper, work, ownership=self.ownership),
-            UnionOptions(descriptors=2, volatile=True, lazy_min_size=self.lazy_min_size),
+            UnionOptions(
+                descriptors=2,
+                volatile=True,
+                lazy_min_size=self.lazy_min_size,
+                defers_metadata=self.defers_metadata,
+            ),
         )
 
     def teardown(self) -> None:
@@ -247,7 +253,11 @@ class LazyCopies(HardLinks):
     lazy_min_size = 1
 
 
-@pytest.mark.parametrize("machine", [HardLinks, RealOwners, LazyCopies])
+class DeferredChanges(HardLinks):
+    defers_metadata = True
+
+
+@pytest.mark.parametrize("machine", [HardLinks, RealOwners, LazyCopies, DeferredChanges])
 def test_names_of_one_object_stay_names_of_one_object(machine) -> None:
     examples = int(os.environ.get("UNION_EXAMPLES", "40"))
     run_state_machine_as_test(

@@ -27,8 +27,9 @@ NAMES = [b"a", b"b", b"one", b"two", b"link", b"d", b"e", b"f"]
 class Kernel:
     """Holds references as the kernel does: to what it was given, and counts them."""
 
-    def __init__(self, top: Path, choices: random.Random) -> None:
+    def __init__(self, top: Path, choices: random.Random, *, defers_metadata: bool) -> None:
         self.top = top
+        self.defers_metadata = defers_metadata
         self.random = choices
         self.memory = os.memfd_create("journal")
         self.counts: dict[int, int] = {ROOT_NODE: 1}
@@ -45,7 +46,7 @@ class Kernel:
             DirectoryUpper(
                 bytes(self.top / "upper"), bytes(self.top / "work"), ownership=Ownership.DATA
             ),
-            UnionOptions(volatile=True, journal=self.journal),
+            UnionOptions(volatile=True, journal=self.journal, defers_metadata=self.defers_metadata),
         )
 
     def kill(self) -> None:
@@ -193,7 +194,8 @@ class Kernel:
             node = self.some()
             known = union.getattr(NodeId(node))
             if known.nlink and not stat.S_ISLNK(known.mode):
-                union.setattr(NodeId(node), SetAttributes(mode=0o640))
+                mode = choose.choice([0o640, 0o600, 0o444])
+                union.setattr(NodeId(node), SetAttributes(mode=mode, uid=choose.choice([None, 7])))
 
         actions: list[Callable[[], None]] = [
             lambda: make(create),
@@ -212,6 +214,7 @@ class Kernel:
             forget,
             drop,
             tmpfile,
+            change_mode,
             change_mode,
         ]
         try:
@@ -243,14 +246,15 @@ def populate(top: Path) -> None:
     (lower / "link").symlink_to("d")
 
 
+@pytest.mark.parametrize("defers_metadata", [False, True])
 @pytest.mark.parametrize("seed", range(40))
 def test_objects_keep_their_numbers_and_data_whenever_the_server_is_killed(
-    tmp_path: Path, seed: int
+    tmp_path: Path, seed: int, *, defers_metadata: bool
 ) -> None:
     populate(tmp_path)
     if seed % 4 == 3:
         make_index(bytes(tmp_path / "work"))
-    kernel = Kernel(tmp_path, random.Random(seed))
+    kernel = Kernel(tmp_path, random.Random(seed), defers_metadata=defers_metadata)
     for _ in range(150):
         kernel.step()
         if kernel.random.random() < 0.1:

@@ -87,6 +87,7 @@ class UnionMachine(RuleBasedStateMachine):
     ownership = Ownership.DATA
     is_indexed = False
     """The upper keeps attributes in an index, as on a disk that has none."""
+    defers_metadata = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,7 +111,7 @@ class UnionMachine(RuleBasedStateMachine):
         return Union(
             [DirectoryLayer(path) for path in self.lowers],
             upper,
-            UnionOptions(descriptors=2, volatile=True),
+            UnionOptions(descriptors=2, volatile=True, defers_metadata=self.defers_metadata),
         )
 
     def teardown(self) -> None:
@@ -418,7 +419,13 @@ class RealOwnership(UnionMachine):
     ownership = Ownership.REAL
 
 
-@pytest.mark.parametrize("machine", [UnionMachine, RealOwnership, IndexedAttributes])
+class DeferredChanges(UnionMachine):
+    defers_metadata = True
+
+
+@pytest.mark.parametrize(
+    "machine", [UnionMachine, RealOwnership, IndexedAttributes, DeferredChanges]
+)
 def test_union_behaves_as_a_plain_directory(machine) -> None:
     examples = int(os.environ.get("UNION_EXAMPLES", "25"))
     run_state_machine_as_test(

@@ -458,6 +458,17 @@ class DirectoryUpper(CreatingLayer):
             self._unlink_in_index(link_index.retired_name(ino))
             self._links.retired.discard(ino)
 
+    # Changes of metadata of files that only a lower has
+
+    def metadata_log(self) -> bytes:
+        return self._work.metadata_log()
+
+    def append_metadata_log(self, data: bytes) -> None:
+        self._work.append_metadata_log(data)
+
+    def replace_metadata_log(self, data: bytes) -> None:
+        self._work.replace_metadata_log(data)
+
     # Files whose data are still in a lower
 
     def mark_lazy(self, fd: int, mark: bytes | None) -> None:

@@ -13,6 +13,7 @@ from unionfs.directory.attribute_store import read_attributes
 from unionfs.directory.dirfds import READ_DIRECTORY
 from unionfs.directory.link_index import DIRECTORY
 from unionfs.directory.lower import READ_FILE, DirectoryLayer
+from unionfs.directory.work import read_metadata_log
 from unionfs.layer import Layer, Ref
 from unionfs.ownership import Ownership
 
@@ -31,6 +32,7 @@ class ReadOnlyUpper(DirectoryLayer):
     ) -> None:
         super().__init__(path, ownership=ownership, base_owner=base_owner)
         self._has_bookkeeping = True
+        self._work_path = work
         try:
             index_fd = os.open(work + b"/" + DIRECTORY, READ_DIRECTORY)
         except FileNotFoundError:
@@ -47,6 +49,17 @@ class ReadOnlyUpper(DirectoryLayer):
 
     def clean(self, kept: Collection[bytes] = ()) -> None:
         """What is left in the work directory may be another server's."""
+
+    def metadata_log(self) -> bytes:
+        """See `unionfs.layer.MetadataLog`."""
+        try:
+            fd = os.open(self._work_path, READ_DIRECTORY)
+        except FileNotFoundError:
+            return b""
+        try:
+            return read_metadata_log(fd)
+        finally:
+            os.close(fd)
 
     def open_incomplete(self, ref: Ref) -> int:
         """A descriptor of what there is of a file, to be read together with what it was copied

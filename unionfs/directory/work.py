@@ -29,6 +29,9 @@ PREPARED = b"prepared-"
 _ENDING = b"rootless.ending"
 """Exists while the server of an unmounted union completes the upper."""
 
+METADATA_LOG = b"rootless.metadata"
+"""See `unionfs.metadata_log`. It outlives the mount."""
+
 _END_SECONDS = 1.0
 """A server sees that its mount has gone some milliseconds after umount(2) has returned."""
 
@@ -56,11 +59,56 @@ class WorkDirectory:
         self.index_fd = _subdirectory(self.lock_fd, link_index.DIRECTORY)
         self._serial = 0
         self.has_device_whiteouts = True
+        self._log: int | None = None
+        self._log_size = 0
 
     def close(self) -> None:
-        for fd in (self.fd, self.lock_fd, self._substitute):
+        for fd in (self.fd, self.lock_fd, self._substitute, self._log):
             if fd is not None:
                 os.close(fd)
+
+    def metadata_log(self) -> bytes:
+        return read_metadata_log(self.lock_fd)
+
+    def append_metadata_log(self, data: bytes) -> None:
+        """Add to the log. Raises OSError (ENOSPC), and then the log is as it was."""
+        if self._log is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+            self._log = os.open(METADATA_LOG, flags, 0o600, dir_fd=self.lock_fd)
+            self._log_size = os.fstat(self._log).st_size
+        try:
+            done = os.pwrite(self._log, data, self._log_size)
+            if done < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            os.ftruncate(self._log, self._log_size)
+            raise
+        self._log_size += len(data)
+
+    def replace_metadata_log(self, data: bytes) -> None:
+        """Put another log in the place of the log, in one step."""
+        if self._log is not None:
+            os.close(self._log)
+            self._log = None
+        if not data:
+            try:
+                os.unlink(METADATA_LOG, dir_fd=self.lock_fd)
+            except FileNotFoundError:
+                pass
+            return
+        name = self.temporary()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        fd = os.open(name, flags, 0o600, dir_fd=self.fd)
+        try:
+            done = 0
+            while done < len(data):
+                done += os.write(fd, memoryview(data)[done:])
+            os.rename(name, METADATA_LOG, src_dir_fd=self.fd, dst_dir_fd=self.lock_fd)
+        except OSError:
+            self.discard(name)
+            raise
+        finally:
+            os.close(fd)
 
     def announce_end(self) -> None:
         """Let the next mount wait until this one has ended, however long that takes."""
@@ -122,6 +170,16 @@ class WorkDirectory:
             os.unlink(name, dir_fd=self.fd)
         except IsADirectoryError:
             remove_directory(self.fd, name)
+
+
+def read_metadata_log(dir_fd: int) -> bytes:
+    """The log in a work directory; empty if there is none."""
+    try:
+        fd = os.open(METADATA_LOG, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    except FileNotFoundError:
+        return b""
+    with open(fd, "rb") as log:
+        return log.read()
 
 
 def _lock(fd: int, path: bytes) -> int | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import stat
 
-from unionfs.model import Attributes, SetAttributes, with_times, without_set_id
+from unionfs.model import Attributes, SetAttributes, with_owner, with_times, without_set_id
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.copyup import copy_up_with_owner, ensure_upper
 from unionfs.ops.data import (
@@ -21,6 +21,10 @@ from unionfs.ops.data import (
 )
 from unionfs.ops.tree import Tree, error
 from unionfs.xattr_names import ACLS, CAPABILITY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.ops.tree import Deferring
 
 _S_IFMT = 0o170000
 _KEEP_SET_ID = (stat.S_IFDIR, stat.S_IFLNK)
@@ -86,12 +90,29 @@ def _change_owner(
     if node.layer != UPPER:
         if had & _S_IFMT == stat.S_IFREG:
             changed = with_changes(known, node.true_owner, mode, uid, gid)
+            deferred = _deferring(tree, node)
+            if deferred is not None:
+                deferred.change(node, changed)
+                return
             copy_up_with_owner(tree, node, changed, keeps_capabilities=keeps_capabilities)
             return
         ensure_upper(tree, node)
     if not keeps_capabilities and node.has_capabilities is not False:
         drop_capabilities(tree, node)
     change_owner(tree, node, mode, uid, gid)
+
+
+def _deferring(tree: Tree, node: Node) -> Deferring | None:
+    """What takes a change of metadata of this object of a lower without a copy-up; None if it has to
+    be copied up."""
+    deferred = tree.deferred
+    if not tree.defers_metadata:
+        return deferred if deferred is not None and node in deferred.nodes else None
+    if deferred is None:
+        from unionfs.ops.deferred_metadata import begin_deferring
+
+        deferred = begin_deferring(tree)
+    return deferred if deferred.can_take(node) else None
 
 
 def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
@@ -102,6 +123,11 @@ def _change_times(tree: Tree, node: Node, changes: SetAttributes) -> None:
         _remember_times(node, *_times(node, changes))
         return
     if node.layer != UPPER:
+        deferred = _deferring(tree, node)
+        if deferred is not None:
+            known = with_owner(node.attributes, node.attributes.mode, *node.true_owner)
+            deferred.change(node, with_times(known, *_times(node, changes)))
+            return
         ensure_upper(tree, node, keeps_data=True)
     if node.stale and changes[5] is None:
         # A write has changed it. The time of access has been shown as it is known here.

@@ -25,6 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from unionfs.layer import Draft
+
 
 # Directories
 
@@ -177,8 +179,11 @@ def publish(tree: Tree, plan: CopyUpJob) -> None:
         # Owner and mode may have changed while the data were copied.
         uid, gid = node.true_owner
         creation = Creation(node.attributes.mode, uid, gid, *creation[3:])
-        if node.parent is None:
+        if node.parent is None and not node.attributes.nlink:
             attributes, ref = upper.publish_unnamed(draft, creation), None
+        elif node.parent is None:
+            entry = _publish_indexed(tree, draft, creation, node)
+            attributes, ref = entry.attributes, entry.ref
         else:
             entry = _publish_named(tree, plan, creation, node.parent)
             attributes, ref = entry.attributes, entry.ref
@@ -240,6 +245,17 @@ def _publish_named(
     return entry
 
 
+def _publish_indexed(tree: Tree, draft: Draft, creation: Creation, node: Node) -> LayerEntry:
+    """Publish a copy of an object whose names that are left in a lower have not been looked up: those
+    that were are gone."""
+    upper, known = tree.layers.writable(), node.attributes
+    entry = upper.index_add(draft, creation._replace(nlink=known.nlink))
+    upper.index_links(known.ino, entry.ref, known.nlink)
+    node.indexed = True
+    tree.node_maker.index[known.ino] = None
+    return entry
+
+
 def _has_links(tree: Tree, node: Node) -> bool:
     """Whether an object of a lower has several names there, or had until some were removed."""
     return node.attributes.nlink > 1 or node.attributes.ino in tree.node_maker.index
@@ -267,6 +283,8 @@ def _moved_up(tree: Tree, node: Node, ref: Ref | None, attributes: Attributes) -
     node.ref = ref
     tree.shown.set(node, with_nlink(with_ino(attributes, shown.ino), shown.nlink))
     tree.changed.add(shown.ino)
+    if tree.deferred is not None and node in tree.deferred.nodes:
+        tree.deferred.note_copied(node)
 
 
 def ensure_upper(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from unionfs.journal import Journal, Record
+from unionfs.journal import Journal, Record, pack_lower
 from unionfs.journal_kinds import Kind
-from unionfs.nodes import SPARE_NODES
+from unionfs.model import with_owner
+from unionfs.nodes import SPARE_NODES, Node
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,3 +52,11 @@ class JournalRecords:
         ):
             for nodeid, (parent, name) in places.items():
                 yield Record(kind, nodeid, parent, name)
+
+
+def lower_record(node: Node, path: bytes) -> bytes:
+    """Of an object that the lowers have at this path: see `pack_lower`."""
+    known = node.attributes
+    if node.owner is not None:
+        known = with_owner(known, known.mode, *node.owner)
+    return pack_lower(known, path)

@@ -15,6 +15,8 @@ from unionfs.nodes import UPPER, Directory, Node, NodeTable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from unionfs.layer import Ref
     from unionfs.merge import Found
     from unionfs.ops.layer_stack import LayerStack
@@ -47,6 +49,8 @@ class Listings:
         self._loaded: dict[Directory, int] = {}
         """How many names each listing had when it was loaded or became idle, oldest first."""
         self._loaded_names = 0
+        self.after_load: Callable[[Directory], None] | None = None
+        """Called when the names of a directory have been read."""
         self.has_excess = False
         """Whether the oldest listings are to be dropped, if they are idle: see `excess`."""
 
@@ -97,6 +101,8 @@ class Listings:
         self.note_idle(directory)
         if directory.stream is not None:
             directory.stream.extend((*directory.children, *directory.unmaterialized))
+        if self.after_load is not None:
+            self.after_load(directory)
 
     def _load_one(self, directory: Directory, position: int, ref: Ref) -> None:
         plain_listing = None if position == UPPER else self._layers.plain_listings[position - 1]

@@ -11,11 +11,11 @@ import errno
 import os
 import stat
 
-from unionfs.journal import Record, pack_gone, pack_names, unpack_gone, unpack_names
+from unionfs.journal import Record, pack_gone, pack_names, unpack_gone, unpack_lower, unpack_names
 from unionfs.journal_kinds import Kind
-from unionfs.model import ROOT_NODE, with_nlink
+from unionfs.model import ROOT_NODE, with_nlink, with_owner
 from unionfs.nodes import SPARE_NODES, UPPER, Directory, Node, Stream
-from unionfs.ops.journal_records import JournalRecords
+from unionfs.ops.journal_records import JournalRecords, lower_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,11 +41,13 @@ class Recovery:
         records, tree = self.records, self._tree
         for nodeid, name in records.stashed.items():
             self._restore_stash(nodeid, name)
-        for nodeid, path in records.lower.items():
+        for nodeid, data in records.lower.items():
+            shown, path = unpack_lower(data)
             found = tree.layers.find_below(path)
             if found is not None:
                 position, entry = found
-                node = Node(None, b"", position, entry.ref, entry.attributes)
+                known = with_owner(entry.attributes, shown.mode, shown.uid, shown.gid)
+                node = Node(None, b"", position, entry.ref, known)
                 node.kept_path = path
                 self._adopt_nameless(nodeid, node)
         for nodeid, data in records.gone.items():
@@ -59,7 +61,7 @@ class Recovery:
         spare = {at: place for at, place in records.directories.items() if at > SPARE_NODES}
         for nodeid, (parent, name) in {**spare, **records.named}.items():
             found_node = self._child(parent, name)
-            if found_node is not None and not found_node.lookups:
+            if found_node is not None and not tree.is_referred_to(found_node):
                 tree.table.adopt(found_node, nodeid)
 
     def _restore_stash(self, nodeid: int, name: bytes) -> None:
@@ -206,7 +208,7 @@ def nameless_record(tree: Tree, node: Node) -> Record:
     if node.stash is not None:
         return Record(Kind.STASHED, node.nodeid, 0, tree.layers.writable().stash_name(node.stash))
     if node.kept_path is not None:
-        return Record(Kind.LOWER, node.nodeid, 0, node.kept_path)
+        return Record(Kind.LOWER, node.nodeid, 0, lower_record(node, node.kept_path))
     return Record(Kind.GONE, node.nodeid, 0, pack_gone(node.attributes))
 
 

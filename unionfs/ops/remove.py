@@ -84,7 +84,9 @@ def _record_path(tree: Tree, node: Node, parent: Directory, name: bytes) -> None
     if node.attributes.nlink > 1 or node.parent is not parent or tree.journal is None:
         return
     node.kept_path = parent.lower_path() + b"/" + name
-    tree.journal.add(Kind.LOWER, node.nodeid, 0, node.kept_path)
+    from unionfs.ops.journal_records import lower_record
+
+    tree.journal.add(Kind.LOWER, node.nodeid, 0, lower_record(node, node.kept_path))
 
 
 def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
@@ -109,6 +111,8 @@ def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
         if stat.S_ISLNK(node.attributes.mode):
             tree.layers.writable().release_number(node.attributes.ino)
     node.drop_name(parent, name)
+    if tree.deferred is not None and node in tree.deferred.nodes:
+        tree.deferred.note_copied(node)
     if tree.journal is not None and node.parent is not None:
         record_place(tree.journal, node, node.parent, node.name)
     if node.parent is None and not node.lookups:

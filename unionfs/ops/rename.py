@@ -13,11 +13,15 @@ import stat
 
 from unionfs.layer import Creation, Ref
 from unionfs.nodes import UPPER, Directory, Node, record_place
-from unionfs.ops.copyup import ensure_directory, ensure_name, reserve_stash
+from unionfs.ops.copyup import ensure_directory, ensure_name, ensure_upper, reserve_stash
 from unionfs.ops.create import make, require_creatable
 from unionfs.ops.remove import lose_name, prepare_loss, require_empty
 from unionfs.ops.tree import Tree, error
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.ops.tree import Deferring
 
 _KNOWN = RENAME_EXCHANGE | RENAME_NOREPLACE | RENAME_WHITEOUT
 
@@ -44,6 +48,11 @@ def rename(tree: Tree, old: Location, new: Location, flags: int) -> None:
     require_creatable(tree, new_parent, new_name)
     if node is target:
         return
+    if tree.deferred is not None and (
+        isinstance(node, Directory) or (flags & RENAME_EXCHANGE and isinstance(target, Directory))
+    ):
+        # The log names files by their paths.
+        _copy_deferred(tree, tree.deferred)
     if flags & RENAME_EXCHANGE and target is not None:
         _exchange(tree, (*old, node), (*new, target))
         return
@@ -51,6 +60,19 @@ def rename(tree: Tree, old: Location, new: Location, flags: int) -> None:
     if flags & RENAME_WHITEOUT:
         device = Creation(stat.S_IFCHR, 0, 0)
         tree.table.forget(make(tree, parent, name, device).nodeid, 1)
+
+
+def _copy_deferred(tree: Tree, deferred: Deferring) -> None:
+    """Copy up every file that shows a deferred change."""
+    deferred.show_all()
+    while deferred.nodes:
+        node = next(iter(deferred.nodes))
+        tree.table.remember(node)
+        try:
+            ensure_upper(tree, node, keeps_data=True)
+        finally:
+            tree.forget(node.nodeid, 1)
+    deferred.empty_log()
 
 
 def _require_replaceable(tree: Tree, node: Node, target: Node | None) -> None:

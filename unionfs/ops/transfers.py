@@ -12,6 +12,7 @@ import os
 import stat
 
 from unionfs.nodes import UPPER, Backing, Directory, Node
+from unionfs.ops.copyup import ensure_upper
 from unionfs.ops.data import (
     clear_mode,
     drop_capabilities,
@@ -76,6 +77,8 @@ def begin_fsync(tree: Tree, node: Node, datasync: bool) -> Transfer:
         fd = tree.layers.writable().open_directory(node.upper)
         datasync = False
     else:
+        if tree.deferred is not None and node in tree.deferred.nodes:
+            ensure_upper(tree, node, keeps_data=True)
         missing = node.backing is None and node.ref is None
         if node.layer != UPPER or missing or not stat.S_ISREG(node.attributes.mode):
             return Transfer(_already(0))

@@ -33,6 +33,19 @@ if TYPE_CHECKING:
         def restore(self, nodeid: int) -> Node: ...
         def stream(self, directory: Directory) -> Stream | None: ...
 
+    class Deferring(Protocol):
+        """Changes of metadata that are logged (`ops.deferred_metadata`)."""
+
+        nodes: dict[Node, None]
+
+        def can_take(self, node: Node) -> bool: ...
+        def change(self, node: Node, attributes: Attributes) -> None: ...
+        def note_copied(self, node: Node) -> None: ...
+        def kept(self, nodeid: int, count: int) -> int: ...
+        def show_waiting(self, directory: Directory) -> None: ...
+        def show_all(self) -> None: ...
+        def empty_log(self) -> None: ...
+
 
 NAME_MAX = 255
 
@@ -81,6 +94,10 @@ class UnionOptions(NamedTuple):
     background_rate: int | None = None
     """Bytes per second at which a thread completes lazy copies, as long as the file system does not
     become full; None: no thread."""
+    defers_metadata: bool = False
+    """Whether chmod(2), chown(2) and utimensat(2) of files that only a lower has are written to a log
+    of the upper, and the files copied up when something else changes (`ops.deferred_metadata`). Then
+    only this union, with these lowers, can read the upper."""
     journal: Journal | None = None
     """What another server of the mount will need if this one is killed; with what one has left."""
 
@@ -132,6 +149,9 @@ class Tree:
         self.nodes = self.table.nodes
         self.listings = Listings(self.layers, self.table, self.node_maker, self.shown)
         every: list[Layer] = [*lowers] if upper is None else [*lowers, upper]
+        self.defers_metadata = options.defers_metadata
+        self.deferred: Deferring | None = None
+        """None: no file shows a deferred change, and the log is empty."""
         self._releasing = [layer for layer in every if isinstance(layer, SupportsRelease)]
 
     def _make_root(self) -> Directory:
@@ -205,7 +225,15 @@ class Tree:
             return None
         node = self.node_maker.make_node(directory, name, found)
         directory.insert(name, node, is_new=False)
+        if self.deferred is not None:
+            self.deferred.show_waiting(directory)
         return node
+
+    def is_referred_to(self, node: Node) -> bool:
+        """Whether the kernel is known to refer to a node: one with a deferred change is held all the
+        same."""
+        held = self.deferred is not None and node in self.deferred.nodes
+        return node.lookups > held
 
     # Attributes
 
@@ -261,6 +289,10 @@ class Tree:
     # Forgetting
 
     def forget(self, nodeid: int, count: int) -> None:
+        if self.deferred is not None:
+            count = self.deferred.kept(nodeid, count)
+            if not count:
+                return
         if nodeid in self.table.announced:
             directory = self.table.forget_announced(nodeid)
             if directory.live == 0:

@@ -149,3 +149,36 @@ def test_acls_go_into_a_layer_in_step_with_the_mode(union, places, base, tmp_pat
         directory_node = again.lookup(ROOT_NODE, b"made").nodeid
         assert again.listxattr(directory_node) == [DEFAULT_ACL]
         assert again.getxattr(directory_node, DEFAULT_ACL) == encode(entries)
+
+
+def test_metadata_of_a_file_that_is_only_below_are_in_the_layer(places, base):
+    upper = DirectoryUpper(*places, ownership=Ownership.DATA)
+    union = Union([base()], upper, UnionOptions(defers_metadata=True))
+    etc = union.lookup(ROOT_NODE, b"etc").nodeid
+    file = union.lookup(etc, b"file").nodeid
+    union.setattr(file, SetAttributes(mode=0o600, uid=3))
+    for _ in range(2):  # while it is served, and after the end of the server
+        snapshot = snapshot_of(places, base)
+        changes = [(change.kind, change.path) for change in snapshot.changes()]
+        assert changes == [(Kind.CHANGED, b"etc"), (Kind.CHANGED, b"etc/file")]
+        assert snapshot.find(b"etc/file").attributes.uid == 3
+        snapshot.close()
+        layer = layer_of_changes(places, base)
+        assert (layer["etc/file"].mode, layer["etc/file"].uid, layer["etc/file"].size) == (
+            0o600,
+            3,
+            1,
+        )
+        union.destroy()
+
+
+def test_metadata_below_a_directory_that_was_moved_are_in_the_layer(places, base):
+    upper = DirectoryUpper(*places, ownership=Ownership.DATA)
+    union = Union([base()], upper, UnionOptions(defers_metadata=True))
+    union.rename(ROOT_NODE, b"etc", ROOT_NODE, b"moved", 0)
+    moved = union.lookup(ROOT_NODE, b"moved").nodeid
+    union.setattr(union.lookup(moved, b"file").nodeid, SetAttributes(mode=0o600))
+    layer = layer_of_changes(places, base)
+    assert sorted(layer) == [".wh.etc", "moved", "moved/file"]
+    assert layer["moved/file"].mode == 0o600
+    union.destroy()

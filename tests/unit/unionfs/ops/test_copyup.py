@@ -333,3 +333,20 @@ def test_read_that_is_given_in_pieces_is_whole(tmp_path, monkeypatch, at_once) -
     with open(path, "rb") as file:
         assert pread_whole(file.fileno(), 4000, 500) == path.read_bytes()[500:4500]
         assert pread_whole(file.fileno(), 9000, 500) == path.read_bytes()[500:]
+
+
+def test_change_by_an_open_file_reaches_the_names_that_were_not_looked_up(disk) -> None:
+    shared = regular(b"shared")
+    union = Union([MemoryLayer(directory({b"one": shared, b"two": shared}))], upper_of(disk))
+    two = lookup(union, b"two").nodeid
+    union.unlink(ROOT_NODE, b"two")
+    union.setattr(two, SetAttributes(mode=0o600))
+    union.write(two, 0, b"changed")
+    one = lookup(union, b"one")
+    assert one.nodeid == two
+    assert stat.S_IMODE(one.attributes.mode) == 0o600
+    assert union.read(two, 0, 10) == b"changed"
+    union.unlink(ROOT_NODE, b"one")
+    assert union.getattr(two).nlink == 0
+    union.destroy()
+    assert os.listdir(disk + b"/work/rootless.index") == []
