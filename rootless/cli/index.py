@@ -200,6 +200,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "mount": "rootless.cli.images.mount:IMAGE_MOUNT",
             "unmount": "rootless.cli.images.mount:IMAGE_UNMOUNT",
             "prune": "rootless.cli.images.prune:IMAGE_PRUNE",
+            "unpack": "rootless.cli.images.unpack:IMAGE_UNPACK",
             "verify": "rootless.cli.images.verify:IMAGE_VERIFY",
             "pull": _PULL,
             "push": _PUSH,

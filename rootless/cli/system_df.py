@@ -66,7 +66,7 @@ def _summary(usage: DiskUsage) -> list[dict[str, Any]]:
             "Images",
             len(images),
             used,
-            usage.layers + usage.abandoned,
+            usage.layers + usage.abandoned + usage.unpacked,
             usage.images_reclaimable,
         ),
         _row("Containers", len(containers), running, written, usage.containers_reclaimable),

@@ -272,6 +272,16 @@ class ImageStore:
         store = self._store()
         return verify(store, resolve(store, name))
 
+    def unpack_image(self, name: str) -> str:
+        """Unpack an image's files to a directory, which containers of the overlay driver use in place of a union
+        from their next start. Returns the directory; one that is there stays. Raises RootlessError.
+        """
+        from rootless.rootfs.unpack import unpack_image
+        from rootless.store.image import resolve
+
+        store = self._store()
+        return unpack_image(store, resolve(store, name))
+
     def mount_image(self, name: str) -> Path:
         """Mount an image's files, read-only, on a directory that the whole machine sees and only
         this account may enter. One that is mounted already stays so. Raises RootlessError.

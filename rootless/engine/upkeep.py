@@ -10,6 +10,7 @@ from rootless.containers.process_identity import is_alive
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_paths import StoragePaths
+from rootless.containers.unpacked import UNPACKED
 from rootless.containers.volume_users import mount_names
 from rootless.engine.image_events import report_prune
 from rootless.engine.volumes import VolumeUsage, volume_usage
@@ -20,7 +21,14 @@ from rootless.images.gc.build_cache import CacheUsage, build_cache_usage, cache_
 from rootless.images.gc.check import Finding, Kind, Outcome
 from rootless.images.gc.check import check as check_images
 from rootless.images.gc.leftovers import abandoned
-from rootless.images.gc.usage import ImageUsage, image_usage, images_size, layers_size, tree_size
+from rootless.images.gc.usage import (
+    ImageUsage,
+    image_usage,
+    images_size,
+    layers_size,
+    tree_size,
+    unpacked_size,
+)
 from rootless.store.layout import Store
 
 _LEFTOVER_AGE = 3600.0
@@ -57,12 +65,15 @@ class DiskUsage(NamedTuple):
     volumes: Sequence[VolumeUsage] = ()
     build_cache: Sequence[CacheUsage] = ()
     """`total` does not count what of it no image has."""
+    unpacked: int = 0
+    """Bytes on disk of unpacked images, which are made again by `image unpack`."""
 
     @property
     def images_reclaimable(self) -> int:
-        """What removing every image that no container uses, and what is abandoned, would free, at least."""
+        """What removing every image that no container uses, what is abandoned, and unpacked images
+        would free, about."""
         unneeded = sum(each.unique for each in self.images if not each.containers)
-        return unneeded + self.abandoned
+        return unneeded + self.abandoned + self.unpacked
 
     @property
     def volumes_reclaimable(self) -> int:
@@ -109,7 +120,11 @@ def disk_usage(store: Store, paths: StoragePaths, records: Sequence[ContainerRec
     return DiskUsage(
         images,
         max(0, images_size(store) - cache_size([each for each in cache if not each.is_shared])),
-        sum(each.size for each in abandoned(store, idle=0)),
+        sum(
+            each.size
+            for each in abandoned(store, idle=0)
+            if not each.name.startswith(UNPACKED)  # counted as unpacked
+        ),
         [
             ContainerUsage(
                 record,
@@ -121,6 +136,7 @@ def disk_usage(store: Store, paths: StoragePaths, records: Sequence[ContainerRec
         layers_size(images, store),
         volume_usage(paths),
         cache,
+        unpacked_size(store),
     )
 
 

@@ -63,17 +63,20 @@ def find_node(union: Union, path: str) -> NodeId | None:
 
 
 class UnionCopy:
-    """One copy from `source` into `target`."""
+    """One copy from `source` into `target`. `has_devices`: whether the target can have device nodes; else
+    they are left out."""
 
-    def __init__(self, source: Union, target: Union) -> None:
+    def __init__(self, source: Union, target: Union, *, has_devices: bool = True) -> None:
         self._source = source
         self._target = target
+        self._has_devices = has_devices
         self._links: dict[NodeId, NodeId] = {}
 
     def copy(self, source: NodeId, target: NodeId) -> None:
         """Copy what is in a directory, and its attributes, to a directory that is empty. Raises OSError."""
-        for each in self._source.readdir(source, 0):
-            self._copy_child(source, target, each.name)
+        # Forgetting a name may drop the listing that is being read.
+        for name in [each.name for each in self._source.readdir(source, 0)]:
+            self._copy_child(source, target, name)
         self._finish(source, target)
 
     def _copy_child(self, source_parent: NodeId, parent: NodeId, name: bytes) -> None:
@@ -88,10 +91,16 @@ class UnionCopy:
         if node in self._links:
             self._target.link(self._links[node], parent, name)
             return
+        if stat.S_IFMT(attributes.mode) in (stat.S_IFCHR, stat.S_IFBLK) and not self._has_devices:
+            return
         made = self._make(node, attributes, parent, name)
+        self._finish(node, made)
         if attributes.nlink > 1:
             self._links[node] = made
-        self._finish(node, made)
+        else:
+            # The unions keep what is referred to: memory for each file of an image.
+            self._source.forget(node, 1)
+            self._target.forget(made, 1)
 
     def _make(self, node: NodeId, attributes: Attributes, parent: NodeId, name: bytes) -> NodeId:
         if stat.S_ISLNK(attributes.mode):

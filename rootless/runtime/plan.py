@@ -145,6 +145,11 @@ def _root(rootfs: Rootfs, id_maps: IdMaps) -> list[Step]:
             from rootless.runtime.steps import overlay
 
             lower = f"{rootfs.directory}/{overlay.LOWER}"
+            if rootfs.native:
+                return [
+                    overlay.BindLower(rootfs.native, lower),
+                    overlay.MountOverlay(rootfs.directory, rootfs.volatile),
+                ]
             return [
                 filesystem.MountUnion(lower, rootfs.source, FSTYPE, True, uid, gid),
                 overlay.MountOverlay(rootfs.directory, rootfs.volatile),

@@ -25,11 +25,13 @@ class OverlayRootfs(NamedTuple):
 
     `directory` holds the four directories that `rootless.runtime.steps.overlay` names: the union is
     mounted on lower, the overlay on rootfs. `volatile`: overlayfs does not sync the upper layer.
+    `native`: a directory that takes the place of the union, which nothing serves then.
     """
 
     directory: str
     source: str = "rootless"
     volatile: bool = False
+    native: str = ""
 
 
 class BindRootfs(NamedTuple):

@@ -10,6 +10,7 @@ import time
 from rootless.errors import LaunchError, RootlessError
 from rootless.light_stdlib import signal
 from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, create
+from rootless.runtime.rootfs import OverlayRootfs
 from rootless.supervisor.engine_log import log
 from rootless.supervisor.file_server import FileServer, WatchedServer
 from rootless.supervisor.record_keeper import Ending
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rootless.containers.launch_description import LaunchDescription
     from rootless.network.listening import PublishedSocket
     from rootless.runtime.nested import SharedNamespace
+    from rootless.runtime.rootfs import Rootfs
     from rootless.supervisor.clients import Client
     from rootless.supervisor.container_network import ContainerNetwork
     from rootless.supervisor.container_streams import ContainerStreams
@@ -91,7 +93,7 @@ class ContainerRun:
                 LaunchArgs(
                     spec=description.spec,
                     bundle=description.directory,
-                    rootfs=description.rootfs,
+                    rootfs=_rootfs(description),
                     id_maps=description.id_maps,
                     stdio=None if stdio is None else Stdio(*stdio),
                     cgroup_fd=None if group is None else group.directory_fd,
@@ -290,6 +292,19 @@ class ContainerRun:
             # What the container wrote last is lost, whatever its command says.
             status = RootlessError.exit_status
         return Ending(status, out_of_memory, self.server_failure)
+
+
+def _rootfs(description: LaunchDescription) -> Rootfs:
+    """The root file system, over the unpacked image if there is one: the container's record has been
+    written, and keeps it."""
+    rootfs = description.rootfs
+    if not isinstance(rootfs, OverlayRootfs):
+        return rootfs
+    from rootless.containers.unpacked import unpacked_directory
+
+    store = os.path.dirname(os.path.dirname(description.directory))  # STORE/containers/ID
+    native = unpacked_directory(store, description.tree, description.id_maps)
+    return rootfs._replace(native=native)
 
 
 def _allow_another_mount(work: str) -> None:

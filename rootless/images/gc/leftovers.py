@@ -6,6 +6,7 @@ load, commit or removal that is going on is ever taken:
 
     tmp/<name>/            its own lock, which its maker holds while it lives; tmp/.lock
     partial/<hex>          its own lock, which the pull of the blob holds
+    unpacked/.new-*        its own lock, which its maker holds; what has been renamed to .old-* has no owner
     .tmp-*                 the store's lock: what replaces a file of the store holds that
     blobs, layers, chains  the store's lock: what names an object holds that, and what is to be named
                            is pinned under tmp/ until then
@@ -28,6 +29,7 @@ from rootless.images.gc.references import (
     objects_of_entry,
 )
 from rootless.images.gc.remove import Records
+from rootless.images.gc.unpacked import abandoned_unpacked, unpacked_images
 from rootless.images.gc.usage import tree_size
 from rootless.store.layout import Store
 from rootless.store.partial import FORGOTTEN_AFTER, Abandoned, abandoned_partials
@@ -43,6 +45,7 @@ def abandoned(
     return [
         *_directories(store, remove),
         *_temporaries(store, remove),
+        *abandoned_unpacked(store, remove=remove),
         *abandoned_partials(store, idle=idle, remove=remove),
     ]
 
@@ -113,6 +116,17 @@ def _being_brought_in(store: Store) -> Objects:
 
 
 def _present(store: Store) -> Objects:
+    chains = frozenset(
+        chain
+        for chain, _ in unpacked_images(store)
+        # One of a site's image is not counted: it may be needed whatever this store's index names.
+        if not store.is_shared(store.chain_directory(chain))
+        and not store.is_shared(store.layer_directory(chain))
+    )
+    return Objects(frozenset(), frozenset(), chains).plus(_present_objects(store))
+
+
+def _present_objects(store: Store) -> Objects:
     return Objects(
         *(
             frozenset(

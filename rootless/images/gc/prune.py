@@ -7,14 +7,19 @@ starts as a removal is. What a pull has left to go on with goes too: a prune is 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from rootless.containers.record import ContainerRecord
+from rootless.containers.unpacked import UNPACKED
 from rootless.errors import InUseError, NotFoundError
 from rootless.filters import PruneFilters
 from rootless.images.gc.leftovers import abandoned, unused
+from rootless.images.gc.references import objects_of_containers
 from rootless.images.gc.remove import Records, Removal, remove
-from rootless.images.gc.usage import objects_size
+from rootless.images.gc.unpacked import drop_unpacked, unpacked_images
+from rootless.images.gc.usage import objects_size, unpacked_size
+from rootless.spec.storage_driver import StorageDriver
 from rootless.store.image import all_images
 from rootless.store.layout import Store
 
@@ -44,9 +49,24 @@ def prune_images(
             continue
         if filters.match(image.created, image.config.get("Labels")):
             removals += _remove_wholly(store, image.id, containers)
-    freed = sum(each.size for each in abandoned(store, idle=0, remove=True))
+    unpacked_before = unpacked_size(store)
+    freed = sum(
+        each.size
+        for each in abandoned(store, idle=0, remove=True)
+        if not each.name.startswith(UNPACKED)
+    )
+    with store.lock():
+        in_use = _used_chains(store, containers())
+        drop_unpacked(store, {chain for chain, _ in unpacked_images(store)} - in_use)
+    freed += max(0, unpacked_before - unpacked_size(store))
     unused(store, containers, remove=True)
     return Pruned(removals, freed + max(0, before - objects_size(store)))
+
+
+def _used_chains(store: Store, records: Iterable[ContainerRecord]) -> frozenset[str]:
+    """The ChainIDs of the images of containers that have, or may have, an unpacked one as their lower."""
+    overlay = [each for each in records if each.storage_driver == StorageDriver.OVERLAY.value]
+    return objects_of_containers(store, overlay).chains
 
 
 def _remove_wholly(store: Store, image_id: str, containers: Records) -> list[Removal]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rootless.containers.record import ContainerRecord
 from rootless.durable import NO_ROOM, locked, remove_tree
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError
+from rootless.images.gc.unpacked import drop_unpacked
 from rootless.oci import media_types
 from rootless.oci.digest import chain_id
 from rootless.oci.image_config import read_image_config
@@ -106,6 +107,7 @@ def delete_objects(store: Store, doomed: Objects) -> None:
                 continue
         store.unmark_damaged((*doomed.blobs, *doomed.layers))
         remove_tree(trash)
+    drop_unpacked(store, doomed.chains)
 
 
 def _make_trash(store: Store, trash: str, doomed: Objects) -> None:

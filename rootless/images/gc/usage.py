@@ -18,6 +18,7 @@ from rootless.store.layout import Store
 
 _OBJECTS = ("blobs", "layers", "chains")
 _UNDER_WAY = ("partial", "tmp", "manifests")
+_UNPACKED = "unpacked"
 
 
 class ImageUsage(NamedTuple):
@@ -82,6 +83,11 @@ def _size_of(store: Store, places: Iterable[str]) -> int:
                     seen.add((status.st_dev, status.st_ino))
                     total += status.st_blocks * 512
     return total
+
+
+def unpacked_size(store: Store) -> int:
+    """Bytes on disk of unpacked images, as far as this account can read their directories."""
+    return tree_size(Path(store.root) / _UNPACKED)
 
 
 def layers_size(usages: Iterable[ImageUsage], store: Store) -> int:

@@ -11,13 +11,27 @@ import errno
 import os
 
 from rootless.runtime.steps.context import Context
-from rootless.syscalls import mounts
+from rootless.syscalls import mount_flags, mounts
 from unionfs.light_types import NamedTuple
 
 LOWER, UPPER, WORK, MERGED = "lower", "upper", "work", "rootfs"
 
 _OPTIONS = f"userxattr,lowerdir={LOWER},upperdir={UPPER},workdir={WORK}"
 _PROBE = "user.overlay.probe"
+
+
+class BindLower(NamedTuple):
+    """A directory of the host in the place of a union."""
+
+    path: str
+    lower: str
+
+    def describe(self) -> str:
+        return f"bind {self.path} on {self.lower}"
+
+    def perform(self, context: Context) -> None:
+        mounts.mount(self.path, self.lower, None, mount_flags.MS_BIND)
+        context.root = os.open(self.lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 class MountOverlay(NamedTuple):
