@@ -35,8 +35,7 @@ def leave_partial(store, digest=DIGEST, data=b"x" * 100_000):
     """What a pull leaves that is killed: its lock is free, the files are there."""
     blob = open_partial(store, digest)
     blob.append(data)
-    os.close(blob._lock._fd)
-    blob._lock._fd = -1
+    blob._lock.release()
     os.close(blob._fd)
     return blob.path
 
