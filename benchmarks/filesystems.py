@@ -88,6 +88,9 @@ FILE_SYSTEMS = (
     FileSystem("fuse-overlayfs on xfs", Kind.SERVED, ("fuse-overlayfs", "-f"), disk="xfs"),
     FileSystem("kernel overlayfs on xfs", Kind.KERNEL, options="userxattr", disk="xfs"),
     FileSystem("xfs reflinks", Kind.CLONE, ("cp", "-a", "--reflink=always"), disk="xfs"),
+    FileSystem("unionfs device on btrfs", Kind.SERVED, (*_OURS, "device"), disk="btrfs"),
+    FileSystem("fuse-overlayfs on btrfs", Kind.SERVED, ("fuse-overlayfs", "-f"), disk="btrfs"),
+    FileSystem("kernel overlayfs on btrfs", Kind.KERNEL, options="userxattr", disk="btrfs"),
     FileSystem("btrfs snapshot", Kind.CLONE, ("btrfs", "subvolume", "snapshot"), disk="btrfs"),
 )
 

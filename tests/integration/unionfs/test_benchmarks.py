@@ -105,6 +105,7 @@ def test_bench_without_the_sources_says_where_it_is(tmp_path):
         (["--only", "fnid"], "no such workload: 'fnid'; did you mean 'find'?"),
         (["--subject", "nope"], "no such subject: 'nope'; --list prints all"),
         (["--subject", "btrfs snapshot"], "btrfs snapshot cannot be measured: needs root"),
+        (["--subject", "xfs"], "unionfs device on xfs cannot be measured: needs root"),
         (["--rounds", "0"], "'0' is not a number from 1 on"),
         (["--pin", "4711"], "'4711' is none of the processors"),
         (["starup"], "no such part: 'starup'; did you mean 'startup'?"),
