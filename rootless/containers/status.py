@@ -64,6 +64,7 @@ class Verb(Enum):
     EXEC = "exec"
     UPDATE = "update"
     TOP = "top"
+    LOGS = "logs"
 
 
 _NOT_RUNNING = "container {id} is not running"
@@ -94,7 +95,10 @@ REFUSED: Mapping[Verb, Mapping[Status, str]] = {
         **_CANNOT_START,
         Status.PAUSED: "cannot start a paused container, try unpause instead",
     },
-    Verb.RESTART: _CANNOT_START,
+    Verb.RESTART: {
+        **_CANNOT_START,
+        Status.REMOVING: f"Cannot restart container {{name}}: {_BEING_REMOVED}",
+    },
     Verb.STOP: {},
     Verb.KILL: dict.fromkeys(_UNLESS_ALIVE, _CANNOT_KILL),
     Verb.PAUSE: {
@@ -122,8 +126,11 @@ REFUSED: Mapping[Verb, Mapping[Status, str]] = {
         Status.RESTARTING: _WAIT,
     },
     Verb.TOP: {**_UNLESS_ALIVE, Status.RESTARTING: _WAIT},
+    Verb.LOGS: {
+        Status.REMOVING: "can not get logs from container which is dead or marked for removal",
+    },
     Verb.UPDATE: {
-        Status.REMOVING: _BEING_REMOVED,
+        Status.REMOVING: f"Cannot update container {{id}}: {_BEING_REMOVED}",
         Status.DEAD: "container is dead and cannot be updated: {error}",
     },
 }

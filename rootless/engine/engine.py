@@ -361,11 +361,15 @@ class Engine(ContainerStore):
         """What a container has written: pieces with the number of their stream, 1 or 2. A log that is
         followed is followed until the container ends, or the descriptor `cancelled` can be read.
 
-        Raises NotFoundError, and RootlessError if its log driver keeps nothing.
+        Raises NotFoundError, ConflictError while it is being removed, and RootlessError if its log driver
+        keeps nothing.
         """
+        from rootless.containers.status import Verb
         from rootless.engine.container_logs import container_logs
+        from rootless.engine.lifecycle import allow
 
         record, options = self._container_and_options(name)
+        allow(Verb.LOGS, record)
         directory = self.paths.containers.directory(record.id)
         yield from container_logs(record, directory, options.log.driver, request, cancelled)
 

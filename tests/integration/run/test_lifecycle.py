@@ -197,6 +197,17 @@ def test_pause_stops_every_process(rootless):
     wait_until(lambda: count.stat().st_size > seen)
 
 
+def test_signal_resumes_a_paused_container(rootless):
+    """As with Docker, whatever the signal."""
+    script = "trap 'echo got' USR1; echo ready; while :; do sleep 0.05; done"
+    rootless("run", "-d", "--name", "c1", "--rootfs", "/", "sh", "-c", script).ok()
+    wait_until(lambda: rootless("logs", "c1").stdout == "ready\n")
+    rootless("pause", "c1").ok()
+    rootless("kill", "-s", "USR1", "c1").ok()
+    wait_until(lambda: rootless("logs", "c1").stdout == "ready\ngot\n")
+    assert rootless("inspect", "-f", "{{.State.Status}}", "c1").ok().stdout == "running\n"
+
+
 def test_paused_container_can_be_stopped_and_removed(rootless):
     for verb in (("stop",), ("kill",), ("rm", "-f")):
         ran(rootless, "web", "--replace")
