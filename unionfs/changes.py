@@ -29,7 +29,7 @@ from unionfs.ops.deferred_metadata import begin_deferring
 from unionfs.ops.lazy_copyup import open_again
 from unionfs.ops.tree import Tree, UnionOptions
 from unionfs.tar.layer import IndexedLayer
-from unionfs.tar.writer import TarEntry, archive, contents, opaque, whiteout
+from unionfs.tar.writer import ArchiveMember, TarEntry, archive, contents, opaque, whiteout
 from unionfs.xattr_names import with_acl_in_step
 
 _LINK_LIMIT = 40  # the kernel's own (path_resolution(7))
@@ -266,15 +266,15 @@ class Snapshot:
     ) -> Iterator[bytes]:
         """The changes as an OCI layer, in pieces. Times after `newest`, in seconds, become
         that."""
-        return archive(self._members(changes, newest))
+        return archive(self.layer_members(changes, newest=newest))
 
     def tree_archive(self) -> Iterator[bytes]:
         """The whole merged tree as an archive, in pieces."""
         return archive(self.tree_members())
 
-    def tree_members(self) -> Iterator[tuple[TarEntry, Iterator[bytes]]]:
+    def tree_members(self) -> Iterator[ArchiveMember]:
         """The members of `tree_archive`, each with its data."""
-        return self._members(self.tree(), None)
+        return self.layer_members(self.tree())
 
     def tree(self) -> list[Change]:
         """The whole merged tree, as if no lower had any of it."""
@@ -294,24 +294,23 @@ class Snapshot:
         }
         return sum(files.values())
 
-    def _members(
-        self, changes: Sequence[Change], newest: int | None
-    ) -> Iterator[tuple[TarEntry, Iterator[bytes]]]:
+    def layer_members(
+        self, changes: Sequence[Change], *, newest: int | None = None, whole_seconds: bool = False
+    ) -> Iterator[ArchiveMember]:
+        """The members of the changes' layer. Times after `newest`, in seconds, become that; with `whole_seconds` they have no
+        fractions, which take an extended header of each member."""
         first_names: dict[int, bytes] = {}
         for change in changes:
             if change.node is None:
                 yield whiteout(change.path), iter(())
             elif not stat.S_ISSOCK(change.node.attributes.mode):
-                yield self._member(change.path, change.node, first_names, newest)
+                entry, data = self._member(change.path, change.node, first_names)
+                yield _with_time(entry, newest, whole_seconds=whole_seconds), data
                 if change.is_opaque:
                     yield opaque(change.path), iter(())
 
-    def _member(
-        self, path: bytes, node: Node, first_names: dict[int, bytes], newest: int | None
-    ) -> tuple[TarEntry, Iterator[bytes]]:
+    def _member(self, path: bytes, node: Node, first_names: dict[int, bytes]) -> ArchiveMember:
         attributes = node.attributes
-        if newest is not None and attributes.mtime_ns > newest * _NANOSECONDS:
-            attributes = attributes._replace(mtime_ns=newest * _NANOSECONDS)
         if not isinstance(node, Directory):
             first = first_names.setdefault(attributes.ino, path)
             if first != path:
@@ -378,6 +377,16 @@ class _Pruning:
             if below is not None and (change.is_opaque or _differs(change.node, below)):
                 return
             del self._found[path]
+
+
+def _with_time(entry: TarEntry, newest: int | None, *, whole_seconds: bool) -> TarEntry:
+    known = entry.attributes.mtime_ns
+    mtime = known if newest is None else min(known, newest * _NANOSECONDS)
+    if whole_seconds:
+        mtime -= mtime % _NANOSECONDS
+    if mtime == known:
+        return entry
+    return entry._replace(attributes=entry.attributes._replace(mtime_ns=mtime))
 
 
 def _is_directory(entry: LayerEntry | None) -> bool:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
-import tarfile
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from rootless.build.errors import BuildError
 from rootless.build.sources import LayerSource, Source, SourceEntry
 from rootless.errors import InvalidDocumentError
 from rootless.store.decompression import MAGIC_SIZE, Limits, Read, compression_of
 from rootless.store.layer_writing import LAYER_INDEX, LAYER_TAR, write_layer
+from unionfs.light_types import NamedTuple
 
 _HEADER = 512
 _PIECE = 1 << 20
@@ -27,6 +25,8 @@ def looks_like_archive(head: bytes) -> bool:
         return True
     if len(head) < _HEADER:
         return False
+    import tarfile
+
     try:
         tarfile.TarInfo.frombuf(head[:_HEADER], "utf-8", "surrogateescape")
     except tarfile.HeaderError:
@@ -88,6 +88,7 @@ def fetch(url: str, directory: Path, checksum: str) -> Fetched:
     import urllib.error
     import urllib.request
     from email.utils import parsedate_to_datetime
+    from urllib.parse import unquote, urlsplit
 
     name = posixpath.basename(unquote(urlsplit(url).path)) or "download"
     hashed = hashlib.sha256()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
 
 from rootless.build.cache_import import import_caches
 from rootless.build.checking import with_excerpt
@@ -26,6 +25,7 @@ from rootless.oci.platform import Platform, host_platform
 from rootless.oci.reference import parse_tag
 from rootless.store.build_cache import decode_step, steps_of_image
 from rootless.store.ingest import Ingest
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

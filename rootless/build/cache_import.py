@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from rootless.build.cache_manifest import CacheDocument, config_of, read_config, read_inline
 from rootless.build.cache_options import CacheImport
@@ -22,6 +21,7 @@ from rootless.oci.manifest import media_type_of, read_index, read_manifest
 from rootless.run_in_child import run_in_child
 from rootless.store.build_cache import BuiltLayer
 from rootless.store.names import REF_NAME
+from unionfs.light_types import NamedTuple, Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class ImportedCaches:
             ingest.add_layer(file.read, f"layer {blob.digest}", diff_id=diff_id, blob=blob)
         if place.reference is not None:
             path.unlink()
-        ingest.share(diff_id, blob.digest)
+        ingest.share([(diff_id, blob.digest)])
         return layer
 
 

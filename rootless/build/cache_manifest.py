@@ -13,13 +13,13 @@ moby.buildkit.cache.v0 is the list of records, whose layers are those of the ima
 from __future__ import annotations
 
 import base64
-from typing import NamedTuple
 
 from rootless.errors import InvalidDocumentError
 from rootless.oci import media_types
 from rootless.oci.digest import hex_of, is_digest
 from rootless.oci.document import Json, encode, optional, parse_list, parse_object, required
 from rootless.oci.manifest import Descriptor, read_index, read_manifest
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-from typing import NamedTuple
 
 from rootless.build.context import BuildContext, open_context
 from rootless.build.errors import BuildError
@@ -14,15 +13,6 @@ from rootless.build.workspace import Workspace
 from rootless.dockerfile.check import CheckContext, check
 from rootless.dockerfile.errors import DockerfileError, excerpt
 from rootless.dockerfile.graph import SCRATCH, stage_graph
-from rootless.dockerfile.outline import (
-    OutlineContext,
-    outline,
-    outline_document,
-    outline_text,
-    targets,
-    targets_document,
-    targets_text,
-)
 from rootless.dockerfile.parser import parse
 from rootless.dockerfile.rules import document, report
 from rootless.dockerfile.scopes import (
@@ -34,6 +24,7 @@ from rootless.dockerfile.scopes import (
 from rootless.errors import RootlessError
 from rootless.oci.platform import host_platform, parse_platform
 from rootless.store.image import resolve
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,6 +76,16 @@ def describe(
 ) -> str:
     """What a Dockerfile offers or takes, as tables or as a JSON document. Base images are known if they are
     in the store; none is pulled. Raises BuildError."""
+    from rootless.dockerfile.outline import (
+        OutlineContext,
+        outline,
+        outline_document,
+        outline_text,
+        targets,
+        targets_document,
+        targets_text,
+    )
+
     context = open_context(request.context, workspace.new_directory)
     try:
         dockerfile = parse(context.text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from rootless.build.archives import archive_source, fetch, looks_like_archive, open_archive
 from rootless.build.errors import BuildError
@@ -14,6 +13,7 @@ from rootless.build.ignoring import IgnoreFilter
 from rootless.build.selection import resolved_path
 from rootless.build.sources import FilteredSource, HostSource, Source
 from rootless.dockerfile.ignore import IgnorePatterns, read_ignore_file
+from unionfs.light_types import NamedTuple
 
 _MOST_TEXT = 16 << 20
 _HEADER = 512

@@ -12,16 +12,19 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from rootless.build.errors import BuildError
 from rootless.build.modes import ModeChange
 from rootless.build.sources import Source, SourceEntry, walk
 from rootless.dockerfile.ignore import IgnorePatterns
-from unionfs.changes import Snapshot
+from unionfs.light_types import NamedTuple
 from unionfs.model import Attributes
 from unionfs.nodes import Directory
-from unionfs.tar.writer import TarEntry
+from unionfs.tar.writer import ArchiveMember, TarEntry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.changes import Snapshot
 
 _NANOSECONDS = 10**9
 
@@ -67,7 +70,7 @@ class CopyPlan(NamedTuple):
         return self.destination.endswith(("/", "/.")) or len(self.items) > 1
 
 
-def copy_members(plan: CopyPlan, target: Snapshot) -> Iterator[tuple[TarEntry, Iterator[bytes]]]:
+def copy_members(plan: CopyPlan, target: Snapshot) -> Iterator[ArchiveMember]:
     """The members of the layer, with their data. `target` is the tree that is copied to.
 
     Raises BuildError for what cannot be put where it belongs, OSError.
@@ -79,10 +82,8 @@ def copy_members(plan: CopyPlan, target: Snapshot) -> Iterator[tuple[TarEntry, I
     return _last_of_each(copy, plan.items)
 
 
-def _last_of_each(
-    copy: _Copy, items: Iterable[CopyItem]
-) -> Iterator[tuple[TarEntry, Iterator[bytes]]]:
-    found: dict[bytes, tuple[TarEntry, Iterator[bytes]]] = {}
+def _last_of_each(copy: _Copy, items: Iterable[CopyItem]) -> Iterator[ArchiveMember]:
+    found: dict[bytes, ArchiveMember] = {}
     for item in items:
         for entry, data in copy.members(item):
             found[entry.path] = entry, data
@@ -103,7 +104,7 @@ class _Copy:
             os.fsencode(written).strip(b"/") if plan.link else target.resolve(os.fsencode(written))
         )
 
-    def members(self, item: CopyItem) -> Iterator[tuple[TarEntry, Iterator[bytes]]]:
+    def members(self, item: CopyItem) -> Iterator[ArchiveMember]:
         entry = item.source.entry(item.path)
         if entry is None:
             raise not_found(item.path)
@@ -119,9 +120,7 @@ class _Copy:
         yield from self._parents(base)
         yield self._member(item, entry, base)
 
-    def _tree(
-        self, item: CopyItem, top: SourceEntry, base: bytes
-    ) -> Iterator[tuple[TarEntry, Iterator[bytes]]]:
+    def _tree(self, item: CopyItem, top: SourceEntry, base: bytes) -> Iterator[ArchiveMember]:
         existing = None if self._plan.link else self._target.find(base)
         if existing is not None and not isinstance(existing, Directory):
             raise BuildError(f"cannot copy to non-directory: /{os.fsdecode(base)}")
@@ -154,9 +153,7 @@ class _Copy:
         if not self._plan.link and isinstance(self._target.find(path), Directory):
             raise BuildError(f"cannot replace to directory /{os.fsdecode(path)} with file")
 
-    def _parents(
-        self, path: bytes, *, are_changed: bool = True
-    ) -> Iterator[tuple[TarEntry, Iterator[bytes]]]:
+    def _parents(self, path: bytes, *, are_changed: bool = True) -> Iterator[ArchiveMember]:
         """The directories above a path, those that are there with what they are. `are_changed`: a name is
         added to the last one."""
         names = path.split(b"/")[:-1]
@@ -202,9 +199,7 @@ class _Copy:
         uid, gid = self._plan.owner or (0, 0)
         return TarEntry(path, directory_attributes(uid, gid, self._plan.made_ns))
 
-    def _member(
-        self, item: CopyItem, entry: SourceEntry, path: bytes
-    ) -> tuple[TarEntry, Iterator[bytes]]:
+    def _member(self, item: CopyItem, entry: SourceEntry, path: bytes) -> ArchiveMember:
         known, source = entry.attributes, item.source
         kind = stat.S_IFMT(known.mode)
         uid, gid = (known.uid, known.gid) if source.keeps_owners else (0, 0)

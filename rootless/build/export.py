@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import NamedTuple
 
 from rootless.build.cache_manifest import INLINE, CacheRecord, inline_records
 from rootless.build.errors import BuildError
@@ -15,7 +14,6 @@ from rootless.build.state import COMMENT, StageState
 from rootless.build.workspace import Workspace
 from rootless.errors import RootlessError
 from rootless.images.new_image import new_image
-from rootless.images.save import Format, save_image
 from rootless.oci import media_types
 from rootless.oci.document import Json, encode
 from rootless.oci.manifest import Descriptor, empty_index
@@ -25,6 +23,7 @@ from rootless.store.build_cache import steps_of_image
 from rootless.store.image import resolve
 from rootless.store.ingest import NewImage
 from rootless.store.names import CONFIG_DIGEST
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from rootless.build.attestations import Provenance
     from rootless.build.provenance import Material
+    from rootless.images.save import Format
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
 
@@ -129,6 +129,8 @@ class Exporter:
         ingest.publish([image._replace(tags=())])
         try:
             found = resolve(store, descriptor.digest)
+            from rootless.images.save import save_image
+
             save_image(store, found, tags, output.destination, _format(output))
         finally:
             if not was_there:
@@ -292,6 +294,8 @@ def _is_later(created: object, newest: str) -> bool:
 
 
 def _format(output: Output) -> Format:
+    from rootless.images.save import Format
+
     if output.kind is OutputKind.DOCKER:
         return Format.DOCKER_ARCHIVE
     return Format.OCI_DIR if output.is_directory else Format.OCI_ARCHIVE

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
-from typing import NamedTuple
 
 from rootless.build.errors import BuildError
+from unionfs.light_types import NamedTuple
 
 _SECONDS = 600
 _SCP_LIKE = re.compile(r"[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:.+")
@@ -43,6 +41,8 @@ def git_source(text: str) -> GitSource | None:
 def clone(source: GitSource, directory: Path, *, keep_git: bool, checksum: str = "") -> Path:
     """Check out a repository below an empty directory; returns the directory that was asked for. `checksum` is
     the beginning of the commit that it must be. Raises BuildError."""
+    import shutil
+
     if shutil.which("git") is None:
         raise BuildError(f"cannot fetch {source.url}: git is not installed")
     _git(directory, "init", "-q")
@@ -78,6 +78,8 @@ def _fetch(directory: Path, wanted: str) -> str:
 
 def _git(directory: Path, *words: str) -> str:
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    import subprocess
+
     try:
         done = subprocess.run(
             ["git", "-C", str(directory), *words],

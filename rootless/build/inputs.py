@@ -19,7 +19,6 @@ from rootless.oci.platform import Platform, host_platform
 from rootless.oci.reference import parse_reference
 from rootless.store.build_cache import BuiltLayer
 from rootless.store.image import resolve
-from unionfs.tar.writer import archive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,8 +125,10 @@ class BuildInputs:
         state = scratch_state(self._platform or host_platform())
         item = CopyItem(self._source_of_context("base", context), b"", b"")
         empty = self._workspace.snapshot(())
-        pieces = archive(copy_members(CopyPlan((item,), "/", link=True), empty))
-        layer = self._workspace.add_layer(pieces, "the layer of a context")
+        members = copy_members(CopyPlan((item,), "/", link=True), empty)
+        layer = self._workspace.add_layer(members, "the layer of a context")
+        # The workers of other stages look for it in the store.
+        self._workspace.flush()
         empty.close()
         state.layers = (layer,)
         state.key = files_key(layer.diff_id)

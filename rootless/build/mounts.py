@@ -16,7 +16,6 @@ import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 from rootless.build.copying import CopyItem, CopyPlan, copy_members, not_found
 from rootless.build.digests import digest_of_items
@@ -39,8 +38,9 @@ from rootless.runtime.idmap import IdMaps
 from rootless.spec.options import Bind, Tmpfs, UserMount
 from rootless.store.build_cache import mounts_directory
 from rootless.store.decompression import Limits
-from rootless.store.layer_writing import LAYER_INDEX, LAYER_TAR, write_layer
-from unionfs.tar.writer import archive, opaque
+from rootless.store.layer_writing import LAYER_INDEX, LAYER_TAR, write_made_layer
+from unionfs.light_types import NamedTuple
+from unionfs.tar.writer import opaque
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -155,11 +155,9 @@ class MountPreparer:
         if entry.attributes.mode & 0o170000 == 0o040000:
             # Nothing of what the stage has there is seen.
             members = iter([*members, (opaque(os.fsencode(target.strip("/"))), iter(()))])
-        # An empty piece would be taken for the end.
-        pieces = (piece for piece in archive(members) if piece)
         place = self._workspace.scratch / f"mount-{number}-{os.urandom(4).hex()}"
         blob = place.with_name(f"{place.name}-blob")
-        write_layer(lambda _: next(pieces, b""), place, blob, "a bind mount", Limits())
+        write_made_layer(members, place, blob, "a bind mount", Limits())
         blob.unlink()
         self._layers.append((str(place / LAYER_TAR), str(place / LAYER_INDEX)))
         self._hidden.append(os.fsencode(target.strip("/")))

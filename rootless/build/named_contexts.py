@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
 
 from rootless.build.errors import BuildError
 from rootless.build.git import git_source
 from rootless.errors import RootlessError
 from rootless.images.formats.url import is_url
+from unionfs.light_types import Enum, NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import os
 import stat
-from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from rootless.build.errors import BuildError
 from rootless.build.sources import LayerSource, Source, walk
 from rootless.durable import write_all
-from rootless.images.formats.outgoing import new_file
 from unionfs.layer import Layer, LayerEntry, Mark
+from unionfs.light_types import Enum, NamedTuple
 from unionfs.model import Attributes
 from unionfs.nodes import Directory
-from unionfs.tar.writer import TarEntry, archive, contents, whiteout
+from unionfs.tar.writer import ArchiveMember, TarEntry, archive, contents, whiteout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,6 +81,8 @@ def write_files(trees: Sequence[PlatformTree], output: Output) -> None:
             if isinstance(destination, int):
                 _write_pieces(archive(_members(trees, is_split=is_split)), destination)
             else:
+                from rootless.images.formats.outgoing import new_file
+
                 new_file(
                     destination,
                     lambda to: _write_pieces(archive(_members(trees, is_split=is_split)), to),
@@ -144,6 +144,8 @@ def _statement_name(tree: PlatformTree, is_merged: bool) -> str:
 
 
 def _write_statement(statement: bytes, path: Path) -> None:
+    from rootless.images.formats.outgoing import new_file
+
     new_file(path, lambda to: write_all(to, statement), 0o600)
 
 
@@ -151,13 +153,13 @@ def _below(directory: bytes, path: bytes) -> bytes:
     return b"/".join(part for part in (directory, path) if part)
 
 
-def squashed(layers: Sequence[Layer], below: Snapshot, above: Snapshot) -> Iterator[bytes]:
+def squashed(layers: Sequence[Layer], below: Snapshot, above: Snapshot) -> Iterator[ArchiveMember]:
     """The archive of one layer in the place of several: `below` is the tree under them, `above` the one with
     them."""
     paths: set[bytes] = set()
     for layer in layers:
         _collect(layer, layer.root(), b"", paths)
-    return archive(_squashed_members(paths, below, above))
+    return _squashed_members(paths, below, above)
 
 
 def _collect(layer: Layer, directory: LayerEntry, path: bytes, paths: set[bytes]) -> None:

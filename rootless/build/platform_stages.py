@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from rootless.build.checking import platforms_of
 from rootless.build.context import BuildContext
@@ -31,6 +30,7 @@ from rootless.oci.platform import Platform, host_platform, parse_platform
 from rootless.oci.reference import parse_reference
 from rootless.store.build_cache import encode_step
 from rootless.store.ingest import Ingest
+from unionfs.light_types import NamedTuple
 
 
 class BuildSetting(NamedTuple):
@@ -262,8 +262,17 @@ class PlatformStages:
         builder = StageBuilder(
             self._setting.workspace, trees, options, self._setting.progress, name_of_step
         )
-        for instruction in instructions:
-            builder.execute(instruction, state)
+        workspace = self._setting.workspace
+        try:
+            for instruction in instructions:
+                builder.execute(instruction, state)
+        except BaseException:
+            try:
+                workspace.flush()
+            except OSError:
+                pass  # the first error is the reason
+            raise
+        workspace.flush()
         return state
 
     def _root_of(self, number: int) -> int:

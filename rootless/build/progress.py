@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from typing import Protocol, TextIO
 
 from rootless.containers.timestamps import now
 from rootless.light_json import dumps
+from unionfs.light_types import Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
 
 
 class StepProgress(Protocol):

@@ -6,10 +6,10 @@ mode=min build arguments and labels are left out; `completeness` then says so.
 
 from __future__ import annotations
 
-from typing import NamedTuple
 from urllib.parse import quote
 
 from rootless.oci.document import Json
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

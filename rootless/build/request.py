@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from enum import Enum
-from typing import NamedTuple, TypeAlias
 
 from rootless.build.cache_options import CacheExport, CacheImport
 from rootless.build.context import ContextRequest
 from rootless.build.outputs import Output
 from rootless.build.provenance import ProvenanceOptions
 from rootless.spec.options import DEFAULT_SHM_SIZE, ContainerOptions, HostEntry, Ulimit
+from unionfs.light_types import Enum, NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from rootless.oci.manifest import Descriptor
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference

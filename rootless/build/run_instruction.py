@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from typing import NamedTuple
 
 from rootless.build.errors import BuildError
 from rootless.build.export import stage_image
@@ -30,11 +29,13 @@ from rootless.network.options import HOST, NONE, NetworkOptions
 from rootless.spec.options import ContainerOptions
 from rootless.store.build_cache import BuiltLayer
 from rootless.store.names import CONFIG_DIGEST
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.build.run_step import Output, RunOptions, StepRunner
     from unionfs.changes import Change, Snapshot
+    from unionfs.tar.writer import ArchiveMember
     from unionfs.trace import Record
 
 _LOG_LINES = 20
@@ -144,18 +145,20 @@ class Runs:
                 below = self._workspace.snapshot(state.layers)
                 stack.callback(below.close)
                 changes = _without_hidden(changes, hidden, below)
-            pieces = snapshot.layer_archive(changes, newest=self._workspace.epoch)
+            members = snapshot.layer_members(
+                changes, newest=self._workspace.epoch, whole_seconds=True
+            )
             if status != 0:
                 failure = _CommandFailedError(f"exit code: {status}")
-                self._keep(state, pieces, options, failure)
+                self._keep(state, members, options, failure)
                 raise failure
-            layer = self._workspace.add_layer(pieces, "the layer of the step")
+            layer = self._workspace.add_layer(members, "the layer of the step")
             return RunResult(layer, _without_mounts(finished.trace, hidden))
 
     def _keep(
         self,
         state: StageState,
-        pieces: Iterable[bytes],
+        members: Iterable[ArchiveMember],
         run: RunOptions,
         failure: _CommandFailedError,
     ) -> None:
@@ -165,7 +168,7 @@ class Runs:
         assert options.keep is not None
         made = state.copy()
         try:
-            layer = self._workspace.add_layer(pieces, "the layer of the step")
+            layer = self._workspace.add_layer(members, "the layer of the step")
             made.add_history(made.run_text(run.arguments), self._workspace.now(), layer)
             image = stage_image(self._workspace, made, made.config)
             self._workspace.ingest.publish([image])

@@ -9,9 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import NamedTuple, Protocol
 
 from rootless.build.ignoring import IgnoreFilter
 from rootless.syscalls.openat2 import (
@@ -21,13 +20,16 @@ from rootless.syscalls.openat2 import (
     RESOLVE_NO_SYMLINKS,
     openat2,
 )
-from unionfs.changes import Snapshot
 from unionfs.directory.lower import attributes_of
+from unionfs.light_types import NamedTuple, Protocol
 from unionfs.model import Attributes
 from unionfs.nodes import Node
-from unionfs.tar.writer import contents
+from unionfs.tar.writer import FileContents, contents
 
-_PIECE = 1 << 20
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.changes import Snapshot
+
 _OPEN_DIRECTORIES = 32
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -59,7 +61,7 @@ class Source(Protocol):
 
     def xattrs(self, path: bytes) -> Mapping[bytes, bytes]: ...
 
-    def open(self, path: bytes, size: int) -> Iterator[bytes]:
+    def open(self, path: bytes, size: int) -> Iterable[bytes]:
         """The first `size` bytes of a regular file, or fewer if it is shorter, in pieces."""
 
     def identity(self, entry: SourceEntry) -> tuple[int, ...]:
@@ -142,7 +144,7 @@ class FilteredSource:
     def xattrs(self, path: bytes) -> Mapping[bytes, bytes]:
         return self.inner.xattrs(path)
 
-    def open(self, path: bytes, size: int) -> Iterator[bytes]:
+    def open(self, path: bytes, size: int) -> Iterable[bytes]:
         return self.inner.open(path, size)
 
     def identity(self, entry: SourceEntry) -> tuple[int, ...]:
@@ -232,16 +234,12 @@ class HostSource:
             if each.startswith("user.") or each == "security.capability"
         }
 
-    def open(self, path: bytes, size: int) -> Iterator[bytes]:
+    def open(self, path: bytes, size: int) -> FileContents:
+        return FileContents(lambda: self._open_file(path), size)
+
+    def _open_file(self, path: bytes) -> int:
         parent, name = self._parent(path)
-        descriptor = os.open(name, _OPEN_FLAGS, dir_fd=parent)
-        try:
-            left = size
-            while left > 0 and (piece := os.read(descriptor, min(left, _PIECE))):
-                left -= len(piece)
-                yield piece
-        finally:
-            os.close(descriptor)
+        return os.open(name, _OPEN_FLAGS, dir_fd=parent)
 
     def identity(self, entry: SourceEntry) -> tuple[int, ...]:
         known = entry.attributes

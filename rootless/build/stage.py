@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from rootless.build.copy_sources import CopySources, copy_text, destination_of
 from rootless.build.copying import CopyPlan, copy_members, directory_attributes
@@ -33,15 +32,17 @@ from rootless.errors import (
 )
 from rootless.runtime.userdb import UnknownUserError, find_group, find_identity
 from rootless.store.build_cache import BuiltLayer, CachedStep, all_steps
+from unionfs.light_types import NamedTuple
 from unionfs.nodes import Directory
-from unionfs.tar.writer import TarEntry, archive
+from unionfs.tar.writer import TarEntry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from rootless.dockerfile.instructions import Stage
     from unionfs.changes import Snapshot
+    from unionfs.tar.writer import ArchiveMember
 
 
 class Trees(NamedTuple):
@@ -265,8 +266,8 @@ class StageBuilder:
             target = self._workspace.snapshot(state.layers)
             try:
                 owner = self._owner(state.user, target) if state.user else (0, 0)
-                pieces = archive(self._directories(path, owner, target))
-                return self._workspace.add_layer(pieces, "the layer of the step")
+                members = self._directories(path, owner, target)
+                return self._workspace.add_layer(members, "the layer of the step")
             finally:
                 target.close()
 
@@ -274,10 +275,10 @@ class StageBuilder:
 
     def _directories(
         self, path: str, owner: tuple[int, int], target: Snapshot
-    ) -> Iterator[tuple[TarEntry, Iterable[bytes]]]:
+    ) -> Iterator[ArchiveMember]:
         """The directories of a path that have to be made, and those above them."""
         names = target.resolve(os.fsencode(path)).split(b"/")
-        above: list[tuple[TarEntry, Iterable[bytes]]] = []
+        above: list[ArchiveMember] = []
         is_made = False
         for count in range(1, len(names) + 1):
             directory = b"/".join(names[:count])
@@ -323,7 +324,7 @@ class StageBuilder:
                     instruction.link,
                 )
                 return self._workspace.add_layer(
-                    archive(copy_members(plan, target)), "the layer of the step"
+                    copy_members(plan, target), "the layer of the step"
                 )
             except ValueError as error:
                 raise BuildError(f"the build context changed while it was read: {error}") from error

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from rootless.build.mounts import NO_MOUNT_SOURCES, MountSources
 from rootless.spec.options import DEFAULT_SHM_SIZE, ContainerOptions, HostEntry, Ulimit
+from unionfs.light_types import NamedTuple
 
 
 class StageOptions(NamedTuple):

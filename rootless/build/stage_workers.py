@@ -11,13 +11,16 @@ import marshal
 import os
 import select
 from collections.abc import Callable
-from typing import Any
 
 from rootless.build.errors import BuildError
 from rootless.build.progress import Progress, StepProgress
 from rootless.light_stdlib import signal
 from rootless.run_in_child import ChildCall
 from rootless.syscalls.processes import PR_SET_PDEATHSIG, prctl
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _LENGTH = 4
 _CHUNK = 1 << 16

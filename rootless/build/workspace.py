@@ -31,8 +31,13 @@ from rootless.store.layout import Store
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.build.seen_files import SeenFiles
+    from rootless.store.layer_writing import WrittenLayer
     from unionfs.changes import Snapshot
     from unionfs.layer import Layer
+    from unionfs.tar.writer import ArchiveMember
+
+_FLUSH_SECONDS = 1.0
+"""Between the times at which finished steps go to the store: a build that is killed has at most this much to do again."""
 
 _MOST_UNMERGED = 6
 """Layers that a lookup may have to ask one after the other, before their indexes are merged."""
@@ -54,6 +59,9 @@ class Workspace:
         self.scratch = Path(ingest.directory, "build")
         self.scratch.mkdir()
         self._digests: dict[int, ContentDigests] = {}
+        self._unshared: list[BuiltLayer] = []
+        self._unsaved: list[CachedStep] = []
+        self._flushed = time.monotonic()
 
     def now(self) -> str:
         """RFC 3339."""
@@ -65,13 +73,29 @@ class Workspace:
 
     # Layers.
 
-    def add_layer(self, pieces: Iterable[bytes], what: str) -> BuiltLayer:
-        """A new layer of an archive that comes in pieces, in the store at once."""
-        source = iter(pieces)
-        # An empty piece would be taken for the end.
-        written = self.ingest.add_layer(lambda _: _next_piece(source), what)
-        self.ingest.share(written.diff_id, written.digest)
-        return BuiltLayer(written.diff_id, written.digest, written.blob_size, media_types.OCI_LAYER)
+    def add_layer(self, members: Iterable[ArchiveMember], what: str) -> BuiltLayer:
+        """A new layer with these members. It is in the store after `flush`."""
+        return self._built(self.ingest.add_made_layer(members, what))
+
+    def _built(self, written: WrittenLayer) -> BuiltLayer:
+        layer = BuiltLayer(
+            written.diff_id, written.digest, written.blob_size, media_types.OCI_LAYER
+        )
+        self._unshared.append(layer)
+        return layer
+
+    def flush(self) -> None:
+        """Put the layers that were made, and then the records of their steps, into the store. One sync for many layers takes
+        little longer than one for each."""
+        layers, steps, self._unshared, self._unsaved = self._unshared, self._unsaved, [], []
+        self._flushed = time.monotonic()
+        if layers:
+            self.ingest.share([(layer.diff_id, layer.digest) for layer in layers])
+        for step in steps:
+            try:
+                save_step(self.store, step)
+            except OSError:
+                pass  # on a full disk it is only not found again
 
     def add_material(self, material: Material) -> None:
         """Note what goes into this build."""
@@ -91,12 +115,18 @@ class Workspace:
         """A layer whose times are not later than `newest`, in seconds: the same one if none is."""
         from unionfs.tar.clamping import clamped_archive
 
-        with open(self.store.layer_files(layer.diff_id).tar, "rb") as file:
-            made = self.add_layer(clamped_archive(file, newest), "the layer of the image")
+        with open(self.ingest.layer_files(layer.diff_id).tar, "rb") as file:
+            pieces = (piece for piece in clamped_archive(file, newest) if piece)
+            made = self._built(
+                self.ingest.add_layer(lambda _: next(pieces, b""), "the layer of the image")
+            )
         return layer if made.diff_id == layer.diff_id else made
 
     def find(self, key: str) -> CachedStep | None:
         """The step of this key, with its layer kept for this build."""
+        for made in self._unsaved:
+            if made.key == key:
+                return made
         step = find_step(self.store, key)
         if step is None or not self.ingest.keep_layer(step.layer.diff_id):
             return None
@@ -110,12 +140,11 @@ class Workspace:
         return step
 
     def save(self, step: CachedStep) -> None:
-        """Record a step that is done. On a full disk it is only not found again."""
+        """Record a step that is done; it is in the store after `flush`."""
         self.used[step.key] = step
-        try:
-            save_step(self.store, step)
-        except OSError:
-            pass
+        self._unsaved.append(step)
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self.flush()
 
     # Trees.
 
@@ -126,9 +155,10 @@ class Workspace:
             return ImageTree(())
         merged, index = merged_below(self.store, diff_ids)
         if len(diff_ids) - merged > _MOST_UNMERGED:
+            self.flush()
             index = build_merged_index(self.store, diff_ids, "a layer of the build")
             merged = len(diff_ids)
-        files = [self.store.layer_files(diff_id) for diff_id in diff_ids]
+        files = [self.ingest.layer_files(diff_id) for diff_id in diff_ids]
         above = len(diff_ids) - merged if index is not None else 0
         return ImageTree(tuple((each.tar, each.index) for each in files), index, above)
 
@@ -145,7 +175,7 @@ class Workspace:
 
         archives = {}
         for layer in layers:
-            status = os.stat(self.store.layer_files(layer.diff_id).tar)
+            status = os.stat(self.ingest.layer_files(layer.diff_id).tar)
             archives[status.st_dev, status.st_ino] = layer.diff_id
         return SeenFiles(snapshot, archives)
 
@@ -153,7 +183,7 @@ class Workspace:
         """Each layer by itself, with its whiteouts."""
         from unionfs.tar.layer import TarLayer
 
-        files = (self.store.layer_files(layer.diff_id) for layer in layers)
+        files = (self.ingest.layer_files(layer.diff_id) for layer in layers)
         return [TarLayer(each.tar, each.index) for each in files]
 
     def layer_source(self, layers: tuple[BuiltLayer, ...]) -> LayerSource:
@@ -184,10 +214,3 @@ class Workspace:
         remove_tree(path)
         path.mkdir()
         return path
-
-
-def _next_piece(source: Iterable[bytes]) -> bytes:
-    for piece in source:
-        if piece:
-            return piece
-    return b""

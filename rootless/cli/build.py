@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import NamedTuple
 
 from rootless.cli import build_options as options
 from rootless.cli.build_attestations import parse_attestations
@@ -23,6 +22,7 @@ from rootless.csv_fields import split_fields
 from rootless.durable import write_atomically
 from rootless.errors import UsageError
 from rootless.light_json import dumps
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

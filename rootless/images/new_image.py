@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from rootless.oci import media_types
 from rootless.oci.image_config import read_image_config
@@ -11,6 +10,7 @@ from rootless.oci.manifest import Descriptor, new_manifest
 from rootless.oci.reference import Reference
 from rootless.store.ingest import Ingest, NewImage
 from rootless.store.names import CONFIG_DIGEST
+from unionfs.light_types import NamedTuple
 
 
 class LoadedImage(NamedTuple):

@@ -10,7 +10,8 @@ import hashlib
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+
+from unionfs.light_types import Protocol
 
 _GZIP_LEVEL = 2
 _PIECE = 1 << 20

@@ -15,9 +15,9 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from rootless.errors import InvalidDocumentError, RootlessError
+from unionfs.light_types import NamedTuple, Protocol
 from unionfs.model import free_bytes
 
 PIECE = 1 << 18

@@ -2,7 +2,8 @@
 the end, at once.
 
 Crash consistency. (1) tmp/<random>/ is made, with a lock file that we hold. (2) Blobs and layers
-are written there and fsynced. (3) Under the store's lock each is renamed to its place, the
+are written there and fsynced; layers and documents that this program makes are fsynced together, right
+before (3). (3) Under the store's lock each is renamed to its place, the
 directories are fsynced, and (4) index.json is replaced. Killed in 1 or 2: a directory whose lock is
 free, which the next ingest sweeps. Killed in 3: whole objects that nothing names; they are used by
 the next load of the same image and found by `system check`. Killed in 4: as 3, or done.
@@ -20,13 +21,13 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
 
 from rootless.durable import (
     LockFile,
     StrPath,
     acquire_lock,
     fsync_directory,
+    fsync_file,
     link_or_copy,
     locked,
     remove_tree,
@@ -44,8 +45,16 @@ from rootless.store.layer_writing import (
     LAYER_TAR,
     WrittenLayer,
     write_layer,
+    write_made_layer,
 )
-from rootless.store.layout import Store
+from rootless.store.layout import LayerFiles, Store
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
+    from unionfs.tar.writer import ArchiveMember
 
 _AT_FDCWD = -100
 
@@ -69,6 +78,9 @@ class Ingest:
         self._limits = limits or Limits()
         self._count = itertools.count(1)
         self._lock: LockFile | None = None
+        self._unsynced_files: list[Path] = []
+        self._unsynced_directories: list[Path] = []
+        """To sync before anything in the store names them."""
         self.directory = Path(store.root, "tmp", os.urandom(8).hex())
 
     def __enter__(self) -> Self:
@@ -147,12 +159,22 @@ class Ingest:
     def add_document(self, data: bytes) -> str:
         """A manifest or config; returns its digest."""
         digest = sha256_digest(data)
-        write_atomically(self._blob(digest), data)
+        if not (self._has_document(digest, data) and self.keep_blob(digest, len(data))):
+            write_atomically(self._blob(digest), data, durable=False)
+            self._unsynced_files.append(self._blob(digest))
         return digest
 
     def add_blob(self, file: Path, digest: str) -> None:
         """Take over a file of the same file system, which the caller has hashed, as a blob."""
         os.rename(file, self._blob(digest))
+
+    def _has_document(self, digest: str, data: bytes) -> bool:
+        """Whether the store has it, intact."""
+        try:
+            with open(self._store.blob_path(digest), "rb") as file:
+                return file.read(len(data) + 1) == data
+        except OSError:
+            return False
 
     def add_layer(
         self,
@@ -175,9 +197,7 @@ class Ingest:
         try:
             written = write_layer(read, directory, blob_file, what, self._limits, held=held)
         except OSError as error:
-            raise RootlessError(
-                f"cannot store {what} in {self._store.root}: {error.strerror or error}"
-            ) from error
+            raise self._not_stored(what, error) from error
         if blob is not None and (written.digest, written.blob_size) != (blob.digest, blob.size):
             raise IntegrityError(
                 f"{what} does not match its descriptor: {written.digest} of "
@@ -185,6 +205,31 @@ class Ingest:
             )
         if diff_id is not None and written.diff_id != diff_id:
             raise IntegrityError(f"{what} has the diffID {written.diff_id} instead of {diff_id}")
+        return self._added(written)
+
+    def add_made_layer(self, members: Iterable[ArchiveMember], what: str) -> WrittenLayer:
+        """Add a layer whose archive is made of these members. It is synced when it is shared or published.
+
+        Raises RootlessError if it cannot be stored, ValueError if the length of a member's data differs from the entry's
+        size.
+        """
+        directory, blob_file = self._scratch("layer"), self._scratch("blob")
+        try:
+            written = write_made_layer(members, directory, blob_file, what, self._limits)
+        except OSError as error:
+            raise self._not_stored(what, error) from error
+        added = self._added(written)
+        self._unsynced_files += [added.directory / name for name in (LAYER_TAR, LAYER_INDEX)]
+        self._unsynced_directories.append(added.directory)
+        return added
+
+    def _not_stored(self, what: str, error: OSError) -> RootlessError:
+        return RootlessError(
+            f"cannot store {what} in {self._store.root}: {error.strerror or error}"
+        )
+
+    def _added(self, written: WrittenLayer) -> WrittenLayer:
+        """A layer with its files under the names of this addition."""
         layer, blob_path = self._layer(written.diff_id), self._blob(written.digest)
         try:
             os.rename(written.directory, layer)
@@ -212,20 +257,28 @@ class Ingest:
             fsync_directory(f"{store.root}/layers")
             fsync_directory(f"{store.root}/blobs/sha256")
 
-    def _install_blob(self, source: Path, target: StrPath) -> None:
+    def _install_blob(self, source: Path, target: StrPath) -> bool:
+        """False if this very file is there already."""
+        if _is_same_file(source, target):
+            return False
         try:
             os.rename(source, target)
         except IsADirectoryError:
             # No blob is a directory: something else has put it there.
             os.rename(target, self._scratch("damaged"))
             os.rename(source, target)
+        return True
 
-    def _install_layer(self, source: Path, target: StrPath) -> None:
+    def _install_layer(self, source: Path, target: StrPath) -> bool:
+        """False if a layer of the same files is there already."""
         digest = f"sha256:{os.path.basename(target)}"
         if not os.path.lexists(target):
             os.rename(source, target)
         elif self._store.is_marked_damaged(digest) or not _same_files(source, target):
             _exchange(source, target, self._scratch("damaged"))
+        else:
+            return False
+        return True
 
     def import_blob(self, other: Store, digest: str) -> None:
         """A blob of another store. Raises FileNotFoundError."""
@@ -241,26 +294,38 @@ class Ingest:
             )
         os.rename(attempt, self._layer(diff_id))
 
-    def share(self, diff_id: str, digest: str) -> None:
-        """A layer and its blob that were added appear in the store now, named by nothing yet, so that
-        others who want them need not wait for the rest. Ours stay pinned."""
-        store = self._store
-        attempt = self._scratch("share")
-        attempt.mkdir()
-        for name in (LAYER_TAR, LAYER_INDEX):
-            link_or_copy(self._layer(diff_id) / name, attempt / name)
-        blob = self._scratch("share")
-        link_or_copy(self._blob(digest), blob)
+    def layer_files(self, diff_id: str) -> LayerFiles:
+        """Tar and index of a layer that was added or kept, or else of the store's."""
+        mine = self._layer(diff_id)
+        if mine.exists():
+            return LayerFiles(str(mine / LAYER_TAR), str(mine / LAYER_INDEX))
+        return self._store.layer_files(diff_id)
+
+    def share(self, layers: Iterable[tuple[str, str]]) -> None:
+        """Layers that were added, by diffID and the digest of the blob, appear in the store now, named by nothing yet, so
+        that others who want them need not wait for the rest. Ours stay pinned."""
+        self._sync()
+        store, attempts = self._store, []
+        for diff_id, digest in layers:
+            attempt, blob = self._scratch("share"), self._scratch("share")
+            attempt.mkdir()
+            for name in (LAYER_TAR, LAYER_INDEX):
+                link_or_copy(self._layer(diff_id) / name, attempt / name)
+            link_or_copy(self._blob(digest), blob)
+            attempts.append((diff_id, attempt, digest, blob))
         with store.lock():
-            self._install_blob(blob, store.blob_path(digest))
-            self._install_layer(attempt, store.layer_directory(diff_id))
-            store.unmark_damaged((diff_id, digest))
+            for diff_id, attempt, digest, blob in attempts:
+                self._install_blob(blob, store.blob_path(digest))
+                self._install_layer(attempt, store.layer_directory(diff_id))
+                store.unmark_damaged((diff_id, digest))
             fsync_directory(f"{store.root}/blobs/sha256")
             fsync_directory(f"{store.root}/layers")
-        remove_tree(attempt)
+        for _, attempt, _, _ in attempts:
+            remove_tree(attempt)
 
     def publish(self, images: Iterable[NewImage]) -> None:
         """Everything brought in or kept appears in the store, and the names with it."""
+        self._sync()
         store = self._store
         with store.lock():
             # Objects are named by their content: one that is there already is the same, unless it is
@@ -270,20 +335,47 @@ class Ingest:
                 os.listdir(self.directory / "blobs"),
                 os.listdir(self.directory / "layers"),
             )
-            for name in blobs:
+            installed = [
                 self._install_blob(
                     self.directory / "blobs" / name, root / "blobs" / "sha256" / name
                 )
-            for name in layers:
+                for name in blobs
+            ] + [
                 self._install_layer(self.directory / "layers" / name, root / "layers" / name)
+                for name in layers
+            ]
             store.unmark_damaged(f"sha256:{name}" for name in (*blobs, *layers))
-            for parent in ("blobs/sha256", "layers"):
-                fsync_directory(root / parent)
+            if any(installed):
+                for parent in ("blobs/sha256", "layers"):
+                    fsync_directory(root / parent)
             index = store.read_index()
             table = index.manifests
             for image in images:
                 table = names.tagged(table, image.manifest, image.tags)
-            store.write_index(index.with_manifests(table))
+            if not names.is_alike(table, index.manifests):
+                store.write_index(index.with_manifests(table))
+
+    def _sync(self) -> None:
+        """Make durable what was not synced when it was written. The kernel begins to write all of it before the first is
+        waited for: one commit of its journal takes them all."""
+        if not self._unsynced_files:
+            return
+        from unionfs.syscalls.files import SYNC_FILE_RANGE_WRITE, sync_file_range
+
+        for path in self._unsynced_files:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                sync_file_range(descriptor, SYNC_FILE_RANGE_WRITE)
+            except OSError:
+                pass  # not for this file system: fsync(2) begins it
+            finally:
+                os.close(descriptor)
+        for path in self._unsynced_files:
+            fsync_file(path)
+        for path in self._unsynced_directories:
+            fsync_directory(path)
+        self._unsynced_files.clear()
+        self._unsynced_directories.clear()
 
     def _blob(self, digest: str) -> Path:
         return self.directory / "blobs" / hex_of(digest)
@@ -314,6 +406,14 @@ def _pin(source: Path, target: Path) -> bool:
         target.unlink(missing_ok=True)
         return False
     return True
+
+
+def _is_same_file(source: Path, target: StrPath) -> bool:
+    """Whether both are names of one file."""
+    try:
+        return os.path.samestat(os.lstat(source), os.lstat(target))
+    except OSError:
+        return False
 
 
 def _same_files(layer: Path, other: StrPath) -> bool:

@@ -1,7 +1,7 @@
 """One layer, from a stream to disk in one pass: decompress, hash, index and write at the same time.
 
 The two digests are computed by threads of their own (hashing releases the interpreter lock); the
-tar index is built by the caller's thread, which is the slowest. Queues are short, so memory is
+tar index is built by the caller's thread, which is the slowest. Buffers and queues are few, so memory is
 bounded whatever the layer is.
 """
 
@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import queue
-import threading
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 from rootless.durable import fsync_directory, fsync_file, link_or_copy, write_all
 from rootless.errors import InvalidDocumentError
@@ -25,6 +23,15 @@ from rootless.store.decompression import (
     compression_of,
     decompressed,
 )
+from rootless.store.layer_file import LayerFile
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from unionfs.tar.indexer import TarIndexer
+    from unionfs.tar.writer import ArchiveMember
 
 _QUEUE = 8
 LAYER_TAR = "layer.tar"
@@ -54,6 +61,9 @@ class _Sink:
         self._hash = hashlib.sha256()
         self._size = 0
         self._failure: OSError | None = None
+        import queue
+        import threading
+
         self._queue: queue.Queue[bytes | None] = queue.Queue(_QUEUE)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -107,30 +117,17 @@ def write_layer(
     of one that `read` reads from the file `held`, one of that. Raises InvalidDocumentError if it is
     damaged, cut off, a bomb, or no sound archive.
     """
-    from unionfs.tar.format import TarError
-    from unionfs.tar.indexer import TarIndexer
 
-    directory.mkdir()
     head = _read_exactly(read, MAGIC_SIZE)
     compression = compression_of(head)
-    meter = Meter(limits, directory, what)
-    tar = _Sink(directory / LAYER_TAR)
     compressed = _Sink(blob if held is None else None) if compression != "none" else None
+    source = _teed(_prefixed(head, read), compressed)
     try:
-        with TarIndexer(directory / LAYER_INDEX) as indexer:
-            source = _teed(_prefixed(head, read), compressed)
-            for piece in decompressed(source, compression, meter, what):
-                tar.put(piece)
-                indexer.feed(piece)
-                # A sparse file of terabytes is refused by its header, not when the disk is full.
-                meter.expect(indexer.promised)
-            diff_id, size = tar.finish()
-            digest, blob_size = compressed.finish() if compressed is not None else (diff_id, size)
-            indexer.finish()
-    except TarError as error:
-        raise InvalidDocumentError(f"{what} is not a valid layer: {error}") from error
+        meter = Meter(limits, directory, what)
+        pieces = decompressed(source, compression, meter, what)
+        diff_id, size = _write_archive(pieces, directory, meter, what)
+        digest, blob_size = compressed.finish() if compressed is not None else (diff_id, size)
     finally:
-        tar.close()
         if compressed is not None:
             compressed.close()
     if compressed is None:
@@ -140,6 +137,94 @@ def write_layer(
         link_or_copy(held, blob)
     fsync_directory(directory)
     return WrittenLayer(diff_id, size, digest, blob_size, compression, directory, blob)
+
+
+def write_made_layer(
+    members: Iterable[ArchiveMember], directory: Path, blob: Path, what: str, limits: Limits
+) -> WrittenLayer:
+    """As `write_layer`, of members from which the archive is made here. Nothing is synced.
+
+    Raises ValueError if the length of a member's data differs from the entry's size.
+    """
+    from unionfs.tar.indexer import TarIndexer
+
+    directory.mkdir()
+    meter = Meter(limits, directory, what)
+    with _reported(what), TarIndexer(directory / LAYER_INDEX) as indexer:
+        tar = LayerFile(directory / LAYER_TAR, lambda part: meter.gave(len(part)))
+        try:
+            size = _write_members(members, tar, indexer)
+            diff_id, _ = tar.finish(durable=False)
+            indexer.finish(size=size, durable=False)
+        finally:
+            tar.close()
+    link_or_copy(directory / LAYER_TAR, blob)
+    return WrittenLayer(diff_id, size, diff_id, size, "none", directory, blob)
+
+
+def _write_members(members: Iterable[ArchiveMember], tar: LayerFile, indexer: TarIndexer) -> int:
+    """Write an archive and its index; the size of the archive."""
+    from unionfs.tar.made_member import made_member
+    from unionfs.tar.writer import BLOCK, END, FileContents, check_size, encode_member, padding
+
+    at = 0
+    for entry, data in members:
+        header = encode_member(entry)
+        tar.write(header)
+        indexer.add(made_member(entry, at, at + len(header)))
+        written = 0
+        if isinstance(data, FileContents):
+            descriptor = data.open()
+            try:
+                written = tar.read_from(descriptor, data.size)
+            finally:
+                os.close(descriptor)
+        else:
+            for piece in data:
+                tar.write(piece)
+                written += len(piece)
+        check_size(entry, written)
+        if written % BLOCK:
+            tar.write(padding(written))
+        at += len(header) + written + -written % BLOCK
+    tar.write(END)
+    return at + len(END)
+
+
+def _write_archive(
+    pieces: Iterable[bytes], directory: Path, meter: Meter, what: str
+) -> tuple[str, int]:
+    """Make `directory` with an archive and its index: the digest and the size of the archive."""
+    from unionfs.tar.indexer import TarIndexer
+
+    directory.mkdir()
+    with _reported(what), TarIndexer(directory / LAYER_INDEX) as indexer:
+
+        def index(part: memoryview) -> None:
+            indexer.feed(part)
+            # A sparse file of terabytes is refused by its header, not when the disk is full.
+            meter.expect(indexer.promised)
+
+        tar = LayerFile(directory / LAYER_TAR, index)
+        try:
+            for piece in pieces:
+                tar.write(piece)
+            found = tar.finish(durable=True)
+            indexer.finish()
+        finally:
+            tar.close()
+    return found
+
+
+@contextmanager
+def _reported(what: str) -> Iterator[None]:
+    """Raises InvalidDocumentError for an archive that is not sound."""
+    from unionfs.tar.format import TarError
+
+    try:
+        yield
+    except TarError as error:
+        raise InvalidDocumentError(f"{what} is not a valid layer: {error}") from error
 
 
 def _read_exactly(read: Read, size: int) -> bytes:

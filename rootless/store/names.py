@@ -61,6 +61,16 @@ def tagged(table: Table, image: Descriptor, references: Iterable[Reference]) -> 
     return (*table, bare)
 
 
+def is_alike(table: Table, other: Table) -> bool:
+    """Whether both have the same entries, in any order; fields that this version does not know do not count."""
+    known = {(each.digest, each.annotations.get(REF_NAME)): each for each in other}
+    return len(table) == len(other) and all(
+        (found := known.get((each.digest, each.annotations.get(REF_NAME)))) is not None
+        and (found is each or found._replace(document={}) == each._replace(document={}))
+        for each in table
+    )
+
+
 def untagged(table: Table, reference: Reference) -> Table:
     """The table without this tag; its image stays."""
     holders = [entry for entry in table if name_of(entry) == reference]

@@ -74,6 +74,7 @@ LIST = (
 MONITOR = (
     "import rootless.supervisor.monitor, rootless.cgroups.delegation, rootless.syscalls.libseccomp"
 )
+BUILD = "import rootless.__main__, rootless.cli.build, rootless.build.build, rootless.build.request"
 MOUNT = "import unionfs.__main__, unionfs.commands.serve, unionfs.commands.stack"
 FILE_SERVER = (
     "import rootless.supervisor.file_server, rootless.rootfs.union, unionfs.session.device, "
@@ -114,3 +115,10 @@ def test_process_of_a_run_loads_nothing_costly(statement: str, budget: int) -> N
     loaded = modules_after(statement)
     assert loaded & (HEAVY | COSTLY) == set()
     assert len(loaded) <= budget, sorted(loaded)
+
+
+def test_build_that_finds_everything_in_the_cache_loads_no_archives_and_no_union() -> None:
+    loaded = modules_after(BUILD)
+    heavy = {"shutil", "tarfile", "threading", "typing", "unionfs.changes", "unionfs.union"}
+    assert loaded & (HEAVY | heavy) == set()
+    assert len(loaded) <= 225, sorted(loaded)

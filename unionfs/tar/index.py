@@ -189,17 +189,20 @@ class IndexWriter:
             _unlink(self._temporary)
             raise
 
-    def commit(self) -> None:
-        """Make the index durable, and visible in one step; replaces an older one.
+    def commit(self, *, durable: bool = True) -> None:
+        """Make the index durable, and visible in one step; replaces an older one. Without `durable` the caller syncs
+        file and directory before anything depends on them.
 
         1. close: all pages are written. 2. fsync. 3. rename. 4. fsync of the directory. After a
         crash before step 3, the older index is there, and a file `*.tmp` that may be removed.
         """
         self.database.close()
-        _sync(self._temporary)
+        if durable:
+            _sync(self._temporary)
         os.rename(self._temporary, self._path)
         self._open = False
-        _sync(os.path.dirname(self._path))
+        if durable:
+            _sync(os.path.dirname(self._path))
 
     def discard(self) -> None:
         if self._open:

@@ -119,6 +119,15 @@ class TarIndexer:
         for member in self._parser.feed(chunk):
             self._position = member.position
             self._add(member)
+        self._bound_memory()
+
+    def add(self, member: Member) -> None:
+        """Index the next member of an archive that the caller makes, in the place of `feed`."""
+        self._position = member.position
+        self._add(member)
+        self._bound_memory()
+
+    def _bound_memory(self) -> None:
         if len(self._rows) >= _BATCH:
             self._flush()
         waiting = len(self._directory_rows) + len(self._links) + len(self._dead)
@@ -134,10 +143,11 @@ class TarIndexer:
         """The least that the archive is long, by the headers so far: bytes."""
         return self._parser.promised
 
-    def finish(self) -> TarSummary:
-        """End of the archive: write the remaining rows, make the index durable and rename it into
-        place."""
-        size = self._parser.finish()
+    def finish(self, *, size: int | None = None, durable: bool = True) -> TarSummary:
+        """End of the archive: write the remaining rows, make the index durable, unless the caller does, and rename it into
+        place. `size`: that of an archive whose members were added."""
+        if size is None:
+            size = self._parser.finish()
         database = self._writer.database
         self._dead += (ino for ino in self._aufs_links.values() if self._link_count(ino) == 0)
         self._write_rows()
@@ -151,7 +161,7 @@ class TarIndexer:
             "INSERT INTO summary VALUES (1, ?, ?, ?)", (self._last_ino, self._entries, size)
         )
         database.execute("COMMIT")
-        self._writer.commit()
+        self._writer.commit(durable=durable)
         return TarSummary(self._entries, whiteouts[0], self._file_bytes, size)
 
     def discard(self) -> None:

@@ -10,15 +10,20 @@ UTF-8 (POSIX.1-2017 pax(1)).
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from os import major, minor
-from typing import Final, NamedTuple
 
 from unionfs.layer import Layer, LayerEntry, Mark, OpenFile
+from unionfs.light_types import NamedTuple
 from unionfs.model import Attributes
 from unionfs.xattr_names import with_acl_in_step
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, TypeAlias
 
 BLOCK: Final = 512
 END: Final = bytes(2 * BLOCK)
@@ -50,6 +55,31 @@ class TarEntry(NamedTuple):
     xattrs: Mapping[bytes, bytes] = _NO_XATTRS
 
 
+class FileContents:
+    """The first `size` bytes of the file of a descriptor, or fewer if it is shorter: in pieces, or read by another object
+    straight into its own memory. `open` is called when the first is asked for; the descriptor is the caller's to close."""
+
+    __slots__ = ("open", "size")
+
+    def __init__(self, open_file: Callable[[], int], size: int) -> None:
+        self.open = open_file
+        self.size = size
+
+    def __iter__(self) -> Iterator[bytes]:
+        descriptor = self.open()
+        try:
+            left = self.size
+            while left > 0 and (piece := os.read(descriptor, min(left, _CHUNK))):
+                left -= len(piece)
+                yield piece
+        finally:
+            os.close(descriptor)
+
+
+ArchiveMember: TypeAlias = tuple[TarEntry, Iterable[bytes]]
+"""A member with its data, which is empty except for regular files."""
+
+
 def whiteout(path: bytes) -> TarEntry:
     """The OCI whiteout of `path`."""
     directory, slash, name = path.rpartition(b"/")
@@ -68,8 +98,7 @@ def encode_member(entry: TarEntry) -> bytes:
     kind = _TYPES.get(stat.S_IFMT(attributes.mode))
     if kind is None:
         raise ValueError(f"no tar member for mode {attributes.mode:#o}")
-    is_directory = kind == b"5"
-    path = entry.path + b"/" if is_directory and entry.path else entry.path or b"./"
+    path = member_path(entry)
     target = entry.target if kind == b"2" else b""
     if entry.hard_link is not None:
         kind, target = b"1", entry.hard_link
@@ -112,28 +141,40 @@ def encode_member(entry: TarEntry) -> bytes:
     return _extension(name, records) + sealed(header)
 
 
+def member_path(entry: TarEntry) -> bytes:
+    """The name of a member in the archive: that of a directory ends with a slash."""
+    if stat.S_ISDIR(entry.attributes.mode) and entry.path:
+        return entry.path + b"/"
+    return entry.path or b"./"
+
+
 def padding(size: int) -> bytes:
     """The bytes that fill the last block after `size` bytes of data."""
     return bytes(-size % BLOCK)
 
 
-def archive(members: Iterable[tuple[TarEntry, Iterable[bytes]]]) -> Iterator[bytes]:
-    """An archive, in pieces. Each member comes with its data, which is empty except for regular files.
+def archive(members: Iterable[ArchiveMember]) -> Iterator[bytes]:
+    """An archive, in pieces.
 
     Raises ValueError if the length of the data differs from the entry's size.
     """
     for entry, data in members:
         yield encode_member(entry)
-        regular = stat.S_ISREG(entry.attributes.mode) and entry.hard_link is None
-        expected = entry.attributes.size if regular else 0
         written = 0
         for piece in data:
             written += len(piece)
             yield piece
-        if written != expected:
-            raise ValueError(f"{entry.path!r} has {written} bytes of data instead of {expected}")
+        check_size(entry, written)
         yield padding(written)
     yield END
+
+
+def check_size(entry: TarEntry, written: int) -> None:
+    """Raises ValueError if the data of a member had another size than the entry says."""
+    is_regular = stat.S_ISREG(entry.attributes.mode) and entry.hard_link is None
+    expected = entry.attributes.size if is_regular else 0
+    if written != expected:
+        raise ValueError(f"{entry.path!r} has {written} bytes of data instead of {expected}")
 
 
 def layer_archive(layer: Layer) -> Iterator[bytes]:
@@ -142,7 +183,7 @@ def layer_archive(layer: Layer) -> Iterator[bytes]:
     return archive(_members(layer))
 
 
-def _members(layer: Layer) -> Iterator[tuple[TarEntry, Iterable[bytes]]]:
+def _members(layer: Layer) -> Iterator[ArchiveMember]:
     first_names: dict[int, bytes] = {}
     pending: list[tuple[bytes, LayerEntry]] = [(b"", layer.root())]
     while pending:

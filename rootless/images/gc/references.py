@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from rootless.containers.record import ContainerRecord
 from rootless.durable import NO_ROOM, locked, remove_tree
@@ -16,6 +15,7 @@ from rootless.oci.image_config import read_image_config
 from rootless.oci.manifest import Descriptor, read_index, read_manifest
 from rootless.store.build_cache import all_steps
 from rootless.store.layout import Store
+from unionfs.light_types import NamedTuple
 
 
 class Objects(NamedTuple):

@@ -12,8 +12,6 @@ what a pull left half done, is never touched.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from enum import Enum
-from typing import NamedTuple
 
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED
@@ -37,6 +35,7 @@ from rootless.oci.reference import Reference, parse_reference
 from rootless.store import names
 from rootless.store.image import Image, refuse_shared, resolve
 from rootless.store.layout import Store
+from unionfs.light_types import Enum, NamedTuple
 
 Records = Callable[[], Iterable[ContainerRecord]]
 

@@ -391,7 +391,7 @@ class _LayerFetch:
                 raise InvalidDocumentError(
                     f"{self._what} is compressed with {written.compression}, which is not allowed in an image"
                 )
-            self._ingest.share(written.diff_id, written.digest)
+            self._ingest.share([(written.diff_id, written.digest)])
 
     async def _receive(self, blob: PartialBlob) -> None:
         failure: Exception | None = BrokenOffError()

@@ -21,7 +21,7 @@ STAGES = f"""FROM base:1 AS one
 RUN {UUID} > /one
 FROM base:1
 RUN {UUID} > /two
-COPY --from=one /one /
+COPY --from=one /one /copied
 """
 
 
@@ -63,7 +63,7 @@ def test_a_registry_serves_the_steps_of_the_image_to_another_store(builds, forge
     ref = f"{host}/app:cache"
     shown = builds.ok(STAGES, "--cache-to", f"type=registry,ref={ref}")
     assert "exporting cache to registry" in shown
-    before = builds.sh("cat /one /two")
+    before = builds.sh("cat /copied /two")
     forget()
     # Stage one is built again: its layers are not of the image.
     shown = builds.ok(STAGES, "--cache-from", ref)
@@ -202,7 +202,7 @@ def test_a_place_that_cannot_be_read_does_not_stop_a_build(builds, host, tmp_pat
 def test_a_layer_that_cannot_be_fetched_is_made_again(builds, forget, host, tmp_path):
     ref = f"{host}/app:cache"
     builds.ok(STAGES, "--cache-to", f"type=registry,ref={ref},mode=max")
-    before = builds.sh("cat /one /two")
+    before = builds.sh("cat /copied /two")
     forget()
     shutil.rmtree(tmp_path / "registry/data/docker/registry/v2/repositories/app/_layers")
     for blob in (tmp_path / "registry/data/docker/registry/v2/blobs/sha256").glob("*/*/data"):
@@ -210,7 +210,7 @@ def test_a_layer_that_cannot_be_fetched_is_made_again(builds, forget, host, tmp_
             blob.unlink()
     shown = builds.ok(STAGES, "--cache-from", ref)
     assert f"from {ref}" in shown
-    assert builds.sh("cat /one /two") != before
+    assert builds.sh("cat /copied /two") != before
 
 
 def test_a_cache_that_cannot_be_written_fails_the_build_unless_that_is_ignored(builds):
@@ -222,7 +222,7 @@ def test_a_cache_that_cannot_be_written_fails_the_build_unless_that_is_ignored(b
     shown = builds.ok(STAGES, "--cache-to", f"{place},ignore-error=true")
     assert "ERROR: error writing the cache: " in shown
     # The image is there all the same.
-    assert builds.sh("cat /one") != ""
+    assert builds.sh("cat /copied") != ""
 
 
 def test_stages_built_at_the_same_time_share_what_is_imported(builds, forget, host):
@@ -248,7 +248,7 @@ def test_another_store_finds_what_an_archive_of_the_base_was_built_on(
     """The base was brought in at another time, and is the same files."""
     place = tmp_path / "cache"
     builds.ok(STAGES, "--cache-to", f"type=local,dest={place},mode=max")
-    before = builds.sh("cat /one /two")
+    before = builds.sh("cat /copied /two")
     other = Rootless(tmp_path / "elsewhere", builds.rootless.runtime)
     assert other("import", str(busybox_image), "base:1").status == 0
     done = other(
@@ -256,4 +256,4 @@ def test_another_store_finds_what_an_archive_of_the_base_was_built_on(
     )
     assert done.status == 0, done.stderr
     assert len(cached(done.stderr)) == 3 + 2
-    assert other("run", "--rm", "t", "/bin/sh", "-c", "cat /one /two").stdout == before
+    assert other("run", "--rm", "t", "/bin/sh", "-c", "cat /copied /two").stdout == before

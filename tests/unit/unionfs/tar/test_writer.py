@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import subprocess
 import tarfile
@@ -12,7 +13,17 @@ import pytest
 
 from tests.support.tar_layers import directory, hard_link, layer_of, member, symlink, walk
 from unionfs.model import Attributes
-from unionfs.tar.writer import TarEntry, archive, layer_archive, opaque, whiteout
+from unionfs.tar.format import TarParser
+from unionfs.tar.made_member import made_member
+from unionfs.tar.writer import (
+    TarEntry,
+    archive,
+    encode_member,
+    layer_archive,
+    opaque,
+    padding,
+    whiteout,
+)
 
 ROOT = Attributes(1, stat.S_IFDIR | 0o755, 2, 0, 0, 0, 0, 0, 0, 0, 0)
 FILE = ROOT._replace(mode=stat.S_IFREG | 0o4755, size=5, uid=7, mtime_ns=1_500_000_000_250_000_000)
@@ -90,3 +101,27 @@ def test_layer_survives_being_written_and_indexed_again(tmp_path: Path) -> None:
 def test_data_of_another_length_than_announced_is_refused() -> None:
     with pytest.raises(ValueError, match="instead of 5"):
         b"".join(archive([(TarEntry(b"f", FILE), [b"shrunk"])]))
+
+
+def test_index_entry_of_a_member_is_that_of_its_header() -> None:
+    entries = [
+        TarEntry(b"", ROOT),
+        TarEntry(b"d", ROOT._replace(mtime_ns=-1)),
+        TarEntry(b"d" * 120 + b"/" + b"f" * 150, FILE, xattrs={b"user.a=%": b"\0\xff", b"b": b""}),
+        TarEntry(b"e", FILE._replace(size=0, uid=1 << 31, gid=1 << 30, mtime_ns=0)),
+        TarEntry(b"h", FILE, hard_link=b"e"),
+        TarEntry(b"l", ROOT._replace(mode=stat.S_IFLNK | 0o777, size=9), b"t" * 200),
+        TarEntry(b"c", ROOT._replace(mode=stat.S_IFCHR | 0o600, rdev=os.makedev(5, 300))),
+        TarEntry(b"p", ROOT._replace(mode=stat.S_IFIFO | 0o644)),
+        whiteout(b"d/gone"),
+        opaque(b"d"),
+    ]
+    parser, made, found, at = TarParser(), [], [], 0
+    for entry in entries:
+        header = encode_member(entry)
+        made.append(made_member(entry, at, at + len(header)))
+        size = made[-1].size if stat.S_ISREG(made[-1].mode) else 0
+        data = bytes(size) + padding(size)
+        found += parser.feed(header + data)
+        at += len(header) + len(data)
+    assert made == found
