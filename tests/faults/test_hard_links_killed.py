@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from unionfs.directory import DirectoryLayer, DirectoryUpper, creating, link_index, upper, work
+from unionfs.directory import (
+    DirectoryLayer,
+    DirectoryUpper,
+    attribute_store,
+    creating,
+    link_index,
+    upper,
+    work,
+)
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
 from unionfs.union import Union, UnionOptions
@@ -92,7 +100,7 @@ def run_until_killed(top: str, ownership: Ownership, stop: int, at: int) -> bool
             for number, operation in enumerate(operations(ownership)):
                 if number == stop:
                     killing = Killing(at)
-                    for module in (creating, upper, work, link_index):
+                    for module in (attribute_store, creating, upper, work, link_index):
                         module.os = killing  # type: ignore[assignment]
                     operation(union)
                     os._exit(0)
