@@ -40,6 +40,10 @@ def run(parsed: Parsed, settings: Settings) -> int:
     progress = None if parsed[rows.QUIET] else pull_progress
     if parsed[rows.DETACH]:
         return _run_detached(parsed, settings, options, progress)
+    if parsed[rows.RECORD] is not None:
+        from rootless.cli.recording import run_recorded
+
+        return run_recorded(engine_of(settings), options, parsed[rows.RECORD] or "", progress)
     outcome = engine_of(settings).run(options, progress=progress)
     if outcome.out_of_memory:
         limit = f" of {parsed[rows.MEMORY]}" if parsed[rows.MEMORY] else ""
@@ -55,6 +59,8 @@ def _run_detached(
     parsed: Parsed, settings: Settings, options: ContainerOptions, progress: ShowProgress | None
 ) -> int:
     """Start the container in the background, and print its id as soon as it has been created."""
+    if parsed[rows.RECORD] is not None:
+        raise GrammarError("conflicting options: --record needs a terminal: use -it", exit_status=1)
     if parsed[rows.ATTACH]:
         raise GrammarError(
             "conflicting options: cannot specify both --attach and --detach", exit_status=1

@@ -139,6 +139,12 @@ ANNOTATION = Texts(
     CONTAINER,
 )
 CIDFILE = Text(("cidfile",), "Write the container ID to the file", "FILE", CONTAINER)
+RECORD = Text(
+    ("record",),
+    "Write a Dockerfile of what is typed into the container's shell (with -it)",
+    "FILE",
+    CONTAINER,
+)
 PULL = Text(
     ("pull",),
     "Pull image before running: always, missing (default), never or newer",
@@ -355,6 +361,6 @@ RUN_OPTIONS: tuple[Option, ...] = tuple(
 )
 """Every row above, in its order."""
 CREATE_OPTIONS: tuple[Option, ...] = tuple(
-    each for each in RUN_OPTIONS if each not in {DETACH, DETACH_KEYS, SIG_PROXY}
+    each for each in RUN_OPTIONS if each not in {DETACH, DETACH_KEYS, SIG_PROXY, RECORD}
 )
 """Those of `create`, which starts nothing."""

@@ -104,9 +104,11 @@ def config_of(
 ) -> dict[str, Any]:
     """The config of an image of the container (docker commit): that of its image, with the command, the
     variables, the user, the directory and the labels of the container."""
+    from rootless.recording.shell import plain_arguments
+
     process = spec["process"]
     config = dict(image)
-    entrypoint, arguments = _command(list(process["args"]), image)
+    entrypoint, arguments = _command(list(plain_arguments(tuple(process["args"]))), image)
     config["Entrypoint"], config["Cmd"] = entrypoint, arguments
     config["Env"] = _variables(process.get("env", []), image)
     user = spec.get("annotations", {}).get(extensions.USER, "0")

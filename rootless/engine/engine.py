@@ -71,9 +71,16 @@ class Engine(ContainerStore):
 
     # Containers.
 
-    def run(self, options: ContainerOptions, *, progress: ShowProgress | None = None) -> Outcome:
+    def run(
+        self,
+        options: ContainerOptions,
+        *,
+        progress: ShowProgress | None = None,
+        recording: str = "",
+    ) -> Outcome:
         """Run a container in the foreground, connected to this process's standard streams, to its
-        end. An image that is not in the store is pulled; `progress` is called if so.
+        end. An image that is not in the store is pulled; `progress` is called if so. Its shell records
+        what is typed in the directory `recording`, made by `rootless.recording.shell.make_recording`.
 
         A process with several threads starts the container more slowly, because it may not fork.
         Signals are passed on in the main thread only. Raises RootlessError if the container could not
@@ -93,7 +100,15 @@ class Engine(ContainerStore):
 
             driver = self._driver(options.storage_driver)
             self._replace(options)
-            return prepare(options, self.paths, self._environ, driver, progress, monitor=monitor)
+            return prepare(
+                options,
+                self.paths,
+                self._environ,
+                driver,
+                progress,
+                monitor=monitor,
+                recording=recording,
+            )
 
         from rootless.supervisor.foreground import Attachment, run_in_foreground
 

@@ -39,7 +39,7 @@ from rootless.spec.options import (
     LogDriver,
     Volume,
 )
-from rootless.spec.runtime_spec import make_spec, requested_user
+from rootless.spec.runtime_spec import arguments, make_spec, requested_user
 from rootless.spec.seccomp_profile import profile_of
 from rootless.spec.storage_driver import StorageDriver
 
@@ -66,11 +66,13 @@ def prepare(
     progress: ShowProgress | None = None,
     *,
     monitor: int,
+    recording: str = "",
 ) -> LaunchDescription:
     """Make the container's directory; raises RootlessError and leaves nothing if it cannot be made.
 
     `monitor` is the PID of the process that the container will belong to; 0 for a container that is
-    only created.
+    only created. `recording`: a directory of the host where its shell records what is typed
+    (`rootless.recording.shell`).
     """
     options = with_network_name(options, environ, paths.containers)
     check_options(options)
@@ -86,14 +88,29 @@ def prepare(
         options = _with_caller_as_user(options, lower)
     volumes = _prepare_volumes(options, lower, paths)
     if volumes is None:
-        return _prepare(options, paths, environ, driver, lower, monitor=monitor)
+        return _prepare(
+            options, paths, environ, driver, lower, monitor=monitor, recording=recording
+        )
     try:
-        prepared = _prepare(volumes.options, paths, environ, driver, lower, monitor=monitor)
+        prepared = _prepare(
+            volumes.options, paths, environ, driver, lower, monitor=monitor, recording=recording
+        )
     except BaseException:
         volumes.abandon()
         raise
     volumes.release()
     return prepared
+
+
+def _recorded(options: ContainerOptions, lower: Lower, recording: str) -> ContainerOptions:
+    """The options of a container whose shell records. Raises UsageError if its command is no shell."""
+    from rootless.recording.shell import PLACE, recorded_arguments
+
+    return options._replace(
+        command=recorded_arguments(arguments(options, lower.config)),
+        entrypoint="",
+        mounts=(*options.mounts, Bind(recording, PLACE)),
+    )
 
 
 def _with_images(
@@ -140,6 +157,7 @@ def _prepare(
     lower: Lower,
     *,
     monitor: int,
+    recording: str,
 ) -> LaunchDescription:
     """As `prepare`, once the lower layers and the volumes are there."""
     id_maps = read_id_maps(options.userns)
@@ -160,7 +178,7 @@ def _prepare(
     )
     host = gather_host_facts(devices=options.privileged)
     spec = make_spec(
-        options,
+        _recorded(options, lower, recording) if recording else options,
         container_id=container_id,
         rootfs="rootfs",
         image_config=lower.config,
