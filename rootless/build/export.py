@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from rootless.build.cache_manifest import INLINE, CacheRecord, inline_records
 from rootless.build.errors import BuildError
-from rootless.build.outputs import Output, OutputKind, PlatformTree, squashed, write_files
+from rootless.build.outputs import Output, OutputKind, PlatformTree, write_files
 from rootless.build.progress import Progress, StepProgress
 from rootless.build.request import BuildHost, BuildRequest, BuiltImage
 from rootless.build.sources import LayerSource
@@ -224,15 +224,7 @@ class Exporter:
         count = len(base.layers) if base is not None else 0
         if len(state.layers) - count < 2:
             return
-        below, above = (
-            self._workspace.snapshot(layers) for layers in (state.layers[:count], state.layers)
-        )
-        single = self._workspace.single_layers(state.layers[count:])
-        layer = self._workspace.add_layer(squashed(single, below, above), "the layer of the image")
-        for each in single:
-            each.close()
-        below.close()
-        above.close()
+        layer = self._workspace.merged_layer(state.layers[:count], state.layers[count:])
         history = [dict(each) for each in state.history if isinstance(each, dict)]
         for entry in history[len(base.history) if base is not None else 0 :]:
             entry["empty_layer"] = True

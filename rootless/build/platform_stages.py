@@ -16,7 +16,7 @@ from rootless.build.request import BuildHost, BuildRequest
 from rootless.build.secrets import read_secret
 from rootless.build.sources import Source
 from rootless.build.stage import StageBuilder, Trees
-from rootless.build.stage_options import StageOptions
+from rootless.build.stage_options import Resume, StageOptions
 from rootless.build.state import StageState
 from rootless.build.workspace import Workspace
 from rootless.dockerfile.check import CheckContext, Checked, check
@@ -341,7 +341,15 @@ class PlatformStages:
             ),
             setting.host.create if request.keeps_failed else None,
             request.keeps_shell,
+            self._resume(),
         )
+
+    def _resume(self) -> Resume | None:
+        request, setting = self._setting.request, self._setting
+        if not request.resumes and not request.accepts:
+            return None
+        place, changes = setting.context.place, setting.host.changes
+        return Resume(request.resumes, request.accepts, place, changes)
 
 
 def _step_namer(

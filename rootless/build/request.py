@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 
 from rootless.build.cache_options import CacheExport, CacheImport
 from rootless.build.context import ContextRequest
@@ -60,8 +61,10 @@ class BuildHost(NamedTuple):
     runtime: str
     forget: Callable[[str], None]
     """Removes an entry of the index of names by its digest, with what only that needs."""
-    create: Callable[[ContainerOptions], str]
-    """Makes a container and does not start it; its name."""
+    create: Callable[[ContainerOptions, str], str]
+    """Makes a container and does not start it; its name. Its shell records in a directory if that is not empty."""
+    changes: Callable[[str], AbstractContextManager[Iterable[bytes]]]
+    """Gives what was changed in a container, as the archive of a layer. Raises NotFoundError."""
 
 
 class BuildRequest(NamedTuple):
@@ -109,5 +112,9 @@ class BuildRequest(NamedTuple):
     """The command of that container is an interactive shell and not that of the RUN."""
     provenance: ProvenanceOptions | None = None
     """What to say about how the image was built, in an attestation; None: nothing."""
+    resumes: bool = False
+    """Go on from the container that was kept of a step that failed, and execute the command again in it."""
+    accepts: bool = False
+    """Go on from such a container, and write what was typed into it to the Dockerfile."""
     squash: bool = False
     """Make one layer of all those over the base."""

@@ -19,6 +19,7 @@ from rootless.build.workspace import Workspace
 from rootless.dockerfile.instructions import Run
 from rootless.dockerfile.mounts import Mount
 from rootless.dockerfile.scopes import proxy_variables
+from rootless.durable import remove_tree
 from rootless.errors import (
     CommandNotExecutableError,
     CommandNotFoundError,
@@ -28,6 +29,7 @@ from rootless.errors import (
 from rootless.network.options import HOST, NONE, NetworkOptions
 from rootless.spec.options import ContainerOptions
 from rootless.store.build_cache import BuiltLayer
+from rootless.store.kept_steps import KeptStep, recording_directory, save_kept
 from rootless.store.names import CONFIG_DIGEST
 from unionfs.light_types import NamedTuple
 
@@ -49,6 +51,8 @@ class RunPlan(NamedTuple):
     mounts: tuple[Mount, ...]
     network: str
     insecure: bool
+    key: str = ""
+    """Of the step: what is kept of it is found by that."""
 
 
 class RunResult(NamedTuple):
@@ -69,8 +73,15 @@ class Runs:
         self._options = options
         self._runner: StepRunner | None = None
 
-    def execute(self, plan: RunPlan, state: StageState, progress: StepProgress) -> RunResult:
-        """Execute a command. Raises BuildError with the end of its output."""
+    def execute(
+        self,
+        plan: RunPlan,
+        state: StageState,
+        progress: StepProgress,
+        above: tuple[BuiltLayer, ...] = (),
+    ) -> RunResult:
+        """Execute a command, over `above` and the layers of the stage. Raises BuildError with the end of its
+        output."""
         from rootless.build.run_step import RunOptions
 
         options = self._options
@@ -94,7 +105,7 @@ class Runs:
             is_traced=options.by_reads,
         )
         try:
-            return self._layer_of_run(state, run, plan.mounts, output)
+            return self._layer_of_run(state, run, plan, output, above)
         except (_CommandFailedError, LaunchError) as error:
             reason = error.message
             if isinstance(error, CommandNotFoundError | CommandNotExecutableError):
@@ -112,11 +123,17 @@ class Runs:
             raise failure from error
 
     def _layer_of_run(
-        self, state: StageState, options: RunOptions, mounts: Sequence[Mount], output: Output
+        self,
+        state: StageState,
+        options: RunOptions,
+        plan: RunPlan,
+        output: Output,
+        above: tuple[BuiltLayer, ...],
     ) -> RunResult:
         """Run a command; the layer of what it has changed."""
         runner = self._step_runner()
-        tree = self._workspace.tree(state.layers)
+        mounts, layers = plan.mounts, (*state.layers, *above)
+        tree = self._workspace.tree(layers)
         with ExitStack() as stack:
             hidden: tuple[bytes, ...] = ()
             if mounts:
@@ -142,7 +159,7 @@ class Runs:
             stack.callback(snapshot.close)
             changes = snapshot.changes(finished.mountpoints)
             if hidden:
-                below = self._workspace.snapshot(state.layers)
+                below = self._workspace.snapshot(layers)
                 stack.callback(below.close)
                 changes = _without_hidden(changes, hidden, below)
             members = snapshot.layer_members(
@@ -150,7 +167,7 @@ class Runs:
             )
             if status != 0:
                 failure = _CommandFailedError(f"exit code: {status}")
-                self._keep(state, members, options, failure)
+                self._keep(state, (plan, above), members, options, failure)
                 raise failure
             layer = self._workspace.add_layer(members, "the layer of the step")
             return RunResult(layer, _without_mounts(finished.trace, hidden))
@@ -158,17 +175,23 @@ class Runs:
     def _keep(
         self,
         state: StageState,
+        step: tuple[RunPlan, tuple[BuiltLayer, ...]],
         members: Iterable[ArchiveMember],
         run: RunOptions,
         failure: _CommandFailedError,
     ) -> None:
         """Make a container with the layer that a command has left, and note it in the error. It has the
         variables of the step; mounts and predefined arguments it does not have."""
-        options = self._options
+        options, store = self._options, self._workspace.store
         assert options.keep is not None
         made = state.copy()
+        (plan, above), recording = step, ""
         try:
             layer = self._workspace.add_layer(members, "the layer of the step")
+            if above:
+                layer = self._workspace.merged_layer(state.layers, (*above, layer))
+            if options.keeps_shell:
+                recording = _recording(recording_directory(store, plan.key), is_new=not above)
             made.add_history(made.run_text(run.arguments), self._workspace.now(), layer)
             image = stage_image(self._workspace, made, made.config)
             self._workspace.ingest.publish([image])
@@ -181,8 +204,10 @@ class Runs:
                     network=NetworkOptions(NONE if run.network == NONE else HOST),
                     terminal=options.keeps_shell,
                     interactive=options.keeps_shell,
-                )
+                ),
+                recording,
             )
+            save_kept(store, plan.key, KeptStep(name, layer))
         except (RootlessError, OSError) as error:
             # Such as a disk that is full, which may be why the command failed.
             failure.hint = f"the container of the step could not be kept: {error}"
@@ -191,7 +216,10 @@ class Runs:
         start = f"`rootless start -a {name}` runs the command again"
         if options.keeps_shell:
             start = f"`rootless start -ai {name}` opens a shell in it"
-        failure.hint = f"the container of the step is {name}: `rootless commit {name} IMAGE` takes its files, {start}"
+        failure.hint = (
+            f"the container of the step is {name}: `rootless commit {name} IMAGE` takes its files, "
+            f"{start}, and the same build with --resume goes on from there"
+        )
 
     def _step_runner(self) -> StepRunner:
         if self._runner is None:
@@ -215,6 +243,19 @@ def command_of(
             path = f"/dev/pipes/{command.heredocs[0].name}"
             return (*state.shell, path), (path, text.encode(errors="surrogateescape"))
     return state.command_of(command), None
+
+
+def _recording(directory: str, *, is_new: bool) -> str:
+    """The directory where the shell of a container records; what was typed into an earlier one stays if the build
+    went on from that. Raises OSError."""
+    from rootless.recording.shell import make_recording
+
+    if is_new:
+        remove_tree(directory)
+    if not os.path.isdir(directory):
+        os.makedirs(directory)
+        make_recording(directory)
+    return directory
 
 
 def _without_mounts(trace: Sequence[Record] | None, hidden: Sequence[bytes]) -> list[Record] | None:

@@ -20,7 +20,7 @@ from rootless.build.progress import Progress, StepProgress
 from rootless.build.reads_cache import ReadsCache
 from rootless.build.run_instruction import RunPlan, Runs, command_of
 from rootless.build.sources import Source
-from rootless.build.stage_options import StageOptions
+from rootless.build.stage_options import Resume, StageOptions
 from rootless.build.state import StageState
 from rootless.build.workspace import Workspace
 from rootless.dockerfile.errors import DockerfileError
@@ -32,6 +32,7 @@ from rootless.errors import (
 )
 from rootless.runtime.userdb import UnknownUserError, find_group, find_identity
 from rootless.store.build_cache import BuiltLayer, CachedStep, all_steps
+from rootless.store.kept_steps import KeptStep, find_kept
 from unionfs.light_types import NamedTuple
 from unionfs.nodes import Directory
 from unionfs.tar.writer import TarEntry
@@ -226,7 +227,12 @@ class StageBuilder:
             raise BuildError("RUN --device is not supported: devices of CDI are not read")
         key = step_key(state.key, "RUN", inputs)
         insecure = instruction.security == "insecure"
-        plan = RunPlan(words, script, mounts, network, insecure)
+        plan = RunPlan(words, script, mounts, network, insecure, key)
+        if options.resume is not None:
+            kept = find_kept(self._workspace.store, key)
+            if kept is not None:
+                self._go_on(instruction, state, plan, kept, options.resume)
+                return
 
         reads = None
         if options.by_reads:
@@ -247,6 +253,27 @@ class StageBuilder:
             make=make,
             reads=reads,
         )
+
+    def _go_on(
+        self,
+        instruction: Run,
+        state: StageState,
+        plan: RunPlan,
+        kept: KeptStep,
+        resume: Resume,
+    ) -> None:
+        """Go on from the container of a RUN that failed."""
+        from rootless.build.resuming import Resumption, resumed_inputs
+
+        resumption = Resumption(self._workspace, self._runs, resume, kept, plan.key)
+        inputs = resumed_inputs(kept, plan.key, resume)
+        key = step_key(state.key, "RESUMED", inputs)
+
+        def make(progress: StepProgress) -> BuiltLayer:
+            return resumption.layer(instruction, plan, state, progress)
+
+        text = state.run_text(plan.words)
+        self._step(state, shown(instruction), text, key, inputs=inputs, make=make)
 
     def _workdir(self, instruction: Workdir, state: StageState) -> None:
         # As BuildKit has it: an absolute path stays as it is written.

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 
 from rootless.build.mounts import NO_MOUNT_SOURCES, MountSources
 from rootless.spec.options import DEFAULT_SHM_SIZE, ContainerOptions, HostEntry, Ulimit
 from unionfs.light_types import NamedTuple
+
+
+class Resume(NamedTuple):
+    """Going on from steps that failed and whose containers were kept. `changes` gives what was changed in a
+    container, as the archive of a layer; `dockerfile` is a path, empty if it is in no file."""
+
+    executes_again: bool
+    """Whether the command that failed is executed again."""
+    accepts: bool
+    """Whether what was typed into the container is written to the Dockerfile."""
+    dockerfile: str
+    changes: Callable[[str], AbstractContextManager[Iterable[bytes]]]
 
 
 class StageOptions(NamedTuple):
@@ -30,7 +43,9 @@ class StageOptions(NamedTuple):
     """Bytes."""
     allows_insecure: bool = False
     mounts: MountSources = NO_MOUNT_SOURCES
-    keep: Callable[[ContainerOptions], str] | None = None
-    """Makes a container of a step that failed; its name. None: nothing is kept."""
+    keep: Callable[[ContainerOptions, str], str] | None = None
+    """Makes a container of a step that failed, whose shell records in a directory if that is not empty; its name.
+    None: nothing is kept."""
     keeps_shell: bool = False
     """The command of that container is an interactive shell."""
+    resume: Resume | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rootless.build.cache_import import NO_CACHES
@@ -77,6 +77,12 @@ class Workspace:
         """A new layer with these members. It is in the store after `flush`."""
         return self._built(self.ingest.add_made_layer(members, what))
 
+    def add_archive(self, archive: Iterable[bytes], what: str) -> BuiltLayer:
+        """The same of an archive that comes in pieces."""
+        # An empty piece would be taken for the end.
+        pieces = (piece for piece in archive if piece)
+        return self._built(self.ingest.add_layer(lambda _: next(pieces, b""), what))
+
     def _built(self, written: WrittenLayer) -> BuiltLayer:
         layer = BuiltLayer(
             written.diff_id, written.digest, written.blob_size, media_types.OCI_LAYER
@@ -116,10 +122,7 @@ class Workspace:
         from unionfs.tar.clamping import clamped_archive
 
         with open(self.ingest.layer_files(layer.diff_id).tar, "rb") as file:
-            pieces = (piece for piece in clamped_archive(file, newest) if piece)
-            made = self._built(
-                self.ingest.add_layer(lambda _: next(pieces, b""), "the layer of the image")
-            )
+            made = self.add_archive(clamped_archive(file, newest), "the layer of the image")
         return layer if made.diff_id == layer.diff_id else made
 
     def find(self, key: str) -> CachedStep | None:
@@ -168,6 +171,22 @@ class Workspace:
         from unionfs.changes import Snapshot
 
         return Snapshot(lower_layers(self.tree(layers)), None)
+
+    def merged_layer(
+        self, below: tuple[BuiltLayer, ...], layers: Sequence[BuiltLayer]
+    ) -> BuiltLayer:
+        """One layer in the place of several over the same layers."""
+        from rootless.build.outputs import squashed
+
+        trees = [self.snapshot(each) for each in (below, (*below, *layers))]
+        single = self.single_layers(layers)
+        try:
+            return self.add_layer(squashed(single, *trees), "the layer of the step")
+        finally:
+            for each in single:
+                each.close()
+            for tree in trees:
+                tree.close()
 
     def seen_files(self, snapshot: Snapshot, layers: Iterable[BuiltLayer]) -> SeenFiles:
         """What can be seen in `snapshot`, which is of these layers."""

@@ -71,6 +71,8 @@ def build(parsed: Parsed, settings: Settings) -> int:
         provenance=parse_attestations(
             parsed[options.ATTEST], parsed[options.PROVENANCE], parsed[options.SBOM]
         ),
+        resumes=parsed[options.RESUME],
+        accepts=parsed[options.ACCEPT],
         squash=parsed[options.SQUASH],
         jobs=parsed[options.JOBS] or len(os.sched_getaffinity(0)) + 1,
     )

@@ -92,6 +92,15 @@ PUSH = Flag(("push",), 'Shorthand for "--output=type=registry"')
 REWRITE_TIMESTAMP = Flag(
     ("rewrite-timestamp",), "Set times in new layers that are after SOURCE_DATE_EPOCH to that"
 )
+RESUME = Flag(
+    ("resume",),
+    "Go on from the container kept of a RUN that failed, and execute its command again there",
+)
+ACCEPT = Flag(
+    ("accept",),
+    "Go on from the container kept of a RUN that failed, and write what was typed there to the "
+    "Dockerfile, in place of the RUN (with --resume: in front of it)",
+)
 SQUASH = Flag(("squash",), "Squash newly built layers into a single new layer")
 
 ATTEST = Texts(

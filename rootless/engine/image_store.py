@@ -9,7 +9,8 @@ from rootless.paths import data_root, runtime_root
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Any
 
@@ -114,13 +115,23 @@ class ImageStore:
         def forget(digest: str) -> None:
             remove_entry(store, digest, self.paths.containers.all)
 
-        def create(options: ContainerOptions) -> str:
+        def create(options: ContainerOptions, recording: str) -> str:
             from rootless.engine.prepare import prepare
 
             driver = self._driver()
-            return prepare(options, self.paths, self._environ, driver, monitor=0).record.name
+            prepared = prepare(
+                options, self.paths, self._environ, driver, monitor=0, recording=recording
+            )
+            return prepared.record.name
 
-        host = BuildHost(store, find_image, self._environ, self.paths.runtime, forget, create)
+        def changes(name: str) -> AbstractContextManager[Iterable[bytes]]:
+            from rootless.rootfs.read import container_changes
+
+            return container_changes(self.paths.containers.find(name), self.paths, store)
+
+        host = BuildHost(
+            store, find_image, self._environ, self.paths.runtime, forget, create, changes
+        )
         built = build(request, host, progress)
         for output in request.outputs:
             if output.push:

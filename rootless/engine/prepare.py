@@ -113,6 +113,16 @@ def _recorded(options: ContainerOptions, lower: Lower, recording: str) -> Contai
     )
 
 
+def _command(spec: Mapping[str, Any], recording: str) -> tuple[str, ...]:
+    """What the container executes, as users know it."""
+    executed = tuple(map(str, spec["process"]["args"]))
+    if not recording:
+        return executed
+    from rootless.recording.shell import plain_arguments
+
+    return plain_arguments(executed)
+
+
 def _with_images(
     options: ContainerOptions,
     paths: StoragePaths,
@@ -233,7 +243,7 @@ def _prepare(
             ),
             storage_driver=driver.value,
             rootfs=str(lower.tree.path) if isinstance(lower.tree, HostTree) else "",
-            command=tuple(spec["process"]["args"]),
+            command=_command(spec, recording),
             labels=labels,
             auto_remove=options.remove,
             monitor_pid=monitor,

@@ -41,8 +41,8 @@ def dockerfile_of(beginning: Beginning, typed: Sequence[Typed]) -> str:
     return "\n".join([*lines, *instructions_of(typed)]) + "\n"
 
 
-def instructions_of(typed: Iterable[Typed]) -> list[str]:
-    """The lines of the instructions that do what was typed."""
+def instructions_of(typed: Iterable[Typed], *, exported: str = "ENV") -> list[str]:
+    """The lines of the instructions that do what was typed; `exported` is that of an exported variable."""
     lines: list[str] = []
     before = first = _NO_STATE
     names: set[str] = set()
@@ -57,7 +57,7 @@ def instructions_of(typed: Iterable[Typed]) -> list[str]:
                 lines += _comment(each)
             elif not _changes_only_the_shell(each.text):
                 lines += _run(each.text, prefix)
-        lines += _state(before, each)
+        lines += _state(before, each, exported)
         before = each
     return lines
 
@@ -104,12 +104,12 @@ def _prefix(first: Typed, before: Typed, names: set[str]) -> list[str]:
     return lines
 
 
-def _state(before: Typed, after: Typed) -> list[str]:
+def _state(before: Typed, after: Typed, exported: str) -> list[str]:
     """What a command has changed of the state of the shell."""
     lines = []
     if after.directory != before.directory:
         lines.append(f"WORKDIR {_escaped(after.directory)}")
-    lines += _changed("ENV", before.environment, after.environment)
+    lines += _changed(exported, before.environment, after.environment)
     lines += _changed("ARG", before.variables, after.variables)
     return lines
 

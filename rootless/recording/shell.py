@@ -91,12 +91,14 @@ __finish() {
     + f"{PLACE}/{_LOOP}"
     + """ "$__shell"
 }
+# That of the image: shells set one of their own.
+__prompt=$(cat /proc/self/environ | tr '\\0' '\\n' | sed -n s/^PS1=//p)
 __record start '' >> "$__log"
 trap '__interrupted=1' INT
 trap __finish EXIT
 while :; do
     __text= __interrupted=
-    printf '%s # ' "$PWD"
+    printf '%s' "${__prompt:-$PWD # }"
     if ! IFS= read -r __text; then
         __text=
         echo

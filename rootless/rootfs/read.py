@@ -4,7 +4,7 @@ its layers and its upper, and what is the engine's own work in that."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,6 +98,17 @@ def _merged(store: Store, image: Image) -> Iterator[Layer]:
         raise RootlessError(f"cannot read the files of image {image.id}: {error}") from error
     finally:
         layer.close()
+
+
+@contextmanager
+def container_changes(
+    record: ContainerRecord, paths: StoragePaths, store: Store
+) -> Iterator[Iterable[bytes]]:
+    """What was changed in a container, as the archive of a layer in pieces, while it is paused. Raises
+    RootlessError."""
+    directory = Path(paths.containers.directory(record.id))
+    with open_container(record, paths, store, pause=True) as files:
+        yield files.layer_archive(mountpoints(directory), room=1 << 62)
 
 
 def mountpoints(directory: Path) -> list[bytes]:

@@ -21,6 +21,7 @@ from rootless.store.build_cache import (
     mounts_directory,
 )
 from rootless.store.image import all_images
+from rootless.store.kept_steps import forget_kept
 from rootless.store.layers import layer_size
 from rootless.store.layout import Store
 from rootless.store.step_reads import forget_reads
@@ -120,6 +121,7 @@ def prune_build_cache(
     forget_reads(store, forgotten)
     if everything:
         forget_reads(store)
+        forget_kept(store)
         remove_tree(contents_directory(store))
     unused(store, containers, remove=True)
     return PrunedCache(removed, max(0, before - objects_size(store)) + freed)
