@@ -10,7 +10,7 @@ from rootless.build.copy_sources import CopySources, copy_text, destination_of
 from rootless.build.copying import CopyPlan, copy_members, directory_attributes
 from rootless.build.digests import digest_of_items
 from rootless.build.errors import BuildError
-from rootless.build.explanation import explain, recorded
+from rootless.build.explanation import earlier_step, explain, recorded
 from rootless.build.keys import step_key
 from rootless.build.modes import ModeChange
 from rootless.build.mounts import (
@@ -71,6 +71,7 @@ class StageBuilder:
         self._name_of_step = name_of_step
         self._copies = CopySources(workspace, trees.source)
         self._runs = Runs(workspace, trees.source, options)
+        self._last_done = ""
 
     def build(self, stage: Stage, state: StageState) -> None:
         """Execute all instructions of a stage. Raises BuildError with the line of the one that failed."""
@@ -132,7 +133,7 @@ class StageBuilder:
     ) -> None:
         """The layer of a step: found by its key or by what it read, or made and recorded."""
         known = recorded(inputs, state.key, f"{self._options.place} {name}")
-        name = self._name_of_step(name)
+        shown_name, name = name, self._name_of_step(name)
         progress = self._progress.begin(name)
         try:
             step = None
@@ -145,10 +146,11 @@ class StageBuilder:
             if step is not None:
                 progress.cached()
             else:
-                if self._options.explains:
-                    difference = "" if reads is None else reads.difference
-                    progress.note(f"executed because {difference or self._reason(known)}")
+                earlier = self._explain(known, reads, progress)
                 layer = make(progress)
+                if earlier is not None:
+                    self._show_changed_files(earlier.layer, layer, progress)
+                self._last_done = shown_name
                 created = self._workspace.now()
                 step = CachedStep(key, layer, created, text, known)
                 self._workspace.save(step)
@@ -195,10 +197,37 @@ class StageBuilder:
             progress.note("reused because nothing that it read has changed")
         return step
 
-    def _reason(self, inputs: Mapping[str, str]) -> str:
+    def _explain(
+        self, inputs: Mapping[str, str], reads: ReadsCache | None, progress: StepProgress
+    ) -> CachedStep | None:
+        """Show why a step is executed, if that is asked for. Returns an earlier one that copied other files."""
+        if not self._options.explains:
+            return None
         if self._options.no_cache:
-            return "the cache is not used"
-        return f"{explain(inputs, all_steps(self._workspace.store))}"
+            progress.note("executed because the cache is not used")
+            return None
+        earlier = earlier_step(inputs, all_steps(self._workspace.store))
+        reason = reads.difference if reads is not None and reads.difference else ""
+        progress.note(f"executed because {reason or explain(inputs, earlier, self._last_done)}")
+        if earlier is None or inputs.get("content") == earlier.inputs.get("content"):
+            return None
+        return earlier
+
+    def _show_changed_files(
+        self, before: BuiltLayer, after: BuiltLayer, progress: StepProgress
+    ) -> None:
+        from rootless.build.changed_files import changed_files
+
+        if not self._workspace.store.has_layer(before.diff_id):
+            return
+        trees = [self._workspace.snapshot((layer,)) for layer in (before, after)]
+        try:
+            differences = changed_files(*trees)
+        finally:
+            for tree in trees:
+                tree.close()
+        if differences:
+            progress.note(f"changed files: {differences}")
 
     def _run(self, instruction: Run, state: StageState) -> None:
         options = self._options

@@ -158,12 +158,30 @@ def test_explanations_name_what_has_changed(builds):
     assert reasons("--build-arg", "v=1", files={"f": "1"}) == ["it was not done before"] * 4
     assert reasons("--build-arg", "v=1") == []
     assert reasons("--build-arg", "v=2") == [
-        "changed: the build arguments in effect, the variable v",
-        "changed: the build arguments in effect, the variable v",
+        "changed: the build argument v",
+        "changed: the build argument v",
     ]
     assert reasons("--build-arg", "v=2", files={"f": "2"}) == [
         "changed: the content of the sources",
-        "a step before it was done again",
-        "a step before it was done again",
+        "a step before it was done: COPY f .",
+        "a step before it was done: RUN echo $v",
     ]
     assert reasons("--build-arg", "v=2", "--no-cache") == ["the cache is not used"] * 4
+
+
+def test_explanations_name_the_variables_and_files_that_have_changed(builds):
+    dockerfile = "FROM base:1\nENV a=1 b=2\nCOPY . /w\nRUN true\n"
+    files = {
+        "kept": "k",
+        "same-size": "1",
+        "d/mode": "m",
+        "gone": "g",
+        ".dockerignore": "Dockerfile",
+    }
+    builds.ok(dockerfile, files=files)
+    (builds.directory / "gone").unlink()
+    (builds.directory / "d/mode").chmod(0o755)
+    shown = builds.ok(dockerfile, "--explain", files={"same-size": "2", "added": "a"})
+    assert "changed files: /w/added (new), /w/d/mode, /w/gone (gone), /w/same-size" in shown
+    shown = builds.ok(dockerfile.replace("a=1 b=2", "a=2 c=3"), "--explain")
+    assert "executed because changed: the variables a, b, c" in shown
