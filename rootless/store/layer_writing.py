@@ -218,13 +218,18 @@ def _write_archive(
 
 @contextmanager
 def _reported(what: str) -> Iterator[None]:
-    """Raises InvalidDocumentError for an archive that is not sound."""
+    """Raises InvalidDocumentError for an archive that is not sound, OSError for an index that cannot be written."""
+    import sqlite3
+
     from unionfs.tar.format import TarError
+    from unionfs.tar.index import as_os_error
 
     try:
         yield
     except TarError as error:
         raise InvalidDocumentError(f"{what} is not a valid layer: {error}") from error
+    except sqlite3.OperationalError as error:
+        raise as_os_error(error) from error
 
 
 def _read_exactly(read: Read, size: int) -> bytes:

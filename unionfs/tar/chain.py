@@ -15,6 +15,7 @@ number that it got in the lowest layer that has it.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -178,6 +179,8 @@ def build_chain(
         database.execute("UPDATE summary SET entries = (SELECT count(*) FROM entry)")
         writer.commit()
     except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise IndexFormatError(f"{os.fspath(out)}: cannot merge layer indexes: {error}") from error
     finally:
         if writer is not None:

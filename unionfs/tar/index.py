@@ -8,6 +8,7 @@ docs/formats.md describes every column.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -158,6 +159,14 @@ def check_version(database: sqlite3.Connection, schema: str) -> None:
     )
     if found != (APPLICATION_ID, VERSION):
         raise IndexFormatError("application id {:#x}, version {}".format(*found))
+
+
+def as_os_error(error: sqlite3.OperationalError) -> OSError:
+    """The error of the file system that SQLite could not write to: ENOSPC, or EIO for any other."""
+    import sqlite3
+
+    number = errno.ENOSPC if error.sqlite_errorcode == sqlite3.SQLITE_FULL else errno.EIO
+    return OSError(number, os.strerror(number))
 
 
 class IndexWriter:

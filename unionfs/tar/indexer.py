@@ -261,7 +261,7 @@ class TarIndexer:
 
     def _add_root(self, member: Member) -> None:
         if not member.path:
-            raise self._fail("member without a name")
+            return  # tar(1) takes it for `.`, whose attributes it is not to have
         if not stat.S_ISDIR(member.mode) or member.hard_link:
             raise self._fail("the root of a layer is not a directory")
         self._describe(ROOT, member)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.file_servers import children_of, servers_below
 from tests.support.rootless import Rootless
+from tests.support.small_disk import with_small_disk
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
@@ -79,6 +80,43 @@ def test_a_killed_file_server_of_a_step_is_replaced(builds):
     assert builds.sh("cat /count; cat /d/f1000; ls /d | wc -l") == "1000\n1000\n1000\n"
 
 
+def test_a_build_killed_after_any_line_that_it_shows_leaves_nothing(builds):
+    """Each line is the start or the end of a step: the Dockerfile, the context, every instruction, the image."""
+    unique = "86399.75"
+    dockerfile = (
+        DOCKERFILE + f"RUN --mount=type=cache,target=/c sleep 0.05; sleep {unique} & sleep 0.05\n"
+    )
+    context = builds.context(dockerfile, {f"files/f{n}": f"content {n}\n" for n in range(20)})
+    argv = ("build", "--no-cache", "--progress=plain", "-t", "killed", str(context))
+    lines = len([line for line in builds.rootless(*argv).ok().stderr.splitlines() if line])
+    assert lines > 15
+    for number in range(1, lines + 1):
+        process = builds.rootless.popen(*argv)
+        seen = 0
+        while seen < number and (line := process.stderr.readline()):
+            seen += bool(line.strip())
+        process.kill()
+        process.communicate(timeout=20)
+        wait_until(lambda: not _processes_with(unique.encode()))
+    builds.ok("FROM base:1\nCOPY files /files\n")
+    store = builds.rootless.data / "rootless"
+    assert [each for each in os.listdir(store / "tmp") if each != ".lock"] == []
+    assert "damaged" not in builds.rootless("system", "check").stdout
+    assert builds.rootless("ps", "-aq").stdout == ""
+
+
+def _processes_with(word: bytes) -> list[str]:
+    """The processes that have the word among their arguments."""
+    found = []
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            if word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                found.append(pid)
+        except OSError:
+            continue
+    return found
+
+
 def test_a_context_that_changes_gives_an_error_or_one_of_its_states(builds):
     context = builds.context("FROM base:1\nCOPY d /d\n", {"d/f": "a" * 100_000})
     path = context / "d/f"
@@ -99,7 +137,7 @@ def test_a_context_that_changes_gives_an_error_or_one_of_its_states(builds):
                 # No file is cut off: what was copied has the size of its entry.
                 assert int(builds.sh("wc -c < /d/f")) >= 0
             else:
-                assert done.status == 1
+                assert done.status == 1, done.stderr
                 assert "changed while it was read" in done.stderr, done.stderr
     finally:
         stop.set()
@@ -128,3 +166,38 @@ def test_a_full_disk_is_an_error_and_the_store_stays_whole(builds):
     assert builds.rootless("system", "check").status == 0
     builds.ok("FROM base:1\nRUN echo small > /small\nCOPY big /big\n")
     assert builds.sh("wc -c < /big").strip() == "3000000"
+
+
+@pytest.mark.parametrize(
+    ("instruction", "reason"),
+    [
+        ("COPY big /big", "cannot store the layer of the step"),
+        (
+            "RUN --mount=target=/c dd if=/c/big of=/big",
+            "did not complete successfully: exit code: 1",
+        ),
+        ("RUN --mount=target=/c cat /c/big > /big", "cannot store the layer of the step"),
+    ],
+)
+def test_a_build_on_a_disk_without_room_ends_with_its_place(builds, tmp_path, instruction, reason):
+    """The store lies on a tmpfs of 16 MiB."""
+    context = builds.context(f"FROM base:1\nRUN echo small > /small\n{instruction}\n")
+    (context / "big").write_bytes(os.urandom(15 << 20))
+    base = tmp_path / "base.tar"
+    builds.rootless("save", "-o", base, "base:1").ok()
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def body() -> None:
+        small = Rootless(disk, tmp_path / "run")
+        small("load", "-i", base).ok()
+        done = small("build", "-t", "t", str(context))
+        assert done.status == 1, done.stderr
+        assert reason in done.stderr, done.stderr
+        assert "Dockerfile:3" in done.stderr
+        assert "no space left on device" in done.stderr.lower()
+        assert small("image", "ls", "-q", "t").stdout == ""
+        small("build", "-t", "t", "-", stdin=b"FROM base:1\nRUN echo small > /small\n").ok()
+        assert [each for each in os.listdir(disk / "rootless/tmp") if each != ".lock"] == []
+
+    with_small_disk(disk, 16 << 20, body)
