@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import posixpath
 from pathlib import Path
@@ -53,7 +54,7 @@ def archive_source(directory: Path, *, keeps_owners: bool) -> LayerSource:
 
 
 def unpacked(source: Source, entry: SourceEntry, directory: Path) -> Source | None:
-    """The files of an archive in a source; None if the file is none."""
+    """The files of an archive in a source; None if the file is none. Raises BuildError for a damaged archive."""
     size = entry.attributes.size
     head = b"".join(source.open(entry.path, min(size, _HEADER)))
     if not looks_like_archive(head):
@@ -70,8 +71,21 @@ def unpacked(source: Source, entry: SourceEntry, directory: Path) -> Source | No
 
     try:
         return open_archive(read, directory, os.fsdecode(entry.path), keeps_owners=True)
-    except InvalidDocumentError:
+    except InvalidDocumentError as error:
+        if _has_member(b"".join(source.open(entry.path, min(size, _PIECE)))):
+            raise BuildError(error.message) from error
         return None
+
+
+def _has_member(data: bytes) -> bool:
+    """Whether what may be the beginning of an archive has the header of a first member."""
+    import tarfile
+
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r|*") as archive:
+            return archive.next() is not None
+    except (tarfile.TarError, OSError, EOFError):
+        return False
 
 
 class Fetched(NamedTuple):

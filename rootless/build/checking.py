@@ -21,6 +21,7 @@ from rootless.dockerfile.scopes import (
     global_variables,
     platform_arguments,
 )
+from rootless.dockerfile.stage_instructions import stage_instructions
 from rootless.errors import RootlessError
 from rootless.oci.platform import host_platform, parse_platform
 from rootless.store.image import resolve
@@ -140,8 +141,11 @@ def _base_configs(text: str, request: BuildRequest, store: Store) -> dict[int, C
         origins = [
             expand_from(each.origin, variables, dockerfile.escape) for each in dockerfile.stages
         ]
-        instructions = [each.instructions for each in dockerfile.stages]
-        graph = stage_graph(origins, instructions, request.target, tuple(request.contexts))
+        contexts_of = tuple(request.contexts)
+        instructions = stage_instructions(
+            dockerfile, origins, variables, request.build_arguments, contexts_of
+        )
+        graph = stage_graph(origins, instructions, request.target, contexts_of)
     except DockerfileError:
         return {}
     contexts = {name.lower(): place for name, place in request.contexts.items()}

@@ -13,6 +13,7 @@ from rootless.build.ignoring import IgnoreFilter
 from rootless.build.selection import resolved_path
 from rootless.build.sources import FilteredSource, HostSource, Source
 from rootless.dockerfile.ignore import IgnorePatterns, read_ignore_file
+from rootless.errors import UsageError
 from unionfs.light_types import NamedTuple
 
 _MOST_TEXT = 16 << 20
@@ -97,7 +98,7 @@ def _archive_context(request: ContextRequest, new_directory: Callable[[str], Pat
         return waiting.pop() if waiting else os.read(descriptor, size)
 
     directory = new_directory("context") / "archive"
-    source = open_archive(read, directory, "the build context", keeps_owners=False)
+    source = open_archive(read, directory, "the build context", keeps_owners=True)
     path = os.path.normpath(f"/{request.dockerfile or 'Dockerfile'}").strip("/")
     name = os.path.basename(path)
     text = request.text if request.text is not None else _text_of(source, os.fsencode(path))
@@ -113,7 +114,7 @@ def _archive_context(request: ContextRequest, new_directory: Callable[[str], Pat
     return BuildContext(
         text,
         name,
-        lambda: _filtered(archive_source(directory, keeps_owners=False), patterns),
+        lambda: _filtered(archive_source(directory, keeps_owners=True), patterns),
         patterns,
     )
 
@@ -128,7 +129,10 @@ def _ignore_patterns(read: Callable[[bool], str | None]) -> IgnorePatterns | Non
     if text is None:
         text = read(False)
     patterns = read_ignore_file(text) if text is not None else ()
-    return IgnorePatterns(patterns) if patterns else None
+    try:
+        return IgnorePatterns(patterns) if patterns else None
+    except UsageError as error:
+        raise BuildError(error.message) from error
 
 
 def _text_of(source: Source, path: bytes) -> str | None:

@@ -6,10 +6,12 @@ from __future__ import annotations
 import itertools
 import os
 import posixpath
+import re
 import stat
 
 from rootless.build.archives import fetch, unpacked
 from rootless.build.copying import CopyItem
+from rootless.build.errors import BuildError
 from rootless.build.git import GitSource, clone, git_source
 from rootless.build.provenance import Material
 from rootless.build.selection import select
@@ -19,6 +21,8 @@ from rootless.build.workspace import Workspace
 from rootless.dockerfile.ignore import IgnorePatterns
 from rootless.dockerfile.instructions import Add, Copy
 from rootless.images.formats.url import is_url
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +43,8 @@ class CopySources:
         from_stage = instruction.from_stage if isinstance(instruction, Copy) else ""
         parents = isinstance(instruction, Copy) and instruction.parents
         items: list[CopyItem] = []
+        if isinstance(instruction, Add) and instruction.checksum:
+            _check_checksum(instruction)
         for word in instruction.sources:
             if isinstance(instruction, Add) and (repository := git_source(word)) is not None:
                 items.append(self._cloned(repository, instruction))
@@ -127,9 +133,21 @@ def copy_text(instruction: Copy | Add) -> str:
         words.append(f"--chown={instruction.chown}")
     if instruction.chmod:
         words.append(f"--chmod={instruction.chmod}")
-    words += [f"--exclude={pattern}" for pattern in instruction.exclude]
     words += [*instruction.sources, *(f"<<{each.name}" for each in instruction.heredocs)]
     return " ".join([*words, instruction.destination]) + BUILT
+
+
+def _check_checksum(instruction: Add) -> None:
+    """Raises BuildError, BuildKit's, for a --checksum that nothing could have."""
+    if len(instruction.sources) != 1:
+        raise BuildError("checksum can't be specified for multiple sources")
+    [source] = instruction.sources
+    if git_source(source) is not None:
+        return
+    if not is_url(source):
+        raise BuildError("checksum requires HTTP(S) or Git sources")
+    if _DIGEST.fullmatch(instruction.checksum) is None:
+        raise BuildError("invalid checksum digest format")
 
 
 def _is_directory(item: CopyItem) -> bool:

@@ -4,7 +4,7 @@
   where the destination is a directory or is written with a slash at its end.
 * Symbolic links in the destination are followed beneath the root; those in the source are followed to
   where the source begins, and are copied as links below it.
-* Directories that have to be made belong to the owner of the copy and have the mode 0755.
+* Directories that have to be made belong to the owner of the copy and have the mode 0755, or that of an octal --chmod.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from rootless.build.sources import Source, SourceEntry, walk
 from rootless.dockerfile.ignore import IgnorePatterns
 from unionfs.light_types import NamedTuple
 from unionfs.model import Attributes
-from unionfs.nodes import Directory
+from unionfs.nodes import Directory, Node
 from unionfs.tar.writer import ArchiveMember, TarEntry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from unionfs.changes import Snapshot
+
+CHECKSUM_FAILED = "failed to compute cache key: failed to calculate checksum of ref: "
+"""What BuildKit puts before the reason why a source cannot be read."""
 
 _NANOSECONDS = 10**9
 
@@ -114,46 +117,54 @@ class _Copy:
             return
         existing = None if self._plan.link else self._target.find(base)
         if self._plan.into_directory or isinstance(existing, Directory):
-            yield from self._parents(self._join(base, item.name))
+            if existing is None and base in self._directories:
+                yield (
+                    self._made(item, base),
+                    iter(()),
+                )  # a name is added to what another source has made
+            yield from self._parents(item, self._join(base, item.name))
             yield self._member(item, entry, self._join(base, item.name))
             return
-        yield from self._parents(base)
+        yield from self._parents(item, base)
         yield self._member(item, entry, base)
 
     def _tree(self, item: CopyItem, top: SourceEntry, base: bytes) -> Iterator[ArchiveMember]:
         existing = None if self._plan.link else self._target.find(base)
         if existing is not None and not isinstance(existing, Directory):
+            if self._plan.into_directory:
+                raise _not_a_directory(base, existing)
             raise BuildError(f"cannot copy to non-directory: /{os.fsdecode(base)}")
-        yield from self._parents(base, are_changed=existing is None)
-        if base and base not in self._directories:
+        yield from self._parents(item, base, are_changed=existing is None)
+        # BuildKit does not know the time of the top of a context.
+        mtime_ns = top.attributes.mtime_ns if item.path else self._plan.made_ns
+        if base and existing is None:
+            # Each source sets it once more, as on a file system.
             self._directories.add(base)
-            if item.is_archive and existing is None:
-                yield self._made(base), iter(())
-            elif existing is not None:
-                yield self._existing(base, top.attributes.mtime_ns), iter(())
-            else:
-                yield self._made_like(top, base), iter(())
+            made = self._made(item, base) if item.is_archive else self._made_like(base, mtime_ns)
+            yield made, iter(())
+        elif base and base not in self._directories:
+            self._directories.add(base)
+            yield self._existing(base, mtime_ns), iter(())
         for name, entry in item.below_top(top):
             path = self._join(base, name)
             if stat.S_ISDIR(entry.attributes.mode):
                 self._directories.add(path)
-                self._check_directory(path)
-            else:
-                self._check_file(path)
+            if not item.is_archive:  # those replace what is there
+                self._check(entry, path)
             yield self._member(item, entry, path)
 
-    def _check_directory(self, path: bytes) -> None:
-        if self._plan.link:
+    def _check(self, entry: SourceEntry, path: bytes) -> None:
+        """Raises BuildError for a directory in the place of something else, or the reverse."""
+        node = None if self._plan.link else self._target.find(path)
+        if node is None or stat.S_ISDIR(entry.attributes.mode) == isinstance(node, Directory):
             return
-        node = self._target.find(path)
-        if node is not None and not isinstance(node, Directory):
-            raise BuildError(f"cannot copy to non-directory: /{os.fsdecode(path)}")
-
-    def _check_file(self, path: bytes) -> None:
-        if not self._plan.link and isinstance(self._target.find(path), Directory):
+        if isinstance(node, Directory):
             raise BuildError(f"cannot replace to directory /{os.fsdecode(path)} with file")
+        raise BuildError(f"cannot copy to non-directory: /{os.fsdecode(path)}")
 
-    def _parents(self, path: bytes, *, are_changed: bool = True) -> Iterator[ArchiveMember]:
+    def _parents(
+        self, item: CopyItem, path: bytes, *, are_changed: bool = True
+    ) -> Iterator[ArchiveMember]:
         """The directories above a path, those that are there with what they are. `are_changed`: a name is
         added to the last one."""
         names = path.split(b"/")[:-1]
@@ -164,12 +175,12 @@ class _Copy:
             self._directories.add(directory)
             node = None if self._plan.link else self._target.find(directory)
             if node is None:
-                yield self._made(directory), iter(())
+                yield self._made(item, directory), iter(())
             elif isinstance(node, Directory):
                 changed = self._plan.made_ns if are_changed and count == len(names) else None
                 yield self._existing(directory, changed), iter(())
             else:
-                raise BuildError(f"cannot copy to non-directory: /{os.fsdecode(directory)}")
+                raise _not_a_directory(directory, node)
 
     def _existing(self, path: bytes, mtime_ns: int | None) -> TarEntry:
         """A directory as it is; with another time of change where names are added to it."""
@@ -180,11 +191,11 @@ class _Copy:
             attributes = attributes._replace(mtime_ns=mtime_ns)
         return TarEntry(path, attributes, xattrs=self._target.xattrs(node))
 
-    def _made_like(self, top: SourceEntry, path: bytes) -> TarEntry:
+    def _made_like(self, path: bytes, mtime_ns: int) -> TarEntry:
         """The destination of a directory, made anew: it has the time of the source, neither its owner nor its
         mode."""
         uid, gid = self._plan.owner or (0, 0)
-        attributes = directory_attributes(uid, gid, self._time(top.attributes.mtime_ns))
+        attributes = directory_attributes(uid, gid, self._time(mtime_ns))
         if self._plan.mode is not None:
             attributes = attributes._replace(mode=self._plan.mode.apply(attributes.mode))
         return TarEntry(path, attributes)
@@ -195,9 +206,14 @@ class _Copy:
             mtime_ns = min(mtime_ns, self._plan.newest * _NANOSECONDS)
         return mtime_ns // _NANOSECONDS * _NANOSECONDS
 
-    def _made(self, path: bytes) -> TarEntry:
+    def _made(self, item: CopyItem, path: bytes) -> TarEntry:
+        """A directory that has to be made. It has the mode of a --chmod that is a number, unless it is for an archive."""
         uid, gid = self._plan.owner or (0, 0)
-        return TarEntry(path, directory_attributes(uid, gid, self._plan.made_ns))
+        attributes = directory_attributes(uid, gid, self._plan.made_ns)
+        mode = self._plan.mode
+        if mode is not None and mode.octal is not None and not item.is_archive:
+            attributes = attributes._replace(mode=stat.S_IFDIR | mode.octal)
+        return TarEntry(path, attributes)
 
     def _member(self, item: CopyItem, entry: SourceEntry, path: bytes) -> ArchiveMember:
         known, source = entry.attributes, item.source
@@ -209,7 +225,7 @@ class _Copy:
         if kind == stat.S_IFREG and not source.keeps_owners:
             # Those of a context were meant for its owner: BuildKit leaves them out too.
             mode &= ~(stat.S_ISUID | stat.S_ISGID)
-        if self._plan.mode is not None and kind != stat.S_IFLNK:
+        if self._plan.mode is not None and kind != stat.S_IFLNK and not item.is_archive:
             mode = self._plan.mode.apply(mode)
         shown = known._replace(mode=mode, uid=uid, gid=gid, mtime_ns=self._time(known.mtime_ns))
         if kind != stat.S_IFDIR and known.nlink > 1:
@@ -233,9 +249,13 @@ def directory_attributes(uid: int, gid: int, mtime_ns: int) -> Attributes:
     return Attributes(0, stat.S_IFDIR | 0o755, 2, uid, gid, 0, 0, 0, mtime_ns, mtime_ns, mtime_ns)
 
 
+def _not_a_directory(path: bytes, node: Node) -> BuildError:
+    """There is something else where a directory is to be made: BuildKit's words, a link being one without end."""
+    if stat.S_ISLNK(node.attributes.mode):
+        return BuildError("too many links")
+    return BuildError(f"mkdir /{os.fsdecode(path)}: not a directory")
+
+
 def not_found(path: bytes) -> BuildError:
     """A source that is not there, as BuildKit reports it."""
-    return BuildError(
-        "failed to compute cache key: failed to calculate checksum of ref: "
-        f'"/{os.fsdecode(path)}": not found'
-    )
+    return BuildError(f'{CHECKSUM_FAILED}"/{os.fsdecode(path)}": not found')

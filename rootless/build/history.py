@@ -37,7 +37,8 @@ def history_text(instruction: Instruction, shell: Sequence[str]) -> str:
             command = instruction.command
             before = () if command.is_exec_form else tuple(shell)
             name = type(instruction).__name__.upper()
-            return f"{name} {_list((*before, *command.words))}"
+            after = command.words if command.is_exec_form else (" ".join(command.words),)
+            return f"{name} {_list((*before, *after))}"
         case Expose():
             ports = (port for text in instruction.ports for port in exposed_ports(text).ports)
             return f"EXPOSE [{' '.join(sorted(ports))}]"

@@ -10,6 +10,7 @@ from rootless.build.errors import BuildError
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)")
 _ACTION = re.compile(r"([-+=])([rwxXst]*|[ugo])(?=[-+=]|$)")
 _WHO = {"u": 0o4700, "g": 0o2070, "o": 0o1007}
+_LARGEST = 0o7777
 _BITS = {"r": 0o444, "w": 0o222, "x": 0o111}
 
 
@@ -17,22 +18,24 @@ class ModeChange:
     """A value of --chmod. Raises BuildError for one that is none."""
 
     def __init__(self, text: str) -> None:
-        self._fixed: int | None = None
-        if re.fullmatch(r"[0-7]{1,5}", text):
-            self._fixed = int(text, 8) & 0o7777
-            return
-        self._clauses = text.split(",")
-        for clause in self._clauses:
-            if _CLAUSE.fullmatch(clause) is None:
+        self.octal: int | None = None
+        """The mode that an octal number sets."""
+        if re.fullmatch(r"[0-7]+", text):
+            self.octal = int(text, 8)
+            if self.octal > _LARGEST:
                 raise BuildError(
                     f"invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777"
                 )
+            return
+        self._clauses = text.split(",")
+        if not all(map(_CLAUSE.fullmatch, self._clauses)):
+            raise BuildError(f"invalid chmod parameter: '{text}': invalid syntax")
 
     def apply(self, mode: int) -> int:
         """The mode of a file whose mode was `mode`; the type stays."""
         kind, bits = stat.S_IFMT(mode), stat.S_IMODE(mode)
-        if self._fixed is not None:
-            return kind | self._fixed
+        if self.octal is not None:
+            return kind | self.octal
         for clause in self._clauses:
             found = _CLAUSE.fullmatch(clause)
             assert found is not None  # the constructor has looked

@@ -124,6 +124,8 @@ class MountPreparer:
         same id apart. Raises BuildError."""
         for number, mount in enumerate(mounts):
             target = posixpath.normpath(posixpath.join("/", directory, mount.target))
+            if target == "/" and not isinstance(mount, SecretMount | SshMount):
+                raise BuildError('invalid mount target "/"')
             match mount:
                 case BindMount():
                     self._bind(mount, target, number)
@@ -163,7 +165,12 @@ class MountPreparer:
         self._hidden.append(os.fsencode(target.strip("/")))
 
     def _cache(self, mount: CacheMount, target: str, namespace: str) -> None:
-        place = cache_mount_directory(self._workspace.store, f"{namespace}/{mount.id}")
+        identity = f"{namespace}/{mount.id}"
+        if mount.from_stage:
+            # As in BuildKit, caches that begin with other files are others.
+            item = _bind_item(mount, self._source_of)
+            identity += f":{digest_of_items([item], self._workspace.digests_of)}"
+        place = cache_mount_directory(self._workspace.store, identity)
         data = f"{place}/data"
         number = 0
         while True:
@@ -175,7 +182,7 @@ class MountPreparer:
             if lock is not None:
                 break
             number += 1
-            place = cache_mount_directory(self._workspace.store, f"{namespace}/{mount.id}/{number}")
+            place = cache_mount_directory(self._workspace.store, f"{identity}/{number}")
             data = f"{place}/data"
         self._stack.callback(lock.release)
         # Several builds may need it for the first time at once.

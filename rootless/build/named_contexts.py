@@ -50,7 +50,8 @@ def named_context(text: str) -> NamedContext:
     if is_url(text) or git_source(text) is not None:
         return NamedContext(ContextKind.URL, text)
     if not os.path.isdir(text):
-        raise BuildError(f"failed to get build context: {text} is not a directory")
+        reason = "not a directory" if os.path.exists(text) else "no such file or directory"
+        raise BuildError(f"failed to get build context: stat {text}: {reason}")
     return NamedContext(ContextKind.DIRECTORY, text)
 
 

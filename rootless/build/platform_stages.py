@@ -25,6 +25,7 @@ from rootless.dockerfile.graph import SCRATCH, Graph, stage_graph, stage_label
 from rootless.dockerfile.instructions import Add, Arg, Copy, Dockerfile, Instruction, Run, Workdir
 from rootless.dockerfile.parser import parse_trigger
 from rootless.dockerfile.scopes import expand_from, global_variables
+from rootless.dockerfile.stage_instructions import stage_instructions
 from rootless.errors import RootlessError, UsageError
 from rootless.oci.platform import Platform, host_platform, parse_platform
 from rootless.oci.reference import parse_reference
@@ -72,7 +73,13 @@ class PlatformStages:
         self._origins = [
             expand_from(each.origin, self._globals, dockerfile.escape) for each in dockerfile.stages
         ]
-        self._instructions = [each.instructions for each in dockerfile.stages]
+        self._instructions = stage_instructions(
+            dockerfile,
+            self._origins,
+            self._globals,
+            request.build_arguments,
+            tuple(request.contexts),
+        )
 
     def _new_inputs(self) -> BuildInputs:
         setting = self._setting
@@ -236,6 +243,7 @@ class PlatformStages:
         name_of_step = _step_namer(*labels, instructions)
         if node.base is not None and not node.is_replaced:
             state = self.states[node.base].copy()
+            state.config.pop("OnBuild", None)
             name_of_step("")
         else:
             state = self.bases[number].copy()

@@ -16,6 +16,7 @@ from rootless.build.sources import Source
 from rootless.build.stage_options import StageOptions
 from rootless.build.state import StageState
 from rootless.build.workspace import Workspace
+from rootless.dockerfile.errors import quoted
 from rootless.dockerfile.instructions import Run
 from rootless.dockerfile.mounts import Mount
 from rootless.dockerfile.scopes import proxy_variables
@@ -114,7 +115,7 @@ class Runs:
                 is_foreign = error.details.get("errno") == errno.ENOEXEC
                 reason = f"exit code: {255 if is_foreign else 1}"
             failure = BuildError(
-                f'process "{" ".join(plan.words)}" did not complete successfully: {reason}'
+                f"process {quoted(' '.join(plan.words))} did not complete successfully: {reason}"
             )
             failure.log = log.lines()
             failure.hint = error.hint

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import stat
 
-from rootless.build.copying import CopyItem, not_found
+from rootless.build.copying import CHECKSUM_FAILED, CopyItem, not_found
 from rootless.build.errors import BuildError
 from rootless.build.sources import Source, SourceEntry
 from rootless.dockerfile.path_patterns import compile_path_pattern, has_wildcard
@@ -22,7 +23,7 @@ def select(source: Source, word: str, *, parents: bool = False) -> list[CopyItem
         found = [os.fsencode(path)]
     else:
         # A wildcard that matches nothing is no error in BuildKit.
-        found = _matches(source, path)
+        found = _matches(source, path, any_depth=parents)
     return [_item(source, path, os.fsencode(pivot) if parents else None) for path in found]
 
 
@@ -52,16 +53,21 @@ def _item(source: Source, path: bytes, pivot: bytes | None) -> CopyItem:
 
 
 def resolved_path(source: Source, path: bytes) -> bytes | None:
-    """Where a path leads; None if there is nothing."""
+    """Where a path leads; None if there is nothing. Raises BuildError for links without end."""
     try:
         resolved = source.resolve(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise BuildError(f"{CHECKSUM_FAILED}too many links") from error
     return None if source.entry(resolved) is None else resolved
 
 
-def _matches(source: Source, pattern: str) -> list[bytes]:
-    """The paths that a pattern names, by name; `**` stands for any number of directories."""
+def _matches(source: Source, pattern: str, *, any_depth: bool) -> list[bytes]:
+    """The paths that a pattern names, by name. `any_depth`: `**` stands for any number of directories, and
+    not for one as `*` does."""
     found: list[bytes] = []
     seen: set[bytes] = set()
     names = pattern.split("/")
@@ -73,7 +79,7 @@ def _matches(source: Source, pattern: str) -> list[bytes]:
                 found.append(path)
             return
         first, *rest = left
-        if first == "**":
+        if first == "**" and any_depth:
             descend(path, rest) if rest else None
             for child in _children(source, path):
                 if stat.S_ISDIR(child.attributes.mode) and rest:

@@ -239,7 +239,11 @@ class HostSource:
 
     def _open_file(self, path: bytes) -> int:
         parent, name = self._parent(path)
-        return os.open(name, _OPEN_FLAGS, dir_fd=parent)
+        try:
+            return os.open(name, _OPEN_FLAGS, dir_fd=parent)
+        except OSError as error:
+            error.filename = path  # beneath the top, and not only the name
+            raise
 
     def identity(self, entry: SourceEntry) -> tuple[int, ...]:
         known = entry.attributes

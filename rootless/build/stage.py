@@ -232,6 +232,8 @@ class StageBuilder:
     def _run(self, instruction: Run, state: StageState) -> None:
         options = self._options
         words, script = command_of(instruction, state)
+        if not words:
+            raise BuildError("failed to marshal LLB definition: arguments are required")
         expander = state.scope.expander(options.escape)
         mounts = mounts_of(instruction, expander)
         environment = dict(state.scope.variables)
@@ -321,18 +323,15 @@ class StageBuilder:
         def make(_: StepProgress) -> BuiltLayer:
             target = self._workspace.snapshot(state.layers)
             try:
-                owner = self._owner(state.user, target) if state.user else (0, 0)
-                members = self._directories(path, owner, target)
+                members = self._directories(path, state.user, target)
                 return self._workspace.add_layer(members, "the layer of the step")
             finally:
                 target.close()
 
         self._step(state, shown(instruction), text, key, inputs=inputs, make=make)
 
-    def _directories(
-        self, path: str, owner: tuple[int, int], target: Snapshot
-    ) -> Iterator[ArchiveMember]:
-        """The directories of a path that have to be made, and those above them."""
+    def _directories(self, path: str, user: str, target: Snapshot) -> Iterator[ArchiveMember]:
+        """The directories of a path that have to be made for a user, and those above them."""
         names = target.resolve(os.fsencode(path)).split(b"/")
         above: list[ArchiveMember] = []
         is_made = False
@@ -340,7 +339,12 @@ class StageBuilder:
             directory = b"/".join(names[:count])
             node = target.find(directory)
             if node is None:
+                if above and not is_made:  # a name is added to the last one that is there
+                    changed = above[-1][0]
+                    times = changed.attributes._replace(mtime_ns=self._workspace.now_ns())
+                    above[-1] = (changed._replace(attributes=times), ())
                 is_made = True
+                owner = self._owner(user, target) if user else (0, 0)
                 attributes = directory_attributes(*owner, self._workspace.now_ns())
                 above.append((TarEntry(directory, attributes), ()))
             elif isinstance(node, Directory):
@@ -400,6 +404,8 @@ class StageBuilder:
             identity = find_identity(user, passwd, groups)
             gid = find_group(group, groups) if group else identity.gid
         except UnknownUserError as error:
+            if text == "root":
+                return 0, 0  # without any files too
             raise BuildError(str(error)) from None
         return identity.uid, gid
 

@@ -213,6 +213,8 @@ def _arguments(words: tuple[str, ...]) -> dict[str, str]:
     found = {}
     for word in words:
         name, equals, value = word.partition("=")
+        if equals and not name:
+            raise UsageError(f'invalid key-value pair "{word}": empty key')
         if equals:
             found[name] = value
         elif name in os.environ:

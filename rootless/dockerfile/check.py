@@ -20,6 +20,7 @@ from rootless.dockerfile.instructions import Dockerfile, From, Stage
 from rootless.dockerfile.parser import assemble, make_instructions, parse_trigger, read_statements
 from rootless.dockerfile.rules import CheckSettings, Finding, check_settings, failure
 from rootless.dockerfile.scopes import expand_from, global_variables
+from rootless.dockerfile.stage_instructions import stage_instructions
 from rootless.dockerfile.suggestions import did_you_mean
 from rootless.dockerfile.words import Rules, expand_with
 from rootless.errors import UsageError
@@ -164,14 +165,20 @@ class _Findings:
 
     def _read_stages(self, dockerfile: Dockerfile, origins: Sequence[From]) -> None:
         context = self._context
-        stages = [self._with_triggers(each) for each in dockerfile.stages]
+        outer = global_variables(dockerfile, context.platform, context.build_args)
+        instructions = stage_instructions(
+            dockerfile, origins, outer, context.build_args, context.contexts
+        )
+        stages = [
+            self._with_triggers(stage._replace(instructions=own))
+            for stage, own in zip(dockerfile.stages, instructions, strict=True)
+        ]
         graph = stage_graph(
             origins,
             [each.instructions for each in stages],
             context.target,
             context.contexts,
         )
-        outer = global_variables(dockerfile, context.platform, context.build_args)
         common = StageContext(outer, context.build_args, dockerfile.escape, context.ignore)
         chosen = context.stages
         if chosen is None:

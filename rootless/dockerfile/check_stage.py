@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rootless.dockerfile.check_text import finding
 from rootless.dockerfile.config import Config, apply_instruction, variables_of
-from rootless.dockerfile.errors import quoted
+from rootless.dockerfile.errors import DockerfileError, quoted
 from rootless.dockerfile.expansion import Expander, expand_instruction
 from rootless.dockerfile.ignore import IgnorePatterns
 from rootless.dockerfile.instructions import (
@@ -73,7 +73,13 @@ def check_stage(
     findings before it have been added."""
     check = _StageCheck(start, context, findings)
     for instruction in stage.instructions:
-        check.add(instruction)
+        try:
+            check.add(instruction)
+        except DockerfileError as error:
+            if not error.line:
+                error.line = instruction.source.first_line
+                error.last_line = instruction.source.last_line
+            raise
     return check.end
 
 

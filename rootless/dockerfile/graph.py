@@ -79,7 +79,7 @@ def stage_graph(
     nodes = []
     before: dict[str, int] = {}
     for number, origin in enumerate(origins):
-        base = None if origin.image in replaced else before.get(origin.image)
+        base = None if origin.image in replaced else base_stage(origin.image, number, before)
         inputs = _inputs(instructions[number], by_name, len(origins))
         nodes.append(StageNode(number, base, origin.name in replaced, inputs))
         if origin.name:
@@ -93,6 +93,17 @@ def stage_graph(
     for number in needed:
         _refuse_later_stages(nodes[number], origins, instructions[number])
     return Graph(tuple(nodes), wanted, needed)
+
+
+def base_stage(name: str, number: int, before: Mapping[str, int]) -> int | None:
+    """The stage that FROM of stage `number` names, of those `before` it by name; None: an image.
+
+    Names of images have no capital letters: one that has some can only be a stage. A number is one too, as for
+    buildah.
+    """
+    if name.isascii() and name.isdecimal() and int(name) < number:
+        return int(name)
+    return before.get(name.lower())
 
 
 def stage_label(origin: From, number: int) -> str:

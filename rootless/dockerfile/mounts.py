@@ -113,6 +113,10 @@ def _fields(text: str) -> list[str]:
         raise DockerfileError(f"failed to parse csv mounts: {error}", word=text) from None
 
 
+_LABELS = frozenset(("z", "Z"))
+"""podman's and buildah's: who may use the files by their SELinux label. None is set here."""
+
+
 class _Fields:
     """The fields of one value by key."""
 
@@ -121,6 +125,8 @@ class _Fields:
         self._type = "bind"
         self._read_only: bool | None = None
         for field in _fields(text):
+            if field in _LABELS:
+                continue
             key, equals, value = field.partition("=")
             key = _ALIASES.get(key.lower(), key.lower())
             if not equals and not self._may_lack_value(key):

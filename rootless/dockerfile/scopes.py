@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rootless.dockerfile.errors import DockerfileError
+from rootless.dockerfile.errors import DockerfileError, quoted
 from rootless.dockerfile.expansion import Expander
 from rootless.dockerfile.instructions import Arg, Dockerfile, Env, From, Run, Source
 from rootless.dockerfile.mounts import Mount, parse_mount
@@ -86,8 +86,11 @@ def expand_from(origin: From, variables: Mapping[str, str], escape: str) -> From
             raise _at(message, origin.source)
         try:
             parse_platform(platform)
-        except UsageError as error:
-            message = f"failed to parse platform {origin.platform}: {error.message}"
+        except UsageError:
+            message = (
+                f"failed to parse platform {origin.platform}: {quoted(platform)}: "
+                "cannot parse platform specifier: invalid argument"
+            )
             raise _at(message, origin.source) from None
     return origin._replace(image=image, platform=platform)
 

@@ -88,7 +88,7 @@ def test_a_tar_on_standard_input_is_a_context(builds):
     done = builds.rootless("build", "-t", "t", "-", stdin=archive.getvalue())
     assert done.status == 0, done.stderr
     script = "cd /all && find . -type f | sort && stat -c %u x/y"
-    assert builds.sh(script).split() == ["./.dockerignore", "./Dockerfile", "./x/y", "0"]
+    assert builds.sh(script).split() == ["./.dockerignore", "./Dockerfile", "./x/y", "77"]
 
 
 def test_a_dockerfile_alone_on_standard_input(builds):

@@ -63,7 +63,7 @@ def test_a_failing_run_shows_its_output_its_place_and_its_status(builds):
         ("FROM localhost:1/nosuch:1\n", "localhost:1/nosuch:1: failed to resolve source metadata", 1),
         ("FROM base:1 AS a\nCOPY --from=a /x /y\n", "circular dependency detected on stage: a", 2),
         ("FROM base:1\nCOPY --from=3 /x /y\n", "invalid stage index 3", 2),
-        ("FROM base:1\nCOPY Dockerfile /etc/passwd/x\n", "cannot copy to non-directory: /etc/passwd", 2),
+        ("FROM base:1\nCOPY Dockerfile /etc/passwd/x\n", "mkdir /etc/passwd: not a directory", 2),
         ("FROM base:1\nWORKDIR /etc/passwd/x\n", "mkdir /etc/passwd: not a directory", 2),
         ("", "the Dockerfile cannot be empty", 0),
     ],
@@ -93,6 +93,23 @@ def test_what_is_missing_is_named(builds, tmp_path):
     done = builds.rootless("build", str(tmp_path))
     assert done.status == 1
     assert "failed to read dockerfile: open Dockerfile: no such file or directory" in done.stderr
+
+
+def test_a_context_that_cannot_be_read_is_an_error_with_its_path(builds):
+    dockerfile = "FROM base:1\nCOPY d /d\n"
+    context = builds.context(dockerfile, {"d/e/file": "x"})
+    for path in (context / "d/e/file", context / "d/e"):
+        mode = path.stat().st_mode
+        path.chmod(0)
+        try:
+            done = builds.rootless("build", str(context))
+        finally:
+            path.chmod(mode)
+        assert done.status == 1
+        assert f"permission denied ({path.relative_to(context)})" in done.stderr
+        assert "Dockerfile:2" in done.stderr
+        assert left_behind(builds) == []
+    builds.ok(dockerfile)
 
 
 def test_an_interrupted_build_leaves_no_process_and_no_directory(builds):
