@@ -236,27 +236,34 @@ class VolumeMounts:
         """Have another server go on in place of one that has ended: one that another container's monitor has
         started, or a new one. False if that cannot be, or the servers end too often.
         """
-        now = time.monotonic()
-        self._replacements = [at for at in self._replacements if now - at < _PERIOD]
-        if lost.kept is None or len(self._replacements) >= _MAX_REPLACEMENTS:
-            return False
-        self._replacements.append(now)
-        log(f"the file server of {lost.served.what} was killed; another one goes on")
+        while lost.kept is not None:
+            now = time.monotonic()
+            self._replacements = [at for at in self._replacements if now - at < _PERIOD]
+            if len(self._replacements) >= _MAX_REPLACEMENTS:
+                break
+            self._replacements.append(now)
+            log(f"the file server of {lost.served.what} was killed; another one goes on")
+            try:
+                with _StartLock({lost.served.control}):
+                    if lost.reconnect() or self._start_another(lost, lost.kept):
+                        return True
+            except (OSError, RootlessError) as error:
+                log(f"it cannot be replaced: {error}")
+                break
+        return False
+
+    def _start_another(self, lost: _Served, kept: KeptMount) -> bool:
+        """False if the new server was killed too. Raises RootlessError if it cannot go on, OSError."""
+        server = StartingServer(lost.served, self._top, self._maps, self._namespace, kept)
         try:
-            with _StartLock({lost.served.control}):
-                if lost.reconnect():
-                    return True
-                server = StartingServer(
-                    lost.served, self._top, self._maps, self._namespace, lost.kept
-                )
-                try:
-                    server.wait()
-                finally:
-                    server.close()
-                return lost.reconnect()
-        except (OSError, RootlessError) as error:
-            log(f"it cannot be replaced: {error}")
-            return False
+            server.wait()
+        except RootlessError:
+            if server.was_killed:
+                return False
+            raise
+        finally:
+            server.close()
+        return lost.reconnect()
 
     def close_trees(self) -> None:
         """After the start: the mounts are the container's now. Idempotent."""
@@ -351,6 +358,7 @@ class StartingServer:
         namespace: int = -1,
         kept: KeptMount | None = None,
     ) -> None:
+        self.was_killed = False
         self._served = served
         with locked(f"{top}/namespace.lock"):
             existing = _existing_namespace(top) if kept is None else os.dup(namespace)
@@ -365,6 +373,7 @@ class StartingServer:
         """Until it serves. Raises RootlessError if it cannot."""
         if self._word == volume_server.LISTENING:
             self._word = self._reports.recv(4096)
+        self.was_killed = not self._word
         if self._word != volume_server.READY:
             reason = self._word.decode(errors="replace") or "it was killed"
             raise RootlessError(
