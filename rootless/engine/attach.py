@@ -5,7 +5,7 @@ from __future__ import annotations
 from rootless.containers.status import Verb, has_nothing_to_do
 from rootless.engine import lifecycle
 from rootless.errors import ConflictError, NotFoundError
-from rootless.supervisor.client import MonitorEndedError
+from rootless.supervisor.client import MonitorEndedError, RefusedError
 from rootless.supervisor.foreground import Attachment, Foreground, Forwarding, Outcome, forwarded
 from rootless.supervisor.protocol import Kind
 
@@ -29,7 +29,11 @@ def attach(
     client = lifecycle.connect(paths, record)
     outcome = None
     if client is not None:
-        outcome = _attach_to_running(client, attachment, terminal=terminal)
+        try:
+            outcome = _attach_to_running(client, attachment, terminal=terminal)
+        except RefusedError:
+            lifecycle.allow(Verb.ATTACH, lifecycle.wait_for_end_of_run(paths, record))
+            raise
     if outcome is None:
         lifecycle.allow(Verb.ATTACH, lifecycle.wait_for_other_monitor(paths, record))
         raise NotFoundError(f"container {record.name} has no monitor")

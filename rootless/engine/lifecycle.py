@@ -31,6 +31,8 @@ _END_WAIT = 10.0
 """Seconds that a monitor has to end after it has closed its connections."""
 _START_WAIT = 30.0
 """Seconds to wait for another command that is starting the container."""
+_END_OF_RUN_WAIT = 1.0
+"""Seconds in which a monitor writes down the end of a run."""
 
 
 def allow(verb: Verb, record: ContainerRecord) -> None:
@@ -171,6 +173,16 @@ def wait_for_other_monitor(paths: StoragePaths, record: ContainerRecord) -> Cont
         record = paths.containers.read(record.id)
     if record.status not in MONITORED and record.error:
         raise RootlessError(record.error)
+    return record
+
+
+def wait_for_end_of_run(paths: StoragePaths, record: ContainerRecord) -> ContainerRecord:
+    """The record after a monitor has refused a request: the run may have ended between the request and the
+    greeting before it, and the monitor writes that soon. As it is after a second otherwise."""
+    end = time.monotonic() + _END_OF_RUN_WAIT
+    while record.status is Status.RUNNING and time.monotonic() < end:
+        time.sleep(0.005)
+        record = paths.containers.read(record.id)
     return record
 
 

@@ -25,6 +25,10 @@ class MonitorEndedError(RootlessError):
     """The monitor ended without a last message."""
 
 
+class RefusedError(RootlessError):
+    """The monitor cannot carry out a request now."""
+
+
 class MonitorClient:
     """A connection to the monitor of a container.
 
@@ -139,7 +143,7 @@ class MonitorClient:
 
             raise error_from(message.fields)
         if message.kind is Kind.REFUSED:
-            raise RootlessError(str(message.fields["text"]))
+            raise RefusedError(str(message.fields["text"]))
         return message
 
     def receive_until(self, *kinds: Kind) -> Message:
