@@ -18,13 +18,22 @@ def port_holder(address: str, port: int, protocol: str) -> str:
     inodes = set(_inodes(f"/proc/net/{protocol}{suffix}", port, protocol))
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for pid in filter(str.isdecimal, os.listdir("/proc")) if wanted else ():
-        try:
-            for descriptor in os.listdir(f"/proc/{pid}/fd"):
-                if os.readlink(f"/proc/{pid}/fd/{descriptor}") in wanted:
-                    return f"{_name(pid)} (PID {pid})"
-        except OSError:
-            continue  # another user's, or it has ended
+        if wanted.intersection(_descriptors(pid)):
+            return f"{_name(pid)} (PID {pid})"
     return ""
+
+
+def _descriptors(pid: str) -> Iterator[str]:
+    """What the descriptors of a process refer to (proc_pid_fd(5)); nothing of another user's process."""
+    try:
+        numbers = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return
+    for number in numbers:
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{number}")
+        except OSError:
+            continue  # closed meanwhile
 
 
 def _inodes(path: str, port: int, protocol: str) -> Iterator[str]:
@@ -40,5 +49,8 @@ def _inodes(path: str, port: int, protocol: str) -> Iterator[str]:
 
 
 def _name(pid: str) -> str:
-    with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-        return file.read().strip()
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return "a process that has ended"
