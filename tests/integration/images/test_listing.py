@@ -94,8 +94,8 @@ def test_images_by_several_filters(stored, filters, found):
     [
         ("volume", "get tool:late: no such volume"),
         ("network", "network tool:late not found"),
-        ("plugin", "No such plugin: tool:late"),
-        ("service", "No such service: tool:late"),
+        ("plugin", 'plugin "tool:late" not found'),
+        ("service", "This node is not a swarm manager."),
     ],
 )
 def test_kind_of_which_there_is_none_is_not_found(stored, kind, message):
