@@ -7,7 +7,11 @@ from dataclasses import asdict
 from statistics import median
 
 from benchmarks.measure import BUSY, WIDE_SPREAD, Results, Series, is_rankable
+from benchmarks.targets import TARGETS
 from benchmarks.workloads import MIB
+
+OURS = "rootless"
+PEERS = ("podman", "docker")
 
 BASELINES = ("fuse-overlayfs", "podman", "buildkit", "buildah")
 """Ratios are relative to the first of these that took part."""
@@ -89,6 +93,26 @@ def _table(series: Sequence[Series], *, disturbed: bool) -> list[str]:
     return lines
 
 
+def _targets_table(series: Sequence[Series]) -> list[str]:
+    """Ratios to every peer, whatever the machine had to do beside: the caption says what that was."""
+    medians: dict[str, dict[str, float]] = {}
+    for item in series:
+        if item.seconds:
+            medians.setdefault(item.key.workload, {})[item.key.subject] = item.median
+    lines = [f"| {OURS} | : podman | : docker | wanted at most | |", "|---|---|---|---|---|"]
+    for workload, found in medians.items():
+        ours = found.get(OURS)
+        target = TARGETS.get(workload)
+        if ours is None or target is None:
+            continue
+        peers = {name: value for name, value in found.items() if name != OURS}
+        ratios = [f"{ours / peers[name]:.2f}" if name in peers else "" for name in PEERS]
+        limits = target.limits(peers)
+        verdict = "" if not limits else "met" if ours <= min(limits) else "missed"
+        lines.append(f"| {workload} | {' | '.join(ratios)} | {target} | {verdict} |")
+    return lines
+
+
 def _mib(size: int) -> str:
     """With a decimal where it counts."""
     return f"{size / MIB:.1f}" if size < 10 * MIB else f"{size >> 20}"
@@ -141,6 +165,8 @@ def tables(results: Results) -> str:
     lines: list[str] = []
     for group in groups.values():
         lines += [*_table(group, disturbed=results.is_disturbed), "", _caption(results, group), ""]
+        if any(item.key.workload in TARGETS for item in group):
+            lines += [*_targets_table(group), ""]
         if any(item.processor for item in group):
             lines += [*_processor_table(group), ""]
         elif any(item.peaks for item in group):

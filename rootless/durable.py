@@ -275,8 +275,8 @@ def remove_tree(path: StrPath) -> None:
     shutil.rmtree(path, onerror=allow_and_retry)
 
 
-def _remove_small_tree(path: str, depth: int = 3) -> bool:
-    """Delete a tree that is shallow and in no one's way, as a container's is that wrote nothing;
+def _remove_small_tree(path: str, depth: int = 32) -> bool:
+    """Delete a tree that is not deep and whose directories its owner may change, as nearly all are;
     False if it is not, or not all of it went. Importing shutil takes longer.
     """
     try:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _CHUNK = 65536
 _READS = 16
+_LARGE = 1 << 18
+"""Bytes of a pipe: a quarter of what an ordinary user may set, so that the limit of all pipes of a user
+(pipe-user-pages-soft, 64 MiB) is not used up by a few containers."""
 _SMALL = 4096
 """Bytes: after a read of less the pipe is taken to be empty."""
 BACKLOG = 1 << 20
@@ -108,6 +111,7 @@ class FanOut:
         self.source = source
         self.is_open = True
         self.sinks: list[Sink] = []
+        self._is_large = False
         self._record = record
 
     def connect(self, client: Client, *, may_be_left: bool) -> int:
@@ -141,6 +145,20 @@ class FanOut:
                 sink.put(data)
             if len(data) < _SMALL or not self.wants_input():
                 return
+        self._enlarge()
+
+    def _enlarge(self) -> None:
+        """Of an output that is busy: the container and the clients then wait less often for this process."""
+        if self._is_large:
+            return
+        self._is_large = True
+        import fcntl
+
+        for descriptor in (self.source, *(sink.descriptor for sink in self.sinks if sink.is_open)):
+            try:
+                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _LARGE)
+            except OSError:
+                pass  # a terminal, or the user's pipes take as much as they may (pipe(7))
 
     def lost(self, belongs_to: Callable[[Client], bool]) -> bool:
         """Whether a client of that kind has closed the output. Forgets all that have."""

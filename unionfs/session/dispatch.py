@@ -199,7 +199,7 @@ class Dispatcher:
         if opcode in _CHANGES_NAMES:
             self._run_after_reply()
         elif taken >= SLOW and opcode == _READ:
-            self._slow_reads.expect()
+            self._slow_reads.note_request(taken)
 
     @staticmethod
     def _keep(wait: MustWait, request: Kept) -> Exception | None:

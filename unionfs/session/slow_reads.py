@@ -3,6 +3,10 @@
 Nearly all reads find their bytes in memory, where a thread would cost more than the read. So reads
 are made by the serving thread until one has taken long; from then on each is made by a thread, until
 enough in a row have been quick again.
+
+A request may also have taken long because another process had the processor, above all after the reply, which
+wakes the client. So only one of `_CERTAIN` is taken for slow at once. After a shorter one the next reads
+are timed without their replies.
 """
 
 from __future__ import annotations
@@ -25,6 +29,12 @@ if TYPE_CHECKING:
 
 SLOW = 2_000_000
 """Nanoseconds of a read after which the following ones are made by threads."""
+
+_CERTAIN = 50_000_000
+"""Nanoseconds of a request that no scheduler makes of a quick read."""
+
+_TIMED = 4
+"""Reads that are timed after a request of `SLOW`."""
 
 _QUICK_AGAIN = 32
 """Quick reads in a row after which reads are made by the serving thread again."""
@@ -50,12 +60,21 @@ class SlowReads:
         self._fault = fault
         self._counters = counters
         self._quick = 0
+        self._timed = 0
         self.are_expected = False
 
+    def note_request(self, nanoseconds: int) -> None:
+        """A READ has taken `SLOW` or longer, its reply included."""
+        if nanoseconds >= _CERTAIN:
+            self.expect()
+        elif not self.are_expected:
+            self.are_expected = True
+            self._timed = _TIMED
+
     def expect(self) -> None:
-        """A read has taken longer than `SLOW`."""
+        """A read has taken `SLOW` or longer."""
         self.are_expected = True
-        self._quick = 0
+        self._quick = self._timed = 0
 
     def take(self, unique: int, nodeid: NodeId, offset: int, size: int) -> bool:
         """Read in a thread, and reply then. False if the bytes do not lie in one file: the caller
@@ -64,6 +83,9 @@ class SlowReads:
         if found is None:
             return False
         file, position, length = found
+        if self._timed:
+            self._read_timed(unique, file, position, length)
+            return True
         # The file system may close its own while the thread reads.
         descriptor = os.dup(file)
         data = b""
@@ -90,6 +112,17 @@ class SlowReads:
 
         self._workers.start(read, done)
         return True
+
+    def _read_timed(self, unique: int, file: int, position: int, length: int) -> None:
+        started = perf_counter_ns()
+        data = pread_whole(file, length, position)
+        if perf_counter_ns() - started >= SLOW:
+            self.expect()
+        else:
+            self._timed -= 1
+            self.are_expected = self._timed > 0
+        self._counters.bytes[_READ] += len(data)
+        self._write(replies.reply(unique, data))
 
     def _note(self, nanoseconds: int) -> None:
         if nanoseconds >= SLOW:

@@ -258,3 +258,13 @@ def test_compare_tells_faster_slower_alike_and_unclear(tmp_path):
         check=True,
     )
     assert printed.stdout == table
+
+
+def test_targets_are_compared_with_the_medians_of_the_peers():
+    results = Results()
+    for name, seconds in (("rootless", 0.046), ("podman", 0.1), ("docker", 0.2)):
+        results.of(Key("run --rm true", name, "warm")).seconds.extend([seconds] * 3)
+    text = tables(results)
+    assert "| run --rm true | 0.46 | 0.23 | 0.4 x podman, 0.25 x docker | missed |" in text
+    results.of(Key("rm -f, SIGTERM ignored", "rootless", "warm")).seconds.append(0.1)
+    assert "| rm -f, SIGTERM ignored |  |  | 200 ms | met |" in tables(results)

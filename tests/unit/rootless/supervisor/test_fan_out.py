@@ -1,5 +1,6 @@
 """An output copied to several clients, of which some do not read."""
 
+import fcntl
 import os
 import time
 from types import SimpleNamespace
@@ -106,3 +107,15 @@ def test_end_of_the_output_is_the_end_of_each_client_when_it_has_everything(outp
             sink.advance()
     assert size == total
     os.close(reader)
+
+
+def test_the_pipes_of_a_busy_output_become_larger(tmp_path):
+    (tmp_path / "output").write_bytes(bytes(2 << 20))
+    made = FanOut(os.open(tmp_path / "output", os.O_RDONLY), None)
+    reader = made.connect(CLIENT, may_be_left=True)
+    assert fcntl.fcntl(reader, fcntl.F_GETPIPE_SZ) == 1 << 16
+    made.advance()
+    assert fcntl.fcntl(reader, fcntl.F_GETPIPE_SZ) == 1 << 18
+    os.close(reader)
+    made.sinks[0].close()
+    made.close()
