@@ -130,6 +130,11 @@ class LaunchDescription(NamedTuple):
         return marshal.dumps((plain, self.id_maps.helper))
 
     @property
+    def store(self) -> str:
+        """The directory of the store: `directory` is STORE/containers/ID."""
+        return self.directory.rsplit("/", 2)[0]
+
+    @property
     def runtime(self) -> str:
         """The directory of sockets and locks."""
         return self.control_directory.rsplit("/", 2)[0]

@@ -302,8 +302,7 @@ def _rootfs(description: LaunchDescription) -> Rootfs:
         return rootfs
     from rootless.containers.unpacked import unpacked_directory
 
-    store = os.path.dirname(os.path.dirname(description.directory))  # STORE/containers/ID
-    native = unpacked_directory(store, description.tree, description.id_maps)
+    native = unpacked_directory(description.store, description.tree, description.id_maps)
     return rootfs._replace(native=native)
 
 

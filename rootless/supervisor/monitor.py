@@ -75,7 +75,7 @@ class Monitor:
     def __init__(self, description: LaunchDescription, first: Client, server: FileServer) -> None:
         self._description = description
         self._next_server = NextServer(server)
-        runtime = os.path.dirname(os.path.dirname(description.control_directory))
+        runtime = description.runtime
         self._containers = Containers(
             os.path.dirname(description.directory), remove_container_tree, runtime
         )

@@ -90,9 +90,8 @@ def _open(
         from rootless.rootfs.image_tree import image_tree_by_id
         from rootless.store.layout import Store
 
-        store = os.path.dirname(os.path.dirname(description.directory))
         tree = image_tree_by_id(
-            Store.open(store, shared_stores(os.environ)), served.removeprefix(IMAGE)
+            Store.open(description.store, shared_stores(os.environ)), served.removeprefix(IMAGE)
         )
         return open_image(tree, maps, server)
     ownership = Ownership(served.removeprefix(OVERLAY))
