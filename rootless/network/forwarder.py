@@ -12,7 +12,7 @@ import resource
 import select
 
 from rootless.light_stdlib import signal, socket
-from rootless.network.helper import become_root_of
+from rootless.network.helper import become_root_of, end_child
 from rootless.network.source_address import SourceAddresses
 from rootless.network.tcp_relay import Pipes, TcpRelay
 from rootless.network.udp_relay import UdpRelay
@@ -55,14 +55,7 @@ class Forwarder:
 
     def end(self) -> None:
         """Kill it and wait for its end."""
-        try:
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        try:
-            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
-        except ChildProcessError:
-            pass
+        end_child(self.pidfd)
         os.close(self.pidfd)
 
 

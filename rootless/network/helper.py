@@ -87,16 +87,21 @@ class Helper:
 
     def end(self) -> None:
         """Kill it and wait for its end."""
-        try:
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        try:
-            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
-        except ChildProcessError:
-            pass
+        end_child(self.pidfd)
         for descriptor in (self.pidfd, self._ready, self._errors, self._exit):
             os.close(descriptor)
+
+
+def end_child(pidfd: int) -> None:
+    """Kill a child and wait for its end, if that has not been done."""
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    try:
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    except ChildProcessError:
+        pass
 
 
 def _execute(
