@@ -98,28 +98,18 @@ def _measure(
         startup.measure(results, scratch, rounds * 4, plan.subjects, save)
     if plan := chosen.get("files"):
         _measure_files(results, plan, {**settings, "scratch": str(scratch)}, scratch, file)
-    if plan := chosen.get("lifecycle"):
-        (scratch / "lifecycle").mkdir()
-        lifecycle.measure(
-            results,
-            scratch / "lifecycle",
-            scale=scale,
-            rounds=rounds,
-            only=plan.workloads,
-            subjects=plan.subjects,
-            after_round=save,
-        )
-    if plan := chosen.get("build"):
-        (scratch / "build").mkdir()
-        build.measure(
-            results,
-            scratch / "build",
-            scale=scale,
-            rounds=rounds,
-            only=plan.workloads,
-            subjects=plan.subjects,
-            after_round=save,
-        )
+    for name, measure in (("lifecycle", lifecycle.measure), ("build", build.measure)):
+        if plan := chosen.get(name):
+            (scratch / name).mkdir()
+            measure(
+                results,
+                scratch / name,
+                scale=scale,
+                rounds=rounds,
+                only=plan.workloads,
+                subjects=plan.subjects,
+                after_round=save,
+            )
     if plan := chosen.get("images"):
         (scratch / "images").mkdir()
         file.machine |= images.measure(

@@ -104,13 +104,22 @@ def faulty_disk(directory: Path) -> Iterator[Disk]:
     mountpoint.mkdir()
     disk = Disk(mountpoint, control)
     disk.fails()
-    argv = [sys.executable, "-m", "tests.support.faulty", str(directory), str(mountpoint)]
-    server = subprocess.Popen([*argv, str(control)], cwd=CHECKOUT)
+    with served_disk("tests.support.faulty", directory, mountpoint, str(control)):
+        try:
+            yield disk
+        finally:
+            disk.fails()
+
+
+@contextlib.contextmanager
+def served_disk(module: str, directory: Path, mountpoint: Path, *arguments: str) -> Iterator[None]:
+    """The file system that `python -m MODULE DIRECTORY MOUNTPOINT ARGUMENT...` mounts and serves."""
+    argv = [sys.executable, "-m", module, str(directory), str(mountpoint), *arguments]
+    server = subprocess.Popen(argv, cwd=CHECKOUT)
     try:
         wait_until(lambda: os.path.ismount(mountpoint), alive=server)
-        yield disk
+        yield
     finally:
-        disk.fails()
         subprocess.run(["fusermount3", "-u", "-z", str(mountpoint)], check=False, timeout=20)
         try:
             server.wait(20)

@@ -12,7 +12,6 @@ import contextlib
 import errno
 import os
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +22,7 @@ if __name__ == "__main__":
     # On this disk the names of whiteouts are names like any others. Set before a module copies it.
     whiteouts.PREFIX, whiteouts.OPAQUE_NAME = b".of-the-disk.", b".of-the-disk..opaque"
 
-from tests.support.faulty import CHECKOUT
-from tests.support.waiting import wait_until
+from tests.support.faulty import served_disk
 from unionfs.commands.mount import MountOptions, mount
 from unionfs.directory import DirectoryUpper
 from unionfs.directory.attribute_store import INDEX
@@ -121,18 +119,8 @@ def plain_disk(directory: Path, *missing: str) -> Iterator[Path]:
     mountpoint = directory / "disk"
     for name in ("disk", "files", "work"):
         (directory / name).mkdir()
-    argv = [sys.executable, "-m", "tests.support.plain_disk", str(directory), str(mountpoint)]
-    server = subprocess.Popen([*argv, *missing], cwd=CHECKOUT)
-    try:
-        wait_until(lambda: os.path.ismount(mountpoint), alive=server)
+    with served_disk("tests.support.plain_disk", directory, mountpoint, *missing):
         yield mountpoint
-    finally:
-        subprocess.run(["fusermount3", "-u", "-z", str(mountpoint)], check=False, timeout=20)
-        try:
-            server.wait(20)
-        finally:
-            server.kill()
-            server.wait()
 
 
 def main() -> None:

@@ -3,12 +3,12 @@ when it is executed."""
 
 from __future__ import annotations
 
-import hashlib
 import random
 import shutil
-import tarfile
 
 import pytest
+
+from tests.support.archives import members
 
 pytestmark = [pytest.mark.needs("userns", "fuse", "busybox"), pytest.mark.slow]
 
@@ -114,24 +114,6 @@ def dockerfile(steps: list[Step]) -> str:
     lines.append(f"RUN {prepare}")
     lines += [f"RUN cd /w{n} && ({steps[n].text}) > /out{n} 2>&1; true" for n in range(STEPS)]
     return "\n".join(lines) + "\n"
-
-
-def members(path):
-    """Everything in an archive but times, by name."""
-    with tarfile.open(path) as archive:
-        return {
-            each.name: (
-                each.type,
-                oct(each.mode),
-                each.uid,
-                each.gid,
-                each.linkname,
-                hashlib.sha256(archive.extractfile(each).read()).hexdigest()
-                if each.isreg()
-                else None,
-            )
-            for each in archive
-        }
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pty
 import select
 import sys
-import tarfile
 import time
 
 import pytest
+
+from tests.support.archives import members
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
@@ -64,20 +64,7 @@ def tree(rootless, tmp_path, dockerfile, name):
     archive = tmp_path / f"{name}.tar"
     done = rootless("build", "-o", f"type=tar,dest={archive}", str(context))
     assert done.status == 0, done.stderr
-    with tarfile.open(archive) as opened:
-        return {
-            each.name: (
-                each.type,
-                oct(each.mode),
-                each.uid,
-                each.gid,
-                each.linkname,
-                hashlib.sha256(opened.extractfile(each).read()).hexdigest()
-                if each.isreg()
-                else None,
-            )
-            for each in opened
-        }
+    return members(archive)
 
 
 SESSION = [
