@@ -41,8 +41,7 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 class WorkDirectory:
     """`lock_fd` is the work directory, `fd` the directory of temporaries in it, `index_fd` that of the link
-    index. One server at a time has
-    it locked (flock).
+    index. One server at a time has it locked (flock).
 
     Raises OSError: EBUSY if another server, whose mount has not ended, has it locked.
     """
