@@ -52,15 +52,21 @@ def build_merged_index(store: Store, diff_ids: tuple[str, ...], what: str) -> st
     from unionfs.tar.chain import build_chain
 
     target = f"{store.chain_directory(chain_id(diff_ids))}/{CHAIN_INDEX}"
-    done, parent = merged_below(store, diff_ids[:-1])
-    indexes = [store.layer_files(diff_id).index for diff_id in diff_ids[done:]]
     gone = NotFoundError(f"{what} was removed while it was being prepared")
     with Ingest(store) as ingest:
         built = str(ingest.directory / CHAIN_INDEX)
-        try:
-            build_chain(indexes, built, parent=parent)
-        except FileNotFoundError:
-            raise gone from None
+        done, parent = merged_below(store, diff_ids[:-1])
+        while True:
+            indexes = [store.layer_files(diff_id).index for diff_id in diff_ids[done:]]
+            try:
+                build_chain(indexes, built, parent=parent)
+                break
+            except FileNotFoundError:
+                if parent is None or not all(map(store.has_layer, diff_ids)):
+                    raise gone from None
+                # Only the index of the layers below was removed, with another image: start from
+                # the layers alone.
+                done, parent = 0, None
         with store.lock():
             if not all(map(store.has_layer, diff_ids)):
                 raise gone

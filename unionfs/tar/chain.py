@@ -188,9 +188,15 @@ def build_chain(
 
 
 def _apply(database: sqlite3.Connection, index: str | os.PathLike[str]) -> None:
-    if not os.path.exists(index):
-        raise FileNotFoundError(2, "no such index", os.fspath(index))
-    database.execute("ATTACH ? AS layer", (sqlite_uri(index, "immutable=1&mode=ro"),))
+    import sqlite3
+
+    try:
+        database.execute("ATTACH ? AS layer", (sqlite_uri(index, "immutable=1&mode=ro"),))
+    except sqlite3.OperationalError:
+        # Asked after the attempt: another process may remove the layer at any time.
+        if not os.path.exists(index):
+            raise FileNotFoundError(errno.ENOENT, "no such index", os.fspath(index)) from None
+        raise
     try:
         check_version(database, "layer")
         layers, last_ino = database.execute("SELECT layers, last_ino FROM main.summary").fetchone()

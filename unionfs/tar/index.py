@@ -128,8 +128,6 @@ def open_index(path: str | os.PathLike[str]) -> sqlite3.Connection:
     # The module in C, without the adapters for dates that sqlite3 adds and imports datetime for.
     import _sqlite3 as sqlite3
 
-    if not os.path.exists(path):
-        raise FileNotFoundError(2, "no such index", os.fspath(path))
     database = None
     try:
         # Opening fails for a directory, and for a file that this user may not read.
@@ -145,6 +143,9 @@ def open_index(path: str | os.PathLike[str]) -> sqlite3.Connection:
     except (sqlite3.DatabaseError, IndexFormatError) as error:
         if database is not None:
             database.close()
+        # Asked after the attempt: another process may remove the layer at any time.
+        if not os.path.exists(path):
+            raise FileNotFoundError(errno.ENOENT, "no such index", os.fspath(path)) from None
         raise IndexFormatError(
             f"{os.fspath(path)}: not a layer index of version {VERSION}: {error}"
         ) from None

@@ -23,6 +23,7 @@ from rootless.images.gc.remove import remove
 from rootless.images.load import load
 from rootless.images.tag import tag
 from rootless.oci.platform import parse_platform
+from rootless.store import chains
 from rootless.store.chains import chain_index
 from rootless.store.decompression import Limits
 from rootless.store.image import all_images, resolve
@@ -37,6 +38,7 @@ from tests.support.images import (
     oci_layout,
     sha256,
 )
+from unionfs.tar.chain import build_chain
 
 
 def tar(*members, **files):
@@ -137,6 +139,37 @@ def test_layers_are_merged_into_one_index_that_others_build_on(store, tmp_path):
         names = {row[0] for row in database.execute("SELECT name FROM entry")}
     database.close()
     assert names == {b"", b"motd", b"big", b"more"}
+
+
+def test_merged_index_is_made_of_the_layers_alone_if_that_of_the_lower_ones_is_removed_meanwhile(
+    store, tmp_path, monkeypatch
+):
+    docker_archive(tmp_path / "three.tar", [BASE, TOP, tar(more=b"x")], tags=["three"])
+    load(store, tmp_path / "three.tar")
+    image = resolve(store, "three")
+    index = Path(chain_index(store, image))
+    whole = index.read_bytes()
+    shutil.rmtree(index.parent)
+    monkeypatch.setattr(chains, "merged_below", lambda *_: (2, str(tmp_path / "removed")))
+    assert Path(chain_index(store, image)).read_bytes() == whole
+
+
+def test_merged_index_of_a_layer_that_is_removed_meanwhile_is_not_found(
+    store, tmp_path, monkeypatch
+):
+    docker_archive(tmp_path / "two.tar", [BASE, TOP], tags=["two"])
+    load(store, tmp_path / "two.tar")
+    image = resolve(store, "two")
+    shutil.rmtree(Path(chain_index(store, image)).parent)
+    bottom = layer_files(store, image)[0]
+
+    def removed_while_it_is_read(*args, **kwargs):
+        shutil.rmtree(Path(bottom.index).parent)
+        build_chain(*args, **kwargs)
+
+    monkeypatch.setattr("unionfs.tar.chain.build_chain", removed_while_it_is_read)
+    with pytest.raises(NotFoundError, match="was removed while it was being prepared"):
+        chain_index(store, image)
 
 
 def test_uncompressed_layer_is_on_disk_once(store, tmp_path):
