@@ -29,7 +29,7 @@ MODULES = {
         "rootless.events.filters",
         "rootless.events.stream",
         "rootless.build.request",
-        "rootless.build.context",
+        "rootless.build.files.context",
         "rootless.build.outputs",
         "rootless.spec.options",
         "rootless.spec.exec_options",

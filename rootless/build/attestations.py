@@ -11,6 +11,7 @@ import os
 import stat
 from json import dumps
 
+from rootless.build.files.sources import Source, walk
 from rootless.build.provenance import (
     Invocation,
     Material,
@@ -18,7 +19,6 @@ from rootless.build.provenance import (
     predicate,
     statement,
 )
-from rootless.build.sources import Source, walk
 from rootless.oci import media_types
 from rootless.oci.conversion import REFERENCE_DIGEST
 from rootless.oci.document import Json, encode

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from rootless.build.cache_import import import_caches
+from rootless.build.cache.importing import import_caches
 from rootless.build.checking import with_excerpt
-from rootless.build.context import open_context
 from rootless.build.errors import BuildError
 from rootless.build.export import Exporter, PlatformResult
+from rootless.build.files.context import open_context
 from rootless.build.platform_stages import BuildSetting, PlatformStages
 from rootless.build.progress import Progress, Silence, StepProgress
 from rootless.build.provenance import Material
@@ -29,7 +29,7 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.build.cache_options import CacheExport
+    from rootless.build.cache.options import CacheExport
     from rootless.oci.reference import Reference
 
 
@@ -187,7 +187,7 @@ class _Build:
 
     def _export_cache(self, where: CacheExport, states: Sequence[StageState]) -> None:
         """Write the steps of the build to a place of --cache-to. Raises BuildError."""
-        from rootless.build.cache_export import CacheExporter
+        from rootless.build.cache.exporting import CacheExporter
 
         setting = self._setting
         workspace = setting.workspace

@@ -6,8 +6,8 @@ import base64
 import contextlib
 import json
 
-from rootless.build.context import BuildContext, open_context
 from rootless.build.errors import BuildError
+from rootless.build.files.context import BuildContext, open_context
 from rootless.build.request import BuildRequest, BuildSubject
 from rootless.build.workspace import Workspace
 from rootless.dockerfile.check import CheckContext, check

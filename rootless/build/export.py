@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from rootless.build.cache_manifest import INLINE, CacheRecord, inline_records
+from rootless.build.cache.manifest import INLINE, CacheRecord, inline_records
 from rootless.build.errors import BuildError
+from rootless.build.files.sources import LayerSource
 from rootless.build.outputs import Output, OutputKind, PlatformTree, write_files
 from rootless.build.progress import Progress, StepProgress
 from rootless.build.request import BuildHost, BuildRequest, BuiltImage
-from rootless.build.sources import LayerSource
 from rootless.build.state import COMMENT, StageState
 from rootless.build.workspace import Workspace
 from rootless.errors import RootlessError

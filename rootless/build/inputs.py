@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from rootless.build.context import BuildContext, ContextRequest, open_context
-from rootless.build.copying import CopyItem, CopyPlan, copy_members
 from rootless.build.errors import BuildError
+from rootless.build.files.context import BuildContext, ContextRequest, open_context
+from rootless.build.files.copying import CopyItem, CopyPlan, copy_members
+from rootless.build.files.named_contexts import (
+    ContextKind,
+    NamedContext,
+    load_layout,
+    named_context,
+)
+from rootless.build.files.sources import Source
 from rootless.build.keys import files_key
-from rootless.build.named_contexts import ContextKind, NamedContext, load_layout, named_context
 from rootless.build.provenance import Material, package_url
 from rootless.build.request import BuildHost, BuildRequest
-from rootless.build.sources import Source
 from rootless.build.state import StageState
 from rootless.build.workspace import Workspace
 from rootless.dockerfile.graph import SCRATCH

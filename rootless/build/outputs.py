@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from rootless.build.errors import BuildError
-from rootless.build.sources import LayerSource, Source, walk
+from rootless.build.files.sources import LayerSource, Source, walk
 from rootless.durable import write_all
 from unionfs.layer import Layer, LayerEntry, Mark
 from unionfs.light_types import Enum, NamedTuple

@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from rootless.build.checking import platforms_of
-from rootless.build.context import BuildContext
 from rootless.build.errors import BuildError
+from rootless.build.files.context import BuildContext
+from rootless.build.files.sources import Source
 from rootless.build.inputs import BuildInputs, scratch_state
-from rootless.build.mounts import MountSources
 from rootless.build.progress import Progress
 from rootless.build.provenance import Material
 from rootless.build.request import BuildHost, BuildRequest
 from rootless.build.secrets import read_secret
-from rootless.build.sources import Source
-from rootless.build.stage import StageBuilder, Trees
-from rootless.build.stage_options import Resume, StageOptions
 from rootless.build.state import StageState
+from rootless.build.steps.mounts import MountSources
+from rootless.build.steps.options import Resume, StageOptions
+from rootless.build.steps.stage import StageBuilder, Trees
 from rootless.build.workspace import Workspace
 from rootless.dockerfile.check import CheckContext, Checked, check
 from rootless.dockerfile.errors import quoted

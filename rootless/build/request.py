@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 
-from rootless.build.cache_options import CacheExport, CacheImport
-from rootless.build.context import ContextRequest
+from rootless.build.cache.options import CacheExport, CacheImport
+from rootless.build.files.context import ContextRequest
 from rootless.build.outputs import Output
 from rootless.build.provenance import ProvenanceOptions
 from rootless.spec.options import DEFAULT_SHM_SIZE, ContainerOptions, HostEntry, Ulimit

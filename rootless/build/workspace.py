@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rootless.build.cache_import import NO_CACHES
-from rootless.build.digests import ContentDigests
+from rootless.build.cache.importing import NO_CACHES
+from rootless.build.files.digests import ContentDigests
+from rootless.build.files.sources import FilteredSource, HostSource, LayerSource, Source
 from rootless.build.provenance import Material
-from rootless.build.sources import FilteredSource, HostSource, LayerSource, Source
 from rootless.containers.launch_description import ImageTree
 from rootless.containers.timestamps import now, timestamp
 from rootless.durable import remove_tree

@@ -34,7 +34,7 @@ class Group(NamedTuple):
 
 
 _ATTACH = "rootless.cli.containers.attach:ATTACH"
-_BUILD = "rootless.cli.build:BUILD"
+_BUILD = "rootless.cli.builds.build:BUILD"
 _COMMIT = "rootless.cli.containers.commit:COMMIT"
 _CREATE = "rootless.cli.create:CREATE"
 _COW = "rootless.cli.containers.cow:COW"
@@ -70,7 +70,7 @@ _UNTAG = "rootless.cli.images.tag:UNTAG"
 _COPY = "rootless.cli.registries:COPY"
 _PULL = "rootless.cli.registries:PULL"
 _PUSH = "rootless.cli.registries:PUSH"
-_INFO = "rootless.cli.system:INFO"
+_INFO = "rootless.cli.system.info:INFO"
 
 COMMANDS: Mapping[str, str | Group] = {
     "run": _RUN,
@@ -114,15 +114,15 @@ COMMANDS: Mapping[str, str | Group] = {
     "cow": _COW,
     "events": _EVENTS,
     "info": _INFO,
-    "version": "rootless.cli.system:VERSION",
-    "doctor": "rootless.cli.system:DOCTOR",
+    "version": "rootless.cli.system.info:VERSION",
+    "doctor": "rootless.cli.system.info:DOCTOR",
     "copy": _COPY,
     "builder": Group(
         "Manage builds",
         {
             "build": _BUILD,
-            "du": "rootless.cli.builder:BUILDER_DU",
-            "prune": "rootless.cli.builder:BUILDER_PRUNE",
+            "du": "rootless.cli.builds.builder:BUILDER_DU",
+            "prune": "rootless.cli.builds.builder:BUILDER_PRUNE",
         },
     ),
     "buildx": Group(
@@ -130,8 +130,8 @@ COMMANDS: Mapping[str, str | Group] = {
         {
             "build": _BUILD,
             "b": _BUILD,
-            "du": "rootless.cli.builder:BUILDER_DU",
-            "prune": "rootless.cli.builder:BUILDER_PRUNE",
+            "du": "rootless.cli.builds.builder:BUILDER_DU",
+            "prune": "rootless.cli.builds.builder:BUILDER_PRUNE",
         },
     ),
     "container": Group(
@@ -225,14 +225,14 @@ COMMANDS: Mapping[str, str | Group] = {
         {
             "info": _INFO,
             "events": _EVENTS,
-            "df": "rootless.cli.system_df:SYSTEM_DF",
-            "prune": "rootless.cli.system_prune:SYSTEM_PRUNE",
-            "check": "rootless.cli.system_check:SYSTEM_CHECK",
-            "upgrade-servers": "rootless.cli.system_upgrade_servers:SYSTEM_UPGRADE_SERVERS",
-            "doctor": "rootless.cli.system:DOCTOR",
-            "boot-unit": "rootless.cli.system_boot:BOOT_UNIT",
-            "boot-start": "rootless.cli.system_boot:BOOT_START",
-            "boot-stop": "rootless.cli.system_boot:BOOT_STOP",
+            "df": "rootless.cli.system.df:SYSTEM_DF",
+            "prune": "rootless.cli.system.prune:SYSTEM_PRUNE",
+            "check": "rootless.cli.system.check:SYSTEM_CHECK",
+            "upgrade-servers": "rootless.cli.system.upgrade_servers:SYSTEM_UPGRADE_SERVERS",
+            "doctor": "rootless.cli.system.info:DOCTOR",
+            "boot-unit": "rootless.cli.system.boot:BOOT_UNIT",
+            "boot-start": "rootless.cli.system.boot:BOOT_START",
+            "boot-stop": "rootless.cli.system.boot:BOOT_STOP",
         },
     ),
 }

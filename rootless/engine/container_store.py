@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rootless.rootfs.sizes import ContainerSizes
     from rootless.spec.options import ContainerOptions
     from rootless.store.counting import Moved
-    from rootless.supervisor.copy_up_report import CopyUpReport
-    from rootless.supervisor.volume_mounts import VolumeMounts
+    from rootless.supervisor.file_servers.copy_up_report import CopyUpReport
+    from rootless.supervisor.file_servers.volume_mounts import VolumeMounts
     from rootless.volumes.record import VolumeRecord
 
 
@@ -235,7 +235,7 @@ class ContainerStore(ImageStore):
         """The copy-ups of a container, up to now if it runs. Raises NotFoundError."""
         from pathlib import Path
 
-        from rootless.supervisor.copy_up_report import read_report
+        from rootless.supervisor.file_servers.copy_up_report import read_report
 
         record = self._container(name)
         return read_report(record, Path(self.paths.containers.directory(record.id)))
@@ -339,6 +339,6 @@ class ContainerStore(ImageStore):
 
 
 def _open_volumes(description: LaunchDescription) -> VolumeMounts:
-    from rootless.supervisor.volume_mounts import open_volumes
+    from rootless.supervisor.file_servers.volume_mounts import open_volumes
 
     return open_volumes(description)

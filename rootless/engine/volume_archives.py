@@ -16,7 +16,7 @@ from rootless.run_in_child import run_in_child
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps
 from rootless.spec.options import ROOT_IS_CALLER
-from rootless.supervisor.volume_mounts import call_with_volume
+from rootless.supervisor.file_servers.volume_mounts import call_with_volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """The layers of earlier builds, by what they were made of.
 
     build/steps/<hex of the key>.json   a finished step: its layer, when it was made and what it did
-    build/contents/<name>               rootless.build.digests
+    build/contents/<name>               rootless.build.files.digests
     build/mounts/<hex>/id, data/        a cache mount: its id, and its files
 
 A record is written once its layer is in the store, and is replaced whole. Killed in between, a layer is

@@ -12,7 +12,7 @@ from rootless.light_stdlib import signal
 from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, create
 from rootless.runtime.rootfs import OverlayRootfs
 from rootless.supervisor.engine_log import log
-from rootless.supervisor.file_server import FileServer, WatchedServer
+from rootless.supervisor.file_servers.file_server import FileServer, WatchedServer
 from rootless.supervisor.record_keeper import Ending
 from rootless.supervisor.signal_delivery import SignalDelivery
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from rootless.runtime.rootfs import Rootfs
     from rootless.supervisor.clients import Client
     from rootless.supervisor.container_network import ContainerNetwork
-    from rootless.supervisor.container_streams import ContainerStreams
+    from rootless.supervisor.file_servers.upgrade import ServerUpgrade
+    from rootless.supervisor.file_servers.volume_mounts import VolumeMounts
     from rootless.supervisor.life_events import LifeEvents
     from rootless.supervisor.record_keeper import RecordKeeper
-    from rootless.supervisor.server_upgrade import ServerUpgrade
-    from rootless.supervisor.volume_mounts import VolumeMounts
+    from rootless.supervisor.streams.container_streams import ContainerStreams
 
 _SERVER_GRACE = 10.0
 """Seconds the file server has to write out what the container left behind, before it is killed."""
@@ -126,8 +126,8 @@ class ContainerRun:
         """Raises RootlessError."""
         if not self._description.has_served_mounts:
             return None
-        from rootless.supervisor.served_mounts import mounted_volumes
-        from rootless.supervisor.volume_mounts import open_volumes
+        from rootless.supervisor.file_servers.served_mounts import mounted_volumes
+        from rootless.supervisor.file_servers.volume_mounts import open_volumes
 
         self._volumes = open_volumes(self._description)
         self._events.mounted(mounted_volumes(self._description.spec))
@@ -180,7 +180,7 @@ class ContainerRun:
         self, client: Client, keeper: RecordKeeper, fields: Mapping[str, object]
     ) -> None:
         """Carry out UPGRADE: have a file server of another release take over."""
-        from rootless.supervisor.server_upgrade import begin
+        from rootless.supervisor.file_servers.upgrade import begin
 
         self._upgrade = begin(
             client, fields, lambda other: self._take_over(other, keeper), self._upgrade

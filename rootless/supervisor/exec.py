@@ -11,13 +11,13 @@ import os
 
 from rootless.errors import RootlessError
 from rootless.runtime.join import JoinArgs, JoinedProcess, exit_status, join
-from rootless.supervisor.stdio_relay import Flow, drain, relay
+from rootless.supervisor.terminals.stdio_relay import Flow, drain, relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from rootless.supervisor.terminal_session import TerminalSession
+    from rootless.supervisor.terminals.terminal_session import TerminalSession
 
 _CHUNK = 65536
 
@@ -104,7 +104,7 @@ def _relay(flows: list[Flow], pidfd: int) -> None:
 
 
 def _run_in_terminal(process: JoinedProcess, *, interactive: bool, detach_keys: bytes) -> int:
-    from rootless.supervisor.terminal_session import TerminalSession
+    from rootless.supervisor.terminals.terminal_session import TerminalSession
 
     assert process.console is not None  # `process` of the spec asked for one
     # Written at the keys that detach: `relay` returns when it can be read.

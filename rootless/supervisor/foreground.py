@@ -14,7 +14,7 @@ from rootless.supervisor import fault_signals
 from rootless.supervisor.fault_signals import FaultReader
 from rootless.supervisor.protocol import Kind
 from rootless.supervisor.signal_disposition import FORWARDED
-from rootless.supervisor.stdio_relay import Flow, drain, relay
+from rootless.supervisor.terminals.stdio_relay import Flow, drain, relay
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rootless.supervisor.client import MonitorClient
     from rootless.supervisor.messages import Message
     from rootless.supervisor.start import StartedMonitor
-    from rootless.supervisor.terminal_session import TerminalSession
+    from rootless.supervisor.terminals.terminal_session import TerminalSession
 
 
 class Attachment(NamedTuple):
@@ -141,7 +141,7 @@ class Foreground:
         """Make the flows of the monitor's ends of the container's streams."""
         numbers, descriptors = attached.fields["streams"], attached.descriptors
         if not numbers and descriptors:
-            from rootless.supervisor.terminal_session import TerminalSession
+            from rootless.supervisor.terminals.terminal_session import TerminalSession
 
             self._terminal = TerminalSession(
                 descriptors[0],

@@ -35,13 +35,13 @@ from rootless.spec.options import OnUnhealthy, RestartName, RestartPolicy
 from rootless.supervisor import control_socket
 from rootless.supervisor.clients import Client, Clients
 from rootless.supervisor.container_run import ContainerRun
-from rootless.supervisor.container_streams import ContainerStreams
 from rootless.supervisor.detach import detach
 from rootless.supervisor.engine_log import log_exception
-from rootless.supervisor.file_server import FileServer, NextServer
+from rootless.supervisor.file_servers.file_server import FileServer, NextServer
 from rootless.supervisor.life_events import LifeEvents
 from rootless.supervisor.protocol import Kind, MonitorState, refusal
 from rootless.supervisor.record_keeper import RecordKeeper
+from rootless.supervisor.streams.container_streams import ContainerStreams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

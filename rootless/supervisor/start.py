@@ -221,7 +221,7 @@ def become_monitor(connection: Connection, description: int, *, debug: bool) -> 
         os.setsid()
         steps = os.dup(2) if debug else None
         # Two processors import at once: the file server what serves the layers, this process the rest.
-        from rootless.supervisor.file_server import FileServer
+        from rootless.supervisor.file_servers.file_server import FileServer
 
         server = FileServer.fork()
         from rootless.containers.launch_description import unpack

@@ -74,10 +74,10 @@ LIST = (
 MONITOR = (
     "import rootless.supervisor.monitor, rootless.cgroups.delegation, rootless.syscalls.libseccomp"
 )
-BUILD = "import rootless.__main__, rootless.cli.build, rootless.build.build, rootless.build.request"
+BUILD = "import rootless.__main__, rootless.cli.builds.build, rootless.build.build, rootless.build.request"
 MOUNT = "import unionfs.__main__, unionfs.commands.serve, unionfs.commands.stack"
 FILE_SERVER = (
-    "import rootless.supervisor.file_server, rootless.rootfs.union, unionfs.session.device, "
+    "import rootless.supervisor.file_servers.file_server, rootless.rootfs.union, unionfs.session.device, "
     "unionfs.session.continuation, unionfs.ops.journal_records"
 )
 
@@ -102,12 +102,12 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
     ("statement", "budget"),
     [
         (RUN, 53),
-        (EXEC, 97),
+        (EXEC, 98),
         (COPY, 70),
         (LIST, 49),
         (PREPARE, 77),
-        (MONITOR, 93),
-        (FILE_SERVER, 111),
+        (MONITOR, 95),
+        (FILE_SERVER, 112),
         (MOUNT, 66),
     ],
 )

@@ -15,7 +15,7 @@ from rootless.errors import UsageError
 from rootless.gotemplate import Struct
 
 if TYPE_CHECKING:
-    from rootless.supervisor.copy_up_report import CopiedFile, CopyUpReport
+    from rootless.supervisor.file_servers.copy_up_report import CopiedFile, CopyUpReport
 
 _TOP = 20
 _ONLY_TOP = Flag(("top",), "Show the twenty files that wasted most, the worst first")

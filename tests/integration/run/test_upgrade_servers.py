@@ -32,7 +32,7 @@ def test_container_goes_on_with_another_server(rootless):
     after = server_of(rootless)
     assert after != before
     with open(f"/proc/{after}/cmdline", "rb") as file:
-        assert b"rootless.supervisor.executed_file_server" in file.read()
+        assert b"rootless.supervisor.file_servers.executed" in file.read()
     output, errors = running.communicate(b"\n", timeout=30)
     assert output == b"held\n"
     assert b"No such file" in errors

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rootless.build.provenance import ProvenanceOptions
-from rootless.cli.build_attestations import parse_attestations
+from rootless.cli.builds.attestations import parse_attestations
 from rootless.errors import UsageError
 
 

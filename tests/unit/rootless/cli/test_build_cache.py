@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rootless.build.cache_options import CacheExport, CacheImport, Compression
-from rootless.cli.build_cache import parse_cache_exports, parse_cache_imports
+from rootless.build.cache.options import CacheExport, CacheImport, Compression
+from rootless.cli.builds.cache import parse_cache_exports, parse_cache_imports
 from rootless.errors import UsageError
 from rootless.oci.reference import parse_reference
 

@@ -1,0 +1,1 @@
+"""The build cache in registries and directories: export, import and its manifest."""

@@ -1,0 +1,1 @@
+"""The steps of a stage: each instruction, and how its result is found in the cache."""

@@ -1,0 +1,1 @@
+"""Commands that build images, and their options."""

@@ -1,9 +1,0 @@
-"""`python -m rootless.supervisor.executed_file_server`: a file server that takes over from one of another
-release."""
-
-from __future__ import annotations
-
-if __name__ == "__main__":
-    from rootless.supervisor.file_server import run_executed
-
-    run_executed()

@@ -1,0 +1,110 @@
+"""Which mounts of a container file servers of their own show, by its OCI configuration: volumes, and what the
+words that begin with x-rootless ask for.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.errors import NotFoundError
+from rootless.runtime.mount_options import IMAGE, OVERLAY, VOLUME, parse_mount_options
+from rootless.supervisor.file_servers.volume_server import ServedTree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from rootless.containers.launch_description import LaunchDescription
+    from rootless.rootfs.served import ConnectionServer
+    from rootless.runtime.idmap import IdMaps
+    from unionfs.union import Union
+
+
+def served_mounts(description: LaunchDescription) -> dict[int, ServedTree]:
+    """What is to be served, by the position of the mount in the OCI configuration. Raises RootlessError."""
+    found = {}
+    for position, mount in enumerate(description.spec.get("mounts", ())):
+        served = parse_mount_options(tuple(map(str, mount.get("options", ())))).served
+        if served:
+            found[position] = _served(description, position, served, str(mount["source"]))
+    return found
+
+
+def served_volume(name: str, data: str, runtime: str) -> ServedTree:
+    """A volume by its name and its directory (`_data`). Raises NotFoundError."""
+    directory = os.path.dirname(data)
+    try:
+        status = os.stat(directory)
+        os.stat(data)
+    except OSError as error:
+        raise NotFoundError(
+            f"cannot mount volume {name}: {error.filename}: {(error.strerror or '').lower()}"
+        ) from None
+
+    def open_union(maps: IdMaps, server: ConnectionServer) -> Union:
+        from rootless.rootfs.volume import open_volume
+
+        return open_volume(data, f"{directory}/work", maps, server.journal)
+
+    top = f"{runtime}/volumes"
+    control = f"{top}/{status.st_dev:x}-{status.st_ino:x}"
+    log = f"{directory}/server.log"
+    return ServedTree(f"volume {name}", name, open_union, control, f"{top}/mount", log)
+
+
+def _served(description: LaunchDescription, position: int, served: str, source: str) -> ServedTree:
+    if served.startswith(VOLUME):
+        return served_volume(served.removeprefix(VOLUME), source, description.runtime)
+    directory = f"{description.directory}/served-{position}"
+
+    def open_union(maps: IdMaps, server: ConnectionServer) -> Union:
+        return _open(description, served, source, directory, maps=maps, server=server)
+
+    top = f"{description.runtime}/volumes"
+    return ServedTree(
+        f"mount {source}",
+        "rootless",
+        open_union,
+        f"{top}/{description.record.id[:24]}-{position}",
+        f"{top}/mount",
+        description.log,
+    )
+
+
+def _open(
+    description: LaunchDescription,
+    served: str,
+    source: str,
+    directory: str,
+    *,
+    maps: IdMaps,
+    server: ConnectionServer,
+) -> Union:
+    """In the server."""
+    from rootless.rootfs.served import open_image, open_overlay
+    from unionfs.ownership import Ownership
+
+    if served.startswith(IMAGE):
+        from rootless.containers.storage_paths import shared_stores
+        from rootless.rootfs.image_tree import image_tree_by_id
+        from rootless.store.layout import Store
+
+        tree = image_tree_by_id(
+            Store.open(description.store, shared_stores(os.environ)), served.removeprefix(IMAGE)
+        )
+        return open_image(tree, maps, server)
+    ownership = Ownership(served.removeprefix(OVERLAY))
+    return open_overlay(source, directory, ownership, maps, server)
+
+
+def mounted_volumes(spec: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
+    """Name, path in the container and whether it is read-only of each volume that a container mounts."""
+    found = []
+    for mount in spec.get("mounts", ()):
+        options = [str(word) for word in mount.get("options", ())]
+        for word in options:
+            if word.startswith(VOLUME):
+                name = word.removeprefix(VOLUME)
+                found.append((name, str(mount["destination"]), "ro" in options))
+    return found
