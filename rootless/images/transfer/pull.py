@@ -1,15 +1,11 @@
 """pull: an image from a registry into the store.
 
-One pass for each layer: what the network gives is appended to the partial blob, while a thread reads
-the same file from its beginning, decompresses, hashes, and writes tar and index
-(rootless.store.ingest). Three layers at once. A layer that is whole appears in the store at once, so
-a second pull that wants it too, and waits for its lock, needs nothing of the network; the image and
-its name appear when all of it is there.
+Three layers are fetched at once (layer_fetch). A layer that is whole appears in the store at once, so that a
+second pull that wants it too needs nothing of the network; the image and its name appear when all of it is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -22,7 +18,8 @@ from rootless.errors import (
     RootlessError,
     UsageError,
 )
-from rootless.images.transfer.progress import Progress, Silence, Stage
+from rootless.images.transfer.layer_fetch import LayerFetch
+from rootless.images.transfer.progress import Progress, Silence
 from rootless.images.transfer.refusals import manifest_refused
 from rootless.images.transfer.registry_tags import list_tags
 from rootless.oci import media_types
@@ -32,20 +29,18 @@ from rootless.oci.platform import Platform, choose_platform, host_platform, offe
 from rootless.oci.reference import Reference
 from rootless.registry.client import Document, RepositoryClient
 from rootless.registry.configuration import ClientEnv
-from rootless.registry.download import download
 from rootless.registry.failures import DeniedError, RegistryError, UnknownError, UnreachableError
-from rootless.registry.remote import BrokenOffError, Remote, RemoteOptions, run_remote
+from rootless.registry.remote import Remote, RemoteOptions, run_remote
 from rootless.store import names
 from rootless.store.chains import chain_index
 from rootless.store.image import resolve
 from rootless.store.ingest import Ingest, NewImage
 from rootless.store.layout import Store
 from rootless.store.names import CONFIG_DIGEST, REPO_DIGEST
-from rootless.store.partial import PartialBlob, abandoned_partials, open_partial
+from rootless.store.partial import abandoned_partials
 
 AT_ONCE = 3
 _MAX_INDEX_DEPTH = 4
-_LOCK_POLL = 0.1
 
 
 class Pulled(NamedTuple):
@@ -241,7 +236,7 @@ class _Pull:
             limiter = trio.CapacityLimiter(AT_ONCE)
             async with trio.open_nursery() as nursery:
                 for layer, diff_id in _pairs(found):
-                    fetch = _LayerFetch(
+                    fetch = LayerFetch(
                         store,
                         ingest,
                         found.clients,
@@ -274,143 +269,6 @@ class _Pull:
             # Removed again already.
             pass
         return image_id
-
-
-class _LayerFetch:
-    """The download of one layer."""
-
-    def __init__(
-        self,
-        store: Store,
-        ingest: Ingest,
-        clients: Sequence[RepositoryClient],
-        layer: Descriptor,
-        *,
-        diff_id: str,
-        progress: Progress,
-        options: RemoteOptions,
-    ) -> None:
-        self._store = store
-        self._ingest = ingest
-        self._clients = clients
-        self._layer = layer
-        self._diff_id = diff_id
-        self._progress = progress
-        self._options = options
-        self._what = f"layer {layer.digest}"
-
-    async def run(self, limiter: trio.CapacityLimiter) -> None:
-        if self._is_there():
-            self._say(Stage.EXISTS)
-            return
-        self._say(Stage.PULLING)
-        async with limiter:
-            blob = await self._take()
-            if blob is None:
-                self._say(Stage.EXISTS)
-                return
-            try:
-                if not await self._made_of_blob():
-                    await self._fetch(blob)
-                blob.discard()
-            finally:
-                blob.close()
-        self._say(Stage.PULLED)
-
-    def _is_there(self) -> bool:
-        layer, ingest = self._layer, self._ingest
-        return ingest.keep_blob(layer.digest, layer.size) and ingest.keep_layer(self._diff_id)
-
-    async def _take(self) -> PartialBlob | None:
-        """The lock of this layer; None if, once it is ours, another process has brought the layer
-        in."""
-        waited = False
-        while (blob := open_partial(self._store, self._layer.digest)) is None:
-            if not waited:
-                waited = True
-                self._say(Stage.WAITING)
-            await trio.sleep(_LOCK_POLL)
-        if self._is_there():
-            blob.discard()
-            blob.close()
-            return None
-        return blob
-
-    async def _made_of_blob(self) -> bool:
-        """Make the layer of the blob, if only that is in the store, as other tools put it there."""
-        if not self._ingest.keep_blob(self._layer.digest, self._layer.size):
-            return False
-        try:
-            with self._store.open_blob(self._layer.digest, self._what) as stream:
-                add = partial(
-                    self._ingest.add_layer,
-                    stream.read,
-                    self._what,
-                    diff_id=self._diff_id,
-                    blob=self._layer,
-                )
-                await trio.to_thread.run_sync(add)
-        except (NotFoundError, IntegrityError, InvalidDocumentError):
-            # Damaged, or gone meanwhile: the registry has it.
-            return False
-        return True
-
-    async def _fetch(self, blob: PartialBlob) -> None:
-        if blob.size > self._layer.size:
-            blob.rewind()
-        resumed = blob.size > 0
-        try:
-            await self._receive_and_store(blob)
-        except* (IntegrityError, InvalidDocumentError):
-            if not resumed:
-                blob.discard()
-                raise
-        else:
-            return
-        # What an earlier pull left may be what is wrong.
-        blob.rewind()
-        try:
-            await self._receive_and_store(blob)
-        except* (IntegrityError, InvalidDocumentError):
-            blob.discard()
-            raise
-
-    async def _receive_and_store(self, blob: PartialBlob) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._receive, blob)
-            add = partial(
-                self._ingest.add_layer,
-                blob.read,
-                self._what,
-                diff_id=self._diff_id,
-                blob=self._layer,
-                held=blob.path,
-            )
-            written = await trio.to_thread.run_sync(add)
-            if written.compression not in media_types.OCI_LAYER_FOR_COMPRESSION:
-                raise InvalidDocumentError(
-                    f"{self._what} is compressed with {written.compression}, which is not allowed in an image"
-                )
-            self._ingest.share([(written.diff_id, written.digest)])
-
-    async def _receive(self, blob: PartialBlob) -> None:
-        failure: Exception | None = BrokenOffError()
-        try:
-            await download(self._clients, self._layer, blob, self._options.timing, self._received)
-            failure = None
-        except OSError as error:
-            raise RootlessError(
-                f"cannot store {self._what} in {self._store.root}: {error.strerror or error}"
-            ) from error
-        finally:
-            blob.end(failure)
-        self._say(Stage.DOWNLOADED)
-
-    def _received(self, size: int) -> None:
-        self._progress.layer(_short(self._layer), Stage.DOWNLOADING, size, self._layer.size)
-
-    def _say(self, stage: Stage) -> None:
-        self._progress.layer(_short(self._layer), stage)
 
 
 def _refuse_scratch(reference: Reference) -> None:
@@ -464,7 +322,3 @@ def _is_newer(store: Store, before: str, found: _Found) -> bool:
     return str(found.config.document.get("created") or "") > str(
         mine.image_config.document.get("created") or ""
     )
-
-
-def _short(layer: Descriptor) -> str:
-    return layer.digest.partition(":")[2][:12]
