@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from _json import encode_basestring, encode_basestring_ascii, make_encoder, make_scanner
 
+from rootless.errors import InvalidDocumentError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -69,3 +71,22 @@ def dumps(value: object, *, ascii_only: bool = True, sort_keys: bool = False) ->
     text = encode_basestring_ascii if ascii_only else encode_basestring
     encode = make_encoder({}, refuse, text, None, ":", ",", sort_keys, False, False)
     return "".join(encode(value, 0)).encode()
+
+
+def read_versioned(data: bytes, what: str, version: int) -> dict[str, Any]:
+    """The fields of a document other than `format`, which must be `version`.
+
+    `what` names the file in errors. Raises InvalidDocumentError.
+    """
+    try:
+        document = loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InvalidDocumentError(f"{what} is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidDocumentError(f"{what} is not a JSON object")
+    if document.pop("format", None) != version:
+        raise InvalidDocumentError(
+            f"{what} has a format that this version does not know",
+            hint="use the newer version that wrote it",
+        )
+    return document

@@ -15,7 +15,7 @@ from rootless.containers.launch_description import (
     log_path,
 )
 from rootless.errors import InvalidDocumentError
-from rootless.light_json import dumps, loads
+from rootless.light_json import dumps, read_versioned
 from rootless.network.setup import plain_setup, setup_of
 from rootless.runtime.idmap import IdMaps
 from rootless.spec.health import as_plain, from_plain
@@ -96,13 +96,8 @@ def decode_launch(
 
     Raises InvalidDocumentError.
     """
+    document = read_versioned(data, what, FORMAT)
     try:
-        document = loads(data)
-        if document.pop("format") != FORMAT:
-            raise InvalidDocumentError(
-                f"{what} has a format that this version does not know",
-                hint="use the newer version that wrote it",
-            )
         return _description(document, record, spec, places)
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise InvalidDocumentError(f"{what} is damaged: {error}") from error

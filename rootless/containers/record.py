@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rootless.containers.status import Status, check_transition
 from rootless.errors import InvalidDocumentError
-from rootless.light_json import dumps, loads
+from rootless.light_json import dumps, read_versioned
 from rootless.network.endpoint import Endpoint, endpoint_in, plain_endpoint
 from unionfs.light_types import NamedTuple
 
@@ -118,17 +118,7 @@ def encode(record: ContainerRecord) -> bytes:
 
 def decode(data: bytes, what: str) -> ContainerRecord:
     """The record of a document; `what` names the file in errors. Raises InvalidDocumentError."""
-    try:
-        document = loads(data)
-    except (ValueError, RecursionError) as error:
-        raise InvalidDocumentError(f"{what} is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise InvalidDocumentError(f"{what} is not a JSON object")
-    if document.pop("format", None) != FORMAT:
-        raise InvalidDocumentError(
-            f"{what} has a format that this version does not know",
-            hint="use the newer version that wrote it",
-        )
+    document = read_versioned(data, what, FORMAT)
     values: dict[str, object] = {}
     for name, kind in _SCALARS.items():
         value = document.pop(name, kind())

@@ -7,7 +7,7 @@ misread the document.
 from __future__ import annotations
 
 from rootless.errors import InvalidDocumentError
-from rootless.light_json import dumps, loads
+from rootless.light_json import dumps, read_versioned
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -55,17 +55,7 @@ def encode(record: VolumeRecord) -> bytes:
 
 def decode(data: bytes, what: str) -> VolumeRecord:
     """The record of a document; `what` names the file in errors. Raises InvalidDocumentError."""
-    try:
-        document = loads(data)
-    except (ValueError, RecursionError) as error:
-        raise InvalidDocumentError(f"{what} is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise InvalidDocumentError(f"{what} is not a JSON object")
-    if document.pop("format", None) != FORMAT:
-        raise InvalidDocumentError(
-            f"{what} has a format that this version does not know",
-            hint="use the newer version that wrote it",
-        )
+    document = read_versioned(data, what, FORMAT)
     name, created = document.pop("name", None), document.pop("created", None)
     if not isinstance(name, str) or not isinstance(created, str):
         raise InvalidDocumentError(f"{what}: name or created is not a string")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import sys
 
 import pytest
+
+from tests.support.shell_on_terminal import type_into_shell
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
@@ -26,24 +25,7 @@ def fail(builds, dockerfile, *flags):
 
 def type_into(builds, container, *lines):
     """Type lines into the shell of a container."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ.update(builds.rootless.env, TERM="dumb")
-        os.execv(sys.executable, [sys.executable, "-m", "rootless", "start", "-ai", container])
-    shown = b""
-    for line in (*lines, "exit"):
-        while not shown.endswith(b"# "):
-            shown += os.read(terminal, 4096)
-        shown += b"\n"
-        os.write(terminal, line.encode() + b"\n")
-    try:
-        while data := os.read(terminal, 4096):
-            shown += data
-    except OSError:
-        pass  # the other end is closed
-    os.close(terminal)
-    os.waitpid(pid, 0)
-    return shown.decode()
+    return type_into_shell(builds.rootless, ("start", "-ai", container), (*lines, "exit"))
 
 
 def test_a_resumed_build_executes_the_command_again_over_what_was_left(builds):

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import select
-import sys
-import time
-
 import pytest
 
 from tests.support.archives import members
+from tests.support.shell_on_terminal import type_into_shell
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
@@ -23,37 +18,7 @@ def base(rootless, busybox_image):
 
 def session(rootless, lines, *arguments):
     """Run a container on a terminal, type lines, and return what was shown."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.environ.update(rootless.env, TERM="dumb")
-        os.execv(sys.executable, [sys.executable, "-m", "rootless", "run", "-it", *arguments])
-    shown = b""
-
-    def until_prompt(seconds=60):
-        nonlocal shown
-        end = time.monotonic() + seconds
-        while not shown.endswith((b"# ", b"> ")):
-            if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
-                raise AssertionError(f"no prompt: {shown!r}")
-            try:
-                shown += os.read(terminal, 4096)
-            except OSError:
-                return False
-        return True
-
-    for line in lines:
-        if not until_prompt():
-            break
-        shown += b"\n"
-        os.write(terminal, line.encode() + b"\n")
-    try:
-        while data := os.read(terminal, 4096):
-            shown += data
-    except OSError:
-        pass  # the other end is closed
-    os.close(terminal)
-    os.waitpid(pid, 0)
-    return shown.decode()
+    return type_into_shell(rootless, ("run", "-it", *arguments), lines)
 
 
 def tree(rootless, tmp_path, dockerfile, name):

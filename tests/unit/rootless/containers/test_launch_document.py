@@ -63,9 +63,15 @@ def test_container_of_a_version_without_logs_gets_the_default_log():
     assert read.output_log == OutputLog(LogDriver.JSON_FILE, path)
 
 
-@pytest.mark.parametrize("damage", ["format", "tree", "idMaps", "restart", "streams"])
-def test_damaged_document_is_named(damage):
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("format", "has a format that this version does not know"),
+        *((name, "is damaged") for name in ("tree", "idMaps", "restart", "streams")),
+    ],
+)
+def test_damaged_document_is_named(damage, message):
     document = json.loads(encode_launch(DESCRIPTION))
     del document[damage]
-    with pytest.raises(InvalidDocumentError, match=r"launch\.json is damaged"):
+    with pytest.raises(InvalidDocumentError, match=rf"launch\.json {message}"):
         decode_launch(json.dumps(document).encode(), "launch.json", RECORD, SPEC, PLACES)
