@@ -19,7 +19,7 @@ from rootless.runtime.execution import (
     reset_signals,
     take_credentials,
 )
-from rootless.runtime.handshake import Failure, HandshakeMessage, MessageKind
+from rootless.runtime.handshake import Failure, HandshakeMessage, HookError, MessageKind
 from rootless.runtime.plan import Plan
 from rootless.runtime.steps.context import Context
 from rootless.runtime.userdb import UnknownUserError
@@ -87,7 +87,7 @@ def report(channel: socket.socket, stage: str, doing: str, error: BaseException)
         path = None if error.filename is None else os.fsdecode(error.filename)
         if isinstance(error, NotFoundInPathError):
             doing = "search PATH"
-    elif isinstance(error, UnknownUserError):
+    elif isinstance(error, UnknownUserError | HookError):
         doing = str(error)
     elif isinstance(error, ValueError):
         doing = f"{doing}: {error}"  # of os and resource, about an argument: a null byte, a limit

@@ -69,6 +69,10 @@ class HandshakeMessage(NamedTuple):
     descriptor: int | None = None
 
 
+class HookError(Exception):
+    """A hook of the spec did not succeed. The message is one line."""
+
+
 class UnexpectedMessageError(Exception):
     """A message that the state does not allow: a bug, or the death of the other side."""
 

@@ -15,7 +15,14 @@ from rootless.errors import LaunchError
 from rootless.light_stdlib import signal, socket
 from rootless.runtime import child
 from rootless.runtime.channel import receive, send
-from rootless.runtime.handshake import Failure, HandshakeMessage, MessageKind, State, advance
+from rootless.runtime.handshake import (
+    Failure,
+    HandshakeMessage,
+    HookError,
+    MessageKind,
+    State,
+    advance,
+)
 from rootless.runtime.idmap import IdMaps
 from rootless.runtime.idmap_writer import write_maps
 from rootless.runtime.plan import make_plan
@@ -196,6 +203,18 @@ def create(args: LaunchArgs) -> ContainerProcess:
     return process
 
 
+def execute_runtime_hooks(
+    spec: Mapping[str, Any], bundle: str, pid: int, *points: str, status: str = "creating"
+) -> None:
+    """Execute hooks on the host. Raises LaunchError at the first that does not succeed."""
+    from rootless.runtime.hooks import execute_hooks, hooks_of, state_of
+
+    try:
+        execute_hooks(hooks_of(spec, *points), state_of(spec, bundle, pid).document(status))
+    except HookError as error:
+        raise LaunchError(str(error)) from error
+
+
 def _clone(side: child.ChildSide, own_end: socket.socket, args: LaunchArgs) -> tuple[int, int]:
     flags = sum(processes.NAMESPACE_FLAGS[name] for name in side.plan.namespaces)
 
@@ -226,6 +245,8 @@ def _set_up(
             write_maps(process.pid, args.id_maps)
         if args.connect is not None:
             args.connect(process.pid)
+        if "hooks" in args.spec:
+            execute_runtime_hooks(args.spec, args.bundle, process.pid, "prestart", "createRuntime")
     except BaseException:
         _end(process)
         raise

@@ -98,6 +98,8 @@ def make_plan(
     sequence += [attributes.WriteSysctl(str(k), str(v)) for k, v in linux.get("sysctl", {}).items()]
     sequence += [filesystem.MaskPath(str(path)) for path in linux.get("maskedPaths", ())]
     sequence += [filesystem.ProtectPath(str(path)) for path in linux.get("readonlyPaths", ())]
+    if "hooks" in spec:
+        sequence += _hooks(spec, bundle, "createContainer", "creating")
     sequence.append(filesystem.EnterRoot())
     sequence += identity_steps(spec, process, id_maps)
     sequence += [filesystem.GiveToUser(m.target) for m in mounts if m.options.chown]
@@ -108,6 +110,8 @@ def make_plan(
         attributes.SetLimit(str(r["type"]), int(r["soft"]), int(r["hard"]))
         for r in process.get("rlimits", ())
     ]
+    if "hooks" in spec:
+        sequence += _hooks(spec, bundle, "startContainer", "created")
     sequence.append(attributes.SetUmask(int(process.get("user", {}).get("umask", 0o022))))
     return Plan(
         frozenset(namespaces - {"cgroup"}),
@@ -120,6 +124,14 @@ def make_plan(
             terminal=bool(process.get("terminal")),
         ),
     )
+
+
+def _hooks(spec: Mapping[str, Any], bundle: str, point: str, status: str) -> Sequence[Step]:
+    from rootless.runtime.hooks import hooks_of, state_of
+    from rootless.runtime.steps.hooks import ExecuteHooks
+
+    hooks = hooks_of(spec, point)
+    return [ExecuteHooks(hooks, state_of(spec, bundle), status)] if hooks else []
 
 
 def _in_namespaces(spec: Mapping[str, Any], namespaces: set[str]) -> list[Step]:

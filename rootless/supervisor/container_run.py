@@ -9,7 +9,13 @@ import time
 
 from rootless.errors import LaunchError, RootlessError
 from rootless.light_stdlib import signal
-from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, create
+from rootless.runtime.parent import (
+    ContainerProcess,
+    LaunchArgs,
+    Stdio,
+    create,
+    execute_runtime_hooks,
+)
 from rootless.runtime.rootfs import OverlayRootfs
 from rootless.supervisor.engine_log import log
 from rootless.supervisor.file_servers.file_server import FileServer, WatchedServer
@@ -165,8 +171,19 @@ class ContainerRun:
     def start(self) -> None:
         """Let the container execute its command. Raises LaunchError if it cannot."""
         self.process.start()
+        self._execute_hooks("poststart", self.process.pid, "running")
         if self._volumes is not None:
             self._volumes.keep()
+
+    def _execute_hooks(self, point: str, pid: int, status: str) -> None:
+        """The container goes on, or has ended, whatever becomes of them (OCI runtime specification, "Lifecycle")."""
+        if "hooks" not in self._description.spec:
+            return
+        spec, directory = self._description.spec, self._description.directory
+        try:
+            execute_runtime_hooks(spec, directory, pid, point, status=status)
+        except LaunchError as error:
+            log(error.message)
 
     def watched(self) -> tuple[int, ...]:
         """Descriptors that become readable when one of its processes ends."""
@@ -284,6 +301,7 @@ class ContainerRun:
             self.replace_server()
         self.server.end(_SERVER_GRACE)
         self._release_volumes()
+        self._execute_hooks("poststop", 0, "stopped")
         if not self.server_has_ended:
             self.note_server_exit()
         if self.signals.killed_for and status == 128 + signal.SIGKILL:
