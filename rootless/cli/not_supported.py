@@ -41,7 +41,6 @@ _RUN: dict[str, Missing] = {
     "cpu-rt-period": Missing("cgroup v2 has no real-time limits", "use --cpu-period"),
     "cpu-rt-runtime": Missing("cgroup v2 has no real-time limits", "use --cpu-quota"),
     "device-cgroup-rule": Missing("an ordinary user cannot set device rules", "use --device"),
-    "gpus": Missing("GPUs are not found automatically", "pass the devices with --device"),
     "io-maxbandwidth": Missing(_NO_WINDOWS, "use --device-read-bps and --device-write-bps"),
     "io-maxiops": Missing(_NO_WINDOWS, "use --device-read-iops and --device-write-iops"),
     "ip": Missing(_NO_NETWORKS, _USE_BRIDGE),

@@ -139,6 +139,10 @@ def options_of(
         mounts=_mounts(parsed, getcwd),
         volumes_from=_volumes_from(parsed),
         devices=_devices(parsed),
+        cdi_devices=_cdi_devices(parsed),
+        cdi_directories=tuple(
+            os.path.join(_base(each, getcwd), each) for each in parsed[rows.CDI_SPEC_DIR]
+        ),
         read_only=parsed[rows.READ_ONLY],
         shm_size=_shm_size(parsed),
         hostname=parsed[rows.HOSTNAME] or None,
@@ -361,9 +365,23 @@ def _volumes_from(parsed: Parsed) -> tuple[values.VolumesFrom, ...]:
 def _devices(parsed: Parsed) -> tuple[values.Device, ...]:
     if not parsed[rows.DEVICE]:
         return ()
+    from rootless.cdi.names import is_qualified
     from rootless.cli.flags.mounts import parse_device
 
-    return _each(parsed, rows.DEVICE, parse_device)
+    found = _each(
+        parsed, rows.DEVICE, lambda text: None if is_qualified(text) else parse_device(text)
+    )
+    return tuple(device for device in found if device is not None)
+
+
+def _cdi_devices(parsed: Parsed) -> tuple[str, ...]:
+    if not parsed[rows.DEVICE] and not parsed[rows.GPUS]:
+        return ()
+    from rootless.cdi.gpus import parse_gpus
+    from rootless.cdi.names import is_qualified
+
+    gpus = [name for text in parsed[rows.GPUS] for name in parse_gpus(text)]
+    return (*filter(is_qualified, parsed[rows.DEVICE]), *gpus)
 
 
 def _shm_size(parsed: Parsed) -> int:

@@ -338,7 +338,22 @@ CGROUPNS = Text(
     choices=("private", "host"),
 )
 DEVICE = Texts(
-    ("device",), "Add a host device to the container", "SOURCE[:TARGET[:rwm]]", ISOLATION
+    ("device",),
+    "Add a host device to the container, by its path or by the name of a CDI device: vendor.com/class=name",
+    "SOURCE[:TARGET[:rwm]]",
+    ISOLATION,
+)
+GPUS = Texts(
+    ("gpus",),
+    "GPU devices to add to the container ('all' to pass all GPUs): the CDI devices nvidia.com/gpu",
+    "GPU-REQUEST",
+    ISOLATION,
+)
+CDI_SPEC_DIR = Texts(
+    ("cdi-spec-dir",),
+    "Directory with CDI specifications (default /etc/cdi and /var/run/cdi)",
+    "DIR",
+    ISOLATION,
 )
 CAP_ADD = Texts(("cap-add",), "Add Linux capabilities", "CAPABILITY", ISOLATION)
 CAP_DROP = Texts(("cap-drop",), "Drop Linux capabilities", "CAPABILITY", ISOLATION)

@@ -88,7 +88,7 @@ def host_config(
             for each in options.devices
         ],
         "DeviceCgroupRules": None,
-        "DeviceRequests": None,
+        "DeviceRequests": _device_requests(options) or None,
         "MemoryReservation": limits.memory_reservation,
         "MemorySwap": limits.memory_swap or 2 * limits.memory,
         "MemorySwappiness": None,
@@ -137,6 +137,20 @@ def _capabilities(options: ContainerOptions) -> tuple[list[str] | None, list[str
 
 def _prefixed(names: frozenset[str]) -> list[str] | None:
     return [f"CAP_{name}" for name in sorted(names)] or None
+
+
+def _device_requests(options: ContainerOptions) -> list[dict[str, Any]]:
+    if not options.cdi_devices:
+        return []
+    return [
+        {
+            "Driver": "cdi",
+            "Count": 0,
+            "DeviceIDs": list(options.cdi_devices),
+            "Capabilities": None,
+            "Options": None,
+        }
+    ]
 
 
 def _security_options(options: ContainerOptions) -> list[str]:

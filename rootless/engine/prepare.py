@@ -210,6 +210,13 @@ def _prepare(
         account=None if id_maps.kept is None else read_account(),
         volumes=f"{paths.store}/volumes",
     )
+    if options.cdi_devices:
+        from rootless.cdi.edits import apply_edits
+        from rootless.cdi.files import DEFAULT_DIRECTORIES, read_spec_files
+        from rootless.cdi.resolver import resolve
+
+        files = read_spec_files(options.cdi_directories or DEFAULT_DIRECTORIES)
+        spec = apply_edits(spec, resolve(options.cdi_devices, files))
     if options.mounts or options.devices:
         from rootless.spec.bind_sources import prepare_bind_sources
 

@@ -398,6 +398,10 @@ class ContainerOptions(NamedTuple):
     mounts: tuple[UserMount, ...] = ()
     volumes_from: tuple[VolumesFrom, ...] = ()
     devices: tuple[Device, ...] = ()
+    cdi_devices: tuple[str, ...] = ()
+    """Qualified names of CDI devices, vendor.com/class=name."""
+    cdi_directories: tuple[str, ...] = ()
+    """Where CDI specifications lie, those of lowest priority first; empty for /etc/cdi and /var/run/cdi."""
     read_only: bool = False
     shm_size: int = DEFAULT_SHM_SIZE
     """Bytes."""
