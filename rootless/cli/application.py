@@ -23,6 +23,7 @@ from rootless.cli.grammar import (
     Number,
     OnFlag,
     Option,
+    OptionalText,
     Parsed,
     Text,
     Texts,
@@ -39,6 +40,7 @@ _TYPES: Mapping[type[Option], tuple[object, Value]] = {
     OnFlag: (bool, True),
     Toggle: (bool | None, None),
     Text: (str | None, None),
+    OptionalText: (str | None, None),
     Number: (int | None, None),
     Texts: (list[str] | None, None),
 }

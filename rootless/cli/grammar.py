@@ -64,6 +64,10 @@ class Text(Option):
     """A string, the last one given, or None."""
 
 
+class OptionalText(Option):
+    """A string that follows `=` and may be left out, which is the empty string; None when not given."""
+
+
 class Number(Option):
     """A decimal whole number, or None."""
 
@@ -77,15 +81,17 @@ _ABSENT: Mapping[type[Option], Value] = {
     OnFlag: True,
     Toggle: None,
     Text: None,
+    OptionalText: None,
     Number: None,
     Texts: (),
 }
 _FLAGS = (Flag, OnFlag, Toggle)
+_ALONE = (*_FLAGS, OptionalText)
 
 
 def takes_value(option: Option) -> bool:
     """Whether the option has a value of its own, which may be the next word."""
-    return not isinstance(option, _FLAGS)
+    return not isinstance(option, _ALONE)
 
 
 def spelling(option: Option) -> str:
@@ -136,7 +142,7 @@ class Parsed:
         @overload
         def __getitem__(self, option: Toggle) -> bool | None: ...
         @overload
-        def __getitem__(self, option: Text) -> str | None: ...
+        def __getitem__(self, option: Text | OptionalText) -> str | None: ...
         @overload
         def __getitem__(self, option: Number) -> int | None: ...
         @overload
@@ -222,7 +228,7 @@ def _read_long(
     if equals:
         _store(option, f"--{name}", text, values)
     elif not takes_value(option):
-        _store(option, f"--{name}", "true", values)
+        _store(option, f"--{name}", _value_alone(option), values)
     elif rest:
         _store(option, f"--{name}", rest.pop(), values)
     else:
@@ -244,7 +250,7 @@ def _read_cluster(
         if tail.startswith("="):
             return _store(option, shown, tail[1:], values)
         if not takes_value(option):
-            _store(option, shown, "true", values)
+            _store(option, shown, _value_alone(option), values)
         elif tail:
             return _store(option, shown, tail, values)
         elif rest:
@@ -252,6 +258,11 @@ def _read_cluster(
         else:
             raise GrammarError(f"flag needs an argument: {letter!r} in -{letters[position:]}")
     return None
+
+
+def _value_alone(option: Option) -> str:
+    """The text of an option that stands alone."""
+    return "" if isinstance(option, OptionalText) else "true"
 
 
 def _store(option: Option, shown: str, text: str, values: dict[str, Value]) -> None:

@@ -110,6 +110,8 @@ def options_of(
         storage_driver=_storage_driver(parsed),
         always_sync=storage is not None and storage.always_sync,
         storage=values.NO_STORAGE_LIMITS if storage is None else storage.limits,
+        overlays=_overlays(parsed, getcwd),
+        writable_tmpfs=_writable_tmpfs(parsed),
         name=parsed[rows.NAME] or None,
         replace=parsed[rows.REPLACE],
         remove=parsed[rows.RM],
@@ -221,6 +223,23 @@ def _storage_options(parsed: Parsed) -> StorageOptions | None:
     from rootless.cli.flags.storage import parse_storage_options
 
     return parse_storage_options(parsed[rows.STORAGE_OPT])
+
+
+def _overlays(parsed: Parsed, getcwd: Callable[[], str]) -> tuple[values.Overlay, ...]:
+    if not parsed[rows.OVERLAY]:
+        return ()
+    from rootless.cli.flags.storage import parse_overlay
+
+    return _each(parsed, rows.OVERLAY, lambda text: parse_overlay(text, getcwd))
+
+
+def _writable_tmpfs(parsed: Parsed) -> int | None:
+    text = parsed[rows.WRITABLE_TMPFS]
+    if text is None:
+        return None
+    from rootless.cli.flags.storage import parse_writable_tmpfs
+
+    return parse_writable_tmpfs(text)
 
 
 def _labels(parsed: Parsed) -> Mapping[str, str]:

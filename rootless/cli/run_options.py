@@ -4,7 +4,7 @@ engine or Podman has. `rootless.cli.run` makes values of what was given.
 
 from __future__ import annotations
 
-from rootless.cli.grammar import Flag, Number, OnFlag, Option, Text, Texts
+from rootless.cli.grammar import Flag, Number, OnFlag, Option, OptionalText, Text, Texts
 
 PROCESS = "Process"
 CONTAINER = "Container"
@@ -191,6 +191,19 @@ MOUNT = Texts(
 )
 TMPFS = Texts(("tmpfs",), "Mount a tmpfs directory", "TARGET[:OPTIONS]", FILES)
 READ_ONLY = Flag(("read-only",), "Mount the container's root filesystem as read only", group=FILES)
+OVERLAY = Texts(
+    ("overlay",),
+    "Keep the writable layer in a directory, which outlives the container; with :ro, use a directory or a squashfs file "
+    "as a further read-only layer",
+    "PATH[:ro]",
+    FILES,
+)
+WRITABLE_TMPFS = OptionalText(
+    ("writable-tmpfs",),
+    "Keep the writable layer in memory, until the container stops; SIZE limits it",
+    "[=SIZE]",
+    FILES,
+)
 SHM_SIZE = Text(("shm-size",), "Size of /dev/shm", "BYTES", FILES)
 STORAGE_OPT = Texts(
     ("storage-opt",),

@@ -250,6 +250,7 @@ class Containers:
     def remove(self, container_id: str) -> None:
         """Forget a container and delete its directory. Removing what is gone is no error."""
         trash = f"{self.root}/.old-{container_id}"
+        place = self._layer_elsewhere(container_id)
         with locked(f"{self.root}/.lock"):
             try:
                 record = self.read_or_dead(container_id)
@@ -258,12 +259,23 @@ class Containers:
             self._move_away(container_id, trash)
             if self._name_link(record.name) == container_id:
                 _unlink(f"{self._names}/{record.name}")
+        if place:
+            self._delete(place)
         if os.path.lexists(trash):
             self._delete(trash)
         self.remove_control(container_id)
         from rootless.containers.events import report
 
         report(self, record, "destroy")
+
+    def _layer_elsewhere(self, container_id: str) -> str:
+        """Where the writable layer is that was made for this container outside its directory; else ""."""
+        directory = self.directory(container_id)
+        if not os.path.islink(f"{directory}/upper"):
+            return ""
+        from rootless.containers.writable_layer import own_place
+
+        return own_place(container_id, directory)
 
     def _move_away(self, container_id: str, trash: str) -> None:
         """On a full disk there may be no room for another name: then files go first."""

@@ -14,8 +14,10 @@ from rootless.containers.container_options import options_in
 from rootless.containers.host_config import host_config
 from rootless.containers.launch_description import log_path
 from rootless.containers.mount_points import mount_points
+from rootless.containers.record import IN_MEMORY
 from rootless.containers.status import ALIVE, MONITORED, Status
 from rootless.containers.storage_usage import storage_usage
+from rootless.containers.writable_layer import UPPER, WORK, layer_directory
 from rootless.network.endpoint import Endpoint
 from rootless.spec.health import document as health_check_document
 from rootless.spec.health import merged
@@ -116,14 +118,18 @@ def _graph_data(driver: StorageDriver, record: ContainerRecord, directory: Path)
     `UsedInodes` tell what a limited upper held when its file server last wrote."""
     owners = "real" if driver is StorageDriver.OVERLAY else "data"
     usage = storage_usage(directory)
+    place = f"/proc/{record.monitor_pid}/fd/{record.memory_fd}" if record.memory_fd else ""
+    place = place or layer_directory(str(directory))
     return {
         "ID": record.id,
         "LowerDir": record.rootfs,
         "MergedDir": str(directory / "rootfs"),
         "Ownership": owners,
         **({"UsedSize": str(usage.size), "UsedInodes": str(usage.inodes)} if usage else {}),
-        "UpperDir": str(directory / "upper"),
-        "WorkDir": str(directory / "work"),
+        "Overlays": ":".join(record.overlays),
+        "UpperDir": f"{place}/{UPPER}",
+        "WorkDir": f"{place}/{WORK}",
+        "WritableLayer": "tmpfs" if record.layer == IN_MEMORY else "directory",
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import marshal  # pickle would import functools and look every class up by name
+import marshal
 
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
@@ -106,6 +106,11 @@ class LaunchDescription(NamedTuple):
     is_traced: bool = False
     network: NetworkSetup | None = None
     """None without a private network."""
+    memory_size: int = 0
+    """Bytes of a writable layer in memory; 0: tmpfs(5)'s own limit, half of the machine's memory."""
+    layer: str = ""
+    """A directory that holds the writable layer of this run; empty for the container's, whose `upper` and `work` may be
+    links (`rootless.containers.writable_layer`)."""
     extra: Mapping[str, object] = {}
     """What else launch.json holds, by key."""
 
@@ -149,11 +154,11 @@ class LaunchDescription(NamedTuple):
 
     @property
     def upper(self) -> str:
-        return f"{self.directory}/upper"
+        return f"{self.layer or self.directory}/upper"
 
     @property
     def work(self) -> str:
-        return work_of(self.directory)
+        return f"{self.layer or self.directory}/work"
 
     @property
     def trace(self) -> str:
@@ -180,11 +185,6 @@ def log_path(driver: LogDriver, directory: str, container_id: str) -> str:
     if driver is LogDriver.JSON_FILE:
         return f"{directory}/{container_id}-json.log"
     return f"{directory}/ctr.log" if driver is LogDriver.K8S_FILE else ""
-
-
-def work_of(directory: str) -> str:
-    """The work directory of the upper in a container's directory."""
-    return f"{directory}/work"
 
 
 def log_of(directory: str) -> str:

@@ -72,6 +72,7 @@ def encode_launch(description: LaunchDescription) -> bytes:
             if description.storage != NO_STORAGE_LIMITS
             else {}
         ),
+        **({"memorySize": description.memory_size} if description.memory_size else {}),
         **({} if description.network is None else {"network": plain_setup(description.network)}),
         **({} if description.health is None else {"health": as_plain(description.health)}),
         "terminal": description.terminal,
@@ -119,6 +120,7 @@ def _description(
         storage_driver=StorageDriver(document.pop("storageDriver")),
         volatile=document.pop("volatile"),
         storage=StorageLimits(**document.pop("storage", {})),
+        memory_size=document.pop("memorySize", 0),
         terminal=document.pop("terminal"),
         stop_signal=document.pop("stopSignal"),
         stop_timeout=document.pop("stopTimeout"),

@@ -140,6 +140,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "storage_driver": StorageDriver,
     "variables": lambda value: tuple(map(tuple, value)),
     "storage": lambda value: values.StorageLimits(**value),
+    "overlays": _each(values.Overlay),
     "restart": lambda value: values.RestartPolicy(
         values.RestartName(value["name"]), value["maximum"]
     ),

@@ -75,7 +75,13 @@ def _orphaned(record: ContainerRecord) -> ContainerRecord:
     if _has_monitor(record, boot_id()):
         return record
     kept = record._replace(
-        pid=0, pid_start=0, monitor_pid=0, monitor_pid_start=0, server_pid=0, server_pid_start=0
+        pid=0,
+        pid_start=0,
+        monitor_pid=0,
+        monitor_pid_start=0,
+        server_pid=0,
+        server_pid_start=0,
+        memory_fd=0,
     )
     if record.status is Status.EXITED:
         return kept

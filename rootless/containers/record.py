@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
+IN_DIRECTORY = ""
+"""In the container's directory."""
+IN_OVERLAY = "overlay"
+"""In a directory of the user's, which outlives the container (--overlay)."""
+IN_MEMORY = "memory"
+"""In a tmpfs, which each run makes anew (--writable-tmpfs)."""
+
 
 class ContainerRecord(NamedTuple):
     """Times are RFC 3339 in UTC, empty when it has not happened yet.
@@ -41,6 +48,12 @@ class ContainerRecord(NamedTuple):
     """Empty in records of versions that had but one: unionfs."""
     rootfs: str = ""
     """The directory of --rootfs, absolute, or empty for an image."""
+    overlays: tuple[str, ...] = ()
+    """Directories and squashfs files that are read-only layers over the image, top first (--overlay PATH:ro)."""
+    layer: str = ""
+    """Where its writable layer is: one of the words below."""
+    memory_fd: int = 0
+    """The descriptor by which its monitor holds that tmpfs while the container runs."""
     command: tuple[str, ...] = ()
     labels: Mapping[str, str] = {}
     auto_remove: bool = False
@@ -88,6 +101,8 @@ _SCALARS: dict[str, type] = {
     "image_id": str,
     "storage_driver": str,
     "rootfs": str,
+    "layer": str,
+    "memory_fd": int,
     "auto_remove": bool,
     "pid": int,
     "pid_start": int,
@@ -127,6 +142,7 @@ def decode(data: bytes, what: str) -> ContainerRecord:
         values[name] = value
     command = _words(document, "command", what)
     mounted_images = _words(document, "mounted_images", what)
+    overlays = _words(document, "overlays", what)
     labels = document.pop("labels", {})
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
         raise InvalidDocumentError(f"{what}: labels is not an object of strings")
@@ -143,6 +159,7 @@ def decode(data: bytes, what: str) -> ContainerRecord:
         endpoint=endpoint,
         command=command,
         mounted_images=mounted_images,
+        overlays=overlays,
         labels=labels,
         extra=document,
         **values,  # type: ignore[arg-type]

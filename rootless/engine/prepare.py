@@ -18,7 +18,7 @@ from rootless.containers.launch_description import (
 from rootless.containers.options_document import NAME as OPTIONS_NAME
 from rootless.containers.options_document import encode_options
 from rootless.containers.process_identity import boot_id, start_time
-from rootless.containers.record import ContainerRecord
+from rootless.containers.record import IN_DIRECTORY, IN_MEMORY, IN_OVERLAY, ContainerRecord
 from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.timestamps import now
 from rootless.engine.prepare_network import prepare_network, with_network_name
@@ -76,11 +76,8 @@ def prepare(
     """
     options = with_network_name(options, environ, paths.containers)
     check_options(options)
-    if driver is StorageDriver.OVERLAY and options.storage != NO_STORAGE_LIMITS:
-        raise HostSupportError(
-            "the storage driver overlay cannot limit the writable layer",
-            hint="use --storage-driver unionfs",
-        )
+    if driver is StorageDriver.OVERLAY:
+        _check_overlay_driver(options)
     lower = _lower(options, paths, environ, progress)
     if any(isinstance(each, ImageMount) for each in options.mounts):
         options = _with_images(options, paths, environ, progress)
@@ -100,6 +97,31 @@ def prepare(
         raise
     volumes.release()
     return prepared
+
+
+def _check_overlay_driver(options: ContainerOptions) -> None:
+    if options.storage != NO_STORAGE_LIMITS:
+        what = "limit the writable layer"
+    elif options.writable_tmpfs is not None:
+        what = "keep the writable layer in memory"
+    else:
+        return
+    raise HostSupportError(
+        f"the storage driver overlay cannot {what}", hint="use --storage-driver unionfs"
+    )
+
+
+def _layer_kind(options: ContainerOptions) -> str:
+    """Where the writable layer is, by a word of the record."""
+    if options.writable_tmpfs is not None:
+        return IN_MEMORY
+    return IN_OVERLAY if any(not each.read_only for each in options.overlays) else IN_DIRECTORY
+
+
+def _is_volatile(options: ContainerOptions) -> bool:
+    """Whether the writable layer goes with the container, or with the machine's memory, so that nothing has to be synced."""
+    kind = _layer_kind(options)
+    return kind == IN_MEMORY or (options.remove and not options.always_sync and kind != IN_OVERLAY)
 
 
 def _recorded(options: ContainerOptions, lower: Lower, recording: str) -> ContainerOptions:
@@ -222,11 +244,20 @@ def _prepare(
 
         prepare_bind_sources(options)
     os.makedirs(f"{paths.store}/seccomp", 0o700, exist_ok=True)
+    place, overlays = "", tuple[str, ...]()
+    if options.overlays:
+        from rootless.engine.prepare_overlays import prepare_overlays
+
+        place, overlays = prepare_overlays(options.overlays)
 
     def fill(hidden: str) -> None:
-        for name in ("lower", "upper", "work", "rootfs"):
+        for name in ("lower", "rootfs") if place else ("lower", "upper", "work", "rootfs"):
             os.mkdir(f"{hidden}/{name}")
             os.chmod(f"{hidden}/{name}", 0o755)
+        if place:
+            from rootless.containers.writable_layer import link_layer
+
+            link_layer(hidden, place)
         for name, (_, text) in texts.items():
             write_readable(f"{hidden}/{name}", text.encode(errors="surrogateescape"))
         write_readable(f"{hidden}/config.json", dumps(spec))
@@ -250,6 +281,8 @@ def _prepare(
             ),
             storage_driver=driver.value,
             rootfs=str(lower.tree.path) if isinstance(lower.tree, HostTree) else "",
+            overlays=overlays,
+            layer=_layer_kind(options),
             command=_command(spec, recording),
             labels=labels,
             auto_remove=options.remove,
@@ -263,8 +296,9 @@ def _prepare(
         id_maps=id_maps,
         tree=lower.tree,
         storage_driver=driver,
-        volatile=options.remove and not options.always_sync,
+        volatile=_is_volatile(options),
         storage=options.storage,
+        memory_size=options.writable_tmpfs or 0,
         terminal=options.terminal,
         stop_signal=_stop_signal(options.stop_signal or lower.config.get("StopSignal")),
         stop_timeout=options.stop_timeout,

@@ -29,6 +29,7 @@ from rootless.images.gc.usage import (
     tree_size,
     unpacked_size,
 )
+from rootless.rootfs.sizes import written_size
 from rootless.store.layout import Store
 
 _LEFTOVER_AGE = 3600.0
@@ -128,7 +129,7 @@ def disk_usage(store: Store, paths: StoragePaths, records: Sequence[ContainerRec
         [
             ContainerUsage(
                 record,
-                tree_size(Path(containers.directory(record.id)) / "upper"),
+                written_size(record, containers.directory(record.id)),
                 sum(each.is_volume for each in mount_names(containers.directory(record.id))),
             )
             for record in records

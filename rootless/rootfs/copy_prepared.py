@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless.containers.launch_description import work_of
+from rootless.containers.writable_layer import WORK, layer_of
 from rootless.rootfs.copy_data import copy_data
 from rootless.rootfs.copy_object import has_xattrs
 from rootless.spec.storage_driver import StorageDriver
@@ -71,7 +71,7 @@ def workspace_of(
     """
     if record.storage_driver == StorageDriver.OVERLAY.value:
         return None
-    return Workspace(root, work_of(directory), maps.inside(*caller))
+    return Workspace(root, f"{layer_of(record, directory)}/{WORK}", maps.inside(*caller))
 
 
 class PreparedCopy:

@@ -13,10 +13,11 @@ from rootless.containers.config import id_maps_of, read_spec
 from rootless.containers.launch_description import HostTree, ImageTree
 from rootless.containers.pause import paused, write_out
 from rootless.containers.status import ALIVE
+from rootless.containers.writable_layer import layer_of
 from rootless.errors import RootlessError
 from rootless.rootfs.archive import ContainerFiles
 from rootless.rootfs.image_tree import image_tree, image_tree_by_id
-from rootless.rootfs.union import lower_layers
+from rootless.rootfs.union import lower_layers, overlay_layers
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.changes import Snapshot
 from unionfs.directory.upper_readonly import ReadOnlyUpper
@@ -42,14 +43,17 @@ def open_container(
     is_overlay = record.storage_driver == StorageDriver.OVERLAY.value
     tree = tree_of(record, paths, store)
 
+    owner = maps.inside(os.getuid(), os.getgid())
+    place = layer_of(record, str(directory))
+
     def open_snapshot() -> Snapshot:
         return Snapshot(
-            lower_layers(tree),
+            [*overlay_layers(record.overlays, owner), *lower_layers(tree)],
             ReadOnlyUpper(
-                os.fsencode(directory / "upper"),
-                os.fsencode(directory / "work"),
+                os.fsencode(f"{place}/upper"),
+                os.fsencode(f"{place}/work"),
                 ownership=Ownership.REAL if is_overlay else Ownership.DATA,
-                base_owner=(0, 0) if is_overlay else maps.inside(os.getuid(), os.getgid()),
+                base_owner=(0, 0) if is_overlay else owner,
             ),
         )
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from rootless.containers.record import ContainerRecord
 from rootless.containers.storage_paths import StoragePaths
-from rootless.errors import NotFoundError
+from rootless.containers.writable_layer import UPPER, layer_of
+from rootless.errors import NotFoundError, RootlessError
 from rootless.images.gc.usage import tree_size
 from rootless.store.image import resolve
 from rootless.store.layers import image_size
@@ -21,9 +22,17 @@ class ContainerSizes(NamedTuple):
     total: int
 
 
+def written_size(record: ContainerRecord, directory: str) -> int:
+    """Bytes on disk, or in memory, of what the container with this directory has written; 0 where the place of that is gone."""
+    try:
+        return tree_size(Path(layer_of(record, directory)) / UPPER)
+    except RootlessError:
+        return 0
+
+
 def container_sizes(record: ContainerRecord, paths: StoragePaths, store: Store) -> ContainerSizes:
     """The sizes of a container. An image that is gone counts as nothing."""
-    written = tree_size(Path(paths.containers.directory(record.id)) / "upper")
+    written = written_size(record, paths.containers.directory(record.id))
     try:
         below = image_size(store, resolve(store, record.image_id)) if record.image_id else 0
     except NotFoundError:

@@ -10,6 +10,7 @@ import os
 from rootless.containers.config import read_spec
 from rootless.containers.launch_description import LaunchDescription
 from rootless.containers.launch_document import NAME as LAUNCH
+from rootless.containers.writable_layer import layer_of
 from rootless.errors import InvalidDocumentError, LaunchError, RootlessError
 from rootless.light_json import loads
 from rootless.light_stdlib import signal
@@ -55,6 +56,7 @@ def call_with_stopped_root(
 ) -> int:
     """As `open_root.call_with_root`, for a container that does not run. The caller holds the lock of its
     log, so that nothing else serves the files."""
+    layer_of(record, paths.containers.directory(record.id))
     description = _description(record, paths, store, maps)
     if not description.has_served_mounts:
         return _with_server(description, function, None)

@@ -6,6 +6,7 @@ import os
 import stat
 
 from rootless.containers.launch_description import HostTree, ImageTree, LaunchDescription
+from rootless.containers.record import IN_OVERLAY
 from rootless.errors import NotFoundError
 from rootless.runtime.idmap import IdMaps, IdRange
 from rootless.spec.storage_driver import StorageDriver
@@ -36,14 +37,20 @@ def open_union(container: LaunchDescription, journal: Journal | None = None) -> 
     mount. Raises OSError.
     """
     view = id_view(container.id_maps)
-    lowers = lower_layers(container.tree)
+    base_owner = container.id_maps.inside(os.getuid(), os.getgid())
+    over, tree = container.record.overlays, container.tree
+    if isinstance(tree, HostTree):
+        place = container.layer or os.path.dirname(os.path.realpath(container.upper))
+        tree = tree._replace(hidden=(*tree.hidden, place, *over))
+    image = lower_layers(tree)
+    lowers = [*overlay_layers(over, base_owner), *image] if over else image
     if container.storage_driver is StorageDriver.OVERLAY:
         return Union(lowers, None, UnionOptions(view=view, journal=journal))
     is_new = not os.listdir(container.work)
-    # A lazy copy needs its lower to stay as it is: an image does, the live host does not.
-    is_lazy = isinstance(container.tree, ImageTree)
+    # A lazy copy needs its lower to stay as it is: an image does, the live host does not. A layer that outlives its
+    # container may come to lie over another image.
+    is_lazy = isinstance(tree, ImageTree) and not over and container.record.layer != IN_OVERLAY
     upper, work = os.fsencode(container.upper), os.fsencode(container.work)
-    base_owner = container.id_maps.inside(os.getuid(), os.getgid())
     options = UnionOptions(
         view=view,
         volatile=container.volatile,
@@ -65,7 +72,7 @@ def open_union(container: LaunchDescription, journal: Journal | None = None) -> 
         else:
             union = Union(lowers, layer, options)
     if is_new:
-        take_after(union, lowers[0].root().attributes)
+        take_after(union, image[0].root().attributes)
     return union
 
 
@@ -78,6 +85,13 @@ def take_after(union: Union, root: Attributes) -> None:
         union.setattr(ROOT_NODE, changes)
     times = SetAttributes(atime_ns=root.atime_ns, mtime_ns=root.mtime_ns)
     union.setattr(ROOT_NODE, times)
+
+
+def overlay_layers(overlays: Iterable[str], base_owner: tuple[int, int]) -> list[Layer]:
+    """The read-only layers over the image, top first. Raises OSError."""
+    from rootless.rootfs.overlays import open_overlay
+
+    return [open_overlay(path, base_owner) for path in overlays]
 
 
 def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:

@@ -60,6 +60,7 @@ def check_options(options: ContainerOptions) -> None:
         for name, value in pairs.items():
             _check_text(what, f"{name}={value}")
     _check_ulimits(options)
+    _check_layer(options)
     _check_mounts(options)
     _check_sysctls(options)
 
@@ -100,6 +101,21 @@ def _check_ulimits(options: ContainerOptions) -> None:
     for limit in options.ulimits:
         if limit.name == "nofile" and 0 <= limit.soft < _STREAMS:
             raise UsageError(f"ulimit nofile={limit.soft}:{limit.hard}: too many open files")
+
+
+def _check_layer(options: ContainerOptions) -> None:
+    """Where the writable layer is."""
+    writable = [each.path for each in options.overlays if not each.read_only]
+    if len(writable) > 1:
+        raise UsageError(
+            f"conflicting options: the overlays {writable[0]} and {writable[1]} are both writable",
+            hint="add :ro to all but one",
+        )
+    if writable and options.writable_tmpfs is not None:
+        raise UsageError(
+            f"conflicting options: --writable-tmpfs and the writable overlay {writable[0]}",
+            hint=f"use --overlay {writable[0]}:ro to read it",
+        )
 
 
 def _check_mounts(options: ContainerOptions) -> None:

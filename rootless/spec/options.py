@@ -76,6 +76,15 @@ class StorageLimits(NamedTuple):
 NO_STORAGE_LIMITS = StorageLimits()
 
 
+class Overlay(NamedTuple):
+    """A layer over the image: the writable one, kept in the directories `upper` and `work` of the directory `path`,
+    or one that is only read. `path` is absolute.
+    """
+
+    path: str
+    read_only: bool = False
+
+
 class Bind(NamedTuple):
     """A directory or file of the host.
 
@@ -357,6 +366,10 @@ class ContainerOptions(NamedTuple):
     always_sync: bool = False
     """Honour fsync(2) in the writable layer even if the container is removed at its end."""
     storage: StorageLimits = NO_STORAGE_LIMITS
+    overlays: tuple[Overlay, ...] = ()
+    """At most one is writable; of those that are read, the first is on top."""
+    writable_tmpfs: int | None = None
+    """Bytes of memory for the writable layer, which ends with each run; 0: half of the machine's (tmpfs(5))."""
 
     name: str | None = None
     replace: bool = False

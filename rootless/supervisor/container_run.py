@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import time
 
+from rootless.containers.record import IN_DIRECTORY
 from rootless.errors import LaunchError, RootlessError
 from rootless.light_stdlib import signal
 from rootless.runtime.parent import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from rootless.runtime.rootfs import Rootfs
     from rootless.supervisor.clients import Client
     from rootless.supervisor.container_network import ContainerNetwork
+    from rootless.supervisor.file_servers.run_layer import RunLayer
     from rootless.supervisor.file_servers.upgrade import ServerUpgrade
     from rootless.supervisor.file_servers.volume_mounts import VolumeMounts
     from rootless.supervisor.life_events import LifeEvents
@@ -76,10 +78,20 @@ class ContainerRun:
         self._replacements: list[float] = []
         """When file servers were replaced, by the monotonic clock."""
         self.server = server
-        server.describe(description)
+        self._layer = _open_layer(description)
+        server.describe(description, layer=() if self._layer is None else self._layer.descriptors)
         self._volumes: VolumeMounts | None = None
         self._upgrade: ServerUpgrade | None = None
         self._network: ContainerNetwork | None = None
+
+    @property
+    def memory_fd(self) -> int:
+        """The descriptor of its writable layer in memory; 0 if that is elsewhere."""
+        return 0 if self._layer is None else self._layer.memory_fd
+
+    def _release_layer(self) -> None:
+        if self._layer is not None:
+            self._layer.release()
 
     def create(self, streams: ContainerStreams, debug: int | None) -> None:
         """Create the container, up to exec. `debug`: where the steps are written; closed here.
@@ -274,6 +286,7 @@ class ContainerRun:
         """End the file server of a container that could not be created or started."""
         self._release_network()
         self.server.end(_SERVER_GRACE)
+        self._release_layer()
         self._release_volumes()
 
     def _release_network(self) -> None:
@@ -300,6 +313,7 @@ class ContainerRun:
             # What the kernel has still to write back needs another.
             self.replace_server()
         self.server.end(_SERVER_GRACE)
+        self._release_layer()
         self._release_volumes()
         self._execute_hooks("poststop", 0, "stopped")
         if not self.server_has_ended:
@@ -312,11 +326,20 @@ class ContainerRun:
         return Ending(status, out_of_memory, self.server_failure)
 
 
+def _open_layer(description: LaunchDescription) -> RunLayer | None:
+    """None for one in the container's directory. Raises RootlessError."""
+    if description.record.layer == IN_DIRECTORY:
+        return None
+    from rootless.supervisor.file_servers.run_layer import RunLayer
+
+    return RunLayer(description)
+
+
 def _rootfs(description: LaunchDescription) -> Rootfs:
     """The root file system, over the unpacked image if there is one: the container's record has been
     written, and keeps it."""
     rootfs = description.rootfs
-    if not isinstance(rootfs, OverlayRootfs):
+    if not isinstance(rootfs, OverlayRootfs) or description.record.overlays:
         return rootfs
     from rootless.containers.unpacked import unpacked_directory
 

@@ -189,6 +189,7 @@ class Monitor:
                 self._description, group, self._next_server.take(), self._events, self._published
             )
             try:
+                self._keeper.keeps_layer(run.memory_fd)
                 run.create(self._streams, debug)
                 self._begin()
             except BaseException:

@@ -50,10 +50,15 @@ class RecordKeeper:
         self._auto_remove = record.auto_remove
         self._has_volumes = has_volumes
         self._ports: tuple[PublishedPort, ...] = ()
+        self._memory_fd = 0
 
     def published(self, ports: tuple[PublishedPort, ...]) -> None:
         """Ports of the host that are bound; they are in the record while the container runs."""
         self._ports = ports
+
+    def keeps_layer(self, memory_fd: int) -> None:
+        """The descriptor of this process's that keeps the writable layer of this run in memory; 0: none does."""
+        self._memory_fd = memory_fd
 
     def created(self, container: int, server: int) -> None:
         """The container waits for START; PIDs of its first process and of the file server."""
@@ -137,6 +142,7 @@ class RecordKeeper:
                 monitor_pid_start=0,
                 server_pid=0,
                 server_pid_start=0,
+                memory_fd=0,
             )
 
         self._events.write()
@@ -145,7 +151,7 @@ class RecordKeeper:
     def _with_processes(
         self, record: ContainerRecord, container: int, server: int
     ) -> ContainerRecord:
-        record = _with_processes(record, container, server)
+        record = _with_processes(record, container, server)._replace(memory_fd=self._memory_fd)
         if not self._ports or record.endpoint is None:
             return record
         return record._replace(endpoint=record.endpoint._replace(ports=self._ports))
@@ -210,4 +216,5 @@ def _without_processes(record: ContainerRecord, status: Status, ending: Ending) 
         pid_start=0,
         server_pid=0,
         server_pid_start=0,
+        memory_fd=0,
     )

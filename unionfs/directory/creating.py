@@ -9,7 +9,7 @@ import stat
 from unionfs import whiteouts
 from unionfs.directory.attribute_store import open_attributes
 from unionfs.directory.dirfds import PathNode
-from unionfs.directory.lower import DirectoryLayer
+from unionfs.directory.lower import DirectoryLayer, resolved
 from unionfs.directory.metadata import MetadataWriter
 from unionfs.directory.work import WorkDirectory, is_prepared, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, LayerEntry, Mark, Ref
@@ -60,7 +60,7 @@ class CreatingLayer(DirectoryLayer):
         )
         self._has_bookkeeping = True
         self._stores_all = self._as_data
-        self._work_path = os.path.realpath(work)
+        self._work_path = resolved(work)
         if is_within(self._work_path, self.path) or is_within(self.path, self._work_path):
             raise OSError(errno.EINVAL, f"upper {path!r} and work directory {work!r} overlap")
         self._work = WorkDirectory(self._work_path)

@@ -101,7 +101,7 @@ class DirectoryLayer:
         directory_limit: int = 64,
         dirfds: DirfdCache | None = None,
     ) -> None:
-        self.path = os.path.realpath(path)
+        self.path = resolved(path)
         self._as_data = ownership is Ownership.DATA
         self._base_owner = base_owner
         self._has_bookkeeping = self._as_data
@@ -527,3 +527,13 @@ def _exists(name: bytes, directory: int) -> bool:
 
 def _number(value: bytes | None) -> int | None:
     return int(value) if value is not None and value.isdigit() else None
+
+
+def resolved(path: bytes) -> bytes:
+    """The path without symbolic links. One below a descriptor stays as it is: the mount may be attached nowhere."""
+    return path if is_below_descriptor(path) else os.path.realpath(path)
+
+
+def is_below_descriptor(path: bytes) -> bool:
+    """Whether it begins with /proc/PID/fd/."""
+    return path.startswith(b"/proc/") and path.split(b"/", 4)[3:4] == [b"fd"]

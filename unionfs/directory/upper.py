@@ -17,7 +17,7 @@ from unionfs import whiteouts
 from unionfs.directory import link_index
 from unionfs.directory.creating import CreatingLayer, DirectoryDraft, is_within
 from unionfs.directory.dirfds import PathNode
-from unionfs.directory.lower import DirectoryLayer
+from unionfs.directory.lower import DirectoryLayer, is_below_descriptor
 from unionfs.directory.work import exchange, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
 from unionfs.model import Attributes
@@ -520,6 +520,8 @@ class DirectoryUpper(CreatingLayer):
 
 
 def _refuse_overlap(mine: bytes, lower: DirectoryLayer) -> None:
+    if is_below_descriptor(mine):
+        return  # what is mounted nowhere is below no directory
     inside = is_within(mine, lower.path)
     if inside:
         at = mine

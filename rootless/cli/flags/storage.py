@@ -1,16 +1,20 @@
-"""--storage-opt KEY=VALUE,… Pure."""
+"""Where and how the writable layer is kept: --storage-opt KEY=VALUE,…, --overlay PATH[:ro] and
+--writable-tmpfs[=SIZE]. Pure, but for the current directory of a relative path.
+"""
 
 from __future__ import annotations
+
+import posixpath
 
 from rootless.csv_fields import split_fields
 from rootless.errors import UsageError
 from rootless.sizes import ram_in_bytes
-from rootless.spec.options import StorageLimits
+from rootless.spec.options import Overlay, StorageLimits
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 _SYNC = {"auto": False, "always": True}
 _UNITS = {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
@@ -81,3 +85,33 @@ def _count(key: str, value: str) -> int:
 
 def _invalid(key: str, value: str, hint: str) -> UsageError:
     return UsageError(f"invalid value {value!r} for the storage option {key}", hint=hint)
+
+
+def parse_overlay(text: str, getcwd: Callable[[], str]) -> Overlay:
+    """PATH, PATH:rw or PATH:ro, as Apptainer's. Raises UsageError."""
+    path, _, mode = text.rpartition(":")
+    if mode not in {"ro", "rw"} or not path:
+        path, mode = text, "rw"
+    if not path:
+        raise UsageError("the path is empty")
+    if not path.startswith("/"):
+        path = f"{getcwd()}/{path}"
+    return Overlay(posixpath.normpath(path), mode == "ro")
+
+
+def parse_writable_tmpfs(text: str) -> int | None:
+    """Bytes, 0 for none given; None where it is turned off (`=false`). Raises UsageError."""
+    if text in {"", "true"}:
+        return 0
+    if text == "false":
+        return None
+    try:
+        size = ram_in_bytes(text)
+    except ValueError as error:
+        raise UsageError(f"invalid value {text!r} for --writable-tmpfs", hint=str(error)) from None
+    if size == 0:
+        raise UsageError(
+            f"invalid value {text!r} for --writable-tmpfs",
+            hint="use a number of bytes above 0, such as 1G",
+        )
+    return size

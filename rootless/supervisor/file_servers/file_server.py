@@ -50,6 +50,7 @@ class FileServer:
         """What another server needs to go on (`unionfs.session.continuation`, `unionfs.journal`)."""
         self._device = -1
         self._init = 0
+        self._layer: tuple[int, ...] = ()
 
     @classmethod
     def fork(cls) -> FileServer:
@@ -94,18 +95,22 @@ class FileServer:
         except OSError:
             return False
 
-    def describe(self, description: LaunchDescription, memory: int = -1) -> None:
+    def describe(
+        self, description: LaunchDescription, memory: int = -1, layer: tuple[int, ...] = ()
+    ) -> None:
         """Send what the server is to open. Raises RootlessError if it has ended.
 
         Args:
             memory: That of the server which this one replaces; taken over.
+            layer: The descriptor of a writable layer in memory, if it is there; it stays the caller's.
         """
+        self._layer = layer
         self._memory = os.memfd_create("file-server", os.MFD_CLOEXEC) if memory < 0 else memory
         # What only starts the container stays here: the command and the labels can be long.
         record = description.record._replace(command=(), labels={})
         needed = description._replace(record=record, spec={}, extra={})
         try:
-            descriptors.send(self._socket, needed.packed(), [self._memory])
+            descriptors.send(self._socket, needed.packed(), [self._memory, *layer])
         except (BrokenPipeError, ConnectionResetError):
             raise RootlessError(self.exit_reason()) from None
 
@@ -164,7 +169,7 @@ class FileServer:
         self._socket.close()
         os.close(self.pidfd)
         try:
-            other.describe(description, memory)
+            other.describe(description, memory, self._layer)
         except RootlessError:
             pass  # it has ended too, which its pidfd tells
         other.hand_over(device, self._init)
@@ -276,13 +281,15 @@ def _main(end: socket.socket) -> NoReturn:
         from unionfs import journal  # noqa: F401
         from unionfs.session import continuation, device  # noqa: F401
 
-        packed, memory = descriptors.receive(end, _MAXIMUM, 1)
+        packed, received = descriptors.receive(end, _MAXIMUM, 2)
         if packed:
             description = unpack(packed)
+            if len(received) > 1:
+                description = description._replace(layer=f"/proc/self/fd/{received[1]}")
             detach(description.log)
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
             _lift_file_size_limit()
-            _serve(description, end, memory[0])
+            _serve(description, end, received[0])
         status = 0
     except OSError as error:
         _report_reason(end, f"{error.strerror}: {os.fsdecode(error.filename or '')}".rstrip(": "))

@@ -3,7 +3,14 @@
 import pytest
 
 from rootless.cli import run_options as rows
-from rootless.cli.grammar import GrammarError, Parsed, parse, read_options, takes_value
+from rootless.cli.grammar import (
+    GrammarError,
+    OptionalText,
+    Parsed,
+    parse,
+    read_options,
+    takes_value,
+)
 from rootless.cli.images.listing import IMAGES
 from rootless.cli.index import COMMANDS, GLOBAL_OPTIONS, every_command, load_command
 from rootless.cli.run import RUN
@@ -33,6 +40,9 @@ def run(*words):
         (["--net", "none", "i"], "network", ("none",)),
         (["-h", "box", "i"], "hostname", "box"),
         (["-w", "-dir", "i"], "workdir", "-dir"),
+        (["--writable-tmpfs", "i"], "writable-tmpfs", ""),
+        (["--writable-tmpfs=1G", "i"], "writable-tmpfs", "1G"),
+        (["--rm", "i"], "writable-tmpfs", None),
     ],
 )
 def test_option_spellings_give_the_value(words, key, value):
@@ -135,7 +145,7 @@ def test_tables_name_each_option_once_and_describe_it(path, command):
     for option in command.options:
         assert len(option.long) > 1
         assert not option.help.endswith(".")
-        assert bool(option.metavar) is takes_value(option)
+        assert bool(option.metavar) is (takes_value(option) or isinstance(option, OptionalText))
 
 
 @pytest.mark.parametrize(("path", "command"), list(every_command()))

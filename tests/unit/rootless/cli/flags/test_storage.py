@@ -1,12 +1,16 @@
-"""--storage-opt."""
+"""--storage-opt, --overlay and --writable-tmpfs."""
 
 from __future__ import annotations
 
 import pytest
 
-from rootless.cli.flags.storage import parse_storage_options
+from rootless.cli.flags.storage import (
+    parse_overlay,
+    parse_storage_options,
+    parse_writable_tmpfs,
+)
 from rootless.errors import UsageError
-from rootless.spec.options import NO_STORAGE_LIMITS, StorageLimits
+from rootless.spec.options import NO_STORAGE_LIMITS, Overlay, StorageLimits
 
 
 @pytest.mark.parametrize(
@@ -47,3 +51,32 @@ def test_wrong_option_is_refused_by_name(text, message):
     with pytest.raises(UsageError) as raised:
         parse_storage_options([text])
     assert raised.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("text", "overlay"),
+    [
+        ("/o", Overlay("/o")),
+        ("/o:ro", Overlay("/o", read_only=True)),
+        ("/o:rw", Overlay("/o")),
+        ("o/:ro", Overlay("/here/o", read_only=True)),
+        ("/a:b", Overlay("/a:b")),
+        ("/a:b:ro", Overlay("/a:b", read_only=True)),
+        (":ro", Overlay("/here/:ro")),
+    ],
+)
+def test_overlay_is_a_path_and_a_mode(text, overlay):
+    assert parse_overlay(text, lambda: "/here") == overlay
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("", 0), ("true", 0), ("false", None), ("8M", 8 << 20), ("1.5k", 1536)]
+)
+def test_size_of_a_layer_in_memory(text, size):
+    assert parse_writable_tmpfs(text) == size
+
+
+@pytest.mark.parametrize("text", ["0", "much", "-1"])
+def test_wrong_size_of_a_layer_in_memory_is_refused(text):
+    with pytest.raises(UsageError, match=f"invalid value '{text}' for --writable-tmpfs"):
+        parse_writable_tmpfs(text)

@@ -1,0 +1,69 @@
+"""Where the writable layer of a container is: two directories on one file system, `upper` and `work`.
+
+containers/<id>/upper, work             directories: the layer is in the container's own directory
+containers/<id>/upper -> PLACE/upper    links: it is in another place, which the user keeps (--overlay) or
+                                        which is made for this container and is named by its id
+/proc/<monitor>/fd/<N>/upper, work      it is in memory, while the container runs (--writable-tmpfs); the
+                                        directories of the container stay empty
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.errors import RootlessError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.containers.record import ContainerRecord
+
+UPPER, WORK = "upper", "work"
+
+
+def layer_directory(directory: str) -> str:
+    """The directory that holds `upper` and `work` of the container with this directory, at rest."""
+    try:
+        return os.path.dirname(os.readlink(f"{directory}/{UPPER}"))
+    except OSError:  # no link
+        return directory
+
+
+def layer_of(record: ContainerRecord, directory: str) -> str:
+    """The directory that holds `upper` and `work` of a container now. Raises RootlessError if the place is gone."""
+    if record.memory_fd:
+        return f"/proc/{record.monitor_pid}/fd/{record.memory_fd}"
+    place = layer_directory(directory)
+    if place != directory:
+        require_place(record.name, place)
+    return place
+
+
+def link_layer(directory: str, place: str) -> None:
+    """Keep the layer of a container that is being made in `place`."""
+    for name in (UPPER, WORK):
+        os.symlink(f"{place}/{name}", f"{directory}/{name}")
+
+
+def make_layer(place: str) -> None:
+    """Make the directories `upper` and `work` in a directory, as far as they are missing. Raises OSError."""
+    for name, mode in ((UPPER, 0o755), (WORK, 0o700)):
+        try:
+            os.mkdir(f"{place}/{name}")
+            os.chmod(f"{place}/{name}", mode)
+        except FileExistsError:
+            pass
+
+
+def require_place(name: str, place: str) -> None:
+    """Raises RootlessError if the layer of the container `name` is not there."""
+    if not os.path.isdir(f"{place}/{UPPER}"):
+        raise RootlessError(
+            f"the writable layer of container {name} is gone: {place} does not exist on this machine",
+            hint=f"remove the container (rootless rm {name}), or use the machine on which it was created",
+        )
+
+
+def own_place(container_id: str, directory: str) -> str:
+    """A place outside the container's directory that was made for this container and goes with it; else ""."""
+    place = layer_directory(directory)
+    return place if place != directory and os.path.basename(place) == container_id else ""

@@ -1,0 +1,33 @@
+"""Read-only layers over an image (--overlay PATH:ro): what another container has written to a directory, any other
+directory, or a squashfs or SIF file.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.containers.writable_layer import UPPER, WORK
+from rootless.errors import NotFoundError
+from unionfs.directory.lower import DirectoryLayer
+from unionfs.directory.upper_readonly import ReadOnlyUpper
+from unionfs.ownership import Ownership
+
+
+def open_overlay(path: str, base_owner: tuple[int, int]) -> DirectoryLayer:
+    """The layer. `base_owner`: the owner that a file of the caller has in it. Raises NotFoundError, OSError."""
+    if os.path.isdir(path):
+        upper, work = f"{path}/{UPPER}", f"{path}/{WORK}"
+        if os.path.isdir(upper):
+            return ReadOnlyUpper(
+                os.fsencode(upper),
+                os.fsencode(work),
+                ownership=Ownership.DATA,
+                base_owner=base_owner,
+            )
+        return DirectoryLayer(os.fsencode(path), ownership=Ownership.DATA, base_owner=base_owner)
+    from rootless.images.formats.squashfs import find_squashfs, open_squashfs
+
+    image = find_squashfs(path)
+    if image is None:
+        raise NotFoundError(f"the overlay {path} is neither a directory nor a squashfs or SIF file")
+    return open_squashfs(image)

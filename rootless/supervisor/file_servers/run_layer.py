@@ -1,0 +1,106 @@
+"""The writable layer of one run of a container, where it is not in the container's own directory: a new one in memory,
+or one in another place, which has to be there and belongs to one container at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rootless.containers.record import IN_MEMORY, IN_OVERLAY
+from rootless.containers.writable_layer import layer_directory, make_layer, require_place
+from rootless.durable import acquire_lock
+from rootless.errors import InUseError, LaunchError
+from rootless.runtime.idmap import IdMaps, IdRange
+from rootless.runtime.user_namespace import run_in_user_namespace
+from rootless.syscalls import descriptors, mount_flags, mounts
+from rootless.syscalls.processes import CLONE_NEWNS, unshare
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.containers.launch_description import LaunchDescription
+    from rootless.durable import LockFile
+
+_END_SECONDS = 1.0
+"""Another container that has just ended leaves its layer some milliseconds later."""
+_POLL_SECONDS = 0.01
+
+
+class RunLayer:
+    """`memory_fd` is the descriptor of a layer in memory, 0 for one elsewhere. It is gone when the last descriptor of it is
+    closed, however that happens.
+
+    Raises InUseError if another container has the layer, RootlessError if there is none.
+    """
+
+    def __init__(self, description: LaunchDescription) -> None:
+        self.memory_fd = 0
+        self._lock: LockFile | None = None
+        if description.record.layer == IN_MEMORY:
+            self.memory_fd = _make_tmpfs(description.memory_size)
+            return
+        place = layer_directory(description.directory)
+        require_place(description.record.name, place)
+        if description.record.layer == IN_OVERLAY:
+            self._lock = _lock(place)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What the file server needs to find it."""
+        return (self.memory_fd,) if self.memory_fd else ()
+
+    def release(self) -> None:
+        """After the end of the file server."""
+        if self.memory_fd:
+            os.close(self.memory_fd)
+            self.memory_fd = 0
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+def _make_tmpfs(size: int) -> int:
+    """A descriptor of the top of a new tmpfs, which is mounted nowhere, with the directories of a layer.
+
+    Args:
+        size: Bytes that it may hold; 0: the limit of tmpfs(5), half of the machine's memory.
+
+    Raises:
+        LaunchError: it cannot be mounted.
+    """
+    ours, theirs = descriptors.pair()
+    # Owned by the user who runs the container, as any upper.
+    maps = IdMaps((IdRange(0, os.getuid(), 1),), (IdRange(0, os.getgid(), 1),), helper=False)
+
+    def mount() -> None:
+        unshare(CLONE_NEWNS)
+        options = ("mode=0755", *((f"size={size}",) if size else ()))
+        attributes = mount_flags.MOUNT_ATTR_NODEV | mount_flags.MOUNT_ATTR_NOSUID
+        top = mounts.new_mount("tmpfs", "rootless", options, attributes)
+        make_layer(f"/proc/self/fd/{top}")
+        descriptors.send(theirs, b"layer", [top])
+
+    try:
+        run_in_user_namespace(maps, mount)
+        _, (layer,) = descriptors.receive(ours, 16, 1)
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise LaunchError(f"cannot mount a tmpfs for the writable layer: {reason}") from error
+    finally:
+        ours.close()
+        theirs.close()
+    return layer
+
+
+def _lock(place: str) -> LockFile:
+    """The lock of a layer that outlives its container: the work directory is locked by the file server, and not at all
+    under the storage driver overlay. Raises InUseError, OSError."""
+    until = time.monotonic() + _END_SECONDS
+    while (lock := acquire_lock(f"{place}/.lock", wait=False)) is None:
+        if time.monotonic() >= until:
+            raise InUseError(
+                f"the overlay {place} is in use by another container",
+                hint=f"use --overlay {place}:ro to read it",
+            )
+        time.sleep(_POLL_SECONDS)
+    return lock
