@@ -19,6 +19,7 @@ import time
 from rootless.cgroups.hierarchy import CONTROLLERS, controllers_at
 from rootless.cgroups.resources import Group, Write, missing, writes
 from rootless.errors import HostSupportError, UsageError
+from rootless.light_files import read_file
 from rootless.light_stdlib import signal
 
 TYPE_CHECKING = False
@@ -284,8 +285,7 @@ def write_line(path: str, line: str) -> None:
 def read(path: str) -> str:
     """A file's text; empty when there is no such file, or no such group any more (ENODEV)."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
+        return read_file(path).decode()
     except OSError:
         return ""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from rootless.light_files import read_file
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -126,7 +127,6 @@ def controllers_at(directory: str) -> frozenset[str]:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
+        return os.fsdecode(read_file(path))
     except OSError:
         return ""

@@ -31,6 +31,7 @@ from rootless.durable import (
     write_with_reserve,
 )
 from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError, UsageError
+from rootless.light_files import read_file
 from rootless.private_directory import make_private_directory
 
 TYPE_CHECKING = False
@@ -134,8 +135,7 @@ class Containers:
         """The record of a container by its whole id. Raises NotFoundError, InvalidDocumentError."""
         path = f"{self.directory(container_id)}/{_RECORD}"
         try:
-            with open(path, "rb") as file:
-                data = file.read()
+            data = read_file(path)
         except OSError as error:
             if not self._is_there(container_id):
                 raise NotFoundError(f"No such container: {container_id}") from None

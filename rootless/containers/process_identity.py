@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 
+from rootless.light_files import read_file
+
 _STARTTIME = 22  # field of /proc/PID/stat, counted from 1 (proc_pid_stat(5))
 
 
 def start_time(pid: int) -> int:
     """When the process started, in clock ticks since boot; 0 if there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
+        text = read_file(f"/proc/{pid}/stat")
     except OSError:
         return 0
     # The second field is the command in parentheses and may hold anything, parentheses included.
@@ -23,8 +24,7 @@ def start_time(pid: int) -> int:
 def boot_id() -> str:
     """What names this boot of the kernel (random(4)); empty where the kernel does not tell."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
+        return read_file("/proc/sys/kernel/random/boot_id").decode().strip()
     except OSError:
         return ""
 
@@ -39,8 +39,7 @@ def children_of(pid: int) -> list[int]:
     (proc_tid_children(5)); empty if there is no such process.
     """
     try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            return [int(word) for word in file.read().split()]
+        return [int(word) for word in read_file(f"/proc/{pid}/task/{pid}/children").split()]
     except OSError:
         return []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 
+from rootless.light_files import read_file
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -59,8 +60,7 @@ def shared_stores(environ: Mapping[str, str]) -> tuple[str, ...]:
     base = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME', '')}/.config"
     for path in (f"{base}/containers/storage.conf", _SYSTEM):
         try:
-            with open(path, "rb") as file:
-                data = file.read()
+            data = read_file(path)
         except OSError:
             continue
         return _in_configuration(data) if _KEY in data else ()

@@ -24,6 +24,7 @@ from rootless.containers.timestamps import now
 from rootless.engine.prepare_network import prepare_network, with_network_name
 from rootless.engine.pull_in_child import ShowProgress, find_or_fetch
 from rootless.errors import HostSupportError
+from rootless.light_files import read_file
 from rootless.light_json import dumps
 from rootless.light_stdlib import signal
 from rootless.rootfs.lower import Lower, lower_of_image, lower_of_path
@@ -208,7 +209,7 @@ def _prepare(
         has_apt=lambda: _has_apt(lower.tree),
         setup=network,
     )
-    host = gather_host_facts(devices=options.privileged)
+    host = gather_host_facts(devices=options.privileged, limits=bool(options.ulimits))
     spec = make_spec(
         _recorded(options, lower, recording) if recording else options,
         container_id=container_id,
@@ -224,7 +225,7 @@ def _prepare(
             options.security.seccomp,
             options.security.capabilities,
             host=host,
-            read=_read_bytes,
+            read=read_file,
             privileged=options.privileged,
         ),
         resources=_resources(options.limits),
@@ -444,8 +445,3 @@ def _has_apt(tree: HostTree | ImageTree) -> bool:
     from rootless.rootfs.union import image_has_directory
 
     return image_has_directory(tree, APT_DIRECTORY.lstrip("/"))
-
-
-def _read_bytes(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()

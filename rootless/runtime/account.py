@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pwd
 
+from rootless.light_files import read_file
 from rootless.runtime.idmap import IdMaps, Subordinate, UserNamespaceMode, make_maps
 from rootless.runtime.userdb import Account
 
@@ -87,7 +88,6 @@ def _from_getsubids(name: str, *, group: bool) -> tuple[Subordinate, ...]:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+        return read_file(path).decode(errors="replace")
     except OSError:
         return ""

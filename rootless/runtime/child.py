@@ -9,7 +9,6 @@ import os
 import select
 import stat
 import sys
-import termios
 
 from rootless.light_stdlib import signal, socket
 from rootless.runtime.channel import receive, send
@@ -30,6 +29,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
+
+_TIOCSCTTY = 0x540E  # asm-generic/ioctls.h; `termios` is a shared object of its own
 
 DEAD = 125
 """Exit status of a process that reported why it does not execute the command."""
@@ -136,7 +137,7 @@ def connect_terminal(context: Context) -> None:
     """
     _own_stdio(context)
     if context.terminal >= 0:
-        fcntl.ioctl(context.terminal, termios.TIOCSCTTY, 0)
+        fcntl.ioctl(context.terminal, _TIOCSCTTY, 0)
         for number in range(3):
             os.dup2(context.terminal, number, inheritable=True)
 

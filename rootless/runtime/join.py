@@ -113,10 +113,7 @@ def _make_plan(spec: Mapping[str, Any]) -> _Plan:
         size = process.get("consoleSize", {})
         steps.append(filesystem.OpenTerminal(int(size.get("height", 0)), int(size.get("width", 0))))
     steps += identity_steps(spec, process, id_maps)
-    steps += [
-        attributes.SetLimit(str(r["type"]), int(r["soft"]), int(r["hard"]))
-        for r in process.get("rlimits", ())
-    ]
+    steps += attributes.limits_of(process)
     steps.append(attributes.SetUmask(int(process.get("user", {}).get("umask", 0o022))))
     return _Plan(
         sum(processes.NAMESPACE_FLAGS[str(entry["type"])] for entry in linux["namespaces"]),

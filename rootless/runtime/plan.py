@@ -106,10 +106,7 @@ def make_plan(
     sequence.append(attributes.ChangeDirectory(str(process.get("cwd") or "/")))
     if spec.get("root", {}).get("readonly"):
         sequence.append(filesystem.ProtectRoot())
-    sequence += [
-        attributes.SetLimit(str(r["type"]), int(r["soft"]), int(r["hard"]))
-        for r in process.get("rlimits", ())
-    ]
+    sequence += attributes.limits_of(process)
     if "hooks" in spec:
         sequence += _hooks(spec, bundle, "startContainer", "created")
     sequence.append(attributes.SetUmask(int(process.get("user", {}).get("umask", 0o022))))

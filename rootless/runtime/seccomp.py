@@ -14,6 +14,7 @@ import struct
 import zlib
 
 from rootless.errors import HostSupportError, InvalidDocumentError
+from rootless.light_files import read_file
 from rootless.light_json import dumps
 from rootless.runtime import extensions
 from rootless.runtime.seccomp_rules import pretending_profile
@@ -70,8 +71,7 @@ def compiled(profile: Mapping[str, Any], cache: str | None) -> bytes:
 
 def _read(path: str, material: bytes) -> bytes | None:
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = read_file(path)
     except OSError:
         return None
     if len(data) < _HEADER.size:

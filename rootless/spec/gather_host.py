@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import resource
 
+from rootless.light_files import read_file
 from rootless.spec.host import HostFacts
 
 
-def gather_host_facts(*, devices: bool = False) -> HostFacts:
-    """Ask the running system. Devices only on request: there may be hundreds."""
+def gather_host_facts(*, devices: bool = False, limits: bool = False) -> HostFacts:
+    """Ask the running system. Devices only on request, because there may be hundreds, and limits, whose module is a shared
+    object of its own.
+    """
     system = os.uname()
     return HostFacts(
         machine=system.machine,
@@ -17,15 +19,14 @@ def gather_host_facts(*, devices: bool = False) -> HostFacts:
         cgroup2=os.path.exists("/sys/fs/cgroup/cgroup.controllers"),
         mqueue=os.path.isdir("/dev/mqueue"),
         devices=tuple(_openable_devices()) if devices else (),
-        hard_limits=_hard_limits(),
+        hard_limits=_hard_limits() if limits else {},
     )
 
 
 def host_resolv_conf() -> str:
     """The host's /etc/resolv.conf; empty where it cannot be read."""
     try:
-        with open("/etc/resolv.conf", encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
+        return os.fsdecode(read_file("/etc/resolv.conf"))
     except OSError:
         return ""
 
@@ -43,6 +44,8 @@ def console_size() -> tuple[int, int] | None:
 
 def _hard_limits() -> dict[str, int]:
     """Without privileges over the machine no limit can be raised above these (setrlimit(2))."""
+    import resource
+
     return {
         name.removeprefix("RLIMIT_").lower(): resource.getrlimit(number)[1]
         for name, number in vars(resource).items()

@@ -24,6 +24,7 @@ import os
 
 from rootless.durable import locked, remove_tree, write_atomically, write_with_reserve
 from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError
+from rootless.light_files import read_file
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import MAX_DOCUMENT_SIZE, encode, parse_object
 from rootless.oci.manifest import Index, empty_index, read_index
@@ -77,7 +78,7 @@ class Store:
         make_private_directory(store.root, "ROOTLESS_ROOT")
         path = f"{store.root}/store.json"
         try:
-            document = parse_object(_read(path), path)
+            document = parse_object(read_file(path), path)
         except FileNotFoundError:
             store._create()
             return store
@@ -111,7 +112,7 @@ class Store:
     def has_layout_file(self) -> bool:
         """Whether oci-layout is as it was made."""
         try:
-            return _read(f"{self.root}/oci-layout") == _LAYOUT
+            return read_file(f"{self.root}/oci-layout") == _LAYOUT
         except OSError:
             return False
 
@@ -230,7 +231,7 @@ class Store:
         """The index of names. No lock is needed: index.json is replaced whole."""
         path = f"{self.root}/index.json"
         try:
-            data = _read(path)
+            data = read_file(path)
         except OSError as error:
             raise _unreadable(path, error) from None
         return read_index(data, path, limit=MAX_INDEX_SIZE)
@@ -242,8 +243,3 @@ class Store:
 
 def _unreadable(path: str, error: OSError) -> InvalidDocumentError:
     return InvalidDocumentError(f"cannot read {path}: {error.strerror}")
-
-
-def _read(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()

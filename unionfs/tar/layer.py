@@ -14,7 +14,7 @@ from __future__ import annotations
 import _thread
 import os
 import struct
-from bisect import bisect_right
+from _bisect import bisect_right  # `bisect` is a second module around it
 from errno import EBADF, EINVAL, EIO, EISDIR, ENOENT
 from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG
 

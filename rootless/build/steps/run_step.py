@@ -100,7 +100,7 @@ class StepRunner:
         self._seccomp_cache = seccomp_cache
         self._count = 0
         self.maps: IdMaps = read_id_maps(ROOT_IS_CALLER)
-        self._host: HostFacts = gather_host_facts()
+        self._host: HostFacts = gather_host_facts(limits=True)
 
     @contextmanager
     def run(self, tree: ImageTree, options: RunOptions, output: Output) -> Iterator[FinishedRun]:

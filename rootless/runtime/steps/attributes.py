@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import resource
 import stat
 import struct
 
@@ -13,6 +12,11 @@ from rootless.runtime.steps.context import Context, open_in_root, open_or_make
 from rootless.runtime.userdb import Identity, UnknownUserError, entry_to_append, find_identity
 from rootless.syscalls import identity, processes
 from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 _RLIMIT_LOCKS = 10  # of asm-generic/resource.h; the resource module has no name for it
 _USER_FILE_LIMIT = 16 * 1024 * 1024  # bytes of /etc/passwd or /etc/group that are read
@@ -230,13 +234,23 @@ class SetLimit(NamedTuple):
         return f"set limit {self.resource}={self.soft}:{self.hard}"
 
     def perform(self, context: Context) -> None:
+        import resource  # `limits_of` has loaded it
+
         known = self.resource != "RLIMIT_LOCKS"
         number = getattr(resource, self.resource) if known else _RLIMIT_LOCKS
         resource.setrlimit(number, (_limit(self.soft), _limit(self.hard)))
 
 
+def limits_of(process: Mapping[str, Any]) -> list[SetLimit]:
+    """The limits of a process of the spec, and what sets them loaded: the child imports nothing."""
+    rlimits = process.get("rlimits", ())
+    if rlimits:
+        import resource  # noqa: F401
+    return [SetLimit(str(each["type"]), int(each["soft"]), int(each["hard"])) for each in rlimits]
+
+
 def _limit(value: int) -> int:
-    return resource.RLIM_INFINITY if value < 0 or value >= 2**63 else value
+    return -1 if value < 0 or value >= 2**63 else value  # RLIM_INFINITY of `resource`
 
 
 def _write(path: str, data: bytes) -> None:

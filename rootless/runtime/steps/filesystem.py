@@ -7,7 +7,6 @@ import fcntl
 import os
 import stat
 import struct
-import termios
 
 from rootless.runtime.channel import send
 from rootless.runtime.handshake import HandshakeMessage, MessageKind
@@ -23,6 +22,7 @@ from unionfs.light_types import NamedTuple
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _TIOCGPTPEER = 0x5441  # asm-generic/ioctls.h; the same on x86 and arm
 _TIOCSPTLCK = 0x40045431
+_TIOCSWINSZ = 0x5414  # asm-generic/ioctls.h; `termios` is a shared object of its own
 
 
 class DetachPropagation(NamedTuple):
@@ -288,7 +288,7 @@ def open_terminal(context: Context, rows: int, columns: int) -> None:
     fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
     context.terminal = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     if rows and columns:
-        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        fcntl.ioctl(master, _TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     send(context.channel, HandshakeMessage(MessageKind.CONSOLE, descriptor=master))
     os.close(master)
 

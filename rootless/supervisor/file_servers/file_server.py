@@ -16,6 +16,7 @@ import sys
 
 from rootless.containers.launch_description import LaunchDescription, unpack
 from rootless.errors import RootlessError
+from rootless.light_files import read_file
 from rootless.light_stdlib import signal, socket
 from rootless.supervisor.detach import detach
 from rootless.supervisor.engine_log import log, log_exception
@@ -317,6 +318,9 @@ def _lift_file_size_limit() -> None:
     """The kernel holds each process of the container to its own limit before it asks the server (generic_write_checks);
     the server's memory files are none of theirs.
     """
+    limits = read_file("/proc/self/limits")
+    if b"Max file size             unlimited" in limits:
+        return  # as nearly always: `resource` is a shared object of its own
     import resource
 
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
