@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from rootless.supervisor.terminals.terminal_session import TerminalSession
 
 
+_BEFORE_FAULTS = 0.05
+"""Seconds for which the signals that a `FaultReader` passes on wait, blocked. What opens a signalfd(2) takes a millisecond to
+load, and a container that ends at once does not wait for it."""
+
+
 class Attachment(NamedTuple):
     """Which of the caller's streams are connected, whether signals are passed on, and the keys that
     detach a terminal (docker's where there are none).
@@ -160,11 +165,13 @@ class Foreground:
         if self._terminal is not None:
             self._terminal.take(pid)
         watched: dict[int, Callable[[], bool]] = {self._client.fileno(): self._listen}
-        faults = FaultReader(self._client.signal) if self._attachment.signals else None
-        if faults is not None:
-            watched[faults.fd] = faults.read
+        faults: FaultReader | None = None
         try:
-            relay(self._flows, watched)
+            if relay(self._flows, watched, seconds=_BEFORE_FAULTS):
+                if self._attachment.signals:
+                    faults = FaultReader(self._client.signal)
+                    watched[faults.fd] = faults.read
+                relay(self._flows, watched)
             if not self.is_detached:
                 drain([flow for flow in self._flows if flow.source != 0])
         except OSError as error:

@@ -166,23 +166,35 @@ class SignalWakeup:
 def relay(
     flows: list[Flow],
     watched: Mapping[int, Callable[[], bool]],
-) -> None:
+    *,
+    seconds: float | None = None,
+) -> bool:
     """Keep all flows going, and call the function of a watched descriptor whenever it can be read. Handlers
-    of signals run at once.
+    of signals run at once. A flow that ends is left out; the others go on.
 
-    Returns when a watched function returns False. A flow that ends is left out; the others go on.
+    Returns False when a watched function has returned False, and True after `seconds`.
     """
     wakeup = SignalWakeup()
     if wakeup.fd >= 0:
         watched = {**watched, wakeup.fd: wakeup.read}
     try:
-        while _relay_once(flows, watched):
-            pass
+        if seconds is None:
+            while _relay_once(flows, watched, None):
+                pass
+            return False
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if not _relay_once(flows, watched, left * 1000):
+                return False
+        return True
     finally:
         wakeup.close()
 
 
-def _relay_once(flows: list[Flow], watched: Mapping[int, Callable[[], bool]]) -> bool:
+def _relay_once(
+    flows: list[Flow], watched: Mapping[int, Callable[[], bool]], limit: float | None
+) -> bool:
+    """`limit`: milliseconds to wait at most."""
     poll = select.poll()
     waiting: dict[int, Flow] = {}
     for flow in flows:
@@ -192,7 +204,9 @@ def _relay_once(flows: list[Flow], watched: Mapping[int, Callable[[], bool]]) ->
             poll.register(descriptor, events)
     for descriptor in watched:
         poll.register(descriptor, select.POLLIN)
-    limits = [limit for flow in flows if (limit := flow.wait_limit()) is not None]
+    limits = [each for flow in flows if (each := flow.wait_limit()) is not None]
+    if limit is not None:
+        limits.append(limit)
     ready = poll.poll(min(limits, default=None))
     for flow in flows:
         flow.release()

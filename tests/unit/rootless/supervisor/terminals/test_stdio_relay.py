@@ -1,4 +1,4 @@
-"""Waking a poll for a signal that came before it."""
+"""Waking a poll for a signal that came before it, and relaying for a time."""
 
 import os
 import select
@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from rootless.supervisor.terminals.stdio_relay import SignalWakeup
+from rootless.supervisor.terminals.stdio_relay import Flow, SignalWakeup, relay
 
 
 @pytest.fixture
@@ -51,3 +51,28 @@ def test_other_thread_has_no_descriptor():
     thread.join()
     assert made[0].fd == -1
     made[0].close()
+
+
+def test_relay_goes_on_after_its_time():
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        assert relay([], {reader: lambda: False}, seconds=0.01)
+        os.write(writer, b"x")
+        assert not relay([], {reader: lambda: False}, seconds=60)
+        assert not relay([], {reader: lambda: False})
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_relay_moves_what_has_come_before_its_time_is_over():
+    source, feed = os.pipe2(os.O_CLOEXEC)
+    result, sink = os.pipe2(os.O_CLOEXEC)
+    end, unused = os.pipe2(os.O_CLOEXEC)
+    try:
+        os.write(feed, b"output")
+        assert relay([Flow(source, sink, ours=())], {end: lambda: False}, seconds=0.01)
+        assert os.read(result, 100) == b"output"
+    finally:
+        for descriptor in (source, feed, result, sink, end, unused):
+            os.close(descriptor)
