@@ -24,7 +24,7 @@ from rootless.runtime.handshake import (
     advance,
 )
 from rootless.runtime.idmap import IdMaps
-from rootless.runtime.idmap_writer import write_maps
+from rootless.runtime.idmap_writer import begin_maps
 from rootless.runtime.plan import make_plan
 from rootless.runtime.rootfs import Rootfs
 from rootless.runtime.seccomp import filters_of
@@ -82,6 +82,8 @@ class LaunchArgs(NamedTuple):
     connect: Callable[[int], None] | None = None
     """Called with the host's pid of the container when its namespaces are there and its id maps written, before
     it does anything."""
+    meanwhile: Callable[[], None] | None = None
+    """Called once the container's process is there, while other processes write its id maps."""
     seccomp_cache: str | None = None
     """Directory in which compiled filters are kept; without it each start compiles its own."""
     debug: Callable[[str], None] | None = None
@@ -241,12 +243,7 @@ def _set_up(
     args: LaunchArgs,
 ) -> None:
     try:
-        if args.below is None:
-            write_maps(process.pid, args.id_maps)
-        if args.connect is not None:
-            args.connect(process.pid)
-        if "hooks" in args.spec:
-            execute_runtime_hooks(args.spec, args.bundle, process.pid, "prestart", "createRuntime")
+        _prepare_namespaces(process.pid, args)
     except BaseException:
         _end(process)
         raise
@@ -272,6 +269,18 @@ def _set_up(
                 raise
         else:
             process.console = message.descriptor
+
+
+def _prepare_namespaces(pid: int, args: LaunchArgs) -> None:
+    helpers = begin_maps(pid, args.id_maps) if args.below is None else None
+    if args.meanwhile is not None:
+        args.meanwhile()
+    if helpers is not None:
+        helpers.wait()
+    if args.connect is not None:
+        args.connect(pid)
+    if "hooks" in args.spec:
+        execute_runtime_hooks(args.spec, args.bundle, pid, "prestart", "createRuntime")
 
 
 def _receive(channel: socket.socket, server: RootServer | None) -> HandshakeMessage:

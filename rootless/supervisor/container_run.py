@@ -25,7 +25,7 @@ from rootless.supervisor.signal_delivery import SignalDelivery
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rootless.cgroups.control_group import ControlGroup
     from rootless.containers.launch_description import LaunchDescription
@@ -93,8 +93,11 @@ class ContainerRun:
         if self._layer is not None:
             self._layer.release()
 
-    def create(self, streams: ContainerStreams, debug: int | None) -> None:
-        """Create the container, up to exec. `debug`: where the steps are written; closed here.
+    def create(
+        self, streams: ContainerStreams, debug: int | None, meanwhile: Callable[[], None]
+    ) -> None:
+        """Create the container, up to exec. `debug`: where the steps are written; closed here. `meanwhile` is called
+        while other processes work.
 
         Raises LaunchError.
         """
@@ -118,6 +121,7 @@ class ContainerRun:
                     serve=self.server.serve,
                     server=WatchedServer(lambda: self.server, self.replace_server),
                     connect=None if network is None else network.connect,
+                    meanwhile=meanwhile,
                     seccomp_cache=description.seccomp_cache,
                     debug=None if debug is None else write_step,
                     trees={} if volumes is None else volumes.trees,

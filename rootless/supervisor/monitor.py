@@ -59,6 +59,8 @@ _STOP_TIMEOUT = 10
 """Docker's seconds between the stop signal and SIGKILL."""
 _SERVER_GRACE = 2.0
 """Seconds that a file server has to end which was forked for a run that does not take place."""
+_BEFORE_RECONCILING = 0.05
+"""Seconds after the start of a run. The end of one that is shorter does not wait for the records of other containers."""
 _PAUSE_STEP = 2.0
 """Milliseconds between two looks at whether a container has come to a stop."""
 
@@ -97,6 +99,8 @@ class Monitor:
         self._delay = 0.0
         self._started_at = 0.0
         """By the monotonic clock: when the command was last executed."""
+        self._reconciles_at: float | None = None
+        """By the monotonic clock: when the records of other containers are to be made true."""
         self._is_final = False
         """The run that goes on is the last one, whatever the restart policy says."""
         self._stopped_by_user = False
@@ -135,7 +139,6 @@ class Monitor:
             raise _TerminatedError
 
     def _supervise(self, debug: int | None) -> None:
-        self._clients.listener = control_socket.listen(self._description.control_directory)
         signal.signal(signal.SIGTERM, self._terminate)
         group = self._make_control_group()
         try:
@@ -190,7 +193,7 @@ class Monitor:
             )
             try:
                 self._keeper.keeps_layer(run.memory_fd)
-                run.create(self._streams, debug)
+                run.create(self._streams, debug, self._while_created)
                 self._begin()
             except BaseException:
                 run.abandon()
@@ -215,6 +218,12 @@ class Monitor:
         self._serve(self._wait((), 0))
         return ending
 
+    def _while_created(self) -> None:
+        """While other processes create the container: listen, and load what is called once the command runs."""
+        if self._clients.listener is None:
+            self._clients.listener = control_socket.listen(self._description.control_directory)
+        from rootless.containers import events  # noqa: F401
+
     def _begin(self) -> None:
         """From the created container to its command; or to READY, until a client says START."""
         run = self._container
@@ -236,6 +245,8 @@ class Monitor:
             self._hear(self._first)
         if self._state is MonitorState.READY:
             self._keeper.created(run.process.pid, run.server.pid)
+        # What is there now stays: the collector need not look at it, which would take 1.5 ms at once.
+        gc.freeze()
         gc.enable()
 
     def _watch(self) -> None:
@@ -253,6 +264,8 @@ class Monitor:
             if run.process.pidfd in ready:
                 return
             run.signals.check(timed_out=not ready)
+            if self._reconciles_at is not None and time.monotonic() >= self._reconciles_at:
+                self._reconcile()
             if self._pauses is not None:
                 self._pauses.check()
             if lost := run.check_network(ready):
@@ -291,6 +304,8 @@ class Monitor:
             limits.append(_PAUSE_STEP)
         if self._health is not None:
             limits.append(self._health.wait_limit())
+        if self._reconciles_at is not None:
+            limits.append(max(0.0, self._reconciles_at - time.monotonic()) * 1000)
         return min((each for each in limits if each is not None), default=None)
 
     def _serve(self, ready: set[int]) -> None:
@@ -421,16 +436,20 @@ class Monitor:
             pid, run.server.pid, restarts=self._restart_count, has_health=check is not None
         )
         self._clients.broadcast(Kind.RUNNING, pid=pid)
-        # The command runs by now, so that its start does not wait for this module.
-        from rootless.containers.reconcile import reconcile
-
-        reconcile(self._containers)
+        self._reconciles_at = self._started_at + _BEFORE_RECONCILING
         if check is not None:
             from rootless.supervisor.health_timer import HealthTimer
 
             self._health = HealthTimer(
                 self._description, check, self._containers, self._keeper, self._events
             )
+
+    def _reconcile(self) -> None:
+        """Make the records of other containers true, whose monitors were killed."""
+        from rootless.containers.reconcile import reconcile
+
+        self._reconciles_at = None
+        reconcile(self._containers)
 
     def _stop(self, client: Client, number: int, fields: Mapping[str, Any]) -> None:
         """End the container, and its restarts unless one is asked for. The answer is EXITED, or DONE

@@ -14,9 +14,12 @@ import os
 import select
 import sys
 
+from rootless.durable import write_all
 from rootless.errors import RootlessError
+from rootless.light_files import read_to_end
 from rootless.light_stdlib import signal
 from rootless.supervisor.client import MonitorClient
+from rootless.supervisor.file_servers.file_server import FileServer
 from rootless.supervisor.messages import Connection
 from rootless.supervisor.signal_disposition import FORWARDED
 
@@ -52,8 +55,7 @@ class StartedMonitor:
         Raises RootlessError if the monitor has ended.
         """
         try:
-            with open(self._writer, "wb", closefd=False) as pipe:
-                pipe.write(description.packed())
+            write_all(self._writer, description.packed())
         except BrokenPipeError:
             raise RootlessError(self._reason()) from None
         finally:
@@ -219,17 +221,16 @@ def become_monitor(connection: Connection, description: int, *, debug: bool) -> 
     """Import, read from the pipe which container it is, and be its monitor."""
     try:
         os.setsid()
-        steps = os.dup(2) if debug else None
-        # Two processors import at once: the file server what serves the layers, this process the rest.
-        from rootless.supervisor.file_servers.file_server import FileServer
-
+        # Before anything else: the fewer pages this process has written, the fewer are copied. From here on two processors
+        # import at once: the file server what serves the layers, this process the rest.
         server = FileServer.fork()
+        steps = os.dup(2) if debug else None
         from rootless.containers.launch_description import unpack
         from rootless.supervisor.clients import Client
         from rootless.supervisor.monitor import Monitor
 
-        with open(description, "rb") as pipe:
-            packed = pipe.read()
+        packed = read_to_end(description)
+        os.close(description)
         if packed:
             Monitor(unpack(packed), Client(connection, first=True), server).main(steps)
         # Without a description there is no container: the caller has reported why.
