@@ -98,3 +98,10 @@ class CommandNotExecutableError(LaunchError):
 class CommandNotFoundError(LaunchError):
     code = "command-not-found"
     exit_status = 127
+
+
+class NotATerminalError(UsageError):
+    """-i -t without a terminal on standard input; Docker's client exits with 1."""
+
+    exit_status = 1
+    code = "not-a-terminal"

@@ -219,7 +219,7 @@ def subtree_of(owned: Sequence[Level], needed: frozenset[str]) -> Subtree | None
 def candidates(view: View, needed: frozenset[str]) -> Iterable[Delegation]:
     """The delegations to try, in order; none unless the machine has only cgroup version 2."""
     hierarchy = view.hierarchy
-    if hierarchy.version != "v2" or hierarchy.top is None:
+    if not view.has_only_version_2 or hierarchy.top is None:
         return
     if view.bus is not None and not view.batch_job:
         # A start that asked for no limit does not wait long for a systemd that hangs.
@@ -231,30 +231,19 @@ def candidates(view: View, needed: frozenset[str]) -> Iterable[Delegation]:
 
 
 def create(
-    container_id: str,
-    resources: Mapping[str, Any],
-    environ: Mapping[str, str],
-    pids: Sequence[int],
-    parent: str | None = None,
-) -> ControlGroup | None:
-    """A control group for a container, its limits set, and the processes `pids` in its `server`: the
-    monitor, which calls this, and the file server.
-
-    None when no limit was asked for and this machine offers no group. Raises HostSupportError when
-    a limit was, and cannot be kept; InvalidDocumentError, UsageError for resources that make no
-    sense.
-    """
-    return create_in(observe(environ), container_id, resources, pids, parent)
-
-
-def create_in(
     view: View,
     container_id: str,
     resources: Mapping[str, Any],
     pids: Sequence[int],
     parent: str | None = None,
 ) -> ControlGroup | None:
-    """`create` for a view that has been made before."""
+    """A control group for a container, its limits set, and the processes `pids` in its `server`: the
+    monitor, which calls this, and the file server. `view`: of `rootless.cgroups.hierarchy.observe`.
+
+    None when no limit was asked for and this machine offers no group. Raises HostSupportError when
+    a limit was, and cannot be kept; InvalidDocumentError, UsageError for resources that make no
+    sense.
+    """
     wanted = writes(resources)
     asked = bool(wanted) or parent is not None
     refusals: list[RootlessError] = []

@@ -44,6 +44,11 @@ class View(NamedTuple):
     bus: str | None
     """The socket of the user's message bus or of his systemd; None when there is none."""
 
+    @property
+    def has_only_version_2(self) -> bool:
+        """Whether the machine has only version 2: else no control group can be delegated."""
+        return self.hierarchy.version == "v2" and self.hierarchy.top is not None
+
 
 def own_path(proc_self_cgroup: str) -> str | None:
     """This process's path in the version 2 hierarchy, `0::PATH` (cgroups(7))."""

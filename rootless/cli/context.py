@@ -11,6 +11,8 @@ from unionfs.light_types import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.engine import Engine
+    from rootless.engine.new_containers import NewContainers
+    from rootless.spec.storage_driver import StorageDriver
 
 PROGRAM = "rootless"
 COMPLETION_VARIABLE = "_ROOTLESS_COMPLETE"
@@ -28,15 +30,37 @@ class Settings(NamedTuple):
 def engine_of(settings: Settings) -> Engine:
     """The engine over the store that the global options name. Raises UsageError."""
     from rootless.engine import Engine
-    from rootless.spec.storage_driver import parse_driver
 
-    driver = settings.storage_driver
     return Engine(
         root=absolute(settings.root) if settings.root else None,
         runroot=absolute(settings.runroot) if settings.runroot else None,
         debug=settings.debug,
-        storage_driver=parse_driver(driver, "--storage-driver") if driver else None,
+        storage_driver=_driver(settings),
     )
+
+
+def new_containers(settings: Settings) -> NewContainers:
+    """What makes containers in the store that the global options name. Raises UsageError."""
+    from rootless.containers.storage_paths import storage_paths
+    from rootless.engine.new_containers import NewContainers
+
+    root, runroot = settings.root, settings.runroot
+    return NewContainers(
+        storage_paths(
+            absolute(root) if root else None, absolute(runroot) if runroot else None, os.environ
+        ),
+        os.environ,
+        settings.debug,
+        _driver(settings),
+    )
+
+
+def _driver(settings: Settings) -> StorageDriver | None:
+    if not settings.storage_driver:
+        return None
+    from rootless.spec.storage_driver import parse_driver
+
+    return parse_driver(settings.storage_driver, "--storage-driver")
 
 
 def absolute(path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.cli import run_options as rows
-from rootless.cli.context import Settings, current_directory, engine_of
+from rootless.cli.context import Settings, current_directory, new_containers
 from rootless.cli.grammar import Command, Parsed, Value
 from rootless.cli.run import options_of, pull_progress
 
@@ -21,7 +21,7 @@ def create(parsed: Parsed, settings: Settings) -> int:
         "create",
     )
     progress = None if parsed[rows.QUIET] else pull_progress
-    print(engine_of(settings).create(options, progress=progress).id)
+    print(new_containers(settings).create(options, progress=progress).id)
     return 0
 
 

@@ -10,10 +10,16 @@ import os
 import sys
 
 from rootless.cli import run_options as rows
-from rootless.cli.context import Settings, current_directory, engine_of, read_text
+from rootless.cli.context import (
+    Settings,
+    current_directory,
+    engine_of,
+    new_containers,
+    read_text,
+)
 from rootless.cli.grammar import Command, GrammarError, Parsed, spelling
 from rootless.errors import UsageError
-from rootless.network.options import DEFAULT_NETWORK
+from rootless.network.options import DEFAULT_NETWORK, HOST, NONE, NetworkOptions
 from rootless.spec import options as values
 from rootless.spec.options import ContainerOptions
 
@@ -26,7 +32,6 @@ if TYPE_CHECKING:
     from rootless.cli.grammar import Texts
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.images.transfer.progress import Progress
-    from rootless.network.options import NetworkOptions
     from rootless.oci.platform import Platform
     from rootless.runtime.idmap import UserNamespaceMode
     from rootless.spec.storage_driver import StorageDriver
@@ -44,7 +49,7 @@ def run(parsed: Parsed, settings: Settings) -> int:
         from rootless.cli.recording import run_recorded
 
         return run_recorded(engine_of(settings), options, parsed[rows.RECORD] or "", progress)
-    outcome = engine_of(settings).run(options, progress=progress)
+    outcome = new_containers(settings).run(options, progress=progress)
     if outcome.out_of_memory:
         limit = f" of {parsed[rows.MEMORY]}" if parsed[rows.MEMORY] else ""
         print(
@@ -65,7 +70,7 @@ def _run_detached(
         raise GrammarError(
             "conflicting options: cannot specify both --attach and --detach", exit_status=1
         )
-    engine_of(settings).run_detached(
+    new_containers(settings).run_detached(
         options, progress=progress, created=lambda record: print(record.id, flush=True)
     )
     return 0
@@ -435,11 +440,16 @@ def _dns(parsed: Parsed) -> values.Dns:
 
 
 _NETWORK_ROWS = (rows.NETWORK, rows.PUBLISH, rows.PUBLISH_ALL, rows.EXPOSE, rows.MAC_ADDRESS)
+_PLAIN_NETWORKS = ((NONE,), (HOST,))
+"""Words without anything to parse."""
 
 
 def _network(parsed: Parsed) -> NetworkOptions:
-    if not any(parsed.values[row.long] for row in _NETWORK_ROWS):
+    given = [row.long for row in _NETWORK_ROWS if parsed.values[row.long]]
+    if not given:
         return DEFAULT_NETWORK
+    if given == [rows.NETWORK.long] and parsed[rows.NETWORK] in _PLAIN_NETWORKS:
+        return NetworkOptions(parsed[rows.NETWORK][0])
     from rootless.cli.flags.network import DISCARDED, discards_ports, parse_network
 
     if discards_ports(parsed[rows.NETWORK], parsed[rows.PUBLISH]):

@@ -49,6 +49,21 @@ class StoragePaths(NamedTuple):
         return Volumes(f"{self.store}/volumes")
 
 
+def storage_paths(
+    root: str | os.PathLike[str] | None,
+    runroot: str | os.PathLike[str] | None,
+    environ: Mapping[str, str],
+) -> StoragePaths:
+    """Those of a store and of a runtime directory; None for what the environment names, or the usual one."""
+    from rootless.paths import data_root, runtime_root
+
+    return StoragePaths(
+        store=os.path.abspath(root) if root else data_root(environ, os.path.expanduser("~")),
+        runtime=os.path.abspath(runroot) if runroot else runtime_root(environ, os.getuid()),
+        shared=shared_stores(environ),
+    )
+
+
 def shared_stores(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Their directories: those in ROOTLESS_IMAGE_STORES, separated by colons; if that is not set, those in
     `additionalimagestores` of the storage.conf of containers/storage, the user's own before the system's

@@ -14,20 +14,20 @@ from __future__ import annotations
 import os
 
 from rootless.engine.container_store import ContainerStore
-from rootless.errors import UsageError
+from rootless.errors import NotATerminalError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
     from typing import Any
 
-    from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
     from rootless.containers.top import ProcessTable
     from rootless.containers.usage import SampledContainer
     from rootless.engine.boot import Boot
     from rootless.engine.captured import Completed
     from rootless.engine.doctor import Finding as HostFinding
+    from rootless.engine.new_containers import NewContainers
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.upkeep import DiskUsage
     from rootless.events.filters import EventFilters
@@ -86,50 +86,13 @@ class Engine(ContainerStore):
         Signals are passed on in the main thread only. Raises RootlessError if the container could not
         be started.
         """
-        from rootless.supervisor.start import start_monitor
-
-        streams = options.attach
-        stdin = options.interactive and streams.stdin
-        if options.terminal and stdin and not os.isatty(0):
-            raise NotATerminalError("the input device is not a TTY")
-        # It imports what it needs while this process imports the rest of what it needs itself.
-        started = start_monitor(debug=self._debug)
-
-        def prepare(monitor: int) -> LaunchDescription:
-            from rootless.engine.prepare import prepare
-
-            driver = self._driver(options.storage_driver)
-            self._replace(options)
-            return prepare(
-                options,
-                self.paths,
-                self._environ,
-                driver,
-                progress,
-                monitor=monitor,
-                recording=recording,
-            )
-
-        from rootless.supervisor.foreground import Attachment, run_in_foreground
-
-        attachment = Attachment(
-            stdin,
-            streams.stdout,
-            streams.stderr,
-            signals=options.signals,
-            detach_keys=options.detach_keys,
-        )
-        return run_in_foreground(started, prepare, attachment, terminal=options.terminal)
+        return self._new.run(options, progress=progress, recording=recording)
 
     def create(
         self, options: ContainerOptions, *, progress: ShowProgress | None = None
     ) -> ContainerRecord:
         """Make a container and start none of its processes. Raises RootlessError."""
-        from rootless.engine.prepare import prepare
-
-        driver = self._driver(options.storage_driver)
-        self._replace(options)
-        return prepare(options, self.paths, self._environ, driver, progress, monitor=0).record
+        return self._new.create(options, progress=progress)
 
     def run_detached(
         self,
@@ -142,19 +105,7 @@ class Engine(ContainerStore):
 
         Raises RootlessError. A container whose command cannot be executed stays, with status created.
         """
-        from rootless.spec.options import Streams
-        from rootless.supervisor.background import run_in_background
-
-        options = options._replace(attach=Streams(stdin=False, stdout=False, stderr=False))
-
-        def prepare(monitor: int) -> LaunchDescription:
-            from rootless.engine.prepare import prepare
-
-            driver = self._driver(options.storage_driver)
-            self._replace(options)
-            return prepare(options, self.paths, self._environ, driver, progress, monitor=monitor)
-
-        return run_in_background(prepare, created, debug=self._debug)
+        return self._new.run_detached(options, progress=progress, created=created)
 
     def start(self, name: str) -> None:
         """Start a container that does not run. Raises NotFoundError, ConflictError for one that is
@@ -388,12 +339,11 @@ class Engine(ContainerStore):
         directory = self.paths.containers.directory(record.id)
         yield from container_logs(record, directory, options.log.driver, request, cancelled)
 
-    def _replace(self, options: ContainerOptions) -> None:
-        """Remove the container whose name the new one is to get, where that was asked for."""
-        if options.replace and options.name is not None:
-            from rootless.engine import lifecycle
+    @property
+    def _new(self) -> NewContainers:
+        from rootless.engine.new_containers import NewContainers
 
-            lifecycle.remove_named(self.paths, options.name)
+        return NewContainers(self.paths, self._environ, self._debug, self._storage_driver)
 
     # The engine itself.
 
@@ -495,10 +445,3 @@ class Engine(ContainerStore):
         from rootless.spec.storage_driver import default_driver
 
         return asked or self._storage_driver or default_driver(self._environ)
-
-
-class NotATerminalError(UsageError):
-    """-i -t without a terminal on standard input; Docker's client exits with 1."""
-
-    exit_status = 1
-    code = "not-a-terminal"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.containers.storage_paths import StoragePaths, shared_stores
-from rootless.paths import data_root, runtime_root
+from rootless.containers.storage_paths import storage_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,14 +56,7 @@ class ImageStore:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._environ = os.environ if environ is None else environ
-        home = os.path.expanduser("~")
-        self.paths = StoragePaths(
-            store=os.path.abspath(root) if root else data_root(self._environ, home),
-            runtime=os.path.abspath(runroot)
-            if runroot
-            else runtime_root(self._environ, os.getuid()),
-            shared=shared_stores(self._environ),
-        )
+        self.paths = storage_paths(root, runroot, self._environ)
 
     def _driver(self, asked: StorageDriver | None = None) -> StorageDriver:
         from rootless.spec.storage_driver import default_driver

@@ -8,7 +8,10 @@ import pwd
 
 from rootless.light_files import read_file
 from rootless.runtime.idmap import IdMaps, Subordinate, UserNamespaceMode, make_maps
-from rootless.runtime.userdb import Account
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.runtime.userdb import Account
 
 
 def parse_subordinate(content: str, name: str, number: int) -> tuple[Subordinate, ...]:
@@ -27,6 +30,8 @@ def parse_subordinate(content: str, name: str, number: int) -> tuple[Subordinate
 def read_account() -> Account:
     """The calling account as the host's databases have it; numbers for what has no name."""
     import grp
+
+    from rootless.runtime.userdb import Account
 
     uid, gid = os.getuid(), os.getgid()
     try:

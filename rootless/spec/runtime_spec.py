@@ -13,7 +13,6 @@ from rootless.errors import HostSupportError, InvalidDocumentError, UsageError
 from rootless.runtime import extensions
 from rootless.runtime.extensions import DEFAULT_PATH
 from rootless.runtime.idmap import IdMaps
-from rootless.runtime.userdb import Account
 from rootless.spec import default_mounts as mounts
 from rootless.spec.host import HostFacts
 from rootless.spec.options import ContainerOptions
@@ -22,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, TypeAlias
+
+    from rootless.runtime.userdb import Account
 
 Spec: TypeAlias = "dict[str, Any]"
 

@@ -168,13 +168,18 @@ class Monitor:
         return sockets
 
     def _make_control_group(self) -> ControlGroup | None:
+        from rootless.cgroups.hierarchy import observe
+
+        resources = self._description.spec["linux"].get("resources", {})
+        view = observe(os.environ)
+        if not (view.has_only_version_2 or resources or self._description.cgroup_parent):
+            return None  # there is no group to be had, and none is needed
         from rootless.cgroups.delegation import create
 
-        linux = self._description.spec["linux"]
         return create(
+            view,
             self._description.record.id,
-            linux.get("resources", {}),
-            os.environ,
+            resources,
             (os.getpid(), *self._next_server.pids),
             self._description.cgroup_parent,
         )

@@ -48,7 +48,7 @@ class Container:
         )
         # Making a group moves the process that makes it: the monitor, in a real container.
         name = f"{Container.number:08}{os.getpid()}"
-        self.group = delegation.create(name, asked, os.environ, [os.getpid()])
+        self.group = delegation.create(observe(os.environ), name, asked, [os.getpid()])
         assert self.group is not None
 
     def __enter__(self):
@@ -400,7 +400,9 @@ def group_without_limits_is_cheap():
     took = []
     for number in range(5):
         start = time.perf_counter()
-        group = delegation.create(f"free{number}-{os.getpid()}", {}, os.environ, [os.getpid()])
+        group = delegation.create(
+            observe(os.environ), f"free{number}-{os.getpid()}", {}, [os.getpid()]
+        )
         took.append(time.perf_counter() - start)
         assert group is not None
         group.remove()

@@ -8,7 +8,7 @@ from rootless.cgroups.control_group import flat_keyed, list_of
 from rootless.cgroups.delegation import (
     Level,
     candidates,
-    create_in,
+    create,
     facts_in,
     levels,
     obstacle,
@@ -100,7 +100,7 @@ def test_machine_without_version_2_offers_nothing(version):
 def test_limit_that_nothing_can_keep_is_refused_with_reason_and_remedy(seen, reason, hint):
     assert obstacle(seen)[0].find(reason) >= 0
     with pytest.raises(HostSupportError) as caught:
-        create_in(seen, "id", MEMORY, [1])
+        create(seen, "id", MEMORY, [1])
     assert caught.value.message.startswith("--memory cannot be enforced: ")
     assert reason in caught.value.message
     assert hint in caught.value.hint
@@ -108,22 +108,22 @@ def test_limit_that_nothing_can_keep_is_refused_with_reason_and_remedy(seen, rea
 
 def test_no_limit_on_such_a_machine_is_no_group_and_no_error():
     for version in ("hybrid", "v1", "none", "v2"):
-        assert create_in(view(version), "id", {}, [1]) is None
+        assert create(view(version), "id", {}, [1]) is None
 
 
 def test_systemd_that_is_dead_is_no_obstacle_without_limits(tmp_path):
-    assert create_in(view(bus=str(tmp_path / "no bus")), "id", {}, [1]) is None
+    assert create(view(bus=str(tmp_path / "no bus")), "id", {}, [1]) is None
 
 
 def test_systemd_that_is_dead_is_named_when_a_limit_was_asked_for(tmp_path):
     with pytest.raises(HostSupportError, match=r"--memory cannot be enforced: .*no bus"):
-        create_in(view(bus=str(tmp_path / "no bus")), "id", MEMORY, [1])
+        create(view(bus=str(tmp_path / "no bus")), "id", MEMORY, [1])
 
 
 def test_controller_that_is_not_delegated_is_named_with_the_limit(tmp_path):
     own = make_group(tmp_path / "own", available="memory pids")
     with pytest.raises(HostSupportError) as caught:
-        create_in(view(directory=own, top=str(tmp_path)), "id", {"cpu": {"cpus": "0"}}, [1])
+        create(view(directory=own, top=str(tmp_path)), "id", {"cpu": {"cpus": "0"}}, [1])
     assert caught.value.message == (
         f"--cpuset-cpus cannot be enforced: the cpuset controller is not delegated to {own}"
     )
@@ -133,12 +133,12 @@ def test_controller_that_is_not_delegated_is_named_with_the_limit(tmp_path):
 
 def test_parent_cannot_be_had_without_a_group():
     with pytest.raises(HostSupportError, match="--cgroup-parent"):
-        create_in(view("hybrid"), "id", {}, [1], parent="mine.slice")
+        create(view("hybrid"), "id", {}, [1], parent="mine.slice")
 
 
 def test_malformed_resources_are_refused_before_anything_is_made():
     with pytest.raises(InvalidDocumentError):
-        create_in(view(), "id", {"memory": 1}, [1])
+        create(view(), "id", {"memory": 1}, [1])
 
 
 def test_facts_say_why_there_is_no_driver():

@@ -1,0 +1,113 @@
+"""Makes containers, and starts them at once: what `run` and `create` do. `rootless.engine.engine.Engine` has the same as
+methods; the commands come here, so that a start does not load everything that an engine can do.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.errors import NotATerminalError
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rootless.containers.launch_description import LaunchDescription
+    from rootless.containers.record import ContainerRecord
+    from rootless.containers.storage_paths import StoragePaths
+    from rootless.engine.pull_in_child import ShowProgress
+    from rootless.spec.options import ContainerOptions
+    from rootless.spec.storage_driver import StorageDriver
+    from rootless.supervisor.foreground import Outcome
+
+
+class NewContainers(NamedTuple):
+    """New containers of one store. The fields are the arguments of an Engine."""
+
+    paths: StoragePaths
+    environ: Mapping[str, str]
+    debug: bool = False
+    storage_driver: StorageDriver | None = None
+
+    def run(
+        self,
+        options: ContainerOptions,
+        *,
+        progress: ShowProgress | None = None,
+        recording: str = "",
+    ) -> Outcome:
+        """As Engine.run."""
+        from rootless.supervisor.start import start_monitor
+
+        streams = options.attach
+        stdin = options.interactive and streams.stdin
+        if options.terminal and stdin and not os.isatty(0):
+            raise NotATerminalError("the input device is not a TTY")
+        # It imports what it needs while this process imports the rest of what it needs itself.
+        started = start_monitor(debug=self.debug)
+        from rootless.supervisor.foreground import Attachment, run_in_foreground
+
+        attachment = Attachment(
+            stdin,
+            streams.stdout,
+            streams.stderr,
+            signals=options.signals,
+            detach_keys=options.detach_keys,
+        )
+        return run_in_foreground(
+            started,
+            lambda monitor: self._prepare(options, progress, monitor=monitor, recording=recording),
+            attachment,
+            terminal=options.terminal,
+        )
+
+    def create(
+        self, options: ContainerOptions, *, progress: ShowProgress | None = None
+    ) -> ContainerRecord:
+        """As Engine.create."""
+        return self._prepare(options, progress, monitor=0).record
+
+    def run_detached(
+        self,
+        options: ContainerOptions,
+        *,
+        progress: ShowProgress | None = None,
+        created: Callable[[ContainerRecord], None] | None = None,
+    ) -> ContainerRecord:
+        """As Engine.run_detached."""
+        from rootless.spec.options import Streams
+        from rootless.supervisor.background import run_in_background
+
+        options = options._replace(attach=Streams(stdin=False, stdout=False, stderr=False))
+        return run_in_background(
+            lambda monitor: self._prepare(options, progress, monitor=monitor),
+            created,
+            debug=self.debug,
+        )
+
+    def _prepare(
+        self,
+        options: ContainerOptions,
+        progress: ShowProgress | None,
+        *,
+        monitor: int,
+        recording: str = "",
+    ) -> LaunchDescription:
+        from rootless.engine.prepare import prepare
+        from rootless.spec.storage_driver import default_driver
+
+        if options.replace and options.name is not None:
+            from rootless.engine import lifecycle
+
+            lifecycle.remove_named(self.paths, options.name)
+        driver = options.storage_driver or self.storage_driver or default_driver(self.environ)
+        return prepare(
+            options,
+            self.paths,
+            self.environ,
+            driver,
+            progress,
+            monitor=monitor,
+            recording=recording,
+        )
