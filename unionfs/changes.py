@@ -78,6 +78,16 @@ class Snapshot:
     def close(self) -> None:
         self._tree.close()
 
+    @property
+    def merged(self) -> Tree:
+        """The merged tree. It is only read."""
+        return self._tree
+
+    @property
+    def upper(self) -> ReadOnlyUpper | None:
+        """The layer with the changes; None for the merged lowers alone."""
+        return self._upper
+
     def changes(self, mountpoints: Collection[bytes] = ()) -> list[Change]:
         """Everything that the upper changes. Of `mountpoints`, absolute paths, those are left out
         that had to be made to mount on, and the directories that had to be made for them."""

@@ -35,6 +35,7 @@ class Group(NamedTuple):
 
 _ATTACH = "rootless.cli.containers.attach:ATTACH"
 _BUILD = "rootless.cli.builds.build:BUILD"
+_CHANGES = "rootless.cli.changes.changes:CHANGES"
 _COMMIT = "rootless.cli.containers.commit:COMMIT"
 _CREATE = "rootless.cli.create:CREATE"
 _COW = "rootless.cli.containers.cow:COW"
@@ -107,6 +108,7 @@ COMMANDS: Mapping[str, str | Group] = {
     "commit": _COMMIT,
     "cp": _CP,
     "diff": _DIFF,
+    "changes": _CHANGES,
     "export": _EXPORT,
     "port": _PORT,
     "rename": _RENAME,
@@ -161,6 +163,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "commit": _COMMIT,
             "cp": _CP,
             "diff": _DIFF,
+            "changes": _CHANGES,
             "export": _EXPORT,
             "port": _PORT,
             "rename": _RENAME,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from rootless.changes.container_changes import ContainerChanges
     from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
     from rootless.containers.volume_users import MountName
@@ -184,6 +185,19 @@ class ContainerStore(ImageStore):
             reading(record),
         ):
             return files.changes(mountpoints(directory))
+
+    def changes(
+        self, name: str, paths: Sequence[str] = (), *, directory: str = "/"
+    ) -> ContainerChanges:
+        """What a container changed of its image, or of the directory that it was made of, at or below
+        `paths`; none for all of it. Where the container's root is the host's, a relative path begins at
+        `directory`, elsewhere at the root. Raises NotFoundError.
+        """
+        from rootless.changes.container_changes import ContainerChanges, paths_in
+
+        record = self._container(name)
+        wanted = paths_in(record, paths, directory)
+        return ContainerChanges(record, self.paths, self._store(), wanted)
 
     def copy_in(self, name: str, source: str | int, path: str, *, follow: bool = False) -> int:
         """Copy a file or directory of the host, by path, or a tar archive, by descriptor, into a

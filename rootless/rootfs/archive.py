@@ -55,6 +55,10 @@ class ContainerFiles:
         found: list[tuple[str, bytes]] = marshal.loads(b"".join(self._pieces(listed)))
         return found
 
+    def read(self, produce: Callable[[Snapshot], Iterable[bytes]]) -> Iterator[bytes]:
+        """What a function makes of the files, in pieces."""
+        return self._pieces(produce)
+
     def layer_archive(
         self, mountpoints: Collection[bytes], *, room: int, newest: int | None = None
     ) -> Iterator[bytes]:

@@ -70,8 +70,12 @@ class LayerStack:
             return None
         if directory.below is not None and name not in directory.below:
             return None
-        found = merge_entries(self._lower_entries(directory.lowers, name), self.resolve)
+        found = self.find_in(directory.lowers, name)
         return found[0][1] if found else None
+
+    def find_in(self, lowers: Iterable[tuple[int, Ref]], name: bytes) -> Found:
+        """The contributions of the lowers to a name, in a directory that consists of these."""
+        return merge_entries(self._lower_entries(lowers, name), self.resolve)
 
     def resolve(self, path: bytes, position: int) -> Found:
         """What is at `path`, absolute, in the layers below `position`."""

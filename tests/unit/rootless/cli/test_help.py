@@ -44,6 +44,7 @@ COMMANDS = [
     "untag",
     "commit",
     "diff",
+    "changes",
     "export",
     "pull",
     "push",

@@ -1,0 +1,135 @@
+"""One change of a container's files, as a value. Pure.
+
+Paths are relative to the container's root, bytes, without slashes at the ends; the root itself is empty.
+"""
+
+from __future__ import annotations
+
+import stat
+from enum import Enum
+from typing import NamedTuple
+
+
+class Kind(Enum):
+    """What happened at a path."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    DELETED = "deleted"
+    """A directory stands for everything in it."""
+    MOVED = "moved"
+    """From `Change.source`. A directory stands for everything in it; what was changed in it besides has changes
+    of its own."""
+
+
+class Aspect(Enum):
+    """In what an object differs from what it was."""
+
+    TYPE = "type"
+    CONTENT = "content"
+    """Of a regular file the bytes, of a symbolic link the target, of a device its number."""
+    MODE = "mode"
+    OWNER = "owner"
+    XATTRS = "xattrs"
+    TIMES = "times"
+    """The time of modification."""
+
+
+class State(NamedTuple):
+    """What an object is. `size` and `allocated` are bytes: a sparse file has less allocated than its size.
+    `target` is that of a symbolic link."""
+
+    mode: int
+    uid: int
+    gid: int
+    rdev: int
+    size: int
+    allocated: int
+    mtime_ns: int
+    nlink: int
+    target: bytes
+    xattrs: dict[bytes, bytes]
+
+    @property
+    def is_directory(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+    @property
+    def is_file(self) -> bool:
+        return stat.S_ISREG(self.mode)
+
+    @property
+    def file_type(self) -> str:
+        """`file`, `directory`, `symlink`, `fifo`, `socket`, `char` or `block`."""
+        return _TYPES.get(stat.S_IFMT(self.mode), "file")
+
+
+class Change(NamedTuple):
+    """One path.
+
+    `before` is what the image or the root file system has there, or at `source`; None for what was created.
+    `after` is None for what was deleted. `link`: another path of the same file among the changes, the first in
+    their order, which has the contents.
+    """
+
+    path: bytes
+    kind: Kind
+    before: State | None
+    after: State | None
+    aspects: tuple[Aspect, ...] = ()
+    source: bytes | None = None
+    link: bytes | None = None
+
+    @property
+    def is_bare(self) -> bool:
+        """A directory with nothing changed but its times, because names in it came or went."""
+        return (
+            self.kind is Kind.CHANGED
+            and self.aspects in ((), (Aspect.TIMES,))
+            and (self.after is not None and self.after.is_directory)
+        )
+
+
+_TYPES = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "char",
+    stat.S_IFBLK: "block",
+}
+
+
+def plain(change: Change) -> tuple[object, ...]:
+    """For marshal; `from_plain` is the other half."""
+    return (
+        change.path,
+        change.kind.value,
+        None if change.before is None else tuple(change.before),
+        None if change.after is None else tuple(change.after),
+        tuple(each.value for each in change.aspects),
+        change.source,
+        change.link,
+    )
+
+
+def from_plain(
+    data: tuple[bytes, str, tuple[int, ...], tuple[int, ...], tuple[str, ...], bytes, bytes],
+) -> Change:
+    """The inverse of `plain`."""
+    path, kind, before, after, aspects, source, link = data
+    return Change(
+        path,
+        Kind(kind),
+        before and State._make(before),  # type: ignore[arg-type] # marshal gives what `plain` took
+        after and State._make(after),  # type: ignore[arg-type]
+        tuple(map(Aspect, aspects)),
+        source,
+        link,
+    )
+
+
+def is_within(path: bytes, directory: bytes) -> bool:
+    """Whether a path is a directory's or in it."""
+    return not directory or path == directory or path.startswith(directory + b"/")

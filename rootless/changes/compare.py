@@ -1,0 +1,184 @@
+"""The changes of a snapshot of a container's files, each with what reads its contents."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
+from typing import NamedTuple
+
+from rootless.changes.change import Aspect, Change, Kind, State, is_within
+from unionfs.changes import Snapshot
+from unionfs.layer import OpenFile
+from unionfs.nodes import Node
+from unionfs.upper_changes import Lower, UpperChange, upper_changes
+from unionfs.xattr_names import with_acl_in_step
+
+_PIECE = 1 << 20
+_BLOCK = 512
+
+
+class Compared(NamedTuple):
+    """A change, and the objects that it is made of."""
+
+    change: Change
+    node: Node | None
+    lower: Lower | None
+
+
+def compare(
+    snapshot: Snapshot, mountpoints: Collection[bytes] = (), paths: Collection[bytes] = ()
+) -> list[Compared]:
+    """What the upper of a snapshot changes, a directory before what is in it.
+
+    Args:
+        mountpoints: Absolute paths. What had to be made to mount there, and for that above it, is left out.
+        paths: Paths, relative, that a change has to be at or in, or to come from; empty for all.
+
+    Raises:
+        OSError: a layer cannot be read.
+    """
+    found = upper_changes(snapshot)
+    if paths:
+        found = [each for each in found if _is_wanted(each, paths)]
+    compared = [made for each in found if (made := _Comparison(snapshot, each).made()) is not None]
+    return _with_links(_without_mountpoints(snapshot, compared, mountpoints))
+
+
+def _is_wanted(change: UpperChange, paths: Collection[bytes]) -> bool:
+    source = change.lower.path if change.moved and change.lower is not None else change.path
+    return any(is_within(change.path, path) or is_within(source, path) for path in paths)
+
+
+class _Comparison:
+    def __init__(self, snapshot: Snapshot, change: UpperChange) -> None:
+        self._snapshot = snapshot
+        self._change = change
+
+    def made(self) -> Compared | None:
+        """None for what is as it was."""
+        path, node, lower, moved = self._change
+        before = None if lower is None else lower_state(self._snapshot, lower)
+        if node is None:
+            return Compared(Change(path, Kind.DELETED, before, None), None, lower)
+        after = node_state(self._snapshot, node)
+        if before is None or lower is None:
+            return Compared(Change(path, Kind.CREATED, None, after), node, None)
+        aspects = tuple(self._aspects(before, after, node, lower))
+        if not moved and not aspects:
+            return None
+        kind = Kind.MOVED if moved else Kind.CHANGED
+        source = lower.path if moved else None
+        return Compared(Change(path, kind, before, after, aspects, source), node, lower)
+
+    def _aspects(self, before: State, after: State, node: Node, lower: Lower) -> Iterator[Aspect]:
+        if stat.S_IFMT(before.mode) != stat.S_IFMT(after.mode):
+            yield Aspect.TYPE
+            yield Aspect.CONTENT
+        elif not self._is_same_object(before, after, node, lower):
+            yield Aspect.CONTENT
+        if stat.S_IMODE(before.mode) != stat.S_IMODE(after.mode):
+            yield Aspect.MODE
+        if (before.uid, before.gid) != (after.uid, after.gid):
+            yield Aspect.OWNER
+        if before.xattrs != after.xattrs:
+            yield Aspect.XATTRS
+        if before.mtime_ns != after.mtime_ns:
+            yield Aspect.TIMES
+
+    def _is_same_object(self, before: State, after: State, node: Node, lower: Lower) -> bool:
+        if (before.target, before.rdev, before.size) != (after.target, after.rdev, after.size):
+            return False
+        return not after.is_file or self._is_same(node, lower)
+
+    def _is_same(self, node: Node, lower: Lower) -> bool:
+        """Whether two files of one size have the same bytes. Their times tell nothing: a program can set them."""
+        if node.layer == lower.position and node.ref == lower.entry.ref:
+            return True
+        with (
+            closing(open_node(self._snapshot, node)) as mine,
+            closing(open_lower(self._snapshot, lower)) as theirs,
+        ):
+            size = node.attributes.size
+            return all(
+                mine.read(offset, _PIECE) == theirs.read(offset, _PIECE)
+                for offset in range(0, size, _PIECE)
+            )
+
+
+def node_state(snapshot: Snapshot, node: Node) -> State:
+    """What the union shows."""
+    known = node.attributes
+    target = snapshot.readlink(node) if stat.S_ISLNK(known.mode) else b""
+    size = 0 if stat.S_ISDIR(known.mode) else known.size
+    uid, gid = node.true_owner
+    return State(
+        known.mode, uid, gid, known.rdev, size, known.blocks * _BLOCK, known.mtime_ns, known.nlink,
+        target, snapshot.xattrs(node),
+    )  # fmt: skip
+
+
+def lower_state(snapshot: Snapshot, lower: Lower) -> State:
+    """What the lowers have."""
+    layer, (ref, known, *_) = snapshot.merged.layers.layer(lower.position), lower.entry
+    target = layer.readlink(ref) if stat.S_ISLNK(known.mode) else b""
+    size = 0 if stat.S_ISDIR(known.mode) else known.size
+    xattrs = dict(with_acl_in_step(layer.xattrs(ref), known.mode))
+    return State(
+        known.mode, known.uid, known.gid, known.rdev, size, known.blocks * _BLOCK, known.mtime_ns,
+        known.nlink, target, xattrs,
+    )  # fmt: skip
+
+
+def open_node(snapshot: Snapshot, node: Node) -> OpenFile:
+    """A regular file as the union shows it."""
+    return snapshot.open_file(node)
+
+
+def open_lower(snapshot: Snapshot, lower: Lower) -> OpenFile:
+    """A regular file as the lowers have it."""
+    return snapshot.merged.layers.layer(lower.position).open(lower.entry.ref)
+
+
+def _with_links(found: Sequence[Compared]) -> list[Compared]:
+    """The changes, with the further names of a file as links to the first."""
+    first: dict[int, bytes] = {}
+    made = []
+    for each in found:
+        change, node = each.change, each.node
+        if node is not None and change.after is not None and not change.after.is_directory:
+            known = first.setdefault(node.attributes.ino, change.path)
+            if known != change.path:
+                each = each._replace(change=change._replace(link=known))  # noqa: PLW2901
+        made.append(each)
+    return made
+
+
+def _without_mountpoints(
+    snapshot: Snapshot, found: list[Compared], mountpoints: Collection[bytes]
+) -> list[Compared]:
+    """The changes without what was made to mount on it."""
+    if not mountpoints or not found:
+        return found
+    made = {snapshot.resolve(path) for path in mountpoints}
+    above = {path[:at] for path in made for at in range(len(path)) if path[at : at + 1] == b"/"}
+    kept: list[Compared] = []
+    needed: set[bytes] = set()
+    """Directories that hold something that is kept."""
+    for each in reversed(found):
+        change = each.change
+        is_empty = change.after is not None and (change.after.is_directory or not change.after.size)
+        is_new = change.kind is Kind.CREATED and change.path in made | above
+        if is_new and is_empty and change.path not in needed:
+            continue
+        kept.append(each)
+        if not change.is_bare:
+            needed.add(change.path.rpartition(b"/")[0])
+            needed.update(_parents(change.path))
+    return kept[::-1]
+
+
+def _parents(path: bytes) -> Iterator[bytes]:
+    while path:
+        path = path.rpartition(b"/")[0]
+        yield path

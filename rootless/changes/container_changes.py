@@ -1,0 +1,95 @@
+"""The changes of a container against its image, or against the directory that is its root file system."""
+
+from __future__ import annotations
+
+import marshal
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rootless.changes.change import from_plain, plain
+from rootless.changes.compare import compare
+from rootless.rootfs.read import mountpoints, open_container, reading
+
+if TYPE_CHECKING:
+    from rootless.changes.change import Change
+    from rootless.changes.patch import Counts
+    from rootless.containers.record import ContainerRecord
+    from rootless.containers.storage_paths import StoragePaths
+    from rootless.store.layout import Store
+    from unionfs.changes import Snapshot
+
+
+class ContainerChanges:
+    """What was changed in a container. `paths` are relative to its root; empty for all.
+
+    The methods raise RootlessError for what cannot be read. The caller must have one thread where the storage
+    driver is overlay.
+    """
+
+    def __init__(
+        self,
+        record: ContainerRecord,
+        paths: StoragePaths,
+        store: Store,
+        wanted: Sequence[bytes] = (),
+    ) -> None:
+        self._record = record
+        self._paths = paths
+        self._store = store
+        self._wanted = wanted
+        self._mountpoints = mountpoints(Path(paths.containers.directory(record.id)))
+
+    @property
+    def container(self) -> str:
+        """The container's id."""
+        return self._record.id
+
+    def listed(self) -> list[Change]:
+        """The changes, a directory before what is in it."""
+
+        def produce(snapshot: Snapshot) -> Iterator[bytes]:
+            found = compare(snapshot, self._mountpoints, self._wanted)
+            yield marshal.dumps([plain(each.change) for each in found])
+
+        with self._pieces(produce) as pieces:
+            return [from_plain(each) for each in marshal.loads(b"".join(pieces))]
+
+    @contextmanager
+    def diff(self) -> Iterator[Iterable[bytes]]:
+        """The pieces of a unified diff (`rootless.changes.patch`)."""
+        from rootless.changes.patch import render
+
+        def produce(snapshot: Snapshot) -> Iterable[bytes]:
+            return render(snapshot, compare(snapshot, self._mountpoints, self._wanted))
+
+        with self._pieces(produce) as pieces:
+            yield pieces
+
+    def counts(self) -> list[Counts]:
+        """Lines that came and went, by file."""
+        from rootless.changes.patch import Counts, count_lines
+
+        def produce(snapshot: Snapshot) -> Iterator[bytes]:
+            found = count_lines(snapshot, compare(snapshot, self._mountpoints, self._wanted))
+            yield marshal.dumps([tuple(each) for each in found])
+
+        with self._pieces(produce) as pieces:
+            return [Counts(*each) for each in marshal.loads(b"".join(pieces))]
+
+    @contextmanager
+    def _pieces(self, produce: Callable[[Snapshot], Iterable[bytes]]) -> Iterator[Iterable[bytes]]:
+        with (
+            open_container(self._record, self._paths, self._store, pause=False) as files,
+            reading(self._record),
+        ):
+            yield files.read(produce)
+
+
+def paths_in(record: ContainerRecord, paths: Iterable[str], directory: str) -> list[bytes]:
+    """Paths as a user gives them, relative to the container's root. A relative one begins at `directory` where the
+    container's root is that of the host, at the root otherwise."""
+    base = directory if record.rootfs == "/" else "/"
+    return [os.fsencode(os.path.normpath(os.path.join(base, path))).strip(b"/") for path in paths]

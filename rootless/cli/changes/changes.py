@@ -1,0 +1,81 @@
+"""`changes`."""
+
+from __future__ import annotations
+
+import sys
+
+from rootless.cli.context import Settings, current_directory, engine_of
+from rootless.cli.grammar import Command, Flag, GrammarError, Parsed
+
+DIFF = Flag(("diff",), "Print a unified diff, which git apply and patch -p1 take")
+STAT = Flag(("stat",), "Print how many lines of each file came and went")
+NAME_ONLY = Flag(("name-only",), "Print paths only")
+NULL = Flag(("null", "z"), "With --name-only, end each path by a NUL and quote none")
+JSON = Flag(("json",), "Print a JSON document")
+
+
+def changes(parsed: Parsed, settings: Settings) -> int:
+    """Print what a container has changed."""
+    if sum(parsed[row] for row in (DIFF, STAT, NAME_ONLY, JSON)) > 1:
+        raise GrammarError("--diff, --stat, --name-only and --json exclude each other")
+    name, *paths = parsed.arguments
+    found = engine_of(settings).changes(
+        name, paths, directory=current_directory() if paths else "/"
+    )
+    if parsed[DIFF]:
+        with found.diff() as pieces:
+            for piece in pieces:
+                sys.stdout.buffer.write(_visible(piece) if sys.stdout.isatty() else piece)
+        sys.stdout.buffer.flush()
+        return 0
+    if parsed[STAT]:
+        from rootless.cli.changes.lines import stat_lines
+
+        for line in stat_lines(found.counts()):
+            print(line)
+        return 0
+    listed = found.listed()
+    if parsed[JSON]:
+        from rootless.changes.document import as_document
+        from rootless.light_json import dumps
+
+        sys.stdout.buffer.write(dumps(as_document(found.container, listed)) + b"\n")
+        return 0
+    from rootless.changes.names import quoted
+    from rootless.cli.changes.lines import change_line
+
+    for change in listed:
+        if change.is_bare:
+            continue
+        if parsed[NAME_ONLY]:
+            path = b"/" + change.path
+            data = path + b"\0" if parsed[NULL] else quoted(path) + b"\n"
+        else:
+            data = change_line(change).encode(errors="surrogateescape") + b"\n"
+        sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def _visible(piece: bytes) -> bytes:
+    """A line of a file as a terminal may be given it: the container chose what is in it."""
+    from rootless.cli.escape import escaped
+
+    text = piece.decode(errors="surrogateescape")
+    return "\t".join(map(escaped, text.split("\t"))).encode()
+
+
+CHANGES = Command(
+    "changes",
+    "Show what a container has changed of its image or root file system",
+    "CONTAINER [PATH...]",
+    (DIFF, STAT, NAME_ONLY, NULL, JSON),
+    changes,
+    least=1,
+    operand="container",
+    description="""List what a container has created, changed, deleted and moved, with sizes, modes,
+owners and extended attributes. With PATHs only what is at or in one of them, or was moved from there.
+
+The cost follows what was changed, not what is there. A directory that was moved is one line.
+A name with a quote, a backslash or what is not printable is quoted as git quotes it.""",
+)
