@@ -19,6 +19,12 @@ NLINK = b"user.rootless.nlink"
 LAZY = b"user.rootless.lazy"
 ADOPT = b"user.rootless.adopt"
 """Set on a directory of a mount, and kept nowhere: see `unionfs.directory.prepared`."""
+OWNER = b"security.rootless.owner"
+"""Set on an object of a mount that records owners, and kept nowhere: `UID:GID`, either of them empty, is chown(2)
+for ids that the mount's user namespace may not have. The kernel wants CAP_SYS_ADMIN in that namespace for it
+(cap_inode_setxattr, security/commoncap.c)."""
+USER_OWNER = b"user.rootless.owner"
+"""The same of a file or directory that the process may write, for a process in a user namespace below that of the mount."""
 CAPABILITY = b"security.capability"
 ACCESS_ACL = b"system.posix_acl_access"
 DEFAULT_ACL = b"system.posix_acl_default"

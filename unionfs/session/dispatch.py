@@ -118,7 +118,13 @@ class Dispatcher:
         )
         seconds = int(options.timeout)
         valid = (seconds, int((options.timeout - seconds) * 1_000_000_000))
-        self._handlers = Handlers(filesystem, valid, self._copies, acls=options.posix_acl).table
+        self._handlers = Handlers(
+            filesystem,
+            valid,
+            self._copies,
+            acls=options.posix_acl,
+            records_owners=options.records_owners,
+        ).table
         self._handlers |= dict.fromkeys(_TRANSFERS, self._first_transfer)
         self._table: dict[int, Answer] = dict.fromkeys(self._handlers, self._decoded)
         self._table |= FastNames(filesystem, valid, self.buffer, self._copies).table

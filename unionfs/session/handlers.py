@@ -15,7 +15,7 @@ An OSError is the reply's errno. An operation that is in no table is answered EN
 
 from __future__ import annotations
 
-from errno import EOPNOTSUPP, ERANGE
+from errno import EINVAL, EOPNOTSUPP, ERANGE
 from os import strerror
 from stat import S_IFDIR, S_IMODE, S_ISGID, S_ISUID
 
@@ -27,7 +27,7 @@ from unionfs.session.replies import DOT_COOKIES, Valid
 from unionfs.session.requests import Header
 from unionfs.session.wire import Opcode
 from unionfs.syscalls.files import RENAME_EXCHANGE
-from unionfs.xattr_names import ACLS, ADOPT
+from unionfs.xattr_names import ACLS, ADOPT, OWNER, USER_OWNER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,15 +44,26 @@ Handler: TypeAlias = "Callable[[Header, Any], bytes | None]"
 OSError."""
 
 
+_NO_ID = 0xFFFFFFFF
+"""INVALID_UID_AS_FUID of the kernel: (uid_t)-1."""
+
+
 class Handlers:
     """`valid`: for how long the kernel may keep names and attributes. `acls`: whether there are POSIX
-    ACLs. `table` is by opcode."""
+    ACLs. `records_owners`: as in ServeOptions. `table` is by opcode."""
 
     def __init__(
-        self, filesystem: _FileSystem, valid: Valid, copies: Copies, *, acls: bool
+        self,
+        filesystem: _FileSystem,
+        valid: Valid,
+        copies: Copies,
+        *,
+        acls: bool,
+        records_owners: bool = False,
     ) -> None:
         self._fs = filesystem
         self._acls = acls
+        self._records_owners = records_owners
         self._valid = valid
         self._require_copied = copies.require_copied
         self.table: dict[int, Handler] = {
@@ -169,6 +180,9 @@ class Handlers:
             self._fs.adopt(nodeid, prepared, name)
             return b""
         self._require_copied(nodeid)
+        if self._records_owners and request.name in {OWNER, USER_OWNER}:
+            self._fs.setattr(nodeid, recorded_owner(request.value))
+            return b""
         self._fs.setxattr(nodeid, request.name, request.value, request.flags)
         if request.acl_flags & wire.SETXATTR_ACL_KILL_SGID:
             mode = self._fs.getattr(nodeid).mode
@@ -191,6 +205,19 @@ class Handlers:
 
     def _nothing(self, _header: Header, _request: object) -> bytes:
         return b""
+
+
+def recorded_owner(value: bytes) -> SetAttributes:
+    """The change of owner that a value of OWNER asks for. Raises OSError: EINVAL."""
+    uid, colon, gid = value.partition(b":")
+    for each in (uid, gid):
+        if each and not (each.isdigit() and len(each) <= 10 and int(each) < _NO_ID):
+            raise OSError(EINVAL, strerror(EINVAL))
+    if not colon:
+        raise OSError(EINVAL, strerror(EINVAL))
+    return SetAttributes(
+        uid=int(uid) if uid else None, gid=int(gid) if gid else None, kill_privileges=True
+    )
 
 
 def sized(value: bytes, size: int) -> bytes:

@@ -30,6 +30,8 @@ class ServeOptions(NamedTuple):
     """READ and WRITE requests per second."""
     readdirplus: bool = True
     """Listings come with the attributes of what is listed."""
+    records_owners: bool = False
+    """Setting `unionfs.xattr_names.OWNER` or USER_OWNER changes the owner that the upper keeps."""
     spin: bool = True
     """Poll for the next request before sleeping: see busy_poll.py."""
     debug: bool = False
