@@ -350,6 +350,7 @@ class PlatformStages:
             setting.host.create if request.keeps_failed else None,
             request.keeps_shell,
             self._resume(),
+            request.chown,
         )
 
     def _resume(self) -> Resume | None:

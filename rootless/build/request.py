@@ -9,6 +9,7 @@ from rootless.build.cache.options import CacheExport, CacheImport
 from rootless.build.files.context import ContextRequest
 from rootless.build.outputs import Output
 from rootless.build.provenance import ProvenanceOptions
+from rootless.runtime.extensions import ChownMode
 from rootless.spec.options import DEFAULT_SHM_SIZE, ContainerOptions, HostEntry, Ulimit
 from unionfs.light_types import Enum, NamedTuple
 
@@ -85,6 +86,8 @@ class BuildRequest(NamedTuple):
     ulimits: tuple[Ulimit, ...] = ()
     shm_size: int = DEFAULT_SHM_SIZE
     """Bytes."""
+    chown: ChownMode | None = None
+    """What chown(2) does in RUN, as in SecurityOptions."""
     allows_insecure: bool = False
     secrets: tuple[SecretSource, ...] = ()
     agents: Mapping[str, str] = {}

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.images.transfer.progress import Progress
     from rootless.oci.platform import Platform
+    from rootless.runtime.extensions import ChownMode
     from rootless.runtime.idmap import UserNamespaceMode
     from rootless.spec.storage_driver import StorageDriver
 
@@ -488,12 +489,21 @@ def _userns(parsed: Parsed) -> UserNamespaceMode:
 
 def _security(parsed: Parsed) -> values.SecurityOptions:
     options, add, drop = parsed[rows.SECURITY_OPT], parsed[rows.CAP_ADD], parsed[rows.CAP_DROP]
-    privileged = parsed[rows.PRIVILEGED]
+    privileged, chown = parsed[rows.PRIVILEGED], _chown(parsed)
     if not (options or add or drop or privileged):
-        return values.DEFAULT_SECURITY
+        return values.DEFAULT_SECURITY if chown is None else values.SecurityOptions(chown=chown)
     from rootless.cli.flags.security import parse_security
 
-    return parse_security(options, add, drop, privileged=privileged)
+    return parse_security(options, add, drop, privileged=privileged)._replace(chown=chown)
+
+
+def _chown(parsed: Parsed) -> ChownMode | None:
+    text = parsed[rows.CHOWN]
+    if text is None:
+        return None
+    from rootless.cli.flags.security import parse_chown
+
+    return parse_chown(text, "--chown")
 
 
 def _sysctls(parsed: Parsed) -> Mapping[str, str]:

@@ -382,6 +382,13 @@ PRIVILEGED = Flag(
     "can open, no seccomp, no masked paths",
     group=ISOLATION,
 )
+CHOWN = Text(
+    ("chown",),
+    "What chown does in a container with a single id: record the owner (default), pretend or refuse",
+    "MODE",
+    ISOLATION,
+    choices=("record", "pretend", "refuse"),
+)
 SYSCTL = Texts(("sysctl",), "Set kernel parameters of its namespaces", "NAME=VALUE", ISOLATION)
 
 RUN_OPTIONS: tuple[Option, ...] = tuple(

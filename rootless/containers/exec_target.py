@@ -13,7 +13,7 @@ from rootless.spec.exec_options import spec_of_process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from rootless.containers.record import ContainerRecord
@@ -26,10 +26,11 @@ def join_args(
     options: ExecOptions,
     *,
     seccomp_cache: str,
+    hand_over: Callable[[int], None],
     console_size: tuple[int, int] | None = None,
 ) -> JoinArgs:
     """What joins a running container; `container` of it is the caller's to close, and `stdio` is to be
-    set. `directory` is the container's.
+    set. `directory` is the container's, `hand_over` as in JoinArgs.
 
     Raises ConflictError if the container does not run or is paused.
     """
@@ -43,6 +44,7 @@ def join_args(
             stdio=None,
             groups=_groups(record),
             seccomp_cache=seccomp_cache,
+            hand_over=hand_over,
         )
     except BaseException:
         os.close(pidfd)

@@ -89,6 +89,10 @@ def _mount(entry: dict[str, Any]) -> values.UserMount:
 def _security(value: dict[str, Any]) -> values.SecurityOptions:
     fields: dict[str, Any] = {name: _as_it_is(part) for name, part in value.items()}
     fields["capabilities"] = frozenset(fields["capabilities"])
+    if fields.get("chown"):
+        from rootless.runtime.extensions import ChownMode
+
+        fields["chown"] = ChownMode(fields["chown"])
     return values.SecurityOptions(**fields)
 
 

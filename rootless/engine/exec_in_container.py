@@ -28,6 +28,7 @@ def exec_in_container(name: str, options: ExecOptions, paths: StoragePaths) -> i
         containers.directory(record.id),
         options,
         seccomp_cache=f"{paths.store}/seccomp",
+        hand_over=lambda listener: _hand_over(paths.control_directory(record.id), listener),
         console_size=_console_size() if options.terminal and not options.detach else None,
     )
     try:
@@ -45,6 +46,12 @@ def exec_in_container(name: str, options: ExecOptions, paths: StoragePaths) -> i
         raise
     finally:
         os.close(args.container)
+
+
+def _hand_over(control_directory: str, listener: int) -> None:
+    from rootless.supervisor.owners.hand_over import hand_over
+
+    hand_over(control_directory, listener)
 
 
 class _ExecEvents:

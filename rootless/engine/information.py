@@ -14,7 +14,7 @@ from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_paths import StoragePaths
 from rootless.engine.doctor import file_system_name, has_attributes
 from rootless.runtime.account import read_id_maps
-from rootless.runtime.idmap import UserNamespaceMode
+from rootless.runtime.idmap import IdMaps, UserNamespaceMode
 from rootless.spec.storage_driver import StorageDriver
 from rootless.version import __version__
 
@@ -53,6 +53,7 @@ def information(
         "CgroupControllers": list(cgroups.controllers),
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"],
         "DefaultNetwork": _default_network(environ),
+        "Chown": _chown(maps, driver),
         "KernelVersion": system.release,
         "OperatingSystem": _operating_system(),
         "OSType": "linux",
@@ -78,6 +79,33 @@ def _default_network(environ: Mapping[str, str]) -> str:
     name, reason = default_network(environ)
     more = available(environ) if name == BRIDGE else reason
     return f"{name} ({more})" if more else name
+
+
+def _chown(maps: IdMaps, driver: StorageDriver) -> str:
+    """What chown(2) does in a container for which nothing is asked: `kernel` where there are ids, else `record`, or
+    `pretend` and why."""
+    from rootless.engine.probe import probe_in_child
+    from rootless.runtime.extensions import ChownMode
+
+    if not maps.single:
+        return "kernel"
+    if driver is StorageDriver.OVERLAY:
+        return f"{ChownMode.PRETEND.value} (the storage driver is {driver.value})"
+    refused = probe_in_child(_listen)
+    if refused is None:
+        return ChownMode.RECORD.value
+    return f"{ChownMode.PRETEND.value} (seccomp listener: {(refused.strerror or '').lower()})"
+
+
+def _listen() -> None:
+    """Load the filter that a container has. Raises OSError, RootlessError."""
+    from rootless.runtime.seccomp import compile_profile
+    from rootless.runtime.seccomp_rules import notifying_profile
+    from rootless.syscalls.processes import PR_SET_NO_NEW_PRIVS, prctl
+    from rootless.syscalls.seccomp import load_notifying_filter
+
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    load_notifying_filter(compile_profile(notifying_profile(os.uname().machine)))
 
 
 def _operating_system() -> str:

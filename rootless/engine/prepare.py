@@ -29,6 +29,7 @@ from rootless.light_json import dumps
 from rootless.light_stdlib import signal
 from rootless.rootfs.lower import Lower, lower_of_image, lower_of_path
 from rootless.runtime.account import read_account, read_id_maps
+from rootless.runtime.extensions import ChownMode
 from rootless.spec.check_options import check_options
 from rootless.spec.etc_files import APT_DIRECTORY, etc_files
 from rootless.spec.gather_host import console_size, gather_host_facts, host_resolv_conf
@@ -79,6 +80,7 @@ def prepare(
     check_options(options)
     if driver is StorageDriver.OVERLAY:
         _check_overlay_driver(options)
+        options = _without_recording(options)
     lower = _lower(options, paths, environ, progress)
     if any(isinstance(each, ImageMount) for each in options.mounts):
         options = _with_images(options, paths, environ, progress)
@@ -327,6 +329,22 @@ def _prepare(
 
         report(paths.containers, record, "create")
     return description._replace(record=record)
+
+
+def _without_recording(options: ContainerOptions) -> ContainerOptions:
+    """With what chown does where kernel overlayfs keeps the owners: it cannot keep one that is not mapped.
+
+    Raises HostSupportError if owners were to be recorded.
+    """
+    security = options.security
+    if security.chown is ChownMode.RECORD:
+        raise HostSupportError(
+            "the storage driver overlay cannot record owners",
+            hint="use --storage-driver unionfs, or --chown=pretend",
+        )
+    if security.chown is not None:
+        return options
+    return options._replace(security=security._replace(chown=ChownMode.PRETEND))
 
 
 def _with_hostname_of(

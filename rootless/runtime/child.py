@@ -13,6 +13,7 @@ import sys
 from rootless.light_stdlib import signal, socket
 from rootless.runtime.channel import receive, send
 from rootless.runtime.execution import (
+    Filters,
     NotFoundInPathError,
     execute,
     reset_signals,
@@ -43,7 +44,7 @@ class ChildSide(NamedTuple):
     plan: Plan
     channel: socket.socket
     stdio: tuple[int, int, int] | None
-    filters: Sequence[bytes]
+    filters: Filters
     monitor: int
     trees: Mapping[int, int] = {}
     """Detached mounts, by the position of the spec's mount that each is for."""
@@ -112,13 +113,24 @@ def _finish(side: ChildSide, context: Context) -> None:
     plan, identity = side.plan, context.identity
     connect_terminal(context)
     environment = environment_of(plan.execute.env, identity.home)
-    take_credentials(plan.credentials, identity, side.filters, keep_ids=context.keeps_ids)
+    take_credentials(
+        plan.credentials,
+        identity,
+        side.filters,
+        lambda listener: send_listener(side.channel, listener),
+        keep_ids=context.keeps_ids,
+    )
     _die_with(side.monitor)
     reset_signals()
     processes.close_on_exec_from(3)
     if plan.execute.init:
         _become_init(plan.execute.terminal)
     execute(plan.execute.args, environment, side.channel.fileno())
+
+
+def send_listener(channel: socket.socket, listener: int) -> None:
+    """Send the listener of a filter to the parent. Raises OSError."""
+    send(channel, HandshakeMessage(MessageKind.LISTENER, descriptor=listener))
 
 
 def _die_with(monitor: int) -> None:

@@ -14,12 +14,12 @@ from rootless.syscalls import capabilities, processes
 from rootless.syscalls.identity import setgroups, setresgid, setresuid
 from rootless.syscalls.mounts import AT_FDCWD
 from rootless.syscalls.openat2 import RESOLVE_NO_MAGICLINKS, openat2
-from rootless.syscalls.seccomp import load_filter
+from rootless.syscalls.seccomp import load_filter, load_notifying_filter
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import NoReturn
 
 _SCRIPT_DEPTH = 6  # search_binary_handler follows five interpreters
@@ -39,6 +39,16 @@ class Credentials(NamedTuple):
 
     def describe(self) -> str:
         return f"keep {len(self.bounding)} capabilities"
+
+
+class Filters(NamedTuple):
+    """The programs of a container. `notifying` is loaded first, with a listener that the engine receives; where the
+    kernel has no listener to give, `substitute` in its place, if there is one."""
+
+    programs: tuple[bytes, ...] = ()
+    """In the order in which they are loaded."""
+    notifying: bytes = b""
+    substitute: bytes = b""
 
 
 class Execute(NamedTuple):
@@ -69,9 +79,15 @@ def reset_signals() -> None:
 
 
 def take_credentials(
-    credentials: Credentials, identity: Identity, filters: Sequence[bytes], *, keep_ids: bool
+    credentials: Credentials,
+    identity: Identity,
+    filters: Filters,
+    hand_over: Callable[[int], None],
+    *,
+    keep_ids: bool,
 ) -> None:
-    """Become the container's user with the capabilities and filters it is to have.
+    """Become the container's user with the capabilities and filters it is to have. `hand_over` sends the listener of
+    a filter to the engine.
 
     The bounding set goes first, which needs CAP_SETPCAP. Filters go before the last capset, because
     loading one without no_new_privs needs CAP_SYS_ADMIN; the filters of the single-id case
@@ -97,13 +113,29 @@ def take_credentials(
     capabilities.capset(permitted | for_filters, permitted | for_filters, inheritable)
     if credentials.no_new_privileges:
         processes.prctl(processes.PR_SET_NO_NEW_PRIVS, 1)
-    for program in filters:
+    if filters.notifying:
+        _load_notifying(filters, hand_over)
+    for program in filters.programs:
         load_filter(program)
     capabilities.capset(permitted, permitted, inheritable)
     for name in sorted(credentials.ambient):
         number = capabilities.NAMES.index(name)
         processes.prctl(processes.PR_CAP_AMBIENT, processes.PR_CAP_AMBIENT_RAISE, number)
     processes.prctl(processes.PR_SET_DUMPABLE, 0)
+
+
+def _load_notifying(filters: Filters, hand_over: Callable[[int], None]) -> None:
+    """First, because another filter may forbid what it takes to send the listener."""
+    try:
+        listener = load_notifying_filter(filters.notifying)
+    except OSError:
+        if not filters.substitute:
+            raise
+        # EBUSY in a container of an engine that listens itself, or a kernel before Linux 5.0.
+        load_filter(filters.substitute)
+        return
+    hand_over(listener)
+    os.close(listener)
 
 
 def execute(args: Sequence[str], environment: Mapping[str, str], channel: int) -> NoReturn:

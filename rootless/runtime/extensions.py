@@ -3,6 +3,8 @@ default search path. Pure."""
 
 from __future__ import annotations
 
+from unionfs.light_types import Enum
+
 USER = "io.rootless.user"
 """`name|uid[:group|gid]`; names are looked up in the container's own /etc/passwd and /etc/group,
 once its root is mounted. In its absence process.user counts."""
@@ -18,8 +20,25 @@ have neither the name nor the number."""
 INIT = "io.rootless.init"
 """`true`: process 1 is an init that starts the command, forwards signals and reaps."""
 PRETEND_OWNERSHIP = "io.rootless.pretend-ownership"
-"""`true`: chown, set*id and mknod of devices succeed without effect. For a container with a single
+"""`true`: set*id and mknod of devices succeed without effect. For a container with a single
 id, where they could only fail."""
+CHOWN = "io.rootless.chown"
+"""What chown does in such a container: a word of ChownMode, or RECORD_IF_POSSIBLE. In its absence it succeeds
+without effect."""
+RECORD_IF_POSSIBLE = "record-if-possible"
+"""RECORD, or PRETEND where the kernel refuses the listener: where no mode is asked for."""
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of a process whose environment has none."""
+
+
+class ChownMode(Enum):
+    """What chown(2) does in a container that has a single id, by the words of --chown. With more than one the kernel
+    changes owners, and none of these matters."""
+
+    RECORD = "record"
+    """The union keeps the owner, so that commit, export and a later run with more ids have it."""
+    PRETEND = "pretend"
+    """Success, without effect."""
+    REFUSE = "refuse"
+    """The kernel's answer: EINVAL for any other id."""

@@ -21,6 +21,7 @@ class MessageKind(Enum):
     JOINED = "joined"  # joiner: the pidfd of a process in a running container
     READY = "ready"  # child: everything is in place; namespaces may be looked at and configured
     START = "start"  # parent: exec
+    LISTENER = "listener"  # child: that of a seccomp filter with notifications
     FAILED = "failed"  # child: a step failed; nothing follows
     CLOSED = "closed"  # the other side is gone; never sent
 
@@ -45,7 +46,11 @@ ORDER: dict[State, dict[MessageKind, State]] = {
         MessageKind.FAILED: State.FAILED,
     },
     State.READY: {MessageKind.START: State.STARTING},
-    State.STARTING: {MessageKind.CLOSED: State.RUNNING, MessageKind.FAILED: State.FAILED},
+    State.STARTING: {
+        MessageKind.LISTENER: State.STARTING,
+        MessageKind.CLOSED: State.RUNNING,
+        MessageKind.FAILED: State.FAILED,
+    },
     State.RUNNING: {},
     State.FAILED: {},
 }

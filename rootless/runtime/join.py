@@ -19,9 +19,17 @@ import sys
 from rootless.errors import LaunchError
 from rootless.light_stdlib import socket
 from rootless.runtime.channel import receive, send
-from rootless.runtime.child import DEAD, connect_terminal, environment_of, report, take_stdio
+from rootless.runtime.child import (
+    DEAD,
+    connect_terminal,
+    environment_of,
+    report,
+    send_listener,
+    take_stdio,
+)
 from rootless.runtime.execution import (
     Credentials,
+    Filters,
     execute,
     reset_signals,
     take_credentials,
@@ -37,7 +45,7 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
 
     from rootless.runtime.handshake import Failure
@@ -60,6 +68,9 @@ class JoinArgs(NamedTuple):
     """Directories of control groups; the first that takes the process has it."""
     seccomp_cache: str | None = None
     """Directory in which compiled filters are kept."""
+    hand_over: Callable[[int], None] | None = None
+    """Called with the listener of the process's seccomp filter, which it must not close. Without it the calls that
+    the filter notifies of fail with ENOSYS."""
 
 
 class JoinedProcess(NamedTuple):
@@ -99,7 +110,7 @@ def join(args: JoinArgs) -> JoinedProcess:
         _join(args, plan, filters, child_end)
     child_end.close()
     try:
-        return _receive(own_end)
+        return _receive(own_end, args.hand_over)
     finally:
         own_end.close()
         _reap(joiner)
@@ -127,7 +138,7 @@ def _make_plan(spec: Mapping[str, Any]) -> _Plan:
     )
 
 
-def _receive(channel: socket.socket) -> JoinedProcess:
+def _receive(channel: socket.socket, hand_over: Callable[[int], None] | None) -> JoinedProcess:
     """What joiner and process send until both have closed their end, which exec does."""
     pidfd, console = -1, -1
     failure: Failure | None = None
@@ -137,6 +148,10 @@ def _receive(channel: socket.socket) -> JoinedProcess:
         elif message.descriptor is not None:
             if message.kind is MessageKind.JOINED:
                 pidfd = message.descriptor
+            elif message.kind is MessageKind.LISTENER:
+                if hand_over is not None:
+                    hand_over(message.descriptor)
+                os.close(message.descriptor)
             else:
                 console = message.descriptor
     if failure is None and pidfd >= 0:
@@ -171,9 +186,7 @@ def _reap(joiner: int) -> None:
         pass
 
 
-def _join(
-    args: JoinArgs, plan: _Plan, filters: Sequence[bytes], channel: socket.socket
-) -> NoReturn:
+def _join(args: JoinArgs, plan: _Plan, filters: Filters, channel: socket.socket) -> NoReturn:
     """The joiner. Nothing may be imported from here on: in the container the path of the interpreter's
     library is the image's.
     """
@@ -224,7 +237,7 @@ def _enter_group(args: JoinArgs) -> None:
         raise refused
 
 
-def _run(plan: _Plan, filters: Sequence[bytes], channel: socket.socket) -> NoReturn:
+def _run(plan: _Plan, filters: Filters, channel: socket.socket) -> NoReturn:
     """The process: set itself up as the spec wants it, and execute the command."""
     stage, doing = "set up", "enter the root of the container"
     try:
@@ -246,7 +259,13 @@ def _run(plan: _Plan, filters: Sequence[bytes], channel: socket.socket) -> NoRet
         stage, doing = "set up", "take the credentials of the user"
         connect_terminal(context)
         environment = environment_of(plan.env, context.identity.home)
-        take_credentials(plan.credentials, context.identity, filters, keep_ids=context.keeps_ids)
+        take_credentials(
+            plan.credentials,
+            context.identity,
+            filters,
+            lambda listener: send_listener(channel, listener),
+            keep_ids=context.keeps_ids,
+        )
         reset_signals()
         processes.close_on_exec_from(3)
         stage, doing = "exec", f"exec {' '.join(plan.args)}"

@@ -13,7 +13,7 @@ import select
 
 from rootless.errors import LaunchError
 from rootless.light_stdlib import signal, socket
-from rootless.runtime import child
+from rootless.runtime import child, extensions
 from rootless.runtime.channel import receive, send
 from rootless.runtime.handshake import (
     Failure,
@@ -100,11 +100,12 @@ class ContainerProcess:
     """A container between clone and its end. `pid` is the host's; wait and kill through `pidfd`, so
     that no reused pid is hit.
 
-    `console` is the master of its terminal, if it has one. Both descriptors are the caller's to
-    close.
+    `console` is the master of its terminal, if it has one. `listener` is that of its seccomp filter with
+    notifications, if it has one, once it has been started. A container with a single id has `user_namespace`, which
+    cannot be opened later: an init of the engine's is not dumpable. The descriptors are the caller's to close.
     """
 
-    __slots__ = ("_channel", "_server", "console", "pid", "pidfd")
+    __slots__ = ("_channel", "_server", "console", "listener", "pid", "pidfd", "user_namespace")
 
     def __init__(
         self, pid: int, pidfd: int, channel: socket.socket, server: RootServer | None = None
@@ -113,6 +114,8 @@ class ContainerProcess:
         self.pid = pid
         self.pidfd = pidfd
         self.console: int | None = None
+        self.listener: int | None = None
+        self.user_namespace: int | None = None
         self._channel: socket.socket | None = channel
 
     def start(self) -> ContainerProcess:
@@ -132,10 +135,13 @@ class ContainerProcess:
                 send(channel, HandshakeMessage(MessageKind.START))
             except BrokenPipeError:
                 self.abandon("its start")
-            message = _receive(channel, self._server)
-            if message.failure is not None:
-                self.abandon("exec", message.failure)
-            advance(state, message.kind)
+            while state is State.STARTING:
+                message = _receive(channel, self._server)
+                if message.failure is not None:
+                    self.abandon("exec", message.failure)
+                if message.descriptor is not None:
+                    self.listener = message.descriptor
+                state = advance(state, message.kind)
         finally:
             channel.close()
         return self
@@ -148,8 +154,9 @@ class ContainerProcess:
             pass
         result = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
         os.close(self.pidfd)
-        if self.console is not None:
-            os.close(self.console)
+        for descriptor in (self.console, self.listener, self.user_namespace):
+            if descriptor is not None:
+                os.close(descriptor)
         if failure is not None:
             from rootless.runtime.failures import launch_error
 
@@ -199,6 +206,8 @@ def create(args: LaunchArgs) -> ContainerProcess:
     process = ContainerProcess(pid, pidfd, own_end, args.server)
     try:
         _set_up(process, own_end, args)
+        if args.spec.get("annotations", {}).get(extensions.PRETEND_OWNERSHIP) == "true":
+            process.user_namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     except BaseException:
         own_end.close()
         raise

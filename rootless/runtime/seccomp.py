@@ -17,7 +17,9 @@ from rootless.errors import HostSupportError, InvalidDocumentError
 from rootless.light_files import read_file
 from rootless.light_json import dumps
 from rootless.runtime import extensions
-from rootless.runtime.seccomp_rules import pretending_profile
+from rootless.runtime.execution import Filters
+from rootless.runtime.extensions import RECORD_IF_POSSIBLE, ChownMode
+from rootless.runtime.seccomp_rules import NOTIFY, notifying_profile, pretending_profile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,22 +30,45 @@ _MAGIC = b"rlbpf1\n\0"
 _HEADER = struct.Struct("=8sIII")  # magic, length of the material, of the program, crc32 of both
 
 
-def filters_of(spec: Mapping[str, Any], cache: str | None) -> list[bytes]:
-    """The programs of a container, in the order in which they are loaded.
+def filters_of(spec: Mapping[str, Any], cache: str | None) -> Filters:
+    """What a container is to be confined by.
 
-    With more than one the kernel takes the strictest answer: an ERRNO of the pretending one beats
-    the other's ALLOW, and among two ERRNO the one loaded last counts.
+    With more than one program the kernel takes the strictest answer: an ERRNO of the pretending one beats
+    the other's ALLOW and a notification, and among two ERRNO the one loaded last counts.
 
     Raises:
-        HostSupportError: libseccomp is missing.
+        HostSupportError: libseccomp is missing, or too old for notifications that were asked for.
         InvalidDocumentError: a rule makes no sense.
     """
     profiles: list[Mapping[str, Any]] = []
     if profile := spec.get("linux", {}).get("seccomp"):
+        _refuse_notify(profile)
         profiles.append(profile)
-    if spec.get("annotations", {}).get(extensions.PRETEND_OWNERSHIP) == "true":
-        profiles.append(pretending_profile(os.uname().machine))
-    return [compiled(profile, cache) for profile in profiles]
+    annotations = spec.get("annotations", {})
+    notifying = substitute = b""
+    if annotations.get(extensions.PRETEND_OWNERSHIP) == "true":
+        machine = os.uname().machine
+        mode = annotations.get(extensions.CHOWN, ChownMode.PRETEND.value)
+        if mode in {ChownMode.RECORD.value, RECORD_IF_POSSIBLE}:
+            if mode == RECORD_IF_POSSIBLE:
+                substitute = compiled(pretending_profile(machine, owners=True), cache)
+            try:
+                notifying = compiled(notifying_profile(machine), cache)
+            except InvalidDocumentError as error:
+                # libseccomp before 2.5 does not know the action.
+                if not substitute:
+                    raise HostSupportError(f"--chown=record: {error.message}") from error
+                mode = ChownMode.PRETEND.value
+        owners = mode == ChownMode.PRETEND.value
+        profiles.append(pretending_profile(machine, owners=owners))
+    programs = tuple(compiled(profile, cache) for profile in profiles)
+    return Filters(programs, notifying, substitute)
+
+
+def _refuse_notify(profile: Mapping[str, Any]) -> None:
+    actions = [profile.get("defaultAction"), *(r["action"] for r in profile.get("syscalls") or ())]
+    if NOTIFY in actions:
+        raise InvalidDocumentError(f"the seccomp profile has {NOTIFY}, which is not supported")
 
 
 def compiled(profile: Mapping[str, Any], cache: str | None) -> bytes:

@@ -24,25 +24,39 @@ def argument_rule(index: int, value: int, op: str, value_two: int = 0) -> dict[s
     return {"index": index, "value": value, "valueTwo": value_two, "op": f"SCMP_CMP_{op}"}
 
 
-def pretending_profile(machine: str) -> Profile:
-    """Success without effect for what changes owner or identity, where one id is all there is and
-    each could only fail.
+_OWNERS = "chown chown32 fchown fchown32 fchownat lchown lchown32"
+_IDENTITY = (
+    "setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 setregid "
+    "setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setuid setuid32"
+)
+_SUCCESS: dict[str, Any] = {"action": "SCMP_ACT_ERRNO", "errnoRet": 0}
+NOTIFY = "SCMP_ACT_NOTIFY"
+"""A profile of a user cannot have it: nothing would receive its notifications."""
+
+
+def pretending_profile(machine: str, *, owners: bool) -> Profile:
+    """Success without effect for what changes the identity, and with `owners` also the owner of a file, where one
+    id is all there is and each could only fail.
 
     The kernel refuses such a chown before the file system hears of it, and mknod of a device for
     want of a capability on the host. capset is left alone: it works, and dropping capabilities must
     not be pretended.
     """
-    owners = "chown chown32 fchown fchown32 fchownat lchown lchown32"
-    identity = (
-        "setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 setregid "
-        "setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setuid setuid32"
-    )
-    success = {"action": "SCMP_ACT_ERRNO", "errnoRet": 0}
-    rules: list[dict[str, Any]] = [{"names": f"{owners} {identity}".split(), **success}]
+    names = f"{_OWNERS} {_IDENTITY}" if owners else _IDENTITY
+    rules: list[dict[str, Any]] = [{"names": names.split(), **_SUCCESS}]
     for name, index in (("mknod", 1), ("mknodat", 2)):
         for kind in (0o020000, 0o060000):
             argument = argument_rule(index, 0o170000, "MASKED_EQ", kind)
-            rules.append({"names": [name], "args": [argument], **success})
+            rules.append({"names": [name], "args": [argument], **_SUCCESS})
+    return _allowing(machine, rules)
+
+
+def notifying_profile(machine: str) -> Profile:
+    """A notification for each call that changes the owner of a file (seccomp_unotify(2))."""
+    return _allowing(machine, [{"names": _OWNERS.split(), "action": NOTIFY}])
+
+
+def _allowing(machine: str, rules: list[dict[str, Any]]) -> Profile:
     return {
         "defaultAction": "SCMP_ACT_ALLOW",
         "architectures": list(ARCHITECTURES.get(machine, ())),

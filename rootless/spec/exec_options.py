@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from rootless.runtime.extensions import ChownMode
+
 _CWD_NOT_ABSOLUTE = 128
 """Docker's exit status of `exec --workdir` with a relative path."""
 
@@ -21,7 +23,7 @@ class ExecOptions(NamedTuple):
     """What `Engine.exec` runs, and how.
 
     `variables` are in order; None takes a variable of the container away. `workdir` and `user` are the
-    container's where they are None. `detach_keys` are docker's where there are none.
+    container's where they are None, and so is `chown`. `detach_keys` are docker's where there are none.
     """
 
     command: tuple[str, ...]
@@ -33,6 +35,7 @@ class ExecOptions(NamedTuple):
     interactive: bool = False
     detach: bool = False
     detach_keys: bytes = b""
+    chown: ChownMode | None = None
 
 
 def spec_of_process(
@@ -66,6 +69,8 @@ def spec_of_process(
     if options.user:
         annotations[extensions.USER] = options.user
         annotations[extensions.USER_REQUIRED] = "true"
+    if options.chown is not None:
+        annotations[extensions.CHOWN] = options.chown.value
     return {**spec, "process": process, "annotations": annotations}
 
 

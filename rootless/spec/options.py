@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rootless.oci.platform import Platform
+    from rootless.runtime.extensions import ChownMode
 
 DEFAULT_SHM_SIZE = 64 * 1024 * 1024
 HOST_GATEWAY = "host-gateway"
@@ -224,6 +225,7 @@ class NamespaceModes(NamedTuple):
 class SecurityOptions(NamedTuple):
     """`capabilities` are names without CAP_, in upper case. `seccomp` is None for the default
     profile, `unconfined`, or the path of a profile. `mask` and `unmask` are absolute paths.
+    `chown`: what chown(2) does with a single id; None for RECORD where that is possible, else PRETEND.
     """
 
     capabilities: frozenset[str] = DEFAULT_CAPABILITIES
@@ -232,6 +234,7 @@ class SecurityOptions(NamedTuple):
     mask: tuple[str, ...] = ()
     unmask: tuple[str, ...] = ()
     unmask_all: bool = False
+    chown: ChownMode | None = None
 
 
 class Throttle(NamedTuple):

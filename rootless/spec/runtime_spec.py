@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from rootless.errors import HostSupportError, InvalidDocumentError, UsageError
 from rootless.runtime import extensions
-from rootless.runtime.extensions import DEFAULT_PATH
+from rootless.runtime.extensions import DEFAULT_PATH, RECORD_IF_POSSIBLE
 from rootless.runtime.idmap import IdMaps
 from rootless.spec import default_mounts as mounts
 from rootless.spec.host import HostFacts
@@ -240,7 +240,9 @@ def _annotations(
     if options.init:
         result[extensions.INIT] = "true"
     if id_maps.single:
+        chown = options.security.chown
         result[extensions.PRETEND_OWNERSHIP] = "true"
+        result[extensions.CHOWN] = RECORD_IF_POSSIBLE if chown is None else chown.value
     return result
 
 

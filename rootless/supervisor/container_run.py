@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rootless.supervisor.file_servers.upgrade import ServerUpgrade
     from rootless.supervisor.file_servers.volume_mounts import VolumeMounts
     from rootless.supervisor.life_events import LifeEvents
+    from rootless.supervisor.owners.owner_recording import OwnerRecording
     from rootless.supervisor.record_keeper import RecordKeeper
     from rootless.supervisor.streams.container_streams import ContainerStreams
 
@@ -83,6 +84,7 @@ class ContainerRun:
         self._volumes: VolumeMounts | None = None
         self._upgrade: ServerUpgrade | None = None
         self._network: ContainerNetwork | None = None
+        self._owners: OwnerRecording | None = None
 
     @property
     def memory_fd(self) -> int:
@@ -187,6 +189,8 @@ class ContainerRun:
     def start(self) -> None:
         """Let the container execute its command. Raises LaunchError if it cannot."""
         self.process.start()
+        if self.process.listener is not None:
+            self.add_listener(self.process.listener)
         self._execute_hooks("poststart", self.process.pid, "running")
         if self._volumes is not None:
             self._volumes.keep()
@@ -208,6 +212,27 @@ class ContainerRun:
         upgrade = () if self._upgrade is None else self._upgrade.watched()
         network = () if self._network is None else self._network.watched()
         return (self.process.pidfd, *server, *volumes, *upgrade, *network)
+
+    def add_listener(self, listener: int) -> None:
+        """Have the owners recorded that processes of a seccomp filter set. The listener is closed here."""
+        if self._owners is None:
+            from rootless.supervisor.owners.owner_recording import OwnerRecording
+
+            namespace = self.process.user_namespace
+            assert (
+                namespace is not None
+            )  # filters of containers with a single id alone have listeners
+            self._owners = OwnerRecording(namespace)
+        self._owners.add(listener)
+
+    def owners_interest(self) -> dict[int, int]:
+        """Descriptors and events that `record_owners` waits for (poll(2))."""
+        return {} if self._owners is None else self._owners.interest()
+
+    def record_owners(self, ready: set[int]) -> None:
+        """Some of them are ready."""
+        if self._owners is not None:
+            self._owners.advance(ready)
 
     def upgrade_server(
         self, client: Client, keeper: RecordKeeper, fields: Mapping[str, object]
@@ -288,10 +313,16 @@ class ContainerRun:
 
     def abandon(self) -> None:
         """End the file server of a container that could not be created or started."""
+        self._close_owners()
         self._release_network()
         self.server.end(_SERVER_GRACE)
         self._release_layer()
         self._release_volumes()
+
+    def _close_owners(self) -> None:
+        if self._owners is not None:
+            self._owners.close()
+            self._owners = None
 
     def _release_network(self) -> None:
         if self._network is not None:
@@ -303,6 +334,9 @@ class ContainerRun:
 
     def clean_up(self) -> Ending:
         """After the end of the container: end what is left of it, and say how it ended."""
+        self._close_owners()
+        if self.process.user_namespace is not None:
+            os.close(self.process.user_namespace)
         status = _exit_status(self.process.pidfd)
         os.close(self.process.pidfd)
         self._release_network()

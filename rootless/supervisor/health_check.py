@@ -38,6 +38,7 @@ class CheckTarget(NamedTuple):
     record: ContainerRecord
     directory: str
     seccomp_cache: str
+    control_directory: str
     check: HealthCheck
 
 
@@ -110,6 +111,7 @@ def _carry_out(target: CheckTarget) -> tuple[int, str]:
         target.directory,
         ExecOptions(command=check.test),
         seccomp_cache=target.seccomp_cache,
+        hand_over=lambda listener: _hand_over(target, listener),
     )
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -125,6 +127,12 @@ def _carry_out(target: CheckTarget) -> tuple[int, str]:
 
     late = f"Health check exceeded timeout ({format_duration(check.timeout)})"
     return _FAILED, f"{late}: {cut(output.data)}" if output.data else late
+
+
+def _hand_over(target: CheckTarget, listener: int) -> None:
+    from rootless.supervisor.owners.hand_over import hand_over
+
+    hand_over(target.control_directory, listener)
 
 
 class _Output:

@@ -111,7 +111,13 @@ class HealthTimer:
             return False
         if record.status is not Status.RUNNING:
             return False
-        target = CheckTarget(record, description.directory, description.seccomp_cache, self._check)
+        target = CheckTarget(
+            record,
+            description.directory,
+            description.seccomp_cache,
+            description.control_directory,
+            self._check,
+        )
         self._exec = {"execID": os.urandom(32).hex()}
         for action in ("exec_create", "exec_start"):
             self._events.add(f"{action}: {exec_text(self._check.test)}", self._exec)

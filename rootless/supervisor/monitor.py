@@ -264,8 +264,9 @@ class Monitor:
                 self._is_final = True
                 run.signals.kill()
             streams = self._streams.interest()
+            owners = run.owners_interest()
             checks = () if self._health is None else self._health.watched()
-            ready = self._wait((*run.watched(), *checks), self._wait_limit(), streams)
+            ready = self._wait((*run.watched(), *checks), self._wait_limit(), {**streams, **owners})
             if run.process.pidfd in ready:
                 return
             run.signals.check(timed_out=not ready)
@@ -282,6 +283,8 @@ class Monitor:
                 run.signals.kill()
             for descriptor in ready.intersection(streams):
                 self._streams.advance(descriptor)
+            if not ready.isdisjoint(owners):
+                run.record_owners(ready)
             for client in self._streams.leave_behind():
                 client.send(Kind.NOTICE, text="the output was not read for too long and is cut off")
             self._serve(ready)
@@ -385,15 +388,18 @@ class Monitor:
         message = client.receive()
         if message is None:
             return
-        for descriptor in message.descriptors:
-            os.close(descriptor)  # no request has any
+        taken = message.descriptors[:1] if message.kind is Kind.LISTENER else ()
+        for descriptor in message.descriptors[len(taken) :]:
+            os.close(descriptor)  # no other request has any
         if message.kind is Kind.HELLO:
             pid = self._container.process.pid
             client.welcome(message.fields.get("version"), self._state, pid)
             return
         reason = refusal(message.kind, self._state)
-        if reason is not None:
-            client.refuse(reason)
+        if reason is not None or (message.kind is Kind.LISTENER and not taken):
+            client.refuse(reason or "there is no listener beside the message")
+            for descriptor in taken:
+                os.close(descriptor)
             return
         self._carry_out(client, message)
 
@@ -411,21 +417,29 @@ class Monitor:
             self._update(client, fields)
         elif kind is Kind.CHECK:
             self._check_health(client)
+        elif kind is Kind.LISTENER:
+            self._container.add_listener(message.descriptors[0])
+            client.send(Kind.DONE)
         elif kind is Kind.UPGRADE:
             self._container.upgrade_server(client, self._keeper, fields)
         else:
-            number = fields.get("number")
-            if number is None and kind is Kind.STOP:
-                number = self._description.stop_signal
-            if number not in signal.valid_signals():
-                client.refuse(f"{number} is not a signal number")
-            elif kind is Kind.STOP:
-                self._stop(client, int(number), fields)
-            elif kind is Kind.KILL:
-                self._kill(client, int(number))
-            else:
-                self._note_user()
-                self._container.signals.deliver(int(number))
+            self._signal(client, message)
+
+    def _signal(self, client: Client, message: Message) -> None:
+        """SIGNAL, KILL and STOP."""
+        kind, fields = message.kind, message.fields
+        number = fields.get("number")
+        if number is None and kind is Kind.STOP:
+            number = self._description.stop_signal
+        if number not in signal.valid_signals():
+            client.refuse(f"{number} is not a signal number")
+        elif kind is Kind.STOP:
+            self._stop(client, int(number), fields)
+        elif kind is Kind.KILL:
+            self._kill(client, int(number))
+        else:
+            self._note_user()
+            self._container.signals.deliver(int(number))
 
     def _start(self) -> None:
         """Let the container execute its command. Raises LaunchError if it cannot."""

@@ -28,6 +28,7 @@ class Kind(Enum):
     UNPAUSE = "unpause"  # its processes are to go on
     UPDATE = "update"  # other limits, another restart policy
     CHECK = "check"  # its health is to be checked now
+    LISTENER = "listener"  # beside it that of a seccomp filter: the owners that its processes set are recorded
     UPGRADE = "upgrade"  # its file server is to be replaced by one of the client's release
     # Of the monitor:
     WELCOME = "welcome"  # its version; answers HELLO
@@ -35,7 +36,7 @@ class Kind(Enum):
     DETACHED = "detached"  # answers DETACH
     READY = "ready"  # everything is in place but the command; namespaces can be configured
     RUNNING = "running"  # the command has been executed
-    DONE = "done"  # answers KILL, PAUSE, UNPAUSE, UPDATE, CHECK, UPGRADE, and STOP with a restart
+    DONE = "done"  # answers KILL, PAUSE, UNPAUSE, UPDATE, CHECK, LISTENER, UPGRADE, and STOP with a restart
     NOTICE = "notice"  # a line for the user
     REFUSED = "refused"  # answers a request that cannot be carried out
     FAILED = "failed"  # the container could not be started, and why; nothing follows
@@ -59,6 +60,7 @@ _REQUESTS = (
     Kind.UNPAUSE,
     Kind.UPDATE,
     Kind.CHECK,
+    Kind.LISTENER,
     Kind.UPGRADE,
 )
 
@@ -129,6 +131,7 @@ WHEN: dict[Kind, frozenset[MonitorState]] = {
     Kind.PAUSE: frozenset({MonitorState.RUNNING}),
     Kind.UNPAUSE: frozenset({MonitorState.RUNNING}),
     Kind.CHECK: frozenset({MonitorState.RUNNING}),
+    Kind.LISTENER: frozenset({MonitorState.RUNNING}),
     Kind.UPGRADE: frozenset({MonitorState.RUNNING}),
     Kind.UPDATE: frozenset({MonitorState.READY, MonitorState.RUNNING, MonitorState.RESTARTING}),
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 
 from rootless.build.steps.mounts import NO_MOUNT_SOURCES, MountSources
+from rootless.runtime.extensions import ChownMode
 from rootless.spec.options import DEFAULT_SHM_SIZE, ContainerOptions, HostEntry, Ulimit
 from unionfs.light_types import NamedTuple
 
@@ -49,3 +50,5 @@ class StageOptions(NamedTuple):
     keeps_shell: bool = False
     """The command of that container is an interactive shell."""
     resume: Resume | None = None
+    chown: ChownMode | None = None
+    """What chown(2) does in RUN, as in SecurityOptions."""

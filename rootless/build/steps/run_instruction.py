@@ -102,6 +102,7 @@ class Runs:
             hosts=options.hosts,
             ulimits=options.ulimits,
             shm_size=options.shm_size,
+            chown=options.chown,
             script=plan.script,
             is_traced=options.by_reads,
         )

@@ -24,6 +24,7 @@ from rootless.light_stdlib import signal
 from rootless.network.options import HOST, NONE, NetworkOptions
 from rootless.rootfs import union
 from rootless.runtime.account import read_id_maps
+from rootless.runtime.extensions import ChownMode
 from rootless.runtime.idmap import IdMaps
 from rootless.runtime.parent import ContainerProcess, LaunchArgs, Stdio, create
 from rootless.spec.check_options import check_options
@@ -43,6 +44,7 @@ from rootless.spec.runtime_spec import make_spec
 from rootless.spec.seccomp_profile import profile_of
 from rootless.spec.storage_driver import StorageDriver
 from rootless.supervisor.file_servers.file_server import FileServer, WatchedServer
+from rootless.supervisor.owners.owner_recording import OwnerRecording
 from rootless.syscalls import capabilities
 from unionfs.changes import Snapshot
 from unionfs.directory.upper_readonly import ReadOnlyUpper
@@ -76,6 +78,7 @@ class RunOptions(NamedTuple):
     hosts: tuple[HostEntry, ...] = ()
     ulimits: tuple[Ulimit, ...] = ()
     shm_size: int = 64 << 20
+    chown: ChownMode | None = None
     script: tuple[str, bytes] | None = None
     """A program that is executed by this absolute path: a here-document that names its interpreter."""
     is_traced: bool = False
@@ -138,7 +141,7 @@ class StepRunner:
             shm_size=options.shm_size,
             network=NetworkOptions(NONE if options.network == NONE else HOST),
             privileged=options.insecure,
-            security=_INSECURE if options.insecure else _SANDBOX,
+            security=(_INSECURE if options.insecure else _SANDBOX)._replace(chown=options.chown),
         )
         check_options(container)
         texts = etc_files(
@@ -250,6 +253,7 @@ class _StepServer:
     def __init__(self, description: LaunchDescription) -> None:
         self._description = description
         self._replacements = 0
+        self._is_watched = True
         self.current = FileServer.fork()
         self.current.describe(description)
 
@@ -260,6 +264,20 @@ class _StepServer:
         self._replacements += 1
         self.current = self.current.replace(self._description)
         return True
+
+    def watched(self) -> tuple[int, ...]:
+        """A descriptor that can be read when the server has ended; none after that of the last one."""
+        return (self.current.pidfd,) if self._is_watched else ()
+
+    def goes_on(self) -> bool:
+        """After the end of the server: whether the command can go on, with another or because all is done."""
+        if self.replace():
+            return True
+        self._is_watched = False
+        if not self.failure():
+            return True
+        self.current.let_go()  # else the process would wait for answers and not end
+        return False
 
     def end(self) -> None:
         """After the end of the command; what the kernel has still to write back needs a server."""
@@ -297,42 +315,45 @@ def _run_with_server(description: LaunchDescription, server: _StepServer, output
         for _, writer in pipes:
             os.close(writer)
     readers = {pipes[0][0]: 1, pipes[1][0]: 2}
+    owners = None
     try:
         process.start()
+        if process.listener is not None and process.user_namespace is not None:
+            owners = OwnerRecording(process.user_namespace)
+            owners.add(process.listener)
     except BaseException:
         for reader in readers:
             os.close(reader)
         raise
-    return _wait(process, server, readers, output)
+    return _wait(process, server, owners, readers, output)
 
 
 def _wait(
-    process: ContainerProcess, server: _StepServer, readers: dict[int, int], output: Output
+    process: ContainerProcess,
+    server: _StepServer,
+    owners: OwnerRecording | None,
+    readers: dict[int, int],
+    output: Output,
 ) -> int:
     """Pass the output on until the command has ended; what it has left running ends with it."""
-    poll = select.poll()
-    for descriptor in (*readers, process.pidfd, server.current.pidfd):
-        poll.register(descriptor, select.POLLIN)
+    ended = False
     try:
-        ended = False
+        # After the end of the first process the kernel kills all others, which closes the pipes.
         while not ended or readers:
-            # After the end of the first process the kernel kills all others, which closes the pipes.
-            ready = [descriptor for descriptor, _ in poll.poll()]
-            for descriptor in ready:
-                if descriptor == process.pidfd:
-                    ended = True
-                    poll.unregister(descriptor)
-                elif descriptor == server.current.pidfd:
-                    poll.unregister(descriptor)
-                    if server.replace():
-                        poll.register(server.current.pidfd, select.POLLIN)
-                    elif server.failure():
-                        server.current.let_go()  # else the process would wait for answers and not end
-                        _kill(process)
-                elif data := os.read(descriptor, _CHUNK):
+            owned = {} if owners is None else owners.interest()
+            ready = _ready(
+                [*readers, *server.watched(), *(() if ended else (process.pidfd,))], owned
+            )
+            if owners is not None and not ready.isdisjoint(owned):
+                owners.advance(ready)
+            if not ended:
+                ended = process.pidfd in ready
+            if not ready.isdisjoint(server.watched()) and not server.goes_on():
+                _kill(process)
+            for descriptor in ready.intersection(readers):
+                if data := os.read(descriptor, _CHUNK):
                     output(readers[descriptor], data)
                 else:
-                    poll.unregister(descriptor)
                     os.close(descriptor)
                     del readers[descriptor]
     except BaseException:
@@ -341,11 +362,25 @@ def _wait(
     finally:
         for descriptor in readers:
             os.close(descriptor)
+        if owners is not None:
+            owners.close()
+        if process.user_namespace is not None:
+            os.close(process.user_namespace)
         result = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED)
         os.close(process.pidfd)
     if result is None:
         raise LaunchError("the command's process could not be waited for")
     return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status
+
+
+def _ready(descriptors: list[int], events: dict[int, int]) -> set[int]:
+    """Wait for descriptors that can be read, or those of `events` whose event has come."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    for descriptor, event in events.items():
+        poll.register(descriptor, event)
+    return {descriptor for descriptor, _ in poll.poll()}
 
 
 def _kill(process: ContainerProcess) -> None:

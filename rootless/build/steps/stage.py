@@ -250,6 +250,8 @@ class StageBuilder:
             "hosts": [list(each) for each in options.hosts],
             "mounts": mount_inputs(mounts, self._trees.source, self._workspace),
         }
+        if options.chown is not None:
+            inputs["chown"] = options.chown.value
         if instruction.security == "insecure" and not options.allows_insecure:
             raise BuildError(
                 "security.insecure is not allowed", hint="allow it: --allow security.insecure"

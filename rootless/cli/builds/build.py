@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from rootless.build.progress import Progress
     from rootless.build.request import BuiltImage
     from rootless.oci.platform import Platform
+    from rootless.runtime.extensions import ChownMode
 
 
 def build(parsed: Parsed, settings: Settings) -> int:
@@ -74,6 +75,7 @@ def build(parsed: Parsed, settings: Settings) -> int:
         resumes=parsed[options.RESUME],
         accepts=parsed[options.ACCEPT],
         squash=parsed[options.SQUASH],
+        chown=_chown(parsed[options.CHOWN]),
         jobs=parsed[options.JOBS] or len(os.sched_getaffinity(0)) + 1,
     )
     progress = _progress(parsed)
@@ -176,6 +178,14 @@ def _outputs(parsed: Parsed) -> tuple[Output, ...]:
     ):
         raise UsageError("tag is needed when pushing to registry", hint="name the image: -t")
     return found
+
+
+def _chown(text: str | None) -> ChownMode | None:
+    if text is None:
+        return None
+    from rootless.cli.flags.security import parse_chown
+
+    return parse_chown(text, "--chown")
 
 
 def _keeps_failed(action: str | None) -> bool:

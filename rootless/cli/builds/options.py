@@ -101,6 +101,12 @@ ACCEPT = Flag(
     "Go on from the container kept of a RUN that failed, and write what was typed there to the "
     "Dockerfile, in place of the RUN (with --resume: in front of it)",
 )
+CHOWN = Text(
+    ("chown",),
+    "What chown does in RUN with a single id: record the owner (default), pretend or refuse",
+    "MODE",
+    choices=("record", "pretend", "refuse"),
+)
 SQUASH = Flag(("squash",), "Squash newly built layers into a single new layer")
 
 ATTEST = Texts(

@@ -12,8 +12,15 @@ from rootless.spec.exec_options import ExecOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.runtime.extensions import ChownMode
     from rootless.spec.options import Variables
 
+CHOWN = Text(
+    ("chown",),
+    "What chown does in a container with a single id (default: as in the container)",
+    "MODE",
+    choices=("record", "pretend", "refuse"),
+)
 DETACH = Flag(("detach", "d"), "Detached mode: run command in the background")
 ENV = Texts(("env", "e"), "Set environment variables", "NAME[=VALUE]")
 ENV_FILE = Texts(("env-file",), "Read in a file of environment variables", "FILE")
@@ -38,6 +45,7 @@ def exec_command(parsed: Parsed, settings: Settings) -> int:
         interactive=parsed[INTERACTIVE],
         detach=detach,
         detach_keys=detach_keys(parsed),
+        chown=_chown(parsed[CHOWN]),
     )
     try:
         return engine_of(settings).exec(name, options)
@@ -45,6 +53,14 @@ def exec_command(parsed: Parsed, settings: Settings) -> int:
         if detach:
             error.exit_status = 1  # the statuses of the command are those of one that is waited for
         raise
+
+
+def _chown(text: str | None) -> ChownMode | None:
+    if text is None:
+        return None
+    from rootless.cli.flags.security import parse_chown
+
+    return parse_chown(text, "--chown")
 
 
 def _variables(parsed: Parsed) -> Variables:
@@ -66,7 +82,7 @@ EXEC = Command(
     "exec",
     "Execute a command in a running container",
     "CONTAINER COMMAND [ARG...]",
-    (DETACH, DETACH_KEYS, ENV, ENV_FILE, INTERACTIVE, PRIVILEGED, TTY, USER, WORKDIR),
+    (CHOWN, DETACH, DETACH_KEYS, ENV, ENV_FILE, INTERACTIVE, PRIVILEGED, TTY, USER, WORKDIR),
     exec_command,
     least=2,
     interspersed=False,

@@ -1,8 +1,9 @@
-"""--cap-add, --cap-drop, --security-opt, --privileged."""
+"""--cap-add, --cap-drop, --security-opt, --privileged, --chown."""
 
 from __future__ import annotations
 
 from rootless.errors import UsageError
+from rootless.runtime.extensions import ChownMode
 from rootless.spec.options import DEFAULT_CAPABILITIES, SecurityOptions
 from rootless.syscalls.capabilities import NAMES
 
@@ -54,6 +55,16 @@ def parse_security(
     return SecurityOptions(
         tweaked(cap_add, cap_drop), seccomp, no_new, tuple(mask), tuple(unmask), all_paths
     )
+
+
+def parse_chown(text: str, where: str) -> ChownMode:
+    """The mode of this name; `where` names the option or the key of a file. Raises UsageError."""
+    try:
+        return ChownMode(text)
+    except ValueError:
+        raise UsageError(
+            f"invalid value {text!r} for {where}", hint="use record, pretend or refuse"
+        ) from None
 
 
 def _split(option: str) -> tuple[str, str]:

@@ -365,6 +365,7 @@ def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> N
         fsync=not description.volatile,
         writeback=not limits.size,
         readdirplus=not description.is_traced,
+        records_owners=description.id_maps.single,
         bps=limits.bps or None,
         iops=limits.iops or None,
     )

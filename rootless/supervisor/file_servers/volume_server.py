@@ -206,7 +206,7 @@ def _main(served: ServedTree, maps: IdMaps, end: socket.socket, kept: KeptMount 
         clients.mounted(device, memory)
         end.send(READY, socket.MSG_NOSIGNAL)
         end.close()
-        _serve(device, union, continuation)
+        _serve(device, union, continuation, records_owners=maps.single)
         clients.report_end()
     except BaseException as error:  # noqa: BLE001 - the last resort of this process
         _report(end, error)
@@ -248,16 +248,16 @@ def _mount_kept(served: ServedTree, kept: KeptMount) -> int:
     return kept.device
 
 
-def _serve(device: int, union: Union, continuation: Continuation) -> None:
+def _serve(device: int, union: Union, continuation: Continuation, *, records_owners: bool) -> None:
     from unionfs.session.device import serve
-    from unionfs.session.options import DEFAULTS
+    from unionfs.session.options import ServeOptions
     from unionfs.session.workers import SWITCH_INTERVAL
 
     gc.freeze()
     gc.enable()
     os.umask(0)  # modes come from the containers, their umasks taken off already
     sys.setswitchinterval(SWITCH_INTERVAL)
-    serve(device, union, DEFAULTS, continuation)
+    serve(device, union, ServeOptions(records_owners=records_owners), continuation)
 
 
 class VolumeClients:

@@ -105,6 +105,7 @@ def test_launch_single_id_pretends_ownership(box):
     result = box.sh(
         "touch /tmp/f; chown 5:5 /tmp/f && stat -c %u:%g /tmp/f; mknod /tmp/n c 1 3 && echo made",
         single=True,
+        chown="pretend",
         tmpfs=("/tmp",),
     )
     assert result.out.split() == ["0:0", "made"], result.err

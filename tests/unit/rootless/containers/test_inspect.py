@@ -216,6 +216,7 @@ OPTIONS = [
     },
     {"publish": ("127.0.0.1:80:8/udp",), "expose": ("9",), "mac_address": "02:42:ac:11:00:09"},
     {"storage_driver": "overlay", "network": ("none",), "device": ("/dev/a:/dev/b:r",)},
+    {"chown": "pretend"},
 ]
 
 

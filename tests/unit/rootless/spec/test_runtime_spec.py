@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rootless.errors import UsageError
-from rootless.runtime.extensions import PRETEND_OWNERSHIP, USER
+from rootless.runtime.extensions import CHOWN, PRETEND_OWNERSHIP, USER
 from rootless.runtime.idmap import Subordinate, UserNamespaceMode, make_maps
 from rootless.spec.etc_files import APT_SANDBOX_PATH, etc_files, hosts_file, resolv_conf
 from rootless.spec.host import HostFacts
@@ -154,6 +154,15 @@ def test_limits_above_the_accounts_are_refused():
 def test_one_id_is_noted_for_the_launcher():
     assert spec_of(maps=SINGLE)["annotations"][PRETEND_OWNERSHIP] == "true"
     assert PRETEND_OWNERSHIP not in spec_of()["annotations"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "mode"),
+    [({}, "record-if-possible"), ({"chown": "record"}, "record"), ({"chown": "refuse"}, "refuse")],
+)
+def test_what_chown_does_with_one_id_is_noted_for_the_launcher(flags, mode):
+    assert spec_of(maps=SINGLE, **flags)["annotations"][CHOWN] == mode
+    assert CHOWN not in spec_of(**flags)["annotations"]
 
 
 def test_spec_is_json_and_the_same_each_time():

@@ -119,7 +119,7 @@ def test_profiles_compile(machine):
     for profile in (
         default_profile(DEFAULT_CAPABILITIES, machine),
         default_profile(frozenset(NAMES), machine),
-        pretending_profile(machine),
+        pretending_profile(machine, owners=True),
     ):
         program = seccomp.compile_profile(profile)
         assert program
@@ -147,7 +147,7 @@ def test_docker_profile_conditions_are_applied():
 
 
 def test_filter_comes_from_the_cache_and_a_torn_one_is_made_again(tmp_path):
-    profile = pretending_profile(os.uname().machine)
+    profile = pretending_profile(os.uname().machine, owners=True)
     cache = str(tmp_path / "cache")
     program = seccomp.compiled(profile, cache)
     (entry,) = (tmp_path / "cache").iterdir()
@@ -167,7 +167,7 @@ def test_filter_of_another_profile_in_its_place_is_not_used(tmp_path):
     first = default_profile(frozenset(), machine)
     seccomp.compiled(first, cache)
     (entry,) = tmp_path.iterdir()
-    seccomp.compiled(pretending_profile(machine), cache)
+    seccomp.compiled(pretending_profile(machine, owners=True), cache)
     (other,) = set(tmp_path.iterdir()) - {entry}
     entry.write_bytes(other.read_bytes())
     assert seccomp.compiled(first, cache) == seccomp.compile_profile(first)

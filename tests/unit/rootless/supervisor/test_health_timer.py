@@ -38,7 +38,10 @@ def make(tmp_path, monkeypatch):
 
     def of(status: Status = Status.RUNNING) -> tuple[HealthTimer, list[str]]:
         description: Any = SimpleNamespace(
-            directory=str(tmp_path), record=SimpleNamespace(id="c"), seccomp_cache=""
+            directory=str(tmp_path),
+            record=SimpleNamespace(id="c"),
+            seccomp_cache="",
+            control_directory="",
         )
         containers: Any = SimpleNamespace(read=lambda _: SimpleNamespace(status=status))
         keeper: Any = SimpleNamespace(found_health=found.append)

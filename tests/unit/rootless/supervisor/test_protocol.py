@@ -21,6 +21,7 @@ ANYTIME = {
     Kind.UNPAUSE,
     Kind.UPDATE,
     Kind.CHECK,
+    Kind.LISTENER,
     Kind.UPGRADE,
 }
 OF_CLIENTS = {Kind.HELLO, Kind.ATTACH, Kind.DETACH} | ANYTIME

@@ -1,0 +1,112 @@
+"""The calls of the chown family, from the data of a notification. Pure."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+
+from unionfs.light_types import NamedTuple
+
+AT_FDCWD = -100
+_AT_SYMLINK_NOFOLLOW = 0x100
+_AT_EMPTY_PATH = 0x1000
+_X32 = 0x40000000
+"""__X32_SYSCALL_BIT: x32 has the numbers of x86-64."""
+
+LISTENER_NUMBER = slice(128, 136)
+"""Of the page that recorders share, which has a notification at its beginning: whose it is, little-endian."""
+
+_NOTIFICATION = struct.Struct("=QIIiIQ6Q")
+"""struct seccomp_notif: id, pid, flags, and seccomp_data: number, architecture, instruction pointer, arguments."""
+
+NUMBERS: dict[int, dict[int, str]] = {
+    0xC000003E: {92: "chown", 93: "fchown", 94: "lchown", 260: "fchownat"},
+    0x40000003: {
+        16: "lchown", 95: "fchown", 182: "chown",
+        198: "lchown32", 207: "fchown32", 212: "chown32", 298: "fchownat",
+    },
+    0xC00000B7: {54: "fchownat", 55: "fchown"},
+    0x40000028: {
+        16: "lchown", 95: "fchown", 182: "chown",
+        198: "lchown32", 207: "fchown32", 212: "chown32", 325: "fchownat",
+    },
+    0xC0000015: {16: "lchown", 95: "fchown", 181: "chown", 289: "fchownat"},
+    0x80000016: {198: "lchown", 207: "fchown", 212: "chown", 291: "fchownat"},
+    0x00000016: {
+        16: "lchown", 95: "fchown", 182: "chown",
+        198: "lchown32", 207: "fchown32", 212: "chown32", 291: "fchownat",
+    },
+    0xC00000F3: {54: "fchownat", 55: "fchown"},
+}  # fmt: skip
+"""Names by AUDIT_ARCH (linux/audit.h) and number: x86-64, i386, aarch64, arm, ppc64le, s390x, s390, riscv64."""
+_WITH_SHORT_IDS = frozenset((0x40000003, 0x40000028, 0x00000016))
+"""Architectures whose calls without `32` have ids of 16 bits (fs/open.c, kernel/uid16.c)."""
+
+
+class ChownCall(NamedTuple):
+    """One call. `path` is an address in the caller's memory, None for fchown. `directory` is the descriptor that a
+    relative path is resolved from, and of fchown the file. An id of None is left as it is."""
+
+    identity: int
+    thread: int
+    path: int | None
+    directory: int
+    uid: int | None
+    gid: int | None
+    follows: bool = True
+    takes_empty_path: bool = False
+
+
+def decode(data: bytes) -> ChownCall:
+    """The call of a struct seccomp_notif.
+
+    Raises:
+        OSError: EINVAL for unknown flags, ENOSYS for a call that is none of these.
+    """
+    identity, thread, _, number, architecture, _, *arguments = _NOTIFICATION.unpack_from(data)
+    if architecture == 0xC000003E:
+        number &= ~_X32
+    name = NUMBERS.get(architecture, {}).get(number)
+    if name is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if not architecture & 0x80000000:  # __AUDIT_ARCH_64BIT
+        arguments = [each & 0xFFFFFFFF for each in arguments]
+    has_short_ids = architecture in _WITH_SHORT_IDS and name in {"chown", "fchown", "lchown"}
+    first = 2 if name == "fchownat" else 1
+    uid, gid = (_id(each, is_short=has_short_ids) for each in arguments[first : first + 2])
+    if name.startswith("fchown") and name != "fchownat":
+        return ChownCall(identity, thread, None, _descriptor(arguments[0]), uid, gid)
+    if name != "fchownat":
+        follows = not name.startswith("lchown")
+        return ChownCall(identity, thread, arguments[0], AT_FDCWD, uid, gid, follows)
+    flags = arguments[4] & 0xFFFFFFFF
+    if flags & ~(_AT_SYMLINK_NOFOLLOW | _AT_EMPTY_PATH):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    return ChownCall(
+        identity,
+        thread,
+        arguments[1],
+        _descriptor(arguments[0]),
+        uid,
+        gid,
+        not flags & _AT_SYMLINK_NOFOLLOW,
+        bool(flags & _AT_EMPTY_PATH),
+    )
+
+
+def identity_of(data: bytes) -> int:
+    """The number by which a notification is answered; 0 if there is none in the buffer."""
+    identity: int = _NOTIFICATION.unpack_from(data)[0]
+    return identity
+
+
+def _id(value: int, *, is_short: bool) -> int | None:
+    no_id = 0xFFFF if is_short else 0xFFFFFFFF
+    return None if value & no_id == no_id else value & no_id
+
+
+def _descriptor(value: int) -> int:
+    """As the kernel takes it from the register: an int."""
+    low = value & 0xFFFFFFFF
+    return low - (1 << 32) if low & 0x80000000 else low

@@ -1,0 +1,199 @@
+"""The recorder: a process that answers the calls of chown(2) of one container, one after the other.
+
+It is in the container's user namespace, for only there FUSE lets it in, and otherwise on the host. It opens the file
+once, as the caller would, and acts on that descriptor; the kernel's own chown is never carried out. So the caller
+gains nothing by changing the path meanwhile: what is recorded is the owner of a file that it could have named.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+import sys
+
+from rootless.light_stdlib import signal, socket
+from rootless.supervisor.engine_log import log
+from rootless.supervisor.messages import close_all_but
+from rootless.supervisor.owners.caller import Caller, CallerGoneError
+from rootless.supervisor.owners.chown_call import LISTENER_NUMBER, ChownCall, decode, identity_of
+from rootless.syscalls import capabilities, descriptors, processes
+from rootless.syscalls.other_process import file_system_type
+from rootless.syscalls.seccomp import (
+    NOTIFICATION_SIZE,
+    answer_notification,
+    is_waiting,
+    receive_notification,
+    wake_in_place,
+)
+from unionfs.model import without_set_id
+from unionfs.xattr_names import OWNER, USER_OWNER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_FUSE_SUPER_MAGIC = 0x65735546
+_CAP_CHOWN = 1 << capabilities.NAMES.index("CHOWN")
+_NOT_A_UNION = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM})
+
+
+def main(channel: socket.socket, page: memoryview, user_namespace: int) -> NoReturn:
+    """The whole program of the process: never returns and never raises.
+
+    Args:
+        channel: Where the monitor sends listeners, each with its number; its end is the end of this process.
+        page: Shared with the monitor: the notification that is being answered, for the next recorder if this one is
+        killed.
+        user_namespace: A descriptor of the container's.
+    """
+    status = 1
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        processes.prctl(processes.PR_SET_DUMPABLE, 0)
+        close_all_but((channel.fileno(), user_namespace))
+        recorder = _Recorder(channel, page, user_namespace)
+        os.close(user_namespace)
+        # No file may be imported from here on: the root is the container's.
+        sys.meta_path.clear()
+        sys.path.clear()
+        recorder.run()
+        status = 0
+    except BaseException as error:  # noqa: BLE001 - nothing may escape into the monitor's program
+        log(f"the recorder of owners: {type(error).__name__}: {error}")
+    finally:
+        os._exit(status)
+
+
+def _set(path: bytes, name: bytes, value: bytes) -> int:
+    """Set an extended attribute. Returns the errno where it cannot be set there, and raises any other OSError."""
+    try:
+        os.setxattr(path, name, value)
+    except OSError as error:
+        if error.errno in _NOT_A_UNION:
+            return error.errno or 0
+        raise
+    return 0
+
+
+class _Recorder:
+    def __init__(self, channel: socket.socket, page: memoryview, user_namespace: int) -> None:
+        self._channel = channel
+        self._page = page
+        self._listeners: dict[int, int] = {}
+        """Descriptors by number."""
+        os.chdir("/")
+        self._proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        processes.setns(user_namespace, processes.CLONE_NEWUSER)
+        # The change of capabilities has cleared it.
+        processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)
+        self._own_files = os.open(
+            f"{os.getpid()}/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc
+        )
+        self._uid = os.geteuid()
+        self._user_namespace = os.stat("self/ns/user", dir_fd=self._proc).st_ino
+
+    def run(self) -> None:
+        """Until the monitor ends."""
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        keys: dict[int, int] = {}
+        while True:
+            for ready, event in poll.poll():
+                if ready == self._channel.fileno():
+                    key, listener = self._take_listener()
+                    if not key:
+                        return
+                    self._listeners[key] = listener
+                    keys[listener] = key
+                    wake_in_place(listener)
+                    poll.register(listener, select.POLLIN)
+                    if int.from_bytes(self._page[LISTENER_NUMBER], "little") == key:
+                        self._answer(listener)  # what a recorder that was killed has left
+                elif event & select.POLLIN:
+                    self._receive(ready, keys[ready])
+                else:
+                    # No process has the filter any more.
+                    poll.unregister(ready)
+                    del self._listeners[keys.pop(ready)]
+                    os.close(ready)
+
+    def _take_listener(self) -> tuple[int, int]:
+        """Its number and descriptor; zeros when the monitor is gone."""
+        data, received = descriptors.receive(self._channel, 8, 1)
+        return (int.from_bytes(data, "little"), received[0]) if received else (0, 0)
+
+    def _receive(self, listener: int, key: int) -> None:
+        page = self._page
+        page[LISTENER_NUMBER] = key.to_bytes(8, "little")
+        try:
+            receive_notification(listener, page)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.EINTR}:
+                raise
+            return  # the caller was killed before
+        self._answer(listener)
+
+    def _answer(self, listener: int) -> None:
+        """Carry out the call in the page, and answer it."""
+        data = bytes(self._page[:NOTIFICATION_SIZE])
+        identity = identity_of(data)
+        if not identity:
+            return
+        number = errno.EIO
+        try:
+            number = self._carry_out(decode(data), listener)
+        except OSError as error:
+            number = error.errno or errno.EIO
+        except CallerGoneError:
+            number = errno.EINTR
+        except Exception as error:  # noqa: BLE001 - a call must not end the process
+            log(f"the recorder of owners: {type(error).__name__}: {error}")
+        try:
+            answer_notification(listener, identity, number)
+        except OSError:
+            pass  # ENOENT: the caller was killed
+        self._page[:8] = bytes(8)
+
+    def _carry_out(self, call: ChownCall, listener: int) -> int:
+        """The errno of the call, 0 for success. Raises OSError, CallerGoneError."""
+        caller = Caller(call, self._proc, lambda: is_waiting(listener, call.identity))
+        if caller.user_namespace() != self._user_namespace:
+            # Of a namespace below, whose ids are others.
+            return 0 if caller.capabilities & _CAP_CHOWN else errno.EPERM
+        target = caller.open_target()
+        try:
+            return self._change(target, call, caller.capabilities)
+        finally:
+            os.close(target)
+
+    def _change(self, target: int, call: ChownCall, held: int) -> int:
+        status = os.fstat(target)
+        if not self._may_change(call, status, held):
+            return errno.EPERM
+        if file_system_type(target) != _FUSE_SUPER_MAGIC:
+            return errno.EROFS if os.fstatvfs(target).f_flag & os.ST_RDONLY else 0
+        os.fchdir(self._own_files)
+        name = b"%d" % target
+        if without_set_id(status.st_mode) != status.st_mode:
+            # Beside the server, the kernel has to learn that they are gone (chown_common, fs/open.c).
+            os.chmod(name, stat.S_IMODE(without_set_id(status.st_mode)))
+        if call.uid is None and call.gid is None:
+            return 0
+        owner = b"%s:%s" % tuple(b"" if n is None else b"%d" % n for n in (call.uid, call.gid))
+        # EPERM: of a mount of a user namespace above, as those of volumes are.
+        if _set(name, OWNER, owner) == errno.EPERM:
+            _set(name, USER_OWNER, owner)
+        return 0
+
+    def _may_change(self, call: ChownCall, status: os.stat_result, held: int) -> bool:
+        """As chown_ok and chgrp_ok (fs/attr.c): with CAP_CHOWN over a file whose owner the namespace maps, or its
+        owner, who changes nothing. With one id no other group is the caller's."""
+        if call.uid is None and call.gid is None:
+            return True
+        if status.st_uid != self._uid:
+            return False
+        if held & _CAP_CHOWN:
+            return True
+        return call.uid in {None, status.st_uid} and call.gid in {None, status.st_gid}
