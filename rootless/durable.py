@@ -193,6 +193,11 @@ class LockFile:
     def __init__(self, *fds: int) -> None:
         self._fds = fds
 
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """Of which any holds the lock; a child process that keeps them holds it too."""
+        return self._fds
+
     def release(self) -> None:
         """Give the lock back. Idempotent."""
         fds, self._fds = self._fds, ()

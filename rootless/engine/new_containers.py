@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
+    from rootless.durable import LockFile
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.spec.options import ContainerOptions
     from rootless.spec.storage_driver import StorageDriver
@@ -45,7 +46,8 @@ class NewContainers(NamedTuple):
         if options.terminal and stdin and not os.isatty(0):
             raise NotATerminalError("the input device is not a TTY")
         # It imports what it needs while this process imports the rest of what it needs itself.
-        started = start_monitor(debug=self.debug)
+        forks_server, lock = self._server_ahead(options)
+        started = start_monitor(debug=self.debug, forks_server=forks_server, lock=lock)
         from rootless.supervisor.foreground import Attachment, run_in_foreground
 
         attachment = Attachment(
@@ -80,11 +82,31 @@ class NewContainers(NamedTuple):
         from rootless.supervisor.background import run_in_background
 
         options = options._replace(attach=Streams(stdin=False, stdout=False, stderr=False))
+        forks_server, lock = self._server_ahead(options)
         return run_in_background(
             lambda monitor: self._prepare(options, progress, monitor=monitor),
             created,
             debug=self.debug,
+            forks_server=forks_server,
+            lock=lock,
         )
+
+    def _server_ahead(self, options: ContainerOptions) -> tuple[bool, LockFile | None]:
+        """Whether the monitor forks a file server of the container before it knows what that serves, and the lock with
+        which it forks one of a shared image instead.
+        """
+        from rootless.spec.storage_driver import StorageDriver
+
+        if not options.read_only and self._driver(options) is not StorageDriver.OVERLAY:
+            return True, None
+        from rootless.supervisor.file_servers.claim import claim_first_server
+
+        return False, claim_first_server(self.paths.runtime)
+
+    def _driver(self, options: ContainerOptions) -> StorageDriver:
+        from rootless.spec.storage_driver import default_driver
+
+        return options.storage_driver or self.storage_driver or default_driver(self.environ)
 
     def _prepare(
         self,
@@ -95,18 +117,16 @@ class NewContainers(NamedTuple):
         recording: str = "",
     ) -> LaunchDescription:
         from rootless.engine.prepare import prepare
-        from rootless.spec.storage_driver import default_driver
 
         if options.replace and options.name is not None:
             from rootless.engine import lifecycle
 
             lifecycle.remove_named(self.paths, options.name)
-        driver = options.storage_driver or self.storage_driver or default_driver(self.environ)
         return prepare(
             options,
             self.paths,
             self.environ,
-            driver,
+            self._driver(options),
             progress,
             monitor=monitor,
             recording=recording,

@@ -16,7 +16,15 @@ from rootless.runtime import extensions
 from rootless.runtime.execution import Credentials, Execute
 from rootless.runtime.idmap import IdMaps, to_outside
 from rootless.runtime.mount_options import MountOptions, parse_mount_options
-from rootless.runtime.rootfs import FSTYPE, BindRootfs, FuseRootfs, OverlayRootfs, Rootfs
+from rootless.runtime.rootfs import (
+    FSTYPE,
+    ROOT_TREE,
+    BindRootfs,
+    FuseRootfs,
+    OverlayRootfs,
+    Rootfs,
+    SharedRootfs,
+)
 from rootless.runtime.steps import attributes, filesystem
 from unionfs.light_types import NamedTuple
 
@@ -26,8 +34,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rootless.runtime.steps.context import Step
-
-_ROOT_KEY = -1
 
 NAMESPACES = ("user", "mount", "pid", "network", "ipc", "uts", "cgroup")
 
@@ -84,7 +90,7 @@ def make_plan(
         sequence.append(attributes.AdjustOomScore(int(process["oomScoreAdj"])))
     sequence.append(filesystem.DetachPropagation())
     sequence += [m.open() for m in mounts if m.options.bind]
-    sequence += _root(rootfs, id_maps)
+    sequence += _root(rootfs, id_maps, mounts)
     uid, gid = id_maps.root
     sequence.append(attributes.BecomeSetupUser(uid, gid, drop_groups=id_maps.helper))
     sequence += _in_namespaces(spec, namespaces)
@@ -143,7 +149,7 @@ def _in_namespaces(spec: Mapping[str, Any], namespaces: set[str]) -> list[Step]:
     return steps
 
 
-def _root(rootfs: Rootfs, id_maps: IdMaps) -> list[Step]:
+def _root(rootfs: Rootfs, id_maps: IdMaps, mounts: Sequence[_Mounted]) -> list[Step]:
     uid, gid = id_maps.root
     match rootfs:
         case FuseRootfs():
@@ -163,13 +169,32 @@ def _root(rootfs: Rootfs, id_maps: IdMaps) -> list[Step]:
                 filesystem.MountUnion(lower, rootfs.source, FSTYPE, True, uid, gid),
                 overlay.MountOverlay(rootfs.directory, rootfs.volatile),
             ]
+        case SharedRootfs():
+            from rootless.runtime.steps import overlay
+
+            return [
+                overlay.AttachLower(ROOT_TREE, f"{rootfs.directory}/{overlay.LOWER}"),
+                overlay.MountOverlayInMemory(rootfs.directory, _outermost(mounts))
+                if rootfs.in_memory
+                else overlay.MountOverlay(rootfs.directory, rootfs.volatile),
+            ]
         case BindRootfs():
             # Recursively: the kernel refuses to bind less than the whole of a tree it shows an
             # unprivileged user.
             return [
-                filesystem.OpenSource(_ROOT_KEY, rootfs.path, recursive=True),
-                filesystem.BindRoot(_ROOT_KEY, rootfs.path),
+                filesystem.OpenSource(ROOT_TREE, rootfs.path, recursive=True),
+                filesystem.BindRoot(ROOT_TREE, rootfs.path),
             ]
+
+
+def _outermost(mounts: Sequence[_Mounted]) -> tuple[str, ...]:
+    """The mount points that are not below another one."""
+    targets = [mounted.target for mounted in mounts]
+    return tuple(
+        target
+        for target in targets
+        if not any(target.startswith(f"{each.rstrip('/')}/") for each in targets)
+    )
 
 
 class _Mounted:

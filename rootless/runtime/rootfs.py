@@ -40,6 +40,22 @@ class BindRootfs(NamedTuple):
     path: str
 
 
-Rootfs: TypeAlias = FuseRootfs | OverlayRootfs | BindRootfs
+class SharedRootfs(NamedTuple):
+    """Kernel overlayfs over a read-only union that other containers have too: a detached mount of it is brought
+    by the parent, under `ROOT_TREE`.
+
+    `directory` and `volatile` are as for OverlayRootfs. `in_memory`: the root becomes read-only. It is the union
+    itself if that has all mount points; otherwise the upper layer is a tmpfs, which ends with the mount namespace.
+    """
+
+    directory: str
+    volatile: bool = False
+    in_memory: bool = False
+
+
+Rootfs: TypeAlias = FuseRootfs | OverlayRootfs | SharedRootfs | BindRootfs
+
+ROOT_TREE = -1
+"""The key of the root's mount among the detached mounts that the parent brings."""
 
 FSTYPE = "fuse.rootless-unionfs"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
+    from rootless.durable import LockFile
 
 
 def run_in_background(
@@ -19,13 +20,16 @@ def run_in_background(
     created: Callable[[ContainerRecord], None] | None,
     *,
     debug: bool,
+    forks_server: bool,
+    lock: LockFile | None,
 ) -> ContainerRecord:
     """Start the container that `prepare` makes, and return when its command has been executed.
 
-    `prepare` is given the monitor's PID; `created` the record of the container that it has made.
+    `prepare` is given the monitor's PID; `created` the record of the container that it has made. `forks_server` and
+    `lock` are for `start_monitor`.
     Raises what `prepare` raises, and RootlessError if the container could not be started.
     """
-    started = start_monitor(outlives_caller=True, debug=debug)
+    started = start_monitor(outlives_caller=True, debug=debug, forks_server=forks_server, lock=lock)
     client = started.client
     try:
         client.hello()

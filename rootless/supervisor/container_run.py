@@ -5,7 +5,6 @@ container that is restarted has several, one after the other.
 from __future__ import annotations
 
 import os
-import time
 
 from rootless.containers.record import IN_DIRECTORY
 from rootless.errors import LaunchError, RootlessError
@@ -17,9 +16,9 @@ from rootless.runtime.parent import (
     create,
     execute_runtime_hooks,
 )
-from rootless.runtime.rootfs import OverlayRootfs
+from rootless.runtime.rootfs import ROOT_TREE, OverlayRootfs
 from rootless.supervisor.engine_log import log
-from rootless.supervisor.file_servers.file_server import FileServer, WatchedServer
+from rootless.supervisor.file_servers.root_server import RootServer
 from rootless.supervisor.record_keeper import Ending
 from rootless.supervisor.signal_delivery import SignalDelivery
 
@@ -34,27 +33,22 @@ if TYPE_CHECKING:
     from rootless.runtime.rootfs import Rootfs
     from rootless.supervisor.clients import Client
     from rootless.supervisor.container_network import ContainerNetwork
+    from rootless.supervisor.file_servers.file_server import NextServer
+    from rootless.supervisor.file_servers.first_server import FirstServer
     from rootless.supervisor.file_servers.run_layer import RunLayer
-    from rootless.supervisor.file_servers.upgrade import ServerUpgrade
     from rootless.supervisor.file_servers.volume_mounts import VolumeMounts
+    from rootless.supervisor.file_servers.volume_server import ServedTree
     from rootless.supervisor.life_events import LifeEvents
     from rootless.supervisor.owners.owner_recording import OwnerRecording
     from rootless.supervisor.record_keeper import RecordKeeper
     from rootless.supervisor.streams.container_streams import ContainerStreams
 
-_SERVER_GRACE = 10.0
-"""Seconds the file server has to write out what the container left behind, before it is killed."""
-
-_MAX_REPLACEMENTS = 20
-_PERIOD = 60.0
-"""Seconds in which file servers may be replaced so often: else the cause is in what they are asked."""
-
 
 class ContainerRun:
-    """Made with a file server that waits for its description; `create` makes the container, `start`
+    """Made with file servers of which one waits for its description; `create` makes the container, `start`
     executes its command.
 
-    `signals` is there once it has been created. `server_failure` says why the file server ended
+    `signals` is there once it has been created. `server_failure` says why a file server ended
     before its work was done.
     """
 
@@ -62,34 +56,48 @@ class ContainerRun:
         self,
         description: LaunchDescription,
         group: ControlGroup | None,
-        server: FileServer,
+        servers: NextServer,
         events: LifeEvents,
+        *,
+        image_server: FirstServer | None = None,
         published: Sequence[PublishedSocket] = (),
     ) -> None:
-        """`published` are the sockets of its ports. Raises RootlessError if the file server has ended."""
+        """`image_server` can become that of its image; `published` are the sockets of its ports. Raises RootlessError if
+        the file server has ended.
+        """
         self._published = published
         self.server_failure = ""
-        self.server_has_ended = False
         self._description = description
         self._group = group
         self._events = events
         self._oom_kills = 0 if group is None else group.oom_kills()
         if description.volatile:
             _allow_another_mount(description.work)
-        self._replacements: list[float] = []
-        """When file servers were replaced, by the monotonic clock."""
-        self.server = server
+        self._servers = servers
+        self._image_server = image_server
         self._layer = _open_layer(description)
-        server.describe(description, layer=() if self._layer is None else self._layer.descriptors)
+        self._rootfs, self._shared = _root(description)
+        self._server: RootServer | None = None
+        """None where the image is shared with other containers, or the kernel alone serves the root."""
+        if self._shared is None and not _is_native(self._rootfs):
+            self._server = self._take_server()
         self._volumes: VolumeMounts | None = None
-        self._upgrade: ServerUpgrade | None = None
         self._network: ContainerNetwork | None = None
         self._owners: OwnerRecording | None = None
+
+    @property
+    def server_pid(self) -> int:
+        """The PID of the file server of its own; 0 if it has none."""
+        return 0 if self._server is None else self._server.pid
 
     @property
     def memory_fd(self) -> int:
         """The descriptor of its writable layer in memory; 0 if that is elsewhere."""
         return 0 if self._layer is None else self._layer.memory_fd
+
+    def _take_server(self) -> RootServer:
+        layer = () if self._layer is None else self._layer.descriptors
+        return RootServer(self._description, self._servers.take(), layer)
 
     def _release_layer(self) -> None:
         if self._layer is not None:
@@ -107,6 +115,7 @@ class ContainerRun:
         volumes, network = self._open_volumes(), self._make_network(debug)
         stdio = streams.container_ends
         shared = self._open_shared_network(volumes)
+        server = self._server
 
         def write_step(line: str) -> None:
             os.write(debug or 2, f"{line}\n".encode())
@@ -116,12 +125,12 @@ class ContainerRun:
                 LaunchArgs(
                     spec=description.spec,
                     bundle=description.directory,
-                    rootfs=_rootfs(description),
+                    rootfs=self._rootfs,
                     id_maps=description.id_maps,
                     stdio=None if stdio is None else Stdio(*stdio),
                     cgroup_fd=None if group is None else group.directory_fd,
-                    serve=self.server.serve,
-                    server=WatchedServer(lambda: self.server, self.replace_server),
+                    serve=None if server is None else server.serve,
+                    server=server,
                     connect=None if network is None else network.connect,
                     meanwhile=meanwhile,
                     seccomp_cache=description.seccomp_cache,
@@ -130,6 +139,13 @@ class ContainerRun:
                     below=shared if volumes is None else volumes.namespace,
                 )
             )
+        except LaunchError:
+            reason = "" if volumes is None else volumes.failure_of_start()
+            if not reason and server is not None:
+                reason = server.failure
+            if reason:
+                raise RootlessError(reason) from None
+            raise
         finally:
             if shared is not None:
                 os.close(shared.descriptor)
@@ -147,14 +163,40 @@ class ContainerRun:
         )
 
     def _open_volumes(self) -> VolumeMounts | None:
-        """Raises RootlessError."""
-        if not self._description.has_served_mounts:
-            return None
-        from rootless.supervisor.file_servers.served_mounts import mounted_volumes
-        from rootless.supervisor.file_servers.volume_mounts import open_volumes
+        """The mounts that file servers of their own serve, with the image if it is shared; None if there are none.
+        Raises RootlessError.
+        """
+        if self._shared is not None:
+            try:
+                return self._open_image(self._shared)
+            except RootlessError as error:
+                log(f"the image is not shared: {error.message}")
+            self._server = self._take_server()
+            self._rootfs = _own_root(self._description)
+        return self._open_served({}) if self._description.has_served_mounts else None
 
-        self._volumes = open_volumes(self._description)
-        self._events.mounted(mounted_volumes(self._description.spec))
+    def _open_image(self, image: ServedTree) -> VolumeMounts:
+        """Connect to the server of the shared image; the process that waits becomes that server if there is none."""
+        first = self._image_server
+        if first is None or not first.waits:
+            return self._open_served({ROOT_TREE: image})
+        try:
+            start = lambda: first.start(self._description)  # noqa: E731 - a value
+            return self._open_served({ROOT_TREE: image._replace(start=start)})
+        finally:
+            first.end()
+
+    def _open_served(self, served: Mapping[int, ServedTree]) -> VolumeMounts:
+        from rootless.supervisor.file_servers.volume_mounts import VolumeMounts
+
+        description = self._description
+        if not description.has_served_mounts:
+            self._volumes = VolumeMounts(served, description.runtime)
+            return self._volumes
+        from rootless.supervisor.file_servers.served_mounts import mounted_volumes, served_mounts
+
+        self._volumes = VolumeMounts({**served, **served_mounts(description)}, description.runtime)
+        self._events.mounted(mounted_volumes(description.spec))
         return self._volumes
 
     def _make_network(self, debug: int | None) -> ContainerNetwork | None:
@@ -192,6 +234,9 @@ class ContainerRun:
         if self.process.listener is not None:
             self.add_listener(self.process.listener)
         self._execute_hooks("poststart", self.process.pid, "running")
+
+    def keep_mounts(self) -> None:
+        """Take what is needed to replace the servers of its mounts that are killed from now on."""
         if self._volumes is not None:
             self._volumes.keep()
 
@@ -207,11 +252,10 @@ class ContainerRun:
 
     def watched(self) -> tuple[int, ...]:
         """Descriptors that become readable when one of its processes ends."""
-        server = () if self.server_has_ended else (self.server.pidfd,)
+        server = () if self._server is None else self._server.watched()
         volumes = () if self._volumes is None or self.server_failure else self._volumes.watched()
-        upgrade = () if self._upgrade is None else self._upgrade.watched()
         network = () if self._network is None else self._network.watched()
-        return (self.process.pidfd, *server, *volumes, *upgrade, *network)
+        return (self.process.pidfd, *server, *volumes, *network)
 
     def add_listener(self, listener: int) -> None:
         """Have the owners recorded that processes of a seccomp filter set. The listener is closed here."""
@@ -238,72 +282,24 @@ class ContainerRun:
         self, client: Client, keeper: RecordKeeper, fields: Mapping[str, object]
     ) -> None:
         """Carry out UPGRADE: have a file server of another release take over."""
-        from rootless.supervisor.file_servers.upgrade import begin
-
-        self._upgrade = begin(
-            client, fields, lambda other: self._take_over(other, keeper), self._upgrade
-        )
+        if self._server is None:
+            client.refuse(
+                "the container shares the file server of its image, which ends with its last container"
+            )
+        else:
+            self._server.upgrade(client, keeper, fields)
 
     def has_lost_server(self, ready: set[int], keeper: RecordKeeper) -> bool:
         """Whether one of the descriptors is that of a file server which has ended too early, and was not
         seen before.
         """
-        if self._upgrade is not None:
-            self._upgrade.advance(ready)
-        if self.server.pidfd in ready and self.replace_server():
-            keeper.server_replaced(self.server.pid)
-            return False
-        if self.server.pidfd in ready and not self.server_has_ended:
-            return self.note_server_exit()
+        if self._server is not None and self._server.check(ready, keeper):
+            self.server_failure = self._server.failure
+            return True
         if self._volumes is not None and not self.server_failure:
             self.server_failure = self._volumes.failure()
             return bool(self.server_failure)
         return False
-
-    def note_server_exit(self) -> bool:
-        """After the end of the root's file server: whether it ended before its work was done.
-
-        One that is done ends too, when the file system is unmounted: that may be seen a moment before
-        the container's end.
-        """
-        self.server_has_ended = True
-        if self.server.is_finished():
-            return False
-        self.server.let_go()
-        self.server_failure = self.server.exit_reason()
-        return True
-
-    def replace_server(self) -> bool:
-        """After the end of the root's file server: start another that goes on in its place. False if that
-        cannot be, or the servers end too often.
-        """
-        now = time.monotonic()
-        self._replacements = [at for at in self._replacements if now - at < _PERIOD]
-        if (
-            self.server_has_ended
-            or len(self._replacements) >= _MAX_REPLACEMENTS
-            or not self.server.can_be_replaced()
-        ):
-            return False
-        self._replacements.append(now)
-        log(self.server.exit_reason() + "; another one goes on")
-        try:
-            self.server = self.server.replace(self._description)
-        except OSError as error:
-            log(f"it cannot be replaced: {error.strerror}")
-            return False
-        return True
-
-    def _take_over(self, other: FileServer, keeper: RecordKeeper) -> bool:
-        """Have another server, which waits for its description, take the place of the root's. False if the
-        kernel cannot go on with another.
-        """
-        if self.server_has_ended or not self.server.is_continued():
-            return False
-        self.server.kill()
-        self.server = self.server.replace(self._description, other)
-        keeper.server_replaced(self.server.pid)
-        return True
 
     def check_network(self, ready: set[int]) -> str:
         """Have a helper program of the network that has ended started again. Returns why that is not done any more,
@@ -315,7 +311,8 @@ class ContainerRun:
         """End the file server of a container that could not be created or started."""
         self._close_owners()
         self._release_network()
-        self.server.end(_SERVER_GRACE)
+        if self._server is not None:
+            self._server.abandon()
         self._release_layer()
         self._release_volumes()
 
@@ -345,17 +342,12 @@ class ContainerRun:
         if group is not None:
             out_of_memory = group.oom_kills() > self._oom_kills
             group.kill()
-        if self._upgrade is not None:
-            self._upgrade.abandon()
-        if not self.server_has_ended and self.server.was_killed():
-            # What the kernel has still to write back needs another.
-            self.replace_server()
-        self.server.end(_SERVER_GRACE)
+        if self._server is not None:
+            self._server.finish()
+            self.server_failure = self.server_failure or self._server.failure
         self._release_layer()
         self._release_volumes()
         self._execute_hooks("poststop", 0, "stopped")
-        if not self.server_has_ended:
-            self.note_server_exit()
         if self.signals.killed_for and status == 128 + signal.SIGKILL:
             status = 128 + self.signals.killed_for
         if self.server_failure and status == 0:
@@ -373,9 +365,21 @@ def _open_layer(description: LaunchDescription) -> RunLayer | None:
     return RunLayer(description)
 
 
-def _rootfs(description: LaunchDescription) -> Rootfs:
-    """The root file system, over the unpacked image if there is one: the container's record has been
-    written, and keeps it."""
+def _root(description: LaunchDescription) -> tuple[Rootfs, ServedTree | None]:
+    """The root file system, and what has to be served for it and for other containers alike, if its image is shared."""
+    own = _own_root(description)
+    is_read_only = bool(description.spec["root"].get("readonly"))
+    if _is_native(own) or not (isinstance(own, OverlayRootfs) or is_read_only):
+        return own, None
+    from rootless.supervisor.file_servers.shared_image import shared_image, shared_rootfs
+
+    image = shared_image(description)
+    return (own, None) if image is None else (shared_rootfs(description), image)
+
+
+def _own_root(description: LaunchDescription) -> Rootfs:
+    """The root file system of a container that shares none, over the unpacked image if there is one: the
+    container's record has been written, and keeps it."""
     rootfs = description.rootfs
     if not isinstance(rootfs, OverlayRootfs) or description.record.overlays:
         return rootfs
@@ -383,6 +387,11 @@ def _rootfs(description: LaunchDescription) -> Rootfs:
 
     native = unpacked_directory(description.store, description.tree, description.id_maps)
     return rootfs._replace(native=native)
+
+
+def _is_native(rootfs: Rootfs) -> bool:
+    """Whether the kernel alone serves it."""
+    return isinstance(rootfs, OverlayRootfs) and bool(rootfs.native)
 
 
 def _allow_another_mount(work: str) -> None:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from rootless.cgroups.control_group import ControlGroup
     from rootless.network.listening import PublishedSocket
+    from rootless.supervisor.file_servers.first_server import FirstServer
     from rootless.supervisor.health_timer import HealthTimer
     from rootless.supervisor.messages import Message
     from rootless.supervisor.pausing import PauseRequests
@@ -70,13 +71,22 @@ class _TerminatedError(BaseException):
 
 
 class Monitor:
-    """One container's life. `main` is the whole program of the process, which leads a session. `server`
-    is the file server of the first run, which waits for its description.
+    """One container's life. `main` is the whole program of the process, which leads a session.
+
+    Forked already, where it is likely that they are needed: `server`, the file server of the first run, which waits
+    for its description, and `image_server`, one of the image that the container shares.
     """
 
-    def __init__(self, description: LaunchDescription, first: Client, server: FileServer) -> None:
+    def __init__(
+        self,
+        description: LaunchDescription,
+        first: Client,
+        server: FileServer | None,
+        image_server: FirstServer | None = None,
+    ) -> None:
         self._description = description
         self._next_server = NextServer(server)
+        self._image_server = image_server
         runtime = description.runtime
         self._containers = Containers(
             os.path.dirname(description.directory), remove_container_tree, runtime
@@ -176,11 +186,12 @@ class Monitor:
             return None  # there is no group to be had, and none is needed
         from rootless.cgroups.delegation import create
 
+        image_server = () if self._image_server is None else self._image_server.pids()
         return create(
             view,
             self._description.record.id,
             resources,
-            (os.getpid(), *self._next_server.pids),
+            (os.getpid(), *self._next_server.pids, *image_server),
             self._description.cgroup_parent,
         )
 
@@ -194,7 +205,12 @@ class Monitor:
         # `cp` holds the lock while it serves the files of a container that does not run.
         with locked(self._description.log):
             self._container = run = ContainerRun(
-                self._description, group, self._next_server.take(), self._events, self._published
+                self._description,
+                group,
+                self._next_server,
+                self._events,
+                image_server=self._image_server,
+                published=self._published,
             )
             try:
                 self._keeper.keeps_layer(run.memory_fd)
@@ -249,7 +265,7 @@ class Monitor:
         while self._state is MonitorState.READY and _is_readable(self._first):
             self._hear(self._first)
         if self._state is MonitorState.READY:
-            self._keeper.created(run.process.pid, run.server.pid)
+            self._keeper.created(run.process.pid, run.server_pid)
         # What is there now stays: the collector need not look at it, which would take 1.5 ms at once.
         gc.freeze()
         gc.enable()
@@ -452,9 +468,14 @@ class Monitor:
         # Written before it is sent: a client that knows of RUNNING finds it in the record.
         check = self._description.health
         self._keeper.running(
-            pid, run.server.pid, restarts=self._restart_count, has_health=check is not None
+            pid, run.server_pid, restarts=self._restart_count, has_health=check is not None
         )
+        is_waited_for = self._ends_with_client
+        if not is_waited_for:
+            run.keep_mounts()  # the client may kill a server as soon as it knows of RUNNING
         self._clients.broadcast(Kind.RUNNING, pid=pid)
+        if is_waited_for:
+            run.keep_mounts()
         self._reconciles_at = self._started_at + _BEFORE_RECONCILING
         if check is not None:
             from rootless.supervisor.health_timer import HealthTimer

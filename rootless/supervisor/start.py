@@ -28,9 +28,14 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from rootless.containers.launch_description import LaunchDescription
+    from rootless.durable import LockFile
 
 _CONNECTION, _DESCRIPTION, _PID = 3, 4, 5
 """Descriptors of an executed monitor; the last is there if it is to outlive its caller."""
+
+
+_NO_SERVER = "--no-file-server"
+"""Option of an executed monitor: it forks no file server ahead."""
 
 
 class StartedMonitor:
@@ -120,19 +125,28 @@ def start(description: LaunchDescription) -> StartedMonitor:
     return started
 
 
-def start_monitor(*, outlives_caller: bool = False, debug: bool = False) -> StartedMonitor:
+def start_monitor(
+    *,
+    outlives_caller: bool = False,
+    debug: bool = False,
+    forks_server: bool = True,
+    lock: LockFile | None = None,
+) -> StartedMonitor:
     """Start a monitor that waits for the description of its container.
 
     Args:
         outlives_caller: The monitor is to be no child of the caller, which may go on for long and
             would have to wait for it.
         debug: Write the steps of the container's start to standard error.
+        forks_server: The monitor forks a file server at once, which imports while it is not known yet what it serves.
+        lock: The monitor forks a server of a shared image instead, which holds this lock.
 
     Raises RootlessError if no monitor could be started.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
+    options = [*(["--debug"] if debug else []), *([] if forks_server else [_NO_SERVER])]
     ours, theirs = Connection.pair()
     reader, writer = os.pipe2(os.O_CLOEXEC)
     pid_reader, pid_writer = os.pipe2(os.O_CLOEXEC) if outlives_caller else (-1, -1)
@@ -147,13 +161,15 @@ def start_monitor(*, outlives_caller: bool = False, debug: bool = False) -> Star
                 if outlives_caller:
                     os.close(pid_reader)
                     _leave_caller(pid_writer)
-                become_monitor(theirs, reader, debug=debug)
+                become_monitor(theirs, reader, debug=debug, forks_server=forks_server, lock=lock)
         else:
-            pid = _execute(theirs, reader, pid_writer, debug=debug)
+            pid = _execute(theirs, reader, pid_writer, options)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     os.close(reader)
+    if lock is not None:
+        lock.release()
     if not outlives_caller:
         return StartedMonitor(pid, ours, writer)
     os.close(pid_writer)
@@ -182,16 +198,15 @@ def has_one_thread() -> bool:
     return os.stat("/proc/self/task").st_nlink == 3
 
 
-def _execute(connection: Connection, description: int, pid_writer: int, *, debug: bool) -> int:
-    """Run `python -m rootless.supervisor` with the descriptors; returns its PID.
+def _execute(connection: Connection, description: int, pid_writer: int, options: list[str]) -> int:
+    """Run `python -m rootless.supervisor` with the descriptors and options; returns its PID.
 
     `pid_writer`: for the PID of a monitor that outlives the caller, else -1.
     """
     places = {_CONNECTION: connection.fileno(), _DESCRIPTION: description}
-    options = ["--debug"] if debug else []
     if pid_writer >= 0:
         places[_PID] = pid_writer
-        options.append("--outlives-caller")
+        options = [*options, "--outlives-caller"]
     # Above what posix_spawn(3) puts in place, so that no descriptor is overwritten before its turn.
     high = {place: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for place, fd in places.items()}
     argv = [sys.executable, "-P", "-m", "rootless.supervisor", *options]
@@ -214,16 +229,33 @@ def run_executed() -> NoReturn:
         _leave_caller(_PID)
     os.set_inheritable(_DESCRIPTION, False)
     connection = Connection.inherited(_CONNECTION)
-    become_monitor(connection, _DESCRIPTION, debug="--debug" in sys.argv)
+    become_monitor(
+        connection,
+        _DESCRIPTION,
+        debug="--debug" in sys.argv,
+        forks_server=_NO_SERVER not in sys.argv,
+    )
 
 
-def become_monitor(connection: Connection, description: int, *, debug: bool) -> NoReturn:
+def become_monitor(
+    connection: Connection,
+    description: int,
+    *,
+    debug: bool,
+    forks_server: bool,
+    lock: LockFile | None = None,
+) -> NoReturn:
     """Import, read from the pipe which container it is, and be its monitor."""
     try:
         os.setsid()
         # Before anything else: the fewer pages this process has written, the fewer are copied. From here on two processors
         # import at once: the file server what serves the layers, this process the rest.
-        server = FileServer.fork()
+        server, image_server = FileServer.fork() if forks_server else None, None
+        if lock is not None:
+            from rootless.supervisor.file_servers.first_server import FirstServer
+
+            image_server = FirstServer.fork(lock)
+            lock.release()
         steps = os.dup(2) if debug else None
         from rootless.containers.launch_description import unpack
         from rootless.supervisor.clients import Client
@@ -232,7 +264,9 @@ def become_monitor(connection: Connection, description: int, *, debug: bool) -> 
         packed = read_to_end(description)
         os.close(description)
         if packed:
-            Monitor(unpack(packed), Client(connection, first=True), server).main(steps)
+            Monitor(unpack(packed), Client(connection, first=True), server, image_server).main(
+                steps
+            )
         # Without a description there is no container: the caller has reported why.
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - the caller's program must not go on twice

@@ -112,7 +112,7 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
         (COPY, 69),
         (LIST, 48),
         (PREPARE, 72),
-        (MONITOR, 94),
+        (MONITOR, 95),
         (FILE_SERVER, 112),
         (MOUNT, 65),
     ],

@@ -10,13 +10,14 @@ from __future__ import annotations
 import errno
 import os
 
-from rootless.runtime.steps.context import Context
+from rootless.runtime.steps.context import Context, exists_in_root
 from rootless.syscalls import mount_flags, mounts
 from unionfs.light_types import NamedTuple
 
 LOWER, UPPER, WORK, MERGED = "lower", "upper", "work", "rootfs"
 
 _OPTIONS = f"userxattr,lowerdir={LOWER},upperdir={UPPER},workdir={WORK}"
+_UPPER_IN_MEMORY, _WORK_IN_MEMORY = f"{UPPER}/{UPPER}", f"{UPPER}/{WORK}"
 _PROBE = "user.overlay.probe"
 
 
@@ -34,8 +35,56 @@ class BindLower(NamedTuple):
         context.root = os.open(self.lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
+class AttachLower(NamedTuple):
+    """The detached mount that the parent has brought under `key`, in the place of a union."""
+
+    key: int
+    lower: str
+
+    def describe(self) -> str:
+        return f"attach the shared mount of the image to {self.lower}"
+
+    def perform(self, context: Context) -> None:
+        place = os.open(self.lower, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        # The descriptor of the mount is one of its root, wherever it is attached.
+        context.root = context.trees.pop(self.key)
+        mounts.move_mount(context.root, place)
+        os.close(place)
+
+
+class MountOverlayInMemory(NamedTuple):
+    """As MountOverlay, with upper and work in a tmpfs, and only if lower lacks one of the paths `targets`, which are to
+    be mounted on: the root becomes read-only.
+    """
+
+    directory: str
+    targets: tuple[str, ...]
+
+    def describe(self) -> str:
+        return (
+            f"mount kernel overlayfs in memory on {self.directory}/rootfs for missing mount points"
+        )
+
+    def perform(self, context: Context) -> None:
+        if all(exists_in_root(context, target) for target in self.targets):
+            return
+        os.close(context.root)
+        context.root = -1
+        memory = f"{self.directory}/{UPPER}"
+        mounts.mount("tmpfs", memory, "tmpfs", 0, "size=1m,mode=755")
+        with _WorkingDirectory(self.directory):
+            for name in (_UPPER_IN_MEMORY, _WORK_IN_MEMORY):
+                os.mkdir(name)
+            _take_after_lower(_UPPER_IN_MEMORY)
+            options = (
+                f"userxattr,lowerdir={LOWER},upperdir={_UPPER_IN_MEMORY},workdir={_WORK_IN_MEMORY}"
+            )
+            mounts.mount("overlay", MERGED, "overlay", 0, options)
+            context.root = os.open(MERGED, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
 class MountOverlay(NamedTuple):
-    """Kernel overlayfs over the union that MountUnion has mounted below `directory`."""
+    """Kernel overlayfs over what the step before has mounted on lower below `directory`."""
 
     directory: str
     volatile: bool
@@ -56,20 +105,30 @@ def _mount(directory: str, *, volatile: bool) -> int:
         OSError: the kernel refused, or accepted and would fail later: overlayfs mounts over an upper
             without `user.*` attributes and over one that it cannot write to, with a word in its log.
     """
-    before = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    os.chdir(directory)
-    try:
+    with _WorkingDirectory(directory):
         _require_attributes(directory)
         if not os.listdir(WORK):
-            _take_after_lower()
+            _take_after_lower(UPPER)
         options = f"{_OPTIONS},volatile" if volatile else _OPTIONS
         mounts.mount("overlay", MERGED, "overlay", 0, options)
         if os.statvfs(MERGED).f_flag & os.ST_RDONLY:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), f"{directory}/{UPPER}")
         return os.open(MERGED, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    finally:
-        os.fchdir(before)
-        os.close(before)
+
+
+class _WorkingDirectory:
+    """The working directory of a block."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        self._before = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.chdir(self._path)
+
+    def __exit__(self, *_: object) -> None:
+        os.fchdir(self._before)
+        os.close(self._before)
 
 
 def _require_attributes(directory: str) -> None:
@@ -81,10 +140,10 @@ def _require_attributes(directory: str) -> None:
         raise OSError(number, os.strerror(number), f"{directory}/{WORK}") from None
 
 
-def _take_after_lower() -> None:
+def _take_after_lower(upper: str) -> None:
     """The root of an overlay is its upper's: owner, mode and times are made those of the image the
     first time, which is before overlayfs has made its own directory in work."""
     root = os.stat(LOWER)
-    os.chown(UPPER, root.st_uid, root.st_gid)
-    os.chmod(UPPER, root.st_mode & 0o7777)
-    os.utime(UPPER, ns=(root.st_atime_ns, root.st_mtime_ns))
+    os.chown(upper, root.st_uid, root.st_gid)
+    os.chmod(upper, root.st_mode & 0o7777)
+    os.utime(upper, ns=(root.st_atime_ns, root.st_mtime_ns))

@@ -104,6 +104,10 @@ def read_report(record: ContainerRecord, directory: Path) -> CopyUpReport:
             hint="run it with --storage-driver unionfs",
         )
     path = directory / NAME
+    if record.status in ALIVE and record.pid and not record.server_pid:
+        raise HostSupportError(
+            f"the root of container {record.name} is read-only: nothing is copied up"
+        )
     if record.status in ALIVE:
         _ask(record, path)
     try:

@@ -225,8 +225,8 @@ class FileServer:
 class NextServer:
     """The file server of a container's next run, forked ahead of it: it imports meanwhile."""
 
-    def __init__(self, first: FileServer) -> None:
-        self._server: FileServer | None = first
+    def __init__(self, first: FileServer | None) -> None:
+        self._server = first
 
     @property
     def pids(self) -> tuple[int, ...]:

@@ -146,6 +146,8 @@ class VolumeMounts:
         """Raises RootlessError if one of them cannot be served."""
         self.trees: dict[int, int] = {}
         self._connections: list[_Served] = []
+        self._started: list[StartingServer] = []
+        """Servers of which it is not known yet that they can answer."""
         self._replacements: list[float] = []
         """When servers were replaced, by the monotonic clock."""
         self._top = f"{runtime}/volumes"
@@ -186,9 +188,11 @@ class VolumeMounts:
                     started[served.control] = StartingServer(served, self._top, self._maps)
             for server in started.values():
                 server.wait()
-        finally:
+            self._started += started.values()
+        except BaseException:
             for server in started.values():
                 server.close()
+            raise
         for position, served in missing.items():
             if not self._connect(position, served):
                 raise RootlessError(f"cannot mount {served.what}: its file server was killed")
@@ -266,8 +270,15 @@ class VolumeMounts:
             server.close()
         return lost.reconnect()
 
+    def failure_of_start(self) -> str:
+        """Why a server that was started for the container cannot answer; empty if that is not known."""
+        return next(filter(None, (each.failure() for each in self._started)), "")
+
     def close_trees(self) -> None:
         """After the start: the mounts are the container's now. Idempotent."""
+        for server in self._started:
+            server.close()
+        self._started.clear()
         for tree in self.trees.values():
             os.close(tree)
         self.trees.clear()
@@ -364,7 +375,10 @@ class StartingServer:
         with locked(f"{top}/namespace.lock"):
             existing = _existing_namespace(top) if kept is None else os.dup(namespace)
             try:
-                self._reports = volume_server.fork_server(served, maps, existing, kept)
+                if existing is None and served.start is not None:
+                    self._reports = served.start()
+                else:
+                    self._reports = volume_server.fork_server(served, maps, existing, kept)
             finally:
                 if existing is not None:
                     os.close(existing)
@@ -377,9 +391,18 @@ class StartingServer:
         self.was_killed = not self._word
         if self._word != volume_server.READY:
             reason = self._word.decode(errors="replace") or "it was killed"
-            raise RootlessError(
-                f"cannot mount {self._served.what}: its file server failed: {reason}"
-            )
+            raise RootlessError(self._message(reason))
+
+    def failure(self) -> str:
+        """Why it has failed after it has given clients the mount; empty if it has not."""
+        try:
+            reason = self._reports.recv(4096, socket.MSG_DONTWAIT).decode(errors="replace")
+        except OSError:
+            return ""
+        return reason and self._message(reason)
+
+    def _message(self, reason: str) -> str:
+        return f"cannot mount {self._served.what}: its file server failed: {reason}"
 
     def close(self) -> None:
         self._reports.close()

@@ -59,6 +59,8 @@ _FIRST_CLIENT_WAIT = 30_000
 """Milliseconds after which a server ends that no client has come to: its starter was killed."""
 _PREDECESSOR_WAIT = 60.0
 """Seconds to wait for the end of the server before, which may have much to write."""
+_SWITCH_INTERVAL = 0.0002
+"""Seconds after which a thread has to give way to another while the server starts."""
 _FSTYPE = "fuse.rootless-volume"
 
 
@@ -77,6 +79,9 @@ class ServedTree(NamedTuple):
     control: str
     mountpoint: str
     log: str
+    read_only: bool = False
+    start: Callable[[], socket.socket] | None = None
+    """Starts the first server in a user namespace of its own, in the place of `fork_server`; called once at most."""
 
 
 class KeptMount(NamedTuple):
@@ -121,40 +126,64 @@ def _detach(
 ) -> NoReturn:
     """The program of the process that makes the server and ends."""
     try:
-        os.setsid()
-        close_all_but((end.fileno(), *(() if namespace is None else (namespace,)), *(kept or ())))
-        _take_streams(served.log)
-        os.chdir("/")
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        leave_monitor(
+            served, (end.fileno(), *(() if namespace is None else (namespace,)), *(kept or ()))
+        )
         if namespace is None:
             ready, mapped = os.pipe2(os.O_CLOEXEC)
             pid, _ = processes.fork_into(processes.CLONE_NEWUSER | processes.CLONE_NEWNS)
             if pid == 0:
                 os.close(mapped)
-                _import()  # while the maps are written
+                import_server()  # while the maps are written
                 if os.read(ready, 1):
-                    _main(served, maps, end, kept)
+                    run_server(served, maps, end, kept)
                 os._exit(1)
             write_maps(pid, maps)
             os.write(mapped, b"1")
         elif os.fork() == 0:
             processes.setns(namespace, processes.CLONE_NEWUSER)
             processes.unshare(processes.CLONE_NEWNS)
-            _main(served, maps, end, kept)
+            run_server(served, maps, end, kept)
     except BaseException as error:  # noqa: BLE001 - the last resort of this process
         _report(end, error)
     finally:
         os._exit(0)
 
 
-def _import() -> None:
-    """Load what the server needs."""
+def leave_monitor(served: ServedTree, descriptors_kept: tuple[int, ...]) -> None:
+    """Take nothing of the monitor's along but these descriptors: a session, streams and signals of the server's."""
+    os.setsid()
+    close_all_but(descriptors_kept)
+    _take_streams(served.log)
+    os.chdir("/")
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def import_server() -> None:
+    """Load what a server needs."""
+    for each in IMPORTS:
+        each()
+
+
+def _import_session() -> None:
+    from unionfs.session import device  # noqa: F401
+
+
+def _import_union() -> None:
+    from unionfs import union  # noqa: F401
+
+
+def _import_rest() -> None:
     from rootless.rootfs import served, volume  # noqa: F401
     from unionfs import journal  # noqa: F401
-    from unionfs.session import continuation, device, workers  # noqa: F401
+    from unionfs.session import continuation, workers  # noqa: F401
+
+
+IMPORTS: tuple[Callable[[], None], ...] = _import_union, _import_session, _import_rest
+"""The steps of `import_server`."""
 
 
 def _take_streams(log: str) -> None:
@@ -181,8 +210,14 @@ def _report(end: socket.socket, error: BaseException) -> None:
         pass  # the starter has ended
 
 
-def _main(served: ServedTree, maps: IdMaps, end: socket.socket, kept: KeptMount | None) -> NoReturn:
-    """The whole program of the server: never returns and never raises."""
+def run_server(
+    served: ServedTree, maps: IdMaps, end: socket.socket, kept: KeptMount | None = None
+) -> NoReturn:
+    """The whole program of the server, in a user namespace with the maps and a mount namespace: never returns and
+    never raises.
+
+    A mount that is only read is given to clients at once: the kernel holds their requests until they can be answered.
+    """
     try:
         if maps.helper:
             identity.setgroups(())
@@ -191,6 +226,7 @@ def _main(served: ServedTree, maps: IdMaps, end: socket.socket, kept: KeptMount 
         identity.setresuid(uid)
         # Mounts of the host come and go here too, so that none is kept busy.
         mounts.mount(None, "/", None, mount_flags.MS_REC | mount_flags.MS_SLAVE)
+        sys.setswitchinterval(_SWITCH_INTERVAL)  # clients wait while this thread loads and opens
         clients = VolumeClients(served)
         _thread.start_new_thread(clients.serve, ())
         end.send(LISTENING, socket.MSG_NOSIGNAL)
@@ -198,13 +234,19 @@ def _main(served: ServedTree, maps: IdMaps, end: socket.socket, kept: KeptMount 
             memory = (
                 os.memfd_create("volume-server", os.MFD_CLOEXEC) if kept is None else kept.memory
             )
+            device = -1
+            if served.read_only and kept is None:
+                device = _mount(served, uid, gid)
+                clients.mounted(device, memory)
+                end.send(READY, socket.MSG_NOSIGNAL)
             continuation, union = _open(served, maps, memory)
-            device = _mount(served, uid, gid) if kept is None else _mount_kept(served, kept)
+            if device < 0:
+                device = _mount(served, uid, gid) if kept is None else _mount_kept(served, kept)
+                clients.mounted(device, memory)
+                end.send(READY, socket.MSG_NOSIGNAL)
         except BaseException:
             control_socket.remove(served.control)
             raise
-        clients.mounted(device, memory)
-        end.send(READY, socket.MSG_NOSIGNAL)
         end.close()
         _serve(device, union, continuation, records_owners=maps.single)
         clients.report_end()
@@ -235,7 +277,8 @@ def _mount(served: ServedTree, uid: int, gid: int) -> int:
     data = (
         f"fd={device},rootmode=40000,user_id={uid},group_id={gid},allow_other,default_permissions"
     )
-    mounts.mount(served.source, served.mountpoint, _FSTYPE, 0, data)
+    flags = mount_flags.MS_RDONLY if served.read_only else 0
+    mounts.mount(served.source, served.mountpoint, _FSTYPE, flags, data)
     return device
 
 

@@ -1,0 +1,148 @@
+"""Containers that only read their image, or write through kernel overlayfs, share one mount of it."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from tests.support.file_servers import volume_servers
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
+
+READ_ONLY = ("--read-only",)
+
+
+@pytest.fixture
+def box(rootless, busybox_image):
+    rootless("import", busybox_image, "box:1").ok()
+    yield rootless
+    rootless.remove_containers()
+
+
+def start(box, name, *options):
+    return box("run", "-d", "--name", name, *options, "box:1", "sleep", "100").ok()
+
+
+def shell(box, name, script):
+    return box("exec", name, "sh", "-c", script).ok().stdout
+
+
+def monitors_of(box):
+    records = (box.data / "rootless/containers").glob("*/container.json")
+    return {record["name"]: record for record in map(json.loads, (r.read_text() for r in records))}
+
+
+def has_no_server(box):
+    return not list((box.runtime / "rootless/volumes").glob("*/control.sock"))
+
+
+def test_read_only_containers_have_one_server(box):
+    start(box, "one", *READ_ONLY)
+    start(box, "two", *READ_ONLY)
+    assert len(volume_servers(box)) == 1
+    script = "stat -c %i /bin/busybox; touch /bin/x 2>&1; cat /etc/hostname | wc -c"
+    seen = [shell(box, name, script) for name in ("one", "two")]
+    assert seen[0] == seen[1]
+    assert "Read-only file system" in seen[0]
+    assert shell(box, "one", "cat /etc/hostname") != shell(box, "two", "cat /etc/hostname")
+
+
+def test_image_is_read_from_disk_once_for_several_containers(box):
+    start(box, "one", *READ_ONLY)
+    start(box, "two", *READ_ONLY)
+    (server,) = volume_servers(box)
+
+    def read_bytes():
+        with open(f"/proc/{server}/io", encoding="ascii") as file:
+            return int(file.readline().split()[1])
+
+    shell(box, "one", "cat /bin/busybox | wc -c")
+    before = read_bytes()
+    size = int(shell(box, "two", "cat /bin/busybox | wc -c"))
+    assert read_bytes() - before < size / 2
+
+
+@pytest.mark.needs("overlay")
+def test_overlay_containers_share_the_image_and_not_what_they_write(box):
+    options = ("--storage-driver", "overlay")
+    start(box, "one", *options)
+    start(box, "two", *options)
+    assert len(volume_servers(box)) == 1
+    shell(box, "one", "echo one > /etc/motd; rm /etc/passwd; chmod 700 /bin/busybox")
+    assert shell(box, "two", "ls /etc/passwd; stat -c %a /bin/busybox") == "/etc/passwd\n755\n"
+    assert box("diff", "one").ok().stdout.splitlines() == [
+        "C /bin",
+        "C /bin/busybox",
+        "C /etc",
+        "A /etc/motd",
+        "D /etc/passwd",
+    ]
+
+
+def test_read_only_container_is_mounted_on_where_the_image_has_nothing(box, tmp_path):
+    (tmp_path / "file").write_text("of the host")
+    script = "cat /srv/new/place/file; touch /srv/x 2>&1; ls /srv"
+    mount = f"{tmp_path}:/srv/new/place"
+    done = box("run", "--rm", *READ_ONLY, "-v", mount, "box:1", "sh", "-c", script).ok()
+    assert done.stdout == "of the hosttouch: /srv/x: Read-only file system\nnew\n"
+
+
+def test_volumes_and_a_shared_image_in_one_container(box):
+    options = (*READ_ONLY, "-v", "data:/mnt")
+    box("run", "--rm", *options, "box:1", "sh", "-c", "echo kept > /mnt/file").ok()
+    assert box("run", "--rm", *options, "box:1", "cat", "/mnt/file").ok().stdout == "kept\n"
+    wait_until(lambda: has_no_server(box))
+
+
+def test_a_killed_server_is_replaced_for_all_containers(box):
+    start(box, "one", *READ_ONLY)
+    start(box, "two", *READ_ONLY)
+    for _ in range(3):
+        (server,) = volume_servers(box)
+        os.kill(server, signal.SIGKILL)
+        wait_until(lambda: volume_servers(box) not in ([], [server]))  # noqa: B023 - called at once
+        for name in ("one", "two"):
+            assert shell(box, name, "ls /bin | head -1; cat /bin/busybox | wc -c") != ""
+
+
+def test_the_server_outlives_the_container_that_started_it(box):
+    start(box, "one", *READ_ONLY)
+    start(box, "two", *READ_ONLY)
+    os.kill(monitors_of(box)["one"]["monitor_pid"], signal.SIGKILL)
+    wait_until(lambda: "one" not in box("ps", "--format", "{{.Names}}").ok().stdout.split())
+    assert shell(box, "two", "echo still here") == "still here\n"
+    box("rm", "-f", "two").ok()
+    wait_until(lambda: has_no_server(box))
+
+
+def test_containers_that_start_at_one_time_share_one_server(box):
+    script = "echo up; read line"
+    running = [
+        box.popen("run", "--rm", "-i", *READ_ONLY, "box:1", "sh", "-c", script) for _ in range(12)
+    ]
+    for each in running:
+        assert each.stdout.readline() == b"up\n"
+    assert len(volume_servers(box)) == 1
+    for each in running:
+        each.communicate(b"\n", timeout=60)
+        assert each.returncode == 0
+    wait_until(lambda: has_no_server(box))
+
+
+def test_layer_that_is_gone_is_an_error_of_one_line(box):
+    (index,) = (box.data / "rootless/layers").glob("*/index.sqlite")
+    index.unlink()
+    failed = box("run", "--rm", *READ_ONLY, "box:1", "true")
+    assert failed.status == 125
+    assert len(failed.stderr.splitlines()) == 1
+    assert "no such index" in failed.stderr
+
+
+def test_shared_server_is_not_upgraded_alone_and_copies_nothing_up(box):
+    start(box, "one", *READ_ONLY)
+    failed = box("system", "upgrade-servers", "one")
+    assert failed.status == 1
+    assert "shares the file server of its image" in failed.stderr
+    assert "read-only" in box("cow", "one").stderr
