@@ -182,17 +182,33 @@ def write_out(record: ContainerRecord) -> None:
         raise RootlessError(f"cannot write out the files of container {record.name}")
 
 
+def write_out_from(root: int, record: ContainerRecord) -> None:
+    """The same, by a process of the container's user namespace. `root`: a descriptor of the container's root
+    directory. Raises OSError."""
+    proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    opened = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
+    try:
+        _flush(proc, opened, processes_of(record.pid))
+    finally:
+        os.close(opened)
+        os.close(proc)
+
+
 def _flush_from_inside(pid: int, processes: list[int]) -> None:
     """The program of the process that joins the container."""
     from rootless.syscalls.processes import PR_SET_DUMPABLE, prctl, setns
-    from unionfs.syscalls.files import syncfs
 
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     # Inside, this process belongs to the container's users, who could open its executable, the
     # host's, through /proc (CVE-2019-5736): not of a process that is not dumpable.
     prctl(PR_SET_DUMPABLE, 0)
     setns(os.pidfd_open(pid), _CLONE_NEWUSER | _CLONE_NEWNS)
-    root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _flush(proc, os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), processes)
+
+
+def _flush(proc: int, root: int, processes: list[int]) -> None:
+    from unionfs.syscalls.files import syncfs
+
     syncfs(root)
     device = os.fstat(root).st_dev
     for process in processes:

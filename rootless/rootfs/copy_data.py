@@ -18,8 +18,12 @@ def copy_data(source: int, found: os.stat_result, copied: int) -> None:
     """Between two open files. `found`: the status of the source, which may be growing."""
     size = found.st_size
     if size <= SMALL and found.st_blocks * _BLOCK >= size:
+        left = size
         while data := os.read(source, SMALL):
             write_all(copied, data)
+            left -= len(data)
+            if left == 0:
+                return  # not to ask for its end; a file of procfs has no size
         return
     at = 0
     while at < size:

@@ -9,6 +9,7 @@ from rootless.errors import RootlessError
 from rootless.rootfs.copy_places import Tree, copying, find_source, find_target, host_tree
 from rootless.rootfs.copy_tree import TreeCopy
 from rootless.rootfs.open_root import call_with_root
+from rootless.rootfs.upper_files import UpperFiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,18 +33,19 @@ def copy_out(
     """Copy `path` of a container to a path of the host, or write it as an archive to a descriptor.
     On the host the copies are the caller's. Returns the bytes of the archive. Raises
     RootlessError."""
-    working_directory = os.getcwd()
+    working_directory, directory = os.getcwd(), paths.containers.directory(record.id)
     if isinstance(target, str):
         _check_output(target)
 
     def copy(root: int, _: IdMaps) -> int:
         source = find_source(Tree(root, record.name), path, follow=follow)
+        files = UpperFiles(record, directory, root) if source.is_directory else None
         if isinstance(target, int):
             from rootless.rootfs.copy_archive_out import write_archive
 
-            return write_archive(source, target)
+            return write_archive(source, target, files)
         place = find_target(host_tree(), os.path.join(working_directory, target), source)
-        result = TreeCopy(lambda _: None)
+        result = TreeCopy(lambda _: None, upper_files=files)
         result.copy(source.place, place.directory, place.name)
         return result.size
 

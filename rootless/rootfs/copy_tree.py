@@ -26,6 +26,7 @@ from rootless.rootfs.copy_object import (
     temporary_name,
     xattrs_of,
 )
+from rootless.rootfs.copy_source import SourceDirectory, opened_file
 from rootless.syscalls.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 
 TYPE_CHECKING = False
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rootless.rootfs.copy_prepared import PreparedCopy, Workspace
+    from rootless.rootfs.copy_source import SourceFile
+    from rootless.rootfs.upper_files import UpperFiles
 
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 _NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
@@ -44,14 +47,16 @@ _BLOCK = 512
 class TreeCopy:
     """One copy. `owner_of` gives the owner in the destination; `size` is the length of the tar archive
     that has the same members, as docker shows it. With a `workspace`, new directories are prepared in
-    it."""
+    it; with `upper_files`, files of a container are read there where they can be."""
 
     def __init__(
         self,
         owner_of: Callable[[os.stat_result], tuple[int, int] | None],
         workspace: Workspace | None = None,
+        upper_files: UpperFiles | None = None,
     ) -> None:
         self._owner_of = owner_of
+        self._upper_files = upper_files
         self._workspace = workspace
         self._links: dict[tuple[int, int], tuple[int, str, str]] = {}
         self._unnamed = True
@@ -66,18 +71,17 @@ class TreeCopy:
         self._top = top = os.open(".", _LIST, dir_fd=directory)
         try:
             if name is None:
-                source = os.open(".", _LIST, dir_fd=place)
+                source = SourceDirectory.reopen(place, self._upper_files)
                 self._copy_children(source, top, "", is_new=False)
                 self._finish(top, found, source)
-                os.close(source)
+                source.close()
             elif stat.S_ISDIR(found.st_mode):
-                self._copy_directory(
-                    os.open(".", _LIST, dir_fd=place), top, name, name, is_new=False
-                )
+                source = SourceDirectory.reopen(place, self._upper_files)
+                self._copy_directory(source, top, name, name, is_new=False)
             elif stat.S_ISREG(found.st_mode):
                 # A link of procfs to the descriptor: no path is walked.
-                source = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
-                self._copy_file(source, top, name, is_new=False)
+                opened = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
+                self._copy_file(opened_file(opened), top, name, is_new=False)
             elif stat.S_ISLNK(found.st_mode):
                 self._make_symlink(os.readlink("", dir_fd=place), found, top, name)
             else:
@@ -85,20 +89,22 @@ class TreeCopy:
         finally:
             os.close(top)
 
-    def _copy_children(self, source: int, directory: int, path: str, *, is_new: bool) -> None:
+    def _copy_children(
+        self, source: SourceDirectory, directory: int, path: str, *, is_new: bool
+    ) -> None:
         """`is_new`: the directory was made by this copy, and is below one with a temporary name."""
-        for name in os.listdir(source):
+        for name in os.listdir(source.descriptor):
             try:
-                found = os.stat(name, dir_fd=source, follow_symlinks=False)
+                found = os.stat(name, dir_fd=source.descriptor, follow_symlinks=False)
                 self._copy_child(source, name, found, directory, f"{path}{name}", is_new=is_new)
             except FileNotFoundError:
-                if _exists(source, name):
+                if _exists(source.descriptor, name):
                     raise
                 # It was removed meanwhile.
 
     def _copy_child(
         self,
-        source: int,
+        source: SourceDirectory,
         name: str,
         found: os.stat_result,
         directory: int,
@@ -108,17 +114,15 @@ class TreeCopy:
     ) -> None:
         mode = found.st_mode
         if stat.S_ISDIR(mode):
-            entered = os.open(name, _LIST, dir_fd=source)
-            self._copy_directory(entered, directory, name, path, is_new=is_new)
+            self._copy_directory(source.enter(name), directory, name, path, is_new=is_new)
             return
         if found.st_nlink > 1 and self._link(found, directory, name):
             return
         if stat.S_ISREG(mode):
-            # O_NONBLOCK: a FIFO that has taken the place of the file does not block.
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            self._copy_file(os.open(name, flags, dir_fd=source), directory, name, is_new=is_new)
+            self._copy_file(source.open_file(name, found), directory, name, is_new=is_new)
         elif stat.S_ISLNK(mode):
-            self._make_symlink(os.readlink(name, dir_fd=source), found, directory, name)
+            target = os.readlink(name, dir_fd=source.descriptor)
+            self._make_symlink(target, found, directory, name)
         else:
             self._make_special(found, directory, name)
         if found.st_nlink > 1:
@@ -155,7 +159,7 @@ class TreeCopy:
         return True
 
     def _copy_directory(
-        self, source: int, parent: int, name: str, path: str, *, is_new: bool
+        self, source: SourceDirectory, parent: int, name: str, path: str, *, is_new: bool
     ) -> None:
         """Closes `source`."""
         try:
@@ -171,10 +175,10 @@ class TreeCopy:
             else:
                 self._make_directory(source, parent, name, path)
         finally:
-            os.close(source)
+            source.close()
         self.size += _BLOCK
 
-    def _make_directory(self, source: int, parent: int, name: str, path: str) -> None:
+    def _make_directory(self, source: SourceDirectory, parent: int, name: str, path: str) -> None:
         """A directory that has its name once it is complete, or when it can be no further."""
         temporary = temporary_name()
         hidden = os.path.join(os.path.dirname(path), temporary)
@@ -196,7 +200,7 @@ class TreeCopy:
                 if f"{place}/".startswith(f"{hidden}/"):
                     self._links[key] = (ino, path + place[len(hidden) :], first)
 
-    def _prepare(self, source: int, parent: int, name: str) -> PreparedCopy | None:
+    def _prepare(self, source: SourceDirectory, parent: int, name: str) -> PreparedCopy | None:
         """Make a directory in one step under a name that is not to be seen yet; None if that cannot be.
         One whose copy fails gets the name, too."""
         tree = None if self._workspace is None else self._workspace.begin(parent)
@@ -208,7 +212,7 @@ class TreeCopy:
         prepared = PreparedCopy(tree, lambda found: self._owner_of(found) or own)
         try:
             try:
-                prepared.fill(source)
+                prepared.fill(source.descriptor)
             except (OSError, RootlessError) as error:
                 prepared.failure = error
             try:
@@ -222,7 +226,7 @@ class TreeCopy:
         return prepared
 
     def _complete(
-        self, prepared: PreparedCopy, source: int, parent: int, name: str, path: str
+        self, prepared: PreparedCopy, source: SourceDirectory, parent: int, name: str, path: str
     ) -> None:
         """Make by requests what could not be prepared."""
         self.size += prepared.size
@@ -237,7 +241,7 @@ class TreeCopy:
                 ino = os.stat(os.fsdecode(first), dir_fd=top, follow_symlinks=False).st_ino
                 self._links[key] = (ino, os.path.join(path, place) if place else path, last)
             for below, names in prepared.left.items():
-                self._complete_directory(source, top, os.fsdecode(below), names, path)
+                self._complete_directory(source.descriptor, top, os.fsdecode(below), names, path)
         finally:
             os.close(top)
 
@@ -245,60 +249,61 @@ class TreeCopy:
         self, source: int, top: int, below: str, names: list[bytes], path: str
     ) -> None:
         resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS
-        entered = openat2(source, below or ".", _LIST, resolve=resolve)
+        entered = SourceDirectory(openat2(source, below or ".", _LIST, resolve=resolve))
         try:
             directory = openat2(top, below or ".", _LIST, resolve=resolve)
             try:
                 for encoded in names:
                     name = os.fsdecode(encoded)
-                    found = os.stat(name, dir_fd=entered, follow_symlinks=False)
+                    found = os.stat(name, dir_fd=entered.descriptor, follow_symlinks=False)
                     where = f"{path}/{below}{name}"
                     self._copy_child(entered, name, found, directory, where, is_new=True)
-                self._finish(directory, os.fstat(entered), entered)
+                self._finish(directory, os.fstat(entered.descriptor), entered)
             finally:
                 os.close(directory)
         finally:
-            os.close(entered)
+            entered.close()
 
     def _fill_directory(
-        self, source: int, parent: int, name: str, path: str, *, is_new: bool
+        self, source: SourceDirectory, parent: int, name: str, path: str, *, is_new: bool
     ) -> None:
         directory = os.open(name, _LIST, dir_fd=parent)
         try:
             self._copy_children(source, directory, f"{path}/", is_new=is_new)
-            self._finish(directory, os.fstat(source), source)
+            self._finish(directory, os.fstat(source.descriptor), source)
         finally:
             os.close(directory)
 
-    def _finish(self, copied: int, found: os.stat_result, source: int) -> None:
-        apply(copied, self._metadata(found, source), with_mode=True)
+    def _finish(self, copied: int, found: os.stat_result, source: SourceDirectory) -> None:
+        xattrs = xattrs_of(source.descriptor)
+        apply(copied, self._metadata(found, xattrs), with_mode=True)
 
-    def _metadata(self, found: os.stat_result, source: int) -> Metadata:
+    def _metadata(self, found: os.stat_result, xattrs: dict[str, bytes]) -> Metadata:
         return Metadata(
             stat.S_IMODE(found.st_mode),
             self._owner_of(found),
             found.st_atime_ns,
             found.st_mtime_ns,
-            xattrs_of(source),
+            xattrs,
         )
 
-    def _copy_file(self, source: int, directory: int, name: str, *, is_new: bool) -> None:
+    def _copy_file(self, source: SourceFile, directory: int, name: str, *, is_new: bool) -> None:
         """Closes `source`."""
+        found = source.found
         try:
-            found = os.fstat(source)
             if not stat.S_ISREG(found.st_mode):
                 return  # something else has taken its place
-            metadata = self._metadata(found, source)
+            metadata = self._metadata(found, source.xattrs)
 
             def fill(copied: int) -> None:
-                copy_data(source, found, copied)
+                copy_data(source.descriptor, found, copied)
 
             if is_new and found.st_size <= SMALL:
                 self._make_file(directory, name, metadata, fill)
             else:
                 self.write_file(directory, name, metadata, fill)
         finally:
-            os.close(source)
+            os.close(source.descriptor)
         self.size += _BLOCK + -(-found.st_size // _BLOCK) * _BLOCK
 
     def _make_file(
@@ -358,18 +363,14 @@ class TreeCopy:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
         return os.open(temporary, flags, mode & 0o777, dir_fd=directory), temporary
 
-    def _bare_metadata(self, found: os.stat_result) -> Metadata:
-        times = (found.st_atime_ns, found.st_mtime_ns)
-        return Metadata(stat.S_IMODE(found.st_mode), self._owner_of(found), *times, {})
-
     def _make_symlink(self, target: str, found: os.stat_result, directory: int, name: str) -> None:
-        make_symlink(target, self._bare_metadata(found), directory, name)
+        make_symlink(target, self._metadata(found, {}), directory, name)
         self.size += _BLOCK
 
     def _make_special(self, found: os.stat_result, directory: int, name: str) -> None:
         if stat.S_ISSOCK(found.st_mode):
             return  # left out, as by tar(1)
-        make_special(found.st_mode, found.st_rdev, self._bare_metadata(found), directory, name)
+        make_special(found.st_mode, found.st_rdev, self._metadata(found, {}), directory, name)
         self.size += _BLOCK
 
 

@@ -109,7 +109,7 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
         (BEFORE_THE_FORK, 57),
         (RUN, 61),
         (EXEC, 96),
-        (COPY, 69),
+        (COPY, 70),
         (LIST, 48),
         (PREPARE, 72),
         (MONITOR, 95),
