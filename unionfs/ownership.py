@@ -102,6 +102,10 @@ class IdView(NamedTuple):
     gid_shifts: tuple[IdShift, ...] = ()
     """Before all that: how ids in the layers become those shown, and back. Empty: as they are."""
 
+    @property
+    def has_one_id(self) -> bool:
+        return len(self.uids) == 1 and self.uids[0][1] == 1
+
     def uid(self, uid: int) -> int:
         return _shown(uid, self.uids, self.squash_uid, self.uid_shifts)
 

@@ -22,7 +22,7 @@ ADOPT = b"user.rootless.adopt"
 OWNER = b"security.rootless.owner"
 """Set on an object of a mount that records owners, and kept nowhere: `UID:GID`, either of them empty, is chown(2)
 for ids that the mount's user namespace may not have. The kernel wants CAP_SYS_ADMIN in that namespace for it
-(cap_inode_setxattr, security/commoncap.c)."""
+(cap_inode_setxattr, security/commoncap.c). Read, in a mount that shows one id only, it is the owner that is stored."""
 USER_OWNER = b"user.rootless.owner"
 """The same of a file or directory that the process may write, for a process in a user namespace below that of the mount."""
 CAPABILITY = b"security.capability"

@@ -30,8 +30,9 @@ def export_volume(paths: StoragePaths, name: str, output: Path | int) -> None:
     """
 
     def write(descriptor: int) -> None:
-        def export(root: int, _: IdMaps) -> int:
-            return write_archive(Source(root, "", is_contents=True), descriptor)
+        def export(root: int, maps: IdMaps) -> int:
+            source = Source(root, "", is_contents=True)
+            return write_archive(source, descriptor, with_records=maps.single)
 
         _call(paths, name, export)
 
@@ -49,7 +50,8 @@ def import_volume(paths: StoragePaths, name: str, source: int) -> None:
 
     def extract(root: int, maps: IdMaps) -> int:
         with open(source, "rb", closefd=False) as archive:
-            return extract_archive(archive, Tree(root, name), "/", maps)
+            tree = Tree(root, name)
+            return extract_archive(archive, tree, "/", maps, with_records=maps.single)
 
     _call(paths, name, extract)
 

@@ -17,6 +17,7 @@ from rootless.rootfs.copy_object import (
     make_named,
     make_special,
     make_symlink,
+    record_owner,
 )
 from rootless.rootfs.copy_places import Tree
 from rootless.rootfs.copy_tree import TreeCopy
@@ -26,12 +27,21 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_SET_ID = stat.S_ISUID | stat.S_ISGID
 _XATTR = "SCHILY.xattr."
 
 
-def extract_archive(archive: BinaryIO, tree: Tree, path: str, maps: IdMaps) -> int:
+def extract_archive(
+    archive: BinaryIO, tree: Tree, path: str, maps: IdMaps, *, with_records: bool = False
+) -> int:
     """Make files of the members of a tar archive, compressed or not, in a directory; returns the bytes of
-    the archive. Raises RootlessError, OSError."""
+    the archive. Raises RootlessError, OSError.
+
+    Args:
+        with_records: store the owners of the archive where the file system shows one id only
+            (`unionfs.xattr_names.OWNER`).
+    """
     shown = f"{tree.container}:{path}"
     try:
         directory = os.fstat(place := tree.open(path))
@@ -42,7 +52,7 @@ def extract_archive(archive: BinaryIO, tree: Tree, path: str, maps: IdMaps) -> i
     os.close(place)
     try:
         with tarfile.open(fileobj=archive, mode="r|*", errorlevel=2) as members:
-            _Extraction(tree, path, maps, members).run()
+            _Extraction(tree, path, maps, members, with_records=with_records).run()
             return members.offset
     except tarfile.ReadError as error:
         if str(error) == "empty file":
@@ -53,11 +63,14 @@ def extract_archive(archive: BinaryIO, tree: Tree, path: str, maps: IdMaps) -> i
 class _Extraction:
     """Members of an archive that become files below a directory of the container."""
 
-    def __init__(self, tree: Tree, path: str, maps: IdMaps, members: tarfile.TarFile) -> None:
+    def __init__(
+        self, tree: Tree, path: str, maps: IdMaps, members: tarfile.TarFile, *, with_records: bool
+    ) -> None:
         self._tree = tree
         self._path = path
         self._maps = maps
         self._members = members
+        self._with_records = with_records
         self._copy = TreeCopy(lambda _: None)
         self._directories: list[tuple[str, Metadata]] = []
 
@@ -70,6 +83,7 @@ class _Extraction:
                 self._extract(member, name)
             elif member.isdir():
                 self._directories.append((".", self._metadata(member)))
+                self._record_owner(member, self._path)
         for name, metadata in reversed(self._directories):
             directory = self._open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             apply(directory, metadata, with_mode=True)
@@ -102,8 +116,21 @@ class _Extraction:
                 )
                 device = os.makedev(member.devmajor, member.devminor)
                 make_special(kind | metadata.mode, device, metadata, directory, name)
+            if not member.islnk():
+                self._record_owner(member, f"{self._path}/{path}")
         finally:
             os.close(directory)
+
+    def _record_owner(self, member: tarfile.TarInfo, path: str) -> None:
+        if not self._with_records:
+            return
+        place = self._tree.open(path, _PLACE)
+        try:
+            record_owner(place, member.uid, member.gid)
+            if member.isreg() and member.mode & _SET_ID:
+                os.chmod(f"/proc/self/fd/{place}", member.mode)  # chown(2) takes them away
+        finally:
+            os.close(place)
 
     def _parent(self, path: str) -> int:
         try:

@@ -152,6 +152,36 @@ def has_xattrs(descriptor: int) -> bool:
     return bool(names) and names != ["security.selinux"]
 
 
+def recorded_owner(place: int) -> tuple[int, int] | None:
+    """The owner that is stored of what an O_PATH descriptor is of; None where the file system shows it. Raises
+    OSError."""
+    from unionfs.xattr_names import OWNER
+
+    try:
+        uid, _, gid = os.getxattr(_link_of(place), OWNER).partition(b":")
+    except OSError as error:
+        if error.errno not in _NO_XATTRS:
+            raise
+        return None
+    return int(uid), int(gid)
+
+
+def record_owner(place: int, uid: int, gid: int) -> None:
+    """The inverse; without effect where the file system stores the owner that it shows. Raises OSError."""
+    from unionfs.xattr_names import OWNER
+
+    try:
+        os.setxattr(_link_of(place), OWNER, b"%d:%d" % (uid, gid))
+    except OSError as error:
+        if error.errno not in _NO_XATTRS:
+            raise
+
+
+def _link_of(place: int) -> str:
+    """A link of procfs: it is followed to the object, also to a symbolic link."""
+    return f"/proc/self/fd/{place}"
+
+
 def replace(temporary: str, directory: int, name: str) -> None:
     """Raises OSError; EBUSY for a mount point, which rename(2) refuses in this process's mount
     namespace only: it would end the mount in the container's."""

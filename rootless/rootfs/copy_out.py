@@ -9,7 +9,6 @@ from rootless.errors import RootlessError
 from rootless.rootfs.copy_places import Tree, copying, find_source, find_target, host_tree
 from rootless.rootfs.copy_tree import TreeCopy
 from rootless.rootfs.open_root import call_with_root
-from rootless.rootfs.upper_files import UpperFiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +38,11 @@ def copy_out(
 
     def copy(root: int, _: IdMaps) -> int:
         source = find_source(Tree(root, record.name), path, follow=follow)
-        files = UpperFiles(record, directory, root) if source.is_directory else None
+        files = None
+        if source.is_directory:
+            from rootless.rootfs.upper_files import UpperFiles
+
+            files = UpperFiles(record, directory, root)
         if isinstance(target, int):
             from rootless.rootfs.copy_archive_out import write_archive
 

@@ -282,8 +282,9 @@ def _linux(options: ContainerOptions, id_maps: IdMaps) -> dict[str, Any]:
 
 def _network_sysctls(id_maps: IdMaps) -> dict[str, str]:
     """Docker's for a private network: any user of the container binds every port, and pings (icmp(7))."""
+    first = min(each.inside for each in id_maps.gids)
     last = max(each.inside + each.size - 1 for each in id_maps.gids)
     return {
         "net.ipv4.ip_unprivileged_port_start": "0",
-        "net.ipv4.ping_group_range": f"0 {last}",
+        "net.ipv4.ping_group_range": f"{first} {last}",
     }

@@ -20,7 +20,7 @@ from unionfs.ops.data import (
     with_changes,
 )
 from unionfs.ops.tree import Tree, error
-from unionfs.xattr_names import ACLS, CAPABILITY
+from unionfs.xattr_names import ACLS, CAPABILITY, OWNER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -176,6 +176,9 @@ def get_xattr(tree: Tree, node: Node, name: bytes) -> bytes:
         raise error(errno.ENODATA)
     if name.startswith(b"system.") and name not in ACLS:
         raise error(errno.EOPNOTSUPP)
+    view = tree.shown.view
+    if name == OWNER and view is not None and view.has_one_id:
+        return b"%d:%d" % node.true_owner
     value = all_xattrs(tree, node).get(name)
     if name == CAPABILITY:
         node.has_capabilities = value is not None

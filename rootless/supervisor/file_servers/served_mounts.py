@@ -31,8 +31,12 @@ def served_mounts(description: LaunchDescription) -> dict[int, ServedTree]:
     return found
 
 
-def served_volume(name: str, data: str, runtime: str) -> ServedTree:
-    """A volume by its name and its directory (`_data`). Raises NotFoundError."""
+def served_volume(
+    name: str, data: str, runtime: str, user: tuple[int, int] | None = None
+) -> ServedTree:
+    """A volume by its name and its directory (`_data`). `user`: uid and gid in the container that mounts it, which
+    own what is made in the volume by an account with one id. Raises NotFoundError.
+    """
     directory = os.path.dirname(data)
     try:
         status = os.stat(directory)
@@ -45,7 +49,8 @@ def served_volume(name: str, data: str, runtime: str) -> ServedTree:
     def open_union(maps: IdMaps, server: ConnectionServer) -> Union:
         from rootless.rootfs.volume import open_volume
 
-        return open_volume(data, f"{directory}/work", maps, server.journal)
+        only_owner = user if maps.single else None
+        return open_volume(data, f"{directory}/work", maps, server.journal, only_owner)
 
     top = f"{runtime}/volumes"
     control = f"{top}/{status.st_dev:x}-{status.st_ino:x}"
@@ -55,7 +60,8 @@ def served_volume(name: str, data: str, runtime: str) -> ServedTree:
 
 def _served(description: LaunchDescription, position: int, served: str, source: str) -> ServedTree:
     if served.startswith(VOLUME):
-        return served_volume(served.removeprefix(VOLUME), source, description.runtime)
+        name = served.removeprefix(VOLUME)
+        return served_volume(name, source, description.runtime, _user(description))
     directory = f"{description.directory}/served-{position}"
 
     def open_union(maps: IdMaps, server: ConnectionServer) -> Union:
@@ -70,6 +76,13 @@ def _served(description: LaunchDescription, position: int, served: str, source: 
         f"{top}/mount",
         description.log,
     )
+
+
+def _user(description: LaunchDescription) -> tuple[int, int]:
+    """Of the container: the one that its id map has, if that is not root, else the user of its process."""
+    kept = description.id_maps.root
+    user = description.spec.get("process", {}).get("user", {})
+    return kept if kept != (0, 0) else (int(user.get("uid", 0)), int(user.get("gid", 0)))
 
 
 def _open(

@@ -144,10 +144,6 @@ def test_service_is_moved_to_another_account_and_back(accounts, name: str, own: 
         there("restart", "-t", "30", "srv").ok()
         wait_for(there, service)
         moved(there, here, back)
-        if own:
-            # What was written with one id is that of root of the volume's user namespace (decision 1700).
-            give = ("-v", "data:/data", "services", "chown", "-R", f"{uid}:{gid}", "/data")
-            here("run", "--rm", *give).ok()
         start(here, service, several)
         wait_for(here, service)
     finally:
