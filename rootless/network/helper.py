@@ -109,6 +109,8 @@ def _execute(
 ) -> NoReturn:
     try:
         become_root_of(namespaces, monitor)
+        if namespaces.root[0] != 0:
+            _keep_capabilities()
         # Above every place, so that none is overwritten before its turn.
         high = {place: _duplicate(descriptor) for place, descriptor in places.items()}
         for place, descriptor in high.items():
@@ -143,6 +145,20 @@ def become_root_of(namespaces: Namespaces, monitor: int) -> None:
     poll.register(monitor, select.POLLIN)
     if poll.poll(0):
         os._exit(1)  # it ended before the signal was asked for
+
+
+def _keep_capabilities() -> None:
+    """Over the execve(2) of a user other than root, which the only user of a namespace may be (capabilities(7)). For
+    pasta: slirp4netns works as root only.
+    """
+    from rootless.syscalls import capabilities
+
+    kept = frozenset({"SYS_ADMIN", "NET_ADMIN"})
+    mask = capabilities.bits(kept)
+    capabilities.capset(mask, mask, mask)
+    for name in kept:
+        number = capabilities.NAMES.index(name)
+        processes.prctl(processes.PR_CAP_AMBIENT, processes.PR_CAP_AMBIENT_RAISE, number)
 
 
 def _duplicate(descriptor: int) -> int:

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tests.support.other_account import OtherAccount
 from tests.support.traffic import ROOT
 
 pytestmark = pytest.mark.needs("userns", "fuse", "tun", "pasta", "slirp4netns")
@@ -40,3 +41,18 @@ def test_containers_conf_chooses(unasked, tmp_path, monkeypatch):
 def test_debug_names_the_program(unasked):
     result = unasked("--debug", "run", "--rm", *ROOT, "true").ok()
     assert result.stderr.splitlines()[0].startswith("connect the network with /")
+
+
+@pytest.mark.needs("subuid")
+def test_user_that_an_account_with_one_id_keeps_has_it_too():
+    """pasta then runs as a user who is not root, and groups from 0 on do not exist."""
+    account = OtherAccount()
+    script = (
+        "cut -f1,2 /proc/sys/net/ipv4/ping_group_range; grep -c 'eth0.*0202000A' /proc/net/route"
+    )
+    try:
+        keep = ("--userns", "keep-id:uid=999,gid=998")
+        done = account("run", "--rm", *keep, *ROOT, "sh", "-c", script, timeout=30)
+        assert done.ok().stdout.split() == ["998", "998", "1"]
+    finally:
+        account.end()
