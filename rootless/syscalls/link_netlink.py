@@ -1,0 +1,154 @@
+"""Network interfaces, their addresses and routes, as messages of rtnetlink(7): RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE
+(linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h).
+"""
+
+from __future__ import annotations
+
+import struct
+
+from rootless.light_stdlib import socket
+from rootless.syscalls.netlink import (
+    CHANGE,
+    NEW,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    NetlinkSocket,
+    attribute,
+    attributes_of,
+    nested,
+    number,
+    text,
+)
+
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 17, 18, 20, 24
+
+_LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
+_ADDRESS = struct.Struct("=BBBBi")  # struct ifaddrmsg: family, prefix, flags, scope, index
+# struct rtmsg: family, lengths of the destination's and the source's prefix, tos, table, protocol, scope, type, flags
+_ROUTE = struct.Struct("=BBBBBBBBI")
+
+# linux/if_link.h
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = (
+    1,
+    3,
+    4,
+    10,
+    18,
+    28,
+)
+_IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
+_VETH_INFO_PEER = 1  # linux/veth.h
+# linux/if_addr.h
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
+_IFA_F_NODAD = 2
+# linux/rtnetlink.h
+_RTA_OIF, _RTA_GATEWAY = 4, 5
+_RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 3, 0, 1
+_IFF_UP = 1  # linux/if.h
+
+_BITS: dict[int, int] = {socket.AF_INET: 32, socket.AF_INET6: 128}
+
+
+class LinkSocket(NetlinkSocket):
+    """Changes the network namespace that the calling process is in when it is made."""
+
+    def add_bridge(self, name: str, mtu: int = 0) -> None:
+        """ip link add NAME type bridge"""
+        self.request(
+            _RTM_NEWLINK,
+            NEW | NLM_F_EXCL,
+            _LINK.pack(0, 0, 0, 0, 0),
+            (
+                text(_IFLA_IFNAME, name),
+                *((number(_IFLA_MTU, mtu),) if mtu else ()),
+                nested(_IFLA_LINKINFO, text(_IFLA_INFO_KIND, "bridge")),
+            ),
+        )
+
+    def add_veth(
+        self, name: str, bridge: int, *, peer: str, mac_address: bytes, namespace: int, mtu: int = 0
+    ) -> None:
+        """ip link add NAME master BRIDGE type veth peer name PEER address MAC netns NAMESPACE (veth(4))
+
+        `namespace` is a descriptor of the network namespace of the peer, over which the process needs CAP_NET_ADMIN
+        too; `bridge` is the index of a bridge, and `mac_address` is packed.
+        """
+        size = (number(_IFLA_MTU, mtu),) if mtu else ()
+        other = _LINK.pack(0, 0, 0, 0, 0) + b"".join(
+            (
+                text(_IFLA_IFNAME, peer),
+                attribute(_IFLA_ADDRESS, mac_address),
+                *size,
+                number(_IFLA_NET_NS_FD, namespace),
+            )
+        )
+        self.request(
+            _RTM_NEWLINK,
+            NEW | NLM_F_EXCL,
+            _LINK.pack(0, 0, 0, _IFF_UP, _IFF_UP),
+            (
+                text(_IFLA_IFNAME, name),
+                *size,
+                number(_IFLA_MASTER, bridge),
+                nested(
+                    _IFLA_LINKINFO,
+                    text(_IFLA_INFO_KIND, "veth"),
+                    nested(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, other)),
+                ),
+            ),
+        )
+
+    def set_up(self, index: int) -> None:
+        """ip link set INDEX up"""
+        self.request(_RTM_NEWLINK, CHANGE, _LINK.pack(0, 0, index, _IFF_UP, _IFF_UP))
+
+    def set_master(self, index: int, bridge: int) -> None:
+        """ip link set INDEX master BRIDGE up"""
+        body = _LINK.pack(0, 0, index, _IFF_UP, _IFF_UP)
+        self.request(_RTM_NEWLINK, CHANGE, body, (number(_IFLA_MASTER, bridge),))
+
+    def delete(self, name: str) -> None:
+        """ip link delete NAME"""
+        body = _LINK.pack(0, 0, 0, 0, 0)
+        self.request(_RTM_DELLINK, CHANGE, body, (text(_IFLA_IFNAME, name),))
+
+    def index(self, name: str) -> int:
+        """The index of an interface. Raises OSError with ENODEV if there is none."""
+        body = self.get(_RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0), (text(_IFLA_IFNAME, name),))
+        return int(_LINK.unpack_from(body)[2])
+
+    def names(self) -> set[str]:
+        """The names of all interfaces."""
+        bodies = self.dump(_RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0))
+        found = (attributes_of(body[_LINK.size :]) for body in bodies)
+        return {each[_IFLA_IFNAME].rstrip(b"\0").decode() for each in found}
+
+    def add_address(self, index: int, address: str, prefix: int) -> None:
+        """ip address replace ADDRESS/PREFIX dev INDEX nodad"""
+        family, packed = _packed(address)
+        attributes = [attribute(_IFA_LOCAL, packed), attribute(_IFA_ADDRESS, packed)]
+        if family == socket.AF_INET and prefix < 31:
+            host = (1 << (32 - prefix)) - 1
+            broadcast = (int.from_bytes(packed, "big") | host).to_bytes(4, "big")
+            attributes.append(attribute(_IFA_BROADCAST, broadcast))
+        flags = _IFA_F_NODAD if family == socket.AF_INET6 else 0
+        body = _ADDRESS.pack(family, prefix, flags, 0, index)
+        self.request(_RTM_NEWADDR, NEW | NLM_F_REPLACE, body, attributes)
+
+    def set_default_route(self, index: int, gateway: str) -> None:
+        """ip route replace default via GATEWAY dev INDEX"""
+        family, packed = _packed(gateway)
+        body = _ROUTE.pack(
+            family, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST, 0
+        )
+        self.request(
+            _RTM_NEWROUTE,
+            NEW | NLM_F_REPLACE,
+            body,
+            (attribute(_RTA_GATEWAY, packed), number(_RTA_OIF, index)),
+        )
+
+
+def _packed(address: str) -> tuple[int, bytes]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return family, socket.inet_pton(family, address)
