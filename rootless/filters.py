@@ -85,6 +85,50 @@ class VolumeFilters(NamedTuple):
         )
 
 
+class NetworkFilters(NamedTuple):
+    """Which networks a list or a prune has: those that pass every condition. The values of one field are alternatives,
+    except those of `labels`, which all have to match."""
+
+    names: tuple[str, ...] = ()
+    """Names, or regular expressions that are searched for in a name."""
+    ids: tuple[str, ...] = ()
+    """Prefixes of ids."""
+    drivers: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    labels: tuple[LabelFilter, ...] = ()
+    without_labels: tuple[LabelFilter, ...] = ()
+    dangling: bool | None = None
+    """True: only those that no container is in which runs."""
+    is_builtin: bool | None = None
+    """True: docker's own. False: those that a user has defined."""
+    until: float | None = None
+    """Created before this time, in seconds since the epoch."""
+
+    def match(
+        self,
+        name: str,
+        network_id: str,
+        driver: str,
+        labels: Mapping[str, str],
+        created: str,
+        *,
+        is_builtin: bool,
+        in_use: bool,
+    ) -> bool:
+        """Whether a network passes, whose scope is `local`."""
+        return (
+            (not self.names or any(_finds(each, name) for each in self.names))
+            and (not self.ids or any(network_id.startswith(each) for each in self.ids))
+            and (not self.drivers or driver in self.drivers)
+            and (not self.scopes or "local" in self.scopes)
+            and all(each.matches(labels) for each in self.labels)
+            and not any(each.matches(labels) for each in self.without_labels)
+            and (self.dangling is None or self.dangling is not in_use)
+            and (self.is_builtin is None or self.is_builtin is is_builtin)
+            and (self.until is None or is_older(created, self.until))
+        )
+
+
 def _finds(pattern: str, name: str) -> bool:
     """As the filters of Docker that have no other meaning (api/types/filters, Args.Match)."""
     import re

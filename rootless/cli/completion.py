@@ -28,7 +28,7 @@ def operands(kind: str, arguments: str, *, only_first: bool) -> Completer:
     """A completer for the arguments of a command.
 
     Args:
-        kind: `volume`, `image`, `container`, or `object` for the latter two.
+        kind: `network`, `volume`, `image`, `container`, or `object` for the latter two.
         arguments: The name of the parameter that holds the arguments before.
         only_first: The others belong to another program, or are no names of such objects.
     """
@@ -52,6 +52,10 @@ def names(kind: str, engine: Engine) -> list[str]:
     """
     found: dict[str, None] = {}
     try:
+        if kind == "network":
+            from rootless.filters import NetworkFilters
+
+            return [record.name for record in engine.networks.matching(NetworkFilters())]
         if kind == "volume":
             return [record.name for record in engine.volumes()]
         if kind != "image":

@@ -223,6 +223,18 @@ COMMANDS: Mapping[str, str | Group] = {
             "prune": "rootless.cli.volumes.remove:VOLUME_PRUNE",
         },
     ),
+    "network": Group(
+        "Manage networks",
+        {
+            "create": "rootless.cli.networks.create:NETWORK_CREATE",
+            "ls": "rootless.cli.networks.listing:NETWORK_LS",
+            "list": "rootless.cli.networks.listing:NETWORK_LS",
+            "inspect": "rootless.cli.inspect:NETWORK_INSPECT",
+            "rm": "rootless.cli.networks.remove:NETWORK_RM",
+            "remove": "rootless.cli.networks.remove:NETWORK_RM",
+            "prune": "rootless.cli.networks.remove:NETWORK_PRUNE",
+        },
+    ),
     "system": Group(
         "Manage the engine",
         {

@@ -1,4 +1,4 @@
-"""`inspect`: containers, images and volumes by whatever name they have, as JSON or by a template."""
+"""`inspect`: containers, images, networks and volumes by whatever name they have, as JSON or by a template."""
 
 from __future__ import annotations
 
@@ -9,27 +9,31 @@ from typing import Any
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.escape import escaped
 from rootless.cli.formats import check_template, print_documents
-from rootless.cli.grammar import Command, Parsed, Text
+from rootless.cli.grammar import Command, Flag, Parsed, Text
 from rootless.cli.shared_options import FORMAT, PLATFORM, SIZE, platform_of
 from rootless.errors import NotFoundError, UsageError
 
 # Docker's other kinds of objects, of which there are none.
-_NONE_HERE = {"config", "network", "node", "plugin", "secret", "service", "task"}
+_NONE_HERE = {"config", "node", "plugin", "secret", "service", "task"}
 _TYPE = Text(
     ("type",),
-    "Only inspect objects of the given type: container, image or volume",
+    "Only inspect objects of the given type: container, image, network or volume",
     "TYPE",
-    choices=("container", "image", "volume"),
+    choices=("container", "image", "network", "volume"),
 )
 
 
+_VERBOSE = Flag(("verbose", "v"), "Verbose output for diagnostics", hidden=True)
+
+
 def inspect(parsed: Parsed, settings: Settings) -> int:
-    """Print what is known of each name: that of a container, an image or a volume, in this order."""
+    """Print what is known of each name: that of a container, an image, a network or a volume, in this order."""
     engine = engine_of(settings)
     sizes = parsed[SIZE]
     lookups: dict[str, Callable[[str], Mapping[str, Any]]] = {
         "container": lambda name: engine.inspect_container(name, sizes=sizes),
         "image": engine.inspect_image,
+        "network": engine.networks.inspect,
         "volume": engine.inspect_volume,
     }
     kind = parsed[_TYPE]
@@ -59,6 +63,11 @@ def inspect_images(parsed: Parsed, settings: Settings) -> int:
     return _inspect(parsed, [lookup], "image")
 
 
+def inspect_networks(parsed: Parsed, settings: Settings) -> int:
+    """Print what is known of networks."""
+    return _inspect(parsed, [engine_of(settings).networks.inspect], "network")
+
+
 def inspect_volumes(parsed: Parsed, settings: Settings) -> int:
     """Print what is known of volumes."""
     return _inspect(parsed, [engine_of(settings).inspect_volume], "volume")
@@ -84,8 +93,6 @@ def _inspect(parsed: Parsed, lookups: list[Callable[[str], Mapping[str, Any]]], 
 
 def _no_such(kind: str, name: str) -> Mapping[str, Any]:
     """Raise NotFoundError with docker's words for an object of a kind that does not exist here."""
-    if kind == "network":
-        raise NotFoundError(f"network {name} not found")
     if kind == "plugin":
         raise NotFoundError(f'plugin "{name}" not found')
     raise NotFoundError("This node is not a swarm manager.")
@@ -106,7 +113,7 @@ def _look_up(
 
 INSPECT = Command(
     "inspect",
-    "Return low-level information on containers, images and volumes",
+    "Return low-level information on containers, images, networks and volumes",
     "NAME|ID [NAME|ID...]",
     (FORMAT, SIZE, _TYPE),
     inspect,
@@ -130,6 +137,15 @@ IMAGE_INSPECT = Command(
     inspect_images,
     least=1,
     operand="image",
+)
+NETWORK_INSPECT = Command(
+    "inspect",
+    "Display detailed information on one or more networks",
+    "NETWORK [NETWORK...]",
+    (FORMAT, _VERBOSE),
+    inspect_networks,
+    least=1,
+    operand="network",
 )
 VOLUME_INSPECT = Command(
     "inspect",

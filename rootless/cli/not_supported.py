@@ -11,18 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-_NO_NETWORKS = "user-defined networks are not supported yet"
 _NO_SWARM = "there is no cluster"
 _NO_DAEMON = "there is no daemon"
 _NO_WINDOWS = "it is for Windows only"
-_USE_BRIDGE = "use --network bridge, and publish ports with -p"
 
 COMMANDS: dict[str, Missing] = {
     "checkpoint": Missing("containers cannot be checkpointed"),
     "compose": Missing("Compose files are not read", "start each container with 'rootless run -d'"),
     "config": Missing(_NO_SWARM),
     "context": Missing(_NO_DAEMON, "use --root for another store"),
-    "network": Missing(_NO_NETWORKS, _USE_BRIDGE),
     "node": Missing(_NO_SWARM),
     "plugin": Missing(_NO_DAEMON),
     "search": Missing("registries are not searched", "use 'rootless search-tags REPOSITORY'"),
@@ -43,18 +40,14 @@ _RUN: dict[str, Missing] = {
     "device-cgroup-rule": Missing("an ordinary user cannot set device rules", "use --device"),
     "io-maxbandwidth": Missing(_NO_WINDOWS, "use --device-read-bps and --device-write-bps"),
     "io-maxiops": Missing(_NO_WINDOWS, "use --device-read-iops and --device-write-iops"),
-    "ip": Missing(_NO_NETWORKS, _USE_BRIDGE),
-    "ip6": Missing(_NO_NETWORKS, _USE_BRIDGE),
     "isolation": Missing(_NO_WINDOWS),
     "kernel-memory": Missing("cgroup v2 does not limit kernel memory apart", "use --memory"),
     "link": Missing(
         "links are a legacy of docker's",
-        "publish the port with -p, and connect to it at host-gateway (--add-host)",
+        "make a network with 'rootless network create', where containers find each other by name",
     ),
-    "link-local-ip": Missing(_NO_NETWORKS, _USE_BRIDGE),
+    "link-local-ip": Missing("the kernel chooses link-local addresses", "use --ip6"),
     "memory-swappiness": Missing("cgroup v2 has no swappiness", "use --memory-swap"),
-    "net-alias": Missing(_NO_NETWORKS, _USE_BRIDGE),
-    "network-alias": Missing(_NO_NETWORKS, _USE_BRIDGE),
     "runtime": Missing("the engine is its own OCI runtime"),
     "use-api-socket": Missing(_NO_DAEMON),
 }
@@ -101,7 +94,7 @@ def missing_command(words: list[str]) -> str | None:
     """The message for a command of Docker's or podman's that is missing; None for any other."""
     name = (
         words[1]
-        if words[0] in {"container", "image", "system", "volume"} and words[1:]
+        if words[0] in {"container", "image", "network", "system", "volume"} and words[1:]
         else words[0]
     )
     found = COMMANDS.get(name) or podman.COMMANDS.get(name)

@@ -440,7 +440,16 @@ def _dns(parsed: Parsed) -> values.Dns:
     return values.Dns(servers, domains, parsed[rows.DNS_OPTION])
 
 
-_NETWORK_ROWS = (rows.NETWORK, rows.PUBLISH, rows.PUBLISH_ALL, rows.EXPOSE, rows.MAC_ADDRESS)
+_NETWORK_ROWS = (
+    rows.NETWORK,
+    rows.PUBLISH,
+    rows.PUBLISH_ALL,
+    rows.EXPOSE,
+    rows.MAC_ADDRESS,
+    rows.NETWORK_ALIAS,
+    rows.IP,
+    rows.IP6,
+)
 _PLAIN_NETWORKS = ((NONE,), (HOST,))
 """Words without anything to parse."""
 
@@ -452,6 +461,7 @@ def _network(parsed: Parsed) -> NetworkOptions:
     if given == [rows.NETWORK.long] and parsed[rows.NETWORK] in _PLAIN_NETWORKS:
         return NetworkOptions(parsed[rows.NETWORK][0])
     from rootless.cli.flags.network import DISCARDED, discards_ports, parse_network
+    from rootless.network.options import Attachment
 
     if discards_ports(parsed[rows.NETWORK], parsed[rows.PUBLISH]):
         print(f"WARNING: {DISCARDED}", file=sys.stderr)
@@ -461,6 +471,9 @@ def _network(parsed: Parsed) -> NetworkOptions:
         publish_all=parsed[rows.PUBLISH_ALL],
         expose=parsed[rows.EXPOSE],
         mac_address=parsed[rows.MAC_ADDRESS] or "",
+        own=Attachment(
+            "", parsed[rows.NETWORK_ALIAS], parsed[rows.IP] or "", parsed[rows.IP6] or ""
+        ),
     )
 
 

@@ -224,7 +224,7 @@ STORAGE_DRIVER = Text(
 NETWORK = Texts(
     ("network", "net"),
     "Connect a container to a network: bridge (private, with a way out by pasta or slirp4netns; the default where one of "
-    "them is installed), host (the host's own), pasta, slirp4netns or none",
+    "them is installed), host (the host's own), pasta, slirp4netns, none, or the name of one of 'network create'",
     "NETWORK",
     NETWORKING,
     choices=("bridge", "host", "none", "pasta", "slirp4netns"),
@@ -242,6 +242,11 @@ EXPOSE = Texts(("expose",), "Expose a port or a range of ports", "PORT", NETWORK
 MAC_ADDRESS = Text(
     ("mac-address",), "Container MAC address (e.g., 92:d0:c6:0a:29:33)", "ADDRESS", NETWORKING
 )
+NETWORK_ALIAS = Texts(
+    ("network-alias", "net-alias"), "Add network-scoped alias for the container", "NAME", NETWORKING
+)
+IP = Text(("ip",), "IPv4 address (e.g., 172.30.100.104)", "ADDRESS", NETWORKING)
+IP6 = Text(("ip6",), "IPv6 address (e.g., 2001:db8::33)", "ADDRESS", NETWORKING)
 HOSTNAME = Text(("hostname", "h"), "Container host name", "NAME", NETWORKING)
 DOMAINNAME = Text(("domainname",), "Container NIS domain name", "NAME", NETWORKING)
 ADD_HOST = Texts(

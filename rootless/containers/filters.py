@@ -96,7 +96,7 @@ def _tests(
 def _network_tests(filters: ContainerFilters) -> list[Test]:
     tests: list[Test] = []
     if filters.networks:
-        tests.append(lambda record: _endpoint(record).network in filters.networks)
+        tests.append(lambda record: _is_in(_endpoint(record), filters.networks))
     if filters.published:
         tests.append(
             lambda record: _has_port(
@@ -114,6 +114,12 @@ def _network_tests(filters: ContainerFilters) -> list[Test]:
             )
         )
     return tests
+
+
+def _is_in(endpoint: Endpoint, networks: Iterable[str]) -> bool:
+    """By names and ids of networks."""
+    named = {*endpoint.networks, *(each.network_id for each in endpoint.attachments)}
+    return not named.isdisjoint(networks)
 
 
 def _endpoint(record: ContainerRecord) -> Endpoint:

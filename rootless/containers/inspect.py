@@ -14,11 +14,11 @@ from rootless.containers.container_options import options_in
 from rootless.containers.host_config import host_config
 from rootless.containers.launch_description import log_path
 from rootless.containers.mount_points import mount_points
+from rootless.containers.network_settings import network_settings
 from rootless.containers.record import IN_MEMORY
-from rootless.containers.status import ALIVE, MONITORED, Status
+from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_usage import storage_usage
 from rootless.containers.writable_layer import UPPER, WORK, layer_directory
-from rootless.network.endpoint import Endpoint
 from rootless.spec.health import document as health_check_document
 from rootless.spec.health import merged
 from rootless.spec.options import ContainerOptions, Volume
@@ -72,7 +72,7 @@ def container_document(
         "GraphDriver": {"Data": _graph_data(driver, record, directory), "Name": driver.value},
         "Mounts": mount_points(options, mountpoint),
         "Config": _config(record, options, spec, image_config),
-        "NetworkSettings": _network_settings(record),
+        "NetworkSettings": network_settings(record, str(spec.get("hostname", ""))),
     }
 
 
@@ -218,63 +218,3 @@ def _volumes(options: ContainerOptions, image: Mapping[str, Any]) -> Mapping[str
         and not each.inherited
     }
     return dict(sorted({**(image.get("Volumes") or {}), **asked}.items())) or None
-
-
-def _network_settings(record: ContainerRecord) -> dict[str, Any]:
-    endpoint = record.endpoint
-    is_up = record.status in ALIVE and endpoint is not None
-    shown = endpoint if is_up and endpoint is not None else Endpoint("")
-    addresses = {
-        "EndpointID": "",
-        "Gateway": shown.gateway,
-        "GlobalIPv6Address": shown.ipv6_address,
-        "GlobalIPv6PrefixLen": shown.ipv6_prefix,
-        "IPAddress": shown.address,
-        "IPPrefixLen": shown.prefix,
-        "IPv6Gateway": shown.ipv6_gateway,
-        "MacAddress": shown.mac_address,
-    }
-    return {
-        "Bridge": "",
-        "SandboxID": "",
-        "SandboxKey": f"/proc/{record.pid}/ns/net" if record.pid else "",
-        "Ports": _ports(shown),
-        "HairpinMode": False,
-        "LinkLocalIPv6Address": "",
-        "LinkLocalIPv6PrefixLen": 0,
-        "SecondaryIPAddresses": None,
-        "SecondaryIPv6Addresses": None,
-        **addresses,
-        "Networks": _networks(endpoint, addresses),
-    }
-
-
-def _ports(endpoint: Endpoint) -> dict[str, list[dict[str, str]] | None]:
-    """Ports of the container, and those of the host that lead to them."""
-    ports: dict[str, list[dict[str, str]] | None] = {str(each): None for each in endpoint.exposed}
-    for each in sorted(endpoint.ports):
-        entry = {"HostIp": each.address, "HostPort": str(each.host_port)}
-        ports[str(each.exposed)] = [*(ports.get(str(each.exposed)) or ()), entry]
-    return ports
-
-
-def _networks(endpoint: Endpoint | None, addresses: Mapping[str, Any]) -> dict[str, Any]:
-    """By name. A container that shares another's network is in none of its own."""
-    if endpoint is None or not endpoint.network or ":" in endpoint.network:
-        return {}
-    settings = {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": None,
-        "DriverOpts": _driver_options(endpoint),
-        "GwPriority": 0,
-        "NetworkID": "",
-        "DNSNames": None,
-    }
-    return {endpoint.network: {**settings, **addresses}}
-
-
-def _driver_options(endpoint: Endpoint) -> dict[str, str] | None:
-    """Which program connects it, or why it is the host's network without having been asked for."""
-    named = {"driver": endpoint.driver, "reason": endpoint.reason}
-    return {name: value for name, value in named.items() if value} or None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rootless.errors import InvalidDocumentError
 from rootless.light_json import dumps, loads
-from rootless.network.options import NONE, ExposedPort, NetworkOptions, PortRequest
+from rootless.network.options import NONE, ExposedPort, NetworkOptions, PortRequest, attachment_of
 from rootless.runtime.idmap import UserNamespaceMode
 from rootless.spec import options as values
 from rootless.spec.options import ContainerOptions
@@ -128,6 +128,7 @@ def _network(value: dict[str, Any]) -> NetworkOptions:
         "arguments": tuple(value["arguments"]),
         "ports": ports(value["ports"]),
         "exposed": exposed(value["exposed"]),
+        "attachments": tuple(map(attachment_of, value.get("attachments", ()))),
     }
     return NetworkOptions(**fields)
 

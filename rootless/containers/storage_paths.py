@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rootless.containers.directory import Containers
+    from rootless.network.store import Networks
     from rootless.volumes.store import Volumes
 
 _SYSTEM = "/etc/containers/storage.conf"
@@ -40,6 +41,13 @@ class StoragePaths(NamedTuple):
         from rootless.containers.directory import Containers
 
         return Containers(f"{self.store}/containers", remove_container_tree, self.runtime)
+
+    @property
+    def networks(self) -> Networks:
+        """The networks that the user has defined."""
+        from rootless.network.store import Networks
+
+        return Networks(f"{self.store}/networks")
 
     @property
     def volumes(self) -> Volumes:

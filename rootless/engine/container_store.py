@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
     from rootless.containers.volume_users import MountName
+    from rootless.engine.network_store import NetworkStore
     from rootless.engine.upkeep import PrunedContainers
     from rootless.engine.volumes import PrunedVolumes
     from rootless.filters import ContainerFilters, PruneFilters, VolumeFilters
@@ -32,6 +33,13 @@ class ContainerStore(ImageStore):
     """The part of `rootless.engine.engine.Engine` about what is stored of containers and volumes; its arguments are
     those of Engine.
     """
+
+    @property
+    def networks(self) -> NetworkStore:
+        """The networks that the user has defined."""
+        from rootless.engine.network_store import NetworkStore
+
+        return NetworkStore(self.paths)
 
     def latest(self) -> str:
         """The id of the container that was created last. Raises NotFoundError."""

@@ -76,7 +76,7 @@ def prepare(
     only created. `recording`: a directory of the host where its shell records what is typed
     (`rootless.recording.shell`).
     """
-    options = with_network_name(options, environ, paths.containers)
+    options = with_network_name(options, environ, paths)
     check_options(options)
     if driver is StorageDriver.OVERLAY:
         _check_overlay_driver(options)
@@ -198,7 +198,9 @@ def _prepare(
     id_maps = read_id_maps(options.userns)
     container_id = new_container_id()
     directory = paths.containers.directory(container_id)
-    network, endpoint = prepare_network(options, lower.config.get("ExposedPorts") or (), environ)
+    network, endpoint = prepare_network(
+        options, lower.config.get("ExposedPorts") or (), environ, paths
+    )
     private = options.namespaces.uts
     shared = options.network.container
     if shared:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.errors import HostSupportError, NotFoundError, UsageError
+from rootless.errors import HostSupportError, NotFoundError
 from rootless.network.endpoint import Endpoint, endpoint_of
 from rootless.network.options import BRIDGE, CONTAINER, HOST, NONE, PRIVATE
 from rootless.spec.options import HOST_GATEWAY, ContainerOptions
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
     from rootless.containers.directory import Containers
     from rootless.containers.record import ContainerRecord
+    from rootless.containers.storage_paths import StoragePaths
     from rootless.network.options import NetworkOptions
     from rootless.network.setup import NetworkSetup
 
-_HINT = "use bridge, host, none, pasta or slirp4netns"
 DEFAULT = "default"
 """Docker's word for the network of a container for which none is asked."""
 
 
 def with_network_name(
-    options: ContainerOptions, environ: Mapping[str, str], containers: Containers
+    options: ContainerOptions, environ: Mapping[str, str], paths: StoragePaths
 ) -> ContainerOptions:
     """The options with the name of the network spelled out. Raises UsageError for one that does not exist."""
     network = options.network
@@ -39,11 +39,11 @@ def with_network_name(
         if name in {HOST, NONE} and (network.ports or network.publish_all):
             name, reason = BRIDGE, ""
     if network.container:
-        name = f"{CONTAINER}{_find(network.container, containers).id}"
+        name = f"{CONTAINER}{_find(network.container, paths.containers).id}"
     elif name not in {HOST, NONE, *PRIVATE}:
-        raise UsageError(
-            f"failed to set up container networking: network {name} not found", hint=_HINT
-        )
+        from rootless.engine.prepare_attachments import with_ids
+
+        network = network._replace(attachments=with_ids(network.attachments, paths.networks))
     return options._replace(network=network._replace(name=name, reason=reason))
 
 
@@ -55,7 +55,10 @@ def _find(name: str, containers: Containers) -> ContainerRecord:
 
 
 def prepare_network(
-    options: ContainerOptions, exposed: Iterable[str], environ: Mapping[str, str]
+    options: ContainerOptions,
+    exposed: Iterable[str],
+    environ: Mapping[str, str],
+    paths: StoragePaths,
 ) -> tuple[NetworkSetup | None, Endpoint]:
     """How the container is connected, and its endpoint. `exposed` are the ports that its image names.
 
@@ -67,14 +70,21 @@ def prepare_network(
     from rootless.network import drivers
     from rootless.network.ports import exposed_by, with_all_published
 
-    if not network.mac_address:
-        network = network._replace(mac_address=_new_mac_address())
-    setup = drivers.prepare(network, environ)
+    if network.attachments:
+        from rootless.engine.prepare_attachments import prepare_attachments
+
+        setup = prepare_attachments(options, environ, paths.networks)
+    else:
+        if not network.mac_address:
+            network = network._replace(mac_address=_new_mac_address())
+        setup = drivers.prepare(network, environ)
     of_container = (*exposed_by(exposed), *network.exposed)
     ports = with_all_published(network.ports, of_container if network.publish_all else ())
     _check_ports(network)
     setup = setup._replace(
-        ports=ports,
+        ports=ports
+        if setup.driver
+        else (),  # without a driver, nothing leads out of its networks or into them
         host_loopback=setup.host_loopback
         or any(each.address == HOST_GATEWAY for each in options.hosts),
     )

@@ -2,7 +2,7 @@
 `rootless.network.drivers` lists them.
 
     prepare     when the container is created: read the driver's arguments, find its program
-    attach      when the container's namespaces have been made: start the program in them
+    attach      when the container's namespaces have been made: connect them
     publish     where connections to the published ports are made to
     detach      when the container has ended
 """
@@ -13,7 +13,7 @@ from unionfs.light_types import NamedTuple, Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.network.helper import Helper
+    from rootless.network.endpoint import Assigned
     from rootless.network.namespaces import Namespaces
     from rootless.network.options import NetworkOptions
     from rootless.network.setup import NetworkSetup
@@ -39,17 +39,40 @@ class Target(NamedTuple):
     ipv6_gateway: str = ""
 
 
+class Connection(Protocol):
+    """A network namespace that has been connected. `name` is that of the program that keeps it so, `pidfd` a descriptor
+    that becomes readable when the program has ended, and `places` what it has in networks that a user has defined.
+    """
+
+    name: str
+    pidfd: int
+    places: tuple[Assigned, ...]
+
+    def wait_until_ready(self) -> None:
+        """Return when packets pass. Raises LaunchError if that cannot be."""
+
+    def reason(self) -> str:
+        """Why the program ended, in one line."""
+
+    def end(self) -> None:
+        """End it."""
+
+
 class Driver(Protocol):
     """One way to connect a network namespace."""
 
-    def prepare(self, options: NetworkOptions, host: Host) -> NetworkSetup:
-        """Raises UsageError for arguments that it does not have, HostSupportError if it cannot work here."""
+    def attach(self, setup: NetworkSetup, namespaces: Namespaces) -> Connection:
+        """Connect the namespace. Raises OSError, RootlessError."""
 
-    def attach(self, setup: NetworkSetup, namespaces: Namespaces) -> Helper:
-        """Start its program, which stays a child of the caller's. Raises OSError."""
-
-    def publish(self, setup: NetworkSetup) -> Target:
+    def publish(self, setup: NetworkSetup, connection: Connection) -> Target:
         """Where published ports lead to."""
 
-    def detach(self, helper: Helper) -> None:
-        """End its program."""
+    def detach(self, connection: Connection) -> None:
+        """End the connection."""
+
+
+class HelperDriver(Driver, Protocol):
+    """One that connects a network namespace by a program."""
+
+    def prepare(self, options: NetworkOptions, host: Host) -> NetworkSetup:
+        """Raises UsageError for arguments that it does not have, HostSupportError if it cannot work here."""

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rootless.network.driver import Driver
+    from rootless.network.driver import HelperDriver
     from rootless.network.options import NetworkOptions
     from rootless.network.setup import NetworkSetup
 
@@ -21,7 +21,7 @@ PREFERRED = (PASTA, SLIRP4NETNS)
 _SYSTEM = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 
-def driver_of(name: str) -> Driver:
+def driver_of(name: str) -> HelperDriver:
     """The driver of a name in PREFERRED."""
     if name == PASTA:
         from rootless.network import pasta

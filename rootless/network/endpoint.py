@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.network.options import ExposedPort, PublishedPort
+from rootless.network.options import Attachment, ExposedPort, PublishedPort, attachment_of
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -11,6 +11,29 @@ if TYPE_CHECKING:
 
     from rootless.network.options import NetworkOptions
     from rootless.network.setup import NetworkSetup
+
+
+_LISTS = frozenset({"ports", "exposed", "attachments", "places"})
+
+
+class Assigned(NamedTuple):
+    """What a container that runs has in a network. Addresses of a family that the network does not have are empty."""
+
+    network: str
+    network_id: str
+    endpoint_id: str
+    interface: str
+    mac_address: str
+    address: str = ""
+    prefix: int = 0
+    gateway: str = ""
+    ipv6_address: str = ""
+    ipv6_prefix: int = 0
+    ipv6_gateway: str = ""
+    resolver: str = ""
+    """The address of the network's DNS."""
+    is_internal: bool = False
+    """Nothing leads out of the network, and it has no gateway."""
 
 
 class Endpoint(NamedTuple):
@@ -32,6 +55,17 @@ class Endpoint(NamedTuple):
     exposed: tuple[ExposedPort, ...] = ()
     reason: str = ""
     """Why it is the host's network, where nobody asked for that."""
+    attachments: tuple[Attachment, ...] = ()
+    """Networks that a user has defined."""
+    places: tuple[Assigned, ...] = ()
+    """What it has in them while it runs, the one with the way out first."""
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The names of the networks that it is in; one that shares another container's is in none of its own."""
+        if self.attachments or self.network == "":
+            return tuple(each.network for each in self.attachments)
+        return () if ":" in self.network else (self.network,)
 
 
 def endpoint_of(
@@ -40,6 +74,8 @@ def endpoint_of(
     """That of a container which has just been created."""
     if setup is None:
         return Endpoint(options.name)
+    if setup.attachments:
+        return Endpoint(options.name, exposed=exposed, attachments=setup.attachments)
     ipv4, ipv6 = setup.ipv4, setup.ipv6
     return Endpoint(
         options.name,
@@ -61,6 +97,9 @@ def plain_endpoint(endpoint: Endpoint | None) -> dict[str, Any] | None:
     for name in ("ports", "exposed"):
         if name in fields:
             fields[name] = [list(each) for each in fields[name]]
+    for name in ("attachments", "places"):
+        if name in fields:
+            fields[name] = [each._asdict() for each in fields[name]]
     return fields
 
 
@@ -71,9 +110,9 @@ def endpoint_in(plain: dict[str, Any] | None) -> Endpoint | None:
     fields = {name: value for name, value in plain.items() if name in Endpoint._fields}
     fields["ports"] = tuple(PublishedPort(*each) for each in fields.get("ports", ()))
     fields["exposed"] = tuple(ExposedPort(*each) for each in fields.get("exposed", ()))
+    fields["attachments"] = tuple(map(attachment_of, fields.get("attachments", ())))
+    fields["places"] = tuple(Assigned(**each) for each in fields.get("places", ()))
     for name, value in fields.items():
-        if name not in {"ports", "exposed"} and type(value) is not (
-            int if name.endswith("prefix") else str
-        ):
+        if name not in _LISTS and type(value) is not (int if name.endswith("prefix") else str):
             raise ValueError(name)
     return Endpoint(**fields)

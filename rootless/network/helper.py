@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
+    from rootless.network.endpoint import Assigned
     from rootless.network.namespaces import Namespaces
 
 _READY_WAIT = 30.0
@@ -30,7 +31,7 @@ STANDARD_ERROR = 2
 
 
 class Helper:
-    """A running program. `pidfd` becomes readable when it has ended."""
+    """A running program. `pidfd` becomes readable when it has ended, `ready` when the interface is configured."""
 
     def __init__(
         self,
@@ -45,7 +46,8 @@ class Helper:
         the interface is configured as `ready_at`, and one whose end tells it to end as `exit_at`. Raises OSError.
         """
         self.name = os.path.basename(argv[0])
-        self._ready, ready = os.pipe2(os.O_CLOEXEC)
+        self.places: tuple[Assigned, ...] = ()
+        self.ready, ready = os.pipe2(os.O_CLOEXEC)
         # pasta opens it again, by its path in /proc, and may be of another id than the monitor.
         os.fchmod(ready, 0o666)
         self._errors, errors = os.pipe2(os.O_CLOEXEC)
@@ -68,12 +70,12 @@ class Helper:
     def wait_until_ready(self) -> None:
         """Return when the interface is configured. Raises LaunchError if the program cannot do that."""
         poll = select.poll()
-        poll.register(self._ready, select.POLLIN)
+        poll.register(self.ready, select.POLLIN)
         if not poll.poll(_READY_WAIT * 1000):
             raise LaunchError(
                 f"cannot connect the container to a network: {self.name} was not ready within {_READY_WAIT:g} seconds"
             )
-        if not os.read(self._ready, 64):
+        if not os.read(self.ready, 64):
             raise LaunchError(f"cannot connect the container to a network: {self.reason()}")
 
     def reason(self) -> str:
@@ -88,7 +90,7 @@ class Helper:
     def end(self) -> None:
         """Kill it and wait for its end."""
         end_child(self.pidfd)
-        for descriptor in (self.pidfd, self._ready, self._errors, self._exit):
+        for descriptor in (self.pidfd, self.ready, self._errors, self._exit):
             os.close(descriptor)
 
 
@@ -134,12 +136,13 @@ def _execute(
 
 def become_root_of(namespaces: Namespaces, monitor: int) -> None:
     """Enter the user namespace for good, as its root, and end with the monitor, whose pidfd it is."""
-    processes.setns(namespaces.user, processes.CLONE_NEWUSER)
-    uid, gid = namespaces.root
-    if namespaces.drop_groups:
-        identity.setgroups(())
-    identity.setresgid(gid)
-    identity.setresuid(uid)
+    if namespaces.user is not None:
+        processes.setns(namespaces.user, processes.CLONE_NEWUSER)
+        uid, gid = namespaces.root
+        if namespaces.drop_groups:
+            identity.setgroups(())
+        identity.setresgid(gid)
+        identity.setresuid(uid)
     processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)
     poll = select.poll()
     poll.register(monitor, select.POLLIN)

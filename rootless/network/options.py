@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from unionfs.light_types import NamedTuple
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 HOST, NONE, BRIDGE = "host", "none", "bridge"
 PASTA, SLIRP4NETNS = "pasta", "slirp4netns"
 PRIVATE = (BRIDGE, PASTA, SLIRP4NETNS)
@@ -51,6 +55,33 @@ class PublishedPort(NamedTuple):
         return ExposedPort(self.number, self.protocol)
 
 
+class Attachment(NamedTuple):
+    """What was asked for. `network` is a name or an id; empty addresses are chosen when the container starts.
+
+    Of several networks the one with the highest `gateway_priority` has the way out. `network_id` is there once the
+    network has been found.
+    """
+
+    network: str
+    aliases: tuple[str, ...] = ()
+    ip: str = ""
+    ip6: str = ""
+    mac_address: str = ""
+    driver_options: tuple[tuple[str, str], ...] = ()
+    gateway_priority: int = 0
+    network_id: str = ""
+    is_by_connect: bool = False
+    """By `network connect`, and not when the container was made."""
+
+
+def attachment_of(plain: dict[str, Any]) -> Attachment:
+    """The inverse of `_asdict` after JSON. Raises TypeError."""
+    options = tuple((name, value) for name, value in plain.get("driver_options", ()))
+    return Attachment(
+        **{**plain, "aliases": tuple(plain.get("aliases", ())), "driver_options": options}
+    )
+
+
 class NetworkOptions(NamedTuple):
     """`name` is one of the words above, `container:` and a name or id, or empty for the default.
 
@@ -64,13 +95,15 @@ class NetworkOptions(NamedTuple):
     ports: tuple[PortRequest, ...] = ()
     publish_all: bool = False
     exposed: tuple[ExposedPort, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    """Networks that a user has defined; `name` is that of the first."""
     reason: str = ""
     """Why the default is the host's network, where it would be a private one."""
 
     @property
     def is_private(self) -> bool:
-        """Whether it has a way out of its own."""
-        return self.name in PRIVATE
+        """Whether it is a network of containers, and not the host's."""
+        return bool(self.attachments) or self.name in PRIVATE
 
     @property
     def is_own(self) -> bool:

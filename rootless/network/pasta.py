@@ -13,6 +13,7 @@ from rootless.network.setup import INTERFACE, IPV6, NetworkSetup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.network.driver import Connection
     from rootless.network.namespaces import Namespaces
     from rootless.network.options import NetworkOptions
     from rootless.network.setup import Addresses
@@ -87,12 +88,12 @@ def attach(setup: NetworkSetup, namespaces: Namespaces) -> Helper:
     return Helper(command(setup), namespaces, network_at=0, ready_at=1)
 
 
-def publish(setup: NetworkSetup) -> Target:
+def publish(setup: NetworkSetup, connection: Connection) -> Target:  # noqa: ARG001 - other drivers need it
     ipv4, ipv6 = setup.ipv4, setup.ipv6
     if ipv6 is None:
         return Target(ipv4.address, ipv4.gateway)
     return Target(ipv4.address, ipv4.gateway, ipv6.address, ipv6.gateway)
 
 
-def detach(helper: Helper) -> None:
-    helper.end()
+def detach(connection: Connection) -> None:
+    connection.end()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.network.options import PortRequest
+from rootless.network.options import Attachment, PortRequest, attachment_of
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -46,6 +46,11 @@ class NetworkSetup(NamedTuple):
     host_loopback: bool = False
     words: tuple[str, ...] = ()
     ports: tuple[PortRequest, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    """Networks that a user has defined, each with its id. Then the program is the way out of all such networks, and there
+    is none if `driver` is empty."""
+    name_servers: tuple[str, ...] = ()
+    """Those that the network's DNS asks for the container in place of the host's."""
 
 
 def plain_setup(setup: NetworkSetup) -> dict[str, Any]:
@@ -55,6 +60,7 @@ def plain_setup(setup: NetworkSetup) -> dict[str, Any]:
         "ipv4": tuple(setup.ipv4),
         "ipv6": None if setup.ipv6 is None else tuple(setup.ipv6),
         "ports": tuple(map(tuple, setup.ports)),
+        "attachments": [each._asdict() for each in setup.attachments],
     }
 
 
@@ -67,6 +73,8 @@ def setup_of(plain: dict[str, Any]) -> NetworkSetup:
             "ipv4": Addresses(*plain["ipv4"]),
             "ipv6": None if plain["ipv6"] is None else Addresses(*plain["ipv6"]),
             "words": tuple(plain["words"]),
+            "name_servers": tuple(plain.get("name_servers", ())),
             "ports": tuple(PortRequest(*each) for each in plain["ports"]),
+            "attachments": tuple(map(attachment_of, plain.get("attachments", ()))),
         }
     )

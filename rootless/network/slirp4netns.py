@@ -11,6 +11,7 @@ from rootless.network.setup import INTERFACE, IPV4, Addresses, NetworkSetup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.network.driver import Connection
     from rootless.network.namespaces import Namespaces
     from rootless.network.options import NetworkOptions
 
@@ -101,9 +102,9 @@ def attach(setup: NetworkSetup, namespaces: Namespaces) -> Helper:
     return Helper(command(setup), namespaces, network_at=_NETWORK, ready_at=_READY, exit_at=_EXIT)
 
 
-def publish(setup: NetworkSetup) -> Target:
+def publish(setup: NetworkSetup, connection: Connection) -> Target:  # noqa: ARG001 - other drivers need it
     return Target(setup.ipv4.address, setup.ipv4.gateway)
 
 
-def detach(helper: Helper) -> None:
-    helper.end()
+def detach(connection: Connection) -> None:
+    connection.end()

@@ -39,6 +39,7 @@ def etc_files(
     """
     address, gateway = "127.0.1.1", None if options.network.is_own else "127.0.0.1"
     if setup is not None:
+        # An address that is chosen when the container starts is written then.
         address, gateway = setup.ipv4.address, setup.ipv4.gateway
     hosts = hosts_file(hostname, options.hosts, address=address, gateway=gateway)
     files = {
@@ -60,8 +61,8 @@ def etc_files(
 def hosts_file(
     hostname: str, hosts: Iterable[HostEntry], *, gateway: str | None, address: str = "127.0.1.1"
 ) -> str:
-    """`address` is the container's own. `gateway` is the address by which the container reaches the host; 127.0.0.1 on the host's
-    network.
+    """`address` is the container's own, which has no line if it is empty. `gateway` is the address by which the container
+    reaches the host; 127.0.0.1 on the host's network.
 
     Raises:
         UsageError: host-gateway was asked for and there is none.
@@ -81,12 +82,19 @@ def hosts_file(
     # As docker: the name without its domain is an alias.
     first = hostname.partition(".")[0]
     names = hostname if first in {"", hostname} else f"{hostname} {first}"
-    lines.append(f"{address}\t{names}")
+    if address:
+        lines.append(f"{address}\t{names}")
     return "\n".join(lines) + "\n"
 
 
 def _dns_of(setup: NetworkSetup, dns: Dns) -> Dns:
-    """The host's name servers may be out of the container's reach: the network's resolver asks them."""
+    """The host's name servers may be out of the container's reach: the network's resolver asks them. That of a network
+    with names of containers is asked first for a name without a dot, as with docker, and asks the servers of --dns.
+    """
+    if setup.attachments:
+        has_ndots = any(each.startswith("ndots:") for each in dns.options)
+        options = dns.options if has_ndots else (*dns.options, "ndots:0")
+        return dns._replace(servers=(setup.ipv4.resolver,), options=options)
     return dns if dns.servers else dns._replace(servers=(setup.ipv4.resolver,))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import time
 
+from rootless.errors import RootlessError
 from rootless.network.drivers import driver_of
 from rootless.network.namespaces import Namespaces
 from rootless.supervisor.engine_log import log
@@ -15,8 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rootless.network.driver import Connection, Driver
+    from rootless.network.endpoint import Assigned
     from rootless.network.forwarder import Forwarder
-    from rootless.network.helper import Helper
     from rootless.network.listening import PublishedSocket
     from rootless.network.setup import NetworkSetup
     from rootless.runtime.idmap import IdMaps
@@ -32,25 +34,34 @@ class ContainerNetwork:
     """
 
     def __init__(
-        self, setup: NetworkSetup, id_maps: IdMaps, sockets: Sequence[PublishedSocket] = ()
+        self,
+        setup: NetworkSetup,
+        id_maps: IdMaps,
+        sockets: Sequence[PublishedSocket] = (),
+        driver: Driver | None = None,
     ) -> None:
-        """`sockets` are those of the published ports, and stay the caller's."""
+        """`sockets` are those of the published ports, and stay the caller's. `driver` is that of the setup, unless
+        another one is given.
+        """
         self._setup = setup
         self._sockets = sockets
         self._forwarder: Forwarder | None = None
         self._id_maps = id_maps
-        self._driver = driver_of(setup.driver)
-        self._helper: Helper | None = None
+        self._driver = driver or driver_of(setup.driver)
+        self._connection: Connection | None = None
         self._namespaces: Namespaces | None = None
         self._starts: list[float] = []
         """When the program was started, by the monotonic clock."""
 
     def describe(self) -> str:
         """The step of the start, for `run --debug`."""
+        if self._setup.attachments:
+            names = ", ".join(each.network for each in self._setup.attachments)
+            return f"connect the container to the networks {names}"
         return f"connect the network with {self._setup.program}"
 
     def connect(self, pid: int) -> None:
-        """Start the program for the network namespace of a process. Raises OSError."""
+        """Connect the network namespace of a process. Raises OSError, RootlessError."""
         # Opened before the process changes its ids, after which its /proc/PID/ns is its own user namespace's only.
         flags = os.O_RDONLY | os.O_CLOEXEC
         self._namespaces = Namespaces(
@@ -63,27 +74,32 @@ class ContainerNetwork:
 
     def _start(self, namespaces: Namespaces) -> None:
         self._starts.append(time.monotonic())
-        self._helper = self._driver.attach(self._setup, namespaces)
+        self._connection = self._driver.attach(self._setup, namespaces)
+
+    @property
+    def places(self) -> tuple[Assigned, ...]:
+        """What the container has in networks that a user has defined."""
+        return () if self._connection is None else self._connection.places
 
     def wait_until_ready(self) -> None:
         """Return when the interface is configured and connections to published ports are passed on. Raises
         LaunchError, OSError.
         """
-        if self._helper is not None:
-            self._helper.wait_until_ready()
+        if self._connection is not None:
+            self._connection.wait_until_ready()
         self._forward()
 
     def _forward(self) -> None:
-        if not self._sockets or self._namespaces is None:
+        if not self._sockets or self._namespaces is None or self._connection is None:
             return
         from rootless.network.forwarder import Forwarder
 
-        target = self._driver.publish(self._setup)
+        target = self._driver.publish(self._setup, self._connection)
         self._forwarder = Forwarder(self._sockets, target, self._namespaces)
 
     def watched(self) -> tuple[int, ...]:
         """Descriptors that become readable when one of its processes ends."""
-        processes = (self._helper, self._forwarder)
+        processes = (self._connection, self._forwarder)
         return tuple(each.pidfd for each in processes if each is not None)
 
     def check(self, ready: set[int]) -> str:
@@ -92,26 +108,26 @@ class ContainerNetwork:
             log("network: the process that passes connections to published ports on was killed")
             self._forwarder.end()
             self._forward()
-        helper, namespaces = self._helper, self._namespaces
-        if helper is None or namespaces is None or helper.pidfd not in ready:
+        connection, namespaces = self._connection, self._namespaces
+        if connection is None or namespaces is None or connection.pidfd not in ready:
             return ""
-        log(f"network: {helper.reason()}")
+        log(f"network: {connection.reason()}")
         self._detach()
         now = time.monotonic()
         self._starts = [at for at in self._starts if now - at < _PERIOD]
         if len(self._starts) < _MAX_STARTS:
             try:
                 self._start(namespaces)
-            except OSError as error:
-                log(f"network: {helper.name} cannot be started: {error.strerror}")
+            except (OSError, RootlessError) as error:
+                log(f"network: {connection.name} cannot be started: {error}")
             else:
                 return ""
-        return f"the container has no network any more: {helper.name} ends again and again"
+        return f"the container has no network any more: {connection.name} ends again and again"
 
     def _detach(self) -> None:
-        if self._helper is not None:
-            self._driver.detach(self._helper)
-            self._helper = None
+        if self._connection is not None:
+            self._driver.detach(self._connection)
+            self._connection = None
 
     def release(self) -> None:
         """Idempotent."""
@@ -120,6 +136,7 @@ class ContainerNetwork:
             self._forwarder = None
         self._detach()
         if self._namespaces is not None:
-            os.close(self._namespaces.user)
+            if self._namespaces.user is not None:
+                os.close(self._namespaces.user)
             os.close(self._namespaces.network)
             self._namespaces = None

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
     from rootless.cgroups.control_group import ControlGroup
     from rootless.containers.launch_description import LaunchDescription
+    from rootless.network.endpoint import Assigned
     from rootless.network.listening import PublishedSocket
     from rootless.runtime.nested import SharedNamespace
     from rootless.runtime.rootfs import Rootfs
     from rootless.supervisor.clients import Client
     from rootless.supervisor.container_network import ContainerNetwork
+    from rootless.supervisor.defined_networks import DefinedNetworks
     from rootless.supervisor.file_servers.file_server import NextServer
     from rootless.supervisor.file_servers.first_server import FirstServer
     from rootless.supervisor.file_servers.run_layer import RunLayer
@@ -83,6 +85,7 @@ class ContainerRun:
             self._server = self._take_server()
         self._volumes: VolumeMounts | None = None
         self._network: ContainerNetwork | None = None
+        self._networks: DefinedNetworks | None = None
         self._owners: OwnerRecording | None = None
 
     @property
@@ -115,6 +118,9 @@ class ContainerRun:
         volumes, network = self._open_volumes(), self._make_network(debug)
         stdio = streams.container_ends
         shared = self._open_shared_network(volumes)
+        below = shared if volumes is None else volumes.namespace
+        if self._networks is not None:
+            below = self._networks.namespace
         server = self._server
 
         def write_step(line: str) -> None:
@@ -136,7 +142,7 @@ class ContainerRun:
                     seccomp_cache=description.seccomp_cache,
                     debug=None if debug is None else write_step,
                     trees={} if volumes is None else volumes.trees,
-                    below=shared if volumes is None else volumes.namespace,
+                    below=below,
                 )
             )
         except LaunchError:
@@ -157,10 +163,21 @@ class ContainerRun:
         process = self.process
         streams.take_console(process.console)
         if network is not None:
-            network.wait_until_ready()
+            self._finish_network(network)
         self.signals = SignalDelivery(
             process.pid, process.pidfd, description.stop_timeout, self._events.signalled
         )
+
+    def _finish_network(self, network: ContainerNetwork) -> None:
+        """Wait for the network. Raises LaunchError, without a container."""
+        try:
+            network.wait_until_ready()
+            if self._networks is not None:
+                self._networks.write_files(network.places)
+        except BaseException:
+            signal.pidfd_send_signal(self.process.pidfd, signal.SIGKILL)
+            os.waitid(os.P_PIDFD, self.process.pidfd, os.WEXITED)
+            raise
 
     def _open_volumes(self) -> VolumeMounts | None:
         """The mounts that file servers of their own serve, with the image if it is shared; None if there are none.
@@ -209,7 +226,13 @@ class ContainerRun:
             return None
         from rootless.supervisor.container_network import ContainerNetwork
 
-        self._network = ContainerNetwork(setup, self._description.id_maps, self._published)
+        driver = None
+        if setup.attachments:
+            from rootless.supervisor.defined_networks import DefinedNetworks
+
+            self._networks = DefinedNetworks(self._description)
+            driver = self._networks.driver
+        self._network = ContainerNetwork(setup, self._description.id_maps, self._published, driver)
         if debug is not None:
             os.write(debug, f"{self._network.describe()}\n".encode())
         return self._network
@@ -301,6 +324,11 @@ class ContainerRun:
             return bool(self.server_failure)
         return False
 
+    @property
+    def places(self) -> tuple[Assigned, ...]:
+        """What the container has in networks that a user has defined."""
+        return () if self._network is None else self._network.places
+
     def check_network(self, ready: set[int]) -> str:
         """Have a helper program of the network that has ended started again. Returns why that is not done any more,
         once, and otherwise nothing.
@@ -324,6 +352,8 @@ class ContainerRun:
     def _release_network(self) -> None:
         if self._network is not None:
             self._network.release()
+        if self._networks is not None:
+            self._networks.close()
 
     def _release_volumes(self) -> None:
         if self._volumes is not None:

@@ -215,6 +215,7 @@ class Monitor:
             try:
                 self._keeper.keeps_layer(run.memory_fd)
                 run.create(self._streams, debug, self._while_created)
+                self._keeper.connected(run.places)
                 self._begin()
             except BaseException:
                 run.abandon()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rootless.containers.directory import Containers
     from rootless.containers.record import ContainerRecord
+    from rootless.network.endpoint import Assigned
     from rootless.network.options import PublishedPort
     from rootless.supervisor.life_events import LifeEvents
 
@@ -51,6 +52,7 @@ class RecordKeeper:
         self._has_volumes = has_volumes
         self._ports: tuple[PublishedPort, ...] = ()
         self._memory_fd = 0
+        self._places: tuple[Assigned, ...] = ()
 
     def published(self, ports: tuple[PublishedPort, ...]) -> None:
         """Ports of the host that are bound; they are in the record while the container runs."""
@@ -59,6 +61,10 @@ class RecordKeeper:
     def keeps_layer(self, memory_fd: int) -> None:
         """The descriptor of this process's that keeps the writable layer of this run in memory; 0: none does."""
         self._memory_fd = memory_fd
+
+    def connected(self, places: tuple[Assigned, ...]) -> None:
+        """What the container that has been created has in networks that a user has defined."""
+        self._places = places
 
     def created(self, container: int, server: int) -> None:
         """The container waits for START; PIDs of its first process and of the file server."""
@@ -152,9 +158,10 @@ class RecordKeeper:
         self, record: ContainerRecord, container: int, server: int
     ) -> ContainerRecord:
         record = _with_processes(record, container, server)._replace(memory_fd=self._memory_fd)
-        if not self._ports or record.endpoint is None:
+        if not (self._ports or self._places) or record.endpoint is None:
             return record
-        return record._replace(endpoint=record.endpoint._replace(ports=self._ports))
+        endpoint = record.endpoint._replace(ports=self._ports, places=self._places)
+        return record._replace(endpoint=endpoint)
 
     def _ended(self, ending: Ending) -> None:
         self._events.ended(ending.status, out_of_memory=ending.out_of_memory)
@@ -206,7 +213,7 @@ def _without_processes(record: ContainerRecord, status: Status, ending: Ending) 
     endpoint = record.endpoint
     return record.moved_to(
         status,
-        endpoint=None if endpoint is None else endpoint._replace(ports=()),
+        endpoint=None if endpoint is None else endpoint._replace(ports=(), places=()),
         exit_code=ending.status,
         health="unhealthy" if record.health else "",  # as Docker shows one that has ended
         oom_killed=ending.out_of_memory,

@@ -118,9 +118,8 @@ def _condition(record: ContainerRecord) -> str:
 
 
 def _network(record: ContainerRecord) -> str:
-    """A container that shares another's network is in none of its own."""
-    endpoint = record.endpoint
-    return "" if endpoint is None or ":" in endpoint.network else endpoint.network
+    """The names of its networks."""
+    return "" if record.endpoint is None else ",".join(sorted(record.endpoint.networks))
 
 
 def _ports(record: ContainerRecord) -> str:

@@ -11,6 +11,7 @@ from rootless.filters import (
     ContainerFilters,
     ImageFilters,
     LabelFilter,
+    NetworkFilters,
     PortRange,
     PruneFilters,
     VolumeFilters,
@@ -37,6 +38,8 @@ _CONTAINER = (
 )
 _IMAGE = ("before", "dangling", "label", "reference", "since", "until")
 _VOLUME = ("dangling", "driver", "label", "name")
+_NETWORK = ("dangling", "driver", "id", "label", "name", "scope", "type")
+_BUILTIN = {"builtin": True, "custom": False}
 _VOLUME_PRUNE = ("all", "label", "label!")
 _PRUNE = ("label", "label!", "until")
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
@@ -114,6 +117,32 @@ def volume_prune_filters(pairs: Pairs) -> tuple[VolumeFilters, bool]:
         without_labels=tuple(map(label_filter, values["label!"])),
     )
     return filters, any(_TRUTH[text] for text in values["all"])
+
+
+def network_filters(pairs: Pairs) -> NetworkFilters:
+    """The filters of `network ls`. Raises UsageError."""
+    values = _by_name(pairs, _NETWORK)
+    for text in values["type"]:
+        if text not in _BUILTIN:
+            raise UsageError(f"invalid filter: 'type'='{text}'", hint="use builtin or custom")
+    types = {_BUILTIN[text] for text in values["type"]}
+    return NetworkFilters(
+        names=values["name"],
+        ids=values["id"],
+        drivers=values["driver"],
+        scopes=values["scope"],
+        labels=tuple(map(label_filter, values["label"])),
+        dangling=_dangling(values["dangling"]),
+        is_builtin=types.pop() if len(types) == 1 else None,
+    )
+
+
+def network_prune_filters(pairs: Pairs, now: float) -> NetworkFilters:
+    """The filters of `network prune`. Raises UsageError."""
+    pruned = prune_filters(pairs, now)
+    return NetworkFilters(
+        labels=pruned.labels, without_labels=pruned.without_labels, until=pruned.until
+    )
 
 
 def moment_of(text: str, now: float) -> float:

@@ -6,10 +6,14 @@ from rootless.cli.flags.names import is_address
 from rootless.csv_fields import split_fields
 from rootless.errors import UsageError
 from rootless.network.options import (
+    BRIDGE,
     CONTAINER,
     HOST,
+    NONE,
     PASTA,
+    PRIVATE,
     SLIRP4NETNS,
+    Attachment,
     ExposedPort,
     NetworkOptions,
     PortRequest,
@@ -18,11 +22,15 @@ from rootless.network.ports import parse_expose, parse_publish
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-_FIELDS = frozenset({"name", "alias", "ip", "ip6", "mac-address", "driver-opt", "link-local-ip"})
+_FIELDS = frozenset(
+    {"name", "alias", "ip", "ip6", "mac-address", "driver-opt", "gw-priority", "link-local-ip"}
+)
 """Docker's keys of the long form."""
-_USER_DEFINED = "user-defined networks are not supported yet"
+_BUILT_IN = frozenset({"", "default", HOST, NONE, *PRIVATE})
+_BOTH = "conflicting options: cannot attach both user-defined and non-user-defined network-modes"
+_ONLY_USER_DEFINED = "network-scoped aliases are only supported for user-defined networks"
 DISCARDED = "Published ports are discarded when using host network mode"
 """Docker's warning."""
 
@@ -34,18 +42,27 @@ def parse_network(
     publish_all: bool,
     expose: Sequence[str],
     mac_address: str,
+    own: Attachment = Attachment(""),
 ) -> NetworkOptions:
-    """Raises UsageError with docker's words."""
+    """`own` is what the options for one network say: --network-alias, --ip, --ip6. Raises UsageError with docker's words."""
+    attachments: list[Attachment] = []
     network = NetworkOptions()
     for index, text in enumerate(names):
-        other = _network(text)
-        if index and other.name == network.name:
-            raise UsageError(f'network "{other.name}" is specified multiple times')
-        if index:
-            raise UsageError(
-                f"cannot connect a container to network {other.name} as well: {_USER_DEFINED}"
-            )
-        network = other
+        other, attachment = _network(text)
+        if any(each.network == attachment.network for each in attachments):
+            raise UsageError(f'network "{attachment.network}" is specified multiple times')
+        attachments.append(attachment)
+        if index and not all(_is_user_defined(each.network) for each in attachments):
+            raise UsageError(_BOTH)
+        network = network if index else other
+    first = attachments[0] if attachments else Attachment(network.name)
+    first = _with_own(first, own)
+    if _is_user_defined(first.network):
+        if mac_address and not first.mac_address:
+            first = first._replace(mac_address=_mac_address(mac_address))
+        network = network._replace(attachments=(first, *attachments[1:]))
+    else:
+        _check_built_in(first)
     ports = tuple(port for text in publish for port in parse_publish(text, is_address))
     exposed = tuple(port for text in expose for port in parse_expose(text))
     if network.container:
@@ -67,34 +84,95 @@ def discards_ports(names: Sequence[str], publish: Sequence[str]) -> bool:
     return bool(publish) and tuple(names) == (HOST,)
 
 
-def _network(text: str) -> NetworkOptions:
-    """NAME, a driver's name with arguments after a colon (podman's form), or docker's fields KEY=VALUE."""
+def _is_user_defined(name: str) -> bool:
+    return name not in _BUILT_IN and not name.startswith(CONTAINER)
+
+
+def _with_own(attachment: Attachment, own: Attachment) -> Attachment:
+    """With what the options for one network say, which belong to the first. Raises UsageError."""
+    for what, given, option in (
+        ("per-network alias", attachment.aliases and own.aliases, "--network-alias"),
+        ("per-network IPv4 address", attachment.ip and own.ip, "--ip"),
+        ("per-network IPv6 address", attachment.ip6 and own.ip6, "--ip6"),
+    ):
+        if given:
+            raise UsageError(f"conflicting options: cannot specify both {option} and {what}")
+    return attachment._replace(
+        aliases=attachment.aliases or own.aliases,
+        ip=attachment.ip or own.ip,
+        ip6=attachment.ip6 or own.ip6,
+    )
+
+
+def _check_built_in(attachment: Attachment) -> None:
+    if attachment.aliases:
+        raise UsageError(_ONLY_USER_DEFINED)
+    if attachment.ip or attachment.ip6:
+        raise UsageError(
+            f"invalid config for network {attachment.network or BRIDGE}: invalid endpoint settings: user specified "
+            "IP address is supported on user defined networks only"
+        )
+
+
+def _network(text: str) -> tuple[NetworkOptions, Attachment]:
+    """NAME, a driver's name with arguments after a colon (podman's form), or docker's fields KEY=VALUE; what is asked for
+    of the network too.
+    """
     if not text:
         raise UsageError("no name set for network")
     if text == CONTAINER:
         raise UsageError("invalid network mode: invalid container format container:<name|id>")
     driver, colon, arguments = text.partition(":")
     if driver in {PASTA, SLIRP4NETNS}:
-        return NetworkOptions(driver, tuple(filter(None, arguments.split(","))) if colon else ())
+        words = tuple(filter(None, arguments.split(","))) if colon else ()
+        return NetworkOptions(driver, words), Attachment(driver)
+    if colon and "=" in arguments and driver != CONTAINER.rstrip(":"):
+        text = f"name={driver},{arguments}"  # podman's form
     if "=" not in text:
-        return NetworkOptions(text)
-    fields: dict[str, str] = {}
+        return NetworkOptions(text), Attachment(text)
+    fields: dict[str, list[str]] = {}
     for field in split_fields(text):
         key, _, value = field.partition("=")
-        key = key.strip().lower()
+        key = _PODMAN_KEYS.get(key.strip().lower(), key.strip().lower())
         if key not in _FIELDS:
-            raise UsageError(
-                f'invalid argument "{text}" for "--network" flag: invalid field key {key}'
-            )
-        fields[key] = value.strip()
-    name = fields.get("name", "")
-    if not name:
-        raise UsageError("no name set for network")
-    if "alias" in fields:
-        raise UsageError("network-scoped aliases are only supported for user-defined networks")
-    if {"ip", "ip6", "link-local-ip"} & set(fields):
-        raise UsageError("user specified IP address is supported on user defined networks only")
-    return NetworkOptions(name, mac_address=fields.get("mac-address", ""))
+            raise _invalid(text, f"invalid field key {key}")
+        fields.setdefault(key, []).append(value.strip())
+    attachment = _attachment(text, fields)
+    return NetworkOptions(attachment.network, mac_address=attachment.mac_address), attachment
+
+
+_PODMAN_KEYS = {"mac": "mac-address"}
+
+
+def _invalid(text: str, why: str) -> UsageError:
+    return UsageError(f'invalid argument "{text}" for "--network" flag: {why}')
+
+
+def _attachment(text: str, fields: Mapping[str, Sequence[str]]) -> Attachment:
+    """What the long form says. Raises UsageError."""
+    last = {key: values[-1] for key, values in fields.items()}
+    if not last.get("name"):
+        raise _invalid(text, "network name/id is not specified")
+    options = []
+    for each in fields.get("driver-opt", ()):
+        key, equals, value = each.partition("=")
+        if not equals:
+            raise _invalid(text, "invalid key value pair format in driver options")
+        options.append((key, value))
+    priority = last.get("gw-priority", "0")
+    try:
+        number = int(priority)
+    except ValueError:
+        raise _invalid(text, f"invalid gw-priority ({priority}): invalid syntax") from None
+    return Attachment(
+        last["name"],
+        tuple(fields.get("alias", ())),
+        last.get("ip", ""),
+        last.get("ip6", ""),
+        _mac_address(last.get("mac-address", "")),
+        tuple(options),
+        number,
+    )
 
 
 def _check_shared(ports: Sequence[PortRequest], exposed: Sequence[ExposedPort]) -> None:

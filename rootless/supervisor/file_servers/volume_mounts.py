@@ -373,7 +373,7 @@ class StartingServer:
         self.was_killed = False
         self._served = served
         with locked(f"{top}/namespace.lock"):
-            existing = _existing_namespace(top) if kept is None else os.dup(namespace)
+            existing = existing_namespace(top) if kept is None else os.dup(namespace)
             try:
                 if existing is None and served.start is not None:
                     self._reports = served.start()
@@ -408,7 +408,7 @@ class StartingServer:
         self._reports.close()
 
 
-def _existing_namespace(top: str) -> int | None:
+def existing_namespace(top: str) -> int | None:
     """The user namespace of the servers that listen; None if none does."""
     for entry in sorted(os.listdir(top)):
         if entry.endswith(".lock") or entry == "mount":

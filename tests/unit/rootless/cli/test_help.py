@@ -53,6 +53,8 @@ COMMANDS = [
     "search-tags",
     "copy",
     "manifest",
+    "network",
+    "network create",
     "history",
     "inspect",
     "cow",

@@ -4,16 +4,19 @@ import pytest
 
 from rootless.cli.flags.network import discards_ports, parse_network
 from rootless.errors import UsageError
-from rootless.network.options import NetworkOptions, PortRequest
+from rootless.network.options import Attachment, NetworkOptions, PortRequest
+
+OWN = Attachment("")
 
 
-def parse(*names, publish=(), publish_all=False, expose=(), mac_address=""):
+def parse(*names, publish=(), publish_all=False, expose=(), mac_address="", own=OWN):
     return parse_network(
         names,
         publish=publish,
         publish_all=publish_all,
         expose=expose,
         mac_address=mac_address,
+        own=own,
     )
 
 
@@ -25,6 +28,22 @@ def test_names():
     assert parse("bridge").is_private
     assert parse("none").is_own
     assert not parse("host").is_own
+
+
+def test_networks_of_a_user():
+    network = parse(
+        "n1",
+        "name=n2,ip=10.0.0.2,alias=a,alias=b,gw-priority=7",
+        "n3:mac=02:42:AC:11:00:09",
+        own=Attachment("", ("web",), ip6="fd00::5"),
+    )
+    assert network.name == "n1"
+    assert network.is_private
+    assert network.attachments == (
+        Attachment("n1", ("web",), ip6="fd00::5"),
+        Attachment("n2", ("a", "b"), "10.0.0.2", gateway_priority=7),
+        Attachment("n3", mac_address="02:42:ac:11:00:09"),
+    )
 
 
 def test_published_ports_of_the_host_network_are_dropped():
@@ -58,7 +77,26 @@ def test_published_ports_of_the_host_network_are_dropped():
         (
             ("name=bridge,ip=1.2.3.4",),
             {},
-            "user specified IP address is supported on user defined networks only",
+            (
+                "invalid config for network bridge: invalid endpoint settings: "
+                "user specified IP address is supported on user defined networks only"
+            ),
+        ),
+        (
+            ("n1", "host"),
+            {},
+            "conflicting options: cannot attach both user-defined and non-user-defined network-modes",
+        ),
+        (("n1", "n1"), {}, 'network "n1" is specified multiple times'),
+        (
+            ("name=n1,ip=10.0.0.2",),
+            {"own": Attachment("", ip="10.0.0.3")},
+            "conflicting options: cannot specify both --ip and per-network IPv4 address",
+        ),
+        (
+            ("name=n1,driver-opt=x",),
+            {},
+            'invalid argument "name=n1,driver-opt=x" for "--network" flag: invalid key value pair format in driver options',
         ),
         (("bridge",), {"mac_address": "zz"}, "zz is not a valid mac address"),
         (

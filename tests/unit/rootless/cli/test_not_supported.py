@@ -357,7 +357,11 @@ def test_option_of_docker_is_there_or_explained(name, option):
         (["imagse"], 1, "Did you mean:\n  rootless image"),
         (["image", "lss"], 1, "Did you mean:\n  rootless image ls"),
         (["nonsense"], 1, "rootless: unknown command: rootless nonsense\nSee 'rootless --help'"),
-        (["create", "--ip", "1.2.3.4", "i"], 125, "--ip is not supported: user-defined networks"),
+        (
+            ["create", "--link", "db", "i"],
+            125,
+            "--link is not supported: links are a legacy of docker's",
+        ),
         (["rm", "-l", "i"], 125, "--link is not supported: "),
         (["run", "--memroy", "1g", "i"], 125, "unknown flag: --memroy\nDid you mean --memory?"),
         (["-H", "tcp://x", "ps"], 125, "--host is not supported: there is no daemon"),

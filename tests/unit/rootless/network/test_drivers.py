@@ -26,13 +26,15 @@ def test_pasta_forwards_nothing_by_itself():
         assert words[words.index(option) + 1] == "none"
     assert IPV6.address in words
     assert "--ipv4-only" not in words
-    assert pasta.publish(setup) == Target("10.0.2.100", "10.0.2.2", IPV6.address, IPV6.gateway)
+    assert pasta.publish(setup, None) == Target(
+        "10.0.2.100", "10.0.2.2", IPV6.address, IPV6.gateway
+    )
 
 
 def test_pasta_without_ipv6_on_the_host():
     setup = pasta.prepare(options("pasta"), HOST._replace(has_ipv6=False))
     assert "--ipv4-only" in pasta.command(setup)
-    assert pasta.publish(setup) == Target("10.0.2.100", "10.0.2.2")
+    assert pasta.publish(setup, None) == Target("10.0.2.100", "10.0.2.2")
 
 
 def test_pasta_takes_more_of_its_options():

@@ -1,0 +1,49 @@
+"""The networks that a user defines, as part of the Python API."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.containers.storage_paths import StoragePaths
+    from rootless.filters import NetworkFilters
+    from rootless.network.creation import NetworkRequest
+    from rootless.network.record import NetworkRecord
+
+
+class NetworkStore:
+    """Those of one engine (`rootless.engine.engine.Engine.networks`)."""
+
+    def __init__(self, paths: StoragePaths) -> None:
+        self._paths = paths
+
+    def create(self, request: NetworkRequest) -> NetworkRecord:
+        """Make a network. Raises UsageError, ConflictError, NotFoundError, HostSupportError."""
+        from rootless.engine.networks import create_network
+
+        return create_network(self._paths, request)
+
+    def matching(self, filters: NetworkFilters) -> list[NetworkRecord]:
+        """Those that pass the filters, by name; docker's bridge, host and none among them."""
+        from rootless.engine.networks import list_networks
+
+        return list_networks(self._paths, filters)
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """The document of `docker network inspect`. Raises NotFoundError, UsageError."""
+        from rootless.engine.networks import inspect_network
+
+        return inspect_network(self._paths, name)
+
+    def remove(self, name: str) -> NetworkRecord:
+        """Remove a network. Raises NotFoundError, UsageError, and InUseError if a container that runs is in it."""
+        from rootless.engine.networks import remove_network
+
+        return remove_network(self._paths, name)
+
+    def prune(self, filters: NetworkFilters) -> list[NetworkRecord]:
+        """Remove networks that no container is in which runs."""
+        from rootless.engine.networks import prune_networks
+
+        return prune_networks(self._paths, filters)

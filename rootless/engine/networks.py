@@ -1,0 +1,213 @@
+"""The commands about networks, over those that the user has defined and the containers in them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+from rootless.containers.status import ALIVE
+from rootless.containers.timestamps import now
+from rootless.errors import InUseError, NotFoundError, UsageError
+from rootless.events.event import Event, EventType
+from rootless.events.log import EventLog
+from rootless.network.creation import PREDEFINED, NetworkRequest, make_record
+from rootless.network.host_routes import host_ranges
+from rootless.network.options import BRIDGE, HOST, NONE
+from rootless.network.record import NetworkRecord, Subnet
+from rootless.network.setup import IPV4
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rootless.containers.record import ContainerRecord
+    from rootless.containers.storage_paths import StoragePaths
+    from rootless.filters import NetworkFilters
+    from rootless.network.endpoint import Assigned
+
+_DRIVERS = {BRIDGE: "bridge", HOST: "host", NONE: "null"}
+
+
+class _Member(NamedTuple):
+    """A container that runs and is in a network."""
+
+    record: ContainerRecord
+    place: Assigned
+
+
+def create_network(paths: StoragePaths, request: NetworkRequest) -> NetworkRecord:
+    """Make a network. Raises UsageError, ConflictError, NotFoundError, HostSupportError."""
+    record = paths.networks.create(
+        lambda existing: make_record(request, existing, host_ranges, now())
+    )
+    _report(paths, record, "create")
+    return record
+
+
+def list_networks(paths: StoragePaths, filters: NetworkFilters) -> list[NetworkRecord]:
+    """Those that pass the filters, by name; docker's three among them."""
+    used = (
+        {each.place.network_id for each in _members(paths)} if filters.dangling is not None else ()
+    )
+    records = sorted([*predefined(), *paths.networks.all()], key=lambda record: record.name)
+    return [
+        record
+        for record in records
+        if filters.match(
+            record.name,
+            record.id,
+            record.driver,
+            record.labels,
+            record.created,
+            is_builtin=is_predefined(record),
+            in_use=is_predefined(record) or record.id in used,
+        )
+    ]
+
+
+def predefined() -> list[NetworkRecord]:
+    """Docker's networks that are always there: a private one for each container, the host's, and none."""
+    return [
+        NetworkRecord(
+            hashlib.sha256(name.encode()).hexdigest(),
+            name,
+            "",
+            (Subnet("10.0.2.0/24", IPV4.gateway),) if name == BRIDGE else (),
+            _DRIVERS[name],
+        )
+        for name in PREDEFINED
+    ]
+
+
+def is_predefined(record: NetworkRecord) -> bool:
+    return record.name in PREDEFINED
+
+
+def find_network(paths: StoragePaths, name: str) -> NetworkRecord:
+    """By name, id, or the beginning of an id. Raises NotFoundError, UsageError."""
+    for record in predefined():
+        if name in {record.name, record.id}:
+            return record
+    try:
+        return paths.networks.find(name)
+    except NotFoundError:
+        matching = [each for each in predefined() if name and each.id.startswith(name)]
+        if len(matching) != 1:
+            raise
+        return matching[0]
+
+
+def inspect_network(paths: StoragePaths, name: str) -> dict[str, Any]:
+    """The document of `docker network inspect`. Raises NotFoundError."""
+    record = find_network(paths, name)
+    builtin = is_predefined(record)
+    members = [each for each in _members(paths) if each.place.network_id == record.id]
+    return {
+        "Name": record.name,
+        "Id": record.id,
+        "Created": record.created or "0001-01-01T00:00:00Z",
+        "Scope": "local",
+        "Driver": record.driver,
+        "EnableIPv4": record.has_ipv4,
+        "EnableIPv6": record.has_ipv6,
+        "IPAM": {
+            "Driver": "default",
+            "Options": None if builtin else {},
+            "Config": None
+            if builtin and not record.subnets
+            else [_pool(each) for each in record.subnets],
+        },
+        "Internal": record.is_internal,
+        "Attachable": record.is_attachable,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": {each.record.id: _member(each) for each in members},
+        "Options": dict(record.options),
+        "Labels": dict(record.labels),
+    }
+
+
+def _pool(subnet: Subnet) -> dict[str, Any]:
+    pool: dict[str, Any] = {"Subnet": subnet.subnet}
+    if subnet.ip_range:
+        pool["IPRange"] = subnet.ip_range
+    if subnet.gateway:
+        pool["Gateway"] = subnet.gateway
+    if subnet.reserved:
+        pool["AuxiliaryAddresses"] = dict(subnet.reserved)
+    return pool
+
+
+def _member(member: _Member) -> dict[str, str]:
+    place = member.place
+    return {
+        "Name": member.record.name,
+        "EndpointID": place.endpoint_id,
+        "MacAddress": place.mac_address,
+        "IPv4Address": f"{place.address}/{place.prefix}" if place.address else "",
+        "IPv6Address": f"{place.ipv6_address}/{place.ipv6_prefix}" if place.ipv6_address else "",
+    }
+
+
+def remove_network(paths: StoragePaths, name: str) -> NetworkRecord:
+    """Remove a network. Raises NotFoundError, UsageError for one of docker's three, InUseError if a container that runs is
+    in it.
+    """
+    record = find_network(paths, name)
+    if is_predefined(record):
+        raise UsageError(f"{record.name} is a pre-defined network and cannot be removed")
+
+    def check() -> None:
+        members = [each.record for each in _members(paths) if each.place.network_id == record.id]
+        if members:
+            named = ", ".join(f'name:"{each.name}" id:"{each.id[:12]}"' for each in members)
+            raise InUseError(
+                f"error while removing network: network {record.name} has active endpoints ({named})"
+            )
+
+    paths.networks.remove(record, check)
+    _report(paths, record, "destroy")
+    return record
+
+
+def prune_networks(paths: StoragePaths, filters: NetworkFilters) -> list[NetworkRecord]:
+    """Remove networks that no container is in which runs."""
+    candidates = [
+        record
+        for record in paths.networks.all()
+        if filters.match(
+            record.name,
+            record.id,
+            record.driver,
+            record.labels,
+            record.created,
+            is_builtin=False,
+            in_use=False,
+        )
+    ]
+    removed = paths.networks.prune(
+        candidates, lambda: {each.place.network_id for each in _members(paths)}
+    )
+    for record in removed:
+        _report(paths, record, "destroy")
+    return removed
+
+
+def _members(paths: StoragePaths) -> list[_Member]:
+    from rootless.containers.reconcile import reconcile
+
+    reconcile(paths.containers)
+    return [
+        _Member(record, place)
+        for record in paths.containers.all()
+        if record.status in ALIVE and record.endpoint is not None
+        for place in record.endpoint.places
+    ]
+
+
+def _report(paths: StoragePaths, record: NetworkRecord, action: str) -> None:
+    attributes = {"name": record.name, "type": record.driver}
+    event = Event(time.time_ns(), EventType.NETWORK, action, record.id, attributes)
+    EventLog(paths.runtime).append(event)

@@ -1,0 +1,42 @@
+"""Which address a container gets in a subnet."""
+
+from __future__ import annotations
+
+from rootless.errors import RootlessError
+from rootless.network.cidr import parse_address, parse_range
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from rootless.network.record import Subnet
+
+TAKEN = "Address already in use"
+
+
+def choose_address(subnet: Subnet, asked: str, taken: Collection[str], preferred: str = "") -> str:
+    """The address that is asked for; else the preferred one, if it is free; else the first of the range that is.
+
+    `taken` are those of other containers. Raises RootlessError, in docker's words, if there is none.
+    """
+    whole = subnet.range
+    used = {parse_address(each)[0] for each in taken}
+    used.update((parse_address(subnet.effective_gateway)[0],))
+    used.update(parse_address(each)[0] for each in subnet.reserved.values())
+    if asked or preferred:
+        address, _ = parse_address(asked or preferred)
+        if whole.first_host <= address <= whole.last_host and address not in used:
+            return whole.text(address)
+        if asked:
+            raise RootlessError(f"failed to set up container networking: {TAKEN}")
+    part = parse_range(subnet.ip_range) if subnet.ip_range else whole
+    first = max(part.base, whole.first_host)
+    last = min(part.last, whole.last_host)
+    # No more than `len(used)` addresses are passed over.
+    for address in range(first, min(last, first + len(used)) + 1):
+        if address not in used:
+            return whole.text(address)
+    raise RootlessError(
+        "failed to set up container networking: no available IPv"
+        f"{6 if subnet.is_ipv6 else 4} addresses on this network's address pools: {subnet.subnet}"
+    )

@@ -1,0 +1,237 @@
+"""The program of the process that answers DNS: queries of containers come on sockets that the holder of the networks has
+bound to the gateways, and what no container is named is passed on to name servers.
+
+Messages of the holder are packets of JSON:
+
+    zone        the members of a network have changed; with the first one come the sockets of its gateway
+    removed     the id of a network that is no more
+    servers     the host's name servers
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import TYPE_CHECKING, NoReturn
+
+from rootless.light_json import loads
+from rootless.network.dns.answers import Query
+from rootless.network.dns.table import Names, zone_of
+from rootless.syscalls import descriptors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PACKET = 65535
+_DESCRIPTORS = 4
+_MESSAGE = 1 << 20
+_PORT = 53
+_TRIES = (2.0, 3.0)
+"""Seconds that a name server has to answer, for each time that it is asked."""
+_IDLE = 10.0
+"""Seconds after which a connection without a query is closed (RFC 7766, section 6.2.3)."""
+_MAX_FORWARDED = 512
+"""Queries that wait for name servers at one time; more are answered with a failure."""
+_MAX_CONNECTIONS = 256
+_MAX_KEPT = 4096
+"""Answers that are kept."""
+_BATCH = 32
+"""Datagrams taken from one socket before the others are served."""
+
+
+def main(control: int) -> NoReturn:
+    """Serve until the holder, at the other end of the connection, ends."""
+    asyncio.run(_Server(socket.socket(fileno=control)).run())
+    os._exit(0)
+
+
+class _Server:
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._names = Names()
+        self._servers: tuple[str, ...] = ()
+        self._sockets: dict[str, list[socket.socket]] = {}
+        self._listening: dict[str, list[asyncio.Server]] = {}
+        self._answers: dict[tuple[str, str, bytes], bytes] = {}
+        """Answers without their id, by network, client and query without its id, until a name changes."""
+        self._turn = 0
+        self._forwarded = 0
+        self._connections = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        self._control.setblocking(False)
+        loop.add_reader(self._control, lambda: self._hear(ended))
+        await ended
+
+    def _hear(self, ended: asyncio.Future[None]) -> None:
+        data, received = descriptors.receive(self._control, _MESSAGE, _DESCRIPTORS)
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._control)
+            ended.set_result(None)
+            return
+        message = loads(data)
+        self._answers.clear()
+        if "zone" in message:
+            zone = zone_of(message["zone"])
+            self._names.replace(zone)
+            for descriptor in received:
+                self._serve(zone.id, socket.socket(fileno=descriptor))
+        elif "removed" in message:
+            self._remove(message["removed"])
+        else:
+            self._servers = tuple(message["servers"])
+
+    def _serve(self, network: str, one: socket.socket) -> None:
+        one.setblocking(False)
+        loop = asyncio.get_running_loop()
+        if one.type == socket.SOCK_DGRAM:
+            self._sockets.setdefault(network, []).append(one)
+            loop.add_reader(one, lambda: self._receive(network, one))
+            return
+
+        async def listen() -> None:
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                await self._converse(network, reader, writer)
+
+            listening = await asyncio.start_server(serve, sock=one)
+            self._listening.setdefault(network, []).append(listening)
+
+        self._spawn(listen())
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _remove(self, network: str) -> None:
+        self._names.remove(network)
+        for one in self._sockets.pop(network, ()):
+            asyncio.get_running_loop().remove_reader(one)
+            one.close()
+        for listening in self._listening.pop(network, ()):
+            listening.close()
+
+    def _receive(self, network: str, one: socket.socket) -> None:
+        for _ in range(_BATCH):
+            try:
+                wire, client = one.recvfrom(_PACKET)
+            except OSError:
+                return
+            self._answer_datagram(network, one, wire, client)
+
+    def _answer_datagram(
+        self, network: str, one: socket.socket, wire: bytes, client: tuple[str, int]
+    ) -> None:
+        key = (network, client[0], wire[2:])
+        kept = self._answers.get(key)
+        if kept is not None:
+            _send(one, wire[:2] + kept, client)
+            return
+        try:
+            query = Query(wire, network, client[0])
+            answer = query.answer(self._names, self._turn)
+        except ValueError:
+            return
+        if answer is None:
+
+            def reply(found: bytes) -> None:
+                _send(one, found if len(found) <= query.size else query.truncated(), client)
+
+            self._spawn(self._forward(query, wire, reply, tcp=False))
+            return
+        self._turn += 1
+        if len(answer) > query.size:
+            answer = query.truncated()
+        elif int.from_bytes(answer[6:8], "big") < 2:  # several addresses take turns
+            if len(self._answers) >= _MAX_KEPT:
+                self._answers.clear()
+            self._answers[key] = answer[2:]
+        _send(one, answer, client)
+
+    async def _converse(
+        self, network: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Answer the queries of one connection, in their order (RFC 7766)."""
+        self._connections += 1
+        try:
+            client = writer.get_extra_info("peername")[0]
+            while self._connections <= _MAX_CONNECTIONS:
+                async with asyncio.timeout(_IDLE):
+                    wire = await _read(reader)
+                query = Query(wire, network, client)
+                answer = query.answer(self._names, self._turn)
+                self._turn += 1
+                found = [] if answer is None else [answer]
+                if answer is None:
+                    await self._forward(query, wire, found.append, tcp=True)
+                writer.write(len(found[0]).to_bytes(2, "big") + found[0])
+                await writer.drain()
+        except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+            pass  # the client has gone, or does not speak DNS
+        finally:
+            self._connections -= 1
+            writer.close()
+
+    async def _forward(
+        self, query: Query, wire: bytes, reply: Callable[[bytes], None], *, tcp: bool
+    ) -> None:
+        """Reply with what a name server answers, with a failure if none does."""
+        servers = self._names.servers(query.network, query.client, self._servers)
+        if self._forwarded >= _MAX_FORWARDED:
+            servers = ()
+        self._forwarded += 1
+        try:
+            for seconds in _TRIES:
+                for server in servers:
+                    try:
+                        async with asyncio.timeout(seconds):
+                            answer = await (_ask_tcp if tcp else _ask_udp)(server, wire[2:])
+                    except (OSError, TimeoutError, asyncio.IncompleteReadError):
+                        continue
+                    reply(wire[:2] + answer[2:])
+                    return
+            reply(query.failure())
+        finally:
+            self._forwarded -= 1
+
+
+def _send(one: socket.socket, answer: bytes, client: tuple[str, int]) -> None:
+    try:
+        one.sendto(answer, client)
+    except OSError:
+        pass  # the client has gone, or its queue is full: it asks again
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    """One message of a connection (RFC 1035, section 4.2.2)."""
+    return await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+
+
+async def _ask_udp(server: str, query: bytes) -> bytes:
+    """The answer to a query without its id. The socket is connected, on a port that the kernel has chosen, and the id is
+    random: an answer of another is not taken (RFC 5452).
+    """
+    loop = asyncio.get_running_loop()
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as one:
+        await loop.sock_connect(one, (server, _PORT))
+        identity = os.urandom(2)
+        await loop.sock_sendall(one, identity + query)
+        while True:
+            answer = await loop.sock_recv(one, _PACKET)
+            if answer[:2] == identity and len(answer) >= 12:
+                return answer
+
+
+async def _ask_tcp(server: str, query: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(server, _PORT)
+    try:
+        identity = os.urandom(2)
+        writer.write((len(query) + 2).to_bytes(2, "big") + identity + query)
+        return await _read(reader)
+    finally:
+        writer.close()

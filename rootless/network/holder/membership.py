@@ -1,0 +1,186 @@
+"""Which container has which place in which network. Pure, but for the random parts of ids and addresses."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.errors import ConflictError, NotFoundError
+from rootless.network.addresses import choose_address
+from rootless.network.dns.table import Member, Zone
+from rootless.network.endpoint import Assigned
+from rootless.network.options import Attachment
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from rootless.network.holder.protocol import Guest, Wanted
+    from rootless.network.record import NetworkRecord
+
+_SHORT = 12
+"""Digits of a container's id that are a name of it."""
+
+
+class Place(NamedTuple):
+    """A container's place in a network: what it asked for, and what it has."""
+
+    attachment: Attachment
+    assigned: Assigned
+
+
+class Membership:
+    """All places. `taken` has addresses that other containers had with a holder that was killed: they are theirs until
+    they come back.
+    """
+
+    def __init__(self) -> None:
+        self.records: dict[str, NetworkRecord] = {}
+        """The networks that a container is in, by id."""
+        self.guests: dict[str, Guest] = {}
+        self._places: dict[str, dict[str, Place]] = {}
+        """By container and network."""
+        self.kept: dict[str, dict[str, str]] = {}
+        """Containers by network and address."""
+
+    def places(self, container: str) -> list[Assigned]:
+        """Those of a container, the one with the way out first."""
+        places = self._places.get(container, {}).values()
+        return [each.assigned for each in sorted(places, key=_order)]
+
+    def members(self, network: str) -> list[str]:
+        """The containers in a network."""
+        return [each for each, places in self._places.items() if network in places]
+
+    def is_empty(self) -> bool:
+        return not self.guests
+
+    def choose(self, guest: Guest, wanted: Wanted, interfaces: Collection[str]) -> Place:
+        """A place for a container in a network, which is not taken yet. `interfaces` are the names in its network
+        namespace.
+
+        Raises ConflictError if it is in the network already, RootlessError if there is no such address.
+        """
+        record, asked, previous = wanted.record, wanted.attachment, wanted.previous
+        if record.id in self._places.get(guest.id, {}):
+            raise ConflictError(
+                f"endpoint with name {guest.name} already exists in network {record.name}"
+            )
+        taken = self._taken(record.id, guest.id)
+        ipv4, ipv6 = record.subnet(ipv6=False), record.subnet(ipv6=True)
+        mac_address = asked.mac_address or (previous.mac_address if previous else "")
+        assigned = Assigned(
+            network=record.name,
+            network_id=record.id,
+            endpoint_id=os.urandom(32).hex(),
+            interface=previous.interface if previous else _free_interface(interfaces),
+            mac_address=mac_address or _new_mac_address(),
+            resolver=record.subnets[0].effective_gateway if record.subnets else "",
+            is_internal=record.is_internal,
+        )
+        if ipv4 is not None:
+            address = choose_address(ipv4, asked.ip, taken, previous.address if previous else "")
+            assigned = assigned._replace(
+                address=address,
+                prefix=ipv4.range.prefix,
+                gateway="" if record.is_internal else ipv4.effective_gateway,
+            )
+        if ipv6 is not None:
+            address = choose_address(
+                ipv6, asked.ip6, taken, previous.ipv6_address if previous else ""
+            )
+            assigned = assigned._replace(
+                ipv6_address=address,
+                ipv6_prefix=ipv6.range.prefix,
+                ipv6_gateway="" if record.is_internal else ipv6.effective_gateway,
+            )
+        return Place(asked, assigned)
+
+    def _taken(self, network: str, container: str) -> set[str]:
+        taken = {
+            address for address, owner in self.kept.get(network, {}).items() if owner != container
+        }
+        for places in self._places.values():
+            if network in places:
+                assigned = places[network].assigned
+                taken.update(filter(None, (assigned.address, assigned.ipv6_address)))
+        return taken
+
+    def add(self, guest: Guest, place: Place) -> None:
+        """The place is the container's."""
+        self.guests[guest.id] = guest
+        self._places.setdefault(guest.id, {})[place.assigned.network_id] = place
+
+    def remove(self, container: str, network: str) -> Assigned:
+        """The place is nobody's any more. Raises NotFoundError."""
+        place = self._places.get(container, {}).pop(network, None)
+        if place is None:
+            raise NotFoundError(f"container {container} is not connected to the network {network}")
+        return place.assigned
+
+    def forget(self, container: str) -> None:
+        """The container, which has no places any more, has ended."""
+        self._places.pop(container, None)
+        self.guests.pop(container, None)
+
+    def zone(self, record: NetworkRecord) -> Zone:
+        """What DNS has to know of a network."""
+        members = (
+            self._member(self.guests[container], places[record.id])
+            for container, places in self._places.items()
+            if record.id in places
+        )
+        return Zone(record.id, record.name, tuple(members), record.is_internal)
+
+    def _member(self, guest: Guest, place: Place) -> Member:
+        names = names_of(guest.name, guest.id, guest.hostname, place.attachment.aliases)
+        lower = tuple(name.lower() for name in names)
+        assigned = place.assigned
+        return Member(guest.id, lower, assigned.address, assigned.ipv6_address, guest.servers)
+
+    def assignments(self) -> dict[str, dict[str, str]]:
+        """Every address in use: containers by network and address."""
+        found: dict[str, dict[str, str]] = {}
+        for container, places in self._places.items():
+            for network, place in places.items():
+                for address in (place.assigned.address, place.assigned.ipv6_address):
+                    if address:
+                        found.setdefault(network, {})[address] = container
+        return found
+
+
+def names_of(name: str, container: str, hostname: str, aliases: Iterable[str]) -> tuple[str, ...]:
+    """The names of a container in a network, in docker's order."""
+    return tuple(dict.fromkeys(filter(None, (name, *aliases, container[:_SHORT], hostname))))
+
+
+def _order(place: Place) -> tuple[bool, int, str]:
+    """Which place has the way out, as with docker: one of the highest priority, in a network that is not internal, the
+    first by name.
+    """
+    assigned = place.assigned
+    return assigned.is_internal, -place.attachment.gateway_priority, assigned.network
+
+
+def in_order(wanted: Iterable[Wanted]) -> list[Wanted]:
+    """Attachments in the order in which their interfaces are made."""
+    return sorted(
+        wanted,
+        key=lambda each: (
+            each.record.is_internal,
+            -each.attachment.gateway_priority,
+            each.record.name,
+        ),
+    )
+
+
+def _free_interface(names: Collection[str]) -> str:
+    number = 0
+    while f"eth{number}" in names:
+        number += 1
+    return f"eth{number}"
+
+
+def _new_mac_address() -> str:
+    """Docker's prefix: locally administered, for one interface (IEEE 802, 8.4)."""
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *os.urandom(4)))

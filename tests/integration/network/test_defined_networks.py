@@ -1,0 +1,195 @@
+"""Networks that a user has defined: containers in them reach each other, also by name, and nobody else."""
+
+import json
+
+import pytest
+
+from tests.support.traffic import CONNECT, ROOT, exchange, greeter, serving
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.needs("userns", "fuse", "tun", "pasta", "slirp4netns")
+
+RESOLVE = "import socket, sys; print(sorted({each[4][0] for each in socket.getaddrinfo(sys.argv[1], 80)}))"
+
+
+@pytest.fixture
+def net(rootless):
+    rootless("network", "create", "--subnet", "10.77.0.0/24", "net").ok()
+    return "net"
+
+
+def start(rootless, name, *options, command=()):
+    rootless("run", "-d", "--name", name, *options, *ROOT, *(command or serving(80))).ok()
+    if not command:
+        wait_until(lambda: "listening" in rootless("logs", name).stdout)
+
+
+def run(rootless, network, *command):
+    return rootless("run", "--rm", "--network", network, *ROOT, *command)
+
+
+def connect(rootless, network, address, port=80):
+    return run(rootless, network, "python3", "-c", CONNECT, address, str(port))
+
+
+def holders(rootless):
+    """What is left of the holder: its socket and its document of addresses."""
+    top = rootless.runtime / "rootless"
+    return [*top.glob("volumes/networks"), *top.glob("networks.json")]
+
+
+def test_containers_reach_each_other_by_name_and_alias(rootless, net):
+    start(rootless, "web", "--network", net, "--network-alias", "www")
+    for name in ("web", "www", "web.net", "10.77.0.2"):
+        assert connect(rootless, net, name).ok().stdout == "10.77.0.3\n"
+    identity = rootless("inspect", "-f", "{{.Id}}", "web").ok().stdout[:12]
+    assert connect(rootless, net, identity).ok().stdout == "10.77.0.3\n"
+    script = "import socket; print(socket.gethostbyaddr('10.77.0.2')[0])"
+    assert run(rootless, net, "python3", "-c", script).ok().stdout == "web.net\n"
+
+
+def test_shared_alias_has_the_addresses_of_all(rootless, net):
+    for name in ("one", "two"):
+        start(
+            rootless, name, "--network", net, "--network-alias", "both", command=("sleep", "1000")
+        )
+    found = run(rootless, net, "python3", "-c", RESOLVE, "both").ok().stdout
+    assert found == "['10.77.0.2', '10.77.0.3']\n"
+
+
+def test_networks_are_isolated(rootless, net):
+    rootless("network", "create", "--subnet", "10.78.0.0/24", "other").ok()
+    start(rootless, "web", "--network", net)
+    for address in ("10.77.0.2", "web", "10.77.0.1"):
+        assert "10.7" not in connect(rootless, "other", address).ok().stdout
+    # The DNS of the other network does not answer either.
+    script = (
+        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1)\n"
+        "try: s.connect(('10.77.0.1', 53)); s.send(bytes(12)); print(s.recv(512))\n"
+        "except OSError: print('none')"
+    )
+    assert run(rootless, "other", "python3", "-c", script).ok().stdout == "none\n"
+
+
+def test_internal_network_has_no_way_out(rootless):
+    rootless("network", "create", "--internal", "--subnet", "10.79.0.0/24", "inside").ok()
+    start(rootless, "web", "--network", "inside")
+    assert connect(rootless, "inside", "web").ok().stdout == "10.79.0.3\n"
+    script = "cat /proc/net/route; ip route add default via 10.79.0.1"
+    routes = run(rootless, "inside", "sh", "-c", script).stdout
+    assert [line.split()[1] for line in routes.splitlines()[1:]] == ["00004F0A"]
+
+
+def test_way_out_does_not_lead_to_the_host_s_loopback_unless_asked_for(rootless, net):
+    with greeter() as port:
+        for address in ("198.18.255.2", "10.77.0.1", "127.0.0.1"):
+            assert "hello" not in connect(rootless, net, address, port).ok().stdout
+        asked = ("--add-host", "host.docker.internal:host-gateway")
+        result = rootless(
+            "run", "--rm", "--network", net, *asked, *ROOT, "python3", "-c", CONNECT, "host.docker.internal", str(port)
+        )  # fmt: skip
+        assert result.ok().stdout == "hello from the host\n"
+
+
+def test_addresses_and_names_are_shown_as_docker_does(rootless, net):
+    start(
+        rootless,
+        "web",
+        "--network",
+        "name=net,ip=10.77.0.50,alias=www,mac-address=02:42:00:00:00:07",
+    )
+    shown = json.loads(rootless("inspect", "web").ok().stdout)[0]
+    place = shown["NetworkSettings"]["Networks"]["net"]
+    assert place["IPAddress"] == "10.77.0.50"
+    assert place["Gateway"] == "10.77.0.1"
+    assert place["IPAMConfig"] == {"IPv4Address": "10.77.0.50"}
+    assert place["MacAddress"] == "02:42:00:00:00:07"
+    assert place["DNSNames"] == ["web", "www", shown["Id"][:12]]
+    network = json.loads(rootless("network", "inspect", "net").ok().stdout)[0]
+    assert network["Containers"][shown["Id"]]["IPv4Address"] == "10.77.0.50/24"
+    assert rootless("ps", "--format", "{{.Names}} {{.Networks}}").ok().stdout == "web net\n"
+    hosts = rootless("exec", "web", "cat", "/etc/hosts").ok().stdout
+    assert f"10.77.0.50\t{shown['Id'][:12]}" in hosts
+    assert "nameserver 10.77.0.1" in rootless("exec", "web", "cat", "/etc/resolv.conf").ok().stdout
+
+
+def test_published_port_leads_to_a_container_in_a_network(rootless, net):
+    start(rootless, "web", "--network", net, "-p", "127.0.0.1:0:80")
+    port = int(rootless("port", "web", "80").ok().stdout.rpartition(":")[2])
+    assert exchange("127.0.0.1", port, b"x" * 100_000)[1] == b"x" * 100_000
+
+
+def test_container_in_two_networks_has_one_default_route(rootless, net):
+    rootless("network", "create", "--internal", "--subnet", "10.80.0.0/24", "back").ok()
+    start(rootless, "db", "--network", "back")
+    script = (
+        "import socket; print(len(socket.if_nameindex())); print(open('/proc/net/route').read())"
+    )
+    command = ("run", "--rm", "--network", "back", "--network", net, *ROOT)
+    shown = rootless(*command, "python3", "-c", script).ok().stdout
+    assert shown.startswith("3\n")
+    assert shown.count("\t00000000\t01004D0A") == 1
+    assert rootless(*command, "python3", "-c", CONNECT, "db", "80").ok().stdout == "10.80.0.3\n"
+
+
+def test_volume_and_network_together(rootless, net):
+    start(rootless, "web", "--network", net, "-v", "data:/data")
+    for options in (("-v", "data:/data"), ("-v", "other:/data")):
+        command = (
+            "run",
+            "--rm",
+            "--network",
+            net,
+            *options,
+            *ROOT,
+            "python3",
+            "-c",
+            CONNECT,
+            "web",
+            "80",
+        )
+        assert rootless(*command).ok().stdout == "10.77.0.3\n"
+
+
+def test_ipv6(rootless):
+    rootless("network", "create", "--ipv6", "--subnet", "fd00:77::/64", "six").ok()
+    script = (
+        "import socket; s = socket.create_server(('::', 80), family=socket.AF_INET6)\n"
+        "print('listening', flush=True)\n"
+        "while True: c, p = s.accept(); c.sendall(p[0].encode()); c.close()"
+    )
+    start(rootless, "web", "--network", "six", command=("python3", "-c", script))
+    wait_until(lambda: "listening" in rootless("logs", "web").stdout)
+    assert connect(rootless, "six", "fd00:77::2").ok().stdout.strip() == "fd00:77::3"
+    found = run(rootless, "six", "python3", "-c", RESOLVE, "web").ok().stdout
+    assert "fd00:77::2" in found
+
+
+def test_mtu_is_that_of_the_network(rootless):
+    rootless("network", "create", "-o", "com.docker.network.driver.mtu=1400", "small").ok()
+    assert run(rootless, "small", "cat", "/sys/class/net/eth0/mtu").ok().stdout == "1400\n"
+
+
+def test_nothing_is_left_after_the_last_container(rootless, net):
+    start(rootless, "web", "--network", net)
+    assert holders(rootless)
+    rootless("rm", "-f", "web").ok()
+    wait_until(lambda: not holders(rootless))
+
+
+def test_network_in_use_is_not_removed(rootless, net):
+    start(rootless, "web", "--network", net)
+    refused = rootless("network", "rm", net)
+    assert refused.status == 1
+    assert "network net has active endpoints" in refused.stderr
+    assert rootless("network", "prune", "-f").ok().stdout == ""
+    rootless("rm", "-f", "web").ok()
+    assert rootless("network", "rm", net).ok().stdout == "net\n"
+
+
+def test_container_of_a_removed_network_does_not_start(rootless, net):
+    rootless("create", "--name", "late", "--network", net, *ROOT, "true").ok()
+    rootless("network", "rm", net).ok()
+    result = rootless("start", "late")
+    assert result.status == 1
+    assert "network net not found" in result.stderr
