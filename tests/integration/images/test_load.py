@@ -706,9 +706,8 @@ def test_loads_and_removals_of_images_that_share_layers_do_not_disturb_each_othe
         )
         for victim in ("a", "b", "a")
     ]
-    for worker in workers:
-        _, complaint = worker.communicate(timeout=120)
-        assert worker.returncode == 0, complaint.decode()
+    complaints = [worker.communicate(timeout=120)[1].decode() for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0], "".join(complaints)
     for name, content in layers.items():
         load(store, tmp_path / name)
         check_loaded(store, content, name)
