@@ -174,6 +174,14 @@ COMMANDS: Mapping[str, str | Group] = {
     "healthcheck": Group(
         "Manage health checks", {"run": "rootless.cli.containers.healthcheck:HEALTHCHECK_RUN"}
     ),
+    "hpc": Group(
+        "Run images as users of clusters do",
+        {
+            "run": "rootless.cli.hpc.run:RUN",
+            "exec": "rootless.cli.hpc.run:EXEC",
+            "shell": "rootless.cli.hpc.run:SHELL",
+        },
+    ),
     "manifest": Group(
         "Manage image manifests and manifest lists",
         {

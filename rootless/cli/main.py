@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
+_HPC = frozenset({"hpc exec", "hpc run", "hpc shell"})
+"""Their status is the container's, as that of `run`."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit status."""
     _open_missing_streams()
@@ -147,7 +151,7 @@ def _unknown_command(words: list[str], known: Iterable[str], *, what: str = "com
 
 def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Settings) -> int:
     full = f"{PROGRAM} {path}"
-    is_run = command.name == "run"
+    is_run = command.name == "run" or path in _HPC
     try:
         parsed = parse(command, rest, full)
         if not parsed.help:

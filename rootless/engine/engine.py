@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rootless.images.gc.prune import Pruned as PrunedImages
     from rootless.images.gc.remove import Removal
     from rootless.logs.reader import LogRequest
+    from rootless.rootfs.lower import Lower
     from rootless.spec.exec_options import ExecOptions
     from rootless.spec.options import ContainerOptions, ResourceLimits, RestartPolicy
     from rootless.spec.storage_driver import StorageDriver
@@ -77,16 +78,35 @@ class Engine(ContainerStore):
         *,
         progress: ShowProgress | None = None,
         recording: str = "",
+        adapt: Callable[[ContainerOptions, Lower], ContainerOptions] | None = None,
     ) -> Outcome:
         """Run a container in the foreground, connected to this process's standard streams, to its
         end. An image that is not in the store is pulled; `progress` is called if so. Its shell records
-        what is typed in the directory `recording`, made by `rootless.recording.shell.make_recording`.
+        what is typed in the directory `recording`, made by `rootless.recording.shell.make_recording`;
+        `adapt` changes the options when the image is known.
 
         A process with several threads starts the container more slowly, because it may not fork.
         Signals are passed on in the main thread only. Raises RootlessError if the container could not
         be started.
         """
-        return self._new.run(options, progress=progress, recording=recording)
+        return self._new.run(options, progress=progress, recording=recording, adapt=adapt)
+
+    def run_in_place(
+        self,
+        options: ContainerOptions,
+        *,
+        progress: ShowProgress | None = None,
+        adapt: Callable[[ContainerOptions, Lower], ContainerOptions] | None = None,
+    ) -> int:
+        """Become the container's command: the calling process is replaced by it, with its PID, descriptors,
+        session and ignored signals. Its container is removed at its end.
+
+        That cannot be with a PID namespace, a terminal of the container's own, a volume, or several threads:
+        then this is `run`, and returns the status. `adapt` changes the options when the image is known.
+
+        Raises RootlessError if the container could not be started; after that no module can be imported.
+        """
+        return self._new.run_in_place(options, progress=progress, adapt=adapt)
 
     def create(
         self, options: ContainerOptions, *, progress: ShowProgress | None = None

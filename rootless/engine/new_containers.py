@@ -12,15 +12,19 @@ from unionfs.light_types import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import TypeAlias
 
     from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
     from rootless.durable import LockFile
     from rootless.engine.pull_in_child import ShowProgress
+    from rootless.rootfs.lower import Lower
     from rootless.spec.options import ContainerOptions
     from rootless.spec.storage_driver import StorageDriver
     from rootless.supervisor.foreground import Outcome
+
+    Adapt: TypeAlias = Callable[[ContainerOptions, Lower], ContainerOptions]
 
 
 class NewContainers(NamedTuple):
@@ -37,6 +41,7 @@ class NewContainers(NamedTuple):
         *,
         progress: ShowProgress | None = None,
         recording: str = "",
+        adapt: Adapt | None = None,
     ) -> Outcome:
         """As Engine.run."""
         from rootless.supervisor.start import start_monitor
@@ -59,9 +64,40 @@ class NewContainers(NamedTuple):
         )
         return run_in_foreground(
             started,
-            lambda monitor: self._prepare(options, progress, monitor=monitor, recording=recording),
+            lambda monitor: self._prepare(
+                options, progress, monitor=monitor, recording=recording, adapt=adapt
+            ),
             attachment,
             terminal=options.terminal,
+        )
+
+    def run_in_place(
+        self,
+        options: ContainerOptions,
+        *,
+        progress: ShowProgress | None = None,
+        adapt: Adapt | None = None,
+    ) -> int:
+        """As Engine.run_in_place."""
+        from rootless.spec.options import Bind, Tmpfs
+        from rootless.spec.storage_driver import StorageDriver
+        from rootless.supervisor.start import has_one_thread
+
+        options = options._replace(remove=True)
+        if (
+            options.namespaces.pid
+            or options.terminal
+            or options.volumes_from
+            or not all(isinstance(each, Bind | Tmpfs) for each in options.mounts)
+            or not has_one_thread()
+        ):
+            return self.run(options, progress=progress, adapt=adapt).status
+        from rootless.supervisor.in_place import run_in_place
+
+        options = options._replace(storage_driver=StorageDriver.UNIONFS)
+        return run_in_place(
+            lambda monitor: self._prepare(options, progress, monitor=monitor, adapt=adapt),
+            debug=self.debug,
         )
 
     def create(
@@ -115,6 +151,7 @@ class NewContainers(NamedTuple):
         *,
         monitor: int,
         recording: str = "",
+        adapt: Adapt | None = None,
     ) -> LaunchDescription:
         from rootless.engine.prepare import prepare
 
@@ -130,4 +167,5 @@ class NewContainers(NamedTuple):
             progress,
             monitor=monitor,
             recording=recording,
+            adapt=adapt,
         )

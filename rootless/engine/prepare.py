@@ -69,12 +69,13 @@ def prepare(
     *,
     monitor: int,
     recording: str = "",
+    adapt: Callable[[ContainerOptions, Lower], ContainerOptions] | None = None,
 ) -> LaunchDescription:
     """Make the container's directory; raises RootlessError and leaves nothing if it cannot be made.
 
     `monitor` is the PID of the process that the container will belong to; 0 for a container that is
     only created. `recording`: a directory of the host where its shell records what is typed
-    (`rootless.recording.shell`).
+    (`rootless.recording.shell`). `adapt` changes the options when the image is known.
     """
     options = with_network_name(options, environ, paths)
     check_options(options)
@@ -82,6 +83,8 @@ def prepare(
         _check_overlay_driver(options)
         options = _without_recording(options)
     lower = _lower(options, paths, environ, progress)
+    if adapt is not None:
+        options = adapt(options, lower)
     if any(isinstance(each, ImageMount) for each in options.mounts):
         options = _with_images(options, paths, environ, progress)
     if any(isinstance(each, Bind) and each.idmap for each in options.mounts):

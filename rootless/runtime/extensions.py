@@ -17,6 +17,8 @@ USER_ENTRY = "io.rootless.user-entry"
 GROUP_ENTRY = "io.rootless.group-entry"
 """Lines of passwd(5) and group(5) that the container's files are given, where these are the image's and
 have neither the name nor the number."""
+USER_ENTRY_FIRST = "io.rootless.user-entry-first"
+"""`true`: those lines come first, whatever the files have, and a missing file is made."""
 INIT = "io.rootless.init"
 """`true`: process 1 is an init that starts the command, forwards signals and reaps."""
 PRETEND_OWNERSHIP = "io.rootless.pretend-ownership"

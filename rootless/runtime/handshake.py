@@ -15,6 +15,7 @@ from unionfs.light_types import Enum, NamedTuple
 
 
 class MessageKind(Enum):
+    UNSHARED = "unshared"  # a process that becomes the container's: it is in its namespaces
     MAPPED = "mapped"  # parent: the id maps are written
     FUSE = "fuse"  # child: the descriptor of the mounted union
     CONSOLE = "console"  # child: the master of the container's terminal
@@ -29,6 +30,7 @@ class MessageKind(Enum):
 class State(Enum):
     """Where the child is, as the parent knows it."""
 
+    UNSHARING = "unsharing"  # only of a process that becomes the container's
     MAPPING = "mapping"
     SETTING_UP = "setting up"
     READY = "ready"
@@ -38,6 +40,10 @@ class State(Enum):
 
 
 ORDER: dict[State, dict[MessageKind, State]] = {
+    State.UNSHARING: {
+        MessageKind.UNSHARED: State.MAPPING,
+        MessageKind.FAILED: State.FAILED,
+    },
     State.MAPPING: {MessageKind.MAPPED: State.SETTING_UP, MessageKind.FAILED: State.FAILED},
     State.SETTING_UP: {
         MessageKind.FUSE: State.SETTING_UP,

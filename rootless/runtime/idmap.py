@@ -161,11 +161,13 @@ def _ranges(mappings: Iterable[Mapping[str, int]]) -> tuple[IdRange, ...]:
 
 
 class UserNamespaceMode(NamedTuple):
-    """Which ids the caller has inside: root's, or with `keep` the given ones, by default its own."""
+    """Which ids the caller has inside: root's, or with `keep` the given ones, by default its own. `single`: no
+    other id exists inside, and the caller has the additional groups that it has outside."""
 
     keep: bool = False
     uid: int | None = None
     gid: int | None = None
+    single: bool = False
 
 
 def make_maps(
@@ -177,7 +179,7 @@ def make_maps(
     subgids: tuple[Subordinate, ...],
 ) -> IdMaps:
     """The maps for an account. With no range on either side it is the single id."""
-    if not subuids or not subgids:
+    if mode.single or not subuids or not subgids:
         subuids = subgids = ()
     kept = None
     if mode.keep:

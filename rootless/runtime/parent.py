@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
+    from rootless.runtime.execution import Filters
     from rootless.runtime.nested import SharedNamespace
+    from rootless.runtime.plan import Plan
 
 
 class Stdio(NamedTuple):
@@ -58,6 +60,15 @@ if TYPE_CHECKING:
 
         def note_end(self) -> None:
             """It has ended: have another process go on, or let requests fail."""
+
+
+class Caller(NamedTuple):
+    """A process that becomes the container's first one itself (`rootless.runtime.in_place`): its pidfd, its PID, and
+    this side's end of the handshake."""
+
+    pidfd: int
+    pid: int
+    channel: socket.socket
 
 
 class LaunchArgs(NamedTuple):
@@ -91,6 +102,8 @@ class LaunchArgs(NamedTuple):
     trees: Mapping[int, int] = {}
     """Detached mounts of file systems that other processes serve, by the position of the spec's mount that
     each is for."""
+    caller: Caller | None = None
+    """The process that becomes the container's; without one a new process does."""
     below: SharedNamespace | None = None
     """The user namespace that those file systems or a shared network belong to: that of the container is made below it, because
     only there its processes may use them."""
@@ -103,14 +116,31 @@ class ContainerProcess:
     `console` is the master of its terminal, if it has one. `listener` is that of its seccomp filter with
     notifications, if it has one, once it has been started. A container with a single id has `user_namespace`, which
     cannot be opened later: an init of the engine's is not dumpable. The descriptors are the caller's to close.
+    `is_child`: of this process; one that is not is never killed, and reports the error itself.
     """
 
-    __slots__ = ("_channel", "_server", "console", "listener", "pid", "pidfd", "user_namespace")
+    __slots__ = (
+        "_channel",
+        "_server",
+        "console",
+        "is_child",
+        "listener",
+        "pid",
+        "pidfd",
+        "user_namespace",
+    )
 
     def __init__(
-        self, pid: int, pidfd: int, channel: socket.socket, server: RootServer | None = None
+        self,
+        pid: int,
+        pidfd: int,
+        channel: socket.socket,
+        server: RootServer | None = None,
+        *,
+        is_child: bool = True,
     ) -> None:
         self._server = server
+        self.is_child = is_child
         self.pid = pid
         self.pidfd = pidfd
         self.console: int | None = None
@@ -148,11 +178,13 @@ class ContainerProcess:
 
     def abandon(self, during: str, failure: Failure | None = None) -> NoReturn:
         """Kill it and raise the reason as LaunchError."""
-        try:
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        result = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        result = None
+        if self.is_child:
+            try:
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            result = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
         os.close(self.pidfd)
         for descriptor in (self.console, self.listener, self.user_namespace):
             if descriptor is not None:
@@ -195,6 +227,25 @@ def create(args: LaunchArgs) -> ContainerProcess:
     if plan.execute.init:
         # The child can import nothing, and a start without init does not pay for this.
         from rootless.runtime import reaper  # noqa: F401
+    own_end, process = (
+        _wait_for_caller(args.caller, args) if args.caller else _start(plan, filters, args)
+    )
+    try:
+        _set_up(process, own_end, args)
+        if args.spec.get("annotations", {}).get(extensions.PRETEND_OWNERSHIP) == "true":
+            process.user_namespace = os.open(
+                f"/proc/{process.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC
+            )
+    except BaseException:
+        own_end.close()
+        raise
+    return process
+
+
+def _start(
+    plan: Plan, filters: Filters, args: LaunchArgs
+) -> tuple[socket.socket, ContainerProcess]:
+    """The new process, and this side's end of the handshake."""
     own_end, child_end = descriptors.pair()
     monitor = os.pidfd_open(os.getpid())
     try:
@@ -203,15 +254,19 @@ def create(args: LaunchArgs) -> ContainerProcess:
     finally:
         child_end.close()
         os.close(monitor)
-    process = ContainerProcess(pid, pidfd, own_end, args.server)
-    try:
-        _set_up(process, own_end, args)
-        if args.spec.get("annotations", {}).get(extensions.PRETEND_OWNERSHIP) == "true":
-            process.user_namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    except BaseException:
-        own_end.close()
-        raise
-    return process
+    return own_end, ContainerProcess(pid, pidfd, own_end, args.server)
+
+
+def _wait_for_caller(caller: Caller, args: LaunchArgs) -> tuple[socket.socket, ContainerProcess]:
+    """The process that becomes the container's, once it is in its namespaces."""
+    process = ContainerProcess(
+        caller.pid, caller.pidfd, caller.channel, args.server, is_child=False
+    )
+    message = _receive(caller.channel, args.server)
+    if message.kind is not MessageKind.UNSHARED:
+        process.abandon("its change of namespaces", message.failure)
+    advance(State.UNSHARING, message.kind)
+    return caller.channel, process
 
 
 def execute_runtime_hooks(
@@ -240,7 +295,7 @@ def _clone(side: child.ChildSide, own_end: socket.socket, args: LaunchArgs) -> t
             return clone_below(args.below, args.id_maps, flags, args.cgroup_fd, run)
         pid, pidfd = processes.fork_into(flags, args.cgroup_fd)
     except OSError as error:
-        raise _clone_error(error, in_cgroup=args.cgroup_fd is not None) from error
+        raise clone_error(error, in_cgroup=args.cgroup_fd is not None) from error
     if pid == 0:
         run()
     return pid, pidfd
@@ -326,7 +381,8 @@ def _ended(result: os.waitid_result) -> str:
     return Signals(result.si_status).name
 
 
-def _clone_error(error: OSError, *, in_cgroup: bool) -> LaunchError:
+def clone_error(error: OSError, *, in_cgroup: bool) -> LaunchError:
+    """The error for namespaces that could not be made."""
     # EBUSY: the group has controllers for groups below it, so no process may be in it (cgroups(7)).
     if in_cgroup and error.errno in {errno.EACCES, errno.EBUSY, errno.ENODEV, errno.EOPNOTSUPP}:
         return LaunchError(f"cannot start a process in the control group: {error.strerror}")

@@ -268,7 +268,8 @@ def identity_steps(
         name = f"{user.get('uid', 0)}:{user.get('gid', 0)}"
     result: list[Step] = []
     if entry := given.get(extensions.USER_ENTRY):
-        result.append(attributes.AddUser(entry, given[extensions.GROUP_ENTRY]))
+        first = given.get(extensions.USER_ENTRY_FIRST) == "true"
+        result.append(attributes.AddUser(entry, given[extensions.GROUP_ENTRY], first))
     result.append(
         attributes.ResolveUser(
             str(name),

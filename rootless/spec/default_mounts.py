@@ -163,8 +163,13 @@ def file_mounts(files: Mapping[str, str], *, read_only: bool) -> list[OciMount]:
 
 
 def merged(defaults: Sequence[OciMount], users: Sequence[OciMount]) -> list[OciMount]:
-    """The user's mount takes the place of a default one on the same path; then outer before
-    inner."""
+    """The user's mount takes the place of a default one on the same path, and one on /dev of all below it
+    (moby, daemon/oci_linux.go, withMounts); then outer before inner."""
     taken = {posixpath.normpath(mount["destination"]) for mount in users}
-    kept = [mount for mount in defaults if mount["destination"] not in taken]
+    below = "/dev/" if "/dev" in taken else "//"
+    kept = [
+        mount
+        for mount in defaults
+        if mount["destination"] not in taken and not mount["destination"].startswith(below)
+    ]
     return sorted([*kept, *users], key=lambda mount: mount["destination"].count("/"))

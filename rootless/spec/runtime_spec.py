@@ -230,6 +230,8 @@ def _annotations(
         user = (account.user, "*", str(uid), str(gid), account.full_name, home, "/bin/sh")
         result[extensions.USER_ENTRY] = ":".join(user)
         result[extensions.GROUP_ENTRY] = f"{account.group}:x:{gid}:{account.user}"
+        if options.userns.single:
+            result[extensions.USER_ENTRY_FIRST] = "true"
     if options.groups and id_maps.single:
         raise HostSupportError(
             f"--group-add {options.groups[0]}: this account has no subordinate ids, so it can have no other group",
@@ -239,7 +241,7 @@ def _annotations(
         result[extensions.GROUPS] = ",".join(options.groups)
     if options.init:
         result[extensions.INIT] = "true"
-    if id_maps.single:
+    if id_maps.single and not options.userns.single:
         chown = options.security.chown
         result[extensions.PRETEND_OWNERSHIP] = "true"
         result[extensions.CHOWN] = RECORD_IF_POSSIBLE if chown is None else chown.value

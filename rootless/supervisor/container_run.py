@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rootless.network.endpoint import Assigned
     from rootless.network.listening import PublishedSocket
     from rootless.runtime.nested import SharedNamespace
+    from rootless.runtime.parent import Caller
     from rootless.runtime.rootfs import Rootfs
     from rootless.supervisor.clients import Client
     from rootless.supervisor.container_network import ContainerNetwork
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from rootless.supervisor.owners.owner_recording import OwnerRecording
     from rootless.supervisor.record_keeper import RecordKeeper
     from rootless.supervisor.streams.container_streams import ContainerStreams
+
+_UNKNOWN_STATUS = 255
+"""Of a process that is another one's to wait for."""
 
 
 class ContainerRun:
@@ -63,10 +67,12 @@ class ContainerRun:
         *,
         image_server: FirstServer | None = None,
         published: Sequence[PublishedSocket] = (),
+        caller: Caller | None = None,
     ) -> None:
-        """`image_server` can become that of its image; `published` are the sockets of its ports. Raises RootlessError if
-        the file server has ended.
+        """`image_server` can become that of its image; `published` are the sockets of its ports; `caller` becomes its
+        first process, if there is one. Raises RootlessError if the file server has ended.
         """
+        self._caller = caller
         self._published = published
         self.server_failure = ""
         self._description = description
@@ -78,7 +84,10 @@ class ContainerRun:
         self._servers = servers
         self._image_server = image_server
         self._layer = _open_layer(description)
-        self._rootfs, self._shared = _root(description)
+        # A process that becomes the container's cannot be made below the user namespace of a shared image.
+        self._rootfs, self._shared = (
+            _root(description) if caller is None else (_own_root(description), None)
+        )
         self._server: RootServer | None = None
         """None where the image is shared with other containers, or the kernel alone serves the root."""
         if self._shared is None and not _is_native(self._rootfs):
@@ -142,6 +151,7 @@ class ContainerRun:
                     seccomp_cache=description.seccomp_cache,
                     debug=None if debug is None else write_step,
                     trees={} if volumes is None else volumes.trees,
+                    caller=self._caller,
                     below=below,
                 )
             )
@@ -364,7 +374,7 @@ class ContainerRun:
         self._close_owners()
         if self.process.user_namespace is not None:
             os.close(self.process.user_namespace)
-        status = _exit_status(self.process.pidfd)
+        status = _exit_status(self.process.pidfd) if self.process.is_child else _UNKNOWN_STATUS
         os.close(self.process.pidfd)
         self._release_network()
         group = self._group
@@ -373,7 +383,8 @@ class ContainerRun:
             out_of_memory = group.oom_kills() > self._oom_kills
             group.kill()
         if self._server is not None:
-            self._server.finish()
+            # Other processes of a container that has no PID namespace may go on.
+            self._server.finish(waits=not self.process.is_child)
             self.server_failure = self.server_failure or self._server.failure
         self._release_layer()
         self._release_volumes()
@@ -442,5 +453,5 @@ def _allow_another_mount(work: str) -> None:
 def _exit_status(pidfd: int) -> int:
     result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
     if result is None:
-        return 255
+        return _UNKNOWN_STATUS
     return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status

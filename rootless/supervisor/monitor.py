@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from rootless.cgroups.control_group import ControlGroup
     from rootless.network.listening import PublishedSocket
+    from rootless.runtime.parent import Caller
     from rootless.supervisor.file_servers.first_server import FirstServer
     from rootless.supervisor.health_timer import HealthTimer
     from rootless.supervisor.messages import Message
@@ -71,7 +72,8 @@ class _TerminatedError(BaseException):
 
 
 class Monitor:
-    """One container's life. `main` is the whole program of the process, which leads a session.
+    """One container's life. `main` is the whole program of the process, which leads a session. `caller` is the process
+    that becomes the container's first one, if it is to be no new one.
 
     Forked already, where it is likely that they are needed: `server`, the file server of the first run, which waits
     for its description, and `image_server`, one of the image that the container shares.
@@ -83,8 +85,10 @@ class Monitor:
         first: Client,
         server: FileServer | None,
         image_server: FirstServer | None = None,
+        caller: Caller | None = None,
     ) -> None:
         self._description = description
+        self._caller = caller
         self._next_server = NextServer(server)
         self._image_server = image_server
         runtime = description.runtime
@@ -178,6 +182,9 @@ class Monitor:
         return sockets
 
     def _make_control_group(self) -> ControlGroup | None:
+        if self._caller is not None:
+            # It stays where its own caller, such as a batch system, has put it.
+            return None
         from rootless.cgroups.hierarchy import observe
 
         resources = self._description.spec["linux"].get("resources", {})
@@ -211,6 +218,7 @@ class Monitor:
                 self._events,
                 image_server=self._image_server,
                 published=self._published,
+                caller=self._caller,
             )
             try:
                 self._keeper.keeps_layer(run.memory_fd)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from rootless.containers.launch_description import LaunchDescription
     from rootless.durable import LockFile
+    from rootless.light_stdlib import socket
+    from rootless.runtime.parent import Caller
 
 _CONNECTION, _DESCRIPTION, _PID = 3, 4, 5
 """Descriptors of an executed monitor; the last is there if it is to outlive its caller."""
@@ -131,6 +133,8 @@ def start_monitor(
     debug: bool = False,
     forks_server: bool = True,
     lock: LockFile | None = None,
+    caller: Caller | None = None,
+    callers_end: socket.socket | None = None,
 ) -> StartedMonitor:
     """Start a monitor that waits for the description of its container.
 
@@ -140,6 +144,8 @@ def start_monitor(
         debug: Write the steps of the container's start to standard error.
         forks_server: The monitor forks a file server at once, which imports while it is not known yet what it serves.
         lock: The monitor forks a server of a shared image instead, which holds this lock.
+        caller: The caller, if it is to become the container's first process. It must have one thread.
+        callers_end: The caller's end of that handshake.
 
     Raises RootlessError if no monitor could be started.
     """
@@ -158,10 +164,19 @@ def start_monitor(
             if pid == 0:
                 ours.close()
                 os.close(writer)
+                if callers_end is not None:
+                    callers_end.close()
                 if outlives_caller:
                     os.close(pid_reader)
                     _leave_caller(pid_writer)
-                become_monitor(theirs, reader, debug=debug, forks_server=forks_server, lock=lock)
+                become_monitor(
+                    theirs,
+                    reader,
+                    debug=debug,
+                    forks_server=forks_server,
+                    lock=lock,
+                    caller=caller,
+                )
         else:
             pid = _execute(theirs, reader, pid_writer, options)
     finally:
@@ -244,6 +259,7 @@ def become_monitor(
     debug: bool,
     forks_server: bool,
     lock: LockFile | None = None,
+    caller: Caller | None = None,
 ) -> NoReturn:
     """Import, read from the pipe which container it is, and be its monitor."""
     try:
@@ -264,9 +280,8 @@ def become_monitor(
         packed = read_to_end(description)
         os.close(description)
         if packed:
-            Monitor(unpack(packed), Client(connection, first=True), server, image_server).main(
-                steps
-            )
+            client = Client(connection, first=True)
+            Monitor(unpack(packed), client, server, image_server, caller).main(steps)
         # Without a description there is no container: the caller has reported why.
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - the caller's program must not go on twice

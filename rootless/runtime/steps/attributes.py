@@ -47,29 +47,38 @@ class BecomeSetupUser(NamedTuple):
 
 class AddUser(NamedTuple):
     """Give /etc/passwd and /etc/group of the container the lines of a user and a group. A file that is
-    missing, mounted, read-only, or has the name or the number, is left as it is."""
+    missing, mounted, read-only, or has the name or the number, is left as it is. With `first` the lines come
+    first whatever a file has, so that they are the ones that are found, and a missing file is made."""
 
     user: str
     group: str
+    first: bool = False
 
     def describe(self) -> str:
         return f"add the user {self.user.partition(':')[0]} to /etc/passwd"
 
     def perform(self, context: Context) -> None:
-        _add_entry(context, "/etc/passwd", self.user)
-        _add_entry(context, "/etc/group", self.group)
+        _add_entry(context, "/etc/passwd", self.user, first=self.first)
+        _add_entry(context, "/etc/group", self.group, first=self.first)
 
 
-def _add_entry(context: Context, path: str, entry: str) -> None:
-    flags = os.O_RDWR | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
+def _add_entry(context: Context, path: str, entry: str, *, first: bool) -> None:
+    flags = os.O_RDWR | os.O_NONBLOCK | os.O_NOCTTY
     try:
+        if first:
+            os.close(open_or_make(context, path, directory=False))
         fd = open_in_root(context, path, flags)
     except OSError:
         return
     with open(fd, "rb") as file:
         status = os.fstat(fd)
-        if stat.S_ISREG(status.st_mode) and status.st_dev == os.fstat(context.root).st_dev:
-            os.write(fd, entry_to_append(file.read(_USER_FILE_LIMIT), entry))
+        if not stat.S_ISREG(status.st_mode) or status.st_dev != os.fstat(context.root).st_dev:
+            return
+        content = file.read(_USER_FILE_LIMIT)
+        if first:
+            os.pwrite(fd, entry.encode(errors="surrogateescape") + b"\n" + content, 0)
+        else:
+            os.pwrite(fd, entry_to_append(content, entry), len(content))
 
 
 class ResolveUser(NamedTuple):

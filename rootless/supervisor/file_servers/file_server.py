@@ -183,15 +183,15 @@ class FileServer:
                 os.close(descriptor)
         self._device = self._memory = -1
 
-    def end(self, grace: float) -> None:
-        """Wait for the end of the process; kill it after `grace` seconds. Without a mount it ends at
-        once.
+    def end(self, grace: float | None) -> None:
+        """Wait for the end of the process; kill it after `grace` seconds, None for never. Without a mount it
+        ends at once.
         """
         self._socket.close()
         self.let_go()
         poll = select.poll()
         poll.register(self.pidfd, select.POLLIN)
-        if not poll.poll(grace * 1000):
+        if not poll.poll(None if grace is None else grace * 1000):
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         self._reap()
         os.close(self.pidfd)

@@ -95,14 +95,16 @@ class RootServer:
         """End the file server of a container that could not be created or started."""
         self._server.end(_GRACE)
 
-    def finish(self) -> None:
-        """After the end of the container: wait until all it wrote is in its layer."""
+    def finish(self, *, waits: bool = False) -> None:
+        """After the end of the container: wait until all it wrote is in its layer; with `waits` without a limit of
+        time, as long as other processes use the files.
+        """
         if self._upgrade is not None:
             self._upgrade.abandon()
         if not self.has_ended and self._server.was_killed():
             # What the kernel has still to write back needs another.
             self._replace()
-        self._server.end(_GRACE)
+        self._server.end(None if waits else _GRACE)
         if not self.has_ended:
             self._note_exit()
 

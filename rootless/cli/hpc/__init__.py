@@ -1,0 +1,1 @@
+"""`hpc`: containers as users of clusters have them."""

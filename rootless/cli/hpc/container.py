@@ -1,0 +1,358 @@
+"""From the options of `hpc` to the values of a container."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+
+from rootless.cli.hpc import options as rows
+from rootless.errors import UsageError
+from rootless.hpc.environment import CallerVariables, caller_variables
+from rootless.hpc.image_scripts import Action
+from rootless.network.options import NetworkOptions
+from rootless.runtime.idmap import UserNamespaceMode
+from rootless.spec import options as values
+from rootless.spec.options import Bind, ContainerOptions, Tmpfs
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from rootless.cli.grammar import Parsed
+    from rootless.hpc.names import Source
+    from rootless.spec.options import UserMount
+
+_SYSTEM = frozenset(
+    {"/", "/bin", "/etc", "/lib", "/lib64", "/mnt", "/opt", "/sbin", "/usr", "/var"}
+)
+"""Directories of the image that a working directory of this path does not hide."""
+_MOUNTS = frozenset({"bind-paths", "cwd", "dev", "devpts", "home", "hostfs", "tmp"})
+_TMPFS = ("exec", "suid", "mode=1777")
+
+
+class AskedContainer(NamedTuple):
+    options: ContainerOptions
+    action: Action
+
+
+class _Place(NamedTuple):
+    """The caller's home: where it is on the host (empty for one in memory) and in the container."""
+
+    source: str
+    target: str
+
+
+def container_of(
+    parsed: Parsed,
+    action: str,
+    source: Source,
+    words: tuple[str, ...],
+    *,
+    environ: Mapping[str, str],
+    getcwd: Callable[[], str],
+) -> AskedContainer:
+    """Raises UsageError."""
+    compat = parsed[rows.COMPAT]
+    everything = parsed[rows.CONTAINALL] or compat
+    contain = parsed[rows.CONTAIN] or everything
+    fakeroot = parsed[rows.FAKEROOT]
+    if parsed[rows.WRITABLE]:
+        raise UsageError(
+            "an image cannot be written in place",
+            hint="use --writable-tmpfs, or rootless run and rootless commit",
+        )
+    writable_tmpfs = parsed[rows.WRITABLE_TMPFS] or compat
+    overlays = _overlays(parsed, getcwd)
+    excluded = _excluded(parsed)
+    home = _home(parsed, environ, getcwd, root=fakeroot)
+    own_pid, own_ipc = parsed[rows.PID] or everything, parsed[rows.IPC] or everything
+    own_uts = parsed[rows.UTS] or bool(parsed[rows.HOSTNAME])
+    passed = caller_variables(environ, clean=parsed[rows.CLEANENV] or everything)
+    given = {**passed.set, **_given_variables(parsed)}
+    mounts = _mounts(parsed, home, excluded, getcwd, contain=contain)
+    has_terminal = own_pid and os.isatty(0) and os.isatty(1)
+    options = ContainerOptions(
+        image=source.name or None,
+        rootfs=posixpath.join(getcwd(), source.path) if source.path else None,
+        pull=_pull_policy(parsed),
+        workdir=_directory(parsed, home, mounts, excluded, getcwd, contain=contain),
+        umask=None if parsed[rows.NO_UMASK] or compat else _umask(),
+        variables=tuple(_variables(passed, given, home, action, source).items()),
+        terminal=has_terminal,
+        interactive=True,
+        log=values.LogOptions(
+            values.LogDriver.NONE if has_terminal else values.LogDriver.PASSTHROUGH
+        ),
+        mounts=mounts,
+        cdi_devices=_devices(parsed),
+        cdi_directories=parsed[rows.CDI_SPEC_DIR],
+        read_only=not (writable_tmpfs or any(not each.read_only for each in overlays)),
+        writable_tmpfs=0 if writable_tmpfs else None,
+        overlays=overlays,
+        hostname=parsed[rows.HOSTNAME],
+        network=NetworkOptions(_network(parsed)),
+        namespaces=values.NamespaceModes(pid=own_pid, ipc=own_ipc, uts=own_uts, cgroup=False),
+        userns=UserNamespaceMode(keep=not fakeroot, single=not fakeroot),
+        security=_security(root=fakeroot),
+    )
+    return AskedContainer(
+        options,
+        Action(
+            action,
+            words,
+            parsed[rows.APP] or "",
+            (parsed[rows.SHELL] or "") if action == "shell" else "",
+            given,
+            passed.before,
+            passed.after,
+        ),
+    )
+
+
+def _security(*, root: bool) -> values.SecurityOptions:
+    """A user of the host has what the host gives, and nothing on top of it; root of a container is confined."""
+    if root:
+        return values.DEFAULT_SECURITY._replace(unmask_all=True)
+    return values.SecurityOptions(
+        capabilities=frozenset(), seccomp="unconfined", no_new_privileges=True, unmask_all=True
+    )
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _overlays(parsed: Parsed, getcwd: Callable[[], str]) -> tuple[values.Overlay, ...]:
+    """Those of --overlay, which may have several separated by commas. Raises UsageError."""
+    if not parsed[rows.OVERLAY]:
+        return ()
+    from rootless.cli.flags.storage import parse_overlay
+
+    return tuple(parse_overlay(each, getcwd) for each in _paths(parsed[rows.OVERLAY]))
+
+
+def _excluded(parsed: Parsed) -> frozenset[str]:
+    """What is not to be mounted: words and paths. Raises UsageError."""
+    words = frozenset(
+        word for text in parsed[rows.NO_MOUNT] for word in text.split(",") if word.strip()
+    )
+    for word in words:
+        if word not in _MOUNTS and not word.startswith("/"):
+            raise UsageError(
+                f"--no-mount {word}: not supported",
+                hint="home, tmp, cwd, dev and paths can be left out",
+            )
+    return words
+
+
+def _home(
+    parsed: Parsed, environ: Mapping[str, str], getcwd: Callable[[], str], *, root: bool
+) -> _Place:
+    given = parsed[rows.HOME]
+    if given:
+        source, _, target = given.partition(":")
+        source = posixpath.normpath(posixpath.join(getcwd(), source))
+        target = target or ("/root" if root else source)
+        if not target.startswith("/"):
+            raise UsageError(f"--home {given}: the directory in the container is not absolute")
+        return _Place(source, posixpath.normpath(target))
+    home = environ.get("HOME", "")
+    if not home.startswith("/"):
+        from rootless.runtime.account import read_account
+
+        home = read_account().home
+    return _Place(home, "/root" if root else home)
+
+
+def _mounts(
+    parsed: Parsed,
+    home: _Place,
+    excluded: frozenset[str],
+    getcwd: Callable[[], str],
+    *,
+    contain: bool,
+) -> tuple[UserMount, ...]:
+    """The last of each target; an error names a source that does not exist later."""
+    mounts: list[UserMount] = []
+    with_home = not parsed[rows.NO_HOME] and "home" not in excluded and home.target != "/"
+    if contain:
+        mounts += _contained(parsed, home, with_home=with_home)
+    else:
+        mounts += _of_host(home, excluded, getcwd, with_home=with_home)
+    mounts += [Tmpfs(posixpath.normpath(each), _TMPFS) for each in _paths(parsed[rows.SCRATCH])]
+    mounts += _asked(parsed, getcwd)
+    by_target = {mount.target: mount for mount in mounts if mount.target not in excluded}
+    return tuple(by_target.values())
+
+
+def _of_host(
+    home: _Place, excluded: frozenset[str], getcwd: Callable[[], str], *, with_home: bool
+) -> Iterable[UserMount]:
+    if "dev" not in excluded:
+        yield _bind("/dev", "/dev")
+    covering = []
+    if "tmp" not in excluded:
+        covering += [each for each in ("/tmp", "/var/tmp") if os.path.isdir(each)]
+        yield from (_bind(each, each) for each in covering)
+    if with_home and os.path.isdir(home.source):
+        yield _bind(home.source, home.target)
+        covering += [home.source] if home.source == home.target else []
+    cwd = getcwd()
+    if (
+        "cwd" not in excluded
+        and cwd not in _SYSTEM
+        and not cwd.startswith(("/dev/", "/proc/", "/sys/"))
+        and not any(f"{cwd}/".startswith(f"{each}/") for each in covering)
+    ):
+        yield _bind(cwd, cwd)
+
+
+def _contained(parsed: Parsed, home: _Place, *, with_home: bool) -> Iterable[UserMount]:
+    """Directories in memory, or below --workdir."""
+    workdir = parsed[rows.WORKDIR]
+    for target, name in (("/tmp", "tmp"), ("/var/tmp", "var_tmp")):
+        if workdir is None:
+            yield Tmpfs(target, _TMPFS)
+        else:
+            yield _bind(os.path.abspath(f"{workdir}/{name}"), target, create=True)
+    if not with_home:
+        return
+    if parsed[rows.HOME]:
+        yield _bind(home.source, home.target)
+    elif workdir is None:
+        yield Tmpfs(home.target, ("exec", "suid", "mode=700"))
+    else:
+        yield _bind(os.path.abspath(f"{workdir}/home"), home.target, create=True)
+
+
+def _asked(parsed: Parsed, getcwd: Callable[[], str]) -> Iterable[UserMount]:
+    """Those of -B and --mount."""
+    if parsed[rows.BIND]:
+        from rootless.hpc.binds import parse_binds
+
+        for text in parsed[rows.BIND]:
+            for each in parse_binds(text, getcwd):
+                yield each._replace(propagation="rslave")
+    if parsed[rows.MOUNT]:
+        from rootless.cli.flags.mount import parse_mount
+
+        for text in parsed[rows.MOUNT]:
+            yield parse_mount(text, getcwd)
+
+
+def _bind(source: str, target: str, *, create: bool = False) -> Bind:
+    """What is mounted on the host later, as homes are by autofs, is there too."""
+    return Bind(source, target, propagation="rslave", create=create)
+
+
+def _paths(texts: tuple[str, ...]) -> list[str]:
+    return [path for text in texts for path in text.split(",") if path]
+
+
+def _directory(
+    parsed: Parsed,
+    home: _Place,
+    mounts: tuple[UserMount, ...],
+    excluded: frozenset[str],
+    getcwd: Callable[[], str],
+    *,
+    contain: bool,
+) -> str:
+    """The one asked for; the caller's, where it is the same in the container; else the home."""
+    asked = parsed[rows.CWD]
+    if asked:
+        return posixpath.join(getcwd(), asked)
+    cwd = getcwd()
+    same = [each.target for each in mounts if isinstance(each, Bind) and each.source == each.target]
+    if any(f"{cwd}/".startswith(f"{target}/") for target in same if target != "/dev"):
+        return cwd
+    if not contain and "cwd" not in excluded and cwd in _SYSTEM:
+        return cwd
+    is_mounted = any(each.target == home.target for each in mounts)
+    return home.target if is_mounted else "/"
+
+
+def _given_variables(parsed: Parsed) -> dict[str, str]:
+    """Those of --env-file, and of --env, which win. Raises UsageError."""
+    result: dict[str, str] = {}
+    if parsed[rows.ENV_FILE]:
+        from rootless.cli.context import read_text
+        from rootless.cli.flags.environment import parse_lines
+
+        for path in parsed[rows.ENV_FILE]:
+            for name, value in parse_lines(path, read_text):
+                if value is not None:
+                    result[name.removeprefix("export ")] = _unquoted(value)
+    for text in parsed[rows.ENV]:
+        last = ""
+        for field in text.split(","):
+            name, separator, value = field.partition("=")
+            if separator and name:
+                last = name
+                result[name] = value
+            elif last:
+                result[last] += f",{field}"  # a comma of the value
+            else:
+                raise UsageError(f"invalid environment variable {text!r}", hint="use NAME=VALUE")
+    return result
+
+
+def _unquoted(value: str) -> str:
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return value[1:-1]
+    return value
+
+
+def _variables(
+    passed: CallerVariables, given: Mapping[str, str], home: _Place, action: str, source: Source
+) -> dict[str, str]:
+    place = source.path and os.path.abspath(source.path)
+    name = posixpath.basename(place or source.name)
+    told = {
+        "CONTAINER": place or source.name,
+        "NAME": name,
+        "COMMAND": action,
+        "ENVIRONMENT": "/.singularity.d/env/91-environment.sh",
+    }
+    result = dict(passed.passed)
+    for key, value in told.items():
+        result[f"APPTAINER_{key}"] = result[f"SINGULARITY_{key}"] = value
+    if action == "shell":
+        result["PS1"] = "rootless> "
+    return {**result, "HOME": home.target, **given}
+
+
+def _pull_policy(parsed: Parsed) -> values.PullPolicy:
+    text = parsed[rows.PULL]
+    try:
+        return values.PullPolicy(text or "missing")
+    except ValueError:
+        raise UsageError(
+            f"invalid pull option: {text!r}: must be one of always, missing, never or newer"
+        ) from None
+
+
+def _network(parsed: Parsed) -> str:
+    if not parsed[rows.NET] and not parsed[rows.NETWORK]:
+        return "host"
+    network = parsed[rows.NETWORK] or "bridge"
+    if network not in {"bridge", "none", "pasta", "slirp4netns"}:
+        raise UsageError(
+            f"--network {network}: not supported", hint="use bridge, none, pasta or slirp4netns"
+        )
+    return network
+
+
+def _devices(parsed: Parsed) -> tuple[str, ...]:
+    from rootless.cdi.names import is_qualified
+
+    for text in parsed[rows.DEVICE]:
+        if not is_qualified(text):
+            raise UsageError(
+                f"--device {text}: not the name of a CDI device",
+                hint="all of /dev is there without --contain; bind one with -B",
+            )
+    return parsed[rows.DEVICE]

@@ -1,0 +1,67 @@
+"""A run in the place of the calling process, which becomes the container's command: no process is between the command
+and who waits for it, and nothing copies its streams.
+
+The monitor outlives the process, as that of `run -d` does, serves the container's files and removes it at the end.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.containers.launch_description import LaunchDescription
+from rootless.runtime.in_place import NotBecomeError, become_container, enter_namespaces
+from rootless.runtime.parent import Caller, clone_error
+from rootless.runtime.plan import make_plan
+from rootless.runtime.seccomp import filters_of
+from rootless.supervisor.protocol import Kind
+from rootless.supervisor.start import start_monitor
+from rootless.syscalls import descriptors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+
+def run_in_place(prepare: Callable[[int], LaunchDescription], *, debug: bool) -> NoReturn:
+    """Become the command of the container that `prepare` makes; it is given the monitor's PID. The process must have
+    one thread, and the container neither a PID namespace, nor a terminal of its own, nor volumes.
+
+    Raises what `prepare` raises, and RootlessError if the container could not be started. After that no module can be
+    imported.
+    """
+    # What an error is made of, which cannot be imported once it has happened.
+    from rootless.run_in_child import error_from  # noqa: F401
+
+    ours, theirs = descriptors.pair()
+    caller = Caller(os.pidfd_open(os.getpid()), os.getpid(), theirs)
+    started = start_monitor(outlives_caller=True, debug=debug, caller=caller, callers_end=ours)
+    theirs.close()
+    os.close(caller.pidfd)
+    client = started.client
+    try:
+        client.hello()
+        client.start()
+        description = prepare(started.pid)
+        plan = make_plan(
+            description.spec,
+            rootfs=description.rootfs,
+            id_maps=description.id_maps,
+            bundle=description.directory,
+        )
+        filters = filters_of(description.spec, description.seccomp_cache)
+        started.describe(
+            description._replace(streams=(False, False, False), ends_with_client=False)
+        )
+        try:
+            enter_namespaces(plan)
+        except OSError as error:
+            raise clone_error(error, in_cgroup=False) from error
+        become_container(plan, ours, filters)
+    except NotBecomeError:
+        client.receive_until(Kind.EXITED)
+        raise
+    except BaseException:
+        ours.close()
+        started.wait()
+        raise

@@ -1,0 +1,52 @@
+"""What is executed in an image with the scripts of Apptainer, and in one without."""
+
+import subprocess
+
+import pytest
+
+from rootless.hpc.image_scripts import Action, ImageFacts, arguments_of
+
+PLAIN = ImageFacts(False, False, ("/entry", "cmd"))
+SCRIPTS = ImageFacts(True, True)
+
+
+def test_without_scripts_no_shell_is_needed():
+    assert arguments_of(Action("exec", ("ls", "-l")), PLAIN) == ("ls", "-l")
+    assert arguments_of(Action("run"), PLAIN) == ("/entry", "cmd")
+    assert arguments_of(Action("run"), ImageFacts(False, False)) == ("/bin/sh",)
+
+
+@pytest.mark.parametrize(
+    ("action", "words"),
+    [
+        (Action("run", ("a", "b")), ("/.singularity.d/runscript", "a", "b")),
+        (Action("exec", ("ls",)), ("ls",)),
+        (Action("run", ("a",), app="foo"), ("/scif/apps/foo/scif/runscript", "a")),
+        (Action("shell", shell="/bin/zsh"), ("/bin/zsh",)),
+    ],
+)
+def test_scripts_are_read_by_a_shell_of_the_image(action, words):
+    found = arguments_of(action, SCRIPTS)
+    assert found[:2] == ("/bin/sh", "-c")
+    assert "/.singularity.d/env/*.sh" in found[2]
+    assert found[4:] == words
+
+
+def test_variables_that_were_given_win_over_scripts():
+    """And are one word whatever is in them."""
+    action = Action(
+        "exec",
+        ("sh", "-c", 'printf "%s|%s|%s" "$A" "$PATH" "$LD_LIBRARY_PATH"'),
+        set={"A": "it's $HOME"},
+        before="/first",
+        after="/last",
+        libraries="/libs",
+    )
+    done = subprocess.run(
+        arguments_of(action, ImageFacts(True, False)),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": "/bin"},
+    )
+    assert done.stdout == "it's $HOME|/first:/bin:/last|/libs"
