@@ -99,7 +99,7 @@ def lower_layers(tree: HostTree | ImageTree) -> list[Layer]:
     if isinstance(tree, HostTree):
         if not os.path.isdir(tree.path):
             return [_squashfs(tree.path)]
-        hidden = [os.fsencode(path) for path in tree.hidden if os.path.isdir(path)]
+        hidden = [os.fsencode(path) for path in tree.hidden if os.path.exists(path)]
         return [DirectoryLayer(os.fsencode(tree.path), ownership=Ownership.REAL, hidden=hidden)]
     if not tree.layers:
         from unionfs.memory import MemoryLayer, directory

@@ -85,7 +85,8 @@ class DirectoryLayer:
         ownership: how owners are kept in this tree.
         base_owner: under `Ownership.DATA`, the owner that a file of the serving user has without
             an override.
-        hidden: directories, by path, that appear empty wherever in the tree they are met.
+        hidden: directories and files, by path, that appear empty wherever in the tree, and by whatever name, they
+            are met.
         directory_limit: how many of its directories are kept open.
         dirfds: the descriptors that it shares with other layers, which are closed together;
             `directory_limit` is theirs then.
@@ -111,6 +112,8 @@ class DirectoryLayer:
         is the host's."""
         self._server = (os.geteuid(), os.getegid())
         self._hidden = {(st.st_dev, st.st_ino) for st in map(os.stat, hidden)}
+        self._hidden_numbers: frozenset[int] = frozenset()
+        """Of those that are on the device of the top directory."""
         self._dirs = DirfdCache(directory_limit) if dirfds is None else dirfds
         self._root = self._dirs.add_root(
             os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -118,6 +121,7 @@ class DirectoryLayer:
         st = os.fstat(self._dirs.fd(self._root))
         self.identity = (st.st_dev, st.st_ino)
         self._device = st.st_dev
+        self._hidden_numbers = frozenset(ino for dev, ino in self._hidden if dev == st.st_dev)
         self._tag: int | None = None
         self._store: AttributeReader = ON_DISK
         self._has_incomplete_files = self.required_lowers() is not None
@@ -148,7 +152,7 @@ class DirectoryLayer:
         return self._entry(path_node, os.stat(path, follow_symlinks=follow), path, follow=follow)
 
     def is_hidden(self, identity: tuple[int, int]) -> bool:
-        """Whether the directory of this device and inode number is one that appears empty."""
+        """Whether the object of this device and inode number is one that appears empty."""
         return identity in self._hidden
 
     # Reading entries
@@ -214,10 +218,12 @@ class DirectoryLayer:
         """This is the cold walk: of most files nothing but lstat(2) matters."""
         path_node = self._path_node(directory)
         plain: PlainListing = {}
-        if self._has_bookkeeping or self._hidden or not path_node.is_bare:
+        if self._has_bookkeeping or not path_node.is_bare:
             return plain, list(self.listing(directory))
         opened, is_ours = self._dirs.reader(path_node)
         try:
+            if self._hidden and self._is_hidden_fd(opened):
+                return plain, []
             names = os.listdir(opened)
             find = partial(os.stat, dir_fd=opened, follow_symlinks=False)
             try:
@@ -227,6 +233,7 @@ class DirectoryLayer:
                 return plain, list(self.listing(directory))
             prefix = b"/proc/self/fd/%d/" % opened
             device, limit, encoding = self._device, 1 << INO_BITS, _ENCODING
+            hidden = self._hidden_numbers
             bits = compose_ino(0, self._tag or 0)
             others: list[tuple[bytes, LayerEntry]] = []
             for text, st in zip(names, found, strict=True):
@@ -239,6 +246,7 @@ class DirectoryLayer:
                     and st.st_nlink == 1
                     and st.st_dev == device
                     and ino < limit
+                    and ino not in hidden
                 ):
                     # What `_attributes` gives, without calling it.
                     plain[name] = _new(Attributes, (
@@ -282,6 +290,8 @@ class DirectoryLayer:
         mode = st.st_mode
         if stat.S_ISDIR(mode):
             return self._directory_entry(path_node, st, path, follow)
+        if self._hidden and (st.st_dev, st.st_ino) in self._hidden:
+            return LayerEntry(path_node, _emptied(self._attributes(st, None)))
         if not self._has_bookkeeping or not stat.S_ISREG(mode):
             attributes = self._attributes(st, None)
             if st.st_ino in self._links.specials:
@@ -379,6 +389,11 @@ class DirectoryLayer:
             ino = (ino ^ (ino >> _INO_BITS) * 0x9E3779B1) & ((1 << _INO_BITS) - 1)
         return slot << _INO_BITS | ino
 
+    def _is_hidden(self, ref: Ref) -> bool:
+        path, follow = self._path(self._path_node(ref))
+        st = os.stat(path, follow_symlinks=follow)
+        return (st.st_dev, st.st_ino) in self._hidden
+
     def _is_hidden_fd(self, fd: int) -> bool:
         st = os.fstat(fd)
         return (st.st_dev, st.st_ino) in self._hidden
@@ -418,11 +433,16 @@ class DirectoryLayer:
             os.close(fd)
 
     def xattrs(self, ref: Ref) -> dict[bytes, bytes]:
+        if self._hidden and self._is_hidden(ref):
+            return {}
         return self._shown_xattrs(*self._path(self._path_node(ref)))
 
     def open(self, ref: Ref) -> OpenFile:
         parent, name = self._parent(ref)
         fd = os.open(name, READ_FILE, dir_fd=parent)
+        if self._hidden and self._is_hidden_fd(fd):
+            os.close(fd)
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
         if self._has_incomplete_files and LAZY in self._store.names(fd, follow=True):
             os.close(fd)
             raise OSError(
@@ -484,6 +504,11 @@ class DirectoryLayer:
         if path_node.parent is None:
             return b"/proc/self/fd/%d" % self._dirs.fd(path_node), True
         return b"/proc/self/fd/%d/%b" % (self._dirs.fd(path_node.parent), path_node.name), False
+
+
+def _emptied(known: Attributes) -> Attributes:
+    """The attributes of a hidden file: an empty one that none may open."""
+    return known._replace(mode=stat.S_IFREG, size=0, blocks=0)
 
 
 def attributes_of(found: os.stat_result) -> Attributes:
