@@ -27,6 +27,16 @@ def parse_subordinate(content: str, name: str, number: int) -> tuple[Subordinate
     return tuple(result)
 
 
+def is_mapped(ids: Subordinate, id_map: str) -> bool:
+    """Whether the user namespace with this map (user_namespaces(7)) has all of the ids."""
+    last = ids.start + ids.size
+    for line in id_map.splitlines():
+        inside, _, size = map(int, line.split())
+        if inside <= ids.start and last <= inside + size:
+            return True
+    return False
+
+
 def read_account() -> Account:
     """The calling account as the host's databases have it; numbers for what has no name."""
     import grp
@@ -63,7 +73,8 @@ def read_id_maps(mode: UserNamespaceMode) -> IdMaps:
 
 def _ranges(path: str, name: str, uid: int) -> tuple[Subordinate, ...]:
     if ranges := parse_subordinate(_read(path), name, uid):
-        return ranges
+        # In a container of the same account's, as /proc/self/gid_map shows too, they are out of reach.
+        return tuple(each for each in ranges if is_mapped(each, _read("/proc/self/uid_map")))
     if _uses_a_service():
         return _from_getsubids(name, group=path.endswith("gid"))
     return ()
