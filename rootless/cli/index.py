@@ -55,6 +55,8 @@ _RM = "rootless.cli.containers.remove:RM"
 _RUN = "rootless.cli.run:RUN"
 _START = "rootless.cli.containers.start:START"
 _STOP = "rootless.cli.containers.stop:STOP"
+_TRY = "rootless.cli.changes.try_command:TRY"
+_DROP = "rootless.cli.changes.drop:DROP"
 _UNPAUSE = "rootless.cli.containers.pause:UNPAUSE"
 _UPDATE = "rootless.cli.update:UPDATE"
 _WAIT = "rootless.cli.containers.wait:WAIT"
@@ -75,6 +77,7 @@ _INFO = "rootless.cli.system.info:INFO"
 
 COMMANDS: Mapping[str, str | Group] = {
     "run": _RUN,
+    "try": _TRY,
     "create": _CREATE,
     "start": _START,
     "stop": _STOP,
@@ -109,6 +112,7 @@ COMMANDS: Mapping[str, str | Group] = {
     "cp": _CP,
     "diff": _DIFF,
     "changes": _CHANGES,
+    "drop": _DROP,
     "export": _EXPORT,
     "port": _PORT,
     "rename": _RENAME,

@@ -151,7 +151,7 @@ def _unknown_command(words: list[str], known: Iterable[str], *, what: str = "com
 
 def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Settings) -> int:
     full = f"{PROGRAM} {path}"
-    is_run = command.name == "run" or path in _HPC
+    is_run = command.name in {"run", "try"} or path in _HPC
     try:
         parsed = parse(command, rest, full)
         if not parsed.help:

@@ -415,7 +415,9 @@ def _lower(
 ) -> Lower:
     if options.rootfs is not None:
         program = options.entrypoint or next(iter(options.command), "")
-        return lower_of_path(options.rootfs, program=program, hidden=(paths.store, paths.runtime))
+        return lower_of_path(
+            options.rootfs, program=program, hidden=(paths.store, paths.runtime, *options.hidden)
+        )
     from rootless.store.layout import Store
 
     store, name = Store.open(paths.store, paths.shared), options.image or ""

@@ -58,6 +58,8 @@ SERVED = (VOLUME, OVERLAY, IMAGE)
 """Words before which kind of mount it is that is not of the source itself, but of a file system that a file
 server shows (`LaunchArgs.trees`): the name of a volume; the ownership in a directory that is copied on write; the
 id of an image."""
+OWN = "x-rootless.own"
+"""The source is the target itself, in the container's root: a mount whose flags are not the root's."""
 SUBPATH = "x-rootless.subpath="
 """Before a path inside such a mount, which is mounted in place of the whole."""
 CHOWN = "x-rootless.chown"
@@ -83,6 +85,11 @@ class MountOptions(NamedTuple):
     """One of the words that begin with those of SERVED."""
     subpath: str = ""
     chown: bool = False
+    own: bool = False
+
+
+_WORDS = {IF_PARENT_EXISTS: "optional", CHOWN: "chown", OWN: "own"}
+"""Words of this program without a value, and the fields of MountOptions that they set."""
 
 
 def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> MountOptions:
@@ -90,9 +97,8 @@ def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> Moun
     recursive = False
     attributes = recursive_attributes = 0
     propagation = MS_PRIVATE
-    optional = False
     served = subpath = ""
-    chown = False
+    flags: dict[str, bool] = {}
     data = []
     for option in options:
         if option in {"bind", "rbind"}:
@@ -105,12 +111,10 @@ def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> Moun
             recursive_attributes |= ATTRIBUTES[option[1:]]
         elif option in PROPAGATION:
             propagation = PROPAGATION[option]
-        elif option == IF_PARENT_EXISTS:
-            optional = True
+        elif option in _WORDS:
+            flags[_WORDS[option]] = True
         elif option.startswith(SERVED):
             served = option
-        elif option == CHOWN:
-            chown = True
         elif option.startswith(SUBPATH):
             subpath = option.removeprefix(SUBPATH)
         elif option not in _IGNORED:
@@ -121,9 +125,10 @@ def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> Moun
         attributes,
         recursive_attributes,
         propagation,
-        optional,
+        flags.get("optional", False),
         tuple(data),
         served,
         subpath,
-        chown,
+        flags.get("chown", False),
+        flags.get("own", False),
     )

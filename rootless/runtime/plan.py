@@ -89,7 +89,7 @@ def make_plan(
     if process.get("oomScoreAdj") is not None:
         sequence.append(attributes.AdjustOomScore(int(process["oomScoreAdj"])))
     sequence.append(filesystem.DetachPropagation())
-    sequence += [m.open() for m in mounts if m.options.bind]
+    sequence += [m.open() for m in mounts if m.options.bind and not m.options.own]
     sequence += _root(rootfs, id_maps, mounts)
     uid, gid = id_maps.root
     sequence.append(attributes.BecomeSetupUser(uid, gid, drop_groups=id_maps.helper))
@@ -221,6 +221,8 @@ class _Mounted:
 
     def attach(self, id_maps: IdMaps) -> Sequence[Step]:
         options = self.options
+        if options.own:
+            return [filesystem.BindInRoot(self.target)]
         if options.bind:
             return [
                 filesystem.AttachSource(

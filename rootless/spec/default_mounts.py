@@ -10,6 +10,7 @@ from rootless.runtime.mount_options import (
     IF_PARENT_EXISTS,
     IMAGE,
     OVERLAY,
+    OWN,
     SUBPATH,
     VOLUME,
 )
@@ -109,7 +110,7 @@ def device_mounts(options: ContainerOptions, host: HostFacts) -> list[OciMount]:
 
 def user_mounts(options: ContainerOptions, volumes: str) -> list[OciMount]:
     """`volumes` is the directory of the volumes."""
-    result = []
+    result = [_mount(path, "bind", path, ["rbind", "rprivate", OWN]) for path in options.writable]
     for mount in options.mounts:
         match mount:
             case Bind():

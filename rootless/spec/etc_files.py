@@ -52,7 +52,11 @@ def etc_files(
             ),
         ),
     }
-    is_covered = any(f"{APT_SANDBOX_PATH}/".startswith(f"{m.target}/") for m in options.mounts)
+    if options.own_etc:
+        files = {"resolv.conf": files["resolv.conf"]} if options.network.is_own else {}
+    is_covered = options.own_etc or any(
+        f"{APT_SANDBOX_PATH}/".startswith(f"{m.target}/") for m in options.mounts
+    )
     if id_maps.single and not is_covered and has_apt():
         files["apt.conf"] = (APT_SANDBOX_PATH, APT_SANDBOX)
     return files

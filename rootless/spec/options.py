@@ -419,6 +419,13 @@ class ContainerOptions(NamedTuple):
     cdi_directories: tuple[str, ...] = ()
     """Where CDI specifications lie, those of lowest priority first; empty for /etc/cdi and /var/run/cdi."""
     read_only: bool = False
+    writable: tuple[str, ...] = ()
+    """With `read_only`: directories of the root file system that can be written to all the same."""
+    hidden: tuple[str, ...] = ()
+    """With a directory as `rootfs`: absolute paths of the host that appear empty in it, by all their names."""
+    own_etc: bool = False
+    """/etc/hosts and the like are those of the root file system; with a network of its own, all but
+    /etc/resolv.conf."""
     shm_size: int = DEFAULT_SHM_SIZE
     """Bytes."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from tests.support.rootless import Rootless
 
-PROMPTS = (b"# ", b"> ")
+PROMPTS = (b"# ", b"> ", b"? ")
 
 
 def type_into_shell(

@@ -25,7 +25,7 @@ def changes(parsed: Parsed, settings: Settings) -> int:
     if parsed[DIFF]:
         with found.diff() as pieces:
             for piece in pieces:
-                sys.stdout.buffer.write(_visible(piece) if sys.stdout.isatty() else piece)
+                sys.stdout.buffer.write(visible(piece) if sys.stdout.isatty() else piece)
         sys.stdout.buffer.flush()
         return 0
     if parsed[STAT]:
@@ -57,7 +57,7 @@ def changes(parsed: Parsed, settings: Settings) -> int:
     return 0
 
 
-def _visible(piece: bytes) -> bytes:
+def visible(piece: bytes) -> bytes:
     """A line of a file as a terminal may be given it: the container chose what is in it."""
     from rootless.cli.escape import escaped
 

@@ -188,6 +188,23 @@ class AttachSource(NamedTuple):
         attach(context, tree, self.target)
 
 
+class BindInRoot(NamedTuple):
+    """A directory of the root mounted on itself: it stays writable when the root's mount becomes read-only."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"bind {self.path} on itself"
+
+    def perform(self, context: Context) -> None:
+        at = open_in_root(context, self.path)
+        tree = mounts.open_tree(at, recursive=True)
+        mounts.mount_setattr(tree, propagation=mount_flags.MS_PRIVATE, recursive=True)
+        mounts.move_mount(tree, at)
+        os.close(tree)
+        os.close(at)
+
+
 class GiveToUser(NamedTuple):
     """Make the container's user the owner of what is mounted on `target` (-v with U of podman), unless it is
     already the owner of the mount's root."""

@@ -45,6 +45,8 @@ COMMANDS = [
     "commit",
     "diff",
     "changes",
+    "try",
+    "drop",
     "export",
     "pull",
     "push",

@@ -1,0 +1,62 @@
+"""What becomes of the changes of a command that was tried: shown, and one question."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rootless.cli.changes.lines import change_line
+
+if TYPE_CHECKING:
+    from rootless.engine import Engine
+
+_MOST = 40
+"""Changes that are shown without being asked for."""
+
+
+def decide(engine: Engine, name: str, *, asks: bool) -> None:
+    """Keep the changes of a container, or with `asks` show them on standard error and do what is answered."""
+    if not asks:
+        _say_kept(name)
+        return
+    found = [each for each in engine.changes(name).listed() if not each.is_bare]
+    if not found:
+        print("rootless: no file was changed", file=sys.stderr)
+        engine.remove(name)
+        return
+    for each in found[:_MOST]:
+        print(change_line(each), file=sys.stderr)
+    if len(found) > _MOST:
+        print(f"... and {len(found) - _MOST} more (rootless changes {name})", file=sys.stderr)
+    while True:
+        answer = _answer()
+        if answer in {"v", "view"}:
+            _show_diff(engine, name)
+        elif answer in {"d", "drop"}:
+            engine.remove(name)
+            return
+        elif answer in {"", "k", "keep"}:
+            _say_kept(name)
+            return
+
+
+def _answer() -> str:
+    print("[k]eep, [d]rop or [v]iew the differences? ", end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    if not line:
+        print(file=sys.stderr)
+        return "keep"
+    return line.strip().lower() or "k"
+
+
+def _show_diff(engine: Engine, name: str) -> None:
+    from rootless.cli.changes.changes import visible
+
+    with engine.changes(name).diff() as pieces:
+        for piece in pieces:
+            sys.stderr.buffer.write(visible(piece))
+    sys.stderr.flush()
+
+
+def _say_kept(name: str) -> None:
+    print(f"rootless: kept as {name}: rootless changes {name}", file=sys.stderr)

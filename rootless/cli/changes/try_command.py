@@ -1,0 +1,120 @@
+"""`try`: a command on the host's own files, copy on write, and what becomes of its changes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rootless.cli.context import Settings, absolute, current_directory, engine_of
+from rootless.cli.grammar import Command, Flag, GrammarError, Parsed, Text, Texts
+from rootless.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.network.options import NetworkOptions
+    from rootless.trying.request import TryRequest
+
+NAME = Text(("name",), "Name of the container, to refer to the changes by", "NAME")
+KEEP = Flag(("keep",), "Keep the changes for later, without a question")
+DROP = Flag(("drop",), "Drop the changes at the end, without a question")
+ON = Texts(("on",), "Directory that is copy on write, while the rest is read-only", "PATH")
+RW = Texts(("rw",), "File or directory that is the host's itself, without a copy", "PATH")
+HIDE = Texts(("hide",), "File or directory that appears empty", "PATH")
+NETWORK = Text(
+    ("network", "net"), "Network: host (default), none, or one that run takes", "NETWORK"
+)
+AGENTS = Flag(("agents",), "Keep the variables of agents and displays, such as SSH_AUTH_SOCK")
+EXPLAIN = Flag(("explain",), "Print what is undone and what is not, and quit")
+
+_EXPLANATION = """\
+The command writes to a layer over the host's files and not to them. Dropping the layer undoes
+  files created, changed, deleted and moved; their modes, times and extended attributes.
+It does not undo
+  processes    what the command started has ended with it; it sees no other processes
+  network      what was sent and received, such as a push or an upload
+  sockets      what a server did that was reached by the network; those in directories are out of reach
+  devices      what was written to the terminal
+  --rw PATH    what was written there
+The command can send away what it can read: hide files (--hide) or take the network away (--network none).
+"""
+
+
+def try_(parsed: Parsed, settings: Settings) -> int:
+    """Run the command. Returns its status."""
+    if parsed[EXPLAIN]:
+        sys.stdout.write(_EXPLANATION)
+        return 0
+    if parsed[KEEP] and parsed[DROP]:
+        raise GrammarError("--keep and --drop exclude each other")
+    from rootless.trying.request import options_of_try
+
+    engine = engine_of(settings)
+    request = _request(parsed)
+    options = options_of_try(
+        request, os.environ, directory=current_directory(), umask=_current_umask()
+    )
+    outcome = engine.run(options)
+    if parsed[DROP] or outcome.detached:
+        return outcome.status
+    from rootless.cli.changes.outcome import decide
+
+    asks = not parsed[KEEP] and os.isatty(0) and os.isatty(2)
+    decide(engine, request.name, asks=asks)
+    return outcome.status
+
+
+def _request(parsed: Parsed) -> TryRequest:
+    from rootless.trying.hiding import hidden_paths
+    from rootless.trying.request import TryRequest, new_name
+
+    home = os.environ.get("HOME") or "/"
+    return TryRequest(
+        command=parsed.arguments or (os.environ.get("SHELL") or "/bin/sh",),
+        name=parsed[NAME] or new_name(os.urandom(8).hex()),
+        on=tuple(_existing("--on", path) for path in parsed[ON]),
+        through=tuple(_existing("--rw", path) for path in parsed[RW]),
+        hidden=hidden_paths(map(absolute, parsed[HIDE]), os.environ, home),
+        network=_network(parsed[NETWORK]),
+        agents=parsed[AGENTS],
+        remove=parsed[DROP],
+        terminal=os.isatty(0) and os.isatty(1),
+        devices=tuple(filter(os.path.exists, ("/dev/fuse", "/dev/net/tun"))),
+    )
+
+
+def _existing(flag: str, path: str) -> str:
+    """The path without symbolic links, since a mount would follow them. Raises UsageError."""
+    if not os.path.lexists(path):
+        raise UsageError(f"{flag} {path}: no such file or directory")
+    return os.path.realpath(absolute(path))
+
+
+def _network(text: str | None) -> NetworkOptions:
+    from rootless.cli.flags.network import parse_network
+
+    names = [text] if text else ["host"]
+    return parse_network(names, publish=(), publish_all=False, expose=(), mac_address="")
+
+
+def _current_umask() -> int:
+    umask = os.umask(0o022)
+    os.umask(umask)
+    return umask
+
+
+TRY = Command(
+    "try",
+    "Run a command on the host's files without changing them",
+    "[COMMAND] [ARG...]",
+    (NAME, KEEP, DROP, ON, RW, HIDE, NETWORK, AGENTS, EXPLAIN),
+    try_,
+    interspersed=False,
+    description="""Run a command, or a shell, on the host's own files, copy on write: with the same
+user, home and working directory, environment and terminal. Then show what it has changed, and ask
+what is to become of that. Without a terminal the changes are kept, and their name is printed on
+standard error.
+
+`rootless changes NAME` shows kept changes, `rootless exec NAME` and the other commands for containers
+work on them, and `rootless drop NAME` drops them. --hide adds to the paths in
+/etc/rootless/try-hide and ~/.config/rootless/try-hide, one a line.""",
+)

@@ -1,0 +1,66 @@
+"""What a command that is tried must not see: the paths that were asked for, those of the site's and of the user's
+list, and the further names of files in them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+
+from rootless.errors import UsageError
+
+SITE_LIST = "/etc/rootless/try-hide"
+_USER_LIST = "rootless/try-hide"
+
+
+def hidden_paths(
+    asked: Iterable[str], environ: Mapping[str, str], home: str, *, site_list: str = SITE_LIST
+) -> tuple[str, ...]:
+    """Absolute paths that exist. A line of a list is a path, with `~` for the home directory; one that begins with `#`
+    is a comment.
+
+    A file in a hidden directory that has further names (hard links) is given by itself too, so that it is hidden by
+    all of them.
+
+    Raises:
+        UsageError: a path that was asked for does not exist, or a list cannot be read.
+    """
+    found: dict[str, None] = {}
+    for path in asked:
+        if not os.path.lexists(path):
+            raise UsageError(f"--hide {path}: no such file or directory")
+        found[os.path.realpath(path)] = None
+    config = environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
+    for place in (site_list, f"{config}/{_USER_LIST}"):
+        for line in _lines(place):
+            path = home + line[1:] if line.startswith("~") else line
+            if path.startswith("/") and os.path.lexists(path):
+                found[os.path.realpath(path)] = None
+    for path in list(found):
+        for linked in _linked_files(path):
+            found[linked] = None
+    return tuple(found)
+
+
+def _lines(place: str) -> Iterator[str]:
+    try:
+        with open(place, encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UsageError(f"cannot read {place}: {error.strerror}") from error
+    yield from (line.strip() for line in lines if line.strip() and not line.startswith("#"))
+
+
+def _linked_files(directory: str) -> Iterator[str]:
+    """The files below a directory that have several names."""
+    for above, _, names in os.walk(directory):
+        for name in names:
+            path = f"{above}/{name}"
+            try:
+                found = os.lstat(path)
+            except OSError:
+                continue
+            if found.st_nlink > 1 and stat.S_ISREG(found.st_mode):
+                yield path
