@@ -184,6 +184,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "run": "rootless.cli.hpc.run:RUN",
             "exec": "rootless.cli.hpc.run:EXEC",
             "shell": "rootless.cli.hpc.run:SHELL",
+            "pull": "rootless.cli.hpc.pull:PULL",
         },
     ),
     "manifest": Group(

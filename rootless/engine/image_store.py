@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rootless.build.progress import Progress as BuildProgress
     from rootless.build.request import BuildRequest, BuildSubject, BuiltImage
     from rootless.engine.image_events import ImageEvents
+    from rootless.engine.pull_in_child import ShowProgress
     from rootless.filters import ImageFilters
     from rootless.images.gc.check import Finding
     from rootless.images.inspect import HistoryEntry
@@ -284,6 +285,45 @@ class ImageStore:
 
         store = self._store()
         return unpack_image(store, resolve(store, name))
+
+    def write_image_file(
+        self,
+        name: str,
+        path: Path,
+        *,
+        sif: bool = False,
+        platform: Platform | None = None,
+        compression: str = "gzip",
+        replace: bool = False,
+        progress: ShowProgress | None = None,
+        moved: Moved | None = None,
+    ) -> None:
+        """Write an image, which is pulled if it is not here, to one file: squashfs, or with `sif` a SIF file.
+
+        Args:
+            compression: gzip, zstd, lz4 or xz.
+            replace: Replace a file that is there; without it that is an ExistsError.
+            moved: Called with the size of each piece.
+
+        Raises RootlessError; then nothing is written.
+        """
+        from rootless.engine.pull_in_child import find_or_fetch
+        from rootless.rootfs.image_file import write_image_file
+        from rootless.spec.options import PullPolicy
+
+        store = self._store()
+        image = find_or_fetch(
+            store,
+            name,
+            platform,
+            policy=PullPolicy.MISSING,
+            environ=self._environ,
+            progress=progress,
+            pulled=lambda reference: self._image_events().of_transfer("pull", reference),
+        )
+        write_image_file(
+            store, image, path, sif=sif, compression=compression, replace=replace, moved=moved
+        )
 
     def mount_image(self, name: str) -> Path:
         """Mount an image's files, read-only, on a directory that the whole machine sees and only

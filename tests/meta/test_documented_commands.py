@@ -55,8 +55,15 @@ def in_order(path: str, blocks: list[Block]) -> list[Block]:
 
 BLOCKS = list(blocks())
 RUN = in_order(
-    "README.md",
-    [block for block in BLOCKS if block.info[:1] == ("console",) and not EXCUSES & set(block.info)],
+    "docs/hpc.md",
+    in_order(
+        "README.md",
+        [
+            block
+            for block in BLOCKS
+            if block.info[:1] == ("console",) and not EXCUSES & set(block.info)
+        ],
+    ),
 )
 
 

@@ -6,6 +6,7 @@ import os
 import posixpath
 
 from rootless.cli.hpc import options as rows
+from rootless.cli.hpc.host_gpus import NO_GPUS, HostGpus
 from rootless.errors import UsageError
 from rootless.hpc.environment import CallerVariables, caller_variables
 from rootless.hpc.image_scripts import Action
@@ -71,6 +72,7 @@ def container_of(
     passed = caller_variables(environ, clean=parsed[rows.CLEANENV] or everything)
     given = {**passed.set, **_given_variables(parsed)}
     mounts = _mounts(parsed, home, excluded, getcwd, contain=contain)
+    gpus = _gpus(parsed, environ, with_nodes=contain or "dev" in excluded)
     has_terminal = own_pid and os.isatty(0) and os.isatty(1)
     options = ContainerOptions(
         image=source.name or None,
@@ -84,8 +86,8 @@ def container_of(
         log=values.LogOptions(
             values.LogDriver.NONE if has_terminal else values.LogDriver.PASSTHROUGH
         ),
-        mounts=mounts,
-        cdi_devices=_devices(parsed),
+        mounts=(*mounts, *gpus.mounts),
+        cdi_devices=(*_devices(parsed), *gpus.cdi_devices),
         cdi_directories=parsed[rows.CDI_SPEC_DIR],
         read_only=not (writable_tmpfs or any(not each.read_only for each in overlays)),
         writable_tmpfs=0 if writable_tmpfs else None,
@@ -106,6 +108,7 @@ def container_of(
             given,
             passed.before,
             passed.after,
+            gpus.libraries,
         ),
     )
 
@@ -344,6 +347,17 @@ def _network(parsed: Parsed) -> str:
             f"--network {network}: not supported", hint="use bridge, none, pasta or slirp4netns"
         )
     return network
+
+
+def _gpus(parsed: Parsed, environ: Mapping[str, str], *, with_nodes: bool) -> HostGpus:
+    if not parsed[rows.NV] and not parsed[rows.ROCM]:
+        return NO_GPUS
+    from rootless.cli.hpc.gpus import find_gpus
+    from rootless.hpc.gpu_files import AMD, NVIDIA
+
+    asked = ((rows.NV, NVIDIA), (rows.ROCM, AMD))
+    vendors = [vendor for option, vendor in asked if parsed[option]]
+    return find_gpus(vendors, environ, parsed[rows.CDI_SPEC_DIR], with_nodes=with_nodes)
 
 
 def _devices(parsed: Parsed) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def _become(parsed: Parsed, settings: Settings, action: str) -> int:
     image, *words = parsed.arguments
     source = parse_source(image, os.path.exists)
     if source.archive:
-        source = source._replace(name=_loaded(engine_of(settings), source.archive), archive="")
+        source = source._replace(name=loaded(engine_of(settings), source.archive), archive="")
     asked = container_of(
         parsed, action, source, tuple(words), environ=os.environ, getcwd=current_directory
     )
@@ -100,7 +100,7 @@ def _truth(option: Flag, text: str) -> bool:
     raise UsageError(f"invalid value {text!r} of the variable for {spelling(option)}")
 
 
-def _loaded(engine: Engine, archive: str) -> str:
+def loaded(engine: Engine, archive: str) -> str:
     """Load an archive or a layout in a child process, which may have threads; returns the image's id."""
     from pathlib import Path
 

@@ -37,6 +37,15 @@ _ARCHITECTURES = {
     b"12": "riscv64",
 }
 
+DATA_OFFSET = 32768
+"""Where the data of the first object begin: behind the descriptors, at a multiple of a page."""
+_DESCRIPTORS_OFFSET = 4096
+_DESCRIPTORS = 48
+_LAUNCH = b"#!/usr/bin/env run-singularity\n"
+_GROUP = 0xF0000001
+_NEW_HEADER = struct.Struct("<32s10s3s3s16s8q")
+_NEW_DESCRIPTOR = struct.Struct("<i?IIIqqqqqqq128s384s")
+
 
 class SystemPartition(NamedTuple):
     """The squashfs with the root file system: bytes from the beginning of the file. `architecture`
@@ -88,3 +97,32 @@ def system_partition(read: Callable[[int, int], bytes], size: int, what: str) ->
         known = _ARCHITECTURES.get(architecture.rstrip(b"\0"), "")
         return SystemPartition(offset, length, known)
     raise InvalidDocumentError(f"{what} is a SIF image without a root file system")
+
+
+def sif_head(size: int, architecture: str, identity: bytes, time: int, name: str) -> bytes:
+    """The first DATA_OFFSET bytes of a SIF file with one object, a squashfs of `size` bytes.
+
+    Args:
+        architecture: GOARCH's word.
+        identity: 16 bytes, the file's UUID.
+        time: Seconds since the epoch: when it was made.
+        name: Of the object, for `apptainer sif list`.
+    """
+    code = next((code for code, known in _ARCHITECTURES.items() if known == architecture), b"00")
+    extra = _PARTITION.pack(_SQUASHFS, _PRIMARY_SYSTEM, code + b"\0")
+    padded = -(-size // 4096) * 4096
+    descriptor = _NEW_DESCRIPTOR.pack(
+        *(_DATA_PARTITION, True, 1, _GROUP, 0),
+        *(DATA_OFFSET, size, padded, time, time, 0, 0),
+        name.encode()[:127],
+        extra,
+    )
+    table = descriptor.ljust(_DESCRIPTORS * _NEW_DESCRIPTOR.size, b"\0")
+    header = _NEW_HEADER.pack(
+        *(_LAUNCH, _MAGIC, b"01", code, identity),
+        *(time, time, _DESCRIPTORS - 1, _DESCRIPTORS),
+        *(_DESCRIPTORS_OFFSET, len(table), DATA_OFFSET, padded),
+    )
+    return header.ljust(_DESCRIPTORS_OFFSET, b"\0") + table.ljust(
+        DATA_OFFSET - _DESCRIPTORS_OFFSET, b"\0"
+    )

@@ -4,8 +4,6 @@ import os
 import pwd
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,72 +11,6 @@ from tests.support.sif import Part, write_sif
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
-
-
-class Cluster:
-    """The command with a home, a working directory and variables of its own."""
-
-    def __init__(self, rootless, directory: Path) -> None:
-        self.rootless = rootless
-        self.home = directory / "home"
-        self.cwd = directory / "work"
-        for each in (self.home, self.cwd):
-            each.mkdir()
-        self.env = {**rootless.env, "HOME": str(self.home)}
-
-    def argv(self, *words):
-        return [sys.executable, "-m", "rootless", "hpc", *map(str, words)]
-
-    def __call__(self, *words, env=None, stdin=b"", **options):
-        return subprocess.run(
-            self.argv(*words),
-            env={**self.env, **(env or {})},
-            cwd=self.cwd,
-            input=stdin,
-            capture_output=True,
-            timeout=60,
-            check=False,
-            **options,
-        )
-
-    def text(self, *words, env=None):
-        done = self(*words, env=env)
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout.decode()
-
-    def popen(self, *words, **options):
-        process = subprocess.Popen(
-            self.argv(*words), env=self.env, cwd=self.cwd, stdout=subprocess.PIPE, **options
-        )
-        self.rootless.started.append(process)
-        return process
-
-
-@pytest.fixture
-def cluster(rootless, busybox_image, tmp_path):
-    rootless("import", busybox_image, "box:1").ok()
-    return Cluster(rootless, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def scripted_tree(tmp_path_factory, busybox_image):
-    """A root file system with the scripts that Apptainer keeps in its images."""
-    tree = tmp_path_factory.mktemp("tree")
-    subprocess.run(["tar", "-xf", busybox_image, "-C", tree], check=True)
-    scripts = tree / ".singularity.d"
-    (scripts / "env").mkdir(parents=True)
-    (scripts / "env/10-docker2singularity.sh").write_text(
-        'export PATH="/opt/tool:/bin"\nexport OF_IMAGE="${OF_IMAGE:-"image"}"\n'
-    )
-    (scripts / "env/90-environment.sh").write_text("export FIXED=image\n")
-    (scripts / "runscript").write_text('#!/bin/sh\necho "run: $* $OF_IMAGE"\n')
-    (scripts / "runscript").chmod(0o755)
-    app = tree / "scif/apps/foo/scif"
-    (app / "env").mkdir(parents=True)
-    (app / "env/90-environment.sh").write_text("export FOO=app\n")
-    (app / "runscript").write_text('#!/bin/sh\necho "app: $* $FOO"\n')
-    (app / "runscript").chmod(0o755)
-    return tree
 
 
 def test_the_process_is_the_callers_child(cluster):

@@ -60,6 +60,7 @@ COMMANDS = [
     "hpc",
     "hpc run",
     "hpc shell",
+    "hpc pull",
     "history",
     "inspect",
     "cow",

@@ -1,0 +1,119 @@
+"""`hpc pull`: an image as one file, read in place by this program and by others."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from rootless.images.formats.squashfs import find_squashfs
+
+pytestmark = [
+    pytest.mark.needs("userns", "fuse", "busybox", "squashfs"),
+]
+
+
+@pytest.fixture
+def tool(cluster):
+    """An image of two layers, in which the second removes, adds and links."""
+    script = (
+        "rm /usr/bin/env; mkdir -p /opt/tool; echo '#!/bin/sh' > /opt/tool/run; "
+        "echo 'echo \"tool: $* $OF_IMAGE\"' >> /opt/tool/run; chmod 755 /opt/tool/run; "
+        "ln /opt/tool/run /opt/tool/same; ln -s run /opt/tool/link; chmod 1777 /opt"
+    )
+    cluster.rootless("run", "--name", "made", "box:1", "sh", "-c", script).ok()
+    changes = (
+        "--change",
+        'ENTRYPOINT ["/opt/tool/run"]',
+        "--change",
+        'CMD ["default arg"]',
+        "--change",
+        'ENV OF_IMAGE="it\'s"',
+        "--change",
+        "LABEL who=me",
+    )
+    cluster.rootless("commit", *changes, "made", "tool:1").ok()
+    return cluster
+
+
+@pytest.mark.parametrize("name", ["tool.sqfs", "tool.sif"])
+def test_the_file_is_the_image(tool, name):
+    assert tool.text("pull", "-q", "tool:1", name) == f"{name}\n"
+    assert tool.text("run", name) == "tool: default arg it's\n"
+    assert tool.text("run", name, "mine", env={"OF_IMAGE": "caller's"}) == "tool: mine caller's\n"
+    script = (
+        "test -e /usr/bin/env || echo gone; readlink /opt/tool/link; "
+        "stat -c '%h %a' /opt/tool/same; stat -c %a /opt"
+    )
+    shown = tool.text("exec", name, "sh", "-c", script).splitlines()
+    assert shown == ["gone", "run", "2 755", "1777"]
+    assert [each.name for each in tool.cwd.iterdir()] == [name]
+
+
+@pytest.mark.skipif(shutil.which("unsquashfs") is None, reason="unsquashfs is not installed")
+def test_other_readers_find_owners_labels_and_places_to_mount_on(tool):
+    tool.text("pull", "-q", "tool:1", "tool.sif")
+    found = find_squashfs(str(tool.cwd / "tool.sif"))
+    assert found is not None
+    assert found.architecture in {"amd64", "arm64"}
+    offset = ("-o", str(found.offset))
+
+    def unsquashfs(*words):
+        argv = ["unsquashfs", *offset, *words]
+        return subprocess.run(
+            argv, cwd=tool.cwd, capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+
+    listed = unsquashfs("-lln", "tool.sif", "home/worker", "mnt/3", "etc/resolv.conf")
+    lines = {
+        line.split()[-1]: line.split() for line in listed.splitlines() if "squashfs-root" in line
+    }
+    assert lines["squashfs-root/home/worker"][1] == "1000/1000"
+    assert "squashfs-root/mnt/3" in lines
+    assert "squashfs-root/etc/resolv.conf" in lines
+    assert "OF_IMAGE=it's" in unsquashfs("-cat", "tool.sif", "ch/environment")
+    assert '"who": "me"' in unsquashfs("-cat", "tool.sif", ".singularity.d/labels.json")
+
+
+def test_apptainers_order_and_name(tool):
+    assert tool.text("pull", "-q", "first.sif", "docker://tool:1") == "first.sif\n"
+    assert tool.text("pull", "-q", "docker://tool:1") == "tool_1.sif\n"
+    assert os.access(tool.cwd / "tool_1.sif", os.X_OK)
+
+
+def test_a_file_is_replaced_only_by_force(tool):
+    (tool.cwd / "tool.sqfs").write_text("precious")
+    failed = tool("pull", "-q", "tool:1", "tool.sqfs")
+    assert failed.returncode == 1
+    assert b"tool.sqfs exists" in failed.stderr
+    assert (tool.cwd / "tool.sqfs").read_text() == "precious"
+    tool.text("pull", "-q", "--force", "--compression", "zstd", "tool:1", "tool.sqfs")
+    assert tool.text("exec", "tool.sqfs", "echo", "x") == "x\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "message"),
+    [
+        (("tool:1", "tool.sqfs"), {"PATH": "/nonexistent"}, "mksquashfs is not installed"),
+        (("tool:1", "tool.tar"), {}, "neither tool:1 nor tool.tar is FILE.sif or FILE.sqfs"),
+        (("tool:1", "no/dir/tool.sif"), {}, "the directory does not exist"),
+        (("library://tool", "tool.sif"), {}, "this kind of image is not supported"),
+    ],
+)
+def test_errors_are_one_line_and_leave_nothing(tool, words, env, message):
+    failed = tool("pull", "-q", *words, env=env)
+    assert failed.returncode == 1
+    assert message in failed.stderr.decode().splitlines()[0]
+    assert list(tool.cwd.iterdir()) == []
+
+
+def test_the_error_of_mksquashfs_is_shown(tool, tmp_path):
+    program = tmp_path / "mksquashfs"
+    program.write_text("#!/bin/sh\necho 'FATAL ERROR: no space' >&2\nexit 1\n")
+    program.chmod(0o755)
+    failed = tool(
+        "pull", "-q", "tool:1", "tool.sif", env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    )
+    assert failed.returncode == 1
+    assert failed.stderr == b"rootless: mksquashfs failed: FATAL ERROR: no space\n"
+    assert list(tool.cwd.iterdir()) == []
