@@ -41,8 +41,9 @@ def build(request: BuildRequest, host: BuildHost, progress: Progress | None = No
     tags = tuple(map(parse_tag, request.tags))
     given = request.build_arguments.get("SOURCE_DATE_EPOCH")
     epoch = source_date_epoch({"SOURCE_DATE_EPOCH": given} if given else host.environ)
+    host.store.require_writable()
     with Ingest(host.store) as ingest:
-        workspace = Workspace(host.store, ingest, epoch)
+        workspace = Workspace(host.store, ingest, epoch, host.uppers)
         context = open_context(request.context, workspace.new_directory)
         try:
             setting = BuildSetting(

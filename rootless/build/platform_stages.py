@@ -221,7 +221,7 @@ class PlatformStages:
         """The program of a worker: what one stage has become, and its steps."""
         before = self._setting.workspace
         with Ingest(before.store) as ingest:
-            workspace = Workspace(before.store, ingest, before.epoch)
+            workspace = Workspace(before.store, ingest, before.epoch, before.uppers)
             workspace.imports = before.imports
             self._setting = self._setting._replace(workspace=workspace, progress=progress)
             # Those of the building process read through connections and descriptors that are its own.

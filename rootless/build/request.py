@@ -66,6 +66,8 @@ class BuildHost(NamedTuple):
     """Makes a container and does not start it; its name. Its shell records in a directory if that is not empty."""
     changes: Callable[[str], AbstractContextManager[Iterable[bytes]]]
     """Gives what was changed in a container, as the archive of a layer. Raises NotFoundError."""
+    uppers: str = ""
+    """A directory for the writable layers of steps; empty where they are in the store."""
 
 
 class BuildRequest(NamedTuple):

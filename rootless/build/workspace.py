@@ -45,12 +45,13 @@ _MOST_UNMERGED = 6
 
 class Workspace:
     """Holds what it brings in until `ingest` is left. `epoch`: SOURCE_DATE_EPOCH in seconds, which is then the
-    time of all that is made."""
+    time of all that is made. `uppers`: a directory for the writable layers of steps, empty where they are with the rest."""
 
-    def __init__(self, store: Store, ingest: Ingest, epoch: int | None) -> None:
+    def __init__(self, store: Store, ingest: Ingest, epoch: int | None, uppers: str = "") -> None:
         self.store = store
         self.ingest = ingest
         self.epoch = epoch
+        self.uppers = uppers
         self.imports = NO_CACHES
         self.used: dict[str, CachedStep] = {}
         """The steps of this build, by their keys."""

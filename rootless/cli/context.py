@@ -10,6 +10,7 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.configuration.values import Configuration
     from rootless.engine import Engine
     from rootless.engine.new_containers import NewContainers
     from rootless.spec.storage_driver import StorageDriver
@@ -39,15 +40,19 @@ def engine_of(settings: Settings) -> Engine:
     )
 
 
-def new_containers(settings: Settings) -> NewContainers:
-    """What makes containers in the store that the global options name. Raises UsageError."""
+def new_containers(settings: Settings, configuration: Configuration | None) -> NewContainers:
+    """What makes containers in the store that the global options name; `configuration` is what rootless.toml sets. Raises
+    UsageError."""
     from rootless.containers.storage_paths import storage_paths
     from rootless.engine.new_containers import NewContainers
 
     root, runroot = settings.root, settings.runroot
     return NewContainers(
         storage_paths(
-            absolute(root) if root else None, absolute(runroot) if runroot else None, os.environ
+            absolute(root) if root else None,
+            absolute(runroot) if runroot else None,
+            os.environ,
+            configuration,
         ),
         os.environ,
         settings.debug,

@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 
 from rootless.cli import run_options as rows
-from rootless.cli.context import Settings, current_directory, new_containers
+from rootless.cli.context import Settings, new_containers
 from rootless.cli.grammar import Command, Parsed, Value
-from rootless.cli.run import options_of, pull_progress
+from rootless.cli.run import configured_options, pull_progress
+from rootless.containers.storage_paths import read_configuration
 
 
 def create(parsed: Parsed, settings: Settings) -> int:
     """Create the container and print its id."""
     # What only `run` has is as if it had not been given.
     absent: dict[str, Value] = {"sig-proxy": True, "detach-keys": None, "detach": False}
-    options = options_of(
-        Parsed(absent | dict(parsed.values), parsed.arguments),
-        os.environ,
-        current_directory,
-        "create",
+    configuration = read_configuration(os.environ)
+    options = configured_options(
+        Parsed(absent | dict(parsed.values), parsed.arguments), configuration, "create"
     )
     progress = None if parsed[rows.QUIET] else pull_progress
-    print(new_containers(settings).create(options, progress=progress).id)
+    print(new_containers(settings, configuration).create(options, progress=progress).id)
     return 0
 
 

@@ -18,6 +18,7 @@ from rootless.cli.context import (
     read_text,
 )
 from rootless.cli.grammar import Command, GrammarError, Parsed, spelling
+from rootless.containers.storage_paths import read_configuration
 from rootless.errors import UsageError
 from rootless.network.options import DEFAULT_NETWORK, HOST, NONE, NetworkOptions
 from rootless.spec import options as values
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from rootless.cli.flags.storage import StorageOptions
     from rootless.cli.grammar import Texts
+    from rootless.configuration.values import Configuration
+    from rootless.engine.new_containers import NewContainers
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.images.transfer.progress import Progress
     from rootless.oci.platform import Platform
@@ -42,15 +45,16 @@ if TYPE_CHECKING:
 
 def run(parsed: Parsed, settings: Settings) -> int:
     """Run the container, and return the status to exit with: in the foreground its own."""
-    options = options_of(parsed, os.environ, current_directory)
+    configuration = read_configuration(os.environ)
+    options = configured_options(parsed, configuration)
     progress = None if parsed[rows.QUIET] else pull_progress
     if parsed[rows.DETACH]:
-        return _run_detached(parsed, settings, options, progress)
+        return _run_detached(parsed, new_containers(settings, configuration), options, progress)
     if parsed[rows.RECORD] is not None:
         from rootless.cli.recording import run_recorded
 
         return run_recorded(engine_of(settings), options, parsed[rows.RECORD] or "", progress)
-    outcome = new_containers(settings).run(options, progress=progress)
+    outcome = new_containers(settings, configuration).run(options, progress=progress)
     if outcome.out_of_memory:
         limit = f" of {parsed[rows.MEMORY]}" if parsed[rows.MEMORY] else ""
         print(
@@ -62,7 +66,10 @@ def run(parsed: Parsed, settings: Settings) -> int:
 
 
 def _run_detached(
-    parsed: Parsed, settings: Settings, options: ContainerOptions, progress: ShowProgress | None
+    parsed: Parsed,
+    containers: NewContainers,
+    options: ContainerOptions,
+    progress: ShowProgress | None,
 ) -> int:
     """Start the container in the background, and print its id as soon as it has been created."""
     if parsed[rows.RECORD] is not None:
@@ -71,7 +78,7 @@ def _run_detached(
         raise GrammarError(
             "conflicting options: cannot specify both --attach and --detach", exit_status=1
         )
-    new_containers(settings).run_detached(
+    containers.run_detached(
         options, progress=progress, created=lambda record: print(record.id, flush=True)
     )
     return 0
@@ -82,6 +89,19 @@ def pull_progress() -> Progress:
     from rootless.cli.progress import progress_on
 
     return progress_on(sys.stderr)
+
+
+def configured_options(
+    parsed: Parsed, configuration: Configuration | None, command_name: str = "run"
+) -> ContainerOptions:
+    """As `options_of` for this process, with what rootless.toml sets. Raises UsageError, also for an option that the site
+    has locked."""
+    options = options_of(parsed, os.environ, current_directory, command_name)
+    if configuration is None:
+        return options
+    from rootless.cli.configured import with_configuration
+
+    return with_configuration(options, configuration, os.environ)
 
 
 def options_of(

@@ -22,6 +22,8 @@ IN_DIRECTORY = ""
 """In the container's directory."""
 IN_OVERLAY = "overlay"
 """In a directory of the user's, which outlives the container (--overlay)."""
+IN_UPPERS = "uppers"
+"""In a directory that was made for it where the configuration keeps writable layers."""
 IN_MEMORY = "memory"
 """In a tmpfs, which each run makes anew (--writable-tmpfs)."""
 

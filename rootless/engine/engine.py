@@ -405,7 +405,12 @@ class Engine(ContainerStore):
         from rootless.engine.information import information
 
         return information(
-            self._environ, self.paths, self.containers(), self._store(), self._driver()
+            self._environ,
+            self.paths,
+            self.containers(),
+            self._store(),
+            self._driver(),
+            configuration=self.configuration,
         )
 
     # Images, where containers use them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.containers.storage_paths import storage_paths
+from rootless.containers.storage_paths import read_configuration, storage_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,17 @@ class ImageStore:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._environ = os.environ if environ is None else environ
-        self.paths = storage_paths(root, runroot, self._environ)
+        self.configuration = read_configuration(self._environ)
+        """What rootless.toml sets; None if there is no such file."""
+        self.paths = storage_paths(root, runroot, self._environ, self.configuration)
+
+    def _uppers_directory(self) -> str:
+        """Where writable layers are that are not in the store; else "". Raises HostSupportError."""
+        if not self.paths.uppers[0]:
+            return ""
+        from rootless.containers.uppers import Uppers
+
+        return Uppers(*self.paths.uppers).directory(self._environ)
 
     def _driver(self, asked: StorageDriver | None = None) -> StorageDriver:
         from rootless.spec.storage_driver import default_driver
@@ -123,7 +133,14 @@ class ImageStore:
             return container_changes(self.paths.containers.find(name), self.paths, store)
 
         host = BuildHost(
-            store, find_image, self._environ, self.paths.runtime, forget, create, changes
+            store,
+            find_image,
+            self._environ,
+            self.paths.runtime,
+            forget,
+            create,
+            changes,
+            self._uppers_directory(),
         )
         built = build(request, host, progress)
         for output in request.outputs:

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rootless.cgroups.delegation import facts
+from rootless.configuration.values import KEYS
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_paths import StoragePaths
 from rootless.engine.doctor import file_system_name, has_attributes
+from rootless.errors import RootlessError
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps, UserNamespaceMode
 from rootless.spec.storage_driver import StorageDriver
 from rootless.version import __version__
 
 if TYPE_CHECKING:
+    from rootless.configuration.values import Configuration
     from rootless.store.layout import Store
 
 
@@ -28,8 +31,10 @@ def information(
     records: list[ContainerRecord],
     store: Store,
     driver: StorageDriver,
+    *,
+    configuration: Configuration | None,
 ) -> dict[str, Any]:
-    """The whole document of `info`. Takes some milliseconds."""
+    """The whole document of `info`. Takes some milliseconds. `configuration` is what rootless.toml sets."""
     from rootless.store.image import all_images
 
     cgroups = facts(environ)
@@ -45,15 +50,23 @@ def information(
         "Images": len(all_images(store)),
         "Driver": driver.value,
         "DriverStatus": [
-            ["Backing Filesystem", file_system_name(Path(paths.store))],
+            ["Backing Filesystem", file_system_name(Path(paths.root))],
             ["userxattr", "true" if has_attributes(Path(paths.store)) else "false"],
+            *(
+                [["Read-only Store", f"containers are in {paths.store}"]]
+                if paths.root != paths.store
+                else []
+            ),
+            *([["Writable Layers", _uppers(paths, environ)]] if paths.uppers[0] else []),
         ],
         "CgroupVersion": {"v2": "2", "v1": "1"}.get(cgroups.version, cgroups.version),
         "CgroupDriver": cgroups.driver,
         "CgroupControllers": list(cgroups.controllers),
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"],
-        "DefaultNetwork": _default_network(environ),
-        "Chown": _chown(maps, driver),
+        "DefaultNetwork": _default_network(
+            environ, "" if configuration is None else configuration.network
+        ),
+        "Chown": _chown(maps, driver, "" if configuration is None else configuration.chown),
         "KernelVersion": system.release,
         "OperatingSystem": _operating_system(),
         "OSType": "linux",
@@ -61,8 +74,10 @@ def information(
         "NCPU": len(os.sched_getaffinity(0)),
         "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "Name": system.nodename,
-        "RootlessRootDir": str(paths.store),
-        "RootlessRuntimeDir": str(paths.runtime),
+        "RootlessRootDir": paths.root,
+        "RootlessRuntimeDir": paths.runtime,
+        "ImageStores": [path for path in paths.shared if path != paths.root],
+        "Configuration": [] if configuration is None else _settings(configuration),
         "IdMappings": {
             "uidmap": [list(each) for each in maps.uids],
             "gidmap": [list(each) for each in maps.gids],
@@ -70,25 +85,55 @@ def information(
     }
 
 
-def _default_network(environ: Mapping[str, str]) -> str:
+def _settings(configuration: Configuration) -> list[dict[str, Any]]:
+    """What rootless.toml sets, in the order of the keys: the value, the files that set it, and whether the site has locked it."""
+    values, found = configuration._asdict(), []
+    for key in KEYS:
+        if files := configuration.files.get(key):
+            value = values[key]
+            found.append(
+                {
+                    "Key": key,
+                    "Value": list(value) if isinstance(value, tuple) else value,
+                    "Files": list(files),
+                    "Locked": key in configuration.locked,
+                }
+            )
+    return found
+
+
+def _uppers(paths: StoragePaths, environ: Mapping[str, str]) -> str:
+    """Where writable layers are, or why they cannot be there."""
+    from rootless.containers.uppers import Uppers
+
+    uppers = Uppers(*paths.uppers)
+    try:
+        return f"{uppers.place(environ)} ({uppers.origin})"
+    except RootlessError as error:
+        return error.message
+
+
+def _default_network(environ: Mapping[str, str], configured: str) -> str:
     """The network of a container for which none is asked, and which driver makes it, or why it is the host's."""
     from rootless.network.default import default_network
     from rootless.network.drivers import available
     from rootless.network.options import BRIDGE
 
-    name, reason = default_network(environ)
+    name, reason = default_network(environ, configured)
     more = available(environ) if name == BRIDGE else reason
     return f"{name} ({more})" if more else name
 
 
-def _chown(maps: IdMaps, driver: StorageDriver) -> str:
-    """What chown(2) does in a container for which nothing is asked: `kernel` where there are ids, else `record`, or
-    `pretend` and why."""
+def _chown(maps: IdMaps, driver: StorageDriver, configured: str) -> str:
+    """What chown(2) does in a container for which nothing is asked: `kernel` where there are ids, else what is configured,
+    `record`, or `pretend` and why."""
     from rootless.engine.probe import probe_in_child
     from rootless.runtime.extensions import ChownMode
 
     if not maps.single:
         return "kernel"
+    if configured:
+        return configured
     if driver is StorageDriver.OVERLAY:
         return f"{ChownMode.PRETEND.value} (the storage driver is {driver.value})"
     refused = probe_in_child(_listen)

@@ -18,7 +18,7 @@ from rootless.containers.launch_description import (
 from rootless.containers.options_document import NAME as OPTIONS_NAME
 from rootless.containers.options_document import encode_options
 from rootless.containers.process_identity import boot_id, start_time
-from rootless.containers.record import IN_DIRECTORY, IN_MEMORY, IN_OVERLAY, ContainerRecord
+from rootless.containers.record import ContainerRecord
 from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.timestamps import now
 from rootless.engine.prepare_network import prepare_network, with_network_name
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from rootless.engine.prepare_layer import PreparedLayer
     from rootless.engine.prepare_volumes import PreparedVolumes
     from rootless.oci.reference import Reference
     from rootless.spec.options import HealthCheck, ResourceLimits
@@ -117,17 +118,23 @@ def _check_overlay_driver(options: ContainerOptions) -> None:
     )
 
 
-def _layer_kind(options: ContainerOptions) -> str:
-    """Where the writable layer is, by a word of the record."""
-    if options.writable_tmpfs is not None:
-        return IN_MEMORY
-    return IN_OVERLAY if any(not each.read_only for each in options.overlays) else IN_DIRECTORY
+def _layer(
+    options: ContainerOptions, paths: StoragePaths, environ: Mapping[str, str], container_id: str
+) -> PreparedLayer | None:
+    """The writable layer, and further layers over the image; None for a layer in the container's directory alone."""
+    if options.writable_tmpfs is None and not options.overlays and not paths.uppers[0]:
+        return None
+    from rootless.engine.prepare_layer import prepare_layer
+
+    return prepare_layer(options, paths, environ, container_id)
 
 
-def _is_volatile(options: ContainerOptions) -> bool:
-    """Whether the writable layer goes with the container, or with the machine's memory, so that nothing has to be synced."""
-    kind = _layer_kind(options)
-    return kind == IN_MEMORY or (options.remove and not options.always_sync and kind != IN_OVERLAY)
+def _make_directories(directory: str, layer: PreparedLayer | None) -> None:
+    for name in ("lower", "upper", "work", "rootfs") if layer is None else ("lower", "rootfs"):
+        os.mkdir(f"{directory}/{name}")
+        os.chmod(f"{directory}/{name}", 0o755)
+    if layer is not None:
+        layer.link(directory)
 
 
 def _recorded(options: ContainerOptions, lower: Lower, recording: str) -> ContainerOptions:
@@ -252,20 +259,10 @@ def _prepare(
 
         prepare_bind_sources(options)
     os.makedirs(f"{paths.store}/seccomp", 0o700, exist_ok=True)
-    place, overlays = "", tuple[str, ...]()
-    if options.overlays:
-        from rootless.engine.prepare_overlays import prepare_overlays
-
-        place, overlays = prepare_overlays(options.overlays)
+    layer = _layer(options, paths, environ, container_id)
 
     def fill(hidden: str) -> None:
-        for name in ("lower", "rootfs") if place else ("lower", "upper", "work", "rootfs"):
-            os.mkdir(f"{hidden}/{name}")
-            os.chmod(f"{hidden}/{name}", 0o755)
-        if place:
-            from rootless.containers.writable_layer import link_layer
-
-            link_layer(hidden, place)
+        _make_directories(hidden, layer)
         for name, (_, text) in texts.items():
             write_readable(f"{hidden}/{name}", text.encode(errors="surrogateescape"))
         write_readable(f"{hidden}/config.json", dumps(spec))
@@ -289,8 +286,6 @@ def _prepare(
             ),
             storage_driver=driver.value,
             rootfs=str(lower.tree.path) if isinstance(lower.tree, HostTree) else "",
-            overlays=overlays,
-            layer=_layer_kind(options),
             command=_command(spec, recording),
             labels=labels,
             auto_remove=options.remove,
@@ -304,7 +299,7 @@ def _prepare(
         id_maps=id_maps,
         tree=lower.tree,
         storage_driver=driver,
-        volatile=_is_volatile(options),
+        volatile=options.remove and not options.always_sync,
         storage=options.storage,
         memory_size=options.writable_tmpfs or 0,
         terminal=options.terminal,
@@ -322,13 +317,9 @@ def _prepare(
         health=_health(options, lower),
         network=network,
     )
-    record = create_container(
-        paths.containers,
-        description.record,
-        fill,
-        name=options.name,
-        cidfile=options.cidfile,
-    )
+    if layer is not None:
+        description = layer.described(description)
+    record = _create(paths, description, fill, options, layer)
     if not monitor:
         from rootless.containers.events import report
 
@@ -350,6 +341,27 @@ def _without_recording(options: ContainerOptions) -> ContainerOptions:
     if security.chown is not None:
         return options
     return options._replace(security=security._replace(chown=ChownMode.PRETEND))
+
+
+def _create(
+    paths: StoragePaths,
+    description: LaunchDescription,
+    fill: Callable[[str], None],
+    options: ContainerOptions,
+    layer: PreparedLayer | None,
+) -> ContainerRecord:
+    try:
+        return create_container(
+            paths.containers,
+            description.record,
+            fill,
+            name=options.name,
+            cidfile=options.cidfile,
+        )
+    except BaseException:
+        if layer is not None:
+            layer.discard()
+        raise
 
 
 def _with_hostname_of(

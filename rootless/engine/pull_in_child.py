@@ -51,6 +51,8 @@ def find_or_fetch(
     if image is not None and policy in (PullPolicy.MISSING, PullPolicy.NEVER):
         return image
 
+    store.require_writable()
+
     def work() -> str:
         return _fetch(
             store,

@@ -52,6 +52,7 @@ def commit(
     if config is None:
         config = base.config if base is not None else {}
     config = _with_command(apply_changes(config, changes), config)
+    store.require_writable()
     with Ingest(store, Limits(), moved) as ingest:
         below = keep_base(store, ingest, base)
         # An empty piece would be taken for the end.

@@ -50,6 +50,7 @@ def import_tar(
     # What can be wrong with the arguments is found before an archive of gigabytes is read.
     tags = () if reference is None else (parse_tag(reference),)
     config: Json = apply_changes({}, changes)
+    store.require_writable()
     label = "standard input" if isinstance(source, int) else str(source)
     limits = limits or Limits()
     squashfs = find_squashfs(str(source)) if isinstance(source, Path) else None

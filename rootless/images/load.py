@@ -60,6 +60,7 @@ def load(
     Raises InvalidDocumentError, IntegrityError, NotFoundError; then the store is as it was.
     """
     limits = limits or Limits()
+    store.require_writable()
     with (
         Ingest(store, limits, moved) as ingest,
         open_source(source, ingest.directory, limits) as members,

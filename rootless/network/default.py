@@ -1,14 +1,15 @@
-"""The network of a container for which none is asked: $ROOTLESS_NETWORK, else what containers.conf(5) says, else a private
-network where the machine has what that needs, and the host's where not.
+"""The network of a container for which none is asked: $ROOTLESS_NETWORK, else what rootless.toml says, else what
+containers.conf(5) says, else a private network where the machine has what that needs, and the host's where not.
 """
 
 from __future__ import annotations
 
 import os
 
-from rootless.errors import InvalidDocumentError, UsageError
+from rootless.errors import UsageError
 from rootless.network.drivers import available
-from rootless.network.options import BRIDGE, HOST, NONE, PASTA, PRIVATE, SLIRP4NETNS
+from rootless.network.options import BRIDGE, HOST, NONE, PRIVATE
+from rootless.paths import containers_conf_files
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 VARIABLE = "ROOTLESS_NETWORK"
 _NAMES = (HOST, NONE, *PRIVATE)
 _TUN = "/dev/net/tun"
-_SYSTEM_FILES = ("/usr/share/containers/containers.conf", "/etc/containers/containers.conf")
-_KEYS = (b"netns", b"default_rootless_network_cmd")
 
 
 class DefaultNetwork(NamedTuple):
@@ -29,12 +28,13 @@ class DefaultNetwork(NamedTuple):
     reason: str = ""
 
 
-def default_network(environ: Mapping[str, str]) -> DefaultNetwork:
-    """Raises UsageError for a name that does not exist, InvalidDocumentError for a file that cannot be read."""
+def default_network(environ: Mapping[str, str], configured: str = "") -> DefaultNetwork:
+    """`configured`: what rootless.toml names. Raises UsageError for a name that does not exist, InvalidDocumentError for a
+    file that cannot be read."""
     name = environ.get(VARIABLE, "")
     if name:
         return DefaultNetwork(_known(name, f"${VARIABLE}"))
-    name = _configured(environ)
+    name = configured or _configured(environ)
     if name:
         return DefaultNetwork(name)
     reason = obstacle(environ)
@@ -56,51 +56,13 @@ def obstacle(environ: Mapping[str, str]) -> str:
 
 
 def _configured(environ: Mapping[str, str]) -> str:
-    """The network that the last file with one of the keys names; empty if none does."""
-    network, driver = "", ""
-    for path in _files(environ):
-        try:
-            with open(path, "rb") as file:
-                data = file.read()
-        except OSError:
-            continue
-        if not any(_is_set(data, key) for key in _KEYS):
-            continue
-        netns, command = _values(data, path)
-        network, driver = netns or network, command or driver
-    if network in {"", "private", BRIDGE} and driver:
-        return driver
-    return BRIDGE if network == "private" else network
+    """The network that containers.conf(5) names; empty if it names none."""
+    files = [path for path in containers_conf_files(environ) if os.path.exists(path)]
+    if not files:
+        return ""
+    from rootless.configuration.containers_conf import network
 
-
-def _files(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The files of containers.conf(5), the one that counts most last."""
-    if chosen := environ.get("CONTAINERS_CONF"):
-        return (chosen,)
-    home = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME', '')}/.config"
-    return (*_SYSTEM_FILES, f"{home}/containers/containers.conf")
-
-
-def _is_set(data: bytes, key: bytes) -> bool:
-    """Whether a line begins with the key. Reading the whole document would cost a start more than a private network."""
-    return any(line.lstrip().startswith(key) for line in data.splitlines())
-
-
-def _values(data: bytes, path: str) -> tuple[str, str]:
-    """`netns` and `default_rootless_network_cmd`."""
-    import tomllib
-
-    try:
-        document = tomllib.loads(data.decode())
-        netns = document.get("containers", {}).get("netns", "")
-        command = document.get("network", {}).get("default_rootless_network_cmd", "")
-    except (AttributeError, ValueError) as error:
-        raise InvalidDocumentError(f"{path} cannot be read: {error}") from error
-    if netns not in {"", "private"}:
-        netns = _known(netns, f"{path}: netns")
-    if command not in {"", PASTA, SLIRP4NETNS}:
-        raise UsageError(f"{path}: default_rootless_network_cmd: {command!r} is not known")
-    return netns, command
+    return network(files)
 
 
 def _known(name: str, where: str) -> str:

@@ -23,7 +23,12 @@ from __future__ import annotations
 import os
 
 from rootless.durable import locked, remove_tree, write_atomically, write_with_reserve
-from rootless.errors import IntegrityError, InvalidDocumentError, NotFoundError
+from rootless.errors import (
+    HostSupportError,
+    IntegrityError,
+    InvalidDocumentError,
+    NotFoundError,
+)
 from rootless.light_files import read_file
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import MAX_DOCUMENT_SIZE, encode, parse_object
@@ -223,7 +228,7 @@ class Store:
             try:
                 entries += Store(root).read_index().manifests
             except InvalidDocumentError as error:
-                error.hint = "ROOTLESS_IMAGE_STORES or storage.conf names this store"
+                error.hint = "ROOTLESS_IMAGE_STORES, rootless.toml or storage.conf names this store"
                 raise
         return entries
 
@@ -236,8 +241,22 @@ class Store:
             raise _unreadable(path, error) from None
         return read_index(data, path, limit=MAX_INDEX_SIZE)
 
+    def require_writable(self) -> None:
+        """Raises HostSupportError for a store in the place of one that can only be read."""
+        from rootless.paths import READ_ONLY
+
+        try:
+            below = os.readlink(f"{self.root}/{READ_ONLY}")
+        except OSError:
+            return
+        raise HostSupportError(
+            f"the store {below} can only be read: nothing can be added to it or removed",
+            hint=f"use a store of your own (--root), and its images there: ROOTLESS_IMAGE_STORES={below}",
+        )
+
     def write_index(self, index: Index) -> None:
-        """Called with the lock held, on what was read with the lock held."""
+        """Called with the lock held, on what was read with the lock held. Raises HostSupportError."""
+        self.require_writable()
         write_with_reserve(f"{self.root}/index.json", index.encode())
 
 

@@ -90,6 +90,8 @@ class ContainerRun:
         )
         self._server: RootServer | None = None
         """None where the image is shared with other containers, or the kernel alone serves the root."""
+        if self._shared is None and image_server is not None:
+            image_server.end()
         if self._shared is None and not _is_native(self._rootfs):
             self._server = self._take_server()
         self._volumes: VolumeMounts | None = None

@@ -29,15 +29,22 @@ class OtherAccount:
         (self._first,) = children_of(self._holder.pid)
 
     def __call__(self, *arguments: str | Path, timeout: float = 180) -> Result:
-        joined = f"nsenter --user --mount --pid --preserve-credentials -t {self._first} --"
         variables = [
             f"HOME={self.directory}",
             f"XDG_DATA_HOME={self.directory}/data",
             f"XDG_RUNTIME_DIR={self.directory}",
         ]
-        command = [sys.executable, "-m", "rootless", *arguments]
-        argv = [*joined.split(), *_BECOME.split(), "env", *variables, *command]
-        return run_command(argv, timeout=timeout)
+        return self._run(
+            ["env", *variables, sys.executable, "-m", "rootless", *map(str, arguments)], timeout
+        )
+
+    def make_readable(self) -> None:
+        """Let everybody read what it has."""
+        self._run(["chmod", "-R", "a+rX", self.directory], 60).ok()
+
+    def _run(self, command: list[str], timeout: float) -> Result:
+        joined = f"nsenter --user --mount --pid --preserve-credentials -t {self._first} --"
+        return run_command([*joined.split(), *_BECOME.split(), *command], timeout=timeout)
 
     def end(self) -> None:
         """Everything that it runs, too."""

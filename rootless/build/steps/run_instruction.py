@@ -229,7 +229,7 @@ class Runs:
 
             cache = f"{self._workspace.store.root}/seccomp"
             os.makedirs(cache, 0o700, exist_ok=True)
-            self._runner = StepRunner(self._workspace.scratch, cache)
+            self._runner = StepRunner(self._workspace.scratch, cache, self._workspace.uppers)
         return self._runner
 
 

@@ -18,6 +18,8 @@ from rootless.containers.create import write_readable
 from rootless.containers.directory import new_container_id
 from rootless.containers.launch_description import ImageTree, LaunchDescription
 from rootless.containers.record import ContainerRecord
+from rootless.containers.uppers import new_layer_of_build, remove_abandoned
+from rootless.containers.writable_layer import layer_directory, link_layer, make_layer
 from rootless.durable import remove_tree
 from rootless.errors import LaunchError, RootlessError
 from rootless.light_stdlib import signal
@@ -96,11 +98,16 @@ class FinishedRun(NamedTuple):
 
 
 class StepRunner:
-    """Runs commands one after the other. `scratch` is a directory of the process's own."""
+    """Runs commands one after the other. `scratch` is a directory of the process's own, `uppers` one for writable layers
+    that the user's processes share, empty where they are in `scratch`.
+    """
 
-    def __init__(self, scratch: Path, seccomp_cache: str) -> None:
+    def __init__(self, scratch: Path, seccomp_cache: str, uppers: str = "") -> None:
         self._scratch = scratch
         self._seccomp_cache = seccomp_cache
+        self._uppers = uppers
+        if uppers:
+            remove_abandoned(uppers)
         self._count = 0
         self.maps: IdMaps = read_id_maps(ROOT_IS_CALLER)
         self._host: HostFacts = gather_host_facts(limits=True)
@@ -113,9 +120,14 @@ class StepRunner:
         """
         self._count += 1
         directory = self._scratch / f"run-{self._count}"
-        for name in ("", "lower", "upper", "work", "rootfs"):
+        for name in ("", "lower", "rootfs"):
             os.mkdir(directory / name)
             os.chmod(directory / name, 0o755)
+        place = new_layer_of_build(self._uppers, self._count) if self._uppers else ""
+        if place:
+            link_layer(str(directory), place)
+        else:
+            make_layer(str(directory))
         try:
             description = self._describe(directory, tree, options)
             status = _run_to_end(description, output)
@@ -125,6 +137,8 @@ class StepRunner:
             trace = _read_trace(description.trace) if options.is_traced else None
             yield FinishedRun(status, lambda: self._snapshot(description), mountpoints, trace)
         finally:
+            if place:
+                remove_tree(place)
             remove_tree(directory)
 
     def _describe(self, directory: Path, tree: ImageTree, options: RunOptions) -> LaunchDescription:
@@ -195,9 +209,10 @@ class StepRunner:
         )
 
     def _snapshot(self, description: LaunchDescription) -> Snapshot:
+        place = layer_directory(description.directory)
         upper = ReadOnlyUpper(
-            os.fsencode(description.upper),
-            os.fsencode(description.work),
+            os.fsencode(f"{place}/upper"),
+            os.fsencode(f"{place}/work"),
             ownership=Ownership.DATA,
             base_owner=self.maps.inside(os.getuid(), os.getgid()),
         )

@@ -8,6 +8,7 @@ import sys
 from rootless.cli.context import Settings, current_directory, engine_of, new_containers
 from rootless.cli.grammar import Command, Flag, Parsed, Texts, spelling
 from rootless.cli.hpc import options as rows
+from rootless.containers.storage_paths import read_configuration
 from rootless.errors import UsageError
 
 TYPE_CHECKING = False
@@ -58,7 +59,16 @@ def _become(parsed: Parsed, settings: Settings, action: str) -> int:
         return with_command(options, lower, asked.action)
 
     progress = None if parsed[rows.QUIET] else _pull_progress
-    return new_containers(settings).run_in_place(asked.options, progress=progress, adapt=adapt)
+    configuration = read_configuration(os.environ)
+    options = asked.options
+    if configuration is not None:
+        from rootless.cli.configured import with_configuration
+
+        if parsed[rows.CONTAIN] or parsed[rows.CONTAINALL] or parsed[rows.COMPAT]:
+            configuration = configuration._replace(binds=())
+        options = with_configuration(options, configuration, os.environ)
+    containers = new_containers(settings, configuration)
+    return containers.run_in_place(options, progress=progress, adapt=adapt)
 
 
 def _pull_progress() -> Progress:

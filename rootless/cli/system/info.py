@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rootless.cli.context import Settings, engine_of
@@ -53,8 +53,20 @@ def _info_text(document: Mapping[str, Any]) -> str:
         f" Name: {document['Name']}",
         f" Rootless Root Dir: {document['RootlessRootDir']}",
         f" Rootless Runtime Dir: {document['RootlessRuntimeDir']}",
+        *(f" Image Store: {path}" for path in document["ImageStores"]),
+        *_settings(document["Configuration"]),
     ]
     return "\n".join(lines)
+
+
+def _settings(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What rootless.toml sets, and in which file."""
+    lines = []
+    for each in settings:
+        value = each["Value"] if isinstance(each["Value"], str) else " ".join(each["Value"])
+        locked = ", locked" if each["Locked"] else ""
+        lines.append(f"  {each['Key']}: {value} ({', '.join(each['Files'])}{locked})")
+    return [" Configuration:", *lines] if lines else []
 
 
 def version(parsed: Parsed, settings: Settings) -> int:  # noqa: ARG001 - a handler's signature

@@ -86,6 +86,7 @@ def pull(
     that is older. Raises UsageError, NotFoundError, DeniedError, UnreachableError, RegistryError,
     IntegrityError, InvalidDocumentError; then names are as they were.
     """
+    store.require_writable()
     job = _Pull(
         store,
         env,

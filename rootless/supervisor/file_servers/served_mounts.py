@@ -99,13 +99,12 @@ def _open(
     from unionfs.ownership import Ownership
 
     if served.startswith(IMAGE):
-        from rootless.containers.storage_paths import shared_stores
+        from rootless.containers.storage_paths import read_configuration, shared_stores
         from rootless.rootfs.image_tree import image_tree_by_id
         from rootless.store.layout import Store
 
-        tree = image_tree_by_id(
-            Store.open(description.store, shared_stores(os.environ)), served.removeprefix(IMAGE)
-        )
+        stores = shared_stores(description.store, os.environ, read_configuration(os.environ))
+        tree = image_tree_by_id(Store.open(description.store, stores), served.removeprefix(IMAGE))
         return open_image(tree, maps, server)
     ownership = Ownership(served.removeprefix(OVERLAY))
     return open_overlay(source, directory, ownership, maps, server)

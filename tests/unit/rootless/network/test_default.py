@@ -13,7 +13,8 @@ def environ(tmp_path, monkeypatch):
     program = tmp_path / "bin/slirp4netns"
     program.parent.mkdir()
     program.touch(0o755)
-    monkeypatch.setattr(default, "_SYSTEM_FILES", ())
+    own = f"{tmp_path}/containers/containers.conf"
+    monkeypatch.setattr(default, "containers_conf_files", lambda environ: (own,))
     monkeypatch.setattr(default, "_TUN", "/dev/null")
     return {"PATH": str(program.parent), "XDG_CONFIG_HOME": str(tmp_path)}
 
@@ -34,6 +35,12 @@ def test_host_with_a_reason_where_not(environ, monkeypatch):
     monkeypatch.setattr(default, "available", lambda environ: "")
     name, reason = default_network(environ)
     assert (name, reason) == ("host", "neither pasta nor slirp4netns is installed")
+
+
+def test_rootless_toml_counts_more_than_containers_conf(environ, tmp_path):
+    configure(tmp_path, '[containers]\nnetns = "none"\n')
+    assert default_network(environ, "host") == DefaultNetwork("host")
+    assert default_network(environ | {"ROOTLESS_NETWORK": "pasta"}, "host").name == "pasta"
 
 
 def test_variable_counts_most(environ, tmp_path):

@@ -1,0 +1,114 @@
+"""Where the writable layer of a new container is, unless it is in its own directory, and the layers that --overlay adds.
+What is wrong with them is found before a process starts.
+"""
+
+from __future__ import annotations
+
+import os
+
+from rootless.containers.record import IN_DIRECTORY, IN_MEMORY, IN_OVERLAY, IN_UPPERS
+from rootless.containers.uppers import Uppers
+from rootless.containers.writable_layer import link_layer, make_layer
+from rootless.durable import remove_tree
+from rootless.errors import NotFoundError, RootlessError
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rootless.containers.launch_description import LaunchDescription
+    from rootless.containers.storage_paths import StoragePaths
+    from rootless.spec.options import ContainerOptions, Overlay
+
+
+class PreparedLayer(NamedTuple):
+    """`kind` is a word of the record, `place` the directory that holds the layer where it is in another one than the
+    container's, `overlays` are the layers that are only read, top first.
+    """
+
+    kind: str
+    place: str = ""
+    overlays: tuple[str, ...] = ()
+
+    def link(self, directory: str) -> None:
+        """Put it into the directory of a container that is being made."""
+        if self.place:
+            link_layer(directory, self.place)
+        else:
+            make_layer(directory)
+
+    def described(self, description: LaunchDescription) -> LaunchDescription:
+        """The description of its container. A layer in memory is not synced, one that outlives the container is."""
+        record = description.record._replace(layer=self.kind, overlays=self.overlays)
+        is_volatile = self.kind == IN_MEMORY or (description.volatile and self.kind != IN_OVERLAY)
+        return description._replace(record=record, volatile=is_volatile)
+
+    def discard(self) -> None:
+        """The container could not be made."""
+        if self.kind == IN_UPPERS:
+            remove_tree(self.place)
+
+
+def prepare_layer(
+    options: ContainerOptions, paths: StoragePaths, environ: Mapping[str, str], container_id: str
+) -> PreparedLayer:
+    """Find the layers, and make the directories of a writable one in another place.
+
+    Raises:
+        NotFoundError: a layer does not exist, or is neither a directory nor a squashfs file.
+        RootlessError: the writable one is a file, or the caller cannot write to it.
+        HostSupportError: the place that the configuration names cannot be used.
+    """
+    place, overlays = _find(options.overlays)
+    if options.writable_tmpfs is not None:
+        return PreparedLayer(IN_MEMORY, "", overlays)
+    if place:
+        return PreparedLayer(IN_OVERLAY, place, overlays)
+    if paths.uppers[0]:
+        place = Uppers(*paths.uppers).new_layer(container_id, environ)
+        return PreparedLayer(IN_UPPERS, place, overlays)
+    return PreparedLayer(IN_DIRECTORY, "", overlays)
+
+
+def _find(overlays: Iterable[Overlay]) -> tuple[str, tuple[str, ...]]:
+    """The directory of the writable one or "", and the paths of those that are only read."""
+    writable, read = "", []
+    for overlay in overlays:
+        if not os.path.exists(overlay.path):
+            raise NotFoundError(
+                f"the overlay {overlay.path} does not exist", hint=f"mkdir {overlay.path}"
+            )
+        if overlay.read_only:
+            _check_readable(overlay.path)
+            read.append(overlay.path)
+        else:
+            _make_writable(overlay.path)
+            writable = overlay.path
+    return writable, tuple(read)
+
+
+def _check_readable(path: str) -> None:
+    from rootless.rootfs.overlays import open_overlay
+
+    try:
+        open_overlay(path, (0, 0)).close()
+    except OSError as error:
+        raise RootlessError(
+            f"the overlay {path} cannot be read: {(error.strerror or '').lower()}"
+        ) from None
+
+
+def _make_writable(path: str) -> None:
+    if not os.path.isdir(path):
+        raise RootlessError(
+            f"the overlay {path} is not a directory, and only a directory can be written to",
+            hint=f"use --overlay {path}:ro",
+        )
+    try:
+        make_layer(path)
+    except OSError as error:
+        raise RootlessError(
+            f"the overlay {path} cannot be written to: {(error.strerror or '').lower()}",
+            hint=f"use --overlay {path}:ro to read it",
+        ) from None
