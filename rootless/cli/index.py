@@ -243,6 +243,8 @@ COMMANDS: Mapping[str, str | Group] = {
             "ls": "rootless.cli.networks.listing:NETWORK_LS",
             "list": "rootless.cli.networks.listing:NETWORK_LS",
             "inspect": "rootless.cli.inspect:NETWORK_INSPECT",
+            "connect": "rootless.cli.networks.connections:NETWORK_CONNECT",
+            "disconnect": "rootless.cli.networks.connections:NETWORK_DISCONNECT",
             "rm": "rootless.cli.networks.remove:NETWORK_RM",
             "remove": "rootless.cli.networks.remove:NETWORK_RM",
             "prune": "rootless.cli.networks.remove:NETWORK_PRUNE",

@@ -61,12 +61,13 @@ def _networks(
     endpoint = record.endpoint
     if endpoint is None or not endpoint.networks:
         return {}
-    if endpoint.attachments:
-        places = {each.network_id: each for each in endpoint.places}
-        return {
-            each.network: _place(record, hostname, each, places.get(each.network_id))
-            for each in sorted(endpoint.attachments, key=lambda each: each.network)
-        }
+    places = {each.network_id: each for each in endpoint.places}
+    defined = {
+        each.network: _place(record, hostname, each, places.get(each.network_id))
+        for each in endpoint.attachments
+    }
+    if endpoint.is_defined:
+        return dict(sorted(defined.items()))
     settings = {
         "IPAMConfig": None,
         "Links": None,
@@ -76,7 +77,7 @@ def _networks(
         "NetworkID": "",
         "DNSNames": None,
     }
-    return {endpoint.network: {**settings, **addresses}}
+    return dict(sorted({endpoint.network: {**settings, **addresses}, **defined}.items()))
 
 
 def _place(

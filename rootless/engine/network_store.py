@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rootless.containers.storage_paths import StoragePaths
     from rootless.filters import NetworkFilters
     from rootless.network.creation import NetworkRequest
+    from rootless.network.options import Attachment
     from rootless.network.record import NetworkRecord
 
 
@@ -47,3 +48,17 @@ class NetworkStore:
         from rootless.engine.networks import prune_networks
 
         return prune_networks(self._paths, filters)
+
+    def connect(self, name: str, container: str, attachment: Attachment) -> None:
+        """Connect a container to a network, also while it runs. Raises NotFoundError, UsageError for an address that the
+        network cannot give, ConflictError if it is in the network already or cannot be.
+        """
+        from rootless.engine.connections import connect_container
+
+        connect_container(self._paths, name, container, attachment)
+
+    def disconnect(self, name: str, container: str, *, force: bool = False) -> None:
+        """Take a container out of a network, also while it runs. Raises NotFoundError, UsageError."""
+        from rootless.engine.connections import disconnect_container
+
+        disconnect_container(self._paths, name, container, force=force)

@@ -41,7 +41,7 @@ def create_network(paths: StoragePaths, request: NetworkRequest) -> NetworkRecor
     record = paths.networks.create(
         lambda existing: make_record(request, existing, host_ranges, now())
     )
-    _report(paths, record, "create")
+    report(paths, record, "create")
     return record
 
 
@@ -168,7 +168,7 @@ def remove_network(paths: StoragePaths, name: str) -> NetworkRecord:
             )
 
     paths.networks.remove(record, check)
-    _report(paths, record, "destroy")
+    report(paths, record, "destroy")
     return record
 
 
@@ -191,7 +191,7 @@ def prune_networks(paths: StoragePaths, filters: NetworkFilters) -> list[Network
         candidates, lambda: {each.place.network_id for each in _members(paths)}
     )
     for record in removed:
-        _report(paths, record, "destroy")
+        report(paths, record, "destroy")
     return removed
 
 
@@ -207,7 +207,10 @@ def _members(paths: StoragePaths) -> list[_Member]:
     ]
 
 
-def _report(paths: StoragePaths, record: NetworkRecord, action: str) -> None:
+def report(paths: StoragePaths, record: NetworkRecord, action: str, container: str = "") -> None:
+    """Write an event of a network; `container` is the id of the one that was connected to it."""
     attributes = {"name": record.name, "type": record.driver}
+    if container:
+        attributes["container"] = container
     event = Event(time.time_ns(), EventType.NETWORK, action, record.id, attributes)
     EventLog(paths.runtime).append(event)

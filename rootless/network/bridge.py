@@ -133,7 +133,13 @@ class BridgeDriver:
     def publish(self, setup: NetworkSetup, connection: Connection) -> Target:  # noqa: ARG002
         """In the network with the way out."""
         first = connection.places[0] if connection.places else Assigned("", "", "", "", "")
-        return Target(first.address, first.gateway, first.ipv6_address, first.ipv6_gateway)
+        return Target(
+            first.address,
+            first.gateway or first.resolver,
+            first.ipv6_address,
+            first.ipv6_gateway,
+            tuple(address for each in connection.places for address in each.addresses),
+        )
 
     def detach(self, connection: Connection) -> None:
         connection.end()

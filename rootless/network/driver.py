@@ -31,12 +31,14 @@ class Host(NamedTuple):
 class Target(NamedTuple):
     """Where the connections to published ports are made to: addresses of the container, and the gateway's that it is
     to see in place of a loopback address of the host. An empty address is one of a family that it does not have.
+    `direct` are its addresses, with the lengths of their prefixes, in networks whose other containers reach it themselves.
     """
 
     ipv4: str
     ipv4_gateway: str
     ipv6: str = ""
     ipv6_gateway: str = ""
+    direct: tuple[tuple[str, int], ...] = ()
 
 
 class Connection(Protocol):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rootless.network.setup import NetworkSetup
 
 
+_TYPES: dict[str, type] = {"prefix": int, "ipv6_prefix": int, "is_defined": bool}
+"""Of the fields that are not text."""
 _LISTS = frozenset({"ports", "exposed", "attachments", "places"})
 
 
@@ -35,6 +37,12 @@ class Assigned(NamedTuple):
     is_internal: bool = False
     """Nothing leads out of the network, and it has no gateway."""
 
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """With the lengths of their prefixes."""
+        both = ((self.address, self.prefix), (self.ipv6_address, self.ipv6_prefix))
+        return tuple(each for each in both if each[0])
+
 
 class Endpoint(NamedTuple):
     """`network` is the name of what it is connected to, as `inspect` shows it, `driver` what connects it.
@@ -55,17 +63,25 @@ class Endpoint(NamedTuple):
     exposed: tuple[ExposedPort, ...] = ()
     reason: str = ""
     """Why it is the host's network, where nobody asked for that."""
+    is_defined: bool = False
+    """It was made for networks that a user has defined, and has no other."""
     attachments: tuple[Attachment, ...] = ()
     """Networks that a user has defined."""
     places: tuple[Assigned, ...] = ()
     """What it has in them while it runs, the one with the way out first."""
 
+    def with_attachments(self, connected: Attachment | None, disconnected: str = "") -> Endpoint:
+        """After a connection to a network, or the end of that to the network with an id."""
+        kept = tuple(each for each in self.attachments if each.network_id != disconnected)
+        return self._replace(attachments=(*kept, *(() if connected is None else (connected,))))
+
     @property
     def networks(self) -> tuple[str, ...]:
         """The names of the networks that it is in; one that shares another container's is in none of its own."""
-        if self.attachments or self.network == "":
-            return tuple(each.network for each in self.attachments)
-        return () if ":" in self.network else (self.network,)
+        defined = tuple(each.network for each in self.attachments)
+        if self.is_defined or ":" in self.network:
+            return defined
+        return (self.network, *defined)
 
 
 def endpoint_of(
@@ -75,7 +91,9 @@ def endpoint_of(
     if setup is None:
         return Endpoint(options.name)
     if setup.attachments:
-        return Endpoint(options.name, exposed=exposed, attachments=setup.attachments)
+        return Endpoint(
+            options.name, exposed=exposed, is_defined=True, attachments=setup.attachments
+        )
     ipv4, ipv6 = setup.ipv4, setup.ipv6
     return Endpoint(
         options.name,
@@ -113,6 +131,6 @@ def endpoint_in(plain: dict[str, Any] | None) -> Endpoint | None:
     fields["attachments"] = tuple(map(attachment_of, fields.get("attachments", ())))
     fields["places"] = tuple(Assigned(**each) for each in fields.get("places", ()))
     for name, value in fields.items():
-        if name not in _LISTS and type(value) is not (int if name.endswith("prefix") else str):
+        if name not in _LISTS and type(value) is not _TYPES.get(name, str):
             raise ValueError(name)
     return Endpoint(**fields)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rootless.network.driver import Target
 
 _TABLE = _PRIORITY = 100
+_MAIN_TABLE = 254
+"""RT_TABLE_MAIN (linux/rtnetlink.h)."""
+_GATEWAY_PRIORITY, _DIRECT_PRIORITY = 98, 99
+"""Before the rules for ports: to the gateway's address as to clients, to other containers as without rules."""
 _IP_TRANSPARENT, _IPV6_TRANSPARENT = 19, 75
 """linux/in.h, linux/in6.h"""
 _PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
@@ -40,13 +44,35 @@ class SourceAddresses:
                 source = socket.inet_pton(family, address)
                 self._routes.add_local_route(family, _TABLE, source)
                 for port in ports:
-                    self._routes.add_rule(_rule(family, "tcp", port))
-            except FileExistsError:
-                self.families.add(family)  # of a process before this one
+                    for rule in self._rules(family, port):
+                        self._add(rule)
             except OSError:
                 continue  # a kernel without rules, or without the family
             else:
                 self.families.add(family)
+
+    def _rules(self, family: int, port: int) -> list[Rule]:
+        """What leads the answers of a TCP port back to this namespace, but not those to other containers."""
+        rules = [_rule(family, "tcp", port)]
+        for address, prefix in self._target.direct:
+            if _family(address) == family:
+                packed = socket.inet_pton(family, address)
+                rules.append(
+                    Rule(family, 0, 0, _MAIN_TABLE, _DIRECT_PRIORITY, packed, prefix=prefix)
+                )
+        gateways = (self._target.ipv4_gateway, self._target.ipv6_gateway)
+        for gateway in gateways if len(rules) > 1 else ():
+            if gateway and _family(gateway) == family:
+                packed = socket.inet_pton(family, gateway)
+                rule = _rule(family, "tcp", port)
+                rules.append(rule._replace(priority=_GATEWAY_PRIORITY, address=packed))
+        return rules
+
+    def _add(self, rule: Rule) -> None:
+        try:
+            self._routes.add_rule(rule)
+        except FileExistsError:
+            pass  # of a process before this one
 
     def shown(self, client: str) -> str:
         """The address that the container is to see; empty if the client's cannot be shown."""
@@ -59,7 +85,7 @@ class SourceAddresses:
     def bind(self, upstream: socket.socket, client: str, port: int) -> bool:
         """Give the socket the client's address and, if it is free, port. False, without effect, where that cannot
         be."""
-        family = socket.AF_INET6 if ":" in client else socket.AF_INET
+        family = _family(client)
         if upstream.family != family:
             client, port, family = self._target.ipv4_gateway, 0, socket.AF_INET
         address = self.shown(client)
@@ -102,6 +128,10 @@ class SourceAddresses:
             self._routes.delete_rule(rule)
         except OSError:
             pass
+
+
+def _family(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def _rule(family: int, protocol: str, port: int) -> Rule:

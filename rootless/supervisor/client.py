@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from rootless.network.options import Attachment
     from rootless.supervisor.messages import Connection, Message
 
 
@@ -113,6 +114,14 @@ class MonitorClient:
     def update(self, resources: Mapping[str, Any], restart: tuple[str, int] | None) -> None:
         """Set limits, as OCI `linux.resources` has them, and the restart policy; answered by DONE."""
         self._send(Kind.UPDATE, resources=resources, restart=restart)
+
+    def connect_network(self, attachment: Attachment) -> None:
+        """Connect the container to one more network; answered by DONE."""
+        self._send(Kind.CONNECT, attachment=attachment._asdict())
+
+    def disconnect_network(self, network_id: str) -> None:
+        """Take the container out of a network; answered by DONE."""
+        self._send(Kind.DISCONNECT, network=network_id)
 
     def check_health(self) -> None:
         """Check the health of the container now; answered by DONE with `healthy`."""

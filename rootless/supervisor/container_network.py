@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rootless.network.driver import Connection, Driver
+    from rootless.network.driver import Connection, Driver, Target
     from rootless.network.endpoint import Assigned
     from rootless.network.forwarder import Forwarder
     from rootless.network.listening import PublishedSocket
@@ -46,6 +46,8 @@ class ContainerNetwork:
         self._setup = setup
         self._sockets = sockets
         self._forwarder: Forwarder | None = None
+        self._target: Target | None = None
+        self._direct: tuple[tuple[str, int], ...] = ()
         self._id_maps = id_maps
         self._driver = driver or driver_of(setup.driver)
         self._connection: Connection | None = None
@@ -72,6 +74,31 @@ class ContainerNetwork:
         )
         self._start(self._namespaces)
 
+    def join(self, other: ContainerNetwork) -> None:
+        """Connect the network namespace that another one has connected already. Raises OSError, RootlessError."""
+        namespaces = other._namespaces
+        if namespaces is None or namespaces.user is None:
+            return
+        self._namespaces = namespaces._replace(
+            user=os.dup(namespaces.user), network=os.dup(namespaces.network)
+        )
+        self._start(self._namespaces)
+
+    @property
+    def connection(self) -> Connection | None:
+        """None before `connect`, and if the program ended too often."""
+        return self._connection
+
+    def retarget(self, direct: tuple[tuple[str, int], ...] = ()) -> None:
+        """The places of the container have changed: have published ports lead to where they do now. `direct` are
+        addresses in other networks than this one's.
+        """
+        self._direct = direct
+        if self._forwarder is not None and self._publish() != self._target:
+            self._forwarder.end()
+            self._forwarder = None
+            self._forward()
+
     def _start(self, namespaces: Namespaces) -> None:
         self._starts.append(time.monotonic())
         self._connection = self._driver.attach(self._setup, namespaces)
@@ -90,12 +117,18 @@ class ContainerNetwork:
         self._forward()
 
     def _forward(self) -> None:
-        if not self._sockets or self._namespaces is None or self._connection is None:
+        self._target = self._publish()
+        if not self._sockets or self._namespaces is None or self._target is None:
             return
         from rootless.network.forwarder import Forwarder
 
+        self._forwarder = Forwarder(self._sockets, self._target, self._namespaces)
+
+    def _publish(self) -> Target | None:
+        if self._connection is None:
+            return None
         target = self._driver.publish(self._setup, self._connection)
-        self._forwarder = Forwarder(self._sockets, target, self._namespaces)
+        return target._replace(direct=(*target.direct, *self._direct))
 
     def watched(self) -> tuple[int, ...]:
         """Descriptors that become readable when one of its processes ends."""

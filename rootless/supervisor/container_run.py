@@ -185,7 +185,7 @@ class ContainerRun:
         try:
             network.wait_until_ready()
             if self._networks is not None:
-                self._networks.write_files(network.places)
+                self._networks.begin(network)
         except BaseException:
             signal.pidfd_send_signal(self.process.pidfd, signal.SIGKILL)
             os.waitid(os.P_PIDFD, self.process.pidfd, os.WEXITED)
@@ -239,11 +239,12 @@ class ContainerRun:
         from rootless.supervisor.container_network import ContainerNetwork
 
         driver = None
-        if setup.attachments:
+        endpoint = self._description.record.endpoint
+        if setup.attachments or (endpoint is not None and endpoint.attachments):
             from rootless.supervisor.defined_networks import DefinedNetworks
 
             self._networks = DefinedNetworks(self._description)
-            driver = self._networks.driver
+            driver = self._networks.driver if setup.attachments else None
         self._network = ContainerNetwork(setup, self._description.id_maps, self._published, driver)
         if debug is not None:
             os.write(debug, f"{self._network.describe()}\n".encode())
@@ -290,6 +291,8 @@ class ContainerRun:
         server = () if self._server is None else self._server.watched()
         volumes = () if self._volumes is None or self.server_failure else self._volumes.watched()
         network = () if self._network is None else self._network.watched()
+        if self._networks is not None:
+            network = (*network, *self._networks.watched())
         return (self.process.pidfd, *server, *volumes, *network)
 
     def add_listener(self, listener: int) -> None:
@@ -339,13 +342,30 @@ class ContainerRun:
     @property
     def places(self) -> tuple[Assigned, ...]:
         """What the container has in networks that a user has defined."""
-        return () if self._network is None else self._network.places
+        return () if self._networks is None else self._networks.places
+
+    def change_networks(self, change: Callable[[DefinedNetworks], None]) -> None:
+        """Connect the container, which runs, to a network, or disconnect it. Raises RootlessError."""
+        if self._network is None:
+            raise RootlessError("the container has no network of its own")
+        if self._networks is None:
+            from rootless.supervisor.defined_networks import DefinedNetworks
+
+            networks = DefinedNetworks(self._description)
+            try:
+                networks.begin(self._network)
+            except BaseException:
+                networks.close()
+                raise
+            self._networks = networks
+        change(self._networks)
 
     def check_network(self, ready: set[int]) -> str:
         """Have a helper program of the network that has ended started again. Returns why that is not done any more,
         once, and otherwise nothing.
         """
-        return "" if self._network is None else self._network.check(ready)
+        lost = "" if self._network is None else self._network.check(ready)
+        return lost or ("" if self._networks is None else self._networks.check(ready))
 
     def abandon(self) -> None:
         """End the file server of a container that could not be created or started."""

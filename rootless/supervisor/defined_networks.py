@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rootless.errors import NotFoundError
-from rootless.network.bridge import BridgeDriver
+from rootless.errors import LaunchError, NotFoundError
+from rootless.network.bridge import BridgeConnection, BridgeDriver
 from rootless.network.holder.protocol import Guest, Wanted
 from rootless.network.store import Networks
 from rootless.supervisor.network_holder import HolderClient
@@ -15,25 +15,99 @@ if TYPE_CHECKING:
     from rootless.containers.launch_description import LaunchDescription
     from rootless.network.endpoint import Assigned
     from rootless.network.options import Attachment
+    from rootless.supervisor.container_network import ContainerNetwork
 
 
 class DefinedNetworks:
-    """Made before the container, with the holder of the networks. `driver` connects the container; `close` at its end."""
+    """Made before the container, with the holder of the networks; `begin` when its network is ready, `close` at its end.
+
+    `driver` connects a container that has such networks alone. One that has the default network too is connected to
+    these by a second one.
+    """
 
     def __init__(self, description: LaunchDescription) -> None:
         """Raises RootlessError, NotFoundError if a network is no longer there."""
         self._description = description
-        setup = description.network
+        setup, endpoint = description.network, description.record.endpoint
         assert setup is not None
-        wanted = [find_network(description.store, each) for each in setup.attachments]
+        self._setup = setup
+        attachments = endpoint.attachments if endpoint is not None else ()
+        wanted = [find_network(description.store, each) for each in attachments]
         self._holder = HolderClient(description.runtime)
         record = description.record
-        hostname = str(description.spec.get("hostname", ""))
-        guest = Guest(record.id, record.name, hostname, setup.host_loopback, setup.name_servers)
+        guest = Guest(
+            record.id,
+            record.name,
+            str(description.spec.get("hostname", "")),
+            setup.host_loopback,
+            setup.name_servers,
+            has_default=not setup.attachments,
+        )
         self.driver = BridgeDriver(guest, wanted, self._holder.connect)
         self.namespace = self._holder.namespace
+        self._network: ContainerNetwork | None = None
+        self._default: ContainerNetwork | None = None
+        self._second: ContainerNetwork | None = None
+        """Beside the default network."""
 
-    def write_files(self, places: Sequence[Assigned]) -> None:
+    def begin(self, network: ContainerNetwork) -> None:
+        """The container's network is ready. Raises OSError, RootlessError."""
+        self._network = network
+        if not self._setup.attachments:
+            from rootless.supervisor.container_network import ContainerNetwork
+
+            self._network = self._second = ContainerNetwork(
+                self._setup._replace(ports=()),
+                self._description.id_maps,
+                (),
+                self.driver,
+            )
+            self._second.join(network)
+            self._second.wait_until_ready()
+            self._default = network
+        self._changed()
+
+    @property
+    def places(self) -> tuple[Assigned, ...]:
+        """What the container has."""
+        return () if self._network is None else self._network.places
+
+    def watched(self) -> tuple[int, ...]:
+        """Descriptors for `check`, beside those of the container's network."""
+        return () if self._second is None else self._second.watched()
+
+    def check(self, ready: set[int]) -> str:
+        """As that of ContainerNetwork."""
+        return "" if self._second is None else self._second.check(ready)
+
+    def connect(self, attachment: Attachment) -> None:
+        """One more network. Raises RootlessError."""
+        connection = self._connection()
+        wanted = find_network(self._description.store, attachment)
+        self.driver.connect(self._setup, connection, wanted)
+        self._changed()
+
+    def disconnect(self, network: str) -> None:
+        """One less, which is named by its id. Raises RootlessError."""
+        self.driver.disconnect(self._connection(), network)
+        self._changed()
+
+    def _connection(self) -> BridgeConnection:
+        connection = None if self._network is None else self._network.connection
+        if not isinstance(connection, BridgeConnection):
+            raise LaunchError("the container has no network any more")
+        return connection
+
+    def _changed(self) -> None:
+        if self._second is None and self._network is not None:
+            self._network.retarget()
+        elif self._default is not None:
+            self._default.retarget(
+                tuple(address for each in self.places for address in each.addresses)
+            )
+        self._write_files(self.places)
+
+    def _write_files(self, places: Sequence[Assigned]) -> None:
         """Have /etc/hosts name the container's addresses, and /etc/resolv.conf the DNS of the network with the way out."""
         names = _names(str(self._description.spec.get("hostname", "")))
         addresses = [
@@ -54,6 +128,8 @@ class DefinedNetworks:
 
     def close(self) -> None:
         """Idempotent."""
+        if self._second is not None:
+            self._second.release()
         self._holder.close()
 
 

@@ -445,6 +445,8 @@ class Monitor:
         elif kind is Kind.LISTENER:
             self._container.add_listener(message.descriptors[0])
             client.send(Kind.DONE)
+        elif kind in {Kind.CONNECT, Kind.DISCONNECT}:
+            self._change_networks(client, fields)
         elif kind is Kind.UPGRADE:
             self._container.upgrade_server(client, self._keeper, fields)
         else:
@@ -600,6 +602,16 @@ class Monitor:
             client.refuse(error.message)
             return
         client.send(Kind.DONE)
+
+    def _change_networks(self, client: Client, fields: Mapping[str, Any]) -> None:
+        """Connect the container to a network, or disconnect it; also when it is started again."""
+        from rootless.supervisor.network_changes import change_networks
+
+        change = change_networks(client, fields, self._container, self._keeper)
+        record = self._description.record
+        if record.endpoint is not None:
+            record = record._replace(endpoint=change(record.endpoint))
+            self._description = self._description._replace(record=record)
 
     def _attach(self, client: Client, wanted: list[int]) -> None:
         reason = self._streams.refusal(client)

@@ -29,6 +29,8 @@ class Kind(Enum):
     UPDATE = "update"  # other limits, another restart policy
     CHECK = "check"  # its health is to be checked now
     LISTENER = "listener"  # beside it that of a seccomp filter: the owners that its processes set are recorded
+    CONNECT = "connect"  # it is to be in one more network
+    DISCONNECT = "disconnect"  # it is to leave a network
     UPGRADE = "upgrade"  # its file server is to be replaced by one of the client's release
     # Of the monitor:
     WELCOME = "welcome"  # its version; answers HELLO
@@ -36,7 +38,8 @@ class Kind(Enum):
     DETACHED = "detached"  # answers DETACH
     READY = "ready"  # everything is in place but the command; namespaces can be configured
     RUNNING = "running"  # the command has been executed
-    DONE = "done"  # answers KILL, PAUSE, UNPAUSE, UPDATE, CHECK, LISTENER, UPGRADE, and STOP with a restart
+    DONE = "done"  # answers KILL, PAUSE, UNPAUSE, UPDATE, CHECK, LISTENER, UPGRADE, CONNECT, DISCONNECT, and STOP with a
+    # restart
     NOTICE = "notice"  # a line for the user
     REFUSED = "refused"  # answers a request that cannot be carried out
     FAILED = "failed"  # the container could not be started, and why; nothing follows
@@ -61,6 +64,8 @@ _REQUESTS = (
     Kind.UPDATE,
     Kind.CHECK,
     Kind.LISTENER,
+    Kind.CONNECT,
+    Kind.DISCONNECT,
     Kind.UPGRADE,
 )
 
@@ -133,6 +138,8 @@ WHEN: dict[Kind, frozenset[MonitorState]] = {
     Kind.CHECK: frozenset({MonitorState.RUNNING}),
     Kind.LISTENER: frozenset({MonitorState.RUNNING}),
     Kind.UPGRADE: frozenset({MonitorState.RUNNING}),
+    Kind.CONNECT: frozenset({MonitorState.RUNNING}),
+    Kind.DISCONNECT: frozenset({MonitorState.RUNNING}),
     Kind.UPDATE: frozenset({MonitorState.READY, MonitorState.RUNNING, MonitorState.RESTARTING}),
 }
 """Where a container has to be for a request to be carried out."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rootless.containers.directory import Containers
     from rootless.containers.record import ContainerRecord
-    from rootless.network.endpoint import Assigned
+    from rootless.network.endpoint import Assigned, Endpoint
     from rootless.network.options import PublishedPort
     from rootless.supervisor.life_events import LifeEvents
 
@@ -65,6 +65,19 @@ class RecordKeeper:
     def connected(self, places: tuple[Assigned, ...]) -> None:
         """What the container that has been created has in networks that a user has defined."""
         self._places = places
+
+    def changed_networks(
+        self, places: tuple[Assigned, ...], change: Callable[[Endpoint], Endpoint]
+    ) -> None:
+        """It has been connected to a network, or disconnected from one."""
+        self._places = places
+
+        def change_record(record: ContainerRecord) -> ContainerRecord:
+            if record.endpoint is None:
+                return record
+            return record._replace(endpoint=change(record.endpoint)._replace(places=places))
+
+        self._change(change_record)
 
     def created(self, container: int, server: int) -> None:
         """The container waits for START; PIDs of its first process and of the file server."""

@@ -44,7 +44,8 @@ _LENGTHS: dict[int, int] = {socket.AF_INET: 32, socket.AF_INET6: 128}
 class Rule(NamedTuple):
     """Packets from a port of this machine, to any destination or one, are routed by a table of their own.
 
-    `protocol` is that of IP, `address` packed (inet_pton(3)); an empty one with port 0 is any.
+    `protocol` is that of IP, 0 for any, and then from any port; `address` packed (inet_pton(3)), of which `prefix` bits
+    count, all of them if that is 0; an empty one with port 0 is any.
     """
 
     family: int
@@ -54,6 +55,7 @@ class Rule(NamedTuple):
     priority: int
     address: bytes = b""
     peer_port: int = 0
+    prefix: int = 0
 
 
 class RouteSocket(NetlinkSocket):
@@ -86,7 +88,7 @@ class RouteSocket(NetlinkSocket):
 
 
 def _rule_body(rule: Rule) -> bytes:
-    to = _LENGTHS[rule.family] if rule.address else 0
+    to = (rule.prefix or _LENGTHS[rule.family]) if rule.address else 0
     return _BODY.pack(rule.family, to, 0, 0, 0, 0, 0, _FR_ACT_TO_TBL, 0)
 
 
@@ -94,11 +96,13 @@ def _rule_attributes(rule: Rule) -> list[bytes]:
     attributes = [
         number(_FRA_PRIORITY, rule.priority),
         number(_FRA_TABLE, rule.table),
-        attribute(_FRA_IP_PROTO, struct.pack("=B", rule.protocol)),
-        attribute(_FRA_SPORT_RANGE, struct.pack("=HH", rule.port, rule.port)),
     ]
+    if rule.protocol:
+        attributes.append(attribute(_FRA_IP_PROTO, struct.pack("=B", rule.protocol)))
+        attributes.append(attribute(_FRA_SPORT_RANGE, struct.pack("=HH", rule.port, rule.port)))
     if rule.address:
         attributes.append(attribute(_FRA_DST, rule.address))
+    if rule.peer_port:
         attributes.append(
             attribute(_FRA_DPORT_RANGE, struct.pack("=HH", rule.peer_port, rule.peer_port))
         )

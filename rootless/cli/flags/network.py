@@ -59,7 +59,7 @@ def parse_network(
     first = _with_own(first, own)
     if _is_user_defined(first.network):
         if mac_address and not first.mac_address:
-            first = first._replace(mac_address=_mac_address(mac_address))
+            first = first._replace(mac_address=parse_mac_address(mac_address))
         network = network._replace(attachments=(first, *attachments[1:]))
     else:
         _check_built_in(first)
@@ -72,7 +72,7 @@ def parse_network(
             "conflicting options: cannot specify both --mac-address and per-network MAC address"
         )
     return network._replace(
-        mac_address=_mac_address(mac_address or network.mac_address),
+        mac_address=parse_mac_address(mac_address or network.mac_address),
         ports=() if network.name == HOST else ports,
         publish_all=publish_all and network.name != HOST,
         exposed=exposed,
@@ -169,7 +169,7 @@ def _attachment(text: str, fields: Mapping[str, Sequence[str]]) -> Attachment:
         tuple(fields.get("alias", ())),
         last.get("ip", ""),
         last.get("ip6", ""),
-        _mac_address(last.get("mac-address", "")),
+        parse_mac_address(last.get("mac-address", "")),
         tuple(options),
         number,
     )
@@ -182,7 +182,7 @@ def _check_shared(ports: Sequence[PortRequest], exposed: Sequence[ExposedPort]) 
         raise UsageError("conflicting options: port exposing and the container type network mode")
 
 
-def _mac_address(text: str) -> str:
+def parse_mac_address(text: str) -> str:
     """Six bytes in hexadecimal digits. Raises UsageError."""
     if not text:
         return ""

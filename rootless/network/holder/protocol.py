@@ -42,13 +42,16 @@ class Wanted(NamedTuple):
 
 
 class Guest(NamedTuple):
-    """A container. `reaches_host`: it may reach the host's loopback addresses. `servers` are its own name servers."""
+    """A container. `reaches_host`: it may reach the host's loopback addresses. `servers` are its own name servers.
+    `has_default`: it has the default network too, whose interface is eth0, and its default route.
+    """
 
     id: str
     name: str
     hostname: str
     reaches_host: bool = False
     servers: tuple[str, ...] = ()
+    has_default: bool = False
 
 
 def send(end: socket.socket, message: dict[str, Any], *passed: int) -> None:

@@ -17,6 +17,7 @@ from rootless.network.holder import protocol
 from rootless.network.holder.bridges import Bridges
 from rootless.network.holder.membership import Membership, in_order
 from rootless.network.holder.way_out import WayOut
+from rootless.network.setup import INTERFACE
 from rootless.run_in_child import error_fields
 from rootless.syscalls import descriptors, processes
 
@@ -203,6 +204,8 @@ class Holder:
         try:
             for each in in_order(wanted):
                 names = self._bridges.interfaces(client.namespace)
+                if guest.has_default:
+                    names.add(INTERFACE)
                 place = self._membership.choose(guest, each, names)
                 network = each.record.id
                 if network not in self._membership.records:
@@ -233,8 +236,9 @@ class Holder:
     def _set_route(self, client: _Client) -> None:
         """Have the container's default route lead to the network that comes first."""
         assert client.guest is not None
-        places = self._membership.places(client.guest.id)
-        for each in places[:1]:
+        if client.guest.has_default:
+            return
+        for each in self._membership.places(client.guest.id)[:1]:
             if each.gateway or each.ipv6_gateway:
                 self._bridges.route(each, client.namespace)
 

@@ -116,7 +116,9 @@ def test_addresses_and_names_are_shown_as_docker_does(rootless, net):
 def test_published_port_leads_to_a_container_in_a_network(rootless, net):
     start(rootless, "web", "--network", net, "-p", "127.0.0.1:0:80")
     port = int(rootless("port", "web", "80").ok().stdout.rpartition(":")[2])
-    assert exchange("127.0.0.1", port, b"x" * 100_000)[1] == b"x" * 100_000
+    assert exchange("127.0.0.1", port, b"x" * 100_000) == ("10.77.0.1", b"x" * 100_000)
+    # Containers of the network reach the port by themselves.
+    assert connect(rootless, net, "web").ok().stdout == "10.77.0.3\n"
 
 
 def test_container_in_two_networks_has_one_default_route(rootless, net):
@@ -193,3 +195,67 @@ def test_container_of_a_removed_network_does_not_start(rootless, net):
     result = rootless("start", "late")
     assert result.status == 1
     assert "network net not found" in result.stderr
+
+
+def interfaces(rootless, name):
+    return sorted(rootless("exec", name, "ls", "/sys/class/net").ok().stdout.split())
+
+
+def test_connect_and_disconnect_while_it_runs(rootless, net):
+    rootless("network", "create", "--subnet", "10.81.0.0/24", "more").ok()
+    start(rootless, "web", "--network", net, "-p", "127.0.0.1:0:80")
+    rootless("network", "connect", "--ip", "10.81.0.9", "--alias", "extra", "more", "web").ok()
+    assert interfaces(rootless, "web") == ["eth0", "eth1", "lo"]
+    assert connect(rootless, "more", "extra").ok().stdout == "10.81.0.2\n"
+    assert "10.81.0.9\t" in rootless("exec", "web", "cat", "/etc/hosts").ok().stdout
+    again = rootless("network", "connect", "more", "web")
+    assert again.status == 1
+    assert "endpoint with name web already exists in network more" in again.stderr
+    rootless("network", "disconnect", net, "web").ok()
+    assert interfaces(rootless, "web") == ["eth1", "lo"]
+    assert "nameserver 10.81.0.1" in rootless("exec", "web", "cat", "/etc/resolv.conf").ok().stdout
+    port = int(rootless("port", "web", "80").ok().stdout.rpartition(":")[2])
+    assert exchange("127.0.0.1", port, b"x")[1] == b"x"
+    assert rootless("ps", "--format", "{{.Networks}}").ok().stdout == "more\n"
+    rootless("restart", "-t", "0", "web").ok()
+    assert interfaces(rootless, "web") == ["eth0", "lo"]
+
+
+def test_connect_and_disconnect_before_the_start(rootless, net):
+    rootless("network", "create", "--subnet", "10.81.0.0/24", "more").ok()
+    rootless("create", "--name", "web", "--network", net, *ROOT, *serving(80)).ok()
+    rootless("network", "connect", "more", "web").ok()
+    rootless("network", "disconnect", net, "web").ok()
+    rootless("start", "web").ok()
+    wait_until(lambda: "listening" in rootless("logs", "web").stdout)
+    assert connect(rootless, "more", "web").ok().stdout == "10.81.0.3\n"
+
+
+def test_container_with_the_default_network_is_connected_to_another(rootless, net):
+    rootless("create", "--name", "web", "--network", "bridge", *ROOT, *serving(80)).ok()
+    rootless("network", "connect", net, "web").ok()
+    rootless("start", "web").ok()
+    wait_until(lambda: "listening" in rootless("logs", "web").stdout)
+    assert interfaces(rootless, "web") == ["eth0", "eth1", "lo"]
+    assert connect(rootless, net, "web").ok().stdout == "10.77.0.3\n"
+    shown = rootless(
+        "inspect",
+        "-f",
+        "{{range $k, $v := .NetworkSettings.Networks}}{{$k}}={{$v.IPAddress}} {{end}}",
+        "web",
+    )
+    assert shown.ok().stdout == "bridge=10.0.2.100 net=10.77.0.2 \n"
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [
+        ("host", "cannot be connected to any other network"),
+        ("none", "one of the networks in private (none) mode"),
+    ],
+)
+def test_container_without_a_network_of_its_own_is_not_connected(rootless, net, mode, message):
+    rootless("run", "-d", "--name", "web", "--network", mode, *ROOT, "sleep", "1000").ok()
+    refused = rootless("network", "connect", net, "web")
+    assert refused.status == 1
+    assert message in refused.stderr
