@@ -72,9 +72,7 @@ def disconnect_container(paths: StoragePaths, name: str, container: str, *, forc
         record = paths.containers.find(container)
     except NotFoundError:
         if force:
-            raise NotFoundError(
-                f"endpoint {container} not found in network {network.name}"
-            ) from None
+            raise NotFoundError(f"endpoint {container} not found") from None
         raise
     endpoint = record.endpoint or Endpoint("")
     if network.name == BRIDGE and endpoint.network == BRIDGE:

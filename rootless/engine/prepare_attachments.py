@@ -80,9 +80,8 @@ def prepare_attachments(
     if any(not record.is_internal for record in records):
         setup = way_out(network, environ, with_ipv6=any(each.has_ipv6 for each in records))
     first = min(records, key=lambda each: (each.is_internal, each.name))
-    resolver = first.subnets[0].effective_gateway if first.subnets else ""
     return setup._replace(
-        ipv4=Addresses("", 0, WAY_OUT_IPV4.gateway, resolver),
+        ipv4=Addresses("", 0, WAY_OUT_IPV4.gateway, first.resolver),
         ipv6=setup.ipv6,
         attachments=network.attachments,
         name_servers=options.dns.servers,

@@ -188,22 +188,22 @@ def _with_defaults(
     host_ranges: Callable[[], Iterable[Range]],
 ) -> Iterator[Subnet]:
     """Those that were asked for, and one of each family that the network is to have and none was named of."""
+    yield from subnets
     families = {each.is_ipv6 for each in subnets}
     routes: list[Range] = []
     for wanted, is_ipv6 in ((request.has_ipv4, False), (request.has_ipv6, True)):
-        yield from (each for each in subnets if each.is_ipv6 == is_ipv6)
-        if wanted and is_ipv6 not in families:
-            routes = routes or list(host_ranges())
-            pool = _ipv6_pool() if is_ipv6 else _ipv4_pool()
-            free = next(
-                (each for each in pool if not any(each.overlaps(x) for x in (*taken, *routes))),
-                None,
+        if not wanted or is_ipv6 in families:
+            continue
+        routes = routes or list(host_ranges())
+        pool = _ipv6_pool() if is_ipv6 else _ipv4_pool()
+        free = next(
+            (each for each in pool if not any(each.overlaps(x) for x in (*taken, *routes))), None
+        )
+        if free is None:
+            raise ConflictError(
+                "all predefined address pools have been fully subnetted", hint="use --subnet"
             )
-            if free is None:
-                raise ConflictError(
-                    "all predefined address pools have been fully subnetted", hint="use --subnet"
-                )
-            yield Subnet(str(free), free.text(free.first_host))
+        yield Subnet(str(free), free.text(free.first_host))
 
 
 def _ipv4_pool() -> Iterator[Range]:

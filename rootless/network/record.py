@@ -73,6 +73,12 @@ class NetworkRecord(NamedTuple):
         return next((each for each in self.subnets if each.is_ipv6 == ipv6), None)
 
     @property
+    def resolver(self) -> str:
+        """The address of its DNS for containers: that of IPv4, if it has one."""
+        subnet = self.subnet(ipv6=False) or self.subnet(ipv6=True)
+        return "" if subnet is None else subnet.effective_gateway
+
+    @property
     def bridge(self) -> str:
         """The name of its interface: at most 15 bytes (IFNAMSIZ)."""
         return f"br-{self.id[:12]}"

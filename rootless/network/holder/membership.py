@@ -75,7 +75,7 @@ class Membership:
             endpoint_id=os.urandom(32).hex(),
             interface=previous.interface if previous else _free_interface(interfaces),
             mac_address=mac_address or _new_mac_address(),
-            resolver=record.subnets[0].effective_gateway if record.subnets else "",
+            resolver=record.resolver,
             is_internal=record.is_internal,
         )
         if ipv4 is not None:

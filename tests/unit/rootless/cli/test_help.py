@@ -61,6 +61,7 @@ COMMANDS = [
     "hpc run",
     "hpc shell",
     "hpc pull",
+    "network connect",
     "history",
     "inspect",
     "cow",

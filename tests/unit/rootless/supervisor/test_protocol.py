@@ -22,6 +22,8 @@ ANYTIME = {
     Kind.UPDATE,
     Kind.CHECK,
     Kind.LISTENER,
+    Kind.CONNECT,
+    Kind.DISCONNECT,
     Kind.UPGRADE,
 }
 OF_CLIENTS = {Kind.HELLO, Kind.ATTACH, Kind.DETACH} | ANYTIME
