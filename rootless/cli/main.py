@@ -172,7 +172,10 @@ def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Setti
             error.exit_status = 1
         raise
     except GrammarError as error:
-        _print_grammar_error(error, command.name, (each.long for each in command.options), full)
+        name = command.name
+        if full.endswith(f"volume {name}"):  # the name is that of a container's command, too
+            name = f"volume {name}"
+        _print_grammar_error(error, name, (each.long for each in command.options), full)
         if error.exit_status == 1:
             usage = f"{full} [OPTIONS] {command.arguments}".rstrip()
             print(f"\nUsage:  {usage}\n\n{command.summary}", file=sys.stderr)

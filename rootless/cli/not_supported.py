@@ -55,6 +55,18 @@ _BUILD: dict[str, Missing] = {
     "builder": Missing("there is one builder, which is no daemon"),
     "cgroup-parent": Missing("the commands of a build have no control group of their own"),
 }
+_CLUSTER_VOLUME = (
+    "availability",
+    "group",
+    "limit-bytes",
+    "required-bytes",
+    "scope",
+    "secret",
+    "sharing",
+    "topology-preferred",
+    "topology-required",
+    "type",
+)
 _OPTIONS: dict[str, dict[str, Missing]] = {
     "build": _BUILD,
     "run": _RUN,
@@ -64,6 +76,8 @@ _OPTIONS: dict[str, dict[str, Missing]] = {
         ("checkpoint", "checkpoint-dir"), Missing("containers cannot be checkpointed")
     ),
     "rm": {"link": Missing("there are no links")},
+    "volume create": dict.fromkeys(_CLUSTER_VOLUME, Missing(_NO_SWARM)),
+    "volume ls": {"cluster": Missing(_NO_SWARM)},
     "images": {"tree": Missing("platforms are not shown as a tree", "use 'rootless images'")},
     "rmi": {"platform": Missing("the store keeps one image per platform", "remove it by its ID")},
     "push": {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.containers.status import Verb, has_nothing_to_do
+from rootless.containers.status import Status, Verb, has_nothing_to_do
 from rootless.engine import lifecycle
 from rootless.errors import ConflictError, NotFoundError
 from rootless.supervisor.client import MonitorEndedError, RefusedError
@@ -46,7 +46,7 @@ def start_attached(
     """Start a container with the caller attached, so that none of its output is missed, and relay as
     `attach` does. One that runs is attached to.
 
-    Raises what `lifecycle.start` raises.
+    Raises what `lifecycle.start` raises, and ConflictError if the container is between two runs.
     """
     lifecycle.allow(Verb.START, record)
     while True:
@@ -56,6 +56,8 @@ def start_attached(
             except ConflictError:  # it has ended meanwhile
                 record = paths.containers.read(record.id)
                 lifecycle.allow(Verb.START, record)
+                if record.status is Status.RESTARTING:
+                    raise
                 continue
         claimed = lifecycle.start_monitor_of(paths, record)
         if claimed is not None:

@@ -40,8 +40,15 @@ VERBS = (
     "inspect -f '{{.State.Status}} {{.State.Running}} {{.State.Paused}} {{.State.Restarting}}' cc",
     "run --name cc bb:1 true",
     "ps -a --format '{{.Names}} {{.State}}'",
+    "port cc",
+    "container prune -f | sed -n '/<\\|^[0-9a-f]/p'",
+    "rm -v cc",
+    "ps -q --filter status=running --filter status=restarting | wc -l",
 )
 """Each is tried on a container `cc` in each of the states."""
+
+LIMITED = ("wait cc", "start -a cc", "attach --no-stdin cc", "logs -f cc")
+"""The same with two seconds at most: some wait for the end of the container."""
 
 
 class Section(NamedTuple):
@@ -60,4 +67,5 @@ def sections() -> Iterator[Section]:
         cases = [line for line in lines if not line.startswith(("#", "setup: "))]
         yield Section(path.stem, tuple(setup), tuple(cases))
     for state in STATES:
-        yield Section(state, (), tuple(f"$D {verb}" for verb in VERBS))
+        limited = (f"timeout -s KILL 2 $D {verb}" for verb in LIMITED)
+        yield Section(state, (), (*(f"$D {verb}" for verb in VERBS), *limited))

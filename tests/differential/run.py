@@ -184,13 +184,22 @@ class _State(NamedTuple):
 
 
 def _state(program: Program, directory: Path) -> _State:
-    fields = ("State.Status", "RestartCount", "HostConfig.RestartPolicy.Name", "State.FinishedAt")
+    fields = (
+        "Name",
+        "State.Status",
+        "RestartCount",
+        "HostConfig.RestartPolicy.Name",
+        "State.FinishedAt",
+    )
     line = f"$D inspect -f '{'/'.join(f'{{{{.{field}}}}}' for field in fields)}' cc"
     env = {**program.env, "D": program.words}
     shown = subprocess.run(
         ["bash", "-c", line], cwd=directory, env=env, capture_output=True, check=False, text=True
     )
-    status, restarts, policy, finished = (shown.stdout.strip() + "///").split("/")[:4]
+    shown_name = shown.stdout.strip().removeprefix("/") + "////"
+    name, status, restarts, policy, finished = shown_name.split("/")[:5]
+    if name != "cc":
+        return _State("")  # of another container the id begins so
     # Microseconds, in UTC, are what every program's format begins with.
     moment = re.match(r"(\d+-\d\d-\d\d)[T ](\d\d:\d\d:\d\d(\.\d{1,6})?)", finished)
     if moment is None:

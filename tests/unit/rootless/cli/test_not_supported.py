@@ -268,9 +268,66 @@ DOCKER_OPTIONS = {
     "history": ["format", "human", "no-trunc", "platform", "quiet"],
     "commit": ["author", "change", "message", "pause"],
     "export": ["output"],
+    "start": ["attach", "checkpoint", "checkpoint-dir", "detach-keys", "interactive"],
+    "stop": ["signal", "timeout"],
+    "restart": ["signal", "timeout"],
+    "kill": ["signal"],
+    "update": [
+        "blkio-weight",
+        "cpu-period",
+        "cpu-quota",
+        "cpu-rt-period",
+        "cpu-rt-runtime",
+        "cpu-shares",
+        "cpus",
+        "cpuset-cpus",
+        "cpuset-mems",
+        "memory",
+        "memory-reservation",
+        "memory-swap",
+        "pids-limit",
+        "restart",
+    ],
+    "logs": ["details", "follow", "since", "tail", "timestamps", "until"],
+    "attach": ["detach-keys", "no-stdin", "sig-proxy"],
+    "exec": [
+        "detach",
+        "detach-keys",
+        "env",
+        "env-file",
+        "interactive",
+        "privileged",
+        "tty",
+        "user",
+        "workdir",
+    ],
+    "stats": ["all", "format", "no-stream", "no-trunc"],
+    "cp": ["archive", "follow-link", "quiet"],
+    "events": ["filter", "format", "since", "until"],
     "inspect": ["format", "size", "type"],
     "info": ["format"],
     "version": ["format"],
+}
+DOCKER_VOLUME_OPTIONS = {
+    "create": [
+        "availability",
+        "driver",
+        "group",
+        "label",
+        "limit-bytes",
+        "opt",
+        "required-bytes",
+        "scope",
+        "secret",
+        "sharing",
+        "topology-preferred",
+        "topology-required",
+        "type",
+    ],
+    "ls": ["cluster", "filter", "format", "quiet"],
+    "inspect": ["format"],
+    "rm": ["force"],
+    "prune": ["all", "filter", "force"],
 }
 
 
@@ -351,6 +408,29 @@ def test_option_of_docker_is_there_or_explained(name, option):
 
 
 @pytest.mark.parametrize(
+    ("name", "option"),
+    [(name, each) for name, options in DOCKER_VOLUME_OPTIONS.items() for each in options],
+)
+def test_option_of_dockers_volume_commands_is_there_or_explained(name, option):
+    group = COMMANDS["volume"]
+    assert isinstance(group, Group)
+    known = {
+        spelling for row in load_command(group.commands[name]).options for spelling in row.names
+    }
+    assert (option in known) is not bool(missing_option(f"volume {name}", option))
+
+
+def test_create_has_the_options_of_run_but_those_of_its_streams():
+    run, create = (
+        {spelling for row in load_command(COMMANDS[name]).options for spelling in row.names}
+        for name in ("run", "create")
+    )
+    missing = {"detach", "d", "detach-keys", "sig-proxy"}
+    assert missing <= run - create
+    assert not {each for each in DOCKER_OPTIONS["run"] if each in run - create - missing}
+
+
+@pytest.mark.parametrize(
     ("words", "status", "message"),
     [
         (["container", "checkpoint", "c"], 1, "'container checkpoint' is not supported: "),
@@ -361,6 +441,11 @@ def test_option_of_docker_is_there_or_explained(name, option):
             ["create", "--link", "db", "i"],
             125,
             "--link is not supported: links are a legacy of docker's",
+        ),
+        (
+            ["volume", "create", "--scope", "multi"],
+            125,
+            "--scope is not supported: there is no cluster",
         ),
         (["rm", "-l", "i"], 125, "--link is not supported: "),
         (["run", "--memroy", "1g", "i"], 125, "unknown flag: --memroy\nDid you mean --memory?"),
