@@ -14,12 +14,20 @@ from unionfs.light_imports import install  # noqa: E402
 
 install("rootless", "unionfs")
 
+_IS_RUN = "run" in sys.argv[1:3]  # or `container run`
+if _IS_RUN:
+    from rootless import module_packs
+
+    module_packs.load(module_packs.RUN)
+
 from rootless.cli.main import main as run_command_line  # noqa: E402
 
 
 def main() -> None:
     """Run the command line and exit with its status."""
     status = run_command_line()
+    if _IS_RUN:
+        module_packs.write_missing()
     try:
         sys.stdout.flush()
         sys.stderr.flush()

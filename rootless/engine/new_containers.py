@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 
+from rootless import module_packs
 from rootless.errors import NotATerminalError
 from unionfs.light_types import NamedTuple
 
@@ -53,6 +54,7 @@ class NewContainers(NamedTuple):
         # It imports what it needs while this process imports the rest of what it needs itself.
         forks_server, lock = self._server_ahead(options)
         started = start_monitor(debug=self.debug, forks_server=forks_server, lock=lock)
+        module_packs.load(module_packs.PREPARE)
         from rootless.supervisor.foreground import Attachment, run_in_foreground
 
         attachment = Attachment(

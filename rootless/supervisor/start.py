@@ -14,6 +14,7 @@ import os
 import select
 import sys
 
+from rootless import module_packs
 from rootless.durable import write_all
 from rootless.errors import RootlessError
 from rootless.light_files import read_to_end
@@ -273,6 +274,7 @@ def become_monitor(
             image_server = FirstServer.fork(lock)
             lock.release()
         steps = os.dup(2) if debug else None
+        module_packs.load(module_packs.MONITOR)
         from rootless.containers.launch_description import unpack
         from rootless.supervisor.clients import Client
         from rootless.supervisor.monitor import Monitor

@@ -106,14 +106,14 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
 @pytest.mark.parametrize(
     ("statement", "budget"),
     [
-        (BEFORE_THE_FORK, 57),
-        (RUN, 61),
+        (BEFORE_THE_FORK, 59),
+        (RUN, 63),
         (EXEC, 96),
         (COPY, 70),
         (LIST, 48),
         (PREPARE, 72),
-        (MONITOR, 95),
-        (FILE_SERVER, 112),
+        (MONITOR, 97),
+        (FILE_SERVER, 114),
         (MOUNT, 65),
     ],
 )

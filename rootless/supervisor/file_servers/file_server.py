@@ -14,6 +14,7 @@ import os
 import select
 import sys
 
+from rootless import module_packs
 from rootless.containers.launch_description import LaunchDescription, unpack
 from rootless.errors import RootlessError
 from rootless.light_files import read_file
@@ -277,11 +278,7 @@ def _main(end: socket.socket) -> NoReturn:
     try:
         close_all_but((end.fileno(),))
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the monitor's handler
-        # Imported while the monitor imports what creates the container.
-        from rootless.rootfs import union  # noqa: F401
-        from unionfs import journal  # noqa: F401
-        from unionfs.session import continuation, device  # noqa: F401
-
+        _import_server()  # while the monitor imports what creates the container
         packed, received = descriptors.receive(end, _MAXIMUM, 2)
         if packed:
             description = unpack(packed)
@@ -301,16 +298,22 @@ def _main(end: socket.socket) -> NoReturn:
         os._exit(status)
 
 
+def _import_server() -> None:
+    """Import what serves a file system, if it is not imported yet."""
+    if "unionfs.session.device" not in sys.modules:
+        module_packs.load(module_packs.FILE_SERVER)
+    from rootless.rootfs import union  # noqa: F401
+    from unionfs import journal  # noqa: F401
+    from unionfs.session import continuation, device  # noqa: F401
+
+
 def run_executed() -> NoReturn:
     """The program of `python -m rootless.supervisor.file_servers.executed`."""
     os.environ.pop("PYTHONPATH", None)
     os.set_inheritable(_EXECUTED_END, False)
     end = socket.socket(fileno=_EXECUTED_END)
-    # Once what it serves with has been found.
-    from rootless.rootfs import union  # noqa: F401
-    from unionfs.session import continuation, device  # noqa: F401
-
-    end.send(_READY)
+    _import_server()
+    end.send(_READY)  # once what it serves with has been found
     _main(end)
 
 

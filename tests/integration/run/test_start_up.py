@@ -1,7 +1,10 @@
 """What a start does not need is not imported before the container runs."""
 
+import importlib
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +33,7 @@ NEVER = {
 
 RUN = """
 import sys
+from pathlib import Path
 sys.argv = ["rootless", "run", "--rm", "--network", "none", "--rootfs", "/", "true"]
 from rootless.cli.main import main
 status = main()
@@ -38,6 +42,7 @@ sys.exit(status)
 """
 MONITOR = """
 import sys
+from pathlib import Path
 import rootless.supervisor.monitor, rootless.rootfs.union, unionfs.session.device
 print(*sorted(sys.modules), sep="\\n")
 """
@@ -83,3 +88,36 @@ def test_command_line_alone_imports_little(words):
     )
     imported = set(result.stdout.split())
     assert imported & (NEVER | {"dataclasses", "json", "rootless.engine"}) == set()
+
+
+def test_first_run_writes_packs_that_the_next_one_takes_its_modules_from(rootless, tmp_path):
+    for name in ("rootless", "unionfs"):
+        source = Path(importlib.import_module(name).__path__[0])
+        shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("*.pack"))
+    env = rootless.env | {"PYTHONPATH": str(tmp_path)}
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    arguments = ["run", "--rm", "--network", "none", "--rootfs", "/", "echo", "hello"]
+
+    def imported_by_finders():
+        result = subprocess.run(
+            [sys.executable, "-P", "-X", "importtime", "-m", "rootless", *arguments],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (result.returncode, result.stdout) == (0, "hello\n"), result.stderr
+        return {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+
+    assert "rootless.cli.run" in imported_by_finders()
+    packs = sorted(each.name for each in (tmp_path / "rootless/__pycache__").glob("*.pack"))
+    assert [each.partition(".")[0] for each in packs] == [
+        "file-server",
+        "monitor",
+        "prepare",
+        "run",
+    ]
+    found = imported_by_finders()
+    assert "rootless.module_packs" in found
+    assert not found & {"rootless.cli.run", "rootless.engine.prepare", "rootless.supervisor.start"}

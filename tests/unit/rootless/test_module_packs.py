@@ -1,0 +1,100 @@
+"""The packs of a start, written for a copy of the project."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rootless.module_packs import FILE_SERVER, MODULES, MONITOR, PREPARE, RUN
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Packages of the project in a directory of this user."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in ("rootless", "unionfs"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tree
+
+
+def execute(tree: Path, *arguments: str) -> str:
+    env = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    } | {"PYTHONPATH": str(tree)}
+    done = subprocess.run(
+        [sys.executable, "-P", *arguments],
+        env=env,
+        cwd=tree,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def packs(tree: Path) -> dict[str, Path]:
+    found = (tree / "rootless/__pycache__").glob("*.pack")
+    return {each.name.partition(".")[0]: each for each in found}
+
+
+def test_packs_hold_what_the_processes_import(copy: Path) -> None:
+    execute(copy, "-m", "rootless.module_packs")
+    assert packs(copy).keys() == MODULES.keys() == {RUN, PREPARE, MONITOR, FILE_SERVER}
+    for name in (PREPARE, MONITOR, FILE_SERVER):
+        code = (
+            "import sys; from rootless import module_packs; module_packs.load('run')\n"
+            f"module_packs.load({name!r}); before = set(sys.modules)\n"
+            f"for each in module_packs.MODULES[{name!r}]: __import__(each)\n"
+            "print(*sys.modules.keys() - before)"
+        )
+        assert execute(copy, "-c", code).split() == []
+
+
+def test_changed_source_has_its_packs_removed_and_written_again(copy: Path) -> None:
+    execute(copy, "-m", "rootless.module_packs")
+    source = copy / "rootless/supervisor/monitor.py"
+    source.write_text(source.read_text() + "CHANGED = 1\n")
+    code = (
+        "from rootless import module_packs; module_packs.load('run'); module_packs.load('monitor')\n"
+        "import rootless.supervisor.monitor as m; print(m.CHANGED)"
+    )
+    assert execute(copy, "-c", code) == "1\n"
+    assert packs(copy).keys() == {RUN, PREPARE, FILE_SERVER}
+    execute(copy, "-c", "from rootless import module_packs; module_packs.write_missing()")
+    assert packs(copy).keys() == MODULES.keys()
+    assert execute(copy, "-c", code) == "1\n"
+    assert packs(copy).keys() == MODULES.keys()
+
+
+def test_complete_packs_are_not_written_again(copy: Path) -> None:
+    execute(copy, "-m", "rootless.module_packs")
+    before = {name: path.stat().st_ino for name, path in packs(copy).items()}
+    execute(copy, "-c", "from rootless import module_packs; module_packs.write_missing()")
+    assert {name: path.stat().st_ino for name, path in packs(copy).items()} == before
+
+
+def test_nothing_is_written_where_no_compiled_files_are(copy: Path) -> None:
+    for each in packs(copy).values():
+        each.unlink()
+    code = "from rootless import module_packs; module_packs.write_missing()"
+    execute(copy, "-B", "-c", code)
+    assert packs(copy) == {}
+
+
+def test_modules_of_another_interpreter_setting_are_not_taken(copy: Path) -> None:
+    execute(copy, "-m", "rootless.module_packs")
+    code = (
+        "import sys; from rootless import module_packs; module_packs.load('run')\n"
+        "print('rootless.cli.run' in sys.modules)"
+    )
+    assert execute(copy, "-c", code) == "True\n"
+    assert execute(copy, "-O", "-c", code) == "False\n"
