@@ -101,13 +101,15 @@ def write_atomically(
         fsync_directory(directory or ".")
 
 
-def write_with_reserve(path: StrPath, data: bytes, mode: int = 0o644) -> None:
+def write_with_reserve(
+    path: StrPath, data: bytes, mode: int = 0o644, *, durable: bool = True
+) -> None:
     """`write_atomically`, which works on a full disk too, from the second time on: each time room for
     the next content is kept in a file beside it, PATH.reserve. That takes the new content and then
     the name, so that neither a block nor an inode has to be found."""
     reserve = f"{os.fspath(path)}.reserve"
     try:
-        write_atomically(path, data, mode)
+        write_atomically(path, data, mode, durable=durable)
     except OSError as error:
         if error.errno not in NO_ROOM or not _write_into_reserve(reserve, path, data, mode):
             raise

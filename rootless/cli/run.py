@@ -79,7 +79,10 @@ def _run_detached(
             "conflicting options: cannot specify both --attach and --detach", exit_status=1
         )
     containers.run_detached(
-        options, progress=progress, created=lambda record: print(record.id, flush=True)
+        options,
+        progress=progress,
+        created=lambda record: print(record.id, flush=True),
+        caller_ends=True,
     )
     return 0
 

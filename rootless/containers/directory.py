@@ -7,11 +7,12 @@ by name.
     containers/.new-<id>/, .old-<id>/          being made, being removed; found by `leftovers`
     containers/<64 hex digits>/container.json.reserve  room for the next record, for a full disk
 
-Crash consistency. Create: (1) `.new-<id>` with its record is written and fsynced, (2) the name is
-linked, (3) the directory is renamed to `<id>`. Killed after 1, a directory that no lookup sees;
-after 2, a name whose target does not exist, which is free for the next taker. Remove: (1) the
-directory is renamed to `.old-<id>`, (2) the name goes, (3) the tree goes. Killed after 1 or 2: the
-same two leftovers. So a name without a directory, and a dot directory, never count.
+Crash consistency. Create: (1) `.new-<id>` with its record is written and fsynced, (2) the name is linked, (3) the directory
+is renamed to `<id>`. Of a container that a monitor starts at once nothing is synced before the record that says how that
+went, which is written before the command that created it returns. Killed after 1, a directory that no lookup sees; after 2,
+a name whose target does not exist, which is free for the next taker. Remove: (1) the directory is renamed to `.old-<id>`,
+(2) the name goes, (3) the tree goes. Killed after 1 or 2: the same two leftovers. So a name without a directory, and a dot
+directory, never count.
 """
 
 from __future__ import annotations
@@ -118,7 +119,8 @@ class Containers:
         os.mkdir(hidden, 0o700)
         target = self.directory(record.id)
         try:
-            self._write(hidden, record)
+            durable = not record.monitor_pid
+            self._write(hidden, record, durable=durable)
             if prepare is not None:
                 prepare(hidden)
             with locked(f"{self.root}/.lock"):
@@ -127,7 +129,7 @@ class Containers:
         except BaseException:
             self._delete(hidden)
             raise
-        if not record.auto_remove:
+        if durable and not record.auto_remove:
             fsync_directory(self.root)
         return target
 
@@ -181,8 +183,11 @@ class Containers:
                     if unreadable is None:
                         raise
                     record = unreadable
+                never_ran = not record.started
                 record = change(record)
                 self._write(self.directory(container_id), record)
+                if never_ran and not record.auto_remove:
+                    fsync_directory(self.root)  # if it was created without
         except (FileNotFoundError, NotADirectoryError):
             raise NotFoundError(f"No such container: {container_id}") from None
         return record
@@ -321,14 +326,14 @@ class Containers:
         return found
 
     @staticmethod
-    def _write(directory: str, record: ContainerRecord) -> None:
+    def _write(directory: str, record: ContainerRecord, *, durable: bool = True) -> None:
         """A container that is removed at its end needs no durable record: after a loss of power it is
         dead, or found to have no monitor. It keeps no room for its last record either."""
         path, data = f"{directory}/{_RECORD}", encode(record)
         if record.auto_remove:
             write_atomically(path, data, 0o600, durable=False)
         else:
-            write_with_reserve(path, data, 0o600)
+            write_with_reserve(path, data, 0o600, durable=durable)
 
     def _is_there(self, container_id: str) -> bool:
         return os.path.isdir(self.directory(container_id))

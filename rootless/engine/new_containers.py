@@ -114,19 +114,26 @@ class NewContainers(NamedTuple):
         *,
         progress: ShowProgress | None = None,
         created: Callable[[ContainerRecord], None] | None = None,
+        caller_ends: bool = False,
     ) -> ContainerRecord:
-        """As Engine.run_detached."""
+        """As Engine.run_detached. `caller_ends`: as in `rootless.supervisor.background`."""
         from rootless.spec.options import Streams
         from rootless.supervisor.background import run_in_background
 
         options = options._replace(attach=Streams(stdin=False, stdout=False, stderr=False))
         forks_server, lock = self._server_ahead(options)
+
+        def prepare(monitor: int) -> LaunchDescription:
+            module_packs.load(module_packs.PREPARE)
+            return self._prepare(options, progress, monitor=monitor)
+
         return run_in_background(
-            lambda monitor: self._prepare(options, progress, monitor=monitor),
+            prepare,
             created,
             debug=self.debug,
             forks_server=forks_server,
             lock=lock,
+            caller_ends=caller_ends,
         )
 
     def _server_ahead(self, options: ContainerOptions) -> tuple[bool, LockFile | None]:

@@ -22,14 +22,17 @@ def run_in_background(
     debug: bool,
     forks_server: bool,
     lock: LockFile | None,
+    caller_ends: bool = False,
 ) -> ContainerRecord:
     """Start the container that `prepare` makes, and return when its command has been executed.
 
-    `prepare` is given the monitor's PID; `created` the record of the container that it has made. `forks_server` and
-    `lock` are for `start_monitor`.
-    Raises what `prepare` raises, and RootlessError if the container could not be started.
+    `prepare` is given the monitor's PID; `created` the record of the container that it has made. `forks_server` and `lock` are
+    for `start_monitor`. `caller_ends`: the calling process ends soon, and so need not be spared a child that it would have to
+    wait for. Raises what `prepare` raises, and RootlessError if the container could not be started.
     """
-    started = start_monitor(outlives_caller=True, debug=debug, forks_server=forks_server, lock=lock)
+    started = start_monitor(
+        outlives_caller=not caller_ends, debug=debug, forks_server=forks_server, lock=lock
+    )
     client = started.client
     try:
         client.hello()
