@@ -173,8 +173,8 @@ def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Setti
         raise
     except GrammarError as error:
         name = command.name
-        if full.endswith(f"volume {name}"):  # the name is that of a container's command, too
-            name = f"volume {name}"
+        if path.startswith(("hpc ", "volume ")):  # the name is that of a container's command, too
+            name = path
         _print_grammar_error(error, name, (each.long for each in command.options), full)
         if error.exit_status == 1:
             usage = f"{full} [OPTIONS] {command.arguments}".rstrip()

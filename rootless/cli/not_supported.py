@@ -3,6 +3,7 @@ for an error message."""
 
 from __future__ import annotations
 
+from rootless.cli import not_supported_apptainer as apptainer
 from rootless.cli import not_supported_podman as podman
 from rootless.cli.not_supported_podman import Missing
 
@@ -105,7 +106,10 @@ _SHORTHANDS = {
 
 
 def missing_command(words: list[str]) -> str | None:
-    """The message for a command of Docker's or podman's that is missing; None for any other."""
+    """The message for a command of Docker's, podman's or Apptainer's that is missing; None for any other."""
+    if words[0] == "hpc" and words[1:]:
+        known = apptainer.COMMANDS.get(words[1])
+        return None if known is None else f"'{' '.join(words)}' is not supported: {_reason(known)}"
     name = (
         words[1]
         if words[0] in {"container", "image", "network", "system", "volume"} and words[1:]
@@ -116,12 +120,16 @@ def missing_command(words: list[str]) -> str | None:
 
 
 def missing_option(command: str, flag: str) -> str | None:
-    """The message for an option of Docker's or podman's that is missing; None for any other.
+    """The message for an option of Docker's, podman's or Apptainer's that is missing; None for any other.
 
     Args:
-        command: The name of the command; empty for an option before the command.
+        command: The name of the command, with `hpc ` before one of these; empty for an option before the command.
         flag: Without dashes; one letter is a shorthand.
     """
+    if command.startswith("hpc "):
+        long = apptainer.SHORTHANDS.get(flag, flag)
+        known = apptainer.OPTIONS.get(long)
+        return None if known is None else f"--{long} is not supported: {_reason(known)}"
     name = _SHORTHANDS.get((command, flag), flag)
     found = _OPTIONS.get(command, {}).get(name) or podman.OPTIONS.get(command, {}).get(name)
     return None if found is None else f"--{name} is not supported: {_reason(found)}"

@@ -86,6 +86,20 @@ CDI_SPEC_DIR = Texts(
     DEVICES,
 )
 
+NO_EFFECT = tuple(
+    Flag((name,), "Has no effect: it is always so", group=ISOLATION, hidden=True)
+    for name in (
+        "disable-cache",
+        "no-eval",
+        "no-init",
+        "no-pid",
+        "no-privs",
+        "underlay",
+        "unsquash",
+    )
+)
+"""Options of Apptainer that ask for what `hpc` does anyway."""
+
 APP = Text(("app",), "Use an app of the image (SCIF)", "APP", IMAGE)
 SHELL = Text(("shell", "s"), "Shell to execute", "PATH", IMAGE)
 PULL = Text(
@@ -97,7 +111,10 @@ PULL = Text(
 )
 QUIET = Flag(("quiet", "q"), "Suppress the pull output", group=IMAGE)
 
-ALL: tuple[Option, ...] = tuple(each for each in globals().values() if isinstance(each, Option))
+ALL: tuple[Option, ...] = (
+    *(each for each in globals().values() if isinstance(each, Option)),
+    *NO_EFFECT,
+)
 RUN_OPTIONS = tuple(each for each in ALL if each is not SHELL)
 SHELL_OPTIONS = ALL
 
