@@ -200,6 +200,12 @@ class LockFile:
         """Of which any holds the lock; a child process that keeps them holds it too."""
         return self._fds
 
+    def unlock(self) -> None:
+        """Give the lock back also for processes that were forked meanwhile and have the descriptors. Idempotent."""
+        for fd in self._fds:
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        self.release()
+
     def release(self) -> None:
         """Give the lock back. Idempotent."""
         fds, self._fds = self._fds, ()

@@ -82,7 +82,7 @@ _RUN: dict[str, Missing] = {
     **dict.fromkeys(("hosts-file", "no-hostname", "no-hosts", "passwd", "passwd-entry"), _ETC),
     **dict.fromkeys(("group-entry", "tz"), _ETC),
     **dict.fromkeys(("pod", "pod-id-file", "requires"), _NO_PODS),
-    **dict.fromkeys(("preserve-fd", "preserve-fds"), _NO_DESCRIPTORS),
+    "preserve-fd": _NO_DESCRIPTORS,
     **dict.fromkeys(
         ("conmon-pidfile", "pidfile"),
         Missing("process ids are not written to files", "use 'rootless inspect -f {{.State.Pid}}'"),

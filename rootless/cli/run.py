@@ -48,6 +48,15 @@ def run(parsed: Parsed, settings: Settings) -> int:
     configuration = read_configuration(os.environ)
     options = configured_options(parsed, configuration)
     progress = None if parsed[rows.QUIET] else pull_progress
+    if _may_have_launcher(parsed, os.environ):
+        from rootless.cli import joining
+
+        is_joined = joining.joins(parsed, os.environ, configuration)
+        joining.warn(parsed, os.environ, joined=is_joined)
+        if is_joined:
+            return _run_joined(parsed, new_containers(settings, configuration), options, progress)
+    if parsed[rows.PRESERVE_FDS]:
+        raise UsageError("--preserve-fds needs --join", hint="the container is the monitor's child")
     if parsed[rows.DETACH]:
         return _run_detached(parsed, new_containers(settings, configuration), options, progress)
     if parsed[rows.RECORD] is not None:
@@ -63,6 +72,29 @@ def run(parsed: Parsed, settings: Settings) -> int:
             file=sys.stderr,
         )
     return outcome.status
+
+
+_LAUNCHED = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "FLUX_TASK_RANK")
+
+
+def _may_have_launcher(parsed: Parsed, environ: Mapping[str, str]) -> bool:
+    """Whether a launcher may have started this process, or the ranks of one are asked for."""
+    asked = parsed[rows.JOIN] or parsed[rows.JOIN_TAG] or parsed[rows.JOIN_COUNT] is not None
+    return bool(asked) or any(name in environ for name in _LAUNCHED)
+
+
+def _run_joined(
+    parsed: Parsed,
+    containers: NewContainers,
+    options: ContainerOptions,
+    progress: ShowProgress | None,
+) -> int:
+    """Become a rank; returns only by an error."""
+    from rootless.cli import escape, joining  # noqa: F401 - an error is printed when nothing can be imported any more
+
+    rank = joining.rank_of(parsed, os.environ)
+    shared = joining.shared_options(options, parsed, os.environ)
+    return containers.run_joined(shared, rank, progress=progress)
 
 
 def _run_detached(

@@ -43,6 +43,26 @@ STOP_TIMEOUT = Number(
 SIG_PROXY = OnFlag(
     ("sig-proxy",), "Proxy received signals to the process (default true)", group=PROCESS
 )
+JOIN = Flag(
+    ("join",),
+    "Share one container among the processes that a launcher starts on this node (srun, mpirun)",
+    group=PROCESS,
+)
+JOIN_TAG = Text(
+    ("join-tag",),
+    "Name of the shared container (default: the launcher's job and step)",
+    "TAG",
+    PROCESS,
+)
+JOIN_COUNT = Number(
+    ("join-count",), "Number of processes that share it (default: the launcher's)", "N", PROCESS
+)
+PRESERVE_FDS = Number(
+    ("preserve-fds",),
+    "Pass N file descriptors beyond the standard streams (with --join)",
+    "N",
+    PROCESS,
+)
 ULIMIT = Texts(("ulimit",), "Set resource limits of the process", "NAME=SOFT[:HARD]", PROCESS)
 UMASK = Text(("umask",), "Set the file mode creation mask, in octal", "MASK", PROCESS)
 OOM_SCORE_ADJ = Number(
@@ -400,7 +420,6 @@ RUN_OPTIONS: tuple[Option, ...] = tuple(
     each for each in globals().values() if isinstance(each, Option)
 )
 """Every row above, in its order."""
-CREATE_OPTIONS: tuple[Option, ...] = tuple(
-    each for each in RUN_OPTIONS if each not in {DETACH, DETACH_KEYS, SIG_PROXY, RECORD}
-)
+_OF_RUN = {DETACH, DETACH_KEYS, SIG_PROXY, RECORD, JOIN, JOIN_TAG, JOIN_COUNT, PRESERVE_FDS}
+CREATE_OPTIONS: tuple[Option, ...] = tuple(each for each in RUN_OPTIONS if each not in _OF_RUN)
 """Those of `create`, which starts nothing."""

@@ -66,6 +66,15 @@ class OutputLog(NamedTuple):
 NO_LOG = OutputLog(LogDriver.NONE, "")
 
 
+class Shared(NamedTuple):
+    """A container that the ranks of a launcher enter: how many of them, 0 if that is not known, and the file by which
+    they find it, which is removed when the last one has ended.
+    """
+
+    local_size: int
+    state: str
+
+
 class LaunchDescription(NamedTuple):
     """A container as its monitor, file server and first process see it.
 
@@ -111,6 +120,8 @@ class LaunchDescription(NamedTuple):
     layer: str = ""
     """A directory that holds the writable layer of this run; empty for the container's, whose `upper` and `work` may be
     links (`rootless.containers.writable_layer`)."""
+    shared: Shared | None = None
+    """None for a container with a command of its own."""
     extra: Mapping[str, object] = {}
     """What else launch.json holds, by key."""
 
@@ -131,6 +142,7 @@ class LaunchDescription(NamedTuple):
             "storage": tuple(self.storage),
             "health": None if self.health is None else _plain_health(self.health),
             "network": None if self.network is None else _plain_network(self.network),
+            "shared": None if self.shared is None else tuple(self.shared),
         }
         return marshal.dumps((plain, self.id_maps.helper))
 
@@ -214,6 +226,7 @@ def unpack(data: bytes) -> LaunchDescription:
             "output_log": OutputLog(LogDriver(log_driver), *log),
             "storage": StorageLimits(*plain["storage"]),
             "network": None if plain["network"] is None else _network_of(plain["network"]),
+            "shared": None if plain["shared"] is None else Shared(*plain["shared"]),
         }
     )
 

@@ -13,12 +13,13 @@ from unionfs.light_types import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import TypeAlias
+    from typing import NoReturn, TypeAlias
 
     from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
     from rootless.durable import LockFile
+    from rootless.engine.join_container import Rank
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.rootfs.lower import Lower
     from rootless.spec.options import ContainerOptions
@@ -134,6 +135,30 @@ class NewContainers(NamedTuple):
             forks_server=forks_server,
             lock=lock,
             caller_ends=caller_ends,
+        )
+
+    def run_joined(
+        self, options: ContainerOptions, rank: Rank, *, progress: ShowProgress | None = None
+    ) -> NoReturn:
+        """Become one of the processes that share a container, which the first of them makes. Raises RootlessError."""
+        from rootless.engine.join_container import run_joined
+        from rootless.spec.options import Streams
+        from rootless.supervisor.background import run_in_background
+
+        options = options._replace(attach=Streams(stdin=False, stdout=False, stderr=False))
+
+        def start(describe: Callable[[int], LaunchDescription]) -> ContainerRecord:
+            forks_server, lock = self._server_ahead(options)
+            return run_in_background(
+                describe, None, debug=self.debug, forks_server=forks_server, lock=lock
+            )
+
+        run_joined(
+            options,
+            rank,
+            self.paths,
+            lambda monitor: self._prepare(options, progress, monitor=monitor),
+            start,
         )
 
     def _server_ahead(self, options: ContainerOptions) -> tuple[bool, LockFile | None]:

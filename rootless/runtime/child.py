@@ -83,6 +83,14 @@ def _expect(side: ChildSide, kind: MessageKind) -> None:
 
 def report(channel: socket.socket, stage: str, doing: str, error: BaseException) -> None:
     """Send the failure to the parent. `doing` describes the step that failed."""
+    try:
+        send(channel, HandshakeMessage(MessageKind.FAILED, failure_of(stage, doing, error)))
+    except OSError:
+        pass
+
+
+def failure_of(stage: str, doing: str, error: BaseException) -> Failure:
+    """The failure of the step that `doing` describes."""
     number, path = 0, None
     if isinstance(error, OSError):
         number = error.errno or errno.EIO
@@ -95,10 +103,7 @@ def report(channel: socket.socket, stage: str, doing: str, error: BaseException)
         doing = f"{doing}: {error}"  # of os and resource, about an argument: a null byte, a limit
     else:
         doing = f"{doing}: {type(error).__name__}: {error}"
-    try:
-        send(channel, HandshakeMessage(MessageKind.FAILED, Failure(stage, doing, number, path)))
-    except OSError:
-        pass
+    return Failure(stage, doing, number, path)
 
 
 def take_stdio(stdio: tuple[int, int, int]) -> None:
@@ -123,6 +128,10 @@ def _finish(side: ChildSide, context: Context) -> None:
     _die_with(side.monitor)
     reset_signals()
     processes.close_on_exec_from(3)
+    if plan.execute.holds:
+        from rootless.runtime.holder import hold  # `create` has loaded it
+
+        hold(side.channel)
     if plan.execute.init:
         _become_init(plan.execute.terminal)
     execute(plan.execute.args, environment, side.channel.fileno())

@@ -52,14 +52,19 @@ class Filters(NamedTuple):
 
 
 class Execute(NamedTuple):
-    """The end of the start: exec, or an init of the engine's with the command as its child."""
+    """The end of the start: exec, an init of the engine's with the command as its child, or a process that only
+    holds the namespaces.
+    """
 
     args: tuple[str, ...]
     env: tuple[str, ...]
     init: bool
     terminal: bool
+    holds: bool = False
 
     def describe(self) -> str:
+        if self.holds:
+            return "hold the namespaces"
         return f"{'init and ' if self.init else ''}exec {' '.join(self.args)}"
 
 

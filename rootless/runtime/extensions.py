@@ -30,6 +30,9 @@ without effect."""
 RECORD_IF_POSSIBLE = "record-if-possible"
 """RECORD, or PRETEND where the kernel refuses the listener: where no mode is asked for."""
 
+HOLD = "io.rootless.hold"
+"""`true`: process 1 executes no command: it holds the namespaces for processes that join them."""
+
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of a process whose environment has none."""
 

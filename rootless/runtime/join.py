@@ -81,8 +81,8 @@ class JoinedProcess(NamedTuple):
     console: int | None
 
 
-class _Plan(NamedTuple):
-    """`steps` are performed in the container, `directory` after them."""
+class JoinPlan(NamedTuple):
+    """`flags` are the namespaces. `steps` are performed in the container, `directory` after them."""
 
     flags: int
     root: tuple[int, int]
@@ -101,7 +101,7 @@ def join(args: JoinArgs) -> JoinedProcess:
         CommandNotFoundError, CommandNotExecutableError: there is no such command.
         LaunchError: something else failed; nothing is left running.
     """
-    plan = _make_plan(args.spec)
+    plan = make_join_plan(args.spec)
     filters = filters_of(args.spec, args.seccomp_cache)
     own_end, child_end = descriptors.pair()
     joiner = os.fork()
@@ -116,7 +116,8 @@ def join(args: JoinArgs) -> JoinedProcess:
         _reap(joiner)
 
 
-def _make_plan(spec: Mapping[str, Any]) -> _Plan:
+def make_join_plan(spec: Mapping[str, Any]) -> JoinPlan:
+    """How a process with the spec's `process` joins the container."""
     process, linux = spec["process"], spec["linux"]
     id_maps = IdMaps.from_spec(linux)
     steps: list[Step] = []
@@ -126,7 +127,7 @@ def _make_plan(spec: Mapping[str, Any]) -> _Plan:
     steps += identity_steps(spec, process, id_maps)
     steps += attributes.limits_of(process)
     steps.append(attributes.SetUmask(int(process.get("user", {}).get("umask", 0o022))))
-    return _Plan(
+    return JoinPlan(
         sum(processes.NAMESPACE_FLAGS[str(entry["type"])] for entry in linux["namespaces"]),
         id_maps.root,
         id_maps.helper,
@@ -186,7 +187,7 @@ def _reap(joiner: int) -> None:
         pass
 
 
-def _join(args: JoinArgs, plan: _Plan, filters: Filters, channel: socket.socket) -> NoReturn:
+def _join(args: JoinArgs, plan: JoinPlan, filters: Filters, channel: socket.socket) -> NoReturn:
     """The joiner. Nothing may be imported from here on: in the container the path of the interpreter's
     library is the image's.
     """
@@ -200,7 +201,7 @@ def _join(args: JoinArgs, plan: _Plan, filters: Filters, channel: socket.socket)
             doing = f"set oom_score_adj to {score}"
             attributes.AdjustOomScore(int(score)).perform(Context(channel))
         doing = "join the control group of the container"
-        _enter_group(args)
+        enter_group(args)
         if args.stdio is not None:
             take_stdio(args.stdio)
         doing = "join the namespaces of the container"
@@ -217,7 +218,7 @@ def _join(args: JoinArgs, plan: _Plan, filters: Filters, channel: socket.socket)
     os._exit(DEAD)
 
 
-def _enter_group(args: JoinArgs) -> None:
+def enter_group(args: JoinArgs) -> None:
     """Enter the container's control group. Where the caller may not move a process there (cgroups(7),
     "Delegation Containment"), a container without limits does without.
     """
@@ -237,7 +238,7 @@ def _enter_group(args: JoinArgs) -> None:
         raise refused
 
 
-def _run(plan: _Plan, filters: Filters, channel: socket.socket) -> NoReturn:
+def _run(plan: JoinPlan, filters: Filters, channel: socket.socket) -> NoReturn:
     """The process: set itself up as the spec wants it, and execute the command."""
     stage, doing = "set up", "enter the root of the container"
     try:

@@ -227,6 +227,8 @@ def create(args: LaunchArgs) -> ContainerProcess:
     if plan.execute.init:
         # The child can import nothing, and a start without init does not pay for this.
         from rootless.runtime import reaper  # noqa: F401
+    if plan.execute.holds:
+        from rootless.runtime import holder  # noqa: F401
     own_end, process = (
         _wait_for_caller(args.caller, args) if args.caller else _start(plan, filters, args)
     )

@@ -125,6 +125,7 @@ def make_plan(
             tuple(map(str, process.get("env", ()))),
             init=spec.get("annotations", {}).get(extensions.INIT) == "true",
             terminal=bool(process.get("terminal")),
+            holds=spec.get("annotations", {}).get(extensions.HOLD) == "true",
         ),
     )
 

@@ -102,10 +102,14 @@ def execute_by_trampoline(
 
 
 def _program(machine: str, descriptor: int, path: bytes) -> int:
-    """The file in memory, sealed."""
     data = struct.pack("=III", descriptor, 4 + len(path), 0) + path + b"\0"
+    return program_in_memory(machine, CODE[machine], data)
+
+
+def program_in_memory(machine: str, code: bytes, data: bytes) -> int:
+    """A sealed file in memory that can be executed: this code, and behind it the data. Raises OSError."""
     memory = _memory()
-    os.write(memory, _header(machine, len(data)) + CODE[machine])
+    os.write(memory, _header(machine, len(code), len(data)) + code)
     os.pwrite(memory, data, _DATA_OFFSET)
     seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
     fcntl.fcntl(memory, fcntl.F_ADD_SEALS, seals)
@@ -122,7 +126,7 @@ def _memory() -> int:
         return os.memfd_create("exec", flags)
 
 
-def _header(machine: str, data_size: int) -> bytes:
+def _header(machine: str, size: int, data_size: int) -> bytes:
     """ELF header and three program headers (elf(5)): code, data, and a stack that is not executable."""
     byte_order = 1 if sys.byteorder == "little" else 2
     flags = 2 if machine == "ppc64le" else 0  # the ELFv2 ABI
@@ -131,7 +135,7 @@ def _header(machine: str, data_size: int) -> bytes:
     header = struct.pack(
         "=HHIQQQIHHHHHH", 2, _MACHINES[machine], 1, entry, 64, 0, flags, 64, 56, 3, 0, 0, 0
     )
-    code_size = CODE_OFFSET + len(CODE[machine])
+    code_size = CODE_OFFSET + size
     segments = (
         (1, 5, 0, _BASE, _BASE, code_size, code_size, _DATA_OFFSET),
         (1, 6, _DATA_OFFSET, _BASE + _DATA_OFFSET, _BASE + _DATA_OFFSET, data_size, data_size, _DATA_OFFSET),

@@ -127,6 +127,16 @@ class MonitorClient:
         """Check the health of the container now; answered by DONE with `healthy`."""
         self._send(Kind.CHECK)
 
+    def join(self, pidfd: int) -> None:
+        """Become a rank of the container; answered by DONE. The descriptor, of the calling process, stays the
+        caller's.
+        """
+        self._send(Kind.JOIN, pidfd)
+
+    def hand_over(self, listener: int) -> None:
+        """Have the monitor record the owners that processes set under a seccomp filter, without an answer."""
+        self._connection.send(Kind.LISTENER, listener)
+
     def upgrade(self, executable: str, path: str) -> None:
         """Replace the file server by one that this interpreter executes with this PYTHONPATH; answered by
         DONE.
@@ -165,9 +175,9 @@ class MonitorClient:
         """End the connection. Idempotent."""
         self._connection.close()
 
-    def _send(self, kind: Kind, **fields: object) -> None:
+    def _send(self, kind: Kind, *descriptors: int, **fields: object) -> None:
         self._state = after_client(self._state, kind)
-        if not self._connection.send(kind, **fields):
+        if not self._connection.send(kind, *descriptors, **fields):
             # The monitor may have sent why before it ended.
             while True:
                 self.receive()

@@ -49,12 +49,14 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from rootless.cgroups.control_group import ControlGroup
+    from rootless.containers.launch_description import Shared
     from rootless.network.listening import PublishedSocket
     from rootless.runtime.parent import Caller
     from rootless.supervisor.file_servers.first_server import FirstServer
     from rootless.supervisor.health_timer import HealthTimer
     from rootless.supervisor.messages import Message
     from rootless.supervisor.pausing import PauseRequests
+    from rootless.supervisor.ranks import Ranks
     from rootless.supervisor.record_keeper import Ending
 
 _STOP_TIMEOUT = 10
@@ -126,6 +128,7 @@ class Monitor:
         """Of this run, if its health is checked."""
         self._published: Sequence[PublishedSocket] = ()
         """Sockets of the published ports."""
+        self._ranks = None if description.shared is None else _ranks(description.shared)
         self._is_replaced = False
         """The container is unhealthy, and is to be started again."""
 
@@ -235,6 +238,8 @@ class Monitor:
             raise
         self._streams.close()
         self._state = MonitorState.CREATING
+        if self._ranks is not None:
+            self._ranks.kill()
         self._end_health_checks()
         if self._pauses is not None:
             self._pauses.abandon()
@@ -291,9 +296,11 @@ class Monitor:
             streams = self._streams.interest()
             owners = run.owners_interest()
             checks = () if self._health is None else self._health.watched()
-            ready = self._wait((*run.watched(), *checks), self._wait_limit(), {**streams, **owners})
+            watched = (*run.watched(), *checks, *self._watched_ranks())
+            ready = self._wait(watched, self._wait_limit(), {**streams, **owners})
             if run.process.pidfd in ready:
                 return
+            self._check_ranks(ready)
             run.signals.check(timed_out=not ready)
             if self._reconciles_at is not None and time.monotonic() >= self._reconciles_at:
                 self._reconcile()
@@ -337,6 +344,8 @@ class Monitor:
             limits.append(_PAUSE_STEP)
         if self._health is not None:
             limits.append(self._health.wait_limit())
+        if self._ranks is not None:
+            limits.append(self._ranks.wait_limit())
         if self._reconciles_at is not None:
             limits.append(max(0.0, self._reconciles_at - time.monotonic()) * 1000)
         return min((each for each in limits if each is not None), default=None)
@@ -413,7 +422,7 @@ class Monitor:
         message = client.receive()
         if message is None:
             return
-        taken = message.descriptors[:1] if message.kind is Kind.LISTENER else ()
+        taken = message.descriptors[:1] if message.kind in {Kind.LISTENER, Kind.JOIN} else ()
         for descriptor in message.descriptors[len(taken) :]:
             os.close(descriptor)  # no other request has any
         if message.kind is Kind.HELLO:
@@ -421,8 +430,8 @@ class Monitor:
             client.welcome(message.fields.get("version"), self._state, pid)
             return
         reason = refusal(message.kind, self._state)
-        if reason is not None or (message.kind is Kind.LISTENER and not taken):
-            client.refuse(reason or "there is no listener beside the message")
+        if reason is not None or (message.kind in {Kind.LISTENER, Kind.JOIN} and not taken):
+            client.refuse(reason or "there is no descriptor beside the message")
             for descriptor in taken:
                 os.close(descriptor)
             return
@@ -447,10 +456,27 @@ class Monitor:
             client.send(Kind.DONE)
         elif kind in {Kind.CONNECT, Kind.DISCONNECT}:
             self._change_networks(client, fields)
+        elif kind is Kind.JOIN:
+            self._join(client, message.descriptors[0])
         elif kind is Kind.UPGRADE:
             self._container.upgrade_server(client, self._keeper, fields)
         else:
             self._signal(client, message)
+
+    def _join(self, client: Client, pidfd: int) -> None:
+        if self._ranks is not None and self._ranks.add(pidfd):
+            client.send(Kind.DONE)
+        else:
+            os.close(pidfd)
+            client.refuse("the container is not shared, or about to end")
+
+    def _watched_ranks(self) -> Sequence[int]:
+        return () if self._ranks is None else self._ranks.watched()
+
+    def _check_ranks(self, ready: set[int]) -> None:
+        """End a container that the last of its ranks has left."""
+        if self._ranks is not None and self._ranks.is_over(ready):
+            self._container.signals.kill()
 
     def _signal(self, client: Client, message: Message) -> None:
         """SIGNAL, KILL and STOP."""
@@ -526,6 +552,11 @@ class Monitor:
         if timeout is None:
             timeout = _STOP_TIMEOUT
         self._container.signals.stop(number, None if timeout < 0 else float(timeout))
+        self._send_to_ranks(number)
+
+    def _send_to_ranks(self, number: int) -> None:
+        if self._ranks is not None:
+            self._ranks.send(number)
 
     def _kill(self, client: Client, number: int) -> None:
         self._note_user()
@@ -536,6 +567,7 @@ class Monitor:
         if number in {signal.SIGKILL, self._description.stop_signal}:
             self._is_final = True
         self._container.signals.send(number)
+        self._send_to_ranks(number)
         self._resume()
         client.send(Kind.DONE)
 
@@ -643,6 +675,12 @@ class Monitor:
         if not self._first.is_greeted:
             self._first.send(Kind.FAILED, **fields)
         self._clients.broadcast(Kind.FAILED, **fields)
+
+
+def _ranks(shared: Shared) -> Ranks:
+    from rootless.supervisor.ranks import Ranks
+
+    return Ranks(shared)
 
 
 def _is_readable(client: Client) -> bool:

@@ -31,6 +31,7 @@ class Kind(Enum):
     LISTENER = "listener"  # beside it that of a seccomp filter: the owners that its processes set are recorded
     CONNECT = "connect"  # it is to be in one more network
     DISCONNECT = "disconnect"  # it is to leave a network
+    JOIN = "join"  # beside it a pidfd of the client, which becomes a rank of the container
     UPGRADE = "upgrade"  # its file server is to be replaced by one of the client's release
     # Of the monitor:
     WELCOME = "welcome"  # its version; answers HELLO
@@ -38,7 +39,7 @@ class Kind(Enum):
     DETACHED = "detached"  # answers DETACH
     READY = "ready"  # everything is in place but the command; namespaces can be configured
     RUNNING = "running"  # the command has been executed
-    DONE = "done"  # answers KILL, PAUSE, UNPAUSE, UPDATE, CHECK, LISTENER, UPGRADE, CONNECT, DISCONNECT, and STOP with a
+    DONE = "done"  # answers KILL, PAUSE, UNPAUSE, UPDATE, CHECK, LISTENER, JOIN, UPGRADE, CONNECT, DISCONNECT, and STOP with a
     # restart
     NOTICE = "notice"  # a line for the user
     REFUSED = "refused"  # answers a request that cannot be carried out
@@ -64,6 +65,7 @@ _REQUESTS = (
     Kind.UPDATE,
     Kind.CHECK,
     Kind.LISTENER,
+    Kind.JOIN,
     Kind.CONNECT,
     Kind.DISCONNECT,
     Kind.UPGRADE,
@@ -137,6 +139,7 @@ WHEN: dict[Kind, frozenset[MonitorState]] = {
     Kind.UNPAUSE: frozenset({MonitorState.RUNNING}),
     Kind.CHECK: frozenset({MonitorState.RUNNING}),
     Kind.LISTENER: frozenset({MonitorState.RUNNING}),
+    Kind.JOIN: frozenset({MonitorState.RUNNING}),
     Kind.UPGRADE: frozenset({MonitorState.RUNNING}),
     Kind.CONNECT: frozenset({MonitorState.RUNNING}),
     Kind.DISCONNECT: frozenset({MonitorState.RUNNING}),

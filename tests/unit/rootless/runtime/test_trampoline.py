@@ -8,28 +8,34 @@ from pathlib import Path
 
 import pytest
 
+from rootless.runtime import holder
 from rootless.runtime.handshake import Failure, MessageKind, decode
 from rootless.runtime.trampoline import CODE, CODE_OFFSET
 
-SOURCES = Path(__file__).parents[4] / "scripts/trampoline"
+SCRIPTS = Path(__file__).parents[4] / "scripts"
+both = pytest.mark.parametrize(
+    ("name", "codes"), [("trampoline", CODE), ("holder", holder.CODE)], ids=["trampoline", "holder"]
+)
 
 
-def test_every_code_has_a_source():
-    assert {path.stem for path in SOURCES.glob("*.s")} == CODE.keys()
+@both
+def test_every_code_has_a_source(name, codes):
+    assert {path.stem for path in (SCRIPTS / name).glob("*.s")} == codes.keys()
 
 
+@both
 @pytest.mark.skipif(shutil.which("as") is None, reason="no assembler")
-def test_code_is_what_the_source_of_this_machine_says(tmp_path):
+def test_code_is_what_the_source_of_this_machine_says(name, codes, tmp_path):
     machine = os.uname().machine
     made, linked, raw = (tmp_path / name for name in ("t.o", "t", "t.bin"))
     for command in (
-        ["as", SOURCES / f"{machine}.s", "-o", made],
+        ["as", SCRIPTS / name / f"{machine}.s", "-o", made],
         ["ld", "-Ttext", "0", "-e", "start", "-o", linked, made],
         ["objcopy", "-O", "binary", "-j", ".text", linked, raw],
     ):
         subprocess.run(command, check=True, capture_output=True)
     code = raw.read_bytes()[CODE_OFFSET:].rstrip(b"\0")
-    assert code == CODE[machine].rstrip(b"\0")
+    assert code == codes[machine].rstrip(b"\0")
 
 
 def test_failure_of_the_trampoline_is_a_message():

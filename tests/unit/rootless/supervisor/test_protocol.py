@@ -24,6 +24,7 @@ ANYTIME = {
     Kind.LISTENER,
     Kind.CONNECT,
     Kind.DISCONNECT,
+    Kind.JOIN,
     Kind.UPGRADE,
 }
 OF_CLIENTS = {Kind.HELLO, Kind.ATTACH, Kind.DETACH} | ANYTIME

@@ -1,0 +1,121 @@
+"""Makes the calling process one of a running container's, in place: it keeps its PID, its parent, its session and its
+standard streams.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from rootless.light_stdlib import signal, socket
+from rootless.runtime import failures
+from rootless.runtime.child import environment_of, failure_of
+from rootless.runtime.execution import (
+    execute,
+    find_executable,
+    reset_signals,
+    script_interpreter,
+    take_credentials,
+)
+from rootless.runtime.extensions import DEFAULT_PATH
+from rootless.runtime.join import enter_group, make_join_plan
+from rootless.runtime.seccomp import filters_of
+from rootless.runtime.steps.context import Context
+from rootless.syscalls import identity, processes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import NoReturn
+
+    from rootless.runtime.join import JoinArgs, JoinPlan
+
+_HEAD = 256
+_OF_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
+"""Signals that the interpreter ignores by itself."""
+
+
+def enter(args: JoinArgs, preserved: Iterable[int] = ()) -> NoReturn:
+    """Join the container and execute `process` of its spec. The caller must have one thread, and the container the
+    caller's PID namespace. Signals that the caller ignores stay ignored.
+
+    Args:
+        preserved: Descriptors that the command gets, beside the standard streams.
+
+    Raises:
+        CommandNotFoundError, CommandNotExecutableError: there is no such command.
+        LaunchError: something else failed. In either case this process has lost the host's tree: it can only
+            print the error and end, and imports nothing any more.
+    """
+    plan = make_join_plan(args.spec)
+    filters = filters_of(args.spec, args.seccomp_cache)
+    ignored = [
+        number
+        for number in signal.valid_signals() - _OF_PYTHON
+        if signal.getsignal(number) == signal.SIG_IGN
+    ]
+    stage, doing = "set up", "join the control group of the container"
+    sys.meta_path.clear()
+    try:
+        if args.spec["linux"].get("resources"):
+            enter_group(args)
+        # What the trampoline would write its failure to: nothing reads it.
+        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        doing = "join the namespaces of the container"
+        processes.prctl(processes.PR_SET_DUMPABLE, 0)
+        processes.setns(args.container, plan.flags)
+        stage, doing = "set up", "enter the root of the container"
+        context = Context(socket.socket(socket.AF_UNIX))
+        context.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        doing = "become the root user of the container"
+        _become_root(plan)
+        for step in plan.steps:
+            doing = step.describe()
+            step.perform(context)
+        stage, doing = "chdir", plan.directory.describe()
+        plan.directory.perform(context)
+        stage, doing = "set up", "take the credentials of the user"
+        environment = environment_of(plan.env, context.identity.home)
+        take_credentials(
+            plan.credentials,
+            context.identity,
+            filters,
+            args.hand_over or os.close,
+            keep_ids=context.keeps_ids,
+        )
+        reset_signals()
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+        processes.close_on_exec_from(3)
+        for descriptor in preserved:
+            os.set_inheritable(descriptor, True)
+        stage, doing = "exec", f"exec {' '.join(plan.args)}"
+        _require_format(find_executable(plan.args[0], environment.get("PATH", DEFAULT_PATH)))
+        execute(plan.args, environment, null)
+    except BaseException as error:  # noqa: BLE001 - the traceback would need imports
+        raise failures.launch_error(failure_of(stage, doing, error)) from None
+
+
+def _become_root(plan: JoinPlan) -> None:
+    if plan.drop_groups:
+        identity.setgroups(())
+    identity.setresgid(plan.root[1])
+    identity.setresuid(plan.root[0])
+    processes.prctl(processes.PR_SET_DUMPABLE, 0)
+
+
+def _require_format(path: str) -> None:
+    """Raise OSError as execve(2) would for a file that is no program, or a script whose interpreter is missing: after
+    the trampoline nothing is left that could report it.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD)
+    except PermissionError:
+        return
+    interpreter = script_interpreter(head)
+    if interpreter is not None:
+        os.stat(interpreter)
+    elif not head.startswith(b"\x7fELF"):
+        raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC), path)
