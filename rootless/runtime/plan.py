@@ -90,7 +90,8 @@ def make_plan(
         sequence.append(attributes.AdjustOomScore(int(process["oomScoreAdj"])))
     sequence.append(filesystem.DetachPropagation())
     sequence += [m.open() for m in mounts if m.options.bind and not m.options.own]
-    sequence += _root(rootfs, id_maps, mounts)
+    is_written = extensions.USER_ENTRY in spec.get("annotations", {})
+    sequence += _root(rootfs, id_maps, mounts, is_written=is_written)
     uid, gid = id_maps.root
     sequence.append(attributes.BecomeSetupUser(uid, gid, drop_groups=id_maps.helper))
     sequence += _in_namespaces(spec, namespaces)
@@ -150,7 +151,10 @@ def _in_namespaces(spec: Mapping[str, Any], namespaces: set[str]) -> list[Step]:
     return steps
 
 
-def _root(rootfs: Rootfs, id_maps: IdMaps, mounts: Sequence[_Mounted]) -> list[Step]:
+def _root(
+    rootfs: Rootfs, id_maps: IdMaps, mounts: Sequence[_Mounted], *, is_written: bool
+) -> list[Step]:
+    """`is_written`: files of the root are changed before it becomes read-only."""
     uid, gid = id_maps.root
     match rootfs:
         case FuseRootfs():
@@ -175,7 +179,9 @@ def _root(rootfs: Rootfs, id_maps: IdMaps, mounts: Sequence[_Mounted]) -> list[S
 
             return [
                 overlay.AttachLower(ROOT_TREE, f"{rootfs.directory}/{overlay.LOWER}"),
-                overlay.MountOverlayInMemory(rootfs.directory, _outermost(mounts))
+                overlay.MountOverlayInMemory(
+                    rootfs.directory, None if is_written else _outermost(mounts)
+                )
                 if rootfs.in_memory
                 else overlay.MountOverlay(rootfs.directory, rootfs.volatile),
             ]

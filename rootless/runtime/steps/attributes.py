@@ -11,6 +11,12 @@ from rootless.light_stdlib import socket
 from rootless.runtime.steps.context import Context, open_in_root, open_or_make
 from rootless.runtime.userdb import Identity, UnknownUserError, entry_to_append, find_identity
 from rootless.syscalls import identity, processes
+from rootless.syscalls.openat2 import (
+    RESOLVE_IN_ROOT,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_XDEV,
+    openat2,
+)
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 
 _RLIMIT_LOCKS = 10  # of asm-generic/resource.h; the resource module has no name for it
 _USER_FILE_LIMIT = 16 * 1024 * 1024  # bytes of /etc/passwd or /etc/group that are read
+_IN_MOUNT_OF_ROOT = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1
@@ -67,12 +74,12 @@ def _add_entry(context: Context, path: str, entry: str, *, first: bool) -> None:
     try:
         if first:
             os.close(open_or_make(context, path, directory=False))
-        fd = open_in_root(context, path, flags)
+        # Not across a mount: the device numbers of files do not tell, which overlayfs has several of.
+        fd = openat2(context.root, path, flags, resolve=_IN_MOUNT_OF_ROOT)
     except OSError:
         return
     with open(fd, "rb") as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_dev != os.fstat(context.root).st_dev:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
             return
         content = file.read(_USER_FILE_LIMIT)
         if first:

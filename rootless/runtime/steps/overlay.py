@@ -54,11 +54,11 @@ class AttachLower(NamedTuple):
 
 class MountOverlayInMemory(NamedTuple):
     """As MountOverlay, with upper and work in a tmpfs, and only if lower lacks one of the paths `targets`, which are to
-    be mounted on: the root becomes read-only.
+    be mounted on: the root becomes read-only. None: in any case, because files are changed before.
     """
 
     directory: str
-    targets: tuple[str, ...]
+    targets: tuple[str, ...] | None
 
     def describe(self) -> str:
         return (
@@ -66,7 +66,8 @@ class MountOverlayInMemory(NamedTuple):
         )
 
     def perform(self, context: Context) -> None:
-        if all(exists_in_root(context, target) for target in self.targets):
+        targets = self.targets
+        if targets is not None and all(exists_in_root(context, target) for target in targets):
             return
         os.close(context.root)
         context.root = -1

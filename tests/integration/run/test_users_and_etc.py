@@ -49,11 +49,12 @@ def test_primary_group_is_among_the_supplementary_ones(box, options, groups):
     assert supplementary(box, *options) == groups
 
 
-def test_keep_id_names_the_caller(box_without_caller):
+@pytest.mark.parametrize("options", [(), ("--read-only",)], ids=["", "read-only"])
+def test_keep_id_names_the_caller(box_without_caller, options):
     box = box_without_caller
     name, uid = pwd.getpwuid(os.getuid()).pw_name, os.getuid()
     script = f"whoami; id -gn; echo $HOME; grep ^{name}: /etc/passwd; stat -c %a /etc/passwd"
-    shown = sh(box, script, "--userns=keep-id", "-w", "/tmp").ok().stdout.splitlines()
+    shown = sh(box, script, "--userns=keep-id", "-w", "/tmp", *options).ok().stdout.splitlines()
     assert shown[0] == name
     assert shown[2] == "/tmp"
     assert shown[3].startswith(f"{name}:*:{uid}:{os.getgid()}:")
