@@ -115,7 +115,7 @@ def message(line: str) -> str:
 
 
 def run_section(program: Program, section: Section, directory: Path) -> dict[str, Seen]:
-    """What was seen of each case. Removes every container, volume and image before and afterwards."""
+    """What was seen of each case. Removes every container, volume, network and image before and afterwards."""
     directory.mkdir(parents=True, exist_ok=True)
     _clear(program, directory)
     program.run("$D import $BB bb:1", directory)
@@ -138,6 +138,7 @@ def run_section(program: Program, section: Section, directory: Path) -> dict[str
 
 def _clear(program: Program, directory: Path) -> None:
     program.run('c=$($D ps -aq); [ -z "$c" ] || $D rm -f $c', directory)
+    program.run('n=$($D network ls -q -f type=custom); [ -z "$n" ] || $D network rm $n', directory)
     program.run('v=$($D volume ls -q); [ -z "$v" ] || $D volume rm -f $v', directory)
     program.run('i=$($D images -q | sort -u); [ -z "$i" ] || $D rmi -f $i', directory)
 
