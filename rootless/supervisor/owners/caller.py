@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PATH_MAX = 4096
+_MOST_PATHS = 256
+"""Bytes that are enough for most paths."""
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _ALL = (1 << len(capabilities.NAMES)) - 1
 _MODE_OF_USE = 0o700
@@ -81,10 +83,12 @@ class Caller:
         """The path at an address. Raises OSError: EFAULT, ENAMETOOLONG."""
         if not address and self._call.takes_empty_path:
             return b""
-        data = read_memory(self._call.thread, address, _PATH_MAX)
-        path, end, _ = data.partition(b"\0")
-        if end:
-            return path
+        data = b""
+        for size in (_MOST_PATHS, _PATH_MAX):
+            data = read_memory(self._call.thread, address, size)
+            path, end, _ = data.partition(b"\0")
+            if end:
+                return path
         number = errno.ENAMETOOLONG if len(data) == _PATH_MAX else errno.EFAULT
         raise OSError(number, os.strerror(number))
 

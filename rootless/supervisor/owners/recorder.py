@@ -19,7 +19,6 @@ from rootless.supervisor.messages import close_all_but
 from rootless.supervisor.owners.caller import Caller, CallerGoneError
 from rootless.supervisor.owners.chown_call import LISTENER_NUMBER, ChownCall, decode, identity_of
 from rootless.syscalls import capabilities, descriptors, processes
-from rootless.syscalls.other_process import file_system_type
 from rootless.syscalls.seccomp import (
     NOTIFICATION_SIZE,
     answer_notification,
@@ -34,9 +33,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-_FUSE_SUPER_MAGIC = 0x65735546
 _CAP_CHOWN = 1 << capabilities.NAMES.index("CHOWN")
-_NOT_A_UNION = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM})
+_MOST_UNIONS = 64
 
 
 def main(channel: socket.socket, page: memoryview, user_namespace: int) -> NoReturn:
@@ -66,17 +64,6 @@ def main(channel: socket.socket, page: memoryview, user_namespace: int) -> NoRet
         os._exit(status)
 
 
-def _set(path: bytes, name: bytes, value: bytes) -> int:
-    """Set an extended attribute. Returns the errno where it cannot be set there, and raises any other OSError."""
-    try:
-        os.setxattr(path, name, value)
-    except OSError as error:
-        if error.errno in _NOT_A_UNION:
-            return error.errno or 0
-        raise
-    return 0
-
-
 class _Recorder:
     def __init__(self, channel: socket.socket, page: memoryview, user_namespace: int) -> None:
         self._channel = channel
@@ -92,6 +79,9 @@ class _Recorder:
             f"{os.getpid()}/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc
         )
         self._uid = os.geteuid()
+        self._unions: dict[int, bytes] = {}
+        """The attributes that set an owner on file systems of the engine, by st_dev. One that gets the number of
+        another after an unmount gets an attribute that nothing reads."""
         self._user_namespace = os.stat("self/ns/user", dir_fd=self._proc).st_ino
 
     def run(self) -> None:
@@ -172,20 +162,42 @@ class _Recorder:
         status = os.fstat(target)
         if not self._may_change(call, status, held):
             return errno.EPERM
-        if file_system_type(target) != _FUSE_SUPER_MAGIC:
-            return errno.EROFS if os.fstatvfs(target).f_flag & os.ST_RDONLY else 0
         os.fchdir(self._own_files)
         name = b"%d" % target
+        if status.st_dev not in self._unions and not self._find_union(name, status.st_dev):
+            return errno.EROFS if os.fstatvfs(target).f_flag & os.ST_RDONLY else 0
         if without_set_id(status.st_mode) != status.st_mode:
             # Beside the server, the kernel has to learn that they are gone (chown_common, fs/open.c).
             os.chmod(name, stat.S_IMODE(without_set_id(status.st_mode)))
         if call.uid is None and call.gid is None:
             return 0
         owner = b"%s:%s" % tuple(b"" if n is None else b"%d" % n for n in (call.uid, call.gid))
-        # EPERM: of a mount of a user namespace above, as those of volumes are.
-        if _set(name, OWNER, owner) == errno.EPERM:
-            _set(name, USER_OWNER, owner)
+        self._record(name, status.st_dev, owner)
         return 0
+
+    def _find_union(self, path: bytes, device: int) -> bool:
+        """Whether a file is on a file system of the engine, where the attribute has the owner that is stored."""
+        try:
+            os.getxattr(path, OWNER)
+        except OSError:
+            return False
+        if len(self._unions) >= _MOST_UNIONS:
+            self._unions.clear()
+        self._unions[device] = OWNER
+        return True
+
+    def _record(self, path: bytes, device: int, owner: bytes) -> None:
+        """Raises OSError."""
+        try:
+            os.setxattr(path, self._unions[device], owner)
+        except OSError as error:
+            if error.errno != errno.EPERM:
+                raise
+            if self._unions[device] == USER_OWNER:
+                return  # a symbolic link of a volume, which can have no attribute of users
+            # A mount of a user namespace above, as those of volumes are.
+            self._unions[device] = USER_OWNER
+            self._record(path, device, owner)
 
     def _may_change(self, call: ChownCall, status: os.stat_result, held: int) -> bool:
         """As chown_ok and chgrp_ok (fs/attr.c): with CAP_CHOWN over a file whose owner the namespace maps, or its
