@@ -2,7 +2,7 @@
 recorder at the first notification. A container that never calls chown(2) has no recorder.
 
 A recorder that is killed is replaced at the next notification. The one that it was answering is in a page that the
-recorders share, and is answered by the next; the second recorder that ends with the same one is not replaced for it.
+recorders share, and is answered by the next. One that several recorders have ended with fails with EIO.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rootless.supervisor.owners.chown_call import LISTENER_NUMBER, identity_of
 from rootless.syscalls import descriptors
 from rootless.syscalls.seccomp import NOTIFICATION_SIZE, answer_notification
 
-_ATTEMPTS = 2
+_ATTEMPTS = 5
 
 
 class OwnerRecording:

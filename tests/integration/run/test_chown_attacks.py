@@ -27,6 +27,8 @@ def call(number, *arguments):
     return 0
 CHOWN, FCHOWN, LCHOWN, FCHOWNAT, AT_FDCWD, NOFOLLOW, EMPTY = 92, 93, 94, 260, -100, 0x100, 0x1000
 os.makedirs("/w"); os.chdir("/w")
+def pause(seconds):
+    threading.Event().wait(seconds)
 def touch(name):
     open(name, "w").close()
 """
@@ -239,7 +241,7 @@ for i in range(150):
     if pid == 0:
         while True:
             os.chown("f", i, i)
-    time.sleep(0.002); os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)
+    pause(0.002); os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0)
 signal.signal(signal.SIGALRM, lambda *_: None); signal.siginterrupt(signal.SIGALRM, False)
 signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
 for i in range(2000):
@@ -309,13 +311,13 @@ def test_container_with_a_stopped_recorder_ends_and_a_caller_can_be_killed(rootl
         + """
 touch("f"); os.chown("f", 5, 6); touch("ready")
 while not os.path.exists("/w/go"):
-    time.sleep(0.01)
+    pause(0.01)
 pid = os.fork()
 if pid == 0:
     touch("waits"); os.chown("f", 7, 8); os._exit(0)
 while not os.path.exists("waits"):
-    time.sleep(0.01)
-time.sleep(0.2)
+    pause(0.01)
+pause(0.2)
 os.kill(pid, signal.SIGKILL); os.waitpid(pid, 0); touch("killed")
 os.chown("f", 9, 10)
 """
