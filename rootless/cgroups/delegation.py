@@ -21,7 +21,14 @@ from rootless.cgroups.control_group import (
     remove_abandoned,
     write_line,
 )
-from rootless.cgroups.hierarchy import CONTROLLERS, View, controllers_at, observe, own_path
+from rootless.cgroups.hierarchy import (
+    CONTROLLERS,
+    View,
+    controllers_at,
+    may_be_divided,
+    observe,
+    own_path,
+)
 from rootless.cgroups.resources import writes
 from rootless.errors import HostSupportError, RootlessError, UsageError
 from unionfs.light_types import NamedTuple, Protocol
@@ -190,10 +197,7 @@ def _evacuate(group: str, leaf: str) -> None:
 def levels(directory: str, top: str) -> list[Level]:
     """The control groups from this process's own upwards that it may divide."""
     found = []
-    while directory.startswith(top) and all(
-        os.access(f"{directory}{name}", os.W_OK)
-        for name in ("", "/cgroup.procs", "/cgroup.subtree_control")
-    ):
+    while directory.startswith(top) and may_be_divided(directory):
         handed_down = frozenset(read(f"{directory}/cgroup.subtree_control").split())
         found.append(Level(directory, controllers_at(directory), handed_down))
         if directory == top:

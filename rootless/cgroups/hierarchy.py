@@ -90,6 +90,24 @@ def _unescape(field: str) -> str:
     return field
 
 
+def may_be_divided(directory: str) -> bool:
+    """Whether this process may make groups in a control group and move processes there."""
+    return all(
+        os.access(f"{directory}{name}", os.W_OK)
+        for name in ("", "/cgroup.procs", "/cgroup.subtree_control")
+    )
+
+
+def may_delegate(view: View) -> bool:
+    """Whether `rootless.cgroups.delegation` may find a group for a container: by the user's systemd, or because this process
+    may divide its own group.
+    """
+    directory = view.hierarchy.directory
+    has_systemd = view.bus is not None and not view.batch_job
+    owns_group = directory is not None and may_be_divided(directory)
+    return view.has_only_version_2 and (has_systemd or owns_group)
+
+
 def in_batch_job(environ: Mapping[str, str], directory: str | None) -> bool:
     """Whether this process is in a batch system's job, whose limits apply to its containers."""
     return "slurmstepd.scope" in (directory or "") or any(

@@ -188,11 +188,11 @@ class Monitor:
         if self._caller is not None:
             # It stays where its own caller, such as a batch system, has put it.
             return None
-        from rootless.cgroups.hierarchy import observe
+        from rootless.cgroups.hierarchy import may_delegate, observe
 
         resources = self._description.spec["linux"].get("resources", {})
         view = observe(os.environ)
-        if not (view.has_only_version_2 or resources or self._description.cgroup_parent):
+        if not (may_delegate(view) or resources or self._description.cgroup_parent):
             return None  # there is no group to be had, and none is needed
         from rootless.cgroups.delegation import create
 

@@ -14,7 +14,7 @@ from rootless.cgroups.delegation import (
     obstacle,
     subtree_of,
 )
-from rootless.cgroups.hierarchy import Hierarchy, View
+from rootless.cgroups.hierarchy import Hierarchy, View, may_delegate
 from rootless.cgroups.stats import DeviceUse, device_uses, number
 from rootless.errors import HostSupportError, InvalidDocumentError
 
@@ -163,3 +163,13 @@ def test_texts_of_the_kernel_are_read():
 def test_io_stat_is_read_a_device_a_line():
     text = "8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n253:0\n"
     assert device_uses(text) == (DeviceUse(8, 0, 1, 2, 3, 4),)
+
+
+@pytest.mark.parametrize("version", ["v2", "hybrid", "v1", "none"])
+@pytest.mark.parametrize("owns", [True, False])
+@pytest.mark.parametrize("bus", [None, "/run/user/12345/bus"])
+@pytest.mark.parametrize("batch_job", [True, False])
+def test_machine_that_may_delegate_has_candidates(tmp_path, version, owns, bus, batch_job):
+    own = make_group(tmp_path / "own") if owns else str(tmp_path / "of another user")
+    seen = view(version, own, bus=bus, batch_job=batch_job, top=str(tmp_path))
+    assert may_delegate(seen) is any(True for _ in candidates(seen, frozenset()))
