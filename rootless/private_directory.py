@@ -24,13 +24,21 @@ def make_private_directory(path: str, variable: str) -> None:
     leads elsewhere, for the hint.
 
     Raises:
-        HostSupportError: it is no directory, belongs to another user, or every user can write to it.
-        OSError: it cannot be made.
+        HostSupportError: it is no directory, belongs to another user, every user can write to it, or it cannot
+            be made.
+        OSError: it cannot be looked at.
     """
     try:
         found = os.open(path, _LOOK | os.O_NOFOLLOW)
     except FileNotFoundError:
-        _make(path)
+        try:
+            _make(path)
+        except OSError as error:
+            where = "" if error.filename in {None, path} else f"{error.filename}: "
+            raise HostSupportError(
+                f"the directory {path} cannot be made: {where}{(error.strerror or '').lower()}",
+                hint=f"set {variable} to a directory that you can write to",
+            ) from None
         found = os.open(path, _LOOK | os.O_NOFOLLOW)
     try:
         status = os.fstat(found)

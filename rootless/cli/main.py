@@ -6,6 +6,7 @@ Nothing heavy is imported here: `run` must reach its container in a few dozen mi
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import os
@@ -80,11 +81,20 @@ def _open_missing_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
 
 
+_HINTS = {
+    errno.EAGAIN: "the account has as many processes as it may have: end some, or raise ulimit -u",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENOMEM: "raise the limit of memory (ulimit -v)",
+}
+"""For system calls that concern no file."""
+
+
 def _as_expected(error: OSError) -> RootlessError:
     """The failure of a system call as an error that names the file."""
     named = isinstance(error.filename, str | bytes)  # not of a descriptor
     where = f"{os.fsdecode(error.filename)}: " if named else ""
-    return RootlessError(f"{where}{(error.strerror or str(error)).lower()}")
+    hint = None if named else _HINTS.get(error.errno or 0)
+    return RootlessError(f"{where}{(error.strerror or str(error)).lower()}", hint=hint)
 
 
 def _print_any_text() -> None:

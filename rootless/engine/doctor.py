@@ -7,11 +7,18 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping
-from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from rootless.cgroups.delegation import facts
+from rootless.engine.doctor_places import (
+    check_processes,
+    check_runtime_directory,
+    check_store,
+    check_uppers,
+    probe_directory,
+)
+from rootless.engine.findings import Finding, Verdict
 from rootless.engine.probe import probe_in_child
 from rootless.errors import RootlessError
 from rootless.runtime.account import read_id_maps
@@ -19,41 +26,25 @@ from rootless.runtime.idmap import IdMaps, UserNamespaceMode
 from rootless.runtime.user_namespace import run_in_user_namespace
 from rootless.syscalls import mount_flags, mounts, processes
 
-
-class Verdict(Enum):
-    """The result of a check."""
-
-    OK = "ok"
-    DEGRADED = "degraded"
-    """Containers run, but not with every option."""
-    MISSING = "missing"
-    """No container can run."""
+if TYPE_CHECKING:
+    from rootless.containers.storage_paths import StoragePaths
 
 
-class Finding(NamedTuple):
-    """The result of one check. `why`: what needs the feature; `remedy`: how to enable it."""
-
-    subject: str
-    verdict: Verdict
-    found: str
-    why: str
-    remedy: str = ""
-
-
-def examine(environ: Mapping[str, str], *, store: str, runtime: str) -> list[Finding]:
+def examine(environ: Mapping[str, str], paths: StoragePaths) -> list[Finding]:
     """Run every check, in the order in which a start needs the features. Takes about 0.1 s."""
     checks: tuple[Callable[[], Finding], ...] = (
+        check_processes,
         _user_namespaces,
         _subordinate_ids,
         _fuse,
         _network_namespaces,
         lambda: _private_networks(environ),
         lambda: _control_groups(environ),
-        _kernel_overlay,
-        lambda: _store(Path(store)),
-        lambda: _runtime_directory(environ, runtime),
+        lambda: _kernel_overlay(paths),
+        lambda: check_store(paths),
+        lambda: check_runtime_directory(paths, environ),
     )
-    return [check() for check in checks]
+    return [*(check() for check in checks), *check_uppers(paths, environ)]
 
 
 def can_run(findings: list[Finding]) -> bool:
@@ -198,16 +189,23 @@ def _private_networks(environ: Mapping[str, str]) -> Finding:
     return Finding(subject, Verdict.DEGRADED, found, why, remedy)
 
 
-def _kernel_overlay() -> Finding:
+def _kernel_overlay(paths: StoragePaths) -> Finding:
     subject, why = "kernel overlayfs", "--storage-driver overlay needs it"
 
     def mount_overlay() -> None:
         _enter()
-        mounts.mount("tmpfs", "/tmp", "tmpfs")
-        for name in ("lower", "upper", "work", "merged"):
-            os.mkdir(f"/tmp/{name}")
-        options = "lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work,userxattr"
-        mounts.mount("overlay", "/tmp/merged", "overlay", 0, options)
+        with probe_directory(Path(paths.store)) as probe:
+            os.chdir(probe)
+            for name in ("lower", "upper", "work", "merged"):
+                os.mkdir(name)
+            options = "lowerdir=lower,upperdir=upper,workdir=work,userxattr"
+            mounts.mount("overlay", "merged", "overlay", 0, options)
+            try:
+                os.mkdir("merged/directory")
+                os.rmdir("merged/directory")
+            finally:
+                mounts.umount2("merged", mount_flags.MNT_DETACH)
+                os.chdir("/")
 
     failure = probe_in_child(mount_overlay)
     if failure is None:
@@ -217,80 +215,8 @@ def _kernel_overlay() -> Finding:
         Verdict.DEGRADED,
         f"refused: {failure.strerror}",
         why,
-        "use Linux 5.11 or later, or the default storage driver, which does not need it",
+        "use Linux 5.11 or later and a store on a local disk, or the default storage driver, which does not need it",
     )
-
-
-def _store(store: Path) -> Finding:
-    subject, why = "store", "it holds images and the changes of containers"
-    place = next(parent for parent in (store, *store.parents) if parent.exists())
-    kind = file_system_name(place)
-    probe = store / f".doctor-{os.getpid()}"
-    try:
-        store.mkdir(mode=0o700, parents=True, exist_ok=True)
-        probe.mkdir(mode=0o700)
-    except OSError as error:
-        return Finding(
-            subject,
-            Verdict.MISSING,
-            f"{store} ({kind}) cannot be written: {error.strerror}",
-            why,
-            "choose another directory with --root DIR or ROOTLESS_ROOT",
-        )
-    probe.rmdir()
-    what = f"{store} ({kind})"
-    if not has_attributes(store):
-        what += "; it has no user extended attributes: an index holds owners and modes"
-    return Finding(subject, Verdict.OK, what, why)
-
-
-def has_attributes(directory: Path) -> bool:
-    """Whether the file system of a directory has `user.*` attributes."""
-    try:
-        os.getxattr(directory, "user.rootless.probe")
-    except OSError as error:
-        return error.errno == errno.ENODATA
-    return True
-
-
-def file_system_name(path: Path) -> str:
-    """The kind of file system that holds `path`: the last mount at or above it in
-    /proc/self/mountinfo.
-    """
-    device = os.stat(path).st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    best = ""
-    kind = "unknown"
-    for line in _read("/proc/self/mountinfo").splitlines():
-        before, _, after = line.partition(" - ")
-        fields = before.split(" ")
-        where = fields[4]
-        inside = str(path) == where or str(path).startswith(where.rstrip("/") + "/")
-        if inside and len(where) >= len(best) and fields[2] == wanted:
-            best, kind = where, after.split(" ")[0]
-    return kind
-
-
-def _runtime_directory(environ: Mapping[str, str], runtime: str) -> Finding:
-    subject, why = "runtime directory", "it holds sockets and locks until you log out"
-    named = environ.get("XDG_RUNTIME_DIR")
-    if not named:
-        return Finding(
-            subject,
-            Verdict.DEGRADED,
-            f"XDG_RUNTIME_DIR is not set; {runtime} is used",
-            why,
-            "log in through pam_systemd, or set XDG_RUNTIME_DIR to a directory that only you can access",
-        )
-    if not os.access(named, os.W_OK | os.X_OK):
-        return Finding(
-            subject,
-            Verdict.DEGRADED,
-            f"XDG_RUNTIME_DIR={named} cannot be written",
-            why,
-            "log in through pam_systemd, or unset XDG_RUNTIME_DIR",
-        )
-    return Finding(subject, Verdict.OK, runtime, why)
 
 
 def _read(path: str) -> str:

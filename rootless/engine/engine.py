@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rootless.containers.usage import SampledContainer
     from rootless.engine.boot import Boot
     from rootless.engine.captured import Completed
-    from rootless.engine.doctor import Finding as HostFinding
+    from rootless.engine.findings import Finding as HostFinding
     from rootless.engine.new_containers import NewContainers
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.upkeep import DiskUsage
@@ -398,7 +398,7 @@ class Engine(ContainerStore):
         """What containers need of this machine, each tested by trying it."""
         from rootless.engine.doctor import examine
 
-        return examine(self._environ, store=self.paths.store, runtime=self.paths.runtime)
+        return examine(self._environ, self.paths)
 
     def info(self) -> dict[str, Any]:
         """The document of `docker info` about this engine and machine."""

@@ -13,7 +13,7 @@ from rootless.configuration.values import KEYS
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_paths import StoragePaths
-from rootless.engine.doctor import file_system_name, has_attributes
+from rootless.engine.findings import file_system_name, has_attributes
 from rootless.errors import RootlessError
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps, UserNamespaceMode

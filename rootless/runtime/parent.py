@@ -392,6 +392,7 @@ def clone_error(error: OSError, *, in_cgroup: bool) -> LaunchError:
         errno.EPERM: "user namespaces are forbidden here: ask for "
         "sysctl kernel.unprivileged_userns_clone=1, or for an AppArmor profile that allows them",
         errno.ENOSPC: "no user namespaces are left: raise sysctl user.max_user_namespaces",
+        errno.EAGAIN: "the account has as many processes as it may have: end some, or raise ulimit -u",
         errno.EUSERS: "user namespaces are nested too deeply",
     }
     return LaunchError(

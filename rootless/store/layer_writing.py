@@ -150,7 +150,7 @@ def write_made_layer(
 
     directory.mkdir()
     meter = Meter(limits, directory, what)
-    with _reported(what), TarIndexer(directory / LAYER_INDEX) as indexer:
+    with _reported(what, directory), TarIndexer(directory / LAYER_INDEX) as indexer:
         tar = LayerFile(directory / LAYER_TAR, lambda part: meter.gave(len(part)))
         try:
             size = _write_members(members, tar, indexer)
@@ -198,7 +198,7 @@ def _write_archive(
     from unionfs.tar.indexer import TarIndexer
 
     directory.mkdir()
-    with _reported(what), TarIndexer(directory / LAYER_INDEX) as indexer:
+    with _reported(what, directory), TarIndexer(directory / LAYER_INDEX) as indexer:
 
         def index(part: memoryview) -> None:
             indexer.feed(part)
@@ -217,7 +217,7 @@ def _write_archive(
 
 
 @contextmanager
-def _reported(what: str) -> Iterator[None]:
+def _reported(what: str, directory: Path) -> Iterator[None]:
     """Raises InvalidDocumentError for an archive that is not sound, OSError for an index that cannot be written."""
     import sqlite3
 
@@ -229,7 +229,7 @@ def _reported(what: str) -> Iterator[None]:
     except TarError as error:
         raise InvalidDocumentError(f"{what} is not a valid layer: {error}") from error
     except sqlite3.OperationalError as error:
-        raise as_os_error(error) from error
+        raise as_os_error(error, directory) from error
 
 
 def _read_exactly(read: Read, size: int) -> bytes:

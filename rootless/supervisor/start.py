@@ -41,6 +41,10 @@ _NO_SERVER = "--no-file-server"
 """Option of an executed monitor: it forks no file server ahead."""
 
 
+_NO_PROCESS = 75
+"""The status of a monitor that could not fork: EX_TEMPFAIL of sysexits.h."""
+
+
 class StartedMonitor:
     """A monitor that has been started. `client` is connected to it.
 
@@ -94,6 +98,8 @@ class StartedMonitor:
                 self._ended = (
                     f"was killed (signal {-code})" if code < 0 else f"ended with status {code}"
                 )
+                if code == _NO_PROCESS:
+                    self._ended = "could not start its processes: resource temporarily unavailable (raise the limit ulimit -u)"
         return self._ended
 
     def _reason(self) -> str:
@@ -286,6 +292,8 @@ def become_monitor(
             Monitor(unpack(packed), client, server, image_server, caller).main(steps)
         # Without a description there is no container: the caller has reported why.
         os._exit(0)
+    except BlockingIOError:
+        os._exit(_NO_PROCESS)  # fork(2)
     except BaseException as error:  # noqa: BLE001 - the caller's program must not go on twice
         os.write(2, f"rootless: the monitor failed: {error!r}\n".encode())
     finally:

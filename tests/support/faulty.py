@@ -59,6 +59,8 @@ class Faulty(Union):
 
     def write(self, nodeid, offset, data, *, kill_privileges=False):
         self._meet("write")
+        if offset + len(data) > self.getattr(nodeid).size:
+            self._meet("grow")  # as under a quota: what is allocated can be written over
         return super().write(nodeid, offset, data, kill_privileges=kill_privileges)
 
     def copy_file_range(self, *_):

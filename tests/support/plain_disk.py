@@ -28,6 +28,7 @@ from unionfs.directory import DirectoryUpper
 from unionfs.directory.attribute_store import INDEX
 from unionfs.ownership import Ownership
 from unionfs.session.options import ServeOptions
+from unionfs.session.wire import InitFlag
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
 from unionfs.union import Union, UnionOptions
 
@@ -37,6 +38,7 @@ FEATURES = (
     "whiteout",
     "noreplace",
     "tmpfile",
+    "locks",
     "devices",
     "map",
     "times",
@@ -127,8 +129,12 @@ def main() -> None:
     directory, mountpoint, *missing = sys.argv[1:]
     filesystem = Plain(directory, frozenset(missing))
     device = mount(mountpoint, MountOptions(default_permissions=True))
+    from unionfs.session import negotiation
     from unionfs.session.device import serve
 
+    if "locks" in missing:
+        # The kernel asks for each lock, and is told that there are none, as by Lustre without `flock`.
+        negotiation.WANTED |= InitFlag.FLOCK_LOCKS | InitFlag.POSIX_LOCKS
     serve(device, filesystem, ServeOptions(xattrs="attributes" not in missing))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 
 from unionfs.light_types import OrderedDict
+from unionfs.syscalls.files import bounded_descriptors
 
 _PATH_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -34,11 +35,11 @@ class PathNode:
 
 
 class DirfdCache:
-    """Open descriptors (O_PATH) of directories, at most `limit` besides the roots; those longest
-    unused go first."""
+    """Open descriptors (O_PATH) of directories, at most `limit` besides the roots, or fewer where the process may
+    open few; those longest unused go first."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self._limit = bounded_descriptors(limit, 6)
         self._roots: dict[PathNode, int] = {}
         self._open: OrderedDict[PathNode, int] = OrderedDict()
 

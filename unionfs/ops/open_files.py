@@ -9,7 +9,11 @@ import stat
 from unionfs.layer import Layer, LayerEntry, SupportsFingerprint, UpperLayer
 from unionfs.light_types import OrderedDict
 from unionfs.nodes import Backing, Node
-from unionfs.syscalls.files import SYNC_FILE_RANGE_WRITE, sync_file_range
+from unionfs.syscalls.files import (
+    SYNC_FILE_RANGE_WRITE,
+    bounded_descriptors,
+    sync_file_range,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +38,8 @@ class OpenFiles:
 
     def __init__(self, bound: int) -> None:
         # copy_file_range needs two at a time.
-        self.bound = max(bound, 2)
+        self.bound = max(bounded_descriptors(bound, 3), 2)
+        self._max_pinned = bounded_descriptors(_MAX_PINNED, 6)
         self.kept: OrderedDict[Node, Backing] = OrderedDict()
         """The files that can be opened again, the longest unused first."""
         self.used = self.kept.move_to_end
@@ -63,7 +68,7 @@ class OpenFiles:
     def can_pin(self) -> bool:
         """Whether one more file may be kept open until the kernel forgets it. A client decides how
         many files it unlinks while they are open, so their number is bounded."""
-        return self.pinned < _MAX_PINNED
+        return self.pinned < self._max_pinned
 
     def keep(self, node: Node, backing: Backing) -> None:
         """Make `backing` the node's open file; the one longest unused is closed if there are too

@@ -7,7 +7,7 @@ The tests hold each reply against a plain decoder and encoder (tests/support/fus
 
 from __future__ import annotations
 
-from errno import EIO, ENODATA, ENOTTY, EOPNOTSUPP, EPERM, ERANGE
+from errno import EDQUOT, EIO, ENODATA, ENOSPC, ENOTTY, EOPNOTSUPP, EPERM, ERANGE
 from os import strerror
 from stat import S_ISREG
 from struct import Struct
@@ -373,5 +373,8 @@ class FastData:
                 from unionfs.session.lost_writes import note
 
                 note(self._lost, self._device, nodeid, failed)
+                if failed.errno == EDQUOT:
+                    # close(2) and msync(2) report any other error of a page of the cache as EIO (mapping_set_error).
+                    raise OSError(ENOSPC, strerror(ENOSPC)) from failed
             raise
         return _WRITE_REPLY.pack(24, 0, unique, written, 0)

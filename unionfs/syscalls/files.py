@@ -113,3 +113,18 @@ def statx(dirfd: int, pathname: bytes, flags: int, mask: int = STATX_BTIME) -> S
     if not buffer.stx_mask & STATX_BTIME:
         return Statx(None)
     return Statx(buffer.stx_btime.tv_sec * 1_000_000_000 + buffer.stx_btime.tv_nsec)
+
+
+_ENOUGH_DESCRIPTORS = 1024
+_LEAST_DESCRIPTORS = 10
+_RESERVED_DESCRIPTORS = 64
+"""For what is not counted: layers, indexes, the device, files in the course of a request."""
+
+
+def bounded_descriptors(count: int, share: int) -> int:
+    """How many files of a kind a server may keep open: `count`, or one in `share` where the limit of open files
+    (RLIMIT_NOFILE) is low."""
+    limit = os.sysconf("SC_OPEN_MAX")
+    if limit < 0 or limit >= _ENOUGH_DESCRIPTORS:
+        return count
+    return min(count, max(_LEAST_DESCRIPTORS, (limit - _RESERVED_DESCRIPTORS) // share))

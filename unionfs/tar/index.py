@@ -162,11 +162,25 @@ def check_version(database: sqlite3.Connection, schema: str) -> None:
         raise IndexFormatError("application id {:#x}, version {}".format(*found))
 
 
-def as_os_error(error: sqlite3.OperationalError) -> OSError:
-    """The error of the file system that SQLite could not write to: ENOSPC, or EIO for any other."""
+_PROBE_SIZE = 1 << 16
+
+
+def as_os_error(error: sqlite3.OperationalError, directory: str | os.PathLike[str]) -> OSError:
+    """The error of the file system that SQLite could not write to: ENOSPC; what a write in the same directory meets, because
+    SQLite tells no other apart; or EIO."""
     import sqlite3
 
-    number = errno.ENOSPC if error.sqlite_errorcode == sqlite3.SQLITE_FULL else errno.EIO
+    number = errno.EIO
+    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        number = errno.ENOSPC
+    else:
+        probe = os.path.join(directory, "probe")
+        try:
+            with open(probe, "xb", buffering=0) as file:
+                file.write(bytes(_PROBE_SIZE))
+                os.fsync(file.fileno())
+        except OSError as met:
+            number = met.errno or number
     return OSError(number, os.strerror(number))
 
 

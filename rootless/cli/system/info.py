@@ -14,7 +14,7 @@ from rootless.oci.platform import host_platform
 from rootless.version import __version__
 
 if TYPE_CHECKING:
-    from rootless.engine.doctor import Finding
+    from rootless.engine.findings import Finding
 
 _MARKS = {"ok": "ok      ", "degraded": "degraded", "missing": "MISSING "}
 

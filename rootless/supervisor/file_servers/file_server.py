@@ -35,6 +35,8 @@ _READY = b"ready"
 _EXECUTED_END = 3
 """The descriptor of the socket in a server that was executed."""
 
+_DESCRIPTORS = 1024
+"""How many files the server opens if it may; with a lower limit it keeps fewer open."""
 _MAXIMUM = 1 << 17
 """Bytes of a description: less than a Unix socket holds (net.core.wmem_default), and twice what an
 image of 127 layers takes."""
@@ -286,7 +288,7 @@ def _main(end: socket.socket) -> NoReturn:
                 description = description._replace(layer=f"/proc/self/fd/{received[1]}")
             detach(description.log)
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-            _lift_file_size_limit()
+            _lift_limits()
             _serve(description, end, received[0])
         status = 0
     except OSError as error:
@@ -317,17 +319,21 @@ def run_executed() -> NoReturn:
     _main(end)
 
 
-def _lift_file_size_limit() -> None:
-    """The kernel holds each process of the container to its own limit before it asks the server (generic_write_checks);
-    the server's memory files are none of theirs.
+def _lift_limits() -> None:
+    """The kernel holds each process of the container to its own limits before it asks the server; the server's files are
+    none of theirs.
     """
     limits = read_file("/proc/self/limits")
-    if b"Max file size             unlimited" in limits:
+    few = os.sysconf("SC_OPEN_MAX") < _DESCRIPTORS
+    if b"Max file size             unlimited" in limits and not few:
         return  # as nearly always: `resource` is a shared object of its own
     import resource
 
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    if few:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(_DESCRIPTORS, hard)), hard))
 
 
 def _report_reason(end: socket.socket, reason: str) -> None:

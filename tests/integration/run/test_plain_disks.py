@@ -10,6 +10,7 @@ import tarfile
 import pytest
 
 from tests.support.plain_disk import FEATURES, plain_disk
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "fusermount", "busybox")
 
@@ -82,6 +83,53 @@ def test_container_keeps_what_it_wrote(rootless, image, tmp_path, missing):
         run("rm", "changed")
         run("volume", "rm", "data")
         run("system", "prune", "-af")
+
+
+@pytest.mark.parametrize(
+    "missing", [("attributes",), ("locks",), ("exchange", "whiteout"), FEATURES], ids="+".join
+)
+@pytest.mark.needs("subuid")
+def test_images_are_built_saved_loaded_and_run_in_the_background(
+    rootless, image, tmp_path, missing
+):
+    (tmp_path / "Dockerfile").write_text(
+        "FROM box:1\nCOPY Dockerfile /copied\nRUN chown 1:2 /copied && rm /gone && mv /move /moved\n"
+        "RUN rm -r /tree && mkdir /tree && touch /tree/new\n"
+    )
+    with plain_disk(tmp_path, *missing) as disk:
+        on_disk = ("--root", f"{disk}/store")
+
+        def run(*arguments):
+            return rootless(*on_disk, *arguments, timeout=120).ok()
+
+        run("import", image, "box:1")
+        run("build", "-t", "built", tmp_path)
+        run("save", "-o", tmp_path / "built.tar", "built")
+        run("rmi", "built")
+        run("load", "-i", tmp_path / "built.tar")
+        script = "stat -c %u:%g /copied; ls /tree /moved; test ! -e /gone; exec sleep 100"
+        run("run", "-d", "--name", "c1", "built", "sh", "-c", script)
+        wait_until(lambda: run("logs", "c1").stdout == "1:2\n/moved:\nf\n\n/tree:\nnew\n")
+        run("exec", "c1", "touch", "/late")
+        run("restart", "-t", "0", "c1")
+        assert "A /late\n" in run("diff", "c1").stdout
+        run("rm", "-f", "c1")
+        run("run", "--rm", "--writable-tmpfs", "built", "touch", "/x")
+        run("system", "prune", "-af")
+
+
+def test_second_server_of_a_layer_is_refused_without_locks(rootless, image, tmp_path):
+    with plain_disk(tmp_path, "locks") as disk:
+        on_disk = ("--root", f"{disk}/store")
+        rootless(*on_disk, "import", image, "box:1").ok()
+        (disk / "kept").mkdir()
+        options = ("--overlay", disk / "kept", "box:1", "sleep", "100")
+        rootless(*on_disk, "run", "-d", "--name", "c1", *options).ok()
+        refused = rootless(*on_disk, "run", "--rm", *options)
+        assert "is in use by another container" in refused.stderr
+        rootless(*on_disk, "rm", "-f", "c1").ok()
+        told = rootless(*on_disk, "doctor").ok().stdout
+        assert "it has no locks: change it from one machine at a time" in told
 
 
 def test_doctor_and_info_tell_where_attributes_are(rootless, tmp_path):

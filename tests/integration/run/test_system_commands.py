@@ -75,5 +75,6 @@ def test_store_that_cannot_be_written_is_one_clear_line(rootless, tmp_path):
     (tmp_path / "containers").chmod(0o500)
     result = rootless("--root", tmp_path, "run", "--rm", "--rootfs", "/", "true")
     assert result.status == 125
-    assert result.stderr.endswith("permission denied\n")
-    assert len(result.stderr.splitlines()) == 1
+    error, hint = result.stderr.splitlines()
+    assert error.endswith("/containers/names cannot be made: permission denied")
+    assert hint == "hint: set ROOTLESS_ROOT to a directory that you can write to"
