@@ -71,11 +71,14 @@ class Helper:
         """Return when the interface is configured. Raises LaunchError if the program cannot do that."""
         poll = select.poll()
         poll.register(self.ready, select.POLLIN)
-        if not poll.poll(_READY_WAIT * 1000):
+        # A process that it started may outlast it, and hold the other end of the pipe.
+        poll.register(self.pidfd, select.POLLIN)
+        found = {descriptor for descriptor, _ in poll.poll(_READY_WAIT * 1000)}
+        if not found:
             raise LaunchError(
                 f"cannot connect the container to a network: {self.name} was not ready within {_READY_WAIT:g} seconds"
             )
-        if not os.read(self.ready, 64):
+        if self.ready not in found or not os.read(self.ready, 64):
             raise LaunchError(f"cannot connect the container to a network: {self.reason()}")
 
     def reason(self) -> str:
