@@ -349,21 +349,21 @@ USERNS = Text(
 )
 PID = Text(
     ("pid",),
-    "PID namespace to use: private or host",
+    "PID namespace to use: private, host or container:NAME",
     "MODE",
     ISOLATION,
     choices=("private", "host"),
 )
 IPC = Text(
     ("ipc",),
-    "IPC mode to use: private, host or none",
+    "IPC mode to use: private, host, none or container:NAME",
     "MODE",
     ISOLATION,
     choices=("private", "host", "none"),
 )
 UTS = Text(
     ("uts",),
-    "UTS namespace to use: private or host",
+    "UTS namespace to use: private, host or container:NAME",
     "MODE",
     ISOLATION,
     choices=("private", "host"),

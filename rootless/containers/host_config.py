@@ -10,7 +10,7 @@ from typing import Any
 from rootless.containers.mount_points import mount_settings
 from rootless.containers.record import ContainerRecord
 from rootless.network.options import PortRequest
-from rootless.spec.options import DEFAULT_CAPABILITIES, ContainerOptions, Throttle
+from rootless.spec.options import DEFAULT_CAPABILITIES, ContainerOptions, NamespaceModes, Throttle
 from rootless.syscalls.capabilities import NAMES
 
 
@@ -46,18 +46,18 @@ def host_config(
         "DnsSearch": list(options.dns.search),
         "ExtraHosts": [f"{each.name}:{each.address}" for each in options.hosts] or None,
         "GroupAdd": list(options.groups) or None,
-        "IpcMode": "private" if own.ipc else "host",
+        "IpcMode": "private" if own.ipc else _mode(own, "ipc"),
         "Cgroup": "",
         "Links": None,
         "OomScoreAdj": options.oom_score_adj or 0,
-        "PidMode": "" if own.pid else "host",
+        "PidMode": "" if own.pid else _mode(own, "pid"),
         "Privileged": options.privileged,
         "PublishAllPorts": options.network.publish_all,
         "ReadonlyRootfs": options.read_only,
         "SecurityOpt": _security_options(options) or None,
         **({"StorageOpt": storage} if storage else {}),
         **({"Tmpfs": mounts["Tmpfs"]} if "Tmpfs" in mounts else {}),
-        "UTSMode": "" if own.uts else "host",
+        "UTSMode": "" if own.uts else _mode(own, "uts"),
         "UsernsMode": _userns(options),
         "ShmSize": options.shm_size,
         **({"Sysctls": dict(options.sysctls)} if options.sysctls else {}),
@@ -106,6 +106,11 @@ def host_config(
         "ReadonlyPaths": linux.get("readonlyPaths") or None,
         **({"Init": True} if options.init else {}),
     }
+
+
+def _mode(modes: NamespaceModes, name: str) -> str:
+    """Of a namespace that is not the container's own."""
+    return f"container:{modes.container}" if name in modes.joined else "host"
 
 
 def _port_bindings(ports: Sequence[PortRequest]) -> dict[str, list[dict[str, str]]]:

@@ -118,7 +118,7 @@ def _health(value: dict[str, Any]) -> values.HealthCheck:
 def _namespaces(value: dict[str, Any]) -> values.NamespaceModes:
     """Earlier versions had `network` among them."""
     known = {name: part for name, part in value.items() if name in values.NamespaceModes._fields}
-    return values.NamespaceModes(**known)
+    return values.NamespaceModes(**known | {"joined": tuple(known.get("joined", ()))})
 
 
 def _network(value: dict[str, Any]) -> NetworkOptions:

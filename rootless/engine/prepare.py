@@ -215,9 +215,12 @@ def _prepare(
     shared = options.network.container
     if shared:
         options = _with_hostname_of(options, paths, shared)
+    hostname = (options.hostname or container_id[:12]) if private else os.uname().nodename
+    if "uts" in options.namespaces.joined:
+        hostname = _hostname_of(paths, options.namespaces.container)
     texts = etc_files(
         options,
-        hostname=(options.hostname or container_id[:12]) if private else os.uname().nodename,
+        hostname=hostname,
         host_resolv_conf=host_resolv_conf(),
         id_maps=id_maps,
         has_apt=lambda: _has_apt(lower.tree),
@@ -368,10 +371,15 @@ def _with_hostname_of(
     options: ContainerOptions, paths: StoragePaths, container: str
 ) -> ContainerOptions:
     """With the host name of another container, whose network it shares."""
+    return options._replace(hostname=_hostname_of(paths, container) or None)
+
+
+def _hostname_of(paths: StoragePaths, container: str) -> str:
+    """The host name of another container; the host's for one that has none of its own."""
     from rootless.containers.config import read_spec
 
-    hostname = read_spec(paths.containers.directory(container)).get("hostname")
-    return options._replace(hostname=hostname)
+    found = read_spec(paths.containers.directory(container)).get("hostname")
+    return str(found or os.uname().nodename)
 
 
 def _output_log(

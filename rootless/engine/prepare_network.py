@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.errors import HostSupportError, NotFoundError
+from rootless.errors import HostSupportError, NotFoundError, UsageError
 from rootless.network.endpoint import Endpoint, endpoint_of
 from rootless.network.options import BRIDGE, CONTAINER, HOST, NONE, PRIVATE
 from rootless.spec.options import HOST_GATEWAY, ContainerOptions
@@ -38,13 +38,29 @@ def with_network_name(
         name, reason = default_network(environ)
         if name in {HOST, NONE} and (network.ports or network.publish_all):
             name, reason = BRIDGE, ""
+    if options.namespaces.container:
+        options = _with_joined(options, paths.containers)
     if network.container:
         name = f"{CONTAINER}{_find(network.container, paths.containers).id}"
+        if options.namespaces.container not in {"", name.removeprefix(CONTAINER)}:
+            raise UsageError("the namespaces of two containers cannot be shared")
     elif name not in {HOST, NONE, *PRIVATE}:
         from rootless.engine.prepare_attachments import with_ids
 
         network = network._replace(attachments=with_ids(network.attachments, paths.networks))
     return options._replace(network=network._replace(name=name, reason=reason))
+
+
+def _with_joined(options: ContainerOptions, containers: Containers) -> ContainerOptions:
+    """With the id of the container whose namespaces are shared. Raises NotFoundError."""
+    modes = options.namespaces
+    try:
+        record = containers.find(modes.container)
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"joining {modes.joined[0]} namespace of container: {error.message}"
+        ) from None
+    return options._replace(namespaces=modes._replace(container=record.id))
 
 
 def _find(name: str, containers: Containers) -> ContainerRecord:

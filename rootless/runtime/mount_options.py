@@ -62,6 +62,9 @@ OWN = "x-rootless.own"
 """The source is the target itself, in the container's root: a mount whose flags are not the root's."""
 SUBPATH = "x-rootless.subpath="
 """Before a path inside such a mount, which is mounted in place of the whole."""
+OF_CONTAINER = "x-rootless.of-container"
+"""The source is a path of the container whose namespaces are shared: its mount there is brought by the parent
+(`LaunchArgs.trees`)."""
 CHOWN = "x-rootless.chown"
 """What is mounted is given to the container's user."""
 
@@ -86,9 +89,15 @@ class MountOptions(NamedTuple):
     subpath: str = ""
     chown: bool = False
     own: bool = False
+    of_container: bool = False
 
 
-_WORDS = {IF_PARENT_EXISTS: "optional", CHOWN: "chown", OWN: "own"}
+_WORDS = {
+    IF_PARENT_EXISTS: "optional",
+    CHOWN: "chown",
+    OWN: "own",
+    OF_CONTAINER: "of_container",
+}
 """Words of this program without a value, and the fields of MountOptions that they set."""
 
 
@@ -131,4 +140,5 @@ def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> Moun
         subpath,
         flags.get("chown", False),
         flags.get("own", False),
+        flags.get("of_container", False),
     )

@@ -220,7 +220,7 @@ class _Mounted:
             self.source = f"{bundle}/{self.source}"
 
     def open(self) -> Step:
-        if self.options.served:
+        if self.options.served or self.options.of_container:
             return filesystem.TakeTree(
                 self.key, self.source, self.options.subpath, f"{self._bundle}/rootfs"
             )

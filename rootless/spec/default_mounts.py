@@ -9,6 +9,7 @@ from rootless.runtime.mount_options import (
     CHOWN,
     IF_PARENT_EXISTS,
     IMAGE,
+    OF_CONTAINER,
     OVERLAY,
     OWN,
     SUBPATH,
@@ -63,7 +64,11 @@ def default_mounts(options: ContainerOptions, host: HostFacts) -> list[OciMount]
     """
     own = options.namespaces
     read_only = [] if options.privileged else ["ro"]
-    proc = _mount("/proc", "proc", "proc", _QUIET) if own.pid else bind("/proc", "/proc", *_QUIET)
+    proc = (
+        _mount("/proc", "proc", "proc", _QUIET)
+        if own.pid
+        else _shared("/proc", "pid" in own.joined)
+    )
     mounts = [
         proc,
         _mount("/dev", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
@@ -83,9 +88,10 @@ def default_mounts(options: ContainerOptions, host: HostFacts) -> list[OciMount]
         mounts.append(_mount("/dev/shm", "tmpfs", "shm", [*_QUIET, "mode=1777", size]))
         mounts.append(_mount("/dev/mqueue", "mqueue", "mqueue", _QUIET))
     else:
-        mounts.append(bind("/dev/shm", "/dev/shm", *_QUIET))
-        if host.mqueue:
-            mounts.append(bind("/dev/mqueue", "/dev/mqueue", *_QUIET))
+        is_joined = "ipc" in own.joined
+        mounts.append(_shared("/dev/shm", is_joined))
+        if host.mqueue or is_joined:
+            mounts.append(_shared("/dev/mqueue", is_joined))
     if options.network.is_own:
         mounts.append(_mount("/sys", "sysfs", "sysfs", [*_QUIET, *read_only]))
     else:
@@ -95,6 +101,13 @@ def default_mounts(options: ContainerOptions, host: HostFacts) -> list[OciMount]
     if own.cgroup and host.cgroup2:
         mounts.append(_mount("/sys/fs/cgroup", "cgroup2", "cgroup", [*_QUIET, *read_only]))
     return mounts
+
+
+def _shared(path: str, is_joined: bool) -> OciMount:
+    """The file system of a namespace that is not the container's own: of another container's, or the host's."""
+    if is_joined:
+        return _mount(path, "bind", path, ["bind", *_QUIET, OF_CONTAINER])
+    return bind(path, path, *_QUIET)
 
 
 def device_mounts(options: ContainerOptions, host: HostFacts) -> list[OciMount]:

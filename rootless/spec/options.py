@@ -220,6 +220,10 @@ class NamespaceModes(NamedTuple):
     ipc: bool = True
     uts: bool = True
     cgroup: bool = True
+    container: str = ""
+    """The name or id of the container whose namespaces are shared that are in `joined`."""
+    joined: tuple[str, ...] = ()
+    """pid, ipc and uts, as far as they are that container's; the fields of these names are False."""
 
 
 class SecurityOptions(NamedTuple):

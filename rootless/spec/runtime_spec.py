@@ -10,6 +10,7 @@ where it has some.
 from __future__ import annotations
 
 from rootless.errors import HostSupportError, InvalidDocumentError, UsageError
+from rootless.network.options import CONTAINER
 from rootless.runtime import extensions
 from rootless.runtime.extensions import DEFAULT_PATH, RECORD_IF_POSSIBLE
 from rootless.runtime.idmap import IdMaps
@@ -266,6 +267,7 @@ def _linux(options: ContainerOptions, id_maps: IdMaps) -> dict[str, Any]:
     names += [n for n in ("pid", "ipc", "uts", "cgroup") if getattr(own, n)]
     names += ["network"] if network.is_own else []
     shared = [{"type": "network", "path": network.name}] if network.container else []
+    shared += [{"type": name, "path": f"{CONTAINER}{own.container}"} for name in own.joined]
     linux: dict[str, Any] = {
         "namespaces": [*({"type": name} for name in names), *shared],
         **id_maps.to_spec(),

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from rootless.containers.launch_description import LaunchDescription
     from rootless.network.endpoint import Assigned
     from rootless.network.listening import PublishedSocket
-    from rootless.runtime.nested import SharedNamespace
     from rootless.runtime.parent import Caller
     from rootless.runtime.rootfs import Rootfs
     from rootless.supervisor.clients import Client
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from rootless.supervisor.life_events import LifeEvents
     from rootless.supervisor.owners.owner_recording import OwnerRecording
     from rootless.supervisor.record_keeper import RecordKeeper
+    from rootless.supervisor.shared_namespaces import SharedNamespaces
     from rootless.supervisor.streams.container_streams import ContainerStreams
 
 _UNKNOWN_STATUS = 255
@@ -128,10 +128,16 @@ class ContainerRun:
         description, group = self._description, self._group
         volumes, network = self._open_volumes(), self._make_network(debug)
         stdio = streams.container_ends
-        shared = self._open_shared_network(volumes)
-        below = shared if volumes is None else volumes.namespace
+        shared = self._open_shared_namespaces(volumes)
+        below = None if volumes is None else volumes.namespace
         if self._networks is not None:
             below = self._networks.namespace
+        if shared is not None:
+            below = shared.namespace
+        trees = {
+            **({} if volumes is None else volumes.trees),
+            **({} if shared is None else shared.trees),
+        }
         server = self._server
 
         def write_step(line: str) -> None:
@@ -152,7 +158,7 @@ class ContainerRun:
                     meanwhile=meanwhile,
                     seccomp_cache=description.seccomp_cache,
                     debug=None if debug is None else write_step,
-                    trees={} if volumes is None else volumes.trees,
+                    trees=trees,
                     caller=self._caller,
                     below=below,
                 )
@@ -166,7 +172,7 @@ class ContainerRun:
             raise
         finally:
             if shared is not None:
-                os.close(shared.descriptor)
+                shared.close()
             if volumes is not None:
                 volumes.close_trees()
             streams.close_container_ends()
@@ -250,19 +256,23 @@ class ContainerRun:
             os.write(debug, f"{self._network.describe()}\n".encode())
         return self._network
 
-    def _open_shared_network(self, volumes: VolumeMounts | None) -> SharedNamespace | None:
+    def _open_shared_namespaces(self, volumes: VolumeMounts | None) -> SharedNamespaces | None:
         """Raises RootlessError."""
         namespaces = self._description.spec["linux"]["namespaces"]
         if not any("path" in each for each in namespaces):
             return None
-        if volumes is not None:
-            raise LaunchError(
-                "a container that shares the network of another one cannot mount a volume yet",
-                hint="mount a directory of the host in place of the volume",
-            )
-        from rootless.supervisor.shared_network import open_shared_network
+        from rootless.supervisor.shared_namespaces import is_below, open_shared_namespaces
 
-        return open_shared_network(self._description)
+        shared = open_shared_namespaces(self._description)
+        if shared is None or volumes is None:
+            return shared
+        if not is_below(shared.namespace.descriptor, volumes.namespace.descriptor):
+            shared.close()
+            raise LaunchError(
+                "a container that shares the namespaces of another one cannot mount a volume that the other's could not",
+                hint="mount a volume in the other container too, or a directory of the host in place of the volume",
+            )
+        return shared
 
     def start(self) -> None:
         """Let the container execute its command. Raises LaunchError if it cannot."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.errors import UsageError
+from rootless.network.options import CONTAINER
 from rootless.runtime.idmap import UserNamespaceMode
 from rootless.spec.options import NamespaceModes
 
@@ -15,11 +16,26 @@ def parse_namespaces(
     cgroupns: str | None,
 ) -> NamespaceModes:
     """Raises UsageError for a mode that does not exist or is not supported yet."""
+    given = {"pid": pid, "ipc": ipc, "uts": uts}
+    joined = {
+        flag: value.removeprefix(CONTAINER)
+        for flag, value in given.items()
+        if value and value.startswith(CONTAINER)
+    }
+    for flag, name in joined.items():
+        if not name:
+            raise UsageError(f"--{flag}: invalid {flag.upper()} mode")
+    if len(set(joined.values())) > 1:
+        raise UsageError(
+            f"the namespaces of two containers cannot be shared: {', '.join(sorted(set(joined.values())))}"
+        )
     return NamespaceModes(
-        pid=_private("pid", pid, {"private"}),
-        ipc=_private("ipc", ipc, {"private", "shareable", "none"}),
-        uts=_private("uts", uts, {"private"}),
+        pid="pid" not in joined and _private("pid", pid, {"private"}),
+        ipc="ipc" not in joined and _private("ipc", ipc, {"private", "shareable", "none"}),
+        uts="uts" not in joined and _private("uts", uts, {"private"}),
         cgroup=_private("cgroupns", cgroupns, {"private"}),
+        container=next(iter(joined.values()), ""),
+        joined=tuple(joined),
     )
 
 
@@ -28,7 +44,7 @@ def _private(flag: str, value: str | None, private: set[str]) -> bool:
         return True
     if value == "host":
         return False
-    if value.startswith(("container:", "ns:", "pod")):
+    if value.startswith((CONTAINER, "ns:", "pod")):
         raise UsageError(
             f"--{flag} {value} is not supported yet", hint=f"use --{flag} host or private"
         )

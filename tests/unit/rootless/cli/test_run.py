@@ -191,7 +191,7 @@ def test_userns_modes_are_read():
         {"network": ("foo=bar",)},
         {"publish": ("80:abc",)},
         {"mac_address": "zz"},
-        {"pid": "container:x"},
+        {"pid": "ns:x"},
         {"ipc": "odd"},
         {"uts": "host", "hostname": "x"},
         {"network": ("none",), "dns": ("1.1.1.1",)},
