@@ -387,8 +387,25 @@ class MetadataLog(Protocol):
         """Put another one in its place, in one step."""
 
 
+class SeenLog(Protocol):
+    """Where an upper keeps what was seen of lowers that can change: see `unionfs.first_seen`. It outlives the
+    mount."""
+
+    def append_first_seen(self, data: bytes) -> None:
+        """Add to it. Raises OSError."""
+
+
 class UpperLayer(
-    Layer, Namespace, Drafts, PreparedTrees, Metadata, LinkIndex, LazyMarks, MetadataLog, Protocol
+    Layer,
+    Namespace,
+    Drafts,
+    PreparedTrees,
+    Metadata,
+    LinkIndex,
+    LazyMarks,
+    MetadataLog,
+    SeenLog,
+    Protocol,
 ):
     """The layer that takes the writes. Only the union changes it.
 

@@ -6,17 +6,14 @@ one of a path where the union does not show a file of a lower means nothing. Pur
 
 from __future__ import annotations
 
-from binascii import crc32
 from struct import Struct
 
+from unionfs.framing import OVERHEAD, framed, frames
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_HEADER = Struct("=II")
-"""Length of what follows, and its CRC-32."""
 
 _FIELDS = Struct("=IIIqqq")
 """Mode, owner, group, and three times in nanoseconds; the path follows."""
@@ -39,25 +36,17 @@ class MetadataRecord(NamedTuple):
 
 def pack_record(record: MetadataRecord) -> bytes:
     """A record as it is appended to a log."""
-    data = _FIELDS.pack(*record[:6]) + record.path
-    return _HEADER.pack(len(data), crc32(data)) + data
+    return framed(_FIELDS.pack(*record[:6]) + record.path)
 
 
 def record_size(record: MetadataRecord) -> int:
     """Bytes of a record in a log."""
-    return _HEADER.size + _FIELDS.size + len(record.path)
+    return OVERHEAD + _FIELDS.size + len(record.path)
 
 
 def unpack_records(log: bytes) -> Iterator[MetadataRecord]:
     """The records of a log, in its order, up to the first that is cut short or damaged: what a server
     that was killed had not finished."""
-    at, end = 0, len(log)
-    while at + _HEADER.size <= end:
-        length, checksum = _HEADER.unpack_from(log, at)
-        at += _HEADER.size
-        data = log[at : at + length]
-        if not _FIELDS.size <= length <= _MAXIMUM or len(data) < length or crc32(data) != checksum:
-            return
-        at += length
+    for data in frames(log, _FIELDS.size, _MAXIMUM):
         mode, uid, gid, atime, mtime, ctime = _FIELDS.unpack_from(data)
         yield MetadataRecord(mode, uid, gid, atime, mtime, ctime, data[_FIELDS.size :])

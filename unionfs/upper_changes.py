@@ -38,6 +38,8 @@ class UpperChange(NamedTuple):
     node: Node | None
     lower: Lower | None
     moved: bool = False
+    gone_source: bytes = b""
+    """Of a directory that has moved and is not in the lowers any more: where it was."""
 
 
 class _Level(NamedTuple):
@@ -135,10 +137,12 @@ class _Walk:
             if not isinstance(node, Directory):
                 yield UpperChange(here, node, lower)
                 continue
+            source = (entry.redirect or b"").strip(b"/")
             if is_moved and node.lowers:
-                yield from self._moved(here, node, lower, (entry.redirect or b"").strip(b"/"))
+                yield from self._moved(here, node, lower, source)
                 continue
-            yield UpperChange(here, node, lower)
+            gone = source if is_moved and lower is None else b""
+            yield UpperChange(here, node, lower, bool(gone), gone)
             lowers = tuple((position, each.ref) for position, each in found)
             is_directory = lower is not None and _is_directory(lower.entry)
             is_opaque = is_directory and entry.mark is Mark.OPAQUE

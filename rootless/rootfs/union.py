@@ -57,6 +57,7 @@ def open_union(container: LaunchDescription, journal: Journal | None = None) -> 
         lazy_min_size=_LAZY if is_lazy else None,
         background_rate=_BACKGROUND if is_lazy else None,
         defers_metadata=is_lazy,
+        notes_first_seen=isinstance(container.tree, HostTree),
         journal=journal,
     )
     if container.storage.size or container.storage.inodes:

@@ -466,6 +466,9 @@ class DirectoryUpper(CreatingLayer):
     def append_metadata_log(self, data: bytes) -> None:
         self._work.append_metadata_log(data)
 
+    def append_first_seen(self, data: bytes) -> None:
+        self._work.append_first_seen(data)
+
     def replace_metadata_log(self, data: bytes) -> None:
         self._work.replace_metadata_log(data)
 

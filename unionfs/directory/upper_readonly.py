@@ -10,10 +10,10 @@ import os
 from collections.abc import Collection, Sequence
 
 from unionfs.directory.attribute_store import read_attributes
-from unionfs.directory.dirfds import READ_DIRECTORY
+from unionfs.directory.dirfds import READ_DIRECTORY, PathNode
 from unionfs.directory.link_index import DIRECTORY
 from unionfs.directory.lower import READ_FILE, DirectoryLayer
-from unionfs.directory.work import read_metadata_log
+from unionfs.directory.work import FIRST_SEEN, read_metadata_log
 from unionfs.layer import Layer, Ref
 from unionfs.ownership import Ownership
 
@@ -60,6 +60,25 @@ class ReadOnlyUpper(DirectoryLayer):
             return read_metadata_log(fd)
         finally:
             os.close(fd)
+
+    def first_seen(self) -> bytes:
+        """The log of what was seen of the lowers (`unionfs.first_seen`); empty if there is none."""
+        try:
+            with open(self._work_path + b"/" + FIRST_SEEN, "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+    def place(self, ref: Ref) -> bytes:
+        """Where an object lies on the disk: an absolute path."""
+        names: list[bytes] = []
+        at: PathNode = self._path_node(ref)
+        while at.parent is not None:
+            names.append(at.name)
+            at = at.parent
+        is_indexed = at is self._index and at is not self._root
+        top = self._work_path + b"/" + DIRECTORY if is_indexed else self.path
+        return b"/".join([top, *reversed(names)])
 
     def open_incomplete(self, ref: Ref) -> int:
         """A descriptor of what there is of a file, to be read together with what it was copied

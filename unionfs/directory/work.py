@@ -32,6 +32,9 @@ _ENDING = b"rootless.ending"
 METADATA_LOG = b"rootless.metadata"
 """See `unionfs.metadata_log`. It outlives the mount."""
 
+FIRST_SEEN = b"rootless.first-seen"
+"""See `unionfs.first_seen`. It outlives the mount."""
+
 _END_SECONDS = 1.0
 """A server sees that its mount has gone some milliseconds after umount(2) has returned."""
 
@@ -60,9 +63,10 @@ class WorkDirectory:
         self.has_device_whiteouts = True
         self._log: int | None = None
         self._log_size = 0
+        self._seen: int | None = None
 
     def close(self) -> None:
-        for fd in (self.fd, self.lock_fd, self._substitute, self._log):
+        for fd in (self.fd, self.lock_fd, self._substitute, self._log, self._seen):
             if fd is not None:
                 os.close(fd)
 
@@ -108,6 +112,14 @@ class WorkDirectory:
             raise
         finally:
             os.close(fd)
+
+    def append_first_seen(self, data: bytes) -> None:
+        """Add to the log of what was seen first. Raises OSError."""
+        if self._seen is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+            self._seen = os.open(FIRST_SEEN, flags, 0o600, dir_fd=self.lock_fd)
+        if os.write(self._seen, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def announce_end(self) -> None:
         """Let the next mount wait until this one has ended, however long that takes."""

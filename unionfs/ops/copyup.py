@@ -51,6 +51,8 @@ def ensure_directory(tree: Tree, directory: Directory) -> Ref:
 
 def _copy_directory(tree: Tree, directory: Directory) -> None:
     upper = tree.layers.writable()
+    if tree.first_seen is not None:
+        tree.first_seen.note(directory)
     parent = directory.parent
     if parent is None or parent.upper is None:
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -105,6 +107,8 @@ def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUpJob:
     upper = tree.layers.writable()
     if node.ref is None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
+    if tree.first_seen is not None:
+        tree.first_seen.note(node)
     creation = _creation(tree, node)
     size = node.attributes.size
     if length is not None:
@@ -346,6 +350,8 @@ def _copy_special(tree: Tree, node: Node) -> None:
         # A symbolic link or device without a name: no client can find it again, so only the
         # attributes shown change.
         return
+    if tree.first_seen is not None:
+        tree.first_seen.note(node)
     parent = _ready_parent(tree, node.parent)
     creation = _creation(tree, node)
     if _has_links(tree, node):

@@ -24,6 +24,8 @@ def unlink(tree: Tree, parent: Directory, name: bytes) -> None:
     if isinstance(node, Directory):
         raise error(errno.EISDIR)
     upper = tree.layers.writable()
+    if tree.first_seen is not None:
+        tree.first_seen.note(node)
     directory = ensure_directory(tree, parent)
     must_stash = prepare_loss(tree, node, parent, name)
     if not node.indexed:
@@ -143,6 +145,8 @@ def rmdir(tree: Tree, parent: Directory, name: bytes) -> None:
         raise error(errno.ENOTDIR)
     upper = tree.layers.writable()
     require_empty(tree, node)
+    if tree.first_seen is not None:
+        tree.first_seen.note(node)
     directory = ensure_directory(tree, parent)
     whiteout = tree.layers.below(parent, name) is not None
     if node.upper is not None:

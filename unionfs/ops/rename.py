@@ -102,6 +102,8 @@ def _move(
     _require_replaceable(tree, node, target)
     _require_outside(node, new_parent)
     upper = tree.layers.writable()
+    if target is not None and tree.first_seen is not None:
+        tree.first_seen.note(target)
     moved = _prepare(tree, node, (parent, name), (new_parent, new_name))
     directory, new_directory = ensure_directory(tree, parent), ensure_directory(tree, new_parent)
     if target is not None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from unionfs.journal import Journal
     from unionfs.light_types import Protocol
     from unionfs.nodes import Stream
+    from unionfs.ops.first_seen import FirstSeen
 
     class Restoring(Protocol):
         """What finds the nodes of numbers that another server gave (`ops.recovery`)."""
@@ -98,6 +99,9 @@ class UnionOptions(NamedTuple):
     """Whether chmod(2), chown(2) and utimensat(2) of files that only a lower has are written to a log
     of the upper, and the files copied up when something else changes (`ops.deferred_metadata`). Then
     only this union, with these lowers, can read the upper."""
+    notes_first_seen: bool = False
+    """Whether the upper keeps what was seen of what it takes over or hides (`unionfs.first_seen`): for a lower that
+    others may change."""
     journal: Journal | None = None
     """What another server of the mount will need if this one is killed; with what one has left."""
 
@@ -130,6 +134,11 @@ class Tree:
             must_complete=options.complete_at_end,
         )
         self.journal = options.journal
+        self.first_seen: FirstSeen | None = None
+        if options.notes_first_seen and upper is not None:
+            from unionfs.ops.first_seen import FirstSeen
+
+            self.first_seen = FirstSeen(upper)
         self.recovery: Restoring | None = None
         if upper is not None:
             upper.refuse_overlap(lowers)

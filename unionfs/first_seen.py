@@ -1,0 +1,45 @@
+"""The format of the log of what a union saw of a lower that can change, before it changed, moved or removed a name
+of it: what a later comparison tells by whether the lower has changed since.
+
+A record is the result of stat(2) by the path in the lowers. The first record of a path counts. Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from unionfs.framing import framed, frames
+from unionfs.light_types import NamedTuple
+
+_FIELDS = Struct("=IIIQQqq")
+"""Mode, owner, group, size, number, and two times in nanoseconds; the path follows."""
+
+_MOST = _FIELDS.size + (1 << 20)
+
+
+class SeenRecord(NamedTuple):
+    """`mode` with the type of file; `ino` is unique in the union; `path` is relative."""
+
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    ino: int
+    mtime_ns: int
+    ctime_ns: int
+    path: bytes
+
+
+def pack_seen(record: SeenRecord) -> bytes:
+    """A record as it is appended to a log."""
+    return framed(_FIELDS.pack(*record[:7]) + record.path)
+
+
+def unpack_seen(log: bytes) -> dict[bytes, SeenRecord]:
+    """The first record of each path, up to the first that is cut short or damaged."""
+    found: dict[bytes, SeenRecord] = {}
+    for data in frames(log, _FIELDS.size, _MOST):
+        path = data[_FIELDS.size :]
+        if path not in found:
+            found[path] = SeenRecord._make((*_FIELDS.unpack_from(data), path))
+    return found
