@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import stat
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Kind(Enum):
@@ -31,6 +31,8 @@ class Aspect(Enum):
     MODE = "mode"
     OWNER = "owner"
     XATTRS = "xattrs"
+    LINKS = "links"
+    """It is another file, and one of the two has or had further names."""
     TIMES = "times"
     """The time of modification."""
 
@@ -69,7 +71,8 @@ class Change(NamedTuple):
 
     `before` is what the image or the root file system has there, or at `source`; None for what was created.
     `after` is None for what was deleted. `link`: another path of the same file among the changes, the first in
-    their order, which has the contents.
+    their order, which has the contents. `is_replaced`: a file that is not the one that was there, such as one that
+    was renamed over it.
     """
 
     path: bytes
@@ -79,6 +82,7 @@ class Change(NamedTuple):
     aspects: tuple[Aspect, ...] = ()
     source: bytes | None = None
     link: bytes | None = None
+    is_replaced: bool = False
 
     @property
     def is_bare(self) -> bool:
@@ -111,22 +115,22 @@ def plain(change: Change) -> tuple[object, ...]:
         tuple(each.value for each in change.aspects),
         change.source,
         change.link,
+        change.is_replaced,
     )
 
 
-def from_plain(
-    data: tuple[bytes, str, tuple[int, ...], tuple[int, ...], tuple[str, ...], bytes, bytes],
-) -> Change:
+def from_plain(data: Any) -> Change:  # noqa: ANN401 - what marshal gives
     """The inverse of `plain`."""
-    path, kind, before, after, aspects, source, link = data
+    path, kind, before, after, aspects, source, link, is_replaced = data
     return Change(
         path,
         Kind(kind),
-        before and State._make(before),  # type: ignore[arg-type] # marshal gives what `plain` took
-        after and State._make(after),  # type: ignore[arg-type]
+        before and State._make(before),
+        after and State._make(after),
         tuple(map(Aspect, aspects)),
         source,
         link,
+        is_replaced,
     )
 
 

@@ -42,7 +42,8 @@ def compare(
     if paths:
         found = [each for each in found if _is_wanted(each, paths)]
     compared = [made for each in found if (made := _Comparison(snapshot, each).made()) is not None]
-    return _with_links(_without_mountpoints(snapshot, compared, mountpoints))
+    compared = _without_mountpoints(snapshot, compared, mountpoints)
+    return _with_links(compared, _first_names(found))
 
 
 def _is_wanted(change: UpperChange, paths: Collection[bytes]) -> bool:
@@ -57,11 +58,13 @@ class _Comparison:
 
     def made(self) -> Compared | None:
         """None for what is as it was."""
-        path, node, lower, moved = self._change
+        path, node, lower, moved, gone_source = self._change
         before = None if lower is None else lower_state(self._snapshot, lower)
         if node is None:
             return Compared(Change(path, Kind.DELETED, before, None), None, lower)
         after = node_state(self._snapshot, node)
+        if gone_source:
+            return Compared(Change(path, Kind.MOVED, None, after, (), gone_source), node, None)
         if before is None or lower is None:
             return Compared(Change(path, Kind.CREATED, None, after), node, None)
         aspects = tuple(self._aspects(before, after, node, lower))
@@ -69,7 +72,8 @@ class _Comparison:
             return None
         kind = Kind.MOVED if moved else Kind.CHANGED
         source = lower.path if moved else None
-        return Compared(Change(path, kind, before, after, aspects, source), node, lower)
+        change = Change(path, kind, before, after, aspects, source)
+        return Compared(change._replace(is_replaced=self._is_replaced()), node, lower)
 
     def _aspects(self, before: State, after: State, node: Node, lower: Lower) -> Iterator[Aspect]:
         if stat.S_IFMT(before.mode) != stat.S_IFMT(after.mode):
@@ -79,12 +83,20 @@ class _Comparison:
             yield Aspect.CONTENT
         if stat.S_IMODE(before.mode) != stat.S_IMODE(after.mode):
             yield Aspect.MODE
+        if self._is_replaced() and (before.nlink > 1 or after.nlink > 1):
+            yield Aspect.LINKS
         if (before.uid, before.gid) != (after.uid, after.gid):
             yield Aspect.OWNER
         if before.xattrs != after.xattrs:
             yield Aspect.XATTRS
         if before.mtime_ns != after.mtime_ns:
             yield Aspect.TIMES
+
+    def _is_replaced(self) -> bool:
+        _, node, lower, moved, _ = self._change
+        if moved or node is None or lower is None or stat.S_ISDIR(node.attributes.mode):
+            return False
+        return node.attributes.ino != lower.entry.attributes.ino
 
     def _is_same_object(self, before: State, after: State, node: Node, lower: Lower) -> bool:
         if (before.target, before.rdev, before.size) != (after.target, after.rdev, after.size):
@@ -140,14 +152,29 @@ def open_lower(snapshot: Snapshot, lower: Lower) -> OpenFile:
     return snapshot.merged.layers.layer(lower.position).open(lower.entry.ref)
 
 
-def _with_links(found: Sequence[Compared]) -> list[Compared]:
-    """The changes, with the further names of a file as links to the first."""
+def _first_names(found: Sequence[UpperChange]) -> dict[int, bytes]:
+    """By the number of each file: the name of it that the lowers have too, else the first."""
     first: dict[int, bytes] = {}
+    kept: set[int] = set()
+    for path, node, lower, moved, _ in found:
+        if node is None or stat.S_ISDIR(node.attributes.mode):
+            continue
+        number = node.attributes.ino
+        is_kept = lower is not None and (moved or lower.entry.attributes.ino == number)
+        if number not in first or (is_kept and number not in kept):
+            first[number] = path
+        if is_kept:
+            kept.add(number)
+    return first
+
+
+def _with_links(found: Sequence[Compared], first: dict[int, bytes]) -> list[Compared]:
+    """The changes, with the further names of a file as links to one."""
     made = []
     for each in found:
         change, node = each.change, each.node
         if node is not None and change.after is not None and not change.after.is_directory:
-            known = first.setdefault(node.attributes.ino, change.path)
+            known = first.get(node.attributes.ino, change.path)
             if known != change.path:
                 each = each._replace(change=change._replace(link=known))  # noqa: PLW2901
         made.append(each)

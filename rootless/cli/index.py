@@ -56,6 +56,7 @@ _RUN = "rootless.cli.run:RUN"
 _START = "rootless.cli.containers.start:START"
 _STOP = "rootless.cli.containers.stop:STOP"
 _TRY = "rootless.cli.changes.try_command:TRY"
+_APPLY = "rootless.cli.changes.apply:APPLY"
 _DROP = "rootless.cli.changes.drop:DROP"
 _UNPAUSE = "rootless.cli.containers.pause:UNPAUSE"
 _UPDATE = "rootless.cli.update:UPDATE"
@@ -112,6 +113,7 @@ COMMANDS: Mapping[str, str | Group] = {
     "cp": _CP,
     "diff": _DIFF,
     "changes": _CHANGES,
+    "apply": _APPLY,
     "drop": _DROP,
     "export": _EXPORT,
     "port": _PORT,

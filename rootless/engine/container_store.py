@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from rootless.applying.apply import Applying
     from rootless.changes.container_changes import ContainerChanges
     from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
@@ -206,6 +207,14 @@ class ContainerStore(ImageStore):
         record = self._container(name)
         wanted = paths_in(record, paths, directory)
         return ContainerChanges(record, self.paths, self._store(), wanted)
+
+    def applying(self, name: str) -> Applying:
+        """What applies the changes of a container to the host's files that it was made of. Raises
+        NotFoundError, and UsageError for a container that was not made of files of the host.
+        """
+        from rootless.applying.apply import Applying
+
+        return Applying(self._container(name), self.paths, self._store())
 
     def copy_in(self, name: str, source: str | int, path: str, *, follow: bool = False) -> int:
         """Copy a file or directory of the host, by path, or a tar archive, by descriptor, into a

@@ -32,6 +32,9 @@ def decide(engine: Engine, name: str, *, asks: bool) -> None:
         answer = _answer()
         if answer in {"v", "view"}:
             _show_diff(engine, name)
+        elif answer in {"a", "apply"}:
+            apply_all(engine, name)
+            return
         elif answer in {"d", "drop"}:
             engine.remove(name)
             return
@@ -40,8 +43,25 @@ def decide(engine: Engine, name: str, *, asks: bool) -> None:
             return
 
 
+def apply_all(engine: Engine, name: str) -> int:
+    """Apply the changes, and tell what was left alone. Returns 1 if something was."""
+    from rootless.cli.changes.apply import show_left
+
+    applied = engine.applying(name).apply()
+    plural = "change" if len(applied.paths) == 1 else "changes"
+    show_left(applied.left)
+    print(
+        f"rootless: applied {len(applied.paths)} {plural}; rootless apply --undo {name} takes them back, "
+        f"rootless drop {name} forgets how",
+        file=sys.stderr,
+    )
+    return 1 if applied.left else 0
+
+
 def _answer() -> str:
-    print("[k]eep, [d]rop or [v]iew the differences? ", end="", file=sys.stderr, flush=True)
+    print(
+        "[a]pply, [k]eep, [d]rop or [v]iew the differences? ", end="", file=sys.stderr, flush=True
+    )
     line = sys.stdin.readline()
     if not line:
         print(file=sys.stderr)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NAME = Text(("name",), "Name of the container, to refer to the changes by", "NAME")
 KEEP = Flag(("keep",), "Keep the changes for later, without a question")
+APPLY = Flag(("apply",), "Apply the changes to the host's files at the end, without a question")
 DROP = Flag(("drop",), "Drop the changes at the end, without a question")
 ON = Texts(("on",), "Directory that is copy on write, while the rest is read-only", "PATH")
 RW = Texts(("rw",), "File or directory that is the host's itself, without a copy", "PATH")
@@ -44,8 +45,8 @@ def try_(parsed: Parsed, settings: Settings) -> int:
     if parsed[EXPLAIN]:
         sys.stdout.write(_EXPLANATION)
         return 0
-    if parsed[KEEP] and parsed[DROP]:
-        raise GrammarError("--keep and --drop exclude each other")
+    if sum(parsed[row] for row in (KEEP, APPLY, DROP)) > 1:
+        raise GrammarError("--keep, --apply and --drop exclude each other")
     from rootless.trying.request import options_of_try
 
     engine = engine_of(settings)
@@ -56,8 +57,11 @@ def try_(parsed: Parsed, settings: Settings) -> int:
     outcome = engine.run(options)
     if parsed[DROP] or outcome.detached:
         return outcome.status
-    from rootless.cli.changes.outcome import decide
+    from rootless.cli.changes.outcome import apply_all, decide
 
+    if parsed[APPLY]:
+        left_alone = apply_all(engine, request.name)
+        return outcome.status or left_alone
     asks = not parsed[KEEP] and os.isatty(0) and os.isatty(2)
     decide(engine, request.name, asks=asks)
     return outcome.status
@@ -106,7 +110,7 @@ TRY = Command(
     "try",
     "Run a command on the host's files without changing them",
     "[COMMAND] [ARG...]",
-    (NAME, KEEP, DROP, ON, RW, HIDE, NETWORK, AGENTS, EXPLAIN),
+    (NAME, KEEP, APPLY, DROP, ON, RW, HIDE, NETWORK, AGENTS, EXPLAIN),
     try_,
     interspersed=False,
     description="""Run a command, or a shell, on the host's own files, copy on write: with the same
@@ -115,6 +119,6 @@ what is to become of that. Without a terminal the changes are kept, and their na
 standard error.
 
 `rootless changes NAME` shows kept changes, `rootless exec NAME` and the other commands for containers
-work on them, and `rootless drop NAME` drops them. --hide adds to the paths in
-/etc/rootless/try-hide and ~/.config/rootless/try-hide, one a line.""",
+work on them, `rootless apply NAME` makes them on the host, and `rootless drop NAME` drops them.
+--hide adds to the paths in /etc/rootless/try-hide and ~/.config/rootless/try-hide, one a line.""",
 )

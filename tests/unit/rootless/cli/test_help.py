@@ -47,6 +47,7 @@ COMMANDS = [
     "changes",
     "try",
     "drop",
+    "apply",
     "export",
     "pull",
     "push",

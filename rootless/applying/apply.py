@@ -1,0 +1,283 @@
+"""Applies the changes of a container to the host's files that it was made of, and takes that back.
+
+The directory `applies` of the container has one directory for each apply, by number: its journal, and what it
+replaced and removed.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rootless.applying.host_files import HostFiles
+from rootless.applying.journal import Journal
+from rootless.applying.perform import Performer
+from rootless.applying.plan import Caller, Left, Planner
+from rootless.applying.undo import Undoing
+from rootless.changes.change import Change, Kind, from_plain, is_within, plain
+from rootless.changes.compare import compare
+from rootless.containers.config import id_maps_of
+from rootless.durable import acquire_lock
+from rootless.errors import InUseError, NotFoundError, RootlessError, UsageError
+from rootless.rootfs.read import mountpoints, open_container, reading
+from rootless.spec.storage_driver import StorageDriver
+from unionfs.first_seen import unpack_seen
+from unionfs.nodes import UPPER
+from unionfs.syscalls.files import syncfs
+
+if TYPE_CHECKING:
+    from rootless.containers.record import ContainerRecord
+    from rootless.containers.storage_paths import StoragePaths
+    from rootless.store.layout import Store
+    from unionfs.changes import Snapshot
+    from unionfs.first_seen import SeenRecord
+
+_APPLIES = "applies"
+_JOURNAL = "journal"
+_BACKUPS = "backups"
+
+
+class Applied(NamedTuple):
+    """The changes that were applied, or would be, and those that were left alone. Paths are relative."""
+
+    paths: list[bytes]
+    left: list[Left]
+
+
+class _Found(NamedTuple):
+    """The changes, where the contents of each lie, and what was seen first."""
+
+    changes: list[Change]
+    places: dict[bytes, str]
+    seen: dict[bytes, SeenRecord]
+
+
+class Applying:
+    """Applies the changes of one container.
+
+    Raises UsageError for a container that was not made of a directory of the host.
+    """
+
+    def __init__(self, record: ContainerRecord, paths: StoragePaths, store: Store) -> None:
+        if not record.rootfs or not os.path.isdir(record.rootfs):
+            raise UsageError(
+                f"container {record.name} was not made of files of the host",
+                hint="rootless commit makes an image of it, rootless cp copies files out of it",
+            )
+        if record.storage_driver == StorageDriver.OVERLAY.value:
+            raise UsageError(
+                f"container {record.name} has the storage driver overlay, which keeps no note of "
+                "what it saw of the host's files"
+            )
+        self._record = record
+        self._paths = paths
+        self._store = store
+        self._directory = Path(paths.containers.directory(record.id))
+
+    @property
+    def record(self) -> ContainerRecord:
+        return self._record
+
+    def apply(
+        self,
+        wanted: Sequence[bytes] = (),
+        *,
+        chosen: Callable[[Change], bool] | None = None,
+        overrules: bool = False,
+        check: bool = False,
+    ) -> Applied:
+        """Make the changes on the host, after the rest of an apply that was killed.
+
+        Args:
+            wanted: Paths that a change has to be at or in; empty for all. Directories above that the container made
+                are made too.
+            chosen: Which of these changes to apply.
+            overrules: Whether a conflict is decided for the container.
+            check: Change nothing.
+
+        Raises:
+            InUseError: another apply is at work.
+            RootlessError: the container's files or the journal cannot be read or written.
+        """
+        with self._lock(), closing(HostFiles(self._record.rootfs)) as host:
+            resumed = [] if check else self._resume(host)
+            with self._files() as found:
+                changes = _selected(found.changes, wanted, chosen)
+                planner = Planner(
+                    host,
+                    found.seen,
+                    self._caller(),
+                    lambda path: found.places[path],
+                    overrules=overrules,
+                    tag=f"apply-{self._record.id[:8]}",
+                )
+                plan = planner.plan(changes)
+                failed = list(plan.left)
+                if plan.steps and not check:
+                    number = self._next_number()
+                    place = self._directory / _APPLIES / str(number)
+                    os.makedirs(place / _BACKUPS, 0o700)
+                    journal = Journal.create(str(place / _JOURNAL), plan.steps)
+                    failed += self._run(host, journal, number)
+        left = {each.path: each for each in failed + resumed}
+        done = dict.fromkeys(step.change for step in plan.steps if step.change not in left)
+        return Applied(list(done), list(left.values()))
+
+    def undo(self) -> list[Left]:
+        """Take the last apply back. Returns what has changed since, and then nothing is done.
+
+        Raises:
+            NotFoundError: nothing has been applied.
+            InUseError, RootlessError: as `apply`.
+        """
+        with self._lock(), closing(HostFiles(self._record.rootfs)) as host:
+            for number in reversed(self._numbers()):
+                place = self._directory / _APPLIES / str(number)
+                journal = Journal.read(str(place / _JOURNAL))
+                if journal.is_undone:
+                    continue
+                with closing(journal):
+                    undoing = Undoing(
+                        host, journal, str(place / _BACKUPS), _tag(self._record, number)
+                    )
+                    changed = undoing.changed()
+                    if not changed:
+                        with _errors("undo"):
+                            undoing.run()
+                if not changed:
+                    shutil.rmtree(place / _BACKUPS, ignore_errors=True)
+                return changed
+        raise NotFoundError(f"nothing of container {self._record.name} has been applied")
+
+    def _resume(self, host: HostFiles) -> list[Left]:
+        """Go on with an apply that was killed."""
+        numbers = self._numbers()
+        if not numbers:
+            return []
+        place = self._directory / _APPLIES / str(numbers[-1])
+        journal = Journal.read(str(place / _JOURNAL))
+        if journal.is_undoing and not journal.is_undone:
+            raise RootlessError(
+                f"an undo of container {self._record.name} was interrupted",
+                hint=f"rootless apply --undo {self._record.name} completes it",
+            )
+        return (
+            []
+            if journal.is_complete or journal.is_undone
+            else self._run(host, journal, numbers[-1])
+        )
+
+    def _run(self, host: HostFiles, journal: Journal, number: int) -> list[Left]:
+        backups = str(self._directory / _APPLIES / str(number) / _BACKUPS)
+        tag = _tag(self._record, number)
+        with closing(journal), _errors("apply"):
+            left = Performer(host, journal, str(self._directory), backups, tag).run()
+            root = os.open(self._record.rootfs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                syncfs(root)
+            finally:
+                os.close(root)
+        return left
+
+    @contextmanager
+    def _files(self) -> Iterator[_Found]:
+        """The changes, while the container's files stay as they are."""
+        points = mountpoints(self._directory)
+
+        def produce(snapshot: Snapshot) -> Iterator[bytes]:
+            upper = snapshot.upper
+            found = compare(snapshot, points)
+            prefix = os.fsencode(self._directory) + b"/"
+            places = {
+                each.change.path: upper.place(each.node.ref).removeprefix(prefix).decode("latin-1")
+                for each in found
+                if upper is not None and each.node is not None and each.node.layer == UPPER
+            }
+            log = b"" if upper is None else upper.first_seen()
+            yield marshal.dumps(([plain(each.change) for each in found], places, log))
+
+        with (
+            open_container(self._record, self._paths, self._store, pause=True) as files,
+            reading(self._record),
+        ):
+            changes, places, log = marshal.loads(b"".join(files.read(produce)))
+            yield _Found([from_plain(each) for each in changes], places, unpack_seen(log))
+
+    def _caller(self) -> Caller:
+        uid, gid = os.getuid(), os.getgid()
+        return Caller(uid, id_maps_of(self._directory).inside(uid, gid))
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        os.makedirs(self._directory / _APPLIES, 0o700, exist_ok=True)
+        lock = acquire_lock(self._directory / _APPLIES / ".lock", wait=False)
+        if lock is None:
+            raise InUseError(f"another apply of container {self._record.name} is at work")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _numbers(self) -> list[int]:
+        """Of the applies that have a journal, the oldest first."""
+        place = self._directory / _APPLIES
+        return sorted(
+            int(name)
+            for name in os.listdir(place)
+            if name.isdigit() and (place / name / _JOURNAL).exists()
+        )
+
+    def _next_number(self) -> int:
+        names = [name for name in os.listdir(self._directory / _APPLIES) if name.isdigit()]
+        return max(map(int, names), default=0) + 1
+
+
+def _tag(record: ContainerRecord, number: int) -> str:
+    return f"{record.id[:8]}-{number}"
+
+
+def _selected(
+    changes: Sequence[Change], wanted: Sequence[bytes], chosen: Callable[[Change], bool] | None
+) -> list[Change]:
+    """The changes that are wanted, and the directories above that these need."""
+    picked = [
+        each
+        for each in changes
+        if (not wanted or any(_is_at(each, path) for path in wanted))
+        and (chosen is None or each.is_bare or chosen(each))
+    ]
+    if not wanted and chosen is None:
+        return picked
+    paths = {each.path for each in picked}
+    needed = {
+        each.path
+        for each in changes
+        if each.kind in {Kind.CREATED, Kind.MOVED}
+        and each.after is not None
+        and each.after.is_directory
+        and any(path != each.path and is_within(path, each.path) for path in paths)
+    }
+    return [each for each in changes if each.path in paths | needed]
+
+
+def _is_at(change: Change, path: bytes) -> bool:
+    return is_within(change.path, path) or (
+        change.source is not None and is_within(change.source, path)
+    )
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise RootlessError(
+            f"{what}: {(error.strerror or str(error)).lower()}{where}",
+            hint=f"what was done is in the journal: repeat the {what}",
+        ) from error

@@ -1,0 +1,139 @@
+"""The journal of one apply: its plan, and what was done of it, so that one that was killed is resumed or undone.
+
+The first line has the steps; it is written before the first of them. Each further line tells of one step: what was
+there before it began, what is there since it is done, why it failed, that it was undone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rootless.applying.step import (
+    Attributes,
+    Fingerprint,
+    Step,
+    attributes_in,
+    fingerprint_in,
+    from_plain,
+    to_plain,
+)
+from rootless.durable import write_all, write_atomically
+from rootless.errors import InvalidDocumentError
+
+_FORMAT = 1
+
+
+class Before(NamedTuple):
+    """What was at the path of a step: nothing, or an object, of which a regular file has a copy or a further name
+    among the backups if the step replaces or removes it."""
+
+    fingerprint: Fingerprint | None = None
+    attributes: Attributes | None = None
+    has_backup: bool = False
+
+
+class Journal:
+    """The journal at a path. Raises OSError, and InvalidDocumentError for what cannot be read."""
+
+    def __init__(self, path: str, steps: Sequence[Step]) -> None:
+        self._path = path
+        self.steps = list(steps)
+        self.before: dict[int, Before] = {}
+        self.after: dict[int, Fingerprint | None] = {}
+        """By the number of each step that is done."""
+        self.failed: dict[int, str] = {}
+        self.undone: set[int] = set()
+        self.is_complete = False
+        self.is_undoing = False
+        self.is_undone = False
+        self._fd = -1
+
+    @classmethod
+    def create(cls, path: str, steps: Sequence[Step]) -> Journal:
+        """Write the plan."""
+        plan = {"format": _FORMAT, "steps": [to_plain(step) for step in steps]}
+        write_atomically(path, json.dumps(plan).encode() + b"\n", 0o600)
+        return cls(path, steps)
+
+    @classmethod
+    def read(cls, path: str) -> Journal:
+        """The journal as far as it was written."""
+        try:
+            with open(path, "rb") as file:
+                lines = file.read().split(b"\n")
+            journal = cls(path, [from_plain(each) for each in json.loads(lines[0])["steps"]])
+            # A line that was cut short is that of a process that was killed.
+            for line in lines[1:-1]:
+                journal._take(json.loads(line))
+        except (LookupError, TypeError, ValueError) as error:
+            raise InvalidDocumentError(f"{path} cannot be read: {error}") from error
+        return journal
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def begin(self, number: int, before: Before) -> None:
+        self._add(
+            {
+                "begin": number,
+                "fingerprint": before.fingerprint,
+                "attributes": before.attributes,
+                "backup": before.has_backup,
+            }
+        )
+
+    def done(self, number: int, after: Fingerprint | None) -> None:
+        self._add({"done": number, "fingerprint": after})
+
+    def fail(self, number: int, reason: str) -> None:
+        self._add({"failed": number, "reason": reason})
+
+    def complete(self) -> None:
+        self._add({"complete": True})
+
+    def begin_undo(self) -> None:
+        self._add({"undo": True})
+
+    def undo(self, number: int) -> None:
+        self._add({"undone": number})
+
+    def complete_undo(self) -> None:
+        self._add({"undone": "all"})
+
+    def _add(self, line: dict[str, Any]) -> None:
+        if self._fd < 0:
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            self._end_line()
+        data = json.dumps(line)
+        write_all(self._fd, data.encode() + b"\n")
+        self._take(json.loads(data))
+
+    def _end_line(self) -> None:
+        """Cut off what a process that was killed had not finished."""
+        with open(self._path, "rb") as file:
+            data = file.read()
+        if not data.endswith(b"\n"):
+            os.ftruncate(self._fd, data.rfind(b"\n") + 1)
+
+    def _take(self, line: dict[str, Any]) -> None:
+        fingerprint = fingerprint_in(line.get("fingerprint"))
+        if "begin" in line:
+            attributes = attributes_in(line["attributes"])
+            self.before[line["begin"]] = Before(fingerprint, attributes, line["backup"])
+        elif "done" in line:
+            self.after[line["done"]] = fingerprint
+        elif "failed" in line:
+            self.failed[line["failed"]] = line["reason"]
+        elif "complete" in line:
+            self.is_complete = True
+        elif "undo" in line:
+            self.is_undoing = True
+        elif line["undone"] == "all":
+            self.is_undone = True
+        else:
+            self.undone.add(line["undone"])

@@ -1,0 +1,405 @@
+"""From the changes of a container to the steps that make them on the host, and what is left alone.
+
+Three states decide: what the command saw before it changed something (`unionfs.first_seen`), what it made of that,
+and what is there now. Where the first and the last differ, the host has changed meanwhile: a conflict.
+
+The steps come in an order that needs no step undone: directories that move out of each other's way, what makes room
+for something else, then everything by path, a directory before what is in it, then what is removed, and the
+attributes of directories last, which the steps before would change.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from base64 import b64encode
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from rootless.applying.host_files import HostFiles
+from rootless.applying.step import Action, Attributes, Fingerprint, Step
+from rootless.changes.change import Aspect, Change, Kind, State
+from unionfs.first_seen import SeenRecord
+
+_NUMBER = (1 << 40) - 1
+"""Of an inode number in a union, the bits that are the host's (`unionfs.directory.lower`)."""
+
+_SET_ID = stat.S_ISUID | stat.S_ISGID
+_SETTABLE = (b"user.", b"system.posix_acl_")
+
+
+class Left(NamedTuple):
+    """A change that is not applied, and why. `is_conflict`: because the host has changed."""
+
+    path: bytes
+    reason: str
+    is_conflict: bool = False
+
+
+class Caller(NamedTuple):
+    """The account that applies. `owners`: the user and group in the container that stand for its own."""
+
+    uid: int
+    owners: tuple[int, int]
+
+
+class Plan(NamedTuple):
+    """Steps in order, and what is left alone."""
+
+    steps: list[Step]
+    left: list[Left]
+
+
+class Planner:
+    """Makes a plan for the changes of one container.
+
+    Args:
+        host: The tree that is changed.
+        seen: What was seen first, by path.
+        caller: Who applies.
+        data_of: The file with the contents of what is at a path in the container, relative to its directory.
+        overrules: Whether conflicts are decided for the container.
+        tag: A part of the names of temporary files, which no other apply uses.
+    """
+
+    def __init__(
+        self,
+        host: HostFiles,
+        seen: Mapping[bytes, SeenRecord],
+        caller: Caller,
+        data_of: Callable[[bytes], str],
+        *,
+        overrules: bool,
+        tag: str,
+    ) -> None:
+        self._host = host
+        self._seen = seen
+        self._by_number = {record.ino & _NUMBER: record for record in seen.values()}
+        self._caller = caller
+        self._data_of = data_of
+        self._overrules = overrules
+        self._tag = tag
+        self._left: list[Left] = []
+        self._blocked: set[bytes] = set()
+        self._moves: dict[bytes, bytes] = {}
+        """Directories and files that move: where to, by where from."""
+        self._origins: dict[bytes, bytes] = {}
+        """The same, the other way round."""
+        self._early: list[Step] = []
+        self._main: list[Step] = []
+        self._late: list[Step] = []
+        self._last: list[Step] = []
+
+    def plan(self, changes: Sequence[Change]) -> Plan:
+        """`changes`: in the order of `rootless.changes.compare`. Raises OSError."""
+        changes = [each for each in changes if not each.is_bare]
+        made = {each.path for each in changes if each.after is not None}
+        for each in changes:
+            if each.kind is Kind.MOVED and each.source is not None:
+                self._moves[each.source] = each.path
+                self._origins[each.path] = each.source
+        parks = self._must_park(changes, made)
+        for each in changes:
+            if not self._blocked.isdisjoint(_above(each.path)):
+                if each.path not in self._blocked:
+                    self._leave(each.path, "the directory that it is in is left alone")
+                continue
+            try:
+                self._add(each, made, parks=parks)
+            except OSError as error:
+                self._leave(each.path, _words(error))
+        parked = list(self._parking()) if parks else []
+        return Plan(
+            [*parked, *self._early, *self._main, *self._late, *reversed(self._last)], self._left
+        )
+
+    # One change
+
+    def _add(self, change: Change, made: Collection[bytes], *, parks: bool) -> None:
+        if change.kind is Kind.DELETED:
+            steps = list(self._removal(change.path, self._place(change.path), change.path))
+            (self._early if change.path in made else self._late).extend(steps)
+            return
+        if not change.path:
+            self._left.append(Left(b"", "it is the root directory"))
+            return
+        if (reason := self._refusal(change)) is not None:
+            self._leave(change.path, reason)
+            return
+        after = change.after
+        if after is None:
+            return
+        if change.kind is Kind.MOVED and change.source is not None:
+            if not self._add_move(change, change.source, parks=parks):
+                return
+        elif after.is_directory and (change.before is None or not change.before.is_directory):
+            self._add_directory(change, after)
+            return
+        self._add_object(change, after)
+
+    def _refusal(self, change: Change) -> str | None:
+        """Why an ordinary user cannot or should not make a change."""
+        before, after = change.before, change.after
+        if after is None:
+            return None
+        if stat.S_ISCHR(after.mode) or stat.S_ISBLK(after.mode):
+            return "it is a device"
+        if stat.S_ISSOCK(after.mode):
+            return "it is a socket"
+        gains = after.mode & _SET_ID & ~(0 if before is None else before.mode)
+        if gains and not after.is_directory:
+            return "it is set-user-ID or set-group-ID"
+        if before is None and (after.uid, after.gid) != self._caller.owners:
+            return "its owner is another user"
+        if Aspect.OWNER in change.aspects and (after.uid, after.gid) != self._caller.owners:
+            return "its owner is another user"
+        known = {} if before is None else before.xattrs
+        foreign = [
+            name for name, value in after.xattrs.items()
+            if not name.startswith(_SETTABLE) and known.get(name) != value
+        ]  # fmt: skip
+        if foreign:
+            return f"an ordinary user cannot set {os.fsdecode(foreign[0])}"
+        return None
+
+    def _add_move(self, change: Change, source: bytes, *, parks: bool) -> bool:
+        now = self._host.fingerprint(source)
+        if not self._may_change(change.path, source, now):
+            return False
+        replaced = None if parks else self._obstacle(change.path)
+        if replaced is not None:
+            self._conflict(change.path, "something is there now")
+            return False
+        place = self._parked(source) if parks else source
+        self._main.append(Step(Action.MOVE, change.path, change.path, place, expected=now))
+        return True
+
+    def _add_directory(self, change: Change, after: State) -> None:
+        now = self._obstacle(change.path) if change.before is None else None
+        if now is not None and not now.is_directory:
+            self._conflict(change.path, "something is there now")
+            return
+        if change.before is not None:
+            self._early += self._removal(change.path, self._origin(change.path), change.path)
+            if change.path in self._blocked:
+                return
+        if now is None:
+            self._main.append(Step(Action.DIRECTORY, change.path, change.path))
+            given = _attributes(after)
+            self._last.append(
+                Step(Action.ATTRIBUTES, change.path, change.path, given=given, is_later=True)
+            )
+
+    def _add_object(self, change: Change, after: State) -> None:
+        """Everything but a directory that is new: a file, a link, or attributes."""
+        path, before = change.path, change.before
+        origin = change.source if change.kind is Kind.MOVED else self._origin(path)
+        now = self._host.fingerprint(origin or path)
+        given = _attributes(after)
+        is_moved = change.kind is Kind.MOVED
+        if before is None:
+            self._add_new(change, after)
+            return
+        if not change.aspects or (
+            is_moved and change.aspects == (Aspect.TIMES,) and after.is_directory
+        ):
+            return
+        if not is_moved and not self._may_change(path, self._lower_path(change), now):
+            return
+        if now is None or self._is_other_name(change, now):
+            return
+        if Aspect.TYPE in change.aspects and before.is_directory:
+            self._early += self._removal(path, origin or path, path)
+            if path not in self._blocked:
+                self._add_content(change, after, None, given)
+        elif change.is_replaced and change.link is not None:
+            self._main.append(Step(Action.LINK, path, path, change.link, given=given, expected=now))
+        elif Aspect.CONTENT in change.aspects or change.is_replaced:
+            self._add_content(change, after, now, given)
+        else:
+            steps = self._last if after.is_directory else self._main
+            steps.append(Step(Action.ATTRIBUTES, path, path, given=given, expected=now))
+
+    def _is_other_name(self, change: Change, now: Fingerprint) -> bool:
+        """Whether the steps for another name of the file change it."""
+        if change.link is None or change.link in self._blocked:
+            return False
+        other = self._host.fingerprint(self._origin(change.link))
+        return other is not None and other.ino == now.ino
+
+    def _obstacle(self, path: bytes) -> Fingerprint | None:
+        """What is at the path of something new, unless it moves away."""
+        place = self._place(path)
+        return None if place in self._moves else self._host.fingerprint(place)
+
+    def _add_new(self, change: Change, after: State) -> None:
+        given, now = _attributes(after), self._obstacle(change.path)
+        place = self._place(change.path)
+        if now is None and place in self._seen and place not in self._moves and not self._overrules:
+            self._conflict(change.path, "it is gone")
+            return
+        if now is not None and (not self._overrules or now.is_directory):
+            self._conflict(change.path, "something is there now")
+            return
+        if change.link is not None and change.link not in self._blocked:
+            self._main.append(
+                Step(Action.LINK, change.path, change.path, change.link, given=given, expected=now)
+            )
+            return
+        self._add_content(change, after, now, given)
+
+    def _add_content(
+        self, change: Change, after: State, now: Fingerprint | None, given: Attributes
+    ) -> None:
+        path = change.path
+        if not after.is_file:
+            self._main.append(Step(Action.OBJECT, path, path, given=given, expected=now))
+            return
+        found = self._host.status(self._origin(path)) if now is not None else None
+        has_links = found is not None and found.st_nlink > 1 and stat.S_ISREG(found.st_mode)
+        has_links = has_links and not change.is_replaced
+        action = Action.CONTENT if has_links else Action.FILE
+        data = self._data_of(path)
+        self._main.append(Step(action, path, path, data=data, given=given, expected=now))
+
+    # What is removed
+
+    def _removal(self, path: bytes, place: bytes, change: bytes) -> Iterator[Step]:
+        """The steps that remove what is at a path, which is at `place` before the first step."""
+        now = self._host.fingerprint(place)
+        if now is None or place in self._moves:
+            return
+        if not self._may_change(change, place, now):
+            self._blocked.add(path)
+            return
+        if now.is_directory:
+            for name in self._host.names(place):
+                yield from self._removal(path + b"/" + name, place + b"/" + name, change)
+                if path + b"/" + name in self._blocked:
+                    self._blocked.add(path)
+            if path in self._blocked:
+                return
+        yield Step(Action.REMOVE, path, change, expected=now)
+
+    def _may_change(self, change: bytes, place: bytes, now: Fingerprint | None) -> bool:
+        """Whether what is at a place of the host is what the command saw there, and the caller's."""
+        if now is None:
+            self._conflict(change, "it is gone" if change == place else f"{_shown(place)} is gone")
+            return False
+        if now.uid != self._caller.uid:
+            self._leave(change, f"{_shown(place)} belongs to another user")
+            return False
+        if self._overrules:
+            return True
+        seen = self._seen.get(place)
+        if seen is None:
+            seen = self._by_number.get(now.ino & _NUMBER)
+        if seen is None:
+            self._conflict(change, f"the command has not seen {_shown(place)}")
+            return False
+        if not is_as_seen(now, seen):
+            self._conflict(change, f"{_shown(place)} has changed since")
+            return False
+        return True
+
+    # Places
+
+    def _origin(self, path: bytes) -> bytes:
+        """Where the host has, before the first step, what is to be at a path."""
+        for above in _above(path):
+            source = self._origins.get(above)
+            if source is not None:
+                return source + path[len(above) :]
+        return path
+
+    def _place(self, path: bytes) -> bytes:
+        """The same, of what is at the path itself and does not come there by a move."""
+        directory, _, name = path.rpartition(b"/")
+        return _join(self._origin(directory), name)
+
+    def _lower_path(self, change: Change) -> bytes:
+        return change.source if change.source is not None else self._origin(change.path)
+
+    def _must_park(self, changes: Sequence[Change], made: Collection[bytes]) -> bool:
+        """Whether one move is in the way of another, or of something else."""
+        removed = {each.path for each in changes if each.after is None}
+        replaced = {each.path for each in changes if Aspect.TYPE in each.aspects} | (
+            removed & set(made)
+        )
+        for source, target in self._moves.items():
+            if source in made or target in removed:
+                return True
+            for above in _above(source):
+                if above in replaced or (above != source and above in self._moves):
+                    return True
+        return False
+
+    def _parked(self, source: bytes) -> bytes:
+        outermost = next(above for above in reversed([*_above(source)]) if above in self._moves)
+        directory = outermost.rpartition(b"/")[0]
+        number = list(self._moves).index(source)
+        name = f".rootless-{self._tag}-move-{number}".encode()
+        return directory + b"/" + name if directory else name
+
+    def _parking(self) -> Iterator[Step]:
+        """Moves out of the way, the inner before the outer."""
+        wanted = {step.source for step in self._main if step.action is Action.MOVE}
+        for source in sorted(self._moves, key=lambda path: path.count(b"/"), reverse=True):
+            place = self._parked(source)
+            if place in wanted:
+                expected = self._host.fingerprint(source)
+                yield Step(Action.MOVE, place, self._moves[source], source, expected=expected)
+
+    # What is left
+
+    def _leave(self, path: bytes, reason: str) -> None:
+        self._blocked.add(path)
+        self._left.append(Left(path, reason))
+
+    def _conflict(self, path: bytes, reason: str) -> None:
+        self._blocked.add(path)
+        self._left.append(Left(path, reason, is_conflict=True))
+
+
+def is_as_seen(now: Fingerprint, seen: SeenRecord) -> bool:
+    """Whether an object of the host is what a union saw. Of a directory, whether it is the same."""
+    if stat.S_IFMT(now.mode) != stat.S_IFMT(seen.mode) or now.ino & _NUMBER != seen.ino & _NUMBER:
+        return False
+    if now.is_directory:
+        return True
+    mine = (now.mode, now.uid, now.gid, now.size, now.mtime_ns, now.ctime_ns)
+    return mine == (seen.mode, seen.uid, seen.gid, seen.size, seen.mtime_ns, seen.ctime_ns)
+
+
+def _attributes(state: State) -> Attributes:
+    xattrs = {
+        os.fsdecode(name): b64encode(value).decode()
+        for name, value in state.xattrs.items()
+        if name.startswith(_SETTABLE)
+    }
+    return Attributes(state.mode, state.mtime_ns, state.target.decode("latin-1"), xattrs)
+
+
+def _above(path: bytes) -> Iterator[bytes]:
+    """A path and the directories above it, without the root."""
+    while path:
+        yield path
+        path = path.rpartition(b"/")[0]
+
+
+def _join(directory: bytes, name: bytes) -> bytes:
+    return directory + b"/" + name if directory else name
+
+
+def _shown(path: bytes) -> str:
+    from rootless.changes.names import quoted
+
+    return os.fsdecode(quoted(b"/" + path))
+
+
+def _words(error: OSError) -> str:
+    import errno
+
+    if error.errno == errno.ELOOP:
+        return "a symbolic link is on the way to it"
+    return (error.strerror or str(error)).lower()

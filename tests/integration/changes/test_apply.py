@@ -1,0 +1,210 @@
+"""`apply`: the changes of a command that was tried, made on the host's files; and taken back."""
+
+import fcntl
+import os
+import stat
+
+import pytest
+
+from tests.support.applied import copy_tree, differences
+from tests.support.shell_on_terminal import type_into_shell
+
+pytestmark = pytest.mark.needs("userns", "fuse")
+
+SCRIPT = r"""
+set -e
+sed -i s/old/new/ file; rm gone; mv dir moved; echo more >> moved/inner
+echo made > made; ln -s made link; chmod 700 script; mkdir -p a/b; echo c > a/b/c
+"""
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """A work tree, and the working directory of the commands; `start` beside it is a copy."""
+    place = tmp_path / "work"
+    (place / "dir").mkdir(parents=True)
+    for name in ("file", "gone", "dir/inner", "script"):
+        (place / name).write_text("old\n")
+    copy_tree(os.fsencode(place), os.fsencode(tmp_path / "start"))
+    monkeypatch.chdir(place)
+    return place
+
+
+def tried(rootless, script, *options):
+    rootless("try", "--name", "one", *options, "--", "sh", "-c", script)
+
+
+def test_everything_applied_is_what_the_command_did(rootless, work):
+    tried(rootless, SCRIPT)
+    result = rootless("apply", "one").ok()
+    assert result.stderr == ""
+    assert (work / "file").read_text() == "new\n"
+    assert (work / "moved/inner").read_text() == "old\nmore\n"
+    assert (work / "a/b/c").read_text() == "c\n"
+    assert os.readlink(work / "link") == "made"
+    assert stat.S_IMODE((work / "script").stat().st_mode) == 0o700
+    assert not (work / "gone").exists()
+    assert not (work / "dir").exists()
+    assert rootless("changes", "one").ok().stdout == ""
+
+
+def test_undo_takes_everything_back(rootless, work, tmp_path):
+    tried(rootless, SCRIPT)
+    rootless("apply", "one").ok()
+    rootless("apply", "--undo", "one").ok()
+    start = os.fsencode(tmp_path / "start")
+    assert differences(os.fsencode(work), start, times=False) == []
+    assert rootless("apply", "--undo", "one").status == 1
+
+
+def test_undo_leaves_all_alone_if_something_has_changed_since(rootless, work):
+    tried(rootless, SCRIPT)
+    rootless("apply", "one").ok()
+    (work / "file").write_text("edited\n")
+    result = rootless("apply", "--undo", "one")
+    assert (result.status, "has changed since it was applied" in result.stderr) == (1, True)
+    assert (work / "file").read_text() == "edited\n"
+    assert (work / "moved").is_dir()
+
+
+def test_only_what_is_named_is_applied_with_the_directories_that_it_needs(rootless, work):
+    tried(rootless, SCRIPT)
+    assert rootless("apply", "one", "a/b/c", "file").ok().stdout.split() == [
+        f"{work}/a", f"{work}/a/b", f"{work}/a/b/c", f"{work}/file"
+    ]  # fmt: skip
+    assert (work / "a/b/c").exists()
+    assert (work / "gone").exists()
+    assert f"{work}/made" in rootless("changes", "one").ok().stdout
+
+
+def test_check_changes_nothing(rootless, work, tmp_path):
+    tried(rootless, SCRIPT)
+    rootless("apply", "--check", "one").ok()
+    assert differences(os.fsencode(work), os.fsencode(tmp_path / "start"), times=True) == []
+
+
+@pytest.mark.parametrize(
+    ("script", "meanwhile", "reason"),
+    [
+        ("echo new > file", "echo mine > file", "has changed since"),
+        ("rm file", "echo mine >> file", "has changed since"),
+        ("echo new > file", "rm file", "is gone"),
+        ("echo new > made", "echo mine > made", "has not seen"),
+        ("rm -r dir", "echo mine > dir/mine", "has not seen"),
+        ("mv dir moved", "mkdir moved", "has not seen"),
+        ("mv dir moved", "mv dir mine", "is gone"),
+        ("echo new > dir/inner", "rm -r dir; echo mine > dir", "has changed since"),
+        ("chmod 700 file", "touch file", "has changed since"),
+        ("mkdir made; echo x > made/x", "echo mine > made", "has not seen"),
+    ],
+)
+def test_what_the_host_has_changed_too_is_a_conflict_and_left_alone(
+    rootless, work, script, meanwhile, reason
+):
+    tried(rootless, f"{script}; echo other > other")
+    os.system(meanwhile)
+    result = rootless("apply", "one")
+    assert result.status == 1
+    assert "conflict " in result.stderr
+    assert reason in result.stderr
+    assert (work / "other").read_text() == "other\n"
+    texts = [path.read_text() for path in work.rglob("*") if path.is_file()]
+    assert ("mine\n" in "".join(texts)) is ("mine >" in meanwhile)
+
+
+def test_theirs_decides_conflicts_for_the_container(rootless, work):
+    tried(rootless, "echo new > file")
+    (work / "file").write_text("mine\n")
+    rootless("apply", "--theirs", "one").ok()
+    assert (work / "file").read_text() == "new\n"
+    rootless("apply", "--undo", "one").ok()
+    assert (work / "file").read_text() == "mine\n"
+
+
+def test_link_on_the_way_is_refused(rootless, work, tmp_path):
+    tried(rootless, "echo new > dir/inner; echo new > dir/made; echo other > other")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (work / "dir").rename(work / "away")
+    (work / "dir").symlink_to(outside)
+    result = rootless("apply", "one")
+    assert result.status == 1
+    assert list(outside.iterdir()) == []
+    assert (work / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("cp /bin/true made; chmod 4755 made", "set-user-ID"),
+        ("{python} -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"made\")'", "a socket"),
+    ],
+)
+def test_what_a_user_should_not_make_is_refused_by_name(rootless, work, script, reason):
+    tried(rootless, script.format(python="/usr/bin/python3") + "; echo other > other")
+    result = rootless("apply", "one")
+    assert result.status == 1
+    assert result.stderr.startswith(f"refused {work}/made: ")
+    assert reason in result.stderr
+    assert not (work / "made").exists()
+    assert (work / "other").exists()
+
+
+def test_other_names_of_a_file_follow(rootless, work):
+    os.link(work / "file", work / "name")
+    tried(rootless, "echo new >> file")
+    rootless("apply", "one").ok()
+    assert (work / "name").read_text() == "old\nnew\n"
+    assert (work / "name").stat().st_ino == (work / "file").stat().st_ino
+
+
+def test_second_apply_at_the_same_time_is_refused(rootless, work):
+    tried(rootless, "echo new > file")
+    rootless("apply", "--check", "one").ok()
+    (lock,) = (rootless.data / "rootless/containers").glob("*/applies/.lock")
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "another apply" in rootless("apply", "one").stderr
+    assert (work / "file").read_text() == "old\n"
+
+
+def test_hostile_names_are_applied_and_shown_escaped(rootless, work):
+    tried(rootless, r"""printf x > "$(printf 'a\nb\033[31m')"; printf y > "$(printf '\377')" """)
+    result = rootless("apply", "one").ok()
+    assert f'"{work}/a\\nb\\033[31m"' in result.stdout
+    assert min(os.listdir(os.fsencode(work))) == b"a\nb\033[31m"
+    assert os.path.exists(os.fsencode(work) + b"/\xff")
+
+
+def test_sparse_file_stays_sparse(rootless, work):
+    tried(rootless, "truncate -s 1G sparse; printf x >> sparse")
+    rootless("apply", "one").ok()
+    status = (work / "sparse").stat()
+    assert (status.st_size, status.st_blocks < 1000) == ((1 << 30) + 1, True)
+
+
+def test_container_of_an_image_cannot_be_applied(rootless, work, busybox_image):
+    rootless("import", busybox_image, "box").ok()
+    rootless("run", "--name", "two", "box", "true").ok()
+    result = rootless("apply", "two")
+    assert (result.status, "not made of files of the host" in result.stderr) == (1, True)
+
+
+def test_try_applies_at_its_end(rootless, work):
+    assert rootless("try", "--apply", "sh", "-c", "echo new > file; exit 3").status == 3
+    assert (work / "file").read_text() == "new\n"
+
+
+def test_answer_on_the_terminal_applies(rootless, work):
+    shown = type_into_shell(rootless, ["try", "sh", "-c", "echo new > file"], ["a"])
+    assert "applied 1 change" in shown
+    assert (work / "file").read_text() == "new\n"
+
+
+def test_interactive_asks_for_each_change(rootless, work):
+    tried(rootless, "echo new > file; rm gone; echo x > x")
+    result = rootless("apply", "-i", "one", stdin=b"y\nn\ny\n").ok()
+    assert result.stderr.count("apply?") == 3
+    assert (work / "file").read_text() == "new\n"
+    assert (work / "gone").exists()
+    assert (work / "x").exists()
