@@ -15,6 +15,10 @@ from rootless.durable import NO_ROOM
 from rootless.errors import InvalidDocumentError, NotFoundError, RootlessError
 from rootless.light_stdlib import signal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _AGAIN = 0.25
 """Seconds from one signal to a monitor to the next."""
 KILLED = 137
@@ -95,38 +99,47 @@ def _orphaned(record: ContainerRecord) -> ContainerRecord:
 
 
 def kill_and_wait(record: ContainerRecord, timeout: float) -> None:
-    """Kill a container that has a monitor, and wait until the monitor has cleaned up.
+    """Kill a container that has a monitor, and wait until the monitor has cleaned up. One that hangs is killed
+    after `timeout` seconds, and with it the container.
+
+    Raises RootlessError if the monitor is still there after that.
+    """
+    # SIGTERM tells a monitor to end its container, and SIGCONT lets one that is stopped take it.
+    if not _has_ended(record, timeout, (signal.SIGTERM, signal.SIGCONT)) and not _has_ended(
+        record, timeout, (signal.SIGKILL,)
+    ):
+        raise RootlessError(f"container {record.name} did not end within {2 * timeout:g} seconds")
+
+
+def wait_for_end(record: ContainerRecord, timeout: float) -> None:
+    """Wait for the end of a container's monitor.
 
     Raises RootlessError if the monitor is still there after `timeout` seconds.
     """
-    # SIGTERM tells a monitor to end its container.
-    wait_for_end(record, timeout, signal.SIGTERM)
+    if not _has_ended(record, timeout):
+        raise RootlessError(f"container {record.name} did not end within {timeout:g} seconds")
 
 
-def wait_for_end(record: ContainerRecord, timeout: float, number: int = 0) -> None:
-    """Wait for the end of a container's monitor, after sending it a signal unless that is 0.
-
-    Raises RootlessError if the monitor is still there after `timeout` seconds.
-    """
+def _has_ended(record: ContainerRecord, timeout: float, numbers: Sequence[int] = ()) -> bool:
+    """Whether a container's monitor ends within some seconds, while it is sent these signals."""
     if not is_alive(record.monitor_pid, record.monitor_pid_start):
-        return
+        return True
     try:
         monitor = os.pidfd_open(record.monitor_pid)
     except ProcessLookupError:
-        return
+        return True
     try:
         if not is_alive(record.monitor_pid, record.monitor_pid_start):
-            return
+            return True
         poll = select.poll()
         poll.register(monitor, select.POLLIN)
         end = time.monotonic() + timeout
         while (left := end - time.monotonic()) > 0:
-            if number:
+            for number in numbers:
                 # Sent again: Python would not run the handler of one that comes just before poll(2).
                 signal.pidfd_send_signal(monitor, number)
-            if poll.poll((min(left, _AGAIN) if number else left) * 1000):
-                break
-        else:
-            raise RootlessError(f"container {record.name} did not end within {timeout:g} seconds")
+            if poll.poll((min(left, _AGAIN) if numbers else left) * 1000):
+                return True
+        return False
     finally:
         os.close(monitor)

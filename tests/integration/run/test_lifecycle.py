@@ -216,6 +216,15 @@ def test_paused_container_can_be_stopped_and_removed(rootless):
     assert rootless("ps", "-aq").ok().stdout == ""
 
 
+def test_container_whose_monitor_is_stopped_can_be_removed(rootless):
+    container_id = ran(rootless)
+    os.kill(monitor_of(rootless, container_id), signal.SIGSTOP)
+    started = time.monotonic()
+    rootless("rm", "-f", "web").ok()
+    assert time.monotonic() - started < 8
+    assert rootless("ps", "-aq").ok().stdout == ""
+
+
 def test_policy_restarts_after_a_failure_and_gives_up(rootless):
     words = ("--restart", "on-failure:2", "--rootfs", "/", "sh", "-c", "exit 3")
     rootless("run", "-d", "--name", "web", *words).ok()

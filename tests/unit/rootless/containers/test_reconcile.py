@@ -1,0 +1,49 @@
+"""Killing a container by its monitor."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from rootless.containers.process_identity import start_time
+from rootless.containers.reconcile import kill_and_wait, wait_for_end
+from rootless.containers.record import ContainerRecord
+from rootless.errors import RootlessError
+
+
+@pytest.fixture
+def deaf() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ignores SIGTERM, as a monitor that hangs does."""
+    program = (
+        "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "sys.stdout.write('x'); sys.stdout.flush(); signal.pause()"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        yield process
+        process.kill()
+
+
+def monitored(process: subprocess.Popen[bytes]) -> ContainerRecord:
+    return ContainerRecord(
+        id="1" * 64,
+        name="web",
+        created="",
+        monitor_pid=process.pid,
+        monitor_pid_start=start_time(process.pid),
+    )
+
+
+def test_monitor_that_hangs_is_killed(deaf: subprocess.Popen[bytes]) -> None:
+    kill_and_wait(monitored(deaf), 0.3)
+    assert deaf.wait(10) == -9
+
+
+def test_monitor_that_is_only_waited_for_is_not_killed(deaf: subprocess.Popen[bytes]) -> None:
+    with pytest.raises(RootlessError, match="did not end within"):
+        wait_for_end(monitored(deaf), 0.1)
+    assert deaf.poll() is None
