@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import build, duration, images, lifecycle, machine, plot, report, startup
+from benchmarks import build, duration, hpc, images, lifecycle, machine, plot, report, startup
 from benchmarks.arguments import PARTS, Plan, parser, plans
 from benchmarks.compare import compare
 from benchmarks.filesystems import is_root
@@ -98,7 +98,11 @@ def _measure(
         startup.measure(results, scratch, rounds * 4, plan.subjects, save)
     if plan := chosen.get("files"):
         _measure_files(results, plan, {**settings, "scratch": str(scratch)}, scratch, file)
-    for name, measure in (("lifecycle", lifecycle.measure), ("build", build.measure)):
+    for name, measure in (
+        ("lifecycle", lifecycle.measure),
+        ("hpc", hpc.measure),
+        ("build", build.measure),
+    ):
         if plan := chosen.get(name):
             (scratch / name).mkdir()
             measure(

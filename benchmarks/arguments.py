@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import build, build_engines, copy_up, images, layers, lifecycle, startup
+from benchmarks import build, build_engines, copy_up, hpc, images, layers, lifecycle, startup
 from benchmarks.applications import APPLICATIONS
 from benchmarks.filesystem_run import MAKING
 from benchmarks.filesystems import FILE_SYSTEMS
@@ -27,6 +27,7 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "startup": ((startup.WORKLOAD,), startup.NAMES),
     "files": (FILES, FILE_SUBJECTS),
     "lifecycle": ((*lifecycle.WORKLOADS, lifecycle.MEMORY), lifecycle.NAMES),
+    "hpc": ((*hpc.TIMED, *hpc.MEMORY), hpc.NAMES),
     "build": ((*build.WORKLOADS, *build.MEMORY), build_engines.NAMES),
     "images": (tuple(item.name for item in images.OPERATIONS), images.NAMES),
 }
