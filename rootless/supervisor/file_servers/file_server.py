@@ -50,6 +50,8 @@ class FileServer:
         self.pidfd = os.pidfd_open(pid)
         self._socket = end
         self._ended: os.waitid_result | None = None
+        self._reason = ""
+        """What it has reported of its failure."""
         self._memory = -1
         """What another server needs to go on (`unionfs.session.continuation`, `unionfs.journal`)."""
         self._device = -1
@@ -213,10 +215,12 @@ class FileServer:
         return f"the file server of the container was killed (signal {result.si_status})"
 
     def _reported_reason(self) -> str:
-        try:
-            return self._socket.recv(4096, socket.MSG_DONTWAIT).decode(errors="replace")
-        except OSError:
-            return ""
+        if not self._reason:
+            try:
+                self._reason = self._socket.recv(4096, socket.MSG_DONTWAIT).decode(errors="replace")
+            except OSError:
+                pass
+        return self._reason
 
     def _reap(self) -> os.waitid_result:
         if self._ended is None:
