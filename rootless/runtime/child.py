@@ -14,12 +14,13 @@ from rootless.light_stdlib import signal, socket
 from rootless.runtime.channel import receive, send
 from rootless.runtime.execution import (
     Filters,
+    ListenerRefusedError,
     NotFoundInPathError,
     execute,
     reset_signals,
     take_credentials,
 )
-from rootless.runtime.handshake import Failure, HandshakeMessage, HookError, MessageKind
+from rootless.runtime.handshake import LISTENING, Failure, HandshakeMessage, HookError, MessageKind
 from rootless.runtime.plan import Plan
 from rootless.runtime.steps.context import Context
 from rootless.runtime.userdb import UnknownUserError
@@ -97,6 +98,8 @@ def failure_of(stage: str, doing: str, error: BaseException) -> Failure:
         path = None if error.filename is None else os.fsdecode(error.filename)
         if isinstance(error, NotFoundInPathError):
             doing = "search PATH"
+        elif isinstance(error, ListenerRefusedError):
+            stage, doing = "set up", LISTENING
     elif isinstance(error, UnknownUserError | HookError):
         doing = str(error)
     elif isinstance(error, ValueError):

@@ -68,6 +68,10 @@ class Execute(NamedTuple):
         return f"{'init and ' if self.init else ''}exec {' '.join(self.args)}"
 
 
+class ListenerRefusedError(OSError):
+    """The kernel gives no listener for the notifications of a filter."""
+
+
 class NotFoundInPathError(FileNotFoundError):
     """No directory of PATH has the command."""
 
@@ -133,9 +137,9 @@ def _load_notifying(filters: Filters, hand_over: Callable[[int], None]) -> None:
     """First, because another filter may forbid what it takes to send the listener."""
     try:
         listener = load_notifying_filter(filters.notifying)
-    except OSError:
+    except OSError as error:
         if not filters.substitute:
-            raise
+            raise ListenerRefusedError(error.errno, error.strerror) from error
         # EBUSY in a container of an engine that listens itself, or a kernel before Linux 5.0.
         load_filter(filters.substitute)
         return

@@ -7,6 +7,7 @@ import errno
 import os
 
 from rootless.errors import CommandNotExecutableError, CommandNotFoundError, LaunchError
+from rootless.runtime.handshake import LISTENING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def _hint(failure: Failure) -> str | None:
             "kernel overlayfs needs Linux 5.11 or later, and the container's directory on a file system "
             "with user attributes and whiteouts, as local disks are"
         )
+    if failure.step == LISTENING:
+        return "use --chown=pretend: of engines in containers of each other, one can record owners"
     if failure.step.startswith("set limit ") and failure.errno == errno.EPERM:
         return "a limit cannot be above the hard limit of the process that starts the container"
     return None

@@ -74,6 +74,10 @@ class Failure(NamedTuple):
     path: str | None = None
 
 
+LISTENING = "get a seccomp listener, which recording owners takes"
+"""The step that fails when the kernel refuses one."""
+
+
 class HandshakeMessage(NamedTuple):
     kind: MessageKind
     failure: Failure | None = None

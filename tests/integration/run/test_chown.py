@@ -3,15 +3,19 @@
 import os
 import re
 import signal
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import Result
 from tests.support.rootless import Rootless
-from tests.support.waiting import wait_until
+from tests.support.waiting import assert_stays, wait_until
 
 pytestmark = pytest.mark.needs("userns", "nosub", "fuse")
+
+TREE = Path(__file__).parents[3]
 
 
 def owners_in(rootless: Rootless, name: str, below: str) -> dict[str, tuple[int, int]]:
@@ -183,6 +187,46 @@ def test_build_records_owners_in_the_layer_of_a_step(rootless, busybox_image, tm
     rootless("build", "--chown=pretend", "-t", "built", tmp_path).ok()
     rootless("create", "--name", "c2", "built", "true").ok()
     assert owners_in(rootless, "c2", "a")[""] == (0, 0)
+
+
+def test_engine_in_a_container_pretends_and_tells_it(rootless):
+    """Only one filter of a chain has a listener (init_listener, kernel/seccomp.c)."""
+
+    def inside(*arguments: str) -> Result:
+        program = (sys.executable, "-m", "rootless", "--root", "/tmp/inner", *arguments)
+        options = ("--rm", "--privileged", "--tmpfs", "/tmp", "-w", TREE, "--rootfs", "/")
+        return rootless("run", *options, *program, timeout=120)
+
+    shown = inside("info", "--format", "{{.Chown}}").ok().stdout
+    assert shown == "pretend (seccomp listener: device or resource busy)\n"
+    run = ("run", "--rm", "--network", "host", "--rootfs", "/")
+    script = "touch /tmp/f && chown 5:6 /tmp/f && echo changed"
+    assert inside(*run, "sh", "-c", script).ok().stdout == "changed\n"
+    refused = inside(*run, "--chown=record", "true")
+    assert refused.status == 125
+    assert "cannot get a seccomp listener" in refused.stderr
+    assert "--chown=pretend" in refused.stderr
+
+
+def test_container_is_paused_while_it_changes_owners(rootless, busybox_image):
+    rootless("import", busybox_image, "bb").ok()
+    script = "touch /a; i=0; while :; do i=$((i+1)); chown $i:5 /a || touch /failed; echo $i; done"
+    rootless("run", "-d", "--name", "c1", "bb", "sh", "-c", script).ok()
+
+    def count() -> int:
+        return int((rootless("logs", "-n", "1", "c1").stdout.split() or ["0"])[-1])
+
+    for _ in range(5):
+        before = count()
+        wait_until(lambda seen=before: count() > seen)
+        rootless("pause", "c1").ok()
+        stopped = count()
+        assert_stays(lambda seen=stopped: count() == seen)
+        rootless("unpause", "c1").ok()
+    rootless("stop", "-t", "0", "c1").ok()
+    found = owners_in(rootless, "c1", "")
+    assert "failed" not in found
+    assert found["a"][0] > 4
 
 
 def test_recorder_that_is_killed_is_replaced(rootless, busybox_image):
