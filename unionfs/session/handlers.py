@@ -179,15 +179,28 @@ class Handlers:
             prepared, _, name = request.value.partition(b"/")
             self._fs.adopt(nodeid, prepared, name)
             return b""
-        self._require_copied(nodeid)
         if self._records_owners and request.name in {OWNER, USER_OWNER}:
-            self._fs.setattr(nodeid, recorded_owner(request.value))
+            self._record_owner(nodeid, request.value)
             return b""
+        self._require_copied(nodeid)
         self._fs.setxattr(nodeid, request.name, request.value, request.flags)
         if request.acl_flags & wire.SETXATTR_ACL_KILL_SGID:
             mode = self._fs.getattr(nodeid).mode
             self._fs.setattr(nodeid, SetAttributes(mode=S_IMODE(mode) & ~0o2000))
         return b""
+
+    def _record_owner(self, nodeid: NodeId, value: bytes) -> None:
+        """Of a file that has this owner already, as most files that a package manager unpacks, only the time of the
+        change is another, and the kernel sets that by a request of its own (fuse_update_ctime)."""
+        change = recorded_owner(value)
+        if (
+            not self._fs.getattr(nodeid).mode & (S_ISUID | S_ISGID)
+            and self._fs.lacks_capabilities(nodeid)
+            and self._fs.getxattr(nodeid, OWNER) == value
+        ):
+            return
+        self._require_copied(nodeid)
+        self._fs.setattr(nodeid, change)
 
     def _removexattr(self, header: Header, request: requests.Name) -> bytes:
         nodeid = NodeId(header.nodeid)

@@ -341,3 +341,20 @@ os.chown("f", 9, 10)
     rootless("kill", "c1").ok()
     wait_until(lambda: rootless("inspect", "-f", "{{.State.Running}}", "c1").stdout == "false\n")
     assert not Path(f"/proc/{recorder}").exists()
+
+
+def test_owner_that_a_file_has_already_is_set_as_any_other(box):
+    shown = box.run("""
+touch("a"); touch("b"); touch("c")
+before = os.stat("a").st_ctime_ns
+pause(0.05)
+os.chown("a", 0, 0)
+print(os.stat("a").st_ctime_ns > before)
+os.chown("b", 5, 6); os.chown("b", 0, 0)
+capability = bytes.fromhex("0100000200040000000000000000000000000000")
+os.setxattr("c", "security.capability", capability); os.chmod("c", 0o4755)
+os.chown("c", 0, 0)
+print("security.capability" in os.listxattr("c"), oct(os.stat("c").st_mode))
+""")
+    assert shown == "True\nFalse 0o100755\n"
+    assert box.owner("w/b") == (0, 0)
