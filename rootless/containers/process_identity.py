@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import os
 
+from rootless.containers.status import MONITORED
+from rootless.errors import ConflictError
 from rootless.light_files import read_file
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.containers.record import ContainerRecord
 
 _STARTTIME = 22  # field of /proc/PID/stat, counted from 1 (proc_pid_stat(5))
 
@@ -27,6 +33,20 @@ def boot_id() -> str:
         return read_file("/proc/sys/kernel/random/boot_id").decode().strip()
     except OSError:
         return ""
+
+
+def is_elsewhere(boot: str, host: str) -> bool:
+    """Whether PIDs are those of another machine, which uses the same store: of another boot, and of another host name."""
+    return host not in {"", os.uname().nodename} and boot not in {"", boot_id()}
+
+
+def require_here(record: ContainerRecord) -> None:
+    """Raises ConflictError for a container that runs on another machine."""
+    if record.status in MONITORED and is_elsewhere(record.boot, record.host):
+        raise ConflictError(
+            f"container {record.name} runs on {record.host}, and this machine is {os.uname().nodename}",
+            hint=f"use rootless on {record.host}; if that machine is gone, remove the container (rootless rm -f)",
+        )
 
 
 def is_alive(pid: int, started: int) -> bool:

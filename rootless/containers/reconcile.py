@@ -7,7 +7,7 @@ import select
 import time
 
 from rootless.containers.directory import Containers
-from rootless.containers.process_identity import boot_id, is_alive
+from rootless.containers.process_identity import boot_id, is_alive, is_elsewhere
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import ALIVE, MONITORED, Status
 from rootless.containers.timestamps import now
@@ -35,8 +35,8 @@ def reconcile(containers: Containers) -> None:
             continue
         if boot is None:
             boot = boot_id()
-        if _has_monitor(record, boot):
-            continue
+        if _has_monitor(record, boot) or is_elsewhere(record.boot, record.host):
+            continue  # what runs on another machine is that machine's to look after
         try:
             if record.auto_remove or record.status is Status.REMOVING:
                 from rootless.containers.anonymous_volumes import remove_with_volumes
@@ -76,7 +76,7 @@ def _has_monitor(record: ContainerRecord, boot: str) -> bool:
 
 def _orphaned(record: ContainerRecord) -> ContainerRecord:
     """After the death of the monitor. One that another command changed meanwhile is left as it is."""
-    if _has_monitor(record, boot_id()):
+    if _has_monitor(record, boot_id()) or is_elsewhere(record.boot, record.host):
         return record
     kept = record._replace(
         pid=0,

@@ -77,6 +77,8 @@ class ContainerRecord(NamedTuple):
     """A word of rootless.containers.health.HealthStatus; empty without a health check."""
     boot: str = ""
     """The boot id of the kernel that the PIDs are of (random(4), boot_id)."""
+    host: str = ""
+    """The host name of the machine on which it was last started; a store in a network home has containers of several."""
     error: str = ""
     endpoint: Endpoint | None = None
     """None in records of versions that had no networks."""
@@ -120,6 +122,7 @@ _SCALARS: dict[str, type] = {
     "stopped_by_user": bool,
     "health": str,
     "boot": str,
+    "host": str,
     "error": str,
 }
 

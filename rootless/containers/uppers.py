@@ -51,7 +51,7 @@ class Uppers(NamedTuple):
         except OSError as error:
             reason = (error.strerror or "").lower()
             raise self._unusable(place, reason) from None
-        except _UnsafeError as error:
+        except _UnusableError as error:
             raise self._unusable(place, str(error)) from None
 
     def place(self, environ: Mapping[str, str]) -> str:
@@ -111,14 +111,17 @@ def remove_abandoned(directory: str) -> None:
                 remove_tree(f"{directory}/{name}")
 
 
-class _UnsafeError(Exception):
-    """Another user could change what is in the directory."""
+class _UnusableError(Exception):
+    """The directory cannot be made, or another user could change what is in it."""
 
 
 def _own_directory(place: str) -> str:
     """`rootless-<uid>` in a directory that exists or can be made. Both are looked at through descriptors."""
     if not os.path.lexists(place):
-        make_private_directory(place, UPPERS_VARIABLE)
+        try:
+            make_private_directory(place, UPPERS_VARIABLE)
+        except HostSupportError as error:
+            raise _UnusableError(error.message.rpartition(": ")[2]) from None
     name = f"rootless-{os.geteuid()}"
     top = os.open(place, _LOOK)
     try:
@@ -139,18 +142,18 @@ def _own_directory(place: str) -> str:
 
 def _check_shared(status: os.stat_result) -> None:
     if status.st_uid not in {0, os.geteuid()}:
-        raise _UnsafeError(f"it belongs to another user (uid {status.st_uid})")
+        raise _UnusableError(f"it belongs to another user (uid {status.st_uid})")
     if status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX:
         mode = stat.S_IMODE(status.st_mode)
-        raise _UnsafeError(f"other users can rename what is in it (mode {mode:04o})")
+        raise _UnusableError(f"other users can rename what is in it (mode {mode:04o})")
 
 
 def _check_own(status: os.stat_result, name: str) -> None:
     if status.st_uid != os.geteuid():
-        raise _UnsafeError(f"{name} in it belongs to another user (uid {status.st_uid})")
+        raise _UnusableError(f"{name} in it belongs to another user (uid {status.st_uid})")
     if status.st_mode & _OTHERS:
         mode = stat.S_IMODE(status.st_mode)
-        raise _UnsafeError(f"{name} in it is open to other users (mode {mode:04o})")
+        raise _UnusableError(f"{name} in it is open to other users (mode {mode:04o})")
 
 
 def _variable(text: str) -> tuple[str, str]:

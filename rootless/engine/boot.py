@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+
+from rootless.containers.process_identity import is_elsewhere
 from rootless.containers.reconcile import reconcile
 from rootless.containers.restart_policy import restarts
 from rootless.containers.status import MONITORED, Status
@@ -46,7 +49,11 @@ class Boot:
         starts them again.
         """
         reconcile(self._paths.containers)
-        running = [each for each in self._paths.containers.all() if each.status in MONITORED]
+        running = [
+            each
+            for each in self._paths.containers.all()
+            if each.status in MONITORED and not is_elsewhere(each.boot, each.host)
+        ]
         endings = [begin_shutdown(self._paths, record) for record in running]
         for ending in endings:
             if ending is not None:
@@ -55,6 +62,8 @@ class Boot:
     def _is_started(self, record: ContainerRecord) -> bool:
         if record.status is not Status.EXITED or not record.started or record.auto_remove:
             return False
+        if record.host not in {"", os.uname().nodename}:
+            return False  # it is another machine's, which uses the same store
         try:
             policy = read_launch(self._paths, record).restart
         except InvalidDocumentError:

@@ -59,7 +59,7 @@ class ContainerStore(ImageStore):
         """Give a container another name, also while it runs. Raises NotFoundError, ExistsError if
         the name is taken, UsageError if it is not valid or is its own.
         """
-        record, new_name = self._container(name), new_name.removeprefix("/")
+        record, new_name = self._container(name, anywhere=True), new_name.removeprefix("/")
         if new_name == record.name:
             raise UsageError("renaming a container with the same name as its current name")
         self.paths.containers.rename(record.id, new_name)
@@ -70,7 +70,7 @@ class ContainerStore(ImageStore):
         """
         from rootless.containers.remove import remove_container
 
-        record = self._container(name)
+        record = self._container(name, anywhere=True)
         control = self.paths.control_directory(record.id)
         remove_container(self.paths.containers, record, control, force=force, volumes=volumes)
 
@@ -359,14 +359,19 @@ class ContainerStore(ImageStore):
 
         report(self.paths.containers, record, action, attributes or {})
 
-    def _container(self, name: str) -> ContainerRecord:
-        """A container by name or id, after a look at whether its monitor still lives. Raises
-        NotFoundError.
+    def _container(self, name: str, *, anywhere: bool = False) -> ContainerRecord:
+        """A container by name or id, after a look at whether its monitor still lives.
+
+        Raises NotFoundError, and ConflictError if it runs on another machine and `anywhere` is not set.
         """
+        from rootless.containers.process_identity import require_here
         from rootless.containers.reconcile import reconcile
 
         reconcile(self.paths.containers)
-        return self.paths.containers.find(name)
+        record = self.paths.containers.find(name)
+        if not anywhere:
+            require_here(record)
+        return record
 
 
 def _open_volumes(description: LaunchDescription) -> VolumeMounts:

@@ -6,7 +6,7 @@ import os
 
 from rootless.containers.events import report
 from rootless.containers.exec_target import check_exec, exec_text, join_args
-from rootless.containers.process_identity import is_alive
+from rootless.containers.process_identity import is_alive, require_here
 from rootless.containers.status import Status
 from rootless.errors import LaunchError
 from rootless.supervisor.exec import run_attached, run_detached
@@ -23,6 +23,7 @@ def exec_in_container(name: str, options: ExecOptions, paths: StoragePaths) -> i
     """Run a process in a running container; see `Engine.exec`."""
     containers = paths.containers
     record = containers.find(name)
+    require_here(record)
     args = join_args(
         record,
         containers.directory(record.id),

@@ -144,7 +144,10 @@ def _claim(paths: StoragePaths, record: ContainerRecord, monitor: int) -> Contai
             raise TakenError
         allow(Verb.START, current)
         return current._replace(
-            monitor_pid=monitor, monitor_pid_start=start_time(monitor), boot=boot_id()
+            monitor_pid=monitor,
+            monitor_pid_start=start_time(monitor),
+            boot=boot_id(),
+            host=os.uname().nodename,
         )
 
     try:

@@ -295,6 +295,7 @@ def _prepare(
             monitor_pid=monitor,
             monitor_pid_start=start_time(monitor) if monitor else 0,
             boot=boot_id() if monitor else "",
+            host=os.uname().nodename if monitor else "",
             endpoint=endpoint,
         ),
         directory=directory,

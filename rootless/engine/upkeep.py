@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rootless.containers.process_identity import is_alive
+from rootless.containers.process_identity import is_alive, is_elsewhere
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_paths import StoragePaths
@@ -108,6 +108,8 @@ def prune_containers(
 
 def _may_go(record: ContainerRecord) -> bool:
     """Whether it has neither processes nor a monitor that is starting them."""
+    if is_elsewhere(record.boot, record.host) and record.monitor_pid:
+        return False
     if record.status is Status.CREATED:
         return not is_alive(record.monitor_pid, record.monitor_pid_start)
     return record.status is Status.EXITED

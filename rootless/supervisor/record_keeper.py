@@ -216,6 +216,7 @@ def _with_processes(record: ContainerRecord, container: int, server: int) -> Con
         server_pid=server,
         server_pid_start=start_time(server),
         boot=boot_id(),
+        host=os.uname().nodename,
     )
 
 
