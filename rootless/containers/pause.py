@@ -107,16 +107,31 @@ def _wait(done: Callable[[], bool], record: ContainerRecord) -> None:
 
 
 def processes_of(pid: int) -> list[int]:
-    """Every process in the user namespace of this one."""
-    namespace = os.stat(f"/proc/{pid}/ns/user").st_ino
-    found = []
+    """Every process in the user namespace of a container's first one, and that itself."""
+    namespace = os.stat(f"/proc/{_joinable(pid)}/ns/user").st_ino
+    found = [pid]
     for name in os.listdir("/proc"):
         try:
-            if name.isdecimal() and os.stat(f"/proc/{name}/ns/user").st_ino == namespace:
+            if (
+                name.isdecimal()
+                and int(name) != pid
+                and os.stat(f"/proc/{name}/ns/user").st_ino == namespace
+            ):
                 found.append(int(name))
         except OSError:
             continue
     return found
+
+
+def _joinable(pid: int) -> int:
+    """A process of a container whose namespaces this one may see. An init of the engine's (--init) is not dumpable,
+    because it has executed no program (ptrace(2), "Ptrace access mode checking"); its first child is.
+    """
+    try:
+        os.stat(f"/proc/{pid}/ns/user")
+    except PermissionError:
+        return next(iter(children_of(pid)), pid)
+    return pid
 
 
 def state_of(pid: int) -> str:
@@ -202,7 +217,7 @@ def _flush_from_inside(pid: int, processes: list[int]) -> None:
     # Inside, this process belongs to the container's users, who could open its executable, the
     # host's, through /proc (CVE-2019-5736): not of a process that is not dumpable.
     prctl(PR_SET_DUMPABLE, 0)
-    setns(os.pidfd_open(pid), _CLONE_NEWUSER | _CLONE_NEWNS)
+    setns(os.pidfd_open(_joinable(pid)), _CLONE_NEWUSER | _CLONE_NEWNS)
     _flush(proc, os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), processes)
 
 
