@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rootless.engine.findings import Finding as HostFinding
     from rootless.engine.new_containers import NewContainers
     from rootless.engine.pull_in_child import ShowProgress
+    from rootless.engine.try_session import TrySession
     from rootless.engine.upkeep import DiskUsage
     from rootless.events.filters import EventFilters
     from rootless.events.stream import EventStream
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from rootless.images.gc.prune import Pruned as PrunedImages
     from rootless.images.gc.remove import Removal
     from rootless.logs.reader import LogRequest
+    from rootless.network.options import NetworkOptions
     from rootless.rootfs.lower import Lower
     from rootless.spec.exec_options import ExecOptions
     from rootless.spec.options import ContainerOptions, ResourceLimits, RestartPolicy
@@ -241,6 +243,35 @@ class Engine(ContainerStore):
         from rootless.engine.captured import run_captured
 
         return run_captured(self, options)
+
+    def try_(
+        self,
+        *,
+        on: Sequence[str] = (),
+        through: Sequence[str] = (),
+        hide: Sequence[str] = (),
+        network: NetworkOptions | None = None,
+        name: str | None = None,
+        keep: bool = False,
+    ) -> TrySession:
+        """A layer over the host's files for the length of a `with` block: the commands that the session runs
+        change it and not the files. It is dropped at the end, with what was not applied, unless `keep` is
+        set.
+
+        Args:
+            on: Directories that are copy on write, while the rest is read-only; none for all.
+            through: What is the host's itself, without a copy.
+            hide: What appears empty, besides the paths in the lists of the user and of the site.
+            network: By default the host's.
+            name: The name of the container.
+
+        Raises RootlessError if it cannot be started.
+        """
+        from rootless.engine.try_session import start_session
+
+        return start_session(
+            self, on, through, hide, network=network, name=name, keep=keep, environ=self._environ
+        )
 
     def exec_captured(self, name: str, options: ExecOptions, data: bytes = b"") -> Completed:
         """As `exec`, with `data` as the standard input of the command; returns its status and its output.

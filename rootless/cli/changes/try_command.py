@@ -62,6 +62,8 @@ def try_(parsed: Parsed, settings: Settings) -> int:
     if parsed[APPLY]:
         left_alone = apply_all(engine, request.name)
         return outcome.status or left_alone
+    if parsed[KEEP] and parsed[NAME]:
+        return outcome.status
     asks = not parsed[KEEP] and os.isatty(0) and os.isatty(2)
     decide(engine, request.name, asks=asks)
     return outcome.status
