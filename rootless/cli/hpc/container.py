@@ -29,6 +29,7 @@ _SYSTEM = frozenset(
 )
 """Directories of the image that a working directory of this path does not hide."""
 _MOUNTS = frozenset({"bind-paths", "cwd", "dev", "devpts", "home", "hostfs", "tmp"})
+_ZONE = "/etc/localtime"
 _TMPFS = ("exec", "suid", "mode=1777")
 
 
@@ -196,6 +197,8 @@ def _of_host(
 ) -> Iterable[UserMount]:
     if "dev" not in excluded:
         yield _bind("/dev", "/dev")
+    if "bind-paths" not in excluded and os.path.exists(_ZONE):
+        yield Bind(_ZONE, _ZONE, read_only=True)
     covering = []
     if "tmp" not in excluded:
         covering += [each for each in ("/tmp", "/var/tmp") if os.path.isdir(each)]

@@ -1,9 +1,11 @@
 """`hpc run`, `exec` and `shell`: what a user of a cluster types and sees."""
 
+import hashlib
 import os
 import pwd
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -149,6 +151,21 @@ def test_contain_hides_the_hosts_files(cluster):
 def test_containall_has_processes_of_its_own(cluster):
     done = cluster("exec", "-C", "box:1", "sh", "-c", "echo $$; cat; exit 3", stdin=b"input")
     assert (done.returncode, done.stdout) == (3, b"1\ninput")
+
+
+@pytest.mark.skipif(not os.path.exists("/etc/localtime"), reason="the host has no time zone")
+def test_the_time_zone_is_the_hosts(cluster):
+    digest = hashlib.sha256(Path("/etc/localtime").read_bytes()).hexdigest()
+    assert cluster.text("exec", "box:1", "sha256sum", "/etc/localtime").startswith(digest)
+    excluded = (
+        "--no-mount",
+        "bind-paths",
+        "box:1",
+        "sh",
+        "-c",
+        "test -e /etc/localtime || echo none",
+    )
+    assert cluster.text("exec", *excluded) == "none\n"
 
 
 def test_home_elsewhere_and_no_home(cluster, tmp_path):
