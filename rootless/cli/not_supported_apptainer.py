@@ -87,7 +87,6 @@ OPTIONS: dict[str, Missing] = {
     "publish": Missing("the network is the host's", "use 'rootless run -p'"),
     "rm": Missing("nothing is left of a container anyway"),
     "security": Missing("security options are docker's", "use 'rootless run --security-opt'"),
-    "sharens": Missing("each process has a container of its own"),
     "tty": Missing("the terminal is the caller's own"),
     "vm": Missing("there are no virtual machines"),
     "volume": Missing("volumes are docker's", "use -B, or 'rootless run -v'"),

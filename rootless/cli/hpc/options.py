@@ -74,6 +74,11 @@ NETWORK = Text(
     choices=("bridge", "none", "pasta", "slirp4netns"),
 )
 USERNS = Flag(("userns", "u"), "Run in a new user namespace; containers always do", group=ISOLATION)
+SHARENS = Flag(
+    ("sharens",),
+    "Share one container with the processes that the same launcher or parent starts on this node",
+    group=ISOLATION,
+)
 HOSTNAME = Text(("hostname",), "Host name of the container; with --uts", "NAME", ISOLATION)
 
 NV = Flag(("nv",), "Bring NVIDIA GPUs with their libraries", group=DEVICES)
@@ -139,6 +144,7 @@ VARIABLES: dict[Option, tuple[str, ...]] = {
     PID: ("UNSHARE_PID", "PID"),
     IPC: ("UNSHARE_IPC", "IPC"),
     UTS: ("UNSHARE_UTS", "UTS"),
+    SHARENS: ("SHARENS",),
     NET: ("UNSHARE_NET", "NET"),
     NETWORK: ("NETWORK",),
     HOSTNAME: ("HOSTNAME",),

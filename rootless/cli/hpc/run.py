@@ -68,6 +68,11 @@ def _become(parsed: Parsed, settings: Settings, action: str) -> int:
             configuration = configuration._replace(binds=())
         options = with_configuration(options, configuration, os.environ)
     containers = new_containers(settings, configuration)
+    if parsed[rows.SHARENS]:
+        from rootless.cli.hpc.sharing import rank_of, shared_options
+
+        shared = shared_options(options, asked.action, is_file=bool(source.path))
+        return containers.run_joined(shared, rank_of(os.environ), progress=progress)
     return containers.run_in_place(options, progress=progress, adapt=adapt)
 
 
