@@ -1,15 +1,17 @@
 """Files of a container that are read where they lie, in its upper: none of them is a request to the file server.
 
-Names and status come from the mount. A file is read from the upper if size and modification time are the same there:
-when the kernel has handed over what it held (`containers.pause`), a later write has changed one of them before it
-reaches the server. Everything else is read through the mount: files of the image, files that are not copied up
-completely, and files with extended attributes.
+Names and status come from the mount. The kernel first hands over what it holds (`containers.pause`). A file that was
+not modified since, and has its size in the upper, is read there: a later write gives it a new time in the kernel
+(file_update_time) before it reaches the server. The time in the upper may differ, because the kernel does not report
+one that it has got with the file and that has not changed at the first write. Everything else is read through the
+mount: files of the image, files that are not copied up completely, and files with extended attributes.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import time
 
 from rootless.containers.status import ALIVE
 from rootless.containers.writable_layer import UPPER, WORK, layer_of
@@ -29,6 +31,8 @@ _PLACE = os.O_PATH | os.O_CLOEXEC
 _NO_ATTRIBUTES = frozenset((os.fsdecode(OVERRIDE_STAT), "security.selinux"))
 """What a file without extended attributes of its own may have in the upper."""
 
+_TICK_NS = 20_000_000
+"""Twice the longest time by which the kernel's times of files are late (current_time in fs/inode.c; HZ is 100 or more)."""
 _FEW = 50
 """Files that are read through the mount before it pays to look for what the container has not written out."""
 
@@ -44,6 +48,8 @@ class UpperFiles:
         self._root = root
         self._device = os.fstat(root).st_dev
         self._few = _FEW
+        self._written_out_ns = 0
+        """What was modified before is in the upper."""
 
     def find_directory(self, place: int) -> int | None:
         """The directory of the upper that is shown at an O_PATH descriptor of the mount; None if there is
@@ -121,8 +127,8 @@ class UpperFiles:
             own = os.fstat(descriptor)
             return (
                 stat.S_ISREG(own.st_mode)
-                and own.st_mtime_ns == found.st_mtime_ns
                 and own.st_size == found.st_size
+                and found.st_mtime_ns < self._written_out_ns
                 and _NO_ATTRIBUTES.issuperset(os.listxattr(descriptor))
             )
         except OSError:
@@ -130,6 +136,7 @@ class UpperFiles:
 
     def _write_out(self) -> bool:
         """Whether the file server has what the container has written until now."""
+        self._written_out_ns = time.time_ns() - _TICK_NS
         if self._record.status not in ALIVE:
             return True  # this call began the server
         from rootless.containers.pause import write_out_from

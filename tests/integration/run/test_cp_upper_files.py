@@ -123,3 +123,17 @@ def test_mounts_below_the_directory_are_copied_as_they_are_seen(box, tmp_path):
     assert found["memory/m"] == b"m\n"
     assert "mnt/hidden" not in found
     assert found["sub/150"] == b"again\n"
+
+
+def test_files_with_times_in_the_past_and_in_the_future_are_copied(box, tmp_path):
+    held(
+        box,
+        f"{_MAKE} for i in 150 160; do echo new$i >/d/sub/$i; done;"
+        "touch -d 2001-01-01 /d/sub/150; touch -d 2037-01-01 /d/sub/160;"
+        "exec 3<>/d/sub/170; printf NEW >&3; touch -d 2001-01-01 /d/sub/170; printf E >&3",
+    )
+    found = copied(box, tmp_path / "out")
+    assert found["sub/150"] == b"new150\n"
+    assert found["sub/160"] == b"new160\n"
+    assert found["sub/170"] == b"NEWE"
+    assert (tmp_path / "out" / "sub" / "160").stat().st_mtime > 2e9
