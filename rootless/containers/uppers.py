@@ -2,7 +2,7 @@
 on a network file system:
 
     UPPERS/rootless-<uid>/               mode 0700
-    UPPERS/rootless-<uid>/<id>/          upper and work of a container, removed with it
+    UPPERS/rootless-<uid>/<id>/          upper and work of a container, removed with it; `container` is a link to its directory
     UPPERS/rootless-<uid>/build-<pid>-<start>-<number>/  of a step of a build; the next build removes those of processes
                                          that have ended
 
@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 
+from rootless.containers.delete_tree import remove_container_tree
 from rootless.containers.process_identity import is_alive, start_time
 from rootless.containers.storage_paths import UPPERS_VARIABLE
 from rootless.containers.writable_layer import make_layer
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _BUILD = "build-"
+_CONTAINER = "container"
 _LOOK = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -75,12 +78,15 @@ class Uppers(NamedTuple):
             raise self._unusable(path, "it is not an absolute path")
         return path
 
-    def new_layer(self, container_id: str, environ: Mapping[str, str]) -> str:
-        """Make the directories of a container's layer; returns the one that holds them. Raises HostSupportError."""
+    def new_layer(self, container: str, environ: Mapping[str, str]) -> str:
+        """Make the directories of the layer of the container with this directory, which is named by its id; returns the
+        one that holds them. Raises HostSupportError.
+        """
         directory = self.directory(environ)
-        place = f"{directory}/{container_id}"
+        place = f"{directory}/{os.path.basename(container)}"
         try:
             os.mkdir(place, 0o700)
+            os.symlink(container, f"{place}/{_CONTAINER}")
             make_layer(place)
         except OSError as error:
             raise self._unusable(directory, (error.strerror or "").lower()) from None
@@ -91,6 +97,30 @@ class Uppers(NamedTuple):
             f"writable layers cannot be kept in {path} ({self.origin}): {reason}",
             hint="name another directory there, or use --writable-tmpfs",
         )
+
+
+def abandoned_layers(directory: str, containers: str, *, age: float, remove: bool) -> list[str]:
+    """The layers in the directory of `Uppers.directory` that were made for a container below `containers` which does not
+    exist: its creation or removal was killed. Only those of some `age` in seconds; with `remove` they are deleted.
+    """
+    found = []
+    limit = time.time() - age
+    for name in sorted(os.listdir(directory)):
+        place = f"{directory}/{name}"
+        try:
+            container = os.readlink(f"{place}/{_CONTAINER}")
+            made = os.stat(place).st_mtime
+        except OSError:
+            continue  # of a build, or gone
+        if (
+            os.path.dirname(container) == containers
+            and not os.path.lexists(container)
+            and made <= limit
+        ):
+            found.append(place)
+            if remove:
+                remove_container_tree(place)
+    return found
 
 
 def new_layer_of_build(directory: str, number: int) -> str:

@@ -495,7 +495,9 @@ class Engine(ContainerStore):
         with it removes images that cannot be repaired."""
         from rootless.engine.upkeep import check
 
-        return check(self._store(), self.paths, self.containers, repair=repair, force=force)
+        return check(
+            self._store(), self.paths, self.containers, self._environ, repair=repair, force=force
+        )
 
     def _driver(self, asked: StorageDriver | None = None) -> StorageDriver:
         from rootless.spec.storage_driver import default_driver

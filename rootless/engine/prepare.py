@@ -126,7 +126,7 @@ def _layer(
         return None
     from rootless.engine.prepare_layer import prepare_layer
 
-    return prepare_layer(options, paths, environ, container_id)
+    return prepare_layer(options, paths, environ, paths.containers.directory(container_id))
 
 
 def _make_directories(directory: str, layer: PreparedLayer | None) -> None:

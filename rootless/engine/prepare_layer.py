@@ -51,9 +51,10 @@ class PreparedLayer(NamedTuple):
 
 
 def prepare_layer(
-    options: ContainerOptions, paths: StoragePaths, environ: Mapping[str, str], container_id: str
+    options: ContainerOptions, paths: StoragePaths, environ: Mapping[str, str], container: str
 ) -> PreparedLayer:
-    """Find the layers, and make the directories of a writable one in another place.
+    """Find the layers of the container that will have the directory `container`, and make the directories of a writable one
+    in another place.
 
     Raises:
         NotFoundError: a layer does not exist, or is neither a directory nor a squashfs file.
@@ -66,7 +67,7 @@ def prepare_layer(
     if place:
         return PreparedLayer(IN_OVERLAY, place, overlays)
     if paths.uppers[0]:
-        place = Uppers(*paths.uppers).new_layer(container_id, environ)
+        place = Uppers(*paths.uppers).new_layer(container, environ)
         return PreparedLayer(IN_UPPERS, place, overlays)
     return PreparedLayer(IN_DIRECTORY, "", overlays)
 

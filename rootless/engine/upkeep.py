@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from rootless.containers.unpacked import UNPACKED
 from rootless.containers.volume_users import mount_names
 from rootless.engine.image_events import report_prune
 from rootless.engine.volumes import VolumeUsage, volume_usage
-from rootless.errors import NotFoundError
+from rootless.errors import NotFoundError, RootlessError
 from rootless.events.event import EventType
 from rootless.filters import PruneFilters
 from rootless.images.gc.build_cache import CacheUsage, build_cache_usage, cache_size
@@ -147,6 +147,7 @@ def check(
     store: Store,
     paths: StoragePaths,
     records: Callable[[], Sequence[ContainerRecord]],
+    environ: Mapping[str, str],
     *,
     repair: bool,
     force: bool,
@@ -160,13 +161,31 @@ def check(
     # What a container has written may be worth more than its record: only `rm` takes it away.
     dead = [record for record in containers.all() if record.status is Status.DEAD]
     volume_leftovers = volumes.leftovers(age=_LEFTOVER_AGE, remove=repair)
+    layers = _abandoned_layers(paths, environ, remove=repair)
     return [
         *found,
         *(Finding(Kind.LEFT_OVER, f"containers/{name}", removed) for name in leftovers),
         *(Finding(Kind.LEFT_OVER, f"volumes/{name}", removed) for name in volume_leftovers),
+        *(Finding(Kind.LEFT_OVER, place, removed) for place in layers),
         *(
             Finding(Kind.DAMAGED, f"volume {each.name}: {each.reason}")
             for each in volumes.damaged()
         ),
         *(Finding(Kind.DAMAGED, f"container {record.name}: {record.error}") for record in dead),
     ]
+
+
+def _abandoned_layers(
+    paths: StoragePaths, environ: Mapping[str, str], *, remove: bool
+) -> list[str]:
+    """Writable layers in another place than the store whose container does not exist. None are found where the place is
+    gone."""
+    if not paths.uppers[0]:
+        return []
+    from rootless.containers.uppers import Uppers, abandoned_layers
+
+    try:
+        directory = Uppers(*paths.uppers).directory(environ)
+    except RootlessError:
+        return []
+    return abandoned_layers(directory, paths.containers.root, age=_LEFTOVER_AGE, remove=remove)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -272,6 +274,20 @@ class TestUppers:
         own.chmod(0o755)
         failed = box("run", "--rm", "box", "true").stderr.splitlines()[0]
         assert failed.endswith(f"{own.name} in it is open to other users (mode 0755)")
+
+    def test_layer_without_a_container_is_found_after_an_hour(self, box, configure, tmp_path):
+        configure(f'uppers = "{tmp_path}/scratch"\n')
+        for name in ("kept", "lost"):
+            box("create", "--name", name, "box", "true").ok()
+        of_lost = json.loads(box("inspect", "lost").ok().stdout)[0]["GraphDriver"]["Data"]
+        place = Path(of_lost["UpperDir"]).parent
+        shutil.rmtree(box.data / "rootless/containers" / of_lost["ID"])
+        assert str(place) not in box("system", "check").stdout, "it may be being made"
+        os.utime(place, (0, 0))
+        assert str(place) in box("system", "check").stdout
+        box("system", "check", "--repair")
+        assert not place.exists()
+        box("start", "kept").ok()
 
     def test_variable_names_the_place_too(self, box, tmp_path, monkeypatch):
         monkeypatch.setenv("ROOTLESS_UPPERS", f"{tmp_path}/scratch")
