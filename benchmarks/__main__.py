@@ -17,7 +17,18 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import build, duration, hpc, images, lifecycle, machine, plot, report, startup
+from benchmarks import (
+    build,
+    duration,
+    hpc,
+    images,
+    lifecycle,
+    machine,
+    plot,
+    report,
+    startup,
+    trying,
+)
 from benchmarks.arguments import PARTS, Plan, parser, plans
 from benchmarks.compare import compare
 from benchmarks.filesystems import is_root
@@ -101,6 +112,7 @@ def _measure(
     for name, measure in (
         ("lifecycle", lifecycle.measure),
         ("hpc", hpc.measure),
+        ("try", trying.measure),
         ("build", build.measure),
     ):
         if plan := chosen.get(name):

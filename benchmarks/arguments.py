@@ -8,7 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import build, build_engines, copy_up, hpc, images, layers, lifecycle, startup
+from benchmarks import (
+    build,
+    build_engines,
+    copy_up,
+    hpc,
+    images,
+    layers,
+    lifecycle,
+    startup,
+    trying,
+)
 from benchmarks.applications import APPLICATIONS
 from benchmarks.filesystem_run import MAKING
 from benchmarks.filesystems import FILE_SYSTEMS
@@ -28,6 +38,7 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "files": (FILES, FILE_SUBJECTS),
     "lifecycle": ((*lifecycle.WORKLOADS, lifecycle.MEMORY), lifecycle.NAMES),
     "hpc": ((*hpc.TIMED, *hpc.MEMORY), hpc.NAMES),
+    "try": (trying.WORKLOADS, trying.NAMES),
     "build": ((*build.WORKLOADS, *build.MEMORY), build_engines.NAMES),
     "images": (tuple(item.name for item in images.OPERATIONS), images.NAMES),
 }

@@ -163,7 +163,7 @@ class Performer:
             case Action.ATTRIBUTES:
                 host.give(path, given)
             case Action.FILE | Action.CONTENT:
-                place = os.fsencode(self._directory) + b"/" + step.data.encode("latin-1")
+                place = os.path.join(os.fsencode(self._directory), step.data.encode("latin-1"))
                 source = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
                 try:
                     if step.action is Action.FILE:
