@@ -35,6 +35,24 @@ def pack_seen(record: SeenRecord) -> bytes:
     return framed(_FIELDS.pack(*record[:7]) + record.path)
 
 
+LARGEST_BASE = 1 << 16
+"""Bytes of a file of which the content is kept too."""
+
+
+def pack_base(path: bytes, content: bytes) -> bytes:
+    """The content of a file before it was written over, as it is appended to a log of its own."""
+    return framed(path + b"\0" + content)
+
+
+def unpack_bases(log: bytes) -> dict[bytes, bytes]:
+    """The first content of each path."""
+    found: dict[bytes, bytes] = {}
+    for data in frames(log, 1, _MOST + LARGEST_BASE):
+        path, _, content = data.partition(b"\0")
+        found.setdefault(path, content)
+    return found
+
+
 def unpack_seen(log: bytes) -> dict[bytes, SeenRecord]:
     """The first record of each path, up to the first that is cut short or damaged."""
     found: dict[bytes, SeenRecord] = {}

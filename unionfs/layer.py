@@ -394,6 +394,9 @@ class SeenLog(Protocol):
     def append_first_seen(self, data: bytes) -> None:
         """Add to it. Raises OSError."""
 
+    def append_base(self, data: bytes) -> None:
+        """Add to the log of contents. Raises OSError."""
+
 
 class UpperLayer(
     Layer,

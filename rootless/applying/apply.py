@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.applying.host_files import HostFiles
 from rootless.applying.journal import Journal
+from rootless.applying.merging import Merging
 from rootless.applying.perform import Performer
 from rootless.applying.plan import Caller, Left, Planner
 from rootless.applying.undo import Undoing
@@ -26,7 +27,7 @@ from rootless.durable import acquire_lock
 from rootless.errors import InUseError, NotFoundError, RootlessError, UsageError
 from rootless.rootfs.read import mountpoints, open_container, reading
 from rootless.spec.storage_driver import StorageDriver
-from unionfs.first_seen import unpack_seen
+from unionfs.first_seen import unpack_bases, unpack_seen
 from unionfs.nodes import UPPER
 from unionfs.syscalls.files import syncfs
 
@@ -50,11 +51,12 @@ class Applied(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """The changes, where the contents of each lie, and what was seen first."""
+    """The changes, where the contents of each lie, and what was seen first; of small files also the content."""
 
     changes: list[Change]
     places: dict[bytes, str]
     seen: dict[bytes, SeenRecord]
+    bases: dict[bytes, bytes]
 
 
 class Applying:
@@ -89,6 +91,7 @@ class Applying:
         *,
         chosen: Callable[[Change], bool] | None = None,
         overrules: bool = False,
+        merges: bool = False,
         check: bool = False,
     ) -> Applied:
         """Make the changes on the host, after the rest of an apply that was killed.
@@ -98,6 +101,8 @@ class Applying:
                 are made too.
             chosen: Which of these changes to apply.
             overrules: Whether a conflict is decided for the container.
+            merges: Whether a text that both sides have changed is merged; one with lines that both have changed
+                gets marks, and is among those left.
             check: Change nothing.
 
         Raises:
@@ -108,6 +113,7 @@ class Applying:
             resumed = [] if check else self._resume(host)
             with self._files() as found:
                 changes = _selected(found.changes, wanted, chosen)
+                merging = Merging(host, self._directory, found.places, found.bases)
                 planner = Planner(
                     host,
                     found.seen,
@@ -115,9 +121,10 @@ class Applying:
                     lambda path: found.places[path],
                     overrules=overrules,
                     tag=f"apply-{self._record.id[:8]}",
+                    merged=merging.merged if merges else None,
                 )
                 plan = planner.plan(changes)
-                failed = list(plan.left)
+                failed = [*plan.left, *merging.marked]
                 if plan.steps and not check:
                     number = self._next_number()
                     place = self._directory / _APPLIES / str(number)
@@ -198,15 +205,16 @@ class Applying:
                 for each in found
                 if upper is not None and each.node is not None and each.node.layer == UPPER
             }
-            log = b"" if upper is None else upper.first_seen()
-            yield marshal.dumps(([plain(each.change) for each in found], places, log))
+            logs = (b"", b"") if upper is None else (upper.first_seen(), upper.bases())
+            yield marshal.dumps(([plain(each.change) for each in found], places, *logs))
 
         with (
             open_container(self._record, self._paths, self._store, pause=True) as files,
             reading(self._record),
         ):
-            changes, places, log = marshal.loads(b"".join(files.read(produce)))
-            yield _Found([from_plain(each) for each in changes], places, unpack_seen(log))
+            changes, places, seen, bases = marshal.loads(b"".join(files.read(produce)))
+            listed = [from_plain(each) for each in changes]
+            yield _Found(listed, places, unpack_seen(seen), unpack_bases(bases))
 
     def _caller(self) -> Caller:
         uid, gid = os.getuid(), os.getgid()

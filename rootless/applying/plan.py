@@ -59,6 +59,7 @@ class Planner:
         caller: Who applies.
         data_of: The file with the contents of what is at a path in the container, relative to its directory.
         overrules: Whether conflicts are decided for the container.
+        merged: Merges a text that both sides have changed: the file with the result, as `data_of`; empty if it cannot.
         tag: A part of the names of temporary files, which no other apply uses.
     """
 
@@ -71,6 +72,7 @@ class Planner:
         *,
         overrules: bool,
         tag: str,
+        merged: Callable[[Change], str] | None = None,
     ) -> None:
         self._host = host
         self._seen = seen
@@ -78,6 +80,7 @@ class Planner:
         self._caller = caller
         self._data_of = data_of
         self._overrules = overrules
+        self._merged = merged
         self._tag = tag
         self._left: list[Left] = []
         self._blocked: set[bytes] = set()
@@ -205,6 +208,8 @@ class Planner:
         ):
             return
         if not is_moved and not self._may_change(path, self._lower_path(change), now):
+            if now is not None and self._merged is not None:
+                self._add_merge(change, now, given)
             return
         if now is None or self._is_other_name(change, now):
             return
@@ -219,6 +224,21 @@ class Planner:
         else:
             steps = self._last if after.is_directory else self._main
             steps.append(Step(Action.ATTRIBUTES, path, path, given=given, expected=now))
+
+    def _add_merge(self, change: Change, now: Fingerprint, given: Attributes) -> None:
+        """In the place of a conflict, what a merge of both sides makes."""
+        if self._merged is None or not stat.S_ISREG(now.mode) or now.uid != self._caller.uid:
+            return
+        if change.after is None or not change.after.is_file or Aspect.CONTENT not in change.aspects:
+            return
+        if not (data := self._merged(change)):
+            return
+        self._blocked.discard(change.path)
+        self._left = [each for each in self._left if each.path != change.path]
+        given = given._replace(mtime_ns=max(given.mtime_ns, now.mtime_ns) + 1)
+        self._main.append(
+            Step(Action.FILE, change.path, change.path, data=data, given=given, expected=now)
+        )
 
     def _is_other_name(self, change: Change, now: Fingerprint) -> bool:
         """Whether the steps for another name of the file change it."""

@@ -59,7 +59,7 @@ def _hunk(
 def _edits(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[tuple[int, int, int, int]]:
     """The runs that differ: old lines from, to, new lines from, to."""
     at = new_at = 0
-    for first, new_first, count in [*_matches(old, new), (len(old), len(new), 0)]:
+    for first, new_first, count in [*matches(old, new), (len(old), len(new), 0)]:
         if first > at or new_first > new_at:
             yield at, first, new_at, new_first
         at, new_at = first + count, new_first + count
@@ -74,7 +74,7 @@ class _Part(NamedTuple):
     new_high: int
 
 
-def _matches(old: Sequence[bytes], new: Sequence[bytes]) -> list[tuple[int, int, int]]:
+def matches(old: Sequence[bytes], new: Sequence[bytes]) -> list[tuple[int, int, int]]:
     """Runs of equal lines, in order: (position in old, in new, length)."""
     found: list[tuple[int, int, int]] = []
     parts = [_Part(0, len(old), 0, len(new))]

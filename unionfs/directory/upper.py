@@ -469,6 +469,9 @@ class DirectoryUpper(CreatingLayer):
     def append_first_seen(self, data: bytes) -> None:
         self._work.append_first_seen(data)
 
+    def append_base(self, data: bytes) -> None:
+        self._work.append_base(data)
+
     def replace_metadata_log(self, data: bytes) -> None:
         self._work.replace_metadata_log(data)
 

@@ -13,7 +13,7 @@ from unionfs.directory.attribute_store import read_attributes
 from unionfs.directory.dirfds import READ_DIRECTORY, PathNode
 from unionfs.directory.link_index import DIRECTORY
 from unionfs.directory.lower import READ_FILE, DirectoryLayer
-from unionfs.directory.work import FIRST_SEEN, read_metadata_log
+from unionfs.directory.work import BASES, FIRST_SEEN, read_metadata_log
 from unionfs.layer import Layer, Ref
 from unionfs.ownership import Ownership
 
@@ -63,8 +63,15 @@ class ReadOnlyUpper(DirectoryLayer):
 
     def first_seen(self) -> bytes:
         """The log of what was seen of the lowers (`unionfs.first_seen`); empty if there is none."""
+        return self._log(FIRST_SEEN)
+
+    def bases(self) -> bytes:
+        """The log of the contents of small files before they were written over."""
+        return self._log(BASES)
+
+    def _log(self, name: bytes) -> bytes:
         try:
-            with open(self._work_path + b"/" + FIRST_SEEN, "rb") as file:
+            with open(self._work_path + b"/" + name, "rb") as file:
                 return file.read()
         except FileNotFoundError:
             return b""

@@ -35,6 +35,9 @@ METADATA_LOG = b"rootless.metadata"
 FIRST_SEEN = b"rootless.first-seen"
 """See `unionfs.first_seen`. It outlives the mount."""
 
+BASES = b"rootless.bases"
+"""The contents of small files before they were written over: see `unionfs.first_seen`."""
+
 _END_SECONDS = 1.0
 """A server sees that its mount has gone some milliseconds after umount(2) has returned."""
 
@@ -64,9 +67,10 @@ class WorkDirectory:
         self._log: int | None = None
         self._log_size = 0
         self._seen: int | None = None
+        self._bases: int | None = None
 
     def close(self) -> None:
-        for fd in (self.fd, self.lock_fd, self._substitute, self._log, self._seen):
+        for fd in (self.fd, self.lock_fd, self._substitute, self._log, self._seen, self._bases):
             if fd is not None:
                 os.close(fd)
 
@@ -116,10 +120,18 @@ class WorkDirectory:
     def append_first_seen(self, data: bytes) -> None:
         """Add to the log of what was seen first. Raises OSError."""
         if self._seen is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._seen = os.open(FIRST_SEEN, flags, 0o600, dir_fd=self.lock_fd)
-        if os.write(self._seen, data) < len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._seen = self._open_log(FIRST_SEEN)
+        _append(self._seen, data)
+
+    def append_base(self, data: bytes) -> None:
+        """Add to the log of contents that were seen first. Raises OSError."""
+        if self._bases is None:
+            self._bases = self._open_log(BASES)
+        _append(self._bases, data)
+
+    def _open_log(self, name: bytes) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return os.open(name, flags, 0o600, dir_fd=self.lock_fd)
 
     def announce_end(self) -> None:
         """Let the next mount wait until this one has ended, however long that takes."""
@@ -191,6 +203,11 @@ def read_metadata_log(dir_fd: int) -> bytes:
         return b""
     with open(fd, "rb") as log:
         return log.read()
+
+
+def _append(log: int, data: bytes) -> None:
+    if os.write(log, data) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _lock(fd: int, path: bytes) -> int | None:

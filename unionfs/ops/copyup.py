@@ -108,7 +108,7 @@ def plan_copy(tree: Tree, node: Node, length: int | None = None) -> CopyUpJob:
     if node.ref is None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
     if tree.first_seen is not None:
-        tree.first_seen.note(node)
+        tree.first_seen.note(node, tree.layers.layer(node.layer))
     creation = _creation(tree, node)
     size = node.attributes.size
     if length is not None:

@@ -3,8 +3,10 @@ them over or to hide them."""
 
 from __future__ import annotations
 
-from unionfs.first_seen import SeenRecord, pack_seen
-from unionfs.layer import UpperLayer
+import stat
+
+from unionfs.first_seen import LARGEST_BASE, SeenRecord, pack_base, pack_seen
+from unionfs.layer import Layer, UpperLayer
 from unionfs.nodes import UPPER, Directory, Node
 
 
@@ -16,8 +18,10 @@ class FirstSeen:
         self._upper = upper
         self._noted: set[bytes] = set()
 
-    def note(self, node: Node) -> None:
-        """An object is about to change or to lose a name. Nothing is noted of one that the upper has."""
+    def note(self, node: Node, layer: Layer | None = None) -> None:
+        """An object is about to change or to lose a name. Nothing is noted of one that the upper has. `layer`: the one
+        that has a file which is about to be written over, for its content.
+        """
         if isinstance(node, Directory):
             if node.upper is not None or not node.lowers:
                 return
@@ -41,5 +45,17 @@ class FirstSeen:
         )
         try:
             self._upper.append_first_seen(pack_seen(record))
+            if layer is not None and known.size and known.size <= LARGEST_BASE:
+                self._keep_content(node, layer, path)
         except OSError:
             return
+
+    def _keep_content(self, node: Node, layer: Layer, path: bytes) -> None:
+        if not stat.S_ISREG(node.attributes.mode) or node.ref is None:
+            return
+        file = layer.open(node.ref)
+        try:
+            content = file.read(0, node.attributes.size)
+        finally:
+            file.close()
+        self._upper.append_base(pack_base(path, content))

@@ -103,7 +103,8 @@ def _move(
     _require_outside(node, new_parent)
     upper = tree.layers.writable()
     if target is not None and tree.first_seen is not None:
-        tree.first_seen.note(target)
+        layer = None if target.layer == UPPER else tree.layers.layer(target.layer)
+        tree.first_seen.note(target, layer)
     moved = _prepare(tree, node, (parent, name), (new_parent, new_name))
     directory, new_directory = ensure_directory(tree, parent), ensure_directory(tree, new_parent)
     if target is not None:

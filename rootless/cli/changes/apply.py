@@ -19,6 +19,7 @@ INTERACTIVE = Flag(("interactive", "i"), "Ask for each change")
 CHECK = Flag(("check",), "Change nothing: show what would be left alone, and why")
 UNDO = Flag(("undo",), "Take the last apply back, unless what it changed has changed since")
 THEIRS = Flag(("theirs",), "Where the host has changed too, take the container's version")
+MERGE = Flag(("merge",), "Where the host has changed a text too, merge both changes")
 
 
 def apply(parsed: Parsed, settings: Settings) -> int:
@@ -26,7 +27,7 @@ def apply(parsed: Parsed, settings: Settings) -> int:
     name, *paths = parsed.arguments
     applying = engine_of(settings).applying(name)
     if parsed[UNDO]:
-        if paths or parsed[INTERACTIVE] or parsed[CHECK] or parsed[THEIRS]:
+        if paths or parsed[INTERACTIVE] or parsed[CHECK] or parsed[THEIRS] or parsed[MERGE]:
             raise GrammarError(
                 "--undo takes back a whole apply: it takes no paths and no other options"
             )
@@ -39,6 +40,7 @@ def apply(parsed: Parsed, settings: Settings) -> int:
         paths_in(applying.record, paths, current_directory() if paths else "/"),
         chosen=_chooser() if parsed[INTERACTIVE] else None,
         overrules=parsed[THEIRS],
+        merges=parsed[MERGE],
         check=parsed[CHECK],
     )
     for path in applied.paths:
@@ -76,7 +78,7 @@ APPLY = Command(
     "apply",
     "Apply the changes of a command that was tried to the host's files",
     "CONTAINER [PATH...]",
-    (INTERACTIVE, CHECK, UNDO, THEIRS),
+    (INTERACTIVE, CHECK, UNDO, THEIRS, MERGE),
     apply,
     least=1,
     operand="container",

@@ -208,3 +208,32 @@ def test_interactive_asks_for_each_change(rootless, work):
     assert (work / "file").read_text() == "new\n"
     assert (work / "gone").exists()
     assert (work / "x").exists()
+
+
+LINES = "".join(f"{number}\n" for number in range(20))
+
+
+@pytest.mark.parametrize(
+    "script", ["sed -i s/^3$/three/ text", "sed s/^3$/three/ text > x; cat x > text; rm x"]
+)
+def test_merge_takes_the_changes_of_both(rootless, work, script):
+    (work / "text").write_text(LINES)
+    tried(rootless, script)
+    (work / "text").write_text(LINES.replace("15\n", "fifteen\n"))
+    assert rootless("apply", "one").status == 1
+    result = rootless("apply", "--merge", "one").ok()
+    assert result.stderr == ""
+    merged = LINES.replace("15\n", "fifteen\n").replace("\n3\n", "\nthree\n")
+    assert (work / "text").read_text() == merged
+    rootless("apply", "--undo", "one").ok()
+    assert (work / "text").read_text() == LINES.replace("15\n", "fifteen\n")
+
+
+def test_merge_marks_lines_that_both_have_changed_and_tells(rootless, work):
+    tried(rootless, "echo theirs > file")
+    (work / "file").write_text("mine\n")
+    result = rootless("apply", "--merge", "one")
+    assert result.status == 1
+    assert "stand between marks" in result.stderr
+    marked = "<<<<<<< host\nmine\n=======\ntheirs\n>>>>>>> container\n"
+    assert (work / "file").read_text() == marked
