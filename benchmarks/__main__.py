@@ -24,6 +24,7 @@ from benchmarks import (
     images,
     lifecycle,
     machine,
+    network,
     plot,
     report,
     startup,
@@ -113,6 +114,7 @@ def _measure(
         ("lifecycle", lifecycle.measure),
         ("hpc", hpc.measure),
         ("try", trying.measure),
+        ("network", network.measure),
         ("build", build.measure),
     ):
         if plan := chosen.get(name):

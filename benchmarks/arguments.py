@@ -16,6 +16,7 @@ from benchmarks import (
     images,
     layers,
     lifecycle,
+    network,
     startup,
     trying,
 )
@@ -39,6 +40,7 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "lifecycle": ((*lifecycle.WORKLOADS, lifecycle.MEMORY), lifecycle.NAMES),
     "hpc": ((*hpc.TIMED, *hpc.MEMORY), hpc.NAMES),
     "try": (trying.WORKLOADS, trying.NAMES),
+    "network": (tuple(network.WORKLOADS), network.NAMES),
     "build": ((*build.WORKLOADS, *build.MEMORY), build_engines.NAMES),
     "images": (tuple(item.name for item in images.OPERATIONS), images.NAMES),
 }

@@ -23,9 +23,9 @@ from benchmarks.memory import processes, proportional_size
 from benchmarks.workloads import MIB
 from tests.support.images import busybox_tar, docker_archive
 
-_IMAGE = "bench:latest"
+IMAGE = "bench:latest"
 _SECONDS = 600
-_SLEEP = ("sleep", "100000")
+SLEEP = ("sleep", "100000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,12 @@ class Engine:
 
     def run_detached(self, *command: str) -> str:
         """The id of a new container without a network."""
-        return self("run", "-d", "--network", "none", _IMAGE, *command)
+        return self("run", "-d", "--network", "none", IMAGE, *command)
 
     @contextmanager
     def running(self, *command: str) -> Iterator[str]:
         """A container for the length of a block."""
-        container = self.run_detached(*(command or _SLEEP))
+        container = self.run_detached(*(command or SLEEP))
         try:
             yield container
         finally:
@@ -126,13 +126,13 @@ class Stopwatch:
 
 def _run_true(stage: Stage) -> float:
     with Stopwatch() as watch:
-        stage.engine("run", "--rm", "--network", "none", _IMAGE, "true")
+        stage.engine("run", "--rm", "--network", "none", IMAGE, "true")
     return watch.seconds
 
 
 def _run_detached(stage: Stage) -> float:
     with Stopwatch() as watch:
-        container = stage.engine.run_detached(*_SLEEP)
+        container = stage.engine.run_detached(*SLEEP)
     stage.engine.remove(container)
     return watch.seconds
 
@@ -161,8 +161,7 @@ def _remove_deaf(stage: Stage) -> float:
 
 def _list(stage: Stage) -> float:
     created = [
-        stage.engine("create", "--network", "none", _IMAGE, "true")
-        for _ in range(stage.size.listed)
+        stage.engine("create", "--network", "none", IMAGE, "true") for _ in range(stage.size.listed)
     ]
     try:
         with Stopwatch() as watch:
@@ -175,7 +174,7 @@ def _list(stage: Stage) -> float:
 def _start_at_once(stage: Stage) -> float:
     with Stopwatch() as watch:
         started = [
-            stage.engine.start("run", "-d", "--network", "none", _IMAGE, *_SLEEP)
+            stage.engine.start("run", "-d", "--network", "none", IMAGE, *SLEEP)
             for _ in range(stage.size.parallel)
         ]
         outputs = [process.communicate(timeout=_SECONDS) for process in started]
@@ -215,7 +214,7 @@ def _read_log(stage: Stage) -> float:
 
 def _attached_output(stage: Stage) -> float:
     with Stopwatch() as watch:
-        _count(stage, "run", "--rm", "--network", "none", _IMAGE, *_output(stage))
+        _count(stage, "run", "--rm", "--network", "none", IMAGE, *_output(stage))
     return watch.seconds
 
 
@@ -295,7 +294,7 @@ def engines(scratch: Path, runroot: Path) -> Iterator[Engine]:
     """Those that are here, each with the image."""
     archive = scratch / "image.tar"
     busybox_tar(scratch / "rootfs.tar")
-    docker_archive(archive, [(scratch / "rootfs.tar").read_bytes()], tags=[_IMAGE])
+    docker_archive(archive, [(scratch / "rootfs.tar").read_bytes()], tags=[IMAGE])
     rootless = Path(sys.executable).with_name("rootless")
     store = ("--root", str(scratch / "podman"), "--runroot", str(runroot))
     candidates = (

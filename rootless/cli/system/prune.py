@@ -10,14 +10,14 @@ from rootless.cli.grammar import Command, Flag, Parsed
 from rootless.cli.output import confirmed, human_size, pruned_images
 from rootless.cli.shared_options import NO_PROMPT, PRUNE_FILTER, filter_pairs
 from rootless.errors import UsageError
-from rootless.filters import VolumeFilters
+from rootless.filters import NetworkFilters, VolumeFilters
 
 _ALL = Flag(("all", "a"), "Remove all unused images not just dangling ones")
 _VOLUMES = Flag(("volumes",), "Prune anonymous volumes not used by at least one container")
 
 
 def prune(parsed: Parsed, settings: Settings) -> int:
-    """Remove ended containers, then images and volumes that nothing needs, and what interrupted commands
+    """Remove ended containers, then networks, images and volumes that nothing needs, and what interrupted commands
     left."""
     everything = parsed[_ALL]
     filters = prune_filters(filter_pairs(parsed, PRUNE_FILTER), time.time())
@@ -28,6 +28,7 @@ def prune(parsed: Parsed, settings: Settings) -> int:
         )
     warning = (
         "WARNING! This will remove:\n  - all stopped containers\n"
+        "  - all networks not used by at least one container\n"
         f"  - {pruned_images(everything=everything)}\n"
         + ("  - anonymous volumes that no container uses\n" if parsed[_VOLUMES] else "")
         + "  - unused build cache\n  - what interrupted pulls and loads have left"
@@ -38,6 +39,13 @@ def prune(parsed: Parsed, settings: Settings) -> int:
     containers = engine.prune_containers(filters)
     if containers.names:
         print("Deleted Containers:", *containers.names, "", sep="\n")
+    networks = engine.networks.prune(
+        NetworkFilters(
+            labels=filters.labels, without_labels=filters.without_labels, until=filters.until
+        )
+    )
+    if networks:
+        print("Deleted Networks:", *(record.name for record in networks), "", sep="\n")
     images = engine.prune_images(everything=everything, filters=filters)
     if images.removals:
         print("Deleted Images:", *map(str, images.removals), "", sep="\n")
@@ -61,6 +69,6 @@ SYSTEM_PRUNE = Command(
     (_ALL, NO_PROMPT, PRUNE_FILTER, _VOLUMES),
     prune,
     most=0,
-    description="""Remove stopped containers, dangling images, build cache, and what interrupted pulls and loads
-have left.""",
+    description="""Remove stopped containers, unused networks, dangling images, build cache, and what interrupted
+pulls and loads have left.""",
 )

@@ -87,14 +87,15 @@ class Holder:
                     self._connect()
                 elif descriptor in self._clients:
                     self._hear(self._clients[descriptor])
-        stop()
-        self._listener.close()
-        self._way_out.end()
-        self._dns.end()
+        # First: a holder that is started meanwhile would wait for containers to come back.
         try:
             os.unlink(self._assigned)
         except OSError:
             pass
+        stop()
+        self._listener.close()
+        self._way_out.end()
+        self._dns.end()
 
     def _is_done(self) -> bool:
         if not self._membership.is_empty() or any(

@@ -185,8 +185,11 @@ def test_network_in_use_is_not_removed(rootless, net):
     assert refused.status == 1
     assert "network net has active endpoints" in refused.stderr
     assert rootless("network", "prune", "-f").ok().stdout == ""
+    assert "Deleted Networks" not in rootless("system", "prune", "-f").ok().stdout
     rootless("rm", "-f", "web").ok()
     assert rootless("network", "rm", net).ok().stdout == "net\n"
+    rootless("network", "create", "unused").ok()
+    assert "Deleted Networks:\nunused\n" in rootless("system", "prune", "-f").ok().stdout
 
 
 def test_container_of_a_removed_network_does_not_start(rootless, net):

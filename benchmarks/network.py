@@ -1,0 +1,157 @@
+"""Networks of several containers: this engine, podman, and docker where its daemon answers, on the same image.
+
+Each workload prepares what it needs, without being timed, for each sample.
+"""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.lifecycle import IMAGE, NAMES, SIZES, SLEEP, Measured, Stage, Stopwatch, engines
+from benchmarks.machine import RoundMeter
+from benchmarks.measure import Key, Results, rotated
+
+__all__ = ["NAMES", "WORKLOADS", "measure"]
+
+_NETWORK = "bench-net"
+_PORT = 5000
+_SINK = ("sh", "-c", f"while true; do nc -l -p {_PORT} > /dev/null; done")
+_ON_NETWORK = ("--network", _NETWORK)
+_WAIT = 20.0
+
+
+def _run_true(stage: Stage, *options: str) -> float:
+    with _container(stage, *SLEEP), Stopwatch() as watch:
+        stage.engine("run", "--rm", *_ON_NETWORK, *options, IMAGE, "true")
+    return watch.seconds
+
+
+def _run_published(stage: Stage) -> float:
+    return _run_true(stage, "-p", f"127.0.0.1:{_free_port()}:{_PORT}")
+
+
+def _run_first(stage: Stage) -> float:
+    with Stopwatch() as watch:
+        stage.engine("run", "--rm", *_ON_NETWORK, IMAGE, "true")
+    return watch.seconds
+
+
+def _run_many(stage: Stage) -> float:
+    made: list[str] = []
+    try:
+        with Stopwatch() as watch:
+            made.extend(
+                stage.engine("run", "-d", *_ON_NETWORK, IMAGE, *SLEEP)
+                for _ in range(stage.size.parallel)
+            )
+    finally:
+        stage.engine.remove(*made)
+    return watch.seconds
+
+
+def _between(stage: Stage) -> float:
+    blocks = stage.size.output >> 20
+    with _container(stage, *_SINK) as server, _container(stage, *SLEEP) as client:
+        name = server[:12]
+        send = f"dd if=/dev/zero bs=1M count={blocks} 2>/dev/null | nc {name} {_PORT}"
+        ready = f"for i in $(seq 200); do echo | nc {name} {_PORT} && exit; done; exit 1"
+        stage.engine("exec", client, "sh", "-c", ready)
+        with Stopwatch() as watch:
+            stage.engine(
+                "exec", client, "sh", "-c", f"for i in $(seq 200); do {send} && exit; done; exit 1"
+            )
+    return watch.seconds
+
+
+def _published(stage: Stage) -> float:
+    port = _free_port()
+    block = bytes(1 << 20)
+    with _container(stage, *_SINK, options=("-p", f"127.0.0.1:{port}:{_PORT}")):
+        _send(port, [b"\n"])
+        with Stopwatch() as watch:
+            _send(port, [block] * (stage.size.output >> 20))
+    return watch.seconds
+
+
+def _send(port: int, blocks: Sequence[bytes]) -> None:
+    """Send everything through a connection that is accepted, and wait for its end. Raises RuntimeError."""
+    until = time.monotonic() + _WAIT
+    while time.monotonic() < until:
+        try:
+            with socket.create_connection(("127.0.0.1", port), _WAIT) as connection:
+                for block in blocks:
+                    connection.sendall(block)
+                connection.shutdown(socket.SHUT_WR)
+                connection.recv(1)
+        except OSError:
+            time.sleep(0.01)  # the server is between two connections
+            continue
+        return
+    raise RuntimeError("no connection to the published port")
+
+
+WORKLOADS: dict[str, Measured] = {
+    "run true on a network": _run_true,
+    "run true on a network, alone": _run_first,
+    "run true on a network with a port": _run_published,
+    "run -d of many on a network": _run_many,
+    "send between containers": _between,
+    "send to a published port": _published,
+}
+
+
+@contextmanager
+def _container(stage: Stage, *command: str, options: Sequence[str] = ()) -> Iterator[str]:
+    """A container on the network for the length of a block."""
+    made = stage.engine("run", "-d", *_ON_NETWORK, *options, IMAGE, *command)
+    try:
+        yield made
+    finally:
+        stage.engine.remove(made)
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def measure(
+    results: Results,
+    scratch: Path,
+    *,
+    scale: str,
+    rounds: int,
+    only: Sequence[str],
+    subjects: Sequence[str],
+    after_round: Callable[[], None],
+) -> None:
+    """Time every workload with every engine."""
+    # podman refuses a runroot of more than 50 characters.
+    with tempfile.TemporaryDirectory(
+        prefix="rl-", dir="/tmp", ignore_cleanup_errors=True
+    ) as runroot:
+        prepared = [
+            Stage(engine, SIZES[scale], scratch)
+            for engine in engines(scratch, Path(runroot))
+            if engine.name in subjects
+        ]
+        for stage in prepared:
+            stage.engine("network", "create", _NETWORK)
+        try:
+            for number in range(rounds):
+                meter = RoundMeter()
+                for workload in only:
+                    for stage in rotated(prepared, number):
+                        key = Key(workload, stage.engine.name, "warm")
+                        results.time(key, lambda w=workload, s=stage: WORKLOADS[w](s))  # type: ignore[misc]
+                results.rounds.append(meter.finish())
+                after_round()
+        finally:
+            for stage in prepared:
+                stage.engine("network", "rm", _NETWORK)
