@@ -190,6 +190,14 @@ def _journal() -> str | None:
     return failure and f"a journal cannot be started by this account ({failure})"
 
 
+def _slurm() -> str | None:
+    for program in ("munged", "slurmctld", "slurmd", "srun", "sbatch"):
+        if not shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin"):
+            return f"{program} is not installed"
+    failure = _attempt([sys.executable, "-m", "tests.support.slurm"])
+    return failure and f"Slurm cannot be started by this account ({failure})"
+
+
 def _tun() -> str | None:
     try:
         os.close(os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC))
@@ -213,6 +221,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "cgroup-delegation": _cgroup_delegation,
     "tun": _tun,
     "journal": _journal,
+    "slurm": _slurm,
     "fuse-overlayfs": _program("fuse-overlayfs"),
     "crun": _program("crun"),
     "bwrap": _program("bwrap", "--ro-bind", "/", "/", "--unshare-all", "true"),
