@@ -222,6 +222,8 @@ PROBES: dict[str, Callable[[], str | None]] = {
     "tun": _tun,
     "journal": _journal,
     "slurm": _slurm,
+    "mpich": _program("mpicc.mpich", "-show"),
+    "openmpi": _program("mpicc.openmpi", "--showme"),
     "fuse-overlayfs": _program("fuse-overlayfs"),
     "crun": _program("crun"),
     "bwrap": _program("bwrap", "--ro-bind", "/", "/", "--unshare-all", "true"),
