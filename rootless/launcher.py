@@ -106,6 +106,11 @@ def launcher_variables(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in environ.items() if name.startswith(_PREFIXES)}
 
 
+def has_pmix_server(environ: Mapping[str, str]) -> bool:
+    """Whether a PMIx server waits for this process: by one variable for each version of the protocol."""
+    return any(name.startswith("PMIX_SERVER_URI") for name in environ)
+
+
 def launcher_directories(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The directories in which the launcher and its ranks have files, absolute, none below another one."""
     found = sorted({environ.get(name, "").rstrip("/") for name in _DIRECTORIES})

@@ -8,6 +8,7 @@ import sys
 from rootless.cli import run_options as rows
 from rootless.errors import UsageError
 from rootless.launcher import (
+    has_pmix_server,
     launch_of,
     launcher_descriptors,
     launcher_directories,
@@ -15,6 +16,7 @@ from rootless.launcher import (
     warning_of,
 )
 from rootless.network.options import HOST, NetworkOptions
+from rootless.runtime.idmap import UserNamespaceMode
 from rootless.spec.options import Bind
 
 TYPE_CHECKING = False
@@ -90,7 +92,9 @@ def shared_options(
     options: ContainerOptions, parsed: Parsed, environ: Mapping[str, str]
 ) -> ContainerOptions:
     """The options of the container that ranks share: the host's namespaces but for users and mounts, where no others
-    are asked for, and the directories of the launcher. It is removed at its end.
+    are asked for, and the directories of the launcher. It is removed at its end. Under a PMIx server a rank keeps the
+    caller's ids where no others are asked for: the server refuses a client that reports other ids than the launcher
+    gave it (PMIx's psec/native).
 
     Raises UsageError for a PID namespace: a rank is the launcher's child.
     """
@@ -106,6 +110,9 @@ def shared_options(
     network = options.network
     if not network.name:
         network = NetworkOptions(HOST)
+    userns = options.userns
+    if has_pmix_server(environ) and not _is_given(parsed, rows.USERNS, rows.USER):
+        userns = UserNamespaceMode(keep=True)
     mounted = {each.target for each in options.mounts}
     binds = [
         Bind(path, path)
@@ -114,6 +121,7 @@ def shared_options(
     ]
     return options._replace(
         remove=True,
+        userns=userns,
         terminal=False,
         interactive=False,
         namespaces=namespaces,

@@ -1,10 +1,12 @@
-"""MPI programs as the ranks of one container: `hpc exec --sharens` under Slurm and under the launchers of MPICH and Open MPI.
+"""MPI programs as the ranks of one container: `hpc exec --sharens` and `run --join` under Slurm and under the launchers of
+MPICH and Open MPI.
 
 The image is the machine's own root, which has the libraries that the program was built with.
 """
 
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -41,27 +43,39 @@ LAUNCHES = [
 ]
 
 
+@pytest.fixture
+def launch(cluster, tmp_path):
+    """The standard output of the program, built with a library, in the container of `command` under a launcher."""
+
+    def run(library, launcher, command):
+        source, program = tmp_path / "ranks.c", cluster.cwd / "ranks"
+        source.write_text(PROGRAM)
+        subprocess.run([f"mpicc.{library}", "-o", program, source], check=True, timeout=60)
+        done = subprocess.run(
+            [*launcher, *command, program],
+            env=cluster.env,
+            cwd=cluster.cwd,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, bool(done.stdout)) == (0, True), done.stderr
+        assert "CMA" not in done.stderr
+        return sorted(done.stdout.splitlines())
+
+    return run
+
+
 @pytest.mark.parametrize(("library", "launcher"), LAUNCHES)
-def test_the_ranks_find_each_other(cluster, tmp_path, library, launcher):
-    source, program = tmp_path / "ranks.c", cluster.cwd / "ranks"
-    source.write_text(PROGRAM)
-    subprocess.run([f"mpicc.{library}", "-o", program, source], check=True, timeout=60)
-    done = subprocess.run(
-        [
-            *launcher,
-            *cluster.argv(
-                "exec", "--sharens", "-B", os.environ.get("TMPDIR", "/tmp"), "/", program
-            ),
-        ],
-        env=cluster.env,
-        cwd=cluster.cwd,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, sorted(done.stdout.splitlines())) == (
-        0,
-        ["0 of 2, sum 1", "1 of 2, sum 1"],
-    ), done.stderr
-    assert "CMA" not in done.stderr
+def test_the_ranks_find_each_other(cluster, launch, library, launcher):
+    bind = os.environ.get("TMPDIR", "/tmp")
+    command = cluster.argv("exec", "--sharens", "-B", bind, "/")
+    assert launch(library, launcher, command) == ["0 of 2, sum 1", "1 of 2, sum 1"]
+
+
+@pytest.mark.parametrize(("library", "launcher"), LAUNCHES)
+def test_the_ranks_of_run_join_find_each_other(cluster, launch, library, launcher):
+    run = [sys.executable, "-m", "rootless", "run", "--join"]
+    command = [*run, "-v", f"{cluster.cwd}:{cluster.cwd}", "--rootfs", "/"]
+    assert launch(library, launcher, command) == ["0 of 2, sum 1", "1 of 2, sum 1"]

@@ -4,6 +4,7 @@ import pytest
 
 from rootless.launcher import (
     Launch,
+    has_pmix_server,
     launch_of,
     launcher_descriptors,
     launcher_directories,
@@ -74,3 +75,8 @@ def test_rank_0_alone_tells_of_worlds_of_one_rank():
     assert warning_of(launch_of(first, "p"), first, joins=True) == ""
     without = SLURM | {"SLURM_PROCID": "0"}
     assert "--mpi=pmix" in warning_of(launch_of(without, "p"), without, joins=True)
+
+
+def test_pmix_server_is_known_by_its_address() -> None:
+    assert has_pmix_server({"PMIX_SERVER_URI41": "pmix-server.1;tcp4://127.0.0.1:1"})
+    assert not has_pmix_server({"PMIX_RANK": "0"} | HYDRA)
