@@ -31,6 +31,7 @@ from rootless.rootfs.lower import Lower, lower_of_image, lower_of_path
 from rootless.runtime.account import read_account, read_id_maps
 from rootless.runtime.extensions import ChownMode
 from rootless.spec.check_options import check_options
+from rootless.spec.command import arguments
 from rootless.spec.etc_files import APT_DIRECTORY, etc_files
 from rootless.spec.gather_host import console_size, gather_host_facts, host_resolv_conf
 from rootless.spec.options import (
@@ -41,7 +42,7 @@ from rootless.spec.options import (
     LogDriver,
     Volume,
 )
-from rootless.spec.runtime_spec import arguments, make_spec, requested_user
+from rootless.spec.runtime_spec import make_spec, requested_user
 from rootless.spec.seccomp_profile import profile_of
 from rootless.spec.storage_driver import StorageDriver
 
@@ -486,8 +487,6 @@ def _resources(limits: ResourceLimits) -> dict[str, Any]:
 
 
 def _has_apt(tree: HostTree | ImageTree) -> bool:
-    if isinstance(tree, HostTree) and os.path.isdir(tree.path):
-        return os.path.isdir(f"{tree.path}{APT_DIRECTORY}")
-    from rootless.rootfs.union import image_has_directory
+    from rootless.rootfs.image_paths import has_directory
 
-    return image_has_directory(tree, APT_DIRECTORY.lstrip("/"))
+    return has_directory(tree, APT_DIRECTORY)

@@ -9,12 +9,13 @@ where it has some.
 
 from __future__ import annotations
 
-from rootless.errors import HostSupportError, InvalidDocumentError, UsageError
+from rootless.errors import HostSupportError, UsageError
 from rootless.network.options import CONTAINER
 from rootless.runtime import extensions
 from rootless.runtime.extensions import DEFAULT_PATH, RECORD_IF_POSSIBLE
 from rootless.runtime.idmap import IdMaps
 from rootless.spec import default_mounts as mounts
+from rootless.spec.command import arguments, words
 from rootless.spec.host import HostFacts
 from rootless.spec.options import ContainerOptions
 
@@ -102,32 +103,6 @@ def _without_user_targets(files: Mapping[str, str], options: ContainerOptions) -
     return {target: source for target, source in files.items() if target not in taken}
 
 
-def _words(image: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    value = image.get(key) or ()
-    if isinstance(value, str) or not all(isinstance(word, str) for word in value):
-        raise InvalidDocumentError(f"image config: {key} is not a list of strings")
-    return tuple(value)
-
-
-def arguments(options: ContainerOptions, image: Mapping[str, Any]) -> tuple[str, ...]:
-    """What is executed: the entry point, then the command. An entry point given anew drops the
-    image's command (Docker).
-
-    Raises:
-        UsageError: both are empty.
-    """
-    command = options.command
-    if options.entrypoint is not None:
-        entrypoint: tuple[str, ...] = (options.entrypoint,) if options.entrypoint else ()
-    else:
-        entrypoint = _words(image, "Entrypoint")
-        command = command or _words(image, "Cmd")
-    result = (*entrypoint, *command)
-    if not result:
-        raise UsageError("no command specified", hint="name one after the image")
-    return result
-
-
 def environment(
     options: ContainerOptions, image: Mapping[str, Any], hostname: str | None
 ) -> list[str]:
@@ -138,7 +113,7 @@ def environment(
         values["HOSTNAME"] = hostname
     if options.terminal:
         values["TERM"] = "xterm"
-    for entry in _words(image, "Env"):
+    for entry in words(image, "Env"):
         name, _, value = entry.partition("=")
         values[name] = value
     for name, given in options.variables:

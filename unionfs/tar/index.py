@@ -15,7 +15,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Final
 
 APPLICATION_ID: Final = 0x726C6C69
@@ -150,6 +150,32 @@ def open_index(path: str | os.PathLike[str]) -> sqlite3.Connection:
             f"{os.fspath(path)}: not a layer index of version {VERSION}: {error}"
         ) from None
     return database
+
+
+def mode_at(index: str | os.PathLike[str], names: Sequence[bytes]) -> int | None:
+    """The mode of what an index has at a path from its root, symbolic links not followed; 0 for what hides an entry of a
+    layer below, None for nothing. `names` are the components of the path. Raises FileNotFoundError, and OSError (EIO)
+    for a damaged index."""
+    query = (
+        "SELECT e.ino, coalesce(n.mode, 0) FROM entry e LEFT JOIN node n ON n.ino = e.ino "
+        "WHERE e.parent = ? AND e.name = ?"
+    )
+    database, node, mode = None, ROOT, 0
+    try:
+        database = open_index(index)
+        for name in names:
+            row = database.execute(query, (node, name)).fetchone()
+            if row is None:
+                return None
+            node, mode = row
+        return int(mode)
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(errno.EIO, "damaged layer index", os.fspath(index)) from error
+    finally:
+        if database is not None:
+            database.close()
 
 
 def check_version(database: sqlite3.Connection, schema: str) -> None:
