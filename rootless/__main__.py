@@ -14,11 +14,11 @@ from unionfs.light_imports import install  # noqa: E402
 
 install("rootless", "unionfs")
 
-_IS_RUN = "run" in sys.argv[1:3]  # or `container run`
-if _IS_RUN:
+_HAS_PACK = not {"run", "hpc"}.isdisjoint(sys.argv[1:3])  # or `container run`
+if _HAS_PACK:
     from rootless import module_packs
 
-    module_packs.load(module_packs.RUN)
+    module_packs.load_first(sys.argv[1:])
 
 from rootless.cli.main import main as run_command_line  # noqa: E402
 
@@ -26,7 +26,7 @@ from rootless.cli.main import main as run_command_line  # noqa: E402
 def main() -> None:
     """Run the command line and exit with its status."""
     status = run_command_line()
-    if _IS_RUN:
+    if _HAS_PACK:
         module_packs.write_missing()
     try:
         sys.stdout.flush()

@@ -13,10 +13,22 @@ from unionfs.module_pack import load_pack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import ModuleType
 
 RUN, PREPARE, MONITOR, FILE_SERVER = "run", "prepare", "monitor", "file-server"
+JOIN, HPC, HPC_JOIN, IN_PLACE = "join", "hpc", "hpc-join", "in-place"
 _DIRECTORY = f"{os.path.dirname(__file__)}/__pycache__"
+_RANK = (
+    "rootless.engine.join_container",
+    "rootless.cgroups.membership",
+    "rootless.containers.delete_tree",
+    "rootless.containers.directory",
+    "rootless.containers.process_identity",
+    "rootless.supervisor.control_socket",
+    "rootless.syscalls.libseccomp",
+)
+"""Of a process that enters a container which is there."""
 MODULES = {
     RUN: (
         "rootless.cli.main",
@@ -47,8 +59,57 @@ MODULES = {
         "unionfs.session.device",
         "unionfs.ops.journal_records",
     ),
+    JOIN: (
+        "rootless.cli.main",
+        "rootless.cli.run",
+        "rootless.cli.joining",
+        "rootless.cli.escape",
+        "rootless.containers.storage_paths",
+        "rootless.engine.new_containers",
+        "rootless.paths",
+        *_RANK,
+    ),
+    HPC: (
+        "rootless.cli.main",
+        "rootless.cli.hpc.run",
+        "rootless.cli.hpc.container",
+        "rootless.cli.escape",
+        "rootless.containers.storage_paths",
+        "rootless.engine.new_containers",
+        "rootless.hpc.names",
+        "rootless.paths",
+        "rootless.spec.storage_driver",
+    ),
+    HPC_JOIN: ("rootless.cli.hpc.sharing", *_RANK),
+    IN_PLACE: (
+        "rootless.supervisor.in_place",
+        "rootless.cli.hpc.image",
+        "rootless.rootfs.image_paths",
+        "rootless.run_in_child",
+        "rootless.spec.bind_sources",
+        "unionfs.tar.index",
+    ),
 }
-"""The modules that a process imports by name. RUN is loaded before the monitor is forked, the others in three processes."""
+"""The modules that a process imports by name. RUN is loaded before the monitor is forked, PREPARE, MONITOR and FILE_SERVER
+in three processes. JOIN is that of a rank (`run --join`); HPC that of `hpc`, followed by one of the last two."""
+BEFORE = {
+    PREPARE: (RUN,),
+    MONITOR: (RUN,),
+    FILE_SERVER: (RUN,),
+    HPC_JOIN: (HPC,),
+    IN_PLACE: (HPC,),
+}
+"""The packs that a process has loaded before another one."""
+
+
+def load_first(arguments: Sequence[str]) -> None:
+    """Load the pack of the command line of `run` or `hpc` with these arguments, if it has one. Raises what a module raises."""
+    words = arguments[:2]
+    if words[0] == "hpc":
+        if words[-1] in {"exec", "run", "shell"}:
+            load(HPC)
+    elif "run" in words:
+        load(JOIN if any(each.startswith("--join") for each in arguments) else RUN)
 
 
 def load(name: str) -> None:
@@ -96,8 +157,8 @@ def write() -> None:
             os.waitpid(child, 0)
             continue
         try:
-            if name != RUN:
-                _import(RUN)
+            for each in BEFORE.get(name, ()):
+                _import(each)
             imported: list[str] = []
             _record_imports(imported)
             _import(name)

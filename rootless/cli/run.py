@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from rootless import module_packs
 from rootless.cli import run_options as rows
 from rootless.cli.context import (
     Settings,
@@ -76,6 +77,8 @@ def _run_joined(
     progress: ShowProgress | None,
 ) -> int:
     """Become a rank; returns only by an error."""
+    if "rootless.engine.join_container" not in sys.modules:
+        module_packs.load(module_packs.JOIN)  # the configuration asks for it, not the command line
     from rootless.cli import escape, joining  # noqa: F401 - an error is printed when nothing can be imported any more
 
     rank = joining.rank_of(parsed, os.environ)

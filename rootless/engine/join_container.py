@@ -7,20 +7,18 @@ one leaves it.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 
 from rootless.containers.exec_target import join_args
-from rootless.containers.launch_description import Shared
-from rootless.durable import acquire_lock, write_atomically
 from rootless.errors import ConflictError, InvalidDocumentError, NotFoundError, RootlessError
-from rootless.light_json import dumps, loads
+from rootless.light_json import loads
+from rootless.oci.digest import hex_of, sha256_digest
 from rootless.private_directory import make_private_directory
 from rootless.runtime import extensions
 from rootless.runtime.enter import enter
+from rootless.spec.command import arguments
 from rootless.spec.exec_options import ExecOptions
-from rootless.spec.runtime_spec import arguments
 from rootless.supervisor.client import MonitorClient, MonitorEndedError, RefusedError
 from rootless.supervisor.protocol import Kind
 from unionfs.light_types import NamedTuple
@@ -74,7 +72,8 @@ def run_joined(
     for each in (paths.runtime, directory):
         make_private_directory(each, "ROOTLESS_RUNROOT")
     what = f"{rank.tag}\0{options.image or options.rootfs}\0{paths.store}"
-    state = f"{directory}/{hashlib.sha256(what.encode(errors='surrogateescape')).hexdigest()[:24]}"
+    digest = sha256_digest(what.encode(errors="surrogateescape"))
+    state = f"{directory}/{hex_of(digest)[:24]}"
     for _ in range(_ATTEMPTS):
         found = _find(state)
         client = None if found is None else _join(found, paths)
@@ -128,6 +127,10 @@ def _make(
     start: Callable[[Describe], ContainerRecord],
 ) -> None:
     """Make the container, unless another rank has made it meanwhile."""
+    from rootless.containers.launch_description import Shared
+    from rootless.durable import acquire_lock, write_atomically
+    from rootless.light_json import dumps
+
     lock = acquire_lock(f"{state}.lock")
     assert lock is not None  # it is waited for
     try:

@@ -82,6 +82,7 @@ class NewContainers(NamedTuple):
         adapt: Adapt | None = None,
     ) -> int:
         """As Engine.run_in_place."""
+        module_packs.load(module_packs.IN_PLACE)
         from rootless.spec.options import Bind, Tmpfs
         from rootless.spec.storage_driver import StorageDriver
         from rootless.supervisor.start import has_one_thread
@@ -98,10 +99,12 @@ class NewContainers(NamedTuple):
         from rootless.supervisor.in_place import run_in_place
 
         options = options._replace(storage_driver=StorageDriver.UNIONFS)
-        return run_in_place(
-            lambda monitor: self._prepare(options, progress, monitor=monitor, adapt=adapt),
-            debug=self.debug,
-        )
+
+        def prepare(monitor: int) -> LaunchDescription:
+            module_packs.load(module_packs.PREPARE)
+            return self._prepare(options, progress, monitor=monitor, adapt=adapt)
+
+        return run_in_place(prepare, debug=self.debug)
 
     def create(
         self, options: ContainerOptions, *, progress: ShowProgress | None = None
@@ -143,23 +146,23 @@ class NewContainers(NamedTuple):
         """Become one of the processes that share a container, which the first of them makes. Raises RootlessError."""
         from rootless.engine.join_container import run_joined
         from rootless.spec.options import Streams
-        from rootless.supervisor.background import run_in_background
 
         options = options._replace(attach=Streams(stdin=False, stdout=False, stderr=False))
 
         def start(describe: Callable[[int], LaunchDescription]) -> ContainerRecord:
+            module_packs.load(module_packs.RUN)
+            from rootless.supervisor.background import run_in_background
+
             forks_server, lock = self._server_ahead(options)
             return run_in_background(
                 describe, None, debug=self.debug, forks_server=forks_server, lock=lock
             )
 
-        run_joined(
-            options,
-            rank,
-            self.paths,
-            lambda monitor: self._prepare(options, progress, monitor=monitor),
-            start,
-        )
+        def prepare(monitor: int) -> LaunchDescription:
+            module_packs.load(module_packs.PREPARE)
+            return self._prepare(options, progress, monitor=monitor)
+
+        run_joined(options, rank, self.paths, prepare, start)
 
     def _server_ahead(self, options: ContainerOptions) -> tuple[bool, LockFile | None]:
         """Whether the monitor forks a file server of the container before it knows what that serves, and the lock with

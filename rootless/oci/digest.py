@@ -38,7 +38,10 @@ def sha256_digest(data: bytes) -> str:
     try:
         from _sha256 import sha256  # type: ignore[import-not-found]
     except ImportError:
-        from hashlib import sha256
+        try:
+            from _sha2 import sha256  # type: ignore[import-not-found]  # since Python 3.12
+        except ImportError:
+            from hashlib import sha256
     return f"sha256:{sha256(data).hexdigest()}"
 
 

@@ -67,6 +67,18 @@ EXEC = (
     "rootless.engine.exec_in_container, rootless.containers.directory, rootless.containers.delete_tree, "
     "rootless.cgroups.membership, rootless.syscalls.libseccomp"
 )
+RANK = (
+    "import rootless.__main__, rootless.cli.run, rootless.cli.joining, rootless.cli.escape, "
+    "rootless.containers.storage_paths, rootless.engine.new_containers, rootless.engine.join_container, "
+    "rootless.cgroups.membership, rootless.containers.delete_tree, rootless.containers.directory, "
+    "rootless.containers.process_identity, rootless.oci.digest, rootless.paths, "
+    "rootless.supervisor.control_socket, rootless.syscalls.libseccomp"
+)
+RANK_OF_HPC = (
+    "import rootless.__main__, rootless.cli.hpc.run, rootless.cli.hpc.container, rootless.cli.escape, "
+    "rootless.containers.storage_paths, rootless.engine.new_containers, rootless.hpc.names, rootless.paths, "
+    "rootless.spec.storage_driver"
+)
 COPY = (
     "import rootless.__main__, rootless.cli.containers.cp, rootless.engine.engine, "
     "rootless.rootfs.copy_in, rootless.rootfs.copy_out, rootless.containers.delete_tree"
@@ -109,9 +121,15 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
         (BEFORE_THE_FORK, 60),
         (RUN, 64),
         (EXEC, 96),
+        (RANK, 103),
+        (RANK_OF_HPC, 41),
+        (
+            f"{RANK_OF_HPC}, rootless.supervisor.in_place, rootless.cli.hpc.image, rootless.rootfs.image_paths",
+            103,
+        ),
         (COPY, 70),
         (LIST, 48),
-        (PREPARE, 72),
+        (PREPARE, 73),
         (MONITOR, 97),
         (FILE_SERVER, 114),
         (MOUNT, 65),

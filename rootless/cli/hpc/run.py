@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from rootless import module_packs
 from rootless.cli.context import Settings, current_directory, engine_of, new_containers
 from rootless.cli.grammar import Command, Flag, Parsed, Texts, spelling
 from rootless.cli.hpc import options as rows
@@ -69,6 +70,7 @@ def _become(parsed: Parsed, settings: Settings, action: str) -> int:
         options = with_configuration(options, configuration, os.environ)
     containers = new_containers(settings, configuration)
     if parsed[rows.SHARENS]:
+        module_packs.load(module_packs.HPC_JOIN)
         from rootless.cli.hpc.sharing import rank_of, shared_options
 
         shared = shared_options(options, asked.action, is_file=bool(source.path))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rootless.module_packs import FILE_SERVER, MODULES, MONITOR, PREPARE, RUN
+from rootless.module_packs import BEFORE, MODULES, MONITOR
 
 ROOT = Path(__file__).parents[3]
 
@@ -48,11 +48,12 @@ def packs(tree: Path) -> dict[str, Path]:
 
 def test_packs_hold_what_the_processes_import(copy: Path) -> None:
     execute(copy, "-m", "rootless.module_packs")
-    assert packs(copy).keys() == MODULES.keys() == {RUN, PREPARE, MONITOR, FILE_SERVER}
-    for name in (PREPARE, MONITOR, FILE_SERVER):
+    assert packs(copy).keys() == MODULES.keys()
+    for name in MODULES:
         code = (
-            "import sys; from rootless import module_packs; module_packs.load('run')\n"
-            f"module_packs.load({name!r}); before = set(sys.modules)\n"
+            "import sys; from rootless import module_packs\n"
+            f"for each in {(*BEFORE.get(name, ()), name)}: module_packs.load(each)\n"
+            "before = set(sys.modules)\n"
             f"for each in module_packs.MODULES[{name!r}]: __import__(each)\n"
             "print(*sys.modules.keys() - before)"
         )
@@ -68,7 +69,7 @@ def test_changed_source_has_its_packs_removed_and_written_again(copy: Path) -> N
         "import rootless.supervisor.monitor as m; print(m.CHANGED)"
     )
     assert execute(copy, "-c", code) == "1\n"
-    assert packs(copy).keys() == {RUN, PREPARE, FILE_SERVER}
+    assert packs(copy).keys() == MODULES.keys() - {MONITOR}
     execute(copy, "-c", "from rootless import module_packs; module_packs.write_missing()")
     assert packs(copy).keys() == MODULES.keys()
     assert execute(copy, "-c", code) == "1\n"
@@ -98,3 +99,25 @@ def test_modules_of_another_interpreter_setting_are_not_taken(copy: Path) -> Non
     )
     assert execute(copy, "-c", code) == "True\n"
     assert execute(copy, "-O", "-c", code) == "False\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "loaded"),
+    [
+        ("run box true", "rootless.supervisor.start"),
+        ("container run box true", "rootless.supervisor.start"),
+        ("run --join box true", "rootless.engine.join_container"),
+        ("run --join-tag=step box true", "rootless.engine.join_container"),
+        ("hpc exec box true", "rootless.cli.hpc.run"),
+        ("hpc pull box", ""),
+        ("hpc", ""),
+    ],
+)
+def test_command_line_loads_the_pack_of_its_process(copy: Path, line: str, loaded: str) -> None:
+    execute(copy, "-m", "rootless.module_packs")
+    code = (
+        f"import sys; from rootless import module_packs; module_packs.load_first({line.split()})\n"
+        "names = ('rootless.supervisor.start', 'rootless.engine.join_container', 'rootless.cli.hpc.run')\n"
+        "print(*(each for each in names if each in sys.modules))"
+    )
+    assert execute(copy, "-c", code).strip() == loaded
