@@ -21,7 +21,6 @@ from rootless.runtime.execution import (
     take_credentials,
 )
 from rootless.runtime.handshake import LISTENING, Failure, HandshakeMessage, HookError, MessageKind
-from rootless.runtime.plan import Plan
 from rootless.runtime.steps.context import Context
 from rootless.runtime.userdb import UnknownUserError
 from rootless.syscalls import processes
@@ -31,6 +30,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
+
+    from rootless.runtime.plan import Plan
 
 _TIOCSCTTY = 0x540E  # asm-generic/ioctls.h; `termios` is a shared object of its own
 

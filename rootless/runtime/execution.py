@@ -20,7 +20,7 @@ from unionfs.light_types import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 _SCRIPT_DEPTH = 6  # search_binary_handler follows five interpreters
 _HEAD = 256  # BINPRM_BUF_SIZE of the kernel
@@ -39,6 +39,22 @@ class Credentials(NamedTuple):
 
     def describe(self) -> str:
         return f"keep {len(self.bounding)} capabilities"
+
+
+def credentials_of(process: Mapping[str, Any]) -> Credentials:
+    """The capabilities of a process of a spec."""
+    given = process.get("capabilities", {})
+
+    def names(key: str) -> frozenset[str]:
+        return frozenset(str(n).removeprefix("CAP_") for n in given.get(key, ()))
+
+    return Credentials(
+        bounding=names("bounding"),
+        permitted=names("permitted"),
+        inheritable=names("inheritable"),
+        ambient=names("ambient"),
+        no_new_privileges=bool(process.get("noNewPrivileges")),
+    )
 
 
 class Filters(NamedTuple):

@@ -30,15 +30,15 @@ from rootless.runtime.child import (
 from rootless.runtime.execution import (
     Credentials,
     Filters,
+    credentials_of,
     execute,
     reset_signals,
     take_credentials,
 )
 from rootless.runtime.handshake import HandshakeMessage, MessageKind
 from rootless.runtime.idmap import IdMaps
-from rootless.runtime.plan import credentials_of, identity_steps
 from rootless.runtime.seccomp import filters_of
-from rootless.runtime.steps import attributes, filesystem
+from rootless.runtime.steps import attributes
 from rootless.runtime.steps.context import Context
 from rootless.syscalls import descriptors, identity, processes
 from unionfs.light_types import NamedTuple
@@ -122,9 +122,11 @@ def make_join_plan(spec: Mapping[str, Any]) -> JoinPlan:
     id_maps = IdMaps.from_spec(linux)
     steps: list[Step] = []
     if process.get("terminal"):
+        from rootless.runtime.steps import filesystem
+
         size = process.get("consoleSize", {})
         steps.append(filesystem.OpenTerminal(int(size.get("height", 0)), int(size.get("width", 0))))
-    steps += identity_steps(spec, process, id_maps)
+    steps += attributes.identity_steps(spec, process, id_maps)
     steps += attributes.limits_of(process)
     steps.append(attributes.SetUmask(int(process.get("user", {}).get("umask", 0o022))))
     return JoinPlan(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from rootless.errors import HostSupportError, InvalidDocumentError
 from rootless.runtime import extensions
-from rootless.runtime.execution import Credentials, Execute
+from rootless.runtime.execution import Execute, credentials_of
 from rootless.runtime.idmap import IdMaps, to_outside
 from rootless.runtime.mount_options import MountOptions, parse_mount_options
 from rootless.runtime.rootfs import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
     from typing import Any
 
+    from rootless.runtime.execution import Credentials
     from rootless.runtime.steps.context import Step
 
 NAMESPACES = ("user", "mount", "pid", "network", "ipc", "uts", "cgroup")
@@ -108,7 +109,7 @@ def make_plan(
     if "hooks" in spec:
         sequence += _hooks(spec, bundle, "createContainer", "creating")
     sequence.append(filesystem.EnterRoot())
-    sequence += identity_steps(spec, process, id_maps)
+    sequence += attributes.identity_steps(spec, process, id_maps)
     sequence += [filesystem.GiveToUser(m.target) for m in mounts if m.options.chown]
     sequence.append(attributes.ChangeDirectory(str(process.get("cwd") or "/")))
     if spec.get("root", {}).get("readonly"):
@@ -263,43 +264,3 @@ _DEV_LINKS: tuple[Step, ...] = (
     filesystem.MakeSymlink("/proc/kcore", "/dev/core"),
     filesystem.MakeSymlink("pts/ptmx", "/dev/ptmx"),
 )
-
-
-def identity_steps(
-    spec: Mapping[str, Any], process: Mapping[str, Any], id_maps: IdMaps
-) -> list[Step]:
-    user = process.get("user", {})
-    given = spec.get("annotations", {})
-    name = given.get(extensions.USER)
-    groups = tuple(str(g) for g in user.get("additionalGids", ()))
-    groups += tuple(filter(None, given.get(extensions.GROUPS, "").split(",")))
-    if name is None:
-        name = f"{user.get('uid', 0)}:{user.get('gid', 0)}"
-    result: list[Step] = []
-    if entry := given.get(extensions.USER_ENTRY):
-        first = given.get(extensions.USER_ENTRY_FIRST) == "true"
-        result.append(attributes.AddUser(entry, given[extensions.GROUP_ENTRY], first))
-    result.append(
-        attributes.ResolveUser(
-            str(name),
-            groups,
-            fixed=not id_maps.helper,
-            required=given.get(extensions.USER_REQUIRED) == "true",
-        )
-    )
-    return result
-
-
-def credentials_of(process: Mapping[str, Any]) -> Credentials:
-    capabilities = process.get("capabilities", {})
-
-    def names(key: str) -> frozenset[str]:
-        return frozenset(str(n).removeprefix("CAP_") for n in capabilities.get(key, ()))
-
-    return Credentials(
-        bounding=names("bounding"),
-        permitted=names("permitted"),
-        inheritable=names("inheritable"),
-        ambient=names("ambient"),
-        no_new_privileges=bool(process.get("noNewPrivileges")),
-    )

@@ -120,8 +120,8 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
     [
         (BEFORE_THE_FORK, 60),
         (RUN, 64),
-        (EXEC, 96),
-        (RANK, 103),
+        (EXEC, 91),
+        (RANK, 99),
         (RANK_OF_HPC, 41),
         (
             f"{RANK_OF_HPC}, rootless.supervisor.in_place, rootless.cli.hpc.image, rootless.rootfs.image_paths",

@@ -8,6 +8,7 @@ import stat
 import struct
 
 from rootless.light_stdlib import socket
+from rootless.runtime import extensions
 from rootless.runtime.steps.context import Context, open_in_root, open_or_make
 from rootless.runtime.userdb import Identity, UnknownUserError, entry_to_append, find_identity
 from rootless.syscalls import identity, processes
@@ -23,6 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    from rootless.runtime.idmap import IdMaps
 
 _RLIMIT_LOCKS = 10  # of asm-generic/resource.h; the resource module has no name for it
 _USER_FILE_LIMIT = 16 * 1024 * 1024  # bytes of /etc/passwd or /etc/group that are read
@@ -255,6 +258,32 @@ class SetLimit(NamedTuple):
         known = self.resource != "RLIMIT_LOCKS"
         number = getattr(resource, self.resource) if known else _RLIMIT_LOCKS
         resource.setrlimit(number, (_limit(self.soft), _limit(self.hard)))
+
+
+def identity_steps(
+    spec: Mapping[str, Any], process: Mapping[str, Any], id_maps: IdMaps
+) -> list[AddUser | ResolveUser]:
+    """The steps that find out, in the container's root, who a process of the spec is to be."""
+    user = process.get("user", {})
+    given = spec.get("annotations", {})
+    name = given.get(extensions.USER)
+    groups = tuple(str(g) for g in user.get("additionalGids", ()))
+    groups += tuple(filter(None, given.get(extensions.GROUPS, "").split(",")))
+    if name is None:
+        name = f"{user.get('uid', 0)}:{user.get('gid', 0)}"
+    result: list[AddUser | ResolveUser] = []
+    if entry := given.get(extensions.USER_ENTRY):
+        first = given.get(extensions.USER_ENTRY_FIRST) == "true"
+        result.append(AddUser(entry, given[extensions.GROUP_ENTRY], first))
+    result.append(
+        ResolveUser(
+            str(name),
+            groups,
+            fixed=not id_maps.helper,
+            required=given.get(extensions.USER_REQUIRED) == "true",
+        )
+    )
+    return result
 
 
 def limits_of(process: Mapping[str, Any]) -> list[SetLimit]:
