@@ -1,6 +1,6 @@
 """Passes what comes to published ports on to the container: a process in the container's user and network namespaces, with
 the sockets that the monitor has bound in the host's. It ends with the monitor, which starts another if it is killed: the
-ports stay bound meanwhile.
+ports stay bound meanwhile. When the container ends, clients still get what it has sent.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import gc
 import os
 import resource
 import select
+import time
 
 from rootless.light_stdlib import signal, socket
 from rootless.network.helper import become_root_of, end_child
@@ -33,6 +34,9 @@ _TICK = 10.0
 """Seconds between two looks for idle clients of UDP ports."""
 _ACCEPTED = 64
 """Connections taken from one port before the others are served."""
+_MAX_DRAIN, _MAX_STALL = 2.0, 0.2
+"""Seconds in which clients of a container that has ended can take what it has sent, and in which one of them has to take
+some of it."""
 _FIRST_FREE = 3
 _NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -45,22 +49,40 @@ class Forwarder:
     ) -> None:
         """Start it. Raises OSError."""
         monitor = os.pidfd_open(os.getpid())
+        self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         try:
             pid = os.fork()
             if pid == 0:
-                _run(sockets, target, namespaces, monitor)
+                _run(sockets, target, namespaces, monitor, self._stop)
+        except BaseException:
+            os.close(self._stop)
+            raise
         finally:
             os.close(monitor)
         self.pidfd = os.pidfd_open(pid)
 
+    def drain(self) -> None:
+        """Accept no more connections, and wait until the clients of a container that has ended have what it has sent; not
+        for clients that do not take it. Then `end` it.
+        """
+        os.eventfd_write(self._stop, 1)
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        poll.poll((_MAX_DRAIN + _MAX_STALL) * 1000)
+
     def end(self) -> None:
         """Kill it and wait for its end."""
         end_child(self.pidfd)
-        os.close(self.pidfd)
+        for descriptor in (self.pidfd, self._stop):
+            os.close(descriptor)
 
 
 def _run(
-    sockets: Sequence[PublishedSocket], target: Target, namespaces: Namespaces, monitor: int
+    sockets: Sequence[PublishedSocket],
+    target: Target,
+    namespaces: Namespaces,
+    monitor: int,
+    stop: int,
 ) -> NoReturn:
     try:
         for number in (signal.SIGTERM, signal.SIGCHLD):
@@ -68,11 +90,11 @@ def _run(
         _take_name()
         become_root_of(namespaces, monitor)
         processes.setns(namespaces.network, processes.CLONE_NEWNET)
-        _close_others({each.socket.fileno() for each in sockets})
+        _close_others({stop, *(each.socket.fileno() for each in sockets)})
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         gc.disable()  # nothing here is in cycles
-        _Loop(sockets, target).serve()
+        _Loop(sockets, target, stop).serve()
     except BaseException as error:  # noqa: BLE001 - the monitor's program must not go on twice
         import traceback
 
@@ -99,8 +121,9 @@ def _close_others(kept: set[int]) -> None:
 
 
 class _Loop:
-    def __init__(self, sockets: Sequence[PublishedSocket], target: Target) -> None:
+    def __init__(self, sockets: Sequence[PublishedSocket], target: Target, stop: int) -> None:
         self._target = target
+        self._stop = stop
         tcp = [each for each in sockets if each.port.protocol == "tcp"]
         self._sources = SourceAddresses(target, (each.port.number for each in tcp))
         self._pipes = Pipes()
@@ -116,7 +139,7 @@ class _Loop:
         self._registered: dict[int, int] = {}
         self._is_full = False
         """There were no descriptors left: no connection is accepted until one ends."""
-        for descriptor in (*self._listeners, *self._udp):
+        for descriptor in (*self._listeners, *self._udp, stop):
             self._epoll.register(descriptor, select.EPOLLIN)
 
     def _addresses(self, published: PublishedSocket) -> list[tuple[str, int]]:
@@ -128,7 +151,8 @@ class _Loop:
             addresses.insert(0, target.ipv6)
         return [(address, number) for address in addresses]
 
-    def serve(self) -> NoReturn:
+    def serve(self) -> None:
+        """Return when `stop` is readable and the clients have what the container has sent."""
         while True:
             events = self._epoll.poll(_TICK if self._udp else None)
             for descriptor, _ in events:
@@ -141,9 +165,31 @@ class _Loop:
                     relay.answer(flow)
                 elif descriptor in self._relays:
                     self._advance(self._relays[descriptor])
+                elif descriptor == self._stop:
+                    self._drain()
+                    return
             if not events:
                 for each in self._udp.values():
                     self._forget(each.expire())
+
+    def _drain(self) -> None:
+        """Pass on what a container has sent that has ended. A client that does not take it is reset: the end of its
+        connection must not look like the end of the data.
+        """
+        self._is_full = False
+        for descriptor in (*self._listeners, *self._udp, *self._flows, self._stop):
+            self._epoll.unregister(descriptor)
+        until = time.monotonic() + _MAX_DRAIN
+        while not all(relay.is_delivered for relay in self._relays.values()):
+            events = self._epoll.poll(_MAX_STALL)
+            if not events or time.monotonic() > until:
+                break
+            for descriptor, _ in events:
+                if descriptor in self._relays:
+                    self._advance(self._relays[descriptor])
+        for relay in set(self._relays.values()):
+            if not relay.is_delivered:
+                relay.abort()
 
     def _accept(self, published: PublishedSocket) -> None:
         for _ in range(_ACCEPTED):

@@ -144,6 +144,11 @@ class TcpRelay:
         self.is_finished = False
         self._connect()
 
+    @property
+    def is_delivered(self) -> bool:
+        """The kernel has everything for the client that the container has sent before it ended its half."""
+        return self.is_finished or (bool(self._directions) and self._directions[1].is_done)
+
     def _connect(self) -> None:
         """Begin with the next address of the container; without one the client is reset, as if nothing listened."""
         while self._targets:
@@ -157,7 +162,7 @@ class TcpRelay:
                 self._upstream = upstream
                 return
             upstream.close()
-        self._abort()
+        self.abort()
 
     def interest(self) -> dict[int, int]:
         upstream = self._upstream
@@ -181,7 +186,7 @@ class TcpRelay:
                 direction.pump()
         except OSError:
             # A reset is passed on as one: what was sent before it is lost on the other side too.
-            self._abort()
+            self.abort()
             return
         if all(direction.is_done for direction in self._directions):
             self._close()
@@ -204,7 +209,8 @@ class TcpRelay:
         )
         return True
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Reset both sides."""
         for each in (self._client, self._upstream):
             if each is not None:
                 # Closing it sends a reset (socket(7), SO_LINGER).

@@ -165,6 +165,7 @@ class ContainerNetwork:
     def release(self) -> None:
         """Idempotent."""
         if self._forwarder is not None:
+            self._forwarder.drain()
             self._forwarder.end()
             self._forwarder = None
         self._detach()
