@@ -1,6 +1,8 @@
-"""Which address a container gets in a subnet."""
+"""Which address a container gets in a subnet, and which MAC address goes with one."""
 
 from __future__ import annotations
+
+import os
 
 from rootless.errors import RootlessError
 from rootless.network.cidr import parse_address, parse_range
@@ -40,3 +42,19 @@ def choose_address(subnet: Subnet, asked: str, taken: Collection[str], preferred
         "failed to set up container networking: no available IPv"
         f"{6 if subnet.is_ipv6 else 4} addresses on this network's address pools: {subnet.subnet}"
     )
+
+
+def mac_address_of(address: str) -> str:
+    """The one that belongs to an IP address, of IPv6 to its last 32 bits; a random one if there is none."""
+    if not address:
+        return random_mac_address()
+    return _with_prefix((parse_address(address)[0] & 0xFFFFFFFF).to_bytes(4, "big"))
+
+
+def random_mac_address() -> str:
+    return _with_prefix(os.urandom(4))
+
+
+def _with_prefix(last: bytes) -> str:
+    """With docker's prefix: locally administered, for one interface (IEEE 802, 8.4)."""
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *last))

@@ -52,14 +52,19 @@ _BITS: dict[int, int] = {socket.AF_INET: 32, socket.AF_INET6: 128}
 class LinkSocket(NetlinkSocket):
     """Changes the network namespace that the calling process is in when it is made."""
 
-    def add_bridge(self, name: str, mtu: int = 0) -> None:
-        """ip link add NAME type bridge"""
+    def add_bridge(self, name: str, mac_address: bytes, mtu: int = 0) -> None:
+        """ip link add NAME address MAC type bridge
+
+        A bridge without an address of its own has the lowest of its ports', and changes it with them
+        (net/bridge/br_stp_if.c, br_stp_recalculate_bridge_id).
+        """
         self.request(
             _RTM_NEWLINK,
             NEW | NLM_F_EXCL,
             _LINK.pack(0, 0, 0, 0, 0),
             (
                 text(_IFLA_IFNAME, name),
+                attribute(_IFLA_ADDRESS, mac_address),
                 *((number(_IFLA_MTU, mtu),) if mtu else ()),
                 nested(_IFLA_LINKINFO, text(_IFLA_INFO_KIND, "bridge")),
             ),

@@ -12,6 +12,7 @@ import os
 
 from rootless.errors import HostSupportError
 from rootless.light_stdlib import socket
+from rootless.network.addresses import mac_address_of
 from rootless.network.setup import INTERFACE, Addresses
 from rootless.syscalls import nftables, processes
 from rootless.syscalls.link_netlink import LinkSocket
@@ -56,10 +57,12 @@ class Bridges:
         return self._namespace
 
     def add(self, record: NetworkRecord) -> None:
-        """The bridge of a network, with its gateway's addresses."""
+        """The bridge of a network, with its gateway's addresses. Its MAC address does not change with its ports: containers
+        would not reach the gateway until they had noticed.
+        """
         name = record.bridge
         try:
-            self._links.add_bridge(name, record.mtu)
+            self._links.add_bridge(name, _packed(mac_address_of(record.resolver)), record.mtu)
         except OSError as error:
             if error.errno in _MISSING:
                 raise HostSupportError(
@@ -95,7 +98,7 @@ class Bridges:
                 port_name(place),
                 self._indexes[record.id],
                 peer=place.interface,
-                mac_address=bytes.fromhex(place.mac_address.replace(":", "")),
+                mac_address=_packed(place.mac_address),
                 namespace=namespace,
                 mtu=record.mtu,
             )
@@ -181,6 +184,10 @@ class Bridges:
                     one.listen(_BACKLOG)
                 made.append(one)
         return made
+
+
+def _packed(mac_address: str) -> bytes:
+    return bytes.fromhex(mac_address.replace(":", ""))
 
 
 def port_name(place: Assigned) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.errors import ConflictError, NotFoundError
-from rootless.network.addresses import choose_address
+from rootless.network.addresses import choose_address, mac_address_of, random_mac_address
 from rootless.network.dns.table import Member, Zone
 from rootless.network.endpoint import Assigned
 from rootless.network.options import Attachment
@@ -68,13 +68,12 @@ class Membership:
             )
         taken = self._taken(record.id, guest.id)
         ipv4, ipv6 = record.subnet(ipv6=False), record.subnet(ipv6=True)
-        mac_address = asked.mac_address or (previous.mac_address if previous else "")
         assigned = Assigned(
             network=record.name,
             network_id=record.id,
             endpoint_id=os.urandom(32).hex(),
             interface=previous.interface if previous else _free_interface(interfaces),
-            mac_address=mac_address or _new_mac_address(),
+            mac_address=asked.mac_address or (previous.mac_address if previous else ""),
             resolver=record.resolver,
             is_internal=record.is_internal,
         )
@@ -94,7 +93,22 @@ class Membership:
                 ipv6_prefix=ipv6.range.prefix,
                 ipv6_gateway="" if record.is_internal else ipv6.effective_gateway,
             )
+        if not assigned.mac_address:
+            assigned = assigned._replace(mac_address=self._mac_address(assigned))
         return Place(asked, assigned)
+
+    def _mac_address(self, place: Assigned) -> str:
+        """That of the IP address, so that the neighbours of a container which had the address before find this one at
+        once; a random one if a container of the network has that.
+        """
+        found = mac_address_of(place.address or place.ipv6_address)
+        used = {mac_address_of(place.resolver)}
+        used.update(
+            places[place.network_id].assigned.mac_address
+            for places in self._places.values()
+            if place.network_id in places
+        )
+        return random_mac_address() if found in used else found
 
     def _taken(self, network: str, container: str) -> set[str]:
         taken = {
@@ -179,8 +193,3 @@ def _free_interface(names: Collection[str]) -> str:
     while f"eth{number}" in names:
         number += 1
     return f"eth{number}"
-
-
-def _new_mac_address() -> str:
-    """Docker's prefix: locally administered, for one interface (IEEE 802, 8.4)."""
-    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *os.urandom(4)))

@@ -3,7 +3,7 @@
 import pytest
 
 from rootless.errors import RootlessError
-from rootless.network.addresses import choose_address
+from rootless.network.addresses import choose_address, mac_address_of
 from rootless.network.record import Subnet
 
 
@@ -30,3 +30,9 @@ def test_address_that_is_not_free_is_refused(asked):
 def test_full_subnet_is_an_error():
     with pytest.raises(RootlessError, match="no available IPv4 addresses"):
         choose_address(Subnet("10.1.0.0/30"), "", {"10.1.0.2"})
+
+
+def test_mac_address_belongs_to_the_address():
+    assert mac_address_of("10.1.0.255") == "02:42:0a:01:00:ff"
+    assert mac_address_of("fd00::1:2") == "02:42:00:01:00:02"
+    assert mac_address_of("").startswith("02:42:")
