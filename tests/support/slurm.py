@@ -30,6 +30,7 @@ AuthInfo=socket={directory}/munge
 CredType=cred/munge
 SlurmdSpoolDir={directory}/spool
 StateSaveLocation={directory}/state
+TmpFS={directory}/tmp
 SlurmctldPidFile={directory}/slurmctld.pid
 SlurmdPidFile={directory}/slurmd.pid
 ProctrackType=proctrack/linuxproc
@@ -79,7 +80,9 @@ class Slurm:
         self.stop()
 
     def _start(self) -> None:
-        for name in ("spool", "state"):
+        # Slurm's plugin for PMIx makes a directory in TmpFS that is named after the job and the step, and does not start the step
+        # if it is there: of another Slurm of this account, or of one that was killed.
+        for name in ("spool", "state", "tmp"):
             (self.directory / name).mkdir()
         controller_port, node_port = _free_ports(2)
         self.configuration.write_text(
