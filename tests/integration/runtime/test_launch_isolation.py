@@ -131,8 +131,8 @@ def test_launch_no_new_privileges_is_set_on_request(box):
     assert on.out.split() == ["NoNewPrivs:", "1"]
 
 
-def test_launch_cap_drop_all_leaves_none(box):
-    result = box.sh(
+def test_launch_cap_drop_all_leaves_none(own_box):
+    result = own_box.sh(
         "grep Cap /proc/self/status; chown 1:1 /", cap_drop=("ALL",), cap_add=("CHOWN",)
     )
     values = dict(line.split() for line in result.out.splitlines())
