@@ -68,6 +68,7 @@ class Holder:
     ) -> None:
         self._listener, self._accept = listener, accept
         self._assigned = assigned
+        self._log = log
         self._user = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         self._way_out = WayOut(log)
         processes.unshare(processes.CLONE_NEWNET)
@@ -80,9 +81,17 @@ class Holder:
         self._membership.kept = _read_assigned(assigned)
 
     def serve(self, stop: Callable[[], None]) -> None:
-        """Until the last container has ended; `stop` is called when no more connections are taken."""
+        """Until the last container has ended; `stop` is called when no more connections are taken.
+
+        Return without that when the process of the way out has been killed, which this one cannot start again: the monitors
+        then start another holder, as if this one had been killed.
+        """
         while not self._is_done():
-            for descriptor in self._wait():
+            ready = self._wait()
+            if self._way_out.has_ended:
+                self._log("way out of the networks: the process that starts its program was killed")
+                return
+            for descriptor in ready:
                 if descriptor == self._listener.fileno():
                     self._connect()
                 elif descriptor in self._clients:

@@ -50,6 +50,8 @@ class WayOut:
         self.is_pending = False
         """The program is configuring the interface."""
         self.failure: RootlessError | OSError | None = None
+        self.has_ended = False
+        """The process was killed, and the program with it. No other process can start the program."""
 
     def fileno(self) -> int:
         return self._end.fileno()
@@ -80,6 +82,7 @@ class WayOut:
             data = self._end.recv(_PACKET)
         except OSError:
             data = b""
+        self.has_ended = not data
         answer = loads(data) if data else error_fields(RootlessError("the way out was killed"))
         self.is_pending = False
         if "error" in answer:
