@@ -85,12 +85,13 @@ def start_session(
     from rootless.trying.hiding import hidden_paths
     from rootless.trying.request import TryRequest, new_name, options_of_try
 
+    written = tuple(map(os.path.realpath, through))
     request = TryRequest(
         command=("sleep", "infinity"),
         name=name or new_name(os.urandom(8).hex()),
         on=tuple(map(os.path.realpath, on)),
-        through=tuple(map(os.path.realpath, through)),
-        hidden=hidden_paths(map(os.path.abspath, hide), environ, os.path.expanduser("~")),
+        through=written,
+        hidden=hidden_paths(map(os.path.abspath, hide), environ, os.path.expanduser("~"), written),
         network=network or NetworkOptions(HOST),
     )
     umask = os.umask(0o022)

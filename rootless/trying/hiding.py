@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rootless.errors import UsageError
 
@@ -14,13 +14,18 @@ _USER_LIST = "rootless/try-hide"
 
 
 def hidden_paths(
-    asked: Iterable[str], environ: Mapping[str, str], home: str, *, site_list: str = SITE_LIST
+    asked: Iterable[str],
+    environ: Mapping[str, str],
+    home: str,
+    through: Sequence[str] = (),
+    *,
+    site_list: str = SITE_LIST,
 ) -> tuple[str, ...]:
     """Absolute paths that exist. A line of a list is a path, with `~` for the home directory; one that begins with `#`
     is a comment.
 
     A file in a hidden directory that has further names (hard links) is given by itself too, so that it is hidden by
-    all of them.
+    all of them. In `through`, what is the host's itself, only a path can be hidden: the names there are given too.
 
     Raises:
         UsageError: a path that was asked for does not exist, or a list cannot be read.
@@ -37,8 +42,13 @@ def hidden_paths(
             if path.startswith("/") and os.path.lexists(path):
                 found[os.path.realpath(path)] = None
     for path in list(found):
-        for linked in _linked_files(path):
+        for linked, _ in _linked_files(path):
             found[linked] = None
+    numbers = {number for path in found for number in _number_of_linked(path)}
+    for path in through if numbers else ():
+        for linked, number in _linked_files(path):
+            if number in numbers:
+                found[linked] = None
     return tuple(found)
 
 
@@ -53,14 +63,22 @@ def _lines(place: str) -> Iterator[str]:
     yield from (line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
 
-def _linked_files(directory: str) -> Iterator[str]:
-    """The files below a directory that have several names."""
-    for above, _, names in os.walk(directory):
+def _linked_files(place: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """The files at or below a path that have several names, with device and inode number."""
+    for number in _number_of_linked(place):
+        yield place, number
+    for above, _, names in os.walk(place):
         for name in names:
             path = f"{above}/{name}"
-            try:
-                found = os.lstat(path)
-            except OSError:
-                continue
-            if found.st_nlink > 1 and stat.S_ISREG(found.st_mode):
-                yield path
+            for number in _number_of_linked(path):
+                yield path, number
+
+
+def _number_of_linked(path: str) -> Iterator[tuple[int, int]]:
+    """Device and inode number of a regular file that has several names."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return
+    if found.st_nlink > 1 and stat.S_ISREG(found.st_mode):
+        yield found.st_dev, found.st_ino

@@ -39,6 +39,10 @@ _AGENTS = frozenset(
 """Variables that lead to programs which act for the user."""
 
 
+_OF_KERNEL = ("/dev", "/proc", "/sys")
+"""Where the container has mounts of its own over the host's files."""
+
+
 class TryRequest(NamedTuple):
     """Paths are absolute. `on`: directories that are copy on write, while the rest is read-only; empty for all.
     `through`: what is the host's itself, without a copy. `hidden`: what appears empty. `devices`: those of the host
@@ -63,11 +67,14 @@ def options_of_try(
     """The container of a request. `directory` is the working directory.
 
     Raises:
-        UsageError: a path is the root, or one that --rw names is to be hidden.
+        UsageError: a path is the root, one that --rw names is to be hidden, or --on names one of the kernel's.
     """
     for path in (*request.on, *request.through, *request.hidden):
         if posixpath.normpath(path) == "/":
             raise UsageError("the root directory cannot be a path of --on, --rw or --hide")
+    for path in request.on:
+        if _is_within(path, _OF_KERNEL):
+            raise UsageError(f"--on {path}: there are no files there that could be copied")
     for path in request.through:
         if path in request.hidden:
             raise UsageError(f"{path} cannot be both written to (--rw) and hidden (--hide)")
@@ -101,7 +108,9 @@ def options_of_try(
         security=SecurityOptions(
             capabilities=frozenset(),
             seccomp="unconfined",
-            mask=tuple(path for path in request.hidden if _is_within(path, request.through)),
+            mask=tuple(
+                path for path in request.hidden if _is_within(path, (*request.through, *_OF_KERNEL))
+            ),
             unmask_all=True,
         ),
     )

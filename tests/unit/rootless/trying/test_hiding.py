@@ -16,8 +16,9 @@ def home(tmp_path):
     return tmp_path
 
 
-def hidden(home, *asked, site=""):
-    found = hidden_paths(map(str, asked), {}, str(home), site_list=str(home / "site-list"))
+def hidden(home, *asked, through=()):
+    through = list(map(str, through))
+    found = hidden_paths(map(str, asked), {}, str(home), through, site_list=str(home / "site-list"))
     return [path.removeprefix(f"{os.path.realpath(home)}/") for path in found]
 
 
@@ -31,6 +32,17 @@ def test_lists_of_the_site_and_of_the_user_are_read(home):
 def test_file_with_further_names_is_hidden_by_itself_too(home):
     os.link(home / "secret/key", home / "name")
     assert hidden(home, home / "secret") == ["secret", "secret/key"]
+
+
+def test_further_names_of_a_hidden_file_are_hidden_where_the_files_are_the_hosts_own(home):
+    (home / "real/below").mkdir(parents=True)
+    os.link(home / "secret/key", home / "real/below/name")
+    os.link(home / "other", home / "real/other")
+    os.link(home / "other", home / "second")
+    found = hidden(home, home / "secret", through=[home / "real", home / "second"])
+    assert found == ["secret", "secret/key", "real/below/name"]
+    found = hidden(home, home / "other", through=[home / "real", home / "second"])
+    assert found == ["other", "real/other", "second"]
 
 
 def test_link_hides_what_it_leads_to(home):

@@ -44,10 +44,17 @@ def test_hidden_path_below_a_real_one_is_masked_too():
     assert made.security.mask == ("/work/secret",)
 
 
+def test_hidden_path_below_a_mount_of_the_container_is_masked_too():
+    made = options(hidden=("/proc/version", "/sys/kernel", "/device"))
+    assert made.security.mask == ("/proc/version", "/sys/kernel")
+
+
 @pytest.mark.parametrize(
     "more",
     [
         {"on": ("/",)},
+        {"on": ("/proc",)},
+        {"on": ("/dev/shm",)},
         {"through": ("/",)},
         {"hidden": ("/",)},
         {"through": ("/a",), "hidden": ("/a",)},
