@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.applying.host_files import HostFiles
-from rootless.applying.journal import Journal
+from rootless.applying.journal import Journal, Restored
 from rootless.applying.merging import Merging
 from rootless.applying.perform import Performer
 from rootless.applying.plan import Caller, Left, Planner
@@ -122,6 +122,7 @@ class Applying:
                     overrules=overrules,
                     tag=f"apply-{self._record.id[:8]}",
                     merged=merging.merged if merges else None,
+                    restored=self._restored(),
                 )
                 plan = planner.plan(changes)
                 failed = [*plan.left, *merging.marked]
@@ -178,6 +179,20 @@ class Applying:
             if journal.is_complete or journal.is_undone
             else self._run(host, journal, numbers[-1])
         )
+
+    def _restored(self) -> dict[int, Restored]:
+        """What is there again after an undo, by inode number, and what it was before the first apply."""
+        found: dict[int, Restored] = {}
+        for number in self._numbers():
+            journal = Journal.read(str(self._directory / _APPLIES / str(number) / _JOURNAL))
+            latest: dict[int, Restored] = {}
+            for now, before in journal.restored:
+                earlier = found.get(before.ino)
+                is_known = earlier is not None and earlier.now.is_same(before)
+                first = earlier.before if earlier is not None and is_known else before
+                latest.setdefault(now.ino, Restored(now, first))
+            found |= latest
+        return found
 
     def _run(self, host: HostFiles, journal: Journal, number: int) -> list[Left]:
         backups = str(self._directory / _APPLIES / str(number) / _BACKUPS)

@@ -35,6 +35,13 @@ class Before(NamedTuple):
     has_backup: bool = False
 
 
+class Restored(NamedTuple):
+    """What an undo has put back, and what had been there: the same but for numbers and the time of the last change."""
+
+    now: Fingerprint
+    before: Fingerprint
+
+
 class Journal:
     """The journal at a path. Raises OSError, and InvalidDocumentError for what cannot be read."""
 
@@ -49,6 +56,8 @@ class Journal:
         self.is_complete = False
         self.is_undoing = False
         self.is_undone = False
+        self.restored: list[Restored] = []
+        """Of an apply that was undone."""
         self._fd = -1
 
     @classmethod
@@ -68,7 +77,9 @@ class Journal:
             # A line that was cut short is that of a process that was killed.
             for line in lines[1:-1]:
                 journal._take(json.loads(line))
-        except (LookupError, TypeError, ValueError) as error:
+            for number in (*journal.before, *journal.after, *journal.failed):
+                journal.steps[number]
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise InvalidDocumentError(f"{path} cannot be read: {error}") from error
         return journal
 
@@ -102,8 +113,8 @@ class Journal:
     def undo(self, number: int) -> None:
         self._add({"undone": number})
 
-    def complete_undo(self) -> None:
-        self._add({"undone": "all"})
+    def complete_undo(self, restored: Sequence[Restored]) -> None:
+        self._add({"undone": "all", "restored": restored})
 
     def _add(self, line: dict[str, Any]) -> None:
         if self._fd < 0:
@@ -135,5 +146,7 @@ class Journal:
             self.is_undoing = True
         elif line["undone"] == "all":
             self.is_undone = True
+            for now, before in line.get("restored", ()):
+                self.restored.append(Restored(Fingerprint(*now), Fingerprint(*before)))
         else:
             self.undone.add(line["undone"])

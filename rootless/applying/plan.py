@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rootless.applying.host_files import HostFiles
+from rootless.applying.journal import Restored
 from rootless.applying.step import Action, Attributes, Fingerprint, Step
 from rootless.changes.change import Aspect, Change, Kind, State
 from unionfs.first_seen import SeenRecord
@@ -60,6 +61,7 @@ class Planner:
         data_of: The file with the contents of what is at a path in the container, relative to its directory.
         overrules: Whether conflicts are decided for the container.
         merged: Merges a text that both sides have changed: the file with the result, as `data_of`; empty if it cannot.
+        restored: What an undo has put back, by inode number.
         tag: A part of the names of temporary files, which no other apply uses.
     """
 
@@ -72,6 +74,7 @@ class Planner:
         *,
         overrules: bool,
         tag: str,
+        restored: Mapping[int, Restored],
         merged: Callable[[Change], str] | None = None,
     ) -> None:
         self._host = host
@@ -81,6 +84,7 @@ class Planner:
         self._data_of = data_of
         self._overrules = overrules
         self._merged = merged
+        self._restored = restored
         self._tag = tag
         self._left: list[Left] = []
         self._blocked: set[bytes] = set()
@@ -311,6 +315,9 @@ class Planner:
             return False
         if self._overrules:
             return True
+        restored = self._restored.get(now.ino)
+        if restored is not None and restored.now.is_same(now):
+            now = restored.before
         seen = self._seen.get(place)
         if seen is None:
             seen = self._by_number.get(now.ino & _NUMBER)

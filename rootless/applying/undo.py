@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rootless.applying.host_files import HostFiles
-from rootless.applying.journal import Before, Journal
+from rootless.applying.journal import Before, Journal, Restored
 from rootless.applying.perform import rewrite
 from rootless.applying.plan import Left
 from rootless.applying.step import Action, Attributes, Fingerprint, Step
@@ -41,7 +41,7 @@ class Undoing:
                 continue
             self._undo(number, self._journal.steps[number], self._journal.before[number])
             self._journal.undo(number)
-        self._journal.complete_undo()
+        self._journal.complete_undo(list(self._restored()))
 
     def _expected(self) -> dict[bytes, Fingerprint | None]:
         """What the apply left at each path that it changed."""
@@ -56,6 +56,23 @@ class Undoing:
             if after is not None:
                 latest[after.ino] = after
         return {path: each and latest[each.ino] for path, each in found.items()}
+
+    def _restored(self) -> Iterator[Restored]:
+        """Of each object that was put back, what it was."""
+        moves: list[Step] = []
+        for number, before in sorted(self._journal.before.items()):
+            step = self._journal.steps[number]
+            is_move = step.action is Action.MOVE
+            path = step.source if is_move else step.path
+            known = step.expected if is_move else before.fingerprint
+            for move in reversed(moves):
+                if path == move.path or path.startswith(move.path + b"/"):
+                    path = move.source + path[len(move.path) :]
+            if is_move:
+                moves.append(step)
+            now = None if known is None else self._host.fingerprint(path)
+            if known is not None and now is not None:
+                yield Restored(now, known)
 
     def _undo(self, number: int, step: Step, before: Before) -> None:
         host, path = self._host, step.path

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rootless.changes.change import from_plain, plain
 from rootless.changes.compare import compare
+from rootless.errors import UsageError
 from rootless.rootfs.read import mountpoints, open_container, reading
 
 if TYPE_CHECKING:
@@ -88,8 +89,10 @@ class ContainerChanges:
             yield files.read(produce)
 
 
-def paths_in(record: ContainerRecord, paths: Iterable[str], directory: str) -> list[bytes]:
+def paths_in(record: ContainerRecord, paths: Sequence[str], directory: str) -> list[bytes]:
     """Paths as a user gives them, relative to the container's root. A relative one begins at `directory` where the
-    container's root is that of the host, at the root otherwise."""
+    container's root is that of the host, at the root otherwise. Raises UsageError for an empty one."""
+    if "" in paths:
+        raise UsageError("a path cannot be empty")
     base = directory if record.rootfs == "/" else "/"
     return [os.fsencode(os.path.normpath(os.path.join(base, path))).strip(b"/") for path in paths]

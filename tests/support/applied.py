@@ -47,7 +47,9 @@ def plan_of(top: bytes) -> Plan:
         }
         seen = unpack_seen(upper.first_seen())
         caller = Caller(os.getuid(), OWNER)
-        planner = Planner(host, seen, caller, lambda path: places[path], overrules=False, tag=TAG)
+        planner = Planner(
+            host, seen, caller, lambda path: places[path], overrules=False, tag=TAG, restored={}
+        )
         # Nothing gives a bare upper the owner and mode of the root below.
         return planner.plan([each.change for each in found if each.change.path])
     finally:

@@ -57,6 +57,36 @@ def test_undo_takes_everything_back(rootless, work, tmp_path):
     assert rootless("apply", "--undo", "one").status == 1
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_was_undone_is_applied_again(rootless, work, times):
+    os.link(work / "file", work / "linked")
+    (work / "dir/below").mkdir()
+    (work / "dir/below/one").write_text("one\n")
+    os.symlink("file", work / "link-gone")
+    tried(
+        rootless,
+        SCRIPT + "cat made >> script; echo x > moved/below/one; mv script run; rm link-gone; "
+        "chmod 700 moved/below; echo more >> linked",
+    )
+    first = rootless("apply", "one").ok().stdout
+    for _ in range(times):
+        rootless("apply", "--undo", "one").ok()
+        assert rootless("apply", "one").ok().stdout == first
+    assert (work / "moved/below/one").read_text() == "x\n"
+    rootless("apply", "--undo", "one").ok()
+    (work / "dir/below/one").write_text("mine\n")
+    result = rootless("apply", "one")
+    assert (result.status, result.stderr.count("conflict ")) == (1, 1)
+    assert (work / "moved/below/one").read_text() == "mine\n"
+
+
+def test_empty_path_is_not_all(rootless, work):
+    tried(rootless, SCRIPT)
+    result = rootless("apply", "one", "")
+    assert (result.status, "a path cannot be empty" in result.stderr) == (1, True)
+    assert (work / "gone").exists()
+
+
 def test_undo_leaves_all_alone_if_something_has_changed_since(rootless, work):
     tried(rootless, SCRIPT)
     rootless("apply", "one").ok()

@@ -1,7 +1,10 @@
 """The journal of an apply is read as far as it was written."""
 
-from rootless.applying.journal import Before, Journal
+import pytest
+
+from rootless.applying.journal import Before, Journal, Restored
 from rootless.applying.step import Action, Attributes, Fingerprint, Step
+from rootless.errors import InvalidDocumentError
 
 MARK = Fingerprint(0o100644, 1, 2, 3, 4, 5, 6)
 STEP = Step(
@@ -43,3 +46,23 @@ def test_line_that_was_cut_short_counts_for_nothing(tmp_path):
     again.begin_undo()
     again.close()
     assert Journal.read(str(path)).is_undoing
+
+
+def test_what_an_undo_put_back_is_read_again(tmp_path):
+    path = str(tmp_path / "journal")
+    journal = Journal.create(path, [STEP])
+    pair = Restored(MARK, MARK._replace(ino=9))
+    journal.complete_undo([pair])
+    journal.close()
+    assert Journal.read(path).restored == [pair]
+
+
+@pytest.mark.parametrize(
+    "line", ["[1]", "3", '{"done": 99}', '{"begin": 0}', '{"undone": "all", "restored": [3]}', "x"]
+)
+def test_damaged_journal_is_one_error(tmp_path, line):
+    path = tmp_path / "journal"
+    Journal.create(str(path), [STEP])
+    path.write_bytes(path.read_bytes() + line.encode() + b"\n")
+    with pytest.raises(InvalidDocumentError, match="cannot be read"):
+        Journal.read(str(path))
