@@ -7,10 +7,11 @@ import sys
 
 from rootless.cli.context import Settings, absolute, current_directory, engine_of
 from rootless.cli.grammar import Command, Flag, GrammarError, Parsed, Text, Texts
-from rootless.errors import UsageError
+from rootless.errors import LaunchError, NotFoundError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rootless.engine import Engine
     from rootless.network.options import NetworkOptions
     from rootless.trying.request import TryRequest
 
@@ -54,7 +55,11 @@ def try_(parsed: Parsed, settings: Settings) -> int:
     options = options_of_try(
         request, os.environ, directory=current_directory(), umask=_current_umask()
     )
-    outcome = engine.run(options)
+    try:
+        outcome = engine.run(options)
+    except LaunchError:  # the name was this container's, and nothing has run in it
+        _remove(engine, request.name)
+        raise
     if parsed[DROP] or outcome.detached:
         return outcome.status
     from rootless.cli.changes.outcome import apply_all, decide
@@ -69,17 +74,25 @@ def try_(parsed: Parsed, settings: Settings) -> int:
     return outcome.status
 
 
+def _remove(engine: Engine, name: str) -> None:
+    try:
+        engine.remove(name)
+    except NotFoundError:
+        return  # with --drop
+
+
 def _request(parsed: Parsed) -> TryRequest:
     from rootless.trying.hiding import hidden_paths
     from rootless.trying.request import TryRequest, new_name
 
     home = os.environ.get("HOME") or "/"
+    through = tuple(_existing("--rw", path) for path in parsed[RW])
     return TryRequest(
         command=parsed.arguments or (os.environ.get("SHELL") or "/bin/sh",),
         name=parsed[NAME] or new_name(os.urandom(8).hex()),
         on=tuple(_existing("--on", path) for path in parsed[ON]),
-        through=tuple(_existing("--rw", path) for path in parsed[RW]),
-        hidden=hidden_paths(map(absolute, parsed[HIDE]), os.environ, home),
+        through=through,
+        hidden=hidden_paths(map(absolute, parsed[HIDE]), os.environ, home, through),
         network=_network(parsed[NETWORK]),
         agents=parsed[AGENTS],
         remove=parsed[DROP],

@@ -117,6 +117,23 @@ def test_hidden_directory_cannot_be_read_by_any_path(rootless, work, path):
     assert result.status == 1
 
 
+def test_hidden_file_cannot_be_read_by_its_other_names_where_the_files_are_the_hosts_own(
+    rootless, work
+):
+    os.link(work / "secret/key", work / "dir/key")
+    os.link(work / "file", work / "dir/file")
+    options = ["--hide", "secret", "--hide", "file", "--rw", "dir"]
+    script = "cat secret/key file dir/key dir/file; ln dir/key dir/new; cat dir/new"
+    assert tried(rootless, "sh", "-c", script, options=options).stdout == ""
+
+
+@pytest.mark.parametrize("path", ["/proc/version", "/sys/kernel/mm/transparent_hugepage/enabled"])
+def test_file_of_the_kernel_can_be_hidden(rootless, work, path):
+    assert tried(rootless, "cat", path).ok().stdout != ""
+    rootless("drop", "one").ok()
+    assert tried(rootless, "cat", path, options=["--hide", path]).stdout == ""
+
+
 def test_list_of_the_user_hides(rootless, work, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     place = tmp_path / "config/rootless/try-hide"
@@ -183,3 +200,19 @@ def test_what_was_kept_is_a_container(rootless, work):
     assert "one" in rootless("ps", "-a").ok().stdout
     shutil.rmtree(work / "dir")
     assert rootless("diff", "one").ok().stdout.splitlines()[-1] == f"C {work}/file"
+
+
+def test_files_of_the_kernel_cannot_be_copied_and_nothing_is_left_behind(rootless, work):
+    result = tried(rootless, "true", options=["--on", "/proc"])
+    assert (result.status, len(result.stderr.splitlines())) == (125, 1)
+    assert rootless("ps", "-aq").ok().stdout == ""
+
+
+@pytest.mark.parametrize("command", ["no-such-command", "/etc"])
+def test_command_that_cannot_be_started_leaves_nothing_behind(rootless, work, command):
+    result = tried(rootless, command)
+    assert (result.status in {126, 127}, len(result.stderr.splitlines())) == (True, 1)
+    assert rootless("ps", "-aq").ok().stdout == ""
+    tried(rootless, "true").ok()
+    assert tried(rootless, command).status == 125
+    rootless("drop", "one").ok()
