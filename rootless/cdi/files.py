@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 
 from rootless.cdi.document import parse_spec
 from rootless.cdi.resolver import SpecFile
@@ -36,7 +37,11 @@ def read_spec_files(directories: Sequence[str] = DEFAULT_DIRECTORIES) -> list[Sp
 
 def _read(path: str, priority: int) -> SpecFile:
     try:
-        with open(path, "rb") as file:
+        # Opening a fifo would wait for a writer.
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(opened, "rb") as file:
+            if not stat.S_ISREG(os.fstat(opened).st_mode):
+                raise InvalidDocumentError("it is no regular file")
             data = file.read(_FILE_LIMIT + 1)
         if len(data) > _FILE_LIMIT:
             raise InvalidDocumentError("it is larger than 16 MiB")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import tomllib
 
 from rootless.configuration.values import CHOWN, JOIN, KEYS, NETWORKS, Configuration, merged
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LOCK = "lock"
+_MOST = 1 << 20
 _LISTS = ("binds", "environment", "image_stores", _LOCK)
 _WORDS = {"network": NETWORKS, "join": JOIN, "chown": CHOWN}
 
@@ -29,14 +32,20 @@ def read_configuration(site: str, user: str) -> Configuration:
 
 def _read(path: str, *, is_site: bool) -> Configuration | None:
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        # Opening a fifo would wait for a writer.
+        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(opened, "rb") as file:
+            is_fifo = stat.S_ISFIFO(os.fstat(opened).st_mode)
+            data = b"" if is_fifo else file.read(_MOST + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise InvalidDocumentError(
             f"cannot read {path}: {(error.strerror or '').lower()}"
         ) from None
+    if is_fifo or len(data) > _MOST:
+        reason = "is a fifo" if is_fifo else f"has more than {_MOST} bytes"
+        raise InvalidDocumentError(f"cannot read {path}: it {reason}")
     return parse_configuration(data, path, is_site=is_site)
 
 

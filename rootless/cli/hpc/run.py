@@ -67,6 +67,8 @@ def _become(parsed: Parsed, settings: Settings, action: str) -> int:
 
         if parsed[rows.CONTAIN] or parsed[rows.CONTAINALL] or parsed[rows.COMPAT]:
             configuration = configuration._replace(binds=())
+        if "network" in configuration.locked and not (parsed[rows.NET] or parsed[rows.NETWORK]):
+            options = options._replace(network=options.network._replace(name=""))
         options = with_configuration(options, configuration, os.environ)
     containers = new_containers(settings, configuration)
     if parsed[rows.SHARENS]:

@@ -185,6 +185,13 @@ class TestLocked:
         assert refused.status == 125
         assert f"is not allowed here: {self.FILE} has locked {key}" in refused.stderr
 
+    def test_default_of_hpc_gives_way_to_it(self, at_site):
+        text = 'network = "none"\nlock = ["network"]\n'
+        shown = at_site(text, "hpc", "exec", "box", "ls", "/sys/class/net", ROOTLESS_NETWORK="")
+        assert shown.ok().stdout == "lo\n"
+        refused = at_site(text, "hpc", "exec", "--net", "box", "true")
+        assert (refused.status, "--network bridge is not allowed" in refused.stderr) == (125, True)
+
     def test_file_of_the_user_cannot_lift_it(self, at_site, configure):
         path = configure('network = "none"\n')
         refused = at_site(f'{self.SITE}lock = ["network"]\n', "ps")

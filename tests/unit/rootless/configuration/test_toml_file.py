@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from rootless.configuration.toml_file import parse_configuration, read_configuration
@@ -126,6 +128,14 @@ def test_file_that_is_not_utf8_or_cannot_be_read_is_named(tmp_path):
     (tmp_path / "b").mkdir()
     with pytest.raises(InvalidDocumentError, match=r"cannot read .*/b: is a directory"):
         read_configuration("/none", str(tmp_path / "b"))
+
+
+def test_file_without_an_end_and_a_fifo_are_not_read_for_ever(tmp_path):
+    with pytest.raises(InvalidDocumentError, match="cannot read /dev/zero: it has more than"):
+        read_configuration("/none", "/dev/zero")
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(InvalidDocumentError, match=r"cannot read .*/fifo: it is a fifo"):
+        read_configuration("/none", str(tmp_path / "fifo"))
 
 
 def test_networks_are_those_of_the_command_line():
