@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.applying.host_files import HostFiles
-from rootless.applying.journal import Journal, Restored
+from rootless.applying.journal import Journal
 from rootless.applying.merging import Merging
 from rootless.applying.perform import Performer
 from rootless.applying.plan import Caller, Left, Planner
+from rootless.applying.step import Restored
 from rootless.applying.undo import Undoing
 from rootless.changes.change import Change, Kind, from_plain, is_within, plain
 from rootless.changes.compare import compare

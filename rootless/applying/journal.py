@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from rootless.applying.step import (
     Attributes,
     Fingerprint,
+    Restored,
     Step,
     attributes_in,
     fingerprint_in,
@@ -33,13 +34,6 @@ class Before(NamedTuple):
     fingerprint: Fingerprint | None = None
     attributes: Attributes | None = None
     has_backup: bool = False
-
-
-class Restored(NamedTuple):
-    """What an undo has put back, and what had been there: the same but for numbers and the time of the last change."""
-
-    now: Fingerprint
-    before: Fingerprint
 
 
 class Journal:

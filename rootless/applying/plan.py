@@ -17,8 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rootless.applying.host_files import HostFiles
-from rootless.applying.journal import Restored
-from rootless.applying.step import Action, Attributes, Fingerprint, Step
+from rootless.applying.step import Action, Attributes, Fingerprint, Restored, Step
 from rootless.changes.change import Aspect, Change, Kind, State
 from unionfs.first_seen import SeenRecord
 

@@ -33,6 +33,13 @@ class Fingerprint(NamedTuple):
         return self._replace(ctime_ns=0) == other._replace(ctime_ns=0)
 
 
+class Restored(NamedTuple):
+    """What an undo has put back, and what had been there: the same but for numbers and the time of the last change."""
+
+    now: Fingerprint
+    before: Fingerprint
+
+
 class Attributes(NamedTuple):
     """What a new object is given. Extended attributes by name, in base64."""
 

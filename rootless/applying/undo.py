@@ -7,10 +7,10 @@ import stat
 from collections.abc import Callable, Iterator
 
 from rootless.applying.host_files import HostFiles
-from rootless.applying.journal import Before, Journal, Restored
+from rootless.applying.journal import Before, Journal
 from rootless.applying.perform import rewrite
 from rootless.applying.plan import Left
-from rootless.applying.step import Action, Attributes, Fingerprint, Step
+from rootless.applying.step import Action, Attributes, Fingerprint, Restored, Step
 
 
 class Undoing:

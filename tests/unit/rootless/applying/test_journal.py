@@ -2,8 +2,8 @@
 
 import pytest
 
-from rootless.applying.journal import Before, Journal, Restored
-from rootless.applying.step import Action, Attributes, Fingerprint, Step
+from rootless.applying.journal import Before, Journal
+from rootless.applying.step import Action, Attributes, Fingerprint, Restored, Step
 from rootless.errors import InvalidDocumentError
 
 MARK = Fingerprint(0o100644, 1, 2, 3, 4, 5, 6)
