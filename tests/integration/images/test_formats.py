@@ -63,9 +63,9 @@ def test_template_that_does_not_fit_is_said_as_docker_says_it(stored):
 
 
 def test_what_is_found_is_printed_beside_what_is_not(stored):
-    result = stored("inspect", "-f", "{{.Os}}", "one:1", "none", "one:1")
+    result = stored("inspect", "-f", "{{.Os}}", "one:1", "nowhere", "one:1")
     assert (result.status, result.stdout) == (1, "linux\nlinux\n")
-    assert result.stderr == "Error: No such object: none\n"
+    assert result.stderr == "Error: No such object: nowhere\n"
 
 
 def test_images_by_template_table_and_json(stored):

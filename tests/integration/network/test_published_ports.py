@@ -101,9 +101,10 @@ def test_reset_is_passed_on(rootless):
     """A port that nothing listens on."""
     container = started(rootless, "-p", "127.0.0.1::90")
     port = port_of(rootless, container, "90")
+    # The reset may come before connect(2) has returned.
     with (
-        socket.create_connection(("127.0.0.1", port), 20) as connection,
         pytest.raises(ConnectionResetError),
+        socket.create_connection(("127.0.0.1", port), 20) as connection,
     ):
         connection.recv(1)
 

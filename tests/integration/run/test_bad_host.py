@@ -22,11 +22,15 @@ done
 mount --rbind "$dev" /dev
 exec "$@"
 """
-WITHOUT_HELPER = """
-set -e
-mount --bind /dev/null "$(command -v newuidmap)"
-exec "$@"
+
+SEARCHING_IN = """
+import runpy, sys
+from rootless.runtime import idmap_writer
+idmap_writer._SEARCH = sys.argv.pop(1)
+runpy.run_module("rootless", run_name="__main__")
 """
+"""The command where only a directory is searched for newuidmap: hidden in a user namespace of the test's own, it would not be
+needed, as no subordinate id is there."""
 
 
 def run_where(script, rootless):
@@ -55,8 +59,15 @@ def test_run_without_dev_fuse_says_so(rootless):
 
 
 @pytest.mark.needs("subuid")
-def test_run_without_newuidmap_says_what_to_install(rootless):
-    result = run_where(WITHOUT_HELPER, rootless)
+def test_run_without_newuidmap_says_what_to_install(rootless, tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", SEARCHING_IN, tmp_path, "run", "--rm", "--rootfs", "/", "true"],
+        env=rootless.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (result.returncode, result.stdout) == (125, "")
     error, hint = result.stderr.splitlines()
     assert error == "rootless: newuidmap is not installed"
