@@ -6,6 +6,7 @@ import os
 import sys
 
 from rootless.light_stdlib import signal
+from rootless.supervisor.engine_log import take_streams
 from rootless.supervisor.signal_disposition import FORWARDED
 
 
@@ -17,17 +18,8 @@ def detach(log: str) -> None:
     # `python -c` has the working directory on its path as "", and modules are yet to come.
     sys.path[:] = map(os.path.abspath, sys.path)
     os.chdir("/")
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        log_file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    except OSError:
-        log_file = os.dup(null)
-    os.dup2(null, 0)
-    os.dup2(null, 1)
-    os.dup2(log_file, 2)
-    _replace_inherited(null)
-    os.close(null)
-    os.close(log_file)
+    take_streams(log)
+    _replace_inherited()
     for number in FORWARDED:
         signal.signal(number, signal.SIG_DFL)
     # SIGXFSZ: a write beyond RLIMIT_FSIZE is an error of that write and not the end of this process.
@@ -36,14 +28,14 @@ def detach(log: str) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _replace_inherited(null: int) -> None:
-    """Put /dev/null in the place of descriptors that the caller's program was started with: a lock
-    (flock(2)) or a pipe would be held as long as the container runs. Those that Python opened are
-    close-on-exec (PEP 446).
+def _replace_inherited() -> None:
+    """Put /dev/null, standard input by now, in the place of descriptors that the caller's program was started
+    with: a lock (flock(2)) or a pipe would be held as long as the container runs. Those that Python opened
+    are close-on-exec (PEP 446).
     """
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         try:
             if descriptor > 2 and os.get_inheritable(descriptor):
-                os.dup2(null, descriptor, inheritable=False)
+                os.dup2(0, descriptor, inheritable=False)
         except OSError:
             pass  # the descriptor of the listing itself

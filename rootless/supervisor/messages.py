@@ -100,6 +100,14 @@ class Connection:
         self._socket.close()
 
 
+def send_failure(end: socket.socket, text: str) -> None:
+    """Tell the starter of a program why the program ends."""
+    try:
+        end.send(text.encode(errors="replace")[:4096], socket.MSG_NOSIGNAL)
+    except OSError:
+        pass  # the starter has ended
+
+
 def close_all_but(kept: tuple[int, ...]) -> None:
     """Close every descriptor above standard error but these; for a process that was just forked."""
     low = 3

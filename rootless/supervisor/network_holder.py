@@ -23,9 +23,9 @@ from rootless.runtime.idmap_writer import write_maps
 from rootless.runtime.nested import SharedNamespace
 from rootless.spec.options import ROOT_IS_CALLER
 from rootless.supervisor import control_socket
-from rootless.supervisor.engine_log import log, log_exception
+from rootless.supervisor.engine_log import log, log_exception, take_streams
 from rootless.supervisor.file_servers.volume_mounts import existing_namespace
-from rootless.supervisor.messages import close_all_but
+from rootless.supervisor.messages import close_all_but, send_failure
 from rootless.syscalls import descriptors, identity, processes
 
 TYPE_CHECKING = False
@@ -159,7 +159,7 @@ def _detach(runtime: str, maps: IdMaps, namespace: int | None, end: socket.socke
     try:
         os.setsid()
         close_all_but((end.fileno(), *(() if namespace is None else (namespace,))))
-        _take_streams(f"{runtime}/networks.log")
+        take_streams(f"{runtime}/networks.log")
         os.chdir("/")
         default_signals()
         with open("/proc/self/comm", "wb", buffering=0) as file:
@@ -214,16 +214,6 @@ def _accept(listener: socket.socket) -> socket.socket | None:
     return None if connection is None else connection.detached()
 
 
-def _take_streams(path: str) -> None:
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    except OSError:
-        opened = null
-    for source, target in ((null, 0), (null, 1), (opened, 2)):
-        os.dup2(source, target)
-
-
 def _report(end: socket.socket, error: BaseException) -> None:
     if isinstance(error, RootlessError):
         text = error.message
@@ -233,7 +223,4 @@ def _report(end: socket.socket, error: BaseException) -> None:
     else:
         log_exception(error)
         text = f"cannot make a network: {type(error).__name__}: {error}"
-    try:
-        end.send(text.encode(errors="replace")[:4096], socket.MSG_NOSIGNAL)
-    except OSError:
-        pass  # the starter has ended
+    send_failure(end, text)

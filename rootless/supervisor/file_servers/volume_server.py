@@ -36,8 +36,8 @@ from rootless.errors import RootlessError
 from rootless.light_stdlib import signal, socket
 from rootless.runtime.idmap_writer import write_maps
 from rootless.supervisor import control_socket
-from rootless.supervisor.engine_log import log_exception
-from rootless.supervisor.messages import close_all_but
+from rootless.supervisor.engine_log import log_exception, take_streams
+from rootless.supervisor.messages import close_all_but, send_failure
 from rootless.syscalls import descriptors, identity, mount_flags, mounts, processes
 from unionfs.light_types import NamedTuple
 
@@ -154,7 +154,7 @@ def leave_monitor(served: ServedTree, descriptors_kept: tuple[int, ...]) -> None
     """Take nothing of the monitor's along but these descriptors: a session, streams and signals of the server's."""
     os.setsid()
     close_all_but(descriptors_kept)
-    _take_streams(served.log)
+    take_streams(served.log)
     os.chdir("/")
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
@@ -186,16 +186,6 @@ IMPORTS: tuple[Callable[[], None], ...] = _import_union, _import_session, _impor
 """The steps of `import_server`."""
 
 
-def _take_streams(log: str) -> None:
-    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    except OSError:
-        opened = null
-    for source, target in ((null, 0), (null, 1), (opened, 2)):
-        os.dup2(source, target)
-
-
 def _report(end: socket.socket, error: BaseException) -> None:
     if isinstance(error, OSError):
         text = f"{error.strerror}: {os.fsdecode(error.filename or '')}".rstrip(": ").lower()
@@ -204,10 +194,7 @@ def _report(end: socket.socket, error: BaseException) -> None:
     else:
         log_exception(error)
         text = f"{type(error).__name__}: {error}"
-    try:
-        end.send(text.encode(errors="replace")[:4096], socket.MSG_NOSIGNAL)
-    except OSError:
-        pass  # the starter has ended
+    send_failure(end, text)
 
 
 def run_server(
