@@ -78,15 +78,7 @@ def _orphaned(record: ContainerRecord) -> ContainerRecord:
     """After the death of the monitor. One that another command changed meanwhile is left as it is."""
     if _has_monitor(record, boot_id()) or is_elsewhere(record.boot, record.host):
         return record
-    kept = record._replace(
-        pid=0,
-        pid_start=0,
-        monitor_pid=0,
-        monitor_pid_start=0,
-        server_pid=0,
-        server_pid_start=0,
-        memory_fd=0,
-    )
+    kept = record.without_processes()
     if record.status is Status.EXITED:
         return kept
     if record.status is Status.RESTARTING:

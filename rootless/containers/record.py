@@ -90,6 +90,18 @@ class ContainerRecord(NamedTuple):
         """Digests of the configs of the images that it needs."""
         return (*((self.image_id,) if self.image_id else ()), *self.mounted_images)
 
+    def without_processes(self) -> ContainerRecord:
+        """This record of a container without container process, monitor and file server."""
+        return self._replace(
+            pid=0,
+            pid_start=0,
+            monitor_pid=0,
+            monitor_pid_start=0,
+            server_pid=0,
+            server_pid_start=0,
+            memory_fd=0,
+        )
+
     def moved_to(self, status: Status, **changes: object) -> ContainerRecord:
         """This record in another status. Raises UsageError if the table of transitions has no such
         step."""

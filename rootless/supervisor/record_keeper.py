@@ -150,18 +150,11 @@ class RecordKeeper:
 
         def change(old: ContainerRecord) -> ContainerRecord:
             never_ran = old.status is Status.CREATED
-            return old._replace(
+            return old.without_processes()._replace(
                 status=Status.CREATED if never_ran else Status.EXITED,
                 error=error.message,
                 exit_code=error.exit_status,
                 finished=old.finished if never_ran else now(),
-                pid=0,
-                pid_start=0,
-                monitor_pid=0,
-                monitor_pid_start=0,
-                server_pid=0,
-                server_pid_start=0,
-                memory_fd=0,
             )
 
         self._events.write()
