@@ -54,16 +54,20 @@ def list_networks(paths: StoragePaths, filters: NetworkFilters) -> list[NetworkR
     return [
         record
         for record in records
-        if filters.match(
-            record.name,
-            record.id,
-            record.driver,
-            record.labels,
-            record.created,
-            is_builtin=is_predefined(record),
-            in_use=is_predefined(record) or record.id in used,
-        )
+        if _matches(filters, record, in_use=is_predefined(record) or record.id in used)
     ]
+
+
+def _matches(filters: NetworkFilters, record: NetworkRecord, *, in_use: bool) -> bool:
+    return filters.match(
+        record.name,
+        record.id,
+        record.driver,
+        record.labels,
+        record.created,
+        is_builtin=is_predefined(record),
+        in_use=in_use,
+    )
 
 
 def predefined() -> list[NetworkRecord]:
@@ -175,17 +179,7 @@ def remove_network(paths: StoragePaths, name: str) -> NetworkRecord:
 def prune_networks(paths: StoragePaths, filters: NetworkFilters) -> list[NetworkRecord]:
     """Remove networks that no container is in which runs."""
     candidates = [
-        record
-        for record in paths.networks.all()
-        if filters.match(
-            record.name,
-            record.id,
-            record.driver,
-            record.labels,
-            record.created,
-            is_builtin=False,
-            in_use=False,
-        )
+        record for record in paths.networks.all() if _matches(filters, record, in_use=False)
     ]
     removed = paths.networks.prune(
         candidates, lambda: {each.place.network_id for each in _members(paths)}

@@ -8,7 +8,7 @@ import os
 
 from rootless.errors import HostSupportError, NotFoundError, UsageError
 from rootless.network.endpoint import Endpoint, endpoint_of
-from rootless.network.options import BRIDGE, CONTAINER, HOST, NONE, PRIVATE
+from rootless.network.options import BRIDGE, CONTAINER, HOST, NONE, PRIVATE, mac_address_with
 from rootless.spec.options import HOST_GATEWAY, ContainerOptions
 
 TYPE_CHECKING = False
@@ -92,7 +92,7 @@ def prepare_network(
         setup = prepare_attachments(options, environ, paths.networks)
     else:
         if not network.mac_address:
-            network = network._replace(mac_address=_new_mac_address())
+            network = network._replace(mac_address=mac_address_with(os.urandom(4)))
         setup = drivers.prepare(network, environ)
     of_container = (*exposed_by(exposed), *network.exposed)
     ports = with_all_published(network.ports, of_container if network.publish_all else ())
@@ -113,8 +113,3 @@ def _check_ports(network: NetworkOptions) -> None:
             raise HostSupportError(
                 f"cannot publish port {each.exposed}: only TCP and UDP ports are published"
             )
-
-
-def _new_mac_address() -> str:
-    """Docker's prefix for one that is made at random: locally administered, for one interface (IEEE 802, 8.4)."""
-    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *os.urandom(4)))

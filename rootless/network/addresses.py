@@ -6,6 +6,7 @@ import os
 
 from rootless.errors import RootlessError
 from rootless.network.cidr import parse_address, parse_range
+from rootless.network.options import mac_address_with
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,13 +49,8 @@ def mac_address_of(address: str) -> str:
     """The one that belongs to an IP address, of IPv6 to its last 32 bits; a random one if there is none."""
     if not address:
         return random_mac_address()
-    return _with_prefix((parse_address(address)[0] & 0xFFFFFFFF).to_bytes(4, "big"))
+    return mac_address_with((parse_address(address)[0] & 0xFFFFFFFF).to_bytes(4, "big"))
 
 
 def random_mac_address() -> str:
-    return _with_prefix(os.urandom(4))
-
-
-def _with_prefix(last: bytes) -> str:
-    """With docker's prefix: locally administered, for one interface (IEEE 802, 8.4)."""
-    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *last))
+    return mac_address_with(os.urandom(4))

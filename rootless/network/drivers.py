@@ -71,7 +71,9 @@ def prepare(options: NetworkOptions, environ: Mapping[str, str]) -> NetworkSetup
 def has_ipv4_route() -> bool:
     """Whether there is a default route: one with destination and mask 0 (net/ipv4/fib_trie.c, fib_route_seq_show)."""
     return any(
-        words[1] == words[7] == "00000000" for words in _rows("/proc/net/route") if len(words) > 7
+        words[1] == words[7] == "00000000"
+        for words in route_rows("/proc/net/route")
+        if len(words) > 7
     )
 
 
@@ -79,12 +81,13 @@ def has_ipv6_route() -> bool:
     """As `has_ipv4_route`; the kernel lists a reject route of `lo` too (net/ipv6/route.c, rt6_fill_node)."""
     return any(
         words[0] == "0" * 32 and words[1] == "00" and words[-1] != "lo"
-        for words in _rows("/proc/net/ipv6_route")
+        for words in route_rows("/proc/net/ipv6_route")
         if len(words) > 9
     )
 
 
-def _rows(path: str) -> list[list[str]]:
+def route_rows(path: str) -> list[list[str]]:
+    """The lines of a table of routes, as words (proc_pid_net(5)); none if there is no such table."""
     try:
         with open(path, encoding="ascii") as file:
             return [line.split() for line in file]

@@ -117,3 +117,8 @@ class NetworkOptions(NamedTuple):
 
 
 DEFAULT_NETWORK = NetworkOptions()
+
+
+def mac_address_with(last: bytes) -> str:
+    """The MAC address of docker's prefix and these four bytes: locally administered, for one interface (IEEE 802, 8.4)."""
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *last))
