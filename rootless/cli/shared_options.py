@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from rootless.cli.escape import escaped
 from rootless.cli.grammar import (
     Flag,
     GrammarError,
@@ -132,3 +133,20 @@ def registry_options_of(parsed: Parsed) -> RemoteOptions:
     return remote_options(
         tls_verify=parsed[TLS_VERIFY], creds=parsed[CREDS], authfile=parsed[AUTHFILE]
     )
+
+
+def pairs_of(parsed: Parsed, option: Texts) -> dict[str, str]:
+    """NAME=VALUE or NAME, given several times: the last value of each name. Raises GrammarError, for labels in docker's
+    words."""
+    pairs = {}
+    for text in parsed[option]:
+        name, _, value = text.partition("=")
+        if not name:
+            reason = "no name before ="
+            if option.long == "label":
+                reason = f"invalid label '{escaped(text)}': empty name"
+            raise GrammarError(
+                f'invalid argument "{escaped(text)}" for "--{option.long}" flag: {reason}'
+            )
+        pairs[name] = value
+    return pairs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.escape import escaped
 from rootless.cli.grammar import Command, Flag, GrammarError, Parsed, Text, Texts
+from rootless.cli.shared_options import pairs_of
 from rootless.errors import UsageError
 from rootless.network.creation import NetworkRequest
 
@@ -43,30 +44,18 @@ def create(parsed: Parsed, settings: Settings) -> int:
             subnets=parsed[_SUBNET],
             gateways=parsed[_GATEWAY],
             ip_ranges=parsed[_IP_RANGE],
-            reserved=tuple(_pairs(parsed, _AUX_ADDRESS).items()),
+            reserved=tuple(pairs_of(parsed, _AUX_ADDRESS).items()),
             ipam_driver=parsed[_IPAM_DRIVER] or "default",
             is_internal=parsed[_INTERNAL],
             has_ipv4=_TRUTH[ipv4],
             has_ipv6=parsed[_IPV6],
             is_attachable=parsed[_ATTACHABLE],
-            labels=_pairs(parsed, _LABEL),
-            options=_pairs(parsed, _OPT),
+            labels=pairs_of(parsed, _LABEL),
+            options=pairs_of(parsed, _OPT),
         )
     )
     print(record.id)
     return 0
-
-
-def _pairs(parsed: Parsed, option: Texts) -> dict[str, str]:
-    pairs = {}
-    for text in parsed[option]:
-        name, _, value = text.partition("=")
-        if not name:
-            raise GrammarError(
-                f'invalid argument "{escaped(text)}" for "--{option.long}" flag: no name before ='
-            )
-        pairs[name] = value
-    return pairs
 
 
 NETWORK_CREATE = Command(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rootless.cli.context import Settings, engine_of
-from rootless.cli.escape import escaped
-from rootless.cli.grammar import Command, GrammarError, Parsed, Text, Texts
+from rootless.cli.grammar import Command, Parsed, Text, Texts
+from rootless.cli.shared_options import pairs_of
 from rootless.errors import UsageError
 
 _DRIVER = Text(("driver", "d"), 'Specify volume driver name (default "local")', "DRIVER")
@@ -27,24 +27,10 @@ def create(parsed: Parsed, settings: Settings) -> int:
         name = parsed.arguments[0]
     check_driver(name, parsed[_DRIVER] or "")
     record = engine_of(settings).create_volume(
-        name, labels=_pairs(parsed, _LABEL), options=_pairs(parsed, _OPT)
+        name, labels=pairs_of(parsed, _LABEL), options=pairs_of(parsed, _OPT)
     )
     print(record.name)
     return 0
-
-
-def _pairs(parsed: Parsed, option: Texts) -> dict[str, str]:
-    pairs = {}
-    for text in parsed[option]:
-        name, _, value = text.partition("=")
-        if not name:
-            reason = f"invalid label '{escaped(text)}': empty name"
-            raise GrammarError(
-                f'invalid argument "{escaped(text)}" for "--{option.long}" flag: '
-                + (reason if option is _LABEL else "no name before =")
-            )
-        pairs[name] = value
-    return pairs
 
 
 VOLUME_CREATE = Command(
