@@ -14,16 +14,15 @@ import os
 import random
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from benchmarks.build_engines import FUSE, Builder, builders
 from benchmarks.lifecycle import Stopwatch
-from benchmarks.machine import RoundMeter
-from benchmarks.measure import Key, Results, rotated
+from benchmarks.measure import Key, Results, sample_in_rounds, short_runroot
 from benchmarks.memory import total_size
 from benchmarks.workloads import MIB
 from tests.support.debian import cache_directory, debian_tar, toolchain_tar
@@ -259,27 +258,17 @@ def measure(
     after_round: Callable[[], None],
 ) -> None:
     """Time every workload with every builder; the memory is in the table of peaks."""
-    # podman refuses a runroot of more than 50 characters.
-    with tempfile.TemporaryDirectory(
-        prefix="rl-", dir="/tmp", ignore_cleanup_errors=True
-    ) as runroot:
+    with short_runroot() as runroot:
         contexts = scratch / "contexts"
         contexts.mkdir()
         prepared = [
             Bench(builder, SIZES[scale], contexts)
-            for builder in builders(scratch, Path(runroot))
+            for builder in builders(scratch, runroot)
             if builder.name in subjects
         ]
         for bench in prepared:
             _make_bases(results, bench, scratch, only)
-        for number in range(rounds):
-            meter = RoundMeter()
-            for workload in only:
-                for bench in rotated(prepared, number):
-                    if workload == _METADATA or bench.builder.name != FUSE:
-                        _sample(results, workload, bench)
-            results.rounds.append(meter.finish())
-            after_round()
+        sample_in_rounds(results, only, prepared, rounds, partial(_sample, results), after_round)
 
 
 def _make_bases(results: Results, bench: Bench, scratch: Path, workloads: Sequence[str]) -> None:
@@ -299,6 +288,8 @@ def _make_bases(results: Results, bench: Bench, scratch: Path, workloads: Sequen
 
 
 def _sample(results: Results, workload: str, bench: Bench) -> None:
+    if bench.builder.name == FUSE and workload != _METADATA:
+        return
     key = Key(workload, bench.builder.name, "warm")
     if workload in WORKLOADS:
         results.time(key, lambda: WORKLOADS[workload](bench))

@@ -9,18 +9,17 @@ import shutil
 import signal
 import subprocess
 import tarfile
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TypeAlias
 
 from benchmarks.lifecycle import Engine, Stopwatch, engines
-from benchmarks.machine import RoundMeter
-from benchmarks.measure import Key, Results, rotated
+from benchmarks.measure import Key, Results, sample_in_rounds, short_runroot
 from benchmarks.memory import processes, proportional_size
 from benchmarks.workloads import MIB
 from tests.support.waiting import wait_until
@@ -287,21 +286,13 @@ def measure(
 ) -> None:
     """Time every workload with every launcher; bytes are in the table of peaks."""
     size = SIZES[scale]
-    with tempfile.TemporaryDirectory(
-        prefix="rl-", dir="/tmp", ignore_cleanup_errors=True
-    ) as runroot:
+    with short_runroot() as runroot:
         prepared = [
             Stage(launcher, size)
-            for launcher in launchers(scratch, Path(runroot), size)
+            for launcher in launchers(scratch, runroot, size)
             if launcher.name in subjects
         ]
-        for number in range(rounds):
-            meter = RoundMeter()
-            for workload in only:
-                for stage in rotated(prepared, number):
-                    _sample(results, workload, stage)
-            results.rounds.append(meter.finish())
-            after_round()
+        sample_in_rounds(results, only, prepared, rounds, partial(_sample, results), after_round)
 
 
 def _sample(results: Results, workload: str, stage: Stage) -> None:

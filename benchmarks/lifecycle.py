@@ -9,16 +9,15 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeAlias
 
-from benchmarks.machine import RoundMeter
-from benchmarks.measure import Key, Results, rotated
+from benchmarks.measure import Key, Results, sample_in_rounds, short_runroot
 from benchmarks.memory import processes, proportional_size
 from benchmarks.workloads import MIB
 from tests.support.images import busybox_tar, docker_archive
@@ -337,22 +336,13 @@ def measure(
     after_round: Callable[[], None],
 ) -> None:
     """Time every workload with every engine; the memory is in the table of peaks."""
-    # podman refuses a runroot of more than 50 characters.
-    with tempfile.TemporaryDirectory(
-        prefix="rl-", dir="/tmp", ignore_cleanup_errors=True
-    ) as runroot:
+    with short_runroot() as runroot:
         prepared = [
             Stage(engine, SIZES[scale], scratch)
-            for engine in engines(scratch, Path(runroot))
+            for engine in engines(scratch, runroot)
             if engine.name in subjects
         ]
-        for number in range(rounds):
-            meter = RoundMeter()
-            for workload in only:
-                for stage in rotated(prepared, number):
-                    _sample(results, workload, stage)
-            results.rounds.append(meter.finish())
-            after_round()
+        sample_in_rounds(results, only, prepared, rounds, partial(_sample, results), after_round)
 
 
 def _sample(results: Results, workload: str, stage: Stage) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import sqlite3
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.machine import Round
+from benchmarks.machine import Round, RoundMeter
 
 T = TypeVar("T")
 
@@ -169,3 +172,30 @@ def rotated(items: Sequence[T], round_number: int) -> list[T]:
     """The items, rotated by one more place each round."""
     start = round_number % len(items) if items else 0
     return [*items[start:], *items[:start]]
+
+
+def sample_in_rounds(
+    results: Results,
+    workloads: Sequence[str],
+    subjects: Sequence[T],
+    rounds: int,
+    sample: Callable[[str, T], None],
+    after_round: Callable[[], None],
+) -> None:
+    """Take a sample of each workload with each subject in each round, each round beginning with another subject."""
+    for number in range(rounds):
+        meter = RoundMeter()
+        for workload in workloads:
+            for subject in rotated(subjects, number):
+                sample(workload, subject)
+        results.rounds.append(meter.finish())
+        after_round()
+
+
+@contextmanager
+def short_runroot() -> Iterator[Path]:
+    """A directory for sockets and locks of engines: podman refuses a runroot of more than 50 characters."""
+    with tempfile.TemporaryDirectory(
+        prefix="rl-", dir="/tmp", ignore_cleanup_errors=True
+    ) as runroot:
+        yield Path(runroot)

@@ -6,15 +6,14 @@ Each workload prepares what it needs, without being timed, for each sample.
 from __future__ import annotations
 
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from benchmarks.lifecycle import IMAGE, NAMES, SIZES, SLEEP, Measured, Stage, Stopwatch, engines
-from benchmarks.machine import RoundMeter
-from benchmarks.measure import Key, Results, rotated
+from benchmarks.measure import Key, Results, sample_in_rounds, short_runroot
 
 __all__ = ["NAMES", "WORKLOADS", "measure"]
 
@@ -132,26 +131,23 @@ def measure(
     after_round: Callable[[], None],
 ) -> None:
     """Time every workload with every engine."""
-    # podman refuses a runroot of more than 50 characters.
-    with tempfile.TemporaryDirectory(
-        prefix="rl-", dir="/tmp", ignore_cleanup_errors=True
-    ) as runroot:
+    with short_runroot() as runroot:
         prepared = [
             Stage(engine, SIZES[scale], scratch)
-            for engine in engines(scratch, Path(runroot))
+            for engine in engines(scratch, runroot)
             if engine.name in subjects
         ]
         for stage in prepared:
             stage.engine("network", "create", _NETWORK)
         try:
-            for number in range(rounds):
-                meter = RoundMeter()
-                for workload in only:
-                    for stage in rotated(prepared, number):
-                        key = Key(workload, stage.engine.name, "warm")
-                        results.time(key, lambda w=workload, s=stage: WORKLOADS[w](s))  # type: ignore[misc]
-                results.rounds.append(meter.finish())
-                after_round()
+            sample_in_rounds(
+                results, only, prepared, rounds, partial(_sample, results), after_round
+            )
         finally:
             for stage in prepared:
                 stage.engine("network", "rm", _NETWORK)
+
+
+def _sample(results: Results, workload: str, stage: Stage) -> None:
+    key = Key(workload, stage.engine.name, "warm")
+    results.time(key, lambda: WORKLOADS[workload](stage))

@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.machine import RoundMeter
-from benchmarks.measure import Key, Results, rotated
+from benchmarks.measure import Key, Results, rotated, short_runroot
 from tests.support.images import busybox_tar, docker_archive
 
 WORKLOAD = "container start, run true, end"
@@ -104,11 +103,8 @@ def measure(
     after_round: Callable[[], None],
 ) -> None:
     """Time every engine; the first start of each, with cold caches, is reported apart."""
-    # podman refuses a runroot of more than 50 characters.
-    with tempfile.TemporaryDirectory(
-        prefix="rl-", dir="/tmp", ignore_cleanup_errors=True
-    ) as runroot:
-        prepared = [engine for engine in engines(scratch, Path(runroot)) if engine.name in subjects]
+    with short_runroot() as runroot:
+        prepared = [engine for engine in engines(scratch, runroot) if engine.name in subjects]
         for number in range(rounds + 1):
             meter = RoundMeter()
             for engine in rotated(prepared, number):

@@ -15,8 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.machine import RoundMeter
-from benchmarks.measure import Key, Results, rotated
+from benchmarks.measure import Key, Results, sample_in_rounds
 
 START = "try: start, run true, end"
 STATUS = "try: git status in a work tree"
@@ -56,15 +55,14 @@ def measure(
 ) -> None:
     """Time every workload with every subject that can do it."""
     bench = Bench(scratch, SIZES[scale])
-    for number in range(rounds):
-        meter = RoundMeter()
-        for workload in only:
-            for subject in rotated([name for name in NAMES if name in subjects], number):
-                call = bench.call(workload, subject)
-                if call is not None:
-                    results.time(Key(workload, subject, "warm"), call)
-        results.rounds.append(meter.finish())
-        after_round()
+
+    def sample(workload: str, subject: str) -> None:
+        call = bench.call(workload, subject)
+        if call is not None:
+            results.time(Key(workload, subject, "warm"), call)
+
+    measured = [name for name in NAMES if name in subjects]
+    sample_in_rounds(results, only, measured, rounds, sample, after_round)
 
 
 class Bench:
