@@ -10,7 +10,7 @@ import stat
 from base64 import b64decode, b64encode
 
 from rootless.applying.step import Attributes, Fingerprint
-from rootless.rootfs.copy_data import copy_data
+from rootless.rootfs.copying.data import copy_data
 from rootless.syscalls.openat2 import (
     RESOLVE_BENEATH,
     RESOLVE_NO_MAGICLINKS,

@@ -221,7 +221,7 @@ class ContainerStore(ImageStore):
         container. With `follow` a symbolic link at `source` is followed. Returns the bytes of the
         archive that holds the same. The caller must have one thread.
         """
-        from rootless.rootfs.copy_in import copy_in
+        from rootless.rootfs.copying.into_container import copy_in
 
         record = self._container(name)
         size = copy_in(
@@ -241,7 +241,7 @@ class ContainerStore(ImageStore):
         descriptor. With `follow` a symbolic link at `path` is followed. Returns and needs what
         `copy_in` does.
         """
-        from rootless.rootfs.copy_out import copy_out
+        from rootless.rootfs.copying.out_of_container import copy_out
 
         record = self._container(name)
         size = copy_out(

@@ -9,9 +9,9 @@ import os
 from rootless.containers.storage_paths import StoragePaths
 from rootless.durable import replace_file
 from rootless.errors import RootlessError
-from rootless.rootfs.copy_archive_in import extract_archive
-from rootless.rootfs.copy_archive_out import write_archive
-from rootless.rootfs.copy_places import Source, Tree
+from rootless.rootfs.copying.archive_in import extract_archive
+from rootless.rootfs.copying.archive_out import write_archive
+from rootless.rootfs.copying.places import Source, Tree
 from rootless.run_in_child import run_in_child
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps

@@ -81,7 +81,7 @@ RANK_OF_HPC = (
 )
 COPY = (
     "import rootless.__main__, rootless.cli.containers.cp, rootless.engine.engine, "
-    "rootless.rootfs.copy_in, rootless.rootfs.copy_out, rootless.containers.delete_tree"
+    "rootless.rootfs.copying.into_container, rootless.rootfs.copying.out_of_container, rootless.containers.delete_tree"
 )
 LIST = (
     "import rootless.__main__, rootless.cli.containers.listing, rootless.engine.engine, "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from rootless.durable import write_all
 from rootless.errors import RootlessError
-from rootless.rootfs.copy_object import (
+from rootless.rootfs.copying.object import (
     Metadata,
     apply,
     id_inside,
@@ -19,8 +19,8 @@ from rootless.rootfs.copy_object import (
     make_symlink,
     record_owner,
 )
-from rootless.rootfs.copy_places import Tree
-from rootless.rootfs.copy_tree import TreeCopy
+from rootless.rootfs.copying.places import Tree
+from rootless.rootfs.copying.tree import TreeCopy
 
 if TYPE_CHECKING:
     from rootless.runtime.idmap import IdMaps

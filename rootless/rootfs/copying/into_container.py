@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from rootless.rootfs.copy_object import id_inside
-from rootless.rootfs.copy_places import Tree, copying, find_source, find_target, host_tree
-from rootless.rootfs.copy_tree import TreeCopy
+from rootless.rootfs.copying.object import id_inside
+from rootless.rootfs.copying.places import Tree, copying, find_source, find_target, host_tree
+from rootless.rootfs.copying.tree import TreeCopy
 from rootless.rootfs.open_root import call_with_root
 from rootless.runtime.idmap import to_outside
 
@@ -37,7 +37,7 @@ def copy_in(
     def copy(root: int, maps: IdMaps) -> int:
         tree = Tree(root, record.name)
         if isinstance(source, int):
-            from rootless.rootfs.copy_archive_in import extract_archive
+            from rootless.rootfs.copying.archive_in import extract_archive
 
             with open(source, "rb", closefd=False) as archive:
                 return extract_archive(archive, tree, path, maps)
@@ -45,7 +45,7 @@ def copy_in(
         target = find_target(tree, path, found)
         workspace = None
         if found.is_directory:
-            from rootless.rootfs.copy_prepared import workspace_of
+            from rootless.rootfs.copying.prepared import workspace_of
 
             workspace = workspace_of(record, directory, root, maps, caller)
         result = TreeCopy(lambda each: _owner(each, maps), workspace)

@@ -6,8 +6,8 @@ import os
 import stat
 
 from rootless.errors import RootlessError
-from rootless.rootfs.copy_places import Tree, copying, find_source, find_target, host_tree
-from rootless.rootfs.copy_tree import TreeCopy
+from rootless.rootfs.copying.places import Tree, copying, find_source, find_target, host_tree
+from rootless.rootfs.copying.tree import TreeCopy
 from rootless.rootfs.open_root import call_with_root
 
 TYPE_CHECKING = False
@@ -40,11 +40,11 @@ def copy_out(
         source = find_source(Tree(root, record.name), path, follow=follow)
         files = None
         if source.is_directory:
-            from rootless.rootfs.upper_files import UpperFiles
+            from rootless.rootfs.copying.upper_files import UpperFiles
 
             files = UpperFiles(record, directory, root)
         if isinstance(target, int):
-            from rootless.rootfs.copy_archive_out import write_archive
+            from rootless.rootfs.copying.archive_out import write_archive
 
             return write_archive(source, target, files)
         place = find_target(host_tree(), os.path.join(working_directory, target), source)

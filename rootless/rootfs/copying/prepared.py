@@ -10,8 +10,8 @@ import os
 import stat
 
 from rootless.containers.writable_layer import WORK, layer_of
-from rootless.rootfs.copy_data import copy_data
-from rootless.rootfs.copy_object import has_xattrs
+from rootless.rootfs.copying.data import copy_data
+from rootless.rootfs.copying.object import has_xattrs
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.directory.prepared import PreparedTree, adopts
 

@@ -14,8 +14,8 @@ import os
 import stat
 
 from rootless.errors import RootlessError
-from rootless.rootfs.copy_data import SMALL, copy_data
-from rootless.rootfs.copy_object import (
+from rootless.rootfs.copying.data import SMALL, copy_data
+from rootless.rootfs.copying.object import (
     FileMaker,
     Metadata,
     apply,
@@ -26,16 +26,16 @@ from rootless.rootfs.copy_object import (
     temporary_name,
     xattrs_of,
 )
-from rootless.rootfs.copy_source import SourceDirectory, opened_file
+from rootless.rootfs.copying.source import SourceDirectory, opened_file
 from rootless.syscalls.openat2 import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, openat2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rootless.rootfs.copy_prepared import PreparedCopy, Workspace
-    from rootless.rootfs.copy_source import SourceFile
-    from rootless.rootfs.upper_files import UpperFiles
+    from rootless.rootfs.copying.prepared import PreparedCopy, Workspace
+    from rootless.rootfs.copying.source import SourceFile
+    from rootless.rootfs.copying.upper_files import UpperFiles
 
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 _NO_TMPFILE = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL})
@@ -206,7 +206,7 @@ class TreeCopy:
         tree = None if self._workspace is None else self._workspace.begin(parent)
         if tree is None:
             return None
-        from rootless.rootfs.copy_prepared import PreparedCopy
+        from rootless.rootfs.copying.prepared import PreparedCopy
 
         own = os.geteuid(), os.getegid()
         prepared = PreparedCopy(tree, lambda found: self._owner_of(found) or own)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless.rootfs.copy_object import xattrs_of
+from rootless.rootfs.copying.object import xattrs_of
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.rootfs.upper_files import UpperFiles
+    from rootless.rootfs.copying.upper_files import UpperFiles
 
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a FIFO that has taken the place of the file does not block.

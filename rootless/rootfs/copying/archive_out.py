@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rootless.durable import write_all
-from rootless.rootfs.copy_object import recorded_owner, xattrs_of
-from rootless.rootfs.copy_source import SourceDirectory, opened_file
+from rootless.rootfs.copying.object import recorded_owner, xattrs_of
+from rootless.rootfs.copying.source import SourceDirectory, opened_file
 from unionfs.directory.lower import attributes_of
 from unionfs.model import with_owner
 from unionfs.tar.writer import TarEntry, archive
@@ -17,9 +17,9 @@ from unionfs.tar.writer import TarEntry, archive
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from rootless.rootfs.copy_places import Source
-    from rootless.rootfs.copy_source import SourceFile
-    from rootless.rootfs.upper_files import UpperFiles
+    from rootless.rootfs.copying.places import Source
+    from rootless.rootfs.copying.source import SourceFile
+    from rootless.rootfs.copying.upper_files import UpperFiles
     from unionfs.model import Attributes
 
     Member: TypeAlias = tuple[TarEntry, Iterator[bytes]]
