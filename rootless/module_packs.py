@@ -84,7 +84,7 @@ MODULES = {
     IN_PLACE: (
         "rootless.supervisor.in_place",
         "rootless.cli.hpc.image",
-        "rootless.rootfs.image_paths",
+        "rootless.rootfs.image.paths",
         "rootless.run_in_child",
         "rootless.spec.bind_sources",
         "unionfs.tar.index",

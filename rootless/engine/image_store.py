@@ -297,7 +297,7 @@ class ImageStore:
         """Unpack an image's files to a directory, which containers of the overlay driver use in place of a union
         from their next start. Returns the directory; one that is there stays. Raises RootlessError.
         """
-        from rootless.rootfs.unpack import unpack_image
+        from rootless.rootfs.image.unpack import unpack_image
         from rootless.store.image import resolve
 
         store = self._store()
@@ -325,7 +325,7 @@ class ImageStore:
         Raises RootlessError; then nothing is written.
         """
         from rootless.engine.pull_in_child import find_or_fetch
-        from rootless.rootfs.image_file import write_image_file
+        from rootless.rootfs.image.single_file import write_image_file
         from rootless.spec.options import PullPolicy
 
         store = self._store()
@@ -346,7 +346,7 @@ class ImageStore:
         """Mount an image's files, read-only, on a directory that the whole machine sees and only
         this account may enter. One that is mounted already stays so. Raises RootlessError.
         """
-        from rootless.rootfs.image_mounts import mount_image
+        from rootless.rootfs.image.mounts import mount_image
         from rootless.store.image import resolve
 
         store = self._store()
@@ -354,14 +354,14 @@ class ImageStore:
 
     def unmount_image(self, name: str) -> None:
         """Unmount an image. Raises NotFoundError if it is not mounted."""
-        from rootless.rootfs.image_mounts import unmount_image
+        from rootless.rootfs.image.mounts import unmount_image
         from rootless.store.image import resolve
 
         unmount_image(self.paths, resolve(self._store(), name))
 
     def mounted_images(self) -> list[tuple[str, Path]]:
         """Id and directory of every image that is mounted."""
-        from rootless.rootfs.image_mounts import mounted_images
+        from rootless.rootfs.image.mounts import mounted_images
 
         return mounted_images(self.paths)
 

@@ -487,6 +487,6 @@ def _resources(limits: ResourceLimits) -> dict[str, Any]:
 
 
 def _has_apt(tree: HostTree | ImageTree) -> bool:
-    from rootless.rootfs.image_paths import has_directory
+    from rootless.rootfs.image.paths import has_directory
 
     return has_directory(tree, APT_DIRECTORY)

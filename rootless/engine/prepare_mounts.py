@@ -44,7 +44,7 @@ def find_images(
 
 def _require(store: Store, image: Image, subpath: str) -> None:
     """Raise CommandNotFoundError, which has docker's status, if the image lacks a path."""
-    from rootless.rootfs.image_tree import image_tree
+    from rootless.rootfs.image.tree import image_tree
 
     union = Union(lower_layers(image_tree(store, image)), None)
     try:

@@ -33,7 +33,7 @@ class Lower(NamedTuple):
 
 def lower_of_image(store: Store, image: Image, name: str) -> Lower:
     """The layers of an image of the store, which was asked for by `name`."""
-    from rootless.rootfs.image_tree import image_tree
+    from rootless.rootfs.image.tree import image_tree
 
     return Lower(image_tree(store, image), name, image.id, image.config)
 

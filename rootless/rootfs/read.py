@@ -16,7 +16,7 @@ from rootless.containers.status import ALIVE
 from rootless.containers.writable_layer import layer_of
 from rootless.errors import RootlessError
 from rootless.rootfs.archive import ContainerFiles
-from rootless.rootfs.image_tree import image_tree, image_tree_by_id
+from rootless.rootfs.image.tree import image_tree, image_tree_by_id
 from rootless.rootfs.union import lower_layers, overlay_layers
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.changes import Snapshot

@@ -124,7 +124,7 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
         (RANK, 99),
         (RANK_OF_HPC, 41),
         (
-            f"{RANK_OF_HPC}, rootless.supervisor.in_place, rootless.cli.hpc.image, rootless.rootfs.image_paths",
+            f"{RANK_OF_HPC}, rootless.supervisor.in_place, rootless.cli.hpc.image, rootless.rootfs.image.paths",
             103,
         ),
         (COPY, 70),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def with_command(options: ContainerOptions, lower: Lower, action: Action) -> ContainerOptions:
     """The options with the command for what was asked for."""
-    from rootless.rootfs.image_paths import has_paths
+    from rootless.rootfs.image.paths import has_paths
 
     has_environment, has_runscript = has_paths(lower.tree, (ENVIRONMENT, RUNSCRIPT))
     entrypoint = tuple(map(str, lower.config.get("Entrypoint") or ()))

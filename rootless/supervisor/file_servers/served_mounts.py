@@ -100,7 +100,7 @@ def _open(
 
     if served.startswith(IMAGE):
         from rootless.containers.storage_paths import read_configuration, shared_stores
-        from rootless.rootfs.image_tree import image_tree_by_id
+        from rootless.rootfs.image.tree import image_tree_by_id
         from rootless.store.layout import Store
 
         stores = shared_stores(description.store, os.environ, read_configuration(os.environ))

@@ -14,7 +14,7 @@ from rootless.durable import acquire_lock, fsync_directory
 from rootless.errors import RootlessError
 from rootless.images.gc.unpacked import abandoned_unpacked
 from rootless.private_directory import make_private_directory
-from rootless.rootfs.image_tree import image_tree
+from rootless.rootfs.image.tree import image_tree
 from rootless.rootfs.union import id_view, lower_layers
 from rootless.rootfs.union_copy import UnionCopy
 from rootless.runtime.account import read_id_maps

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from rootless.durable import fsync_directory, fsync_file, write_all
 from rootless.errors import ExistsError, HostSupportError, RootlessError
 from rootless.images.formats.sif import DATA_OFFSET, sif_head
-from rootless.rootfs.image_files import DIRECTORIES, EMPTY_FILES, script_files
-from rootless.rootfs.image_tree import image_tree
+from rootless.rootfs.image.added_files import DIRECTORIES, EMPTY_FILES, script_files
+from rootless.rootfs.image.tree import image_tree
 from rootless.rootfs.union import lower_layers
 from unionfs.changes import Snapshot
 from unionfs.memory import MemoryLayer, MemoryNode, directory, regular

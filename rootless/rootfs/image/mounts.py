@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 from rootless.errors import HostSupportError, NotFoundError, RootlessError
 from rootless.oci.digest import hex_of
 from rootless.private_directory import make_private_directory
-from rootless.rootfs.image_tree import image_tree
+from rootless.rootfs.image.tree import image_tree
 from rootless.rootfs.union import lower_layers
 from unionfs.commands.mount import MountOptions, mount, unmount
 from unionfs.ownership import IdView

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rootless.containers.launch_description import HostTree, ImageTree
-from rootless.rootfs.image_paths import has_directory, has_paths
+from rootless.rootfs.image.paths import has_directory, has_paths
 from tests.support.tar_layers import directory, layer_files, member, symlink
 from unionfs.tar.chain import build_chain
 
