@@ -80,7 +80,7 @@ class ContainerStore(ImageStore):
         """
         from pathlib import Path
 
-        from rootless.containers.inspect import container_document
+        from rootless.containers.inspection.document import container_document
 
         containers = self.paths.containers
         record = containers.find(name)
@@ -334,7 +334,7 @@ class ContainerStore(ImageStore):
     def _container_and_options(self, name: str) -> tuple[ContainerRecord, ContainerOptions]:
         from pathlib import Path
 
-        from rootless.containers.inspect import read_options
+        from rootless.containers.inspection.document import read_options
 
         record = self._container(name)
         return record, read_options(record, Path(self.paths.containers.directory(record.id)))

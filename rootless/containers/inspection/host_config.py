@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rootless.containers.mount_points import mount_settings
+from rootless.containers.inspection.mount_points import mount_settings
 from rootless.containers.record import ContainerRecord
 from rootless.network.options import PortRequest
 from rootless.spec.options import DEFAULT_CAPABILITIES, ContainerOptions, NamespaceModes, Throttle

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from rootless.containers.config import read_spec
 from rootless.containers.container_options import options_in
-from rootless.containers.host_config import host_config
+from rootless.containers.inspection.host_config import host_config
+from rootless.containers.inspection.mount_points import mount_points
+from rootless.containers.inspection.network_settings import network_settings
 from rootless.containers.launch_description import log_path
-from rootless.containers.mount_points import mount_points
-from rootless.containers.network_settings import network_settings
 from rootless.containers.record import IN_MEMORY
 from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_usage import storage_usage

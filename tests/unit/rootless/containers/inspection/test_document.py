@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rootless.cli.inspect_types import as_struct
-from rootless.containers.inspect import container_document
+from rootless.containers.inspection.document import container_document
 from rootless.containers.options_document import NAME, decode_options, encode_options
 from rootless.containers.record import ContainerRecord
 from rootless.errors import InvalidDocumentError
