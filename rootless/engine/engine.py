@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
     from typing import Any
 
+    from rootless.containers.processes.top import ProcessTable
+    from rootless.containers.processes.usage import SampledContainer
     from rootless.containers.record import ContainerRecord
-    from rootless.containers.top import ProcessTable
-    from rootless.containers.usage import SampledContainer
     from rootless.engine.boot import Boot
     from rootless.engine.captured import Completed
     from rootless.engine.findings import Finding as HostFinding
@@ -300,7 +300,7 @@ class Engine(ContainerStore):
         Raises NotFoundError, ConflictError if the container does not run, UsageError if ps does not take
         the options.
         """
-        from rootless.containers.top import list_processes
+        from rootless.containers.processes.top import list_processes
 
         record = self._container(name)
         processes = list_processes(record, self.paths.containers.directory(record.id), options)
@@ -313,7 +313,7 @@ class Engine(ContainerStore):
         """What containers use now: those named, else all that run, or all with `everything`, newest
         first. Raises NotFoundError.
         """
-        from rootless.containers.usage import SampledContainer, sample
+        from rootless.containers.processes.usage import SampledContainer, sample
 
         found = [(name, self._container(name)) for name in names]
         if not names:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rootless.containers.config import id_maps_of, read_spec
 from rootless.containers.launch_description import HostTree, ImageTree
-from rootless.containers.pause import paused, write_out
+from rootless.containers.processes.pause import paused, write_out
 from rootless.containers.status import ALIVE
 from rootless.containers.writable_layer import layer_of
 from rootless.errors import RootlessError

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless.containers.pause import is_stopped, processes_of
+from rootless.containers.processes.pause import is_stopped, processes_of
 from rootless.containers.status import Status
 from rootless.light_stdlib import signal
 from rootless.supervisor.protocol import Kind

@@ -15,9 +15,9 @@ from rootless.cli.shared_options import LIST_FORMAT, NO_TRUNC
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rootless.containers.processes.usage import ContainerUsage, SampledContainer
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_usage import StorageUsage
-    from rootless.containers.usage import ContainerUsage, SampledContainer
 
 _TITLES = {
     "BlockIO": "BLOCK I/O",

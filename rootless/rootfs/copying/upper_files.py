@@ -139,7 +139,7 @@ class UpperFiles:
         self._written_out_ns = time.time_ns() - _TICK_NS
         if self._record.status not in ALIVE:
             return True  # this call began the server
-        from rootless.containers.pause import write_out_from
+        from rootless.containers.processes.pause import write_out_from
 
         try:
             write_out_from(self._root, self._record)

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from rootless.containers.config import id_maps_of
-from rootless.containers.processes import ProcessStat, container_processes
+from rootless.containers.processes.proc import ProcessStat, container_processes
 from rootless.containers.status import Verb, check_verb
 from rootless.errors import RootlessError, UsageError
 from rootless.runtime.idmap import to_inside

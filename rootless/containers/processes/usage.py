@@ -11,8 +11,8 @@ from rootless.cgroups import stats
 from rootless.cgroups.control_group import ControlGroup, flat_keyed, read
 from rootless.cgroups.membership import groups_of
 from rootless.containers.process_identity import is_alive
-from rootless.containers.processes import container_processes
-from rootless.containers.processes import read as read_process
+from rootless.containers.processes.proc import container_processes
+from rootless.containers.processes.proc import read as read_process
 from rootless.containers.storage_usage import StorageUsage, storage_usage
 from unionfs.light_types import NamedTuple
 

@@ -5,8 +5,8 @@ import signal
 import subprocess
 import sys
 
-from rootless.containers.pause import is_stopped, state_of
 from rootless.containers.process_identity import children_of
+from rootless.containers.processes.pause import is_stopped, state_of
 from tests.support.waiting import wait_until
 
 VFORK = """

@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rootless.containers.pause_watchdog import PauseWatchdog
 from rootless.containers.process_identity import children_of
+from rootless.containers.processes.pause_watchdog import PauseWatchdog
 from rootless.containers.status import Status
 from rootless.errors import RootlessError
 from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
