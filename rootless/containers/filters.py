@@ -64,7 +64,7 @@ def _tests(
     if filters.statuses:
         tests.append(lambda record: record.status.value in filters.statuses)
     if filters.volumes:
-        from rootless.containers.volume_users import mount_names
+        from rootless.containers.volumes.users import mount_names
 
         wanted = set(filters.volumes)
         tests.append(

@@ -39,7 +39,7 @@ def reconcile(containers: Containers) -> None:
             continue  # what runs on another machine is that machine's to look after
         try:
             if record.auto_remove or record.status is Status.REMOVING:
-                from rootless.containers.anonymous_volumes import remove_with_volumes
+                from rootless.containers.volumes.anonymous import remove_with_volumes
 
                 remove_with_volumes(containers, record.id, wait=False)
             else:

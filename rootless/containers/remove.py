@@ -57,7 +57,7 @@ def remove_container(
             )
     kill_and_wait(record, _KILL_WAIT)
     if volumes:
-        from rootless.containers.anonymous_volumes import remove_with_volumes
+        from rootless.containers.volumes.anonymous import remove_with_volumes
 
         remove_with_volumes(containers, record.id)
     else:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rootless.changes.container_changes import ContainerChanges
     from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
-    from rootless.containers.volume_users import MountName
+    from rootless.containers.volumes.users import MountName
     from rootless.engine.network_store import NetworkStore
     from rootless.engine.upkeep import PrunedContainers
     from rootless.engine.volumes import PrunedVolumes
@@ -105,7 +105,7 @@ class ContainerStore(ImageStore):
 
     def container_mounts(self, record: ContainerRecord) -> list[MountName]:
         """The binds and volumes of a container by their names."""
-        from rootless.containers.volume_users import mount_names
+        from rootless.containers.volumes.users import mount_names
 
         return mount_names(self.paths.containers.directory(record.id))
 

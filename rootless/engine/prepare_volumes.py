@@ -10,7 +10,7 @@ import posixpath
 from rootless.containers.container_options import options_in
 from rootless.containers.launch_description import ImageTree
 from rootless.containers.timestamps import now
-from rootless.containers.volume_events import report_volumes
+from rootless.containers.volumes.events import report_volumes
 from rootless.errors import CommandNotFoundError, RootlessError
 from rootless.rootfs.seed_volume import seed_volume
 from rootless.spec.options import ContainerOptions, ImageMount, Tmpfs, Volume

@@ -11,7 +11,7 @@ from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.unpacked import UNPACKED
-from rootless.containers.volume_users import mount_names
+from rootless.containers.volumes.users import mount_names
 from rootless.engine.image_events import report_prune
 from rootless.engine.volumes import VolumeUsage, volume_usage
 from rootless.errors import NotFoundError, RootlessError

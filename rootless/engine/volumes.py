@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rootless.containers.timestamps import now
-from rootless.containers.volume_events import report_volumes
-from rootless.containers.volume_users import volume_users
+from rootless.containers.volumes.events import report_volumes
+from rootless.containers.volumes.users import volume_users
 from rootless.engine.image_events import report_prune
 from rootless.errors import InUseError, InvalidDocumentError, NotFoundError
 from rootless.events.event import EventType

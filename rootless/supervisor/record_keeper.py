@@ -195,7 +195,7 @@ class RecordKeeper:
         if not self._has_volumes:
             self._containers.remove(self._record.id)
             return
-        from rootless.containers.anonymous_volumes import remove_with_volumes
+        from rootless.containers.volumes.anonymous import remove_with_volumes
 
         remove_with_volumes(self._containers, self._record.id)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from rootless.containers.volume_users import MountName
+    from rootless.containers.volumes.users import MountName
     from rootless.rootfs.sizes import ContainerSizes
 
 _COMMAND_WIDTH = 20

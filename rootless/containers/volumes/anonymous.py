@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from rootless.containers.container_options import options_in
-from rootless.containers.volume_events import report_volumes
-from rootless.containers.volume_users import volume_users
+from rootless.containers.volumes.events import report_volumes
+from rootless.containers.volumes.users import volume_users
 from rootless.errors import InvalidDocumentError
 from rootless.spec.options import Volume
 from rootless.volumes.store import Volumes
