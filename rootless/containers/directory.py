@@ -278,7 +278,7 @@ class Containers:
         directory = self.directory(container_id)
         if not os.path.islink(f"{directory}/upper"):
             return ""
-        from rootless.containers.writable_layer import own_place
+        from rootless.containers.writable_layers.place import own_place
 
         return own_place(container_id, directory)
 

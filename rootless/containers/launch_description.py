@@ -119,7 +119,7 @@ class LaunchDescription(NamedTuple):
     """Bytes of a writable layer in memory; 0: tmpfs(5)'s own limit, half of the machine's memory."""
     layer: str = ""
     """A directory that holds the writable layer of this run; empty for the container's, whose `upper` and `work` may be
-    links (`rootless.containers.writable_layer`)."""
+    links (`rootless.containers.writable_layers.place`)."""
     shared: Shared | None = None
     """None for a container with a command of its own."""
     extra: Mapping[str, object] = {}

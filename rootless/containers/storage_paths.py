@@ -23,7 +23,7 @@ UPPERS_VARIABLE = "ROOTLESS_UPPERS"
 class StoragePaths(NamedTuple):
     """`store`: images, containers and volumes. `runtime`: sockets, locks and mount points. `shared`: other
     stores, whose images are used in place. `uppers`: the directory for writable layers and what names it
-    (`rootless.containers.uppers.Uppers`); empty where they are in the store."""
+    (`rootless.containers.writable_layers.uppers.Uppers`); empty where they are in the store."""
 
     store: str
     runtime: str
@@ -109,7 +109,7 @@ def storage_paths(
 def _store_in_place_of(paths: StoragePaths, environ: Mapping[str, str]) -> str:
     """A store for what is written by the users of one that can only be read: in the place for writable layers, else in
     the runtime directory."""
-    from rootless.containers.uppers import Uppers
+    from rootless.containers.writable_layers.uppers import Uppers
     from rootless.paths import READ_ONLY
     from rootless.private_directory import make_private_directory
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rootless.containers.uppers import Uppers
+from rootless.containers.writable_layers.uppers import Uppers
 from rootless.durable import acquire_lock, remove_tree
 from rootless.engine.findings import Finding, Verdict, file_system_name, has_attributes
 from rootless.errors import HostSupportError, RootlessError

@@ -65,7 +65,7 @@ class ImageStore:
         """Where writable layers are that are not in the store; else "". Raises HostSupportError."""
         if not self.paths.uppers[0]:
             return ""
-        from rootless.containers.uppers import Uppers
+        from rootless.containers.writable_layers.uppers import Uppers
 
         return Uppers(*self.paths.uppers).directory(self._environ)
 

@@ -104,7 +104,7 @@ def _settings(configuration: Configuration) -> list[dict[str, Any]]:
 
 def _uppers(paths: StoragePaths, environ: Mapping[str, str]) -> str:
     """Where writable layers are, or why they cannot be there."""
-    from rootless.containers.uppers import Uppers
+    from rootless.containers.writable_layers.uppers import Uppers
 
     uppers = Uppers(*paths.uppers)
     try:

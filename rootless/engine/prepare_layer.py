@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 
 from rootless.containers.record import IN_DIRECTORY, IN_MEMORY, IN_OVERLAY, IN_UPPERS
-from rootless.containers.uppers import Uppers
-from rootless.containers.writable_layer import link_layer, make_layer
+from rootless.containers.writable_layers.place import link_layer, make_layer
+from rootless.containers.writable_layers.uppers import Uppers
 from rootless.durable import remove_tree
 from rootless.errors import NotFoundError, RootlessError
 from unionfs.light_types import NamedTuple

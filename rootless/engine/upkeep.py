@@ -182,7 +182,7 @@ def _abandoned_layers(
     gone."""
     if not paths.uppers[0]:
         return []
-    from rootless.containers.uppers import Uppers, abandoned_layers
+    from rootless.containers.writable_layers.uppers import Uppers, abandoned_layers
 
     try:
         directory = Uppers(*paths.uppers).directory(environ)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.containers.writable_layer import UPPER, WORK
+from rootless.containers.writable_layers.place import UPPER, WORK
 from rootless.errors import NotFoundError
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.upper_readonly import ReadOnlyUpper

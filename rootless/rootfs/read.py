@@ -13,7 +13,7 @@ from rootless.containers.config import id_maps_of, read_spec
 from rootless.containers.launch_description import HostTree, ImageTree
 from rootless.containers.processes.pause import paused, write_out
 from rootless.containers.status import ALIVE
-from rootless.containers.writable_layer import layer_of
+from rootless.containers.writable_layers.place import layer_of
 from rootless.errors import RootlessError
 from rootless.rootfs.archive import ContainerFiles
 from rootless.rootfs.image.tree import image_tree, image_tree_by_id

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rootless.containers.record import ContainerRecord
 from rootless.containers.storage_paths import StoragePaths
-from rootless.containers.writable_layer import UPPER, layer_of
+from rootless.containers.writable_layers.place import UPPER, layer_of
 from rootless.errors import NotFoundError, RootlessError
 from rootless.images.gc.usage import tree_size
 from rootless.store.image import resolve

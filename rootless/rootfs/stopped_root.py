@@ -10,7 +10,7 @@ import os
 from rootless.containers.config import read_spec
 from rootless.containers.launch_description import LaunchDescription
 from rootless.containers.launch_document import NAME as LAUNCH
-from rootless.containers.writable_layer import layer_of
+from rootless.containers.writable_layers.place import layer_of
 from rootless.errors import InvalidDocumentError, LaunchError, RootlessError
 from rootless.light_json import loads
 from rootless.light_stdlib import signal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 
-from rootless.containers.storage_usage import NAME
+from rootless.containers.writable_layers.usage import NAME
 from unionfs import limited_union
 from unionfs.ownership import Ownership
 from unionfs.quota import REPORT, Quota, QuotaLimits

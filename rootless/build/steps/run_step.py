@@ -18,8 +18,8 @@ from rootless.containers.create import write_readable
 from rootless.containers.directory import new_container_id
 from rootless.containers.launch_description import ImageTree, LaunchDescription
 from rootless.containers.record import ContainerRecord
-from rootless.containers.uppers import new_layer_of_build, remove_abandoned
-from rootless.containers.writable_layer import layer_directory, link_layer, make_layer
+from rootless.containers.writable_layers.place import layer_directory, link_layer, make_layer
+from rootless.containers.writable_layers.uppers import new_layer_of_build, remove_abandoned
 from rootless.durable import remove_tree
 from rootless.errors import LaunchError, RootlessError
 from rootless.light_stdlib import signal

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rootless.containers.processes.usage import ContainerUsage, SampledContainer
     from rootless.containers.record import ContainerRecord
-    from rootless.containers.storage_usage import StorageUsage
+    from rootless.containers.writable_layers.usage import StorageUsage
 
 _TITLES = {
     "BlockIO": "BLOCK I/O",

@@ -17,8 +17,8 @@ from rootless.containers.inspection.network_settings import network_settings
 from rootless.containers.launch_description import log_path
 from rootless.containers.record import IN_MEMORY
 from rootless.containers.status import MONITORED, Status
-from rootless.containers.storage_usage import storage_usage
-from rootless.containers.writable_layer import UPPER, WORK, layer_directory
+from rootless.containers.writable_layers.place import UPPER, WORK, layer_directory
+from rootless.containers.writable_layers.usage import storage_usage
 from rootless.spec.health import document as health_check_document
 from rootless.spec.health import merged
 from rootless.spec.options import ContainerOptions, Volume

@@ -13,7 +13,7 @@ from rootless.cgroups.membership import groups_of
 from rootless.containers.process_identity import is_alive
 from rootless.containers.processes.proc import container_processes
 from rootless.containers.processes.proc import read as read_process
-from rootless.containers.storage_usage import StorageUsage, storage_usage
+from rootless.containers.writable_layers.usage import StorageUsage, storage_usage
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False

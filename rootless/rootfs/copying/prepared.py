@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
-from rootless.containers.writable_layer import WORK, layer_of
+from rootless.containers.writable_layers.place import WORK, layer_of
 from rootless.rootfs.copying.data import copy_data
 from rootless.rootfs.copying.object import has_xattrs
 from rootless.spec.storage_driver import StorageDriver

@@ -14,7 +14,7 @@ import stat
 import time
 
 from rootless.containers.status import ALIVE
-from rootless.containers.writable_layer import UPPER, WORK, layer_of
+from rootless.containers.writable_layers.place import UPPER, WORK, layer_of
 from rootless.errors import RootlessError
 from rootless.spec.storage_driver import StorageDriver
 from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS, openat2

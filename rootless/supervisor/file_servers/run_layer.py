@@ -8,7 +8,7 @@ import os
 import time
 
 from rootless.containers.record import IN_MEMORY, IN_OVERLAY
-from rootless.containers.writable_layer import layer_directory, make_layer, require_place
+from rootless.containers.writable_layers.place import layer_directory, make_layer, require_place
 from rootless.durable import acquire_lock
 from rootless.errors import InUseError, LaunchError
 from rootless.runtime.idmap import IdMaps, IdRange

@@ -18,7 +18,7 @@ import time
 from rootless.containers.delete_tree import remove_container_tree
 from rootless.containers.process_identity import is_alive, start_time
 from rootless.containers.storage_paths import UPPERS_VARIABLE
-from rootless.containers.writable_layer import make_layer
+from rootless.containers.writable_layers.place import make_layer
 from rootless.durable import remove_tree
 from rootless.errors import HostSupportError
 from rootless.private_directory import make_private_directory
