@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
     from rootless.engine.boot import Boot
     from rootless.engine.captured import Completed
-    from rootless.engine.findings import Finding as HostFinding
+    from rootless.engine.doctor.findings import Finding as HostFinding
     from rootless.engine.new_containers import NewContainers
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.try_session import TrySession
@@ -427,7 +427,7 @@ class Engine(ContainerStore):
 
     def examine(self) -> list[HostFinding]:
         """What containers need of this machine, each tested by trying it."""
-        from rootless.engine.doctor import examine
+        from rootless.engine.doctor.checks import examine
 
         return examine(self._environ, self.paths)
 

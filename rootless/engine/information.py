@@ -13,7 +13,7 @@ from rootless.configuration.values import KEYS
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_paths import StoragePaths
-from rootless.engine.findings import file_system_name, has_attributes
+from rootless.engine.doctor.findings import file_system_name, has_attributes
 from rootless.errors import RootlessError
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps, UserNamespaceMode
@@ -127,7 +127,7 @@ def _default_network(environ: Mapping[str, str], configured: str) -> str:
 def _chown(maps: IdMaps, driver: StorageDriver, configured: str) -> str:
     """What chown(2) does in a container for which nothing is asked: `kernel` where there are ids, else what is configured,
     `record`, or `pretend` and why."""
-    from rootless.engine.probe import probe_in_child
+    from rootless.engine.doctor.probe import probe_in_child
     from rootless.runtime.extensions import ChownMode
 
     if not maps.single:

@@ -14,7 +14,7 @@ from rootless.oci.platform import host_platform
 from rootless.version import __version__
 
 if TYPE_CHECKING:
-    from rootless.engine.findings import Finding
+    from rootless.engine.doctor.findings import Finding
 
 _MARKS = {"ok": "ok      ", "degraded": "degraded", "missing": "MISSING "}
 
@@ -99,7 +99,7 @@ def version(parsed: Parsed, settings: Settings) -> int:  # noqa: ARG001 - a hand
 
 def doctor(parsed: Parsed, settings: Settings) -> int:
     """Print what was found; the status is 1 when no container can run."""
-    from rootless.engine.doctor import can_run
+    from rootless.engine.doctor.checks import can_run
 
     findings = engine_of(settings).examine()
     able = can_run(findings)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rootless.containers.writable_layers.uppers import Uppers
 from rootless.durable import acquire_lock, remove_tree
-from rootless.engine.findings import Finding, Verdict, file_system_name, has_attributes
+from rootless.engine.doctor.findings import Finding, Verdict, file_system_name, has_attributes
 from rootless.errors import HostSupportError, RootlessError
 from rootless.private_directory import make_private_directory
 from unionfs.directory.upper import DirectoryUpper

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rootless.cgroups.delegation import facts
-from rootless.engine.doctor_places import (
+from rootless.engine.doctor.directories import (
     check_processes,
     check_runtime_directory,
     check_store,
     check_uppers,
     probe_directory,
 )
-from rootless.engine.findings import Finding, Verdict
-from rootless.engine.probe import probe_in_child
+from rootless.engine.doctor.findings import Finding, Verdict
+from rootless.engine.doctor.probe import probe_in_child
 from rootless.errors import RootlessError
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps, UserNamespaceMode
