@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
     from rootless.containers.volumes.users import MountName
-    from rootless.engine.network_store import NetworkStore
+    from rootless.engine.networks.store import NetworkStore
     from rootless.engine.upkeep import PrunedContainers
     from rootless.engine.volumes import PrunedVolumes
     from rootless.filters import ContainerFilters, PruneFilters, VolumeFilters
@@ -38,7 +38,7 @@ class ContainerStore(ImageStore):
     @property
     def networks(self) -> NetworkStore:
         """The networks that the user has defined."""
-        from rootless.engine.network_store import NetworkStore
+        from rootless.engine.networks.store import NetworkStore
 
         return NetworkStore(self.paths)
 

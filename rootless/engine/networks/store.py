@@ -21,31 +21,31 @@ class NetworkStore:
 
     def create(self, request: NetworkRequest) -> NetworkRecord:
         """Make a network. Raises UsageError, ConflictError, NotFoundError, HostSupportError."""
-        from rootless.engine.networks import create_network
+        from rootless.engine.networks.commands import create_network
 
         return create_network(self._paths, request)
 
     def matching(self, filters: NetworkFilters) -> list[NetworkRecord]:
         """Those that pass the filters, by name; docker's bridge, host and none among them."""
-        from rootless.engine.networks import list_networks
+        from rootless.engine.networks.commands import list_networks
 
         return list_networks(self._paths, filters)
 
     def inspect(self, name: str) -> dict[str, Any]:
         """The document of `docker network inspect`. Raises NotFoundError, UsageError."""
-        from rootless.engine.networks import inspect_network
+        from rootless.engine.networks.commands import inspect_network
 
         return inspect_network(self._paths, name)
 
     def remove(self, name: str) -> NetworkRecord:
         """Remove a network. Raises NotFoundError, UsageError, and InUseError if a container that runs is in it."""
-        from rootless.engine.networks import remove_network
+        from rootless.engine.networks.commands import remove_network
 
         return remove_network(self._paths, name)
 
     def prune(self, filters: NetworkFilters) -> list[NetworkRecord]:
         """Remove networks that no container is in which runs."""
-        from rootless.engine.networks import prune_networks
+        from rootless.engine.networks.commands import prune_networks
 
         return prune_networks(self._paths, filters)
 
@@ -53,12 +53,12 @@ class NetworkStore:
         """Connect a container to a network, also while it runs. Raises NotFoundError, UsageError for an address that the
         network cannot give, ConflictError if it is in the network already or cannot be.
         """
-        from rootless.engine.connections import connect_container
+        from rootless.engine.networks.connections import connect_container
 
         connect_container(self._paths, name, container, attachment)
 
     def disconnect(self, name: str, container: str, *, force: bool = False) -> None:
         """Take a container out of a network, also while it runs. Raises NotFoundError, UsageError."""
-        from rootless.engine.connections import disconnect_container
+        from rootless.engine.networks.connections import disconnect_container
 
         disconnect_container(self._paths, name, container, force=force)
