@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rootless.containers.volumes.users import MountName
     from rootless.engine.networks.store import NetworkStore
     from rootless.engine.upkeep import PrunedContainers
-    from rootless.engine.volumes import PrunedVolumes
+    from rootless.engine.volumes.commands import PrunedVolumes
     from rootless.filters import ContainerFilters, PruneFilters, VolumeFilters
     from rootless.images.new_image import LoadedImage
     from rootless.network.options import PublishedPort
@@ -281,20 +281,20 @@ class ContainerStore(ImageStore):
         """Make a volume, under a random name where none is given; one that is there is left as it is.
         `options` are those of docker's local driver. Raises UsageError.
         """
-        from rootless.engine.volumes import create_volume
+        from rootless.engine.volumes.commands import create_volume
 
         return create_volume(self.paths, name, labels or {}, options or {})
 
     def volumes(self, filters: VolumeFilters | None = None) -> list[VolumeRecord]:
         """Those that pass the filters, by name."""
-        from rootless.engine.volumes import list_volumes
+        from rootless.engine.volumes.commands import list_volumes
         from rootless.filters import VolumeFilters
 
         return list_volumes(self.paths, filters or VolumeFilters())
 
     def inspect_volume(self, name: str) -> dict[str, Any]:
         """The document of `docker volume inspect`. Raises NotFoundError."""
-        from rootless.engine.volumes import inspect_volume
+        from rootless.engine.volumes.commands import inspect_volume
 
         return inspect_volume(self.paths, name)
 
@@ -302,7 +302,7 @@ class ContainerStore(ImageStore):
         """Remove a volume with its files. Raises InUseError if a container uses it, NotFoundError unless
         `force` is set.
         """
-        from rootless.engine.volumes import remove_volume
+        from rootless.engine.volumes.commands import remove_volume
 
         remove_volume(self.paths, name, force=force)
 
@@ -310,7 +310,7 @@ class ContainerStore(ImageStore):
         """Write the files of a volume as a tar archive to a file or a descriptor, with the owners that
         containers see. The caller must have one thread. Raises NotFoundError.
         """
-        from rootless.engine.volume_archives import export_volume
+        from rootless.engine.volumes.archives import export_volume
 
         export_volume(self.paths, name, output)
 
@@ -318,7 +318,7 @@ class ContainerStore(ImageStore):
         """Add the members of the tar archive that a descriptor reads to the files of a volume. The caller
         must have one thread. Raises NotFoundError, and RootlessError for no archive.
         """
-        from rootless.engine.volume_archives import import_volume
+        from rootless.engine.volumes.archives import import_volume
 
         import_volume(self.paths, name, source)
 
@@ -326,7 +326,7 @@ class ContainerStore(ImageStore):
         self, *, everything: bool = False, filters: VolumeFilters | None = None
     ) -> PrunedVolumes:
         """Remove volumes that no container uses: anonymous ones, or with `everything` all."""
-        from rootless.engine.volumes import prune_volumes
+        from rootless.engine.volumes.commands import prune_volumes
         from rootless.filters import VolumeFilters
 
         return prune_volumes(self.paths, filters or VolumeFilters(), everything=everything)

@@ -13,7 +13,7 @@ from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.unpacked import UNPACKED
 from rootless.containers.volumes.users import mount_names
 from rootless.engine.image_events import report_prune
-from rootless.engine.volumes import VolumeUsage, volume_usage
+from rootless.engine.volumes.commands import VolumeUsage, volume_usage
 from rootless.errors import NotFoundError, RootlessError
 from rootless.events.event import EventType
 from rootless.filters import PruneFilters
