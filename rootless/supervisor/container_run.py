@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from rootless.runtime.parent import Caller
     from rootless.runtime.rootfs import Rootfs
     from rootless.supervisor.clients import Client
-    from rootless.supervisor.container_network import ContainerNetwork
-    from rootless.supervisor.defined_networks import DefinedNetworks
     from rootless.supervisor.file_servers.file_server import NextServer
     from rootless.supervisor.file_servers.first_server import FirstServer
     from rootless.supervisor.file_servers.run_layer import RunLayer
     from rootless.supervisor.file_servers.volume_mounts import VolumeMounts
     from rootless.supervisor.file_servers.volume_server import ServedTree
     from rootless.supervisor.life_events import LifeEvents
+    from rootless.supervisor.networks.defined import DefinedNetworks
+    from rootless.supervisor.networks.private import ContainerNetwork
     from rootless.supervisor.owners.owner_recording import OwnerRecording
     from rootless.supervisor.record_keeper import RecordKeeper
     from rootless.supervisor.shared_namespaces import SharedNamespaces
@@ -242,12 +242,12 @@ class ContainerRun:
                 line = f"use the host's network: {endpoint.reason}"
                 os.write(debug, f"{line}\n".encode())
             return None
-        from rootless.supervisor.container_network import ContainerNetwork
+        from rootless.supervisor.networks.private import ContainerNetwork
 
         driver = None
         endpoint = self._description.record.endpoint
         if setup.attachments or (endpoint is not None and endpoint.attachments):
-            from rootless.supervisor.defined_networks import DefinedNetworks
+            from rootless.supervisor.networks.defined import DefinedNetworks
 
             self._networks = DefinedNetworks(self._description)
             driver = self._networks.driver if setup.attachments else None
@@ -359,7 +359,7 @@ class ContainerRun:
         if self._network is None:
             raise RootlessError("the container has no network of its own")
         if self._networks is None:
-            from rootless.supervisor.defined_networks import DefinedNetworks
+            from rootless.supervisor.networks.defined import DefinedNetworks
 
             networks = DefinedNetworks(self._description)
             try:

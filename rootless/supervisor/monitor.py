@@ -53,11 +53,11 @@ if TYPE_CHECKING:
     from rootless.network.listening import PublishedSocket
     from rootless.runtime.parent import Caller
     from rootless.supervisor.file_servers.first_server import FirstServer
-    from rootless.supervisor.health_timer import HealthTimer
+    from rootless.supervisor.health.timer import HealthTimer
     from rootless.supervisor.messages import Message
-    from rootless.supervisor.pausing import PauseRequests
     from rootless.supervisor.ranks import Ranks
     from rootless.supervisor.record_keeper import Ending
+    from rootless.supervisor.requests.pausing import PauseRequests
 
 _STOP_TIMEOUT = 10
 """Docker's seconds between the stop signal and SIGKILL."""
@@ -515,7 +515,7 @@ class Monitor:
             run.keep_mounts()
         self._reconciles_at = self._started_at + _BEFORE_RECONCILING
         if check is not None:
-            from rootless.supervisor.health_timer import HealthTimer
+            from rootless.supervisor.health.timer import HealthTimer
 
             self._health = HealthTimer(
                 self._description, check, self._containers, self._keeper, self._events
@@ -605,7 +605,7 @@ class Monitor:
 
     def _pause(self, client: Client, kind: Kind) -> None:
         if self._pauses is None:
-            from rootless.supervisor.pausing import PauseRequests
+            from rootless.supervisor.requests.pausing import PauseRequests
 
             self._pauses = PauseRequests(self._keeper, self._container.process.pid, self._group)
         if kind is Kind.PAUSE:
@@ -637,7 +637,7 @@ class Monitor:
 
     def _change_networks(self, client: Client, fields: Mapping[str, Any]) -> None:
         """Connect the container to a network, or disconnect it; also when it is started again."""
-        from rootless.supervisor.network_changes import change_networks
+        from rootless.supervisor.requests.network_changes import change_networks
 
         change = change_networks(client, fields, self._container, self._keeper)
         record = self._description.record

@@ -6,7 +6,7 @@ from rootless.errors import LaunchError, NotFoundError
 from rootless.network.bridge import BridgeConnection, BridgeDriver
 from rootless.network.holder.protocol import Guest, Wanted
 from rootless.network.store import Networks
-from rootless.supervisor.network_holder import HolderClient
+from rootless.supervisor.networks.holder import HolderClient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rootless.containers.launch_description import LaunchDescription
     from rootless.network.endpoint import Assigned
     from rootless.network.options import Attachment
-    from rootless.supervisor.container_network import ContainerNetwork
+    from rootless.supervisor.networks.private import ContainerNetwork
 
 
 class DefinedNetworks:
@@ -54,7 +54,7 @@ class DefinedNetworks:
         """The container's network is ready. Raises OSError, RootlessError."""
         self._network = network
         if not self._setup.attachments:
-            from rootless.supervisor.container_network import ContainerNetwork
+            from rootless.supervisor.networks.private import ContainerNetwork
 
             self._network = self._second = ContainerNetwork(
                 self._setup._replace(ports=()),

@@ -13,7 +13,7 @@ from rootless.containers.status import Status
 from rootless.durable import write_atomically
 from rootless.errors import RootlessError
 from rootless.supervisor.engine_log import log
-from rootless.supervisor.health_check import CheckTarget, RunningCheck
+from rootless.supervisor.health.check import CheckTarget, RunningCheck
 from rootless.supervisor.protocol import Kind
 
 TYPE_CHECKING = False
