@@ -375,7 +375,7 @@ class LazyMarks(Protocol):
 
 class MetadataLog(Protocol):
     """Where an upper keeps changes of metadata of files that only a lower has: see
-    `unionfs.metadata_log`. It outlives the mount."""
+    `unionfs.logs.metadata`. It outlives the mount."""
 
     def metadata_log(self) -> bytes:
         """All of it; empty if there is none."""
@@ -388,7 +388,7 @@ class MetadataLog(Protocol):
 
 
 class SeenLog(Protocol):
-    """Where an upper keeps what was seen of lowers that can change: see `unionfs.first_seen`. It outlives the
+    """Where an upper keeps what was seen of lowers that can change: see `unionfs.logs.first_seen`. It outlives the
     mount."""
 
     def append_first_seen(self, data: bytes) -> None:

@@ -28,7 +28,7 @@ from rootless.durable import acquire_lock
 from rootless.errors import InUseError, NotFoundError, RootlessError, UsageError
 from rootless.rootfs.read import mountpoints, open_container, reading
 from rootless.spec.storage_driver import StorageDriver
-from unionfs.first_seen import unpack_bases, unpack_seen
+from unionfs.logs.first_seen import unpack_bases, unpack_seen
 from unionfs.nodes import UPPER
 from unionfs.syscalls.files import syncfs
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from rootless.containers.storage_paths import StoragePaths
     from rootless.store.layout import Store
     from unionfs.changes import Snapshot
-    from unionfs.first_seen import SeenRecord
+    from unionfs.logs.first_seen import SeenRecord
 
 _APPLIES = "applies"
 _JOURNAL = "journal"

@@ -1,6 +1,6 @@
 """From the changes of a container to the steps that make them on the host, and what is left alone.
 
-Three states decide: what the command saw before it changed something (`unionfs.first_seen`), what it made of that,
+Three states decide: what the command saw before it changed something (`unionfs.logs.first_seen`), what it made of that,
 and what is there now. Where the first and the last differ, the host has changed meanwhile: a conflict.
 
 The steps come in an order that needs no step undone: directories that move out of each other's way, what makes room
@@ -19,7 +19,7 @@ from typing import NamedTuple
 from rootless.applying.host_files import HostFiles
 from rootless.applying.step import Action, Attributes, Fingerprint, Restored, Step
 from rootless.changes.change import Aspect, Change, Kind, State
-from unionfs.first_seen import SeenRecord
+from unionfs.logs.first_seen import SeenRecord
 
 _NUMBER = (1 << 40) - 1
 """Of an inode number in a union, the bits that are the host's (`unionfs.directory.lower`)."""

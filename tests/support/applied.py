@@ -13,7 +13,7 @@ from rootless.changes.compare import compare
 from unionfs.changes import Snapshot
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.directory.upper_readonly import ReadOnlyUpper
-from unionfs.first_seen import unpack_seen
+from unionfs.logs.first_seen import unpack_seen
 from unionfs.nodes import UPPER
 from unionfs.ownership import Ownership
 from unionfs.union import Union, UnionOptions

@@ -62,7 +62,7 @@ class ReadOnlyUpper(DirectoryLayer):
             os.close(fd)
 
     def first_seen(self) -> bytes:
-        """The log of what was seen of the lowers (`unionfs.first_seen`); empty if there is none."""
+        """The log of what was seen of the lowers (`unionfs.logs.first_seen`); empty if there is none."""
         return self._log(FIRST_SEEN)
 
     def bases(self) -> bytes:

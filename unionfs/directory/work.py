@@ -30,13 +30,13 @@ _ENDING = b"rootless.ending"
 """Exists while the server of an unmounted union completes the upper."""
 
 METADATA_LOG = b"rootless.metadata"
-"""See `unionfs.metadata_log`. It outlives the mount."""
+"""See `unionfs.logs.metadata`. It outlives the mount."""
 
 FIRST_SEEN = b"rootless.first-seen"
-"""See `unionfs.first_seen`. It outlives the mount."""
+"""See `unionfs.logs.first_seen`. It outlives the mount."""
 
 BASES = b"rootless.bases"
-"""The contents of small files before they were written over: see `unionfs.first_seen`."""
+"""The contents of small files before they were written over: see `unionfs.logs.first_seen`."""
 
 _END_SECONDS = 1.0
 """A server sees that its mount has gone some milliseconds after umount(2) has returned."""

@@ -1,6 +1,6 @@
 """Changes of mode, owner and times of files that only a lower has, without copying the files up.
 
-Such a change is written to the log of the upper (`unionfs.metadata_log`), and the node shows it. The file is copied
+Such a change is written to the log of the upper (`unionfs.logs.metadata`), and the node shows it. The file is copied
 up, with what it shows, when something needs it in the upper: a write, a further name, a rename, an extended attribute.
 Making an inode is what takes the time of a copy of a small file; chmod -R and chown -R of a tree would make one for each.
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import stat
 from time import time_ns
 
-from unionfs.metadata_log import MetadataRecord, pack_record, record_size, unpack_records
+from unionfs.logs.metadata import MetadataRecord, pack_record, record_size, unpack_records
 from unionfs.model import Attributes, with_owner
 from unionfs.nodes import UPPER, Directory, Node
 

@@ -1,12 +1,12 @@
-"""Keeps what was seen of objects of a lower that can change (`unionfs.first_seen`), when the union is about to take
+"""Keeps what was seen of objects of a lower that can change (`unionfs.logs.first_seen`), when the union is about to take
 them over or to hide them."""
 
 from __future__ import annotations
 
 import stat
 
-from unionfs.first_seen import LARGEST_BASE, SeenRecord, pack_base, pack_seen
 from unionfs.layer import Layer, UpperLayer
+from unionfs.logs.first_seen import LARGEST_BASE, SeenRecord, pack_base, pack_seen
 from unionfs.nodes import UPPER, Directory, Node
 
 

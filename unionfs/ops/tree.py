@@ -100,7 +100,7 @@ class UnionOptions(NamedTuple):
     of the upper, and the files copied up when something else changes (`ops.deferred_metadata`). Then
     only this union, with these lowers, can read the upper."""
     notes_first_seen: bool = False
-    """Whether the upper keeps what was seen of what it takes over or hides (`unionfs.first_seen`): for a lower that
+    """Whether the upper keeps what was seen of what it takes over or hides (`unionfs.logs.first_seen`): for a lower that
     others may change."""
     journal: Journal | None = None
     """What another server of the mount will need if this one is killed; with what one has left."""

@@ -10,8 +10,8 @@ import stat
 import pytest
 
 from unionfs.directory import DirectoryUpper
+from unionfs.logs.metadata import MetadataRecord, pack_record, unpack_records
 from unionfs.memory import MemoryLayer, MemoryNode, directory, regular
-from unionfs.metadata_log import MetadataRecord, pack_record, unpack_records
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.nodes import UPPER
 from unionfs.ops import deferred_metadata

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from struct import Struct
 
-from unionfs.framing import framed, frames
 from unionfs.light_types import NamedTuple
+from unionfs.logs.framing import framed, frames
 
 _FIELDS = Struct("=IIIQQqq")
 """Mode, owner, group, size, number, and two times in nanoseconds; the path follows."""

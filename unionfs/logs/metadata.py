@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from struct import Struct
 
-from unionfs.framing import OVERHEAD, framed, frames
 from unionfs.light_types import NamedTuple
+from unionfs.logs.framing import OVERHEAD, framed, frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
