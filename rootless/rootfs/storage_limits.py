@@ -6,9 +6,9 @@ import mmap
 import os
 
 from rootless.containers.writable_layers.usage import NAME
-from unionfs import limited_union
+from unionfs.limited import union
+from unionfs.limited.quota import REPORT, Quota, QuotaLimits
 from unionfs.ownership import Ownership
-from unionfs.quota import REPORT, Quota, QuotaLimits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def open_limited(
         QuotaLimits(limits.size or None, limits.inodes or None),
         _report(f"{container.directory}/{NAME}"),
     )
-    return limited_union.open_limited(
+    return union.open_limited(
         lowers,
         os.fsencode(container.upper),
         os.fsencode(container.work),

@@ -62,8 +62,8 @@ def open_union(options: Options) -> Union:
             return Union(lowers, None, how)
         paths = os.fsencode(options.upperdir), os.fsencode(options.workdir)
         if options.size or options.inodes:
-            from unionfs.limited_union import open_limited
-            from unionfs.quota import Quota, QuotaLimits
+            from unionfs.limited.quota import Quota, QuotaLimits
+            from unionfs.limited.union import open_limited
 
             quota = Quota(QuotaLimits(options.size, options.inodes))
             return open_limited(lowers, *paths, quota, how, ownership=ownership, base_owner=owner)

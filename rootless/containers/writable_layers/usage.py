@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import error
 
 from unionfs.light_types import NamedTuple
-from unionfs.quota import REPORT
+from unionfs.limited.quota import REPORT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

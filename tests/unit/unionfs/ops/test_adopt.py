@@ -9,12 +9,12 @@ import stat
 import pytest
 
 from unionfs.directory import DirectoryUpper
-from unionfs.directory.limited_upper import LimitedUpper
 from unionfs.directory.prepared import PreparedTree
+from unionfs.limited.quota import Quota, QuotaLimits
+from unionfs.limited.upper import LimitedUpper
 from unionfs.memory import MemoryLayer, directory, regular
 from unionfs.model import ROOT_NODE, Caller
 from unionfs.ownership import Ownership
-from unionfs.quota import Quota, QuotaLimits
 from unionfs.union import Union
 
 ROOT = Caller(0, 0)

@@ -1,4 +1,4 @@
-"""A union whose upper has a quota (`unionfs.quota`).
+"""A union whose upper has a quota (`unionfs.limited.quota`).
 
 The upper counts what is made and removed. What is written to an open file is measured here, after each
 write, and refused before it if the file system would have to allocate more than there is room for.
@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import stat
 
-from unionfs.directory.limited_upper import LimitedUpper
 from unionfs.layer import Layer
+from unionfs.limited.quota import Quota, full
+from unionfs.limited.upper import LimitedUpper
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops import data as contents
 from unionfs.ops.transfers import Transfer
 from unionfs.ops.tree import UnionOptions
 from unionfs.ownership import Ownership
-from unionfs.quota import Quota, full
 from unionfs.syscalls.extents import allocated
 from unionfs.syscalls.files import FALLOC_FL_PUNCH_HOLE
 from unionfs.union import Union

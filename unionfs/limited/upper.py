@@ -1,7 +1,7 @@
 """An upper with a quota: what it holds is counted at each change, and what would exceed the limit is
 refused.
 
-Writes go to open files directly: `unionfs.limited_union` measures those.
+Writes go to open files directly: `unionfs.limited.union` measures those.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from unionfs.directory.creating import DirectoryDraft
 from unionfs.directory.dirfds import PathNode
 from unionfs.directory.upper import DirectoryUpper
 from unionfs.layer import Creation, Draft, LayerEntry, Ref
+from unionfs.limited.quota import Quota
 from unionfs.model import Attributes
 from unionfs.ownership import Owner, Ownership
-from unionfs.quota import Quota
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

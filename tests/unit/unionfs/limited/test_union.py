@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from unionfs.directory.limited_upper import LimitedUpper
-from unionfs.limited_union import LimitedUnion, fitting
+from unionfs.limited.quota import REPORT, Quota, QuotaLimits
+from unionfs.limited.union import LimitedUnion, fitting
+from unionfs.limited.upper import LimitedUpper
 from unionfs.memory import MemoryLayer, directory, regular, symlink
 from unionfs.model import ROOT_NODE, Caller, NodeId, SetAttributes
 from unionfs.ops.tree import UnionOptions
 from unionfs.ownership import Ownership
-from unionfs.quota import REPORT, Quota, QuotaLimits
 from unionfs.syscalls.files import (
     FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE,
