@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from rootless.store.step_reads import Seen
 from unionfs.changes import Snapshot
 from unionfs.nodes import Directory, Node
-from unionfs.trace import Access, Record
+from unionfs.traced.trace import Access, Record
 
 _PIECE = 1 << 20
 _TYPES = {

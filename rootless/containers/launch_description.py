@@ -174,7 +174,7 @@ class LaunchDescription(NamedTuple):
 
     @property
     def trace(self) -> str:
-        """Where the file server writes its trace (`unionfs.trace`) at its end."""
+        """Where the file server writes its trace (`unionfs.traced.trace`) at its end."""
         return f"{self.directory}/trace"
 
     @property

@@ -67,7 +67,7 @@ def open_union(container: LaunchDescription, journal: Journal | None = None) -> 
     else:
         layer = DirectoryUpper(upper, work, ownership=Ownership.DATA, base_owner=base_owner)
         if container.is_traced:
-            from unionfs.traced_union import TracedUnion
+            from unionfs.traced.union import TracedUnion
 
             union = TracedUnion(lowers, layer, options)
         else:

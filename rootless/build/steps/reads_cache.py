@@ -1,7 +1,7 @@
 """Finding a RUN by what it read: if none of that has changed, its layer is put over another parent.
 
 A step that gets the same arguments and sees the same files does the same, and its layer then holds the
-same: what it took over from below it saw (`unionfs.traced_union`). What else a command may see is
+same: what it took over from below it saw (`unionfs.traced.union`). What else a command may see is
 neither recorded nor compared: the network, the time, times of files, random numbers, /proc and /sys,
 and what cache mounts and secrets hold.
 """
@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unionfs.trace import Record
+    from unionfs.traced.trace import Record
 
 
 class ReadsCache:

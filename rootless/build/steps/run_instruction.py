@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rootless.build.steps.run_step import Output, RunOptions, StepRunner
     from unionfs.changes import Change, Snapshot
     from unionfs.tar.writer import ArchiveMember
-    from unionfs.trace import Record
+    from unionfs.traced.trace import Record
 
 _LOG_LINES = 20
 

@@ -52,7 +52,7 @@ from unionfs.changes import Snapshot
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.ownership import Ownership
 from unionfs.session import device  # noqa: F401 - for the file server, which is forked from here
-from unionfs.trace import Access, Record, decode
+from unionfs.traced.trace import Access, Record, decode
 
 HOSTNAME = "buildkitsandbox"
 """BuildKit's: programs that write it down make the same files with both."""

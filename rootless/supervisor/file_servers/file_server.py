@@ -384,8 +384,8 @@ def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> N
     )
     serve(received[0], union, options, continuation)
     if description.is_traced:
-        from unionfs.trace import encode
-        from unionfs.traced_union import TracedUnion
+        from unionfs.traced.trace import encode
+        from unionfs.traced.union import TracedUnion
 
         if isinstance(union, TracedUnion) and union.trace is not None:
             with open(description.trace, "wb") as file:

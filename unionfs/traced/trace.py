@@ -2,7 +2,7 @@
 
 Paths are those of the lowers, relative, without slashes at the ends; the root is empty. A path that was
 looked up in vain has a record too. What the writer of the union made itself has none, since it is not of
-the lowers. Pure: `unionfs.traced_union` makes the records.
+the lowers. Pure: `unionfs.traced.union` makes the records.
 """
 
 from __future__ import annotations

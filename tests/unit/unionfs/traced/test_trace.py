@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unionfs.trace import Access, Record, Trace, decode, encode
+from unionfs.traced.trace import Access, Record, Trace, decode, encode
 
 
 def test_accesses_to_a_path_add_up_and_the_root_always_has_one():

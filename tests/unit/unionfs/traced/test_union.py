@@ -11,8 +11,8 @@ from unionfs.directory import DirectoryUpper
 from unionfs.memory import MemoryLayer, directory, regular, symlink
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
-from unionfs.trace import Access
-from unionfs.traced_union import TracedUnion
+from unionfs.traced.trace import Access
+from unionfs.traced.union import TracedUnion
 from unionfs.union import UnionOptions
 
 CALLER = Caller(0, 0)

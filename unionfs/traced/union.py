@@ -1,4 +1,4 @@
-"""A union that keeps a trace of what is seen of its lowers (`unionfs.trace`).
+"""A union that keeps a trace of what is seen of its lowers (`unionfs.traced.trace`).
 
 It is sound for a kernel that asks for each name, listing and page at least once in the life of the mount,
 which the kernel does because its caches begin empty. Three rules follow from what the kernel caches:
@@ -25,7 +25,7 @@ from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.attributes import is_gone
 from unionfs.ops.copyup import BackgroundCopy
 from unionfs.syscalls.files import RENAME_EXCHANGE
-from unionfs.trace import Access, Trace
+from unionfs.traced.trace import Access, Trace
 from unionfs.union import Union, UnionOptions
 
 TYPE_CHECKING = False
