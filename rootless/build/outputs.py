@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from rootless.oci.platform import Platform
-    from unionfs.changes import Snapshot
+    from unionfs.changes.snapshot import Snapshot
 
 
 class OutputKind(Enum):

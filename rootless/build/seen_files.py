@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 
 from rootless.store.step_reads import Seen
-from unionfs.changes import Snapshot
+from unionfs.changes.snapshot import Snapshot
 from unionfs.nodes import Directory, Node
 from unionfs.traced.trace import Access, Record
 

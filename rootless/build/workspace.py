@@ -32,7 +32,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.build.seen_files import SeenFiles
     from rootless.store.layer_writing import WrittenLayer
-    from unionfs.changes import Snapshot
+    from unionfs.changes.snapshot import Snapshot
     from unionfs.layer import Layer
     from unionfs.tar.writer import ArchiveMember
 
@@ -169,7 +169,7 @@ class Workspace:
     def snapshot(self, layers: Iterable[BuiltLayer]) -> Snapshot:
         """The merged files of layers, to look into."""
         from rootless.rootfs.union import lower_layers
-        from unionfs.changes import Snapshot
+        from unionfs.changes.snapshot import Snapshot
 
         return Snapshot(lower_layers(self.tree(layers)), None)
 

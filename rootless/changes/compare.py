@@ -8,10 +8,10 @@ from contextlib import closing
 from typing import NamedTuple
 
 from rootless.changes.change import Aspect, Change, Kind, State, is_within
-from unionfs.changes import Snapshot
+from unionfs.changes.snapshot import Snapshot
+from unionfs.changes.upper import Lower, UpperChange, upper_changes
 from unionfs.layer import OpenFile
 from unionfs.nodes import Node
-from unionfs.upper_changes import Lower, UpperChange, upper_changes
 from unionfs.xattr_names import with_acl_in_step
 
 _PIECE = 1 << 20

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
     from rootless.store.layout import Store
-    from unionfs.changes import Snapshot
+    from unionfs.changes.snapshot import Snapshot
 
 
 class ContainerChanges:

@@ -15,10 +15,10 @@ from rootless.changes.change import Aspect, Change, Kind, State
 from rootless.changes.compare import Compared, lower_state, open_lower, open_node
 from rootless.changes.line_diff import Hunk, hunks
 from rootless.changes.names import quoted
-from unionfs.changes import Snapshot
+from unionfs.changes.snapshot import Snapshot
+from unionfs.changes.upper import Lower
 from unionfs.layer import OpenFile
 from unionfs.nodes import UPPER, Node
-from unionfs.upper_changes import Lower
 
 _LARGEST = 64 << 20
 """Bytes of a file above which it counts as binary."""

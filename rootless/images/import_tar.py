@@ -113,7 +113,7 @@ def _opened(source: Path | int | str) -> Iterator[Read]:
 @contextmanager
 def _archived(image: SquashfsImage) -> Iterator[Read]:
     """The tree of a squashfs as a tar archive."""
-    from unionfs.changes import Snapshot
+    from unionfs.changes.snapshot import Snapshot
 
     snapshot = Snapshot([open_squashfs(image)], None)
     try:

@@ -21,7 +21,7 @@ from rootless.runtime.user_namespace import run_in_user_namespace
 
 if TYPE_CHECKING:
     from rootless.runtime.idmap import IdMaps
-    from unionfs.changes import Snapshot
+    from unionfs.changes.snapshot import Snapshot
 
 _PIECE = 1 << 20
 

@@ -19,7 +19,7 @@ from rootless.rootfs.archive import ContainerFiles
 from rootless.rootfs.image.tree import image_tree, image_tree_by_id
 from rootless.rootfs.union import lower_layers, overlay_layers
 from rootless.spec.storage_driver import StorageDriver
-from unionfs.changes import Snapshot
+from unionfs.changes.snapshot import Snapshot
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.layer import Layer
 from unionfs.memory import MemoryLayer, directory
@@ -85,7 +85,7 @@ def reading(record: ContainerRecord) -> Iterator[None]:
 
 def compare_images(store: Store, old: Image, new: Image) -> list[tuple[str, bytes]]:
     """A, C or D and the path of everything in which the files of two images differ."""
-    from unionfs.comparison import compare
+    from unionfs.changes.comparison import compare
 
     with _merged(store, old) as before, _merged(store, new) as after:
         return compare(before, after)

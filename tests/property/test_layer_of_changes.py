@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.tar_layers import directory, hard_link, layer_files, layer_of, member, symlink
-from unionfs.changes import Kind, Snapshot
+from unionfs.changes.snapshot import Kind, Snapshot
 from unionfs.directory import DirectoryUpper
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.layer import Layer

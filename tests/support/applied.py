@@ -10,7 +10,7 @@ from rootless.applying.host_files import HostFiles
 from rootless.applying.journal import Journal
 from rootless.applying.plan import Caller, Plan, Planner
 from rootless.changes.compare import compare
-from unionfs.changes import Snapshot
+from unionfs.changes.snapshot import Snapshot
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.logs.first_seen import unpack_seen

@@ -46,7 +46,7 @@ def open_archive(read: Read, directory: Path, what: str, *, keeps_owners: bool) 
 
 def archive_source(directory: Path, *, keeps_owners: bool) -> LayerSource:
     """The files of an archive that `open_archive` has written."""
-    from unionfs.changes import Snapshot
+    from unionfs.changes.snapshot import Snapshot
     from unionfs.tar.layer import TarLayer
 
     layer = TarLayer(directory / LAYER_TAR, directory / LAYER_INDEX)

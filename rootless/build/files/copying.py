@@ -24,7 +24,7 @@ from unionfs.tar.writer import ArchiveMember, TarEntry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from unionfs.changes import Snapshot
+    from unionfs.changes.snapshot import Snapshot
 
 CHECKSUM_FAILED = "failed to compute cache key: failed to calculate checksum of ref: "
 """What BuildKit puts before the reason why a source cannot be read."""

@@ -28,7 +28,7 @@ from unionfs.tar.writer import FileContents, contents
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from unionfs.changes import Snapshot
+    from unionfs.changes.snapshot import Snapshot
 
 _OPEN_DIRECTORIES = 32
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from unionfs.changes import Snapshot
+from unionfs.changes.snapshot import Snapshot
 from unionfs.nodes import Directory, Node
 
 _PIECE = 1 << 20

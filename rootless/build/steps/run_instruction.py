@@ -37,7 +37,7 @@ from unionfs.light_types import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.build.steps.run_step import Output, RunOptions, StepRunner
-    from unionfs.changes import Change, Snapshot
+    from unionfs.changes.snapshot import Change, Snapshot
     from unionfs.tar.writer import ArchiveMember
     from unionfs.traced.trace import Record
 

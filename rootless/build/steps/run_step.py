@@ -48,7 +48,7 @@ from rootless.spec.storage_driver import StorageDriver
 from rootless.supervisor.file_servers.file_server import FileServer, WatchedServer
 from rootless.supervisor.owners.owner_recording import OwnerRecording
 from rootless.syscalls import capabilities
-from unionfs.changes import Snapshot
+from unionfs.changes.snapshot import Snapshot
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.ownership import Ownership
 from unionfs.session import device  # noqa: F401 - for the file server, which is forked from here

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rootless.dockerfile.instructions import Stage
-    from unionfs.changes import Snapshot
+    from unionfs.changes.snapshot import Snapshot
     from unionfs.tar.writer import ArchiveMember
 
 

@@ -19,7 +19,7 @@ from rootless.images.formats.sif import DATA_OFFSET, sif_head
 from rootless.rootfs.image.added_files import DIRECTORIES, EMPTY_FILES, script_files
 from rootless.rootfs.image.tree import image_tree
 from rootless.rootfs.union import lower_layers
-from unionfs.changes import Snapshot
+from unionfs.changes.snapshot import Snapshot
 from unionfs.memory import MemoryLayer, MemoryNode, directory, regular
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from unionfs.changes import Snapshot
+from unionfs.changes.snapshot import Snapshot
 from unionfs.layer import LayerEntry, Mark, Ref
 from unionfs.merge import split_ino
 from unionfs.nodes import UPPER, Directory, Node

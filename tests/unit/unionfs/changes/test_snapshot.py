@@ -8,7 +8,7 @@ import tarfile
 import pytest
 
 from tests.support.tar_layers import directory, layer_of, member
-from unionfs.changes import Kind, Snapshot
+from unionfs.changes.snapshot import Kind, Snapshot
 from unionfs.directory import DirectoryUpper
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
