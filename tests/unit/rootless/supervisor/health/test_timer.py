@@ -9,7 +9,7 @@ import pytest
 from rootless.containers.health import CheckResult, decode_health
 from rootless.containers.status import Status
 from rootless.spec.options import HealthCheck
-from rootless.supervisor.health import timer
+from rootless.supervisor.health import timer as health_timer
 from rootless.supervisor.health.timer import HealthTimer
 
 CHECK = HealthCheck(("true",), interval=1, timeout=1, start_interval=1, retries=1)
@@ -32,8 +32,8 @@ class HungCheck:
 @pytest.fixture
 def make(tmp_path, monkeypatch):
     """A timer over a container of a status; `found` has what it tells the record and the events."""
-    monkeypatch.setattr(timer, "RunningCheck", HungCheck)
-    monkeypatch.setattr(timer, "_GRACE", 0)
+    monkeypatch.setattr(health_timer, "RunningCheck", HungCheck)
+    monkeypatch.setattr(health_timer, "_GRACE", 0)
     found: list[str] = []
 
     def of(status: Status = Status.RUNNING) -> tuple[HealthTimer, list[str]]:
@@ -67,10 +67,10 @@ def test_check_that_cannot_be_begun_is_tried_again(make, monkeypatch):
     def refuse(target: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(timer, "RunningCheck", refuse)
+    monkeypatch.setattr(health_timer, "RunningCheck", refuse)
     assert not timer.advance(())
     assert (timer.watched(), found) == ((), [])
-    monkeypatch.setattr(timer, "RunningCheck", HungCheck)
+    monkeypatch.setattr(health_timer, "RunningCheck", HungCheck)
     assert not timer.advance(())
     assert timer.watched() == (99,)
 
