@@ -3,8 +3,7 @@
 from rootless import ContainerOptions, Engine
 """
 
-from __future__ import annotations
-
+# Every start imports this module: it imports nothing, `__future__` included.
 __all__ = [
     "AsyncEngine",
     "ContainerOptions",

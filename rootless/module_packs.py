@@ -1,108 +1,49 @@
-"""The packs of modules that the processes of a start load (unionfs.module_pack), and what writes them.
+"""Packs: files with the compiled code of the modules that a process of a start imports, in the order in which it imports them.
 
-Each has what its process imports in any case. They are written, as compiled files are, where this user may write: by
-`python -m rootless.module_packs`, which the first `run` executes when its container has ended.
+To import 90 modules the interpreter looks for 90 files, reads them, makes as many locks, and unmarshals a name again that
+another module has too. A pack is read at once, and its modules are made and executed one after the other; the import
+statements in them find what they ask for. Like a compiled file (PEP 3147) a pack lies in a __pycache__ directory and is
+checked against the time and size of each source. It is a copy and nothing else: without it, or when a source has changed,
+everything is imported by the finders (docs/decisions/1680).
+
+Packs are written (`rootless.pack_writer`), as compiled files are, where this user may write: by `python -m
+rootless.pack_writer`, which the first `run` executes when its container has ended.
 """
 
-from __future__ import annotations
-
+# Each start imports this module, by the interpreter's finder: it imports as little as it can, `__future__` included.
 import os
+import posix
 import sys
-
-from unionfs.module_pack import load_pack
+from marshal import loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import ModuleType
+    from collections.abc import Mapping, Sequence
+    from importlib.machinery import ModuleSpec, SourceFileLoader
+    from importlib.util import MAGIC_NUMBER
+    from types import CodeType, ModuleType
+    from typing import TypeAlias
+
+    Entry: TypeAlias = tuple[str, str, str, CodeType]
+    """Name of a module, paths of its source and of its compiled file, code."""
+else:
+    # `importlib.machinery` is these modules under their public names, and two more files to import.
+    from _frozen_importlib import ModuleSpec
+    from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
 
 RUN, PREPARE, MONITOR, FILE_SERVER = "run", "prepare", "monitor", "file-server"
 JOIN, HPC, HPC_JOIN, IN_PLACE = "join", "hpc", "hpc-join", "in-place"
+NAMES = (RUN, PREPARE, MONITOR, FILE_SERVER, JOIN, HPC, HPC_JOIN, IN_PLACE)
+"""RUN is loaded before the monitor is forked, PREPARE, MONITOR and FILE_SERVER in three processes. JOIN is that of a rank
+(`run --join`); HPC that of `hpc`, followed by one of the last two."""
+
+HEAD_LENGTH = 8
+"""Bytes of the length of the head: the interpreter's magic number, and the state of each source."""
 _DIRECTORY = f"{os.path.dirname(__file__)}/__pycache__"
-_RANK = (
-    "rootless.engine.join_container",
-    "rootless.cgroups.membership",
-    "rootless.containers.delete_tree",
-    "rootless.containers.directory",
-    "rootless.containers.process_identity",
-    "rootless.supervisor.control_socket",
-    "rootless.syscalls.libseccomp",
-)
-"""Of a process that enters a container which is there."""
-MODULES = {
-    RUN: (
-        "rootless.cli.main",
-        "rootless.cli.run",
-        "rootless.containers.storage_paths",
-        "rootless.engine.new_containers",
-        "rootless.supervisor.start",
-    ),
-    PREPARE: (
-        "rootless.supervisor.foreground",
-        "rootless.engine.prepare",
-        "rootless.containers.delete_tree",
-        "rootless.spec.seccomp_profile",
-        "rootless.store.chains",
-    ),
-    MONITOR: (
-        "rootless.supervisor.clients",
-        "rootless.supervisor.monitor",
-        "rootless.cgroups.hierarchy",
-        "rootless.containers.events",
-        "rootless.syscalls.libseccomp",
-    ),
-    FILE_SERVER: (
-        "rootless.rootfs.union",
-        "rootless.supervisor.file_servers.process_names",
-        "unionfs.journal",
-        "unionfs.session.continuation",
-        "unionfs.session.device",
-        "unionfs.ops.journal_records",
-    ),
-    JOIN: (
-        "rootless.cli.main",
-        "rootless.cli.run",
-        "rootless.cli.joining",
-        "rootless.cli.escape",
-        "rootless.containers.storage_paths",
-        "rootless.engine.new_containers",
-        "rootless.paths",
-        *_RANK,
-    ),
-    HPC: (
-        "rootless.cli.main",
-        "rootless.cli.hpc.run",
-        "rootless.cli.hpc.container",
-        "rootless.cli.escape",
-        "rootless.containers.storage_paths",
-        "rootless.engine.new_containers",
-        "rootless.hpc.names",
-        "rootless.paths",
-        "rootless.spec.storage_driver",
-    ),
-    HPC_JOIN: ("rootless.cli.hpc.sharing", *_RANK),
-    IN_PLACE: (
-        "rootless.supervisor.in_place",
-        "rootless.cli.hpc.image",
-        "rootless.rootfs.image.paths",
-        "rootless.run_in_child",
-        "rootless.spec.bind_sources",
-        "unionfs.tar.index",
-    ),
-}
-"""The modules that a process imports by name. RUN is loaded before the monitor is forked, PREPARE, MONITOR and FILE_SERVER
-in three processes. JOIN is that of a rank (`run --join`); HPC that of `hpc`, followed by one of the last two."""
-BEFORE = {
-    PREPARE: (RUN,),
-    MONITOR: (RUN,),
-    FILE_SERVER: (RUN,),
-    HPC_JOIN: (HPC,),
-    IN_PLACE: (HPC,),
-}
-"""The packs that a process has loaded before another one."""
+_PACKAGE = "/__init__.py"
 
 
-def load_first(arguments: Sequence[str]) -> None:
+def load_first(arguments: "Sequence[str]") -> None:
     """Load the pack of the command line of `run` or `hpc` with these arguments, if it has one. Raises what a module raises."""
     words = arguments[:2]
     if words[0] == "hpc":
@@ -114,18 +55,18 @@ def load_first(arguments: Sequence[str]) -> None:
 
 def load(name: str) -> None:
     """Import the modules of a pack, if there is one. Raises what a module raises."""
-    path = _path(name)
+    path = path_of(name)
     if path is None or load_pack(path):
         return
     if not sys.dont_write_bytecode:
         try:
-            os.unlink(path)  # it is of other sources: `write_missing` has it written again
+            posix.unlink(path)  # it is of other sources: `write_missing` has it written again
         except OSError:
             pass
 
 
-def _path(name: str) -> str | None:
-    """None where the interpreter keeps compiled files elsewhere, or compiles them with -O."""
+def path_of(name: str) -> str | None:
+    """The file of a pack; None where the interpreter keeps compiled files elsewhere, or compiles them with -O."""
     tag = sys.implementation.cache_tag
     if sys.pycache_prefix is not None or sys.flags.optimize or tag is None:
         return None
@@ -134,12 +75,12 @@ def _path(name: str) -> str | None:
 
 def write_missing() -> None:
     """Have another process write the packs, if one is missing and this user may write it; wait for that."""
-    paths = [_path(name) for name in MODULES]
+    paths = [path_of(name) for name in NAMES]
     if all(path is None or os.path.exists(path) for path in paths):
         return
     if sys.dont_write_bytecode or not os.access(_DIRECTORY, os.W_OK):
         return
-    argv = [sys.executable, "-P", "-m", "rootless.module_packs"]
+    argv = [sys.executable, "-P", "-m", "rootless.pack_writer"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
     nowhere = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
     try:
@@ -149,50 +90,85 @@ def write_missing() -> None:
         pass  # the next start is as slow as this one
 
 
-def write() -> None:
-    """Write all packs: each in a process that has imported what its own has before. Raises OSError."""
-    for name in MODULES:
-        child = os.fork()
-        if child:
-            os.waitpid(child, 0)
+def load_pack(path: str) -> bool:
+    """Import the modules of the pack that are not imported yet. False if there is no pack for this interpreter or a
+    source has changed; nothing has been imported then. Raises what a module raises.
+    """
+    entries = _read(path)
+    if entries is None:
+        return False
+    modules = sys.modules
+    begun: dict[str, ModuleType] = {}
+    packages = {entry[0]: entry for entry in entries if entry[1].endswith(_PACKAGE)}
+    for entry in entries:
+        name = entry[0]
+        if name in modules and name not in begun:
             continue
+        parent, _, last = name.rpartition(".")
+        if parent and parent not in modules:
+            # Its own import ends after that of its modules.
+            _begin(parent, packages, begun)
+        module = begun.pop(name, None) or _make(*entry[:3])
+        modules[name] = module
         try:
-            for each in BEFORE.get(name, ()):
-                _import(each)
-            imported: list[str] = []
-            _record_imports(imported)
-            _import(name)
-            _write(name, imported)
+            exec(entry[3], module.__dict__)
+        except BaseException:
+            modules.pop(name, None)
+            raise
+        if parent:
+            setattr(modules[parent], last, module)
+    return True
+
+
+def _begin(name: str, packages: "Mapping[str, Entry]", begun: "dict[str, ModuleType]") -> None:
+    """Have a package among the modules that is executed later."""
+    if name not in packages:
+        __import__(name)
+        return
+    parent = name.rpartition(".")[0]
+    if parent and parent not in sys.modules:
+        _begin(parent, packages, begun)
+    begun[name] = sys.modules[name] = _make(*packages[name][:3])
+
+
+def _make(name: str, source: str, cached: str) -> "ModuleType":
+    """A module with the attributes that the interpreter gives it (importlib's _init_module_attrs)."""
+    module: ModuleType = type(sys)(name)
+    loader = SourceFileLoader(name, source)
+    is_package = source.endswith(_PACKAGE)
+    spec = ModuleSpec(name, loader, origin=source, is_package=is_package)
+    spec.has_location = True
+    spec.cached = cached
+    values = module.__dict__
+    values["__file__"] = source
+    values["__cached__"] = cached
+    values["__spec__"] = spec
+    values["__loader__"] = loader
+    values["__package__"] = spec.parent
+    if is_package:
+        spec.submodule_search_locations = values["__path__"] = [source[: -len(_PACKAGE)]]
+    return module
+
+
+def _read(path: str) -> "Sequence[Entry] | None":
+    """The entries of a pack, if each is that of its source."""
+    try:
+        descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        try:
+            data = memoryview(posix.read(descriptor, posix.fstat(descriptor).st_size))
         finally:
-            os._exit(0)
+            posix.close(descriptor)
+        end = HEAD_LENGTH + int.from_bytes(data[:HEAD_LENGTH], "little")
+        magic, sources = loads(data[HEAD_LENGTH:end])
+        if magic != MAGIC_NUMBER or any(state_of(source) != state for source, state in sources):
+            return None
+        entries: Sequence[Entry] = loads(data[end:])
+    except (OSError, EOFError, ValueError, TypeError):
+        return None
+    return entries
 
 
-def _import(name: str) -> None:
-    for each in MODULES[name]:
-        __import__(each)
-
-
-def _record_imports(imported: list[str]) -> None:
-    """Note the names of this project's modules in the order in which their imports end, from now on."""
-    from importlib.machinery import SourceFileLoader
-
-    execute = SourceFileLoader.exec_module
-
-    def exec_module(loader: SourceFileLoader, module: ModuleType) -> None:
-        execute(loader, module)
-        if module.__name__.startswith(("rootless.", "unionfs.")):
-            imported.append(module.__name__)
-
-    setattr(SourceFileLoader, "exec_module", exec_module)  # noqa: B010 - a method is not assigned to
-
-
-def _write(name: str, imported: list[str]) -> None:
-    from unionfs.module_pack import write_pack
-
-    path = _path(name)
-    if path is not None:
-        write_pack(path, imported)
-
-
-if __name__ == "__main__":
-    write()
+def state_of(source: str) -> tuple[int, int]:
+    """What a compiled file is checked against: seconds and bytes. Raises OSError."""
+    found = posix.stat(source)
+    return int(found.st_mtime), found.st_size

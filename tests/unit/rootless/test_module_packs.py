@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rootless.module_packs import BEFORE, MODULES, MONITOR
+from rootless.module_packs import MONITOR, NAMES
+from rootless.pack_writer import BEFORE, MODULES
 
 ROOT = Path(__file__).parents[3]
 
@@ -47,21 +48,21 @@ def packs(tree: Path) -> dict[str, Path]:
 
 
 def test_packs_hold_what_the_processes_import(copy: Path) -> None:
-    execute(copy, "-m", "rootless.module_packs")
-    assert packs(copy).keys() == MODULES.keys()
+    execute(copy, "-m", "rootless.pack_writer")
+    assert packs(copy).keys() == MODULES.keys() == set(NAMES)
     for name in MODULES:
         code = (
-            "import sys; from rootless import module_packs\n"
+            "import sys; from rootless import module_packs, pack_writer\n"
             f"for each in {(*BEFORE.get(name, ()), name)}: module_packs.load(each)\n"
             "before = set(sys.modules)\n"
-            f"for each in module_packs.MODULES[{name!r}]: __import__(each)\n"
+            f"for each in pack_writer.MODULES[{name!r}]: __import__(each)\n"
             "print(*sys.modules.keys() - before)"
         )
         assert execute(copy, "-c", code).split() == []
 
 
 def test_changed_source_has_its_packs_removed_and_written_again(copy: Path) -> None:
-    execute(copy, "-m", "rootless.module_packs")
+    execute(copy, "-m", "rootless.pack_writer")
     source = copy / "rootless/supervisor/monitor.py"
     source.write_text(source.read_text() + "CHANGED = 1\n")
     code = (
@@ -77,7 +78,7 @@ def test_changed_source_has_its_packs_removed_and_written_again(copy: Path) -> N
 
 
 def test_complete_packs_are_not_written_again(copy: Path) -> None:
-    execute(copy, "-m", "rootless.module_packs")
+    execute(copy, "-m", "rootless.pack_writer")
     before = {name: path.stat().st_ino for name, path in packs(copy).items()}
     execute(copy, "-c", "from rootless import module_packs; module_packs.write_missing()")
     assert {name: path.stat().st_ino for name, path in packs(copy).items()} == before
@@ -92,7 +93,7 @@ def test_nothing_is_written_where_no_compiled_files_are(copy: Path) -> None:
 
 
 def test_modules_of_another_interpreter_setting_are_not_taken(copy: Path) -> None:
-    execute(copy, "-m", "rootless.module_packs")
+    execute(copy, "-m", "rootless.pack_writer")
     code = (
         "import sys; from rootless import module_packs; module_packs.load('run')\n"
         "print('rootless.cli.run' in sys.modules)"
@@ -114,7 +115,7 @@ def test_modules_of_another_interpreter_setting_are_not_taken(copy: Path) -> Non
     ],
 )
 def test_command_line_loads_the_pack_of_its_process(copy: Path, line: str, loaded: str) -> None:
-    execute(copy, "-m", "rootless.module_packs")
+    execute(copy, "-m", "rootless.pack_writer")
     code = (
         f"import sys; from rootless import module_packs; module_packs.load_first({line.split()})\n"
         "names = ('rootless.supervisor.start', 'rootless.engine.join_container', 'rootless.cli.hpc.run')\n"

@@ -11,11 +11,33 @@ from types import ModuleType
 
 import pytest
 
-from unionfs.module_pack import load_pack, write_pack
+from rootless.module_packs import load_pack
+from rootless.pack_writer import write_pack
 
 SOURCES = {
     "__init__.py": '"""A package."""\n',
-    "first.py": "from packed.lower.second import VALUE\nRESULT = VALUE + 1\n",
+    "first.py": """
+from __future__ import annotations
+
+from packed.lower.second import VALUE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+else:
+    RESULT = VALUE + 1
+
+
+def longest(words: Sequence[str]) -> str:
+    \"\"\"The longest word.\"\"\"
+    return max(words, key=len)
+
+
+class Fields:
+    \"\"\"Fields.\"\"\"
+
+    first: int
+""",
     # Its import ends after those of its modules.
     "lower/__init__.py": "from packed.lower.second import VALUE\nNAME = __name__\n",
     "lower/second.py": 'VALUE = 41\n\n\ndef where() -> str:\n    return __package__ or ""\n',
@@ -48,7 +70,7 @@ def attributes(module: ModuleType) -> dict[str, object]:
     assert spec is not None
     given = {
         name: getattr(module, name, None)
-        for name in ("__name__", "__package__", "__file__", "__cached__", "__path__", "__doc__")
+        for name in ("__name__", "__package__", "__file__", "__cached__", "__path__")
     }
     shown = (spec.name, spec.origin, spec.cached, spec.has_location, spec.parent)
     return {**given, "spec": shown, "within": spec.submodule_search_locations}
@@ -72,6 +94,17 @@ def test_packed_modules_are_those_of_an_import(
     assert packed.lower.second.where() == "packed.lower"
     assert packed.lower.NAME == "packed.lower"
     assert importlib.reload(first).RESULT == 42
+
+
+def test_packed_code_has_nothing_for_readers_and_checkers_alone(package: Path) -> None:
+    importlib.import_module("packed")
+    assert load_pack(str(package.parent / "pack"))
+    first = sys.modules["packed.first"]
+    assert first.longest(["a", "bc"]) == "bc"
+    assert (first.longest.__doc__, first.longest.__annotations__) == (None, {})
+    assert (first.Fields.__doc__, first.Fields.__annotations__) == (None, {"first": "int"})
+    assert not hasattr(first, "annotations")
+    assert first.longest.__code__.co_firstlineno == 13  # as in the source
 
 
 def test_module_that_is_imported_already_stays(package: Path) -> None:
@@ -138,7 +171,7 @@ def test_pack_is_written_whole_or_not_at_all(
         raise OSError(28, os.strerror(28))
 
     with monkeypatch.context() as context:
-        context.setattr("unionfs.module_pack.posix.write", fail)
+        context.setattr("rootless.pack_writer.os.write", fail)
         with pytest.raises(OSError, match="No space"):
             write_pack(str(pack), ORDER[1:])
     assert pack.read_bytes() == before

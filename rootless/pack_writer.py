@@ -1,0 +1,253 @@
+"""Writes the packs of `rootless.module_packs`, each with what its process imports in any case; a program: `python -m
+rootless.pack_writer`.
+"""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import os
+import sys
+from marshal import dumps
+
+from rootless.module_packs import (
+    FILE_SERVER,
+    HEAD_LENGTH,
+    HPC,
+    HPC_JOIN,
+    IN_PLACE,
+    JOIN,
+    MONITOR,
+    PREPARE,
+    RUN,
+    path_of,
+    state_of,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from importlib.machinery import SourceFileLoader
+    from importlib.util import MAGIC_NUMBER
+    from types import CodeType, ModuleType
+
+    from rootless.module_packs import Entry
+else:
+    from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
+
+_FINDER = "unionfs.light_imports"
+"""The finder of the modules that are not in a pack."""
+_RANK = (
+    "rootless.engine.join_container",
+    "rootless.cgroups.membership",
+    "rootless.containers.delete_tree",
+    "rootless.containers.directory",
+    "rootless.containers.process_identity",
+    "rootless.supervisor.control_socket",
+    "rootless.syscalls.libseccomp",
+)
+"""Of a process that enters a container which is there."""
+MODULES = {
+    RUN: (
+        _FINDER,
+        "rootless.cli.main",
+        "rootless.cli.run",
+        "rootless.containers.storage_paths",
+        "rootless.engine.new_containers",
+        "rootless.supervisor.start",
+    ),
+    PREPARE: (
+        "rootless.supervisor.foreground",
+        "rootless.engine.prepare",
+        "rootless.containers.delete_tree",
+        "rootless.spec.seccomp_profile",
+        "rootless.store.chains",
+    ),
+    MONITOR: (
+        "rootless.supervisor.clients",
+        "rootless.supervisor.monitor",
+        "rootless.cgroups.hierarchy",
+        "rootless.containers.events",
+        "rootless.syscalls.libseccomp",
+    ),
+    FILE_SERVER: (
+        "rootless.rootfs.union",
+        "rootless.supervisor.file_servers.process_names",
+        "unionfs.journal",
+        "unionfs.session.continuation",
+        "unionfs.session.device",
+        "unionfs.ops.journal_records",
+    ),
+    JOIN: (
+        _FINDER,
+        "rootless.cli.main",
+        "rootless.cli.run",
+        "rootless.cli.joining",
+        "rootless.cli.escape",
+        "rootless.containers.storage_paths",
+        "rootless.engine.new_containers",
+        "rootless.paths",
+        *_RANK,
+    ),
+    HPC: (
+        _FINDER,
+        "rootless.cli.main",
+        "rootless.cli.hpc.run",
+        "rootless.cli.hpc.container",
+        "rootless.cli.escape",
+        "rootless.containers.storage_paths",
+        "rootless.engine.new_containers",
+        "rootless.hpc.names",
+        "rootless.paths",
+        "rootless.spec.storage_driver",
+    ),
+    HPC_JOIN: ("rootless.cli.hpc.sharing", *_RANK),
+    IN_PLACE: (
+        "rootless.supervisor.in_place",
+        "rootless.cli.hpc.image",
+        "rootless.rootfs.image.paths",
+        "rootless.run_in_child",
+        "rootless.spec.bind_sources",
+        "unionfs.tar.index",
+    ),
+}
+"""The modules that a process imports by name."""
+BEFORE = {
+    PREPARE: (RUN,),
+    MONITOR: (RUN,),
+    FILE_SERVER: (RUN,),
+    HPC_JOIN: (HPC,),
+    IN_PLACE: (HPC,),
+}
+"""The packs that a process has loaded before another one."""
+
+
+def write() -> None:
+    """Write all packs: each in a process that has imported what its own has before. Raises OSError."""
+    for name in MODULES:
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            continue
+        try:
+            for each in BEFORE.get(name, ()):
+                _import(each)
+            imported: list[str] = []
+            _record_imports(imported)
+            _import(name)
+            path = path_of(name)
+            if path is not None:
+                write_pack(path, imported)
+        finally:
+            os._exit(0)
+
+
+def _import(name: str) -> None:
+    for each in MODULES[name]:
+        __import__(each)
+
+
+def _record_imports(imported: list[str]) -> None:
+    """Note the names of this project's modules in the order in which their imports end, from now on."""
+    execute = SourceFileLoader.exec_module
+
+    def exec_module(loader: SourceFileLoader, module: ModuleType) -> None:
+        execute(loader, module)
+        if module.__name__.partition(".")[0] in {"rootless", "unionfs"}:
+            imported.append(module.__name__)
+
+    setattr(SourceFileLoader, "exec_module", exec_module)  # noqa: B010 - a method is not assigned to
+
+
+def write_pack(path: str, names: Iterable[str]) -> None:
+    """Write a pack of modules that have been imported, in the order in which their import has ended. Raises OSError."""
+    entries: list[Entry] = []
+    sources: list[tuple[str, tuple[int, int]]] = []
+    for name in names:
+        loader = sys.modules[name].__loader__
+        if not isinstance(loader, SourceFileLoader):
+            continue
+        source = str(sys.modules[name].__file__)
+        state = state_of(source)
+        code = _compiled(loader.get_data(source), source)
+        entries.append((name, source, str(sys.modules[name].__cached__), code))
+        sources.append((source, state))
+    head = dumps((MAGIC_NUMBER, sources))
+    data = memoryview(len(head).to_bytes(HEAD_LENGTH, "little") + head + dumps(entries))
+    temporary = f"{path}.{os.getpid()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o644)
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _compiled(source: bytes, path: str) -> CodeType:
+    """The code of a source, without what is for readers and checkers alone: a sixth of it."""
+    tree = ast.parse(source, path)
+    flags = 0
+    for each in tree.body:
+        if isinstance(each, ast.ImportFrom) and each.module == "__future__":
+            for name in each.names:
+                flags |= getattr(__future__, name.name).compiler_flag
+    stripped = _Stripped().visit(tree)
+    code: CodeType = compile(stripped, path, "exec", flags=flags, dont_inherit=True)
+    return code
+
+
+class _Stripped(ast.NodeTransformer):
+    """Removes docstrings, the annotations of functions, and what is executed by type checkers only."""
+
+    def visit_Module(self, node: ast.Module) -> ast.Module:
+        _remove_docstring(node)
+        self.generic_visit(node)
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
+        _remove_docstring(node)
+        self.generic_visit(node)
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        self._function(node)
+        return node
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AsyncFunctionDef:
+        self._function(node)
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom | None:
+        # It is a flag of the compiler, and imports a module nevertheless.
+        return None if node.module == "__future__" else node
+
+    def visit_If(self, node: ast.If) -> ast.If | list[ast.stmt] | ast.Pass:
+        self.generic_visit(node)
+        if not isinstance(node.test, ast.Name) or node.test.id != "TYPE_CHECKING":
+            return node
+        return node.orelse or ast.copy_location(ast.Pass(), node)
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        _remove_docstring(node)
+        taken = node.args
+        node.returns = None
+        for each in (*taken.posonlyargs, *taken.args, *taken.kwonlyargs, taken.vararg, taken.kwarg):
+            if each is not None:
+                each.annotation = None
+        self.generic_visit(node)
+
+
+def _remove_docstring(
+    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
+) -> None:
+    if ast.get_docstring(node, clean=False) is not None:
+        node.body[0] = ast.copy_location(ast.Pass(), node.body[0])
+
+
+if __name__ == "__main__":
+    write()
