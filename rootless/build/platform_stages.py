@@ -342,6 +342,7 @@ class PlatformStages:
             request.ulimits,
             request.shm_size,
             request.allows_insecure,
+            request.allows_host_network,
             MountSources(
                 partial(read_secret, request.secrets, setting.host.environ),
                 request.agents,

@@ -91,6 +91,8 @@ class BuildRequest(NamedTuple):
     chown: ChownMode | None = None
     """What chown(2) does in RUN, as in SecurityOptions."""
     allows_insecure: bool = False
+    allows_host_network: bool = False
+    """For RUN --network=host in a build without a network."""
     secrets: tuple[SecretSource, ...] = ()
     agents: Mapping[str, str] = {}
     """Sockets of SSH agents by id."""

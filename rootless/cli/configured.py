@@ -35,10 +35,8 @@ def with_configuration(
 
 def _chown(options: ContainerOptions, configuration: Configuration) -> ChownMode | None:
     asked = options.security.chown
-    configured = parse_chown(configuration.chown, "chown") if configuration.chown else None
-    if asked is not None and asked is not configured:
-        configuration.require_unlocked("chown", f"--chown={asked.value}")
-    return asked or configured
+    text = configuration.chown_for(asked.value if asked is not None else "")
+    return parse_chown(text, "chown") if text else None
 
 
 def _network(

@@ -44,6 +44,22 @@ class Configuration(NamedTuple):
                 hint=f"leave {where} out",
             )
 
+    def network_unless_locked(self, asked: str, default: str) -> str:
+        """The network of a command with a default of its own, which only a lock of the site replaces. Raises UsageError
+        if another one was asked for."""
+        if "network" not in self.locked:
+            return asked or default
+        if asked not in {"", self.network}:
+            self.require_unlocked("network", f"--network {asked}")
+        return self.network or default
+
+    def chown_for(self, asked: str) -> str:
+        """The value of --chown: what was asked for, else what is configured. Raises UsageError if the site has locked
+        another one."""
+        if asked not in {"", self.chown}:
+            self.require_unlocked("chown", f"--chown={asked}")
+        return asked or self.chown
+
 
 def merged(site: Configuration, user: Configuration) -> Configuration:
     """Both together. Of a key with one value the user's counts; binds and variables of both do, the user's

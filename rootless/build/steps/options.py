@@ -43,6 +43,8 @@ class StageOptions(NamedTuple):
     shm_size: int = DEFAULT_SHM_SIZE
     """Bytes."""
     allows_insecure: bool = False
+    allows_host_network: bool = False
+    """For RUN --network=host in a build without a network."""
     mounts: MountSources = NO_MOUNT_SOURCES
     keep: Callable[[ContainerOptions, str], str] | None = None
     """Makes a container of a step that failed, whose shell records in a directory if that is not empty; its name.

@@ -30,6 +30,7 @@ from rootless.dockerfile.scopes import mounts_of
 from rootless.errors import (
     RootlessError,
 )
+from rootless.network.options import HOST, NONE
 from rootless.runtime.userdb import UnknownUserError, find_group, find_identity
 from rootless.store.build_cache import BuiltLayer, CachedStep, all_steps
 from rootless.store.kept_steps import KeptStep, find_kept
@@ -256,6 +257,8 @@ class StageBuilder:
             raise BuildError(
                 "security.insecure is not allowed", hint="allow it: --allow security.insecure"
             )
+        if network == HOST and options.network == NONE and not options.allows_host_network:
+            raise BuildError("network.host is not allowed", hint="allow it: --allow network.host")
         if instruction.devices:
             raise BuildError("RUN --device is not supported: devices of CDI are not read")
         key = step_key(state.key, "RUN", inputs)

@@ -18,6 +18,7 @@ from rootless.cli.flags.names import parse_add_host
 from rootless.cli.flags.sizes import parse_size
 from rootless.cli.flags.ulimits import parse_ulimit
 from rootless.cli.grammar import Command, Parsed
+from rootless.containers.storage_paths import read_configuration
 from rootless.csv_fields import split_fields
 from rootless.durable import write_atomically
 from rootless.errors import UsageError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from rootless.build.outputs import Output
     from rootless.build.progress import Progress
     from rootless.build.request import BuiltImage
+    from rootless.configuration.values import Configuration
     from rootless.oci.platform import Platform
     from rootless.runtime.extensions import ChownMode
 
@@ -41,6 +43,7 @@ def build(parsed: Parsed, settings: Settings) -> int:
     from rootless.build.errors import BuildError
     from rootless.build.request import BuildRequest, BuildSubject
 
+    configuration = read_configuration(os.environ)
     request = BuildRequest(
         context_request(parsed.arguments[0], parsed[options.FILE]),
         tags=parsed[options.TAG],
@@ -50,11 +53,12 @@ def build(parsed: Parsed, settings: Settings) -> int:
         platforms=_platforms(parsed[options.PLATFORM]),
         no_cache=parsed[options.NO_CACHE],
         pull=parsed[options.PULL],
-        network=_network(parsed),
+        network=_network(parsed, configuration),
         hosts=tuple(map(parse_add_host, parsed[options.ADD_HOST])),
         ulimits=tuple(map(parse_ulimit, parsed[options.ULIMIT])),
         shm_size=parse_size(parsed[options.SHM_SIZE] or "64m", "--shm-size"),
         allows_insecure="security.insecure" in parsed[options.ALLOW],
+        allows_host_network="network.host" in parsed[options.ALLOW],
         secrets=tuple(map(parse_secret, parsed[options.SECRET])),
         agents=dict(map(parse_agent, parsed[options.SSH])),
         contexts=dict(map(_named_context, parsed[options.BUILD_CONTEXT])),
@@ -75,7 +79,7 @@ def build(parsed: Parsed, settings: Settings) -> int:
         resumes=parsed[options.RESUME],
         accepts=parsed[options.ACCEPT],
         squash=parsed[options.SQUASH],
-        chown=_chown(parsed[options.CHOWN]),
+        chown=_chown(parsed[options.CHOWN] or "", configuration),
         jobs=parsed[options.JOBS] or len(os.sched_getaffinity(0)) + 1,
     )
     progress = _progress(parsed)
@@ -180,8 +184,9 @@ def _outputs(parsed: Parsed) -> tuple[Output, ...]:
     return found
 
 
-def _chown(text: str | None) -> ChownMode | None:
-    if text is None:
+def _chown(asked: str, configuration: Configuration | None) -> ChownMode | None:
+    text = asked if configuration is None else configuration.chown_for(asked)
+    if not text:
         return None
     from rootless.cli.flags.security import parse_chown
 
@@ -209,8 +214,10 @@ def _platforms(texts: Sequence[str]) -> tuple[Platform, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _network(parsed: Parsed) -> str:
+def _network(parsed: Parsed, configuration: Configuration | None) -> str:
     mode = parsed[options.NETWORK] or "default"
+    if configuration is not None:
+        mode = configuration.network_unless_locked(parsed[options.NETWORK] or "", "default")
     if mode not in {"default", "host", "none"}:
         raise UsageError(
             f"network mode {mode!r} is not supported by build", hint="use host or none"

@@ -110,9 +110,13 @@ def _existing(flag: str, path: str) -> str:
 
 def _network(text: str | None) -> NetworkOptions:
     from rootless.cli.flags.network import parse_network
+    from rootless.containers.storage_paths import read_configuration
 
-    names = [text] if text else ["host"]
-    return parse_network(names, publish=(), publish_all=False, expose=(), mac_address="")
+    configuration = read_configuration(os.environ)
+    name = text or "host"
+    if configuration is not None:
+        name = configuration.network_unless_locked(text or "", "host")
+    return parse_network([name], publish=(), publish_all=False, expose=(), mac_address="")
 
 
 def _current_umask() -> int:

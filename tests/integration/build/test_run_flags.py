@@ -151,6 +151,14 @@ def test_a_tmpfs_has_its_size_and_networks_are_as_asked(builds):
     assert output(shown) == ["lo"]
 
 
+def test_the_network_of_the_host_has_to_be_allowed_in_a_build_without_one(builds):
+    dockerfile = "FROM base:1\nRUN --network=host ls -d /sys/class/net/lo\n"
+    builds.ok(dockerfile)
+    done = builds(dockerfile, "--network", "none")
+    assert (done.status, "network.host is not allowed" in done.stderr) == (1, True)
+    builds.ok(dockerfile, "--network", "none", "--allow", "network.host")
+
+
 def test_insecure_commands_have_to_be_allowed(builds):
     dockerfile = "FROM base:1\nRUN --security=insecure grep CapEff /proc/self/status\n"
     done = builds(dockerfile)

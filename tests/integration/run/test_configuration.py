@@ -192,6 +192,20 @@ class TestLocked:
         refused = at_site(text, "hpc", "exec", "--net", "box", "true")
         assert (refused.status, "--network bridge is not allowed" in refused.stderr) == (125, True)
 
+    def test_defaults_of_build_and_try_give_way_to_it(self, at_site, tmp_path):
+        text = 'network = "none"\nlock = ["network"]\n'
+        (tmp_path / "Dockerfile").write_text("FROM box\nRUN echo $(ls /sys/class/net) >&2\n")
+        built = at_site(text, "build", "--no-cache", "--progress", "plain", str(tmp_path))
+        assert " lo\n" in built.ok().stderr
+        refused = at_site(text, "build", "--network", "host", str(tmp_path))
+        assert (refused.status, refused.stderr.splitlines()[0]) == (
+            1,
+            f"rootless: --network host is not allowed here: {self.FILE} has locked network",
+        )
+        tried = at_site(text, "try", "--drop", "--", "cat", "/proc/net/dev")
+        assert [line.split(":")[0].strip() for line in tried.ok().stdout.splitlines()[2:]] == ["lo"]
+        assert at_site(text, "try", "--network", "host", "--", "true").status == 125
+
     def test_file_of_the_user_cannot_lift_it(self, at_site, configure):
         path = configure('network = "none"\n')
         refused = at_site(f'{self.SITE}lock = ["network"]\n', "ps")
