@@ -19,8 +19,7 @@ import time
 from rootless.cgroups.hierarchy import CONTROLLERS, controllers_at
 from rootless.cgroups.resources import Group, Write, missing, writes
 from rootless.errors import HostSupportError, UsageError
-from rootless.light_files import read_file
-from rootless.light_stdlib import signal
+from rootless.light_stdlib import read_file, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

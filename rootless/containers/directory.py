@@ -32,7 +32,7 @@ from rootless.durable import (
     write_with_reserve,
 )
 from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError, UsageError
-from rootless.light_files import read_file
+from rootless.light_stdlib import read_file
 from rootless.private_directory import make_private_directory
 
 TYPE_CHECKING = False

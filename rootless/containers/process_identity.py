@@ -6,7 +6,7 @@ import os
 
 from rootless.containers.status import MONITORED
 from rootless.errors import ConflictError
-from rootless.light_files import read_file
+from rootless.light_stdlib import read_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -24,9 +24,8 @@ from rootless.containers.timestamps import now
 from rootless.engine.prepare_network import prepare_network, with_network_name
 from rootless.engine.pull_in_child import ShowProgress, find_or_fetch
 from rootless.errors import HostSupportError
-from rootless.light_files import read_file
 from rootless.light_json import dumps
-from rootless.light_stdlib import signal
+from rootless.light_stdlib import read_file, signal
 from rootless.rootfs.lower import Lower, lower_of_image, lower_of_path
 from rootless.runtime.account import read_account, read_id_maps
 from rootless.runtime.extensions import ChownMode

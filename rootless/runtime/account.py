@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import pwd
 
-from rootless.light_files import read_file
+from rootless.light_stdlib import read_file
 from rootless.runtime.idmap import IdMaps, Subordinate, UserNamespaceMode, make_maps
 
 TYPE_CHECKING = False

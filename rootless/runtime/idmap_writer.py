@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from rootless.errors import HostSupportError, LaunchError
-from rootless.light_files import read_to_end
+from rootless.light_stdlib import read_to_end
 from rootless.runtime.idmap import IdMaps, IdRange
 
 TYPE_CHECKING = False

@@ -14,8 +14,8 @@ import struct
 import zlib
 
 from rootless.errors import HostSupportError, InvalidDocumentError
-from rootless.light_files import read_file
 from rootless.light_json import dumps
+from rootless.light_stdlib import read_file
 from rootless.runtime import extensions
 from rootless.runtime.execution import Filters
 from rootless.runtime.extensions import RECORD_IF_POSSIBLE, ChownMode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.light_files import read_file
+from rootless.light_stdlib import read_file
 from rootless.spec.host import HostFacts
 
 

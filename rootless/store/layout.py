@@ -29,7 +29,7 @@ from rootless.errors import (
     InvalidDocumentError,
     NotFoundError,
 )
-from rootless.light_files import read_file
+from rootless.light_stdlib import read_file
 from rootless.oci.digest import hex_of, sha256_digest
 from rootless.oci.document import MAX_DOCUMENT_SIZE, encode, parse_object
 from rootless.oci.manifest import Index, empty_index, read_index

@@ -17,8 +17,7 @@ import sys
 from rootless import module_packs
 from rootless.durable import write_all
 from rootless.errors import RootlessError
-from rootless.light_files import read_to_end
-from rootless.light_stdlib import signal
+from rootless.light_stdlib import read_to_end, signal
 from rootless.supervisor.client import MonitorClient
 from rootless.supervisor.file_servers.file_server import FileServer
 from rootless.supervisor.messages import Connection

@@ -141,7 +141,6 @@ def test_design_page_names_every_package() -> None:
         for name in layer.split("|")
     }
     light = {
-        "light_files",
         "light_imports",
         "light_json",
         "light_stdlib",

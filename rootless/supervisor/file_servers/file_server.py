@@ -17,8 +17,7 @@ import sys
 from rootless import module_packs
 from rootless.containers.launch_description import LaunchDescription, unpack
 from rootless.errors import RootlessError
-from rootless.light_files import read_file
-from rootless.light_stdlib import signal, socket
+from rootless.light_stdlib import read_file, signal, socket
 from rootless.supervisor.detach import detach
 from rootless.supervisor.engine_log import log, log_exception
 from rootless.supervisor.messages import close_all_but
