@@ -119,7 +119,7 @@ class ImageStore:
             remove_entry(store, digest, self.paths.containers.all)
 
         def create(options: ContainerOptions, recording: str) -> str:
-            from rootless.engine.prepare import prepare
+            from rootless.engine.preparation.prepare import prepare
 
             driver = self._driver()
             prepared = prepare(

@@ -190,7 +190,7 @@ class NewContainers(NamedTuple):
         recording: str = "",
         adapt: Adapt | None = None,
     ) -> LaunchDescription:
-        from rootless.engine.prepare import prepare
+        from rootless.engine.preparation.prepare import prepare
 
         if options.replace and options.name is not None:
             from rootless.engine import lifecycle

@@ -110,7 +110,7 @@ class Bind(NamedTuple):
     """The source is given to the container's user."""
     idmap: bool = False
     """The caller's files are the container's user's there, and what that user makes is the caller's:
-    `rootless.engine.prepare` has the id maps made accordingly."""
+    `rootless.engine.preparation.prepare` has the id maps made accordingly."""
 
 
 class Tmpfs(NamedTuple):
@@ -155,7 +155,7 @@ class Volume(NamedTuple):
 
 class ImageMount(NamedTuple):
     """The files of an image, read-only. `subpath` is a path inside, without `..`; `image_id` is found by
-    `rootless.engine.prepare`."""
+    `rootless.engine.preparation.prepare`."""
 
     image: str
     target: str

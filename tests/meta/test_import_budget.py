@@ -59,7 +59,7 @@ BEFORE_THE_FORK = (
 )
 RUN = f"{BEFORE_THE_FORK}, rootless.supervisor.foreground"
 PREPARE = (
-    "import rootless.engine.prepare, rootless.store.chains, rootless.spec.resources, "
+    "import rootless.engine.preparation.prepare, rootless.store.chains, rootless.spec.resources, "
     "rootless.spec.seccomp_profile"
 )
 EXEC = (

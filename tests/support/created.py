@@ -14,7 +14,7 @@ from pathlib import Path
 from rootless import ContainerOptions
 from rootless.containers.launch_description import LaunchDescription
 from rootless.containers.storage_paths import StoragePaths
-from rootless.engine.prepare import prepare
+from rootless.engine.preparation.prepare import prepare
 from rootless.paths import data_root, runtime_root
 from rootless.spec.storage_driver import StorageDriver
 from rootless.supervisor.protocol import Kind

@@ -7,7 +7,7 @@ from __future__ import annotations
 from rootless.containers.status import ALIVE
 from rootless.engine.lifecycle import connect
 from rootless.engine.networks.commands import find_network, is_predefined, report
-from rootless.engine.prepare_attachments import check_addresses
+from rootless.engine.preparation.attachments import check_addresses
 from rootless.errors import ConflictError, HostSupportError, NotFoundError, UsageError
 from rootless.network.endpoint import Endpoint
 from rootless.network.options import BRIDGE, HOST, NONE

@@ -63,7 +63,7 @@ def modules_after(program, env=None):
 
 def test_run_imports_nothing_heavy(rootless):
     imported = modules_after(RUN, rootless.env)
-    assert "rootless.engine.prepare" in imported
+    assert "rootless.engine.preparation.prepare" in imported
     assert not imported & (NEVER | {"unionfs.union", "rootless.supervisor.monitor"})
 
 
@@ -124,4 +124,8 @@ def test_first_run_writes_packs_that_the_next_one_takes_its_modules_from(rootles
     ]
     found = imported_by_finders()
     assert "rootless.module_packs" in found
-    assert not found & {"rootless.cli.run", "rootless.engine.prepare", "rootless.supervisor.start"}
+    assert not found & {
+        "rootless.cli.run",
+        "rootless.engine.preparation.prepare",
+        "rootless.supervisor.start",
+    }

@@ -21,7 +21,7 @@ from rootless.containers.process_identity import boot_id, start_time
 from rootless.containers.record import ContainerRecord
 from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.timestamps import now
-from rootless.engine.prepare_network import prepare_network, with_network_name
+from rootless.engine.preparation.network import prepare_network, with_network_name
 from rootless.engine.pull_in_child import ShowProgress, find_or_fetch
 from rootless.errors import HostSupportError
 from rootless.light_json import dumps
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from rootless.engine.prepare_layer import PreparedLayer
-    from rootless.engine.prepare_volumes import PreparedVolumes
+    from rootless.engine.preparation.layer import PreparedLayer
+    from rootless.engine.preparation.volumes import PreparedVolumes
     from rootless.oci.reference import Reference
     from rootless.spec.options import HealthCheck, ResourceLimits
     from rootless.store.image import Image
@@ -124,7 +124,7 @@ def _layer(
     """The writable layer, and further layers over the image; None for a layer in the container's directory alone."""
     if options.writable_tmpfs is None and not options.overlays and not paths.uppers[0]:
         return None
-    from rootless.engine.prepare_layer import prepare_layer
+    from rootless.engine.preparation.layer import prepare_layer
 
     return prepare_layer(options, paths, environ, paths.containers.directory(container_id))
 
@@ -164,7 +164,7 @@ def _with_images(
     environ: Mapping[str, str],
     progress: ShowProgress | None,
 ) -> ContainerOptions:
-    from rootless.engine.prepare_mounts import find_images
+    from rootless.engine.preparation.mounts import find_images
     from rootless.store.layout import Store
 
     store = Store.open(paths.store, paths.shared)
@@ -174,7 +174,7 @@ def _with_images(
 
 
 def _with_caller_as_user(options: ContainerOptions, lower: Lower) -> ContainerOptions:
-    from rootless.engine.prepare_mounts import map_caller_to_user
+    from rootless.engine.preparation.mounts import map_caller_to_user
 
     maps = read_id_maps(options.userns)
     user = requested_user(options, lower.config, maps)
@@ -189,7 +189,7 @@ def _prepare_volumes(
     has_volume = any(isinstance(each, Volume) for each in options.mounts)
     if not of_image and not has_volume and not options.volumes_from:
         return None
-    from rootless.engine.prepare_volumes import PreparedVolumes
+    from rootless.engine.preparation.volumes import PreparedVolumes
 
     return PreparedVolumes(options, of_image, lower.tree, paths)
 
@@ -393,7 +393,7 @@ def _output_log(
     log = options.log
     attributes: Mapping[str, str] = {}
     if log.given:
-        from rootless.engine.log_attributes import attributes_of
+        from rootless.engine.preparation.log_attributes import attributes_of
 
         attributes = attributes_of(log, labels, environment)
     if log.driver is LogDriver.JOURNALD:

@@ -45,7 +45,7 @@ def with_network_name(
         if options.namespaces.container not in {"", name.removeprefix(CONTAINER)}:
             raise UsageError("the namespaces of two containers cannot be shared")
     elif name not in {HOST, NONE, *PRIVATE}:
-        from rootless.engine.prepare_attachments import with_ids
+        from rootless.engine.preparation.attachments import with_ids
 
         network = network._replace(attachments=with_ids(network.attachments, paths.networks))
     return options._replace(network=network._replace(name=name, reason=reason))
@@ -87,7 +87,7 @@ def prepare_network(
     from rootless.network.ports import exposed_by, with_all_published
 
     if network.attachments:
-        from rootless.engine.prepare_attachments import prepare_attachments
+        from rootless.engine.preparation.attachments import prepare_attachments
 
         setup = prepare_attachments(options, environ, paths.networks)
     else:
