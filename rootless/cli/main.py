@@ -142,7 +142,7 @@ def _help(words: list[str]) -> int:
 
 def _unknown_command(words: list[str], known: Iterable[str], *, what: str = "command") -> int:
     from rootless.cli.escape import escaped
-    from rootless.cli.not_supported import missing_command, similar
+    from rootless.cli.not_supported.lookup import missing_command, similar
 
     path = " ".join(words)
     message = missing_command(words)
@@ -200,7 +200,7 @@ def _print_grammar_error(
 
     message = error.message
     if isinstance(error, UnknownFlagError):
-        from rootless.cli.not_supported import missing_option, similar
+        from rootless.cli.not_supported.lookup import missing_option, similar
 
         alike = similar(error.flag, known) if len(error.flag) > 1 else []
         suggestion = "".join(f"\nDid you mean --{each}?" for each in alike[:1])

@@ -1,8 +1,8 @@
-"""Apptainer's commands and options that `hpc` does not have: why, and what to use. Imported only for an error message."""
+"""Apptainer's commands and options that `hpc` does not have: why, and what to use."""
 
 from __future__ import annotations
 
-from rootless.cli.not_supported_podman import Missing
+from rootless.cli.not_supported.missing import Missing
 
 _SIGNATURES = Missing("signatures of SIF files are neither made nor checked")
 _LIMITS = Missing(

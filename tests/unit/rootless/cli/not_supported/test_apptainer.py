@@ -4,7 +4,7 @@ import pytest
 
 from rootless.cli.hpc.options import ALL
 from rootless.cli.index import COMMANDS
-from rootless.cli.not_supported import missing_command, missing_option
+from rootless.cli.not_supported.lookup import missing_command, missing_option
 
 # Of `apptainer exec --help`, version 1.3.
 OPTIONS = [

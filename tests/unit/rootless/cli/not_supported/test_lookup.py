@@ -4,7 +4,7 @@ import pytest
 
 from rootless.cli.index import COMMANDS, Group, load_command
 from rootless.cli.main import main
-from rootless.cli.not_supported import missing_command, missing_option
+from rootless.cli.not_supported.lookup import missing_command, missing_option
 
 # `docker help` of 28.5, and the commands of the groups that this engine has too.
 DOCKER = [

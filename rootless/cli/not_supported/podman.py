@@ -1,17 +1,9 @@
 """Podman's commands and options that this engine does not have and docker has not either: why, and what
-to use. Imported only for an error message."""
+to use."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Missing(NamedTuple):
-    """Why something is missing, as a clause, and what to use, as an instruction; that may be empty."""
-
-    why: str
-    instead: str = ""
-
+from rootless.cli.not_supported.missing import Missing
 
 _NO_PODS = Missing("there are no pods", "run containers one by one")
 _NO_UNITS = Missing(
