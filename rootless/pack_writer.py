@@ -51,14 +51,14 @@ MODULES = {
     RUN: (
         _FINDER,
         "rootless.cli.main",
-        "rootless.cli.run",
+        "rootless.cli.run.command",
         "rootless.containers.storage_paths",
         "rootless.engine.new_containers",
         "rootless.supervisor.start",
     ),
     PREPARE: (
         "rootless.supervisor.foreground",
-        "rootless.engine.prepare",
+        "rootless.engine.preparation.prepare",
         "rootless.containers.delete_tree",
         "rootless.spec.seccomp_profile",
         "rootless.store.chains",
@@ -81,8 +81,8 @@ MODULES = {
     JOIN: (
         _FINDER,
         "rootless.cli.main",
-        "rootless.cli.run",
-        "rootless.cli.joining",
+        "rootless.cli.run.command",
+        "rootless.cli.run.joining",
         "rootless.cli.escape",
         "rootless.containers.storage_paths",
         "rootless.engine.new_containers",

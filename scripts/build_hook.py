@@ -30,7 +30,7 @@ class SharedFiles(BuildHookInterface[Any]):
             return
         self._made = tempfile.TemporaryDirectory()
         made = Path(self._made.name)
-        self._run("rootless.cli.man_pages", str(made / "share/man/man1"))
+        self._run("rootless.cli.help.man_pages", str(made / "share/man/man1"))
         union_page = made / "share/man/man1/rootless-unionfs.1"
         union_page.write_text(self._run("unionfs.commands.man_page"))
         for shell, place in COMPLETION.items():

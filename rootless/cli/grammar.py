@@ -2,8 +2,8 @@
 by it. Pure.
 
 The table is the one truth about a command. This parser reads it for every command that runs;
-`rootless.cli.application` makes typer's commands of the same table for help and completion, and
-`rootless.cli.man_pages` the manual pages. Importing typer costs more than starting a container may
+`rootless.cli.help.application` makes typer's commands of the same table for help and completion, and
+`rootless.cli.help.man_pages` the manual pages. Importing typer costs more than starting a container may
 take (docs/decisions/0701), so a run does without it.
 
 What is accepted is what spf13/pflag accepts, because that is what Docker's users type:

@@ -210,7 +210,7 @@ def _print_grammar_error(
 
 def _typer(arguments: Sequence[str]) -> int:
     """Help and shell completion, which are worth waiting for typer."""
-    from rootless.cli.application import build_application
+    from rootless.cli.help.application import build_application
 
     return build_application(PROGRAM, arguments)
 

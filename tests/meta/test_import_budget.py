@@ -54,7 +54,7 @@ COSTLY = frozenset(
 (docs/decisions/1300)."""
 
 BEFORE_THE_FORK = (
-    "import rootless.__main__, rootless.cli.run, rootless.containers.storage_paths, rootless.engine.new_containers, "
+    "import rootless.__main__, rootless.cli.run.command, rootless.containers.storage_paths, rootless.engine.new_containers, "
     "rootless.supervisor.start"
 )
 RUN = f"{BEFORE_THE_FORK}, rootless.supervisor.foreground"
@@ -68,7 +68,7 @@ EXEC = (
     "rootless.cgroups.membership, rootless.syscalls.libseccomp"
 )
 RANK = (
-    "import rootless.__main__, rootless.cli.run, rootless.cli.joining, rootless.cli.escape, "
+    "import rootless.__main__, rootless.cli.run.command, rootless.cli.run.joining, rootless.cli.escape, "
     "rootless.containers.storage_paths, rootless.engine.new_containers, rootless.engine.join_container, "
     "rootless.cgroups.membership, rootless.containers.delete_tree, rootless.containers.directory, "
     "rootless.containers.process_identity, rootless.oci.digest, rootless.paths, "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rootless.cli.grammar import parse
-from rootless.cli.run import RUN
-from rootless.cli.run_values import options_of
+from rootless.cli.run.command import RUN
+from rootless.cli.run.values import options_of
 from rootless.spec.options import ContainerOptions
 
 

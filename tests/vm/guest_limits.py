@@ -17,8 +17,8 @@ from rootless.cgroups import delegation, stats
 from rootless.cgroups.devices import block_device_number
 from rootless.cgroups.hierarchy import observe
 from rootless.cli.grammar import parse
-from rootless.cli.run import RUN
-from rootless.cli.run_values import options_of
+from rootless.cli.run.command import RUN
+from rootless.cli.run.values import options_of
 from rootless.errors import HostSupportError, RootlessError, UsageError
 from rootless.spec.resources import make_resources
 

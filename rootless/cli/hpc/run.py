@@ -63,7 +63,7 @@ def _become(parsed: Parsed, settings: Settings, action: str) -> int:
     configuration = read_configuration(os.environ)
     options = asked.options
     if configuration is not None:
-        from rootless.cli.configured import with_configuration
+        from rootless.cli.run.configured import with_configuration
 
         if parsed[rows.CONTAIN] or parsed[rows.CONTAINALL] or parsed[rows.COMPAT]:
             configuration = configuration._replace(binds=())

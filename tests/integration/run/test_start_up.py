@@ -110,7 +110,7 @@ def test_first_run_writes_packs_that_the_next_one_takes_its_modules_from(rootles
         assert (result.returncode, result.stdout) == (0, "hello\n"), result.stderr
         return {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
 
-    assert "rootless.cli.run" in imported_by_finders()
+    assert "rootless.cli.run.command" in imported_by_finders()
     packs = sorted(each.name for each in (tmp_path / "rootless/__pycache__").glob("*.pack"))
     assert [each.partition(".")[0] for each in packs] == [
         "file-server",
@@ -125,7 +125,7 @@ def test_first_run_writes_packs_that_the_next_one_takes_its_modules_from(rootles
     found = imported_by_finders()
     assert "rootless.module_packs" in found
     assert not found & {
-        "rootless.cli.run",
+        "rootless.cli.run.command",
         "rootless.engine.preparation.prepare",
         "rootless.supervisor.start",
     }

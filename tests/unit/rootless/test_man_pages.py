@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from rootless.cli.help.man_pages import pages
 from rootless.cli.index import every_command
-from rootless.cli.man_pages import pages
 
 
 def test_every_command_has_a_page_with_its_options():
@@ -23,7 +23,7 @@ def test_every_command_has_a_page_with_its_options():
 
 def test_module_writes_the_pages_to_a_directory(tmp_path):
     target = tmp_path / "man1"
-    command = [sys.executable, "-m", "rootless.cli.man_pages", str(target)]
+    command = [sys.executable, "-m", "rootless.cli.help.man_pages", str(target)]
     subprocess.run(command, check=True, timeout=60)
     assert {page.name for page in target.iterdir()} == set(pages())
 

@@ -96,7 +96,7 @@ def test_modules_of_another_interpreter_setting_are_not_taken(copy: Path) -> Non
     execute(copy, "-m", "rootless.pack_writer")
     code = (
         "import sys; from rootless import module_packs; module_packs.load('run')\n"
-        "print('rootless.cli.run' in sys.modules)"
+        "print('rootless.cli.run.command' in sys.modules)"
     )
     assert execute(copy, "-c", code) == "True\n"
     assert execute(copy, "-O", "-c", code) == "False\n"

@@ -2,7 +2,6 @@
 
 import pytest
 
-from rootless.cli import run_options as rows
 from rootless.cli.grammar import (
     GrammarError,
     OptionalText,
@@ -13,7 +12,8 @@ from rootless.cli.grammar import (
 )
 from rootless.cli.images.listing import IMAGES
 from rootless.cli.index import COMMANDS, GLOBAL_OPTIONS, every_command, load_command
-from rootless.cli.run import RUN
+from rootless.cli.run import options as rows
+from rootless.cli.run.command import RUN
 from rootless.cli.shared_options import QUIET_IDS
 
 
@@ -152,7 +152,7 @@ def test_tables_name_each_option_once_and_describe_it(path, command):
 def test_typer_reads_the_table_as_the_parser_does(path, command):
     import typer.main
 
-    from rootless.cli.application import application_from
+    from rootless.cli.help.application import application_from
 
     assert isinstance(parse(command, ["x"] * command.least, path), Parsed)
     group = typer.main.get_command(application_from(COMMANDS))

@@ -3,8 +3,8 @@
 import pytest
 import typer
 
-from rootless.cli import application
 from rootless.cli.grammar import parse
+from rootless.cli.help import application
 from rootless.cli.index import COMMANDS
 from rootless.cli.registries import PULL
 from rootless.cli.shared_options import registry_options_of

@@ -14,8 +14,6 @@ from typing import Annotated, Any, cast
 import typer
 from typer.core import TyperCommand
 
-from rootless.cli.completion import Completer, operands
-from rootless.cli.completion import words as words_completer
 from rootless.cli.context import COMPLETION_VARIABLE, Settings
 from rootless.cli.grammar import (
     Command,
@@ -30,6 +28,8 @@ from rootless.cli.grammar import (
     Toggle,
     Value,
 )
+from rootless.cli.help.completion import Completer, operands
+from rootless.cli.help.completion import words as words_completer
 from rootless.cli.index import COMMANDS, GLOBAL_OPTIONS, Group, load_command
 
 _DESCRIPTION = """Run OCI containers as an ordinary user, without a daemon and without root.

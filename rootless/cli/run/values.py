@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.cli import run_options as rows
 from rootless.cli.context import (
     current_directory,
     read_text,
 )
 from rootless.cli.grammar import GrammarError, Parsed, spelling
+from rootless.cli.run import options as rows
 from rootless.errors import UsageError
 from rootless.network.options import DEFAULT_NETWORK, HOST, NONE, NetworkOptions
 from rootless.spec import options as values
@@ -43,7 +43,7 @@ def configured_options(
     options = options_of(parsed, os.environ, current_directory, command_name)
     if configuration is None:
         return options
-    from rootless.cli.configured import with_configuration
+    from rootless.cli.run.configured import with_configuration
 
     return with_configuration(options, configuration, os.environ)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from rootless.cli import run_options as rows
 from rootless.cli.containers.chosen import LATEST, chosen
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, GrammarError, Parsed, Value
 from rootless.cli.output import for_each
-from rootless.cli.run_values import limits_of, restart_of
+from rootless.cli.run import options as rows
+from rootless.cli.run.values import limits_of, restart_of
 from rootless.errors import UsageError
 from rootless.spec.options import NO_LIMITS
 

@@ -1,5 +1,5 @@
 """The options of `run`: Docker's names, spelled and meant as Docker's, and a few that only this
-engine or Podman has. `rootless.cli.run_values` makes values of what was given.
+engine or Podman has. `rootless.cli.run.values` makes values of what was given.
 """
 
 from __future__ import annotations

@@ -6,14 +6,14 @@ import os
 import sys
 
 from rootless import module_packs
-from rootless.cli import run_options as rows
 from rootless.cli.context import (
     Settings,
     engine_of,
     new_containers,
 )
 from rootless.cli.grammar import Command, GrammarError, Parsed
-from rootless.cli.run_values import configured_options
+from rootless.cli.run import options as rows
+from rootless.cli.run.values import configured_options
 from rootless.containers.storage_paths import read_configuration
 from rootless.errors import UsageError
 from rootless.spec.options import ContainerOptions
@@ -36,7 +36,7 @@ def run(parsed: Parsed, settings: Settings) -> int:
     options = configured_options(parsed, configuration)
     progress = None if parsed[rows.QUIET] else pull_progress
     if _may_have_launcher(parsed, os.environ):
-        from rootless.cli import joining
+        from rootless.cli.run import joining
 
         is_joined = joining.joins(parsed, os.environ, configuration)
         joining.warn(parsed, os.environ, joined=is_joined)
@@ -47,7 +47,7 @@ def run(parsed: Parsed, settings: Settings) -> int:
     if parsed[rows.DETACH]:
         return _run_detached(parsed, new_containers(settings, configuration), options, progress)
     if parsed[rows.RECORD] is not None:
-        from rootless.cli.recording import run_recorded
+        from rootless.cli.run.recording import run_recorded
 
         return run_recorded(engine_of(settings), options, parsed[rows.RECORD] or "", progress)
     outcome = new_containers(settings, configuration).run(options, progress=progress)
@@ -79,7 +79,8 @@ def _run_joined(
     """Become a rank; returns only by an error."""
     if "rootless.engine.join_container" not in sys.modules:
         module_packs.load(module_packs.JOIN)  # the configuration asks for it, not the command line
-    from rootless.cli import escape, joining  # noqa: F401 - an error is printed when nothing can be imported any more
+    from rootless.cli import escape  # noqa: F401 - an error is printed when nothing can be imported any more
+    from rootless.cli.run import joining
 
     rank = joining.rank_of(parsed, os.environ)
     shared = joining.shared_options(options, parsed, os.environ)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from rootless.cli import run_options as rows
 from rootless.cli.context import Settings, new_containers
 from rootless.cli.grammar import Command, Parsed, Value
-from rootless.cli.run import pull_progress
-from rootless.cli.run_values import configured_options
+from rootless.cli.run import options as rows
+from rootless.cli.run.command import pull_progress
+from rootless.cli.run.values import configured_options
 from rootless.containers.storage_paths import read_configuration
 
 

@@ -1,6 +1,6 @@
 """Manual pages of every command, in roff, from the same tables as the parser and the help texts.
 
-    python -m rootless.cli.man_pages DIRECTORY
+    python -m rootless.cli.help.man_pages DIRECTORY
 
 writes `rootless.1` and one page for each command, such as `rootless-run.1` and
 `rootless-image-prune.1`. The macros are those of man(7).
@@ -23,7 +23,7 @@ _SUMMARY = "run OCI containers as an ordinary user, without a daemon"
 def main(arguments: list[str]) -> int:
     """Write the pages to the directory that is the only argument; returns the exit status."""
     if len(arguments) != 1:
-        print("usage: python -m rootless.cli.man_pages DIRECTORY", file=sys.stderr)
+        print("usage: python -m rootless.cli.help.man_pages DIRECTORY", file=sys.stderr)
         return 2
     directory = Path(arguments[0])
     directory.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from rootless.cli import run_options as rows
+from rootless.cli.run import options as rows
 from rootless.errors import UsageError
 from rootless.launcher import (
     has_pmix_server,
