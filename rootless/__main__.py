@@ -10,21 +10,29 @@ import sys
 gc.disable()
 
 _HAS_PACK = not {"run", "hpc"}.isdisjoint(sys.argv[1:3])  # or `container run`
+_FIRST = ""
+"""The pack that has been loaded."""
 if _HAS_PACK:
     from rootless import module_packs
 
-    module_packs.load_first(sys.argv[1:])
+    _FIRST = module_packs.load_first(sys.argv[1:])
 
 from unionfs.light_imports import install  # noqa: E402
 
 install("rootless", "unionfs")
 
-from rootless.cli.main import main as run_command_line  # noqa: E402
-
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    status = run_command_line()
+    claim = None
+    if _HAS_PACK and module_packs.RANK == _FIRST:
+        from rootless.cli.rank import become_rank
+
+        claim = become_rank(sys.argv[1:])
+        module_packs.load(module_packs.JOIN)
+    from rootless.cli.main import main as run_command_line
+
+    status = run_command_line(claim=claim)
     if _HAS_PACK:
         module_packs.write_missing()
     try:

@@ -32,10 +32,10 @@ else:
     from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
 
 RUN, PREPARE, MONITOR, FILE_SERVER = "run", "prepare", "monitor", "file-server"
-JOIN, HPC, HPC_JOIN, IN_PLACE = "join", "hpc", "hpc-join", "in-place"
-NAMES = (RUN, PREPARE, MONITOR, FILE_SERVER, JOIN, HPC, HPC_JOIN, IN_PLACE)
-"""RUN is loaded before the monitor is forked, PREPARE, MONITOR and FILE_SERVER in three processes. JOIN is that of a rank
-(`run --join`); HPC that of `hpc`, followed by one of the last two."""
+RANK, JOIN, HPC, HPC_JOIN, IN_PLACE = "rank", "join", "hpc", "hpc-join", "in-place"
+NAMES = (RUN, PREPARE, MONITOR, FILE_SERVER, RANK, JOIN, HPC, HPC_JOIN, IN_PLACE)
+"""RUN is loaded before the monitor is forked, PREPARE, MONITOR and FILE_SERVER in three processes. RANK is that of a rank
+(`run --join`), and JOIN follows if its command line has to be read; HPC is that of `hpc`, followed by one of the last two."""
 
 HEAD_LENGTH = 8
 """Bytes of the length of the head: the interpreter's magic number, and the state of each source."""
@@ -43,14 +43,22 @@ _DIRECTORY = f"{os.path.dirname(__file__)}/__pycache__"
 _PACKAGE = "/__init__.py"
 
 
-def load_first(arguments: "Sequence[str]") -> None:
-    """Load the pack of the command line of `run` or `hpc` with these arguments, if it has one. Raises what a module raises."""
+def load_first(arguments: "Sequence[str]") -> str:
+    """Load the pack of the command line of `run` or `hpc` with these arguments; returns its name, empty if there is none.
+    Raises what a module raises.
+    """
     words = arguments[:2]
+    name = ""
     if words[0] == "hpc":
         if words[-1] in {"exec", "run", "shell"}:
-            load(HPC)
+            name = HPC
+    elif words[0] == "run" or words == ["container", "run"]:
+        name = RANK if any(each.startswith("--join") for each in arguments) else RUN
     elif "run" in words:
-        load(JOIN if any(each.startswith("--join") for each in arguments) else RUN)
+        name = RUN  # after an option
+    if name:
+        load(name)
+    return name
 
 
 def load(name: str) -> None:

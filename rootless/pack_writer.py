@@ -19,6 +19,7 @@ from rootless.module_packs import (
     JOIN,
     MONITOR,
     PREPARE,
+    RANK,
     RUN,
     path_of,
     state_of,
@@ -38,7 +39,6 @@ else:
 _FINDER = "unionfs.light_imports"
 """The finder of the modules that are not in a pack."""
 _RANK = (
-    "rootless.engine.join_container",
     "rootless.cgroups.membership",
     "rootless.containers.delete_tree",
     "rootless.containers.directory",
@@ -78,16 +78,19 @@ MODULES = {
         "unionfs.session.device",
         "unionfs.ops.journal_records",
     ),
-    JOIN: (
+    RANK: (
         _FINDER,
+        "rootless.cli.rank",
+        *_RANK,
+    ),
+    JOIN: (
         "rootless.cli.main",
         "rootless.cli.run.command",
         "rootless.cli.run.joining",
         "rootless.cli.escape",
         "rootless.containers.storage_paths",
         "rootless.engine.new_containers",
-        "rootless.paths",
-        *_RANK,
+        "rootless.engine.join_container",
     ),
     HPC: (
         _FINDER,
@@ -101,7 +104,7 @@ MODULES = {
         "rootless.paths",
         "rootless.spec.storage_driver",
     ),
-    HPC_JOIN: ("rootless.cli.hpc.sharing", *_RANK),
+    HPC_JOIN: ("rootless.cli.hpc.sharing", "rootless.engine.join_container", *_RANK),
     IN_PLACE: (
         "rootless.supervisor.in_place",
         "rootless.cli.hpc.image",
@@ -116,6 +119,7 @@ BEFORE = {
     PREPARE: (RUN,),
     MONITOR: (RUN,),
     FILE_SERVER: (RUN,),
+    JOIN: (RANK,),
     HPC_JOIN: (HPC,),
     IN_PLACE: (HPC,),
 }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rootless.configuration.values import Configuration
     from rootless.engine import Engine
     from rootless.engine.new_containers import NewContainers
+    from rootless.ranks.recipe import Claim
     from rootless.spec.storage_driver import StorageDriver
 
 PROGRAM = "rootless"
@@ -20,12 +21,13 @@ COMPLETION_VARIABLE = "_ROOTLESS_COMPLETE"
 
 
 class Settings(NamedTuple):
-    """The options that stand before the command."""
+    """The options that stand before the command, and the recipe that this process is to write if it becomes a rank."""
 
     debug: bool = False
     root: str | None = None
     runroot: str | None = None
     storage_driver: str | None = None
+    claim: Claim | None = None
 
 
 def engine_of(settings: Settings) -> Engine:

@@ -6,7 +6,6 @@ Nothing heavy is imported here: `run` must reach its container in a few dozen mi
 
 from __future__ import annotations
 
-import errno
 import gc
 import io
 import os
@@ -22,20 +21,23 @@ from rootless.cli.grammar import (
     parse,
     read_options,
 )
+from rootless.cli.process import as_expected, open_missing_streams, print_error
 from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from rootless.ranks.recipe import Claim
+
 
 _HPC = frozenset({"hpc exec", "hpc run", "hpc shell"})
 """Their status is the container's, as that of `run`."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; returns the exit status."""
-    _open_missing_streams()
+def main(argv: Sequence[str] | None = None, claim: Claim | None = None) -> int:
+    """Run one command line; returns the exit status. `claim` is of the recipe that it is to write as a rank."""
+    open_missing_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if COMPLETION_VARIABLE in os.environ:
         return _typer(())
@@ -54,47 +56,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         if wants_help or not words:
             return _typer(("--help",))
         settings = Settings(
-            debug, parsed[index.ROOT], parsed[index.RUNROOT], parsed[index.STORAGE_DRIVER]
+            debug, parsed[index.ROOT], parsed[index.RUNROOT], parsed[index.STORAGE_DRIVER], claim
         )
         return _dispatch(words, settings)
     except GrammarError as error:
         _print_grammar_error(error, "", (each.long for each in index.GLOBAL_OPTIONS), PROGRAM)
         return error.exit_status
     except RootlessError as error:
-        return _render(error, debug)
+        return print_error(error, debug)
     except BrokenPipeError:
         # The reader of the output has gone; the interpreter must not try to write at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except OSError as error:
-        return _render(_as_expected(error), debug)
+        return print_error(as_expected(error), debug)
     except KeyboardInterrupt:
         return 130
-
-
-def _open_missing_streams() -> None:
-    """Let no descriptor of this program take the place of a standard stream that the caller closed."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
-
-
-_HINTS = {
-    errno.EAGAIN: "the account has as many processes as it may have: end some, or raise ulimit -u",
-    errno.EMFILE: "raise the limit of open files (ulimit -n)",
-    errno.ENOMEM: "raise the limit of memory (ulimit -v)",
-}
-"""For system calls that concern no file."""
-
-
-def _as_expected(error: OSError) -> RootlessError:
-    """The failure of a system call as an error that names the file."""
-    named = isinstance(error.filename, str | bytes)  # not of a descriptor
-    where = f"{os.fsdecode(error.filename)}: " if named else ""
-    hint = None if named else _HINTS.get(error.errno or 0)
-    return RootlessError(f"{where}{(error.strerror or str(error)).lower()}", hint=hint)
 
 
 def _print_any_text() -> None:
@@ -172,7 +149,7 @@ def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Setti
     except BrokenPipeError:
         raise
     except OSError as error:
-        expected = _as_expected(error)
+        expected = as_expected(error)
         if not is_run:
             expected.exit_status = 1
         raise expected from error
@@ -213,16 +190,3 @@ def _typer(arguments: Sequence[str]) -> int:
     from rootless.cli.help.application import build_application
 
     return build_application(PROGRAM, arguments)
-
-
-def _render(error: RootlessError, debug: bool) -> int:
-    from rootless.cli.escape import escaped
-
-    if debug:
-        import traceback
-
-        traceback.print_exception(error)
-    print(f"{PROGRAM}: {escaped(error.message)}", file=sys.stderr)
-    if error.hint:
-        print(f"hint: {escaped(error.hint)}", file=sys.stderr)
-    return error.exit_status

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
     from rootless.durable import LockFile
-    from rootless.engine.join_container import Rank
     from rootless.engine.pull_in_child import ShowProgress
+    from rootless.ranks.rank import Rank
+    from rootless.ranks.recipe import Claim
     from rootless.rootfs.lower import Lower
     from rootless.spec.options import ContainerOptions
     from rootless.spec.storage_driver import StorageDriver
@@ -141,9 +142,16 @@ class NewContainers(NamedTuple):
         )
 
     def run_joined(
-        self, options: ContainerOptions, rank: Rank, *, progress: ShowProgress | None = None
+        self,
+        options: ContainerOptions,
+        rank: Rank,
+        *,
+        progress: ShowProgress | None = None,
+        claim: Claim | None = None,
     ) -> NoReturn:
-        """Become one of the processes that share a container, which the first of them makes. Raises RootlessError."""
+        """Become one of the processes that share a container, which the first of them makes. `claim` is of the recipe
+        that has been written for them. Raises RootlessError.
+        """
         from rootless.engine.join_container import run_joined
         from rootless.spec.options import Streams
 
@@ -162,7 +170,7 @@ class NewContainers(NamedTuple):
             module_packs.load(module_packs.PREPARE)
             return self._prepare(options, progress, monitor=monitor)
 
-        run_joined(options, rank, self.paths, prepare, start)
+        run_joined(options, rank, self.paths, prepare, start, claim=claim)
 
     def _server_ahead(self, options: ContainerOptions) -> tuple[bool, LockFile | None]:
         """Whether the monitor forks a file server of the container before it knows what that serves, and the lock with

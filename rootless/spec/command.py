@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from rootless.spec.options import ContainerOptions
-
 
 def words(image: Mapping[str, Any], key: str) -> tuple[str, ...]:
     """A list of strings of an image's `config`. Raises InvalidDocumentError."""
@@ -20,20 +18,19 @@ def words(image: Mapping[str, Any], key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def arguments(options: ContainerOptions, image: Mapping[str, Any]) -> tuple[str, ...]:
-    """What is executed: the entry point, then the command. An entry point given anew drops the
+def arguments(
+    command: tuple[str, ...], entrypoint: str | None, image: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """What is executed of what was given: the entry point, then the command. An entry point given anew drops the
     image's command (Docker).
 
     Raises:
         UsageError: both are empty.
     """
-    command = options.command
-    if options.entrypoint is not None:
-        entrypoint: tuple[str, ...] = (options.entrypoint,) if options.entrypoint else ()
+    if entrypoint is not None:
+        result = (entrypoint, *command) if entrypoint else command
     else:
-        entrypoint = words(image, "Entrypoint")
-        command = command or words(image, "Cmd")
-    result = (*entrypoint, *command)
+        result = (*words(image, "Entrypoint"), *(command or words(image, "Cmd")))
     if not result:
         raise UsageError("no command specified", hint="name one after the image")
     return result

@@ -140,7 +140,7 @@ def _process(
     process: dict[str, Any] = {
         "terminal": options.terminal,
         "user": user,
-        "args": list(arguments(options, image)),
+        "args": list(arguments(options.command, options.entrypoint, image)),
         "env": environment(options, image, hostname),
         "cwd": working_directory(options, image),
         "capabilities": {"bounding": names, "effective": names, "permitted": names},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from rootless.containers.rank_recipes import remove_recipes
 from rootless.light_stdlib import signal
 
 TYPE_CHECKING = False
@@ -74,6 +75,7 @@ class Ranks:
                 os.unlink(self._state)
             except OSError:
                 pass
+            remove_recipes(self._state)
 
     def kill(self) -> None:
         """End those that are left, after the container's end."""

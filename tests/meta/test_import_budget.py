@@ -68,10 +68,8 @@ EXEC = (
     "rootless.cgroups.membership, rootless.syscalls.libseccomp"
 )
 RANK = (
-    "import rootless.__main__, rootless.cli.run.command, rootless.cli.run.joining, rootless.cli.escape, "
-    "rootless.containers.storage_paths, rootless.engine.new_containers, rootless.engine.join_container, "
-    "rootless.cgroups.membership, rootless.containers.delete_tree, rootless.containers.directory, "
-    "rootless.containers.process_identity, rootless.oci.digest, rootless.paths, "
+    "import rootless.__main__, rootless.cli.rank, rootless.cgroups.membership, rootless.containers.delete_tree, "
+    "rootless.containers.directory, rootless.containers.process_identity, rootless.oci.digest, rootless.paths, "
     "rootless.supervisor.control_socket, rootless.syscalls.libseccomp"
 )
 RANK_OF_HPC = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from rootless.containers.process_identity import start_time
-from rootless.engine.join_container import Rank
 from rootless.errors import UsageError
 from rootless.hpc.image_scripts import Action, ImageFacts, arguments_of
 from rootless.launcher import (
@@ -14,6 +13,7 @@ from rootless.launcher import (
     launcher_directories,
     launcher_variables,
 )
+from rootless.ranks.rank import Rank
 from rootless.spec.options import Bind
 
 TYPE_CHECKING = False

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TypeVar
 
+    from rootless.configuration.values import Configuration
     from rootless.engine.new_containers import NewContainers
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.images.transfer.progress import Progress
@@ -41,7 +42,9 @@ def run(parsed: Parsed, settings: Settings) -> int:
         is_joined = joining.joins(parsed, os.environ, configuration)
         joining.warn(parsed, os.environ, joined=is_joined)
         if is_joined:
-            return _run_joined(parsed, new_containers(settings, configuration), options, progress)
+            return _run_joined(parsed, settings, configuration, options, progress)
+    if settings.claim is not None:
+        settings.claim.release()
     if parsed[rows.PRESERVE_FDS]:
         raise UsageError("--preserve-fds needs --join", hint="the container is the monitor's child")
     if parsed[rows.DETACH]:
@@ -72,19 +75,25 @@ def _may_have_launcher(parsed: Parsed, environ: Mapping[str, str]) -> bool:
 
 def _run_joined(
     parsed: Parsed,
-    containers: NewContainers,
+    settings: Settings,
+    configuration: Configuration | None,
     options: ContainerOptions,
     progress: ShowProgress | None,
 ) -> int:
     """Become a rank; returns only by an error."""
     if "rootless.engine.join_container" not in sys.modules:
-        module_packs.load(module_packs.JOIN)  # the configuration asks for it, not the command line
+        # The configuration asks for it, not the command line.
+        module_packs.load(module_packs.RANK)
+        module_packs.load(module_packs.JOIN)
     from rootless.cli import escape  # noqa: F401 - an error is printed when nothing can be imported any more
     from rootless.cli.run import joining
 
+    containers, claim = new_containers(settings, configuration), settings.claim
     rank = joining.rank_of(parsed, os.environ)
     shared = joining.shared_options(options, parsed, os.environ)
-    return containers.run_joined(shared, rank, progress=progress)
+    if claim is not None:
+        joining.write_recipe(claim, shared, rank, containers.paths, parsed)
+    return containers.run_joined(shared, rank, progress=progress, claim=claim)
 
 
 def _run_detached(

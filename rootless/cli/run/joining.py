@@ -9,13 +9,13 @@ from rootless.cli.run import options as rows
 from rootless.errors import UsageError
 from rootless.launcher import (
     has_pmix_server,
-    launch_of,
     launcher_descriptors,
     launcher_directories,
     launcher_variables,
     warning_of,
 )
 from rootless.network.options import HOST, NetworkOptions
+from rootless.ranks.rank import Rank, launch_here
 from rootless.runtime.idmap import UserNamespaceMode
 from rootless.spec.options import Bind
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from rootless.cli.grammar import Option, Parsed
     from rootless.configuration.values import Configuration
-    from rootless.engine.join_container import Rank
-    from rootless.launcher import Launch
+    from rootless.containers.storage_paths import StoragePaths
+    from rootless.ranks.recipe import Claim
     from rootless.spec.options import ContainerOptions
 
 VARIABLE = "ROOTLESS_JOIN"
@@ -48,12 +48,12 @@ def joins(parsed: Parsed, environ: Mapping[str, str], configuration: Configurati
     mode = environ.get(VARIABLE) or configured
     if configuration is not None and mode != configured:
         configuration.require_unlocked("join", f"{VARIABLE}={mode}")
-    return mode == "auto" and not parsed[rows.DETACH] and _launch(environ) is not None
+    return mode == "auto" and not parsed[rows.DETACH] and launch_here(environ) is not None
 
 
 def warn(parsed: Parsed, environ: Mapping[str, str], *, joined: bool) -> None:
     """Tell once for a step if its ranks cannot find each other."""
-    launch = _launch(environ)
+    launch = launch_here(environ)
     if not joined and any(text.partition("=")[0].startswith("PMI") for text in parsed[rows.ENV]):
         return
     if text := warning_of(launch, environ, joins=joined):
@@ -62,12 +62,10 @@ def warn(parsed: Parsed, environ: Mapping[str, str], *, joined: bool) -> None:
 
 def rank_of(parsed: Parsed, environ: Mapping[str, str]) -> Rank:
     """This process as a rank. Raises UsageError."""
-    from rootless.engine.join_container import Rank
-
     for option in _NEVER:
         if parsed.values[option.long]:
             raise UsageError(f"conflicting options: --join and --{option.long}")
-    launch, tag = _launch(environ), parsed[rows.JOIN_TAG]
+    launch, tag = launch_here(environ), parsed[rows.JOIN_TAG]
     if tag is None:
         if launch is None:
             raise UsageError(
@@ -134,8 +132,18 @@ def _is_given(parsed: Parsed, *options: Option) -> bool:
     return any(parsed.values[option.long] is not None for option in options)
 
 
-def _launch(environ: Mapping[str, str]) -> Launch | None:
-    from rootless.containers.process_identity import start_time
+def write_recipe(
+    claim: Claim, options: ContainerOptions, rank: Rank, paths: StoragePaths, parsed: Parsed
+) -> None:
+    """Leave to other ranks with this command line what has been found in it."""
+    from rootless.ranks.rank import rank_command
 
-    parent = os.getppid()
-    return launch_of(environ, f"{parent}-{start_time(parent)}")
+    launch = launch_here(os.environ)
+    if launch is not None and warning_of(launch._replace(rank=0), os.environ, joins=True):
+        claim.release()  # rank 0 has to tell it
+        return
+    claim.write(
+        rank_command(options, rank.tag, paths),
+        parsed[rows.PRESERVE_FDS] or 0,
+        parsed[rows.ENV_FILE],
+    )

@@ -142,7 +142,7 @@ def _recorded(options: ContainerOptions, lower: Lower, recording: str) -> Contai
     from rootless.recording.shell import PLACE, recorded_arguments
 
     return options._replace(
-        command=recorded_arguments(arguments(options, lower.config)),
+        command=recorded_arguments(arguments(options.command, options.entrypoint, lower.config)),
         entrypoint="",
         mounts=(*options.mounts, Bind(recording, PLACE)),
     )

@@ -120,6 +120,7 @@ def test_first_run_writes_packs_that_the_next_one_takes_its_modules_from(rootles
         "join",
         "monitor",
         "prepare",
+        "rank",
         "run",
     ]
     found = imported_by_finders()

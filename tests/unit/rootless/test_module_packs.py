@@ -107,8 +107,8 @@ def test_modules_of_another_interpreter_setting_are_not_taken(copy: Path) -> Non
     [
         ("run box true", "rootless.supervisor.start"),
         ("container run box true", "rootless.supervisor.start"),
-        ("run --join box true", "rootless.engine.join_container"),
-        ("run --join-tag=step box true", "rootless.engine.join_container"),
+        ("run --join box true", "rootless.ranks.recipe"),
+        ("run --join-tag=step box true", "rootless.ranks.recipe"),
         ("hpc exec box true", "rootless.cli.hpc.run"),
         ("hpc pull box", ""),
         ("hpc", ""),
@@ -118,7 +118,7 @@ def test_command_line_loads_the_pack_of_its_process(copy: Path, line: str, loade
     execute(copy, "-m", "rootless.pack_writer")
     code = (
         f"import sys; from rootless import module_packs; module_packs.load_first({line.split()})\n"
-        "names = ('rootless.supervisor.start', 'rootless.engine.join_container', 'rootless.cli.hpc.run')\n"
+        "names = ('rootless.supervisor.start', 'rootless.ranks.recipe', 'rootless.cli.hpc.run')\n"
         "print(*(each for each in names if each in sys.modules))"
     )
     assert execute(copy, "-c", code).strip() == loaded

@@ -1,0 +1,49 @@
+"""What is the same for each process of the program: its standard streams, and how it tells why it fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from rootless.cli.context import PROGRAM
+from rootless.errors import RootlessError
+
+
+def open_missing_streams() -> None:
+    """Let no descriptor of this program take the place of a standard stream that the caller closed."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+
+
+_HINTS = {
+    errno.EAGAIN: "the account has as many processes as it may have: end some, or raise ulimit -u",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENOMEM: "raise the limit of memory (ulimit -v)",
+}
+"""For system calls that concern no file."""
+
+
+def as_expected(error: OSError) -> RootlessError:
+    """The failure of a system call as an error that names the file."""
+    named = isinstance(error.filename, str | bytes)  # not of a descriptor
+    where = f"{os.fsdecode(error.filename)}: " if named else ""
+    hint = None if named else _HINTS.get(error.errno or 0)
+    return RootlessError(f"{where}{(error.strerror or str(error)).lower()}", hint=hint)
+
+
+def print_error(error: RootlessError, debug: bool) -> int:
+    """Print an error; returns the status to exit with."""
+    from rootless.cli.escape import escaped
+
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    print(f"{PROGRAM}: {escaped(error.message)}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {escaped(error.hint)}", file=sys.stderr)
+    return error.exit_status

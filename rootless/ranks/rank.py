@@ -1,0 +1,67 @@
+"""A process that a launcher has started, one of those that share a container."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.containers.storage_paths import StoragePaths
+from rootless.launcher import launch_of
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rootless.launcher import Launch
+    from rootless.spec.options import ContainerOptions
+
+
+class Rank(NamedTuple):
+    """This process as a rank: the tag of the step, the ranks on this node (0: not known), the variables of the launcher,
+    and descriptors that the command gets.
+    """
+
+    tag: str
+    local_size: int
+    variables: Mapping[str, str]
+    descriptors: tuple[int, ...] = ()
+
+
+class RankCommand(NamedTuple):
+    """What all ranks with the same command line execute, and where: the directories of the engine, and the file `state`
+    by which the container is found. Entry point and command are those that were given, over those of the image;
+    `variables`, `workdir` and `user` as in ExecOptions.
+    """
+
+    paths: StoragePaths
+    state: str
+    entrypoint: str | None
+    command: tuple[str, ...]
+    variables: tuple[tuple[str, str | None], ...]
+    workdir: str | None
+    user: str | None
+
+
+def rank_command(options: ContainerOptions, tag: str, paths: StoragePaths) -> RankCommand:
+    """What the ranks of a step execute whose container has the options."""
+    from rootless.oci.digest import hex_of, sha256_digest
+
+    what = f"{tag}\0{options.image or options.rootfs}\0{paths.store}"
+    digest = sha256_digest(what.encode(errors="surrogateescape"))
+    return RankCommand(
+        paths,
+        f"{paths.runtime}/join/{hex_of(digest)[:24]}",
+        options.entrypoint,
+        tuple(options.command),
+        tuple(options.variables),
+        options.workdir,
+        options.user,
+    )
+
+
+def launch_here(environ: Mapping[str, str]) -> Launch | None:
+    """The step that this process belongs to; None if no launcher has started it."""
+    from rootless.containers.process_identity import start_time
+
+    parent = os.getppid()
+    return launch_of(environ, f"{parent}-{start_time(parent)}")
