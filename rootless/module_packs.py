@@ -31,10 +31,15 @@ else:
     from _frozen_importlib import ModuleSpec
     from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
 
-RUN, PREPARE, MONITOR, FILE_SERVER = "run", "prepare", "monitor", "file-server"
+RUN, PREPARE, DETACHED = "run", "prepare", "detached"
+MONITOR, SHARED_IMAGE, FILE_SERVER = "monitor", "shared-image", "file-server"
 RANK, JOIN, HPC, HPC_JOIN, IN_PLACE = "rank", "join", "hpc", "hpc-join", "in-place"
-NAMES = (RUN, PREPARE, MONITOR, FILE_SERVER, RANK, JOIN, HPC, HPC_JOIN, IN_PLACE)
-"""RUN is loaded before the monitor is forked, PREPARE, MONITOR and FILE_SERVER in three processes. RANK is that of a rank
+NAMES = (
+    *(RUN, PREPARE, DETACHED, MONITOR, SHARED_IMAGE, FILE_SERVER),
+    *(RANK, JOIN, HPC, HPC_JOIN, IN_PLACE),
+)
+"""RUN is loaded before the monitor is forked, PREPARE, MONITOR and FILE_SERVER in three processes; DETACHED follows PREPARE in
+`run -d`, and SHARED_IMAGE follows MONITOR where the container has no file server of its own. RANK is that of a rank
 (`run --join`), and JOIN follows if its command line has to be read; HPC is that of `hpc`, followed by one of the last two."""
 
 HEAD_LENGTH = 8

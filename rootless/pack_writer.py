@@ -11,6 +11,7 @@ import sys
 from marshal import dumps
 
 from rootless.module_packs import (
+    DETACHED,
     FILE_SERVER,
     HEAD_LENGTH,
     HPC,
@@ -21,6 +22,7 @@ from rootless.module_packs import (
     PREPARE,
     RANK,
     RUN,
+    SHARED_IMAGE,
     path_of,
     state_of,
 )
@@ -54,14 +56,21 @@ MODULES = {
         "rootless.cli.run.command",
         "rootless.containers.storage_paths",
         "rootless.engine.new_containers",
+        "rootless.paths",
+        "rootless.supervisor.background",
         "rootless.supervisor.start",
     ),
     PREPARE: (
         "rootless.supervisor.foreground",
         "rootless.engine.preparation.prepare",
         "rootless.containers.delete_tree",
+        "rootless.rootfs.image.tree",
         "rootless.spec.seccomp_profile",
         "rootless.store.chains",
+    ),
+    DETACHED: (
+        "rootless.containers.launch_document",
+        "rootless.network.setup",
     ),
     MONITOR: (
         "rootless.supervisor.clients",
@@ -69,6 +78,14 @@ MODULES = {
         "rootless.cgroups.hierarchy",
         "rootless.containers.events",
         "rootless.syscalls.libseccomp",
+    ),
+    SHARED_IMAGE: (
+        "rootless.supervisor.file_servers.served_mounts",
+        "rootless.supervisor.file_servers.shared_image",
+        "rootless.supervisor.file_servers.volume_mounts",
+        "rootless.runtime.nested",
+        "rootless.runtime.steps.overlay",
+        "unionfs.syscalls.locks",
     ),
     FILE_SERVER: (
         "rootless.rootfs.union",
@@ -117,7 +134,9 @@ MODULES = {
 """The modules that a process imports by name."""
 BEFORE = {
     PREPARE: (RUN,),
+    DETACHED: (RUN, PREPARE),
     MONITOR: (RUN,),
+    SHARED_IMAGE: (RUN, MONITOR),
     FILE_SERVER: (RUN,),
     JOIN: (RANK,),
     HPC_JOIN: (HPC,),

@@ -130,6 +130,7 @@ class NewContainers(NamedTuple):
 
         def prepare(monitor: int) -> LaunchDescription:
             module_packs.load(module_packs.PREPARE)
+            module_packs.load(module_packs.DETACHED)
             return self._prepare(options, progress, monitor=monitor)
 
         return run_in_background(

@@ -280,6 +280,8 @@ def become_monitor(
             lock.release()
         steps = os.dup(2) if debug else None
         module_packs.load(module_packs.MONITOR)
+        if not forks_server:
+            module_packs.load(module_packs.SHARED_IMAGE)
         from rootless.containers.launch_description import unpack
         from rootless.supervisor.clients import Client
         from rootless.supervisor.monitor import Monitor

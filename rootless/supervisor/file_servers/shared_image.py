@@ -9,11 +9,11 @@ their own (docs/decisions/1810-one-mount-of-an-image.md).
 
 from __future__ import annotations
 
-import hashlib
 import os
 
 from rootless.containers.launch_description import HostTree
 from rootless.containers.record import IN_DIRECTORY
+from rootless.oci.digest import hex_of, sha256_digest
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.rootfs import SharedRootfs
 from rootless.spec.options import NO_STORAGE_LIMITS, ROOT_IS_CALLER
@@ -103,4 +103,4 @@ def _identity(tree: HostTree | ImageTree) -> str:
     if isinstance(tree, HostTree):
         status = os.stat(tree.path)
         parts = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    return hashlib.sha256(repr(parts).encode(errors="surrogateescape")).hexdigest()[:24]
+    return hex_of(sha256_digest(repr(parts).encode(errors="surrogateescape")))[:24]
