@@ -82,7 +82,7 @@ def _shown(form: str) -> Callable[[Event], str]:
     def struct(event: Event) -> Struct:
         """Docker's struct, whose fields have other names than those of its JSON."""
         shown = document(event)
-        actor = {"ID": event.actor, "Attributes": StringMap(event.attributes)}
+        actor = {"ID": event.actor, "Attributes": StringMap(sorted(event.attributes.items()))}
         fields = {
             "Status": shown.get("status", ""),
             "ID": shown.get("id", ""),

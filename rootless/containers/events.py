@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rootless.containers.directory import Containers
     from rootless.containers.record import ContainerRecord
+    from rootless.network.endpoint import ConnectedNetwork
 
 NO_ATTRIBUTES: Mapping[str, str] = {}
 
@@ -32,6 +33,23 @@ def container_event(
     shown["name"] = record.name
     moment = time.time_ns() if moment is None else moment
     return Event(moment, EventType.CONTAINER, action, record.id, {**shown, **attributes})
+
+
+def network_event(
+    container: str, action: str, network: ConnectedNetwork, moment: int | None = None
+) -> Event:
+    """connect or disconnect of a container, which is named by its id."""
+    attributes = {"container": container, "name": network.name, "type": network.driver}
+    moment = time.time_ns() if moment is None else moment
+    return Event(moment, EventType.NETWORK, action, network.id, attributes)
+
+
+def report_networks(containers: Containers, record: ContainerRecord, action: str) -> None:
+    """Write the events of the networks that a container is in."""
+    if containers.runtime and record.endpoint is not None:
+        connected = record.endpoint.connected(record.endpoint.places)
+        events = [network_event(record.id, action, each) for each in connected]
+        EventLog(containers.runtime).append(*events)
 
 
 def report(

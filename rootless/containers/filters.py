@@ -5,6 +5,7 @@ from __future__ import annotations
 from rootless.containers.status import MONITORED, Status
 from rootless.errors import NotFoundError
 from rootless.network.endpoint import Endpoint
+from rootless.network.options import predefined_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,7 +119,11 @@ def _network_tests(filters: ContainerFilters) -> list[Test]:
 
 def _is_in(endpoint: Endpoint, networks: Iterable[str]) -> bool:
     """By names and ids of networks."""
-    named = {*endpoint.networks, *(each.network_id for each in endpoint.attachments)}
+    named = {
+        *endpoint.networks,
+        *(each.network_id for each in endpoint.attachments),
+        predefined_id(endpoint.default),
+    }
     return not named.isdisjoint(networks)
 
 

@@ -53,18 +53,19 @@ def reconcile(containers: Containers) -> None:
 
 def _mark(containers: Containers, container_id: str) -> None:
     """Mark a container whose monitor is gone as exited. Of several commands that do, one writes the event."""
-    before = Status.EXITED
+    found: list[ContainerRecord] = []
 
     def orphaned(record: ContainerRecord) -> ContainerRecord:
-        nonlocal before
-        before = record.status
+        found.append(record)
         return _orphaned(record)
 
     marked = containers.change(container_id, orphaned)
     containers.remove_control(container_id)
-    if before in ALIVE and marked.status is Status.EXITED:
-        from rootless.containers.events import report
+    before = found[-1]
+    if before.status in ALIVE and marked.status is Status.EXITED:
+        from rootless.containers.events import report, report_networks
 
+        report_networks(containers, before, "disconnect")
         report(containers, marked, "die", {"exitCode": str(marked.exit_code)})
 
 

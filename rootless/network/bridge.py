@@ -130,6 +130,13 @@ class BridgeDriver:
         connection.change({"request": "disconnect", "network": network})
         self._wanted = [each for each in self._wanted if each.record.id != network]
 
+    def leave_way_out(self, connection: BridgeConnection, *, has_default: bool) -> None:
+        """Leave the default route to the default network, which the container has from now on; or take it back. Raises
+        RootlessError.
+        """
+        connection.change({"request": "default", "has_default": has_default})
+        self._guest = self._guest._replace(has_default=has_default)
+
     def publish(self, setup: NetworkSetup, connection: Connection) -> Target:  # noqa: ARG002
         """In the network with the way out."""
         first = connection.places[0] if connection.places else Assigned("", "", "", "", "")

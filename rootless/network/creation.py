@@ -8,7 +8,7 @@ import os
 
 from rootless.errors import ConflictError, HostSupportError, NotFoundError, UsageError
 from rootless.network.cidr import Range, parse_address, parse_range
-from rootless.network.options import BRIDGE, CONTAINER, HOST, NONE
+from rootless.network.options import CONTAINER, HOST, NONE, PREDEFINED
 from rootless.network.record import BRIDGE_DRIVER, MTU_OPTION, NetworkRecord, Subnet
 from unionfs.light_types import NamedTuple
 
@@ -16,7 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-PREDEFINED = (BRIDGE, HOST, NONE)
 _DEFAULT = "default"
 _DRIVERS_OF_ONE = {"host": HOST, "null": NONE}
 RESERVED = "198.18.255.0/24"

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from rootless.network.options import Attachment, ExposedPort, PublishedPort, attachment_of
+from rootless.network.options import (
+    BRIDGE,
+    HOST,
+    NONE,
+    PREDEFINED,
+    PRIVATE,
+    Attachment,
+    ExposedPort,
+    PublishedPort,
+    attachment_of,
+    predefined_id,
+)
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -44,8 +55,16 @@ class Assigned(NamedTuple):
         return tuple(each for each in both if each[0])
 
 
+class ConnectedNetwork(NamedTuple):
+    """A network that a container is in while it runs."""
+
+    id: str
+    name: str
+    driver: str
+
+
 class Endpoint(NamedTuple):
-    """`network` is the name of what it is connected to, as `inspect` shows it, `driver` what connects it.
+    """`network` is what was asked for when the container was made, `driver` what connects it to the default network.
 
     Addresses are empty without a private network. `ports` are there while the container runs.
     """
@@ -64,7 +83,7 @@ class Endpoint(NamedTuple):
     reason: str = ""
     """Why it is the host's network, where nobody asked for that."""
     is_defined: bool = False
-    """It was made for networks that a user has defined, and has no other."""
+    """It has no other networks than those that a user has defined."""
     attachments: tuple[Attachment, ...] = ()
     """Networks that a user has defined."""
     places: tuple[Assigned, ...] = ()
@@ -72,16 +91,61 @@ class Endpoint(NamedTuple):
 
     def with_attachments(self, connected: Attachment | None, disconnected: str = "") -> Endpoint:
         """After a connection to a network, or the end of that to the network with an id."""
-        kept = tuple(each for each in self.attachments if each.network_id != disconnected)
+        replaced = {disconnected, "" if connected is None else connected.network_id}
+        kept = tuple(each for each in self.attachments if each.network_id not in replaced)
         return self._replace(attachments=(*kept, *(() if connected is None else (connected,))))
+
+    def with_default(self, setup: NetworkSetup | None) -> Endpoint:
+        """After a connection to the default network, or with None after its end."""
+        if setup is None:
+            return self._replace(
+                is_defined=True,
+                driver="",
+                address="",
+                prefix=0,
+                gateway="",
+                ipv6_address="",
+                ipv6_prefix=0,
+                ipv6_gateway="",
+                mac_address="",
+            )
+        ipv4, ipv6 = setup.ipv4, setup.ipv6
+        return self._replace(
+            is_defined=False,
+            driver=setup.driver,
+            address=ipv4.address,
+            prefix=ipv4.prefix,
+            gateway=ipv4.gateway,
+            ipv6_address="" if ipv6 is None else ipv6.address,
+            ipv6_prefix=0 if ipv6 is None else ipv6.prefix,
+            ipv6_gateway="" if ipv6 is None else ipv6.gateway,
+            mac_address=setup.mac_address,
+        )
+
+    @property
+    def default(self) -> str:
+        """The network that it has beside those that a user has defined: `bridge` or a driver's name, `host` or `none`.
+        Empty if it has none, or shares another container's.
+        """
+        if self.is_defined or ":" in self.network:
+            return ""
+        return self.network if self.network in {HOST, NONE, *PRIVATE} else BRIDGE
 
     @property
     def networks(self) -> tuple[str, ...]:
         """The names of the networks that it is in; one that shares another container's is in none of its own."""
         defined = tuple(each.network for each in self.attachments)
-        if self.is_defined or ":" in self.network:
-            return defined
-        return (self.network, *defined)
+        return (self.default, *defined) if self.default else defined
+
+    def connected(self, places: tuple[Assigned, ...]) -> tuple[ConnectedNetwork, ...]:
+        """The networks of a container that runs and has these places."""
+        name = self.default
+        defined = (
+            ConnectedNetwork(each.network_id, each.network, PREDEFINED[BRIDGE]) for each in places
+        )
+        if not name:
+            return tuple(defined)
+        return (ConnectedNetwork(predefined_id(name), name, PREDEFINED.get(name, name)), *defined)
 
 
 def endpoint_of(
@@ -94,17 +158,7 @@ def endpoint_of(
         return Endpoint(
             options.name, exposed=exposed, is_defined=True, attachments=setup.attachments
         )
-    ipv4, ipv6 = setup.ipv4, setup.ipv6
-    return Endpoint(
-        options.name,
-        setup.driver,
-        ipv4.address,
-        ipv4.prefix,
-        ipv4.gateway,
-        *(("", 0, "") if ipv6 is None else ipv6[:3]),
-        setup.mac_address,
-        exposed=exposed,
-    )
+    return Endpoint(options.name, exposed=exposed).with_default(setup)
 
 
 def plain_endpoint(endpoint: Endpoint | None) -> dict[str, Any] | None:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 HOST, NONE, BRIDGE = "host", "none", "bridge"
+PREDEFINED = {BRIDGE: "bridge", HOST: "host", NONE: "null"}
+"""Docker's networks that are always there, and their drivers: a private one for each container, the host's, and none."""
 PASTA, SLIRP4NETNS = "pasta", "slirp4netns"
 PRIVATE = (BRIDGE, PASTA, SLIRP4NETNS)
 """The words for a private network with a way out: by whatever the machine has, or by one program."""
@@ -117,6 +119,11 @@ class NetworkOptions(NamedTuple):
 
 
 DEFAULT_NETWORK = NetworkOptions()
+
+
+def predefined_id(name: str) -> str:
+    """The id of one of PREDEFINED: that of no other network, whose digits are random."""
+    return name.encode().hex().ljust(64, "0")
 
 
 def mac_address_with(last: bytes) -> str:

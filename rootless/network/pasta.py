@@ -9,7 +9,7 @@ from __future__ import annotations
 from rootless.errors import HostSupportError, UsageError
 from rootless.network.driver import Host, Target
 from rootless.network.helper import Helper
-from rootless.network.setup import INTERFACE, IPV6, NetworkSetup
+from rootless.network.setup import IPV6, NetworkSetup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def command(setup: NetworkSetup) -> list[str]:
     ipv4, ipv6 = setup.ipv4, setup.ipv6
     return [
         setup.program,
-        *("--quiet", "--foreground", "--config-net", "--ns-ifname", INTERFACE),
+        *("--quiet", "--foreground", "--config-net", "--ns-ifname", setup.interface),
         *_addresses(ipv4),
         *("--netmask", str(ipv4.prefix)),
         *(["--ipv4-only"] if ipv6 is None else _addresses(ipv6)),

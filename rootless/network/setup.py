@@ -44,6 +44,7 @@ class NetworkSetup(NamedTuple):
     mac_address: str = ""
     mtu: int = 0
     host_loopback: bool = False
+    interface: str = INTERFACE
     words: tuple[str, ...] = ()
     ports: tuple[PortRequest, ...] = ()
     attachments: tuple[Attachment, ...] = ()

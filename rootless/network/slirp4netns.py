@@ -7,7 +7,7 @@ from __future__ import annotations
 from rootless.errors import HostSupportError, UsageError
 from rootless.network.driver import Host, Target
 from rootless.network.helper import Helper
-from rootless.network.setup import INTERFACE, IPV4, Addresses, NetworkSetup
+from rootless.network.setup import IPV4, Addresses, NetworkSetup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def command(setup: NetworkSetup) -> list[str]:
         *([] if setup.host_loopback else ["--disable-host-loopback"]),
         *(["--macaddress", setup.mac_address] if setup.mac_address else []),
         *setup.words,
-        *("--netns-type", "path", f"/proc/self/fd/{_NETWORK}", INTERFACE),
+        *("--netns-type", "path", f"/proc/self/fd/{_NETWORK}", setup.interface),
     ]
 
 

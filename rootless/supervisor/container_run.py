@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from rootless.containers.launch_description import LaunchDescription
     from rootless.network.endpoint import Assigned
     from rootless.network.listening import PublishedSocket
+    from rootless.network.options import Attachment
+    from rootless.network.setup import NetworkSetup
     from rootless.runtime.parent import Caller
     from rootless.runtime.rootfs import Rootfs
     from rootless.supervisor.clients import Client
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from rootless.supervisor.file_servers.volume_server import ServedTree
     from rootless.supervisor.life_events import LifeEvents
     from rootless.supervisor.networks.defined import DefinedNetworks
+    from rootless.supervisor.networks.link import NetworkLink
     from rootless.supervisor.networks.private import ContainerNetwork
     from rootless.supervisor.owners.owner_recording import OwnerRecording
     from rootless.supervisor.record_keeper import RecordKeeper
@@ -97,6 +100,8 @@ class ContainerRun:
         self._volumes: VolumeMounts | None = None
         self._network: ContainerNetwork | None = None
         self._networks: DefinedNetworks | None = None
+        self._default: NetworkLink | None = None
+        """Connects it to the default network."""
         self._owners: OwnerRecording | None = None
 
     @property
@@ -188,10 +193,13 @@ class ContainerRun:
 
     def _finish_network(self, network: ContainerNetwork) -> None:
         """Wait for the network. Raises LaunchError, without a container."""
+        networks, endpoint = self._networks, self._description.record.endpoint
         try:
             network.wait_until_ready()
-            if self._networks is not None:
-                self._networks.begin(network)
+            if networks is not None and self._default is not None:
+                network.add(networks.link, has_way_out=False)
+            if networks is not None or endpoint is None or not endpoint.default:
+                self._write_network_files()
         except BaseException:
             signal.pidfd_send_signal(self.process.pidfd, signal.SIGKILL)
             os.waitid(os.P_PIDFD, self.process.pidfd, os.WEXITED)
@@ -244,17 +252,33 @@ class ContainerRun:
             return None
         from rootless.supervisor.networks.private import ContainerNetwork
 
-        driver = None
+        link: NetworkLink | None = None
         endpoint = self._description.record.endpoint
-        if setup.attachments or (endpoint is not None and endpoint.attachments):
+        if endpoint is not None and endpoint.attachments:
             from rootless.supervisor.networks.defined import DefinedNetworks
 
-            self._networks = DefinedNetworks(self._description)
-            driver = self._networks.driver if setup.attachments else None
-        self._network = ContainerNetwork(setup, self._description.id_maps, self._published, driver)
+            has_default = bool(endpoint.default)
+            self._networks = DefinedNetworks(self._description, has_default=has_default)
+            link = self._networks.link
+        if endpoint is not None and endpoint.default:
+            from rootless.supervisor.networks.default import default_link
+
+            self._default = link = default_link(setup, endpoint)
+        self._network = ContainerNetwork(self._description.id_maps, self._published, link)
         if debug is not None:
             os.write(debug, f"{self._network.describe()}\n".encode())
         return self._network
+
+    def _write_network_files(self) -> None:
+        from rootless.supervisor.networks.files import write_network_files
+
+        description = self._description
+        write_network_files(
+            description.directory,
+            str(description.spec.get("hostname", "")),
+            None if self._default is None else self._default.setup,
+            self.places,
+        )
 
     def _open_shared_namespaces(self, volumes: VolumeMounts | None) -> SharedNamespaces | None:
         """Raises RootlessError."""
@@ -301,8 +325,6 @@ class ContainerRun:
         server = () if self._server is None else self._server.watched()
         volumes = () if self._volumes is None or self.server_failure else self._volumes.watched()
         network = () if self._network is None else self._network.watched()
-        if self._networks is not None:
-            network = (*network, *self._networks.watched())
         return (self.process.pidfd, *server, *volumes, *network)
 
     def add_listener(self, listener: int) -> None:
@@ -352,30 +374,73 @@ class ContainerRun:
     @property
     def places(self) -> tuple[Assigned, ...]:
         """What the container has in networks that a user has defined."""
-        return () if self._networks is None else self._networks.places
+        return () if self._network is None else self._network.places
 
-    def change_networks(self, change: Callable[[DefinedNetworks], None]) -> None:
-        """Connect the container, which runs, to a network, or disconnect it. Raises RootlessError."""
-        if self._network is None:
-            raise RootlessError("the container has no network of its own")
+    def connect_network(self, attachment: Attachment) -> None:
+        """Connect the container, which runs, to a network that a user has defined. Raises OSError, RootlessError."""
+        network = self._own_network()
         if self._networks is None:
-            from rootless.supervisor.networks.defined import DefinedNetworks
+            from rootless.supervisor.networks.defined import DefinedNetworks, check_namespace
 
-            networks = DefinedNetworks(self._description)
+            check_namespace(self._description.record.name, network)
+            has_default = self._default is not None
+            self._networks = networks = DefinedNetworks(self._description, has_default=has_default)
             try:
-                networks.begin(self._network)
+                network.add(networks.link, has_way_out=not has_default)
             except BaseException:
                 networks.close()
+                self._networks = None
                 raise
-            self._networks = networks
-        change(self._networks)
+        self._networks.connect(attachment)
+        network.retarget()
+        self._write_network_files()
+
+    def disconnect_network(self, network: str) -> None:
+        """Disconnect it from the one with an id. Raises RootlessError."""
+        if self._networks is None:
+            raise RootlessError("the container is in no such network")
+        self._networks.disconnect(network)
+        self._own_network().retarget()
+        self._write_network_files()
+
+    def connect_default(self, asked: Attachment) -> NetworkSetup:
+        """Connect it to the default network, and return what that is. Raises OSError, RootlessError."""
+        from rootless.supervisor.networks.default import new_default_link
+
+        network = self._own_network()
+        link = new_default_link(asked, self.places)
+        if self._networks is not None:
+            self._networks.leave_way_out(has_default=True)
+        try:
+            network.add(link, has_way_out=True)
+        except BaseException:
+            if self._networks is not None:
+                self._networks.leave_way_out(has_default=False)
+            raise
+        self._default = link
+        self._write_network_files()
+        return link.setup
+
+    def disconnect_default(self) -> None:
+        """Undo `connect_default`. Raises RootlessError."""
+        if self._default is None:
+            raise RootlessError("the container is not in the default network")
+        self._own_network().remove(self._default)
+        self._default = None
+        if self._networks is not None:
+            self._networks.leave_way_out(has_default=False)
+        self._write_network_files()
+
+    def _own_network(self) -> ContainerNetwork:
+        if self._network is None:
+            raise RootlessError("the container has no network of its own")
+        return self._network
 
     def check_network(self, ready: set[int]) -> str:
         """Have a helper program of the network that has ended started again. Returns why that is not done any more,
         once, and otherwise nothing.
         """
-        lost = "" if self._network is None else self._network.check(ready)
-        return lost or ("" if self._networks is None else self._networks.check(ready))
+        return "" if self._network is None else self._network.check(ready)
 
     def abandon(self) -> None:
         """End the file server of a container that could not be created or started."""

@@ -53,6 +53,7 @@ class RecordKeeper:
         self._ports: tuple[PublishedPort, ...] = ()
         self._memory_fd = 0
         self._places: tuple[Assigned, ...] = ()
+        self._endpoint = record.endpoint
 
     def published(self, ports: tuple[PublishedPort, ...]) -> None:
         """Ports of the host that are bound; they are in the record while the container runs."""
@@ -65,12 +66,16 @@ class RecordKeeper:
     def connected(self, places: tuple[Assigned, ...]) -> None:
         """What the container that has been created has in networks that a user has defined."""
         self._places = places
+        if self._endpoint is not None:
+            self._events.in_networks(self._endpoint.connected(places))
 
     def changed_networks(
         self, places: tuple[Assigned, ...], change: Callable[[Endpoint], Endpoint]
     ) -> None:
         """It has been connected to a network, or disconnected from one."""
-        self._places = places
+        if self._endpoint is not None:
+            self._endpoint = change(self._endpoint)
+        self.connected(places)
 
         def change_record(record: ContainerRecord) -> ContainerRecord:
             if record.endpoint is None:
@@ -157,6 +162,7 @@ class RecordKeeper:
                 finished=old.finished if never_ran else now(),
             )
 
+        self._events.in_networks(())
         self._events.write()
         self._finish(change)
 

@@ -20,7 +20,8 @@ from rootless.syscalls.netlink import (
     text,
 )
 
-_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_NEWADDR, _RTM_NEWROUTE = 16, 17, 18, 20, 24
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_NEWADDR = 16, 17, 18, 20
+_RTM_NEWROUTE, _RTM_DELROUTE = 24, 25
 
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 _ADDRESS = struct.Struct("=BBBBi")  # struct ifaddrmsg: family, prefix, flags, scope, index
@@ -142,16 +143,22 @@ class LinkSocket(NetlinkSocket):
 
     def set_default_route(self, index: int, gateway: str) -> None:
         """ip route replace default via GATEWAY dev INDEX"""
-        family, packed = _packed(gateway)
-        body = _ROUTE.pack(
-            family, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST, 0
-        )
-        self.request(
-            _RTM_NEWROUTE,
-            NEW | NLM_F_REPLACE,
-            body,
-            (attribute(_RTA_GATEWAY, packed), number(_RTA_OIF, index)),
-        )
+        self.request(_RTM_NEWROUTE, NEW | NLM_F_REPLACE, *_default_route(index, gateway))
+
+    def delete_default_route(self, index: int, gateway: str) -> None:
+        """ip route delete default via GATEWAY dev INDEX; without one, nothing is done."""
+        try:
+            self.request(_RTM_DELROUTE, CHANGE, *_default_route(index, gateway))
+        except ProcessLookupError:
+            pass  # ESRCH
+
+
+def _default_route(index: int, gateway: str) -> tuple[bytes, tuple[bytes, ...]]:
+    family, packed = _packed(gateway)
+    body = _ROUTE.pack(
+        family, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST, 0
+    )
+    return body, (attribute(_RTA_GATEWAY, packed), number(_RTA_OIF, index))
 
 
 def _packed(address: str) -> tuple[int, bytes]:

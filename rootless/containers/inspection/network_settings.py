@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rootless.containers.status import ALIVE
 from rootless.network.endpoint import Assigned, Endpoint
 from rootless.network.holder.membership import names_of
-from rootless.network.options import Attachment
+from rootless.network.options import PREDEFINED, Attachment, predefined_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +66,7 @@ def _networks(
         each.network: _place(record, hostname, each, places.get(each.network_id))
         for each in endpoint.attachments
     }
-    if endpoint.is_defined:
+    if not endpoint.default:
         return dict(sorted(defined.items()))
     settings = {
         "IPAMConfig": None,
@@ -74,10 +74,15 @@ def _networks(
         "Aliases": None,
         "DriverOpts": _driver_options(endpoint),
         "GwPriority": 0,
-        "NetworkID": "",
+        "NetworkID": _default_id(record, endpoint),
         "DNSNames": None,
     }
-    return dict(sorted({endpoint.network: {**settings, **addresses}, **defined}.items()))
+    return dict(sorted({endpoint.default: {**settings, **addresses}, **defined}.items()))
+
+
+def _default_id(record: ContainerRecord, endpoint: Endpoint) -> str:
+    known = record.status in ALIVE and endpoint.default in PREDEFINED
+    return predefined_id(endpoint.default) if known else ""
 
 
 def _place(

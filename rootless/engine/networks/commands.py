@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 
 from rootless.containers.status import ALIVE
 from rootless.containers.timestamps import now
+from rootless.engine.image_events import report_prune
 from rootless.errors import InUseError, NotFoundError, UsageError
 from rootless.events.event import Event, EventType
 from rootless.events.log import EventLog
-from rootless.network.creation import PREDEFINED, NetworkRequest, make_record
+from rootless.network.creation import NetworkRequest, make_record
 from rootless.network.host_routes import host_ranges
-from rootless.network.options import BRIDGE, HOST, NONE
+from rootless.network.options import BRIDGE, PREDEFINED, predefined_id
 from rootless.network.record import NetworkRecord, Subnet
 from rootless.network.setup import IPV4
 from unionfs.light_types import NamedTuple
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from rootless.containers.storage_paths import StoragePaths
     from rootless.filters import NetworkFilters
     from rootless.network.endpoint import Assigned
-
-_DRIVERS = {BRIDGE: "bridge", HOST: "host", NONE: "null"}
 
 
 class _Member(NamedTuple):
@@ -41,7 +39,7 @@ def create_network(paths: StoragePaths, request: NetworkRequest) -> NetworkRecor
     record = paths.networks.create(
         lambda existing: make_record(request, existing, host_ranges, now())
     )
-    report(paths, record, "create")
+    _report(paths, record, "create")
     return record
 
 
@@ -74,13 +72,13 @@ def predefined() -> list[NetworkRecord]:
     """Docker's networks that are always there: a private one for each container, the host's, and none."""
     return [
         NetworkRecord(
-            hashlib.sha256(name.encode()).hexdigest(),
+            predefined_id(name),
             name,
             "",
             (Subnet("10.0.2.0/24", IPV4.gateway),) if name == BRIDGE else (),
-            _DRIVERS[name],
+            driver,
         )
-        for name in PREDEFINED
+        for name, driver in PREDEFINED.items()
     ]
 
 
@@ -106,7 +104,7 @@ def inspect_network(paths: StoragePaths, name: str) -> dict[str, Any]:
     """The document of `docker network inspect`. Raises NotFoundError."""
     record = find_network(paths, name)
     builtin = is_predefined(record)
-    members = [each for each in _members(paths) if each.place.network_id == record.id]
+    members = _in_default(paths, record.name) if builtin else _in_network(paths, record)
     return {
         "Name": record.name,
         "Id": record.id,
@@ -127,7 +125,7 @@ def inspect_network(paths: StoragePaths, name: str) -> dict[str, Any]:
         "Ingress": False,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
-        "Containers": {each.record.id: _member(each) for each in members},
+        "Containers": members,
         "Options": dict(record.options),
         "Labels": dict(record.labels),
     }
@@ -144,14 +142,49 @@ def _pool(subnet: Subnet) -> dict[str, Any]:
     return pool
 
 
-def _member(member: _Member) -> dict[str, str]:
-    place = member.place
+def _in_network(paths: StoragePaths, network: NetworkRecord) -> dict[str, dict[str, str]]:
+    """The containers that run and are in a network, as docker shows them, by id."""
     return {
-        "Name": member.record.name,
-        "EndpointID": place.endpoint_id,
-        "MacAddress": place.mac_address,
-        "IPv4Address": f"{place.address}/{place.prefix}" if place.address else "",
-        "IPv6Address": f"{place.ipv6_address}/{place.ipv6_prefix}" if place.ipv6_address else "",
+        record.id: _shown(
+            record,
+            place.endpoint_id,
+            place.mac_address,
+            (place.address, place.prefix),
+            (place.ipv6_address, place.ipv6_prefix),
+        )
+        for record, place in _members(paths)
+        if place.network_id == network.id
+    }
+
+
+def _in_default(paths: StoragePaths, name: str) -> dict[str, dict[str, str]]:
+    """As `_in_network`, of one of docker's three."""
+    return {
+        record.id: _shown(
+            record,
+            "",
+            endpoint.mac_address,
+            (endpoint.address, endpoint.prefix),
+            (endpoint.ipv6_address, endpoint.ipv6_prefix),
+        )
+        for record in _alive(paths)
+        if (endpoint := record.endpoint) is not None and endpoint.default == name
+    }
+
+
+def _shown(
+    record: ContainerRecord,
+    endpoint_id: str,
+    mac_address: str,
+    ipv4: tuple[str, int],
+    ipv6: tuple[str, int],
+) -> dict[str, str]:
+    return {
+        "Name": record.name,
+        "EndpointID": endpoint_id,
+        "MacAddress": mac_address,
+        "IPv4Address": f"{ipv4[0]}/{ipv4[1]}" if ipv4[0] else "",
+        "IPv6Address": f"{ipv6[0]}/{ipv6[1]}" if ipv6[0] else "",
     }
 
 
@@ -172,7 +205,7 @@ def remove_network(paths: StoragePaths, name: str) -> NetworkRecord:
             )
 
     paths.networks.remove(record, check)
-    report(paths, record, "destroy")
+    _report(paths, record, "destroy")
     return record
 
 
@@ -185,26 +218,29 @@ def prune_networks(paths: StoragePaths, filters: NetworkFilters) -> list[Network
         candidates, lambda: {each.place.network_id for each in _members(paths)}
     )
     for record in removed:
-        report(paths, record, "destroy")
+        _report(paths, record, "destroy")
+    report_prune(paths, EventType.NETWORK, 0)
     return removed
 
 
 def _members(paths: StoragePaths) -> list[_Member]:
-    from rootless.containers.reconcile import reconcile
-
-    reconcile(paths.containers)
     return [
         _Member(record, place)
-        for record in paths.containers.all()
-        if record.status in ALIVE and record.endpoint is not None
+        for record in _alive(paths)
+        if record.endpoint is not None
         for place in record.endpoint.places
     ]
 
 
-def report(paths: StoragePaths, record: NetworkRecord, action: str, container: str = "") -> None:
-    """Write an event of a network; `container` is the id of the one that was connected to it."""
+def _alive(paths: StoragePaths) -> list[ContainerRecord]:
+    from rootless.containers.reconcile import reconcile
+
+    reconcile(paths.containers)
+    return [record for record in paths.containers.all() if record.status in ALIVE]
+
+
+def _report(paths: StoragePaths, record: NetworkRecord, action: str) -> None:
+    """Write an event of a network."""
     attributes = {"name": record.name, "type": record.driver}
-    if container:
-        attributes["container"] = container
     event = Event(time.time_ns(), EventType.NETWORK, action, record.id, attributes)
     EventLog(paths.runtime).append(event)

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from rootless.containers.status import ALIVE
 from rootless.engine.lifecycle import connect
-from rootless.engine.networks.commands import find_network, is_predefined, report
+from rootless.engine.networks.commands import find_network, is_predefined
 from rootless.engine.preparation.attachments import check_addresses
 from rootless.errors import ConflictError, HostSupportError, NotFoundError, UsageError
 from rootless.network.endpoint import Endpoint
-from rootless.network.options import BRIDGE, HOST, NONE
+from rootless.network.options import HOST, NONE
+from rootless.supervisor.networks.default import new_default_setup
 from rootless.supervisor.protocol import Kind
 
 TYPE_CHECKING = False
@@ -33,35 +34,51 @@ def connect_container(
     network = find_network(paths, name)
     endpoint = record.endpoint or Endpoint("")
     _check_mode(network.name, endpoint)
-    if is_predefined(network):
-        raise HostSupportError(
-            f"a container that was not made with the network {network.name} cannot be connected to it",
-            hint="connect it to one of 'rootless network create'",
-        )
-    if any(each.network_id == network.id for each in endpoint.attachments):
+    is_alive = record.status in ALIVE
+    if is_alive and (
+        network.name == endpoint.default
+        or any(each.network_id == network.id for each in endpoint.attachments)
+    ):
         raise ConflictError(
             f"endpoint with name {record.name} already exists in network {network.name}"
         )
-    check_addresses(attachment, network)
-    wanted = attachment._replace(network=network.name, network_id=network.id, is_by_connect=True)
-    if record.status in ALIVE:
-        _ask(paths, record, lambda client: client.connect_network(wanted))
+    if is_predefined(network):
+        _check_default(attachment)
     else:
-        _change(paths, record, wanted, "")
-    report(paths, network, "connect", container=record.id)
+        check_addresses(attachment, network)
+    wanted = attachment._replace(network=network.name, network_id=network.id, is_by_connect=True)
+    if is_alive:
+        _ask(paths, record, lambda client: client.connect_network(wanted))
+    elif is_predefined(network):
+        setup = new_default_setup(attachment.mac_address)
+        _change(paths, record, lambda old: old.with_default(setup))
+    else:
+        _change(paths, record, lambda old: old.with_attachments(wanted))
 
 
 def _check_mode(network: str, endpoint: Endpoint) -> None:
     """Raise ConflictError, in docker's words, for a container that can be in no other network."""
+    if endpoint.network == HOST or ":" in endpoint.network:
+        raise ConflictError(
+            "container sharing network namespace with another container or host cannot be connected to any other network"
+        )
     if network == HOST:
         raise ConflictError(
             "cannot connect container to host network - container must be created in host network mode"
         )
     if NONE in {network, endpoint.network}:
         raise ConflictError(_ONE_NONE)
-    if endpoint.network == HOST or ":" in endpoint.network:
-        raise ConflictError(
-            "container sharing network namespace with another container or host cannot be connected to any other network"
+
+
+def _check_default(attachment: Attachment) -> None:
+    """Raise UsageError, in docker's words, for what the default network does not give."""
+    if attachment.aliases:
+        raise UsageError(
+            "invalid endpoint settings: network-scoped alias is supported only for containers in user defined networks"
+        )
+    if attachment.ip or attachment.ip6:
+        raise UsageError(
+            "invalid endpoint settings: user specified IP address is supported on user defined networks only"
         )
 
 
@@ -75,18 +92,24 @@ def disconnect_container(paths: StoragePaths, name: str, container: str, *, forc
             raise NotFoundError(f"endpoint {container} not found") from None
         raise
     endpoint = record.endpoint or Endpoint("")
-    if network.name == BRIDGE and endpoint.network == BRIDGE:
-        raise HostSupportError(
-            "a container cannot be disconnected from the network bridge, which is its own",
-            hint="create it with --network NAME, or with --network none",
+    if network.name == HOST == endpoint.network:
+        raise ConflictError(
+            "cannot disconnect container from host network - container was created in host network mode"
         )
-    if all(each.network_id != network.id for each in endpoint.attachments):
+    if network.name == NONE == endpoint.network:
+        raise HostSupportError(
+            "a container that was made without a network cannot be connected to one",
+            hint="create it with --network NAME",
+        )
+    is_default = network.name == endpoint.default
+    if not is_default and all(each.network_id != network.id for each in endpoint.attachments):
         raise UsageError(f"container {record.id} is not connected to network {network.name}")
     if record.status in ALIVE:
         _ask(paths, record, lambda client: client.disconnect_network(network.id))
+    elif is_default:
+        _change(paths, record, lambda old: old.with_default(None))
     else:
-        _change(paths, record, None, network.id)
-    report(paths, network, "disconnect", container=record.id)
+        _change(paths, record, lambda old: old.with_attachments(None, network.id))
 
 
 def _ask(
@@ -103,11 +126,9 @@ def _ask(
 
 
 def _change(
-    paths: StoragePaths, record: ContainerRecord, connected: Attachment | None, disconnected: str
+    paths: StoragePaths, record: ContainerRecord, change: Callable[[Endpoint], Endpoint]
 ) -> None:
-    def change(old: ContainerRecord) -> ContainerRecord:
-        if old.endpoint is None:
-            return old
-        return old._replace(endpoint=old.endpoint.with_attachments(connected, disconnected))
+    def change_record(old: ContainerRecord) -> ContainerRecord:
+        return old if old.endpoint is None else old._replace(endpoint=change(old.endpoint))
 
-    paths.containers.change(record.id, change)
+    paths.containers.change(record.id, change_record)

@@ -93,7 +93,7 @@ def prepare_network(
     else:
         if not network.mac_address:
             network = network._replace(mac_address=mac_address_with(os.urandom(4)))
-        setup = drivers.prepare(network, environ)
+        setup = drivers.prepare(network, environ)._replace(name_servers=options.dns.servers)
     of_container = (*exposed_by(exposed), *network.exposed)
     ports = with_all_published(network.ports, of_container if network.publish_all else ())
     _check_ports(network)

@@ -22,6 +22,7 @@ from rootless.syscalls import descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 _PACKET = 65535
 _DESCRIPTORS = 4
@@ -62,18 +63,29 @@ class _Server:
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
-        ended = loop.create_future()
+        self._ended = loop.create_future()
         self._control.setblocking(False)
-        loop.add_reader(self._control, lambda: self._hear(ended))
-        await ended
+        loop.add_reader(self._control, self._hear)
+        await self._ended
 
-    def _hear(self, ended: asyncio.Future[None]) -> None:
-        data, received = descriptors.receive(self._control, _MESSAGE, _DESCRIPTORS)
-        if not data:
-            asyncio.get_running_loop().remove_reader(self._control)
-            ended.set_result(None)
-            return
-        message = loads(data)
+    def _hear(self) -> None:
+        """Take what the holder has sent. Names are there before a container that asks for them: this is called before
+        queries are answered, because the loop may find both at once.
+        """
+        while not self._ended.done():
+            try:
+                data, received = descriptors.receive(self._control, _MESSAGE, _DESCRIPTORS)
+            except BlockingIOError:
+                return
+            except OSError:
+                data, received = b"", []
+            if not data:
+                asyncio.get_running_loop().remove_reader(self._control)
+                self._ended.set_result(None)
+                return
+            self._take(loads(data), received)
+
+    def _take(self, message: dict[str, Any], received: list[int]) -> None:
         self._answers.clear()
         if "zone" in message:
             zone = zone_of(message["zone"])
@@ -116,11 +128,14 @@ class _Server:
             listening.close()
 
     def _receive(self, network: str, one: socket.socket) -> None:
+        queries: list[tuple[bytes, tuple[str, int]]] = []
         for _ in range(_BATCH):
             try:
-                wire, client = one.recvfrom(_PACKET)
+                queries.append(one.recvfrom(_PACKET))
             except OSError:
-                return
+                break
+        self._hear()
+        for wire, client in queries:
             self._answer_datagram(network, one, wire, client)
 
     def _answer_datagram(
@@ -162,6 +177,7 @@ class _Server:
             while self._connections <= _MAX_CONNECTIONS:
                 async with asyncio.timeout(_IDLE):
                     wire = await _read(reader)
+                self._hear()
                 query = Query(wire, network, client)
                 answer = query.answer(self._names, self._turn)
                 self._turn += 1

@@ -149,6 +149,17 @@ class Bridges:
         finally:
             inside.close()
 
+    def unroute(self, place: Assigned, namespace: int) -> None:
+        """Undo `route`."""
+        inside = self._enter(namespace)
+        try:
+            index = inside.index(place.interface)
+            for gateway in (place.gateway, place.ipv6_gateway):
+                if gateway:
+                    inside.delete_default_route(index, gateway)
+        finally:
+            inside.close()
+
     def disconnect(self, place: Assigned) -> None:
         """Undo `connect`, also if the container's namespace has gone."""
         try:

@@ -197,6 +197,8 @@ class Holder:
         elif request == "disconnect":
             self._remove(client, message["network"])
             self._set_route(client)
+        elif request == "default":
+            self._change_default(client, has_default=bool(message["has_default"]))
         else:
             raise ValueError(request)
         assert client.guest is not None
@@ -251,6 +253,17 @@ class Holder:
         for each in self._membership.places(client.guest.id)[:1]:
             if each.gateway or each.ipv6_gateway:
                 self._bridges.route(each, client.namespace)
+
+    def _change_default(self, client: _Client, *, has_default: bool) -> None:
+        """The container has the default network too from now on, or no longer."""
+        if client.guest is None:
+            raise ValueError("no container")
+        client.guest = client.guest._replace(has_default=has_default)
+        if not has_default:
+            self._set_route(client)
+            return
+        for each in self._membership.places(client.guest.id)[:1]:
+            self._bridges.unroute(each, client.namespace)
 
     def _remove(self, client: _Client, network: str) -> None:
         """Take a container's place in a network away, and the network with its last container."""

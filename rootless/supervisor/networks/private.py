@@ -1,14 +1,11 @@
-"""The private network of one run of a container: the helper program that connects it, which is started again if it is
-killed.
+"""The network namespace of one run of a container: what connects it, and the process that passes connections to published
+ports on.
 """
 
 from __future__ import annotations
 
 import os
-import time
 
-from rootless.errors import RootlessError
-from rootless.network.drivers import driver_of
 from rootless.network.namespaces import Namespaces
 from rootless.supervisor.engine_log import log
 
@@ -16,16 +13,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rootless.network.driver import Connection, Driver, Target
+    from rootless.network.driver import Target
     from rootless.network.endpoint import Assigned
     from rootless.network.forwarder import Forwarder
     from rootless.network.listening import PublishedSocket
-    from rootless.network.setup import NetworkSetup
     from rootless.runtime.idmap import IdMaps
-
-_MAX_STARTS = 10
-_PERIOD = 60.0
-"""Seconds in which the program may be started so often: else something keeps it from working."""
+    from rootless.supervisor.networks.link import NetworkLink
 
 
 class ContainerNetwork:
@@ -35,32 +28,28 @@ class ContainerNetwork:
 
     def __init__(
         self,
-        setup: NetworkSetup,
         id_maps: IdMaps,
         sockets: Sequence[PublishedSocket] = (),
-        driver: Driver | None = None,
+        link: NetworkLink | None = None,
     ) -> None:
-        """`sockets` are those of the published ports, and stay the caller's. `driver` is that of the setup, unless
-        another one is given.
-        """
-        self._setup = setup
+        """`sockets` are those of the published ports, and stay the caller's. `link` is what connects the namespace first."""
+        self._links = [] if link is None else [link]
+        """The first has the way out."""
         self._sockets = sockets
         self._forwarder: Forwarder | None = None
         self._target: Target | None = None
-        self._direct: tuple[tuple[str, int], ...] = ()
         self._id_maps = id_maps
-        self._driver = driver or driver_of(setup.driver)
-        self._connection: Connection | None = None
         self._namespaces: Namespaces | None = None
-        self._starts: list[float] = []
-        """When the program was started, by the monotonic clock."""
 
     def describe(self) -> str:
         """The step of the start, for `run --debug`."""
-        if self._setup.attachments:
-            names = ", ".join(each.network for each in self._setup.attachments)
+        if not self._links:
+            return "make a network namespace without a network"
+        setup = self._links[0].setup
+        if setup.attachments:
+            names = ", ".join(each.network for each in setup.attachments)
             return f"connect the container to the networks {names}"
-        return f"connect the network with {self._setup.program}"
+        return f"connect the network with {setup.program}"
 
     def connect(self, pid: int) -> None:
         """Connect the network namespace of a process. Raises OSError, RootlessError."""
@@ -72,48 +61,53 @@ class ContainerNetwork:
             self._id_maps.root,
             self._id_maps.helper,
         )
-        self._start(self._namespaces)
-
-    def join(self, other: ContainerNetwork) -> None:
-        """Connect the network namespace that another one has connected already. Raises OSError, RootlessError."""
-        namespaces = other._namespaces
-        if namespaces is None or namespaces.user is None:
-            return
-        self._namespaces = namespaces._replace(
-            user=os.dup(namespaces.user), network=os.dup(namespaces.network)
-        )
-        self._start(self._namespaces)
+        for link in self._links:
+            link.start(self._namespaces)
 
     @property
-    def connection(self) -> Connection | None:
-        """None before `connect`, and if the program ended too often."""
-        return self._connection
+    def namespaces(self) -> Namespaces | None:
+        """None before `connect` and after `release`."""
+        return self._namespaces
 
-    def retarget(self, direct: tuple[tuple[str, int], ...] = ()) -> None:
-        """The places of the container have changed: have published ports lead to where they do now. `direct` are
-        addresses in other networks than this one's.
-        """
-        self._direct = direct
-        if self._forwarder is not None and self._publish() != self._target:
+    def add(self, link: NetworkLink, *, has_way_out: bool) -> None:
+        """Connect the namespace by one more link, and return when that is ready. Raises OSError, RootlessError."""
+        if self._namespaces is None:
+            return
+        try:
+            link.start(self._namespaces)
+            link.wait_until_ready()
+        except BaseException:
+            link.end()
+            raise
+        self._links.insert(0 if has_way_out else len(self._links), link)
+        self.retarget()
+
+    def remove(self, link: NetworkLink) -> None:
+        """Undo `add`."""
+        self._links.remove(link)
+        link.end()
+        self.retarget()
+
+    def retarget(self) -> None:
+        """The places of the container have changed: have published ports lead to where they do now."""
+        if self._publish() == self._target:
+            return
+        if self._forwarder is not None:
             self._forwarder.end()
             self._forwarder = None
-            self._forward()
-
-    def _start(self, namespaces: Namespaces) -> None:
-        self._starts.append(time.monotonic())
-        self._connection = self._driver.attach(self._setup, namespaces)
+        self._forward()
 
     @property
     def places(self) -> tuple[Assigned, ...]:
         """What the container has in networks that a user has defined."""
-        return () if self._connection is None else self._connection.places
+        return tuple(place for link in self._links for place in link.places)
 
     def wait_until_ready(self) -> None:
         """Return when the interface is configured and connections to published ports are passed on. Raises
         LaunchError, OSError.
         """
-        if self._connection is not None:
-            self._connection.wait_until_ready()
+        for link in self._links:
+            link.wait_until_ready()
         self._forward()
 
     def _forward(self) -> None:
@@ -125,42 +119,29 @@ class ContainerNetwork:
         self._forwarder = Forwarder(self._sockets, self._target, self._namespaces)
 
     def _publish(self) -> Target | None:
-        if self._connection is None:
+        targets = (link.publish() for link in self._links)
+        target = next((each for each in targets if each is not None), None)
+        if target is None:
             return None
-        target = self._driver.publish(self._setup, self._connection)
-        return target._replace(direct=(*target.direct, *self._direct))
+        direct = (address for place in self.places for address in place.addresses)
+        return target._replace(direct=tuple(direct))
 
     def watched(self) -> tuple[int, ...]:
         """Descriptors that become readable when one of its processes ends."""
-        processes = (self._connection, self._forwarder)
+        processes = (*(link.connection for link in self._links), self._forwarder)
         return tuple(each.pidfd for each in processes if each is not None)
 
     def check(self, ready: set[int]) -> str:
-        """Start a process again that has ended. The text is why the program is not, if it ends too often."""
+        """Start a process again that has ended. The text is why it is not, if it ends too often."""
         if self._forwarder is not None and self._forwarder.pidfd in ready:
             log("network: the process that passes connections to published ports on was killed")
             self._forwarder.end()
+            self._forwarder = None
             self._forward()
-        connection, namespaces = self._connection, self._namespaces
-        if connection is None or namespaces is None or connection.pidfd not in ready:
+        if self._namespaces is None:
             return ""
-        log(f"network: {connection.reason()}")
-        self._detach()
-        now = time.monotonic()
-        self._starts = [at for at in self._starts if now - at < _PERIOD]
-        if len(self._starts) < _MAX_STARTS:
-            try:
-                self._start(namespaces)
-            except (OSError, RootlessError) as error:
-                log(f"network: {connection.name} cannot be started: {error}")
-            else:
-                return ""
-        return f"the container has no network any more: {connection.name} ends again and again"
-
-    def _detach(self) -> None:
-        if self._connection is not None:
-            self._driver.detach(self._connection)
-            self._connection = None
+        lost = [link.check(ready, self._namespaces) for link in self._links]
+        return next((text for text in lost if text), "")
 
     def release(self) -> None:
         """Idempotent."""
@@ -168,7 +149,8 @@ class ContainerNetwork:
             self._forwarder.drain()
             self._forwarder.end()
             self._forwarder = None
-        self._detach()
+        for link in self._links:
+            link.end()
         if self._namespaces is not None:
             if self._namespaces.user is not None:
                 os.close(self._namespaces.user)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless.errors import RootlessError
-from rootless.network.options import attachment_of
+from rootless.network.options import BRIDGE, attachment_of, predefined_id
 from rootless.supervisor.protocol import Kind
 
 TYPE_CHECKING = False
@@ -22,23 +22,27 @@ def change_networks(
 ) -> Callable[[Endpoint], Endpoint]:
     """Carry out CONNECT and DISCONNECT. Returns what becomes of the container's endpoint."""
     try:
-        if "attachment" in fields:
-            attachment = attachment_of(fields["attachment"])
-            run.change_networks(lambda networks: networks.connect(attachment))
-
-            def change(endpoint: Endpoint) -> Endpoint:
-                return endpoint.with_attachments(attachment)
-
-        else:
-            network = str(fields["network"])
-            run.change_networks(lambda networks: networks.disconnect(network))
-
-            def change(endpoint: Endpoint) -> Endpoint:
-                return endpoint.with_attachments(None, network)
-
+        change = _carry_out(fields, run)
     except (OSError, RootlessError) as error:
         client.refuse(str(error))
         return lambda endpoint: endpoint
     keeper.changed_networks(run.places, change)
     client.send(Kind.DONE)
     return change
+
+
+def _carry_out(fields: Mapping[str, Any], run: ContainerRun) -> Callable[[Endpoint], Endpoint]:
+    """Raises OSError, RootlessError."""
+    if "attachment" in fields:
+        attachment = attachment_of(fields["attachment"])
+        if attachment.network_id == predefined_id(BRIDGE):
+            setup = run.connect_default(attachment)
+            return lambda endpoint: endpoint.with_default(setup)
+        run.connect_network(attachment)
+        return lambda endpoint: endpoint.with_attachments(attachment)
+    network = str(fields["network"])
+    if network == predefined_id(BRIDGE):
+        run.disconnect_default()
+        return lambda endpoint: endpoint.with_default(None)
+    run.disconnect_network(network)
+    return lambda endpoint: endpoint.with_attachments(None, network)

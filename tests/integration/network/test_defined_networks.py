@@ -250,6 +250,84 @@ def test_container_with_the_default_network_is_connected_to_another(rootless, ne
     assert shown.ok().stdout == "bridge=10.0.2.100 net=10.77.0.2 \n"
 
 
+def routes(rootless, name):
+    return rootless("exec", name, "ip", "-4", "route").ok().stdout
+
+
+def test_default_network_comes_and_goes_while_it_runs(rootless, net):
+    start(rootless, "web", "--network", net, "-p", "127.0.0.1:0:80")
+    port = int(rootless("port", "web", "80").ok().stdout.rpartition(":")[2])
+    rootless("network", "connect", "bridge", "web").ok()
+    assert interfaces(rootless, "web") == ["eth0", "eth1", "lo"]
+    assert "default via 10.0.2.2 dev eth1" in routes(rootless, "web")
+    assert exchange("127.0.0.1", port, b"x")[1] == b"x"
+    assert connect(rootless, net, "web").ok().stdout == "10.77.0.3\n"
+    again = rootless("network", "connect", "bridge", "web")
+    assert again.status == 1
+    assert "endpoint with name web already exists in network bridge" in again.stderr
+    rootless("network", "disconnect", net, "web").ok()
+    assert interfaces(rootless, "web") == ["eth1", "lo"]
+    assert exchange("127.0.0.1", port, b"x")[1] == b"x"
+    assert (
+        rootless("exec", "web", "tail", "-1", "/etc/hosts").ok().stdout.startswith("10.0.2.100\t")
+    )
+    assert "nameserver 10.0.2.3" in rootless("exec", "web", "cat", "/etc/resolv.conf").ok().stdout
+    rootless("network", "connect", net, "web").ok()
+    rootless("network", "disconnect", "bridge", "web").ok()
+    assert "default via 10.77.0.1" in routes(rootless, "web")
+    assert exchange("127.0.0.1", port, b"x")[1] == b"x"
+    rootless("network", "connect", "bridge", "web").ok()
+    rootless("restart", "-t", "0", "web").ok()
+    wait_until(lambda: rootless("logs", "web").stdout.count("listening") == 2)
+    assert interfaces(rootless, "web") == ["eth0", "eth1", "lo"]
+    assert rootless("ps", "--format", "{{.Networks}}").ok().stdout == f"bridge,{net}\n"
+
+
+def test_container_without_any_network_starts_and_gets_the_default_one_again(rootless):
+    rootless("create", "--name", "web", "--network", "bridge", *ROOT, "sleep", "1000").ok()
+    rootless("network", "disconnect", "bridge", "web").ok()
+    rootless("start", "web").ok()
+    assert interfaces(rootless, "web") == ["lo"]
+    assert "10.0.2.100" not in rootless("exec", "web", "cat", "/etc/hosts").ok().stdout
+    missing = rootless("network", "disconnect", "bridge", "web")
+    assert (missing.status, "is not connected to network bridge" in missing.stderr) == (1, True)
+    rootless("network", "connect", "bridge", "web").ok()
+    assert "default via 10.0.2.2 dev eth0" in routes(rootless, "web")
+    shown = "{{range .Containers}}{{.Name}} {{.IPv4Address}}{{end}}"
+    inspected = rootless("network", "inspect", "-f", shown, "bridge")
+    assert inspected.ok().stdout == "web 10.0.2.100/24\n"
+    rootless("network", "disconnect", "bridge", "web").ok()
+    assert interfaces(rootless, "web") == ["lo"]
+
+
+def test_container_outside_the_user_namespace_of_the_networks_is_told_to_start_again(rootless, net):
+    rootless("run", "-d", "--name", "web", "--network", "bridge", *ROOT, "sleep", "1000").ok()
+    refused = rootless("network", "connect", net, "web")
+    assert refused.status == 1
+    assert refused.stderr.count("\n") == 1
+    assert "stop it, connect it, and start it again" in refused.stderr
+    assert interfaces(rootless, "web") == ["eth0", "lo"]
+    assert not holders(rootless)
+    rootless("stop", "-t", "0", "web").ok()
+    rootless("network", "connect", net, "web").ok()
+    rootless("start", "web").ok()
+    assert interfaces(rootless, "web") == ["eth0", "eth1", "lo"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--alias", "x"), "network-scoped alias is supported only for containers in user defined"),
+        (("--ip", "10.0.2.7"), "IP address is supported on user defined networks only"),
+    ],
+)
+def test_default_network_gives_neither_names_nor_addresses(rootless, net, options, message):
+    rootless("create", "--name", "web", "--network", net, *ROOT, "true").ok()
+    refused = rootless("network", "connect", *options, "bridge", "web")
+    assert refused.status == 1
+    assert message in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("mode", "message"),
     [

@@ -15,9 +15,10 @@ pytestmark = pytest.mark.needs("userns", "fuse")
 FOREVER = ("--rootfs", "/", "sleep", "1000")
 
 
-def log(rootless, *options, form="{{.Action}}"):
-    """The events up to now."""
-    result = rootless("events", "--until", "0s", "--format", form, *options).ok()
+def log(rootless, *options, form="{{.Action}}", kinds=("container",)):
+    """The events up to now, of these types."""
+    types = [word for kind in kinds for word in ("-f", f"type={kind}")]
+    result = rootless("events", "--until", "0s", "--format", form, *types, *options).ok()
     return result.stdout.splitlines()
 
 
@@ -96,6 +97,68 @@ def test_container_that_cannot_start_has_no_start(rootless):
     assert log(rootless) == ["create", "attach", "destroy"]
 
 
+NETWORK_FORM = "{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.type}}"
+
+
+@pytest.mark.parametrize(
+    ("network", "driver"), [("none", "null"), ("host", "host"), ("bridge", "bridge")]
+)
+def test_container_is_connected_to_its_network_before_it_starts(rootless, network, driver):
+    run = ("run", "--rm", "--name", "a1", "--network", network, "--rootfs", "/", "true")
+    rootless(*run).ok()
+    words = "{{.Type}} {{.Action}}"
+    assert log(rootless, form=words, kinds=("network", "container")) == [
+        "container create",
+        "network connect",
+        "container attach",
+        "container start",
+        "network disconnect",
+        "container die",
+        "container destroy",
+    ]
+    assert log(rootless, form=NETWORK_FORM, kinds=("network",)) == [
+        f"connect {network} {driver}",
+        f"disconnect {network} {driver}",
+    ]
+    of_container = "{{.Actor.Attributes.container}}"
+    (container,) = set(log(rootless, form=of_container, kinds=("network",)))
+    assert log(rootless, form="{{.Actor.ID}}")[0] == container
+
+
+def test_networks_show_what_connects_to_them(rootless):
+    for name in ("one", "two"):
+        rootless("network", "create", name).ok()
+    rootless("create", "--name", "web", "--network", "one", *FOREVER).ok()
+    rootless("network", "connect", "two", "web").ok()  # no event: it does not run
+    rootless("start", "web").ok()
+    rootless("network", "disconnect", "two", "web").ok()
+    rootless("network", "connect", "two", "web").ok()
+    rootless("restart", "-t", "0", "web").ok()
+    rootless("rm", "-f", "web").ok()
+    rootless("network", "rm", "one").ok()
+    rootless("network", "prune", "-f").ok()
+    form = "{{.Action}} {{.Actor.Attributes.name}}"
+    start, end = ["connect one", "connect two"], ["disconnect one", "disconnect two"]
+    assert log(rootless, form=form, kinds=("network",)) == [
+        "create one",
+        "create two",
+        *start,
+        "disconnect two",
+        "connect two",
+        *end,
+        *start,
+        *end,
+        "destroy one",
+        "destroy two",
+        "prune <no value>",
+    ]
+    assert log(rootless, "-f", "network=one", form="{{.Action}}", kinds=()) == [
+        "create",
+        *("connect", "disconnect") * 2,
+        "destroy",
+    ]
+
+
 def test_restart_policy_shows_each_run(rootless):
     rootless(
         "run", "-d", "--restart", "on-failure:1", "--name", "a5", "--rootfs", "/", "false"
@@ -111,7 +174,8 @@ def test_container_whose_monitor_was_killed_dies_at_the_next_command(rootless):
     os.kill(monitor, signal.SIGKILL)
     wait_until(lambda: not Path(f"/proc/{monitor}").exists())
     rootless("ps", "-a").ok()
-    assert log(rootless, "-f", "container=web", form="{{.Action}}")[-1] == "die"
+    shown = log(rootless, form="{{.Type}} {{.Action}}", kinds=("network", "container"))
+    assert shown[-2:] == ["network disconnect", "container die"]
 
 
 def test_commands_at_the_same_time_write_one_event_of_a_killed_monitor(rootless):
@@ -145,7 +209,7 @@ def test_images(rootless, tmp_path, busybox_image):
     rootless("load", "-i", str(tmp_path / "saved.tar")).ok()
     rootless("run", "--name", "web", "evt:1", "true").ok()
     rootless("commit", "web", "evt:3").ok()
-    assert log(rootless, form="{{.Type}} {{.Action}}") == [
+    assert log(rootless, form="{{.Type}} {{.Action}}", kinds=("image", "container")) == [
         "image tag",
         "image import",
         "image tag",
