@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+
 from rootless.supervisor.control_socket import accept
 from rootless.supervisor.protocol import (
     VERSION,
@@ -15,7 +17,7 @@ from rootless.supervisor.protocol import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rootless.light_stdlib import socket
     from rootless.supervisor.messages import Connection, Message
@@ -40,6 +42,15 @@ class Client:
 
     def fileno(self) -> int:
         return self.connection.fileno()
+
+    @property
+    def has_request(self) -> bool:
+        """Whether `receive` returns at once."""
+        if not self.is_open:
+            return False
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def send(self, kind: Kind, *descriptors: int, **fields: object) -> bool:
         """Send a message in the order of the protocol; a client that does not take it is closed."""
@@ -105,7 +116,30 @@ class Clients:
         self._clients = [client for client in self._clients if client.is_open]
         return self._clients
 
-    def accept(self) -> None:
+    def wait(
+        self,
+        descriptors: Sequence[int],
+        milliseconds: float | None,
+        events: Mapping[int, int] | None = None,
+    ) -> set[int]:
+        """Those of the descriptors, of the clients' and of the listening socket that are readable, and
+        those of `events` for which their event has come (poll(2)).
+        """
+        poll = select.poll()
+        for descriptor in (*descriptors, self.fileno(), *map(Client.fileno, self.open())):
+            poll.register(descriptor, select.POLLIN)
+        for descriptor, event in (events or {}).items():
+            poll.register(descriptor, event)
+        return {descriptor for descriptor, _ in poll.poll(milliseconds)}
+
+    def take(self, ready: set[int]) -> list[Client]:
+        """Those that have sent something, after taking a connection that waits. `ready`: what `wait` has returned."""
+        clients = {client.fileno(): client for client in self.open()}
+        if self.fileno() in ready:
+            self._accept()
+        return [clients[descriptor] for descriptor in ready.intersection(clients)]
+
+    def _accept(self) -> None:
         """Take one connection from the listening socket."""
         assert self.listener is not None
         connection = accept(self.listener)
