@@ -87,6 +87,28 @@ class BytecodeFinder:
         return spec
 
 
+class _SiteFinder:
+    """The last finder of a program that was started without `site` (`python -S`): executes it when a module is looked for
+    that is not the interpreter's or this project's.
+    """
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The module's spec by the paths that `site` adds, or None."""
+        if path is not None:
+            return None  # a module of a package that has been found
+        sys.meta_path.remove(self)
+        import site
+
+        site.main()
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                return spec
+        return None
+
+
 def _read(path: str) -> bytes:
     descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
@@ -99,10 +121,13 @@ def _read(path: str) -> bytes:
 
 
 def install(*packages: str) -> None:
-    """Find the modules of the packages by this finder from now on, in this process.
+    """Find the modules of the packages by this finder from now on, in this process, and those of others as ever where the
+    interpreter was started with -S.
 
     Not where the interpreter keeps compiled files in another directory or compiles with -O.
     """
+    if sys.flags.no_site:
+        sys.meta_path.append(_SiteFinder())
     tag = sys.implementation.cache_tag
     if sys.pycache_prefix is not None or sys.flags.optimize or tag is None:
         return

@@ -6,6 +6,8 @@ carried, never taken for verified.
 
 from __future__ import annotations
 
+import sys
+
 from rootless.errors import InvalidDocumentError
 
 _REGISTERED = {"sha256": 64, "sha512": 128}
@@ -36,12 +38,12 @@ def sha256_digest(data: bytes) -> str:
     # for a few kilobytes the interpreter's own code is as good (random.py in the library does the
     # same).
     try:
-        from _sha256 import sha256  # type: ignore[import-not-found]
+        if sys.version_info >= (3, 12):
+            from _sha2 import sha256  # type: ignore[import-not-found]
+        else:
+            from _sha256 import sha256  # type: ignore[import-not-found]
     except ImportError:
-        try:
-            from _sha2 import sha256  # type: ignore[import-not-found]  # since Python 3.12
-        except ImportError:
-            from hashlib import sha256
+        from hashlib import sha256
     return f"sha256:{sha256(data).hexdigest()}"
 
 

@@ -131,3 +131,20 @@ def test_finder_is_installed_where_the_compiled_files_are_its_own(
         timeout=60,
     )
     assert (done.stdout.strip() == "BytecodeFinder") is installed
+
+
+def test_site_is_executed_when_a_module_of_another_package_is_wanted() -> None:
+    code = (
+        f"import sys; sys.path.append({str(Path(__file__).parents[3])!r})\n"
+        "from unionfs.light_imports import install; install('rootless', 'unionfs')\n"
+        "import unionfs.tar, json, rootless.errors\n"
+        "found = ['site' in sys.modules]\n"
+        "import zstandard\n"
+        "found.append('site' in sys.modules)\n"
+        "try: import no_such_module\n"
+        "except ModuleNotFoundError: found.append(True)\n"
+        "print(*found)"
+    )
+    argv = [sys.executable, "-PS", "-c", code]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "False True True\n"
