@@ -20,8 +20,10 @@ class Cluster:
             each.mkdir()
         self.env = {**rootless.env, "HOME": str(self.home)}
 
+    program = (sys.executable, "-m", "rootless")
+
     def argv(self, *words: object) -> list[str]:
-        return [sys.executable, "-m", "rootless", "hpc", *map(str, words)]
+        return [*self.program, "hpc", *map(str, words)]
 
     def __call__(self, *words, env=None, stdin=b"", **options):
         return subprocess.run(

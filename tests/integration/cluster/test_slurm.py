@@ -45,9 +45,8 @@ def submit(cluster, script, *options):
 
 
 def nothing_stays(cluster, slurm, job):
-    return not slurm.processes(job) and not list(
-        (cluster.rootless.data / "rootless/containers").glob("*/container.json")
-    )
+    """Slurm may kill the monitor with the container: the next command then removes what --rm asks for."""
+    return not slurm.processes(job) and not cluster.rootless("ps", "-aq").ok().stdout
 
 
 def cancel(cluster, *words):
@@ -63,6 +62,12 @@ def test_each_task_of_a_step_is_a_container_with_its_rank(cluster):
 def test_the_end_of_the_command_is_that_of_the_step(cluster, end, status):
     done = srun(cluster, *shell(cluster, end))
     assert done.returncode == status, done.stderr
+
+
+@pytest.mark.parametrize("options", [["hpc", "exec"], ["run", "--rm", "--network", "none"]])
+def test_a_task_has_the_processors_of_its_step(cluster, options):
+    done = srun(cluster, "-c1", *cluster.program, *options, "box:1", "nproc")
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
 def test_the_tasks_of_an_array_run_their_steps(cluster):
@@ -98,12 +103,18 @@ def test_nothing_stays_of_a_cancelled_job_that_ignores_sigterm(cluster, slurm):
     wait_until(lambda: nothing_stays(cluster, slurm, job), 40)
 
 
-def test_nothing_stays_of_a_killed_step(cluster, slurm):
-    job = submit(
-        cluster,
-        shlex.join(["srun", "--unbuffered", *shell(cluster, "echo ready; sleep 1000")]),
-        "--output=out",
-    )
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["hpc", "exec"],
+        ["run", "--rm", "--network", "none"],
+        ["run", "--rm", "--network", "none", "--join"],
+    ],
+    ids=["hpc", "run", "join"],
+)
+def test_nothing_stays_of_a_killed_step(cluster, slurm, options):
+    command = [*cluster.program, *options, "box:1", "sh", "-c", "echo ready; sleep 1000"]
+    job = submit(cluster, shlex.join(["srun", "--unbuffered", *command]), "--output=out")
     out = cluster.cwd / "out"
     wait_until(lambda: out.exists() and "ready" in out.read_text())
     cancel(cluster, "--signal=KILL", f"{job}.0")
