@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rootless.images.transfer.progress import Progress
     from rootless.oci.platform import Platform
     from rootless.oci.reference import Reference
+    from rootless.registry.configuration import ClientEnv
     from rootless.store.image import Image
     from rootless.store.layout import Store
 
@@ -85,22 +86,47 @@ def _fetch(
     known: bool,
     pulled: Callable[[Reference], None],
 ) -> str:
+    from functools import partial
+
     from rootless.images.transfer.progress import Silence
-    from rootless.images.transfer.pull import pull
-    from rootless.oci.reference import parse_reference
     from rootless.registry.configuration import ClientEnv, registries_conf
     from rootless.registry.registries_conf import candidates
     from rootless.store.image import resolve
+    from rootless.store.partial import only_fetch_of
 
     shown: Progress = progress() if progress is not None else Silence()
     env = ClientEnv.of_caller(environ)
-    if policy is PullPolicy.MISSING:
-        # A short name may stand for an image that is here under its whole name.
+    fetch = partial(
+        _pull, store, name, platform, env, policy=policy, shown=shown, known=known, pulled=pulled
+    )
+    if policy is not PullPolicy.MISSING:
+        return fetch()
+    # Many runs may start at one time: one of them asks the registry for the manifest, the configuration and the layers.
+    what = name if platform is None else f"{name} {platform}"
+    with only_fetch_of(store, what, lambda: shown.line(f"Waiting for another pull of {name}")):
+        # Here now, or a short name of an image that is here under its whole name.
         for reference in candidates(registries_conf(env), name):
             try:
                 return resolve(store, str(reference), platform).id
             except NotFoundError:
                 continue
+        return fetch()
+
+
+def _pull(
+    store: Store,
+    name: str,
+    platform: Platform | None,
+    env: ClientEnv,
+    *,
+    policy: PullPolicy,
+    shown: Progress,
+    known: bool,
+    pulled: Callable[[Reference], None],
+) -> str:
+    from rootless.images.transfer.pull import pull
+    from rootless.oci.reference import parse_reference
+
     if not known:
         familiar = parse_reference(name).with_default_tag().familiar
         shown.line(f"Unable to find image '{familiar}' locally")

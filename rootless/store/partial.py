@@ -13,9 +13,12 @@ deleted.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,6 +111,25 @@ def open_partial(store: Store, digest: str) -> PartialBlob | None:
     except BaseException:
         lock.release()
         raise
+
+
+@contextmanager
+def only_fetch_of(store: Store, name: str, waits: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of the fetch of an image by name, in the form of a lock without a partial blob; `waits` is called if
+    another process has it. After a wait the image may be in the store."""
+    directory = Path(store.root) / "partial"
+    directory.mkdir(exist_ok=True)
+    path = _lock_path(directory / hashlib.sha256(name.encode()).hexdigest())
+    lock = acquire_lock(path, wait=False)
+    if lock is None:
+        waits()
+        lock = acquire_lock(path)
+    assert lock is not None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
 
 
 class Abandoned(NamedTuple):

@@ -90,7 +90,7 @@ def test_layers_that_two_images_share_are_fetched_once(rootless, registry):
 
 def test_what_a_killed_pull_was_fetching_the_other_goes_on_with(rootless, registry):
     [digest] = put(registry, "app", SHARED[:1])
-    slow(registry, [digest])
+    slow(registry, [digest], 0.6)
     name = f"{registry.host}/app:1"
     victim = rootless.popen("pull", "-q", name)
     blob = rootless.data / "rootless/partial" / digest[7:]
