@@ -28,6 +28,7 @@ from benchmarks import (
     plot,
     report,
     startup,
+    tracing,
     trying,
 )
 from benchmarks.arguments import PARTS, Plan, parser, plans
@@ -114,6 +115,7 @@ def _measure(
         ("lifecycle", lifecycle.measure),
         ("hpc", hpc.measure),
         ("try", trying.measure),
+        ("trace", tracing.measure),
         ("network", network.measure),
         ("build", build.measure),
     ):

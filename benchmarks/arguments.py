@@ -18,6 +18,7 @@ from benchmarks import (
     lifecycle,
     network,
     startup,
+    tracing,
     trying,
 )
 from benchmarks.applications import APPLICATIONS
@@ -40,6 +41,7 @@ PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "lifecycle": ((*lifecycle.WORKLOADS, lifecycle.MEMORY), lifecycle.NAMES),
     "hpc": ((*hpc.TIMED, *hpc.MEMORY), hpc.NAMES),
     "try": (trying.WORKLOADS, trying.NAMES),
+    "trace": (tracing.WORKLOADS, tracing.NAMES),
     "network": (tuple(network.WORKLOADS), network.NAMES),
     "build": ((*build.WORKLOADS, *build.MEMORY), build_engines.NAMES),
     "images": (tuple(item.name for item in images.OPERATIONS), images.NAMES),

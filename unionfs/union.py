@@ -11,7 +11,7 @@ from unionfs.copy_up_stats import CopyUpStats
 from unionfs.filesystem import DirEntry, Entry
 from unionfs.journal_kinds import Kind
 from unionfs.layer import Creation, Layer, SupportsBtime, SupportsStatfs, UpperLayer
-from unionfs.model import Attributes, Caller, NodeId, SetAttributes, StatFs
+from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops import attributes, copyup, create, readdir, remove, rename
 from unionfs.ops import data as contents
@@ -402,6 +402,11 @@ class Union:
     def copy_up_stats(self) -> CopyUpStats:
         """What copying up has cost since the mount."""
         return self._tree.copy_up_stats
+
+    def path(self, nodeid: NodeId) -> bytes | None:
+        """A path of an object, absolute in the union; None if it has lost its names."""
+        node = self._tree.node(nodeid)
+        return None if node.parent is None and nodeid != ROOT_NODE else node.path()
 
     def know_callers(self, ask: Callable[[], int]) -> None:
         self._tree.copy_up_causes.ask = ask

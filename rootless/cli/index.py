@@ -55,6 +55,7 @@ _RM = "rootless.cli.containers.remove:RM"
 _RUN = "rootless.cli.run.command:RUN"
 _START = "rootless.cli.containers.start:START"
 _STOP = "rootless.cli.containers.stop:STOP"
+_TRACE = "rootless.cli.tracing.trace:TRACE"
 _TRY = "rootless.cli.changes.try_command:TRY"
 _APPLY = "rootless.cli.changes.apply:APPLY"
 _DROP = "rootless.cli.changes.drop:DROP"
@@ -115,6 +116,7 @@ COMMANDS: Mapping[str, str | Group] = {
     "changes": _CHANGES,
     "apply": _APPLY,
     "drop": _DROP,
+    "trace": _TRACE,
     "export": _EXPORT,
     "port": _PORT,
     "rename": _RENAME,
@@ -170,6 +172,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "cp": _CP,
             "diff": _DIFF,
             "changes": _CHANGES,
+            "trace": _TRACE,
             "export": _EXPORT,
             "port": _PORT,
             "rename": _RENAME,

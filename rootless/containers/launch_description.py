@@ -16,6 +16,7 @@ from rootless.spec.options import (
     RestartName,
     RestartPolicy,
     StorageLimits,
+    TraceOptions,
 )
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.light_types import NamedTuple
@@ -113,6 +114,8 @@ class LaunchDescription(NamedTuple):
     health: HealthCheck | None = None
     storage: StorageLimits = NO_STORAGE_LIMITS
     is_traced: bool = False
+    access_trace: TraceOptions | None = None
+    """None unless the file server writes trace.json, which says what was read, by which process."""
     network: NetworkSetup | None = None
     """None without a private network."""
     memory_size: int = 0
@@ -143,6 +146,7 @@ class LaunchDescription(NamedTuple):
             "health": None if self.health is None else _plain_health(self.health),
             "network": None if self.network is None else _plain_network(self.network),
             "shared": None if self.shared is None else tuple(self.shared),
+            "access_trace": None if self.access_trace is None else tuple(self.access_trace),
         }
         return marshal.dumps((plain, self.id_maps.helper))
 
@@ -176,6 +180,11 @@ class LaunchDescription(NamedTuple):
     def trace(self) -> str:
         """Where the file server writes its trace (`unionfs.traced.trace`) at its end."""
         return f"{self.directory}/trace"
+
+    @property
+    def traces_every_name(self) -> bool:
+        """Whether listings come without attributes, so that each name that is used is looked up."""
+        return self.is_traced or (self.access_trace is not None and self.access_trace.every_name)
 
     @property
     def rootfs(self) -> FuseRootfs | OverlayRootfs:
@@ -227,8 +236,13 @@ def unpack(data: bytes) -> LaunchDescription:
             "storage": StorageLimits(*plain["storage"]),
             "network": None if plain["network"] is None else _network_of(plain["network"]),
             "shared": None if plain["shared"] is None else Shared(*plain["shared"]),
+            "access_trace": _trace_of(plain["access_trace"]),
         }
     )
+
+
+def _trace_of(plain: tuple[str, bool] | None) -> TraceOptions | None:
+    return None if plain is None else TraceOptions(*plain)
 
 
 def _plain_health(check: HealthCheck) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from rootless.spec.options import (
     RestartName,
     RestartPolicy,
     StorageLimits,
+    TraceOptions,
 )
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.light_types import NamedTuple
@@ -72,6 +73,11 @@ def encode_launch(description: LaunchDescription) -> bytes:
             if description.storage != NO_STORAGE_LIMITS
             else {}
         ),
+        **(
+            {}
+            if description.access_trace is None
+            else {"trace": description.access_trace._asdict()}
+        ),
         **({"memorySize": description.memory_size} if description.memory_size else {}),
         **({} if description.network is None else {"network": plain_setup(description.network)}),
         **({} if description.health is None else {"health": as_plain(description.health)}),
@@ -111,6 +117,7 @@ def _description(
     restart, maps = document.pop("restart"), document.pop("idMaps")
     health = document.pop("health", None)
     network = document.pop("network", None)
+    trace = document.pop("trace", None)
     return LaunchDescription(
         record=record,
         directory=places.directory,
@@ -121,6 +128,7 @@ def _description(
         volatile=document.pop("volatile"),
         storage=StorageLimits(**document.pop("storage", {})),
         memory_size=document.pop("memorySize", 0),
+        access_trace=None if trace is None else TraceOptions(**trace),
         terminal=document.pop("terminal"),
         stop_signal=document.pop("stopSignal"),
         stop_timeout=document.pop("stopTimeout"),

@@ -164,4 +164,5 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "userns": lambda value: UserNamespaceMode(**value),
     "security": _security,
     "limits": _limits,
+    "trace": lambda value: values.TraceOptions(**value),
 }

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rootless.store.counting import Moved
     from rootless.supervisor.file_servers.copy_up_report import CopyUpReport
     from rootless.supervisor.file_servers.volume_mounts import VolumeMounts
+    from rootless.tracing.trace import Trace
     from rootless.volumes.record import VolumeRecord
 
 
@@ -270,6 +271,32 @@ class ContainerStore(ImageStore):
 
         record = self._container(name)
         return read_report(record, Path(self.paths.containers.directory(record.id)))
+
+    def trace(self, name: str, paths: Sequence[str] = (), *, directory: str = "/") -> Trace:
+        """What a container that is traced has read, listed and looked for, up to now if it runs: at and below
+        `paths`, none for all. Those of a container over the host's files may be relative to `directory`.
+
+        Raises NotFoundError, UsageError if it is not traced.
+        """
+        from rootless.tracing.document import read_trace
+
+        document = self.trace_document(name, paths, directory=directory)
+        return read_trace(document, f"the trace of container {name}")
+
+    def trace_document(
+        self, name: str, paths: Sequence[str] = (), *, directory: str = "/"
+    ) -> dict[str, Any]:
+        """As `trace`, by the schema trace.schema.json of the documentation."""
+        from pathlib import Path
+
+        from rootless.changes.container_changes import paths_in
+        from rootless.supervisor.file_servers.access_trace import read_document
+        from rootless.tracing.document import selected
+
+        record, options = self._container_and_options(name)
+        wanted = [b"/" + path for path in paths_in(record, paths, directory)]
+        place = Path(self.paths.containers.directory(record.id))
+        return selected(read_document(record, options, place), wanted)
 
     def create_volume(
         self,

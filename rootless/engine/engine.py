@@ -253,6 +253,7 @@ class Engine(ContainerStore):
         network: NetworkOptions | None = None,
         name: str | None = None,
         keep: bool = False,
+        trace: bool = False,
     ) -> TrySession:
         """A layer over the host's files for the length of a `with` block: the commands that the session runs
         change it and not the files. It is dropped at the end, with what was not applied, unless `keep` is
@@ -264,13 +265,22 @@ class Engine(ContainerStore):
             hide: What appears empty, besides the paths in the lists of the user and of the site.
             network: By default the host's.
             name: The name of the container.
+            trace: Note what the commands read, list and look for.
 
         Raises RootlessError if it cannot be started.
         """
         from rootless.engine.try_session import start_session
 
         return start_session(
-            self, on, through, hide, network=network, name=name, keep=keep, environ=self._environ
+            self,
+            on,
+            through,
+            hide,
+            network=network,
+            name=name,
+            keep=keep,
+            trace=trace,
+            environ=self._environ,
         )
 
     def exec_captured(self, name: str, options: ExecOptions, data: bytes = b"") -> Completed:

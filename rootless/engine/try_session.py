@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 from rootless.spec.exec_options import ExecOptions
+from rootless.spec.options import TraceOptions
 
 if TYPE_CHECKING:
     from rootless.applying.apply import Applied
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rootless.engine.captured import Completed
     from rootless.engine.engine import Engine
     from rootless.network.options import NetworkOptions
+    from rootless.tracing.trace import Trace
 
 
 class TrySession:
@@ -45,6 +47,12 @@ class TrySession:
         """What the commands have changed up to now: at or in `paths`, none for all."""
         found = self._engine.changes(self.name, paths, directory=os.getcwd() if paths else "/")
         return [each for each in found.listed() if not each.is_bare]
+
+    def trace(self, paths: Sequence[str] = ()) -> Trace:
+        """What the commands have read, listed and looked for up to now: at or in `paths`, none for all. Raises
+        UsageError if the session is not traced.
+        """
+        return self._engine.trace(self.name, paths, directory=os.getcwd() if paths else "/")
 
     def diff(self, paths: Sequence[str] = ()) -> bytes:
         """The same as a unified diff."""
@@ -78,6 +86,7 @@ def start_session(
     network: NetworkOptions | None,
     name: str | None,
     keep: bool,
+    trace: bool,
     environ: Mapping[str, str],
 ) -> TrySession:
     """Start the container of a session; the arguments are those of `Engine.try_`. Raises RootlessError."""
@@ -93,6 +102,7 @@ def start_session(
         through=written,
         hidden=hidden_paths(map(os.path.abspath, hide), environ, os.path.expanduser("~"), written),
         network=network or NetworkOptions(HOST),
+        trace=TraceOptions() if trace else None,
     )
     umask = os.umask(0o022)
     os.umask(umask)

@@ -358,6 +358,19 @@ ROOT_IS_CALLER = UserNamespaceMode()
 DEFAULT_SECURITY = SecurityOptions()
 
 
+class TraceOptions(NamedTuple):
+    """What is noted of the files that a container uses.
+
+    Args:
+        file: Where the trace is written at the end besides the container's directory; absolute, empty for nowhere.
+        every_name: Each name that is used is noted, also one that is in a directory that was listed. Listings are
+            slower then.
+    """
+
+    file: str = ""
+    every_name: bool = False
+
+
 class ContainerOptions(NamedTuple):
     """One container. None means "as the image or the default says".
 
@@ -387,6 +400,8 @@ class ContainerOptions(NamedTuple):
     """A file that must not exist and gets the container's id."""
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = {}
+    trace: TraceOptions | None = None
+    """None: it is not traced."""
 
     command: tuple[str, ...] = ()
     entrypoint: str | None = None

@@ -20,6 +20,7 @@ from rootless.spec.options import (
     Device,
     NamespaceModes,
     SecurityOptions,
+    TraceOptions,
 )
 
 LABEL = "rootless.try"
@@ -57,6 +58,7 @@ class TryRequest(NamedTuple):
     network: NetworkOptions = NetworkOptions(HOST)
     agents: bool = False
     remove: bool = False
+    trace: TraceOptions | None = None
     terminal: bool = False
     devices: tuple[str, ...] = ()
 
@@ -87,6 +89,7 @@ def options_of_try(
         rootfs="/",
         name=request.name,
         remove=request.remove,
+        trace=request.trace,
         labels={LABEL: "1"},
         command=request.command,
         entrypoint="",

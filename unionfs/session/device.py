@@ -24,6 +24,7 @@ from unionfs.session.workers import Workers
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from unionfs.session.continuation import Continuation
+    from unionfs.session.tracer import Tracer
 
 _TRY_AGAIN = frozenset({EINTR, EAGAIN, ENOENT})
 """ENOENT: the request was interrupted before it could be read (fuse_dev_do_read)."""
@@ -44,8 +45,9 @@ class DeviceSession:
         filesystem: FileSystem,
         options: ServeOptions,
         continuation: Continuation | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
-        self.dispatcher = Dispatcher(device, filesystem, options, continuation)
+        self.dispatcher = Dispatcher(device, filesystem, options, continuation, tracer)
         self._device = device
         self._spin = options.spin
         self._buffer = self.dispatcher.buffer
@@ -139,6 +141,7 @@ def serve(
     filesystem: FileSystem,
     options: ServeOptions = DEFAULTS,
     continuation: Continuation | None = None,
+    tracer: Tracer | None = None,
 ) -> Counters:
     """Answer requests on `device` until the file system is unmounted; then `filesystem.destroy()`.
 
@@ -147,8 +150,9 @@ def serve(
     Args:
         continuation: of a connection that goes on if this process is killed. If it is not the first
             server, the kernel is asked for the requests that the last one has not answered.
+        tracer: notes what is read, listed and looked for; None: nothing does.
     """
-    session = DeviceSession(device, filesystem, options, continuation)
+    session = DeviceSession(device, filesystem, options, continuation, tracer)
     if continuation is not None and not continuation.is_first:
         continuation.resume(device)
     try:

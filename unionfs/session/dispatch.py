@@ -34,6 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from unionfs.session.continuation import Continuation
     from unionfs.session.throttle import Throttle
+    from unionfs.session.tracer import Tracer
     from unionfs.session.transfers import TransferHandlers
 
 _HEADER = wire.IN_HEADER.size
@@ -77,7 +78,7 @@ _READ = int(Opcode.READ)
 
 class Dispatcher:
     """Answers the messages that are put into `buffer`, on `device`. `continuation`: what another server
-    of the connection will need, and what one has left."""
+    of the connection will need, and what one has left. `tracer` notes what is read."""
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class Dispatcher:
         filesystem: FileSystem,
         options: ServeOptions,
         continuation: Continuation | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._continuation = continuation
         self.counters = Counters()
@@ -145,6 +147,8 @@ class Dispatcher:
             Opcode.INTERRUPT: self._interrupt,
             Opcode.LSEEK: self._lseek,
         }
+        if tracer is not None:
+            self._table |= tracer.wrap(self._table, filesystem, self.buffer)
         self._throttle = self._make_throttle()
         if self._throttle is not None:
             self._table |= self._throttle.wrap(self._table)

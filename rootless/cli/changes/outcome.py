@@ -14,13 +14,18 @@ _MOST = 40
 """Changes that are shown without being asked for."""
 
 
-def decide(engine: Engine, name: str, *, asks: bool) -> None:
-    """Keep the changes of a container, or with `asks` show them on standard error and do what is answered."""
+def decide(engine: Engine, name: str, *, asks: bool, is_traced: bool) -> None:
+    """Keep the changes of a container, or with `asks` show them on standard error and do what is answered. One that
+    is traced is kept also if it has changed nothing.
+    """
     if not asks:
         _say_kept(name)
         return
     found = [each for each in engine.changes(name).listed() if not each.is_bare]
     if not found:
+        if is_traced:
+            print(f"rootless: no file was changed; rootless trace {name}", file=sys.stderr)
+            return
         print("rootless: no file was changed", file=sys.stderr)
         engine.remove(name)
         return

@@ -6,13 +6,14 @@ import os
 import sys
 
 from rootless.cli.context import Settings, absolute, current_directory, engine_of
-from rootless.cli.grammar import Command, Flag, GrammarError, Parsed, Text, Texts
+from rootless.cli.grammar import Command, Flag, GrammarError, OptionalText, Parsed, Text, Texts
 from rootless.errors import LaunchError, NotFoundError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.engine import Engine
     from rootless.network.options import NetworkOptions
+    from rootless.spec.options import TraceOptions
     from rootless.trying.request import TryRequest
 
 NAME = Text(("name",), "Name of the container, to refer to the changes by", "NAME")
@@ -26,6 +27,11 @@ NETWORK = Text(
     ("network", "net"), "Network: host (default), none, or one that run takes", "NETWORK"
 )
 AGENTS = Flag(("agents",), "Keep the variables of agents and displays, such as SSH_AUTH_SOCK")
+TRACE = OptionalText(
+    ("trace",),
+    "Note which files the command reads, for rootless trace; with =FILE also write that there at its end",
+    "FILE",
+)
 EXPLAIN = Flag(("explain",), "Print what is undone and what is not, and quit")
 
 _EXPLANATION = """\
@@ -70,7 +76,7 @@ def try_(parsed: Parsed, settings: Settings) -> int:
     if parsed[KEEP] and parsed[NAME]:
         return outcome.status
     asks = not parsed[KEEP] and os.isatty(0) and os.isatty(2)
-    decide(engine, request.name, asks=asks)
+    decide(engine, request.name, asks=asks, is_traced=request.trace is not None)
     return outcome.status
 
 
@@ -96,9 +102,16 @@ def _request(parsed: Parsed) -> TryRequest:
         network=_network(parsed[NETWORK]),
         agents=parsed[AGENTS],
         remove=parsed[DROP],
+        trace=None if parsed[TRACE] is None else _trace(parsed),
         terminal=os.isatty(0) and os.isatty(1),
         devices=tuple(filter(os.path.exists, ("/dev/fuse", "/dev/net/tun"))),
     )
+
+
+def _trace(parsed: Parsed) -> TraceOptions:
+    from rootless.cli.tracing.option import parse_trace
+
+    return parse_trace(parsed[TRACE] or "", removed_by="--drop" if parsed[DROP] else "")
 
 
 def _existing(flag: str, path: str) -> str:
@@ -129,7 +142,7 @@ TRY = Command(
     "try",
     "Run a command on the host's files without changing them",
     "[COMMAND] [ARG...]",
-    (NAME, KEEP, APPLY, DROP, ON, RW, HIDE, NETWORK, AGENTS, EXPLAIN),
+    (NAME, KEEP, APPLY, DROP, ON, RW, HIDE, NETWORK, AGENTS, TRACE, EXPLAIN),
     try_,
     interspersed=False,
     description="""Run a command, or a shell, on the host's own files, copy on write: with the same

@@ -165,6 +165,12 @@ RECORD = Text(
     "FILE",
     CONTAINER,
 )
+TRACE = OptionalText(
+    ("trace",),
+    "Note which files the container reads, for rootless trace; with =FILE also write that there at its end",
+    "FILE",
+    CONTAINER,
+)
 PULL = Text(
     ("pull",),
     "Pull image before running: always, missing (default), never or newer",

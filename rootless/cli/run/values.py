@@ -88,6 +88,7 @@ def options_of(
         cidfile=parsed[rows.CIDFILE],
         labels=_labels(parsed),
         annotations=_annotations(parsed),
+        trace=_trace(parsed),
         command=command,
         entrypoint=parsed[rows.ENTRYPOINT],
         workdir=parsed[rows.WORKDIR] or None,
@@ -489,6 +490,15 @@ def _sysctls(parsed: Parsed) -> Mapping[str, str]:
     from rootless.cli.flags.ulimits import parse_sysctls
 
     return parse_sysctls(parsed[rows.SYSCTL])
+
+
+def _trace(parsed: Parsed) -> values.TraceOptions | None:
+    text = parsed[rows.TRACE]
+    if text is None:
+        return None
+    from rootless.cli.tracing.option import parse_trace
+
+    return parse_trace(text, removed_by="--rm" if parsed[rows.RM] else "")
 
 
 _LIMIT_ROWS = tuple(row for row in rows.RUN_OPTIONS if row.group == rows.LIMITS)

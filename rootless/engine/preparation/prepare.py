@@ -111,6 +111,8 @@ def _check_overlay_driver(options: ContainerOptions) -> None:
         what = "limit the writable layer"
     elif options.writable_tmpfs is not None:
         what = "keep the writable layer in memory"
+    elif options.trace is not None:
+        what = "trace a container"
     else:
         return
     raise HostSupportError(
@@ -306,6 +308,7 @@ def _prepare(
         volatile=options.remove and not options.always_sync,
         storage=options.storage,
         memory_size=options.writable_tmpfs or 0,
+        access_trace=options.trace,
         terminal=options.terminal,
         stop_signal=_stop_signal(options.stop_signal or lower.config.get("StopSignal")),
         stop_timeout=options.stop_timeout,

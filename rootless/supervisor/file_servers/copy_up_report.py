@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from rootless.containers.process_identity import is_alive
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import ALIVE
 from rootless.containers.timestamps import now
 from rootless.durable import write_atomically
-from rootless.errors import HostSupportError, InvalidDocumentError, NotFoundError, RootlessError
+from rootless.errors import HostSupportError, InvalidDocumentError, NotFoundError
 from rootless.spec.storage_driver import StorageDriver
 
 if TYPE_CHECKING:
@@ -27,10 +24,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 NAME = "cow.json"
-
-_TIMEOUT = 2.0
-_INTERVAL = 0.002
-"""Seconds, as _TIMEOUT."""
 
 
 class CopiedFile(NamedTuple):
@@ -109,7 +102,9 @@ def read_report(record: ContainerRecord, directory: Path) -> CopyUpReport:
             f"the root of container {record.name} is read-only: nothing is copied up"
         )
     if record.status in ALIVE:
-        _ask(record, path)
+        from rootless.supervisor.file_servers.report_request import request_report
+
+        request_report(record, path)
     try:
         document = json.loads(path.read_bytes())
         if document["format"] != FORMAT:
@@ -141,38 +136,3 @@ def read_report(record: ContainerRecord, directory: Path) -> CopyUpReport:
         ) from None
     except (RecursionError, ValueError, KeyError, TypeError) as error:
         raise InvalidDocumentError(f"{path} cannot be read: {error!r}") from error
-
-
-def _ask(record: ContainerRecord, path: Path) -> None:
-    """Have the file server write the report, and wait for it."""
-    before = _identity(path)
-    try:
-        server = os.pidfd_open(record.server_pid)
-    except OSError:
-        return  # it has just ended, and what it wrote at the end is there
-    try:
-        if not is_alive(record.server_pid, record.server_pid_start):
-            return
-        signal.pidfd_send_signal(server, signal.SIGUSR1)
-        deadline = time.monotonic() + _TIMEOUT
-        while _identity(path) == before:
-            if time.monotonic() > deadline:
-                raise RootlessError(
-                    f"the file server of container {record.name} did not answer within {_TIMEOUT:g} s",
-                    hint="it may be copying a large file; try again",
-                )
-            if not is_alive(record.server_pid, record.server_pid_start):
-                return
-            time.sleep(_INTERVAL)
-    except ProcessLookupError:
-        return
-    finally:
-        os.close(server)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_ino, status.st_mtime_ns

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    from rootless.supervisor.file_servers.access_trace import AccessTrace
     from unionfs.copy_up_stats import CopyUpStats
 
 _READY = b"ready"
@@ -372,16 +373,24 @@ def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> N
     gc.enable()
     os.umask(0)  # modes come from the container, its umask taken off already
     sys.setswitchinterval(SWITCH_INTERVAL)
+    trace = None
+    if description.access_trace is not None:
+        from rootless.supervisor.file_servers.access_trace import AccessTrace
+
+        trace = AccessTrace(description, union, int(init), complete=continuation.is_first)
+        write_report_on_signal(description.directory, union.copy_up_stats, trace)
     limits = description.storage
     options = ServeOptions(
         fsync=not description.volatile,
         writeback=not limits.size,
-        readdirplus=not description.is_traced,
+        readdirplus=not description.traces_every_name,
         records_owners=description.id_maps.single,
         bps=limits.bps or None,
         iops=limits.iops or None,
     )
-    serve(received[0], union, options, continuation)
+    serve(received[0], union, options, continuation, None if trace is None else trace.tracer)
+    if trace is not None:
+        trace.write(finished=True)
     if description.is_traced:
         from unionfs.traced.trace import encode
         from unionfs.traced.union import TracedUnion
@@ -399,9 +408,11 @@ def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> N
             log(f"cow.json: {error.strerror}")
 
 
-def write_report_on_signal(directory: str, stats: CopyUpStats) -> None:
-    """Write cow.json at each SIGUSR1, which `rootless cow` sends, from now on. The handler runs between
-    two steps of the interpreter, and so sees every record whole.
+def write_report_on_signal(
+    directory: str, stats: CopyUpStats, trace: AccessTrace | None = None
+) -> None:
+    """Write cow.json, and trace.json of what is traced, at each SIGUSR1, which `rootless cow` and `rootless trace`
+    send, from now on. The handler runs between two steps of the interpreter, and so sees every record whole.
     """
 
     def answer(*_: object) -> None:
@@ -412,5 +423,7 @@ def write_report_on_signal(directory: str, stats: CopyUpStats) -> None:
         except OSError as error:
             # No space, or the directory is gone: `rootless cow` times out, the file server goes on.
             log(f"cow.json: {error.strerror}")
+        if trace is not None:
+            trace.write(finished=False)
 
     signal.signal(signal.SIGUSR1, answer)

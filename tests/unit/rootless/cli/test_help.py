@@ -46,6 +46,7 @@ COMMANDS = [
     "diff",
     "changes",
     "try",
+    "trace",
     "drop",
     "apply",
     "export",

@@ -100,7 +100,7 @@ def test_signal_never_goes_to_a_process_that_took_the_number(server, tmp_path):
 
 
 def test_server_that_does_not_answer_is_an_error(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("rootless.supervisor.file_servers.copy_up_report._TIMEOUT", 0.05)
+    monkeypatch.setattr("rootless.supervisor.file_servers.report_request.TIMEOUT", 0.05)
     os.kill(server.server_pid, signal.SIGSTOP)
     with pytest.raises(RootlessError, match="did not answer"):
         read_report(server, tmp_path)

@@ -1,0 +1,67 @@
+"""What a trace costs: a command in `rootless try --trace`, beside the same without the option, and under strace(1) in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.measure import Key, Results, sample_in_rounds
+from benchmarks.trying import SIZES, make_work_tree
+
+FIND = "trace: find in a work tree"
+SEARCH = "trace: grep -r in a work tree"
+BUILD = "trace: build of C files"
+WORKLOADS = (FIND, SEARCH, BUILD)
+UNTRACED, TRACED, STRACE = "untraced", "traced", "strace"
+NAMES = (UNTRACED, TRACED, STRACE)
+
+_COMMANDS = {
+    FIND: "find . -name no-such-name",
+    SEARCH: "grep -rq 'no such text' . || true",
+    BUILD: "for i in 0 1 2 3 4 5 6 7 8 9; do gcc -c -o d$i/f.o source.c; done",
+}
+_SOURCE = '#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\nint main(void) { return puts(""); }\n'
+
+
+def measure(
+    results: Results,
+    scratch: Path,
+    *,
+    scale: str,
+    rounds: int,
+    only: Sequence[str],
+    subjects: Sequence[str],
+    after_round: Callable[[], None],
+) -> None:
+    """Time every workload with every subject."""
+    work = scratch / "work"
+    make_work_tree(work, SIZES[scale].files)
+    (work / "source.c").write_text(_SOURCE)
+
+    def sample(workload: str, subject: str) -> None:
+        results.time(Key(workload, subject, "cold"), lambda: _run(scratch, subject, workload))
+
+    missing = {STRACE} if shutil.which("strace") is None else set()
+    measured = [name for name in NAMES if name in subjects and name not in missing]
+    sample_in_rounds(results, only, measured, rounds, sample, after_round)
+
+
+def _run(scratch: Path, subject: str, workload: str) -> None:
+    options = [f"--trace={scratch}/trace.json"] if subject == TRACED else []
+    prefix = ["strace", "-f", "-o", "/dev/null", "-e", "trace=%file"] if subject == STRACE else []
+    rootless = (sys.executable, "-m", "rootless")
+    done = subprocess.run(
+        [*rootless, "try", "--drop", *options, "--", *prefix, "sh", "-c", _COMMANDS[workload]],
+        cwd=scratch / "work",
+        env=os.environ | {"XDG_DATA_HOME": str(scratch / "data")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=600,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr.decode(errors="replace").strip()[-300:])

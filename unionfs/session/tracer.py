@@ -1,0 +1,268 @@
+"""Notes which files the requests of a session read, list and look for: the methods of a dispatcher's table,
+wrapped. A session without a tracer has the table as it is, and so costs nothing.
+
+The kernel asks for each name, listing and page at least once in the life of a mount, because its caches begin
+empty, and not again while they hold it. So every file with contents that is read has a record; later accesses, and
+the processes that make them, have one as far as the kernel asks.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from time import time_ns
+
+from unionfs.light_types import IntEnum, NamedTuple
+from unionfs.model import NodeId
+from unionfs.session import wire
+from unionfs.session.wire import Opcode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from unionfs.filesystem import Nodes
+    from unionfs.session.fast_data import Answer
+
+_HEADER = wire.IN_HEADER.size
+_PID = Struct("=I")
+_PID_AT = 32
+"""Of fuse_in_header: the thread."""
+_READ = Struct("=8xQI")
+"""Of fuse_read_in: offset and size."""
+_COPY = Struct("=8xQ24xQ")
+"""Of fuse_copy_file_range_in: offset in the source, and length."""
+_BODY_AT = wire.OUT_HEADER.size
+_NO_NODE = bytes(8)
+
+_YOUNG = 50_000
+"""Nanoseconds for which the name of a new process is taken to be right: it may be about to execute a program."""
+_OLD = 100_000_000
+"""The same of one that has been known for long."""
+
+_FORGETS = (Opcode.FORGET, Opcode.BATCH_FORGET)
+_RENAMES = (Opcode.RENAME, Opcode.RENAME2)
+_COPIES = (Opcode.COPY_FILE_RANGE, Opcode.COPY_FILE_RANGE_64)
+
+
+class AccessKind(IntEnum):
+    """What was done at a path."""
+
+    MISSING = 0
+    """It was looked for, and is not there."""
+    FOUND = 1
+    """It was looked for and is there, so that its attributes were seen."""
+    READ = 2
+    """Its contents were read: the bytes of a file, the target of a symbolic link."""
+    LISTED = 3
+    """The names in it were read."""
+
+
+class ProcessIdentity(NamedTuple):
+    """A process of the mount's PID namespace. `host` is its PID where the server runs, which tells two apart
+    that have had the same `pid`; 0 if it is not known."""
+
+    pid: int
+    host: int
+    name: str
+
+
+class TracedProcess:
+    """`name` is the last one that was seen of it."""
+
+    __slots__ = ("due", "name", "pid", "since")
+
+    def __init__(self, pid: int, name: str, since: int) -> None:
+        self.pid = pid
+        self.name = name
+        self.since = since
+        self.due = 0
+        """When the name is to be read again, in nanoseconds since the epoch."""
+
+
+class Access:
+    """Accesses of one kind to one path. Times are nanoseconds since the epoch. `bytes` are those that the kernel
+    asked for of a file: it reads ahead, and asks once for what it keeps."""
+
+    __slots__ = ("bytes", "count", "first", "last", "processes")
+
+    def __init__(self, now: int, process: TracedProcess) -> None:
+        self.first = self.last = now
+        self.count = 1
+        self.bytes = 0
+        self.processes: tuple[TracedProcess, ...] = (process,)
+
+    def repeat(self, now: int, process: TracedProcess) -> None:
+        """Count one more."""
+        self.last = now
+        self.count += 1
+        if process not in self.processes:
+            self.processes += (process,)
+
+
+class Tracer:
+    """The trace of one session.
+
+    Args:
+        path_of: gives a path of a node, absolute; None if it has none any more.
+        identify: gives the process of a thread, by the number that a request has; None if it is not known.
+    """
+
+    def __init__(
+        self,
+        path_of: Callable[[NodeId], bytes | None],
+        identify: Callable[[int], ProcessIdentity | None],
+    ) -> None:
+        self._path_of = path_of
+        self._identify = identify
+        self.processes: list[TracedProcess] = []
+        """In the order in which they were first seen."""
+        self._by_identity: dict[tuple[int, int], TracedProcess] = {}
+        self._threads: dict[int, TracedProcess] = {}
+        """By number."""
+        self._paths: dict[tuple[AccessKind, bytes], Access] = {}
+        self._names: dict[bytes, tuple[dict[bytes, Access], dict[bytes, Access]]] = {}
+        """Names that were looked up in a directory: those that are missing, and those that are there."""
+        # By node, until a name or a number may belong to another object.
+        self._nodes: dict[NodeId, Access] = {}
+        self._directories: dict[NodeId, tuple[dict[bytes, Access], dict[bytes, Access]]] = {}
+
+    def records(self) -> Iterator[tuple[bytes, AccessKind, Access]]:
+        """Every path and kind of access, in no particular order."""
+        for (kind, path), access in self._paths.items():
+            yield path, kind, access
+        for directory, (missing, found) in self._names.items():
+            prefix = directory if directory == b"/" else directory + b"/"
+            for kind, names in ((AccessKind.MISSING, missing), (AccessKind.FOUND, found)):
+                for name, access in names.items():
+                    yield prefix + name, kind, access
+
+    def wrap(
+        self, table: dict[int, Answer], filesystem: Nodes, buffer: memoryview
+    ) -> dict[int, Answer]:
+        """The methods of requests that read, list and look up, with what they note."""
+        wrapped = {
+            Opcode.LOOKUP: self._lookup(table[Opcode.LOOKUP], buffer),
+            Opcode.READ: self._read(table[Opcode.READ], filesystem, buffer, _READ),
+            Opcode.READLINK: self._readlink(table[Opcode.READLINK], buffer),
+        }
+        for opcode in (Opcode.READDIR, Opcode.READDIRPLUS):
+            wrapped[opcode] = self._list(table[opcode], buffer)
+        for opcode in _COPIES:
+            wrapped[opcode] = self._read(table[opcode], filesystem, buffer, _COPY)
+        for opcode in (*_FORGETS, *_RENAMES):
+            wrapped[opcode] = self._dropping(table[opcode])
+        return {int(opcode): method for opcode, method in wrapped.items()}
+
+    def _lookup(self, method: Answer, buffer: memoryview) -> Answer:
+        directories, threads, pid_of = self._directories, self._threads, _PID.unpack_from
+
+        def lookup(unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
+            reply = method(unique, nodeid, length)
+            now = time_ns()
+            (pid,) = pid_of(buffer, _PID_AT)
+            process = threads.get(pid)
+            if process is None or now >= process.due:
+                process = self._process(pid, now)
+            names = directories.get(nodeid)
+            if names is None:
+                names = self._names_in(nodeid)
+            known = names[reply[_BODY_AT : _BODY_AT + 8] != _NO_NODE]
+            name = bytes(buffer[_HEADER : length - 1])
+            access = known.get(name)
+            if access is None:
+                known[name] = Access(now, process)
+            else:
+                access.repeat(now, process)
+            return reply
+
+        return lookup
+
+    def _read(
+        self, method: Answer, filesystem: Nodes, buffer: memoryview, request: Struct
+    ) -> Answer:
+        getattr_, extent = filesystem.getattr, request.unpack_from
+
+        def read(unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
+            reply = method(unique, nodeid, length)
+            access = self._note(nodeid, AccessKind.READ, buffer)
+            if access is not None:
+                offset, size = extent(buffer, _HEADER)
+                access.bytes += max(0, min(size, getattr_(nodeid).size - offset))
+            return reply
+
+        return read
+
+    def _readlink(self, method: Answer, buffer: memoryview) -> Answer:
+        def readlink(unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
+            reply = method(unique, nodeid, length)
+            access = self._note(nodeid, AccessKind.READ, buffer)
+            if access is not None:
+                access.bytes += len(reply) - _BODY_AT
+            return reply
+
+        return readlink
+
+    def _list(self, method: Answer, buffer: memoryview) -> Answer:
+        def listing(unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
+            reply = method(unique, nodeid, length)
+            self._note(nodeid, AccessKind.LISTED, buffer)
+            return reply
+
+        return listing
+
+    def _dropping(self, method: Answer) -> Answer:
+        """A request after which a node number or a path may be another object's."""
+
+        def answer(unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
+            self._nodes.clear()
+            self._directories.clear()
+            return method(unique, nodeid, length)
+
+        return answer
+
+    def _note(self, nodeid: NodeId, kind: AccessKind, buffer: memoryview) -> Access | None:
+        """Count one access to what a node is. Returns its record; None if it has no name."""
+        now = time_ns()
+        (pid,) = _PID.unpack_from(buffer, _PID_AT)
+        process = self._threads.get(pid)
+        if process is None or now >= process.due:
+            process = self._process(pid, now)
+        access = self._nodes.get(nodeid)
+        if access is not None:
+            access.repeat(now, process)
+            return access
+        path = self._path_of(nodeid)
+        if path is None:
+            return None
+        access = self._paths.get((kind, path))
+        if access is None:
+            access = self._paths[kind, path] = Access(now, process)
+        else:
+            access.repeat(now, process)
+        self._nodes[nodeid] = access
+        return access
+
+    def _names_in(self, nodeid: NodeId) -> tuple[dict[bytes, Access], dict[bytes, Access]]:
+        path = self._path_of(nodeid)
+        names = ({}, {}) if path is None else self._names.setdefault(path, ({}, {}))
+        self._directories[nodeid] = names
+        return names
+
+    def _process(self, number: int, now: int) -> TracedProcess:
+        """The process of a thread that is not known, or of which the name is to be read again. Number 0 stands
+        for the kernel, and for processes outside the PID namespace."""
+        found = self._identify(number) if number else None
+        if found is None:
+            process = self._threads.get(number) or self._add(ProcessIdentity(number, 0, ""), now)
+        else:
+            process = self._by_identity.get(found[:2]) or self._add(found, now)
+            process.name = found.name
+        self._threads[number] = process
+        process.due = now + min(_OLD, max(_YOUNG, 2 * (now - process.since)))
+        return process
+
+    def _add(self, identity: ProcessIdentity, now: int) -> TracedProcess:
+        process = TracedProcess(identity.pid, identity.name, now)
+        self._by_identity[identity[:2]] = process
+        self.processes.append(process)
+        return process
