@@ -221,6 +221,7 @@ COMMANDS: Mapping[str, str | Group] = {
             "mount": "rootless.cli.images.mount:IMAGE_MOUNT",
             "unmount": "rootless.cli.images.mount:IMAGE_UNMOUNT",
             "prune": "rootless.cli.images.prune:IMAGE_PRUNE",
+            "slim": "rootless.cli.images.slim:IMAGE_SLIM",
             "unpack": "rootless.cli.images.unpack:IMAGE_UNPACK",
             "verify": "rootless.cli.images.verify:IMAGE_VERIFY",
             "pull": _PULL,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rootless.engine.doctor.findings import Finding as HostFinding
     from rootless.engine.new_containers import NewContainers
     from rootless.engine.pull_in_child import ShowProgress
+    from rootless.engine.slim_image import SlimImage, SlimRequest
     from rootless.engine.try_session import TrySession
     from rootless.engine.upkeep import DiskUsage
     from rootless.events.filters import EventFilters
@@ -282,6 +283,18 @@ class Engine(ContainerStore):
             trace=trace,
             environ=self._environ,
         )
+
+    def slim(self, request: SlimRequest) -> SlimImage:
+        """Make an image of what commands use of another one: run them traced, and again in the new image, where they have
+        to end with the same status. Nothing is left if they do not. The calling process must have one thread.
+
+        Raises NotFoundError, UsageError, and RootlessError if a command ends otherwise in the new image.
+        """
+        from rootless.engine.slim_image import slim
+
+        made = slim(self, self._environ, request)
+        self._image_events().of_image("tag", made.id, made.tag)
+        return made
 
     def exec_captured(self, name: str, options: ExecOptions, data: bytes = b"") -> Completed:
         """As `exec`, with `data` as the standard input of the command; returns its status and its output.

@@ -64,7 +64,7 @@ def commit(
         if message:
             step["comment"] = message
         document = {
-            **_inherited(base),
+            **inherited(base),
             "created": created,
             **({"author": author} if author else {}),
             "config": config,
@@ -88,7 +88,9 @@ def _with_command(changed: Json, before: Json) -> Json:
     return {**changed, **kept}
 
 
-def _inherited(base: Image | None) -> Json:
+def inherited(base: Image | None) -> Json:
+    """What the configuration of an image made of `base` takes over: platform, author and the like; of this machine without
+    a base."""
     if base is None:
         host = host_platform()
         variant = {"variant": host.variant} if host.variant else {}

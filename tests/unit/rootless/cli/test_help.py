@@ -72,6 +72,7 @@ COMMANDS = [
     "doctor",
     "container",
     "image",
+    "image slim",
     "system",
 ]
 

@@ -1,0 +1,222 @@
+"""An image of what commands use of another one: the commands are run traced, the image is made, and they are run again in
+it before it gets its name. See `Engine.slim`.
+
+Until then the new image is in a store of its own in the temporary directory of the store, which the next command that adds
+an image sweeps if this process is killed. The containers are children's, whose end ends them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from rootless.errors import RootlessError, UsageError
+from rootless.network.options import DEFAULT_NETWORK, NetworkOptions
+from rootless.run_in_child import ChildCall
+from rootless.spec.options import ContainerOptions, TraceOptions
+from rootless.spec.storage_driver import StorageDriver
+from rootless.tracing.document import load_document, read_trace
+from rootless.tracing.trace import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rootless.engine.engine import Engine
+    from rootless.store.image import Image
+
+_SHOWN = 2000
+"""Bytes of output that an error shows."""
+
+
+class SlimRequest(NamedTuple):
+    """What a slim image is made of.
+
+    Args:
+        image: A name or an id.
+        commands: As the arguments of `run`; an empty one stands for the command of the image.
+        tag: Empty for the name of the image with `.slim` after the repository.
+        included: Absolute paths that are kept with all below, used or not.
+        excluded: Absolute paths that are left out, used or not.
+        compares_output: The commands have to write the same in the new image.
+        variables, network: Of the containers that the commands run in.
+    """
+
+    image: str
+    commands: tuple[tuple[str, ...], ...] = ((),)
+    tag: str = ""
+    included: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    compares_output: bool = False
+    variables: tuple[tuple[str, str | None], ...] = ()
+    network: NetworkOptions = DEFAULT_NETWORK
+
+
+class Trial(NamedTuple):
+    """How a command ended, and what it wrote."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class SlimImage(NamedTuple):
+    """The new image. Sizes are bytes of the uncompressed layers. `trials` are those in the image that it was made of."""
+
+    id: str
+    tag: str
+    size_before: int
+    size: int
+    trials: tuple[Trial, ...]
+
+
+def slim(engine: Engine, environ: Mapping[str, str], request: SlimRequest) -> SlimImage:
+    """Make the image; the calling process must have one thread. See `Engine.slim`."""
+    from rootless.containers.timestamps import time_of_making
+    from rootless.engine.engine import Engine
+    from rootless.oci.reference import parse_tag
+    from rootless.slimming.image import make_slim_image
+    from rootless.slimming.selection import selected
+    from rootless.store.image import resolve
+    from rootless.store.ingest import Ingest
+    from rootless.store.layers import image_size
+    from rootless.store.layout import Store
+
+    store = Store.open(engine.paths.store, engine.paths.shared)
+    store.require_writable()
+    base = resolve(store, request.image)
+    tag = parse_tag(request.tag or _default_tag(base, request.image))
+    with Ingest(store) as scratch:
+        used: set[bytes] = set(map(_relative, _places_of(base.config)))
+        trials = []
+        for number, command in enumerate(request.commands):
+            file = scratch.directory / f"trace-{number}"
+            options = _options(request, base.id, command)._replace(
+                trace=TraceOptions(str(file), every_name=True)
+            )
+            trials.append(_run(engine, options, scratch.directory))
+            used |= _used(file)
+        other = Engine(
+            root=scratch.directory / "store", runroot=engine.paths.runtime, environ=environ
+        )
+        made = make_slim_image(
+            store,
+            base,
+            Store.open(other.paths.store, ()),
+            lambda snapshot: selected(
+                snapshot,
+                used,
+                list(map(os.fsencode, request.included)),
+                list(map(os.fsencode, request.excluded)),
+                volumes=list(map(os.fsencode, _volumes_of(base.config))),
+            ),
+            created=time_of_making(environ),
+            tag=tag,
+        )
+        for command, before in zip(request.commands, trials, strict=True):
+            after = _run(other, _options(request, made.id, command), scratch.directory)
+            _compare(before, after, compares_output=request.compares_output)
+        engine.load(Path(other.paths.store))
+    image = resolve(store, made.id)
+    return SlimImage(
+        made.id, tag.familiar, image_size(store, base), image_size(store, image), tuple(trials)
+    )
+
+
+def _default_tag(base: Image, name: str) -> str:
+    """The name that was given, or, for an id, the first one of the image, with `.slim` after the repository. Raises
+    UsageError if the image has none.
+    """
+    if not base.tags:
+        raise UsageError("an image without a name needs --tag")
+    given = [each for each in base.tags if name in {each.familiar, each.familiar_name, str(each)}]
+    tag = given[0] if given else base.tags[0]
+    return f"{tag.familiar_name}.slim:{tag.tag}"
+
+
+def _places_of(config: Mapping[str, object]) -> list[str]:
+    """Directories that the configuration names."""
+    directory = config.get("WorkingDir")
+    return [str(directory)] if directory else []
+
+
+def _volumes_of(config: Mapping[str, object]) -> list[str]:
+    """Mount points of volumes, which begin with what the image has there, unseen by a trace."""
+    volumes = config.get("Volumes")
+    return list(map(str, volumes)) if isinstance(volumes, dict) else []
+
+
+def _relative(path: str) -> bytes:
+    return os.fsencode(os.path.normpath(path)).strip(b"/")
+
+
+def _options(request: SlimRequest, image: str, command: tuple[str, ...]) -> ContainerOptions:
+    return ContainerOptions(
+        image=image,
+        storage_driver=StorageDriver.UNIONFS,
+        remove=True,
+        command=command,
+        variables=request.variables,
+        network=request.network,
+    )
+
+
+def _run(engine: Engine, options: ContainerOptions, directory: Path) -> Trial:
+    """Run a container to its end in a child process, without input; it ends with the child. Raises RootlessError."""
+    outputs = [directory / "stdout", directory / "stderr"]
+
+    def run() -> int:
+        from rootless.light_stdlib import signal
+        from rootless.syscalls import processes
+
+        processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)
+        _redirect(0, os.devnull, os.O_RDONLY)
+        for number, path in enumerate(outputs, 1):
+            _redirect(number, str(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        return engine.run(options).status
+
+    status: int = ChildCall(run).result()
+    return Trial(status, *(path.read_bytes() for path in outputs))
+
+
+def _redirect(number: int, path: str, flags: int) -> None:
+    descriptor = os.open(path, flags, 0o600)
+    os.dup2(descriptor, number)
+    os.close(descriptor)
+
+
+def _used(file: Path) -> set[bytes]:
+    """Relative paths of what a trace says was there and used."""
+    try:
+        document = load_document(file.read_bytes(), str(file))
+    except FileNotFoundError:
+        raise RootlessError("the file server of the container wrote no trace") from None
+    trace = read_trace(document, str(file))
+    if not trace.complete:
+        raise RootlessError("the trace is not complete: the file server was killed; try again")
+    return {each.path.strip(b"/") for each in trace.accesses if each.kind is not Kind.MISSING}
+
+
+def _compare(before: Trial, after: Trial, *, compares_output: bool) -> None:
+    """Raises RootlessError if the command ends otherwise in the slim image."""
+    hint = "--include keeps files that were not seen to be used"
+    if before.status != after.status:
+        last = after.stderr[-_SHOWN:].decode(errors="replace").strip()
+        said = f": {last}" if last else ""
+        raise RootlessError(
+            f"the command ends with status {after.status} in the slim image, and with {before.status} before{said}",
+            hint=hint,
+        )
+    if compares_output and before[1:] != after[1:]:
+        where = "standard output" if before.stdout != after.stdout else "standard error"
+        raise RootlessError(f"the command writes another {where} in the slim image", hint=hint)
+
+
+def commands_of(first: Sequence[str], also: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """The commands of a command line: one in words, and further ones as a shell quotes them. Raises UsageError."""
+    import shlex
+
+    try:
+        return (tuple(first), *(tuple(shlex.split(each)) for each in also))
+    except ValueError as error:
+        raise UsageError(f"--also: {error}") from error
