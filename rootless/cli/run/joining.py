@@ -63,7 +63,7 @@ def warn(parsed: Parsed, environ: Mapping[str, str], *, joined: bool) -> None:
 def rank_of(parsed: Parsed, environ: Mapping[str, str]) -> Rank:
     """This process as a rank. Raises UsageError."""
     for option in _NEVER:
-        if parsed.values[option.long]:
+        if parsed.values[option.long] not in {None, False}:
             raise UsageError(f"conflicting options: --join and --{option.long}")
     launch, tag = launch_here(environ), parsed[rows.JOIN_TAG]
     if tag is None:

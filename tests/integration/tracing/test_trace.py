@@ -218,6 +218,7 @@ def test_refusals(box, tmp_path):
     assert box("trace", "none").status == 1
     box("create", "--trace", "--name", "new", "box:1", "true").ok()
     assert "has not been started" in box("trace", "new").stderr
+    assert "--join and --trace" in box("run", "--join-tag", "x", "--trace", "box:1", "true").stderr
     overlay = box("--storage-driver", "overlay", "run", "--trace", "box:1", "true")
     assert "cannot trace" in overlay.stderr
 
