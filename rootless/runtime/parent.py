@@ -28,7 +28,7 @@ from rootless.runtime.idmap_writer import begin_maps
 from rootless.runtime.plan import make_plan
 from rootless.runtime.rootfs import Rootfs
 from rootless.runtime.seccomp import filters_of
-from rootless.syscalls import descriptors, processes
+from rootless.syscalls import descriptors, mounts, processes
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -229,6 +229,8 @@ def create(args: LaunchArgs) -> ContainerProcess:
         from rootless.runtime import reaper  # noqa: F401
     if plan.execute.holds:
         from rootless.runtime import holder  # noqa: F401
+    if not mounts.has_mount_setattr():
+        from rootless.runtime.steps import bind_remount  # noqa: F401
     own_end, process = (
         _wait_for_caller(args.caller, args) if args.caller else _start(plan, filters, args)
     )

@@ -7,6 +7,7 @@ so that no component can be replaced by a symbolic link in between.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from rootless.syscalls.libc import check, libc, once, syscall
@@ -95,6 +96,16 @@ def mount_setattr(
     attributes += propagation.to_bytes(8, "little") + bytes(8)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     syscall(_MOUNT_SETATTR, tree, b"", flags, attributes, len(attributes))
+
+
+@once
+def has_mount_setattr() -> bool:
+    """False before Linux 5.12, and where a seccomp filter hides the call."""
+    try:
+        syscall(_MOUNT_SETATTR, -1, b"", AT_EMPTY_PATH, bytes(32), 32)
+    except OSError as error:
+        return error.errno != errno.ENOSYS
+    return True
 
 
 def new_mount(fstype: str, source: str, options: tuple[str, ...] = (), attributes: int = 0) -> int:

@@ -3,12 +3,17 @@ confines a process."""
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 
 from rootless.light_stdlib import signal
 from rootless.syscalls.libc import check, fail, libc, once, syscall
 from unionfs.syscalls.light_ctypes import ctypes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 CLONE_PIDFD = 0x00001000
 CLONE_PARENT = 0x00008000
@@ -36,6 +41,11 @@ NAMESPACE_FLAGS = {
 _CLONE3 = 435
 _CLOSE_RANGE = 436
 _CLOSE_RANGE_CLOEXEC = 4
+_NO_CLOSE_RANGE = (errno.EINVAL, errno.ENOSYS)
+"""Before Linux 5.11 for the flag, before 5.9 for the call."""
+_PROC_SUPER_MAGIC = 0x9FA0  # linux/magic.h
+_LARGEST_TABLE = 65536
+"""Where the descriptors cannot be listed, that many are tried."""
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -105,12 +115,47 @@ def setns(descriptor: int, flags: int) -> None:
 
 
 def close_on_exec_from(first: int) -> None:
-    """Mark every descriptor from `first` on close-on-exec (Linux 5.11)."""
-    syscall(_CLOSE_RANGE, first, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC)
+    """Mark every descriptor from `first` on close-on-exec."""
+    try:
+        syscall(_CLOSE_RANGE, first, 0xFFFFFFFF, _CLOSE_RANGE_CLOEXEC)
+    except OSError as error:
+        if error.errno not in _NO_CLOSE_RANGE:
+            raise
+        for descriptor in _open_from(first):
+            try:
+                os.set_inheritable(descriptor, False)
+            except OSError as closed:
+                if closed.errno != errno.EBADF:
+                    raise
 
 
 def close_from(first: int) -> None:
-    syscall(_CLOSE_RANGE, first, 0xFFFFFFFF, 0)
+    """Close every descriptor from `first` on."""
+    try:
+        syscall(_CLOSE_RANGE, first, 0xFFFFFFFF, 0)
+    except OSError as error:
+        if error.errno not in _NO_CLOSE_RANGE:
+            raise
+        for descriptor in _open_from(first):
+            os.closerange(descriptor, descriptor + 1)
+
+
+def _open_from(first: int) -> Iterable[int]:
+    """The open descriptors from `first` on, and perhaps others."""
+    try:
+        directory = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return range(first, _LARGEST_TABLE)
+    try:
+        # A root file system may have directories of these names where no procfs is mounted.
+        kind = bytearray(256)
+        address = ctypes.c_void_p(ctypes.addressof(ctypes.c_int.from_buffer(kind)))
+        check(libc().fstatfs(ctypes.c_int(directory), address))
+        if struct.unpack_from("@l", kind)[0] != _PROC_SUPER_MAGIC:
+            return range(first, _LARGEST_TABLE)
+        return [number for name in os.listdir(directory) if (number := int(name)) >= first]
+    finally:
+        os.close(directory)
 
 
 @once

@@ -14,8 +14,9 @@ import stat
 
 from rootless.light_stdlib import socket
 from rootless.runtime.userdb import Identity
-from rootless.syscalls import mounts
+from rootless.syscalls import mount_flags, mounts
 from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+from unionfs.light_types import NamedTuple
 
 _LINK_LIMIT = 40  # MAXSYMLINKS of the kernel
 
@@ -103,10 +104,49 @@ def exists_in_root(context: Context, path: str) -> bool:
     return True
 
 
-def attach(context: Context, tree: int, target: str) -> None:
-    """Attach a detached mount to `target`, which is made where it is missing. Closes `tree`."""
+class MountChange(NamedTuple):
+    """What mount_setattr(2) sets: MOUNT_ATTR_* bits and an MS_* flag of propagation, with `recursive` also for the
+    mounts below."""
+
+    attributes: int = 0
+    propagation: int = 0
+    recursive: bool = True
+
+
+def attach(context: Context, tree: int, target: str, *changes: MountChange) -> None:
+    """Change a detached mount and attach it to `target`, which is made where it is missing. Closes `tree`."""
     is_directory = stat.S_ISDIR(os.stat(tree).st_mode)
     at = open_or_make(context, target, directory=is_directory)
-    mounts.move_mount(tree, at)
+    attach_at(tree, at, *changes)
     os.close(at)
     os.close(tree)
+
+
+def attach_at(tree: int, at: int, *changes: MountChange) -> None:
+    """Change a detached mount and attach it to the place that `at` is a descriptor of."""
+    changes = tuple(each for each in changes if each.attributes or each.propagation)
+    if mounts.has_mount_setattr():
+        for change in changes:
+            # The three ways of access times are one field, which has to be cleared to be set.
+            has_times = change.attributes & mount_flags.MOUNT_ATTR__ATIME
+            mounts.mount_setattr(
+                tree,
+                attr_set=change.attributes,
+                attr_clr=mount_flags.MOUNT_ATTR__ATIME if has_times else 0,
+                propagation=change.propagation,
+                recursive=change.recursive,
+            )
+        mounts.move_mount(tree, at)
+        return
+    from rootless.runtime.steps import bind_remount  # the parent has loaded it
+
+    # mount(2) changes attached mounts only. Nothing of the container runs yet.
+    mounts.move_mount(tree, at)
+    own = f"/proc/self/fd/{tree}"
+    for change in changes:
+        if change.propagation:
+            bind_remount.set_propagation(own, change.propagation)
+        if change.attributes:
+            bind_remount.set_attributes(own, change.attributes)
+            for path in bind_remount.below(tree) if change.recursive else ():
+                bind_remount.set_attributes(path, change.attributes)

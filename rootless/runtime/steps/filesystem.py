@@ -12,7 +12,9 @@ from rootless.runtime.channel import send
 from rootless.runtime.handshake import HandshakeMessage, MessageKind
 from rootless.runtime.steps.context import (
     Context,
+    MountChange,
     attach,
+    attach_at,
     exists_in_root,
     open_in_root,
 )
@@ -20,6 +22,7 @@ from rootless.syscalls import mount_flags, mounts, openat2
 from unionfs.light_types import NamedTuple
 
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_PRIVATE = MountChange(propagation=mount_flags.MS_PRIVATE)
 _TIOCGPTPEER = 0x5441  # asm-generic/ioctls.h; the same on x86 and arm
 _TIOCSPTLCK = 0x40045431
 _TIOCSWINSZ = 0x5414  # asm-generic/ioctls.h; `termios` is a shared object of its own
@@ -76,9 +79,8 @@ class BindRoot(NamedTuple):
         tree = context.sources.pop(self.key)
         # pivot_root(2) refuses a root whose parent is shared, and a shared root would carry the
         # container's mounts to the host.
-        mounts.mount_setattr(tree, propagation=mount_flags.MS_PRIVATE, recursive=True)
         at = os.open(self.path, _DIRECTORY)
-        mounts.move_mount(tree, at)
+        attach_at(tree, at, _PRIVATE)
         os.close(at)
         context.root = tree
 
@@ -105,7 +107,12 @@ class ProtectRoot(NamedTuple):
         return "make the root read-only"
 
     def perform(self, context: Context) -> None:
-        mounts.mount_setattr(context.root, attr_set=mount_flags.MOUNT_ATTR_RDONLY)
+        if mounts.has_mount_setattr():
+            mounts.mount_setattr(context.root, attr_set=mount_flags.MOUNT_ATTR_RDONLY)
+        else:
+            from rootless.runtime.steps import bind_remount  # the parent has loaded it
+
+            bind_remount.set_attributes("/", mount_flags.MOUNT_ATTR_RDONLY)
 
 
 class OpenSource(NamedTuple):
@@ -173,19 +180,14 @@ class AttachSource(NamedTuple):
         if self.optional and not exists_in_root(context, self.target.rpartition("/")[0] or "/"):
             os.close(tree)
             return
-        mounts.mount_setattr(tree, propagation=self.propagation, recursive=True)
-        for attributes, recursive in ((self.attributes, False), (self.recursive_attributes, True)):
-            if attributes:
-                # The three ways of access times are one field, which has to be cleared to be set.
-                cleared = (
-                    mount_flags.MOUNT_ATTR__ATIME
-                    if attributes & mount_flags.MOUNT_ATTR__ATIME
-                    else 0
-                )
-                mounts.mount_setattr(
-                    tree, attr_set=attributes, attr_clr=cleared, recursive=recursive
-                )
-        attach(context, tree, self.target)
+        attach(
+            context,
+            tree,
+            self.target,
+            MountChange(propagation=self.propagation),
+            MountChange(self.attributes, recursive=False),
+            MountChange(self.recursive_attributes),
+        )
 
 
 class BindInRoot(NamedTuple):
@@ -199,8 +201,7 @@ class BindInRoot(NamedTuple):
     def perform(self, context: Context) -> None:
         at = open_in_root(context, self.path)
         tree = mounts.open_tree(at, recursive=True)
-        mounts.mount_setattr(tree, propagation=mount_flags.MS_PRIVATE, recursive=True)
-        mounts.move_mount(tree, at)
+        attach_at(tree, at, _PRIVATE)
         os.close(tree)
         os.close(at)
 
@@ -351,7 +352,6 @@ class ProtectPath(NamedTuple):
         except (FileNotFoundError, NotADirectoryError):
             return
         tree = mounts.open_tree(at, recursive=True)
-        mounts.mount_setattr(tree, attr_set=mount_flags.MOUNT_ATTR_RDONLY, recursive=True)
-        mounts.move_mount(tree, at)
+        attach_at(tree, at, MountChange(mount_flags.MOUNT_ATTR_RDONLY))
         os.close(tree)
         os.close(at)

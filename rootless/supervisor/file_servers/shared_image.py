@@ -36,6 +36,8 @@ def shared_image(description: LaunchDescription) -> ServedTree | None:
     """The image of a container that shares it, to be served; None for a container that has a union of its own."""
     if not _can_share(description) or not _has_ids_of_servers(description.id_maps):
         return None
+    if description.storage_driver is not StorageDriver.OVERLAY and not _has_overlay():
+        return None  # mount points that the image lacks are made in a union of its own
     return _served(description)
 
 
@@ -85,6 +87,12 @@ def _can_share(description: LaunchDescription) -> bool:
     if any("path" in each for each in spec["linux"]["namespaces"]):
         return False  # it lies below the user namespace of another container
     return not os.path.isdir(tree.path) if isinstance(tree, HostTree) else bool(tree.layers)
+
+
+def _has_overlay() -> bool:
+    """Whether the kernel lets users mount overlayfs: Linux 5.11."""
+    major, minor = os.uname().release.split(".")[:2]
+    return (int(major), int("".join(filter(str.isdigit, minor)))) >= (5, 11)
 
 
 def _has_ids_of_servers(maps: IdMaps) -> bool:
