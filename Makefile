@@ -29,7 +29,7 @@ soak:            ## the differential machine for an hour: SECONDS_TO_SOAK=3600 m
 bench:           ## measure against podman, bubblewrap, crun, fuse-overlayfs, kernel overlayfs and the bare disk
 	@scripts/bench
 
-test-vm:         ## resource limits, enforced in a virtual machine with delegated cgroups
+test-vm:         ## resource limits and an old kernel, in a virtual machine with delegated cgroups
 	@scripts/test-vm
 
 install:         ## install the programs, man pages and completion: PREFIX=/usr/local DESTDIR= EXTRAS= make install
