@@ -20,13 +20,14 @@ from __future__ import annotations
 import errno
 import os
 from _thread import allocate_lock
-from binascii import crc32
 from struct import Struct
+
+from unionfs.logs.framing import OVERHEAD, framed, frames, is_cut_short
 
 _NEW, _DAMAGED = b".new", b".damaged"
 _FORMAT = b"rootless attributes 1\n"
 
-_HEAD, _BODY = Struct("<II"), Struct("<QBB")
+_BODY = Struct("<QBB")
 _SET, _REMOVE, _FORGET = range(3)
 _KEPT_RECORDS = 1000
 """A file of fewer records is not written anew, however many of them are obsolete."""
@@ -34,6 +35,8 @@ _KEPT_RECORDS = 1000
 _XATTR_CREATE, _XATTR_REPLACE = os.XATTR_CREATE, os.XATTR_REPLACE
 _VALUE_LIMIT = 65536
 """XATTR_SIZE_MAX of <linux/limits.h>."""
+_LONGEST = _BODY.size + 255 + _VALUE_LIMIT
+"""Bytes of a record without its frame: a longer one is damage."""
 
 Attributes = dict[int, dict[bytes, bytes]]
 """Values by inode number and name."""
@@ -159,8 +162,7 @@ class AttributeIndexFile(AttributeIndex):
 
 
 def _record(ino: int, operation: int, name: bytes = b"", value: bytes = b"") -> bytes:
-    body = _BODY.pack(ino, operation, len(name)) + name + value
-    return _HEAD.pack(crc32(body), len(body)) + body
+    return framed(_BODY.pack(ino, operation, len(name)) + name + value, checksum_first=True)
 
 
 def _read(fd: int) -> tuple[Attributes, int, int]:
@@ -173,21 +175,16 @@ def _read(fd: int) -> tuple[Attributes, int, int]:
     if not data.startswith(_FORMAT):
         return found, 0, 0
     at, count = len(_FORMAT), 0
-    view = memoryview(data)
-    while at + _HEAD.size <= len(data):
-        checksum, length = _HEAD.unpack_from(data, at)
-        body = view[at + _HEAD.size : at + _HEAD.size + length]
-        if len(body) < max(length, _BODY.size) or crc32(body) != checksum:
-            break
+    for body in frames(data, _BODY.size, _LONGEST, start=at, checksum_first=True):
         ino, operation, name_length = _BODY.unpack_from(body)
-        name = bytes(body[_BODY.size : _BODY.size + name_length])
+        name = body[_BODY.size : _BODY.size + name_length]
         if operation == _SET:
-            found.setdefault(ino, {})[name] = bytes(body[_BODY.size + name_length :])
+            found.setdefault(ino, {})[name] = body[_BODY.size + name_length :]
         elif operation == _REMOVE:
             found.get(ino, {}).pop(name, None)
         else:
             found.pop(ino, None)
-        at += _HEAD.size + length
+        at += OVERHEAD + len(body)
         count += 1
     return found, at, count
 
@@ -196,11 +193,7 @@ def _is_damaged(fd: int, end: int, size: int) -> bool:
     """Whether more follows the last sound record than one record that was not completely written."""
     if end == 0:
         return not _FORMAT.startswith(os.pread(fd, len(_FORMAT), 0))
-    head = os.pread(fd, _HEAD.size, end)
-    if len(head) < _HEAD.size:
-        return False
-    length = _HEAD.unpack(head)[1]
-    return bool(end + _HEAD.size + length < size and os.pread(fd, size - end, end).strip(b"\0"))
+    return not is_cut_short(os.pread(fd, size - end, end), checksum_first=True)
 
 
 def _write_anew(
