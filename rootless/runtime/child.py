@@ -28,9 +28,10 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import NoReturn
 
+    from rootless.runtime.execution import Credentials
     from rootless.runtime.plan import Plan
 
 _TIOCSCTTY = 0x540E  # asm-generic/ioctls.h; `termios` is a shared object of its own
@@ -119,15 +120,14 @@ def take_stdio(stdio: tuple[int, int, int]) -> None:
 
 
 def _finish(side: ChildSide, context: Context) -> None:
-    plan, identity = side.plan, context.identity
+    plan = side.plan
     connect_terminal(context)
-    environment = environment_of(plan.execute.env, identity.home)
-    take_credentials(
+    environment = become_user(
+        context,
         plan.credentials,
-        identity,
+        plan.execute.env,
         side.filters,
         lambda listener: send_listener(side.channel, listener),
-        keep_ids=context.keeps_ids,
     )
     _die_with(side.monitor)
     reset_signals()
@@ -181,7 +181,22 @@ def _own_stdio(context: Context) -> None:
             pass  # of another owner: the program can still use the descriptor it has
 
 
-def environment_of(env: Sequence[str], home: str) -> dict[str, str]:
+def become_user(
+    context: Context,
+    credentials: Credentials,
+    env: Sequence[str],
+    filters: Filters,
+    hand_over: Callable[[int], None],
+) -> dict[str, str]:
+    """Become the user that the steps have found (`take_credentials`). Returns the environment of the command, which has
+    the user's HOME.
+    """
+    environment = _environment_of(env, context.identity.home)
+    take_credentials(credentials, context.identity, filters, hand_over, keep_ids=context.keeps_ids)
+    return environment
+
+
+def _environment_of(env: Sequence[str], home: str) -> dict[str, str]:
     """A later entry wins; HOME is the user's unless it is set."""
     result: dict[str, str] = {}
     for entry in env:

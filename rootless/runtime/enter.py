@@ -10,26 +10,25 @@ import sys
 
 from rootless.light_stdlib import signal, socket
 from rootless.runtime import failures
-from rootless.runtime.child import environment_of, failure_of
+from rootless.runtime.child import become_user, failure_of
 from rootless.runtime.execution import (
     execute,
     find_executable,
     reset_signals,
     script_interpreter,
-    take_credentials,
 )
 from rootless.runtime.extensions import DEFAULT_PATH
-from rootless.runtime.join import enter_group, make_join_plan
+from rootless.runtime.join import become_root, enter_group, make_join_plan
 from rootless.runtime.seccomp import filters_of
 from rootless.runtime.steps.context import Context
-from rootless.syscalls import identity, processes
+from rootless.syscalls import processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import NoReturn
 
-    from rootless.runtime.join import JoinArgs, JoinPlan
+    from rootless.runtime.join import JoinArgs
 
 _HEAD = 256
 _OF_PYTHON = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
@@ -69,20 +68,15 @@ def enter(args: JoinArgs, preserved: Iterable[int] = ()) -> NoReturn:
         context = Context(socket.socket(socket.AF_UNIX))
         context.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         doing = "become the root user of the container"
-        _become_root(plan)
+        become_root(plan)
         for step in plan.steps:
             doing = step.describe()
             step.perform(context)
         stage, doing = "chdir", plan.directory.describe()
         plan.directory.perform(context)
         stage, doing = "set up", "take the credentials of the user"
-        environment = environment_of(plan.env, context.identity.home)
-        take_credentials(
-            plan.credentials,
-            context.identity,
-            filters,
-            args.hand_over or os.close,
-            keep_ids=context.keeps_ids,
+        environment = become_user(
+            context, plan.credentials, plan.env, filters, args.hand_over or os.close
         )
         reset_signals()
         for number in ignored:
@@ -95,14 +89,6 @@ def enter(args: JoinArgs, preserved: Iterable[int] = ()) -> NoReturn:
         execute(plan.args, environment, null)
     except BaseException as error:  # noqa: BLE001 - the traceback would need imports
         raise failures.launch_error(failure_of(stage, doing, error)) from None
-
-
-def _become_root(plan: JoinPlan) -> None:
-    if plan.drop_groups:
-        identity.setgroups(())
-    identity.setresgid(plan.root[1])
-    identity.setresuid(plan.root[0])
-    processes.prctl(processes.PR_SET_DUMPABLE, 0)
 
 
 def _require_format(path: str) -> None:

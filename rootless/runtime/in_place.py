@@ -13,8 +13,8 @@ import sys
 
 from rootless.light_stdlib import signal, socket
 from rootless.runtime.channel import receive, send
-from rootless.runtime.child import environment_of, report, send_listener
-from rootless.runtime.execution import find_executable, refuse_magic_links, take_credentials
+from rootless.runtime.child import become_user, report, send_listener
+from rootless.runtime.execution import find_executable, refuse_magic_links
 from rootless.runtime.extensions import DEFAULT_PATH
 from rootless.runtime.handshake import HandshakeMessage, MessageKind
 from rootless.runtime.steps.context import Context
@@ -62,13 +62,12 @@ def become_container(plan: Plan, channel: socket.socket, filters: Filters) -> No
         send(channel, HandshakeMessage(MessageKind.READY))
         _expect(channel, MessageKind.START)
         stage, doing = "exec", plan.execute.describe()
-        environment = environment_of(plan.execute.env, context.identity.home)
-        take_credentials(
+        environment = become_user(
+            context,
             plan.credentials,
-            context.identity,
+            plan.execute.env,
             filters,
             lambda listener: send_listener(channel, listener),
-            keep_ids=context.keeps_ids,
         )
         # The two that Python ignores by itself.
         for number in (signal.SIGPIPE, signal.SIGXFSZ):

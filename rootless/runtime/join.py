@@ -21,8 +21,8 @@ from rootless.light_stdlib import socket
 from rootless.runtime.channel import receive, send
 from rootless.runtime.child import (
     DEAD,
+    become_user,
     connect_terminal,
-    environment_of,
     report,
     send_listener,
     take_stdio,
@@ -33,7 +33,6 @@ from rootless.runtime.execution import (
     credentials_of,
     execute,
     reset_signals,
-    take_credentials,
 )
 from rootless.runtime.handshake import HandshakeMessage, MessageKind
 from rootless.runtime.idmap import IdMaps
@@ -240,6 +239,15 @@ def enter_group(args: JoinArgs) -> None:
         raise refused
 
 
+def become_root(plan: JoinPlan) -> None:
+    """Become the root user of the container, whose namespaces this process has joined. Raises OSError."""
+    if plan.drop_groups:
+        identity.setgroups(())
+    identity.setresgid(plan.root[1])
+    identity.setresuid(plan.root[0])
+    processes.prctl(processes.PR_SET_DUMPABLE, 0)
+
+
 def _run(plan: JoinPlan, filters: Filters, channel: socket.socket) -> NoReturn:
     """The process: set itself up as the spec wants it, and execute the command."""
     stage, doing = "set up", "enter the root of the container"
@@ -249,11 +257,7 @@ def _run(plan: JoinPlan, filters: Filters, channel: socket.socket) -> NoReturn:
         context = Context(channel)
         context.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         doing = "become the root user of the container"
-        if plan.drop_groups:
-            identity.setgroups(())
-        identity.setresgid(plan.root[1])
-        identity.setresuid(plan.root[0])
-        processes.prctl(processes.PR_SET_DUMPABLE, 0)
+        become_root(plan)
         for step in plan.steps:
             doing = step.describe()
             step.perform(context)
@@ -261,13 +265,12 @@ def _run(plan: JoinPlan, filters: Filters, channel: socket.socket) -> NoReturn:
         plan.directory.perform(context)
         stage, doing = "set up", "take the credentials of the user"
         connect_terminal(context)
-        environment = environment_of(plan.env, context.identity.home)
-        take_credentials(
+        environment = become_user(
+            context,
             plan.credentials,
-            context.identity,
+            plan.env,
             filters,
             lambda listener: send_listener(channel, listener),
-            keep_ids=context.keeps_ids,
         )
         reset_signals()
         processes.close_on_exec_from(3)
