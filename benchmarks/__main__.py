@@ -34,7 +34,7 @@ from benchmarks import (
 from benchmarks.arguments import PARTS, Plan, parser, plans
 from benchmarks.compare import compare
 from benchmarks.filesystems import is_root
-from benchmarks.measure import Results
+from benchmarks.measure import Measurement, Results
 from benchmarks.results_file import ResultsFile, write_csv
 from benchmarks.scratch import exit_on_signals, scratch_directory
 from benchmarks.selection import SelectionError
@@ -106,9 +106,14 @@ def _measure(
     def save() -> None:
         file.save(results)
 
+    def part(name: str, plan: Plan, rounds: int = rounds) -> Measurement:
+        directory = scratch / name
+        directory.mkdir()
+        return Measurement(results, directory, scale, rounds, plan.workloads, plan.subjects, save)
+
     save()
     if plan := chosen.get("startup"):
-        startup.measure(results, scratch, rounds * 4, plan.subjects, save)
+        startup.measure(part("startup", plan, rounds * 4))
     if plan := chosen.get("files"):
         _measure_files(results, plan, {**settings, "scratch": str(scratch)}, scratch, file)
     for name, measure in (
@@ -120,27 +125,9 @@ def _measure(
         ("build", build.measure),
     ):
         if plan := chosen.get(name):
-            (scratch / name).mkdir()
-            measure(
-                results,
-                scratch / name,
-                scale=scale,
-                rounds=rounds,
-                only=plan.workloads,
-                subjects=plan.subjects,
-                after_round=save,
-            )
+            measure(part(name, plan))
     if plan := chosen.get("images"):
-        (scratch / "images").mkdir()
-        file.machine |= images.measure(
-            results,
-            scratch / "images",
-            scale=scale,
-            rounds=rounds,
-            only=plan.workloads,
-            subjects=plan.subjects,
-            after_round=save,
-        )
+        file.machine |= images.measure(part("images", plan))
 
 
 def _measure_files(

@@ -22,7 +22,7 @@ from typing import TypeAlias
 
 from benchmarks.build_engines import FUSE, Builder, builders
 from benchmarks.lifecycle import Stopwatch
-from benchmarks.measure import Key, Results, sample_in_rounds, short_runroot
+from benchmarks.measure import Key, Measurement, Results, short_runroot
 from benchmarks.memory import total_size
 from benchmarks.workloads import MIB
 from tests.support.debian import cache_directory, debian_tar, toolchain_tar
@@ -247,28 +247,19 @@ MEMORY: Mapping[str, Callable[[Bench], Path]] = {
 }
 
 
-def measure(
-    results: Results,
-    scratch: Path,
-    *,
-    scale: str,
-    rounds: int,
-    only: Sequence[str],
-    subjects: Sequence[str],
-    after_round: Callable[[], None],
-) -> None:
+def measure(measurement: Measurement) -> None:
     """Time every workload with every builder; the memory is in the table of peaks."""
     with short_runroot() as runroot:
-        contexts = scratch / "contexts"
+        contexts = measurement.scratch / "contexts"
         contexts.mkdir()
         prepared = [
-            Bench(builder, SIZES[scale], contexts)
-            for builder in builders(scratch, runroot)
-            if builder.name in subjects
+            Bench(builder, SIZES[measurement.scale], contexts)
+            for builder in builders(measurement.scratch, runroot)
+            if builder.name in measurement.subjects
         ]
         for bench in prepared:
-            _make_bases(results, bench, scratch, only)
-        sample_in_rounds(results, only, prepared, rounds, partial(_sample, results), after_round)
+            _make_bases(measurement.results, bench, measurement.scratch, measurement.workloads)
+        measurement.sample_in_rounds(prepared, partial(_sample, measurement.results))
 
 
 def _make_bases(results: Results, bench: Bench, scratch: Path, workloads: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from benchmarks.lifecycle import Engine, Stopwatch, engines
-from benchmarks.measure import Key, Results, sample_in_rounds, short_runroot
+from benchmarks.measure import Key, Measurement, Results, short_runroot
 from benchmarks.memory import processes, proportional_size
 from benchmarks.workloads import MIB
 from tests.support.waiting import wait_until
@@ -274,25 +274,16 @@ def _add(archive: tarfile.TarFile, path: str, size: int) -> None:
     archive.addfile(info, BytesIO(os.urandom(size)))
 
 
-def measure(
-    results: Results,
-    scratch: Path,
-    *,
-    scale: str,
-    rounds: int,
-    only: Sequence[str],
-    subjects: Sequence[str],
-    after_round: Callable[[], None],
-) -> None:
+def measure(measurement: Measurement) -> None:
     """Time every workload with every launcher; bytes are in the table of peaks."""
-    size = SIZES[scale]
+    size = SIZES[measurement.scale]
     with short_runroot() as runroot:
         prepared = [
             Stage(launcher, size)
-            for launcher in launchers(scratch, runroot, size)
-            if launcher.name in subjects
+            for launcher in launchers(measurement.scratch, runroot, size)
+            if launcher.name in measurement.subjects
         ]
-        sample_in_rounds(results, only, prepared, rounds, partial(_sample, results), after_round)
+        measurement.sample_in_rounds(prepared, partial(_sample, measurement.results))
 
 
 def _sample(results: Results, workload: str, stage: Stage) -> None:

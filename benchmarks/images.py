@@ -23,7 +23,7 @@ from pathlib import Path
 from benchmarks.images_engines import Engine, Podman, Rootless, Skopeo, run
 from benchmarks.images_made import MadeImage, Size, make_image, pushed_size, put_image
 from benchmarks.machine import RoundMeter
-from benchmarks.measure import Key, Results, rotated
+from benchmarks.measure import Key, Measurement, Results, rotated
 from tests.support.docker_registry import docker_registry
 
 _CHANGED = 10
@@ -255,39 +255,32 @@ def prepared(scratch: Path, scale: Scale) -> Iterator[Stage]:
 NAMES = ("rootless", "podman", "skopeo")
 
 
-def measure(
-    results: Results,
-    scratch: Path,
-    *,
-    scale: str,
-    rounds: int,
-    only: Sequence[str],
-    subjects: Sequence[str],
-    after_round: Callable[[], None],
-) -> dict[str, str]:
+def measure(measurement: Measurement) -> dict[str, str]:
     """Take every sample. Returns facts about the engines, by name."""
     facts: dict[str, str] = {}
     if shutil.which("docker-registry") is None:
         return {"images": "not measured, docker-registry is not installed"}
     with ExitStack() as stack:
-        stage = stack.enter_context(prepared(scratch, SCALES[scale]))
-        engines: list[Engine] = [Rootless.create(scratch)]
+        stage = stack.enter_context(prepared(measurement.scratch, SCALES[measurement.scale]))
+        engines: list[Engine] = [Rootless.create(measurement.scratch)]
         if shutil.which("podman"):
-            podman = Podman.create(scratch)
+            podman = Podman.create(measurement.scratch)
             stack.callback(podman.destroy)
             facts["podman storage"] = podman.storage()
             engines.append(podman)
         if shutil.which("skopeo"):
-            engines.append(Skopeo.create(scratch))
-        chosen = [engine for engine in engines if engine.name in subjects]
-        for number in range(rounds + 1):
+            engines.append(Skopeo.create(measurement.scratch))
+        chosen = [engine for engine in engines if engine.name in measurement.subjects]
+        for number in range(measurement.rounds + 1):
             meter = RoundMeter()
             for operation in OPERATIONS:
-                if operation.name not in only:
+                if operation.name not in measurement.workloads:
                     continue
                 print(f"round {number}: {operation.name}", file=sys.stderr)
                 for engine in rotated(chosen, number):
-                    take(results, operation, engine, stage, "warm" if number else "cold")
-            results.rounds.append(meter.finish())
-            after_round()
+                    take(
+                        measurement.results, operation, engine, stage, "warm" if number else "cold"
+                    )
+            measurement.results.rounds.append(meter.finish())
+            measurement.after_round()
     return facts

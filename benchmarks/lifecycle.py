@@ -10,14 +10,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeAlias
 
-from benchmarks.measure import Key, Results, sample_in_rounds, short_runroot
+from benchmarks.measure import Key, Measurement, Results, short_runroot
 from benchmarks.memory import processes, proportional_size
 from benchmarks.workloads import MIB
 from tests.support.images import busybox_tar, docker_archive
@@ -325,24 +325,15 @@ def _memory(stage: Stage) -> int:
         return sum(proportional_size(pid) for pid in processes() if pid not in {own, *before})
 
 
-def measure(
-    results: Results,
-    scratch: Path,
-    *,
-    scale: str,
-    rounds: int,
-    only: Sequence[str],
-    subjects: Sequence[str],
-    after_round: Callable[[], None],
-) -> None:
+def measure(measurement: Measurement) -> None:
     """Time every workload with every engine; the memory is in the table of peaks."""
     with short_runroot() as runroot:
         prepared = [
-            Stage(engine, SIZES[scale], scratch)
-            for engine in engines(scratch, runroot)
-            if engine.name in subjects
+            Stage(engine, SIZES[measurement.scale], measurement.scratch)
+            for engine in engines(measurement.scratch, runroot)
+            if engine.name in measurement.subjects
         ]
-        sample_in_rounds(results, only, prepared, rounds, partial(_sample, results), after_round)
+        measurement.sample_in_rounds(prepared, partial(_sample, measurement.results))
 
 
 def _sample(results: Results, workload: str, stage: Stage) -> None:

@@ -174,22 +174,28 @@ def rotated(items: Sequence[T], round_number: int) -> list[T]:
     return [*items[start:], *items[:start]]
 
 
-def sample_in_rounds(
-    results: Results,
-    workloads: Sequence[str],
-    subjects: Sequence[T],
-    rounds: int,
-    sample: Callable[[str, T], None],
-    after_round: Callable[[], None],
-) -> None:
-    """Take a sample of each workload with each subject in each round, each round beginning with another subject."""
-    for number in range(rounds):
-        meter = RoundMeter()
-        for workload in workloads:
-            for subject in rotated(subjects, number):
-                sample(workload, subject)
-        results.rounds.append(meter.finish())
-        after_round()
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one part measures: workloads and subjects by name, the scale of the inputs, and how many rounds. `scratch` is a
+    directory of its own, `after_round` is called after each round."""
+
+    results: Results
+    scratch: Path
+    scale: str
+    rounds: int
+    workloads: Sequence[str]
+    subjects: Sequence[str]
+    after_round: Callable[[], None]
+
+    def sample_in_rounds(self, subjects: Sequence[T], sample: Callable[[str, T], None]) -> None:
+        """Take a sample of each workload with each subject in each round, each round beginning with another subject."""
+        for number in range(self.rounds):
+            meter = RoundMeter()
+            for workload in self.workloads:
+                for subject in rotated(subjects, number):
+                    sample(workload, subject)
+            self.results.rounds.append(meter.finish())
+            self.after_round()
 
 
 @contextmanager

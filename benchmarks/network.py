@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 from benchmarks.lifecycle import IMAGE, NAMES, SIZES, SLEEP, Measured, Stage, Stopwatch, engines
-from benchmarks.measure import Key, Results, sample_in_rounds, short_runroot
+from benchmarks.measure import Key, Measurement, Results, short_runroot
 
 __all__ = ["NAMES", "WORKLOADS", "measure"]
 
@@ -120,29 +119,18 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def measure(
-    results: Results,
-    scratch: Path,
-    *,
-    scale: str,
-    rounds: int,
-    only: Sequence[str],
-    subjects: Sequence[str],
-    after_round: Callable[[], None],
-) -> None:
+def measure(measurement: Measurement) -> None:
     """Time every workload with every engine."""
     with short_runroot() as runroot:
         prepared = [
-            Stage(engine, SIZES[scale], scratch)
-            for engine in engines(scratch, runroot)
-            if engine.name in subjects
+            Stage(engine, SIZES[measurement.scale], measurement.scratch)
+            for engine in engines(measurement.scratch, runroot)
+            if engine.name in measurement.subjects
         ]
         for stage in prepared:
             stage.engine("network", "create", _NETWORK)
         try:
-            sample_in_rounds(
-                results, only, prepared, rounds, partial(_sample, results), after_round
-            )
+            measurement.sample_in_rounds(prepared, partial(_sample, measurement.results))
         finally:
             for stage in prepared:
                 stage.engine("network", "rm", _NETWORK)

@@ -6,12 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.machine import RoundMeter
-from benchmarks.measure import Key, Results, rotated, short_runroot
+from benchmarks.measure import Key, Measurement, rotated, short_runroot
 from tests.support.images import busybox_tar, docker_archive
 
 WORKLOAD = "container start, run true, end"
@@ -95,20 +95,18 @@ def _prepare_crun(bundle: Path, rootfs: Path) -> None:
 NAMES = ("rootless", "rootless --rootfs", "podman", "crun", "bubblewrap")
 
 
-def measure(
-    results: Results,
-    scratch: Path,
-    rounds: int,
-    subjects: Sequence[str],
-    after_round: Callable[[], None],
-) -> None:
+def measure(measurement: Measurement) -> None:
     """Time every engine; the first start of each, with cold caches, is reported apart."""
     with short_runroot() as runroot:
-        prepared = [engine for engine in engines(scratch, runroot) if engine.name in subjects]
-        for number in range(rounds + 1):
+        prepared = [
+            engine
+            for engine in engines(measurement.scratch, runroot)
+            if engine.name in measurement.subjects
+        ]
+        for number in range(measurement.rounds + 1):
             meter = RoundMeter()
             for engine in rotated(prepared, number):
                 temperature = "warm" if number else "cold"
-                results.time(Key(WORKLOAD, engine.name, temperature), engine.run)
-            results.rounds.append(meter.finish())
-            after_round()
+                measurement.results.time(Key(WORKLOAD, engine.name, temperature), engine.run)
+            measurement.results.rounds.append(meter.finish())
+            measurement.after_round()

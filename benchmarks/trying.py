@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.measure import Key, Results, sample_in_rounds
+from benchmarks.measure import Key, Measurement
 
 START = "try: start, run true, end"
 STATUS = "try: git status in a work tree"
@@ -43,26 +43,17 @@ SIZES = {
 }
 
 
-def measure(
-    results: Results,
-    scratch: Path,
-    *,
-    scale: str,
-    rounds: int,
-    only: Sequence[str],
-    subjects: Sequence[str],
-    after_round: Callable[[], None],
-) -> None:
+def measure(measurement: Measurement) -> None:
     """Time every workload with every subject that can do it."""
-    bench = Bench(scratch, SIZES[scale])
+    bench = Bench(measurement.scratch, SIZES[measurement.scale])
 
     def sample(workload: str, subject: str) -> None:
         call = bench.call(workload, subject)
         if call is not None:
-            results.time(Key(workload, subject, "warm"), call)
+            measurement.results.time(Key(workload, subject, "warm"), call)
 
-    measured = [name for name in NAMES if name in subjects]
-    sample_in_rounds(results, only, measured, rounds, sample, after_round)
+    measured = [name for name in NAMES if name in measurement.subjects]
+    measurement.sample_in_rounds(measured, sample)
 
 
 class Bench:
