@@ -23,6 +23,7 @@ from rootless.applying.step import Restored
 from rootless.applying.undo import Undoing
 from rootless.changes.change import Change, Kind, from_plain, is_within, plain
 from rootless.changes.compare import compare
+from rootless.changes.selection import is_at, require_matches
 from rootless.containers.config import id_maps_of
 from rootless.durable import acquire_lock
 from rootless.errors import InUseError, NotFoundError, RootlessError, UsageError
@@ -108,11 +109,13 @@ class Applying:
 
         Raises:
             InUseError: another apply is at work.
+            NotFoundError: nothing was changed at or in one of `wanted`; then nothing is applied.
             RootlessError: the container's files or the journal cannot be read or written.
         """
         with self._lock(), closing(HostFiles(self._record.rootfs)) as host:
             resumed = [] if check else self._resume(host)
             with self._files() as found:
+                require_matches(found.changes, wanted)
                 changes = _selected(found.changes, wanted, chosen)
                 merging = Merging(host, self._directory, found.places, found.bases)
                 planner = Planner(
@@ -272,7 +275,7 @@ def _selected(
     picked = [
         each
         for each in changes
-        if (not wanted or any(_is_at(each, path) for path in wanted))
+        if (not wanted or any(is_at(each, path) for path in wanted))
         and (chosen is None or each.is_bare or chosen(each))
     ]
     if not wanted and chosen is None:
@@ -287,12 +290,6 @@ def _selected(
         and any(path != each.path and is_within(path, each.path) for path in paths)
     }
     return [each for each in changes if each.path in paths | needed]
-
-
-def _is_at(change: Change, path: bytes) -> bool:
-    return is_within(change.path, path) or (
-        change.source is not None and is_within(change.source, path)
-    )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from rootless.applying.host_files import HostFiles
+from rootless.applying.moves import Moves, above
 from rootless.applying.step import Action, Attributes, Fingerprint, Restored, Step
 from rootless.changes.change import Aspect, Change, Kind, State
 from unionfs.logs.first_seen import SeenRecord
@@ -85,12 +86,9 @@ class Planner:
         self._merged = merged
         self._restored = restored
         self._tag = tag
+        self._moves = Moves((), tag)
         self._left: list[Left] = []
         self._blocked: set[bytes] = set()
-        self._moves: dict[bytes, bytes] = {}
-        """Directories and files that move: where to, by where from."""
-        self._origins: dict[bytes, bytes] = {}
-        """The same, the other way round."""
         self._early: list[Step] = []
         self._main: list[Step] = []
         self._late: list[Step] = []
@@ -100,13 +98,10 @@ class Planner:
         """`changes`: in the order of `rootless.changes.compare`. Raises OSError."""
         changes = [each for each in changes if not each.is_bare]
         made = {each.path for each in changes if each.after is not None}
+        self._moves = Moves(changes, self._tag)
+        parks = self._moves.must_park(changes)
         for each in changes:
-            if each.kind is Kind.MOVED and each.source is not None:
-                self._moves[each.source] = each.path
-                self._origins[each.path] = each.source
-        parks = self._must_park(changes, made)
-        for each in changes:
-            if not self._blocked.isdisjoint(_above(each.path)):
+            if not self._blocked.isdisjoint(above(each.path)):
                 if each.path not in self._blocked:
                     self._leave(each.path, "the directory that it is in is left alone")
                 continue
@@ -123,7 +118,7 @@ class Planner:
 
     def _add(self, change: Change, made: Collection[bytes], *, parks: bool) -> None:
         if change.kind is Kind.DELETED:
-            steps = list(self._removal(change.path, self._place(change.path), change.path))
+            steps = list(self._removal(change.path, self._moves.place(change.path), change.path))
             (self._early if change.path in made else self._late).extend(steps)
             return
         if not change.path:
@@ -176,17 +171,20 @@ class Planner:
         if replaced is not None:
             self._conflict(change.path, "something is there now")
             return False
-        place = self._parked(source) if parks else source
+        place = self._moves.parked(source) if parks else source
         self._main.append(Step(Action.MOVE, change.path, change.path, place, expected=now))
         return True
 
     def _add_directory(self, change: Change, after: State) -> None:
         now = self._obstacle(change.path) if change.before is None else None
+        if now is None and change.before is None and self._is_gone(change.path):
+            self._conflict(change.path, "it is gone")
+            return
         if now is not None and not now.is_directory:
             self._conflict(change.path, "something is there now")
             return
         if change.before is not None:
-            self._early += self._removal(change.path, self._origin(change.path), change.path)
+            self._early += self._removal(change.path, self._moves.origin(change.path), change.path)
             if change.path in self._blocked:
                 return
         if now is None:
@@ -199,7 +197,7 @@ class Planner:
     def _add_object(self, change: Change, after: State) -> None:
         """Everything but a directory that is new: a file, a link, or attributes."""
         path, before = change.path, change.before
-        origin = change.source if change.kind is Kind.MOVED else self._origin(path)
+        origin = change.source if change.kind is Kind.MOVED else self._moves.origin(path)
         now = self._host.fingerprint(origin or path)
         given = _attributes(after)
         is_moved = change.kind is Kind.MOVED
@@ -210,7 +208,7 @@ class Planner:
             is_moved and change.aspects == (Aspect.TIMES,) and after.is_directory
         ):
             return
-        if not is_moved and not self._may_change(path, self._lower_path(change), now):
+        if not is_moved and not self._may_change(path, self._moves.lower_path(change), now):
             if now is not None and self._merged is not None:
                 self._add_merge(change, now, given)
             return
@@ -247,18 +245,22 @@ class Planner:
         """Whether the steps for another name of the file change it."""
         if change.link is None or change.link in self._blocked:
             return False
-        other = self._host.fingerprint(self._origin(change.link))
+        other = self._host.fingerprint(self._moves.origin(change.link))
         return other is not None and other.ino == now.ino
 
     def _obstacle(self, path: bytes) -> Fingerprint | None:
         """What is at the path of something new, unless it moves away."""
-        place = self._place(path)
-        return None if place in self._moves else self._host.fingerprint(place)
+        place = self._moves.place(path)
+        return None if place in self._moves.targets else self._host.fingerprint(place)
+
+    def _is_gone(self, path: bytes) -> bool:
+        """Whether the host had something there when the command looked, and has nothing now."""
+        place = self._moves.place(path)
+        return place in self._seen and place not in self._moves.targets and not self._overrules
 
     def _add_new(self, change: Change, after: State) -> None:
         given, now = _attributes(after), self._obstacle(change.path)
-        place = self._place(change.path)
-        if now is None and place in self._seen and place not in self._moves and not self._overrules:
+        if now is None and self._is_gone(change.path):
             self._conflict(change.path, "it is gone")
             return
         if now is not None and (not self._overrules or now.is_directory):
@@ -278,7 +280,7 @@ class Planner:
         if not after.is_file:
             self._main.append(Step(Action.OBJECT, path, path, given=given, expected=now))
             return
-        found = self._host.status(self._origin(path)) if now is not None else None
+        found = self._host.status(self._moves.origin(path)) if now is not None else None
         has_links = found is not None and found.st_nlink > 1 and stat.S_ISREG(found.st_mode)
         has_links = has_links and not change.is_replaced
         action = Action.CONTENT if has_links else Action.FILE
@@ -290,7 +292,7 @@ class Planner:
     def _removal(self, path: bytes, place: bytes, change: bytes) -> Iterator[Step]:
         """The steps that remove what is at a path, which is at `place` before the first step."""
         now = self._host.fingerprint(place)
-        if now is None or place in self._moves:
+        if now is None or place in self._moves.targets:
             return
         if not self._may_change(change, place, now):
             self._blocked.add(path)
@@ -306,11 +308,12 @@ class Planner:
 
     def _may_change(self, change: bytes, place: bytes, now: Fingerprint | None) -> bool:
         """Whether what is at a place of the host is what the command saw there, and the caller's."""
+        subject = "it" if change == place else _shown(place)
         if now is None:
-            self._conflict(change, "it is gone" if change == place else f"{_shown(place)} is gone")
+            self._conflict(change, f"{subject} is gone")
             return False
         if now.uid != self._caller.uid:
-            self._leave(change, f"{_shown(place)} belongs to another user")
+            self._leave(change, f"{subject} belongs to another user")
             return False
         if self._overrules:
             return True
@@ -321,60 +324,22 @@ class Planner:
         if seen is None:
             seen = self._by_number.get(now.ino & _NUMBER)
         if seen is None:
-            self._conflict(change, f"the command has not seen {_shown(place)}")
+            self._conflict(change, f"the command has not seen {subject}")
             return False
         if not is_as_seen(now, seen):
-            self._conflict(change, f"{_shown(place)} has changed since")
+            self._conflict(change, f"{subject} has changed since")
             return False
         return True
-
-    # Places
-
-    def _origin(self, path: bytes) -> bytes:
-        """Where the host has, before the first step, what is to be at a path."""
-        for above in _above(path):
-            source = self._origins.get(above)
-            if source is not None:
-                return source + path[len(above) :]
-        return path
-
-    def _place(self, path: bytes) -> bytes:
-        """The same, of what is at the path itself and does not come there by a move."""
-        directory, _, name = path.rpartition(b"/")
-        return _join(self._origin(directory), name)
-
-    def _lower_path(self, change: Change) -> bytes:
-        return change.source if change.source is not None else self._origin(change.path)
-
-    def _must_park(self, changes: Sequence[Change], made: Collection[bytes]) -> bool:
-        """Whether one move is in the way of another, or of something else."""
-        removed = {each.path for each in changes if each.after is None}
-        replaced = {each.path for each in changes if Aspect.TYPE in each.aspects} | (
-            removed & set(made)
-        )
-        for source, target in self._moves.items():
-            if source in made or target in removed:
-                return True
-            for above in _above(source):
-                if above in replaced or (above != source and above in self._moves):
-                    return True
-        return False
-
-    def _parked(self, source: bytes) -> bytes:
-        outermost = next(above for above in reversed([*_above(source)]) if above in self._moves)
-        directory = outermost.rpartition(b"/")[0]
-        number = list(self._moves).index(source)
-        name = f".rootless-{self._tag}-move-{number}".encode()
-        return directory + b"/" + name if directory else name
 
     def _parking(self) -> Iterator[Step]:
         """Moves out of the way, the inner before the outer."""
         wanted = {step.source for step in self._main if step.action is Action.MOVE}
-        for source in sorted(self._moves, key=lambda path: path.count(b"/"), reverse=True):
-            place = self._parked(source)
+        targets = self._moves.targets
+        for source in sorted(targets, key=lambda path: path.count(b"/"), reverse=True):
+            place = self._moves.parked(source)
             if place in wanted:
                 expected = self._host.fingerprint(source)
-                yield Step(Action.MOVE, place, self._moves[source], source, expected=expected)
+                yield Step(Action.MOVE, place, targets[source], source, expected=expected)
 
     # What is left
 
@@ -404,17 +369,6 @@ def _attributes(state: State) -> Attributes:
         if name.startswith(_SETTABLE)
     }
     return Attributes(state.mode, state.mtime_ns, state.target.decode("latin-1"), xattrs)
-
-
-def _above(path: bytes) -> Iterator[bytes]:
-    """A path and the directories above it, without the root."""
-    while path:
-        yield path
-        path = path.rpartition(b"/")[0]
-
-
-def _join(directory: bytes, name: bytes) -> bytes:
-    return directory + b"/" + name if directory else name
 
 
 def _shown(path: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rootless.changes.change import from_plain, plain
 from rootless.changes.compare import compare
+from rootless.changes.selection import is_at, require_matches
 from rootless.errors import UsageError
 from rootless.rootfs.read import mountpoints, open_container, reading
 
@@ -57,6 +58,15 @@ class ContainerChanges:
 
         with self._pieces(produce) as pieces:
             return [from_plain(each) for each in marshal.loads(b"".join(pieces))]
+
+    def require_matches(self, listed: Sequence[Change]) -> None:
+        """Raises NotFoundError if one of the paths has none of the changes that `listed` gave."""
+        if all(
+            any(is_at(each, path) for each in listed if not each.is_bare) for path in self._wanted
+        ):
+            return
+        everything = ContainerChanges(self._record, self._paths, self._store)
+        require_matches(everything.listed(), self._wanted)
 
     @contextmanager
     def diff(self) -> Iterator[Iterable[bytes]]:

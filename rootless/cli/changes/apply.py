@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 INTERACTIVE = Flag(("interactive", "i"), "Ask for each change")
 CHECK = Flag(("check",), "Change nothing: show what would be left alone, and why")
 UNDO = Flag(("undo",), "Take the last apply back, unless what it changed has changed since")
-THEIRS = Flag(("theirs",), "Where the host has changed too, take the container's version")
+THEIRS = Flag(
+    ("theirs", "force", "f"), "Where the host has changed too, take the container's version"
+)
 MERGE = Flag(("merge",), "Where the host has changed a text too, merge both changes")
 
 
@@ -84,7 +86,8 @@ APPLY = Command(
     operand="container",
     description="""Make the changes of a container on the host's files that it was made of, as the caller:
 all of them, or what is at or in PATHs. Each file is changed completely or not at all. A file that the
-host has changed since the command saw it is a conflict, and left alone. Devices, set-user-ID files and
+host has changed since the command saw it is a conflict, and left alone, unless --theirs or
+--merge is given. Devices, set-user-ID files and
 files of other users are refused by name. The status is 1 if something was left alone.
 
 An apply that was killed is completed by the next one. --undo takes the last one back, as long as the

@@ -22,6 +22,8 @@ def changes(parsed: Parsed, settings: Settings) -> int:
     found = engine_of(settings).changes(
         name, paths, directory=current_directory() if paths else "/"
     )
+    listed = found.listed() if paths or not (parsed[DIFF] or parsed[STAT]) else []
+    found.require_matches(listed)
     if parsed[DIFF]:
         with found.diff() as pieces:
             for piece in pieces:
@@ -34,7 +36,6 @@ def changes(parsed: Parsed, settings: Settings) -> int:
         for line in stat_lines(found.counts()):
             print(line)
         return 0
-    listed = found.listed()
     if parsed[JSON]:
         from rootless.changes.document import as_document
         from rootless.light_json import dumps

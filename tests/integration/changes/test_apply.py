@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import stat
 
 import pytest
@@ -149,6 +150,54 @@ def test_theirs_decides_conflicts_for_the_container(rootless, work):
     assert (work / "file").read_text() == "new\n"
     rootless("apply", "--undo", "one").ok()
     assert (work / "file").read_text() == "mine\n"
+
+
+def test_what_the_host_has_put_in_the_way_of_a_move_is_replaced_on_request(rootless, work):
+    tried(rootless, "mv dir moved")
+    (work / "moved").write_text("host\n")
+    result = rootless("apply", "one")
+    assert (result.status, (work / "moved").read_text()) == (1, "host\n")
+    assert result.stderr == f"conflict {work}/moved: the command has not seen it\n"
+    rootless("apply", "--force", "one").ok()
+    assert (work / "moved/inner").read_text() == "old\n"
+    rootless("apply", "--undo", "one").ok()
+    assert (work / "moved").read_text() == "host\n"
+    assert (work / "dir/inner").read_text() == "old\n"
+
+
+def test_directory_that_the_host_has_removed_is_a_conflict_and_not_made_again(rootless, work):
+    tried(rootless, "echo more >> dir/inner")
+    shutil.rmtree(work / "dir")
+    result = rootless("apply", "one")
+    assert result.stderr.splitlines()[0] == f"conflict {work}/dir: it is gone"
+    assert not (work / "dir").exists()
+    rootless("apply", "--theirs", "one").ok()
+    assert (work / "dir/inner").read_text() == "old\nmore\n"
+
+
+@pytest.mark.parametrize("verb", ["changes", "changes --diff", "apply", "apply --check"])
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("nowhere", ""),
+        ("script", ""),
+        ("dir/inner", "it was in {work}/dir, which was moved as a whole"),
+        ("gone/deep", "it was in {work}/gone, which was deleted as a whole"),
+    ],
+)
+def test_path_at_which_nothing_has_changed_is_an_error_and_nothing_is_done(
+    rootless, work, verb, path, hint
+):
+    (work / "gone").unlink()
+    (work / "gone").mkdir()
+    (work / "gone/deep").write_text("x")
+    tried(rootless, "mv dir moved; rm -r gone; echo new > file")
+    verb, *options = verb.split()
+    result = rootless(verb, *options, "one", "file", path)
+    assert result.status == 1
+    assert result.stderr.startswith(f"rootless: nothing has changed at or in {work}/{path}\n")
+    assert hint.format(work=work) in result.stderr
+    assert (work / "file").read_text() == "old\n"
 
 
 def test_link_on_the_way_is_refused(rootless, work, tmp_path):
