@@ -186,6 +186,10 @@ class Xattrs(Protocol):
         """Whether the object is known to have no `security.capability`: the kernel asks at the
         first write to each file, and this answers without raising."""
 
+    def lacks_acl(self, nodeid: NodeId) -> bool:
+        """Whether the object is known to have no access ACL, as `lacks_capabilities`: the kernel asks at every path
+        that begins at the root, if the caller does not own it."""
+
     def listxattr(self, nodeid: NodeId) -> list[bytes]: ...
     def setxattr(self, nodeid: NodeId, name: bytes, value: bytes, flags: int) -> None: ...
     def removexattr(self, nodeid: NodeId, name: bytes) -> None: ...

@@ -17,6 +17,7 @@ from unionfs.ops import attributes, copyup, create, readdir, remove, rename
 from unionfs.ops import data as contents
 from unionfs.ops.attributes import setattr_
 from unionfs.ops.tree import Tree, UnionOptions, error
+from unionfs.xattr_names import ACCESS_ACL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ class Union:
             self._tree = _tree_with_journal(lowers, upper, options, options.journal)
         self._nodes = self._tree.nodes
         self._closed = False
+        self._root_lacks_acl = False
+        """The kernel keeps the ACL of every inode but the root's, which it makes before it knows of ACLs
+        (fuse_init_inode, and since Linux 6.16 __forget_cached_acl)."""
         self._complete_at_end = options.complete_at_end
         stored: Iterable[Layer] = lowers if upper is None else (upper,)
         self._statfs_of = next((each for each in stored if isinstance(each, SupportsStatfs)), None)
@@ -280,7 +284,15 @@ class Union:
     # Extended attributes
 
     def getxattr(self, nodeid: NodeId, name: bytes) -> bytes:
-        return attributes.get_xattr(self._tree, self._tree.node(nodeid), name)
+        try:
+            return attributes.get_xattr(self._tree, self._tree.node(nodeid), name)
+        except OSError as refused:
+            if name == ACCESS_ACL and nodeid == ROOT_NODE and refused.errno == errno.ENODATA:
+                self._root_lacks_acl = True
+            raise
+
+    def lacks_acl(self, nodeid: NodeId) -> bool:
+        return nodeid == ROOT_NODE and self._root_lacks_acl
 
     def lacks_capabilities(self, nodeid: NodeId) -> bool:
         node = self._nodes.get(nodeid)
@@ -294,6 +306,7 @@ class Union:
         return attributes.xattr_names(self._tree, self._tree.node(nodeid))
 
     def setxattr(self, nodeid: NodeId, name: bytes, value: bytes, flags: int) -> None:
+        self._root_lacks_acl = False
         attributes.set_xattr(self._tree, self._tree.node(nodeid), name, value, flags)
 
     def removexattr(self, nodeid: NodeId, name: bytes) -> None:

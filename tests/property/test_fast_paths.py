@@ -168,6 +168,10 @@ class Recorder:
         self._asked("lacks_capabilities", nodeid)
         return nodeid % 2 == 0
 
+    def lacks_acl(self, nodeid):
+        self._asked("lacks_acl", nodeid)
+        return nodeid % 2 == 0
+
     def readdirplus(self, nodeid, cookie, room, fixed):
         self._asked("readdirplus", nodeid, cookie, room, fixed)
         entries = []

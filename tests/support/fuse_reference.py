@@ -17,6 +17,7 @@ from unionfs.model import Attributes, Caller, NodeId, SetAttributes, without_set
 from unionfs.session import replies, wire
 from unionfs.session.counters import Counters
 from unionfs.session.wire import Opcode, SetattrValid
+from unionfs.xattr_names import ACCESS_ACL
 
 LARGEST_READ = 1 << 20
 BIG = 1 << 20
@@ -301,6 +302,8 @@ class Reference:
     def _getxattr(self, asked: Asked) -> bytes:
         (size, _), (name,) = asked.names(wire.GETXATTR_IN, 1)
         if name == b"security.capability" and self._fs.lacks_capabilities(asked.nodeid):
+            raise OSError(errno.ENODATA, "none")
+        if name == ACCESS_ACL and self._fs.lacks_acl(asked.nodeid):
             raise OSError(errno.ENODATA, "none")
         value = self._fs.getxattr(asked.nodeid, name)
         if size == 0:

@@ -239,6 +239,9 @@ class Passthrough:
     def lacks_capabilities(self, nodeid: NodeId) -> bool:
         return False
 
+    def lacks_acl(self, nodeid: NodeId) -> bool:
+        return False
+
     def after_reply(self) -> None:
         pass
 

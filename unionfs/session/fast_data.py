@@ -23,7 +23,7 @@ from unionfs.session.slow_reads import SlowReads
 from unionfs.session.splicing import MAX_SPLICE, MIN_SPLICE, Splicer
 from unionfs.session.wire import Opcode, SetattrValid
 from unionfs.syscalls.memory import zeros
-from unionfs.xattr_names import ACLS
+from unionfs.xattr_names import ACCESS_ACL, ACLS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,6 +143,7 @@ class FastData:
         self._fs_readdirplus = filesystem.readdirplus
         self._fs_parent = filesystem.parent
         self._fs_lacks_capabilities = filesystem.lacks_capabilities
+        self._fs_lacks_acl = filesystem.lacks_acl
         self.table: dict[int, Answer] = {
             Opcode.GETATTR: self.getattr,
             Opcode.SETATTR: self.setattr,
@@ -248,7 +249,9 @@ class FastData:
         name, end, more = bytes(self._buffer[_HEADER + 8 : length]).partition(_NUL)
         if not name or more or not end:
             raise ProtocolError("the message does not hold one name and its end")
-        if name == _CAPABILITY and self._fs_lacks_capabilities(nodeid):
+        if (name == _CAPABILITY and self._fs_lacks_capabilities(nodeid)) or (
+            name == ACCESS_ACL and self._acls and self._fs_lacks_acl(nodeid)
+        ):
             self._counters.errors += 1
             return _OUT.pack(16, -ENODATA, unique)
         size, _ = _GETXATTR.unpack_from(self._buffer, _HEADER)

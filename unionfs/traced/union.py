@@ -256,6 +256,10 @@ class TracedUnion(Union):
         self._note_xattrs(nodeid)
         return super().lacks_capabilities(nodeid)
 
+    def lacks_acl(self, nodeid: NodeId) -> bool:
+        self._note_xattrs(nodeid)
+        return super().lacks_acl(nodeid)
+
     def listxattr(self, nodeid: NodeId) -> list[bytes]:
         self._note_xattrs(nodeid)
         return super().listxattr(nodeid)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import tracemalloc
 
+import pytest
+
 from tests.support.tar_layers import layer_of
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.memory import MemoryLayer, directory, regular
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
 from unionfs.union import Union
+from unionfs.xattr_names import ACCESS_ACL
 
 ROOT = Caller(0, 0)
 
@@ -96,3 +99,15 @@ def test_forgotten_nodes_take_no_memory() -> None:
     finally:
         tracemalloc.stop()
     assert after - before < (walked - before) / 20
+
+
+def test_root_without_an_acl_is_known_until_an_attribute_is_set(tmp_path) -> None:
+    (tmp_path / "lower").mkdir()
+    union = Union([DirectoryLayer(bytes(tmp_path / "lower"))], upper(tmp_path))
+    assert not union.lacks_acl(ROOT_NODE)
+    with pytest.raises(OSError, match="No data"):
+        union.getxattr(ROOT_NODE, ACCESS_ACL)
+    assert union.lacks_acl(ROOT_NODE)
+    union.setxattr(ROOT_NODE, b"user.any", b"value", 0)
+    assert not union.lacks_acl(ROOT_NODE)
+    union.destroy()
