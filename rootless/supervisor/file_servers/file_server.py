@@ -15,7 +15,7 @@ import select
 import sys
 
 from rootless import module_packs
-from rootless.containers.launch_description import LaunchDescription, unpack
+from rootless.containers.launch_description import HostTree, LaunchDescription, unpack
 from rootless.errors import RootlessError
 from rootless.light_stdlib import read_file, signal, socket
 from rootless.supervisor.detach import detach
@@ -382,7 +382,9 @@ def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> N
     limits = description.storage
     options = ServeOptions(
         fsync=not description.volatile,
-        writeback=not limits.size,
+        # With it, the kernel asks for a file's attributes again once it has been closed (fuse_flush): a work tree is
+        # read far more than it is written in small pieces (docs/decisions/1851).
+        writeback=not limits.size and not isinstance(description.tree, HostTree),
         readdirplus=not description.traces_every_name,
         records_owners=description.id_maps.single,
         bps=limits.bps or None,
