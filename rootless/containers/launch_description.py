@@ -114,6 +114,8 @@ class LaunchDescription(NamedTuple):
     health: HealthCheck | None = None
     storage: StorageLimits = NO_STORAGE_LIMITS
     is_traced: bool = False
+    prefetch: str = ""
+    """A file that names what to read ahead at a start; empty for none."""
     access_trace: TraceOptions | None = None
     """None unless the file server writes trace.json, which says what was read, by which process."""
     network: NetworkSetup | None = None

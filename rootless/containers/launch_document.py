@@ -78,6 +78,7 @@ def encode_launch(description: LaunchDescription) -> bytes:
             if description.access_trace is None
             else {"trace": description.access_trace._asdict()}
         ),
+        **({"prefetch": description.prefetch} if description.prefetch else {}),
         **({"memorySize": description.memory_size} if description.memory_size else {}),
         **({} if description.network is None else {"network": plain_setup(description.network)}),
         **({} if description.health is None else {"health": as_plain(description.health)}),
@@ -128,6 +129,7 @@ def _description(
         volatile=document.pop("volatile"),
         storage=StorageLimits(**document.pop("storage", {})),
         memory_size=document.pop("memorySize", 0),
+        prefetch=document.pop("prefetch", ""),
         access_trace=None if trace is None else TraceOptions(**trace),
         terminal=document.pop("terminal"),
         stop_signal=document.pop("stopSignal"),

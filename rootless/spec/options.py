@@ -402,6 +402,8 @@ class ContainerOptions(NamedTuple):
     annotations: Mapping[str, str] = {}
     trace: TraceOptions | None = None
     """None: it is not traced."""
+    prefetch: str = ""
+    """A file that names files to read ahead (`rootless.tracing.reading_list`); absolute, empty for none."""
 
     command: tuple[str, ...] = ()
     entrypoint: str | None = None

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 VARIABLE = "ROOTLESS_JOIN"
 """`auto`: what a launcher has started joins without --join."""
 
-_NEVER = (rows.DETACH, rows.TTY, rows.RECORD, rows.INIT, rows.TRACE)
+_NEVER = (rows.DETACH, rows.TTY, rows.RECORD, rows.INIT, rows.TRACE, rows.PREFETCH)
 _FIRST_DESCRIPTOR = 3
 
 

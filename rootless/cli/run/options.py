@@ -165,6 +165,12 @@ RECORD = Text(
     "FILE",
     CONTAINER,
 )
+PREFETCH = Text(
+    ("prefetch",),
+    "Read ahead at the start what FILE names: a trace as JSON, or paths, one a line",
+    "FILE",
+    FILES,
+)
 TRACE = OptionalText(
     ("trace",),
     "Note which files the container reads, for rootless trace; with =FILE also write that there at its end",

@@ -89,6 +89,7 @@ def options_of(
         labels=_labels(parsed),
         annotations=_annotations(parsed),
         trace=_trace(parsed),
+        prefetch=_prefetch(parsed),
         command=command,
         entrypoint=parsed[rows.ENTRYPOINT],
         workdir=parsed[rows.WORKDIR] or None,
@@ -499,6 +500,15 @@ def _trace(parsed: Parsed) -> values.TraceOptions | None:
     from rootless.cli.tracing.option import parse_trace
 
     return parse_trace(text, removed_by="--rm" if parsed[rows.RM] else "")
+
+
+def _prefetch(parsed: Parsed) -> str:
+    text = parsed[rows.PREFETCH]
+    if not text:
+        return ""
+    from rootless.cli.tracing.option import parse_prefetch
+
+    return parse_prefetch(text)
 
 
 _LIMIT_ROWS = tuple(row for row in rows.RUN_OPTIONS if row.group == rows.LIMITS)

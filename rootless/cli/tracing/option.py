@@ -1,4 +1,4 @@
-"""The grammar of --trace."""
+"""The grammar of --trace and --prefetch."""
 
 from __future__ import annotations
 
@@ -24,3 +24,19 @@ def parse_trace(text: str, *, removed_by: str) -> TraceOptions:
     if os.path.isdir(file) or not os.access(os.path.dirname(file), os.W_OK | os.X_OK):
         raise UsageError(f"--trace={text}: the file cannot be written")
     return TraceOptions(file)
+
+
+def parse_prefetch(text: str) -> str:
+    """The absolute path of a file that names what to read ahead. Raises UsageError if it cannot be read, and
+    InvalidDocumentError for what is neither a trace nor a list of paths.
+    """
+    from rootless.light_stdlib import read_file
+    from rootless.tracing.reading_list import read_reading_list
+
+    file = absolute(text)
+    try:
+        data = read_file(file)
+    except OSError as error:
+        raise UsageError(f"open {text}: {error.strerror}") from error
+    read_reading_list(data, text)
+    return file

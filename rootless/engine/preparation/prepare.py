@@ -309,6 +309,7 @@ def _prepare(
         storage=options.storage,
         memory_size=options.writable_tmpfs or 0,
         access_trace=options.trace,
+        prefetch=options.prefetch,
         terminal=options.terminal,
         stop_signal=_stop_signal(options.stop_signal or lower.config.get("StopSignal")),
         stop_timeout=options.stop_timeout,

@@ -357,6 +357,10 @@ def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> N
     from unionfs.session.options import ServeOptions
     from unionfs.session.workers import SWITCH_INTERVAL
 
+    if description.prefetch:
+        from rootless.supervisor.file_servers.prefetch import begin_prefetch
+
+        begin_prefetch(description)
     continuation = Continuation(memory)
     union = open_union(description, Journal(memory))
     write_report_on_signal(description.directory, union.copy_up_stats)

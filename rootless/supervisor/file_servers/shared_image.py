@@ -78,7 +78,7 @@ def _can_share(description: LaunchDescription) -> bool:
     """Whether the container writes through kernel overlayfs, or nothing, over files that do not change."""
     tree, spec = description.tree, description.spec
     is_traced = description.is_traced or description.access_trace is not None
-    if is_traced or description.storage != NO_STORAGE_LIMITS:
+    if is_traced or description.prefetch or description.storage != NO_STORAGE_LIMITS:
         return False
     if description.record.overlays or description.record.layer != IN_DIRECTORY:
         return False  # of other layers, or with a layer of a place of its own
