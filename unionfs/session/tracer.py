@@ -19,6 +19,7 @@ from unionfs.session.wire import Opcode
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeAlias
 
     from unionfs.filesystem import Nodes
     from unionfs.session.fast_data import Answer
@@ -99,6 +100,21 @@ class Access:
             self.processes += (process,)
 
 
+_Names: TypeAlias = "dict[bytes, Access | tuple[int, TracedProcess]]"
+"""Accesses by name: of most names there is one, of which the time and the process are all there is to know. A tuple costs
+a third of an object."""
+
+
+def _whole(access: Access | tuple[int, TracedProcess]) -> Access:
+    return access if isinstance(access, Access) else Access(*access)
+
+
+def _repeated(known: _Names, name: bytes, access: Access | tuple[int, TracedProcess]) -> Access:
+    """The record of a name, to count one more access."""
+    known[name] = whole = _whole(access)
+    return whole
+
+
 class Tracer:
     """The trace of one session.
 
@@ -119,22 +135,24 @@ class Tracer:
         self._by_identity: dict[tuple[int, int], TracedProcess] = {}
         self._threads: dict[int, TracedProcess] = {}
         """By number."""
-        self._paths: dict[tuple[AccessKind, bytes], Access] = {}
-        self._names: dict[bytes, tuple[dict[bytes, Access], dict[bytes, Access]]] = {}
+        self._files: dict[bytes, Access] = {}
+        self._listed: dict[bytes, Access] = {}
+        self._names: dict[bytes, tuple[_Names, _Names]] = {}
         """Names that were looked up in a directory: those that are missing, and those that are there."""
         # By node, until a name or a number may belong to another object.
         self._nodes: dict[NodeId, Access] = {}
-        self._directories: dict[NodeId, tuple[dict[bytes, Access], dict[bytes, Access]]] = {}
+        self._directories: dict[NodeId, tuple[_Names, _Names]] = {}
 
     def records(self) -> Iterator[tuple[bytes, AccessKind, Access]]:
         """Every path and kind of access, in no particular order."""
-        for (kind, path), access in self._paths.items():
-            yield path, kind, access
+        for kind, paths in ((AccessKind.READ, self._files), (AccessKind.LISTED, self._listed)):
+            for path, read in paths.items():
+                yield path, kind, read
         for directory, (missing, found) in self._names.items():
             prefix = directory if directory == b"/" else directory + b"/"
             for kind, names in ((AccessKind.MISSING, missing), (AccessKind.FOUND, found)):
                 for name, access in names.items():
-                    yield prefix + name, kind, access
+                    yield prefix + name, kind, _whole(access)
 
     def wrap(
         self, table: dict[int, Answer], filesystem: Nodes, buffer: memoryview
@@ -170,9 +188,9 @@ class Tracer:
             name = bytes(buffer[_HEADER : length - 1])
             access = known.get(name)
             if access is None:
-                known[name] = Access(now, process)
+                known[name] = now, process
             else:
-                access.repeat(now, process)
+                _repeated(known, name, access).repeat(now, process)
             return reply
 
         return lookup
@@ -184,7 +202,7 @@ class Tracer:
 
         def read(unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
             reply = method(unique, nodeid, length)
-            access = self._note(nodeid, AccessKind.READ, buffer)
+            access = self._note(nodeid, self._files, buffer)
             if access is not None:
                 offset, size = extent(buffer, _HEADER)
                 access.bytes += max(0, min(size, getattr_(nodeid).size - offset))
@@ -195,7 +213,7 @@ class Tracer:
     def _readlink(self, method: Answer, buffer: memoryview) -> Answer:
         def readlink(unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
             reply = method(unique, nodeid, length)
-            access = self._note(nodeid, AccessKind.READ, buffer)
+            access = self._note(nodeid, self._files, buffer)
             if access is not None:
                 access.bytes += len(reply) - _BODY_AT
             return reply
@@ -205,7 +223,7 @@ class Tracer:
     def _list(self, method: Answer, buffer: memoryview) -> Answer:
         def listing(unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
             reply = method(unique, nodeid, length)
-            self._note(nodeid, AccessKind.LISTED, buffer)
+            self._note(nodeid, self._listed, buffer)
             return reply
 
         return listing
@@ -220,8 +238,10 @@ class Tracer:
 
         return answer
 
-    def _note(self, nodeid: NodeId, kind: AccessKind, buffer: memoryview) -> Access | None:
-        """Count one access to what a node is. Returns its record; None if it has no name."""
+    def _note(
+        self, nodeid: NodeId, paths: dict[bytes, Access], buffer: memoryview
+    ) -> Access | None:
+        """Count one access to what a node is, in `paths`. Returns its record; None if it has no name."""
         now = time_ns()
         (pid,) = _PID.unpack_from(buffer, _PID_AT)
         process = self._threads.get(pid)
@@ -234,15 +254,15 @@ class Tracer:
         path = self._path_of(nodeid)
         if path is None:
             return None
-        access = self._paths.get((kind, path))
+        access = paths.get(path)
         if access is None:
-            access = self._paths[kind, path] = Access(now, process)
+            access = paths[path] = Access(now, process)
         else:
             access.repeat(now, process)
         self._nodes[nodeid] = access
         return access
 
-    def _names_in(self, nodeid: NodeId) -> tuple[dict[bytes, Access], dict[bytes, Access]]:
+    def _names_in(self, nodeid: NodeId) -> tuple[_Names, _Names]:
         path = self._path_of(nodeid)
         names = ({}, {}) if path is None else self._names.setdefault(path, ({}, {}))
         self._directories[nodeid] = names
