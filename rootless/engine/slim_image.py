@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from rootless.errors import RootlessError, UsageError
+from rootless.errors import LaunchError, RootlessError, UsageError
 from rootless.network.options import DEFAULT_NETWORK, NetworkOptions
 from rootless.run_in_child import ChildCall
 from rootless.spec.options import ContainerOptions, TraceOptions
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rootless.engine.engine import Engine
     from rootless.store.image import Image
 
+_HINT = "--include keeps files that were not seen to be used"
 _SHOWN = 2000
 """Bytes of output that an error shows."""
 
@@ -39,6 +40,8 @@ class SlimRequest(NamedTuple):
         included: Absolute paths that are kept with all below, used or not.
         excluded: Absolute paths that are left out, used or not.
         compares_output: The commands have to write the same in the new image.
+        stop_after: Seconds after which a command that still runs is stopped, as a server has to be; it has to run as long
+            in the new image. None: each command ends by itself.
         variables, network: Of the containers that the commands run in.
     """
 
@@ -48,16 +51,18 @@ class SlimRequest(NamedTuple):
     included: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
     compares_output: bool = False
+    stop_after: int | None = None
     variables: tuple[tuple[str, str | None], ...] = ()
     network: NetworkOptions = DEFAULT_NETWORK
 
 
 class Trial(NamedTuple):
-    """How a command ended, and what it wrote."""
+    """How a command ended, and what it wrote. `stopped`: it would not have ended yet."""
 
     status: int
     stdout: bytes
     stderr: bytes
+    stopped: bool = False
 
 
 class SlimImage(NamedTuple):
@@ -94,7 +99,7 @@ def slim(engine: Engine, environ: Mapping[str, str], request: SlimRequest) -> Sl
             options = _options(request, base.id, command)._replace(
                 trace=TraceOptions(str(file), every_name=True)
             )
-            trials.append(_run(engine, options, scratch.directory))
+            trials.append(_run(engine, options, scratch.directory, request.stop_after))
             used |= _used(file)
         other = Engine(
             root=scratch.directory / "store", runroot=engine.paths.runtime, environ=environ
@@ -114,7 +119,11 @@ def slim(engine: Engine, environ: Mapping[str, str], request: SlimRequest) -> Sl
             tag=tag,
         )
         for command, before in zip(request.commands, trials, strict=True):
-            after = _run(other, _options(request, made.id, command), scratch.directory)
+            options = _options(request, made.id, command)
+            try:
+                after = _run(other, options, scratch.directory, request.stop_after)
+            except LaunchError as error:
+                raise RootlessError(f"in the slim image: {error.message}", hint=_HINT) from error
             _compare(before, after, compares_output=request.compares_output)
         engine.load(Path(other.paths.store))
     image = resolve(store, made.id)
@@ -154,6 +163,7 @@ def _options(request: SlimRequest, image: str, command: tuple[str, ...]) -> Cont
     return ContainerOptions(
         image=image,
         storage_driver=StorageDriver.UNIONFS,
+        name=f"slim-{os.urandom(6).hex()}",
         remove=True,
         command=command,
         variables=request.variables,
@@ -161,8 +171,12 @@ def _options(request: SlimRequest, image: str, command: tuple[str, ...]) -> Cont
     )
 
 
-def _run(engine: Engine, options: ContainerOptions, directory: Path) -> Trial:
-    """Run a container to its end in a child process, without input; it ends with the child. Raises RootlessError."""
+def _run(
+    engine: Engine, options: ContainerOptions, directory: Path, stop_after: int | None
+) -> Trial:
+    """Run a container in a child process, without input, to its end or for so many seconds; it ends with the child. Raises
+    RootlessError.
+    """
     outputs = [directory / "stdout", directory / "stderr"]
 
     def run() -> int:
@@ -175,8 +189,30 @@ def _run(engine: Engine, options: ContainerOptions, directory: Path) -> Trial:
             _redirect(number, str(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         return engine.run(options).status
 
-    status: int = ChildCall(run).result()
-    return Trial(status, *(path.read_bytes() for path in outputs))
+    call = ChildCall(run)
+    try:
+        stopped = stop_after is not None and not _ends_within(call.pid, stop_after)
+        if stopped:
+            engine.stop(options.name or "")
+    except BaseException:
+        call.kill()
+        raise
+    status: int = call.result()
+    stdout, stderr = (path.read_bytes() for path in outputs)
+    return Trial(status, stdout, stderr, stopped)
+
+
+def _ends_within(pid: int, seconds: int) -> bool:
+    """Whether a child ends in time; it is not waited for."""
+    from select import POLLIN, poll
+
+    descriptor = os.pidfd_open(pid)
+    try:
+        waiting = poll()
+        waiting.register(descriptor, POLLIN)
+        return bool(waiting.poll(seconds * 1000))
+    finally:
+        os.close(descriptor)
 
 
 def _redirect(number: int, path: str, flags: int) -> None:
@@ -199,17 +235,20 @@ def _used(file: Path) -> set[bytes]:
 
 def _compare(before: Trial, after: Trial, *, compares_output: bool) -> None:
     """Raises RootlessError if the command ends otherwise in the slim image."""
-    hint = "--include keeps files that were not seen to be used"
-    if before.status != after.status:
+    if before.stopped != after.stopped or (before.status != after.status and not before.stopped):
         last = after.stderr[-_SHOWN:].decode(errors="replace").strip()
         said = f": {last}" if last else ""
         raise RootlessError(
-            f"the command ends with status {after.status} in the slim image, and with {before.status} before{said}",
-            hint=hint,
+            f"the command {_ending(after)} in the slim image, and {_ending(before)} before{said}",
+            hint=_HINT,
         )
-    if compares_output and before[1:] != after[1:]:
+    if compares_output and before[1:3] != after[1:3]:
         where = "standard output" if before.stdout != after.stdout else "standard error"
-        raise RootlessError(f"the command writes another {where} in the slim image", hint=hint)
+        raise RootlessError(f"the command writes another {where} in the slim image", hint=_HINT)
+
+
+def _ending(trial: Trial) -> str:
+    return "has to be stopped" if trial.stopped else f"ends with status {trial.status}"
 
 
 def commands_of(first: Sequence[str], also: Sequence[str]) -> tuple[tuple[str, ...], ...]:

@@ -6,7 +6,7 @@ import os
 import sys
 
 from rootless.cli.context import Settings, engine_of, read_text
-from rootless.cli.grammar import Command, Flag, GrammarError, Parsed, Text, Texts
+from rootless.cli.grammar import Command, Flag, GrammarError, Number, Parsed, Text, Texts
 from rootless.cli.output import human_size
 from rootless.errors import UsageError
 
@@ -23,6 +23,11 @@ INCLUDE_LIST = Texts(("include-list",), "File with such paths, one a line", "FIL
 EXCLUDE = Texts(("exclude",), "File or directory to leave out, used or not", "PATH")
 COMPARE = Flag(
     ("compare-output",), "Require that the commands also write the same in the new image"
+)
+STOP_AFTER = Number(
+    ("stop-after",),
+    "Stop a command that still runs after so many seconds, such as a server",
+    "SECONDS",
 )
 ENV = Texts(
     ("env", "e"),
@@ -49,12 +54,13 @@ def slim(parsed: Parsed, settings: Settings) -> int:
         included=tuple(map(_absolute, (*parsed[INCLUDE], *listed))),
         excluded=tuple(map(_absolute, parsed[EXCLUDE])),
         compares_output=parsed[COMPARE],
+        stop_after=parsed[STOP_AFTER],
         variables=parse_variables(parsed[ENV], (), os.environ, read_text),
         network=_network(parsed[NETWORK]) if parsed[NETWORK] else DEFAULT_NETWORK,
     )
     made = engine_of(settings).slim(request)
     for number, trial in enumerate(made.trials, 1):
-        if trial.status:
+        if trial.status and not trial.stopped:
             print(f"rootless: command {number} ends with status {trial.status}", file=sys.stderr)
     share = f"{made.size * 100 / made.size_before:.2g}%" if made.size_before else "-"
     print(
@@ -90,7 +96,7 @@ IMAGE_SLIM = Command(
     "slim",
     "Make an image of what commands use of another one",
     "IMAGE [-- COMMAND [ARG...]]",
-    (TAG, ALSO, INCLUDE, INCLUDE_LIST, EXCLUDE, COMPARE, ENV, NETWORK),
+    (TAG, ALSO, INCLUDE, INCLUDE_LIST, EXCLUDE, COMPARE, STOP_AFTER, ENV, NETWORK),
     slim,
     least=1,
     interspersed=False,

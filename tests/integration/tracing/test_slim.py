@@ -123,8 +123,10 @@ def test_included_directories_come_whole_and_excluded_ones_do_not(box, rootless,
 def test_command_that_fails_in_the_slim_image_leaves_nothing(box):
     refused = box("image", "slim", "--exclude", "/etc/group", "box:1", "--", "cat", "/etc/group")
     assert refused.status == 1
-    assert "status 1 in the slim image, and with 0 before" in refused.stderr
+    assert "ends with status 1 in the slim image, and ends with status 0 before" in refused.stderr
     assert "No such file" in refused.stderr
+    lost = box("image", "slim", "--exclude", "/bin/busybox", "box:1", "--", "true")
+    assert (lost.status, "in the slim image" in lost.stderr) == (1, True)
     assert_nothing_is_left(box)
 
 
@@ -138,6 +140,38 @@ def test_output_is_compared_if_that_is_asked_for(box):
 def test_status_other_than_0_is_told(box):
     done = box("image", "slim", "box:1", "--", "sh", "-c", "exit 3").ok()
     assert "command 1 ends with status 3" in done.stderr
+
+
+def test_server_is_stopped(box, tmp_path):
+    serve = 'trap "exit 5" TERM; cat /etc/group; while :; do sleep 0.1; done'
+    words = ("image", "slim", "--stop-after", "2", "box:1", "--", "sh", "-c")
+    assert "ends with status" not in box(*words, serve).ok().stderr
+    assert "etc/group" in files_of(box, "box.slim:1", tmp_path)
+    box("rmi", "box.slim:1").ok()
+    needs_group = "test -e /etc/group || exit 4; exec sleep 1000"
+    refused = box("image", "slim", "--exclude", "/etc/group", *words[2:], needs_group)
+    assert "status 4 in the slim image, and has to be stopped before" in refused.stderr
+    assert_nothing_is_left(box)
+
+
+@pytest.mark.slow
+def test_python_and_node(rootless, toolchain_image):
+    rootless("import", toolchain_image, "tools:1", timeout=300).ok()
+    python = "import decimal, json, hashlib; print(json.dumps(hashlib.sha256(b'x').hexdigest()))"
+    node = (
+        "console.log(require('zlib').gzipSync('x').length, require('crypto').randomBytes(4).length)"
+    )
+    rootless(
+        "image", "slim", "--compare-output", "--also", f'node -e "{node}"', "-t", "small",
+        "tools:1", "--", "python3", "-c", python, timeout=300,
+    ).ok()  # fmt: skip
+    found = [
+        rootless("run", "--rm", "small", *words).ok().stdout
+        for words in (("python3", "-c", python), ("node", "-e", node))
+    ]
+    assert (len(found[0]), found[1]) == (67, "21 4\n")
+    before, after = (config_of(rootless, name)["Size"] for name in ("tools:1", "small"))
+    assert after < before / 4
 
 
 @pytest.mark.parametrize("number", [1, 2])
