@@ -20,13 +20,15 @@ from rootless.syscalls.netlink import (
     text,
 )
 
-_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_NEWADDR = 16, 17, 18, 20
-_RTM_NEWROUTE, _RTM_DELROUTE = 24, 25
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK, _RTM_SETLINK, _RTM_NEWADDR = 16, 17, 18, 19, 20
+_RTM_NEWROUTE, _RTM_DELROUTE, _RTM_NEWNEIGH = 24, 25, 28
 
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 _ADDRESS = struct.Struct("=BBBBi")  # struct ifaddrmsg: family, prefix, flags, scope, index
 # struct rtmsg: family, lengths of the destination's and the source's prefix, tos, table, protocol, scope, type, flags
 _ROUTE = struct.Struct("=BBBBBBBBI")
+
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")  # struct ndmsg: family, index, state, flags, type
 
 # linux/if_link.h
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_NS_FD = (
@@ -38,10 +40,13 @@ _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_NET_
     28,
 )
 _IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
+_IFLA_PROTINFO, _IFLA_BRPORT_ISOLATED = 12, 33
+_AF_BRIDGE = 7  # linux/socket.h
 _VETH_INFO_PEER = 1  # linux/veth.h
 # linux/if_addr.h
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _IFA_F_NODAD = 2
+_NDA_DST, _NDA_LLADDR, _NUD_PERMANENT = 1, 2, 0x80  # linux/neighbour.h
 # linux/rtnetlink.h
 _RTA_OIF, _RTA_GATEWAY = 4, 5
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RT_SCOPE_UNIVERSE, _RTN_UNICAST = 254, 3, 0, 1
@@ -72,12 +77,21 @@ class LinkSocket(NetlinkSocket):
         )
 
     def add_veth(
-        self, name: str, bridge: int, *, peer: str, mac_address: bytes, namespace: int, mtu: int = 0
+        self,
+        name: str,
+        bridge: int,
+        *,
+        peer: str,
+        mac_address: bytes,
+        namespace: int,
+        mtu: int = 0,
+        isolated: bool = False,
     ) -> None:
         """ip link add NAME master BRIDGE type veth peer name PEER address MAC netns NAMESPACE (veth(4))
 
         `namespace` is a descriptor of the network namespace of the peer, over which the process needs CAP_NET_ADMIN
-        too; `bridge` is the index of a bridge, and `mac_address` is packed.
+        too; `bridge` is the index of a bridge, and `mac_address` is packed. Ports of a bridge that are isolated do not
+        reach each other (bridge(8)).
         """
         size = (number(_IFLA_MTU, mtu),) if mtu else ()
         other = _LINK.pack(0, 0, 0, 0, 0) + b"".join(
@@ -103,6 +117,10 @@ class LinkSocket(NetlinkSocket):
                 ),
             ),
         )
+        if isolated:
+            port = nested(_IFLA_PROTINFO, attribute(_IFLA_BRPORT_ISOLATED, b"\1"))
+            body = _LINK.pack(_AF_BRIDGE, 0, self.index(name), 0, 0)
+            self.request(_RTM_SETLINK, CHANGE, body, (port,))
 
     def set_up(self, index: int) -> None:
         """ip link set INDEX up"""
@@ -140,6 +158,16 @@ class LinkSocket(NetlinkSocket):
         flags = _IFA_F_NODAD if family == socket.AF_INET6 else 0
         body = _ADDRESS.pack(family, prefix, flags, 0, index)
         self.request(_RTM_NEWADDR, NEW | NLM_F_REPLACE, body, attributes)
+
+    def add_neighbour(self, index: int, address: str, mac_address: bytes) -> None:
+        """ip neighbour replace ADDRESS lladdr MAC dev INDEX nud permanent
+
+        What others on the link say of the address has no effect then (arp(7)).
+        """
+        family, packed = _packed(address)
+        body = _NEIGHBOUR.pack(family, index, _NUD_PERMANENT, 0, 0)
+        attributes = (attribute(_NDA_DST, packed), attribute(_NDA_LLADDR, mac_address))
+        self.request(_RTM_NEWNEIGH, NEW | NLM_F_REPLACE, body, attributes)
 
     def set_default_route(self, index: int, gateway: str) -> None:
         """ip route replace default via GATEWAY dev INDEX"""

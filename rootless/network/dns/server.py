@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from rootless.light_json import loads
@@ -21,7 +22,7 @@ from rootless.network.dns.table import Names, zone_of
 from rootless.syscalls import descriptors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 _PACKET = 65535
@@ -32,9 +33,10 @@ _TRIES = (2.0, 3.0)
 """Seconds that a name server has to answer, for each time that it is asked."""
 _IDLE = 10.0
 """Seconds after which a connection without a query is closed (RFC 7766, section 6.2.3)."""
-_MAX_FORWARDED = 512
-"""Queries that wait for name servers at one time; more are answered with a failure."""
-_MAX_CONNECTIONS = 256
+_MAX_FORWARDED, _MAX_FORWARDED_EACH = 512, 128
+"""Queries that wait for name servers at one time, of all containers and of one; more are answered with a failure."""
+_MAX_CONNECTIONS, _MAX_CONNECTIONS_EACH = 512, 64
+"""More are closed."""
 _MAX_KEPT = 4096
 """Answers that are kept."""
 _BATCH = 32
@@ -47,6 +49,32 @@ def main(control: int) -> NoReturn:
     os._exit(0)
 
 
+class _Shares:
+    """What the clients have at one time of something that is limited, for all and for each."""
+
+    def __init__(self, most: int, most_each: int) -> None:
+        self._most, self._most_each = most, most_each
+        self._all = 0
+        self._each: dict[tuple[str, str], int] = {}
+
+    @contextmanager
+    def share(self, client: tuple[str, str]) -> Iterator[bool]:
+        """For the length of a block; whether there is one left."""
+        used = self._each.get(client, 0)
+        if self._all >= self._most or used >= self._most_each:
+            yield False
+            return
+        self._all += 1
+        self._each[client] = used + 1
+        try:
+            yield True
+        finally:
+            self._all -= 1
+            self._each[client] -= 1
+            if not self._each[client]:
+                del self._each[client]
+
+
 class _Server:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -57,8 +85,8 @@ class _Server:
         self._answers: dict[tuple[str, str, bytes], bytes] = {}
         """Answers without their id, by network, client and query without its id, until a name changes."""
         self._turn = 0
-        self._forwarded = 0
-        self._connections = 0
+        self._forwarded = _Shares(_MAX_FORWARDED, _MAX_FORWARDED_EACH)
+        self._connections = _Shares(_MAX_CONNECTIONS, _MAX_CONNECTIONS_EACH)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -171,37 +199,41 @@ class _Server:
         self, network: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Answer the queries of one connection, in their order (RFC 7766)."""
-        self._connections += 1
         try:
             client = writer.get_extra_info("peername")[0]
-            while self._connections <= _MAX_CONNECTIONS:
-                async with asyncio.timeout(_IDLE):
-                    wire = await _read(reader)
-                self._hear()
-                query = Query(wire, network, client)
-                answer = query.answer(self._names, self._turn)
-                self._turn += 1
-                found = [] if answer is None else [answer]
-                if answer is None:
-                    await self._forward(query, wire, found.append, tcp=True)
-                writer.write(len(found[0]).to_bytes(2, "big") + found[0])
-                await writer.drain()
-        except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+            with self._connections.share((network, client)) as has_share:
+                while has_share:
+                    async with asyncio.timeout(_IDLE):
+                        wire = await _read(reader)
+                    found = await self._answer_message(wire, network, client)
+                    writer.write(len(found).to_bytes(2, "big") + found)
+                    async with asyncio.timeout(_IDLE):
+                        await writer.drain()
+        except TimeoutError:
+            writer.transport.abort()  # the client asks nothing more, or does not read
+        except (OSError, TypeError, ValueError, asyncio.IncompleteReadError):
             pass  # the client has gone, or does not speak DNS
         finally:
-            self._connections -= 1
             writer.close()
+
+    async def _answer_message(self, wire: bytes, network: str, client: str) -> bytes:
+        """The answer to a query that came by TCP. Raises ValueError for what is none."""
+        self._hear()
+        query = Query(wire, network, client)
+        answer = query.answer(self._names, self._turn)
+        self._turn += 1
+        found = [] if answer is None else [answer]
+        if answer is None:
+            await self._forward(query, wire, found.append, tcp=True)
+        return found[0]
 
     async def _forward(
         self, query: Query, wire: bytes, reply: Callable[[bytes], None], *, tcp: bool
     ) -> None:
         """Reply with what a name server answers, with a failure if none does."""
         servers = self._names.servers(query.network, query.client, self._servers)
-        if self._forwarded >= _MAX_FORWARDED:
-            servers = ()
-        self._forwarded += 1
-        try:
-            for seconds in _TRIES:
+        with self._forwarded.share((query.network, query.client)) as has_share:
+            for seconds in _TRIES if has_share else ():
                 for server in servers:
                     try:
                         async with asyncio.timeout(seconds):
@@ -210,9 +242,7 @@ class _Server:
                         continue
                     reply(wire[:2] + answer[2:])
                     return
-            reply(query.failure())
-        finally:
-            self._forwarded -= 1
+        reply(query.failure())
 
 
 def _send(one: socket.socket, answer: bytes, client: tuple[str, int]) -> None:

@@ -13,6 +13,7 @@ import os
 from rootless.errors import HostSupportError
 from rootless.light_stdlib import socket
 from rootless.network.addresses import mac_address_of
+from rootless.network.driver_options import connects_containers, masquerades, sysctls_of
 from rootless.network.setup import INTERFACE, Addresses
 from rootless.syscalls import nftables, processes
 from rootless.syscalls.link_netlink import LinkSocket
@@ -20,6 +21,8 @@ from rootless.syscalls.nftables import Nftables, interface_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rootless.network.endpoint import Assigned
     from rootless.network.record import NetworkRecord
 
@@ -75,21 +78,26 @@ class Bridges:
         for subnet in record.subnets:
             self._links.add_address(index, subnet.effective_gateway, subnet.range.prefix)
         self._links.set_up(index)
-        if not record.is_internal:
+        if _leads_outside(record):
             self._rules.add_elements(_SETS[_OUTSIDE], [interface_name(name)])
             self._rules.commit()
         self._indexes[record.id] = index
 
     def remove(self, record: NetworkRecord) -> None:
         """Undo `add`."""
-        if not record.is_internal:
+        if _leads_outside(record):
             self._rules.delete_elements(_SETS[_OUTSIDE], [interface_name(record.bridge)])
             self._rules.commit()
         self._links.delete(record.bridge)
         del self._indexes[record.id]
 
-    def connect(self, record: NetworkRecord, place: Assigned, namespace: int) -> None:
-        """Give a container, whose network namespace the descriptor is of, its interface in a network."""
+    def connect(
+        self, record: NetworkRecord, place: Assigned, namespace: int, options: Mapping[str, str]
+    ) -> None:
+        """Give a container, whose network namespace the descriptor is of, its interface in a network. `options` are those
+        of the driver for the container. Raises UsageError for one that makes no sense.
+        """
+        sysctls = sysctls_of(options, place.interface)
         inside = self._enter(namespace)
         try:
             if place.interface in inside.names():
@@ -101,10 +109,13 @@ class Bridges:
                 mac_address=_packed(place.mac_address),
                 namespace=namespace,
                 mtu=record.mtu,
+                isolated=not connects_containers(record.options),
             )
             index = inside.index(place.interface)
             if not place.ipv6_address:
-                self._without_ipv6(namespace, place.interface)
+                sysctls = {f"net/ipv6/conf/{place.interface}/disable_ipv6": "1", **sysctls}
+            if sysctls:
+                self._set_inside(namespace, sysctls)
             for address, prefix in (
                 (place.address, place.prefix),
                 (place.ipv6_address, place.ipv6_prefix),
@@ -112,6 +123,10 @@ class Bridges:
                 if address:
                     inside.add_address(index, address, prefix)
             inside.set_up(index)
+            # Another container could say that it is the gateway, and answer names in its place.
+            for subnet in record.subnets:
+                mac_address = _packed(mac_address_of(record.resolver))
+                inside.add_neighbour(index, subnet.effective_gateway, mac_address)
         finally:
             inside.close()
 
@@ -123,10 +138,11 @@ class Bridges:
         finally:
             processes.setns(self._namespace, processes.CLONE_NEWNET)
 
-    def _without_ipv6(self, namespace: int, interface: str) -> None:
+    def _set_inside(self, namespace: int, sysctls: Mapping[str, str]) -> None:
         processes.setns(namespace, processes.CLONE_NEWNET)
         try:
-            _set(f"net/ipv6/conf/{interface}/disable_ipv6", "1")
+            for path, value in sysctls.items():
+                _set(path, value)
         finally:
             processes.setns(self._namespace, processes.CLONE_NEWNET)
 
@@ -195,6 +211,10 @@ class Bridges:
                     one.listen(_BACKLOG)
                 made.append(one)
         return made
+
+
+def _leads_outside(record: NetworkRecord) -> bool:
+    return not record.is_internal and masquerades(record.options)
 
 
 def _packed(mac_address: str) -> bytes:

@@ -110,6 +110,37 @@ def test_packet_with_another_s_address_does_not_leave_its_network(rootless, nets
     assert logged.count("10.78.0.9") <= 5
 
 
+IMPOSTOR = r"""
+import socket, struct
+own = bytes.fromhex(open("/sys/class/net/eth0/address").read().strip().replace(":", ""))
+gateway, victim = map(socket.inet_aton, ("10.77.0.1", "10.77.0.2"))
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+link.bind(("eth0", 0x0806))
+for _ in range(20):
+    for operation in (1, 2):
+        body = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, operation, own, gateway, b"\xff" * 6, victim)
+        link.send(b"\xff" * 6 + own + b"\x08\x06" + body)
+print("sent")
+"""
+"""Tells all of its network that the gateway is at its own MAC address (RFC 826)."""
+NEIGHBOURS = r"""
+import socket
+print(socket.gethostbyname("victim"))
+with open("/proc/net/arp") as table:
+    print(*(line.split()[3] for line in table if line.startswith("10.77.0.1 ")))
+"""
+
+
+def test_container_does_not_pass_for_the_gateway_of_its_network(rootless, nets):
+    """Which answers names, and through which the others reach what is outside."""
+    start(rootless, "victim", "one", *serving(80))
+    look = ("exec", "victim", "python3", "-c", NEIGHBOURS)
+    before = rootless(*look).ok().stdout
+    assert before.startswith("10.77.0.2\n02:42:0a:4d:00:01")
+    assert run(rootless, "one", "python3", "-c", IMPOSTOR).ok().stdout == "sent\n"
+    assert rootless(*look).ok().stdout == before
+
+
 def test_capabilities_of_a_container_do_not_lead_out_of_an_internal_network(rootless):
     rootless("network", "create", "--internal", "--subnet", "10.79.0.0/24", "inside").ok()
     with greeter() as port:

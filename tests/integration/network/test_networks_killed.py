@@ -7,29 +7,13 @@ import signal
 
 import pytest
 
+from tests.support.named_processes import processes_named
 from tests.support.traffic import CONNECT, ROOT, serving
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "tun", "pasta", "slirp4netns")
 
 HOLDER, DNS = "rootless-nets", "rootless-dns"
-
-
-def named(rootless, name):
-    """The processes with a name, the oldest first, whose start was one of this engine's."""
-    marker = f"XDG_RUNTIME_DIR={rootless.runtime}".encode()
-    found = []
-    for pid in sorted(map(int, filter(str.isdecimal, os.listdir("/proc")))):
-        try:
-            with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
-                is_one = file.read().strip() == name
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                is_one = is_one and marker in file.read().split(b"\0")
-        except OSError:
-            continue
-        if is_one:
-            found.append(pid)
-    return found
 
 
 @pytest.fixture
@@ -48,9 +32,9 @@ def answer(rootless):
 @pytest.mark.parametrize("which", [HOLDER, DNS])
 def test_killed_process_is_replaced(rootless, web, which):
     assert answer(rootless) == "10.77.0.3\n"
-    before = set(named(rootless, which))
+    before = set(processes_named(rootless, which))
     os.kill(min(before), signal.SIGKILL)
-    wait_until(lambda: set(named(rootless, which)) - before)
+    wait_until(lambda: set(processes_named(rootless, which)) - before)
     wait_until(lambda: answer(rootless) == "10.77.0.3\n")
     rootless("run", "--rm", "--network", "net", *ROOT, "python3", "-c", CONNECT, "web", "80").ok()
 
@@ -97,11 +81,11 @@ def test_containers_that_start_at_once_have_addresses_of_their_own(rootless):
     found = rootless("exec", last, "python3", "-c", script, *names).ok().stdout.split()
     assert found == sorted(addresses)
     rootless("rm", "-f", *names, timeout=300).ok()
-    wait_until(lambda: not named(rootless, HOLDER))
+    wait_until(lambda: not processes_named(rootless, HOLDER))
 
 
 def test_starts_and_stops_leave_nothing(rootless, web):
-    (first, *_) = named(rootless, HOLDER)
+    (first, *_) = processes_named(rootless, HOLDER)
 
     def counts():
         interfaces = rootless("exec", "side", "cat", "/proc/net/arp").ok()
@@ -116,5 +100,5 @@ def test_starts_and_stops_leave_nothing(rootless, web):
         (places,) = json.load(file).values()
     assert sorted(places) == ["10.77.0.2", "10.77.0.3"]
     rootless("rm", "-f", "web", "side").ok()
-    wait_until(lambda: not named(rootless, HOLDER) and not named(rootless, DNS))
+    wait_until(lambda: not processes_named(rootless, HOLDER) and not processes_named(rootless, DNS))
     assert not os.path.exists(links)
