@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 TAKEN = "Address already in use"
 
 
-def choose_address(subnet: Subnet, asked: str, taken: Collection[str], preferred: str = "") -> str:
+def choose_address(
+    subnet: Subnet, asked: str, taken: Collection[str], preferred: str = "", network: str = ""
+) -> str:
     """The address that is asked for; else the preferred one, if it is free; else the first of the range that is.
 
-    `taken` are those of other containers. Raises RootlessError, in docker's words, if there is none.
+    `taken` are those of other containers, `network` is what an error calls the network. Raises RootlessError, in docker's
+    words, if there is none.
     """
     whole = subnet.range
     used = {parse_address(each)[0] for each in taken}
@@ -41,7 +44,7 @@ def choose_address(subnet: Subnet, asked: str, taken: Collection[str], preferred
             return whole.text(address)
     raise RootlessError(
         "failed to set up container networking: no available IPv"
-        f"{6 if subnet.is_ipv6 else 4} addresses on this network's address pools: {subnet.subnet}"
+        f"{6 if subnet.is_ipv6 else 4} addresses on this network's address pools: {network or subnet.subnet}"
     )
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 import os
 
 from rootless.errors import ConflictError, HostSupportError, NotFoundError, UsageError
+from rootless.network.addresses import TAKEN
 from rootless.network.cidr import Range, parse_address, parse_range
+from rootless.network.driver_options import check_options
 from rootless.network.options import CONTAINER, HOST, NONE, PREDEFINED
-from rootless.network.record import BRIDGE_DRIVER, MTU_OPTION, NetworkRecord, Subnet
+from rootless.network.record import BRIDGE_DRIVER, NetworkRecord, Subnet
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -21,7 +23,6 @@ _DRIVERS_OF_ONE = {"host": HOST, "null": NONE}
 RESERVED = "198.18.255.0/24"
 """The range of the way out of all networks (RFC 2544, appendix C.2.2), which no network may have."""
 _OVERLAP = "invalid pool request: Pool overlaps with other one on this address space"
-_MIN_MTU, _MAX_MTU = 68, 65535
 
 
 class NetworkRequest(NamedTuple):
@@ -109,15 +110,9 @@ def _check_driver(request: NetworkRequest) -> None:
         raise NotFoundError(f'plugin "{driver}" not found')
     if request.ipam_driver not in {"", _DEFAULT}:
         raise NotFoundError(f'plugin "{request.ipam_driver}" not found')
-    mtu = request.options.get(MTU_OPTION, "0")
-    try:
-        size = int(mtu)
-    except ValueError:
-        raise UsageError(
-            f'failed to parse {MTU_OPTION} value: {mtu} (strconv.Atoi: parsing "{mtu}": invalid syntax)'
-        ) from None
-    if size and not _MIN_MTU <= size <= _MAX_MTU:
-        raise UsageError(f"{MTU_OPTION}: {size} is not from {_MIN_MTU} to {_MAX_MTU}")
+    check_options(request.options)
+    if not (request.has_ipv4 or request.has_ipv6):
+        raise UsageError("IPv4 or IPv6 must be enabled")
 
 
 def asked_subnets(request: NetworkRequest) -> list[Subnet]:
@@ -150,10 +145,27 @@ def asked_subnets(request: NetworkRequest) -> list[Subnet]:
     for bits in (32, 128):
         if sum(each.bits == bits for each in ranges) > 1:
             raise UsageError("bridge driver doesn't support multiple subnets")
-    return [
+    subnets = [
         Subnet(str(each), gateways.get(each, ""), parts.get(each, ""), reserved.get(each, {}))
         for each in ranges
     ]
+    for each_subnet in subnets:
+        _check_hosts(each_subnet)
+    return subnets
+
+
+def _check_hosts(subnet: Subnet) -> None:
+    """Raise ConflictError for an address that no interface can have, or two have."""
+    whole = subnet.range
+    gateway = parse_address(subnet.effective_gateway)[0]
+    if not whole.first_host <= gateway <= whole.last_host:
+        raise ConflictError(f"failed to allocate gateway ({subnet.gateway}): {TAKEN}")
+    used = {gateway}
+    for name, text in subnet.reserved.items():
+        address = parse_address(text)[0]
+        if address in used or not whole.first_host <= address <= whole.last_host:
+            raise ConflictError(f"failed to allocate secondary ip address ({name}:{text}): {TAKEN}")
+        used.add(address)
 
 
 def _asked_range(text: str) -> Range:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from rootless.errors import InvalidDocumentError
 from rootless.light_json import dumps, read_versioned
 from rootless.network.cidr import Range, parse_address, parse_range
+from rootless.network.driver_options import MTU
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -17,13 +18,11 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 BRIDGE_DRIVER = "bridge"
-MTU_OPTION = "com.docker.network.driver.mtu"
-"""Docker's option for the size of packets, in bytes."""
 
 
 class Subnet(NamedTuple):
     """`subnet` and `ip_range` are ranges as text (ADDRESS/PREFIX): all addresses of the network, and those that
-    containers get that do not ask for one. An empty `gateway` is the subnet's first address. `reserved` are addresses
+    containers get that do not ask for one. An empty `gateway` is the first address of these. `reserved` are addresses
     that no container gets, by a name for each.
     """
 
@@ -39,7 +38,8 @@ class Subnet(NamedTuple):
     @property
     def effective_gateway(self) -> str:
         subnet = self.range
-        return self.gateway or subnet.text(subnet.first_host)
+        first = parse_range(self.ip_range).base if self.ip_range else subnet.base
+        return self.gateway or subnet.text(max(first, subnet.first_host))
 
     @property
     def is_ipv6(self) -> bool:
@@ -86,7 +86,7 @@ class NetworkRecord(NamedTuple):
     @property
     def mtu(self) -> int:
         """In bytes; 0 for the kernel's default."""
-        return int(self.options.get(MTU_OPTION, "0"))
+        return int(self.options.get(MTU, "0"))
 
 
 _TEXTS = ("id", "name", "created", "driver")

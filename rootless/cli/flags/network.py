@@ -190,4 +190,6 @@ def parse_mac_address(text: str) -> str:
     digits = set("0123456789abcdefABCDEF")
     if len(pairs) != 6 or not all(len(pair) == 2 and set(pair) <= digits for pair in pairs):
         raise UsageError(f"{text} is not a valid mac address")
+    if int(pairs[0], 16) & 1:
+        raise UsageError(f"{text} is not the mac address of one interface: it is that of a group")
     return ":".join(pairs).lower()

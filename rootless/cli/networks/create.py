@@ -17,6 +17,7 @@ _DRIVER = Text(("driver", "d"), 'Driver to manage the network (default "bridge")
 _GATEWAY = Texts(("gateway",), "IPv4 or IPv6 gateway for the subnet", "ADDRESS")
 _INTERNAL = Flag(("internal",), "Restrict external access to the network")
 _IP_RANGE = Texts(("ip-range",), "Allocate container IP addresses from a sub-range", "RANGE")
+_IPAM_OPT = Texts(("ipam-opt",), "Set IPAM driver specific options", "NAME=VALUE", hidden=True)
 _IPAM_DRIVER = Text(("ipam-driver",), "IP address management driver", "DRIVER", hidden=True)
 _IPV4 = Text(("ipv4",), "Enable or disable IPv4 address assignment (default true)", "BOOL")
 _IPV6 = Flag(("ipv6",), "Enable IPv6 address assignment")
@@ -37,6 +38,7 @@ def create(parsed: Parsed, settings: Settings) -> int:
         raise GrammarError(
             f'invalid argument "{escaped(ipv4)}" for "--ipv4" flag: not true or false'
         )
+    pairs_of(parsed, _IPAM_OPT)  # docker's own address management has none either
     record = engine_of(settings).networks.create(
         NetworkRequest(
             name=parsed.arguments[0],
@@ -70,6 +72,7 @@ NETWORK_CREATE = Command(
         _INTERNAL,
         _IP_RANGE,
         _IPAM_DRIVER,
+        _IPAM_OPT,
         _IPV4,
         _IPV6,
         _LABEL,

@@ -7,6 +7,7 @@ from __future__ import annotations
 from rootless.errors import HostSupportError, NotFoundError, UsageError
 from rootless.network import drivers
 from rootless.network.cidr import parse_address
+from rootless.network.driver_options import HOST_ADDRESS
 from rootless.network.holder.bridges import WAY_OUT_IPV4
 from rootless.network.options import BRIDGE
 from rootless.network.setup import Addresses, NetworkSetup
@@ -86,6 +87,12 @@ def prepare_attachments(
         attachments=network.attachments,
         name_servers=options.dns.servers,
     )
+
+
+def published_address(network: NetworkOptions, networks: Networks) -> str:
+    """Where ports are published that name no address, as the first network says; empty for every address."""
+    first = networks.find(network.attachments[0].network_id)
+    return first.options.get(HOST_ADDRESS, "")
 
 
 def way_out(

@@ -86,10 +86,16 @@ def prepare_network(
     from rootless.network import drivers
     from rootless.network.ports import exposed_by, with_all_published
 
+    host_address = ""
+
     if network.attachments:
-        from rootless.engine.preparation.attachments import prepare_attachments
+        from rootless.engine.preparation.attachments import (
+            prepare_attachments,
+            published_address,
+        )
 
         setup = prepare_attachments(options, environ, paths.networks)
+        host_address = published_address(network, paths.networks)
     else:
         if not network.mac_address:
             network = network._replace(mac_address=mac_address_with(os.urandom(4)))
@@ -97,6 +103,10 @@ def prepare_network(
     of_container = (*exposed_by(exposed), *network.exposed)
     ports = with_all_published(network.ports, of_container if network.publish_all else ())
     _check_ports(network)
+    if host_address:
+        ports = tuple(
+            each if each.address else each._replace(address=host_address) for each in ports
+        )
     setup = setup._replace(
         ports=ports
         if setup.driver

@@ -7,6 +7,7 @@ import os
 from rootless.errors import ConflictError, NotFoundError
 from rootless.network.addresses import choose_address, mac_address_of, random_mac_address
 from rootless.network.dns.table import Member, Zone
+from rootless.network.driver_options import INTERFACE_NAME, INTERFACE_PREFIX
 from rootless.network.endpoint import Assigned
 from rootless.network.options import Attachment
 from unionfs.light_types import NamedTuple
@@ -67,27 +68,28 @@ class Membership:
                 f"endpoint with name {guest.name} already exists in network {record.name}"
             )
         taken = self._taken(record.id, guest.id)
+        label = f"{record.name} ({record.id})"
         ipv4, ipv6 = record.subnet(ipv6=False), record.subnet(ipv6=True)
         assigned = Assigned(
             network=record.name,
             network_id=record.id,
             endpoint_id=os.urandom(32).hex(),
-            interface=previous.interface if previous else _free_interface(interfaces),
+            interface=previous.interface if previous else _interface(wanted, interfaces),
             mac_address=asked.mac_address or (previous.mac_address if previous else ""),
             resolver=record.resolver,
             is_internal=record.is_internal,
         )
         if ipv4 is not None:
-            address = choose_address(ipv4, asked.ip, taken, previous.address if previous else "")
+            before = previous.address if previous else ""
+            address = choose_address(ipv4, asked.ip, taken, before, label)
             assigned = assigned._replace(
                 address=address,
                 prefix=ipv4.range.prefix,
                 gateway="" if record.is_internal else ipv4.effective_gateway,
             )
         if ipv6 is not None:
-            address = choose_address(
-                ipv6, asked.ip6, taken, previous.ipv6_address if previous else ""
-            )
+            before = previous.ipv6_address if previous else ""
+            address = choose_address(ipv6, asked.ip6, taken, before, label)
             assigned = assigned._replace(
                 ipv6_address=address,
                 ipv6_prefix=ipv6.range.prefix,
@@ -188,8 +190,13 @@ def in_order(wanted: Iterable[Wanted]) -> list[Wanted]:
     )
 
 
-def _free_interface(names: Collection[str]) -> str:
+def _interface(wanted: Wanted, used: Collection[str]) -> str:
+    """The name of a new interface. Raises ConflictError for one that is asked for and there already."""
+    asked = dict(wanted.attachment.driver_options).get(INTERFACE_NAME, "")
+    if asked in used:
+        raise ConflictError(f"failed to set up container networking: interface {asked} exists")
+    prefix = wanted.record.options.get(INTERFACE_PREFIX, "") or "eth"
     number = 0
-    while f"eth{number}" in names:
+    while f"{prefix}{number}" in used:
         number += 1
-    return f"eth{number}"
+    return asked or f"{prefix}{number}"

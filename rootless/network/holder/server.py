@@ -229,7 +229,8 @@ class Holder:
                 added.append(network)
                 # Recorded before the kernel has it.
                 self._record()
-                self._bridges.connect(each.record, place.assigned, client.namespace)
+                options = dict(each.attachment.driver_options)
+                self._bridges.connect(each.record, place.assigned, client.namespace, options)
                 self._allow_host(guest, place.assigned, allowed=True)
                 self._dns.replace(self._membership.zone(each.record))
             self._set_route(client)

@@ -172,6 +172,49 @@ def test_mtu_is_that_of_the_network(rootless):
     assert run(rootless, "small", "cat", "/sys/class/net/eth0/mtu").ok().stdout == "1400\n"
 
 
+OPTION = "com.docker.network."
+TO_HOST = ("--add-host", "host.docker.internal:host-gateway")
+
+
+def test_containers_of_a_network_without_icc_do_not_reach_each_other(rootless):
+    options = ("-o", f"{OPTION}bridge.enable_icc=false", "--subnet", "10.79.0.0/24")
+    rootless("network", "create", *options, "apart").ok()
+    start(rootless, "web", "--network", "apart", *TO_HOST, "-p", "127.0.0.1:0:80")
+    assert "hello" not in connect(rootless, "apart", "10.79.0.2").stdout
+    port = int(rootless("port", "web", "80").ok().stdout.rpartition(":")[2])
+    assert exchange("127.0.0.1", port, b"x")[1] == b"x"
+    with greeter() as number:
+        outside = rootless("exec", "web", "python3", "-c", CONNECT, "198.18.255.2", str(number))
+        assert outside.ok().stdout == "hello from the host\n"
+
+
+def test_interfaces_are_named_and_set_up_as_asked_for(rootless):
+    rootless("network", "create", "-o", f"{OPTION}container_iface_prefix=lan", "one").ok()
+    sysctl = f"{OPTION}endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1"
+    named = f"{OPTION}endpoint.ifname=wan0"
+    rootless("network", "create", "two").ok()
+    networks = ("--network", "one", "--network", f"name=two,driver-opt={named},driver-opt={sysctl}")
+    script = "ls /sys/class/net; cat /proc/sys/net/ipv4/conf/wan0/log_martians"
+    run = rootless("run", "--rm", *networks, *ROOT, "sh", "-c", script).ok()
+    assert run.stdout.split() == ["lan0", "lo", "wan0", "1"]
+
+
+def test_ports_are_published_where_the_network_says(rootless):
+    options = ("-o", f"{OPTION}bridge.host_binding_ipv4=127.0.0.1")
+    rootless("network", "create", *options, "own").ok()
+    start(rootless, "web", "--network", "own", "-p", "80", "-p", "[::1]::81")
+    lines = rootless("port", "web").ok().stdout.splitlines()
+    assert [line.rpartition(":")[0] for line in lines] == ["80/tcp -> 127.0.0.1", "81/tcp -> [::1]"]
+
+
+def test_network_without_masquerading_has_no_way_out(rootless):
+    options = ("-o", f"{OPTION}bridge.enable_ip_masquerade=false")
+    rootless("network", "create", *options, "own").ok()
+    with greeter() as number:
+        run = ("run", "--rm", "--network", "own", *TO_HOST, *ROOT, "python3", "-c", CONNECT)
+        assert "hello" not in rootless(*run, "198.18.255.2", str(number)).stdout
+
+
 def test_nothing_is_left_after_the_last_container(rootless, net):
     start(rootless, "web", "--network", net)
     assert holders(rootless)

@@ -41,12 +41,23 @@ def test_what_was_asked_for_is_kept():
 def test_gateway_is_the_first_address_by_default():
     assert make(subnets=("10.1.0.0/24",)).subnets[0].effective_gateway == "10.1.0.1"
     assert make(subnets=("10.1.0.0/31",)).subnets[0].effective_gateway == "10.1.0.0"
+    ranged = make(subnets=("10.1.0.0/24",), ip_ranges=("10.1.0.128/25",))
+    assert ranged.subnets[0].effective_gateway == "10.1.0.128"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"name": "other"}, "network with name other already exists"),
+        ({"has_ipv4": False}, "IPv4 or IPv6 must be enabled"),
+        (
+            {"subnets": ("10.1.0.0/24",), "gateways": ("10.1.0.255",)},
+            "failed to allocate gateway (10.1.0.255): Address already in use",
+        ),
+        (
+            {"subnets": ("10.1.0.0/24",), "reserved": (("a", "10.1.0.1"),)},
+            "failed to allocate secondary ip address (a:10.1.0.1): Address already in use",
+        ),
         ({"name": ""}, "invalid name: name is empty"),
         ({"name": "host"}, "operation is not permitted on predefined host network"),
         ({"driver": "nosuch"}, 'plugin "nosuch" not found'),
