@@ -210,7 +210,7 @@ class Containers:
                 _unlink(f"{self._names}/{old.name}")
         from rootless.containers.events import report
 
-        report(self, record, "rename", {"oldName": f"/{old.name}"})
+        report(self.runtime, record, "rename", {"oldName": f"/{old.name}"})
         return record
 
     def find(self, what: str) -> ContainerRecord:
@@ -271,7 +271,7 @@ class Containers:
         self.remove_control(container_id)
         from rootless.containers.events import report
 
-        report(self, record, "destroy")
+        report(self.runtime, record, "destroy")
 
     def _layer_elsewhere(self, container_id: str) -> str:
         """Where the writable layer is that was made for this container outside its directory; else ""."""

@@ -11,7 +11,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rootless.containers.directory import Containers
     from rootless.containers.record import ContainerRecord
     from rootless.network.endpoint import ConnectedNetwork
 
@@ -44,20 +43,22 @@ def network_event(
     return Event(moment, EventType.NETWORK, action, network.id, attributes)
 
 
-def report_networks(containers: Containers, record: ContainerRecord, action: str) -> None:
-    """Write the events of the networks that a container is in."""
-    if containers.runtime and record.endpoint is not None:
+def report_networks(runtime: str, record: ContainerRecord, action: str) -> None:
+    """Write the events of the networks that a container is in. `runtime` is as of `report`."""
+    if runtime and record.endpoint is not None:
         connected = record.endpoint.connected(record.endpoint.places)
         events = [network_event(record.id, action, each) for each in connected]
-        EventLog(containers.runtime).append(*events)
+        EventLog(runtime).append(*events)
 
 
 def report(
-    containers: Containers,
+    runtime: str,
     record: ContainerRecord,
     action: str,
     attributes: Mapping[str, str] = NO_ATTRIBUTES,
 ) -> None:
-    """Write the event of a container, if `containers` knows where the log is."""
-    if containers.runtime:
-        EventLog(containers.runtime).append(container_event(record, action, attributes))
+    """Write the event of a container. `runtime`: the directory that the log is in; empty where that is not known, and
+    nothing is written.
+    """
+    if runtime:
+        EventLog(runtime).append(container_event(record, action, attributes))

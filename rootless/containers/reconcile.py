@@ -65,8 +65,8 @@ def _mark(containers: Containers, container_id: str) -> None:
     if before.status in ALIVE and marked.status is Status.EXITED:
         from rootless.containers.events import report, report_networks
 
-        report_networks(containers, before, "disconnect")
-        report(containers, marked, "die", {"exitCode": str(marked.exit_code)})
+        report_networks(containers.runtime, before, "disconnect")
+        report(containers.runtime, marked, "die", {"exitCode": str(marked.exit_code)})
 
 
 def _has_monitor(record: ContainerRecord, boot: str) -> bool:

@@ -384,7 +384,7 @@ class ContainerStore(ImageStore):
         """Write the event of a container."""
         from rootless.containers.events import report
 
-        report(self.paths.containers, record, action, attributes or {})
+        report(self.paths.containers.runtime, record, action, attributes or {})
 
     def _container(self, name: str, *, anywhere: bool = False) -> ContainerRecord:
         """A container by name or id, after a look at whether its monitor still lives.

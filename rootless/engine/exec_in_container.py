@@ -67,11 +67,11 @@ class _ExecEvents:
         self._record = record
         self._attributes = {"execID": os.urandom(32).hex()}
         for action in ("exec_create", "exec_start"):
-            report(containers, record, f"{action}: {exec_text(command)}", self._attributes)
+            report(containers.runtime, record, f"{action}: {exec_text(command)}", self._attributes)
 
     def died(self, status: int) -> None:
         attributes = {**self._attributes, "exitCode": str(status)}
-        report(self._containers, self._record, "exec_die", attributes)
+        report(self._containers.runtime, self._record, "exec_die", attributes)
 
 
 def _console_size() -> tuple[int, int] | None:

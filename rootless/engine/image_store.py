@@ -8,8 +8,7 @@ from rootless.containers.storage_paths import read_configuration, storage_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -36,10 +35,8 @@ if TYPE_CHECKING:
     from rootless.registry.authorization import Credentials
     from rootless.registry.configuration import ClientEnv
     from rootless.registry.remote import RemoteOptions
-    from rootless.spec.options import ContainerOptions
     from rootless.spec.storage_driver import StorageDriver
     from rootless.store.counting import Moved
-    from rootless.store.image import Image
     from rootless.store.layout import Store
     from rootless.store.manifest_lists import ManifestList
 
@@ -89,57 +86,13 @@ class ImageStore:
         where in the Dockerfile.
         """
         from rootless.build.build import build
-        from rootless.build.request import BuildHost
-        from rootless.engine.pull_in_child import find_or_fetch
-        from rootless.images.gc.remove import remove_entry
-        from rootless.images.platforms import entry_named, join_platforms
-        from rootless.spec.options import PullPolicy
+        from rootless.engine.build_host import build_host
 
-        store = self._store()
-
-        def find_image(name: str, platform: Platform | None, pull: bool) -> Image:
-            policy = PullPolicy.ALWAYS if pull else PullPolicy.MISSING
-            before = entry_named(store, name) if platform is not None else None
-            image = find_or_fetch(
-                store,
-                name,
-                platform,
-                policy=policy,
-                environ=self._environ,
-                progress=None,
-                pulled=report_pull,
-            )
-            join_platforms(store, name, before, image)
-            return image
-
-        def report_pull(reference: Reference) -> None:
-            self._image_events().of_transfer("pull", reference)
-
-        def forget(digest: str) -> None:
-            remove_entry(store, digest, self.paths.containers.all)
-
-        def create(options: ContainerOptions, recording: str) -> str:
-            from rootless.engine.preparation.prepare import prepare
-
-            driver = self._driver()
-            prepared = prepare(
-                options, self.paths, self._environ, driver, monitor=0, recording=recording
-            )
-            return prepared.record.name
-
-        def changes(name: str) -> AbstractContextManager[Iterable[bytes]]:
-            from rootless.rootfs.read import container_changes
-
-            return container_changes(self.paths.containers.find(name), self.paths, store)
-
-        host = BuildHost(
-            store,
-            find_image,
+        host = build_host(
+            self._store(),
+            self.paths,
             self._environ,
-            self.paths.runtime,
-            forget,
-            create,
-            changes,
+            self._image_events(),
             self._uppers_directory(),
         )
         built = build(request, host, progress)

@@ -316,7 +316,7 @@ def _start_again(paths: StoragePaths, record: ContainerRecord) -> None:
     from rootless.containers.events import report
 
     start(paths, paths.containers.read(record.id))
-    report(paths.containers, record, "restart")
+    report(paths.containers.runtime, record, "restart")
 
 
 def kill(paths: StoragePaths, record: ContainerRecord, number: int) -> None:

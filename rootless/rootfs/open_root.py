@@ -26,35 +26,19 @@ from rootless.syscalls.processes import (
     prctl,
     setns,
 )
-from unionfs.light_types import Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
+    from rootless.rootfs.stopped_root import OpenVolumes
     from rootless.runtime.idmap import IdMaps
-    from rootless.runtime.nested import SharedNamespace
     from rootless.store.layout import Store
 
-    OpenVolumes = Callable[[LaunchDescription], "VolumeTrees"]
-
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-
-
-class VolumeTrees(Protocol):
-    """The volumes of a container: detached mounts by the position of the spec's mount, and the user namespace
-    that the container's has to lie below."""
-
-    trees: dict[int, int]
-
-    @property
-    def namespace(self) -> SharedNamespace: ...
-
-    def release(self) -> None: ...
 
 
 def call_with_root(

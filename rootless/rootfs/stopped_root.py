@@ -27,6 +27,7 @@ from rootless.spec.options import NO_STORAGE_LIMITS, StorageLimits
 from rootless.spec.storage_driver import StorageDriver
 from rootless.syscalls import descriptors
 from rootless.syscalls.processes import CLONE_NEWNS, CLONE_NEWUSER, setns, unshare
+from unionfs.light_types import Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,14 +36,27 @@ if TYPE_CHECKING:
 
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
-    from rootless.rootfs.open_root import OpenVolumes, VolumeTrees
     from rootless.runtime.idmap import IdMaps
     from rootless.runtime.nested import SharedNamespace
     from rootless.runtime.steps.context import Step
     from rootless.store.layout import Store
 
+    OpenVolumes = Callable[[LaunchDescription], "VolumeTrees"]
+
 _DONE = b"done"
 _IN_MEMORY = ("/dev/", "/proc/", "/sys/")
+
+
+class VolumeTrees(Protocol):
+    """The volumes of a container: detached mounts by the position of the spec's mount, and the user namespace
+    that the container's has to lie below."""
+
+    trees: dict[int, int]
+
+    @property
+    def namespace(self) -> SharedNamespace: ...
+
+    def release(self) -> None: ...
 
 
 def call_with_stopped_root(

@@ -17,7 +17,6 @@ import time
 
 from rootless.containers.delete_tree import remove_container_tree
 from rootless.containers.process_identity import is_alive, start_time
-from rootless.containers.storage_paths import UPPERS_VARIABLE
 from rootless.containers.writable_layers.place import make_layer
 from rootless.durable import remove_tree
 from rootless.errors import HostSupportError
@@ -50,7 +49,7 @@ class Uppers(NamedTuple):
         """
         place = self.place(environ)
         try:
-            return _own_directory(place)
+            return _own_directory(place, self.origin)
         except OSError as error:
             reason = (error.strerror or "").lower()
             raise self._unusable(place, reason) from None
@@ -145,11 +144,11 @@ class _UnusableError(Exception):
     """The directory cannot be made, or another user could change what is in it."""
 
 
-def _own_directory(place: str) -> str:
+def _own_directory(place: str, origin: str) -> str:
     """`rootless-<uid>` in a directory that exists or can be made. Both are looked at through descriptors."""
     if not os.path.lexists(place):
         try:
-            make_private_directory(place, UPPERS_VARIABLE)
+            make_private_directory(place, origin)
         except HostSupportError as error:
             raise _UnusableError(error.message.rpartition(": ")[2]) from None
     name = f"rootless-{os.geteuid()}"

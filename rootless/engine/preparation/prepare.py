@@ -331,7 +331,7 @@ def _prepare(
     if not monitor:
         from rootless.containers.events import report
 
-        report(paths.containers, record, "create")
+        report(paths.containers.runtime, record, "create")
     return description._replace(record=record)
 
 
