@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from rootless.containers.launch_description import LaunchDescription
     from rootless.network.endpoint import Assigned
     from rootless.network.listening import PublishedSocket
-    from rootless.network.options import Attachment
-    from rootless.network.setup import NetworkSetup
     from rootless.runtime.parent import Caller
     from rootless.runtime.rootfs import Rootfs
     from rootless.supervisor.clients import Client
@@ -41,9 +39,7 @@ if TYPE_CHECKING:
     from rootless.supervisor.file_servers.volume_mounts import VolumeMounts
     from rootless.supervisor.file_servers.volume_server import ServedTree
     from rootless.supervisor.life_events import LifeEvents
-    from rootless.supervisor.networks.defined import DefinedNetworks
-    from rootless.supervisor.networks.link import NetworkLink
-    from rootless.supervisor.networks.private import ContainerNetwork
+    from rootless.supervisor.networks.run_networks import RunNetworks
     from rootless.supervisor.owners.owner_recording import OwnerRecording
     from rootless.supervisor.record_keeper import RecordKeeper
     from rootless.supervisor.shared_namespaces import SharedNamespaces
@@ -98,10 +94,8 @@ class ContainerRun:
         if self._shared is None and not _is_native(self._rootfs):
             self._server = self._take_server()
         self._volumes: VolumeMounts | None = None
-        self._network: ContainerNetwork | None = None
-        self._networks: DefinedNetworks | None = None
-        self._default: NetworkLink | None = None
-        """Connects it to the default network."""
+        self._networks: RunNetworks | None = None
+        """None where it has no network namespace of its own."""
         self._owners: OwnerRecording | None = None
 
     @property
@@ -131,12 +125,12 @@ class ContainerRun:
         Raises LaunchError.
         """
         description, group = self._description, self._group
-        volumes, network = self._open_volumes(), self._make_network(debug)
+        volumes, networks = self._open_volumes(), self._make_networks(debug)
         stdio = streams.container_ends
         shared = self._open_shared_namespaces(volumes)
         below = None if volumes is None else volumes.namespace
-        if self._networks is not None:
-            below = self._networks.namespace
+        if networks is not None and networks.below is not None:
+            below = networks.below
         if shared is not None:
             below = shared.namespace
         trees = {
@@ -159,7 +153,7 @@ class ContainerRun:
                     cgroup_fd=None if group is None else group.directory_fd,
                     serve=None if server is None else server.serve,
                     server=server,
-                    connect=None if network is None else network.connect,
+                    connect=None if networks is None else networks.connect,
                     meanwhile=meanwhile,
                     seccomp_cache=description.seccomp_cache,
                     debug=None if debug is None else write_step,
@@ -185,21 +179,16 @@ class ContainerRun:
                 os.close(debug)
         process = self.process
         streams.take_console(process.console)
-        if network is not None:
-            self._finish_network(network)
+        if networks is not None:
+            self._wait_for_networks(networks)
         self.signals = SignalDelivery(
             process.pid, process.pidfd, description.stop_timeout, self._events.signalled
         )
 
-    def _finish_network(self, network: ContainerNetwork) -> None:
-        """Wait for the network. Raises LaunchError, without a container."""
-        networks, endpoint = self._networks, self._description.record.endpoint
+    def _wait_for_networks(self, networks: RunNetworks) -> None:
+        """Raises LaunchError, OSError; then there is no container."""
         try:
-            network.wait_until_ready()
-            if networks is not None and self._default is not None:
-                network.add(networks.link, has_way_out=False)
-            if networks is not None or endpoint is None or not endpoint.default:
-                self._write_network_files()
+            networks.wait_until_ready()
         except BaseException:
             signal.pidfd_send_signal(self.process.pidfd, signal.SIGKILL)
             os.waitid(os.P_PIDFD, self.process.pidfd, os.WEXITED)
@@ -242,7 +231,7 @@ class ContainerRun:
         self._events.mounted(mounted_volumes(description.spec))
         return self._volumes
 
-    def _make_network(self, debug: int | None) -> ContainerNetwork | None:
+    def _make_networks(self, debug: int | None) -> RunNetworks | None:
         setup = self._description.network
         if setup is None:
             endpoint = self._description.record.endpoint
@@ -250,35 +239,12 @@ class ContainerRun:
                 line = f"use the host's network: {endpoint.reason}"
                 os.write(debug, f"{line}\n".encode())
             return None
-        from rootless.supervisor.networks.private import ContainerNetwork
+        from rootless.supervisor.networks.run_networks import RunNetworks
 
-        link: NetworkLink | None = None
-        endpoint = self._description.record.endpoint
-        if endpoint is not None and endpoint.attachments:
-            from rootless.supervisor.networks.defined import DefinedNetworks
-
-            has_default = bool(endpoint.default)
-            self._networks = DefinedNetworks(self._description, has_default=has_default)
-            link = self._networks.link
-        if endpoint is not None and endpoint.default:
-            from rootless.supervisor.networks.default import default_link
-
-            self._default = link = default_link(setup, endpoint)
-        self._network = ContainerNetwork(self._description.id_maps, self._published, link)
+        self._networks = networks = RunNetworks(self._description, setup, self._published)
         if debug is not None:
-            os.write(debug, f"{self._network.describe()}\n".encode())
-        return self._network
-
-    def _write_network_files(self) -> None:
-        from rootless.supervisor.networks.files import write_network_files
-
-        description = self._description
-        write_network_files(
-            description.directory,
-            str(description.spec.get("hostname", "")),
-            None if self._default is None else self._default.setup,
-            self.places,
-        )
+            os.write(debug, f"{networks.describe()}\n".encode())
+        return networks
 
     def _open_shared_namespaces(self, volumes: VolumeMounts | None) -> SharedNamespaces | None:
         """Raises RootlessError."""
@@ -324,7 +290,7 @@ class ContainerRun:
         """Descriptors that become readable when one of its processes ends."""
         server = () if self._server is None else self._server.watched()
         volumes = () if self._volumes is None or self.server_failure else self._volumes.watched()
-        network = () if self._network is None else self._network.watched()
+        network = () if self._networks is None else self._networks.watched()
         return (self.process.pidfd, *server, *volumes, *network)
 
     def add_listener(self, listener: int) -> None:
@@ -374,78 +340,25 @@ class ContainerRun:
     @property
     def places(self) -> tuple[Assigned, ...]:
         """What the container has in networks that a user has defined."""
-        return () if self._network is None else self._network.places
+        return () if self._networks is None else self._networks.places
 
-    def connect_network(self, attachment: Attachment) -> None:
-        """Connect the container, which runs, to a network that a user has defined. Raises OSError, RootlessError."""
-        network = self._own_network()
+    @property
+    def networks(self) -> RunNetworks:
+        """The networks of the container, which runs. Raises RootlessError if it has no network namespace of its own."""
         if self._networks is None:
-            from rootless.supervisor.networks.defined import DefinedNetworks, check_namespace
-
-            check_namespace(self._description.record.name, network)
-            has_default = self._default is not None
-            self._networks = networks = DefinedNetworks(self._description, has_default=has_default)
-            try:
-                network.add(networks.link, has_way_out=not has_default)
-            except BaseException:
-                networks.close()
-                self._networks = None
-                raise
-        self._networks.connect(attachment)
-        network.retarget()
-        self._write_network_files()
-
-    def disconnect_network(self, network: str) -> None:
-        """Disconnect it from the one with an id. Raises RootlessError."""
-        if self._networks is None:
-            raise RootlessError("the container is in no such network")
-        self._networks.disconnect(network)
-        self._own_network().retarget()
-        self._write_network_files()
-
-    def connect_default(self, asked: Attachment) -> NetworkSetup:
-        """Connect it to the default network, and return what that is. Raises OSError, RootlessError."""
-        from rootless.supervisor.networks.default import new_default_link
-
-        network = self._own_network()
-        link = new_default_link(asked, self.places)
-        if self._networks is not None:
-            self._networks.leave_way_out(has_default=True)
-        try:
-            network.add(link, has_way_out=True)
-        except BaseException:
-            if self._networks is not None:
-                self._networks.leave_way_out(has_default=False)
-            raise
-        self._default = link
-        self._write_network_files()
-        return link.setup
-
-    def disconnect_default(self) -> None:
-        """Undo `connect_default`. Raises RootlessError."""
-        if self._default is None:
-            raise RootlessError("the container is not in the default network")
-        self._own_network().remove(self._default)
-        self._default = None
-        if self._networks is not None:
-            self._networks.leave_way_out(has_default=False)
-        self._write_network_files()
-
-    def _own_network(self) -> ContainerNetwork:
-        if self._network is None:
             raise RootlessError("the container has no network of its own")
-        return self._network
+        return self._networks
 
     def check_network(self, ready: set[int]) -> str:
         """Have a helper program of the network that has ended started again. Returns why that is not done any more,
         once, and otherwise nothing.
         """
-        return "" if self._network is None else self._network.check(ready)
+        return "" if self._networks is None else self._networks.check(ready)
 
     def abandon(self) -> None:
         """End the file server of a container that could not be created or started."""
         self._close_owners()
-        self._release_network()
+        self._release_networks()
         if self._server is not None:
             self._server.abandon()
         self._release_layer()
@@ -456,11 +369,9 @@ class ContainerRun:
             self._owners.close()
             self._owners = None
 
-    def _release_network(self) -> None:
-        if self._network is not None:
-            self._network.release()
+    def _release_networks(self) -> None:
         if self._networks is not None:
-            self._networks.close()
+            self._networks.release()
 
     def _release_volumes(self) -> None:
         if self._volumes is not None:
@@ -473,7 +384,7 @@ class ContainerRun:
             os.close(self.process.user_namespace)
         status = _exit_status(self.process.pidfd) if self.process.is_child else _UNKNOWN_STATUS
         os.close(self.process.pidfd)
-        self._release_network()
+        self._release_networks()
         group = self._group
         out_of_memory = False
         if group is not None:

@@ -36,13 +36,13 @@ def _carry_out(fields: Mapping[str, Any], run: ContainerRun) -> Callable[[Endpoi
     if "attachment" in fields:
         attachment = attachment_of(fields["attachment"])
         if attachment.network_id == predefined_id(BRIDGE):
-            setup = run.connect_default(attachment)
+            setup = run.networks.connect_default(attachment)
             return lambda endpoint: endpoint.with_default(setup)
-        run.connect_network(attachment)
+        run.networks.connect_defined(attachment)
         return lambda endpoint: endpoint.with_attachments(attachment)
     network = str(fields["network"])
     if network == predefined_id(BRIDGE):
-        run.disconnect_default()
+        run.networks.disconnect_default()
         return lambda endpoint: endpoint.with_default(None)
-    run.disconnect_network(network)
+    run.networks.disconnect_defined(network)
     return lambda endpoint: endpoint.with_attachments(None, network)
