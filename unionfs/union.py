@@ -421,6 +421,12 @@ class Union:
         node = self._tree.node(nodeid)
         return None if node.parent is None and nodeid != ROOT_NODE else node.path()
 
+    def place(self, nodeid: NodeId) -> tuple[NodeId, bytes] | None:
+        """The directory and the name of an object that the kernel knows; None if it has none."""
+        node = self._nodes.get(nodeid) or self._tree.node(nodeid)
+        parent = node.parent
+        return None if parent is None else (parent.nodeid, node.name)
+
     def know_callers(self, ask: Callable[[], int]) -> None:
         self._tree.copy_up_causes.ask = ask
 

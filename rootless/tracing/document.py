@@ -6,10 +6,11 @@ their processes by position in the list `processes`.
 
 from __future__ import annotations
 
+from _json import encode_basestring_ascii
 from binascii import a2b_base64, b2a_base64
 
 from rootless.errors import InvalidDocumentError
-from rootless.light_json import read_versioned
+from rootless.light_json import dumps, read_versioned
 from rootless.tracing.trace import Access, Kind, Process, Trace
 
 TYPE_CHECKING = False
@@ -23,35 +24,47 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-def document_of(
+_ACCESS = '{"path": %s, "kind": "%s", "requests": %d, "bytes": %d, "firstNs": %d, "lastNs": %d, "processes": [%s]}'
+
+
+def encode_trace(
     container: str,
     records: Iterable[tuple[bytes, AccessKind, Noted]],
     *,
     complete: bool,
     finished: bool,
-) -> dict[str, Any]:
-    """The document of what a file server has noted."""
+) -> bytes:
+    """The document of what a file server has noted. It is written as text, record by record, because values that an
+    encoder could take would cost more than all else at the end of a run.
+    """
+    from unionfs.session.tracer import AccessKind
+
     numbers: dict[TracedProcess, int] = {}
-    accesses = [
-        {
-            **_path(path),
-            "kind": kind.name.lower(),
-            "requests": access.count,
-            "bytes": access.bytes,
-            "firstNs": access.first,
-            "lastNs": access.last,
-            "processes": [numbers.setdefault(each, len(numbers)) for each in access.processes],
-        }
-        for path, kind, access in sorted(records, key=lambda each: each[2].first)
-    ]
-    return {
+    words = [each.name.lower() for each in AccessKind]
+    accesses = []
+    for path, kind, access in sorted(records, key=lambda each: each[2].first):
+        processes = [numbers.setdefault(each, len(numbers)) for each in access.processes]
+        accesses.append(
+            _ACCESS
+            % (
+                _encoded(path),
+                words[kind],
+                access.count,
+                access.bytes,
+                access.first,
+                access.last,
+                processes[0] if len(processes) == 1 else ", ".join(map(str, processes)),
+            )
+        )
+    head = {
         "format": FORMAT,
         "container": container,
         "complete": complete,
         "finished": finished,
         "processes": [{"pid": each.pid, "name": each.name} for each in numbers],
-        "accesses": accesses,
     }
+    # The brace at the end of the head makes room for the last field.
+    return dumps(head)[:-1] + b', "accesses": [' + ",\n".join(accesses).encode() + b"]}\n"
 
 
 def selected(document: dict[str, Any], paths: Iterable[bytes]) -> dict[str, Any]:
@@ -97,12 +110,14 @@ def load_document(data: bytes, what: str) -> dict[str, Any]:
     return read_versioned(data, what, FORMAT)
 
 
-def _path(path: bytes) -> dict[str, str]:
+def _encoded(path: bytes) -> str:
+    """The value of the key `path`, and the key `pathBytes` after it if the path is not UTF-8."""
     try:
-        return {"path": path.decode()}
+        return encode_basestring_ascii(path.decode())
     except UnicodeDecodeError:
         encoded = b2a_base64(path, newline=False).decode()
-        return {"path": path.decode(errors="replace"), "pathBytes": encoded}
+        text = encode_basestring_ascii(path.decode(errors="replace"))
+        return f'{text}, "pathBytes": "{encoded}"'
 
 
 def _path_of(access: dict[str, Any]) -> bytes:

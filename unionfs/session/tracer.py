@@ -105,6 +105,10 @@ _Names: TypeAlias = "dict[bytes, Access | tuple[int, TracedProcess]]"
 a third of an object."""
 
 
+_Directory: TypeAlias = "tuple[_Names, _Names, dict[bytes, Access]]"
+"""Of names in a directory: look-ups of those that are missing and of those that are there, and reads."""
+
+
 def _whole(access: Access | tuple[int, TracedProcess]) -> Access:
     return access if isinstance(access, Access) else Access(*access)
 
@@ -120,39 +124,40 @@ class Tracer:
 
     Args:
         path_of: gives a path of a node, absolute; None if it has none any more.
+        place_of: gives the directory and the name of a node; None if it has none.
         identify: gives the process of a thread, by the number that a request has; None if it is not known.
     """
 
     def __init__(
         self,
         path_of: Callable[[NodeId], bytes | None],
+        place_of: Callable[[NodeId], tuple[NodeId, bytes] | None],
         identify: Callable[[int], ProcessIdentity | None],
     ) -> None:
         self._path_of = path_of
+        self._place_of = place_of
         self._identify = identify
-        self.processes: list[TracedProcess] = []
-        """In the order in which they were first seen."""
         self._by_identity: dict[tuple[int, int], TracedProcess] = {}
         self._threads: dict[int, TracedProcess] = {}
         """By number."""
-        self._files: dict[bytes, Access] = {}
         self._listed: dict[bytes, Access] = {}
-        self._names: dict[bytes, tuple[_Names, _Names]] = {}
-        """Names that were looked up in a directory: those that are missing, and those that are there."""
+        self._names: dict[bytes, _Directory] = {}
+        """By directory."""
         # By node, until a name or a number may belong to another object.
         self._nodes: dict[NodeId, Access] = {}
-        self._directories: dict[NodeId, tuple[_Names, _Names]] = {}
+        self._directories: dict[NodeId, _Directory] = {}
 
     def records(self) -> Iterator[tuple[bytes, AccessKind, Access]]:
         """Every path and kind of access, in no particular order."""
-        for kind, paths in ((AccessKind.READ, self._files), (AccessKind.LISTED, self._listed)):
-            for path, read in paths.items():
-                yield path, kind, read
-        for directory, (missing, found) in self._names.items():
+        for path, listed in self._listed.items():
+            yield path, AccessKind.LISTED, listed
+        for directory, (missing, found, files) in self._names.items():
             prefix = directory if directory == b"/" else directory + b"/"
             for kind, names in ((AccessKind.MISSING, missing), (AccessKind.FOUND, found)):
                 for name, access in names.items():
                     yield prefix + name, kind, _whole(access)
+            for name, read in files.items():
+                yield prefix + name, AccessKind.READ, read
 
     def wrap(
         self, table: dict[int, Answer], filesystem: Nodes, buffer: memoryview
@@ -184,7 +189,7 @@ class Tracer:
             names = directories.get(nodeid)
             if names is None:
                 names = self._names_in(nodeid)
-            known = names[reply[_BODY_AT : _BODY_AT + 8] != _NO_NODE]
+            known = names[0] if reply[_BODY_AT : _BODY_AT + 8] == _NO_NODE else names[1]
             name = bytes(buffer[_HEADER : length - 1])
             access = known.get(name)
             if access is None:
@@ -202,7 +207,7 @@ class Tracer:
 
         def read(unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
             reply = method(unique, nodeid, length)
-            access = self._note(nodeid, self._files, buffer)
+            access = self._note(nodeid, buffer)
             if access is not None:
                 offset, size = extent(buffer, _HEADER)
                 access.bytes += max(0, min(size, getattr_(nodeid).size - offset))
@@ -213,7 +218,7 @@ class Tracer:
     def _readlink(self, method: Answer, buffer: memoryview) -> Answer:
         def readlink(unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
             reply = method(unique, nodeid, length)
-            access = self._note(nodeid, self._files, buffer)
+            access = self._note(nodeid, buffer)
             if access is not None:
                 access.bytes += len(reply) - _BODY_AT
             return reply
@@ -223,7 +228,15 @@ class Tracer:
     def _list(self, method: Answer, buffer: memoryview) -> Answer:
         def listing(unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
             reply = method(unique, nodeid, length)
-            self._note(nodeid, self._listed, buffer)
+            path = self._path_of(nodeid)
+            if path is not None:
+                now = time_ns()
+                process = self._process_of(buffer, now)
+                access = self._listed.get(path)
+                if access is None:
+                    self._listed[path] = Access(now, process)
+                else:
+                    access.repeat(now, process)
             return reply
 
         return listing
@@ -238,35 +251,45 @@ class Tracer:
 
         return answer
 
-    def _note(
-        self, nodeid: NodeId, paths: dict[bytes, Access], buffer: memoryview
-    ) -> Access | None:
-        """Count one access to what a node is, in `paths`. Returns its record; None if it has no name."""
+    def _note(self, nodeid: NodeId, buffer: memoryview) -> Access | None:
+        """Count one read of a file or link. Returns its record; None if it has no name."""
         now = time_ns()
-        (pid,) = _PID.unpack_from(buffer, _PID_AT)
-        process = self._threads.get(pid)
-        if process is None or now >= process.due:
-            process = self._process(pid, now)
+        process = self._process_of(buffer, now)
         access = self._nodes.get(nodeid)
         if access is not None:
             access.repeat(now, process)
             return access
-        path = self._path_of(nodeid)
-        if path is None:
+        place = self._place_of(nodeid)
+        if place is None:
             return None
-        access = paths.get(path)
+        directory, name = place
+        names = self._directories.get(directory)
+        if names is None:
+            names = self._names_in(directory)
+        files = names[2]
+        access = files.get(name)
         if access is None:
-            access = paths[path] = Access(now, process)
+            access = files[name] = Access(now, process)
         else:
             access.repeat(now, process)
         self._nodes[nodeid] = access
         return access
 
-    def _names_in(self, nodeid: NodeId) -> tuple[_Names, _Names]:
+    def _names_in(self, nodeid: NodeId) -> _Directory:
         path = self._path_of(nodeid)
-        names = ({}, {}) if path is None else self._names.setdefault(path, ({}, {}))
+        names: _Directory = ({}, {}, {})
+        if path is not None:
+            names = self._names.setdefault(path, names)
         self._directories[nodeid] = names
         return names
+
+    def _process_of(self, buffer: memoryview, now: int) -> TracedProcess:
+        """The process that makes the request."""
+        (number,) = _PID.unpack_from(buffer, _PID_AT)
+        process = self._threads.get(number)
+        if process is None or now >= process.due:
+            process = self._process(number, now)
+        return process
 
     def _process(self, number: int, now: int) -> TracedProcess:
         """The process of a thread that is not known, or of which the name is to be read again. Number 0 stands
@@ -282,7 +305,5 @@ class Tracer:
         return process
 
     def _add(self, identity: ProcessIdentity, now: int) -> TracedProcess:
-        process = TracedProcess(identity.pid, identity.name, now)
-        self._by_identity[identity[:2]] = process
-        self.processes.append(process)
+        process = self._by_identity[identity[:2]] = TracedProcess(identity.pid, identity.name, now)
         return process

@@ -12,11 +12,10 @@ from rootless.containers.record import ContainerRecord
 from rootless.containers.status import ALIVE
 from rootless.durable import write_atomically
 from rootless.errors import InvalidDocumentError, NotFoundError, UsageError
-from rootless.light_json import dumps
 from rootless.spec.options import ContainerOptions
 from rootless.supervisor.engine_log import log
 from rootless.supervisor.file_servers.thread_identities import ThreadIdentities
-from rootless.tracing.document import FORMAT, document_of, load_document
+from rootless.tracing.document import FORMAT, encode_trace, load_document
 from unionfs.session.tracer import Tracer
 
 TYPE_CHECKING = False
@@ -45,17 +44,16 @@ class AccessTrace:
         self._container = description.record.id
         self._is_removed = description.record.auto_remove
         self._is_complete = complete
-        self.tracer = Tracer(union.path, ThreadIdentities(init))
+        self.tracer = Tracer(union.path, union.place, ThreadIdentities(init))
 
     def write(self, *, finished: bool) -> None:
         """Replace trace.json, and at the end the file that was asked for. What cannot be written is logged."""
-        document = document_of(
+        data = encode_trace(
             self._container,
             self.tracer.records(),
             complete=self._is_complete,
             finished=finished,
         )
-        data = dumps(document) + b"\n"
         places = [] if finished and self._is_removed else [f"{self._directory}/{NAME}"]
         if finished and self._file:
             places.append(self._file)

@@ -3,8 +3,7 @@
 import pytest
 
 from rootless.errors import InvalidDocumentError
-from rootless.light_json import dumps
-from rootless.tracing.document import document_of, load_document, read_trace, selected
+from rootless.tracing.document import encode_trace, load_document, read_trace, selected
 from rootless.tracing.trace import Access, Kind, Process, Trace
 from unionfs.session.tracer import Access as Noted
 from unionfs.session.tracer import AccessKind, TracedProcess
@@ -24,8 +23,8 @@ def test_what_is_written_is_read_back_in_the_order_of_time():
         (b"/b\xff", AccessKind.READ, noted(20, second, first, size=5)),
         (b"/a\nb", AccessKind.MISSING, noted(10, first)),
     ]
-    document = document_of("id", records, complete=True, finished=False)
-    found = read_trace(load_document(dumps(document), "it"), "it")
+    document = encode_trace("id", records, complete=True, finished=False)
+    found = read_trace(load_document(document, "it"), "it")
     assert found == Trace(
         "id",
         True,
@@ -43,7 +42,8 @@ def test_paths_select_what_is_at_and_below_them():
         (path, AccessKind.FOUND, noted(number, process))
         for number, path in enumerate((b"/", b"/a", b"/a/b", b"/ab"))
     ]
-    document = document_of("id", records, complete=True, finished=True)
+    data = encode_trace("id", records, complete=True, finished=True)
+    document = load_document(data, "it")
 
     def paths(*wanted):
         return [each["path"] for each in selected(document, wanted)["accesses"]]

@@ -3,8 +3,7 @@
 import pytest
 
 from rootless.errors import InvalidDocumentError
-from rootless.light_json import dumps
-from rootless.tracing.document import document_of
+from rootless.tracing.document import encode_trace
 from rootless.tracing.reading_list import Part, read_reading_list
 from unionfs.session.tracer import Access, AccessKind, TracedProcess
 
@@ -19,8 +18,8 @@ def test_trace_gives_what_was_read_in_the_order_of_time():
         access = Access(now, TracedProcess(1, "sh", 0))
         access.bytes = now * 10
         records.append((path, kind, access))
-    document = document_of("id", records, complete=True, finished=True)
-    assert read_reading_list(dumps(document), "it") == [Part(b"/a\xff", 10), Part(b"/c", 30)]
+    document = encode_trace("id", records, complete=True, finished=True)
+    assert read_reading_list(document, "it") == [Part(b"/a\xff", 10), Part(b"/c", 30)]
 
 
 @pytest.mark.parametrize("data", [b"/a b\n/c\n", b"/a b\n\n/c", b"/a b\0/c\0"])

@@ -30,10 +30,14 @@ class Kernel:
         self.identities = {}
         self.asked = []
         self.buffer = memoryview(bytearray(4096))
-        self.tracer = Tracer(self.paths.get, self.identify)
+        self.tracer = Tracer(self.paths.get, self.place, self.identify)
         answers = dict.fromkeys(Opcode, lambda *_: bytes(16) + b"reply")
         answers[Opcode.LOOKUP] = self.lookup
         self.table = self.tracer.wrap(answers, self, self.buffer)
+
+    def place(self, nodeid):
+        path = self.paths.get(nodeid)
+        return None if path is None else (DIRECTORY, path.rpartition(b"/")[2])
 
     def identify(self, thread):
         self.asked.append(thread)
@@ -98,7 +102,7 @@ def test_number_that_may_be_of_another_object_is_looked_up_again(kernel, opcode)
     counts = {key: access.count for key, access in kernel.records().items()}
     assert counts == {
         (AccessKind.READ, b"/file"): 2,
-        (AccessKind.READ, b"/new"): 1,
+        (AccessKind.READ, b"/moved/new"): 1,
         (AccessKind.FOUND, b"/file"): 1,
         (AccessKind.FOUND, b"/moved/file"): 1,
     }
