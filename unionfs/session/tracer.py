@@ -60,11 +60,12 @@ class AccessKind(IntEnum):
 
 class ProcessIdentity(NamedTuple):
     """A process of the mount's PID namespace. `host` is its PID where the server runs, which tells two apart
-    that have had the same `pid`; 0 if it is not known."""
+    that have had the same `pid`; 0 if it is not known. `is_starting`: it has not executed its program yet."""
 
     pid: int
     host: int
     name: str
+    is_starting: bool = False
 
 
 class TracedProcess:
@@ -301,7 +302,8 @@ class Tracer:
             process = self._by_identity.get(found[:2]) or self._add(found, now)
             process.name = found.name
         self._threads[number] = process
-        process.due = now + min(_OLD, max(_YOUNG, 2 * (now - process.since)))
+        if found is None or not found.is_starting:
+            process.due = now + min(_OLD, max(_YOUNG, 2 * (now - process.since)))
         return process
 
     def _add(self, identity: ProcessIdentity, now: int) -> TracedProcess:

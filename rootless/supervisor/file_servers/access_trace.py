@@ -44,15 +44,19 @@ class AccessTrace:
         self._container = description.record.id
         self._is_removed = description.record.auto_remove
         self._is_complete = complete
+        self._is_finished = False
         self.tracer = Tracer(union.path, union.place, ThreadIdentities(init))
 
     def write(self, *, finished: bool) -> None:
-        """Replace trace.json, and at the end the file that was asked for. What cannot be written is logged."""
+        """Replace trace.json, and at the end the file that was asked for. What cannot be written is logged. A signal may
+        ask for it once more after the end.
+        """
+        self._is_finished |= finished
         data = encode_trace(
             self._container,
             self.tracer.records(),
             complete=self._is_complete,
-            finished=finished,
+            finished=self._is_finished,
         )
         places = [] if finished and self._is_removed else [f"{self._directory}/{NAME}"]
         if finished and self._file:

@@ -18,15 +18,21 @@ from unionfs.session.tracer import ProcessIdentity
 _NS_GET_TGID_FROM_PIDNS = 0x8004B707
 _NS_GET_TGID_IN_PIDNS = 0x8004B709
 
+_TRAMPOLINE = "memfd:exec"
+"""The name of a process that executes the file of `rootless.runtime.trampoline`."""
+
 _PAUSE = 50_000_000
 """Nanoseconds between two searches of /proc."""
 
 
 class ThreadIdentities:
-    """The threads of the PID namespace of `init`, which is a PID of the host."""
+    """The threads of the PID namespace of `init`, which is a PID of the host. It has not executed its program yet: a process
+    of its name is this program's own, and about to become another, as is one that executes the trampoline.
+    """
 
     def __init__(self, init: int) -> None:
         self._names = ProcessNames(init)
+        self._starting = {_name_of(init), _TRAMPOLINE}
         self._searched = 0
         try:
             self._namespace = os.open(f"/proc/{init}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -41,10 +47,10 @@ class ThreadIdentities:
         try:
             host = ioctl(self._namespace, _NS_GET_TGID_FROM_PIDNS, thread)
             pid = ioctl(self._namespace, _NS_GET_TGID_IN_PIDNS, host)
-            name = read_file(f"/proc/{host}/comm")
         except OSError:
             return None
-        return ProcessIdentity(pid, host, name.decode(errors="replace").rstrip("\n"))
+        name = _name_of(host)
+        return ProcessIdentity(pid, host, name, name in self._starting)
 
     def _search(self, thread: int) -> ProcessIdentity | None:
         if monotonic_ns() - self._searched < _PAUSE:
@@ -52,3 +58,11 @@ class ThreadIdentities:
         self._searched = monotonic_ns()
         name = self._names(thread)
         return ProcessIdentity(thread, 0, name) if name else None
+
+
+def _name_of(host: int) -> str:
+    """The name of a process of the host; empty if it has ended."""
+    try:
+        return read_file(f"/proc/{host}/comm").decode(errors="replace").rstrip("\n")
+    except OSError:
+        return ""

@@ -148,6 +148,17 @@ def test_name_is_not_asked_for_at_every_request(kernel):
     assert len(kernel.asked) < 15
 
 
+def test_name_of_a_process_that_starts_is_asked_for_until_it_has_its_program(kernel):
+    kernel.identities[3] = ProcessIdentity(3, 103, "engine", is_starting=True)
+    kernel.read(FILE, 0, 1)
+    kernel.now += 50_000_000
+    kernel.read(FILE, 0, 1)
+    kernel.identities[3] = ProcessIdentity(3, 103, "cat")
+    kernel.read(FILE, 0, 1)
+    (record,) = kernel.records().values()
+    assert [each.name for each in record.processes] == ["cat"]
+
+
 def test_number_used_again_is_another_process_and_threads_are_one(kernel):
     for thread, identity in (
         (3, ProcessIdentity(3, 103, "sh")),
