@@ -156,6 +156,14 @@ class SupportsBtime(Protocol):
 
 
 @runtime_checkable
+class SupportsXattrSearch(Protocol):
+    """A layer that can tell whether any of its objects has an extended attribute."""
+
+    def has_xattrs(self) -> bool:
+        """False if none has, True if one has or it would take long to find out."""
+
+
+@runtime_checkable
 class SupportsFingerprint(Protocol):
     """A layer that can be recognized at a later mount. Files are copied up lazily only from such
     layers."""

@@ -10,7 +10,14 @@ import stat
 from unionfs.copy_up_stats import CopyUpStats
 from unionfs.filesystem import DirEntry, Entry
 from unionfs.journal_kinds import Kind
-from unionfs.layer import Creation, Layer, SupportsBtime, SupportsStatfs, UpperLayer
+from unionfs.layer import (
+    Creation,
+    Layer,
+    SupportsBtime,
+    SupportsStatfs,
+    SupportsXattrSearch,
+    UpperLayer,
+)
 from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops import attributes, copyup, create, readdir, remove, rename
@@ -70,6 +77,15 @@ class Union:
         for position, layer in enumerate(lowers, 1):
             if isinstance(layer, SupportsBtime):
                 self._btime_of[position] = layer
+
+    def has_xattrs(self) -> bool:
+        """False if no object has an extended attribute or can get one: a session may then refuse them all."""
+        layers, view = self._tree.layers, self._tree.shown.view
+        if layers.upper is not None or (view is not None and view.has_one_id):
+            return True  # with one id an attribute shows the owner that is stored
+        return any(
+            not isinstance(each, SupportsXattrSearch) or each.has_xattrs() for each in layers.lowers
+        )
 
     # Lookup
 

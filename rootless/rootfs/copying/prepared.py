@@ -6,6 +6,7 @@ What only the server can make, such as devices and extended attributes, is left 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -47,7 +48,7 @@ class Workspace:
         """
         if self._is_usable is False or os.fstat(parent).st_dev != self._device:
             return None
-        if os.fstatvfs(parent).f_flag & os.ST_RDONLY or _DEFAULT_ACL in os.listxattr(parent):
+        if os.fstatvfs(parent).f_flag & os.ST_RDONLY or _gives_acl(parent):
             return None
         try:
             if self._is_usable is None:
@@ -177,3 +178,13 @@ class PreparedCopy:
 
     def _leave(self, path: bytes, name: bytes) -> None:
         self.left.setdefault(path, []).append(name)
+
+
+def _gives_acl(directory: int) -> bool:
+    """Whether what is made in a directory gets an ACL of it."""
+    try:
+        return _DEFAULT_ACL in os.listxattr(directory)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return False

@@ -287,7 +287,10 @@ def _serve(device: int, union: Union, continuation: Continuation, *, records_own
     gc.enable()
     os.umask(0)  # modes come from the containers, their umasks taken off already
     sys.setswitchinterval(SWITCH_INTERVAL)
-    serve(device, union, ServeOptions(records_owners=records_owners), continuation)
+    # Kernel overlayfs asks for an attribute of each file that it finds in a lower layer (ovl_check_metacopy_xattr,
+    # fs/overlayfs/namei.c). Once attributes have been refused the kernel asks for none.
+    options = ServeOptions(records_owners=records_owners, xattrs=union.has_xattrs())
+    serve(device, union, options, continuation)
 
 
 class VolumeClients:

@@ -1,8 +1,11 @@
 """Containers that only read their image, or write through kernel overlayfs, share one mount of it."""
 
+import io
 import json
 import os
+import shutil
 import signal
+import tarfile
 
 import pytest
 
@@ -62,6 +65,70 @@ def test_image_is_read_from_disk_once_for_several_containers(box):
     before = read_bytes()
     size = int(shell(box, "two", "cat /bin/busybox | wc -c"))
     assert read_bytes() - before < size / 2
+
+
+@pytest.fixture
+def files(box, busybox_image, tmp_path):
+    """Images of 200 files: `plain:1`, and `attributes:1`, where one of them has an extended attribute."""
+    for image, headers in (("plain", {}), ("attributes", {"SCHILY.xattr.user.color": "red"})):
+        path = tmp_path / f"{image}.tar"
+        shutil.copy(busybox_image, path)
+        with tarfile.open(path, "a", format=tarfile.PAX_FORMAT) as archive:
+            for number in range(200):
+                entry = tarfile.TarInfo(f"srv/f{number}")
+                entry.size = 100
+                if number == 7:
+                    entry.pax_headers = headers
+                archive.addfile(entry, io.BytesIO(b"x" * 100))
+        box("import", path, f"{image}:1").ok()
+    return box
+
+
+@pytest.mark.needs("overlay")
+@pytest.mark.parametrize("options", [READ_ONLY, ("--storage-driver", "overlay")])
+def test_files_that_one_container_has_read_are_no_requests_of_another(files, options):
+    for name in ("one", "two"):
+        files("run", "-d", "--name", name, *options, "plain:1", "sleep", "100").ok()
+    (server,) = volume_servers(files)
+
+    def requests():
+        with open(f"/proc/{server}/io", encoding="ascii") as file:
+            return int(dict(line.split(": ") for line in file)["syscr"])
+
+    read = "cat /srv/* | wc -c"
+    assert shell(files, "one", read) == "20000\n"
+    before = requests()
+    assert shell(files, "two", read) == "20000\n"
+    assert requests() - before < 100
+
+
+@pytest.mark.needs("overlay")
+@pytest.mark.parametrize("options", [READ_ONLY, ("--storage-driver", "overlay")])
+def test_attributes_of_a_shared_image_are_seen(files, options):
+    files("run", "-d", "--name", "one", *options, "attributes:1", "sleep", "100").ok()
+    pid = files("inspect", "-f", "{{.State.Pid}}", "one").ok().stdout.strip()
+    assert os.getxattr(f"/proc/{pid}/root/srv/f7", "user.color") == b"red"
+    with pytest.raises(OSError, match="No data available"):
+        os.getxattr(f"/proc/{pid}/root/srv/f8", "user.color")
+
+
+@pytest.mark.needs("overlay")
+def test_attributes_can_be_set_over_an_image_that_has_none(files):
+    options = ("--storage-driver", "overlay")
+    files("run", "-d", "--name", "one", *options, "plain:1", "sleep", "100").ok()
+    pid = files("inspect", "-f", "{{.State.Pid}}", "one").ok().stdout.strip()
+    assert (
+        shell(
+            files,
+            "one",
+            "cp -a /srv /copied; echo y >> /srv/f8; chmod 4755 /srv/f9; ls /copied | wc -l",
+        )
+        == "200\n"
+    )
+    with pytest.raises(OSError, match="not supported"):
+        os.getxattr(f"/proc/{pid}/root/srv/f7", "user.color")
+    os.setxattr(f"/proc/{pid}/root/srv/f8", "user.color", b"blue")
+    assert os.getxattr(f"/proc/{pid}/root/srv/f8", "user.color") == b"blue"
 
 
 @pytest.mark.needs("overlay")

@@ -205,3 +205,10 @@ def test_old_archives_without_magic_are_read(tmp_path: Path) -> None:
     layer = layer_of(tmp_path, bytes(archive))
     assert read(layer, "f") == b"x"
     assert find(layer, "d").attributes.mode & 0o170000 == 0o040000
+
+
+def test_layer_knows_whether_an_object_has_an_attribute(tmp_path: Path) -> None:
+    for name, headers in (("none", {}), ("one", {"SCHILY.xattr.user.color": "red"})):
+        (tmp_path / name).mkdir()
+        members = [directory("d"), member("d/a", b"text"), member("d/b", pax=headers)]
+        assert layer_of(tmp_path / name, members).has_xattrs() is bool(headers)
