@@ -6,10 +6,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from benchmarks.program import ROOTLESS
 
 _SECONDS = 1200
 
@@ -92,9 +93,8 @@ NAMES = ("rootless", "buildkit", "buildah", FUSE)
 
 def builders(scratch: Path, runroot: Path) -> Iterator[Builder]:
     """Those that are here."""
-    rootless = Path(sys.executable).with_name("rootless")
     yield Rootless(
-        NAMES[0], (str(rootless),), ("build", "-q"), {"ROOTLESS_ROOT": str(scratch / "rootless")}
+        NAMES[0], (ROOTLESS,), ("build", "-q"), {"ROOTLESS_ROOT": str(scratch / "rootless")}
     )
     if shutil.which("docker"):
         docker = BuildKit(NAMES[1], ("docker",), ("build", "-q"), {"DOCKER_BUILDKIT": "1"})

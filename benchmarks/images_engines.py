@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 from typing_extensions import override
+
+from benchmarks.program import ROOTLESS
 
 SECONDS = 900
 _LAYERS = "{{json .RootFS.Layers}}"
@@ -131,7 +132,7 @@ class Rootless(DockerLike):
 
     @override
     def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "rootless", *arguments]
+        return [ROOTLESS, *arguments]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import Self, TypeAlias
 
 from benchmarks.measure import Key, Measurement, Results, short_runroot
 from benchmarks.memory import processes, proportional_size
+from benchmarks.program import ROOTLESS
 from benchmarks.workloads import MIB
 from tests.support.images import busybox_tar, docker_archive
 
@@ -294,10 +294,9 @@ def engines(scratch: Path, runroot: Path) -> Iterator[Engine]:
     archive = scratch / "image.tar"
     busybox_tar(scratch / "rootfs.tar")
     docker_archive(archive, [(scratch / "rootfs.tar").read_bytes()], tags=[IMAGE])
-    rootless = Path(sys.executable).with_name("rootless")
     store = ("--root", str(scratch / "podman"), "--runroot", str(runroot))
     candidates = (
-        Engine("rootless", (str(rootless),), {"XDG_DATA_HOME": str(scratch / "data")}),
+        Engine("rootless", (ROOTLESS,), {"XDG_DATA_HOME": str(scratch / "data")}),
         Engine("podman", ("podman", *store)),
         Engine("docker", ("docker",)),
     )

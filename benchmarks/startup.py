@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.machine import RoundMeter
 from benchmarks.measure import Key, Measurement, rotated, short_runroot
+from benchmarks.program import ROOTLESS
 from tests.support.images import busybox_tar, docker_archive
 
 WORKLOAD = "container start, run true, end"
@@ -54,7 +54,7 @@ def engines(scratch: Path, runroot: Path) -> list[Engine]:
         ["podman", *store, "load", "-q", "-i", archive], check=False, capture_output=True
     )
     _prepare_crun(bundle, rootfs)
-    rootless = (sys.executable, "-m", "rootless")
+    rootless = (ROOTLESS,)
     subprocess.run(
         [*rootless, "load", "-i", archive], check=False, capture_output=True, env=os.environ | env
     )

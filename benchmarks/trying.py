@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import program
 from benchmarks.measure import Key, Measurement
 
 START = "try: start, run true, end"
@@ -90,7 +90,7 @@ class Bench:
         if subject == WORKTREE:
             return lambda: self._in_worktree(command)
         prefix = {
-            ROOTLESS: (sys.executable, "-m", "rootless", "try", "--drop", "--"),
+            ROOTLESS: (program.ROOTLESS, "try", "--drop", "--"),
             DIRECT: (),
             BUBBLEWRAP: ("bwrap", "--bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
         }[subject]
@@ -125,7 +125,7 @@ class Bench:
         return None
 
     def _rootless(self, *words: str, check: bool = True) -> None:
-        self._run(sys.executable, "-m", "rootless", *words, check=check)
+        self._run(program.ROOTLESS, *words, check=check)
 
     def _run(self, *argv: str, cwd: Path | None = None, check: bool = True) -> None:
         done = subprocess.run(
