@@ -9,7 +9,7 @@ import sys
 # again costs a sixth of the start; commands other than `run` turn the collector on again.
 gc.disable()
 
-_HAS_PACK = not {"run", "hpc"}.isdisjoint(sys.argv[1:3])  # or `container run`
+_HAS_PACK = not {"run", "exec", "hpc"}.isdisjoint(sys.argv[1:3])  # or `container run`
 _FIRST = ""
 """The pack that has been loaded."""
 if _HAS_PACK:

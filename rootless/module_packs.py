@@ -33,10 +33,11 @@ else:
 
 RUN, PREPARE, DETACHED = "run", "prepare", "detached"
 MONITOR, SHARED_IMAGE, FILE_SERVER = "monitor", "shared-image", "file-server"
-RANK, JOIN, HPC, HPC_JOIN, IN_PLACE = "rank", "join", "hpc", "hpc-join", "in-place"
+RANK, JOIN, EXEC = "rank", "join", "exec"
+HPC, HPC_JOIN, IN_PLACE = "hpc", "hpc-join", "in-place"
 NAMES = (
     *(RUN, PREPARE, DETACHED, MONITOR, SHARED_IMAGE, FILE_SERVER),
-    *(RANK, JOIN, HPC, HPC_JOIN, IN_PLACE),
+    *(RANK, JOIN, EXEC, HPC, HPC_JOIN, IN_PLACE),
 )
 """RUN is loaded before the monitor is forked, PREPARE, MONITOR and FILE_SERVER in three processes; DETACHED follows PREPARE in
 `run -d`, and SHARED_IMAGE follows MONITOR where the container has no file server of its own. RANK is that of a rank
@@ -49,15 +50,19 @@ _PACKAGE = "/__init__.py"
 
 
 def load_first(arguments: "Sequence[str]") -> str:
-    """Load the pack of the command line of `run` or `hpc` with these arguments; returns its name, empty if there is none.
-    Raises what a module raises.
+    """Load the pack of the command line of `run`, `exec` or `hpc` with these arguments; returns its name, empty if there is
+    none. Raises what a module raises.
     """
     words = arguments[:2]
     name = ""
+    if words[0] == "container":
+        words = words[1:]
     if words[0] == "hpc":
         if words[-1] in {"exec", "run", "shell"}:
             name = HPC
-    elif words[0] == "run" or words == ["container", "run"]:
+    elif words[:1] == ["exec"]:
+        name = EXEC
+    elif words[:1] == ["run"]:
         name = RANK if any(each.startswith("--join") for each in arguments) else RUN
     elif "run" in words:
         name = RUN  # after an option

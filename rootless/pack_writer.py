@@ -12,6 +12,7 @@ from marshal import dumps
 
 from rootless.module_packs import (
     DETACHED,
+    EXEC,
     FILE_SERVER,
     HEAD_LENGTH,
     HPC,
@@ -108,6 +109,14 @@ MODULES = {
         "rootless.containers.storage_paths",
         "rootless.engine.new_containers",
         "rootless.engine.join_container",
+    ),
+    EXEC: (
+        _FINDER,
+        "rootless.cli.main",
+        "rootless.cli.containers.exec",
+        "rootless.engine.engine",
+        "rootless.engine.exec_in_container",
+        *_RANK,
     ),
     HPC: (
         _FINDER,

@@ -109,6 +109,9 @@ def test_modules_of_another_interpreter_setting_are_not_taken(copy: Path) -> Non
         ("container run box true", "rootless.supervisor.start"),
         ("run --join box true", "rootless.ranks.recipe"),
         ("run --join-tag=step box true", "rootless.ranks.recipe"),
+        ("exec box true", "rootless.engine.exec_in_container"),
+        ("container exec box true", "rootless.engine.exec_in_container"),
+        ("rm exec", ""),
         ("hpc exec box true", "rootless.cli.hpc.run"),
         ("hpc pull box", ""),
         ("hpc", ""),
@@ -116,9 +119,14 @@ def test_modules_of_another_interpreter_setting_are_not_taken(copy: Path) -> Non
 )
 def test_command_line_loads_the_pack_of_its_process(copy: Path, line: str, loaded: str) -> None:
     execute(copy, "-m", "rootless.pack_writer")
+    names = (
+        "rootless.supervisor.start",
+        "rootless.ranks.recipe",
+        "rootless.engine.exec_in_container",
+        "rootless.cli.hpc.run",
+    )
     code = (
         f"import sys; from rootless import module_packs; module_packs.load_first({line.split()})\n"
-        "names = ('rootless.supervisor.start', 'rootless.ranks.recipe', 'rootless.cli.hpc.run')\n"
-        "print(*(each for each in names if each in sys.modules))"
+        f"print(*(each for each in {names} if each in sys.modules))"
     )
     assert execute(copy, "-c", code).strip() == loaded
