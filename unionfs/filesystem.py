@@ -249,6 +249,10 @@ class Mount(Protocol):
     def copy_up_stats(self) -> CopyUpStats:
         """What copying up has cost since the mount."""
 
+    def request_freeze(self, request: bytes) -> None:
+        """Freeze the tree as it is now, if its owner has prepared that under this word. To be called while no thread copies
+        or syncs files. Raises OSError: EOPNOTSUPP if this file system cannot, ENODATA if nothing has been prepared."""
+
     def after_reply(self) -> None:
         """Do the work that the last change has left and that its reply need not wait for. A session calls it after the reply;
         nothing goes wrong where it does not. Raises nothing."""

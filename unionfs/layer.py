@@ -406,6 +406,17 @@ class SeenLog(Protocol):
         """Add to the log of contents. Raises OSError."""
 
 
+class Freezing(Protocol):
+    """An upper on which a new one is put."""
+
+    def save_state(self, saved: bytes) -> None:
+        """Save what the work directory holds, in the directory `saved`, which is made. To be called before `freeze`."""
+
+    def freeze(self, frozen: bytes, path: bytes) -> Layer:
+        """The tree of this upper has been moved to `frozen`: it takes the one at `path`, which is empty, in its place.
+        Returns the layer of the former; refs of its objects go on meaning them."""
+
+
 class UpperLayer(
     Layer,
     Namespace,
@@ -416,6 +427,7 @@ class UpperLayer(
     LazyMarks,
     MetadataLog,
     SeenLog,
+    Freezing,
     Protocol,
 ):
     """The layer that takes the writes. Only the union changes it.

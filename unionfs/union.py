@@ -77,6 +77,10 @@ class Union:
         for position, layer in enumerate(lowers, 1):
             if isinstance(layer, SupportsBtime):
                 self._btime_of[position] = layer
+        if options.frozen is not None:
+            self._btime_of[len(lowers) + 1] = options.frozen
+        self.on_freeze: Callable[[bytes], None] | None = None
+        """What carries out `request_freeze`."""
 
     def has_xattrs(self) -> bool:
         """False if no object has an extended attribute or can get one: a session may then refuse them all."""
@@ -394,6 +398,43 @@ class Union:
         return copyup.BackgroundCopy(
             self._tree, copyup.plan_copy(self._tree, self._tree.node(nodeid))
         )
+
+    # Freezing
+
+    def request_freeze(self, request: bytes) -> None:
+        """As of `unionfs.filesystem.Mount`."""
+        if self.on_freeze is None:
+            raise error(errno.EOPNOTSUPP)
+        self.on_freeze(request)
+
+    def freeze(self, saved: bytes, move: Callable[[], tuple[bytes, bytes]]) -> None:
+        """Put a new upper over the one that takes the writes, which becomes a layer that is only read, with all that is
+        below it. To be called between two operations.
+
+        Args:
+            saved: a directory to be made, for what another upper over the same layers needs: see
+                `unionfs.directory.frozen`.
+            move: moves the tree of the upper elsewhere on its file system, and makes an empty directory in its place;
+                returns the paths of both.
+
+        Raises:
+            OSError: EIO if a lazy copy cannot be completed; as `move` does. The union goes on with its upper.
+        """
+        from unionfs.ops import freeze
+
+        self._tree.layers.writable()
+        self.complete_copies()
+        freeze.prepare(self._tree, saved)
+        freeze.freeze(self._tree, *move())
+        frozen = self._tree.layers.frozen
+        if frozen is not None:
+            self._btime_of[self._tree.layers.frozen_at] = frozen
+
+    def take_root(self) -> None:
+        """Give the top directory of a new upper over frozen ones the attributes of theirs. Raises OSError."""
+        from unionfs.ops import freeze
+
+        freeze.take_root(self._tree)
 
     # Lazy copies
 

@@ -21,6 +21,7 @@ from enum import Enum
 from functools import partial
 from typing import NamedTuple, cast
 
+from unionfs.directory.chain import ChainedUpper
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.layer import Layer, LayerEntry, Mark, OpenFile, UpperLayer
 from unionfs.merge import split_ino
@@ -62,7 +63,7 @@ class Snapshot:
     """A union that does not change: `lowers`, top first, under an upper that no server writes to
     meanwhile. Without one, the merged lowers. Closes the layers with itself."""
 
-    def __init__(self, lowers: Sequence[Layer], upper: ReadOnlyUpper | None) -> None:
+    def __init__(self, lowers: Sequence[Layer], upper: ReadOnlyUpper | ChainedUpper | None) -> None:
         self._upper = upper
         self._linked_names: dict[int, dict[int, list[bytes]]] = {}
         """Of objects with several names, by layer and number."""
@@ -84,7 +85,7 @@ class Snapshot:
         return self._tree
 
     @property
-    def upper(self) -> ReadOnlyUpper | None:
+    def upper(self) -> ReadOnlyUpper | ChainedUpper | None:
         """The layer with the changes; None for the merged lowers alone."""
         return self._upper
 
@@ -106,7 +107,7 @@ class Snapshot:
         _Pruning(self, found, mountpoints).run()
         return sorted(found.values(), key=lambda change: change.path.split(b"/"))
 
-    def _has_changed_root(self, upper: ReadOnlyUpper) -> bool:
+    def _has_changed_root(self, upper: ReadOnlyUpper | ChainedUpper) -> bool:
         """The upper's root begins bare, or with owner and mode of the root below."""
         if upper.is_bare_root():
             return False
@@ -117,7 +118,7 @@ class Snapshot:
         pending = [(b"", root)]
         while pending:
             path, directory = pending.pop()
-            upper = cast("ReadOnlyUpper", self._upper)
+            upper = cast("ReadOnlyUpper | ChainedUpper", self._upper)
             below_path = path + b"/" if path else b""
             for name, entry in upper.listing(directory.upper):
                 here = below_path + name

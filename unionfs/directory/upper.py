@@ -17,17 +17,19 @@ from unionfs import whiteouts
 from unionfs.directory import link_index
 from unionfs.directory.creating import CreatingLayer, DirectoryDraft, is_within
 from unionfs.directory.dirfds import PathNode
-from unionfs.directory.lower import DirectoryLayer, is_below_descriptor
+from unionfs.directory.lower import DirectoryLayer, is_below_descriptor, resolved
 from unionfs.directory.work import exchange, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
 from unionfs.model import Attributes
-from unionfs.ownership import Owner
+from unionfs.ownership import Owner, Ownership
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
 from unionfs.xattr_names import LAZY, NLINK, REDIRECT, to_disk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+
+    from unionfs.directory.frozen import FrozenUpper
 
 _new = tuple.__new__
 _S_IFMT, _S_IFREG, _S_IFDIR = 0o170000, 0o100000, 0o040000
@@ -53,6 +55,34 @@ class DirectoryUpper(CreatingLayer):
     def close(self) -> None:
         super().close()
         self._work.close()
+
+    # Freezing
+
+    def save_state(self, saved: bytes) -> None:
+        """As of `layer.Freezing`."""
+        from unionfs.directory.frozen import save_state
+
+        save_state(self._work.lock_fd, saved, self._work.fd, self._store)
+
+    def freeze(self, frozen: bytes, path: bytes) -> FrozenUpper:
+        """As of `layer.Freezing`."""
+        from unionfs.directory.frozen import FrozenUpper
+
+        layer = FrozenUpper(
+            frozen,
+            b"",
+            base_owner=self._base_owner,
+            ownership=Ownership.DATA if self._as_data else Ownership.REAL,
+            dirfds=self._dirs,
+            store=self._store,
+        )
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        self._root = self._dirs.add_root(os.open(path, flags))
+        self.path = resolved(path)
+        st = os.fstat(self._dirs.fd(self._root))
+        self.identity = (st.st_dev, st.st_ino)
+        self._has_incomplete_files = False
+        return layer
 
     # Removing and moving
 

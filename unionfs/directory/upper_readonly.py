@@ -15,6 +15,7 @@ from unionfs.directory.link_index import DIRECTORY
 from unionfs.directory.lower import READ_FILE, DirectoryLayer
 from unionfs.directory.work import BASES, FIRST_SEEN, read_metadata_log
 from unionfs.layer import Layer, Ref
+from unionfs.model import Attributes
 from unionfs.ownership import Ownership
 
 
@@ -95,5 +96,8 @@ class ReadOnlyUpper(DirectoryLayer):
 
     def is_bare_root(self) -> bool:
         """Whether the top directory still has the owner and mode it was made with."""
-        root = self.root().attributes
+        return self.is_bare(self.root().attributes)
+
+    def is_bare(self, root: Attributes) -> bool:
+        """Whether a top directory with these attributes is as one that has just been made."""
         return (root.mode & 0o7777, root.uid, root.gid) == (0o755, *self._base_owner)

@@ -12,10 +12,11 @@ from unionfs.nodes import UPPER, Directory, Node
 
 class FirstSeen:
     """The log of one mount, in the work directory of `upper`. What cannot be written there, on a full disk, is left
-    out: it counts as unknown."""
+    out: it counts as unknown. `frozen_at`: the position of the former uppers, of which nothing is noted either."""
 
-    def __init__(self, upper: UpperLayer) -> None:
+    def __init__(self, upper: UpperLayer, frozen_at: int) -> None:
         self._upper = upper
+        self._frozen_at = frozen_at
         self._noted: set[bytes] = set()
 
     def note(self, node: Node, layer: Layer | None = None) -> None:
@@ -23,10 +24,10 @@ class FirstSeen:
         that has a file which is about to be written over, for its content.
         """
         if isinstance(node, Directory):
-            if node.upper is not None or not node.lowers:
+            if node.upper is not None or not node.lowers or node.lowers[0][0] == self._frozen_at:
                 return
             path = node.lower_path().strip(b"/")
-        elif node.layer == UPPER or node.parent is None:
+        elif node.layer in (UPPER, self._frozen_at) or node.parent is None:
             return
         else:
             path = (node.parent.lower_path() + b"/" + node.name).strip(b"/")

@@ -14,23 +14,45 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from unionfs.directory.chain import UpperChain
+
 
 class LayerStack:
-    """`upper` takes the writes; None: every change is EROFS. `lowers` are read-only, top first. A
-    position is `UPPER`, or the index in `lowers` plus one."""
+    """`upper` takes the writes; None: every change is EROFS. `lowers` are read-only, top first. `frozen`: the former
+    uppers, which lie between the two. A position is `UPPER`, the index in `lowers` plus one, or `frozen_at`, which is
+    one more than all those."""
 
-    def __init__(self, lowers: Sequence[Layer], upper: UpperLayer | None) -> None:
+    def __init__(
+        self, lowers: Sequence[Layer], upper: UpperLayer | None, frozen: UpperChain | None = None
+    ) -> None:
         self.upper = upper
         self.lowers = tuple(lowers)
-        self.plain_listings = tuple(
+        self.frozen_at = len(self.lowers) + 1
+        self._below_upper: list[Layer] = list(self.lowers)
+        """By position less one."""
+        self.plain_listings: list[SupportsPlainListing | None] = [
             layer if isinstance(layer, SupportsPlainListing) else None for layer in self.lowers
-        )
+        ]
         """By position less one: the layer, if it lists directories in the faster way."""
+        self._frozen: UpperChain | None = None
+        if frozen is not None:
+            self.add_frozen(frozen)
+
+    @property
+    def frozen(self) -> UpperChain | None:
+        """The former uppers; None: there are none."""
+        return self._frozen
+
+    def add_frozen(self, frozen: UpperChain) -> None:
+        """The upper has been frozen for the first time."""
+        self._frozen = frozen
+        self._below_upper.append(frozen)
+        self.plain_listings.append(None)
 
     def layer(self, position: int) -> Layer:
         if position == UPPER:
             return self.writable()
-        return self.lowers[position - 1]
+        return self._below_upper[position - 1]
 
     def writable(self) -> UpperLayer:
         """The upper. Raises EROFS if there is none."""
@@ -40,9 +62,17 @@ class LayerStack:
 
     def roots(self) -> Found:
         """The root directory of each layer."""
-        found: Found = [(i + 1, layer.root()) for i, layer in enumerate(self.lowers)]
+        found = self._roots_below(UPPER)
         if self.upper is not None:
             found.insert(0, (UPPER, self.upper.root()))
+        return found
+
+    def _roots_below(self, position: int) -> Found:
+        """The root directories of the layers below this position."""
+        first = 0 if position == self.frozen_at else position
+        found: Found = [(i + 1, self.lowers[i].root()) for i in range(first, len(self.lowers))]
+        if position == UPPER and self._frozen is not None:
+            found.insert(0, (self.frozen_at, self._frozen.root()))
         return found
 
     def find(self, directory: Directory, name: bytes) -> Found:
@@ -60,7 +90,7 @@ class LayerStack:
         self, lowers: Iterable[tuple[int, Ref]], name: bytes
     ) -> Iterator[tuple[int, LayerEntry]]:
         for position, ref in lowers:
-            entry = self.lowers[position - 1].lookup(ref, name)
+            entry = self._below_upper[position - 1].lookup(ref, name)
             if entry is not None:
                 yield position, entry
 
@@ -79,9 +109,7 @@ class LayerStack:
 
     def resolve(self, path: bytes, position: int) -> Found:
         """What is at `path`, absolute, in the layers below `position`."""
-        found: Found = [
-            (i + 1, layer.root()) for i, layer in enumerate(self.lowers) if i + 1 > position
-        ]
+        found = self._roots_below(position)
         for name in path.split(b"/"):
             if name:
                 lowers = [(number, entry.ref) for number, entry in found]
@@ -101,5 +129,5 @@ class LayerStack:
         """Close every layer. Idempotent."""
         if self.upper is not None:
             self.upper.close()
-        for layer in self.lowers:
+        for layer in self._below_upper:
             layer.close()

@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from unionfs.directory.chain import UpperChain
     from unionfs.journal import Journal
     from unionfs.light_types import Protocol
     from unionfs.nodes import Stream
@@ -102,6 +103,8 @@ class UnionOptions(NamedTuple):
     notes_first_seen: bool = False
     """Whether the upper keeps what was seen of what it takes over or hides (`unionfs.logs.first_seen`): for a lower that
     others may change."""
+    frozen: UpperChain | None = None
+    """The former uppers of this union, merged (`unionfs.directory.chain`): between the upper and the lowers."""
     journal: Journal | None = None
     """What another server of the mount will need if this one is killed; with what one has left."""
 
@@ -138,7 +141,7 @@ class Tree:
         if options.notes_first_seen and upper is not None:
             from unionfs.ops.first_seen import FirstSeen
 
-            self.first_seen = FirstSeen(upper)
+            self.first_seen = FirstSeen(upper, len(lowers) + 1)
         self.recovery: Restoring | None = None
         if upper is not None:
             upper.refuse_overlap(lowers)
@@ -149,7 +152,8 @@ class Tree:
                 layer.number_from(tag)
             if upper is not None:
                 upper.number_from(0)
-        self.layers = LayerStack(lowers, upper)
+        frozen = options.frozen
+        self.layers = LayerStack(lowers, upper, frozen)
         self.shown = ShownAttributes(options.view, static_nlink=options.static_nlink)
         self.node_maker = NodeMaker(upper, self.lazy_copies, self.shown)
         self.root = self._make_root()
@@ -158,6 +162,8 @@ class Tree:
         self.nodes = self.table.nodes
         self.listings = Listings(self.layers, self.table, self.node_maker, self.shown)
         every: list[Layer] = [*lowers] if upper is None else [*lowers, upper]
+        if frozen is not None:
+            every.append(frozen)
         self.defers_metadata = options.defers_metadata
         self.deferred: Deferring | None = None
         """None: no file shows a deferred change, and the log is empty."""

@@ -19,6 +19,10 @@ the value is the number of bytes copied. No listing shows it."""
 
 CONTROLS = frozenset((STATISTICS, FINISH))
 
+FREEZE = b"user.rootless.freeze:"
+"""How the name of the extended attribute of the root begins whose reading freezes the tree, as its owner has prepared; the
+rest of the name is the owner's word for it (`unionfs.filesystem.Mount.request_freeze`). Any process may read it."""
+
 _ROOM = 40 << 10
 """Bytes of the statistics that list copies: a value has at most 64 KiB (xattr(7))."""
 

@@ -6,6 +6,7 @@ The server never dies of a request: whatever a method raises becomes an errno.
 from __future__ import annotations
 
 import os
+import select
 import sys
 from errno import ECONNABORTED, EINTR, EIO, ENODEV, ENOENT, ENOSYS, EOPNOTSUPP, EPROTO
 from os import write
@@ -17,7 +18,7 @@ from unionfs.light_types import partial
 from unionfs.model import NodeId
 from unionfs.session import decoding, negotiation, replies, requests, wire
 from unionfs.session.copies import Copies, Kept, MustWait
-from unionfs.session.counters import BUCKET_BITS, FINISH, Counters
+from unionfs.session.counters import BUCKET_BITS, FINISH, FREEZE, Counters
 from unionfs.session.decoding import ProtocolError
 from unionfs.session.fast_data import Answer, FastData
 from unionfs.session.fast_names import FastNames
@@ -352,12 +353,26 @@ class Dispatcher:
         """Read an attribute of the root that the session itself has, for its owner."""
         from unionfs.session.callers import is_owner
 
+        if name.startswith(FREEZE):
+            if size:
+                self._wait_for_files()
+                self._filesystem.request_freeze(name[len(FREEZE) :])
+            return replies.reply(unique, sized(b"1", size))
         if not is_owner(self._caller()):
             return None
         if name == FINISH:
             return self._transfers().finish_all(unique, size)
         document = self.counters.document("device", self._filesystem.copy_up_stats)
         return replies.reply(unique, sized(document, size))
+
+    def _wait_for_files(self) -> None:
+        """Wait for the threads that copy and sync files. None of them waits for this one."""
+        pool = self._copying
+        while pool.outstanding:
+            poll = select.poll()
+            poll.register(pool.wakeup, select.POLLIN)
+            poll.poll()
+            pool.run_completions()
 
     def _caller(self) -> int:
         """The process whose request is being handled. The file system asks for it, because few

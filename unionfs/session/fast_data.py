@@ -16,7 +16,7 @@ from unionfs.filesystem import Files, Listings, Nodes, Xattrs
 from unionfs.model import ROOT_NODE, Attributes, NodeId, SetAttributes, without_set_id
 from unionfs.session import replies, wire
 from unionfs.session.copies import BIG, Copies
-from unionfs.session.counters import CONTROLS, Counters
+from unionfs.session.counters import CONTROLS, FREEZE, Counters
 from unionfs.session.decoding import ProtocolError
 from unionfs.session.replies import DIRECTORY_BLOCK_SIZE, DOT_COOKIES, FILE_BLOCK_SIZE, Valid
 from unionfs.session.slow_reads import SlowReads
@@ -255,7 +255,7 @@ class FastData:
             self._counters.errors += 1
             return _OUT.pack(16, -ENODATA, unique)
         size, _ = _GETXATTR.unpack_from(self._buffer, _HEADER)
-        if name in CONTROLS and nodeid == ROOT_NODE:
+        if nodeid == ROOT_NODE and (name in CONTROLS or name.startswith(FREEZE)):
             reply = self._control(unique, name, size)
             if reply is not None:
                 return reply
