@@ -218,9 +218,11 @@ class Applying:
         def produce(snapshot: Snapshot) -> Iterator[bytes]:
             upper = snapshot.upper
             found = compare(snapshot, points)
-            prefix = os.fsencode(self._directory) + b"/"
+            directory = os.fsencode(self._directory)
             places = {
-                each.change.path: upper.place(each.node.ref).removeprefix(prefix).decode("latin-1")
+                each.change.path: os.path.relpath(upper.place(each.node.ref), directory).decode(
+                    "latin-1"
+                )
                 for each in found
                 if upper is not None and each.node is not None and each.node.layer == UPPER
             }

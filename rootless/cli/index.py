@@ -53,6 +53,10 @@ _RENAME = "rootless.cli.containers.rename:RENAME"
 _RESTART = "rootless.cli.containers.stop:RESTART"
 _RM = "rootless.cli.containers.remove:RM"
 _RUN = "rootless.cli.run.command:RUN"
+_BRANCH = "rootless.cli.snapshots.snapshots:BRANCH"
+_ROLLBACK = "rootless.cli.snapshots.snapshots:ROLLBACK"
+_SNAPSHOT = "rootless.cli.snapshots.snapshots:SNAPSHOT"
+_SNAPSHOTS = "rootless.cli.snapshots.snapshots:SNAPSHOTS"
 _START = "rootless.cli.containers.start:START"
 _STOP = "rootless.cli.containers.stop:STOP"
 _TRACE = "rootless.cli.tracing.trace:TRACE"
@@ -117,6 +121,10 @@ COMMANDS: Mapping[str, str | Group] = {
     "apply": _APPLY,
     "drop": _DROP,
     "trace": _TRACE,
+    "snapshot": _SNAPSHOT,
+    "snapshots": _SNAPSHOTS,
+    "rollback": _ROLLBACK,
+    "branch": _BRANCH,
     "export": _EXPORT,
     "port": _PORT,
     "rename": _RENAME,
@@ -173,6 +181,10 @@ COMMANDS: Mapping[str, str | Group] = {
             "diff": _DIFF,
             "changes": _CHANGES,
             "trace": _TRACE,
+            "snapshot": _SNAPSHOT,
+            "snapshots": _SNAPSHOTS,
+            "rollback": _ROLLBACK,
+            "branch": _BRANCH,
             "export": _EXPORT,
             "port": _PORT,
             "rename": _RENAME,

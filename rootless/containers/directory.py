@@ -34,6 +34,7 @@ from rootless.durable import (
 from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError, UsageError
 from rootless.light_stdlib import read_file
 from rootless.private_directory import make_private_directory
+from rootless.snapshots import SNAPSHOTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -234,6 +235,14 @@ class Containers:
             raise NotFoundError(f"No such container: {shown}")
         return self.read_or_dead(matches[0])
 
+    def require_free(self, name: str) -> None:
+        """Raises ExistsError if a container has this name, UsageError if it is none."""
+        if not _is_name(name):
+            raise _invalid_name(name)
+        owner = self._name_target(name)
+        if owner is not None:
+            raise _taken(name, owner)
+
     def all(self) -> list[ContainerRecord]:
         """Every container, oldest first. One that vanishes while being read is left out."""
         records = []
@@ -266,8 +275,13 @@ class Containers:
                 _unlink(f"{self._names}/{record.name}")
         if place:
             self._delete(place)
+        has_snapshots = os.path.exists(f"{trash}/{SNAPSHOTS}")
         if os.path.lexists(trash):
             self._delete(trash)
+        if has_snapshots:
+            from rootless.snapshots.layers import sweep
+
+            sweep(os.path.dirname(self.root), self._delete)
         self.remove_control(container_id)
         from rootless.containers.events import report
 
@@ -361,15 +375,19 @@ class Containers:
         """Called with the lock held, so that no other process replaces a dangling name in between."""
         owner = self._name_target(name)
         if owner is not None and owner != container_id:
-            raise ExistsError(
-                f'Conflict. The container name "/{name}" is already in use by container "{owner}". You have to '
-                "remove (or rename) that container to be able to reuse that name.",
-                hint=f"remove it (rootless rm {name}) or choose another name",
-            )
+            raise _taken(name, owner)
         link = f"{self._names}/{name}"
         if owner is None:
             _unlink(link)
             os.symlink(container_id, link)
+
+
+def _taken(name: str, owner: str) -> ExistsError:
+    return ExistsError(
+        f'Conflict. The container name "/{name}" is already in use by container "{owner}". You have to '
+        "remove (or rename) that container to be able to reuse that name.",
+        hint=f"remove it (rootless rm {name}) or choose another name",
+    )
 
 
 def _changed(entry: os.DirEntry[str]) -> float:

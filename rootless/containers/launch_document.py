@@ -126,7 +126,7 @@ def _description(
         id_maps=_id_maps(maps),
         tree=_tree(document.pop("tree")),
         storage_driver=StorageDriver(document.pop("storageDriver")),
-        volatile=document.pop("volatile"),
+        volatile=document.pop("volatile", False),
         storage=StorageLimits(**document.pop("storage", {})),
         memory_size=document.pop("memorySize", 0),
         prefetch=document.pop("prefetch", ""),

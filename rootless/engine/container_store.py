@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rootless.images.new_image import LoadedImage
     from rootless.network.options import PublishedPort
     from rootless.rootfs.sizes import ContainerSizes
+    from rootless.snapshots.record import Snapshot
     from rootless.spec.options import ContainerOptions
     from rootless.store.counting import Moved
     from rootless.supervisor.file_servers.copy_up_report import CopyUpReport
@@ -216,6 +217,40 @@ class ContainerStore(ImageStore):
         from rootless.applying.apply import Applying
 
         return Applying(self._container(name), self.paths, self._store())
+
+    def snapshot(self, name: str, tag: str = "") -> Snapshot:
+        """Freeze the files of a container as they are, also while it runs; they are the snapshot `tag` from then on, by
+        default the next free number. The caller must have one thread.
+
+        Raises NotFoundError, UsageError if the tag is none, ExistsError if it is taken, and RootlessError if the
+        container's writable layer cannot be frozen.
+        """
+        from rootless.engine.snapshots import take_snapshot
+
+        record = self._container(name)
+        return take_snapshot(record, self.paths, self._store(), tag, _open_volumes)
+
+    def snapshots(self, name: str) -> list[Snapshot]:
+        """The snapshots of a container, the oldest first. Raises NotFoundError."""
+        from rootless.engine.snapshots import list_snapshots
+
+        return list_snapshots(self._container(name, anywhere=True), self.paths)
+
+    def branch(self, name: str, new_name: str, tag: str = "") -> ContainerRecord:
+        """Make a container like another one, with the files of its snapshot `tag`, by default of a snapshot that is
+        taken now; nothing is copied. It has the status created. The caller must have one thread.
+
+        Raises NotFoundError, ExistsError if the new name is taken, and as `snapshot`.
+        """
+        from rootless.engine import snapshots
+
+        record = self._container(name)
+        self.paths.containers.require_free(new_name)
+        if tag:
+            snapshot = snapshots.find_snapshot(record, self.paths, tag)
+        else:
+            snapshot = self.snapshot(record.id)
+        return snapshots.branch(record, self.paths, snapshot, new_name)
 
     def copy_in(self, name: str, source: str | int, path: str, *, follow: bool = False) -> int:
         """Copy a file or directory of the host, by path, or a tar archive, by descriptor, into a

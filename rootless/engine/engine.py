@@ -180,6 +180,24 @@ class Engine(ContainerStore):
         """Stop a container, if it runs, and start it; see `begin_stop`."""
         self.begin_restart(name, signal=signal, timeout=timeout)()
 
+    def rollback(self, name: str, tag: str, *, stop: bool = False, force: bool = False) -> None:
+        """Give a container the files of its snapshot `tag`. What it has written since is lost. One that runs is stopped
+        first with `stop`, and killed with `force`; it is not started again.
+
+        Raises NotFoundError, InUseError if it runs and neither is set.
+        """
+        from rootless.containers.status import ALIVE
+        from rootless.engine import snapshots
+
+        record = self._container(name)
+        snapshots.require_tag(record, self.paths, tag)
+        if (stop or force) and record.status in ALIVE:
+            if record.auto_remove:
+                raise snapshots.removed_at_end(record)
+            self.stop(record.id, timeout=0 if force else None)
+            record = self._container(record.id)
+        snapshots.roll_back(record, self.paths, tag)
+
     def kill(self, name: str, signal: int) -> None:
         """Send a signal to the first process of a container. Raises NotFoundError, ConflictError if it
         does not run.

@@ -18,8 +18,11 @@ from rootless.errors import RootlessError
 from rootless.rootfs.archive import ContainerFiles
 from rootless.rootfs.image.tree import image_tree, image_tree_by_id
 from rootless.rootfs.union import lower_layers, overlay_layers
+from rootless.snapshots import SNAPSHOTS
+from rootless.snapshots.opening import over_frozen
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.changes.snapshot import Snapshot
+from unionfs.directory.chain import ChainedUpper
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.layer import Layer
 from unionfs.memory import MemoryLayer, directory
@@ -47,15 +50,16 @@ def open_container(
     place = layer_of(record, str(directory))
 
     def open_snapshot() -> Snapshot:
-        return Snapshot(
-            [*overlay_layers(record.overlays, owner), *lower_layers(tree)],
-            ReadOnlyUpper(
-                os.fsencode(f"{place}/upper"),
-                os.fsencode(f"{place}/work"),
-                ownership=Ownership.REAL if is_overlay else Ownership.DATA,
-                base_owner=(0, 0) if is_overlay else owner,
-            ),
+        top = ReadOnlyUpper(
+            os.fsencode(f"{place}/upper"),
+            os.fsencode(f"{place}/work"),
+            ownership=Ownership.REAL if is_overlay else Ownership.DATA,
+            base_owner=(0, 0) if is_overlay else owner,
         )
+        upper: ReadOnlyUpper | ChainedUpper = top
+        if os.path.exists(f"{directory}/{SNAPSHOTS}"):
+            upper = over_frozen(top, str(directory), paths.store, owner)
+        return Snapshot([*overlay_layers(record.overlays, owner), *lower_layers(tree)], upper)
 
     with ExitStack() as stack:
         if record.status in ALIVE:

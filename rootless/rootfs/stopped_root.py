@@ -23,6 +23,7 @@ from rootless.runtime.nested import maps_below, write_maps_below
 from rootless.runtime.plan import make_plan
 from rootless.runtime.steps import attributes, filesystem, overlay
 from rootless.runtime.steps.context import Context
+from rootless.snapshots.freezing import Freezer
 from rootless.spec.options import NO_STORAGE_LIMITS, StorageLimits
 from rootless.spec.storage_driver import StorageDriver
 from rootless.syscalls import descriptors
@@ -233,6 +234,7 @@ def _serve(description: LaunchDescription, end: socket.socket, writer: int) -> N
 
         os.umask(0)
         union = open_union(description)
+        union.on_freeze = Freezer(union, description.directory, description.store)
         message = channel.receive(end)
         end.close()
         if message.descriptor is not None:

@@ -9,6 +9,7 @@ from rootless.containers.launch_description import HostTree, ImageTree, LaunchDe
 from rootless.containers.record import IN_OVERLAY
 from rootless.errors import NotFoundError
 from rootless.runtime.idmap import IdMaps, IdRange
+from rootless.snapshots import SNAPSHOTS
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.upper import DirectoryUpper
@@ -50,14 +51,20 @@ def open_union(container: LaunchDescription, journal: Journal | None = None) -> 
     # A lazy copy needs its lower to stay as it is: an image does, the live host does not. A layer that outlives its
     # container may come to lie over another image.
     is_lazy = isinstance(tree, ImageTree) and not over and container.record.layer != IN_OVERLAY
+    frozen = None
+    if os.path.exists(f"{container.directory}/{SNAPSHOTS}"):
+        from rootless.snapshots.opening import open_chain
+
+        frozen = open_chain(container.directory, container.store, base_owner)
     upper, work = os.fsencode(container.upper), os.fsencode(container.work)
     options = UnionOptions(
         view=view,
         volatile=container.volatile,
-        lazy_min_size=_LAZY if is_lazy else None,
+        lazy_min_size=_LAZY if is_lazy and frozen is None else None,
         background_rate=_BACKGROUND if is_lazy else None,
         defers_metadata=is_lazy,
         notes_first_seen=isinstance(container.tree, HostTree),
+        frozen=frozen,
         journal=journal,
     )
     if container.storage.size or container.storage.inodes:
@@ -74,6 +81,10 @@ def open_union(container: LaunchDescription, journal: Journal | None = None) -> 
             union = Union(lowers, layer, options)
     if is_new:
         take_after(union, image[0].root().attributes)
+    if frozen is not None:
+        from rootless.snapshots.opening import finish_opening
+
+        finish_opening(union, container.directory)
     return union
 
 

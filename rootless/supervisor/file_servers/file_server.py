@@ -372,6 +372,13 @@ def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> N
         union.destroy()  # the container was never mounted
         return
     union.name_callers(ProcessNames(int(init)))
+
+    def freeze(request: bytes) -> None:
+        from rootless.snapshots.freezing import Freezer
+
+        Freezer(union, description.directory, description.store)(request)
+
+    union.on_freeze = freeze
     # What is there now stays: the collector need not look at it, nor unshare its pages.
     gc.freeze()
     gc.enable()

@@ -1,0 +1,62 @@
+"""The frozen layers of a container, opened."""
+
+from __future__ import annotations
+
+import os
+
+from rootless.snapshots.layers import chain_of, layer_path
+from rootless.snapshots.steps import UPPER, WORK, lock_record, read_record, settle, write_record
+from unionfs.directory.frozen import FrozenUpper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from unionfs.directory.chain import ChainedUpper, UpperChain
+    from unionfs.directory.upper_readonly import ReadOnlyUpper
+    from unionfs.union import Union
+
+
+def open_frozen(store: str, head: str, base_owner: tuple[int, int]) -> list[FrozenUpper]:
+    """A layer and all below it, the oldest first. Raises OSError, InvalidDocumentError."""
+    return [
+        FrozenUpper(
+            os.fsencode(f"{layer_path(store, each)}/{UPPER}"),
+            os.fsencode(f"{layer_path(store, each)}/{WORK}"),
+            base_owner=base_owner,
+        )
+        for each in chain_of(store, head)
+    ]
+
+
+def open_chain(directory: str, store: str, base_owner: tuple[int, int]) -> UpperChain | None:
+    """What lies between the upper that a server is about to open and the layers of the image; None: nothing. Completes
+    what was begun. Raises OSError, InvalidDocumentError."""
+    from unionfs.directory.chain import UpperChain
+
+    with lock_record(directory):
+        record = settle(directory, store)
+    layers = open_frozen(store, record.head, base_owner)
+    return UpperChain(layers) if layers else None
+
+
+def finish_opening(union: Union, directory: str) -> None:
+    """Give a new upper the attributes of the top directory below it, once. Raises OSError."""
+    with lock_record(directory):
+        record = read_record(directory)
+        if record.is_fresh:
+            union.take_root()
+            write_record(directory, record._replace(is_fresh=False))
+
+
+def over_frozen(
+    upper: ReadOnlyUpper, directory: str, store: str, base_owner: tuple[int, int]
+) -> ReadOnlyUpper | ChainedUpper:
+    """The upper of a container together with the frozen layers below it, to be read. Raises OSError,
+    InvalidDocumentError."""
+    with lock_record(directory):
+        record = settle(directory, store)
+    layers = open_frozen(store, record.head, base_owner)
+    if not layers:
+        return upper
+    from unionfs.directory.chain import ChainedUpper
+
+    return ChainedUpper(layers, upper)
