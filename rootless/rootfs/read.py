@@ -19,7 +19,7 @@ from rootless.rootfs.archive import ContainerFiles
 from rootless.rootfs.image.tree import image_tree, image_tree_by_id
 from rootless.rootfs.union import lower_layers, overlay_layers
 from rootless.snapshots import SNAPSHOTS
-from rootless.snapshots.opening import over_frozen
+from rootless.snapshots.opening import frozen_below
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.changes.snapshot import Snapshot
 from unionfs.directory.chain import ChainedUpper
@@ -50,15 +50,15 @@ def open_container(
     place = layer_of(record, str(directory))
 
     def open_snapshot() -> Snapshot:
+        has_snapshots = os.path.exists(f"{directory}/{SNAPSHOTS}")
+        frozen = frozen_below(str(directory), paths.store, owner) if has_snapshots else []
         top = ReadOnlyUpper(
             os.fsencode(f"{place}/upper"),
             os.fsencode(f"{place}/work"),
             ownership=Ownership.REAL if is_overlay else Ownership.DATA,
             base_owner=(0, 0) if is_overlay else owner,
         )
-        upper: ReadOnlyUpper | ChainedUpper = top
-        if os.path.exists(f"{directory}/{SNAPSHOTS}"):
-            upper = over_frozen(top, str(directory), paths.store, owner)
+        upper = ChainedUpper(frozen, top) if frozen else top
         return Snapshot([*overlay_layers(record.overlays, owner), *lower_layers(tree)], upper)
 
     with ExitStack() as stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.writable_layers.place import UPPER, layer_of
 from rootless.errors import NotFoundError, RootlessError
 from rootless.images.gc.usage import tree_size
+from rootless.snapshots import SNAPSHOTS
 from rootless.store.image import resolve
 from rootless.store.layers import image_size
 from rootless.store.layout import Store
@@ -23,9 +25,15 @@ class ContainerSizes(NamedTuple):
 
 
 def written_size(record: ContainerRecord, directory: str) -> int:
-    """Bytes on disk, or in memory, of what the container with this directory has written; 0 where the place of that is gone."""
+    """Bytes on disk, or in memory, of what the container with this directory has written, with what of it is in its
+    snapshots; 0 where the place of that is gone."""
     try:
-        return tree_size(Path(layer_of(record, directory)) / UPPER)
+        places = [Path(layer_of(record, directory)) / UPPER]
+        if os.path.exists(f"{directory}/{SNAPSHOTS}"):
+            from rootless.snapshots.opening import frozen_trees
+
+            places += map(Path, frozen_trees(directory))
+        return sum(map(tree_size, places))
     except RootlessError:
         return 0
 

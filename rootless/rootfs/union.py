@@ -47,7 +47,6 @@ def open_union(container: LaunchDescription, journal: Journal | None = None) -> 
     lowers = [*overlay_layers(over, base_owner), *image] if over else image
     if container.storage_driver is StorageDriver.OVERLAY:
         return Union(lowers, None, UnionOptions(view=view, journal=journal))
-    is_new = not os.listdir(container.work)
     # A lazy copy needs its lower to stay as it is: an image does, the live host does not. A layer that outlives its
     # container may come to lie over another image.
     is_lazy = isinstance(tree, ImageTree) and not over and container.record.layer != IN_OVERLAY
@@ -56,6 +55,7 @@ def open_union(container: LaunchDescription, journal: Journal | None = None) -> 
         from rootless.snapshots.opening import open_chain
 
         frozen = open_chain(container.directory, container.store, base_owner)
+    is_new = not os.listdir(container.work)
     upper, work = os.fsencode(container.upper), os.fsencode(container.work)
     options = UnionOptions(
         view=view,

@@ -16,8 +16,8 @@ import os
 
 from rootless.durable import locked, remove_tree, write_atomically
 from rootless.errors import InvalidDocumentError, RootlessError
-from rootless.light_files import read_file
 from rootless.light_json import dumps, read_versioned
+from rootless.light_stdlib import read_file
 from rootless.snapshots import SNAPSHOTS
 from rootless.snapshots.record import decode
 

@@ -10,8 +10,7 @@ from unionfs.directory.frozen import FrozenUpper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from unionfs.directory.chain import ChainedUpper, UpperChain
-    from unionfs.directory.upper_readonly import ReadOnlyUpper
+    from unionfs.directory.chain import UpperChain
     from unionfs.union import Union
 
 
@@ -27,14 +26,20 @@ def open_frozen(store: str, head: str, base_owner: tuple[int, int]) -> list[Froz
     ]
 
 
+def frozen_trees(directory: str) -> list[str]:
+    """The trees of all layers that a container has frozen, or shares. Raises OSError, InvalidDocumentError."""
+    store = os.path.dirname(os.path.dirname(directory))
+    record = read_record(directory)
+    layers = {each for head in record.layers for each in chain_of(store, head)}
+    return [f"{layer_path(store, each)}/{UPPER}" for each in sorted(layers)]
+
+
 def open_chain(directory: str, store: str, base_owner: tuple[int, int]) -> UpperChain | None:
     """What lies between the upper that a server is about to open and the layers of the image; None: nothing. Completes
     what was begun. Raises OSError, InvalidDocumentError."""
     from unionfs.directory.chain import UpperChain
 
-    with lock_record(directory):
-        record = settle(directory, store)
-    layers = open_frozen(store, record.head, base_owner)
+    layers = frozen_below(directory, store, base_owner)
     return UpperChain(layers) if layers else None
 
 
@@ -47,16 +52,9 @@ def finish_opening(union: Union, directory: str) -> None:
             write_record(directory, record._replace(is_fresh=False))
 
 
-def over_frozen(
-    upper: ReadOnlyUpper, directory: str, store: str, base_owner: tuple[int, int]
-) -> ReadOnlyUpper | ChainedUpper:
-    """The upper of a container together with the frozen layers below it, to be read. Raises OSError,
-    InvalidDocumentError."""
+def frozen_below(directory: str, store: str, base_owner: tuple[int, int]) -> list[FrozenUpper]:
+    """The frozen layers below the writable layer of a container, the oldest first, to be read. Completes what was begun.
+    Raises OSError, InvalidDocumentError."""
     with lock_record(directory):
         record = settle(directory, store)
-    layers = open_frozen(store, record.head, base_owner)
-    if not layers:
-        return upper
-    from unionfs.directory.chain import ChainedUpper
-
-    return ChainedUpper(layers, upper)
+    return open_frozen(store, record.head, base_owner)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from rootless.durable import locked, remove_tree, write_atomically
-from rootless.light_files import read_file
+from rootless.light_stdlib import read_file
 from rootless.snapshots import SNAPSHOTS
 from rootless.snapshots.layers import layer_path
 from rootless.snapshots.record import (

@@ -7,12 +7,14 @@ names are read once and kept, so that a lookup costs the same however many there
 
 from __future__ import annotations
 
+import os
 import stat
 
 from unionfs.directory.dirfds import PathNode
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.layer import LayerEntry, Mark, Ref
 from unionfs.light_types import NamedTuple
+from unionfs.whiteouts import is_device_whiteout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,24 +61,36 @@ _HIDDEN = _Place((), None)
 
 
 class UpperChain:
-    """`uppers`: oldest first, at least one; closed with the chain. Inode numbers are those of the uppers, which lie on
-    one file system with the upper over them, so that they are unique."""
+    """`uppers`: oldest first; closed with the chain, which is read from when it has one. Inode numbers are those of the uppers,
+    which lie on one file system with the upper over them, so that they are unique."""
 
-    def __init__(self, uppers: Sequence[DirectoryLayer]) -> None:
+    def __init__(self, uppers: Sequence[DirectoryLayer] = ()) -> None:
         self._uppers = list(uppers)
         for each in uppers:
             each.number_from(0)
         self._root: ChainRef | None = None
-
-    def __len__(self) -> int:
-        return len(self._uppers)
+        self._pushed: DirectoryLayer | None = None
 
     def push(self, upper: DirectoryLayer) -> int:
-        """Put one more upper over the others; returns its number. Refs go on meaning what they did."""
+        """Put one more upper over the others; returns its number. Refs go on meaning what they did, and so do those of the
+        upper itself for what is no directory: it finds all that was ever found in the upper whose place it has taken."""
         upper.number_from(0)
         self._uppers.append(upper)
+        self._pushed = upper
         self._root = None
         return len(self._uppers) - 1
+
+    def statuses(self) -> Iterator[os.stat_result]:
+        """Of every object of the uppers but whiteouts, to count what they hold; of one with several names, several times."""
+        for each in self._uppers:
+            for _, directories, files, fd in os.fwalk(each.path, follow_symlinks=False):
+                yield os.fstat(fd)
+                # What is no directory has its status here, a directory has it when it is walked.
+                links = (name for name in directories if _is_link(name, fd))
+                for name in (*files, *links):
+                    status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                    if not is_device_whiteout(status.st_mode, status.st_rdev):
+                        yield status
 
     # As `layer.Layer`
 
@@ -197,6 +211,8 @@ class UpperChain:
 
     def _only(self, ref: Ref) -> tuple[DirectoryLayer, Ref]:
         """The newest upper that has an object, and its ref there."""
+        if isinstance(ref, PathNode) and self._pushed is not None:
+            return self._pushed, ref
         serial, part = _chain_ref(ref).parts[0]
         return self._uppers[serial], part
 
@@ -295,6 +311,10 @@ class ChainedUpper(UpperChain):
     def is_bare_root(self) -> bool:
         """As of `ReadOnlyUpper`."""
         return self._top.is_bare(self.root().attributes)
+
+
+def _is_link(name: bytes, directory: int) -> bool:
+    return stat.S_ISLNK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
 
 
 def _chain_ref(ref: Ref) -> ChainRef:

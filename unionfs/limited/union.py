@@ -44,6 +44,10 @@ class LimitedUnion(Union):
         if upper.quota.limits.size is not None:
             options = options._replace(lazy_min_size=None)
         super().__init__(lowers, upper, options)
+        if options.frozen is not None:
+            # What the former uppers hold takes room as well.
+            for status in options.frozen.statuses():
+                self._quota.charge(status)
 
     def statfs(self) -> StatFs:
         """The limits as the size of the file system, with no more room than there really is."""

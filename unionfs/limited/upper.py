@@ -23,6 +23,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from unionfs.directory.frozen import FrozenUpper
+
 _BLOCK = 4096
 """What a new directory takes."""
 
@@ -79,6 +81,12 @@ class LimitedUpper(DirectoryUpper):
             for item in entries:
                 if item.name[0] == "s" or not item.is_symlink():
                     yield item.stat(follow_symlinks=False)
+
+    def freeze(self, frozen: bytes, path: bytes) -> FrozenUpper:
+        """What the frozen upper holds goes on to be counted."""
+        layer = super().freeze(frozen, path)
+        self.quota.charge(os.fstat(self._dirs.fd(self._root)))
+        return layer
 
     # Making
 

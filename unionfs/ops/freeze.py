@@ -7,6 +7,8 @@ layer, and goes on as it is.
 
 from __future__ import annotations
 
+import gc
+
 from unionfs.directory.chain import ChainRef, UpperChain
 from unionfs.directory.frozen import FrozenUpper
 from unionfs.model import with_nlink, with_owner
@@ -38,12 +40,17 @@ def freeze(tree: Tree, frozen: bytes, path: bytes) -> None:
     directory the attributes of the former."""
     upper, layers = tree.layers.writable(), tree.layers
     layer = upper.freeze(frozen, path)
-    if layers.frozen is None:
-        layers.add_frozen(UpperChain([_frozen_upper(layer)]))
-        serial = 0
-    else:
-        serial = layers.frozen.push(_frozen_upper(layer))
-    _Moving(tree, serial).run()
+    chain = layers.frozen
+    if chain is None:
+        chain = UpperChain()
+        layers.add_frozen(chain)
+    is_collecting = gc.isenabled()
+    gc.disable()  # nothing becomes garbage here, and the nodes are many
+    try:
+        _Moving(tree, chain.push(_frozen_upper(layer))).run()
+    finally:
+        if is_collecting:
+            gc.enable()
     root = tree.root
     root.layer = UPPER
     root.upper = root.ref = upper.root().ref
@@ -108,13 +115,10 @@ class _Moving:
             above = former.above(self._serial, ref) if isinstance(former, ChainRef) else former
             lowers = ((self._at, above), *lowers[1:])
         else:
-            lowers = ((self._at, self._wrapped(ref)), *lowers)
+            lowers = ((self._at, ChainRef(((self._serial, ref),))), *lowers)
         directory.lowers = lowers
         directory.upper = directory.redirect = directory.below = None
         directory.layer, directory.ref = lowers[0]
-
-    def _wrapped(self, ref: object) -> ChainRef:
-        return ChainRef(((self._serial, ref),))
 
     def _move(self, node: Node) -> None:
         tree = self._tree
@@ -122,9 +126,7 @@ class _Moving:
             tree.refresh_attributes(node)
         if node.backing is not None:
             tree.files.close(node)
-        node.layer, node.ref = self._at, self._wrapped(node.ref)
-        if node.aliases is not None:
-            node.aliases = [(place, name, self._wrapped(ref)) for place, name, ref in node.aliases]
+        node.layer = self._at
 
     def _refresh(self, directory: Directory) -> None:
         """Its times and size. It stays stale: the number of links is counted when it is asked for."""
@@ -146,7 +148,7 @@ class _Moving:
             stash = upper.stash(None, node.backing.fd, upper.new_stash())
             node.ref = stash
         tree.files.close(node)
-        node.layer, node.ref, node.stash = self._at, self._wrapped(node.ref), None
+        node.layer, node.stash = self._at, None
         ensure_upper(tree, node)
         if stash is not None:
             upper.drop_stash(stash)
