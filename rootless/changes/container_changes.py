@@ -14,6 +14,7 @@ from rootless.changes.compare import compare
 from rootless.changes.selection import is_at, require_matches
 from rootless.errors import UsageError
 from rootless.rootfs.read import mountpoints, open_container, reading
+from rootless.snapshots.record import WHOLE, Span
 
 if TYPE_CHECKING:
     from rootless.changes.change import Change
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ContainerChanges:
-    """What was changed in a container. `paths` are relative to its root; empty for all.
+    """What was changed in a container, in a span of its time. `wanted` are paths relative to its root; none for all.
 
     The methods raise RootlessError for what cannot be read. The caller must have one thread where the storage
     driver is overlay.
@@ -37,11 +38,13 @@ class ContainerChanges:
         paths: StoragePaths,
         store: Store,
         wanted: Sequence[bytes] = (),
+        span: Span = WHOLE,
     ) -> None:
         self._record = record
         self._paths = paths
         self._store = store
         self._wanted = wanted
+        self._span = span
         self._mountpoints = mountpoints(Path(paths.containers.directory(record.id)))
 
     @property
@@ -93,7 +96,9 @@ class ContainerChanges:
     @contextmanager
     def _pieces(self, produce: Callable[[Snapshot], Iterable[bytes]]) -> Iterator[Iterable[bytes]]:
         with (
-            open_container(self._record, self._paths, self._store, pause=False) as files,
+            open_container(
+                self._record, self._paths, self._store, pause=False, span=self._span
+            ) as files,
             reading(self._record),
         ):
             yield files.read(produce)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rootless.images.new_image import LoadedImage
     from rootless.network.options import PublishedPort
     from rootless.rootfs.sizes import ContainerSizes
-    from rootless.snapshots.record import Snapshot
+    from rootless.snapshots.record import Snapshot, Span
     from rootless.spec.options import ContainerOptions
     from rootless.store.counting import Moved
     from rootless.supervisor.file_servers.copy_up_report import CopyUpReport
@@ -150,12 +150,12 @@ class ContainerStore(ImageStore):
         pause: bool = True,
         moved: Moved | None = None,
     ) -> LoadedImage:
-        """Make an image of a container. One that runs is paused meanwhile if `pause`. `moved` is called
-        with the size of each piece of the new layer.
+        """Make an image of a container, or of its snapshot (`NAME@TAG`). One that runs is paused meanwhile if `pause`.
+        `moved` is called with the size of each piece of the new layer.
         """
         from rootless.rootfs.commit import commit_container
 
-        record = self._container(name)
+        record, span = self._container_in(name)
         image = commit_container(
             record,
             self.paths,
@@ -167,48 +167,51 @@ class ContainerStore(ImageStore):
             changes=changes,
             pause=pause,
             moved=moved,
+            span=span,
         )
         self._report(record, "commit", self._image_events().committed(image, message))
         return image
 
     def export(self, name: str, output: Path | int, *, moved: Moved | None = None) -> None:
-        """Write all files of a container as a tar archive, by path or by descriptor. `moved` is called
-        with the size of each piece.
+        """Write all files of a container, or of its snapshot (`NAME@TAG`), as a tar archive, by path or by descriptor.
+        `moved` is called with the size of each piece.
         """
         from rootless.rootfs.commit import export_container
 
-        record, store = self._container(name), self._store()
-        export_container(record, self.paths, store, output, pause=True, moved=moved)
+        (record, span), store = self._container_in(name), self._store()
+        export_container(record, self.paths, store, output, pause=True, moved=moved, span=span)
         self._report(record, "export")
 
     def diff(self, name: str) -> list[tuple[str, bytes]]:
-        """The changes of a container: A (added), C (changed) or D (deleted), and the path relative to
-        the root.
+        """The changes of a container, or of its snapshot (`NAME@TAG`): A (added), C (changed) or D (deleted), and the path
+        relative to the root.
         """
         from pathlib import Path
 
         from rootless.rootfs.read import mountpoints, open_container, reading
 
-        record = self._container(name)
+        record, span = self._container_in(name)
         directory = Path(self.paths.containers.directory(record.id))
         with (
-            open_container(record, self.paths, self._store(), pause=False) as files,
+            open_container(record, self.paths, self._store(), pause=False, span=span) as files,
             reading(record),
         ):
             return files.changes(mountpoints(directory))
 
     def changes(
-        self, name: str, paths: Sequence[str] = (), *, directory: str = "/"
+        self, name: str, paths: Sequence[str] = (), *, directory: str = "/", since: str = ""
     ) -> ContainerChanges:
-        """What a container changed of its image, or of the directory that it was made of, at or below
-        `paths`; none for all of it. Where the container's root is the host's, a relative path begins at
-        `directory`, elsewhere at the root. Raises NotFoundError.
+        """What a container, or its snapshot (`NAME@TAG`), changed of its image, or of the directory that it was made of, or
+        of its snapshot `since`, at or below `paths`; none for all of it. Where the container's root is the host's, a
+        relative path begins at `directory`, elsewhere at the root.
+
+        Raises NotFoundError, and UsageError if the one state was not made from the other.
         """
         from rootless.changes.container_changes import ContainerChanges, paths_in
 
-        record = self._container(name)
+        record, span = self._container_in(name, since)
         wanted = paths_in(record, paths, directory)
-        return ContainerChanges(record, self.paths, self._store(), wanted)
+        return ContainerChanges(record, self.paths, self._store(), wanted, span)
 
     def applying(self, name: str) -> Applying:
         """What applies the changes of a container to the host's files that it was made of. Raises
@@ -420,6 +423,18 @@ class ContainerStore(ImageStore):
         from rootless.containers.events import report
 
         report(self.paths.containers.runtime, record, action, attributes or {})
+
+    def _container_in(self, name: str, since: str = "") -> tuple[ContainerRecord, Span]:
+        """A container, and the span to its snapshot if `name` is NAME@TAG. Raises as `_container`, UsageError."""
+        from rootless.snapshots.record import WHOLE
+
+        name, at, tag = name.partition("@")
+        record = self._container(name)
+        if not at and not since:
+            return record, WHOLE
+        from rootless.engine.snapshots import span_of
+
+        return record, span_of(record, self.paths, since, tag)
 
     def _container(self, name: str, *, anywhere: bool = False) -> ContainerRecord:
         """A container by name or id, after a look at whether its monitor still lives.

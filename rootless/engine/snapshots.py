@@ -27,8 +27,8 @@ from rootless.errors import (
 )
 from rootless.light_json import dumps, loads
 from rootless.snapshots import steps
-from rootless.snapshots.layers import DIRECTORY, layer_path, new_layer_id
-from rootless.snapshots.record import COMMANDS_LOCK, Snapshot, SnapshotRecord
+from rootless.snapshots.layers import DIRECTORY, chain_of, layer_path, new_layer_id
+from rootless.snapshots.record import COMMANDS_LOCK, Snapshot, SnapshotRecord, Span
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.session.counters import FREEZE
 
@@ -129,6 +129,24 @@ def find_snapshot(record: ContainerRecord, paths: StoragePaths, tag: str) -> Sna
             hint=f"list them: rootless snapshots {record.name}",
         )
     return found
+
+
+def span_of(record: ContainerRecord, paths: StoragePaths, since: str, until: str) -> Span:
+    """From one snapshot of a container to another, by their tags; empty for its beginning, and for now.
+
+    Raises NotFoundError, UsageError if the one does not lie below the other.
+    """
+    older = find_snapshot(record, paths, since).layer if since else ""
+    newer = find_snapshot(record, paths, until).layer if until else ""
+    if older:
+        head = newer or steps.read_record(paths.containers.directory(record.id)).head
+        if older == newer or older not in chain_of(paths.store, head):
+            later = f"snapshot {until}" if until else "what it is now"
+            raise UsageError(
+                f"{later} of container {record.name} was not made from snapshot {since}",
+                hint="name the earlier one first",
+            )
+    return Span(older, newer)
 
 
 def require_tag(record: ContainerRecord, paths: StoragePaths, tag: str) -> None:

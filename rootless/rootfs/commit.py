@@ -11,6 +11,7 @@ from rootless.containers.config import config_of, read_spec
 from rootless.containers.timestamps import source_date_epoch, time_of_making
 from rootless.errors import RootlessError, UsageError
 from rootless.rootfs.read import mountpoints, open_container, reading
+from rootless.snapshots.record import WHOLE, Span
 from unionfs.model import free_bytes
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def commit_container(
     changes: Sequence[str],
     pause: bool,
     moved: Moved | None = None,
+    span: Span = WHOLE,
 ) -> LoadedImage:
     """An image of the container's image and one more layer. Reads what was changed and nothing
     else.
@@ -54,7 +56,7 @@ def commit_container(
     base = resolve(store, record.image_id)
     directory = Path(paths.containers.directory(record.id))
     spec = read_spec(directory)
-    with open_container(record, paths, store, pause=pause) as files:
+    with open_container(record, paths, store, pause=pause, span=span) as files:
         pieces = files.layer_archive(
             mountpoints(directory),
             room=_room(store.root),
@@ -83,13 +85,14 @@ def export_container(
     *,
     pause: bool,
     moved: Moved | None = None,
+    span: Span = WHOLE,
 ) -> None:
     """Write the container's whole tree as a tar archive: to a file, which is replaced once it is
     complete, or to a descriptor. `moved` is called with the size of each piece."""
     from rootless.durable import write_all
     from rootless.images.formats.outgoing import new_file
 
-    with open_container(record, paths, store, pause=pause) as files:
+    with open_container(record, paths, store, pause=pause, span=span) as files:
         room = None if isinstance(output, int) or _is_special(output) else _room(output.parent)
 
         def write(descriptor: int) -> None:

@@ -19,10 +19,10 @@ from rootless.rootfs.archive import ContainerFiles
 from rootless.rootfs.image.tree import image_tree, image_tree_by_id
 from rootless.rootfs.union import lower_layers, overlay_layers
 from rootless.snapshots import SNAPSHOTS
-from rootless.snapshots.opening import frozen_below
+from rootless.snapshots.opening import open_span
+from rootless.snapshots.record import WHOLE, Span
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.changes.snapshot import Snapshot
-from unionfs.directory.chain import ChainedUpper
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.layer import Layer
 from unionfs.memory import MemoryLayer, directory
@@ -37,10 +37,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_container(
-    record: ContainerRecord, paths: StoragePaths, store: Store, *, pause: bool
+    record: ContainerRecord,
+    paths: StoragePaths,
+    store: Store,
+    *,
+    pause: bool,
+    span: Span = WHOLE,
 ) -> Iterator[ContainerFiles]:
-    """The files of a container. One that runs is paused during the block if `pause` is set, and has
-    what it wrote so far written out in any case. Raises RootlessError."""
+    """The files of a container; its changes are those of `span`. One that runs is paused during the block if `pause` is
+    set, and has what it wrote so far written out in any case, unless the span ends with a snapshot. Raises RootlessError."""
     directory = Path(paths.containers.directory(record.id))
     maps = id_maps_of(directory)
     is_overlay = record.storage_driver == StorageDriver.OVERLAY.value
@@ -50,19 +55,22 @@ def open_container(
     place = layer_of(record, str(directory))
 
     def open_snapshot() -> Snapshot:
-        has_snapshots = os.path.exists(f"{directory}/{SNAPSHOTS}")
-        frozen = frozen_below(str(directory), paths.store, owner) if has_snapshots else []
-        top = ReadOnlyUpper(
+        lowers = [*overlay_layers(record.overlays, owner), *lower_layers(tree)]
+        if not os.path.exists(f"{directory}/{SNAPSHOTS}"):
+            return Snapshot(lowers, open_upper())
+        below, upper, known = open_span(str(directory), paths.store, owner, span, open_upper)
+        return Snapshot(lowers, upper, below, known)
+
+    def open_upper() -> ReadOnlyUpper:
+        return ReadOnlyUpper(
             os.fsencode(f"{place}/upper"),
             os.fsencode(f"{place}/work"),
             ownership=Ownership.REAL if is_overlay else Ownership.DATA,
             base_owner=(0, 0) if is_overlay else owner,
         )
-        upper = ChainedUpper(frozen, top) if frozen else top
-        return Snapshot([*overlay_layers(record.overlays, owner), *lower_layers(tree)], upper)
 
     with ExitStack() as stack:
-        if record.status in ALIVE:
+        if record.status in ALIVE and not span.newer:
             if pause:
                 stack.enter_context(paused(record))
             else:

@@ -7,10 +7,16 @@ import os
 from rootless.snapshots.layers import chain_of, layer_path
 from rootless.snapshots.steps import UPPER, WORK, lock_record, read_record, settle, write_record
 from unionfs.directory.frozen import FrozenUpper
+from unionfs.directory.work import read_metadata_log
+from unionfs.ownership import Ownership
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from unionfs.directory.chain import UpperChain
+    from collections.abc import Callable
+
+    from rootless.snapshots.record import Span
+    from unionfs.directory.chain import ChainedUpper, UpperChain
+    from unionfs.directory.upper_readonly import ReadOnlyUpper
     from unionfs.union import Union
 
 
@@ -41,6 +47,47 @@ def open_chain(directory: str, store: str, base_owner: tuple[int, int]) -> Upper
 
     layers = frozen_below(directory, store, base_owner)
     return UpperChain(layers) if layers else None
+
+
+def open_span(
+    directory: str,
+    store: str,
+    base_owner: tuple[int, int],
+    span: Span,
+    open_top: Callable[[], ReadOnlyUpper],
+) -> tuple[UpperChain | None, ReadOnlyUpper | ChainedUpper, bytes]:
+    """What a container has written in a span, to be read as one upper; the frozen layers below that; and the log of
+    metadata (`unionfs.layer.MetadataLog`) of these. `open_top` opens the writable layer as it is.
+
+    Raises OSError, InvalidDocumentError.
+    """
+    from unionfs.directory.chain import ChainedUpper, UpperChain
+    from unionfs.directory.upper_readonly import ReadOnlyUpper
+
+    with lock_record(directory):
+        head = settle(directory, store).head
+    chain = chain_of(store, span.newer or head)
+    first = chain.index(span.older) + 1 if span.older else 0
+    layers = open_frozen(store, span.newer or head, base_owner)
+    if span.newer:
+        layers.pop().close()
+        place = layer_path(store, span.newer)
+        paths = os.fsencode(f"{place}/{UPPER}"), os.fsencode(f"{place}/{WORK}")
+        top = ReadOnlyUpper(*paths, ownership=Ownership.DATA, base_owner=base_owner)
+    else:
+        top = open_top()
+    below, own = layers[:first], layers[first:]
+    known = read_state_log(layer_path(store, span.older)) if span.older else b""
+    return UpperChain(below) if below else None, ChainedUpper(own, top) if own else top, known
+
+
+def read_state_log(place: str) -> bytes:
+    """The log of metadata of a frozen layer. Raises OSError."""
+    work = os.open(f"{place}/{WORK}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return read_metadata_log(work)
+    finally:
+        os.close(work)
 
 
 def finish_opening(union: Union, directory: str) -> None:

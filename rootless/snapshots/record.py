@@ -27,6 +27,17 @@ class Snapshot(NamedTuple):
     created: str
 
 
+class Span(NamedTuple):
+    """What lies between two states of a container, by the ids of their frozen layers. `older` is empty for what it was
+    made of, `newer` for what it is now."""
+
+    older: str = ""
+    newer: str = ""
+
+
+WHOLE = Span()
+
+
 class Pending(NamedTuple):
     """What is under way: FREEZE to the layer of `snapshot`, or ROLL_BACK to that layer."""
 

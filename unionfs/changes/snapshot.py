@@ -21,9 +21,10 @@ from enum import Enum
 from functools import partial
 from typing import NamedTuple, cast
 
-from unionfs.directory.chain import ChainedUpper
+from unionfs.directory.chain import ChainedUpper, UpperChain
 from unionfs.directory.upper_readonly import ReadOnlyUpper
 from unionfs.layer import Layer, LayerEntry, Mark, OpenFile, UpperLayer
+from unionfs.logs.metadata import without_records
 from unionfs.merge import split_ino
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.deferred_metadata import begin_deferring
@@ -61,9 +62,16 @@ class Change(NamedTuple):
 
 class Snapshot:
     """A union that does not change: `lowers`, top first, under an upper that no server writes to
-    meanwhile. Without one, the merged lowers. Closes the layers with itself."""
+    meanwhile. Without one, the merged lowers. Closes the layers with itself. `frozen`: former uppers, which count as lowers;
+    `known_log` is the log of metadata that was theirs (`unionfs.layer.MetadataLog`)."""
 
-    def __init__(self, lowers: Sequence[Layer], upper: ReadOnlyUpper | ChainedUpper | None) -> None:
+    def __init__(
+        self,
+        lowers: Sequence[Layer],
+        upper: ReadOnlyUpper | ChainedUpper | None,
+        frozen: UpperChain | None = None,
+        known_log: bytes = b"",
+    ) -> None:
         self._upper = upper
         self._linked_names: dict[int, dict[int, list[bytes]]] = {}
         """Of objects with several names, by layer and number."""
@@ -71,10 +79,10 @@ class Snapshot:
         self._tree = Tree(
             lowers,
             cast("UpperLayer | None", upper),
-            UnionOptions(descriptors=64, volatile=True),
+            UnionOptions(descriptors=64, volatile=True, frozen=frozen),
         )
         if upper is not None and (log := upper.metadata_log()):
-            begin_deferring(self._tree, log)
+            begin_deferring(self._tree, without_records(log, known_log) if known_log else log)
 
     def close(self) -> None:
         self._tree.close()

@@ -50,3 +50,9 @@ def unpack_records(log: bytes) -> Iterator[MetadataRecord]:
     for data in frames(log, _FIELDS.size, _MAXIMUM):
         mode, uid, gid, atime, mtime, ctime = _FIELDS.unpack_from(data)
         yield MetadataRecord(mode, uid, gid, atime, mtime, ctime, data[_FIELDS.size :])
+
+
+def without_records(log: bytes, known: bytes) -> bytes:
+    """A log without the records that another one has too."""
+    others = set(unpack_records(known))
+    return b"".join(pack_record(each) for each in unpack_records(log) if each not in others)

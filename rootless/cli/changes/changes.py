@@ -19,8 +19,13 @@ def changes(parsed: Parsed, settings: Settings) -> int:
     if sum(parsed[row] for row in (DIFF, STAT, NAME_ONLY, JSON)) > 1:
         raise GrammarError("--diff, --stat, --name-only and --json exclude each other")
     name, *paths = parsed.arguments
+    container, at, since = name.partition("@")
+    if at and paths and paths[0].partition("@")[0] == container:
+        name = paths.pop(0)
+    else:
+        since = ""
     found = engine_of(settings).changes(
-        name, paths, directory=current_directory() if paths else "/"
+        name, paths, directory=current_directory() if paths else "/", since=since
     )
     listed = found.listed() if paths or not (parsed[DIFF] or parsed[STAT]) else []
     found.require_matches(listed)
@@ -69,13 +74,14 @@ def visible(piece: bytes) -> bytes:
 CHANGES = Command(
     "changes",
     "Show what a container has changed of its image or root file system",
-    "CONTAINER [PATH...]",
+    "CONTAINER[@TAG] [CONTAINER[@TAG]] [PATH...]",
     (DIFF, STAT, NAME_ONLY, NULL, JSON),
     changes,
     least=1,
     operand="container",
     description="""List what a container has created, changed, deleted and moved, with sizes, modes,
 owners and extended attributes. With PATHs only what is at or in one of them, or was moved from there.
+CONTAINER@TAG is a snapshot of it; with two, or a snapshot and the container, what was changed between them.
 
 The cost follows what was changed, not what is there. A directory that was moved is one line.
 A name with a quote, a backslash or what is not printable is quoted as git quotes it.""",

@@ -35,7 +35,7 @@ def commit(parsed: Parsed, settings: Settings) -> int:
 COMMIT = Command(
     "commit",
     "Create a new image from a container's changes",
-    "CONTAINER [REPOSITORY[:TAG]]",
+    "CONTAINER[@TAG] [REPOSITORY[:TAG]]",
     (_AUTHOR, CHANGE, _MESSAGE, _PAUSE, _NO_PAUSE),
     commit,
     least=1,

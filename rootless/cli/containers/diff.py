@@ -28,7 +28,7 @@ def diff(parsed: Parsed, settings: Settings) -> int:
 DIFF = Command(
     "diff",
     "Inspect changes to files or directories on a container's filesystem",
-    "CONTAINER",
+    "CONTAINER[@TAG]",
     (),
     diff,
     least=1,

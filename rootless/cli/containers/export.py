@@ -21,7 +21,7 @@ def export(parsed: Parsed, settings: Settings) -> int:
 EXPORT = Command(
     "export",
     "Export a container's filesystem as a tar archive",
-    "CONTAINER",
+    "CONTAINER[@TAG]",
     (OUTPUT,),
     export,
     least=1,
