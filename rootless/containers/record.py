@@ -56,6 +56,8 @@ class ContainerRecord(NamedTuple):
     """Where its writable layer is: one of the words below."""
     memory_fd: int = 0
     """The descriptor by which its monitor holds that tmpfs while the container runs."""
+    snapshot_each: str = ""
+    """When snapshots are taken: `exec`, before each command of exec; or each so many seconds, a number; empty: when asked for."""
     command: tuple[str, ...] = ()
     labels: Mapping[str, str] = {}
     auto_remove: bool = False
@@ -119,6 +121,7 @@ _SCALARS: dict[str, type] = {
     "rootfs": str,
     "layer": str,
     "memory_fd": int,
+    "snapshot_each": str,
     "auto_remove": bool,
     "pid": int,
     "pid_start": int,

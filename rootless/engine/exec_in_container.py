@@ -24,6 +24,8 @@ def exec_in_container(name: str, options: ExecOptions, paths: StoragePaths) -> i
     containers = paths.containers
     record = containers.find(name)
     require_here(record)
+    if record.snapshot_each == "exec" and record.status is Status.RUNNING:
+        _take_snapshot(record, paths)
     args = join_args(
         record,
         containers.directory(record.id),
@@ -47,6 +49,15 @@ def exec_in_container(name: str, options: ExecOptions, paths: StoragePaths) -> i
         raise
     finally:
         os.close(args.container)
+
+
+def _take_snapshot(record: ContainerRecord, paths: StoragePaths) -> None:
+    from rootless.engine.snapshots import take_snapshot
+    from rootless.store.layout import Store
+    from rootless.supervisor.file_servers.volume_mounts import open_volumes
+
+    store = Store.open(paths.store, paths.shared)
+    take_snapshot(record, paths, store, "", open_volumes)
 
 
 def _hand_over(control_directory: str, listener: int) -> None:

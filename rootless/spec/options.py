@@ -404,6 +404,8 @@ class ContainerOptions(NamedTuple):
     """None: it is not traced."""
     prefetch: str = ""
     """A file that names files to read ahead (`rootless.tracing.reading_list`); absolute, empty for none."""
+    snapshot_each: str = ""
+    """When snapshots are taken: `exec`, before each command of exec, or a number of seconds; empty: when asked for."""
 
     command: tuple[str, ...] = ()
     entrypoint: str | None = None

@@ -391,6 +391,9 @@ class Monitor:
         self._reconciles_at = time.monotonic() + _BEFORE_RECONCILING
         if check is not None:
             self._run.check_health(check, self._containers)
+        each = self._description.record.snapshot_each
+        if each.isdecimal():
+            self._run.take_snapshots(int(each))
 
     def _reconcile(self) -> None:
         """Make the records of other containers true, whose monitors were killed."""

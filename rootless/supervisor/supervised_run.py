@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rootless.supervisor.health.timer import HealthTimer
     from rootless.supervisor.life_events import LifeEvents
     from rootless.supervisor.messages import Message
+    from rootless.supervisor.periodic_snapshots import PeriodicSnapshots
     from rootless.supervisor.ranks import Ranks
     from rootless.supervisor.record_keeper import Ending, RecordKeeper
     from rootless.supervisor.requests.pausing import PauseRequests
@@ -61,6 +62,8 @@ class SupervisedRun:
         """From the first request on."""
         self._health: HealthTimer | None = None
         """If the health is checked, from the execution of the command on."""
+        self._snapshots: PeriodicSnapshots | None = None
+        """If there are to be some, from the execution of the command on."""
         self._outputs: dict[int, int] = {}
         self._owners: dict[int, int] = {}
 
@@ -70,11 +73,18 @@ class SupervisedRun:
 
         self._health = HealthTimer(self._description, check, containers, self._keeper, self._events)
 
+    def take_snapshots(self, seconds: int) -> None:
+        """Take a snapshot each so many seconds from now on: the command has been executed."""
+        from rootless.supervisor.periodic_snapshots import PeriodicSnapshots
+
+        self._snapshots = PeriodicSnapshots(self._description, seconds)
+
     def watched(self) -> tuple[int, ...]:
         """Descriptors that become readable when there is something to do."""
         checks = () if self._health is None else self._health.watched()
+        snapshots = () if self._snapshots is None else self._snapshots.watched()
         ranks = () if self._ranks is None else self._ranks.watched()
-        return (*self.container.watched(), *checks, *ranks)
+        return (*self.container.watched(), *checks, *snapshots, *ranks)
 
     def interest(self) -> dict[int, int]:
         """Descriptors and events (poll(2)) of the standard streams and of the recording of owners."""
@@ -89,6 +99,8 @@ class SupervisedRun:
             limits.append(_PAUSE_STEP)
         if self._health is not None:
             limits.append(self._health.wait_limit())
+        if self._snapshots is not None:
+            limits.append(self._snapshots.wait_limit())
         if self._ranks is not None:
             limits.append(self._ranks.wait_limit())
         return min((each for each in limits if each is not None), default=None)
@@ -109,6 +121,8 @@ class SupervisedRun:
             clients.broadcast(Kind.NOTICE, text=lost)
         if self._health is not None and self._health.advance(ready):
             self._act_on_health()
+        if self._snapshots is not None:
+            self._snapshots.advance(ready)
         if container.has_lost_server(ready, self._keeper):
             clients.broadcast(Kind.NOTICE, text=container.server_failure)
             container.signals.kill()
@@ -124,6 +138,8 @@ class SupervisedRun:
         if self._ranks is not None:
             self._ranks.kill()
         self._end_health_checks()
+        if self._snapshots is not None:
+            self._snapshots.abandon()
         if self._pauses is not None:
             self._pauses.abandon()
             self._pauses = None

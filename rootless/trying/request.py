@@ -59,6 +59,7 @@ class TryRequest(NamedTuple):
     agents: bool = False
     remove: bool = False
     trace: TraceOptions | None = None
+    snapshot_each: str = ""
     terminal: bool = False
     devices: tuple[str, ...] = ()
 
@@ -90,6 +91,7 @@ def options_of_try(
         name=request.name,
         remove=request.remove,
         trace=request.trace,
+        snapshot_each=request.snapshot_each,
         labels={LABEL: "1"},
         command=request.command,
         entrypoint="",

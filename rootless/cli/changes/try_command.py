@@ -32,6 +32,11 @@ TRACE = OptionalText(
     "Note which files the command reads, for rootless trace; with =FILE also write that there at its end",
     "FILE",
 )
+SNAPSHOT_EACH = Text(
+    ("snapshot-each",),
+    "Take a snapshot before each command of exec, or each so many seconds",
+    "exec|SECONDS",
+)
 EXPLAIN = Flag(("explain",), "Print what is undone and what is not, and quit")
 
 _EXPLANATION = """\
@@ -103,6 +108,7 @@ def _request(parsed: Parsed) -> TryRequest:
         agents=parsed[AGENTS],
         remove=parsed[DROP],
         trace=None if parsed[TRACE] is None else _trace(parsed),
+        snapshot_each=_snapshot_each(parsed[SNAPSHOT_EACH]),
         terminal=os.isatty(0) and os.isatty(1),
         devices=tuple(filter(os.path.exists, ("/dev/fuse", "/dev/net/tun"))),
     )
@@ -112,6 +118,14 @@ def _trace(parsed: Parsed) -> TraceOptions:
     from rootless.cli.tracing.option import parse_trace
 
     return parse_trace(parsed[TRACE] or "", removed_by="--drop" if parsed[DROP] else "")
+
+
+def _snapshot_each(text: str | None) -> str:
+    if not text:
+        return ""
+    from rootless.cli.flags.snapshots import parse_each
+
+    return parse_each(text, in_memory=False)
 
 
 def _existing(flag: str, path: str) -> str:
@@ -142,7 +156,7 @@ TRY = Command(
     "try",
     "Run a command on the host's files without changing them",
     "[COMMAND] [ARG...]",
-    (NAME, KEEP, APPLY, DROP, ON, RW, HIDE, NETWORK, AGENTS, TRACE, EXPLAIN),
+    (NAME, KEEP, APPLY, DROP, ON, RW, HIDE, NETWORK, AGENTS, TRACE, SNAPSHOT_EACH, EXPLAIN),
     try_,
     interspersed=False,
     description="""Run a command, or a shell, on the host's own files, copy on write: with the same

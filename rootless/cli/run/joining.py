@@ -32,7 +32,15 @@ if TYPE_CHECKING:
 VARIABLE = "ROOTLESS_JOIN"
 """`auto`: what a launcher has started joins without --join."""
 
-_NEVER = (rows.DETACH, rows.TTY, rows.RECORD, rows.INIT, rows.TRACE, rows.PREFETCH)
+_NEVER = (
+    rows.DETACH,
+    rows.TTY,
+    rows.RECORD,
+    rows.INIT,
+    rows.TRACE,
+    rows.PREFETCH,
+    rows.SNAPSHOT_EACH,
+)
 _FIRST_DESCRIPTOR = 3
 
 

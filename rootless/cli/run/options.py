@@ -177,6 +177,12 @@ TRACE = OptionalText(
     "FILE",
     CONTAINER,
 )
+SNAPSHOT_EACH = Text(
+    ("snapshot-each",),
+    "Take a snapshot before each command of exec, or each so many seconds",
+    "exec|SECONDS",
+    CONTAINER,
+)
 PULL = Text(
     ("pull",),
     "Pull image before running: always, missing (default), never or newer",

@@ -90,6 +90,7 @@ def options_of(
         annotations=_annotations(parsed),
         trace=_trace(parsed),
         prefetch=_prefetch(parsed),
+        snapshot_each=_snapshot_each(parsed),
         command=command,
         entrypoint=parsed[rows.ENTRYPOINT],
         workdir=parsed[rows.WORKDIR] or None,
@@ -509,6 +510,15 @@ def _prefetch(parsed: Parsed) -> str:
     from rootless.cli.tracing.option import parse_prefetch
 
     return parse_prefetch(text)
+
+
+def _snapshot_each(parsed: Parsed) -> str:
+    text = parsed[rows.SNAPSHOT_EACH]
+    if not text:
+        return ""
+    from rootless.cli.flags.snapshots import parse_each
+
+    return parse_each(text, in_memory=parsed[rows.WRITABLE_TMPFS] is not None)
 
 
 _LIMIT_ROWS = tuple(row for row in rows.RUN_OPTIONS if row.group == rows.LIMITS)

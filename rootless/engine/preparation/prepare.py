@@ -113,6 +113,8 @@ def _check_overlay_driver(options: ContainerOptions) -> None:
         what = "keep the writable layer in memory"
     elif options.trace is not None:
         what = "trace a container"
+    elif options.snapshot_each:
+        what = "take snapshots"
     else:
         return
     raise HostSupportError(
@@ -291,6 +293,7 @@ def _prepare(
             ),
             storage_driver=driver.value,
             rootfs=str(lower.tree.path) if isinstance(lower.tree, HostTree) else "",
+            snapshot_each=options.snapshot_each,
             command=_command(spec, recording),
             labels=labels,
             auto_remove=options.remove,

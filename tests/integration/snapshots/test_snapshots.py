@@ -202,7 +202,7 @@ def test_image_of_a_container_with_snapshots_has_all(rootless: Rootless, busybox
         "run", "--rm", "made", "sh", "-c", "cat /w/*; ls /w; ls /bin/vi /bin/sh"
     ).stdout
     assert shown.split() == ["2", "3", "2", "3", "/bin/sh"]
-    assert rootless("run", "--rm", "busybox", "ls", "/bin/vi").ok()
+    assert rootless("run", "--rm", "busybox", "ls", "/bin/vi").ok().stdout
 
 
 def test_messages_for_what_cannot_be(running: Rootless) -> None:
@@ -275,3 +275,92 @@ def test_attributes_of_the_root_stay(running: Rootless) -> None:
     running("rollback", "--stop", "box", "one").ok()
     running("start", "box").ok()
     assert running("exec", "box", *script).ok().stdout == then
+
+
+def changed(rootless: Rootless, *states: str) -> dict[str, str]:
+    """By path below PLACE: what `changes` says of it."""
+    found = json.loads(rootless("changes", "--json", *states).ok().stdout)["changes"]
+    below = f"{PLACE}/"
+    return {
+        each["path"].removeprefix(below): each["kind"] for each in found if below in each["path"]
+    }
+
+
+def test_changes_between_snapshots(running: Rootless) -> None:
+    sh(running, "echo 1 > a; echo 2 > b; mkdir d; echo 3 > d/e; mkdir m; echo 4 > m/n")
+    running("snapshot", "box", "one").ok()
+    sh(running, "echo more >> a; rm b; echo x > d/f")
+    running("snapshot", "box", "two").ok()
+    sh(running, "mv m o; echo 5 > o/p; rm -r d")
+    assert set(changed(running, "box@one")) == {"a", "b", "d", "d/e", "m", "m/n"}
+    assert changed(running, "box@one", "box@two") == {
+        "a": "changed",
+        "b": "deleted",
+        "d/f": "created",
+    }
+    since = changed(running, "box@two", "box")
+    assert {path: since[path] for path in ("o", "o/p", "d")} == {
+        "o": "moved",
+        "o/p": "created",
+        "d": "deleted",
+    }
+    assert changed(running, "box@one", "box")["a"] == "changed"
+    assert changed(running, "box@one", "box@two", f"{PLACE}/d") == {"d/f": "created"}
+    diff = running("changes", "--diff", "box@one", "box@two", f"{PLACE}/a").ok().stdout
+    assert [each for each in diff.splitlines() if each[:1] in "+-"][2:] == ["+more"]
+    refused = running("changes", "box@two", "box@one")
+    assert refused.status == 1
+    assert refused.stderr.splitlines()[0] == (
+        "rootless: snapshot one of container box was not made from snapshot two"
+    )
+    assert running("diff", "box@one").ok().stdout.splitlines()[-1] == f"A {PLACE}/m/n"
+
+
+def test_image_and_archive_of_a_snapshot(rootless: Rootless, busybox_image) -> None:  # type: ignore[no-untyped-def]
+    rootless("import", busybox_image, "busybox").ok()
+    rootless("run", "-d", "--name", "box", "busybox", "sleep", "1000").ok()
+    for number in range(3):
+        rootless("exec", "box", "sh", "-c", f"echo {number} > /file").ok()
+        rootless("snapshot", "box", f"s{number}").ok()
+    rootless("exec", "box", "rm", "/file").ok()
+    rootless("commit", "box@s1", "made").ok()
+    assert rootless("run", "--rm", "made", "cat", "/file").ok().stdout == "1\n"
+    rootless("export", "-o", rootless.data / "tar", "box@s2").ok()
+    with tarfile.open(rootless.data / "tar") as archive:
+        file = archive.extractfile("file")
+        assert file is not None
+        assert file.read() == b"2\n"
+
+
+def test_snapshots_before_each_exec(rootless: Rootless) -> None:
+    command = ("--rootfs", "/", "sleep", "1000")
+    rootless("run", "-d", "--name", "box", "--snapshot-each", "exec", *command).ok()
+    for number in range(3):
+        rootless("exec", "box", "sh", "-c", f"mkdir -p {PLACE}; echo {number} > {PLACE}/file").ok()
+    assert rootless("snapshots", "-q", "box").ok().stdout.split() == ["1", "2", "3"]
+    assert running_file(rootless) == "2\n"  # the fourth
+    rootless("rollback", "--force", "box", "3").ok()
+    rootless("start", "box").ok()
+    assert running_file(rootless) == "1\n"
+
+
+def running_file(rootless: Rootless) -> str:
+    return rootless("exec", "box", "cat", f"{PLACE}/file").ok().stdout
+
+
+def test_snapshots_each_second(rootless: Rootless) -> None:
+    script = f"mkdir {PLACE}; while :; do date +%s.%N > {PLACE}/now; done"
+    command = ("--rootfs", "/", "sh", "-c", script)
+    rootless("run", "-d", "--name", "box", "--snapshot-each", "1", *command).ok()
+    wait_until(lambda: len(rootless("snapshots", "-q", "box").ok().stdout.split()) >= 3)
+    rootless("stop", "-t", "0", "box").ok()
+    rootless("rollback", "box", "1").ok()
+    first = state(rootless)
+    rootless("rollback", "box", "3").ok()
+    assert state(rootless) != first
+    for text in ("0", "x", "-1", "1.5"):
+        refused = rootless("run", "--snapshot-each", text, "--rootfs", "/", "true")
+        assert refused.status == 125
+        assert refused.stderr.splitlines()[0] == (
+            f"rootless: invalid --snapshot-each {text}: it is exec, or a number of seconds"
+        )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
+from tests.support import probes
 from tests.support.rootless import Rootless
 from tests.support.waiting import wait_until
 
@@ -59,3 +61,50 @@ def test_sqlite_in_wal_mode(rootless: Rootless) -> None:
     wait_until(lambda: done(rootless) > committed["s2"] + 20)
     found = rootless("exec", "box", sys.executable, "-c", LOOK).ok().stdout.split()
     assert (found[0], found[1]) == ("ok", found[2])
+
+
+PSQL = ("psql", "-h", "/tmp", "-U", "postgres", "-qtAc")
+POSTGRES = """
+set -e
+bin=$(echo /usr/lib/postgresql/*/bin)
+[ -e /var/lib/postgresql/data ] || "$bin/initdb" -D /var/lib/postgresql/data >/tmp/log 2>&1 || { cat /tmp/log; exit 1; }
+rm -f /var/lib/postgresql/data/postmaster.pid /tmp/.s.*
+exec "$bin/postgres" -D /var/lib/postgresql/data -k /tmp -c listen_addresses=
+"""
+
+
+@pytest.mark.slow
+def test_postgresql(rootless: Rootless, services_image: Path) -> None:
+    def sql(name: str, text: str) -> str:
+        return rootless("exec", name, *PSQL, text).ok().stdout.strip()
+
+    def wait(name: str) -> None:
+        wait_until(lambda: rootless("exec", name, *PSQL, "select 1").status == 0, 60)
+
+    rootless("import", services_image, "services", timeout=180).ok()
+    user = (
+        ("-u", "postgres")
+        if probes.lacking("subuid") is None
+        else ("--userns", "keep-id:uid=101,gid=103")
+    )
+    rootless("run", "-d", "--name", "db", *user, "services", "sh", "-c", POSTGRES).ok()
+    wait("db")
+    sql("db", "create table t (a int); insert into t select generate_series(1, 1000)")
+    for number in range(1, 6):
+        sql(
+            "db",
+            f"insert into t select generate_series(1, 1000); update t set a = a + 1 where a % {number} = 0",
+        )
+        sql("db", f"create table kept{number} as select count(*), sum(a) from t")
+        rootless("snapshot", "db", f"s{number}").ok()
+    for tag in ("s2", "s4"):
+        rootless("branch", f"db@{tag}", tag).ok()
+        rootless("start", tag).ok()
+        wait(tag)
+        assert sql(tag, "select count(*), sum(a) from t") == sql(tag, f"select * from kept{tag[1]}")
+        assert rootless("exec", tag, *PSQL, f"select * from kept{int(tag[1]) + 1}").status != 0
+        sql(tag, "drop table t")
+    rootless("rollback", "--force", "db", "s3").ok()
+    rootless("start", "db").ok()
+    wait("db")
+    assert sql("db", "select count(*), sum(a) from t") == sql("db", "select * from kept3")
