@@ -35,7 +35,7 @@ from unionfs.session.counters import FREEZE
 if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
-    from rootless.rootfs.open_root import OpenVolumes
+    from rootless.rootfs.stopped_root import OpenVolumes
     from rootless.runtime.idmap import IdMaps
     from rootless.store.layout import Store
 
