@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import time
 
-from rootless.containers.record import ContainerRecord, decode, encode
+from rootless.containers.record import ContainerRecord, decode, encode, snapshots_of
 from rootless.containers.status import Status
 from rootless.containers.timestamps import timestamp
 from rootless.durable import (
@@ -34,7 +34,6 @@ from rootless.durable import (
 from rootless.errors import ExistsError, InvalidDocumentError, NotFoundError, UsageError
 from rootless.light_stdlib import read_file
 from rootless.private_directory import make_private_directory
-from rootless.snapshots import SNAPSHOTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -275,7 +274,7 @@ class Containers:
                 _unlink(f"{self._names}/{record.name}")
         if place:
             self._delete(place)
-        has_snapshots = os.path.exists(f"{trash}/{SNAPSHOTS}")
+        has_snapshots = os.path.exists(snapshots_of(trash))
         if os.path.lexists(trash):
             self._delete(trash)
         if has_snapshots:

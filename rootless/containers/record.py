@@ -28,6 +28,13 @@ IN_MEMORY = "memory"
 """In a tmpfs, which each run makes anew (--writable-tmpfs)."""
 
 
+def snapshots_of(directory: str) -> str:
+    """The file beside the record that says what has been frozen of the container (`rootless.snapshots.SNAPSHOTS`): a start
+    looks for it, and loads what reads it where it is there.
+    """
+    return f"{directory}/snapshots.json"
+
+
 class ContainerRecord(NamedTuple):
     """Times are RFC 3339 in UTC, empty when it has not happened yet.
 

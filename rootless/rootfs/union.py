@@ -6,10 +6,9 @@ import os
 import stat
 
 from rootless.containers.launch_description import HostTree, ImageTree, LaunchDescription
-from rootless.containers.record import IN_OVERLAY
+from rootless.containers.record import IN_OVERLAY, snapshots_of
 from rootless.errors import NotFoundError
 from rootless.runtime.idmap import IdMaps, IdRange
-from rootless.snapshots import SNAPSHOTS
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.upper import DirectoryUpper
@@ -51,7 +50,7 @@ def open_union(container: LaunchDescription, journal: Journal | None = None) -> 
     # container may come to lie over another image.
     is_lazy = isinstance(tree, ImageTree) and not over and container.record.layer != IN_OVERLAY
     frozen = None
-    if os.path.exists(f"{container.directory}/{SNAPSHOTS}"):
+    if os.path.exists(snapshots_of(container.directory)):
         from rootless.snapshots.opening import open_chain
 
         frozen = open_chain(container.directory, container.store, base_owner)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from rootless.containers.record import snapshots_of
 from rootless.errors import InvalidDocumentError
+from rootless.snapshots import SNAPSHOTS
 from rootless.snapshots.record import FREEZE, Pending, Snapshot, SnapshotRecord, decode, encode
 
 ONE = Snapshot("one", "a" * 32, "2026-01-02T03:04:05.000000006Z")
@@ -50,3 +52,7 @@ def test_frozen_layer_becomes_the_head() -> None:
     assert record == SnapshotRecord(ONE.layer, False, (ONE,))
     assert record.find("one") == ONE
     assert record.find("two") is None
+
+
+def test_a_start_looks_for_this_file() -> None:
+    assert snapshots_of("/directory") == f"/directory/{SNAPSHOTS}"
