@@ -352,7 +352,7 @@ def test_snapshots_each_second(rootless: Rootless) -> None:
     script = f"mkdir {PLACE}; while :; do date +%s.%N > {PLACE}/now; done"
     command = ("--rootfs", "/", "sh", "-c", script)
     rootless("run", "-d", "--name", "box", "--snapshot-each", "1", *command).ok()
-    wait_until(lambda: len(rootless("snapshots", "-q", "box").ok().stdout.split()) >= 3)
+    wait_until(lambda: len(rootless("snapshots", "-q", "box").ok().stdout.split()) >= 3, 60)
     rootless("stop", "-t", "0", "box").ok()
     rootless("rollback", "box", "1").ok()
     first = state(rootless)
