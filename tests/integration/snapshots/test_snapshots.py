@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tarfile
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
@@ -364,3 +366,68 @@ def test_snapshots_each_second(rootless: Rootless) -> None:
         assert refused.stderr.splitlines()[0] == (
             f"rootless: invalid --snapshot-each {text}: it is exec, or a number of seconds"
         )
+
+
+@pytest.mark.slow
+def test_a_hundred_snapshots(running: Rootless) -> None:
+    for number in range(100):
+        sh(running, f"echo {number} > file; mkdir d{number}; rm -rf d{number - 2}; ln -f file name")
+        running("snapshot", "box").ok()
+    shown = sh(running, "cat file name; ls; stat -c %h file")
+    assert shown.split() == ["99", "99", "d98", "d99", "file", "name", "2"]
+    running("stop", "-t", "0", "box").ok()
+    running("start", "box").ok()
+    assert sh(running, "cat file name; ls; stat -c %h file") == shown
+    running("rollback", "--force", "box", "37").ok()
+    running("start", "box").ok()
+    assert sh(running, "cat file; ls").split() == ["36", "d35", "d36", "file", "name"]
+
+
+def test_limit_counts_what_is_frozen(rootless: Rootless) -> None:
+    options = ("--storage-opt", "size=8M", "--rootfs", "/")
+    rootless("run", "-d", "--name", "box", *options, "sleep", "1000").ok()
+    write = f"mkdir -p {PLACE}; head -c 5000000 /dev/zero > {PLACE}/file"
+    rootless("exec", "box", "sh", "-c", write).ok()
+    rootless("snapshot", "box").ok()
+    rewrite = f"head -c 5000000 /dev/zero > {PLACE}/file"
+    for _ in range(2):
+        result = rootless("exec", "box", "sh", "-c", rewrite)
+        assert "No space left on device" in result.stderr
+        rootless("restart", "-t", "0", "box").ok()
+    rootless("exec", "box", "sh", "-c", f"head -c 2000000 /dev/zero > {PLACE}/file").ok()
+    rootless("rollback", "--force", "box", "1").ok()
+    copied = rootless.popen("cp", f"box:{PLACE}/file", "-").communicate(timeout=60)[0]
+    assert len(copied) > 5_000_000
+
+
+def test_changes_are_applied_through_snapshots(rootless: Rootless, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for name in ("kept", "changed", "gone", "dir/file", "dir/other", "moved/a", "moved/inner/b"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(f"{name}\n")
+    steps = (
+        "echo 1 >> changed; mv moved elsewhere; echo new > made; ln made linked",
+        "echo 2 >> changed; rm gone; echo more >> elsewhere/inner/b; echo x > elsewhere/c",
+        "rm -r dir; mkdir dir; echo again > dir/file; echo 3 >> made; mv elsewhere finally",
+    )
+    command = ("--rootfs", "/", "--workdir", str(tree), "sleep", "1000")
+    rootless("run", "-d", "--name", "box", *command).ok()
+    for step in steps:
+        rootless("exec", "box", "sh", "-ec", step).ok()
+        rootless("snapshot", "box").ok()
+    direct = tmp_path / "direct"
+    subprocess.run(["cp", "-a", tree, direct], check=True)
+    for step in steps:
+        subprocess.run(["sh", "-ec", step], cwd=direct, check=True)
+    rootless("stop", "-t", "0", "box").ok()
+    applied = rootless("apply", "box", tree)
+    assert (applied.status, applied.stderr) == (0, ""), applied.stdout
+
+    def content(top: Path) -> dict[str, object]:
+        return {
+            str(each.relative_to(top)): each.read_text() if each.is_file() else None
+            for each in top.rglob("*")
+        }
+
+    assert content(tree) == content(direct)
+    assert (tree / "made").samefile(tree / "linked")
