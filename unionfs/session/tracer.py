@@ -40,6 +40,9 @@ _YOUNG = 50_000
 _OLD = 100_000_000
 """The same of one that has been known for long."""
 
+_EXECUTABLE = 0o111
+"""Mode bits of which an executable file has one."""
+
 _FORGETS = (Opcode.FORGET, Opcode.BATCH_FORGET)
 _RENAMES = (Opcode.RENAME, Opcode.RENAME2)
 _COPIES = (Opcode.COPY_FILE_RANGE, Opcode.COPY_FILE_RANGE_64)
@@ -211,7 +214,10 @@ class Tracer:
             access = self._note(nodeid, buffer)
             if access is not None:
                 offset, size = extent(buffer, _HEADER)
-                access.bytes += max(0, min(size, getattr_(nodeid).size - offset))
+                attributes = getattr_(nodeid)
+                access.bytes += max(0, min(size, attributes.size - offset))
+                if not offset and attributes.mode & _EXECUTABLE:
+                    self._expect_program(buffer, access.last)
             return reply
 
         return read
@@ -292,6 +298,13 @@ class Tracer:
             process = self._process(number, now)
         return process
 
+    def _expect_program(self, buffer: memoryview, now: int) -> None:
+        """The process has read the beginning of a program, and may be about to execute it: its name is read again at
+        its next request."""
+        (number,) = _PID.unpack_from(buffer, _PID_AT)
+        process = self._threads[number]
+        process.since, process.due = now, 0
+
     def _process(self, number: int, now: int) -> TracedProcess:
         """The process of a thread that is not known, or of which the name is to be read again. Number 0 stands
         for the kernel, and for processes outside the PID namespace."""
@@ -303,7 +316,7 @@ class Tracer:
             process.name = found.name
         self._threads[number] = process
         if found is None or not found.is_starting:
-            process.due = now + min(_OLD, max(_YOUNG, 2 * (now - process.since)))
+            process.due = now + min(_OLD, max(_YOUNG, now - process.since))
         return process
 
     def _add(self, identity: ProcessIdentity, now: int) -> TracedProcess:

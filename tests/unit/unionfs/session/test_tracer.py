@@ -12,11 +12,16 @@ from unionfs.session.tracer import AccessKind, ProcessIdentity, Tracer
 from unionfs.session.wire import Opcode
 
 READ_IN = struct.Struct("=QQIIQII")
-DIRECTORY, FILE, LINK = NodeId(1), NodeId(5), NodeId(6)
+DIRECTORY, FILE, LINK, PROGRAM = map(NodeId, (1, 5, 6, 7))
 
 
-class Size:
+class Plain:
     size = 1000
+    mode = 0o100644
+
+
+class Program(Plain):
+    mode = 0o100755
 
 
 class Kernel:
@@ -25,7 +30,7 @@ class Kernel:
     def __init__(self, monkeypatch):
         self.now = 1_000_000_000
         monkeypatch.setattr(module, "time_ns", lambda: self.now)
-        self.paths = {DIRECTORY: b"/", FILE: b"/file", LINK: b"/link"}
+        self.paths = {DIRECTORY: b"/", FILE: b"/file", LINK: b"/link", PROGRAM: b"/cat"}
         self.found = {b"file"}
         self.identities = {}
         self.asked = []
@@ -44,7 +49,7 @@ class Kernel:
         return self.identities.get(thread)
 
     def getattr(self, nodeid):
-        return Size
+        return Program if nodeid == PROGRAM else Plain
 
     def lookup(self, _unique, _nodeid, length):
         name = bytes(self.buffer[40 : length - 1])
@@ -139,6 +144,17 @@ def test_program_that_a_process_executes_becomes_its_name(kernel):
     kernel.read(FILE, 0, 1)
     (record,) = kernel.records().values()
     assert [(each.pid, each.name) for each in record.processes] == [(3, "cat")]
+
+
+def test_name_is_asked_for_after_a_program_was_read(kernel):
+    kernel.identities[3] = ProcessIdentity(3, 103, "sh")
+    kernel.read(FILE, 0, 1)
+    kernel.now += 50_000_000
+    kernel.read(PROGRAM, 0, 1)
+    kernel.identities[3] = ProcessIdentity(3, 103, "cat")
+    kernel.read(FILE, 0, 1)
+    record = kernel.records()[AccessKind.READ, b"/file"]
+    assert [each.name for each in record.processes] == ["cat"]
 
 
 def test_name_is_not_asked_for_at_every_request(kernel):
