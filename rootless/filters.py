@@ -155,9 +155,12 @@ class ContainerFilters(NamedTuple):
 
     ids: tuple[str, ...] = ()
     """Prefixes of ids."""
+    id_patterns: tuple[re.Pattern[str], ...] = ()
+    """Searched for in the id; alternatives to `ids`."""
     names: tuple[re.Pattern[str], ...] = ()
     """Searched for in the name, with and without a `/` before it."""
     labels: tuple[LabelFilter, ...] = ()
+    without_labels: tuple[LabelFilter, ...] = ()
     statuses: tuple[str, ...] = ()
     """Words of Docker's, such as `exited`; some of them no container has."""
     healths: tuple[str, ...] = ()
@@ -168,6 +171,10 @@ class ContainerFilters(NamedTuple):
     """Created before these containers: names, ids or prefixes of ids."""
     since: tuple[str, ...] = ()
     """Created after these containers."""
+    until: float | None = None
+    """Created before this time, in seconds since the epoch."""
+    restart_policies: tuple[str, ...] = ()
+    """Words of Docker's, such as `unless-stopped`."""
     ancestors: tuple[str, ...] = ()
     """Made of these images, or of images that were built on them."""
     volumes: tuple[str, ...] = ()

@@ -26,18 +26,22 @@ def print_list(
     rows: Sequence[Mapping[str, Any]],
     *,
     sample: Mapping[str, Any] | None = None,
+    heading: bool = True,
+    unlisted: frozenset[str] = frozenset(),
 ) -> None:
     """Print rows by --format; without one as a table of `columns`. `kind` is what Docker calls such
     a row in errors. A value may be a function: a method of the row. A template is tried on `sample`
     where there are no rows, so that its mistakes are errors all the same.
+
+    `heading` False: tables without their first line. `unlisted`: fields that a template may name and
+    `json` does not show.
     """
     if form in (None, "", "table"):
-        print(
-            table(
-                [titles[name] for name in columns],
-                [[str(row[name]) for name in columns] for row in rows],
-            )
+        text = table(
+            [titles[name] for name in columns],
+            [[str(row[name]) for name in columns] for row in rows],
         )
+        _print_table(text, heading)
         return
     from rootless.cli.templates import parse_format, render
     from rootless.gotemplate import Struct
@@ -46,8 +50,8 @@ def print_list(
     with_header = source.startswith("table ")
     template = parse_format(source.removeprefix("table ").strip())
     if not rows and sample is not None:
-        render(template, Struct(kind, sample))
-    lines = [render(template, Struct(kind, row)) for row in rows]
+        render(template, Struct(kind, sample, unlisted))
+    lines = [render(template, Struct(kind, row, unlisted)) for row in rows]
     if not with_header:
         for line in lines:
             print(line)
@@ -56,7 +60,13 @@ def print_list(
     cells = [line.split("\t") for line in (header, *lines)]
     width = max(map(len, cells))
     padded = [[*line, *[""] * (width - len(line))] for line in cells]
-    print(table(padded[0], padded[1:]))
+    _print_table(table(padded[0], padded[1:]), heading)
+
+
+def _print_table(text: str, heading: bool) -> None:
+    lines = text if heading else text.partition("\n")[2]
+    if lines:
+        print(lines)
 
 
 def print_document(
@@ -81,8 +91,13 @@ def print_document(
         print(render(parse_format(form), shown))
 
 
-def print_documents(form: str | None, documents: Sequence[Mapping[str, Any]]) -> None:
-    """Print what `inspect` found: a JSON array, or a template's output for each, a line each."""
+def print_documents(
+    form: str | None,
+    documents: Sequence[Mapping[str, Any]],
+    extended: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda document: document,
+) -> None:
+    """Print what `inspect` found: a JSON array, or a template's output for each, a line each. `extended` gives a document
+    with podman's fields, for a template that has them."""
     if not form or form == "json":
         print(as_json(documents))
         return
@@ -90,7 +105,7 @@ def print_documents(form: str | None, documents: Sequence[Mapping[str, Any]]) ->
 
     template = parse_inspect_format(form)
     for document in documents:
-        print(render_inspected(template, document))
+        print(render_inspected(template, document, extended))
 
 
 def check_template(form: str | None) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from rootless.cli.containers.chosen import LATEST, with_latest
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.escape import escaped
 from rootless.cli.formats import check_template, print_documents
-from rootless.cli.grammar import Command, Flag, Parsed, Text
+from rootless.cli.grammar import Command, Flag, GrammarError, Parsed, Text
 from rootless.cli.shared_options import FORMAT, PLATFORM, SIZE, platform_of
 from rootless.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from rootless.engine import Engine
 
 # Docker's other kinds of objects, of which there are none.
 _NONE_HERE = {"config", "node", "plugin", "secret", "service", "task"}
@@ -37,14 +41,19 @@ def inspect(parsed: Parsed, settings: Settings) -> int:
         "volume": engine.inspect_volume,
     }
     kind = parsed[_TYPE]
+    if kind is None and parsed[LATEST]:
+        kind = "container"
     if kind is None:
-        return _inspect(parsed, list(lookups.values()), "object")
+        if not parsed.arguments:
+            raise GrammarError("'rootless inspect' requires at least 1 argument", exit_status=1)
+        return _inspect(parsed, engine, parsed.arguments, list(lookups.values()), "object")
     if kind not in lookups and kind not in _NONE_HERE:
         known = ", ".join(f'"{each}"' for each in sorted({*lookups, *_NONE_HERE}))
         raise UsageError(f'unknown type: "{kind}": must be one of {known}')
+    names = with_latest(parsed, engine, "inspect") if kind == "container" else parsed.arguments
     if kind in lookups:
-        return _inspect(parsed, [lookups[kind]], kind)
-    return _inspect(parsed, [lambda name: _no_such(kind, name)], kind)
+        return _inspect(parsed, engine, names, [lookups[kind]], kind)
+    return _inspect(parsed, engine, names, [lambda name: _no_such(kind, name)], kind)
 
 
 def inspect_containers(parsed: Parsed, settings: Settings) -> int:
@@ -52,7 +61,8 @@ def inspect_containers(parsed: Parsed, settings: Settings) -> int:
     engine = engine_of(settings)
     sizes = parsed[SIZE]
     lookup = lambda name: engine.inspect_container(name, sizes=sizes)  # noqa: E731 - one line in a list
-    return _inspect(parsed, [lookup], "container")
+    names = with_latest(parsed, engine, "inspect")
+    return _inspect(parsed, engine, names, [lookup], "container")
 
 
 def inspect_images(parsed: Parsed, settings: Settings) -> int:
@@ -60,31 +70,39 @@ def inspect_images(parsed: Parsed, settings: Settings) -> int:
     engine = engine_of(settings)
     platform = platform_of(parsed)
     lookup = lambda name: engine.inspect_image(name, platform=platform)  # noqa: E731 - one line in a list
-    return _inspect(parsed, [lookup], "image")
+    return _inspect(parsed, engine, parsed.arguments, [lookup], "image")
 
 
 def inspect_networks(parsed: Parsed, settings: Settings) -> int:
     """Print what is known of networks."""
-    return _inspect(parsed, [engine_of(settings).networks.inspect], "network")
+    engine = engine_of(settings)
+    return _inspect(parsed, engine, parsed.arguments, [engine.networks.inspect], "network")
 
 
 def inspect_volumes(parsed: Parsed, settings: Settings) -> int:
     """Print what is known of volumes."""
-    return _inspect(parsed, [engine_of(settings).inspect_volume], "volume")
+    engine = engine_of(settings)
+    return _inspect(parsed, engine, parsed.arguments, [engine.inspect_volume], "volume")
 
 
-def _inspect(parsed: Parsed, lookups: list[Callable[[str], Mapping[str, Any]]], kind: str) -> int:
+def _inspect(
+    parsed: Parsed,
+    engine: Engine,
+    names: Sequence[str],
+    lookups: list[Callable[[str], Mapping[str, Any]]],
+    kind: str,
+) -> int:
     """An error is printed for what is not found, and the status is 1; the rest is printed all the same."""
     form = parsed[FORMAT]
     check_template(form)
     found: list[Mapping[str, Any]] = []
     errors = []
-    for name in parsed.arguments:
+    for name in names:
         try:
             found.append(_look_up(name, lookups, kind))
         except (NotFoundError, UsageError) as error:
             errors.append(error)
-    print_documents(form, found)
+    print_documents(form, found, engine.with_podman_fields)
     sys.stdout.flush()
     for each in errors:
         print(escaped(f"Error: {each.message}"), file=sys.stderr)
@@ -115,18 +133,16 @@ INSPECT = Command(
     "inspect",
     "Return low-level information on containers, images, networks and volumes",
     "NAME|ID [NAME|ID...]",
-    (FORMAT, SIZE, _TYPE),
+    (FORMAT, LATEST, SIZE, _TYPE),
     inspect,
-    least=1,
     operand="object",
 )
 CONTAINER_INSPECT = Command(
     "inspect",
     "Display detailed information on one or more containers",
     "CONTAINER [CONTAINER...]",
-    (FORMAT, SIZE),
+    (FORMAT, LATEST, SIZE),
     inspect_containers,
-    least=1,
     operand="container",
 )
 IMAGE_INSPECT = Command(

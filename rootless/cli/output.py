@@ -65,16 +65,23 @@ def confirmed(warning: str) -> bool:
 
 
 def for_each(
-    names: Iterable[str], act: Callable[[str], None], *, missing_is_fine: bool = False
+    names: Iterable[str],
+    act: Callable[[str], None],
+    *,
+    missing_is_fine: bool = False,
+    ignore_missing: bool = False,
 ) -> int:
     """Do it for each name. An error is printed for each that fails, and the status is 1; with
-    `missing_is_fine` one that does not exist leaves it 0 (docker rm --force).
+    `missing_is_fine` one that does not exist leaves it 0 (docker rm --force), and with `ignore_missing`
+    it is not mentioned either (podman rm --ignore).
     """
     status = 0
     for name in names:
         try:
             act(name)
         except RootlessError as error:
+            if ignore_missing and isinstance(error, NotFoundError):
+                continue
             if not (missing_is_fine and isinstance(error, NotFoundError)):
                 status = 1
             print(f"Error: {escaped(error.message)}", file=sys.stderr)

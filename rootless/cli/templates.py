@@ -5,7 +5,7 @@ line. Imported only where a template is given.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rootless.errors import UsageError
@@ -49,11 +49,15 @@ def parse_inspect_format(text: str) -> Template:
         raise InspectTemplateError(f"template parsing error: {error}") from error
 
 
-def render_inspected(template: Template, document: Mapping[str, Any]) -> str:
+def render_inspected(
+    template: Template,
+    document: Mapping[str, Any],
+    extended: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+) -> str:
     """As docker's client does it (cli/command/inspect): with the struct that it knows, and if that has
     not got a field, with the document as it came, whose missing keys are errors.
 
-    Raises TemplateUsageError.
+    `extended` gives the document with podman's fields, which is tried before that error. Raises TemplateUsageError.
     """
     from rootless.cli.inspect_types import as_struct
 
@@ -64,7 +68,10 @@ def render_inspected(template: Template, document: Mapping[str, Any]) -> str:
     try:
         return template.render(document, missing_key="error")
     except TemplateError as error:
-        raise TemplateUsageError(f"template parsing error: {error}") from error
+        try:
+            return template.render(extended(document), missing_key="error")
+        except TemplateError:
+            raise TemplateUsageError(f"template parsing error: {error}") from error
 
 
 def _unescaped(text: str) -> str:

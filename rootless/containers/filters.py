@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rootless.containers.status import MONITORED, Status
 from rootless.errors import NotFoundError
+from rootless.filters import is_older
 from rootless.network.endpoint import Endpoint
 from rootless.network.options import predefined_id
 
@@ -50,18 +51,15 @@ def _tests(
     filters: ContainerFilters, containers: Containers, open_store: Callable[[], Store]
 ) -> list[Test]:
     """A test for each field that is set."""
-    tests: list[Test] = []
-    if filters.ids:
-        tests.append(lambda record: record.id.startswith(filters.ids))
-    if filters.names:
+    tests = _identity_tests(filters)
+    if filters.until is not None:
+        tests.append(lambda record: is_older(record.created, filters.until or 0.0))
+    if filters.restart_policies:
         tests.append(
-            lambda record: any(
-                pattern.search(record.name) or pattern.search(f"/{record.name}")
-                for pattern in filters.names
+            lambda record: (
+                _restart_policy(containers.directory(record.id)) in filters.restart_policies
             )
         )
-    if filters.labels:
-        tests.append(lambda record: all(each.matches(record.labels) for each in filters.labels))
     if filters.statuses:
         tests.append(lambda record: record.status.value in filters.statuses)
     if filters.volumes:
@@ -92,6 +90,42 @@ def _tests(
         ancestors = [_descends(name, store) for name in filters.ancestors]
         tests.append(lambda record: any(descends(record) for descends in ancestors))
     return tests
+
+
+def _identity_tests(filters: ContainerFilters) -> list[Test]:
+    """By ids, names and labels."""
+    tests: list[Test] = []
+    if filters.ids or filters.id_patterns:
+        tests.append(
+            lambda record: (
+                record.id.startswith(filters.ids)
+                or any(pattern.search(record.id) for pattern in filters.id_patterns)
+            )
+        )
+    if filters.names:
+        tests.append(
+            lambda record: any(
+                pattern.search(record.name) or pattern.search(f"/{record.name}")
+                for pattern in filters.names
+            )
+        )
+    if filters.labels:
+        tests.append(lambda record: all(each.matches(record.labels) for each in filters.labels))
+    if filters.without_labels:
+        tests.append(
+            lambda record: not any(each.matches(record.labels) for each in filters.without_labels)
+        )
+    return tests
+
+
+def _restart_policy(directory: str) -> str:
+    """A word of docker's; `no` of a container of a version that wrote no options."""
+    from rootless.containers.container_options import options_in
+
+    try:
+        return options_in(directory).restart.name.value
+    except FileNotFoundError:
+        return "no"
 
 
 def _network_tests(filters: ContainerFilters) -> list[Test]:

@@ -50,6 +50,11 @@ class ContainerStore(ImageStore):
 
         return lifecycle.latest(self.paths)
 
+    def container_id(self, name: str) -> str:
+        """The id in full of the container with a name, an id or a prefix of an id. Raises NotFoundError, UsageError for
+        a prefix of several."""
+        return self._container(name, anywhere=True).id
+
     def containers(self) -> list[ContainerRecord]:
         """Every container, oldest first."""
         from rootless.containers.reconcile import reconcile
@@ -423,6 +428,22 @@ class ContainerStore(ImageStore):
         from rootless.containers.events import report
 
         report(self.paths.containers.runtime, record, action, attributes or {})
+
+    def with_podman_fields(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A document of `inspect` with what podman's has besides; that of a container only has more. Raises
+        NotFoundError if the container has been removed meanwhile."""
+        if "HostConfig" not in document:
+            return document
+        from pathlib import Path
+
+        from rootless.containers.config import read_spec
+        from rootless.containers.inspection.document import read_options
+        from rootless.containers.inspection.podman_fields import with_podman_fields
+
+        record = self.paths.containers.read(document["Id"])
+        directory = self.paths.containers.directory(record.id)
+        options = read_options(record, Path(directory))
+        return with_podman_fields(document, record, options, read_spec(directory), directory)
 
     def _container_in(self, name: str, since: str = "") -> tuple[ContainerRecord, Span]:
         """A container, and the span to its snapshot if `name` is NAME@TAG. Raises as `_container`, UsageError."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
     from rootless.engine.boot import Boot
     from rootless.engine.captured import Completed
+    from rootless.engine.conditions import Conditions
     from rootless.engine.doctor.findings import Finding as HostFinding
     from rootless.engine.new_containers import NewContainers
     from rootless.engine.pull_in_child import ShowProgress
@@ -211,6 +212,15 @@ class Engine(ContainerStore):
         from rootless.engine import lifecycle
 
         return lifecycle.wait(self.paths, self._container(name))
+
+    def wait_for(self, name: str, conditions: Conditions, *, interval: float = 0.25) -> int:
+        """Wait until a container has a status or a health: its exit status if it has ended, else -1. `interval`:
+        seconds between two looks. Raises NotFoundError, and ConflictError if it has ended and only healths are waited
+        for.
+        """
+        from rootless.engine.conditions import wait_for
+
+        return wait_for(self.paths, self._container(name), conditions, interval=interval)
 
     def pause(self, name: str) -> None:
         """Stop all processes of a container. Raises NotFoundError, ConflictError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rootless.cli.containers.attaching import DETACH_KEYS, SIG_PROXY, detach_keys
+from rootless.cli.containers.chosen import LATEST, with_latest
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Flag, Parsed
 
@@ -11,8 +12,10 @@ _NO_STDIN = Flag(("no-stdin",), "Do not attach STDIN")
 
 def attach(parsed: Parsed, settings: Settings) -> int:
     """Connect to a running container; returns its status."""
-    outcome = engine_of(settings).attach(
-        parsed.arguments[0],
+    engine = engine_of(settings)
+    (name,) = with_latest(parsed, engine, "attach", most=1)
+    outcome = engine.attach(
+        name,
         stdin=not parsed[_NO_STDIN],
         signals=parsed[SIG_PROXY],
         detach_keys=detach_keys(parsed),
@@ -24,9 +27,8 @@ ATTACH = Command(
     "attach",
     "Attach local standard input, output, and error streams to a running container",
     "CONTAINER",
-    (DETACH_KEYS, _NO_STDIN, SIG_PROXY),
+    (DETACH_KEYS, LATEST, _NO_STDIN, SIG_PROXY),
     attach,
-    least=1,
     most=1,
     operand="container",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from rootless.cli.containers.chosen import LATEST, with_latest
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.escape import escaped
 from rootless.cli.grammar import Command, Parsed
@@ -12,7 +13,8 @@ from rootless.cli.grammar import Command, Parsed
 
 def diff(parsed: Parsed, settings: Settings) -> int:
     """List what a container has changed."""
-    changes = engine_of(settings).diff(parsed.arguments[0])
+    engine = engine_of(settings)
+    changes = engine.diff(*with_latest(parsed, engine, "diff", most=1))
     if sys.stdout.isatty():
         # The container chose the names: a terminal would obey their control characters.
         for kind, path in changes:
@@ -29,9 +31,8 @@ DIFF = Command(
     "diff",
     "Inspect changes to files or directories on a container's filesystem",
     "CONTAINER[@TAG]",
-    (),
+    (LATEST,),
     diff,
-    least=1,
     most=1,
     operand="container",
     description="""List the files and directories that a container has added (A), changed (C) or

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rootless.cli.containers.attaching import DETACH_KEYS, detach_keys
+from rootless.cli.containers.chosen import CIDFILE, LATEST, from_cidfile_or_latest
 from rootless.cli.context import Settings, engine_of, read_text
 from rootless.cli.grammar import Command, Flag, GrammarError, Parsed, Text, Texts, spelling
 from rootless.errors import RootlessError
@@ -33,7 +34,8 @@ WORKDIR = Text(("workdir", "w"), "Working directory inside the container", "DIR"
 
 def exec_command(parsed: Parsed, settings: Settings) -> int:
     """Execute a command in a running container."""
-    name, *command = parsed.arguments
+    engine = engine_of(settings)
+    name, *command = from_cidfile_or_latest(parsed, engine, "exec", 2)
     detach = parsed[DETACH]
     options = ExecOptions(
         command=tuple(command),
@@ -48,7 +50,7 @@ def exec_command(parsed: Parsed, settings: Settings) -> int:
         chown=_chown(parsed[CHOWN]),
     )
     try:
-        return engine_of(settings).exec(name, options)
+        return engine.exec(name, options)
     except RootlessError as error:
         if detach:
             error.exit_status = 1  # the statuses of the command are those of one that is waited for
@@ -82,9 +84,21 @@ EXEC = Command(
     "exec",
     "Execute a command in a running container",
     "CONTAINER COMMAND [ARG...]",
-    (CHOWN, DETACH, DETACH_KEYS, ENV, ENV_FILE, INTERACTIVE, PRIVILEGED, TTY, USER, WORKDIR),
+    (
+        CHOWN,
+        CIDFILE,
+        DETACH,
+        DETACH_KEYS,
+        ENV,
+        ENV_FILE,
+        INTERACTIVE,
+        LATEST,
+        PRIVILEGED,
+        TTY,
+        USER,
+        WORKDIR,
+    ),
     exec_command,
-    least=2,
     interspersed=False,
     operand="container",
     description="""Execute a command in a running container, in its namespaces and its control group,

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
+
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_list
-from rootless.cli.grammar import Command, Flag, Number, Parsed, Texts
+from rootless.cli.grammar import Command, Flag, Number, Parsed, Text, Texts
 from rootless.cli.output import human_size, local_time, short_id, shortened, since
 from rootless.cli.shared_options import LIST_FORMAT, NO_TRUNC, QUIET_IDS, SIZE, filter_pairs
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import ALIVE, Status
+from rootless.errors import UsageError
 from rootless.filters import ContainerFilters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from rootless.containers.volumes.users import MountName
+    from rootless.engine import Engine
     from rootless.rootfs.sizes import ContainerSizes
 
 _COMMAND_WIDTH = 20
@@ -37,6 +41,20 @@ _TITLES = {
     "State": "STATE",
     "Status": "STATUS",
 }
+_PODMAN_TITLES = {
+    "Created": "CREATED",
+    "CreatedHuman": "CREATED",
+    "ExitCode": "EXIT CODE",
+    "Exited": "EXITED",
+    "ExitedAt": "EXITED",
+    "ImageID": "IMAGE ID",
+    "Pid": "PID",
+    "Pod": "POD ID",
+    "PodName": "PODNAME",
+    "Restarts": "RESTARTS",
+    "StartedAt": "STARTED",
+}
+"""Fields of podman's templates that docker's have not."""
 _COLUMNS = ["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"]
 
 _OTHER_STATUSES = {
@@ -49,11 +67,18 @@ _ALL = Flag(("all", "a"), "Show all containers (default shows just running)")
 _FILTER = Texts(
     ("filter", "f"),
     "Filter output based on conditions provided: id, name, label, status, exited, ancestor, "
-    "before, since, health, volume, network, publish, expose",
+    "before, since, until, health, volume, network, publish, expose, restart-policy",
     "FILTER",
 )
 _LAST = Number(("last", "n"), "Show n last created containers (includes all states)", "NUMBER")
 _LATEST = Flag(("latest", "l"), "Show the latest created container (includes all states)")
+_NO_HEADING = Flag(("noheading",), "Do not print headers")
+_SORT = Text(
+    ("sort",),
+    "Sort output by: command, created, id, image, names, runningfor, size, status",
+    "KEY",
+    choices=("command", "created", "id", "image", "names", "runningfor", "size", "status"),
+)
 
 
 def ps(parsed: Parsed, settings: Settings) -> int:
@@ -64,12 +89,13 @@ def ps(parsed: Parsed, settings: Settings) -> int:
     if pairs := filter_pairs(parsed, _FILTER):
         from rootless.cli.flags.filters import container_filters
 
-        filters = container_filters(pairs)
+        filters = container_filters(pairs, time.time())
     records = engine.find_containers(
         filters,
         everything=parsed[_ALL] or last is not None,
         last=last,
     )
+    records = _sorted(records, parsed[_SORT], engine)
     full = parsed[NO_TRUNC]
     if parsed[QUIET_IDS]:
         for record in records:
@@ -89,8 +115,38 @@ def ps(parsed: Parsed, settings: Settings) -> int:
     ]
     columns = [*_COLUMNS, *(["Size"] if parsed[SIZE] else [])]
     sample = _row(ContainerRecord("", "", ""), full, "")
-    print_list(form, "*formatter.ContainerContext", _TITLES, columns, rows, sample=sample)
+    print_list(
+        form,
+        "*formatter.ContainerContext",
+        {**_TITLES, **_PODMAN_TITLES},
+        columns,
+        rows,
+        sample=sample,
+        heading=not parsed[_NO_HEADING],
+        unlisted=frozenset(_PODMAN_TITLES),
+    )
     return 0
+
+
+def _sorted(
+    records: list[ContainerRecord], key: str | None, engine: Engine
+) -> list[ContainerRecord]:
+    """By podman's --sort; None for the newest first. Raises UsageError."""
+    if key is None:
+        return records
+    keys: dict[str, Callable[[ContainerRecord], str | int]] = {
+        "command": lambda record: " ".join(record.command),
+        "created": lambda record: record.created,
+        "id": lambda record: record.id,
+        "image": lambda record: record.image,
+        "names": lambda record: record.name,
+        "runningfor": lambda record: record.started,
+        "size": lambda record: engine.container_sizes(record).total,
+        "status": lambda record: record.status.value,
+    }
+    if key not in keys:
+        raise UsageError(f'invalid option type for --sort: "{key}"', hint=f"use {', '.join(keys)}")
+    return sorted(records, key=keys[key])
 
 
 def _size(sizes: ContainerSizes) -> str:
@@ -138,6 +194,7 @@ def _row(
     first, *arguments = record.command or ("",)
     command = " ".join((first, *(f"'{each}'" if " " in each else each for each in arguments)))
     return {
+        **_podman_fields(record, full),
         "Command": f'"{command if full else shortened(command, _COMMAND_WIDTH)}"',
         "CreatedAt": local_time(record.created),
         "ID": record.id if full else short_id(record.id),
@@ -156,11 +213,40 @@ def _row(
     }
 
 
+def _podman_fields(record: ContainerRecord, full: bool) -> dict[str, Any]:
+    """The values of _PODMAN_TITLES."""
+    age = since(record.created)
+    return {
+        "Created": age,
+        "CreatedHuman": age,
+        "ExitCode": record.exit_code,
+        "Exited": record.status is Status.EXITED,
+        "ExitedAt": local_time(record.finished),
+        "ImageID": (record.image_id if full else short_id(record.image_id)),
+        "Pid": record.pid,
+        "Pod": "",
+        "PodName": "",
+        "Restarts": record.restart_count,
+        "StartedAt": local_time(record.started),
+    }
+
+
 PS = Command(
     "ps",
     "List containers",
     "",
-    (_ALL, _FILTER, LIST_FORMAT, _LAST, _LATEST, NO_TRUNC, QUIET_IDS, SIZE),
+    (
+        _ALL,
+        _FILTER,
+        LIST_FORMAT,
+        _LAST,
+        _LATEST,
+        NO_TRUNC,
+        _NO_HEADING,
+        QUIET_IDS,
+        SIZE,
+        _SORT,
+    ),
     ps,
     most=0,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from rootless.cli.containers.chosen import LATEST, with_latest
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.flags.times import TimeError, parse_time
 from rootless.cli.grammar import Command, Flag, Parsed, Text
@@ -40,7 +41,9 @@ def logs(parsed: Parsed, settings: Settings) -> int:
         timestamps=parsed[_TIMESTAMPS],
         details=parsed[_DETAILS],
     )
-    for number, data in engine_of(settings).logs(parsed.arguments[0], request):
+    engine = engine_of(settings)
+    (name,) = with_latest(parsed, engine, "logs", most=1)
+    for number, data in engine.logs(name, request):
         write_all(number, data)
     return 0
 
@@ -66,9 +69,8 @@ LOGS = Command(
     "logs",
     "Fetch the logs of a container",
     "CONTAINER",
-    (_DETAILS, _FOLLOW, _SINCE, _TAIL, _TIMESTAMPS, _UNTIL),
+    (_DETAILS, _FOLLOW, LATEST, _SINCE, _TAIL, _TIMESTAMPS, _UNTIL),
     logs,
-    least=1,
     most=1,
     operand="container",
 )

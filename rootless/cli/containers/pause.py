@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from rootless.cli.containers.chosen import LATEST, chosen
+from rootless.cli.containers.chosen import CIDFILE, FILTER, LATEST, all_flag, selected
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Parsed
 from rootless.cli.output import for_each
+from rootless.containers.status import Status
 
 
 def pause(parsed: Parsed, settings: Settings) -> int:
@@ -16,7 +17,7 @@ def pause(parsed: Parsed, settings: Settings) -> int:
         engine.pause(name)
         print(name, flush=True)
 
-    return for_each(chosen(parsed, engine, "pause"), pause_one)
+    return for_each(selected(parsed, engine, "pause", (Status.RUNNING,)), pause_one)
 
 
 def unpause(parsed: Parsed, settings: Settings) -> int:
@@ -27,14 +28,14 @@ def unpause(parsed: Parsed, settings: Settings) -> int:
         engine.unpause(name)
         print(name, flush=True)
 
-    return for_each(chosen(parsed, engine, "unpause"), unpause_one)
+    return for_each(selected(parsed, engine, "unpause", (Status.PAUSED,)), unpause_one)
 
 
 PAUSE = Command(
     "pause",
     "Pause all processes within one or more containers",
     "CONTAINER [CONTAINER...]",
-    (LATEST,),
+    (all_flag("Pause all running containers", "a"), CIDFILE, FILTER, LATEST),
     pause,
     operand="container",
     description="""Stop every process of a container: by the freezer of its control group or, where it
@@ -44,7 +45,7 @@ UNPAUSE = Command(
     "unpause",
     "Unpause all processes within one or more containers",
     "CONTAINER [CONTAINER...]",
-    (LATEST,),
+    (all_flag("Unpause all paused containers", "a"), CIDFILE, FILTER, LATEST),
     unpause,
     operand="container",
 )

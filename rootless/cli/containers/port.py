@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rootless.cli.containers.chosen import LATEST, with_latest
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Parsed
 from rootless.errors import NotFoundError, UsageError
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 
 def port(parsed: Parsed, settings: Settings) -> int:
     """Print the address and port of the host for each published port, or for one."""
-    name, *chosen = parsed.arguments
-    ports = sorted(engine_of(settings).published_ports(name), key=_order)
+    engine = engine_of(settings)
+    name, *chosen = with_latest(parsed, engine, "port", most=2)
+    ports = sorted(engine.published_ports(name), key=_order)
     if not chosen:
         for each in ports:
             print(f"{each.exposed} -> {shown_address(each.address, each.host_port)}")
@@ -48,9 +50,8 @@ PORT = Command(
     "port",
     "List port mappings or a specific mapping for the container",
     "CONTAINER [PRIVATE_PORT[/PROTO]]",
-    (),
+    (LATEST,),
     port,
-    least=1,
     most=2,
     operand="container",
 )

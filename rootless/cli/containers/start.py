@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 
 from rootless.cli.containers.attaching import DETACH_KEYS, SIG_PROXY, detach_keys
-from rootless.cli.containers.chosen import LATEST, chosen
+from rootless.cli.containers.chosen import CIDFILE, FILTER, LATEST, all_flag, selected
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Flag, Parsed
 from rootless.cli.output import for_each
+from rootless.containers.status import Status
 from rootless.errors import UsageError
 
 TYPE_CHECKING = False
@@ -24,7 +25,7 @@ _INTERACTIVE = Flag(("interactive", "i"), "Attach container's STDIN")
 def start(parsed: Parsed, settings: Settings) -> int:
     """Start containers; or, attached, one, whose status is returned."""
     engine = engine_of(settings)
-    names = chosen(parsed, engine, "start")
+    names = selected(parsed, engine, "start", (Status.CREATED, Status.EXITED))
     if not parsed[_ATTACH] and not parsed[_INTERACTIVE]:
         return _start_all(engine, names)
     if len(names) > 1:
@@ -58,7 +59,16 @@ START = Command(
     "start",
     "Start one or more stopped containers",
     "CONTAINER [CONTAINER...]",
-    (_ATTACH, DETACH_KEYS, _INTERACTIVE, LATEST, SIG_PROXY),
+    (
+        all_flag("Start all containers that do not run"),
+        _ATTACH,
+        CIDFILE,
+        DETACH_KEYS,
+        FILTER,
+        _INTERACTIVE,
+        LATEST,
+        SIG_PROXY,
+    ),
     start,
     operand="container",
 )

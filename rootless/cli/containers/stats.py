@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from rootless.cli.containers.chosen import LATEST, with_latest
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Command, Flag, Parsed
@@ -47,7 +48,10 @@ _NO_STREAM = Flag(("no-stream",), "Disable streaming stats and only pull the fir
 def stats(parsed: Parsed, settings: Settings) -> int:
     """Print what containers use, every second or once."""
     engine = engine_of(settings)
-    names, everything = parsed.arguments, parsed[_ALL]
+    names: Sequence[str] = parsed.arguments
+    if parsed[LATEST]:
+        names = with_latest(parsed, engine, "stats", most=1)
+    everything = parsed[_ALL]
     before = engine.container_usage(names, everything=everything)
     time.sleep(_FIRST_INTERVAL)
     while True:
@@ -133,7 +137,7 @@ STATS = Command(
     "stats",
     "Display a live stream of container(s) resource usage statistics",
     "[CONTAINER...]",
-    (_ALL, LIST_FORMAT, NO_TRUNC, _NO_STREAM),
+    (_ALL, LIST_FORMAT, LATEST, NO_TRUNC, _NO_STREAM),
     stats,
     operand="container",
     description="""Display what containers use: those that are named, or all that run. The figures are

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from rootless.cli.containers.chosen import LATEST, chosen
+from rootless.cli.containers.chosen import (
+    CIDFILE,
+    FILTER,
+    IGNORE,
+    LATEST,
+    LONG_FILTER,
+    all_flag,
+    selected,
+)
 from rootless.cli.context import Settings, engine_of
-from rootless.cli.grammar import Command, Number, Parsed, Text
+from rootless.cli.grammar import Command, Flag, GrammarError, Number, Parsed, Text
 from rootless.cli.output import for_each
+from rootless.containers.status import ALIVE, MONITORED
 from rootless.errors import RootlessError, UsageError
 
 TYPE_CHECKING = False
@@ -16,6 +25,7 @@ _SIGNAL = Text(("signal", "s"), "Signal to send to the container", "SIGNAL")
 _TIMEOUT = Number(
     ("timeout", "time", "t"), "Seconds to wait before killing the container", "SECONDS"
 )
+_RUNNING = Flag(("running",), "Restart all running containers")
 
 
 def stop(parsed: Parsed, settings: Settings) -> int:
@@ -26,7 +36,8 @@ def stop(parsed: Parsed, settings: Settings) -> int:
         number = _number(parsed, f"cannot stop container: {name}")
         return engine.begin_stop(name, signal=number, timeout=parsed[_TIMEOUT])
 
-    return _all_at_once(chosen(parsed, engine, "stop"), begin)
+    names = selected(parsed, engine, "stop", tuple(MONITORED))
+    return _all_at_once(names, begin, ignore_missing=parsed[IGNORE])
 
 
 def restart(parsed: Parsed, settings: Settings) -> int:
@@ -37,7 +48,11 @@ def restart(parsed: Parsed, settings: Settings) -> int:
         number = _number(parsed, f"cannot restart container {name}")
         return engine.begin_restart(name, signal=number, timeout=parsed[_TIMEOUT])
 
-    return _all_at_once(chosen(parsed, engine, "restart"), begin)
+    if parsed[_RUNNING]:
+        if parsed.arguments:
+            raise GrammarError("--running selects the containers: name none")
+        return _all_at_once([each.id for each in engine.find_containers()], begin)
+    return _all_at_once(selected(parsed, engine, "restart", ()), begin)
 
 
 def kill(parsed: Parsed, settings: Settings) -> int:
@@ -49,13 +64,18 @@ def kill(parsed: Parsed, settings: Settings) -> int:
         engine.kill(name, _SIGKILL if number is None else number)
         print(name, flush=True)
 
-    return for_each(chosen(parsed, engine, "kill"), kill_one)
+    return for_each(selected(parsed, engine, "kill", tuple(ALIVE)), kill_one)
 
 
 _SIGKILL = 9
 
 
-def _all_at_once(names: Sequence[str], begin: Callable[[str], Callable[[], None]]) -> int:
+def _all_at_once(
+    names: Sequence[str],
+    begin: Callable[[str], Callable[[], None]],
+    *,
+    ignore_missing: bool = False,
+) -> int:
     """Begin with every container, then wait for each and print it."""
     begun: dict[str, Callable[[], None] | RootlessError] = {}
     for name in names:
@@ -71,7 +91,7 @@ def _all_at_once(names: Sequence[str], begin: Callable[[str], Callable[[], None]
         found()
         print(name, flush=True)
 
-    return for_each(names, finish)
+    return for_each(names, finish, ignore_missing=ignore_missing)
 
 
 def _number(parsed: Parsed, context: str) -> int | None:
@@ -92,7 +112,15 @@ STOP = Command(
     "stop",
     "Stop one or more running containers",
     "CONTAINER [CONTAINER...]",
-    (LATEST, _SIGNAL, _TIMEOUT),
+    (
+        all_flag("Stop all running containers", "a"),
+        CIDFILE,
+        FILTER,
+        IGNORE,
+        LATEST,
+        _SIGNAL,
+        _TIMEOUT,
+    ),
     stop,
     operand="container",
     description="""Send each container its stop signal (SIGTERM, that of the image, of --stop-signal or
@@ -104,7 +132,15 @@ RESTART = Command(
     "restart",
     "Restart one or more containers",
     "CONTAINER [CONTAINER...]",
-    (LATEST, _SIGNAL, _TIMEOUT),
+    (
+        all_flag("Restart all containers, those that have ended too", "a"),
+        CIDFILE,
+        FILTER,
+        LATEST,
+        _RUNNING,
+        _SIGNAL,
+        _TIMEOUT,
+    ),
     restart,
     operand="container",
 )
@@ -112,7 +148,13 @@ KILL = Command(
     "kill",
     "Kill one or more running containers",
     "CONTAINER [CONTAINER...]",
-    (LATEST, _SIGNAL),
+    (
+        all_flag("Send the signal to all running containers", "a"),
+        CIDFILE,
+        LONG_FILTER,
+        LATEST,
+        _SIGNAL,
+    ),
     kill,
     operand="container",
 )

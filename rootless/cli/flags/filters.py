@@ -20,6 +20,8 @@ from rootless.filters import (
 Pairs = Sequence[tuple[str, str]]
 
 _STATUSES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
+_STATUSES_OF_PODMAN = {"configured": "created", "initialized": "created", "stopped": "exited"}
+_RESTART_POLICIES = ("no", "always", "unless-stopped", "on-failure")
 _HEALTHS = ("none", "starting", "healthy", "unhealthy")
 _CONTAINER = (
     "ancestor",
@@ -29,11 +31,14 @@ _CONTAINER = (
     "health",
     "id",
     "label",
+    "label!",
     "name",
     "network",
     "publish",
+    "restart-policy",
     "since",
     "status",
+    "until",
     "volume",
 )
 _IMAGE = ("before", "dangling", "label", "reference", "since", "until")
@@ -45,18 +50,22 @@ _PRUNE = ("label", "label!", "until")
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
-def container_filters(pairs: Pairs) -> ContainerFilters:
+def container_filters(pairs: Pairs, now: float) -> ContainerFilters:
     """The filters of `ps`. Raises UsageError."""
     values = _by_name(pairs, _CONTAINER)
     return ContainerFilters(
-        ids=values["id"],
-        names=tuple(map(_pattern, values["name"])),
+        ids=tuple(text.lower() for text in values["id"] if _is_hex(text)),
+        id_patterns=tuple(_pattern(text, "id") for text in values["id"] if not _is_hex(text)),
+        names=tuple(_pattern(text, "name") for text in values["name"]),
         labels=tuple(map(label_filter, values["label"])),
+        without_labels=tuple(map(label_filter, values["label!"])),
         statuses=tuple(map(_status, values["status"])),
         healths=tuple(map(_health, values["health"])),
         exit_codes=tuple(map(_exit_code, values["exited"])),
         before=values["before"],
         since=values["since"],
+        until=_earliest(values["until"], now),
+        restart_policies=tuple(map(_restart_policy, values["restart-policy"])),
         ancestors=values["ancestor"],
         volumes=values["volume"],
         networks=values["network"],
@@ -192,14 +201,30 @@ def _dangling(texts: Iterable[str]) -> bool | None:
     return found
 
 
-def _pattern(text: str) -> re.Pattern[str]:
+def _pattern(text: str, name: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise UsageError(f"invalid filter 'name={text}': {error}") from error
+        raise UsageError(f"invalid filter '{name}={text}': {error}") from error
+
+
+def _is_hex(text: str) -> bool:
+    """Whether it is the beginning of an id; anything else is a regular expression, as in podman."""
+    return re.fullmatch("[0-9A-Fa-f]*", text) is not None
+
+
+def _restart_policy(text: str) -> str:
+    word = "no" if text == "none" else text
+    if word not in _RESTART_POLICIES:
+        raise UsageError(
+            f"invalid filter 'restart-policy={text}': {text} invalid restart policy",
+            hint=f"use one of {', '.join(_RESTART_POLICIES)}",
+        )
+    return word
 
 
 def _status(text: str) -> str:
+    text = _STATUSES_OF_PODMAN.get(text, text)
     if text not in _STATUSES:
         raise UsageError(
             f"invalid filter 'status={text}': invalid value for state ({text}): "

@@ -21,10 +21,7 @@ _NO_STARTUP_CHECK = Missing(
 _NO_HEALTH_LOG = Missing("the results of health checks are in 'rootless inspect'")
 _NO_DESCRIPTORS = Missing("a container gets no descriptors but its streams", "bind a file: -v")
 _NO_ENGINE_TABLE = Missing("the tables have docker's columns", "use --format")
-_LIST = Missing("containers are named one by one", "use $(rootless ps -aq --filter ...)")
 _IMAGES = Missing("images are named one by one", "use $(rootless images -q)")
-_CIDFILE = Missing("files of ids are not read here", "use $(cat FILE)")
-_LATEST = Missing("the latest container is not meant here", "use $(rootless ps -lq)")
 _PLATFORM = Missing("a platform is one option", "use --platform OS/ARCHITECTURE/VARIANT")
 _RETRY = Missing("a request is repeated as often as docker does")
 _CERTIFICATES = Missing("certificates are read from docker's and podman's certs.d")
@@ -39,7 +36,6 @@ COMMANDS: dict[str, Missing] = {
     "cleanup": Missing("the monitor of a container cleans up when it ends"),
     "clone": Missing("containers are not copied", "use 'rootless commit' and 'rootless run'"),
     "connection": _NO_REMOTE,
-    "exists": Missing("there is a shorter way", "use the status of 'rootless inspect'"),
     "farm": _NO_REMOTE,
     "generate": _NO_UNITS,
     "init": Missing("a container is prepared when it starts", "use 'rootless create'"),
@@ -116,52 +112,25 @@ _RUN: dict[str, Missing] = {
 OPTIONS: dict[str, dict[str, Missing]] = {
     "run": _RUN,
     "create": _RUN,
-    "ps": dict.fromkeys(
-        ("external", "noheading", "ns", "pod", "sort", "sync", "watch"), _NO_ENGINE_TABLE
-    ),
+    "ps": dict.fromkeys(("external", "ns", "pod", "sync", "watch"), _NO_ENGINE_TABLE),
     "images": dict.fromkeys(("history", "noheading", "sort"), _NO_ENGINE_TABLE),
     "exec": {
         **dict.fromkeys(("preserve-fd", "preserve-fds"), _NO_DESCRIPTORS),
-        "cidfile": _CIDFILE,
-        "latest": _LATEST,
         "no-session": Missing("an executed command leaves no session"),
     },
-    "rm": {
-        **dict.fromkeys(("all", "filter"), _LIST),
-        "cidfile": _CIDFILE,
-        "depend": _NO_PODS,
-        "ignore": Missing("what does not exist is no error with --force", "use -f"),
-        "latest": _LATEST,
-        "time": Missing("--force kills at once", "use 'rootless stop -t SECONDS' before"),
-    },
-    "start": dict.fromkeys(("all", "filter"), _LIST),
-    "stop": {
-        **dict.fromkeys(("all", "filter"), _LIST),
-        "cidfile": _CIDFILE,
-        "ignore": Missing("a container that does not exist is an error"),
-    },
-    "restart": {**dict.fromkeys(("all", "filter", "running"), _LIST), "cidfile": _CIDFILE},
-    "kill": {"all": _LIST, "cidfile": _CIDFILE},
+    "rm": {"depend": _NO_PODS},
     "logs": {
         "color": Missing("logs have no colours"),
-        "latest": _LATEST,
         "names": Missing("the log is of one container"),
     },
     "rmi": {
         "all": _IMAGES,
         "ignore": Missing("what does not exist is no error with --force", "use -f"),
     },
-    "inspect": {"latest": _LATEST},
-    "top": {"latest": _LATEST},
-    "diff": {"latest": _LATEST, "format": Missing("a line is a letter and a path")},
+    "diff": {"format": Missing("a line is a letter and a path")},
     "stats": {
         "interval": Missing("a figure is measured each second"),
-        "latest": _LATEST,
         "no-reset": Missing("the screen is cleared as docker does", "use --no-stream"),
-    },
-    "wait": {
-        **dict.fromkeys(("condition", "interval"), Missing("the end of a container is waited for")),
-        "ignore": Missing("a container that does not exist is an error"),
     },
     "cp": {"overwrite": Missing("a directory and a file do not replace each other")},
     "pull": {

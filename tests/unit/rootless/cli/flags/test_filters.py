@@ -14,9 +14,11 @@ from rootless.cli.flags.filters import (
 from rootless.errors import UsageError
 from rootless.filters import ContainerFilters, ImageFilters, LabelFilter, PruneFilters
 
+NOW = 1_000_000.0
+
 
 def test_no_filter_is_the_default():
-    assert container_filters([]) == ContainerFilters()
+    assert container_filters([], NOW) == ContainerFilters()
     assert image_filters([], 0) == ImageFilters()
     assert image_prune_filters([], 0) == (PruneFilters(), None)
 
@@ -33,7 +35,7 @@ def test_filters_of_containers():
         ("before", "one"),
         ("id", "ab"),
     ]
-    assert container_filters(pairs) == ContainerFilters(
+    assert container_filters(pairs, NOW) == ContainerFilters(
         ids=("ab",),
         names=(re.compile("^a"),),
         labels=(LabelFilter("k"), LabelFilter("k", "v=w"), LabelFilter("e", "")),
@@ -56,7 +58,7 @@ def test_filters_of_containers():
 )
 def test_wrong_filter_of_containers_is_refused(pair, words):
     with pytest.raises(UsageError, match=words):
-        container_filters([pair])
+        container_filters([pair], NOW)
 
 
 def test_filters_of_images_take_the_earliest_time_and_the_last_dangling():
