@@ -65,6 +65,8 @@ class OutputLog(NamedTuple):
 
 
 NO_LOG = OutputLog(LogDriver.NONE, "")
+STOP_TIMEOUT = 10
+"""Docker's seconds between the stop signal and SIGKILL."""
 
 
 class Shared(NamedTuple):

@@ -11,6 +11,12 @@ import time
 from rootless.containers.process_identity import boot_id, is_alive, start_time
 from rootless.containers.reconcile import reconcile, wait_for_end
 from rootless.containers.status import MONITORED, Status, Verb, check_verb, has_nothing_to_do
+from rootless.engine.unanswered import (
+    UnansweredError,
+    end_directly,
+    signal_directly,
+    wait_for_answer,
+)
 from rootless.errors import ConflictError, NotFoundError, RootlessError
 from rootless.light_stdlib import signal
 from rootless.spec.options import LogDriver
@@ -209,14 +215,23 @@ def upgrade_server(paths: StoragePaths, record: ContainerRecord) -> None:
         client.close()
 
 
-def connect(paths: StoragePaths, record: ContainerRecord) -> MonitorClient | None:
+def connect(
+    paths: StoragePaths, record: ContainerRecord, *, answers: bool = True
+) -> MonitorClient | None:
     """A connection to the container's monitor; None if it has ended meanwhile, and then the record says
-    how: a monitor removes its socket before it has written that.
+    how: a monitor removes its socket before it has written that. `answers`: wait for its first answer.
 
-    Raises RootlessError if the monitor is there and has no socket.
+    Raises RootlessError if the monitor is there and has no socket, UnansweredError if it does not answer.
     """
     try:
-        return MonitorClient.connect(paths.control_directory(record.id))
+        client = MonitorClient.connect(paths.control_directory(record.id))
+        if answers:
+            try:
+                wait_for_answer(client, record)
+            except UnansweredError:
+                client.close()
+                raise
+        return client
     except (NotFoundError, MonitorEndedError):
         _wait_for_ending_monitor(record)
         reconcile(paths.containers)
@@ -277,11 +292,32 @@ def begin_stop(
     allow(Verb.STOP, record)
     if has_nothing_to_do(Verb.STOP, record.status):
         return None
-    client = connect(paths, record)
+    try:
+        client = connect(paths, record)
+    except UnansweredError:
+        _stop_directly(paths, record, number, timeout)
+        return None
     if client is None:
         return None
     client.stop(number, timeout)
     return Ending(paths, record, client)
+
+
+def _stop_directly(
+    paths: StoragePaths, record: ContainerRecord, number: int | None, timeout: int | None
+) -> None:
+    """End a container whose monitor does not answer."""
+    from rootless.containers.launch_description import STOP_TIMEOUT
+
+    description = read_launch(paths, record)
+    if timeout is None:
+        timeout = description.stop_timeout
+    end_directly(
+        record,
+        description.stop_signal if number is None else number,
+        STOP_TIMEOUT if timeout is None else timeout,
+    )
+    reconcile(paths.containers)
 
 
 def begin_shutdown(paths: StoragePaths, record: ContainerRecord) -> Ending | None:
@@ -324,7 +360,15 @@ def kill(paths: StoragePaths, record: ContainerRecord, number: int) -> None:
     waits for its restart is not started again, whatever the signal is.
     """
     allow(Verb.KILL, record)
-    client = connect(paths, record)
+    try:
+        client = connect(paths, record)
+    except UnansweredError:
+        if number == signal.SIGKILL:
+            end_directly(record, number, 0)
+            reconcile(paths.containers)
+        else:
+            signal_directly(record, number)
+        return
     if client is None:
         allow(Verb.KILL, record._replace(status=Status.EXITED))
         return
@@ -349,7 +393,9 @@ def begin_wait(paths: StoragePaths, name: str) -> Ending | None:
 
 
 def _begin_wait(paths: StoragePaths, record: ContainerRecord) -> Ending | None:
-    client = connect(paths, record) if record.status in MONITORED else None
+    if record.status not in MONITORED:
+        return None
+    client = connect(paths, record, answers=False)
     return None if client is None else Ending(paths, record, client)
 
 

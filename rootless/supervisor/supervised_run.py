@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 
+from rootless.containers.launch_description import STOP_TIMEOUT
 from rootless.spec.options import OnUnhealthy
 from rootless.supervisor.protocol import Kind
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from rootless.supervisor.restarts import Restarts
     from rootless.supervisor.streams.container_streams import ContainerStreams
 
-_STOP_TIMEOUT = 10
-"""Docker's seconds between the stop signal and SIGKILL."""
 _PAUSE_STEP = 2.0
 """Milliseconds between two looks at whether a container has come to a stop."""
 
@@ -229,7 +228,7 @@ class SupervisedRun:
         if timeout is None:
             timeout = self._description.stop_timeout
         if timeout is None:
-            timeout = _STOP_TIMEOUT
+            timeout = STOP_TIMEOUT
         self.container.signals.stop(number, None if timeout < 0 else float(timeout))
         self._send_to_ranks(number)
 

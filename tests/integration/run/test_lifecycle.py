@@ -225,6 +225,19 @@ def test_container_whose_monitor_is_stopped_can_be_removed(rootless):
     assert rootless("ps", "-aq").ok().stdout == ""
 
 
+@pytest.mark.parametrize(
+    "verb", [("stop", "-t", "5"), ("kill",), ("restart", "-t", "5"), ("pause",)]
+)
+def test_monitor_that_is_stopped_goes_on_for_a_verb(rootless, verb):
+    container_id = ran(rootless)
+    os.kill(monitor_of(rootless, container_id), signal.SIGSTOP)
+    started = time.monotonic()
+    assert rootless(*verb, "web").ok().stdout == "web\n"
+    assert time.monotonic() - started < 8
+    expected = {"stop": "exited", "kill": "exited", "restart": "running", "pause": "paused"}
+    assert status_of(rootless, "web") == expected[verb[0]]
+
+
 def test_policy_restarts_after_a_failure_and_gives_up(rootless):
     words = ("--restart", "on-failure:2", "--rootfs", "/", "sh", "-c", "exit 3")
     rootless("run", "-d", "--name", "web", *words).ok()

@@ -195,7 +195,7 @@ def test_filters_of_podman(rootless):
 
 
 def test_inspect_has_podmans_fields_in_templates_only(rootless):
-    run(rootless, "one", "--log-opt", "max-size=1500k")
+    run(rootless, "one", "--log-opt", "max-size=1536000")
 
     def field(form):
         return rootless("inspect", "-f", form, "one").ok().stdout.strip()
@@ -203,7 +203,7 @@ def test_inspect_has_podmans_fields_in_templates_only(rootless):
     assert int(field("{{.State.ConmonPid}}")) > 1
     assert field("{{.State.StoppedByUser}} {{.IsInfra}} {{.State.Running}}") == "false false true"
     assert field("{{.HostConfig.LogConfig.Path}}") == field("{{.LogPath}}")
-    assert field("{{.HostConfig.LogConfig.Size}}") == "1.5MB"
+    assert field("{{.HostConfig.LogConfig.Size}}") == "1.536MB"
     rootless("stop", "-t", "5", "one").ok()
     assert field("{{.State.StoppedByUser}}") == "true"
     document = json.loads(rootless("inspect", "one").ok().stdout)[0]

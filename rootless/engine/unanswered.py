@@ -1,0 +1,93 @@
+"""A monitor that does not answer. One that a signal has stopped is continued; without any other a container is ended by
+its first process."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from rootless.containers.process_identity import is_alive
+from rootless.containers.reconcile import kill_and_wait
+from rootless.errors import RootlessError
+from rootless.light_stdlib import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.containers.record import ContainerRecord
+    from rootless.supervisor.client import MonitorClient
+
+_ANSWER_WAIT = 10.0
+"""Seconds that a monitor has to answer HELLO; it takes a millisecond."""
+_FIRST_LOOK = 0.2
+_END_WAIT = 5.0
+"""Seconds that a monitor which does not answer has to end by itself, before it is killed."""
+
+
+class UnansweredError(RootlessError):
+    """The monitor of a container does not answer."""
+
+
+def wait_for_answer(client: MonitorClient, record: ContainerRecord) -> None:
+    """Return when the monitor has answered, or has ended. Raises UnansweredError."""
+    poll = select.poll()
+    poll.register(client.fileno(), select.POLLIN)
+    end = time.monotonic() + _ANSWER_WAIT
+    wait = _FIRST_LOOK
+    while not poll.poll(wait * 1000):
+        wait = end - time.monotonic()
+        if wait <= 0:
+            raise UnansweredError(
+                f"the monitor of container {record.name} did not answer within {_ANSWER_WAIT:g} seconds",
+                hint=f"'rootless rm -f {record.name}' ends and removes the container",
+            )
+        _send(record.monitor_pid, record.monitor_pid_start, signal.SIGCONT)
+
+
+def signal_directly(record: ContainerRecord, number: int) -> None:
+    """Send a signal to the first process of a container. One that has ended is no error."""
+    _send(record.pid, record.pid_start, number)
+
+
+def end_directly(record: ContainerRecord, number: int, timeout: int) -> None:
+    """Send the first process of a container a signal, `timeout` seconds later (-1: never) SIGKILL, and then end the
+    monitor. Raises RootlessError if the monitor is still there after that."""
+    process = _open(record.pid, record.pid_start)
+    if process is not None:
+        try:
+            signal.pidfd_send_signal(process, number)
+            poll = select.poll()
+            poll.register(process, select.POLLIN)
+            poll.poll(None if timeout < 0 else timeout * 1000)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(process)
+        signal_directly(record, signal.SIGKILL)
+    kill_and_wait(record, _END_WAIT)
+
+
+def _send(pid: int, started: int, number: int) -> None:
+    process = _open(pid, started)
+    if process is None:
+        return
+    try:
+        signal.pidfd_send_signal(process, number)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(process)
+
+
+def _open(pid: int, started: int) -> int | None:
+    """A pidfd of the process with this PID and start time; None if it has ended."""
+    if not is_alive(pid, started):
+        return None
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    if is_alive(pid, started):
+        return process
+    os.close(process)
+    return None
