@@ -1,4 +1,4 @@
-"""Byte sizes as Docker spells them (github.com/docker/go-units, RAMInBytes). Pure."""
+"""Byte sizes as Docker spells them (github.com/docker/go-units, RAMInBytes and FromHumanSize). Pure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ def ram_in_bytes(text: str) -> int:
 
     Raises ValueError with go-units' words.
     """
+    return _size(text, 1024)
+
+
+def decimal_size_in_bytes(text: str) -> int:
+    """As `ram_in_bytes` with powers of 1000, whatever the spelling."""
+    return _size(text, 1000)
+
+
+def _size(text: str, base: int) -> int:
     import re
 
     last = max((i for i, char in enumerate(text) if char in "0123456789. "), default=-1)
@@ -22,7 +31,7 @@ def ram_in_bytes(text: str) -> int:
     if suffix in {"", "b"}:
         factor = 1
     elif suffix[0] in _POWERS and suffix[1:] in {"", "b", "ib"}:
-        factor = 1024 ** _POWERS[suffix[0]]
+        factor = base ** _POWERS[suffix[0]]
     else:
         raise ValueError(f"invalid suffix: '{suffix}'")
     size = float(number) * factor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rootless.errors import UsageError
-from rootless.sizes import ram_in_bytes
+from rootless.sizes import decimal_size_in_bytes, ram_in_bytes
 from rootless.spec.options import LogDriver, LogOptions
 
 TYPE_CHECKING = False
@@ -90,7 +90,7 @@ def _size(text: str | None) -> int:
     if text is None:
         return 0
     try:
-        size = ram_in_bytes(text)
+        size = decimal_size_in_bytes(text)  # as Docker and podman have it
     except ValueError as error:
         raise UsageError(str(error)) from None
     if size == 0:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rootless.errors import UsageError
-from rootless.sizes import ram_in_bytes
+from rootless.sizes import decimal_size_in_bytes, ram_in_bytes
 from rootless.spec.resources import make_resources
 from tests.support.run_flags import flags_to_options
 
@@ -198,3 +198,8 @@ def test_any_flags_give_resources_or_a_usage_error(flags):
         make_resources(limits, cpu_count=2, device_number=lambda path: (8, 0))
     except UsageError:
         pass
+
+
+@pytest.mark.parametrize(("text", "size"), [("1k", 1000), ("1.5MiB", 1_500_000), ("7", 7)])
+def test_decimal_sizes_are_powers_of_1000_whatever_the_spelling(text, size):
+    assert decimal_size_in_bytes(text) == size
