@@ -24,6 +24,10 @@ _END_WAIT = 5.0
 """Seconds that a monitor which does not answer has to end by itself, before it is killed."""
 
 
+_LONGEST_WAIT = 2_000_000
+"""Seconds: poll(2) takes milliseconds that fit in an int."""
+
+
 class UnansweredError(RootlessError):
     """The monitor of a container does not answer."""
 
@@ -58,7 +62,7 @@ def end_directly(record: ContainerRecord, number: int, timeout: int) -> None:
             signal.pidfd_send_signal(process, number)
             poll = select.poll()
             poll.register(process, select.POLLIN)
-            poll.poll(None if timeout < 0 else timeout * 1000)
+            poll.poll(None if timeout < 0 else min(timeout, _LONGEST_WAIT) * 1000)
         except ProcessLookupError:
             pass
         finally:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rootless.light_stdlib import socket
     from rootless.supervisor.messages import Connection, Message
 
+_LONGEST_WAIT = 86_400_000.0
+"""Milliseconds: those of poll(2) fit in an int, which is 24 days."""
 _MAXIMUM = 64
 """Clients at one time: each is a descriptor of the monitor."""
 
@@ -123,14 +125,15 @@ class Clients:
         events: Mapping[int, int] | None = None,
     ) -> set[int]:
         """Those of the descriptors, of the clients' and of the listening socket that are readable, and
-        those of `events` for which their event has come (poll(2)).
+        those of `events` for which their event has come (poll(2)). None after the time, or after a day.
         """
         poll = select.poll()
         for descriptor in (*descriptors, self.fileno(), *map(Client.fileno, self.open())):
             poll.register(descriptor, select.POLLIN)
         for descriptor, event in (events or {}).items():
             poll.register(descriptor, event)
-        return {descriptor for descriptor, _ in poll.poll(milliseconds)}
+        limit = None if milliseconds is None else min(milliseconds, _LONGEST_WAIT)
+        return {descriptor for descriptor, _ in poll.poll(limit)}
 
     def take(self, ready: set[int]) -> list[Client]:
         """Those that have sent something, after taking a connection that waits. `ready`: what `wait` has returned."""

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import assert_stays, wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse")
 
@@ -195,7 +195,7 @@ def test_filters_of_podman(rootless):
 
 
 def test_inspect_has_podmans_fields_in_templates_only(rootless):
-    run(rootless, "one", "--log-opt", "max-size=1536000")
+    run(rootless, "one", "--log-opt", "max-size=1536k")
 
     def field(form):
         return rootless("inspect", "-f", form, "one").ok().stdout.strip()
@@ -210,3 +210,28 @@ def test_inspect_has_podmans_fields_in_templates_only(rootless):
     assert "ConmonPid" not in document["State"]
     assert "ImageName" not in document
     assert rootless("inspect", "-f", "{{.Colour}}", "one").status == 1
+
+
+def test_info_has_podmans_fields_in_templates_only(rootless):
+    form = "{{.Store.GraphRoot}} {{.Host.Security.Rootless}} {{.Host.OCIRuntime.Name}}"
+    shown = rootless("info", "--format", form).ok().stdout
+    assert shown == f"{rootless.data}/rootless true rootless\n"
+    assert "GraphRoot" not in rootless("info", "--format", "json").ok().stdout
+    assert rootless("info", "--format", "{{.Colour}}").status == 1
+
+
+def test_times_beyond_what_poll_takes_do_not_end_the_monitor(rootless):
+    """poll(2) waits 24 days at most."""
+    container_id = run(rootless, "one", "--health-cmd", "true", "--health-interval", "800h")
+    run(rootless, "two", "--timeout", "3000000", command=("--rootfs", "/", "sleep", "100"))
+    run(rootless, "three", "--health-cmd", "true", "--health-interval", "disable")
+    ignoring = ("--rootfs", "/", "sh", "-c", "trap '' TERM; echo r; while :; do sleep 0.05; done")
+    run(rootless, "four", command=ignoring)
+    wait_until(lambda: rootless("logs", "four").ok().stdout == "r\n")
+    waiting = rootless.popen("stop", "-t", "3000000", "four")
+    assert_stays(lambda: len(names(rootless, "--filter", "status=running")) == 4)
+    assert rootless("healthcheck", "run", "three").ok().stdout == ""
+    assert rootless("kill", "four").ok().stdout == "four\n"
+    assert waiting.wait(30) == 0
+    assert rootless("stop", "-t", "5", "one").ok().stdout == "one\n"
+    assert rootless("inspect", "-f", "{{.State.ExitCode}}", container_id).ok().stdout == "0\n"
