@@ -3,10 +3,12 @@
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import run_command
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox", "overlay")
@@ -140,3 +142,35 @@ def test_image_of_a_site_is_unpacked_to_the_users_store(box, tmp_path, monkeypat
     assert str(unpacked(box)[0]) in result.stderr
     assert box("system", "check").ok().stdout == SOUND
     assert not (site / "unpacked").exists()
+
+
+@pytest.mark.needs("subuid")
+@pytest.mark.parametrize("kind", ["bytes", "inodes"])
+def test_full_disk_leaves_no_directory_and_a_later_unpack_succeeds(
+    rootless, busybox_image, tmp_path, kind
+):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    fill = {
+        "bytes": f"dd if=/dev/zero of={disk}/rest bs=4k count=2400 2>/dev/null || true",
+        "inodes": f"i=0; while true 2>/dev/null >{disk}/$i.rest; do i=$((i+1)); done || true\n"
+        f"rm -f {disk}/[0-9].rest {disk}/1[0-9].rest",
+    }
+    script = f"""
+        mount -t tmpfs -o size=10m,nr_inodes=500 none {disk}
+        run() {{ {sys.executable} -m rootless --root {disk}/store "$@"; }}
+        run import {busybox_image} box:1 >/dev/null
+        {fill[kind]}
+        status=0; error=$(run image unpack box:1 2>&1) || status=$?
+        echo "$status|$(echo "$error" | wc -l)|$error"
+        ls -A {disk}/store/unpacked | grep -v '^[.]lock' | wc -l
+        rm -f {disk}/*rest
+        run system check
+        test -d "$(run image unpack box:1)" && echo unpacked
+        """
+    enter = ["unshare", "--user", "--map-auto", "--map-root-user", "--mount", "sh", "-ec"]
+    result = run_command([*enter, script], env=rootless.env, timeout=120).ok()
+    error, left, sound, done = result.stdout.splitlines()
+    assert error.startswith("1|1|Error: "), error
+    assert "no space left on device" in error.lower(), error
+    assert (left, f"{sound}\n", done) == ("0", SOUND, "unpacked")
