@@ -70,12 +70,17 @@ def _print_table(text: str, heading: bool) -> None:
 
 
 def print_document(
-    form: str | None, document: object, readable: Callable[[], str], *, kind: str = ""
+    form: str | None,
+    document: object,
+    readable: Callable[[], str],
+    *,
+    kind: str = "",
+    unlisted: Mapping[str, Any] | None = None,
 ) -> None:
     """Print one object by --format; without one as people read it.
 
     With `kind`, what Docker calls it in errors, the document is a struct: a field that it does not
-    have is an error.
+    have is an error. `unlisted`: further fields, which a template may name and `json` does not show.
     """
     if not form:
         print(readable())
@@ -87,7 +92,10 @@ def print_document(
         from rootless.cli.templates import parse_format, render
         from rootless.gotemplate import Struct
 
-        shown = Struct(kind, document) if kind and isinstance(document, dict) else document
+        shown = document
+        if kind and isinstance(document, dict):
+            more = unlisted or {}
+            shown = Struct(kind, {**document, **more}, frozenset(more))
         print(render(parse_format(form), shown))
 
 

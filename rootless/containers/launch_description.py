@@ -127,6 +127,8 @@ class LaunchDescription(NamedTuple):
     layer: str = ""
     """A directory that holds the writable layer of this run; empty for the container's, whose `upper` and `work` may be
     links (`rootless.containers.writable_layers.place`)."""
+    time_limit: int = 0
+    """Seconds after which a run is killed; 0 for no limit."""
     shared: Shared | None = None
     """None for a container with a command of its own."""
     extra: Mapping[str, object] = {}

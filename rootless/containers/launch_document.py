@@ -87,6 +87,7 @@ def encode_launch(description: LaunchDescription) -> bytes:
         "inputOnce": description.input_once,
         "stopSignal": description.stop_signal,
         "stopTimeout": description.stop_timeout,
+        **({"timeLimit": description.time_limit} if description.time_limit else {}),
         "cgroupParent": description.cgroup_parent,
         "log": _log_document(description.output_log),
         "restart": {
@@ -134,6 +135,7 @@ def _description(
         terminal=document.pop("terminal"),
         stop_signal=document.pop("stopSignal"),
         stop_timeout=document.pop("stopTimeout"),
+        time_limit=document.pop("timeLimit", 0),
         cgroup_parent=document.pop("cgroupParent"),
         seccomp_cache=places.seccomp_cache,
         control_directory=places.control_directory,

@@ -429,6 +429,8 @@ class ContainerOptions(NamedTuple):
     """A name with SIG, or SIGRTMIN+N."""
     stop_timeout: int | None = None
     """Seconds."""
+    time_limit: int = 0
+    """Seconds after which a run is killed; 0 for no limit."""
     restart: RestartPolicy = NO_RESTART
     health: HealthCheck | None = None
     oom_score_adj: int | None = None

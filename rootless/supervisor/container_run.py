@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 _UNKNOWN_STATUS = 255
 """Of a process that is another one's to wait for."""
+_OVER_TIME = 255
+"""Podman's status of a container that was killed at the end of its time limit."""
 
 
 class ContainerRun:
@@ -399,6 +401,8 @@ class ContainerRun:
         self._execute_hooks("poststop", 0, "stopped")
         if self.signals.killed_for and status == 128 + signal.SIGKILL:
             status = 128 + self.signals.killed_for
+        if self.signals.is_over_time and status == 128 + signal.SIGKILL:
+            status = _OVER_TIME
         if self.server_failure and status == 0:
             # What the container wrote last is lost, whatever its command says.
             status = RootlessError.exit_status

@@ -389,6 +389,8 @@ class Monitor:
         if is_waited_for:
             container.keep_mounts()
         self._reconciles_at = time.monotonic() + _BEFORE_RECONCILING
+        if self._description.time_limit:
+            container.signals.limit(self._description.time_limit)
         if check is not None:
             self._run.check_health(check, self._containers)
         each = self._description.record.snapshot_each

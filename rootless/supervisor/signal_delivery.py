@@ -31,7 +31,10 @@ class SignalDelivery:
         self._pidfd = pidfd
         self._stop_timeout = stop_timeout
         self._sent = sent
+        self.is_over_time = False
+        """It was killed at the end of its time limit."""
         self._deadline: float | None = None
+        self._time_limit: float | None = None
         self._blocked = 0
         """A signal that was sent while the process blocked it."""
         self._checks = 0
@@ -69,11 +72,18 @@ class SignalDelivery:
     def kill(self) -> None:
         self.send(signal.SIGKILL)
 
+    def limit(self, seconds: int) -> None:
+        """Kill the container so many seconds from now."""
+        self._time_limit = time.monotonic() + seconds
+
     def wait_limit(self) -> float | None:
         """Milliseconds until `check` is due; None if it is not."""
         waits = [_CHECK_AFTER * 1000] if self._blocked else []
-        if self._deadline is not None:
-            waits.append(max(0.0, self._deadline - time.monotonic()) * 1000)
+        waits += [
+            max(0.0, end - time.monotonic()) * 1000
+            for end in (self._deadline, self._time_limit)
+            if end is not None
+        ]
         return min(waits, default=None)
 
     def check(self, *, timed_out: bool) -> None:
@@ -82,6 +92,10 @@ class SignalDelivery:
             self._check_blocked()
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self._deadline = None
+            self.kill()
+        if self._time_limit is not None and time.monotonic() >= self._time_limit:
+            self._time_limit = None
+            self.is_over_time = True
             self.kill()
 
     def _check_blocked(self) -> None:

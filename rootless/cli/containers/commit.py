@@ -12,13 +12,14 @@ from rootless.cli.shared_options import CHANGE
 _AUTHOR = Text(("author", "a"), 'Author (e.g., "Jane Doe <jane@example.com>")', "NAME")
 _MESSAGE = Text(("message", "m"), "Commit message", "TEXT")
 _PAUSE = OnFlag(("pause", "p"), "Pause container during commit (default true)")
+_QUIET = Flag(("quiet", "q"), "Suppress the progress")
 _NO_PAUSE = Flag(("no-pause",), "Do not pause container during commit")
 
 
 def commit(parsed: Parsed, settings: Settings) -> int:
     """Make an image of a container and print its id."""
     name, *reference = parsed.arguments
-    with counter_on("Committing", sys.stderr) as moved:
+    with counter_on("Committing", sys.stderr, quiet=parsed[_QUIET]) as moved:
         image = engine_of(settings).commit(
             name,
             reference=reference[0] if reference else None,
@@ -36,7 +37,7 @@ COMMIT = Command(
     "commit",
     "Create a new image from a container's changes",
     "CONTAINER[@TAG] [REPOSITORY[:TAG]]",
-    (_AUTHOR, CHANGE, _MESSAGE, _PAUSE, _NO_PAUSE),
+    (_AUTHOR, CHANGE, _MESSAGE, _PAUSE, _NO_PAUSE, _QUIET),
     commit,
     least=1,
     most=2,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _LEAST = 10**6
 """Nanoseconds: docker refuses shorter times."""
+_NEVER = 1 << 62
+"""Nanoseconds, of --health-interval disable (podman): the health is checked by `healthcheck run` alone."""
 _TIMES = {
     "health-interval": "Interval",
     "health-timeout": "Timeout",
@@ -55,6 +57,8 @@ def parse_health(
 def _time(flag: str, text: str | None) -> int:
     if not text:
         return 0
+    if flag == "health-interval" and text == "disable":
+        return _NEVER
     try:
         time = parse_duration(text)
     except ValueError:

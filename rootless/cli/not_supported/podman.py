@@ -68,7 +68,7 @@ _RUN: dict[str, Missing] = {
     **dict.fromkeys(("retry", "retry-delay"), _RETRY),
     **dict.fromkeys(("uidmap", "gidmap", "subuidname", "subgidname", "hostuser"), _MAPS),
     **dict.fromkeys(("hosts-file", "no-hostname", "no-hosts", "passwd", "passwd-entry"), _ETC),
-    **dict.fromkeys(("group-entry", "tz"), _ETC),
+    "group-entry": _ETC,
     **dict.fromkeys(("pod", "pod-id-file", "requires"), _NO_PODS),
     "preserve-fd": _NO_DESCRIPTORS,
     **dict.fromkeys(
@@ -105,7 +105,6 @@ _RUN: dict[str, Missing] = {
     "seccomp-policy": Missing("profiles in images are not used", "use --security-opt seccomp=FILE"),
     "secret": Missing("secrets are not kept", "bind a file: -v FILE:/run/secrets/NAME:ro"),
     "shm-size-systemd": Missing("systemd in a container gets no help", "use --shm-size"),
-    "timeout": Missing("there is no limit of a container's time", "use timeout(1)"),
     "unsetenv-all": Missing("variables are taken out one by one", "use --unsetenv"),
 }
 
@@ -144,7 +143,6 @@ OPTIONS: dict[str, dict[str, Missing]] = {
         "format": Missing("an image has OCI's form", "use 'rootless save --format'"),
         "iidfile": Missing("the id is printed", "redirect it to a file"),
         "include-volumes": Missing("volumes are no part of an image", "use 'rootless cp'"),
-        "quiet": Missing("progress is shown on terminals only"),
         "squash": Missing("a commit adds one layer", "use 'rootless export' and 'rootless import'"),
     },
     "save": {

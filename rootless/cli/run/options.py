@@ -29,7 +29,10 @@ WORKDIR = Text(("workdir", "w"), "Working directory inside the container", "DIR"
 USER = Text(("user", "u"), "Username or UID", "USER[:GROUP]", PROCESS)
 GROUP_ADD = Texts(("group-add",), "Add additional groups to join", "GROUP", PROCESS)
 ENTRYPOINT = Text(
-    ("entrypoint",), "Overwrite the default ENTRYPOINT of the image", "PROGRAM", PROCESS
+    ("entrypoint",),
+    "Overwrite the default ENTRYPOINT of the image; also a JSON array of words",
+    "PROGRAM",
+    PROCESS,
 )
 INIT = Flag(
     ("init",),
@@ -39,6 +42,12 @@ INIT = Flag(
 STOP_SIGNAL = Text(("stop-signal",), "Signal to stop the container", "SIGNAL", PROCESS)
 STOP_TIMEOUT = Number(
     ("stop-timeout",), "Timeout (in seconds) to stop a container", "SECONDS", PROCESS
+)
+TIMEOUT = Number(
+    ("timeout",),
+    "Maximum time the container is allowed to run, in seconds; then it is killed, with status 255",
+    "SECONDS",
+    PROCESS,
 )
 SIG_PROXY = OnFlag(
     ("sig-proxy",), "Proxy received signals to the process (default true)", group=PROCESS
@@ -94,7 +103,10 @@ LOG_OPT = Texts(("log-opt",), "Log driver options", "NAME=VALUE", PROCESS)
 
 HEALTH_CMD = Text(("health-cmd",), "Command to run to check health", "COMMAND", HEALTH)
 HEALTH_INTERVAL = Text(
-    ("health-interval",), "Time between running the check (ms|s|m|h) (default 30s)", "TIME", HEALTH
+    ("health-interval",),
+    "Time between running the check (ms|s|m|h), or disable (default 30s)",
+    "TIME",
+    HEALTH,
 )
 HEALTH_TIMEOUT = Text(
     ("health-timeout",),
@@ -240,6 +252,12 @@ WRITABLE_TMPFS = OptionalText(
     ("writable-tmpfs",),
     "Keep the writable layer in memory, until the container stops; SIZE limits it",
     "[=SIZE]",
+    FILES,
+)
+TZ = Text(
+    ("tz",),
+    "Set timezone in the container (/etc/localtime): a name such as Europe/Prague, or local",
+    "ZONE",
     FILES,
 )
 SHM_SIZE = Text(("shm-size",), "Size of /dev/shm", "BYTES", FILES)

@@ -72,6 +72,7 @@ def options_of(
             )
         image, command = _image(command[0]), command[1:]
     storage = _storage_options(parsed)
+    entrypoint, command = _entrypoint(parsed, command)
     return ContainerOptions(
         image=image,
         rootfs=None if rootfs is None else os.path.join(_base(rootfs, getcwd), rootfs),
@@ -92,7 +93,7 @@ def options_of(
         prefetch=_prefetch(parsed),
         snapshot_each=_snapshot_each(parsed),
         command=command,
-        entrypoint=parsed[rows.ENTRYPOINT],
+        entrypoint=entrypoint,
         workdir=parsed[rows.WORKDIR] or None,
         user=parsed[rows.USER] or None,
         groups=parsed[rows.GROUP_ADD],
@@ -107,6 +108,7 @@ def options_of(
         init=parsed[rows.INIT],
         stop_signal=_stop_signal(parsed),
         stop_timeout=parsed[rows.STOP_TIMEOUT],
+        time_limit=_time_limit(parsed),
         restart=restart_of(parsed),
         health=_health(parsed),
         oom_score_adj=parsed[rows.OOM_SCORE_ADJ],
@@ -282,6 +284,24 @@ def _log(parsed: Parsed) -> values.LogOptions:
     return parse_log(driver, options)
 
 
+def _entrypoint(parsed: Parsed, command: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """The program of --entrypoint, and the command with the further words of an array before it."""
+    text = parsed[rows.ENTRYPOINT]
+    if not text or not text.startswith("["):
+        return text, command
+    from rootless.cli.flags.entrypoint import parse_entrypoint
+
+    program, *words = parse_entrypoint(text)
+    return program, (*words, *command)
+
+
+def _time_limit(parsed: Parsed) -> int:
+    seconds = parsed[rows.TIMEOUT] or 0
+    if seconds < 0:
+        raise UsageError(f"--timeout: {seconds} is negative")
+    return seconds
+
+
 def _stop_signal(parsed: Parsed) -> str | None:
     text = parsed[rows.STOP_SIGNAL]
     if text is None:
@@ -335,15 +355,21 @@ def _ulimits(parsed: Parsed) -> tuple[values.Ulimit, ...]:
 
 def _mounts(parsed: Parsed, getcwd: Callable[[], str]) -> tuple[values.UserMount, ...]:
     volumes, mounts, tmpfs = parsed[rows.VOLUME], parsed[rows.MOUNT], parsed[rows.TMPFS]
+    zone = parsed[rows.TZ]
     if parsed[rows.VOLUME_DRIVER]:
         from rootless.volumes.options import check_driver
 
         check_driver("", parsed[rows.VOLUME_DRIVER] or "")
-    if not volumes and not mounts and not tmpfs:
+    if not volumes and not mounts and not tmpfs and not zone:
         return ()
     from rootless.cli.flags.mounts import parse_mounts
 
-    return parse_mounts(volumes, mounts, tmpfs, getcwd)
+    found = parse_mounts(volumes, mounts, tmpfs, getcwd)
+    if zone:
+        from rootless.cli.flags.timezone import parse_timezone
+
+        return (*found, parse_timezone(zone))
+    return found
 
 
 def _volumes_from(parsed: Parsed) -> tuple[values.VolumesFrom, ...]:

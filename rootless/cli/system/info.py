@@ -23,8 +23,48 @@ def info(parsed: Parsed, settings: Settings) -> int:
     """Print what the engine is and stands on, as Docker does."""
     form = parsed[FORMAT]
     document = engine_of(settings).info()
-    print_document(form, document, lambda: _info_text(document), kind="system.dockerInfo")
+    print_document(
+        form,
+        document,
+        lambda: _info_text(document),
+        kind="system.dockerInfo",
+        unlisted=_podman_fields(document),
+    )
     return 0
+
+
+def _podman_fields(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What templates for podman's `info` ask for."""
+    return {
+        "Host": {
+            "Arch": host_platform().architecture,
+            "CgroupManager": document["CgroupDriver"],
+            "CgroupVersion": f"v{document['CgroupVersion']}",
+            "CgroupsVersion": f"v{document['CgroupVersion']}",
+            "CPUs": document["NCPU"],
+            "Hostname": document["Name"],
+            "Kernel": document["KernelVersion"],
+            "MemTotal": document["MemTotal"],
+            "OCIRuntime": {"Name": "rootless", "Version": __version__},
+            "OS": document["OSType"],
+            "RemoteSocket": {"Exists": False, "Path": ""},
+            "Security": {"Rootless": True, "SECCOMPEnabled": True, "SELinuxEnabled": False},
+            "ServiceIsRemote": False,
+        },
+        "Store": {
+            "ContainerStore": {
+                "Number": document["Containers"],
+                "Paused": document["ContainersPaused"],
+                "Running": document["ContainersRunning"],
+                "Stopped": document["ContainersStopped"],
+            },
+            "GraphDriverName": document["Driver"],
+            "GraphRoot": document["RootlessRootDir"],
+            "ImageStore": {"Number": document["Images"]},
+            "RunRoot": document["RootlessRuntimeDir"],
+        },
+        "Version": {"Version": __version__, "Os": document["OSType"]},
+    }
 
 
 def _info_text(document: Mapping[str, Any]) -> str:

@@ -52,6 +52,10 @@ def with_podman_fields(
             **config,
             "DomainName": config["Domainname"],
             "Annotations": dict(options.annotations),
+            "HealthcheckOnFailureAction": (
+                "none" if options.health is None else options.health.on_unhealthy.value
+            ),
+            "Timeout": options.time_limit,
             "Umask": f"{spec['process']['user'].get('umask', 0o022):04o}",
         },
         "HostConfig": {

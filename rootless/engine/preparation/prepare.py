@@ -316,6 +316,7 @@ def _prepare(
         terminal=options.terminal,
         stop_signal=_stop_signal(options.stop_signal or lower.config.get("StopSignal")),
         stop_timeout=options.stop_timeout,
+        time_limit=options.time_limit,
         cgroup_parent=options.cgroup_parent,
         seccomp_cache=f"{paths.store}/seccomp",
         control_directory=paths.control_directory(container_id),

@@ -238,6 +238,18 @@ def test_monitor_that_is_stopped_goes_on_for_a_verb(rootless, verb):
     assert status_of(rootless, "web") == expected[verb[0]]
 
 
+def test_container_is_killed_at_the_end_of_its_time(rootless):
+    words = ("--rootfs", "/", "sleep", "1000")
+    started = time.monotonic()
+    assert rootless("run", "--timeout", "1", "--name", "web", *words).status == 255
+    assert 1 <= time.monotonic() - started < 15
+    assert (status_of(rootless, "web"), state(rootless, "web")["ExitCode"]) == ("exited", 255)
+    rootless("start", "web").ok()  # each run has the time
+    assert rootless("wait", "web").ok().stdout == "255\n"
+    assert rootless("run", "--rm", "--timeout", "1000", "--rootfs", "/", "true").status == 0
+    assert rootless("run", "--timeout", "-1", "--rootfs", "/", "true").status == 125
+
+
 def test_policy_restarts_after_a_failure_and_gives_up(rootless):
     words = ("--restart", "on-failure:2", "--rootfs", "/", "sh", "-c", "exit 3")
     rootless("run", "-d", "--name", "web", *words).ok()

@@ -109,3 +109,16 @@ def test_unknown_image_says_how_to_get_one(rootless):
     assert "localhost:1" in result.stderr.splitlines()[-2]
     assert "hint: " in result.stderr.splitlines()[-1]
     assert "rootless load" in result.stderr.splitlines()[-1]
+
+
+def test_entry_point_of_several_words_comes_before_the_arguments(box):
+    words = ("--entrypoint", '["/bin/echo", "one two"]', "box:1", "three")
+    assert box("run", "--rm", *words).ok().stdout == "one two three\n"
+
+
+def test_time_zone_is_that_of_the_host_s_file(box):
+    words = ("box:1", "date", "-d", "@1600000000", "+%H:%M %Z")
+    assert box("run", "--rm", *words).ok().stdout == "12:26 UTC\n"
+    assert box("run", "--rm", "--tz", "America/New_York", *words).ok().stdout == "08:26 EDT\n"
+    wrong = box("run", "--rm", "--tz", "Nowhere", *words)
+    assert (wrong.status, "unknown time zone Nowhere" in wrong.stderr) == (125, True)
