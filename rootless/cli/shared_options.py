@@ -38,6 +38,7 @@ LIST_FORMAT = Text(
 QUIET_IDS = Flag(("quiet", "q"), "Only display IDs")
 QUIET_PROGRESS = Flag(("quiet", "q"), "Suppress verbose output")
 NO_TRUNC = Flag(("no-trunc",), "Don't truncate output")
+NO_HEADING = Flag(("noheading",), "Do not print headers")
 SIZE = Flag(("size", "s"), "Display total file sizes")
 NO_PROMPT = Flag(("force", "f"), "Do not prompt for confirmation")
 PRUNE_FILTER = Texts(

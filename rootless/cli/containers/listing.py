@@ -8,7 +8,14 @@ from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Command, Flag, Number, Parsed, Text, Texts
 from rootless.cli.output import human_size, local_time, short_id, shortened, since
-from rootless.cli.shared_options import LIST_FORMAT, NO_TRUNC, QUIET_IDS, SIZE, filter_pairs
+from rootless.cli.shared_options import (
+    LIST_FORMAT,
+    NO_HEADING,
+    NO_TRUNC,
+    QUIET_IDS,
+    SIZE,
+    filter_pairs,
+)
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import ALIVE, Status
 from rootless.errors import UsageError
@@ -72,7 +79,6 @@ _FILTER = Texts(
 )
 _LAST = Number(("last", "n"), "Show n last created containers (includes all states)", "NUMBER")
 _LATEST = Flag(("latest", "l"), "Show the latest created container (includes all states)")
-_NO_HEADING = Flag(("noheading",), "Do not print headers")
 _SORT = Text(
     ("sort",),
     "Sort output by: command, created, id, image, names, runningfor, size, status",
@@ -122,7 +128,7 @@ def ps(parsed: Parsed, settings: Settings) -> int:
         columns,
         rows,
         sample=sample,
-        heading=not parsed[_NO_HEADING],
+        heading=not parsed[NO_HEADING],
         unlisted=frozenset(_PODMAN_TITLES),
     )
     return 0
@@ -242,7 +248,7 @@ PS = Command(
         _LAST,
         _LATEST,
         NO_TRUNC,
-        _NO_HEADING,
+        NO_HEADING,
         QUIET_IDS,
         SIZE,
         _SORT,

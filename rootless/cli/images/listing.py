@@ -9,7 +9,7 @@ from rootless.cli.flags.filters import image_filters
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Command, Flag, Parsed, Texts
 from rootless.cli.output import human_size, local_time, short_id, since
-from rootless.cli.shared_options import LIST_FORMAT, NO_TRUNC, QUIET_IDS, filter_pairs
+from rootless.cli.shared_options import LIST_FORMAT, NO_HEADING, NO_TRUNC, QUIET_IDS, filter_pairs
 
 _IMAGE_TITLES = {
     "Containers": "CONTAINERS",
@@ -66,6 +66,7 @@ def images(parsed: Parsed, settings: Settings) -> int:
             }
             for row in rows
         ],
+        heading=not parsed[NO_HEADING],
     )
     return 0
 
@@ -74,7 +75,7 @@ IMAGES = Command(
     "images",
     "List images",
     "[REPOSITORY[:TAG]]",
-    (_ALL, _DIGESTS, _FILTER, LIST_FORMAT, NO_TRUNC, QUIET_IDS),
+    (_ALL, _DIGESTS, _FILTER, LIST_FORMAT, NO_HEADING, NO_TRUNC, QUIET_IDS),
     images,
     most=1,
     operand="image",

@@ -9,7 +9,7 @@ from rootless.cli.flags.filters import network_filters
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Command, Flag, Parsed, Texts
 from rootless.cli.output import short_id
-from rootless.cli.shared_options import LIST_FORMAT, NO_TRUNC, filter_pairs
+from rootless.cli.shared_options import LIST_FORMAT, NO_HEADING, NO_TRUNC, filter_pairs
 from rootless.network.record import NetworkRecord
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def ls(parsed: Parsed, settings: Settings) -> int:
         ["ID", "Name", "Driver", "Scope"],
         [_row(record, full=full) for record in records],
         sample=_row(NetworkRecord("", "", ""), full=full),
+        heading=not parsed[NO_HEADING],
     )
     return 0
 
@@ -69,5 +70,5 @@ def _row(record: NetworkRecord, *, full: bool) -> Mapping[str, Any]:
 
 
 NETWORK_LS = Command(
-    "ls", "List networks", "", (_FILTER, LIST_FORMAT, NO_TRUNC, _QUIET), ls, most=0
+    "ls", "List networks", "", (_FILTER, LIST_FORMAT, NO_HEADING, NO_TRUNC, _QUIET), ls, most=0
 )

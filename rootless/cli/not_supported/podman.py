@@ -21,7 +21,6 @@ _NO_STARTUP_CHECK = Missing(
 _NO_HEALTH_LOG = Missing("the results of health checks are in 'rootless inspect'")
 _NO_DESCRIPTORS = Missing("a container gets no descriptors but its streams", "bind a file: -v")
 _NO_ENGINE_TABLE = Missing("the tables have docker's columns", "use --format")
-_IMAGES = Missing("images are named one by one", "use $(rootless images -q)")
 _PLATFORM = Missing("a platform is one option", "use --platform OS/ARCHITECTURE/VARIANT")
 _RETRY = Missing("a request is repeated as often as docker does")
 _CERTIFICATES = Missing("certificates are read from docker's and podman's certs.d")
@@ -112,7 +111,7 @@ OPTIONS: dict[str, dict[str, Missing]] = {
     "run": _RUN,
     "create": _RUN,
     "ps": dict.fromkeys(("external", "ns", "pod", "sync", "watch"), _NO_ENGINE_TABLE),
-    "images": dict.fromkeys(("history", "noheading", "sort"), _NO_ENGINE_TABLE),
+    "images": dict.fromkeys(("history", "sort"), _NO_ENGINE_TABLE),
     "exec": {
         **dict.fromkeys(("preserve-fd", "preserve-fds"), _NO_DESCRIPTORS),
         "no-session": Missing("an executed command leaves no session"),
@@ -121,10 +120,6 @@ OPTIONS: dict[str, dict[str, Missing]] = {
     "logs": {
         "color": Missing("logs have no colours"),
         "names": Missing("the log is of one container"),
-    },
-    "rmi": {
-        "all": _IMAGES,
-        "ignore": Missing("what does not exist is no error with --force", "use -f"),
     },
     "diff": {"format": Missing("a line is a letter and a path")},
     "stats": {

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from rootless.cli.context import Settings, engine_of
-from rootless.cli.grammar import Command, Parsed, Text, Texts
+from rootless.cli.grammar import Command, Flag, Parsed, Text, Texts
 from rootless.cli.shared_options import pairs_of
 from rootless.errors import UsageError
 
 _DRIVER = Text(("driver", "d"), 'Specify volume driver name (default "local")', "DRIVER")
+_IGNORE = Flag(
+    ("ignore",), "Do not fail if the volume exists, which is so in any case", hidden=True
+)
 _LABEL = Texts(("label",), "Set metadata for a volume", "NAME[=VALUE]")
 _NAME = Text(("name",), "Specify volume name", "NAME", hidden=True)
 _OPT = Texts(("opt", "o"), "Set driver specific options", "NAME=VALUE")
@@ -37,7 +40,7 @@ VOLUME_CREATE = Command(
     "create",
     "Create a volume",
     "[VOLUME]",
-    (_DRIVER, _LABEL, _NAME, _OPT),
+    (_DRIVER, _IGNORE, _LABEL, _NAME, _OPT),
     create,
     most=1,
     description="""Create a volume, and print its name. A volume that is there already is left as it

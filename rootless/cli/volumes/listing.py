@@ -27,6 +27,7 @@ _TITLES = {
     "Status": "STATUS",
 }
 _FILTER = Texts(("filter", "f"), "Provide filter values: dangling, driver, label, name", "FILTER")
+_NO_HEADING = Flag(("noheading", "n"), "Do not print headers")
 _QUIET = Flag(("quiet", "q"), "Only display volume names")
 
 
@@ -47,6 +48,7 @@ def ls(parsed: Parsed, settings: Settings) -> int:
         ["Driver", "Name"],
         rows,
         sample=sample,
+        heading=not parsed[_NO_HEADING],
     )
     return 0
 
@@ -68,4 +70,6 @@ def _row(engine: Engine, record: VolumeRecord) -> dict[str, Any]:
     }
 
 
-VOLUME_LS = Command("ls", "List volumes", "", (_FILTER, LIST_FORMAT, _QUIET), ls, most=0)
+VOLUME_LS = Command(
+    "ls", "List volumes", "", (_FILTER, LIST_FORMAT, _NO_HEADING, _QUIET), ls, most=0
+)

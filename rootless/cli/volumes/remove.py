@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.flags.filters import volume_prune_filters
-from rootless.cli.grammar import Command, Flag, Parsed, Texts
+from rootless.cli.grammar import Command, Flag, GrammarError, Parsed, Texts
 from rootless.cli.output import confirmed, for_each, human_size
 from rootless.cli.shared_options import NO_PROMPT, filter_pairs
+from rootless.filters import VolumeFilters
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _FORCE = Flag(("force", "f"), "Do not fail for volumes that do not exist")
 _ALL = Flag(("all", "a"), "Remove all unused volumes, not just anonymous ones")
 _FILTER = Texts(
     ("filter",), "Provide filter values: label=<key>[=<value>], label!=<key>[=<value>]", "FILTER"
 )
+
+
+_ALL_VOLUMES = Flag(("all", "a"), "Remove all volumes")
 
 
 def rm(parsed: Parsed, settings: Settings) -> int:
@@ -23,7 +31,14 @@ def rm(parsed: Parsed, settings: Settings) -> int:
         engine.remove_volume(name, force=parsed[_FORCE])
         print(name)
 
-    return for_each(parsed.arguments, remove)
+    names: Sequence[str] = parsed.arguments
+    if parsed[_ALL_VOLUMES]:
+        if names:
+            raise GrammarError("--all and volumes cannot be used together")
+        names = [each.name for each in engine.volumes(VolumeFilters())]
+    elif not names:
+        raise GrammarError("'rootless volume rm' requires at least 1 argument", exit_status=1)
+    return for_each(names, remove)
 
 
 def prune(parsed: Parsed, settings: Settings) -> int:
@@ -45,9 +60,8 @@ VOLUME_RM = Command(
     "rm",
     "Remove one or more volumes",
     "VOLUME [VOLUME...]",
-    (_FORCE,),
+    (_ALL_VOLUMES, _FORCE),
     rm,
-    least=1,
     operand="volume",
     description="""Remove one or more volumes, with the files in them. A volume that a container uses,
 running or not, cannot be removed.""",

@@ -235,3 +235,27 @@ def test_times_beyond_what_poll_takes_do_not_end_the_monitor(rootless):
     assert waiting.wait(30) == 0
     assert rootless("stop", "-t", "5", "one").ok().stdout == "one\n"
     assert rootless("inspect", "-f", "{{.State.ExitCode}}", container_id).ok().stdout == "0\n"
+
+
+@pytest.mark.needs("busybox")
+def test_lists_without_a_heading_and_removal_of_all(rootless, busybox_image):
+    for name in ("box:1", "box:2", "other:1"):
+        rootless("import", busybox_image, name).ok()
+    rootless("tag", "box:1", "third:1").ok()
+    for name in ("one", "two"):
+        assert rootless("volume", "create", "--ignore", name).ok().stdout == f"{name}\n"
+    for words in (("images",), ("network", "ls"), ("volume", "ls")):
+        with_heading = rootless(*words).ok().stdout.splitlines()
+        without = rootless(*words, "--noheading").ok().stdout.splitlines()
+        assert [each.split()[0] for each in without] == [
+            each.split()[0] for each in with_heading[1:]
+        ]
+    assert rootless("volume", "rm", "--all").ok().stdout == "one\ntwo\n"
+    assert rootless("volume", "ls", "-n").ok().stdout == ""
+    ignored = rootless("rmi", "--ignore", "nothing").ok()
+    assert (ignored.stdout, ignored.stderr) == ("", "")
+    rootless("rmi", "--all").ok()
+    assert rootless("images", "--noheading").ok().stdout == ""
+    for words in (("rmi", "-a", "x"), ("volume", "rm", "-a", "x")):
+        assert rootless(*words).status == 125
+    assert (rootless("rmi").status, rootless("volume", "rm").status) == (1, 1)
