@@ -3,6 +3,7 @@ options --all, --filter and --cidfile select."""
 
 from __future__ import annotations
 
+import os
 import time
 
 from rootless.cli.grammar import Flag, GrammarError, Texts
@@ -79,9 +80,12 @@ def from_cidfile_or_latest(
     return (_first_line(parsed[CIDFILE][0]), *parsed.arguments)
 
 
-def selected(parsed: Parsed, engine: Engine, command: str, statuses: Statuses) -> Sequence[str]:
+def selected(
+    parsed: Parsed, engine: Engine, command: str, statuses: Statuses, *, ignore: bool = False
+) -> Sequence[str]:
     """As `chosen`, for a command that has --all, --filter and --cidfile as well. --all and --filter select ids in full,
     newest first, of containers of `statuses`; none for any. Of containers that are named, --filter leaves those that pass.
+    `ignore`: pass over files of --cidfile that do not exist.
 
     Raises GrammarError, and UsageError for a filter or a file that cannot be read.
     """
@@ -89,7 +93,10 @@ def selected(parsed: Parsed, engine: Engine, command: str, statuses: Statuses) -
         raise GrammarError("--all and containers cannot be used together")
     if parsed[CIDFILE] and parsed[LATEST]:
         raise GrammarError("--latest and --cidfile cannot be used together")
-    named = (*parsed.arguments, *map(_first_line, parsed[CIDFILE]))
+    files = [path for path in parsed[CIDFILE] if not ignore or os.path.exists(path)]
+    named = (*parsed.arguments, *map(_first_line, files))
+    if parsed[CIDFILE] and not named:
+        return ()
     if parsed[ALL] or parsed[FILTER]:
         return _that_pass(parsed, engine, statuses, named)
     return named or chosen(parsed, engine, command)

@@ -36,7 +36,7 @@ def rm(parsed: Parsed, settings: Settings) -> int:
         print(name)
 
     return for_each(
-        selected(parsed, engine, "rm", ()),
+        selected(parsed, engine, "rm", (), ignore=parsed[IGNORE]),
         remove,
         missing_is_fine=parsed[_FORCE],
         ignore_missing=parsed[IGNORE],

@@ -36,7 +36,7 @@ def stop(parsed: Parsed, settings: Settings) -> int:
         number = _number(parsed, f"cannot stop container: {name}")
         return engine.begin_stop(name, signal=number, timeout=parsed[_TIMEOUT])
 
-    names = selected(parsed, engine, "stop", tuple(MONITORED))
+    names = selected(parsed, engine, "stop", tuple(MONITORED), ignore=parsed[IGNORE])
     return _all_at_once(names, begin, ignore_missing=parsed[IGNORE])
 
 

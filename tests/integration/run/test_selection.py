@@ -64,6 +64,9 @@ def test_ignore_passes_over_containers_that_do_not_exist(rootless):
     for verb in (("stop", "-t", "5"), ("rm",)):
         done = rootless(*verb, "--ignore", "nothing", "one").ok()
         assert (done.stdout, done.stderr) == ("one\n", "")
+    for verb in ("stop", "rm"):
+        assert rootless(verb, "--ignore", "--cidfile", "/nothing/there").ok().stdout == ""
+        assert rootless(verb, "--cidfile", "/nothing/there").status == 1
     assert rootless("wait", "--ignore", "nothing").ok().stdout == "-1\n"
     assert rootless("rm", "nothing").status == 1
 
