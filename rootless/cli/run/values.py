@@ -366,7 +366,7 @@ def _mounts(parsed: Parsed, getcwd: Callable[[], str]) -> tuple[values.UserMount
 
     found = parse_mounts(volumes, mounts, tmpfs, getcwd)
     if zone:
-        from rootless.cli.flags.timezone import parse_timezone
+        from rootless.cli.run.timezone import parse_timezone
 
         return (*found, parse_timezone(zone))
     return found

@@ -1,5 +1,5 @@
 """Fields of podman's `inspect` of a container that docker's has not, for templates: scripts written for podman ask for
-them by name. Pure."""
+them by name."""
 
 from __future__ import annotations
 

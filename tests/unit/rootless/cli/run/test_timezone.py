@@ -2,7 +2,7 @@
 
 import pytest
 
-from rootless.cli.flags.timezone import parse_timezone
+from rootless.cli.run.timezone import parse_timezone
 from rootless.errors import UsageError
 from rootless.spec.options import Bind
 
