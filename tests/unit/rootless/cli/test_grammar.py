@@ -118,7 +118,7 @@ def test_bad_flag_is_named_and_exits_125(words, message):
 @pytest.mark.parametrize(
     ("command", "words", "message"),
     [
-        ("rmi", [], "'x' requires at least 1 argument"),
+        ("save", [], "'x' requires at least 1 argument"),
         ("images", ["a", "b"], "'x' requires at most 1 argument"),
         ("tag", ["a"], "'x' requires 2 arguments"),
         ("load", ["a"], "'x' accepts no arguments"),
