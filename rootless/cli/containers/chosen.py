@@ -58,15 +58,17 @@ def with_latest(
     """The arguments, with the id of the latest container before them where --latest is given. Raises GrammarError where
     they are fewer than `least` or more than `most`."""
     words = (engine.latest(), *parsed.arguments) if parsed[LATEST] else parsed.arguments
-    if len(words) < least:
-        many = "s" * (least != 1)
-        need = "at least " * (most != least)
-        raise GrammarError(
-            f"'rootless {command}' requires {need}{least} argument{many}", exit_status=1
-        )
-    if most is not None and len(words) > most:
+    if len(words) >= least and (most is None or len(words) <= most):
+        return words
+    if parsed[LATEST] and len(words) > least:
         raise GrammarError("--latest and containers cannot be used together")
-    return words
+    if most == least:
+        need = f"{least} argument{'s' * (least != 1)}"
+    elif most is None:
+        need = f"at least {least} argument{'s' * (least != 1)}"
+    else:
+        need = f"at least {least} and at most {most} arguments"
+    raise GrammarError(f"'rootless {command}' requires {need}", exit_status=1)
 
 
 def from_cidfile_or_latest(

@@ -101,7 +101,16 @@ def test_latest_is_the_container_that_was_created_last(rootless):
     assert rootless("rm", "-f", "--latest").ok().stdout == f"{last}\n"
     both = rootless("logs", "-l", "one")
     assert (both.status, "cannot be used together" in both.stderr) == (125, True)
-    assert rootless("logs").status == 1
+    for words, need in (
+        (("logs",), "requires 1 argument"),
+        (("diff", "one", "x"), "requires 1 argument"),
+        (("exec", "one"), "requires at least 2 arguments"),
+        (("port", "one", "1", "2"), "requires at least 1 and at most 2 arguments"),
+        (("top",), "requires at least 1 argument"),
+        (("inspect",), "requires at least 1 argument"),
+    ):
+        wrong = rootless(*words)
+        assert (wrong.status, need in wrong.stderr) == (1, True), wrong
 
 
 def test_exists_answers_by_the_exit_status_alone(rootless):
