@@ -29,6 +29,5 @@ ATTACH = Command(
     "CONTAINER",
     (DETACH_KEYS, LATEST, _NO_STDIN, SIG_PROXY),
     attach,
-    most=1,
     operand="container",
 )

@@ -33,7 +33,6 @@ DIFF = Command(
     "CONTAINER[@TAG]",
     (LATEST,),
     diff,
-    most=1,
     operand="container",
     description="""List the files and directories that a container has added (A), changed (C) or
 deleted (D).""",

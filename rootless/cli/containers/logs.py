@@ -71,6 +71,5 @@ LOGS = Command(
     "CONTAINER",
     (_DETAILS, _FOLLOW, LATEST, _SINCE, _TAIL, _TIMESTAMPS, _UNTIL),
     logs,
-    most=1,
     operand="container",
 )

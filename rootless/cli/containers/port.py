@@ -52,6 +52,5 @@ PORT = Command(
     "CONTAINER [PRIVATE_PORT[/PROTO]]",
     (LATEST,),
     port,
-    most=2,
     operand="container",
 )
