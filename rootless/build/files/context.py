@@ -59,7 +59,7 @@ def open_context(request: ContextRequest, new_directory: Callable[[str], Path]) 
     if directory is None:
         text = request.text or ""
         return BuildContext(text, "Dockerfile", lambda: HostSource(str(new_directory("empty"))))
-    path = request.dockerfile or f"{directory}/Dockerfile"
+    path = request.dockerfile or _dockerfile_in(directory)
     name = os.path.basename(path) if request.text is None else "Dockerfile"
     text = _read(path, name) if request.text is None else request.text
     top = HostSource(directory)
@@ -69,6 +69,13 @@ def open_context(request: ContextRequest, new_directory: Callable[[str], Path]) 
         )
     )
     return BuildContext(text, name, lambda: _filtered(top, patterns), patterns, path)
+
+
+def _dockerfile_in(directory: str) -> str:
+    """The Dockerfile or, where there is none, podman's Containerfile."""
+    dockerfile, containerfile = f"{directory}/Dockerfile", f"{directory}/Containerfile"
+    is_podmans = os.path.exists(containerfile) and not os.path.lexists(dockerfile)
+    return containerfile if is_podmans else dockerfile
 
 
 def _remote_context(request: ContextRequest, new_directory: Callable[[str], Path]) -> BuildContext:

@@ -144,9 +144,6 @@ OPTIONS: dict[str, dict[str, Missing]] = {
         **dict.fromkeys(("compress", "uncompressed"), Missing("layers are saved as they are")),
         "multi-image-archive": Missing("several images are saved in one archive anyway"),
     },
-    "import": {
-        **dict.fromkeys(("arch", "os", "variant"), _PLATFORM),
-        "quiet": Missing("progress is shown on terminals only"),
-    },
+    "import": dict.fromkeys(("arch", "os", "variant"), _PLATFORM),
 }
 """By the name of the command, and the long name of the option."""

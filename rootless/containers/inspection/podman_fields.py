@@ -47,6 +47,7 @@ def with_podman_fields(
             "ConmonPid": record.monitor_pid,
             "CgroupPath": spec["linux"].get("cgroupsPath", ""),
             "StoppedByUser": record.stopped_by_user,
+            **({"Healthcheck": state["Health"]} if "Health" in state else {}),
         },
         "Config": {
             **config,

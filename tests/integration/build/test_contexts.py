@@ -47,6 +47,17 @@ def test_the_ignore_file_of_a_dockerfile_comes_before_that_of_the_context(builds
     assert "b" not in names
 
 
+def test_containerfile_is_built_where_there_is_no_dockerfile(builds):
+    context = builds.context("", {"Containerfile": "FROM base:1\nRUN echo podman >/which\n"})
+    (context / "Dockerfile").unlink()
+    build = ("build", "-t", "t", str(context))
+    assert builds.rootless(*build).status == 0
+    assert builds.sh("cat /which") == "podman\n"
+    (context / "Dockerfile").write_text("FROM base:1\nRUN echo docker >/which\n")
+    assert builds.rootless(*build).status == 0
+    assert builds.sh("cat /which") == "docker\n"
+
+
 def test_links_do_not_lead_out_of_the_context(builds, tmp_path):
     (tmp_path / "secret").write_text("secret")
     context = builds.context("FROM base:1\nCOPY out /got\n")

@@ -165,6 +165,8 @@ def test_wait_for_the_health_of_a_container(rootless):
     run(rootless, "one", *options)
     rootless("exec", "one", "touch", "/tmp/well").ok()
     assert rootless("wait", "--condition=healthy", "one").ok().stdout == "-1\n"
+    form = "{{.State.Healthcheck.Status}} {{.Config.HealthcheckOnFailureAction}}"
+    assert rootless("inspect", "-f", form, "one").ok().stdout == "healthy none\n"
 
 
 def test_ps_sorts_and_leaves_out_the_heading(rootless):
