@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from rootless.cli.context import Settings, engine_of
-from rootless.cli.grammar import Command, Parsed, Text
+from rootless.cli.grammar import Command, Flag, Parsed, Text
 from rootless.cli.progress import counter_on
 from rootless.cli.shared_options import OUTPUT, PLATFORM, output_of, platform_of
 from rootless.errors import UsageError
@@ -22,6 +22,8 @@ _FORMAT = Text(
     choices=_FORMATS,
 )
 
+_QUIET = Flag(("quiet", "q"), "Suppress the progress")
+
 
 def save(parsed: Parsed, settings: Settings) -> int:
     """Save images to an archive, all in one."""
@@ -29,7 +31,7 @@ def save(parsed: Parsed, settings: Settings) -> int:
     is_file = form is None or form.value.endswith("archive")
     output = output_of(parsed, is_file=is_file)
     platform = platform_of(parsed)
-    with counter_on("Saving", sys.stderr) as moved:
+    with counter_on("Saving", sys.stderr, quiet=parsed[_QUIET]) as moved:
         engine_of(settings).save(
             parsed.arguments, output, form=form, platform=platform, moved=moved
         )
@@ -52,7 +54,7 @@ SAVE = Command(
     "save",
     "Save one or more images to an archive (streamed to STDOUT by default)",
     "IMAGE [IMAGE...]",
-    (OUTPUT, _FORMAT, PLATFORM),
+    (OUTPUT, _FORMAT, PLATFORM, _QUIET),
     save,
     least=1,
     operand="image",
