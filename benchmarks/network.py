@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from benchmarks.lifecycle import IMAGE, NAMES, SIZES, SLEEP, Measured, Stage, Stopwatch, engines
@@ -18,6 +18,13 @@ __all__ = ["NAMES", "WORKLOADS", "measure"]
 
 _NETWORK = "bench-net"
 _PORT = 5000
+_PORTS = 100
+_CONNECTIONS = 500
+_CLOCK = (
+    "clock() { adjtimex | awk '/tv_sec/ { s = $2 } /tv_usec/ { printf \"%d%06d\\n\", s, $2 }'; }"
+)
+"""Prints microseconds; busybox's date has seconds only."""
+_SERVER = ("httpd", "-f", "-p", str(_PORT))
 _SINK = ("sh", "-c", f"while true; do nc -l -p {_PORT} > /dev/null; done")
 _ON_NETWORK = ("--network", _NETWORK)
 _WAIT = 20.0
@@ -27,6 +34,90 @@ def _run_true(stage: Stage, *options: str) -> float:
     with _container(stage, *SLEEP), Stopwatch() as watch:
         stage.engine("run", "--rm", *_ON_NETWORK, *options, IMAGE, "true")
     return watch.seconds
+
+
+def _run_default(stage: Stage) -> float:
+    with Stopwatch() as watch:
+        stage.engine("run", "--rm", IMAGE, "true")
+    return watch.seconds
+
+
+def _run_many_ports(stage: Stage) -> float:
+    first = _free_ports(_PORTS)
+    ports = f"127.0.0.1:{first}-{first + _PORTS - 1}:8000-{8000 + _PORTS - 1}"
+    with Stopwatch() as watch:
+        stage.engine("run", "--rm", *_ON_NETWORK, "-p", ports, IMAGE, "true")
+    return watch.seconds
+
+
+def _first_name(stage: Stage) -> float:
+    """How long a container that has just started waits for the address of another, by its own clock."""
+    with _container(stage, *SLEEP) as server:
+        ask = f"{_CLOCK}; clock; nslookup {server[:12]} >/dev/null && clock"
+        printed = stage.engine("run", "--rm", *_ON_NETWORK, IMAGE, "sh", "-c", ask)
+    before, after = map(int, printed.split())
+    return (after - before) / 1e6
+
+
+def _connections(stage: Stage) -> float:
+    """One after the other, each for one answer of a server that forks."""
+    port = _free_port()
+    with _container(stage, *_SERVER, options=("-p", f"127.0.0.1:{port}:{_PORT}")):
+        _until_served(port)
+        with Stopwatch() as watch:
+            for _ in range(_CONNECTIONS):
+                _get(port)
+    return watch.seconds
+
+
+def _until_served(port: int) -> None:
+    until = time.monotonic() + _WAIT
+    while time.monotonic() < until:
+        try:
+            _get(port)
+        except OSError:
+            time.sleep(0.01)
+            continue
+        return
+    raise RuntimeError("nothing answers at the published port")
+
+
+def _get(port: int) -> None:
+    """Raises OSError if there is no answer."""
+    with socket.create_connection(("127.0.0.1", port), _WAIT) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        if not connection.recv(4096):
+            raise OSError("no answer")
+
+
+def _to_host(stage: Stage) -> float:
+    """From a container with the default network to an address of this machine that is not a loopback one."""
+    blocks = stage.size.output >> 20
+    with socket.create_server((_own_address(), 0)) as listener:
+        listener.settimeout(_WAIT)
+        address, port = listener.getsockname()
+        # With podman's pasta the container has the host's address itself.
+        reached = "host.containers.internal" if stage.engine.name == "podman" else address
+        send = f"dd if=/dev/zero bs=1M count={blocks} 2>/dev/null | nc {reached} {port}"
+        client = stage.engine("run", "-d", IMAGE, "sh", "-c", send)
+        try:
+            connection, _ = listener.accept()
+            with connection, Stopwatch() as watch:
+                received = 0
+                while part := connection.recv(1 << 20):
+                    received += len(part)
+        finally:
+            stage.engine.remove(client)
+    if received != blocks << 20:
+        raise RuntimeError(f"{received} of {blocks << 20} bytes")
+    return watch.seconds
+
+
+def _own_address() -> str:
+    """That of the interface of the default route. Raises OSError without one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        one.connect(("192.0.2.1", 9))
+        return str(one.getsockname()[0])
 
 
 def _run_published(stage: Stage) -> float:
@@ -94,12 +185,17 @@ def _send(port: int, blocks: Sequence[bytes]) -> None:
 
 
 WORKLOADS: dict[str, Measured] = {
+    "run true on the default network": _run_default,
     "run true on a network": _run_true,
     "run true on a network, alone": _run_first,
     "run true on a network with a port": _run_published,
+    "run true on a network with 100 ports": _run_many_ports,
+    "first name on a network": _first_name,
     "run -d of many on a network": _run_many,
     "send between containers": _between,
     "send to a published port": _published,
+    "send to the host": _to_host,
+    "500 connections to a published port": _connections,
 }
 
 
@@ -117,6 +213,20 @@ def _free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
+
+
+def _free_ports(count: int) -> int:
+    """The first of ports that follow each other and are free."""
+    for first in range(20000, 60000, count):
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + count):
+                    one = stack.enter_context(socket.socket())
+                    one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return first
+    raise RuntimeError("there are not enough free ports")
 
 
 def measure(measurement: Measurement) -> None:

@@ -6,10 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.measure import Key, Results, sample_in_rounds
+from benchmarks.measure import Key, Measurement
 from benchmarks.trying import SIZES, make_work_tree
 
 FIND = "trace: find in a work tree"
@@ -27,27 +26,20 @@ _COMMANDS = {
 _SOURCE = '#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\nint main(void) { return puts(""); }\n'
 
 
-def measure(
-    results: Results,
-    scratch: Path,
-    *,
-    scale: str,
-    rounds: int,
-    only: Sequence[str],
-    subjects: Sequence[str],
-    after_round: Callable[[], None],
-) -> None:
+def measure(measurement: Measurement) -> None:
     """Time every workload with every subject."""
+    scratch = measurement.scratch
     work = scratch / "work"
-    make_work_tree(work, SIZES[scale].files)
+    make_work_tree(work, SIZES[measurement.scale].files)
     (work / "source.c").write_text(_SOURCE)
 
     def sample(workload: str, subject: str) -> None:
-        results.time(Key(workload, subject, "cold"), lambda: _run(scratch, subject, workload))
+        key = Key(workload, subject, "cold")
+        measurement.results.time(key, lambda: _run(scratch, subject, workload))
 
     missing = {STRACE} if shutil.which("strace") is None else set()
-    measured = [name for name in NAMES if name in subjects and name not in missing]
-    sample_in_rounds(results, only, measured, rounds, sample, after_round)
+    measured = [name for name in NAMES if name in measurement.subjects and name not in missing]
+    measurement.sample_in_rounds(measured, sample)
 
 
 def _run(scratch: Path, subject: str, workload: str) -> None:

@@ -14,7 +14,7 @@ import dns.rdatatype
 import dns.reversename
 import dns.rrset
 
-from rootless.network.dns.table import Names
+from rootless.network.dns.table import Member, Names, Zone
 
 TTL = 600
 """Seconds that a client may keep an answer, as docker's."""
@@ -23,6 +23,15 @@ _PAYLOAD = 4096
 _PLAIN_PAYLOAD = 512
 """Without EDNS (RFC 1035, section 2.3.4)."""
 _ADDRESSES = {dns.rdatatype.A: False, dns.rdatatype.AAAA: True}
+
+
+def warm_up() -> None:
+    """Answer once: dnspython imports the types of records when the first of each is made."""
+    names = Names()
+    names.replace(Zone("", "", (Member("", ("name",), "192.0.2.1", "2001:db8::1"),), False))
+    for kind in _ADDRESSES:
+        query = dns.message.make_query("name", kind, use_edns=True)
+        Query(query.to_wire(), "", "").answer(names)
 
 
 class Query:

@@ -11,13 +11,14 @@ Messages of the holder are packets of JSON:
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from rootless.light_json import loads
-from rootless.network.dns.answers import Query
+from rootless.network.dns.answers import Query, warm_up
 from rootless.network.dns.table import Names, zone_of
 from rootless.syscalls import descriptors
 
@@ -45,6 +46,8 @@ _BATCH = 32
 
 def main(control: int) -> NoReturn:
     """Serve until the holder, at the other end of the connection, ends."""
+    warm_up()
+    gc.freeze()
     asyncio.run(_Server(socket.socket(fileno=control)).run())
     os._exit(0)
 
