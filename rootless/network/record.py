@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 FORMAT = 1
+_DEFAULT_MTU = 65520
+"""That of pasta and slirp4netns, which send a stream's bytes by sockets. With 1500 a stream of small writes takes eight times as
+long between two containers."""
 BRIDGE_DRIVER = "bridge"
 
 
@@ -85,8 +88,8 @@ class NetworkRecord(NamedTuple):
 
     @property
     def mtu(self) -> int:
-        """In bytes; 0 for the kernel's default."""
-        return int(self.options.get(MTU, "0"))
+        """The largest packet, in bytes."""
+        return int(self.options.get(MTU, "0")) or _DEFAULT_MTU
 
 
 _TEXTS = ("id", "name", "created", "driver")
