@@ -14,7 +14,14 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support import probes
-from tests.support.debian import SHARED, cache_directory, debian_tar, services_tar, toolchain_tar
+from tests.support.debian import (
+    SHARED,
+    cache_directory,
+    clients_tar,
+    debian_tar,
+    services_tar,
+    toolchain_tar,
+)
 from tests.support.images import busybox_tar
 from tests.support.mounts import sweep
 from tests.support.rootless import Rootless, remove_tree, short_directory
@@ -125,6 +132,12 @@ def debian_image() -> Path:
 def services_image() -> Path:
     """A Debian root file system with PostgreSQL, Redis and nginx as a tar: two minutes to make, once for an account."""
     return _debian("services", services_tar)
+
+
+@pytest.fixture(scope="session")
+def clients_image() -> Path:
+    """A Debian root file system with curl, dig and iperf3 as a tar: a minute to make, once for an account."""
+    return _debian("clients", clients_tar)
 
 
 @pytest.fixture(scope="session")

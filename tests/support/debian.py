@@ -1,5 +1,5 @@
 """Debian root file systems, made once for an account and kept in its cache: one with package files, one with
-the services that SERVICES names, and one with what TOOLCHAIN names.
+the services that SERVICES names, one with CLIENTS of networks, and one with what TOOLCHAIN names.
 
 Made from the archive that this machine's apt is set up for, in mmdebstrap's unshare mode: no root. With the first come the .deb
 files of a few packages that are not installed, so that a test can install them without a network.
@@ -16,6 +16,7 @@ from pathlib import Path
 # A set-group-id program, a set-user-id one, a daemon with files of an account of its own, and postinst scripts of all sorts.
 PACKAGES = ("cron", "man-db", "openssh-server", "sudo")
 SERVICES = ("postgresql", "redis-server", "nginx-light")
+CLIENTS = ("bind9-dnsutils", "curl", "iperf3")
 TOOLCHAIN = ("gcc", "libc6-dev", "nodejs", "npm")
 BUILD_SECONDS = 600
 SHARED = Path("/var/lib/rootless-test")
@@ -74,6 +75,11 @@ def debian_tar(cache: Path) -> Path:
 def services_tar(cache: Path) -> Path:
     """As `debian_tar`, with SERVICES installed."""
     return _made("services", cache, f"--include={','.join(SERVICES)}")
+
+
+def clients_tar(cache: Path) -> Path:
+    """As `debian_tar`, with CLIENTS installed."""
+    return _made("clients", cache, f"--include={','.join(CLIENTS)}")
 
 
 def toolchain_tar(cache: Path) -> Path:
