@@ -26,6 +26,12 @@ _CLOCK = (
 """Prints microseconds; busybox's date has seconds only."""
 _SERVER = ("httpd", "-f", "-p", str(_PORT))
 _SINK = ("sh", "-c", f"while true; do nc -l -p {_PORT} > /dev/null; done")
+_OPEN_SINK = (
+    "sh",
+    "-c",
+    f"mkfifo /f; exec 3<>/f; while true; do nc -l -p {_PORT} <&3 > /dev/null; done",
+)
+"""Its input does not end. Otherwise nc would tell the client so, and a client that is nc too ends then, with bytes unsent."""
 _ON_NETWORK = ("--network", _NETWORK)
 _WAIT = 20.0
 
@@ -145,7 +151,7 @@ def _run_many(stage: Stage) -> float:
 
 def _between(stage: Stage) -> float:
     blocks = stage.size.output >> 20
-    with _container(stage, *_SINK) as server, _container(stage, *SLEEP) as client:
+    with _container(stage, *_OPEN_SINK) as server, _container(stage, *SLEEP) as client:
         name = server[:12]
         send = f"dd if=/dev/zero bs=1M count={blocks} 2>/dev/null | nc {name} {_PORT}"
         ready = f"for i in $(seq 200); do echo | nc {name} {_PORT} && exit; done; exit 1"
