@@ -129,10 +129,11 @@ class _Loop:
         self._pipes = Pipes()
         self._epoll = select.epoll()
         self._listeners = {each.socket.fileno(): each for each in tcp}
+        address = target.ipv4 or target.ipv6
         self._udp = {
-            each.socket.fileno(): UdpRelay(each, (target.ipv4, each.port.number), self._sources)
+            each.socket.fileno(): UdpRelay(each, (address, each.port.number), self._sources)
             for each in sockets
-            if each.port.protocol == "udp"
+            if each.port.protocol == "udp" and address
         }
         self._relays: dict[int, TcpRelay] = {}
         self._flows: dict[int, tuple[UdpRelay, Flow]] = {}
@@ -143,13 +144,13 @@ class _Loop:
             self._epoll.register(descriptor, select.EPOLLIN)
 
     def _addresses(self, published: PublishedSocket) -> list[tuple[str, int]]:
-        """Where connections to a port are made to: in the family that they came in, then by IPv4. (UDP has the latter
-        alone: nothing tells whether a datagram arrived.)"""
+        """Where connections to a port are made to: in the family that they came in, then by IPv4, or by IPv6 in a network
+        that has that alone. (UDP has the latter two alone: nothing tells whether a datagram arrived.)"""
         target, number = self._target, published.port.number
-        addresses = [target.ipv4]
-        if published.family == socket.AF_INET6 and target.ipv6:
+        addresses = [target.ipv4 or target.ipv6]
+        if published.family == socket.AF_INET6 and target.ipv4:
             addresses.insert(0, target.ipv6)
-        return [(address, number) for address in addresses]
+        return [(address, number) for address in addresses if address]
 
     def serve(self) -> None:
         """Return when `stop` is readable and the clients have what the container has sent."""

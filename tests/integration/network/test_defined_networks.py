@@ -1,10 +1,11 @@
 """Networks that a user has defined: containers in them reach each other, also by name, and nobody else."""
 
 import json
+import socket
 
 import pytest
 
-from tests.support.traffic import CONNECT, ROOT, exchange, greeter, serving
+from tests.support.traffic import CONNECT, ROOT, ask, exchange, greeter, serving
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse", "tun", "pasta", "slirp4netns")
@@ -341,6 +342,50 @@ def test_container_without_any_network_starts_and_gets_the_default_one_again(roo
     assert inspected.ok().stdout == "web 10.0.2.100/24\n"
     rootless("network", "disconnect", "bridge", "web").ok()
     assert interfaces(rootless, "web") == ["lo"]
+
+
+def test_published_port_leads_nowhere_without_a_network(rootless, net):
+    """Not to what listens on the loopback addresses of the container either."""
+    start(rootless, "web", "--network", net, "-p", "127.0.0.1:0:80")
+    port = int(rootless("port", "web", "80").ok().stdout.rpartition(":")[2])
+    assert exchange("127.0.0.1", port, b"x")[1] == b"x"
+    rootless("network", "disconnect", net, "web").ok()
+    with pytest.raises(ConnectionError):
+        exchange("127.0.0.1", port, b"x")
+    rootless("network", "connect", net, "web").ok()
+    assert exchange("127.0.0.1", port, b"x")[1] == b"x"
+
+
+SIX = r"""
+import socket, threading
+udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+udp.bind(("fd00:79::2", 80))
+def echo():
+    while True:
+        data, peer = udp.recvfrom(99)
+        udp.sendto(data, peer)
+threading.Thread(target=echo, daemon=True).start()
+with socket.create_server(("fd00:79::2", 80), family=socket.AF_INET6) as listener:
+    print("listening", flush=True)
+    while True:
+        with listener.accept()[0] as connection:
+            connection.sendall(b"six")
+"""
+
+
+def test_published_port_leads_to_a_network_that_has_ipv6_alone(rootless):
+    create = ("network", "create", "--ipv4=false", "--ipv6", "--subnet", "fd00:79::/64", "six")
+    rootless(*create).ok()
+    ports = ("-p", "127.0.0.1::80", "-p", "[::1]::80", "-p", "127.0.0.1::80/udp")
+    start(rootless, "web", "--network", "six", *ports, command=("python3", "-c", SIX))
+    wait_until(lambda: "listening" in rootless("logs", "web").stdout)
+    for line in rootless("port", "web").ok().stdout.splitlines():
+        address, _, port = line.partition(" -> ")[2].rpartition(":")
+        if "/udp" in line:
+            assert ask(address, int(port), b"x") == b"x"
+        else:
+            with socket.create_connection((address.strip("[]"), int(port)), 20) as connection:
+                assert connection.recv(9) == b"six"
 
 
 def test_container_outside_the_user_namespace_of_the_networks_is_told_to_start_again(rootless, net):
