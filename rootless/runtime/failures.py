@@ -8,6 +8,7 @@ import os
 
 from rootless.errors import CommandNotExecutableError, CommandNotFoundError, LaunchError
 from rootless.runtime.handshake import LISTENING
+from rootless.runtime.refused_namespaces import remedy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ def _hint(failure: Failure) -> str | None:
             "kernel overlayfs needs Linux 5.11 or later, and the container's directory on a file system "
             "with user attributes and whiteouts, as local disks are"
         )
+    if failure.step.startswith("make every mount a slave ") and failure.errno in {
+        errno.EACCES,
+        errno.EPERM,
+    }:
+        return remedy(("user",)) or None
+    if failure.step == "enter a new cgroup namespace" and failure.errno == errno.ENOSPC:
+        return remedy(("cgroup",)) or None
     if failure.step == LISTENING:
         return "use --chown=pretend: of engines in containers of each other, one can record owners"
     if failure.step.startswith("set limit ") and failure.errno == errno.EPERM:

@@ -88,7 +88,13 @@ def _write(pid: int, name: str, text: str) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise LaunchError(f"cannot write the {name} of the container: {error.strerror}") from error
+        from rootless.runtime.refused_namespaces import remedy
+
+        # AppArmor lets a process make the namespace, and takes all capabilities in it away.
+        raise LaunchError(
+            f"cannot write the {name} of the container: {error.strerror}",
+            hint=remedy(("user",)) or None,
+        ) from error
 
 
 def _find(program: str) -> str:

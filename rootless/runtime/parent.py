@@ -33,7 +33,7 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, NoReturn
 
     from rootless.runtime.execution import Filters
@@ -299,7 +299,9 @@ def _clone(side: child.ChildSide, own_end: socket.socket, args: LaunchArgs) -> t
             return clone_below(args.below, args.id_maps, flags, args.cgroup_fd, run)
         pid, pidfd = processes.fork_into(flags, args.cgroup_fd)
     except OSError as error:
-        raise clone_error(error, in_cgroup=args.cgroup_fd is not None) from error
+        raise clone_error(
+            error, side.plan.namespaces, in_cgroup=args.cgroup_fd is not None
+        ) from error
     if pid == 0:
         run()
     return pid, pidfd
@@ -385,19 +387,21 @@ def _ended(result: os.waitid_result) -> str:
     return Signals(result.si_status).name
 
 
-def clone_error(error: OSError, *, in_cgroup: bool) -> LaunchError:
-    """The error for namespaces that could not be made."""
+def clone_error(error: OSError, kinds: Iterable[str], *, in_cgroup: bool) -> LaunchError:
+    """The error for namespaces of these kinds that could not be made."""
     # EBUSY: the group has controllers for groups below it, so no process may be in it (cgroups(7)).
     if in_cgroup and error.errno in {errno.EACCES, errno.EBUSY, errno.ENODEV, errno.EOPNOTSUPP}:
         return LaunchError(f"cannot start a process in the control group: {error.strerror}")
+    from rootless.runtime.refused_namespaces import remedy
+
     hints = {
-        errno.EPERM: "user namespaces are forbidden here: ask for "
-        "sysctl kernel.unprivileged_userns_clone=1, or for an AppArmor profile that allows them",
-        errno.ENOSPC: "no user namespaces are left: raise sysctl user.max_user_namespaces",
+        errno.EPERM: "if this is a container itself, its seccomp profile must allow clone3(2) with namespaces",
+        errno.ENOSPC: "no user namespaces are left: as root, raise sysctl user.max_user_namespaces",
         errno.EAGAIN: "the account has as many processes as it may have: end some, or raise ulimit -u",
         errno.EUSERS: "user namespaces are nested too deeply",
     }
+    refusal = remedy(kinds) if error.errno in {errno.EACCES, errno.EPERM, errno.ENOSPC} else ""
     return LaunchError(
         f"cannot create the container's namespaces: {error.strerror}",
-        hint=hints.get(error.errno or 0),
+        hint=refusal or hints.get(error.errno or 0),
     )

@@ -61,7 +61,11 @@ def _fork() -> int:
     try:
         pid, pidfd = processes.fork_into(processes.CLONE_NEWUSER)
     except OSError as error:
-        raise LaunchError(f"cannot create a user namespace: {error.strerror}") from error
+        from rootless.runtime.refused_namespaces import remedy
+
+        raise LaunchError(
+            f"cannot create a user namespace: {error.strerror}", hint=remedy(("user",)) or None
+        ) from error
     if pid != 0:
         os.close(pidfd)
     return pid

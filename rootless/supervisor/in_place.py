@@ -56,7 +56,7 @@ def run_in_place(prepare: Callable[[int], LaunchDescription], *, debug: bool) ->
         try:
             enter_namespaces(plan)
         except OSError as error:
-            raise clone_error(error, in_cgroup=False) from error
+            raise clone_error(error, plan.namespaces, in_cgroup=False) from error
         become_container(plan, ours, filters)
     except NotBecomeError:
         client.receive_until(Kind.EXITED)

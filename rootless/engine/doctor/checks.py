@@ -23,6 +23,7 @@ from rootless.engine.doctor.probe import probe_in_child
 from rootless.errors import RootlessError
 from rootless.runtime.account import read_id_maps
 from rootless.runtime.idmap import IdMaps, UserNamespaceMode
+from rootless.runtime.refused_namespaces import remedy
 from rootless.runtime.user_namespace import run_in_user_namespace
 from rootless.syscalls import mount_flags, mounts, processes
 
@@ -35,6 +36,7 @@ def examine(environ: Mapping[str, str], paths: StoragePaths) -> list[Finding]:
     checks: tuple[Callable[[], Finding], ...] = (
         check_processes,
         _user_namespaces,
+        _other_namespaces,
         _subordinate_ids,
         _fuse,
         _network_namespaces,
@@ -72,23 +74,31 @@ def _user_namespaces() -> Finding:
     )
 
 
+def _other_namespaces() -> Finding:
+    subject, why = "other namespaces", "a container has processes, IPC and a name of its own"
+    flags = (
+        processes.CLONE_NEWPID
+        | processes.CLONE_NEWIPC
+        | processes.CLONE_NEWUTS
+        | processes.CLONE_NEWCGROUP
+    )
+    failure = probe_in_child(lambda: _enter(flags))
+    if failure is None:
+        return Finding(subject, Verdict.OK, "can be made", why)
+    unknown = "if this is a container itself, its seccomp profile must allow unshare(2)"
+    return Finding(
+        subject, Verdict.MISSING, f"refused: {failure.strerror}", why, remedy() or unknown
+    )
+
+
 def _mount_tmpfs() -> None:
     _enter()
     mounts.mount("tmpfs", "/tmp", "tmpfs")
 
 
 def user_namespace_remedy() -> str:
-    """How to allow user namespaces here, by the setting that forbids them."""
-    if _read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
-        return (
-            "AppArmor forbids them: as root, sysctl kernel.apparmor_restrict_unprivileged_userns=0, "
-            "or install an AppArmor profile for rootless that allows userns"
-        )
-    if _read("/proc/sys/kernel/unprivileged_userns_clone") == "0":
-        return "as root, sysctl kernel.unprivileged_userns_clone=1"
-    if _read("/proc/sys/user/max_user_namespaces") == "0":
-        return "as root, sysctl user.max_user_namespaces=15000"
-    return (
+    """How to allow user namespaces here, by the setting that refuses them."""
+    return remedy(("user", "mount")) or (
         "if this is a container itself, its seccomp profile must allow unshare(2) and mount(2); "
         "if SELinux is enforcing, see the audit log"
     )
@@ -146,16 +156,16 @@ def _fuse() -> Finding:
     if failure is None:
         return Finding(subject, Verdict.OK, "/dev/fuse can be opened and mounted", why)
     if failure.filename == "/dev/fuse":
-        remedy = (
+        enable = (
             "as root, modprobe fuse"
             if failure.errno in (errno.ENOENT, errno.ENODEV)
             else "as root, chmod 666 /dev/fuse, and a udev rule that keeps it"
         )
         found = f"/dev/fuse cannot be opened: {failure.strerror}"
     else:
-        remedy = "FUSE mounts in user namespaces need Linux 4.18 or later"
+        enable = "FUSE mounts in user namespaces need Linux 4.18 or later"
         found = f"it cannot be mounted in a user namespace: {failure.strerror}"
-    return Finding(subject, Verdict.MISSING, found, why, remedy)
+    return Finding(subject, Verdict.MISSING, found, why, enable)
 
 
 def _network_namespaces() -> Finding:
@@ -168,7 +178,7 @@ def _network_namespaces() -> Finding:
         Verdict.DEGRADED,
         f"refused: {failure.strerror}",
         why,
-        "as root, sysctl user.max_net_namespaces=15000; until then use --network host",
+        f"{remedy(('network',)) or 'as root, raise sysctl user.max_net_namespaces'}; until then use --network host",
     )
 
 
@@ -181,12 +191,11 @@ def _private_networks(environ: Mapping[str, str]) -> Finding:
     found = obstacle(environ)
     if not found:
         return Finding(subject, Verdict.OK, f"made by {available(environ)}", why)
-    remedy = (
-        "as root, install the package passt (pasta) or slirp4netns"
-        if not available(environ)
-        else "as root, chmod 666 /dev/net/tun, and sysctl user.max_net_namespaces=15000"
-    )
-    return Finding(subject, Verdict.DEGRADED, found, why, remedy)
+    if not available(environ):
+        enable = "as root, install the package passt (pasta) or slirp4netns"
+    else:
+        enable = remedy(("network",)) or "as root, chmod 666 /dev/net/tun"
+    return Finding(subject, Verdict.DEGRADED, found, why, enable)
 
 
 def _kernel_overlay(paths: StoragePaths) -> Finding:
@@ -217,14 +226,6 @@ def _kernel_overlay(paths: StoragePaths) -> Finding:
         why,
         "use Linux 5.11 or later and a store on a local disk, or the default storage driver, which does not need it",
     )
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
 
 
 def _write(path: str, text: str) -> None:

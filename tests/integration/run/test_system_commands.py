@@ -1,6 +1,7 @@
 """info, version and doctor."""
 
 import json
+import subprocess
 import sys
 
 import pytest
@@ -50,13 +51,17 @@ def test_doctor_says_what_a_store_that_cannot_be_written_needs(rootless):
     assert "--root DIR" in result.stdout
 
 
-def test_no_user_namespaces_is_said_with_the_remedy(rootless):
+@pytest.mark.parametrize("kind", ["user", "mnt", "pid", "ipc", "uts", "cgroup", "net"])
+def test_namespaces_that_are_switched_off_are_named_with_the_remedy(rootless, kind):
     # In a new user namespace the limit can be set to what an administrator may have set.
-    script = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"'
+    script = f'echo 0 > /proc/sys/user/max_{kind}_namespaces; exec "$@"'
     words = ["unshare", "-Ur", "sh", "-c", script, "sh", sys.executable, "-m", "rootless"]
-    import subprocess
-
-    for command, status in ((["doctor"], 1), (["run", "--rm", "--rootfs", "/", "true"], 125)):
+    private = ["--network", "none"] if kind == "net" else []
+    commands = (
+        (["doctor"], 0 if kind == "net" else 1),
+        (["run", "--rm", *private, "--rootfs", "/", "true"], 125),
+    )
+    for command, status in commands:
         result = subprocess.run(
             [*words, *command],
             env=rootless.env,
@@ -66,7 +71,9 @@ def test_no_user_namespaces_is_said_with_the_remedy(rootless):
             check=False,
         )
         assert result.returncode == status, result.stderr
-        assert "user.max_user_namespaces" in result.stdout + result.stderr
+        assert (
+            f"as root, sysctl -w user.max_{kind}_namespaces=15000" in result.stdout + result.stderr
+        )
         assert "Traceback" not in result.stderr
 
 
