@@ -205,6 +205,9 @@ class Draft(Protocol):
 class Namespace(Protocol):
     """The names of an upper: objects that are made whole in one step, and moved."""
 
+    leaves_names: bool
+    """Whether a file that is removed while it is open leaves another name behind, as on NFS: it is stashed instead."""
+
     def create(
         self, directory: Ref, name: bytes, mode: int, uid: int, gid: int
     ) -> tuple[Ref, Attributes, int]:

@@ -64,6 +64,7 @@ class CreatingLayer(DirectoryLayer):
         if is_within(self._work_path, self.path) or is_within(self.path, self._work_path):
             raise OSError(errno.EINVAL, f"upper {path!r} and work directory {work!r} overlap")
         self._work = WorkDirectory(self._work_path)
+        self.leaves_names = False
         if os.fstat(self._work.fd).st_dev != self._device:
             raise OSError(
                 errno.EXDEV,

@@ -47,6 +47,7 @@ class DirectoryUpper(CreatingLayer):
 
     def clean(self, kept: Collection[bytes] = ()) -> None:
         self._work.clean(kept)
+        self.leaves_names = self._work.leaves_names()
         self._links.drop_leftovers(self._work.index_fd)
 
     def announce_end(self) -> None:

@@ -23,6 +23,8 @@ class ReadOnlyUpper(DirectoryLayer):
     """The half of an upper that reads. `work` is its work directory, for the index of files with
     several names below."""
 
+    leaves_names = False  # nothing is removed
+
     def __init__(
         self,
         path: bytes,

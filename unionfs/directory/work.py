@@ -165,6 +165,24 @@ class WorkDirectory:
             return None
         return name
 
+    def leaves_names(self) -> bool:
+        """Whether a file that is removed while it is open leaves a name in its directory until it is closed, as clients
+        of NFS (.nfs…) and of libfuse (.fuse_hidden…) do."""
+        if os.major(os.fstat(self.fd).st_dev) != 0:
+            return False  # of a disk
+        name = self.temporary()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            fd = os.open(name, flags, 0o600, dir_fd=self.fd)
+        except OSError:
+            return False
+        try:
+            before = len(os.listdir(self.fd))
+            os.unlink(name, dir_fd=self.fd)
+            return len(os.listdir(self.fd)) == before
+        finally:
+            os.close(fd)
+
     def install(self, temporary: bytes, dir_fd: int, name: bytes, *, is_directory: bool) -> None:
         """Move an object from `fd` to its place, where there is nothing or a whiteout. EEXIST if
         there is more."""

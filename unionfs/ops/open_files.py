@@ -65,6 +65,10 @@ class OpenFiles:
                 pass
         self.unwritten.clear()
 
+    def forbid_pins(self) -> None:
+        """Keep no file open for that nothing but a descriptor leads to it."""
+        self._max_pinned = 0
+
     def can_pin(self) -> bool:
         """Whether one more file may be kept open until the kernel forgets it. A client decides how
         many files it unlinks while they are open, so their number is bounded."""

@@ -109,7 +109,12 @@ def _move(
     directory, new_directory = ensure_directory(tree, parent), ensure_directory(tree, new_parent)
     if target is not None:
         if prepare_loss(tree, target, new_parent, new_name):
-            target.stash = upper.stash(target.ref, -1, reserve_stash(tree, target))
+            stash = reserve_stash(tree, target)
+            if upper.leaves_names:
+                # NFS itself gives the target another name first, and then renames.
+                target.stash = upper.move_to_stash(new_directory, new_name, stash, whiteout=False)
+            else:
+                target.stash = upper.stash(target.ref, -1, stash)
         if isinstance(target, Directory) and target.upper is not None:
             _strip(tree, target, new_directory, new_name)
     is_directory = isinstance(node, Directory)

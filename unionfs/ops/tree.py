@@ -146,6 +146,8 @@ class Tree:
         if upper is not None:
             upper.refuse_overlap(lowers)
             upper.clean(kept_stashes)
+            if upper.leaves_names:
+                self.files.forbid_pins()
             self.lazy_copies.require_lowers(upper)
         if not options.own_numbers:
             for tag, layer in enumerate(reversed(lowers), 1):
