@@ -100,11 +100,12 @@ class Ingest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Sweepers must not come upon it half removed.
+        # Sweepers must not come upon it half removed. A file that is open cannot be removed on NFS, so the lock goes
+        # first.
         with locked(f"{self._store.root}/tmp/.lock"):
-            remove_tree(self.directory)
             if self._lock is not None:
                 self._lock.release()
+            remove_tree(self.directory)
 
     # What is there already.
 
@@ -394,8 +395,8 @@ def _sweep(tmp: Path) -> None:
             continue
         lock = acquire_lock(Path(entry.path) / ".lock", wait=False)
         if lock is not None:
-            remove_tree(Path(entry.path))
             lock.release()
+            remove_tree(Path(entry.path))
 
 
 def _pin(source: Path, target: Path) -> bool:

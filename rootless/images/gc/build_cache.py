@@ -132,8 +132,10 @@ def _remove_mount(place: str) -> bool:
     lock = acquire_lock(f"{place}/.lock", wait=False)
     if lock is None:
         return False
+    removed = f"{place}.{os.urandom(4).hex()}"
     try:
-        remove_container_tree(place)
+        os.rename(place, removed)
     finally:
-        lock.release()
+        lock.release()  # on NFS a file that is open cannot be removed
+    remove_container_tree(removed)
     return True

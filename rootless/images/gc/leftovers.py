@@ -81,10 +81,10 @@ def _directories(store: Store, remove: bool) -> list[Abandoned]:
             lock = acquire_lock(Path(entry.path) / ".lock", wait=False)
             if lock is None:
                 continue
+            lock.release()  # on NFS a file that is open cannot be removed
             found.append(Abandoned(f"tmp/{entry.name}", tree_size(Path(entry.path))))
             if remove:
                 remove_tree(Path(entry.path))
-            lock.release()
     return found
 
 

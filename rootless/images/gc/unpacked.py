@@ -53,7 +53,6 @@ def abandoned_unpacked(store: Store, *, remove: bool = False) -> list[Abandoned]
         path = f"{store.root}/{UNPACKED}/{name}"
         if not name.startswith("."):
             continue
-        lock = None
         if name.startswith(".new-"):
             try:
                 lock = acquire_lock(f"{path}/.lock", wait=False)
@@ -61,9 +60,8 @@ def abandoned_unpacked(store: Store, *, remove: bool = False) -> list[Abandoned]
                 continue  # its maker has put the files in their place, and removes the rest
             if lock is None:
                 continue
+            lock.release()  # on NFS a file that is open cannot be removed
         found.append(Abandoned(f"{UNPACKED}/{name}", tree_size(Path(path))))
         if remove:
             remove_container_tree(path)
-        if lock is not None:
-            lock.release()
     return found

@@ -73,9 +73,9 @@ def _unpack(store: Store, tree: ImageTree, maps: IdMaps, made: str, place: str) 
                 os.rename(f"{made}/root", place)
                 fsync_directory(os.path.dirname(place))
     finally:
-        remove_container_tree(made)
         if lock is not None:
-            lock.release()
+            lock.release()  # on NFS a file that is open cannot be removed
+        remove_container_tree(made)
 
 
 def _copy(tree: ImageTree, maps: IdMaps, made: str) -> None:
