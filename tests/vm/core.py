@@ -10,7 +10,9 @@ from pathlib import Path
 from harness import check, main, wait_until
 
 KERNEL = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2]))
-WORK = Path("/var/tmp/core")
+WORK = Path.home() / "core"
+NFS = Path("/project/nfs")
+HAS_RANGE = "alice" in Path("/etc/subuid").read_text()
 UNION_OPERATIONS = """
 set -e
 cd merged
@@ -33,6 +35,19 @@ with open("mapped", "w+b") as file:
     with mmap.mmap(file.fileno(), 8192) as memory:
         memory[4096:4101] = b"hello"
 os.rename("mapped", "renamed")
+for name in ("removed", "replaced"):
+    file = open("new/" + name, "w+")
+    file.write(name)
+    file.flush()
+    if name == "removed":
+        os.unlink("new/removed")
+    else:
+        open("new/other", "w").close()
+        os.rename("new/other", "new/replaced")
+    assert sorted(os.listdir("../upper/new")) == sorted(os.listdir("new"))
+    file.seek(0)
+    assert file.read() == name
+os.unlink("new/replaced")
 '
 """
 
@@ -50,6 +65,13 @@ def engine(*arguments, status=0):
 
 def shell(script, *options, image="small", status=0):
     return engine("run", "--rm", *options, image, "sh", "-ec", script, status=status)
+
+
+@check
+def home_is_on_the_disk_that_was_asked_for():
+    found = subprocess.check_output(["stat", "-f", "-c", "%T", str(Path.home())], text=True).strip()
+    assert (found == "nfs") == NFS.exists(), found
+    return f"{found} {NFS.read_text().strip() if NFS.exists() else ''}"
 
 
 @check
@@ -87,7 +109,8 @@ def run_has_owners_and_protected_mounts():
         ls /proc/self/fd | wc -l
         exit 7"""
     out = shell(script, "-v", f"{WORK}/shared:/in:ro", status=7)
-    assert out.split() == ["kept", "12:34", "4"], out
+    # With one id the owner is kept, and seen by a later container that has more.
+    assert out.split() == ["kept", "12:34" if HAS_RANGE else "0:0", "4"], out
     shell(
         "touch /tmp/x; if touch /x 2>/dev/null; then exit 1; fi", "--read-only", "--tmpfs", "/tmp"
     )
@@ -177,7 +200,7 @@ def overlay_of_the_kernel_works_or_is_refused_in_one_line():
         "-c",
         "rm /bin/vi; ls /bin/ed",
     ]
-    if KERNEL >= (5, 11):
+    if KERNEL >= (5, 11) and not NFS.exists():
         assert engine(*command) == "/bin/ed\n"
         return None
     refusal = call("rootless", *command, status=125).stderr
@@ -198,9 +221,9 @@ def ranks_share_a_container():
 def command_is_tried_and_applied():
     (WORK / "tried").mkdir()
     (WORK / "tried/file").write_text("old\n")
-    engine("try", "--name", "t", "sh", "-c", f"echo new >{WORK}/tried/file")
+    engine("try", "--name", "tried", "sh", "-c", f"echo new >{WORK}/tried/file")
     assert (WORK / "tried/file").read_text() == "old\n"
-    engine("apply", "t")
+    engine("apply", "tried")
     assert (WORK / "tried/file").read_text() == "new\n"
 
 
