@@ -133,8 +133,9 @@ class Applying:
                 if plan.steps and not check:
                     number = self._next_number()
                     place = self._directory / _APPLIES / str(number)
-                    os.makedirs(place / _BACKUPS, 0o700)
-                    journal = Journal.create(str(place / _JOURNAL), plan.steps)
+                    with _errors("apply"):
+                        os.makedirs(place / _BACKUPS, 0o700)
+                        journal = Journal.create(str(place / _JOURNAL), plan.steps)
                     failed += self._run(host, journal, number)
         left = {each.path: each for each in failed + resumed}
         done = dict.fromkeys(step.change for step in plan.steps if step.change not in left)

@@ -20,6 +20,7 @@ from rootless.syscalls.openat2 import (
 from unionfs.syscalls.files import RENAME_NOREPLACE, renameat2
 
 _FICLONE = 0x40049409
+_BLOCK = 512
 _RESOLVE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _SETTABLE = ("user.", "system.posix_acl_")
@@ -206,6 +207,22 @@ def copy_contents(source: int, target: int) -> None:
         fcntl.ioctl(target, _FICLONE, source)
     except OSError:
         copy_data(source, os.fstat(source), target)
+
+
+def overwrite_contents(source: int, target: int) -> None:
+    """The same for a file that is not empty. Room for all of it is taken before anything is written."""
+    found = os.fstat(source)
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:
+        if (
+            found.st_blocks * _BLOCK < found.st_size
+        ):  # with holes, which must not keep what was there
+            os.ftruncate(target, 0)
+        elif found.st_size:
+            os.posix_fallocate(target, 0, found.st_size)
+        copy_data(source, found, target)
+    os.ftruncate(target, found.st_size)
 
 
 def _give(place: bytes, given: Attributes, *, follow: bool) -> None:

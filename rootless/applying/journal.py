@@ -115,7 +115,12 @@ class Journal:
             self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             self._end_line()
         data = json.dumps(line)
-        write_all(self._fd, data.encode() + b"\n")
+        end = os.fstat(self._fd).st_size
+        try:
+            write_all(self._fd, data.encode() + b"\n")
+        except OSError:
+            os.ftruncate(self._fd, end)
+            raise
         self._take(json.loads(data))
 
     def _end_line(self) -> None:

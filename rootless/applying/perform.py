@@ -7,13 +7,16 @@ import errno
 import os
 import stat
 
-from rootless.applying.host_files import HostFiles, copy_contents
+from rootless.applying.host_files import HostFiles, copy_contents, overwrite_contents
 from rootless.applying.journal import Before, Journal
 from rootless.applying.plan import Left
 from rootless.applying.step import Action, Attributes, Fingerprint, Step
 
 _PLAIN = frozenset({Action.FILE, Action.LINK, Action.OBJECT, Action.REMOVE})
 """What replaces or removes the file that is there."""
+
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class ChangedError(Exception):
@@ -35,7 +38,8 @@ class Performer:
         self._failed: set[bytes] = set()
 
     def run(self) -> list[Left]:
-        """Returns what failed. Raises OSError for a journal that cannot be written."""
+        """Returns what failed. Raises OSError if the disk is full or the journal cannot be written: the next run goes
+        on there."""
         left: dict[bytes, Left] = {}
         for number, step in enumerate(self._journal.steps):
             if number in self._journal.after:
@@ -60,6 +64,8 @@ class Performer:
         except ChangedError as error:
             return str(error), True
         except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise
             if error.errno == errno.EEXIST:
                 return "something is there now", True
             if error.errno == errno.ELOOP:
@@ -186,11 +192,10 @@ def copy_to(source: int, place: str) -> None:
 
 def rewrite(host: HostFiles, path: bytes, source: int, given: Attributes) -> None:
     """Write the contents of an open file into one that has further names. Killed meanwhile, the file has a part of
-    them, and the next run writes them again."""
+    them, and the next run writes them again. A full disk is noticed before the first byte."""
     opened = host.open(path, os.O_WRONLY)
     try:
-        os.ftruncate(opened, 0)
-        copy_contents(source, opened)
+        overwrite_contents(source, opened)
     finally:
         os.close(opened)
     host.give(path, given)

@@ -27,17 +27,18 @@ CALLS = (
 )
 
 
-def prepare(place: Path) -> bytes:
-    """A directory `host` with an upper over it that changes it in every way, and the journal of its apply."""
+def prepare(place: Path, old: bytes = b"", new: bytes = b"") -> bytes:
+    """A directory `host` with an upper over it that changes it in every way, and the journal of its apply. `old` and
+    `new` are at the end of the contents of each file."""
     top, host = os.fsencode(place), place / "host"
     for name in ("changed", "gone", "moved/inner", "dir/x", "swapped", "linked"):
         (host / name).parent.mkdir(parents=True, exist_ok=True)
-        (host / name).write_text(f"{name}\n")
+        (host / name).write_bytes(name.encode() + old)
     os.link(host / "linked", host / "other")
     copy_tree(top + b"/host", top + b"/start")
     union = open_union(top)
     try:
-        _change(union)
+        _change(union, new)
     finally:
         union.destroy()
     plan = plan_of(top)
@@ -46,16 +47,16 @@ def prepare(place: Path) -> bytes:
     return top
 
 
-def _change(union) -> None:
+def _change(union, new: bytes) -> None:
     def node(name):
         return union.lookup(ROOT_NODE, name).nodeid
 
     def made(directory, name, data):
         entry = union.create(directory, name, 0o100640, os.O_RDWR, CALLER)
-        union.write(entry.nodeid, 0, data)
+        union.write(entry.nodeid, 0, data + new)
 
-    union.write(node(b"changed"), 0, b"CHANGED")
-    union.write(node(b"linked"), 0, b"LINKED")
+    union.write(node(b"changed"), 0, b"CHANGED" + new)
+    union.write(node(b"linked"), 0, b"LINKED" + new)
     union.unlink(ROOT_NODE, b"gone")
     union.rename(ROOT_NODE, b"moved", ROOT_NODE, b"elsewhere", 0)
     made(node(b"elsewhere"), b"new", b"new")
