@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rootless.changes.change import Aspect, Change, Kind, State, is_within
 from unionfs.changes.snapshot import Snapshot
 from unionfs.changes.upper import Lower, UpperChange, upper_changes
-from unionfs.layer import OpenFile
+from unionfs.layer import Extent, OpenFile
 from unionfs.nodes import Node
 from unionfs.xattr_names import with_acl_in_step
 
@@ -111,11 +111,21 @@ class _Comparison:
             closing(open_node(self._snapshot, node)) as mine,
             closing(open_lower(self._snapshot, lower)) as theirs,
         ):
-            size = node.attributes.size
             return all(
-                mine.read(offset, _PIECE) == theirs.read(offset, _PIECE)
-                for offset in range(0, size, _PIECE)
+                mine.read(offset, size) == theirs.read(offset, size)
+                for offset, size in _pieces([*mine.extents(), *theirs.extents()])
             )
+
+
+def _pieces(extents: Sequence[Extent]) -> Iterator[tuple[int, int]]:
+    """What is data in one of two files, in pieces: offset and size. The rest is a hole in both."""
+    at = 0
+    for start, length in sorted(extents):
+        at = max(at, start)
+        while at < start + length:
+            size = min(_PIECE, start + length - at)
+            yield at, size
+            at += size
 
 
 def node_state(snapshot: Snapshot, node: Node) -> State:

@@ -23,6 +23,9 @@ from unionfs.nodes import UPPER, Node
 _LARGEST = 64 << 20
 """Bytes of a file above which it counts as binary."""
 
+_LARGEST_DIGESTED = 16 << 30
+"""Bytes of a file above which it is shown by its size alone: its holes would be read for hours."""
+
 _LOOK = 8000
 """Bytes at the start of a file in which a NUL makes it binary, as for git."""
 
@@ -199,6 +202,8 @@ def _lines(text: bytes) -> list[bytes]:
 
 
 def _summary(state: State, file: OpenFile) -> bytes:
+    if state.size > _LARGEST_DIGESTED:
+        return b"%d bytes" % state.size
     from hashlib import sha256
 
     digest = sha256()

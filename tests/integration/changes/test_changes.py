@@ -177,3 +177,20 @@ def test_changes_of_an_image_are_against_the_image(rootless, busybox_image, driv
         "changed  /tmp/",
     ]
     assert "+more" in rootless("changes", "two", "/etc", "--diff").ok().stdout.splitlines()
+
+
+def test_huge_files_with_holes_are_compared_and_shown_by_what_they_hold(rootless, tmp_path):
+    for name in ("written", "touched"):
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, 1 << 40)
+    script = (
+        f"cd {tmp_path}; printf x | dd of=written bs=1 seek=1000000 conv=notrunc; chmod 600 touched"
+    )
+    rootless("try", "--keep", "--name", "holes", "sh", "-c", script).ok()
+    listed = rootless("changes", "holes").ok().stdout.splitlines()
+    assert listed == [
+        f"changed  {tmp_path}/touched  (mode 644 -> 600)",
+        f"changed  {tmp_path}/written  (1.1TB)",
+    ]
+    shown = rootless("changes", "--diff", "holes").ok().stdout
+    assert f"# binary {str(tmp_path)[1:]}/written: {1 << 40} bytes -> {1 << 40} bytes\n" in shown
