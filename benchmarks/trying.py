@@ -1,8 +1,7 @@
-"""A command tried on the files of the host: `rootless try`, beside running it directly, in bubblewrap, and in a git
-worktree, which is what people without it use.
+"""A command tried on the files of the host: `rootless try`, beside running it directly, in binpash's `try`, in bubblewrap with
+an overlay on the work tree, and in a git worktree.
 
-bubblewrap before 0.11 has no overlays; there it runs the command on the files themselves, which shows what the start of
-a sandbox costs and not what it would do for the files.
+A subject that is not installed, or a bubblewrap before 0.11, which has no overlays, is left out.
 """
 
 from __future__ import annotations
@@ -10,21 +9,46 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks import program
 from benchmarks.measure import Key, Measurement
 
 START = "try: start, run true, end"
-STATUS = "try: git status in a work tree"
-SEARCH = "try: grep -r in a work tree"
+FIRST_STATUS = "try: git status, first look"
+STATUS = "try: git status"
+SEARCH = "try: grep -r"
+BUILD = "try: build of C files"
 CHANGES = "try: show the changes of ten files"
 APPLY = "try: apply new files"
-WORKLOADS = (START, STATUS, SEARCH, CHANGES, APPLY)
-ROOTLESS, DIRECT, BUBBLEWRAP, WORKTREE = "rootless", "directly", "bubblewrap", "git worktree"
-NAMES = (ROOTLESS, DIRECT, BUBBLEWRAP, WORKTREE)
+WORKLOADS = (START, FIRST_STATUS, STATUS, SEARCH, BUILD, CHANGES, APPLY)
+ROOTLESS, DIRECT, BINPASH = "rootless", "directly", "binpash try"
+BUBBLEWRAP, WORKTREE = "bubblewrap", "git worktree"
+NAMES = (ROOTLESS, DIRECT, BINPASH, BUBBLEWRAP, WORKTREE)
+
+_COMMANDS = {
+    FIRST_STATUS: "git status --short",
+    STATUS: "git status --short",
+    SEARCH: "grep -rq 'no such text' .",
+    BUILD: "make -s -C src clean all",
+}
+_FIRST = frozenset({FIRST_STATUS})
+_TIMED = """
+import subprocess, time
+for _ in range({runs}):
+    start = time.perf_counter()
+    subprocess.run({command!r}, shell=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(time.perf_counter() - start)
+"""
+_RUNS = 4
+"""Of a command in one start; the last is measured."""
+
+_SOURCES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,67 +91,107 @@ class Bench:
         self._serial = 0
         make_work_tree(self._work, size.files)
         self._rootless("drop", "-f", "ten", check=False)
-        change = "for i in 0 1 2 3 4 5 6 7 8 9; do echo more >> d0/f$i; done"
-        self._rootless("try", "--keep", "--name", "ten", "sh", "-c", change)
+        change = self._script("for i in 0 1 2 3 4 5 6 7 8 9; do echo more >> d0/f$i; done")
+        self._rootless("try", "--keep", "--name", "ten", "sh", change)
+        self._ten = self._sandbox()
+        if _has_binpash():
+            self._run("try", "-N", str(self._ten), "sh", change)
 
-    def call(self, workload: str, subject: str) -> Callable[[], None] | None:
-        """What is timed; None for what a subject does not do."""
-        commands = {
-            START: ("true",),
-            STATUS: ("git", "status", "--short"),
-            SEARCH: ("grep", "-rq", "no such text", "."),
-        }
-        if workload in commands:
-            return self._command(subject, commands[workload])
+    def call(self, workload: str, subject: str) -> Callable[[], float | None] | None:
+        """What is timed, or times itself; None for what a subject does not do."""
+        if workload == START or workload in _COMMANDS:
+            prepared = self._prepared(subject)
+            if prepared is None:
+                return None
+            if workload == START:
+                return partial(_time_of, prepared, ("true",))
+            runs = 1 if workload in _FIRST else _RUNS
+            script = self._script(_TIMED.format(runs=runs, command=_COMMANDS[workload]))
+            return partial(_told_by, prepared, (sys.executable, script))
         if workload == CHANGES:
-            return {
-                ROOTLESS: lambda: self._rootless("changes", "ten"),
-                DIRECT: lambda: self._run("git", "diff", "--stat"),
-            }.get(subject)
+            return self._changes(subject)
         return self._apply(subject)
 
-    def _command(self, subject: str, command: Sequence[str]) -> Callable[[], None] | None:
+    def _prepared(self, subject: str) -> Callable[[Sequence[str]], str] | None:
+        """Runs a command and returns its output."""
         if subject == WORKTREE:
-            return lambda: self._in_worktree(command)
+            return self._in_worktree
+        if subject == BINPASH:
+            if not _has_binpash():
+                return None
+            return lambda command: self._run("try", "-N", str(self._sandbox()), *command)
+        work = str(self._work)
+        if subject == BUBBLEWRAP and not _has_overlays():
+            return None
         prefix = {
             ROOTLESS: (program.ROOTLESS, "try", "--drop", "--"),
             DIRECT: (),
-            BUBBLEWRAP: ("bwrap", "--bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
-        }[subject]
-        if prefix and shutil.which(prefix[0]) is None:
-            return None
-        return lambda: self._run(*prefix, *command)
+            BUBBLEWRAP: (
+                "bwrap", "--bind", "/", "/", "--overlay-src", work, "--tmp-overlay", work,
+                "--dev", "/dev", "--proc", "/proc", "--chdir", work,
+            ),
+        }[subject]  # fmt: skip
+        return lambda command: self._run(*prefix, *command)
 
-    def _in_worktree(self, command: Sequence[str]) -> None:
+    def _in_worktree(self, command: Sequence[str]) -> str:
         """Make a worktree, run the command in it, and remove it."""
         self._serial += 1
         place = self._scratch / f"tree{self._serial}"
         self._run("git", "worktree", "add", "-q", "--detach", str(place))
-        self._run(*command, cwd=place)
+        output = self._run(*command, cwd=place)
         self._run("git", "worktree", "remove", "--force", str(place))
+        return output
+
+    def _changes(self, subject: str) -> Callable[[], None] | None:
+        commands: dict[str, Sequence[str]] = {
+            ROOTLESS: (program.ROOTLESS, "changes", "ten"),
+            DIRECT: ("git", "diff", "--stat"),
+        }
+        if _has_binpash():
+            commands[BINPASH] = ("try", "summary", str(self._ten))
+        command = commands.get(subject)
+        if command is None:
+            return None
+        return lambda: _discard(self._run(*command))
 
     def _apply(self, subject: str) -> Callable[[], None] | None:
         """Bring new files of a layer to the work tree, where they are not yet; directly they are copied."""
-        count = self._size.applied
-        make = f"mkdir new; cd new; seq {count} | xargs touch"
+        make = self._script(f"mkdir new; cd new; seq {self._size.applied} | xargs touch")
+        shutil.rmtree(self._work / "new", ignore_errors=True)
         if subject == ROOTLESS:
             self._rootless("drop", "-f", "new", check=False)
-            self._rootless("try", "--keep", "--name", "new", "sh", "-c", make)
-            shutil.rmtree(self._work / "new", ignore_errors=True)
+            self._rootless("try", "--keep", "--name", "new", "sh", make)
             return lambda: self._rootless("apply", "new")
         if subject == DIRECT:
             other = self._scratch / "other"
             shutil.rmtree(other, ignore_errors=True)
             other.mkdir()
-            self._run("sh", "-c", make, cwd=other)
-            shutil.rmtree(self._work / "new", ignore_errors=True)
-            return lambda: self._run("cp", "-a", str(other / "new"), str(self._work))
+            self._run("sh", make, cwd=other)
+            return lambda: _discard(self._run("cp", "-a", str(other / "new"), str(self._work)))
+        if subject == BINPASH and _has_binpash():
+            sandbox = self._sandbox()
+            self._run("try", "-N", str(sandbox), "sh", make)
+            return lambda: _discard(self._run("try", "commit", str(sandbox)))
         return None
+
+    def _script(self, text: str) -> str:
+        """A file with a program: binpash's try quotes no arguments."""
+        self._serial += 1
+        place = self._scratch / f"script{self._serial}"
+        place.write_text(text)
+        return str(place)
+
+    def _sandbox(self) -> Path:
+        """A directory for the layers of binpash's try."""
+        self._serial += 1
+        place = self._scratch / f"sandbox{self._serial}"
+        place.mkdir()
+        return place
 
     def _rootless(self, *words: str, check: bool = True) -> None:
         self._run(program.ROOTLESS, *words, check=check)
 
-    def _run(self, *argv: str, cwd: Path | None = None, check: bool = True) -> None:
+    def _run(self, *argv: str, cwd: Path | None = None, check: bool = True) -> str:
         done = subprocess.run(
             argv,
             cwd=cwd or self._work,
@@ -137,8 +201,35 @@ class Bench:
             timeout=600,
             check=False,
         )
-        if check and done.returncode not in {0, 1 if argv[-1] == "." else 0}:
+        if check and done.returncode:
             raise RuntimeError(done.stderr.decode(errors="replace").strip()[-300:])
+        return done.stdout.decode()
+
+
+def _time_of(run: Callable[[Sequence[str]], str], command: Sequence[str]) -> float:
+    start = time.perf_counter()
+    run(command)
+    return time.perf_counter() - start
+
+
+def _told_by(run: Callable[[Sequence[str]], str], command: Sequence[str]) -> float:
+    return float(run(command).split()[0])
+
+
+def _discard(_output: str) -> None:
+    return None
+
+
+def _has_binpash() -> bool:
+    found = shutil.which("try")
+    return found is not None and "binpash" in Path(found).read_text(errors="replace")[:1000]
+
+
+def _has_overlays() -> bool:
+    if shutil.which("bwrap") is None:
+        return False
+    shown = subprocess.run(["bwrap", "--help"], capture_output=True, check=False).stdout
+    return b"--tmp-overlay" in shown
 
 
 def make_work_tree(place: Path, files: int) -> None:
@@ -148,6 +239,18 @@ def make_work_tree(place: Path, files: int) -> None:
         if number % 60 == 0:
             directory.mkdir(parents=True)
         (directory / f"f{number % 60}").write_text(f"file {number}\n")
+    sources = place / "src"
+    sources.mkdir()
+    for number in range(_SOURCES):
+        includes = "".join(
+            f"#include <{name}.h>\n" for name in ("stdio", "stdlib", "string", "math")
+        )
+        (sources / f"a{number}.c").write_text(
+            f'{includes}int f{number}(void) {{ return puts("x"); }}\n'
+        )
+    (sources / "Makefile").write_text(
+        "all: $(patsubst %.c,%.o,$(wildcard *.c))\n\tar rc lib.a *.o\nclean:\n\trm -f *.o lib.a\n"
+    )
     identity = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
     for words in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-q", "-m", "files")):
         subprocess.run(["git", *words], cwd=place, check=True, capture_output=True)
