@@ -6,6 +6,7 @@ replaced and removed.
 
 from __future__ import annotations
 
+import json
 import marshal
 import os
 import shutil
@@ -25,6 +26,7 @@ from rootless.changes.change import Change, Kind, from_plain, is_within, plain
 from rootless.changes.compare import compare
 from rootless.changes.selection import is_at, require_matches
 from rootless.containers.config import id_maps_of
+from rootless.containers.launch_document import NAME as LAUNCH
 from rootless.durable import acquire_lock
 from rootless.errors import InUseError, NotFoundError, RootlessError, UsageError
 from rootless.rootfs.read import mountpoints, open_container, reading
@@ -127,6 +129,7 @@ class Applying:
                     tag=f"apply-{self._record.id[:8]}",
                     merged=merging.merged if merges else None,
                     restored=self._restored(),
+                    hidden=self._hidden(),
                 )
                 plan = planner.plan(changes)
                 failed = [*plan.left, *merging.marked]
@@ -237,6 +240,13 @@ class Applying:
             changes, places, seen, bases = marshal.loads(b"".join(files.read(produce)))
             listed = [from_plain(each) for each in changes]
             yield _Found(listed, places, unpack_seen(seen), unpack_bases(bases))
+
+    def _hidden(self) -> list[bytes]:
+        """The paths that the command could not see into, relative."""
+        tree = json.loads((self._directory / LAUNCH).read_bytes()).get("tree", {})
+        root = os.fsencode(os.path.normpath(self._record.rootfs)).rstrip(b"/") + b"/"
+        paths = [os.fsencode(path) for path in tree.get("hidden", ())]
+        return [path.removeprefix(root) for path in paths if path.startswith(root)]
 
     def _caller(self) -> Caller:
         uid, gid = os.getuid(), os.getgid()

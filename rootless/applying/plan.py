@@ -19,11 +19,13 @@ from typing import NamedTuple
 from rootless.applying.host_files import HostFiles
 from rootless.applying.moves import Moves, above
 from rootless.applying.step import Action, Attributes, Fingerprint, Restored, Step
-from rootless.changes.change import Aspect, Change, Kind, State
+from rootless.changes.change import Aspect, Change, Kind, State, is_within
 from unionfs.logs.first_seen import SeenRecord
 
 _NUMBER = (1 << 40) - 1
 """Of an inode number in a union, the bits that are the host's (`unionfs.directory.lower`)."""
+
+_HIDDEN = "it, or something in it, was hidden from the command"
 
 _SET_ID = stat.S_ISUID | stat.S_ISGID
 _SETTABLE = (b"user.", b"system.posix_acl_")
@@ -61,6 +63,7 @@ class Planner:
         data_of: The file with the contents of what is at a path in the container, relative to its directory.
         overrules: Whether conflicts are decided for the container.
         merged: Merges a text that both sides have changed: the file with the result, as `data_of`; empty if it cannot.
+        hidden: Paths that the command could not see into: what it made of their names is left alone.
         restored: What an undo has put back, by inode number.
         tag: A part of the names of temporary files, which no other apply uses.
     """
@@ -75,6 +78,7 @@ class Planner:
         overrules: bool,
         tag: str,
         restored: Mapping[int, Restored],
+        hidden: Collection[bytes] = (),
         merged: Callable[[Change], str] | None = None,
     ) -> None:
         self._host = host
@@ -85,6 +89,7 @@ class Planner:
         self._overrules = overrules
         self._merged = merged
         self._restored = restored
+        self._hidden = hidden
         self._tag = tag
         self._moves = Moves((), tag)
         self._left: list[Left] = []
@@ -104,6 +109,9 @@ class Planner:
             if not self._blocked.isdisjoint(above(each.path)):
                 if each.path not in self._blocked:
                     self._leave(each.path, "the directory that it is in is left alone")
+                continue
+            if self._touches_hidden(each):
+                self._leave(each.path, _HIDDEN)
                 continue
             try:
                 self._add(each, made, parks=parks)
@@ -137,6 +145,14 @@ class Planner:
             self._add_directory(change, after)
             return
         self._add_object(change, after)
+
+    def _touches_hidden(self, change: Change) -> bool:
+        """Whether a change is at or in a hidden path, or moves one away."""
+        places = [change.path, self._moves.lower_path(change)]
+        moved = change.source
+        return any(is_within(place, path) for place in places for path in self._hidden) or (
+            moved is not None and any(is_within(path, moved) for path in self._hidden)
+        )
 
     def _refusal(self, change: Change) -> str | None:
         """Why an ordinary user cannot or should not make a change."""
@@ -293,6 +309,10 @@ class Planner:
         """The steps that remove what is at a path, which is at `place` before the first step."""
         now = self._host.fingerprint(place)
         if now is None or place in self._moves.targets:
+            return
+        if place in self._hidden:
+            self._blocked.add(path)
+            self._leave(change, _HIDDEN)
             return
         if not self._may_change(change, place, now):
             self._blocked.add(path)

@@ -200,6 +200,32 @@ def test_path_at_which_nothing_has_changed_is_an_error_and_nothing_is_done(
     assert (work / "file").read_text() == "old\n"
 
 
+@pytest.mark.parametrize(
+    ("script", "changed"),
+    [
+        ("rmdir dir/secret", "dir/secret"),
+        ("mv dir/secret public", "public"),
+        ("mv dir public", "public"),
+        ("rm -r dir", "dir"),
+        ("mkdir dir/secret/new", "dir/secret/new"),
+        ("echo x > x; mv x file", "file"),
+    ],
+)
+def test_what_was_hidden_is_neither_moved_nor_removed_nor_replaced(
+    rootless, work, tmp_path, script, changed
+):
+    (work / "dir/secret").mkdir()
+    (work / "dir/secret/key").write_text("key\n")
+    hidden = ("--hide", "dir/secret", "--hide", "file")
+    rootless("try", "--keep", "--name", "one", *hidden, "sh", "-c", script).ok()
+    result = rootless("apply", "--theirs", "one")
+    reason = "it, or something in it, was hidden from the command"
+    assert (result.status, result.stderr) == (1, f"refused {work}/{changed}: {reason}\n")
+    assert (work / "dir/secret/key").read_text() == "key\n"
+    assert (work / "file").read_text() == "old\n"
+    assert not (work / "public").exists()
+
+
 def test_link_on_the_way_is_refused(rootless, work, tmp_path):
     tried(rootless, "echo new > dir/inner; echo new > dir/made; echo other > other")
     outside = tmp_path / "outside"
