@@ -1,9 +1,11 @@
 """Processes of networks that are killed, many containers at once, and what is left afterwards."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import signal
+from functools import partial
 
 import pytest
 
@@ -102,3 +104,26 @@ def test_starts_and_stops_leave_nothing(rootless, web):
     rootless("rm", "-f", "web", "side").ok()
     wait_until(lambda: not processes_named(rootless, HOLDER) and not processes_named(rootless, DNS))
     assert not os.path.exists(links)
+
+
+def is_there_or_over(rootless, name, start):
+    return processes_named(rootless, name) or start.poll() is not None
+
+
+@pytest.mark.parametrize("victim", [HOLDER, DNS, "pasta"])
+def test_process_that_is_killed_during_a_start_leaves_nothing(rootless, victim):
+    """The container runs, or the start ends with one line."""
+    rootless("network", "create", "net").ok()
+    for _ in range(3):
+        run = ("run", "--rm", "--network", "net", "-p", "127.0.0.1::80", *ROOT, "true")
+        start = rootless.popen(*run)
+        wait_until(partial(is_there_or_over, rootless, victim, start))
+        for pid in processes_named(rootless, victim):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        _, error = start.communicate(timeout=60)
+        assert start.returncode == 0 or error.count(b"\n") == 1, error
+        assert b"Traceback" not in error
+        assert not rootless("ps", "-aq").ok().stdout
+        wait_until(lambda: not processes_named(rootless, HOLDER))
+        wait_until(lambda: not processes_named(rootless, DNS))
