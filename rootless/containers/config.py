@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from rootless.errors import InvalidDocumentError
 from rootless.light_json import loads
 from rootless.runtime import extensions
@@ -66,6 +68,11 @@ def read_spec(directory: str | Path) -> dict[str, Any]:
         raise InvalidDocumentError(f"{path} is damaged: {wrong or 'it'} is missing or malformed")
     document: dict[str, Any] = spec
     return document
+
+
+def hostname_of(directory: str | Path) -> str:
+    """The host name of a container; the host's for one that has none of its own. Raises InvalidDocumentError."""
+    return str(read_spec(directory).get("hostname") or os.uname().nodename)
 
 
 def id_maps_of(directory: str | Path) -> IdMaps:

@@ -6,7 +6,6 @@ The grammar of a flag's value is imported only if the flag is given: each module
 from __future__ import annotations
 
 import os
-import sys
 
 from rootless.cli.context import (
     current_directory,
@@ -453,21 +452,9 @@ def _network(parsed: Parsed) -> NetworkOptions:
         return DEFAULT_NETWORK
     if given == [rows.NETWORK.long] and parsed[rows.NETWORK] in _PLAIN_NETWORKS:
         return NetworkOptions(parsed[rows.NETWORK][0])
-    from rootless.cli.flags.network import DISCARDED, discards_ports, parse_network
-    from rootless.network.options import Attachment
+    from rootless.cli.run.network import read_network
 
-    if discards_ports(parsed[rows.NETWORK], parsed[rows.PUBLISH]):
-        print(f"WARNING: {DISCARDED}", file=sys.stderr)
-    return parse_network(
-        parsed[rows.NETWORK],
-        publish=parsed[rows.PUBLISH],
-        publish_all=parsed[rows.PUBLISH_ALL],
-        expose=parsed[rows.EXPOSE],
-        mac_address=parsed[rows.MAC_ADDRESS] or "",
-        own=Attachment(
-            "", parsed[rows.NETWORK_ALIAS], parsed[rows.IP] or "", parsed[rows.IP6] or ""
-        ),
-    )
+    return read_network(parsed)
 
 
 def _namespaces(parsed: Parsed) -> values.NamespaceModes:
@@ -554,29 +541,6 @@ def limits_of(parsed: Parsed) -> values.ResourceLimits:
     """The limits that were given; zero is none. Raises UsageError."""
     if not any(parsed.values[row.long] for row in _LIMIT_ROWS):
         return values.NO_LIMITS
-    from rootless.cli.flags.resources import (
-        parse_cpus,
-        parse_memory,
-        parse_memory_swap,
-        parse_throttles_bps,
-        parse_throttles_iops,
-    )
+    from rootless.cli.run.limits import read_limits
 
-    return values.ResourceLimits(
-        memory=parse_memory(parsed[rows.MEMORY], "-m, --memory"),
-        memory_swap=parse_memory_swap(parsed[rows.MEMORY_SWAP]),
-        memory_reservation=parse_memory(parsed[rows.MEMORY_RESERVATION], "--memory-reservation"),
-        oom_kill_disable=parsed[rows.OOM_KILL_DISABLE],
-        nano_cpus=parse_cpus(parsed[rows.CPUS]),
-        cpu_shares=parsed[rows.CPU_SHARES] or 0,
-        cpu_period=parsed[rows.CPU_PERIOD] or 0,
-        cpu_quota=parsed[rows.CPU_QUOTA] or 0,
-        cpuset_cpus=parsed[rows.CPUSET_CPUS] or "",
-        cpuset_mems=parsed[rows.CPUSET_MEMS] or "",
-        pids_limit=parsed[rows.PIDS_LIMIT] or 0,
-        blkio_weight=parsed[rows.BLKIO_WEIGHT] or 0,
-        read_bps=parse_throttles_bps(parsed[rows.DEVICE_READ_BPS], "--device-read-bps"),
-        write_bps=parse_throttles_bps(parsed[rows.DEVICE_WRITE_BPS], "--device-write-bps"),
-        read_iops=parse_throttles_iops(parsed[rows.DEVICE_READ_IOPS], "--device-read-iops"),
-        write_iops=parse_throttles_iops(parsed[rows.DEVICE_WRITE_IOPS], "--device-write-iops"),
-    )
+    return read_limits(parsed)

@@ -23,18 +23,14 @@ from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.timestamps import now
 from rootless.engine.preparation.network import prepare_network, with_network_name
 from rootless.engine.pull_in_child import ShowProgress, find_or_fetch
-from rootless.errors import HostSupportError
 from rootless.light_json import dumps
 from rootless.light_stdlib import read_file, signal
 from rootless.rootfs.lower import Lower, lower_of_image, lower_of_path
 from rootless.runtime.account import read_account, read_id_maps
-from rootless.runtime.extensions import ChownMode
 from rootless.spec.check_options import check_options
-from rootless.spec.command import arguments
 from rootless.spec.etc_files import APT_DIRECTORY, etc_files
 from rootless.spec.gather_host import console_size, gather_host_facts, host_resolv_conf
 from rootless.spec.options import (
-    NO_STORAGE_LIMITS,
     Bind,
     ContainerOptions,
     ImageMount,
@@ -81,8 +77,9 @@ def prepare(
     options = with_network_name(options, environ, paths)
     check_options(options)
     if driver is StorageDriver.OVERLAY:
-        _check_overlay_driver(options)
-        options = _without_recording(options)
+        from rootless.engine.preparation.overlay_driver import options_for_overlay
+
+        options = options_for_overlay(options)
     lower = _lower(options, paths, environ, progress)
     if adapt is not None:
         options = adapt(options, lower)
@@ -106,22 +103,6 @@ def prepare(
     return prepared
 
 
-def _check_overlay_driver(options: ContainerOptions) -> None:
-    if options.storage != NO_STORAGE_LIMITS:
-        what = "limit the writable layer"
-    elif options.writable_tmpfs is not None:
-        what = "keep the writable layer in memory"
-    elif options.trace is not None:
-        what = "trace a container"
-    elif options.snapshot_each:
-        what = "take snapshots"
-    else:
-        return
-    raise HostSupportError(
-        f"the storage driver overlay cannot {what}", hint="use --storage-driver unionfs"
-    )
-
-
 def _layer(
     options: ContainerOptions, paths: StoragePaths, environ: Mapping[str, str], container_id: str
 ) -> PreparedLayer | None:
@@ -139,17 +120,6 @@ def _make_directories(directory: str, layer: PreparedLayer | None) -> None:
         os.chmod(f"{directory}/{name}", 0o755)
     if layer is not None:
         layer.link(directory)
-
-
-def _recorded(options: ContainerOptions, lower: Lower, recording: str) -> ContainerOptions:
-    """The options of a container whose shell records. Raises UsageError if its command is no shell."""
-    from rootless.recording.shell import PLACE, recorded_arguments
-
-    return options._replace(
-        command=recorded_arguments(arguments(options.command, options.entrypoint, lower.config)),
-        entrypoint="",
-        mounts=(*options.mounts, Bind(recording, PLACE)),
-    )
 
 
 def _command(spec: Mapping[str, Any], recording: str) -> tuple[str, ...]:
@@ -218,10 +188,15 @@ def _prepare(
     private = options.namespaces.uts
     shared = options.network.container
     if shared:
-        options = _with_hostname_of(options, paths, shared)
+        from rootless.containers.config import hostname_of
+
+        of_shared = hostname_of(paths.containers.directory(shared))
+        options = options._replace(hostname=of_shared or None)
     hostname = (options.hostname or container_id[:12]) if private else os.uname().nodename
     if "uts" in options.namespaces.joined:
-        hostname = _hostname_of(paths, options.namespaces.container)
+        from rootless.containers.config import hostname_of
+
+        hostname = hostname_of(paths.containers.directory(options.namespaces.container))
     texts = etc_files(
         options,
         hostname=hostname,
@@ -231,8 +206,13 @@ def _prepare(
         setup=network,
     )
     host = gather_host_facts(devices=options.privileged, limits=bool(options.ulimits))
+    executed = options
+    if recording:
+        from rootless.engine.preparation.recording import recorded_options
+
+        executed = recorded_options(options, lower, recording)
     spec = make_spec(
-        _recorded(options, lower, recording) if recording else options,
+        executed,
         container_id=container_id,
         rootfs="rootfs",
         image_config=lower.config,
@@ -339,22 +319,6 @@ def _prepare(
     return description._replace(record=record)
 
 
-def _without_recording(options: ContainerOptions) -> ContainerOptions:
-    """With what chown does where kernel overlayfs keeps the owners: it cannot keep one that is not mapped.
-
-    Raises HostSupportError if owners were to be recorded.
-    """
-    security = options.security
-    if security.chown is ChownMode.RECORD:
-        raise HostSupportError(
-            "the storage driver overlay cannot record owners",
-            hint="use --storage-driver unionfs, or --chown=pretend",
-        )
-    if security.chown is not None:
-        return options
-    return options._replace(security=security._replace(chown=ChownMode.PRETEND))
-
-
 def _create(
     paths: StoragePaths,
     description: LaunchDescription,
@@ -374,21 +338,6 @@ def _create(
         if layer is not None:
             layer.discard()
         raise
-
-
-def _with_hostname_of(
-    options: ContainerOptions, paths: StoragePaths, container: str
-) -> ContainerOptions:
-    """With the host name of another container, whose network it shares."""
-    return options._replace(hostname=_hostname_of(paths, container) or None)
-
-
-def _hostname_of(paths: StoragePaths, container: str) -> str:
-    """The host name of another container; the host's for one that has none of its own."""
-    from rootless.containers.config import read_spec
-
-    found = read_spec(paths.containers.directory(container)).get("hostname")
-    return str(found or os.uname().nodename)
 
 
 def _output_log(
