@@ -1,0 +1,1 @@
+"""A union whose upper holds no more than a quota."""

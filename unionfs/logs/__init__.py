@@ -1,0 +1,1 @@
+"""Append-only logs in the work directory of an upper, and how their records are framed."""

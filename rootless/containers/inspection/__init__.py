@@ -1,0 +1,1 @@
+"""Docker's document of a container, as `inspect` shows it."""

@@ -1,0 +1,1 @@
+"""Where the writable layers of containers are, and what they hold."""

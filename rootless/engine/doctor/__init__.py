@@ -1,0 +1,1 @@
+"""The checks of `doctor`: each feature that containers need is tried."""

@@ -1,0 +1,1 @@
+"""The networks that a user defines: commands, connections, and their part of the Python API."""

@@ -1,0 +1,1 @@
+"""From options to a container on disk, part by part."""

@@ -1,0 +1,1 @@
+"""The commands about volumes, and their files as archives."""

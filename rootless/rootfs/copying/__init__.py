@@ -1,0 +1,1 @@
+"""`cp`: files into a container and out of it."""

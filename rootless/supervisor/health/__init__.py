@@ -1,0 +1,1 @@
+"""The health checks of a container: when each is due, and one that runs."""

@@ -1,0 +1,1 @@
+"""What connects a run of a container to networks."""
