@@ -249,6 +249,8 @@ class ChainedUpper(UpperChain):
     """The same of an upper and the frozen ones below it, to be read as one upper is: `upper_readonly`. `top` is the
     newest; with its work directory it has the index and the logs of all."""
 
+    leaves_names = False  # nothing is removed
+
     def __init__(self, frozen: Sequence[DirectoryLayer], top: ReadOnlyUpper) -> None:
         super().__init__([*frozen, top])
         self._top = top
