@@ -18,7 +18,7 @@ from rootless.runtime.execution import find_executable, refuse_magic_links
 from rootless.runtime.extensions import DEFAULT_PATH
 from rootless.runtime.handshake import HandshakeMessage, MessageKind
 from rootless.runtime.steps.context import Context
-from rootless.syscalls import processes
+from rootless.syscalls import mounts, processes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ def enter_namespaces(plan: Plan) -> None:
     """Enter the namespaces of a plan, which has none for PIDs: only children would be in it. The process must have one
     thread. Raises OSError; then nothing has changed.
     """
+    if not mounts.has_mount_setattr():
+        # Nothing can be imported where the root is another.
+        from rootless.runtime.steps import bind_remount  # noqa: F401
     processes.unshare(sum(processes.NAMESPACE_FLAGS[name] for name in plan.namespaces))
 
 
