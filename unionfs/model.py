@@ -20,6 +20,9 @@ else:
     NodeId = int
 
 ROOT_NODE = NodeId(1)
+LOOKED_UP_ROOT = NodeId(1 << 63)
+"""The root as the kernel finds it by its name in node 1: see `ServeOptions.root_name`."""
+ROOT_NODES = frozenset({ROOT_NODE, LOOKED_UP_ROOT})
 
 
 _new = tuple.__new__

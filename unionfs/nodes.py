@@ -12,7 +12,7 @@ from __future__ import annotations
 from _bisect import bisect_right
 
 from unionfs.journal_kinds import Kind
-from unionfs.model import ROOT_NODE, Attributes, NodeId
+from unionfs.model import LOOKED_UP_ROOT, ROOT_NODE, ROOT_NODES, Attributes, NodeId
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 UPPER = 0
 """The upper's position in the stack; the lowers follow from 1, top first."""
 
-SPARE_NODES = 1 << 63
+SPARE_NODES: int = LOOKED_UP_ROOT
 """Node numbers from here on are given where a live node has the number that the object's
 `st_ino` would give it."""
 
@@ -367,7 +367,7 @@ class NodeTable:
         self._journal = journal
         root.nodeid = ROOT_NODE
         root.lookups = 1
-        self.nodes: dict[int, Node] = {ROOT_NODE: root}
+        self.nodes: dict[int, Node] = dict.fromkeys(ROOT_NODES, root)
         self.announced: dict[int, tuple[Directory, bytes]] = {}
         """Unmaterialized names to which the kernel holds one reference each, by number."""
         self._spare = SPARE_NODES
@@ -422,7 +422,7 @@ class NodeTable:
     def forget(self, nodeid: int, count: int) -> Node | None:
         """Give back `count` references. Returns the node if these were the last."""
         node = self.nodes.get(nodeid)
-        if node is None or nodeid == ROOT_NODE:
+        if node is None or nodeid in ROOT_NODES:
             return None
         node.lookups -= count
         if node.lookups > 0:
@@ -453,7 +453,7 @@ class NodeTable:
         left = len(self.nodes) + len(self.announced)
         if self._forgotten > _SHRINK_AFTER + 4 * left:
             self._is_shrunk = True
-        elif left == 1 and self._is_shrunk:
+        elif left == len(ROOT_NODES) and self._is_shrunk:
             self._is_shrunk = False
         else:
             return False

@@ -18,7 +18,7 @@ from unionfs.layer import (
     SupportsXattrSearch,
     UpperLayer,
 )
-from unionfs.model import ROOT_NODE, Attributes, Caller, NodeId, SetAttributes, StatFs
+from unionfs.model import ROOT_NODES, Attributes, Caller, NodeId, SetAttributes, StatFs
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops import attributes, copyup, create, readdir, remove, rename
 from unionfs.ops import data as contents
@@ -307,12 +307,12 @@ class Union:
         try:
             return attributes.get_xattr(self._tree, self._tree.node(nodeid), name)
         except OSError as refused:
-            if name == ACCESS_ACL and nodeid == ROOT_NODE and refused.errno == errno.ENODATA:
+            if name == ACCESS_ACL and nodeid in ROOT_NODES and refused.errno == errno.ENODATA:
                 self._root_lacks_acl = True
             raise
 
     def lacks_acl(self, nodeid: NodeId) -> bool:
-        return nodeid == ROOT_NODE and self._root_lacks_acl
+        return nodeid in ROOT_NODES and self._root_lacks_acl
 
     def lacks_capabilities(self, nodeid: NodeId) -> bool:
         node = self._nodes.get(nodeid)
@@ -476,7 +476,7 @@ class Union:
     def path(self, nodeid: NodeId) -> bytes | None:
         """A path of an object, absolute in the union; None if it has lost its names."""
         node = self._tree.node(nodeid)
-        return None if node.parent is None and nodeid != ROOT_NODE else node.path()
+        return None if node.parent is None and nodeid not in ROOT_NODES else node.path()
 
     def place(self, nodeid: NodeId) -> tuple[NodeId, bytes] | None:
         """The directory and the name of an object that the kernel knows; None if it has none."""

@@ -18,6 +18,7 @@ from rootless.runtime.idmap import IdMaps, to_outside
 from rootless.runtime.mount_options import MountOptions, parse_mount_options
 from rootless.runtime.rootfs import (
     FSTYPE,
+    ROOT_NAME,
     ROOT_TREE,
     BindRootfs,
     FuseRootfs,
@@ -160,7 +161,8 @@ def _root(
     match rootfs:
         case FuseRootfs():
             return [
-                filesystem.MountUnion(rootfs.mountpoint, rootfs.source, FSTYPE, False, uid, gid)
+                filesystem.MountUnion(rootfs.mountpoint, rootfs.source, FSTYPE, False, uid, gid),
+                filesystem.EnterUnion(rootfs.mountpoint, ROOT_NAME),
             ]
         case OverlayRootfs():
             from rootless.runtime.steps import overlay

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
 
+ROOT_NAME = "rootfs"
+"""Of the root in the first directory of a union that is served for a container."""
+
+
 class FuseRootfs(NamedTuple):
     """The union, mounted in the container's namespaces on `mountpoint` (an existing directory) and
     served from outside.

@@ -13,7 +13,7 @@ import stat
 
 from unionfs.journal import Record, pack_gone, pack_names, unpack_gone, unpack_lower, unpack_names
 from unionfs.journal_kinds import Kind
-from unionfs.model import ROOT_NODE, with_nlink, with_owner
+from unionfs.model import LOOKED_UP_ROOT, ROOT_NODE, with_nlink, with_owner
 from unionfs.nodes import SPARE_NODES, UPPER, Directory, Node, Stream
 from unionfs.ops.journal_records import JournalRecords, lower_record
 
@@ -193,6 +193,8 @@ def live_records(tree: Tree) -> Iterator[Record]:
         yield from tree.recovery.records
     yield from directory_records(tree.root)
     for nodeid, node in tree.nodes.items():
+        if nodeid == LOOKED_UP_ROOT:
+            continue
         if node.parent is not None:
             if nodeid not in {node.attributes.ino, ROOT_NODE}:
                 kind = Kind.DIRECTORY if isinstance(node, Directory) else Kind.NAMED

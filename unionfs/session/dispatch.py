@@ -15,7 +15,7 @@ from time import perf_counter_ns
 
 from unionfs.filesystem import FileSystem
 from unionfs.light_types import partial
-from unionfs.model import NodeId
+from unionfs.model import LOOKED_UP_ROOT, ROOT_NODE, NodeId
 from unionfs.session import decoding, negotiation, replies, requests, wire
 from unionfs.session.copies import Copies, Kept, MustWait
 from unionfs.session.counters import BUCKET_BITS, FINISH, FREEZE, Counters
@@ -121,6 +121,7 @@ class Dispatcher:
         )
         seconds = int(options.timeout)
         valid = (seconds, int((options.timeout - seconds) * 1_000_000_000))
+        self._valid = valid
         self._handlers = Handlers(
             filesystem,
             valid,
@@ -157,6 +158,10 @@ class Dispatcher:
             self._table |= continuation.wrap(self._table, filesystem, self.buffer)
             if continuation.agreement is not None:
                 self._agree(continuation.agreement)
+        if options.root_name:
+            self._lookup = self._table[Opcode.LOOKUP]
+            self._root_name = os.fsencode(options.root_name) + b"\0"
+            self._table[Opcode.LOOKUP] = self._lookup_root
         if not options.fsync:
             del self._table[Opcode.FSYNC], self._table[Opcode.FSYNCDIR]
         if not options.xattrs:
@@ -311,6 +316,14 @@ class Dispatcher:
             self._resume(request)
 
         self._flushing.start(flush, flushed)
+
+    def _lookup_root(self, unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
+        if nodeid != ROOT_NODE or self.buffer[_HEADER:length] != self._root_name:
+            return self._lookup(unique, nodeid, length)
+        # It is asked for once.
+        self._table[Opcode.LOOKUP] = self._lookup
+        root = self._filesystem.getattr(ROOT_NODE)
+        return replies.reply(unique, replies.entry_out(LOOKED_UP_ROOT, root, self._valid))
 
     # ---- the session's own requests --------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from stat import S_ISREG
 from struct import Struct
 
 from unionfs.filesystem import Files, Listings, Nodes, Xattrs
-from unionfs.model import ROOT_NODE, Attributes, NodeId, SetAttributes, without_set_id
+from unionfs.model import ROOT_NODES, Attributes, NodeId, SetAttributes, without_set_id
 from unionfs.session import replies, wire
 from unionfs.session.copies import BIG, Copies
 from unionfs.session.counters import CONTROLS, FREEZE, Counters
@@ -255,7 +255,7 @@ class FastData:
             self._counters.errors += 1
             return _OUT.pack(16, -ENODATA, unique)
         size, _ = _GETXATTR.unpack_from(self._buffer, _HEADER)
-        if nodeid == ROOT_NODE and (name in CONTROLS or name.startswith(FREEZE)):
+        if nodeid in ROOT_NODES and (name in CONTROLS or name.startswith(FREEZE)):
             reply = self._control(unique, name, size)
             if reply is not None:
                 return reply

@@ -32,6 +32,8 @@ class ServeOptions(NamedTuple):
     """Listings come with the attributes of what is listed."""
     records_owners: bool = False
     """Setting `unionfs.xattr_names.OWNER` or USER_OWNER changes the owner that the upper keeps."""
+    root_name: str = ""
+    """The name in node 1 under which the kernel finds the root once more, as `LOOKED_UP_ROOT`; empty: there is none."""
     spin: bool = True
     """Poll for the next request before sleeping: see busy_poll.py."""
     debug: bool = False

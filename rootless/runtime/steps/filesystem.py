@@ -66,6 +66,27 @@ class MountUnion(NamedTuple):
         context.root = os.open(self.mountpoint, _DIRECTORY)
 
 
+class EnterUnion(NamedTuple):
+    """Take the directory `name` of the union as root in place of node 1, whose ACLs the kernel does not keep: it makes
+    that inode before it knows that the server has ACLs (fuse_init_inode), and would ask at every absolute path of a process
+    that does not own the root. See docs/decisions/1851."""
+
+    mountpoint: str
+    name: str
+
+    def describe(self) -> str:
+        return f"enter {self.name} of the union"
+
+    def perform(self, context: Context) -> None:
+        try:
+            tree = mounts.open_tree(f"{self.mountpoint}/{self.name}")
+        except PermissionError:
+            return  # a root of another user who lets nobody search it: node 1 is the same directory
+        attach_at(tree, context.root, _PRIVATE)
+        os.close(context.root)
+        context.root = tree
+
+
 class BindRoot(NamedTuple):
     """A plain directory, opened by OpenSource under `key`, as root."""
 

@@ -349,6 +349,7 @@ def _report_reason(end: socket.socket, reason: str) -> None:
 
 def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> None:
     from rootless.rootfs.union import open_union
+    from rootless.runtime.rootfs import ROOT_NAME, FuseRootfs
     from rootless.supervisor.file_servers.process_names import ProcessNames
     from unionfs.journal import Journal
     from unionfs.model import ROOT_NODE
@@ -400,6 +401,7 @@ def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> N
         records_owners=description.id_maps.single,
         bps=limits.bps or None,
         iops=limits.iops or None,
+        root_name=ROOT_NAME if isinstance(description.rootfs, FuseRootfs) else "",
     )
     serve(received[0], union, options, continuation, None if trace is None else trace.tracer)
     if trace is not None:
