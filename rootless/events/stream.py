@@ -119,10 +119,11 @@ class EventStream:
     def read(self) -> list[Event]:
         """What has been written since the last call, without waiting."""
         self._watch.clear()
-        found = [event for file in self._files for event in file.events()]
         while (next_file := self._next_file()) is not None:
             self._files.append(next_file)
-            found += next_file.events()
+        # The newest file first: what a process has written to it comes after all that it wrote to an older one.
+        newest_first = [list(file.events()) for file in reversed(self._files)]
+        found = [event for events in reversed(newest_first) for event in events]
         # A process that had opened a file before it was renamed may still write to it.
         while len(self._files) > 2:
             self._files.pop(0).close()

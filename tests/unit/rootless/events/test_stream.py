@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from rootless.events.event import Event, EventType
 from rootless.events.filters import EventFilters
 from rootless.events.log import LIMIT, EventLog
-from rootless.events.stream import EventStream
+from rootless.events.stream import EventStream, _File
 
 
 def event(name: str, moment: int = 5) -> Event:
@@ -101,6 +102,27 @@ def test_event_that_is_written_to_a_renamed_file_is_seen(log: EventLog) -> None:
         late.write(Path(log.older).read_bytes().replace(b"older", b"late"))
         late.flush()
         assert names(stream) == ["late"]
+
+
+def test_events_of_a_process_are_in_order_where_the_log_rotates_meanwhile(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.append(event("first"))
+    whole = _File.events
+    with EventStream(log, since=0) as stream, Path(log.path).open("ab") as late:
+        line = Path(log.path).read_bytes()
+
+        def events(file: _File) -> Iterator[Event]:
+            """The second event comes to the file that is renamed, after that was read, and the third to the next."""
+            yield from whole(file)
+            if not late.closed:
+                os.rename(log.path, log.older)
+                late.write(line.replace(b"first", b"second"))
+                late.close()
+                log.append(event("third"))
+
+        monkeypatch.setattr(_File, "events", events)
+        assert names(stream) + names(stream) == ["first", "second", "third"]
 
 
 def test_stream_wakes_up_when_an_event_comes(log: EventLog) -> None:
