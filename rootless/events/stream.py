@@ -85,15 +85,7 @@ class EventStream:
         self._watch = inotify.Watch(log.runtime, _WATCHED)
         self._files: list[_File] = []
         try:
-            # In this order: a file that is renamed in between is then seen once.
-            current = _File.open(log.path)
-            older = _File.open(log.older)
-            if older is not None and (current is None or older.inode != current.inode):
-                self._files.append(older)
-            elif older is not None:
-                older.close()
-            if current is not None:
-                self._files.append(current)
+            self._open_new_files()
             if since is None and until is None:
                 for each in self._files:
                     each.skip()
@@ -119,8 +111,7 @@ class EventStream:
     def read(self) -> list[Event]:
         """What has been written since the last call, without waiting."""
         self._watch.clear()
-        while (next_file := self._next_file()) is not None:
-            self._files.append(next_file)
+        self._open_new_files()
         # The newest file first: what a process has written to it comes after all that it wrote to an older one.
         newest_first = [list(file.events()) for file in reversed(self._files)]
         found = [event for events in reversed(newest_first) for event in events]
@@ -151,13 +142,20 @@ class EventStream:
             file.close()
         self._files.clear()
 
-    def _next_file(self) -> _File | None:
-        """The current file of the log, if it is not open yet."""
-        file = _File.open(self._log.path)
-        if file is None or not self._files or file.inode not in {f.inode for f in self._files}:
-            return file
-        file.close()
-        return None
+    def _open_new_files(self) -> None:
+        """Open the files of the log that are not open yet: two, if the log has rotated since there was none."""
+        known = {file.inode for file in self._files}
+        # In this order: a file that is renamed in between is then seen twice, and not missed.
+        current = _File.open(self._log.path)
+        older = _File.open(self._log.older)
+        for file in (older, current):
+            if file is None:
+                continue
+            if file.inode in known:
+                file.close()
+                continue
+            known.add(file.inode)
+            self._files.append(file)
 
     def _is_wanted(self, event: Event) -> bool:
         return (

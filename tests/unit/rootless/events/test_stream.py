@@ -104,6 +104,15 @@ def test_event_that_is_written_to_a_renamed_file_is_seen(log: EventLog) -> None:
         assert names(stream) == ["late"]
 
 
+def test_stream_of_an_empty_log_has_what_rotated_before_it_was_read(log: EventLog) -> None:
+    with EventStream(log) as stream:
+        for name in ("older", "newer"):
+            log.append(event(name))
+            if name == "older":
+                os.rename(log.path, log.older)
+        assert names(stream) == ["older", "newer"]
+
+
 def test_events_of_a_process_are_in_order_where_the_log_rotates_meanwhile(
     log: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
