@@ -111,8 +111,13 @@ class MetadataWriter:
     ) -> None:
         """Change owner and mode of what is there, under `Ownership.DATA`."""
         is_bare = self._write_override(path, owner, disk_mode, follow=follow)
-        if is_bare and OVERRIDE_STAT in self._store.names(path, follow):
+        if not is_bare:
+            return
+        if OVERRIDE_STAT in self._store.names(path, follow):
             self._store.remove(path, OVERRIDE_STAT, follow=follow)
+        elif disk_mode & 0o7777 == owner[2] & 0o7777:
+            # Nothing was written, but chmod(2) and chown(2) to what is there already set the time of the change.
+            os.chmod(path, disk_mode & 0o7777)
 
     def _write_override(
         self, path: bytes | int, owner: Owner, disk_mode: int, *, follow: bool = True

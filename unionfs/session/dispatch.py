@@ -128,6 +128,7 @@ class Dispatcher:
             self._copies,
             acls=options.posix_acl,
             records_owners=options.records_owners,
+            writeback=options.writeback,
         ).table
         self._handlers |= dict.fromkeys(_TRANSFERS, self._first_transfer)
         self._table: dict[int, Answer] = dict.fromkeys(self._handlers, self._decoded)

@@ -50,7 +50,7 @@ _NO_ID = 0xFFFFFFFF
 
 class Handlers:
     """`valid`: for how long the kernel may keep names and attributes. `acls`: whether there are POSIX
-    ACLs. `records_owners`: as in ServeOptions. `table` is by opcode."""
+    ACLs. `records_owners`, `writeback`: as in ServeOptions. `table` is by opcode."""
 
     def __init__(
         self,
@@ -60,10 +60,12 @@ class Handlers:
         *,
         acls: bool,
         records_owners: bool = False,
+        writeback: bool = True,
     ) -> None:
         self._fs = filesystem
         self._acls = acls
         self._records_owners = records_owners
+        self._kernel_keeps_ctime = writeback
         self._valid = valid
         self._require_copied = copies.require_copied
         self.table: dict[int, Handler] = {
@@ -191,10 +193,11 @@ class Handlers:
 
     def _record_owner(self, nodeid: NodeId, value: bytes) -> None:
         """Of a file that has this owner already, as most files that a package manager unpacks, only the time of the
-        change is another, and the kernel sets that by a request of its own (fuse_update_ctime)."""
+        change is another, and with a writeback cache the kernel sets that by a request of its own (fuse_update_ctime)."""
         change = recorded_owner(value)
         if (
-            not self._fs.getattr(nodeid).mode & (S_ISUID | S_ISGID)
+            self._kernel_keeps_ctime
+            and not self._fs.getattr(nodeid).mode & (S_ISUID | S_ISGID)
             and self._fs.lacks_capabilities(nodeid)
             and self._fs.getxattr(nodeid, OWNER) == value
         ):
