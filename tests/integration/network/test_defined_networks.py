@@ -344,14 +344,22 @@ def test_container_without_any_network_starts_and_gets_the_default_one_again(roo
     assert interfaces(rootless, "web") == ["lo"]
 
 
+def answer(port):
+    """What the server of a port sends first; empty if the connection is refused, reset or closed."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 20) as connection:
+            return connection.recv(99)
+    except ConnectionError:
+        return b""
+
+
 def test_published_port_leads_nowhere_without_a_network(rootless, net):
     """Not to what listens on the loopback addresses of the container either."""
     start(rootless, "web", "--network", net, "-p", "127.0.0.1:0:80")
     port = int(rootless("port", "web", "80").ok().stdout.rpartition(":")[2])
     assert exchange("127.0.0.1", port, b"x")[1] == b"x"
     rootless("network", "disconnect", net, "web").ok()
-    with pytest.raises(ConnectionError):
-        exchange("127.0.0.1", port, b"x")
+    assert answer(port) == b""
     rootless("network", "connect", net, "web").ok()
     assert exchange("127.0.0.1", port, b"x")[1] == b"x"
 

@@ -84,7 +84,7 @@ def files(box, busybox_image, tmp_path):
     return box
 
 
-@pytest.mark.needs("overlay")
+@pytest.mark.needs("overlay", "subuid")  # with one id the server has owners as attributes
 @pytest.mark.parametrize("options", [READ_ONLY, ("--storage-driver", "overlay")])
 def test_files_that_one_container_has_read_are_no_requests_of_another(files, options):
     for name in ("one", "two"):
@@ -125,7 +125,7 @@ def test_attributes_can_be_set_over_an_image_that_has_none(files):
         )
         == "200\n"
     )
-    with pytest.raises(OSError, match="not supported"):
+    with pytest.raises(OSError, match=r"not supported|No data available"):
         os.getxattr(f"/proc/{pid}/root/srv/f7", "user.color")
     os.setxattr(f"/proc/{pid}/root/srv/f8", "user.color", b"blue")
     assert os.getxattr(f"/proc/{pid}/root/srv/f8", "user.color") == b"blue"
