@@ -1,0 +1,1 @@
+"""The ranks of a job step that share one container."""

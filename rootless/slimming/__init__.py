@@ -1,0 +1,1 @@
+"""What an image made of the files that commands have used keeps."""

@@ -1,0 +1,1 @@
+"""From the options of a container to its OCI spec."""

@@ -1,0 +1,1 @@
+"""Traces of the files that a container uses, as documents and lists."""

@@ -1,0 +1,1 @@
+"""Files that are copied up while they are read and written."""

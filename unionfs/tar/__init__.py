@@ -1,0 +1,1 @@
+"""Layers in tar archives, read in place by an index."""

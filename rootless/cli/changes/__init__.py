@@ -1,0 +1,1 @@
+"""The commands `try`, `changes`, `apply` and `drop`."""

@@ -1,0 +1,1 @@
+"""The commands about containers that exist, one module each."""

@@ -1,0 +1,1 @@
+"""The commands `snapshot`, `snapshots`, `rollback` and `branch`."""

@@ -1,0 +1,1 @@
+"""Image archives and layouts that images are loaded from and saved to."""

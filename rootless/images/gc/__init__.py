@@ -1,0 +1,1 @@
+"""What the store holds that nothing needs: finds it, counts it, removes it."""

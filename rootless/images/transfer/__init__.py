@@ -1,0 +1,1 @@
+"""Moves images between registries, archives and the store."""
