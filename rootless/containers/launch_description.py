@@ -8,7 +8,7 @@ from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
 from rootless.network.endpoint import endpoint_in, plain_endpoint
 from rootless.runtime.idmap import IdMaps, IdRange
-from rootless.runtime.rootfs import FuseRootfs, OverlayRootfs
+from rootless.runtime.rootfs import ROOT_NAME, FuseRootfs, OverlayRootfs
 from rootless.spec.options import (
     NO_RESTART,
     NO_STORAGE_LIMITS,
@@ -197,7 +197,7 @@ class LaunchDescription(NamedTuple):
         """What is mounted as its root, in its mount namespace only."""
         if self.storage_driver is StorageDriver.OVERLAY:
             return OverlayRootfs(self.directory, volatile=self.volatile)
-        return FuseRootfs(f"{self.directory}/rootfs")
+        return FuseRootfs(f"{self.directory}/rootfs", root_name=ROOT_NAME)
 
     @property
     def log(self) -> str:

@@ -18,7 +18,6 @@ from rootless.runtime.idmap import IdMaps, to_outside
 from rootless.runtime.mount_options import MountOptions, parse_mount_options
 from rootless.runtime.rootfs import (
     FSTYPE,
-    ROOT_NAME,
     ROOT_TREE,
     BindRootfs,
     FuseRootfs,
@@ -160,10 +159,10 @@ def _root(
     uid, gid = id_maps.root
     match rootfs:
         case FuseRootfs():
-            return [
-                filesystem.MountUnion(rootfs.mountpoint, rootfs.source, FSTYPE, False, uid, gid),
-                filesystem.EnterUnion(rootfs.mountpoint, ROOT_NAME),
-            ]
+            mount = filesystem.MountUnion(rootfs.mountpoint, rootfs.source, FSTYPE, False, uid, gid)
+            if not rootfs.root_name:
+                return [mount]
+            return [mount, filesystem.EnterUnion(rootfs.mountpoint, rootfs.root_name)]
         case OverlayRootfs():
             from rootless.runtime.steps import overlay
 

@@ -17,11 +17,13 @@ class FuseRootfs(NamedTuple):
     """The union, mounted in the container's namespaces on `mountpoint` (an existing directory) and
     served from outside.
 
-    `source` is what /proc/self/mounts shows as device.
+    `source` is what /proc/self/mounts shows as device. `root_name` is the name in node 1 under which the server has the
+    root (`ServeOptions.root_name`); empty: node 1 is the root.
     """
 
     mountpoint: str
     source: str = "rootless"
+    root_name: str = ""
 
 
 class OverlayRootfs(NamedTuple):
