@@ -7,7 +7,7 @@ import select
 import time
 
 from rootless.containers.directory import Containers
-from rootless.containers.process_identity import boot_id, is_alive, is_elsewhere
+from rootless.containers.process_identity import boot_id, is_alive, is_elsewhere, open_process
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import ALIVE, MONITORED, Status
 from rootless.containers.timestamps import now
@@ -115,15 +115,10 @@ def wait_for_end(record: ContainerRecord, timeout: float) -> None:
 
 def _has_ended(record: ContainerRecord, timeout: float, numbers: Sequence[int] = ()) -> bool:
     """Whether a container's monitor ends within some seconds, while it is sent these signals."""
-    if not is_alive(record.monitor_pid, record.monitor_pid_start):
+    monitor = open_process(record.monitor_pid, record.monitor_pid_start)
+    if monitor is None:
         return True
     try:
-        monitor = os.pidfd_open(record.monitor_pid)
-    except ProcessLookupError:
-        return True
-    try:
-        if not is_alive(record.monitor_pid, record.monitor_pid_start):
-            return True
         poll = select.poll()
         poll.register(monitor, select.POLLIN)
         end = time.monotonic() + timeout

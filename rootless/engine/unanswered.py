@@ -7,7 +7,7 @@ import os
 import select
 import time
 
-from rootless.containers.process_identity import is_alive
+from rootless.containers.process_identity import open_process
 from rootless.containers.reconcile import kill_and_wait
 from rootless.errors import RootlessError
 from rootless.light_stdlib import signal
@@ -22,8 +22,6 @@ _ANSWER_WAIT = 10.0
 _FIRST_LOOK = 0.2
 _END_WAIT = 5.0
 """Seconds that a monitor which does not answer has to end by itself, before it is killed."""
-
-
 _LONGEST_WAIT = 2_000_000
 """Seconds: poll(2) takes milliseconds that fit in an int."""
 
@@ -56,7 +54,7 @@ def signal_directly(record: ContainerRecord, number: int) -> None:
 def end_directly(record: ContainerRecord, number: int, timeout: int) -> None:
     """Send the first process of a container a signal, `timeout` seconds later (-1: never) SIGKILL, and then end the
     monitor. Raises RootlessError if the monitor is still there after that."""
-    process = _open(record.pid, record.pid_start)
+    process = open_process(record.pid, record.pid_start)
     if process is not None:
         try:
             signal.pidfd_send_signal(process, number)
@@ -72,7 +70,7 @@ def end_directly(record: ContainerRecord, number: int, timeout: int) -> None:
 
 
 def _send(pid: int, started: int, number: int) -> None:
-    process = _open(pid, started)
+    process = open_process(pid, started)
     if process is None:
         return
     try:
@@ -81,17 +79,3 @@ def _send(pid: int, started: int, number: int) -> None:
         pass
     finally:
         os.close(process)
-
-
-def _open(pid: int, started: int) -> int | None:
-    """A pidfd of the process with this PID and start time; None if it has ended."""
-    if not is_alive(pid, started):
-        return None
-    try:
-        process = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-    if is_alive(pid, started):
-        return process
-    os.close(process)
-    return None

@@ -7,7 +7,7 @@ import signal
 import time
 from pathlib import Path
 
-from rootless.containers.process_identity import is_alive
+from rootless.containers.process_identity import is_alive, open_process
 from rootless.containers.record import ContainerRecord
 from rootless.errors import RootlessError
 
@@ -24,12 +24,12 @@ def request_report(record: ContainerRecord, path: Path, timeout: float | None = 
     """
     before, timeout = _identity(path), timeout or TIMEOUT
     try:
-        server = os.pidfd_open(record.server_pid)
+        server = open_process(record.server_pid, record.server_pid_start)
     except OSError:
         return
+    if server is None:
+        return
     try:
-        if not is_alive(record.server_pid, record.server_pid_start):
-            return
         signal.pidfd_send_signal(server, signal.SIGUSR1)
         deadline = time.monotonic() + timeout
         while _identity(path) == before:
