@@ -64,7 +64,7 @@ class ContainerRecord(NamedTuple):
     memory_fd: int = 0
     """The descriptor by which its monitor holds that tmpfs while the container runs."""
     snapshot_each: str = ""
-    """When snapshots are taken: `exec`, before each command of exec; or each so many seconds, a number; empty: when asked for."""
+    """When snapshots are taken: `exec`, before each command of exec; a number: at this interval in seconds; empty: on request."""
     command: tuple[str, ...] = ()
     labels: Mapping[str, str] = {}
     auto_remove: bool = False

@@ -174,8 +174,8 @@ def _options(request: SlimRequest, image: str, command: tuple[str, ...]) -> Cont
 def _run(
     engine: Engine, options: ContainerOptions, directory: Path, stop_after: int | None
 ) -> Trial:
-    """Run a container in a child process, without input, to its end or for so many seconds; it ends with the child. Raises
-    RootlessError.
+    """Run a container in a child process, without input, to its end or for `stop_after` seconds; it ends with the
+    child. Raises RootlessError.
     """
     outputs = [directory / "stdout", directory / "stderr"]
 

@@ -1,4 +1,4 @@
-"""Snapshots of a container that are taken each so many seconds (--snapshot-each): a child of the monitor takes each, so that
+"""Snapshots of a container that are taken at an interval (--snapshot-each): a child of the monitor takes each, so that
 the monitor waits for nothing.
 """
 

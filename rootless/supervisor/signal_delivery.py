@@ -73,7 +73,7 @@ class SignalDelivery:
         self.send(signal.SIGKILL)
 
     def limit(self, seconds: int) -> None:
-        """Kill the container so many seconds from now."""
+        """Kill the container after this number of seconds."""
         self._time_limit = time.monotonic() + seconds
 
     def wait_limit(self) -> float | None:

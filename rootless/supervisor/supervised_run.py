@@ -73,7 +73,7 @@ class SupervisedRun:
         self._health = HealthTimer(self._description, check, containers, self._keeper, self._events)
 
     def take_snapshots(self, seconds: int) -> None:
-        """Take a snapshot each so many seconds from now on: the command has been executed."""
+        """Begin to take snapshots at the interval of the record: the command has been executed."""
         from rootless.supervisor.periodic_snapshots import PeriodicSnapshots
 
         self._snapshots = PeriodicSnapshots(self._description, seconds)

@@ -34,7 +34,7 @@ TRACE = OptionalText(
 )
 SNAPSHOT_EACH = Text(
     ("snapshot-each",),
-    "Take a snapshot before each command of exec, or each so many seconds",
+    "Take a snapshot before each command of exec, or at an interval",
     "exec|SECONDS",
 )
 EXPLAIN = Flag(("explain",), "Print what is undone and what is not, and quit")

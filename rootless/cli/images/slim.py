@@ -26,7 +26,7 @@ COMPARE = Flag(
 )
 STOP_AFTER = Number(
     ("stop-after",),
-    "Stop a command that still runs after so many seconds, such as a server",
+    "Stop a command that still runs after this time, such as a server",
     "SECONDS",
 )
 ENV = Texts(

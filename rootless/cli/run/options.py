@@ -191,7 +191,7 @@ TRACE = OptionalText(
 )
 SNAPSHOT_EACH = Text(
     ("snapshot-each",),
-    "Take a snapshot before each command of exec, or each so many seconds",
+    "Take a snapshot before each command of exec, or at an interval",
     "exec|SECONDS",
     CONTAINER,
 )
