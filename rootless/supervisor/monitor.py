@@ -219,7 +219,10 @@ class Monitor:
                 container.create(streams, debug, self._while_created)
                 self._keeper.connected(container.places)
                 self._begin()
-            except BaseException:
+            except BaseException as error:
+                if self._caller is not None and isinstance(error, RootlessError):
+                    # Until it knows of the failure it is a process of the container's, with the container's mounts.
+                    self._report_failure(error)
                 container.abandon()
                 raise
         try:
@@ -476,12 +479,17 @@ class Monitor:
         """The container could not be started: everything of it is removed, or its record says why."""
         control_socket.remove(self._description.control_directory)
         self._keeper.failed(error)
+        self._report_failure(error)
+
+    def _report_failure(self, error: RootlessError) -> None:
+        """FAILED is the last message of every connection."""
         from rootless.run_in_child import error_fields
 
         fields = error_fields(error)
         if not self._first.is_greeted:
             self._first.send(Kind.FAILED, **fields)
-        self._clients.broadcast(Kind.FAILED, **fields)
+            self._first.close()
+        self._clients.end(Kind.FAILED, **fields)
 
 
 def _ranks(shared: Shared) -> Ranks:
