@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
-    from rootless.durable import LockFile
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.ranks.rank import Rank
     from rootless.ranks.recipe import Claim
     from rootless.rootfs.lower import Lower
     from rootless.spec.options import ContainerOptions
     from rootless.spec.storage_driver import StorageDriver
+    from rootless.supervisor.file_servers.claim import ServerClaim
     from rootless.supervisor.foreground import Outcome
 
     Adapt: TypeAlias = Callable[[ContainerOptions, Lower], ContainerOptions]
@@ -54,8 +54,8 @@ class NewContainers(NamedTuple):
         if options.terminal and stdin and not os.isatty(0):
             raise NotATerminalError("the input device is not a TTY")
         # It imports what it needs while this process imports the rest of what it needs itself.
-        forks_server, lock = self._server_ahead(options)
-        started = start_monitor(debug=self.debug, forks_server=forks_server, lock=lock)
+        forks_server, claim = self._server_ahead(options)
+        started = start_monitor(debug=self.debug, forks_server=forks_server, claim=claim)
         module_packs.load(module_packs.PREPARE)
         from rootless.supervisor.foreground import Attachment, run_in_foreground
 
@@ -100,12 +100,13 @@ class NewContainers(NamedTuple):
         from rootless.supervisor.in_place import run_in_place
 
         options = options._replace(storage_driver=StorageDriver.UNIONFS)
+        forks_server, claim = self._server_ahead(options)
 
         def prepare(monitor: int) -> LaunchDescription:
             module_packs.load(module_packs.PREPARE)
             return self._prepare(options, progress, monitor=monitor, adapt=adapt)
 
-        return run_in_place(prepare, debug=self.debug)
+        return run_in_place(prepare, debug=self.debug, forks_server=forks_server, claim=claim)
 
     def create(
         self, options: ContainerOptions, *, progress: ShowProgress | None = None
@@ -126,7 +127,7 @@ class NewContainers(NamedTuple):
         from rootless.supervisor.background import run_in_background
 
         options = options._replace(attach=Streams(stdin=False, stdout=False, stderr=False))
-        forks_server, lock = self._server_ahead(options)
+        forks_server, claim = self._server_ahead(options)
 
         def prepare(monitor: int) -> LaunchDescription:
             module_packs.load(module_packs.PREPARE)
@@ -138,7 +139,7 @@ class NewContainers(NamedTuple):
             created,
             debug=self.debug,
             forks_server=forks_server,
-            lock=lock,
+            claim=claim,
             caller_ends=caller_ends,
         )
 
@@ -162,9 +163,9 @@ class NewContainers(NamedTuple):
             module_packs.load(module_packs.RUN)
             from rootless.supervisor.background import run_in_background
 
-            forks_server, lock = self._server_ahead(options)
+            forks_server, server = self._server_ahead(options)
             return run_in_background(
-                describe, None, debug=self.debug, forks_server=forks_server, lock=lock
+                describe, None, debug=self.debug, forks_server=forks_server, claim=server
             )
 
         def prepare(monitor: int) -> LaunchDescription:
@@ -173,8 +174,8 @@ class NewContainers(NamedTuple):
 
         run_joined(options, rank, self.paths, prepare, start, claim=claim)
 
-    def _server_ahead(self, options: ContainerOptions) -> tuple[bool, LockFile | None]:
-        """Whether the monitor forks a file server of the container before it knows what that serves, and the lock with
+    def _server_ahead(self, options: ContainerOptions) -> tuple[bool, ServerClaim | None]:
+        """Whether the monitor forks a file server of the container before it knows what that serves, and the claim with
         which it forks one of a shared image instead.
         """
         from rootless.spec.storage_driver import StorageDriver
@@ -183,7 +184,13 @@ class NewContainers(NamedTuple):
             return True, None
         from rootless.supervisor.file_servers.claim import claim_first_server
 
-        return False, claim_first_server(self.paths.runtime)
+        single = False
+        if options.userns.single:
+            from rootless.runtime.account import read_id_maps
+            from rootless.supervisor.file_servers.claim import has_single_servers
+
+            single = has_single_servers(read_id_maps(options.userns))
+        return False, claim_first_server(self.paths.runtime, single=single)
 
     def _driver(self, options: ContainerOptions) -> StorageDriver:
         from rootless.spec.storage_driver import default_driver

@@ -15,6 +15,8 @@ from unionfs.light_types import Enum, NamedTuple
 
 
 class MessageKind(Enum):
+    NAMESPACE = "namespace"  # to such a process: the user namespace to be below, if there is one
+    TREE = "tree"  # to such a process: the shared mount of its image
     UNSHARED = "unshared"  # a process that becomes the container's: it is in its namespaces
     MAPPED = "mapped"  # parent: the id maps are written
     FUSE = "fuse"  # child: the descriptor of the mounted union
@@ -30,7 +32,8 @@ class MessageKind(Enum):
 class State(Enum):
     """Where the child is, as the parent knows it."""
 
-    UNSHARING = "unsharing"  # only of a process that becomes the container's
+    CHOOSING = "choosing"  # this state and the next only of a process that becomes the container's
+    UNSHARING = "unsharing"
     MAPPING = "mapping"
     SETTING_UP = "setting up"
     READY = "ready"
@@ -40,7 +43,9 @@ class State(Enum):
 
 
 ORDER: dict[State, dict[MessageKind, State]] = {
+    State.CHOOSING: {MessageKind.NAMESPACE: State.UNSHARING},
     State.UNSHARING: {
+        MessageKind.TREE: State.UNSHARING,
         MessageKind.UNSHARED: State.MAPPING,
         MessageKind.FAILED: State.FAILED,
     },

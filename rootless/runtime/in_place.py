@@ -17,8 +17,10 @@ from rootless.runtime.child import become_user, report, send_listener
 from rootless.runtime.execution import find_executable, refuse_magic_links
 from rootless.runtime.extensions import DEFAULT_PATH
 from rootless.runtime.handshake import HandshakeMessage, MessageKind
+from rootless.runtime.rootfs import ROOT_TREE
 from rootless.runtime.steps.context import Context
 from rootless.syscalls import mounts, processes
+from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,17 +35,41 @@ class NotBecomeError(Exception):
     """The process has not become the container's: the other side of the handshake knows why, or has ended."""
 
 
-def enter_namespaces(plan: Plan) -> None:
+class SharedRoot(NamedTuple):
+    """The mount of an image that other containers have too, and the user namespace that it belongs to: descriptors."""
+
+    namespace: int
+    tree: int
+
+
+def receive_root(channel: socket.socket) -> SharedRoot | None:
+    """What the parent has for the root; None if the container has a mount of its own. Raises NotBecomeError."""
+    message = receive(channel)
+    if message.kind is not MessageKind.NAMESPACE:
+        raise NotBecomeError
+    if message.descriptor is None:
+        return None
+    tree = receive(channel)
+    if tree.kind is not MessageKind.TREE or tree.descriptor is None:
+        raise NotBecomeError
+    return SharedRoot(message.descriptor, tree.descriptor)
+
+
+def enter_namespaces(plan: Plan, shared: SharedRoot | None) -> None:
     """Enter the namespaces of a plan, which has none for PIDs: only children would be in it. The process must have one
-    thread. Raises OSError; then nothing has changed.
+    thread. Raises OSError.
     """
     if not mounts.has_mount_setattr():
         # Nothing can be imported where the root is another.
         from rootless.runtime.steps import bind_remount  # noqa: F401
+    if shared is not None:
+        processes.setns(shared.namespace, processes.CLONE_NEWUSER)
     processes.unshare(sum(processes.NAMESPACE_FLAGS[name] for name in plan.namespaces))
 
 
-def become_container(plan: Plan, channel: socket.socket, filters: Filters) -> NoReturn:
+def become_container(
+    plan: Plan, channel: socket.socket, filters: Filters, shared: SharedRoot | None
+) -> NoReturn:
     """Follow the plan, after `enter_namespaces`, and execute its command.
 
     The caller's descriptors that are not close-on-exec, its signal mask, its ignored signals, its session and its
@@ -58,7 +84,7 @@ def become_container(plan: Plan, channel: socket.socket, filters: Filters) -> No
         os.umask(0)
         send(channel, HandshakeMessage(MessageKind.UNSHARED))
         _expect(channel, MessageKind.MAPPED)
-        context = Context(channel)
+        context = Context(channel, {} if shared is None else {ROOT_TREE: shared.tree})
         for step in plan.steps:
             doing = step.describe()
             step.perform(context)

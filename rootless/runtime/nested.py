@@ -117,6 +117,21 @@ def _between(
         os._exit(0)
 
 
+def write_maps_inside(namespace: SharedNamespace, pid: int, maps: IdMaps) -> None:
+    """Give a process in a new user namespace below `namespace` the maps, by a process that enters that one. Raises
+    OSError, LaunchError.
+    """
+    from rootless.run_in_child import run_in_child
+
+    inner = maps_below(maps, namespace.id_maps)
+
+    def write() -> None:
+        processes.setns(namespace.descriptor, processes.CLONE_NEWUSER)
+        write_maps_below(pid, inner)
+
+    run_in_child(write)
+
+
 def write_maps_below(pid: int, maps: IdMaps) -> None:
     """Give a process in a new user namespace below this process's its maps. Raises OSError."""
     _write_map(pid, "uid_map", maps.uids)

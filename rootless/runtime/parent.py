@@ -26,7 +26,7 @@ from rootless.runtime.handshake import (
 from rootless.runtime.idmap import IdMaps
 from rootless.runtime.idmap_writer import begin_maps
 from rootless.runtime.plan import make_plan
-from rootless.runtime.rootfs import Rootfs
+from rootless.runtime.rootfs import ROOT_TREE, Rootfs
 from rootless.runtime.seccomp import filters_of
 from rootless.syscalls import descriptors, mounts, processes
 from unionfs.light_types import NamedTuple
@@ -266,6 +266,17 @@ def _wait_for_caller(caller: Caller, args: LaunchArgs) -> tuple[socket.socket, C
     process = ContainerProcess(
         caller.pid, caller.pidfd, caller.channel, args.server, is_child=False
     )
+    try:
+        if args.below is None:
+            send(caller.channel, HandshakeMessage(MessageKind.NAMESPACE))
+        else:
+            for kind, descriptor in (
+                (MessageKind.NAMESPACE, args.below.descriptor),
+                (MessageKind.TREE, args.trees[ROOT_TREE]),
+            ):
+                send(caller.channel, HandshakeMessage(kind, descriptor=descriptor))
+    except BrokenPipeError:
+        process.abandon("its change of namespaces")
     message = _receive(caller.channel, args.server)
     if message.kind is not MessageKind.UNSHARED:
         process.abandon("its change of namespaces", message.failure)
@@ -343,6 +354,10 @@ def _set_up(
 
 def _prepare_namespaces(pid: int, args: LaunchArgs) -> None:
     helpers = begin_maps(pid, args.id_maps) if args.below is None else None
+    if args.below is not None and args.caller is not None:
+        from rootless.runtime.nested import write_maps_inside
+
+        write_maps_inside(args.below, pid, args.id_maps)
     if args.meanwhile is not None:
         args.meanwhile()
     if helpers is not None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
-    from rootless.durable import LockFile
+    from rootless.supervisor.file_servers.claim import ServerClaim
 
 
 def run_in_background(
@@ -21,17 +21,17 @@ def run_in_background(
     *,
     debug: bool,
     forks_server: bool,
-    lock: LockFile | None,
+    claim: ServerClaim | None,
     caller_ends: bool = False,
 ) -> ContainerRecord:
     """Start the container that `prepare` makes, and return when its command has been executed.
 
-    `prepare` is given the monitor's PID; `created` the record of the container that it has made. `forks_server` and `lock` are
+    `prepare` is given the monitor's PID; `created` the record of the container that it has made. `forks_server` and `claim` are
     for `start_monitor`. `caller_ends`: the calling process ends soon, and so need not be spared a child that it would have to
     wait for. Raises what `prepare` raises, and RootlessError if the container could not be started.
     """
     started = start_monitor(
-        outlives_caller=not caller_ends, debug=debug, forks_server=forks_server, lock=lock
+        outlives_caller=not caller_ends, debug=debug, forks_server=forks_server, claim=claim
     )
     client = started.client
     try:

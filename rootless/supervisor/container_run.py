@@ -85,10 +85,7 @@ class ContainerRun:
         self._servers = servers
         self._image_server = image_server
         self._layer = _open_layer(description)
-        # A process that becomes the container's cannot be made below the user namespace of a shared image.
-        self._rootfs, self._shared = (
-            _root(description) if caller is None else (_own_root(description), None)
-        )
+        self._rootfs, self._shared = _root(description)
         self._server: RootServer | None = None
         """None where the image is shared with other containers, or the kernel alone serves the root."""
         if self._shared is None and image_server is not None:

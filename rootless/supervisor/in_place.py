@@ -9,9 +9,15 @@ from __future__ import annotations
 import os
 
 from rootless.containers.launch_description import LaunchDescription
-from rootless.runtime.in_place import NotBecomeError, become_container, enter_namespaces
+from rootless.runtime.in_place import (
+    NotBecomeError,
+    become_container,
+    enter_namespaces,
+    receive_root,
+)
 from rootless.runtime.parent import Caller, clone_error
 from rootless.runtime.plan import make_plan
+from rootless.runtime.rootfs import SharedRootfs
 from rootless.runtime.seccomp import filters_of
 from rootless.supervisor.protocol import Kind
 from rootless.supervisor.start import start_monitor
@@ -22,10 +28,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    from rootless.supervisor.file_servers.claim import ServerClaim
 
-def run_in_place(prepare: Callable[[int], LaunchDescription], *, debug: bool) -> NoReturn:
+
+def run_in_place(
+    prepare: Callable[[int], LaunchDescription],
+    *,
+    debug: bool,
+    forks_server: bool,
+    claim: ServerClaim | None,
+) -> NoReturn:
     """Become the command of the container that `prepare` makes; it is given the monitor's PID. The process must have
-    one thread, and the container neither a PID namespace, nor a terminal of its own, nor volumes.
+    one thread, and the container neither a PID namespace, nor a terminal of its own, nor volumes. `forks_server` and
+    `claim` are those of `start_monitor`.
 
     Raises what `prepare` raises, and RootlessError if the container could not be started. After that no module can be
     imported.
@@ -35,7 +50,14 @@ def run_in_place(prepare: Callable[[int], LaunchDescription], *, debug: bool) ->
 
     ours, theirs = descriptors.pair()
     caller = Caller(os.pidfd_open(os.getpid()), os.getpid(), theirs)
-    started = start_monitor(outlives_caller=True, debug=debug, caller=caller, callers_end=ours)
+    started = start_monitor(
+        outlives_caller=True,
+        debug=debug,
+        forks_server=forks_server,
+        claim=claim,
+        caller=caller,
+        callers_end=ours,
+    )
     theirs.close()
     os.close(caller.pidfd)
     client = started.client
@@ -43,21 +65,26 @@ def run_in_place(prepare: Callable[[int], LaunchDescription], *, debug: bool) ->
         client.hello()
         client.start()
         description = prepare(started.pid)
-        plan = make_plan(
-            description.spec,
-            rootfs=description.rootfs,
-            id_maps=description.id_maps,
-            bundle=description.directory,
-        )
-        filters = filters_of(description.spec, description.seccomp_cache)
         started.describe(
             description._replace(streams=(False, False, False), ends_with_client=False)
         )
+        filters = filters_of(description.spec, description.seccomp_cache)
+        shared = receive_root(ours)
+        plan = make_plan(
+            description.spec,
+            rootfs=(
+                description.rootfs
+                if shared is None
+                else SharedRootfs(description.directory, in_memory=True)
+            ),
+            id_maps=description.id_maps,
+            bundle=description.directory,
+        )
         try:
-            enter_namespaces(plan)
+            enter_namespaces(plan, shared)
         except OSError as error:
             raise clone_error(error, plan.namespaces, in_cgroup=False) from error
-        become_container(plan, ours, filters)
+        become_container(plan, ours, filters, shared)
     except NotBecomeError:
         client.receive_until(Kind.EXITED)
         raise

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from rootless.containers.launch_description import LaunchDescription
-    from rootless.durable import LockFile
     from rootless.light_stdlib import socket
     from rootless.runtime.parent import Caller
+    from rootless.supervisor.file_servers.claim import ServerClaim
 
 _CONNECTION, _DESCRIPTION, _PID = 3, 4, 5
 """Descriptors of an executed monitor; the last is there if it is to outlive its caller."""
@@ -138,7 +138,7 @@ def start_monitor(
     outlives_caller: bool = False,
     debug: bool = False,
     forks_server: bool = True,
-    lock: LockFile | None = None,
+    claim: ServerClaim | None = None,
     caller: Caller | None = None,
     callers_end: socket.socket | None = None,
 ) -> StartedMonitor:
@@ -149,7 +149,7 @@ def start_monitor(
             would have to wait for it.
         debug: Write the steps of the container's start to standard error.
         forks_server: The monitor forks a file server at once, which imports while it is not known yet what it serves.
-        lock: The monitor forks a server of a shared image instead, which holds this lock.
+        claim: The monitor forks a server of a shared image instead, which holds the lock of the claim.
         caller: The caller, if it is to become the container's first process. It must have one thread.
         callers_end: The caller's end of that handshake.
 
@@ -180,7 +180,7 @@ def start_monitor(
                     reader,
                     debug=debug,
                     forks_server=forks_server,
-                    lock=lock,
+                    claim=claim,
                     caller=caller,
                 )
         else:
@@ -189,8 +189,8 @@ def start_monitor(
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     os.close(reader)
-    if lock is not None:
-        lock.release()
+    if claim is not None:
+        claim.lock.release()
     if not outlives_caller:
         return StartedMonitor(pid, ours, writer)
     os.close(pid_writer)
@@ -264,7 +264,7 @@ def become_monitor(
     *,
     debug: bool,
     forks_server: bool,
-    lock: LockFile | None = None,
+    claim: ServerClaim | None = None,
     caller: Caller | None = None,
 ) -> NoReturn:
     """Import, read from the pipe which container it is, and be its monitor."""
@@ -273,11 +273,11 @@ def become_monitor(
         # Before anything else: the fewer pages this process has written, the fewer are copied. From here on two processors
         # import at once: the file server what serves the layers, this process the rest.
         server, image_server = FileServer.fork() if forks_server else None, None
-        if lock is not None:
+        if claim is not None:
             from rootless.supervisor.file_servers.first_server import FirstServer
 
-            image_server = FirstServer.fork(lock)
-            lock.release()
+            image_server = FirstServer.fork(claim)
+            claim.lock.release()
         steps = os.dup(2) if debug else None
         module_packs.load(module_packs.MONITOR)
         if not forks_server:

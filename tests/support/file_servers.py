@@ -62,7 +62,7 @@ def servers_below(pid: int) -> list[int]:
 def volume_servers(rootless: Rootless) -> list[int]:
     """The processes that listen on the sockets of volumes (SO_PEERCRED, unix(7))."""
     found = []
-    for path in (rootless.runtime / "rootless/volumes").glob("*/control.sock"):
+    for path in (rootless.runtime / "rootless").glob("volumes*/*/control.sock"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
             try:
                 client.connect(str(path))

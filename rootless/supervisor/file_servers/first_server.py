@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from rootless.containers.launch_description import LaunchDescription
-    from rootless.durable import LockFile
     from rootless.runtime.idmap import IdMaps
+    from rootless.supervisor.file_servers.claim import ServerClaim
 
 _MAXIMUM = 1 << 17
 """Bytes of a description, as in `file_server`."""
@@ -34,12 +34,12 @@ class FirstServer:
         self._pid = 0
 
     @classmethod
-    def fork(cls, lock: LockFile) -> FirstServer:
-        """Start the process, which holds the lock while it waits. The caller must have one thread."""
+    def fork(cls, claim: ServerClaim) -> FirstServer:
+        """Start the process, which holds the lock of the claim while it waits. The caller must have one thread."""
         ours, theirs = descriptors.pair()
         pid = os.fork()
         if pid == 0:
-            _fork_server(theirs, lock)
+            _fork_server(theirs, claim)
         theirs.close()
         return cls(pid, ours)
 
@@ -77,20 +77,20 @@ class FirstServer:
             os.waitpid(self._starter, 0)
 
 
-def _fork_server(end: socket.socket, lock: LockFile) -> NoReturn:
+def _fork_server(end: socket.socket, claim: ServerClaim) -> NoReturn:
     """The program of the process that forks the server, writes its id maps and ends."""
     try:
         from rootless.runtime.account import read_id_maps
+        from rootless.runtime.idmap import UserNamespaceMode
         from rootless.runtime.idmap_writer import write_maps
-        from rootless.spec.options import ROOT_IS_CALLER
 
-        close_all_but((end.fileno(), *lock.descriptors))
-        maps = read_id_maps(ROOT_IS_CALLER)
+        close_all_but((end.fileno(), *claim.lock.descriptors))
+        maps = read_id_maps(UserNamespaceMode(single=claim.single))
         ready, mapped = os.pipe2(os.O_CLOEXEC)
         pid, _ = processes.fork_into(processes.CLONE_NEWUSER | processes.CLONE_NEWNS)
         if pid == 0:
             os.close(mapped)
-            _wait(end, ready, maps)
+            _wait(end, ready, maps, single=claim.single)
         end.send(str(pid).encode(), socket.MSG_NOSIGNAL)
         write_maps(pid, maps)
         os.write(mapped, b"1")
@@ -100,7 +100,7 @@ def _fork_server(end: socket.socket, lock: LockFile) -> NoReturn:
         os._exit(0)
 
 
-def _wait(end: socket.socket, ready: int, maps: IdMaps) -> NoReturn:
+def _wait(end: socket.socket, ready: int, maps: IdMaps, *, single: bool) -> NoReturn:
     """The program of the server."""
     try:
         from rootless.containers.launch_description import unpack
@@ -115,6 +115,6 @@ def _wait(end: socket.socket, ready: int, maps: IdMaps) -> NoReturn:
             import_some()
         packed, _ = descriptors.receive(end, _MAXIMUM, 0)
         if packed and os.read(ready, 1):
-            serve_image(unpack(packed), maps, end)
+            serve_image(unpack(packed), maps, end, single=single)
     finally:
         os._exit(1)

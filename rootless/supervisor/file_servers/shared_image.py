@@ -3,6 +3,9 @@ account that have the same layers, and so one page cache.
 
     RUNROOT/volumes/image-<hash of the layers>/control.sock
 
+A container that has the caller's id alone in an account with subordinate ids (`hpc`) finds it in RUNROOT/volumes-single-id,
+where that id is the owner of all files.
+
 The containers mount kernel overlayfs over it. Those whose upper layer is a union of their own have a file server of
 their own (docs/decisions/1810-one-mount-of-an-image.md).
 """
@@ -18,7 +21,12 @@ from rootless.runtime.account import read_id_maps
 from rootless.runtime.rootfs import SharedRootfs
 from rootless.spec.options import NO_STORAGE_LIMITS, ROOT_IS_CALLER
 from rootless.spec.storage_driver import StorageDriver
-from rootless.supervisor.file_servers.claim import PREFIX
+from rootless.supervisor.file_servers.claim import (
+    PREFIX,
+    has_single_servers,
+    is_single,
+    servers_directory,
+)
 from rootless.supervisor.file_servers.volume_server import ServedTree, leave_monitor, run_server
 
 TYPE_CHECKING = False
@@ -34,16 +42,23 @@ if TYPE_CHECKING:
 
 def shared_image(description: LaunchDescription) -> ServedTree | None:
     """The image of a container that shares it, to be served; None for a container that has a union of its own."""
-    if not _can_share(description) or not _has_ids_of_servers(description.id_maps):
+    single = has_single_servers(description.id_maps)
+    if not _can_share(description) or not (single or _has_ids_of_servers(description.id_maps)):
         return None
+    if single and description.has_served_mounts:
+        return None  # those belong to another user namespace
     if description.storage_driver is not StorageDriver.OVERLAY and not _has_overlay():
         return None  # mount points that the image lacks are made in a union of its own
-    return _served(description)
+    return _served(description, single=single)
 
 
-def serve_image(description: LaunchDescription, maps: IdMaps, end: socket.socket) -> NoReturn:
-    """The program of the server of a container's image, in a user namespace with the maps. `end`: where it reports."""
-    served = _served(description)
+def serve_image(
+    description: LaunchDescription, maps: IdMaps, end: socket.socket, *, single: bool
+) -> NoReturn:
+    """The program of the server of a container's image, in a user namespace with the maps, `single` as in
+    `servers_directory`. `end`: where it reports.
+    """
+    served = _served(description, single=single)
     leave_monitor(served, (end.fileno(),))
     run_server(served, maps, end)
 
@@ -54,9 +69,9 @@ def shared_rootfs(description: LaunchDescription) -> SharedRootfs:
     return SharedRootfs(description.directory, description.volatile and not in_memory, in_memory)
 
 
-def _served(description: LaunchDescription) -> ServedTree:
+def _served(description: LaunchDescription, *, single: bool) -> ServedTree:
     tree = description.tree
-    top = f"{description.runtime}/volumes"
+    top = servers_directory(description.runtime, single=single)
 
     def open_union(maps: IdMaps, server: ConnectionServer) -> Union:
         from rootless.rootfs.served import open_image
@@ -71,6 +86,7 @@ def _served(description: LaunchDescription) -> ServedTree:
         f"{top}/mount",
         f"{description.runtime}/images.log",
         read_only=True,
+        single=single,
     )
 
 
@@ -100,10 +116,7 @@ def _has_ids_of_servers(maps: IdMaps) -> bool:
     which is then the owner of all files.
     """
     servers = read_id_maps(ROOT_IS_CALLER)
-    return maps[:2] == servers[:2] or all(
-        len(ranges) == 1 and ranges[0].size == 1
-        for ranges in (maps.uids, maps.gids, servers.uids, servers.gids)
-    )
+    return maps[:2] == servers[:2] or (is_single(maps) and is_single(servers))
 
 
 def _identity(tree: HostTree | ImageTree) -> str:

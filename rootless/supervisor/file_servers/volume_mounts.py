@@ -14,11 +14,12 @@ from rootless.light_stdlib import socket
 from rootless.private_directory import make_private_directory
 from rootless.run_in_child import run_in_child
 from rootless.runtime.account import read_id_maps
+from rootless.runtime.idmap import UserNamespaceMode
 from rootless.runtime.nested import SharedNamespace
-from rootless.spec.options import ROOT_IS_CALLER
 from rootless.supervisor import control_socket
 from rootless.supervisor.engine_log import log
 from rootless.supervisor.file_servers import volume_server
+from rootless.supervisor.file_servers.claim import servers_directory
 from rootless.supervisor.file_servers.served_mounts import served_mounts, served_volume
 from rootless.supervisor.file_servers.volume_server import KeptMount, ServedTree
 from rootless.syscalls import descriptors, mount_flags, mounts, processes
@@ -143,16 +144,17 @@ class VolumeMounts:
     """
 
     def __init__(self, mounts: Mapping[int, ServedTree], runtime: str) -> None:
-        """Raises RootlessError if one of them cannot be served."""
+        """The mounts belong to one user namespace. Raises RootlessError if one of them cannot be served."""
         self.trees: dict[int, int] = {}
         self._connections: list[_Served] = []
         self._started: list[StartingServer] = []
         """Servers of which it is not known yet that they can answer."""
         self._replacements: list[float] = []
         """When servers were replaced, by the monotonic clock."""
-        self._top = f"{runtime}/volumes"
+        single = any(served.single for served in mounts.values())
+        self._top = servers_directory(runtime, single=single)
         self._namespace = -1
-        self._maps = read_id_maps(ROOT_IS_CALLER)
+        self._maps = read_id_maps(UserNamespaceMode(single=single))
         for each in (runtime, self._top, f"{self._top}/mount"):
             make_private_directory(each, "ROOTLESS_RUNROOT")
         until = time.monotonic() + _REPLACEMENT_WAIT

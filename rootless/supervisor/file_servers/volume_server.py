@@ -82,6 +82,8 @@ class ServedTree(NamedTuple):
     read_only: bool = False
     start: Callable[[], socket.socket] | None = None
     """Starts the first server in a user namespace of its own, in the place of `fork_server`; called once at most."""
+    single: bool = False
+    """In the user namespace with one id (`servers_directory`)."""
 
 
 class KeptMount(NamedTuple):

@@ -1,0 +1,123 @@
+"""Processes of `hpc` that have one image share one mount of it, and one file server."""
+
+import io
+import json
+import os
+import signal
+import tarfile
+
+import pytest
+
+from tests.support.file_servers import open_files, volume_servers
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
+
+LOOP = 'echo "$(stat -c %i /bin/busybox)"; while read -r line; do sh -c "$line"; done'
+
+
+@pytest.fixture
+def shell(cluster):
+    """Starts shells in containers; each executes the lines that it reads."""
+    started = []
+
+    def start(*options, image="box:1"):
+        process = cluster.popen("exec", *options, image, "sh", "-c", LOOP, stdin=-1)
+        started.append(process)
+        process.place = process.stdout.readline()
+        return process
+
+    yield start
+    for process in started:
+        process.stdin.close()
+        process.wait(60)
+
+
+def answer(process, line):
+    process.stdin.write(f"{line}\n".encode())
+    process.stdin.flush()
+    return process.stdout.readline().decode()
+
+
+def monitors(cluster):
+    """The PID of the monitor of each process."""
+    records = (cluster.rootless.data / "rootless/containers").glob("*/container.json")
+    found = [json.loads(each.read_text()) for each in records]
+    return {record["pid"]: record["monitor_pid"] for record in found}
+
+
+def has_device(pid):
+    """Whether a monitor has what another server needs."""
+    return any(name.endswith("/fuse") for name in open_files(pid))
+
+
+def has_no_server(cluster):
+    return not list((cluster.rootless.runtime / "rootless").glob("volumes*/*/control.sock"))
+
+
+def test_processes_of_one_image_have_one_server_and_one_mount(cluster, shell):
+    running = [shell() for _ in range(3)]
+    assert len({process.place for process in running}) == 1
+    assert len(volume_servers(cluster.rootless)) == 1
+    for process in running:
+        process.stdin.close()
+        assert process.wait(60) == 0
+    wait_until(lambda: has_no_server(cluster))
+
+
+def test_run_and_hpc_share_in_an_account_with_one_id(cluster, shell):
+    with open("/etc/subuid") as file:
+        if any(line.startswith(f"{os.environ['USER']}:") for line in file):
+            pytest.skip("this account has subordinate ids, whose owners a mount of `run` shows")
+    shell()
+    cluster.rootless("run", "-d", "--read-only", "box:1", "sleep", "100").ok()
+    assert len(volume_servers(cluster.rootless)) == 1
+    cluster.rootless.remove_containers()
+
+
+def test_a_killed_server_is_replaced(cluster, shell):
+    running = [shell() for _ in range(2)]
+    wait_until(lambda: all(has_device(pid) for pid in monitors(cluster).values()))
+    (server,) = volume_servers(cluster.rootless)
+    os.kill(server, signal.SIGKILL)
+    for process in running:
+        assert answer(process, "wc -c </etc/group").strip() != "0"
+    wait_until(lambda: volume_servers(cluster.rootless) not in ([], [server]))
+
+
+def test_processes_go_on_without_the_monitor_that_started_the_server(cluster, shell):
+    first, second = shell(), shell()
+    os.kill(monitors(cluster)[first.pid], signal.SIGKILL)
+    for process in (first, second):
+        assert answer(process, "tail -n 1 /etc/group") == "worker:x:1000:\n"
+
+
+def test_files_of_all_owners_are_the_users_own(cluster, busybox_image, tmp_path):
+    image = tmp_path / "owners.tar"
+    with tarfile.open(busybox_image) as old, tarfile.open(image, "w") as new:
+        for member in old:
+            new.addfile(member, old.extractfile(member) if member.isreg() else None)
+        member = tarfile.TarInfo("srv/secret")
+        member.size, member.mode, member.uid, member.gid = 7, 0o600, 33, 33
+        new.addfile(member, io.BytesIO(b"secret\n"))
+    cluster.rootless("import", image, "owners:1").ok()
+    script = "stat -c %u /srv/secret; cat /srv/secret"
+    assert cluster.text("exec", "owners:1", "sh", "-c", script) == f"{os.getuid()}\nsecret\n"
+
+
+def test_root_of_hpc_shares_with_run(cluster, shell):
+    inside = shell("--fakeroot")
+    cluster.rootless("run", "-d", "--read-only", "box:1", "sleep", "100").ok()
+    assert len(volume_servers(cluster.rootless)) == 1
+    assert answer(inside, "id -u") == "0\n"
+    cluster.rootless.remove_containers()
+
+
+@pytest.mark.parametrize("options", [(), ("--writable-tmpfs",)])
+def test_a_command_that_cannot_be_executed_is_an_error_at_once(cluster, options):
+    """The process that is to become the command has the mount itself: nothing waits for its end before it knows."""
+    process = cluster.popen("exec", *options, "box:1", "/no/such/program", stderr=-1)
+    _, error = process.communicate(timeout=8)
+    assert process.returncode == 127
+    assert error == b'rootless: exec: "/no/such/program": no such file or directory\n'
+    wait_until(lambda: has_no_server(cluster))
