@@ -224,9 +224,7 @@ class Applying:
             found = compare(snapshot, points)
             directory = os.fsencode(self._directory)
             places = {
-                each.change.path: os.path.relpath(upper.place(each.node.ref), directory).decode(
-                    "latin-1"
-                )
+                each.change.path: _relative(upper.place(each.node.ref), directory)
                 for each in found
                 if upper is not None and each.node is not None and each.node.layer == UPPER
             }
@@ -275,6 +273,13 @@ class Applying:
     def _next_number(self) -> int:
         names = [name for name in os.listdir(self._directory / _APPLIES) if name.isdigit()]
         return max(map(int, names), default=0) + 1
+
+
+def _relative(place: bytes, directory: bytes) -> str:
+    """A place in a directory or elsewhere on the disk, relative to it; bytes as Latin-1."""
+    if place.startswith(directory + b"/"):
+        return place[len(directory) + 1 :].decode("latin-1")
+    return os.path.relpath(place, directory).decode("latin-1")
 
 
 def _tag(record: ContainerRecord, number: int) -> str:

@@ -8,6 +8,8 @@ import fcntl
 import os
 import stat
 from base64 import b64decode, b64encode
+from collections.abc import Callable
+from typing import TypeVar
 
 from rootless.applying.step import Attributes, Fingerprint
 from rootless.rootfs.copying.data import copy_data
@@ -18,6 +20,8 @@ from rootless.syscalls.openat2 import (
     openat2,
 )
 from unionfs.syscalls.files import RENAME_NOREPLACE, renameat2
+
+_T = TypeVar("_T")
 
 _FICLONE = 0x40049409
 _BLOCK = 512
@@ -33,13 +37,18 @@ class HostFiles:
     def __init__(self, root: str) -> None:
         self._root = os.open(root, _DIRECTORY)
         self._parent: tuple[bytes, int] | None = None
+        self._missing: bytes | None = None
+        """The directory that was asked for last, if it does not exist."""
+        self._clones = True
+        """Whether the file system may share blocks."""
 
     def close(self) -> None:
         self.forget()
         os.close(self._root)
 
     def forget(self) -> None:
-        """Resolve the next path anew: a directory has moved or gone."""
+        """Resolve the next path anew: a directory has come, moved or gone."""
+        self._missing = None
         if self._parent is not None:
             os.close(self._parent[1])
             self._parent = None
@@ -48,10 +57,16 @@ class HostFiles:
         """The directory of a path, as a descriptor that stays valid until the next call, and the name in it."""
         directory, _, name = path.rpartition(b"/")
         if self._parent is None or self._parent[0] != directory:
+            if directory == self._missing:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory)
             self.forget()
-            found = openat2(
-                self._root, os.fsdecode(directory or b"."), _DIRECTORY, resolve=_RESOLVE
-            )
+            try:
+                found = openat2(
+                    self._root, os.fsdecode(directory or b"."), _DIRECTORY, resolve=_RESOLVE
+                )
+            except FileNotFoundError:
+                self._missing = directory
+                raise
             self._parent = directory, found
         return self._parent[1], name
 
@@ -96,28 +111,47 @@ class HostFiles:
         place = _by_descriptor(directory, name)
         xattrs = {
             each: b64encode(os.getxattr(place, each, follow_symlinks=False)).decode()
-            for each in _xattr_names(place)
+            for each in _xattr_names(place, follow=False)
         }
         return Attributes(found.st_mode, found.st_mtime_ns, target.decode("latin-1"), xattrs)
 
     def write(
         self, path: bytes, temporary: bytes, source: int, given: Attributes, *, new: bool
-    ) -> None:
+    ) -> Fingerprint:
         """Put a copy of an open file at a path, complete: in the place of what is there, or with `new` where nothing
-        is."""
+        is. Returns what was put there, as it was before it got its name."""
         directory, _ = self.parent(path)
-        self.discard(path, temporary)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        made = os.open(temporary, flags, 0o600, dir_fd=directory)
+        made = self._anew(
+            path, temporary, lambda: os.open(temporary, flags, 0o600, dir_fd=directory)
+        )
         try:
-            copy_contents(source, made)
-            _give(b"/proc/self/fd/%d" % made, given, follow=True)
+            self._copy(source, made)
+            _give(made, given)
+            written = _fingerprint(os.fstat(made))
         except BaseException:
             self.discard(path, temporary)
             raise
         finally:
             os.close(made)
         self.put(path, temporary, new=new)
+        return written
+
+    def _copy(self, source: int, target: int) -> None:
+        """`copy_contents`, which is asked to share blocks only until it was refused."""
+        found = os.fstat(source)
+        if found.st_size:
+            self._clones = self._clones and _clone(source, target)
+            if not self._clones:
+                copy_data(source, found, target)
+
+    def _anew(self, path: bytes, temporary: bytes, make: Callable[[], _T]) -> _T:
+        """Make something of a temporary name, which a run that was killed may have left there."""
+        try:
+            return make()
+        except FileExistsError:
+            self.discard(path, temporary)
+            return make()
 
     def put(self, path: bytes, temporary: bytes, *, new: bool) -> None:
         """Give the object with a temporary name its own."""
@@ -139,17 +173,18 @@ class HostFiles:
     def make(self, path: bytes, temporary: bytes, given: Attributes, *, new: bool) -> None:
         """Make a symbolic link or a fifo, complete, as `write` does a file."""
         directory, _ = self.parent(path)
-        self.discard(path, temporary)
         if stat.S_ISLNK(given.mode):
-            os.symlink(given.target.encode("latin-1"), temporary, dir_fd=directory)
+            target = given.target.encode("latin-1")
+            self._anew(path, temporary, lambda: os.symlink(target, temporary, dir_fd=directory))
         else:
-            os.mkfifo(temporary, 0o600, dir_fd=directory)
+            self._anew(path, temporary, lambda: os.mkfifo(temporary, 0o600, dir_fd=directory))
         self.give_to(directory, temporary, given)
         self.put(path, temporary, new=new)
 
     def make_directory(self, path: bytes) -> None:
         directory, name = self.parent(path)
         os.mkdir(name, 0o700, dir_fd=directory)
+        self._missing = None
 
     def link(self, existing: bytes, path: bytes, temporary: bytes, *, new: bool) -> None:
         """Give a file one more name."""
@@ -157,8 +192,17 @@ class HostFiles:
         held = os.dup(above)
         try:
             directory, _ = self.parent(path)
-            self.discard(path, temporary)
-            os.link(name, temporary, src_dir_fd=held, dst_dir_fd=directory, follow_symlinks=False)
+            self._anew(
+                path,
+                temporary,
+                lambda: os.link(
+                    name,
+                    temporary,
+                    src_dir_fd=held,
+                    dst_dir_fd=directory,
+                    follow_symlinks=False,
+                ),
+            )
         finally:
             os.close(held)
         self.put(path, temporary, new=new)
@@ -196,28 +240,31 @@ class HostFiles:
             return
         opened = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
         try:
-            _give(b"/proc/self/fd/%d" % opened, given, follow=True)
+            _give(b"/proc/self/fd/%d" % opened, given)
         finally:
             os.close(opened)
 
 
 def copy_contents(source: int, target: int) -> None:
     """Make an empty file a copy of another one: by sharing its blocks where the file system can."""
+    if not _clone(source, target):
+        copy_data(source, os.fstat(source), target)
+
+
+def _clone(source: int, target: int) -> bool:
+    """Make a file share the blocks of another one. Whether the file system can."""
     try:
         fcntl.ioctl(target, _FICLONE, source)
     except OSError:
-        copy_data(source, os.fstat(source), target)
+        return False
+    return True
 
 
 def overwrite_contents(source: int, target: int) -> None:
     """The same for a file that is not empty. Room for all of it is taken before anything is written."""
     found = os.fstat(source)
-    try:
-        fcntl.ioctl(target, _FICLONE, source)
-    except OSError:
-        if (
-            found.st_blocks * _BLOCK < found.st_size
-        ):  # with holes, which must not keep what was there
+    if not _clone(source, target):
+        if found.st_blocks * _BLOCK < found.st_size:  # holes must not keep what was there
             os.ftruncate(target, 0)
         elif found.st_size:
             os.posix_fallocate(target, 0, found.st_size)
@@ -225,18 +272,19 @@ def overwrite_contents(source: int, target: int) -> None:
     os.ftruncate(target, found.st_size)
 
 
-def _give(place: bytes, given: Attributes, *, follow: bool) -> None:
-    has = set(_xattr_names(place, follow=follow))
+def _give(place: bytes | int, given: Attributes) -> None:
+    """`place`: a path, or a descriptor that is not O_PATH."""
+    has = set(_xattr_names(place))
     for name in has - given.xattrs.keys():
-        os.removexattr(place, name, follow_symlinks=follow)
+        os.removexattr(place, name)
     for name, value in given.xattrs.items():
-        if name not in has or os.getxattr(place, name, follow_symlinks=follow) != b64decode(value):
-            os.setxattr(place, name, b64decode(value), follow_symlinks=follow)
+        if name not in has or os.getxattr(place, name) != b64decode(value):
+            os.setxattr(place, name, b64decode(value))
     os.chmod(place, stat.S_IMODE(given.mode))
     os.utime(place, ns=(given.mtime_ns, given.mtime_ns))
 
 
-def _xattr_names(place: bytes, *, follow: bool = False) -> list[str]:
+def _xattr_names(place: bytes | int, *, follow: bool = True) -> list[str]:
     """Those that an ordinary user sets."""
     try:
         names = os.listxattr(place, follow_symlinks=follow)

@@ -1,7 +1,8 @@
 """The journal of one apply: its plan, and what was done of it, so that one that was killed is resumed or undone.
 
 The first line has the steps; it is written before the first of them. Each further line tells of one step: what was
-there before it began, what is there since it is done, why it failed, that it was undone.
+there before it began, what is there since it is done, why it failed, that it was undone. Lines about steps are written
+together, by `flush`.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Journal:
         self.restored: list[Restored] = []
         """Of an apply that was undone."""
         self._fd = -1
+        self._pending: list[dict[str, Any]] = []
 
     @classmethod
     def create(cls, path: str, steps: Sequence[Step]) -> Journal:
@@ -78,12 +80,19 @@ class Journal:
         return journal
 
     def close(self) -> None:
+        """Write what is pending, unless the disk is full: without it the next run looks at what those steps have made."""
+        try:
+            self.flush()
+        except OSError:
+            pass
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def begin(self, number: int, before: Before) -> None:
-        self._add(
+        """To be flushed before the step changes anything."""
+        self.before[number] = before
+        self._pending.append(
             {
                 "begin": number,
                 "fingerprint": before.fingerprint,
@@ -93,35 +102,50 @@ class Journal:
         )
 
     def done(self, number: int, after: Fingerprint | None) -> None:
-        self._add({"done": number, "fingerprint": after})
+        self.after[number] = after
+        self._pending.append({"done": number, "fingerprint": after})
 
     def fail(self, number: int, reason: str) -> None:
-        self._add({"failed": number, "reason": reason})
+        self.failed[number] = reason
+        self._pending.append({"failed": number, "reason": reason})
 
     def complete(self) -> None:
-        self._add({"complete": True})
+        self._pending.append({"complete": True})
+        self.flush()
+        self.is_complete = True
 
     def begin_undo(self) -> None:
-        self._add({"undo": True})
+        self._pending.append({"undo": True})
+        self.flush()
+        self.is_undoing = True
 
     def undo(self, number: int) -> None:
-        self._add({"undone": number})
+        self._pending.append({"undone": number})
+        self.flush()
+        self.undone.add(number)
 
     def complete_undo(self, restored: Sequence[Restored]) -> None:
-        self._add({"undone": "all", "restored": restored})
+        self._pending.append({"undone": "all", "restored": restored})
+        self.flush()
+        self.restored += restored
+        self.is_undone = True
 
-    def _add(self, line: dict[str, Any]) -> None:
+    def flush(self) -> None:
+        """Write the lines that are pending: all of them or, as far as a full disk is the reason, none."""
+        if not self._pending:
+            return
         if self._fd < 0:
             self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
             self._end_line()
-        data = json.dumps(line)
         end = os.fstat(self._fd).st_size
         try:
-            write_all(self._fd, data.encode() + b"\n")
+            write_all(
+                self._fd, b"".join(json.dumps(line).encode() + b"\n" for line in self._pending)
+            )
         except OSError:
             os.ftruncate(self._fd, end)
             raise
-        self._take(json.loads(data))
+        self._pending.clear()
 
     def _end_line(self) -> None:
         """Cut off what a process that was killed had not finished."""

@@ -23,6 +23,8 @@ class Moves:
 
     def origin(self, path: bytes) -> bytes:
         """Where the host has, before the first step, what is to be at a path."""
+        if not self._sources:
+            return path
         for directory in above(path):
             source = self._sources.get(directory)
             if source is not None:

@@ -1,11 +1,18 @@
 """Carries out the steps of an apply, one after the other, each complete or not at all. A second run of the same
-journal goes on where a first one was killed."""
+journal goes on where a first one was killed.
+
+Steps that put or remove single files are journaled by the batch: what is there before each is noted and written, then
+they are carried out, then it is written that they are done. For a step that was begun when the process was killed, the
+next run looks at what is there.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from rootless.applying.host_files import HostFiles, copy_contents, overwrite_contents
 from rootless.applying.journal import Before, Journal
@@ -15,6 +22,11 @@ from rootless.applying.step import Action, Attributes, Fingerprint, Step
 _PLAIN = frozenset({Action.FILE, Action.LINK, Action.OBJECT, Action.REMOVE})
 """What replaces or removes the file that is there."""
 
+_PUT = frozenset({Action.FILE, Action.LINK, Action.OBJECT})
+"""What puts a file at a path."""
+
+_BATCH = 256
+"""Steps that are journaled together, at most."""
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -36,31 +48,54 @@ class Performer:
         self._backups = backups
         self._tag = tag
         self._failed: set[bytes] = set()
+        self._left: dict[bytes, Left] = {}
 
     def run(self) -> list[Left]:
         """Returns what failed. Raises OSError if the disk is full or the journal cannot be written: the next run goes
         on there."""
-        left: dict[bytes, Left] = {}
-        for number, step in enumerate(self._journal.steps):
-            if number in self._journal.after:
-                continue
-            if number in self._journal.failed:
-                self._failed.update((step.path, step.change))
-                continue
-            reason, is_conflict = self._attempt(number, step)
-            if reason:
-                self._failed.update((step.path, step.change))
-                self._journal.fail(number, reason)
-                left.setdefault(step.change, Left(step.change, reason, is_conflict))
+        for batch in _batches(self._journal.steps):
+            # After a directory has been made or has moved, paths lead elsewhere.
+            self._host.forget()
+            self._run_batch(batch)
         self._journal.complete()
-        return list(left.values())
+        return list(self._left.values())
 
-    def _attempt(self, number: int, step: Step) -> tuple[str, bool]:
+    def _run_batch(self, numbers: range) -> None:
+        steps, journal = self._journal.steps, self._journal
+        known = journal.before.keys() & set(numbers)
+        """Begun by a run that was killed."""
+        for number in numbers:
+            step = steps[number]
+            if number in journal.failed:
+                self._failed.update((step.path, step.change))
+            elif number not in journal.before:
+                self._attempt(number, step, self._begin)
+        journal.flush()
+        for number in numbers:
+            if number in journal.before and not (
+                number in journal.after or number in journal.failed
+            ):
+                self._attempt(number, steps[number], self._resume if number in known else self._act)
+        journal.flush()
+
+    def _attempt(self, number: int, step: Step, what: Callable[[int, Step], None]) -> None:
+        """Note why a step cannot be carried out, if so."""
+        reason, is_conflict = self._failure(number, step, what)
+        if reason:
+            self._failed.update((step.path, step.change))
+            self._journal.fail(number, reason)
+            self._left.setdefault(step.change, Left(step.change, reason, is_conflict))
+
+    def _failure(
+        self, number: int, step: Step, what: Callable[[int, Step], None]
+    ) -> tuple[str, bool]:
         """Why a step was not carried out, empty if it was; and whether because of a change of the host."""
-        if step.change in self._failed or not self._failed.isdisjoint(_above(step.path)):
+        if self._failed and (
+            step.change in self._failed or not self._failed.isdisjoint(_above(step.path))
+        ):
             return "a change that it depends on was not made", False
         try:
-            self._carry_out(number, step)
+            what(number, step)
         except ChangedError as error:
             return str(error), True
         except OSError as error:
@@ -75,20 +110,21 @@ class Performer:
             return (error.strerror or str(error)).lower(), False
         return "", False
 
-    def _carry_out(self, number: int, step: Step) -> None:
-        now = self._host.fingerprint(step.path)
-        before = self._journal.before.get(number)
-        if before is None:
+    def _begin(self, number: int, step: Step) -> None:
+        """Note what is there."""
+        now = None
+        if not _is_new(step):  # the kernel refuses it if something is there
+            now = self._host.fingerprint(step.path)
             self._check(step, now)
-            before = self._remember(number, step, now)
-            self._journal.begin(number, before)
-        elif self._is_done(step, now):
+        self._journal.begin(number, self._remember(number, step, now))
+
+    def _resume(self, number: int, step: Step) -> None:
+        """Carry out a step that an earlier run has begun and perhaps carried out."""
+        now = self._host.fingerprint(step.path)
+        if has_taken_effect(self._host, step, now, self._journal.before[number]):
             self._journal.done(number, now)
-            return
-        elif step.action in _PLAIN and now is not None and not now.is_same(before.fingerprint):
-            raise ChangedError("it was changed while it was applied")
-        self._act(number, step, is_new=before.fingerprint is None)
-        self._journal.done(number, self._host.fingerprint(step.path))
+        else:
+            self._act(number, step)
 
     def _check(self, step: Step, now: Fingerprint | None) -> None:
         if step.action is Action.MOVE:
@@ -114,46 +150,51 @@ class Performer:
 
     def _back_up(self, number: int, step: Step, *, may_link: bool) -> None:
         place = f"{self._backups}/{number}"
-        try:
+        if may_link and self._has_linked(step.path, place):
+            return
+        with suppress(FileNotFoundError):
             os.unlink(place)
-        except FileNotFoundError:
-            pass
-        if may_link:
-            directory, name = self._host.parent(step.path)
-            try:
-                os.link(name, place, src_dir_fd=directory, follow_symlinks=False)
-            except OSError:
-                pass  # on another file system
-            else:
-                return
         source = self._host.open(step.path, os.O_RDONLY)
         try:
             copy_to(source, place)
         finally:
             os.close(source)
 
-    def _is_done(self, step: Step, now: Fingerprint | None) -> bool:
-        """Whether a step that was begun has taken effect."""
-        given = step.given
-        match step.action:
-            case Action.REMOVE:
-                return now is None
-            case Action.DIRECTORY:
-                return now is not None and now.is_directory
-            case Action.MOVE:
-                return now is not None and self._host.fingerprint(step.source) is None
-            case Action.LINK:
-                first = self._host.fingerprint(step.source)
-                return now is not None and first is not None and now.ino == first.ino
-            case Action.FILE | Action.OBJECT:
-                return now is not None and given is not None and _is_given(now, given)
+    def _has_linked(self, path: bytes, place: str) -> bool:
+        """Give a file of the host a further name. False if that would be on another file system."""
+        directory, name = self._host.parent(path)
+        for _ in range(2):
+            try:
+                os.link(name, place, src_dir_fd=directory, follow_symlinks=False)
+            except FileExistsError:  # of a run that was killed
+                os.unlink(place)
+            except OSError:
+                return False
+            else:
+                return True
         return False
 
-    def _act(self, number: int, step: Step, *, is_new: bool) -> None:
+    def _act(self, number: int, step: Step) -> None:
         host, path = self._host, step.path
+        before = self._journal.before[number].fingerprint
+        if before is not None and step.action in _PLAIN:
+            now = host.fingerprint(path)
+            if now is None:
+                raise ChangedError("it is gone")
+            if not now.is_same(before):
+                raise ChangedError("it was changed while it was applied")
         temporary = f".rootless-{self._tag}-{number}".encode()
         given = step.given or Attributes(0, 0)
+        is_new = before is None
         match step.action:
+            case Action.FILE:
+                with self._contents(step) as source:
+                    written = host.write(path, temporary, source, given, new=is_new)
+                self._journal.done(number, written)
+                return
+            case Action.CONTENT:
+                with self._contents(step) as source:
+                    rewrite(host, path, source, given)
             case Action.DIRECTORY:
                 host.make_directory(path)
             case Action.MOVE:
@@ -168,16 +209,61 @@ class Performer:
                 host.make(path, temporary, given, new=is_new)
             case Action.ATTRIBUTES:
                 host.give(path, given)
-            case Action.FILE | Action.CONTENT:
-                place = os.path.join(os.fsencode(self._directory), step.data.encode("latin-1"))
-                source = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-                try:
-                    if step.action is Action.FILE:
-                        host.write(path, temporary, source, given, new=is_new)
-                    else:
-                        rewrite(host, path, source, given)
-                finally:
-                    os.close(source)
+        self._journal.done(number, host.fingerprint(path))
+
+    @contextmanager
+    def _contents(self, step: Step) -> Iterator[int]:
+        """An open file with what a step writes."""
+        place = os.path.join(os.fsencode(self._directory), step.data.encode("latin-1"))
+        source = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            yield source
+        finally:
+            os.close(source)
+
+
+def has_taken_effect(host: HostFiles, step: Step, now: Fingerprint | None, before: Before) -> bool:
+    """Whether a step that was begun has done its work. `now`: what is at its path."""
+    given = step.given
+    match step.action:
+        case Action.REMOVE:
+            return now is None
+        case Action.DIRECTORY:
+            return now is not None and now.is_directory
+        case Action.MOVE:
+            return now is not None and host.fingerprint(step.source) is None
+        case Action.LINK:
+            first = host.fingerprint(step.source)
+            return now is not None and first is not None and now.ino == first.ino
+        case Action.FILE | Action.OBJECT:
+            known = before.fingerprint
+            is_other = now is not None and (known is None or now.ino != known.ino)
+            return is_other and now is not None and given is not None and _is_given(now, given)
+    return False
+
+
+def _is_new(step: Step) -> bool:
+    """Whether a step puts a file where nothing is."""
+    return step.expected is None and not step.is_later and step.action in _PUT
+
+
+def _batches(steps: Sequence[Step]) -> Iterator[range]:
+    """Steps by number that are journaled together: none is at the path of another, and none changes where the paths
+    of others lead."""
+    first, paths = 0, set[bytes]()
+    for number, step in enumerate(steps):
+        is_batched = step.action in _PLAIN and not step.is_later
+        if not is_batched or step.path in paths or number - first == _BATCH:
+            if number > first:
+                yield range(first, number)
+            first, paths = number, set()
+        if is_batched:
+            paths.add(step.path)
+        else:
+            yield range(number, number + 1)
+            first = number + 1
+    if first < len(steps):
+        yield range(first, len(steps))
 
 
 def copy_to(source: int, place: str) -> None:

@@ -106,7 +106,7 @@ class Planner:
         self._moves = Moves(changes, self._tag)
         parks = self._moves.must_park(changes)
         for each in changes:
-            if not self._blocked.isdisjoint(above(each.path)):
+            if self._blocked and not self._blocked.isdisjoint(above(each.path)):
                 if each.path not in self._blocked:
                     self._leave(each.path, "the directory that it is in is left alone")
                 continue
@@ -148,6 +148,8 @@ class Planner:
 
     def _touches_hidden(self, change: Change) -> bool:
         """Whether a change is at or in a hidden path, or moves one away."""
+        if not self._hidden:
+            return False
         places = [change.path, self._moves.lower_path(change)]
         moved = change.source
         return any(is_within(place, path) for place in places for path in self._hidden) or (

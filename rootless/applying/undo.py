@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from rootless.applying.host_files import HostFiles
 from rootless.applying.journal import Before, Journal
-from rootless.applying.perform import rewrite
+from rootless.applying.perform import has_taken_effect, rewrite
 from rootless.applying.plan import Left
 from rootless.applying.step import Action, Attributes, Fingerprint, Restored, Step
 
@@ -35,6 +35,7 @@ class Undoing:
     def run(self) -> None:
         """Undo the steps, the last first. Raises OSError."""
         if not self._journal.is_undoing:
+            self._settle()
             self._journal.begin_undo()
         for number in reversed(range(len(self._journal.steps))):
             if number not in self._journal.before or number in self._journal.undone:
@@ -42,6 +43,15 @@ class Undoing:
             self._undo(number, self._journal.steps[number], self._journal.before[number])
             self._journal.undo(number)
         self._journal.complete_undo(list(self._restored()))
+
+    def _settle(self) -> None:
+        """Note what the last steps of an apply that was killed have done."""
+        journal = self._journal
+        for number in journal.before.keys() - journal.after.keys() - journal.failed.keys():
+            step = journal.steps[number]
+            now = self._host.fingerprint(step.path)
+            if has_taken_effect(self._host, step, now, journal.before[number]):
+                journal.done(number, now)
 
     def _expected(self) -> dict[bytes, Fingerprint | None]:
         """What the apply left at each path that it changed."""
@@ -83,7 +93,7 @@ class Undoing:
                 if now is not None and host.fingerprint(step.source) is None:
                     host.move(path, step.source)
             case Action.DIRECTORY:
-                if now is not None:
+                if now is not None and number in self._journal.after:
                     host.remove(path, is_directory=True)
             case Action.ATTRIBUTES:
                 if now is not None and before.attributes is not None:
@@ -135,7 +145,7 @@ class Undoing:
         )
 
     def _with_backup(
-        self, number: int, before: Before, use: Callable[[int, Attributes], None]
+        self, number: int, before: Before, use: Callable[[int, Attributes], object]
     ) -> None:
         if before.attributes is None:
             return

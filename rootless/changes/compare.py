@@ -210,12 +210,8 @@ def _without_mountpoints(
             continue
         kept.append(each)
         if not change.is_bare:
-            needed.add(change.path.rpartition(b"/")[0])
-            needed.update(_parents(change.path))
+            directory = change.path.rpartition(b"/")[0]
+            while directory not in needed:
+                needed.add(directory)
+                directory = directory.rpartition(b"/")[0]
     return kept[::-1]
-
-
-def _parents(path: bytes) -> Iterator[bytes]:
-    while path:
-        path = path.rpartition(b"/")[0]
-        yield path

@@ -100,9 +100,9 @@ def killed(work, number: int) -> bool:
         try:
             killing = Killing(number)
             host_files.os = perform.os = killing
-            rename, add = host_files.renameat2, Journal._add
+            rename, flush = host_files.renameat2, Journal.flush
             host_files.renameat2 = lambda *args: (killing.step(), rename(*args))[1]
-            Journal._add = lambda self, line: (killing.step(), add(self, line))[1]
+            Journal.flush = lambda self: (killing.step(), flush(self))[1]
             work()
             status = 0
         finally:
@@ -154,5 +154,20 @@ def test_killed_before_any_system_call_the_next_run_completes_it(tmp_path):
             undo(top)
         found = differences(host, start, backups, times=True)
         assert found == [], number
+        number += 1
+    assert number > 40
+
+
+def test_killed_before_any_system_call_an_undo_takes_back_what_was_done(tmp_path):
+    number, is_killed = 0, True
+    while is_killed:
+        top = prepare(tmp_path / str(number))
+        is_killed = killed(lambda top=top: apply(top), number)
+        undo(top)
+        found = differences(
+            top + b"/host", top + b"/start", os.fsdecode(top + b"/backups"), times=True
+        )
+        assert found == [], number
+        assert not [name for name in names(top + b"/host") if name.startswith(".rootless")], number
         number += 1
     assert number > 40
