@@ -21,13 +21,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
-def scratch_directory() -> Iterator[Path]:
-    """A new directory for a run. Removes those of runs that were killed first."""
-    base = Path(tempfile.gettempdir())
+def scratch_directory(base: Path | None = None) -> Iterator[Path]:
+    """A new directory for a run, in `base` or the directory for temporary files. Removes those of runs that were killed first."""
+    base = base or Path(tempfile.gettempdir())
     for left in base.glob(f"{_PREFIX}*"):
         if left.stat().st_uid == os.geteuid() and not _is_locked(left):
             remove(left)
-    directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    directory = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
     lock = os.open(directory / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC)
     fcntl.flock(lock, fcntl.LOCK_EX)
     try:

@@ -21,7 +21,7 @@ NAMES = (UNTRACED, TRACED, STRACE)
 _COMMANDS = {
     FIND: "find . -name no-such-name",
     SEARCH: "grep -rq 'no such text' . || true",
-    BUILD: "for i in 0 1 2 3 4 5 6 7 8 9; do gcc -c -o d$i/f.o source.c; done",
+    BUILD: "for i in 0 1 2 3 4 5 6 7 8 9; do gcc -c -o src/f$i.o source.c; done",
 }
 _SOURCE = '#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\nint main(void) { return puts(""); }\n'
 
