@@ -22,8 +22,10 @@ STORAGE_DRIVER = Text(
     "DRIVER",
     choices=("unionfs", "overlay"),
 )
+OUT = Text(("out",), "Write standard output to a file", "FILE")
+NOOUT = Flag(("noout",), "Discard standard output")
 VERSION = Flag(("version", "v"), "Print version information and quit")
-GLOBAL_OPTIONS: tuple[Option, ...] = (DEBUG, ROOT, RUNROOT, STORAGE_DRIVER, VERSION)
+GLOBAL_OPTIONS: tuple[Option, ...] = (DEBUG, ROOT, RUNROOT, STORAGE_DRIVER, OUT, NOOUT, VERSION)
 
 
 class Group(NamedTuple):

@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None, claim: Claim | None = None) -> int:
             return 0
         if wants_help or not words:
             return _typer(("--help",))
+        if parsed[index.OUT] is not None or parsed[index.NOOUT]:
+            _redirect_output(os.devnull if parsed[index.NOOUT] else parsed[index.OUT] or "")
         settings = Settings(
             debug, parsed[index.ROOT], parsed[index.RUNROOT], parsed[index.STORAGE_DRIVER], claim
         )
@@ -72,6 +74,13 @@ def main(argv: Sequence[str] | None = None, claim: Claim | None = None) -> int:
         return print_error(as_expected(error), debug)
     except KeyboardInterrupt:
         return 130
+
+
+def _redirect_output(path: str) -> None:
+    """Have this process, and what it starts, write standard output to a file. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    os.dup2(descriptor, 1)
+    os.close(descriptor)
 
 
 def _print_any_text() -> None:

@@ -6,6 +6,7 @@ health.json, beside the record, has the failing streak and the last results; the
 from __future__ import annotations
 
 from rootless.light_json import dumps, loads
+from rootless.spec.options import HealthLog
 from unionfs.light_types import Enum, NamedTuple
 
 TYPE_CHECKING = False
@@ -15,10 +16,7 @@ if TYPE_CHECKING:
     from rootless.spec.options import HealthCheck
 
 NAME = "health.json"
-LOG_LENGTH = 5
-"""Results that are kept."""
-OUTPUT_LIMIT = 4096
-"""Bytes of a check's output that are kept."""
+DOCKERS_LOG = HealthLog()
 
 
 class HealthStatus(Enum):
@@ -57,7 +55,7 @@ class Health(NamedTuple):
         """With one more result. `age`: nanoseconds from the start of the container to that of the check: in
         the start period a failure does not count, until a check has succeeded.
         """
-        log = (*self.log, result)[-LOG_LENGTH:]
+        log = self._log_with(result, check)
         if result.exit_code == 0:
             return Health(HealthStatus.HEALTHY, 0, log)
         if self.status is HealthStatus.STARTING and age < check.start_period:
@@ -66,16 +64,29 @@ class Health(NamedTuple):
         status = HealthStatus.UNHEALTHY if streak >= check.retries else self.status
         return Health(status, streak, log)
 
+    def after_startup_check(self, result: CheckResult, check: HealthCheck) -> Health:
+        """With one more result of the startup check of `check`, which never makes the container unhealthy."""
+        status = HealthStatus.HEALTHY if result.exit_code == 0 else self.status
+        return Health(status, 0, self._log_with(result, check))
+
+    def _log_with(self, result: CheckResult, check: HealthCheck) -> tuple[CheckResult, ...]:
+        count = (check.log or DOCKERS_LOG).results
+        return (*self.log, result)[-count:]
+
     def interval(self, check: HealthCheck, *, age: int) -> int:
         """Nanoseconds to the next check; `age`: since the start of the container."""
         is_starting = self.status is HealthStatus.STARTING and age < check.start_period
         return check.start_interval if is_starting else check.interval
 
 
-def cut(output: bytes) -> str:
-    """The output of a check as its result has it."""
-    text = output[:OUTPUT_LIMIT].decode(errors="replace")
-    return f"{text}..." if len(output) > OUTPUT_LIMIT else text
+def cut(output: bytes, log: HealthLog | None) -> str:
+    """The output of a check as its result has it: the beginning, and docker's mark where there is more and the options
+    set no limit.
+    """
+    limit = (log or DOCKERS_LOG).size
+    if not limit or len(output) <= limit:
+        return output.decode(errors="replace")
+    return output[:limit].decode(errors="replace") + ("..." if log is None else "")
 
 
 def encode_health(health: Health) -> bytes:

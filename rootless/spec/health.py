@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless.errors import UsageError
-from rootless.spec.options import HealthCheck, OnUnhealthy
+from rootless.spec.options import HealthCheck, HealthLog, OnUnhealthy, StartupCheck
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,30 +47,67 @@ def effective(check: HealthCheck, shell: Sequence[str] | None) -> HealthCheck | 
 
     Raises UsageError if there is an action and no command.
     """
-    kind, *words = check.test or ("NONE",)
-    command: tuple[str, ...] = ()
-    if kind == "CMD":
-        command = tuple(words)
-    elif kind == "CMD-SHELL" and words:
-        command = (*(shell or _SHELL), words[0])
+    command = _command(check.test, shell)
     if not command:
         if check.on_unhealthy is not OnUnhealthy.NONE:
             raise UsageError(
                 f"cannot set on-failure action to {check.on_unhealthy.value} without a health check"
             )
+        if check.startup is not None and not check.test:
+            raise UsageError(
+                "cannot set a startup healthcheck when there is no regular healthcheck"
+            )
         return None
     filled = {name: getattr(check, name) or getattr(_DEFAULTS, name) for name in _FIELDS}
-    return check._replace(**{**filled, "test": command})
+    return check._replace(
+        **{**filled, "test": command, "startup": _effective_startup(check.startup, shell)}
+    )
+
+
+def _effective_startup(
+    startup: StartupCheck | None, shell: Sequence[str] | None
+) -> StartupCheck | None:
+    command = () if startup is None else _command(startup.test, shell)
+    if startup is None or not command:
+        return None
+    return startup._replace(
+        test=command,
+        interval=startup.interval or _DEFAULTS.interval,
+        timeout=startup.timeout or _DEFAULTS.timeout,
+        successes=startup.successes or 1,
+    )
+
+
+def _command(test: Sequence[str], shell: Sequence[str] | None) -> tuple[str, ...]:
+    """Empty if there is nothing to carry out."""
+    kind, *words = test or ("NONE",)
+    if kind == "CMD":
+        return tuple(words)
+    if kind == "CMD-SHELL" and words:
+        return (*(shell or _SHELL), words[0])
+    return ()
 
 
 def as_plain(check: HealthCheck) -> dict[str, Any]:
     """A health check as JSON and marshal have it; `from_plain` is the inverse."""
-    return check._asdict() | {"test": list(check.test), "on_unhealthy": check.on_unhealthy.value}
+    startup, log = check.startup, check.log
+    return check._asdict() | {
+        "test": list(check.test),
+        "on_unhealthy": check.on_unhealthy.value,
+        "startup": startup and startup._asdict() | {"test": list(startup.test)},
+        "log": log and log._asdict(),
+    }
 
 
 def from_plain(plain: Mapping[str, Any]) -> HealthCheck:
-    """Raises LookupError, TypeError or ValueError for what is none."""
-    fields = {"test": tuple(plain["test"]), "on_unhealthy": OnUnhealthy(plain["on_unhealthy"])}
+    """Raises LookupError, TypeError or ValueError for what is none. Earlier versions had no `startup` and no `log`."""
+    startup, log = plain.get("startup"), plain.get("log")
+    fields = {
+        "test": tuple(plain["test"]),
+        "on_unhealthy": OnUnhealthy(plain["on_unhealthy"]),
+        "startup": startup and StartupCheck(**{**startup, "test": tuple(startup["test"])}),
+        "log": log and HealthLog(**log),
+    }
     return HealthCheck(**{**plain, **fields})
 
 
@@ -82,3 +119,17 @@ def document(check: HealthCheck) -> dict[str, object] | None:
     if "Test" in found:
         found["Test"] = list(check.test)
     return found or None
+
+
+def startup_document(startup: StartupCheck | None) -> dict[str, object] | None:
+    """`Config.StartupHealthCheck` of podman's `inspect`."""
+    if startup is None:
+        return None
+    found = {
+        "Test": list(startup.test),
+        "Interval": startup.interval or _DEFAULTS.interval,
+        "Timeout": startup.timeout or _DEFAULTS.timeout,
+        "Retries": startup.retries,
+        "Successes": startup.successes,
+    }
+    return {key: value for key, value in found.items() if value}

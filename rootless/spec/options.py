@@ -330,6 +330,30 @@ class OnUnhealthy(Enum):
     STOP = "stop"
 
 
+class StartupCheck(NamedTuple):
+    """A check that comes before the others, until it has succeeded (podman's --health-startup-cmd). Times are nanoseconds;
+    a field that is zero is the default.
+    """
+
+    test: tuple[str, ...]
+    """As of HealthCheck."""
+    interval: int = 0
+    timeout: int = 0
+    retries: int = 0
+    """Failures after which the container is restarted; 0: it never is."""
+    successes: int = 0
+    """Successes one after the other that end the startup; 0 is 1."""
+
+
+class HealthLog(NamedTuple):
+    """Which results of health checks are kept; 0 is no limit."""
+
+    results: int = 5
+    """How many."""
+    size: int = 4096
+    """Bytes of the output of each."""
+
+
 class HealthCheck(NamedTuple):
     """How the health of a container is checked. Times are nanoseconds; a field that is zero or empty is the
     image's, or else docker's default.
@@ -346,6 +370,9 @@ class HealthCheck(NamedTuple):
     retries: int = 0
     """Failures one after the other that make a container unhealthy."""
     on_unhealthy: OnUnhealthy = OnUnhealthy.NONE
+    startup: StartupCheck | None = None
+    log: HealthLog | None = None
+    """None: docker's limits."""
 
 
 ALL_STREAMS = Streams()

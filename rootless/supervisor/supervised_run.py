@@ -118,8 +118,8 @@ class SupervisedRun:
             self._pauses.check()
         if lost := container.check_network(ready):
             clients.broadcast(Kind.NOTICE, text=lost)
-        if self._health is not None and self._health.advance(ready):
-            self._act_on_health()
+        if self._health is not None:
+            self._act_on_health(self._health.advance(ready))
         if self._snapshots is not None:
             self._snapshots.advance(ready)
         if container.has_lost_server(ready, self._keeper):
@@ -205,16 +205,15 @@ class SupervisedRun:
         else:
             self._health.request(client)
 
-    def _act_on_health(self) -> None:
-        """The container is unhealthy: do what its options ask for in that case."""
-        check = self._description.health
-        if check is None or check.on_unhealthy is OnUnhealthy.NONE:
+    def _act_on_health(self, action: OnUnhealthy) -> None:
+        """Do to the container what follows from its health."""
+        if action is OnUnhealthy.NONE:
             return
         self._end_health_checks()
-        if check.on_unhealthy is OnUnhealthy.KILL:
+        if action is OnUnhealthy.KILL:
             self.container.signals.kill()
             return
-        self._restarts.replaces_unhealthy = check.on_unhealthy is OnUnhealthy.RESTART
+        self._restarts.replaces_unhealthy = action is OnUnhealthy.RESTART
         self._restarts.is_final = not self._restarts.replaces_unhealthy
         self._begin_stop(self._description.stop_signal, None)
 

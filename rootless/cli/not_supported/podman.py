@@ -15,10 +15,6 @@ _NO_REMOTE = Missing("there is no remote service")
 _NO_ARTIFACTS = Missing("artifacts that are no images are not handled")
 _NO_CHECKPOINTS = Missing("containers cannot be checkpointed")
 _NO_ENCRYPTION = Missing("encrypted images are not read")
-_NO_STARTUP_CHECK = Missing(
-    "there is no health check for the start apart", "use --health-start-period"
-)
-_NO_HEALTH_LOG = Missing("the results of health checks are in 'rootless inspect'")
 _NO_DESCRIPTORS = Missing("a container gets no descriptors but its streams", "bind a file: -v")
 _NO_ENGINE_TABLE = Missing("the tables have docker's columns", "use --format")
 _PLATFORM = Missing("a platform is one option", "use --platform OS/ARCHITECTURE/VARIANT")
@@ -78,13 +74,7 @@ _RUN: dict[str, Missing] = {
         ("cgroup-conf", "cgroups", "rdt-class"),
         Missing("limits are docker's options", "use --memory and the like"),
     ),
-    **dict.fromkeys(
-        [f"health-startup-{what}" for what in ("cmd", "interval", "retries", "success", "timeout")],
-        _NO_STARTUP_CHECK,
-    ),
-    **dict.fromkeys(
-        ("health-log-destination", "health-max-log-count", "health-max-log-size"), _NO_HEALTH_LOG
-    ),
+    "health-log-destination": Missing("the results of health checks are in 'rootless inspect'"),
     **dict.fromkeys(
         ("systemd", "sdnotify"),
         Missing("systemd in a container gets no help", "use --init for a plain init"),

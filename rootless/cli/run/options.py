@@ -140,6 +140,48 @@ HEALTH_ON_FAILURE = Text(
     HEALTH,
     choices=("none", "kill", "restart", "stop"),
 )
+HEALTH_STARTUP_CMD = Text(
+    ("health-startup-cmd",),
+    "Command to run to check health until it has succeeded, before the other checks",
+    "COMMAND",
+    HEALTH,
+)
+HEALTH_STARTUP_INTERVAL = Text(
+    ("health-startup-interval",),
+    "Time between running the startup check (ms|s|m|h), or disable (default 30s)",
+    "TIME",
+    HEALTH,
+)
+HEALTH_STARTUP_TIMEOUT = Text(
+    ("health-startup-timeout",),
+    "Maximum time to allow one startup check to run (ms|s|m|h) (default 30s)",
+    "TIME",
+    HEALTH,
+)
+HEALTH_STARTUP_RETRIES = Number(
+    ("health-startup-retries",),
+    "Failures of the startup check that restart the container (default: it is not restarted)",
+    "NUMBER",
+    HEALTH,
+)
+HEALTH_STARTUP_SUCCESS = Number(
+    ("health-startup-success",),
+    "Consecutive successes of the startup check that begin the other checks (default 1)",
+    "NUMBER",
+    HEALTH,
+)
+HEALTH_MAX_LOG_COUNT = Number(
+    ("health-max-log-count",),
+    "Results of health checks to keep, 0 for all (default 5)",
+    "NUMBER",
+    HEALTH,
+)
+HEALTH_MAX_LOG_SIZE = Number(
+    ("health-max-log-size",),
+    "Bytes of the output of each check to keep, 0 for all (default 4096)",
+    "BYTES",
+    HEALTH,
+)
 NO_HEALTHCHECK = Flag(
     ("no-healthcheck",), "Disable any container-specified HEALTHCHECK", group=HEALTH
 )

@@ -320,26 +320,41 @@ def restart_of(parsed: Parsed) -> values.RestartPolicy:
     return parse_restart(text)
 
 
-_HEALTH_ROWS = tuple(row for row in rows.RUN_OPTIONS if row.group == rows.HEALTH)
+_HEALTH_ROWS = tuple(
+    row for row in rows.RUN_OPTIONS if row.group == rows.HEALTH and row is not rows.NO_HEALTHCHECK
+)
 _HEALTH_TIMES = (
     rows.HEALTH_INTERVAL,
     rows.HEALTH_TIMEOUT,
     rows.HEALTH_START_PERIOD,
     rows.HEALTH_START_INTERVAL,
+    rows.HEALTH_STARTUP_INTERVAL,
+    rows.HEALTH_STARTUP_TIMEOUT,
+)
+_HEALTH_NUMBERS = (
+    rows.HEALTH_RETRIES,
+    rows.HEALTH_STARTUP_RETRIES,
+    rows.HEALTH_STARTUP_SUCCESS,
+    rows.HEALTH_MAX_LOG_COUNT,
+    rows.HEALTH_MAX_LOG_SIZE,
 )
 
 
 def _health(parsed: Parsed) -> values.HealthCheck | None:
-    if not any(parsed.values[row.long] for row in _HEALTH_ROWS):
+    given = (parsed.values[row.long] is not None for row in _HEALTH_ROWS)
+    if not (parsed[rows.NO_HEALTHCHECK] or any(given)):
         return None
-    from rootless.cli.flags.health import parse_health
+    from rootless.cli.flags.health import HealthFlags, parse_health
 
     return parse_health(
-        parsed[rows.HEALTH_CMD],
-        {row.long: parsed[row] for row in _HEALTH_TIMES},
-        parsed[rows.HEALTH_RETRIES],
-        parsed[rows.HEALTH_ON_FAILURE],
-        disabled=parsed[rows.NO_HEALTHCHECK],
+        HealthFlags(
+            parsed[rows.HEALTH_CMD],
+            parsed[rows.HEALTH_STARTUP_CMD],
+            {row.long: parsed[row] for row in _HEALTH_TIMES},
+            {row.long: parsed[row] for row in _HEALTH_NUMBERS},
+            parsed[rows.HEALTH_ON_FAILURE],
+            parsed[rows.NO_HEALTHCHECK],
+        )
     )
 
 

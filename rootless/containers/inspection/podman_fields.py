@@ -4,6 +4,8 @@ them by name."""
 from __future__ import annotations
 
 from rootless.containers.launch_description import log_path
+from rootless.spec.health import startup_document
+from rootless.spec.options import HealthCheck, HealthLog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,9 +55,7 @@ def with_podman_fields(
             **config,
             "DomainName": config["Domainname"],
             "Annotations": dict(options.annotations),
-            "HealthcheckOnFailureAction": (
-                "none" if options.health is None else options.health.on_unhealthy.value
-            ),
+            **_health_fields(options),
             "Timeout": options.time_limit,
             "Umask": f"{spec['process']['user'].get('umask', 0o022):04o}",
         },
@@ -68,6 +68,18 @@ def with_podman_fields(
                 "Tag": options.log.tag,
             },
         },
+    }
+
+
+def _health_fields(options: ContainerOptions) -> dict[str, Any]:
+    check = options.health or HealthCheck()
+    log = check.log or HealthLog()
+    startup = startup_document(check.startup)
+    return {
+        "HealthcheckOnFailureAction": check.on_unhealthy.value,
+        "HealthMaxLogCount": log.results,
+        "HealthMaxLogSize": log.size,
+        **({} if startup is None else {"StartupHealthCheck": startup}),
     }
 
 

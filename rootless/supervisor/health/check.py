@@ -9,7 +9,7 @@ import select
 import time
 
 from rootless.containers.exec_target import join_args
-from rootless.containers.health import OUTPUT_LIMIT, CheckResult, cut
+from rootless.containers.health import DOCKERS_LOG, CheckResult, cut
 from rootless.containers.timestamps import now
 from rootless.durable import write_all
 from rootless.errors import RootlessError
@@ -118,15 +118,15 @@ def _carry_out(target: CheckTarget) -> tuple[int, str]:
     process = join(args._replace(stdio=(null, writer, writer)))
     os.close(writer)
     os.set_blocking(reader, False)
-    output = _Output(reader)
+    output = _Output(reader, (check.log or DOCKERS_LOG).size)
     if output.collect(process.pidfd, time.monotonic() + check.timeout / 1e9):
-        return exit_status(process.pidfd), cut(output.data)
+        return exit_status(process.pidfd), cut(output.data, check.log)
     signal.pidfd_send_signal(process.pidfd, signal.SIGKILL)
     exit_status(process.pidfd)
     from rootless.durations import format_duration
 
     late = f"Health check exceeded timeout ({format_duration(check.timeout)})"
-    return _FAILED, f"{late}: {cut(output.data)}" if output.data else late
+    return _FAILED, f"{late}: {cut(output.data, check.log)}" if output.data else late
 
 
 def _hand_over(target: CheckTarget, listener: int) -> None:
@@ -136,10 +136,13 @@ def _hand_over(target: CheckTarget, listener: int) -> None:
 
 
 class _Output:
-    """What a process writes to a pipe: the beginning is kept, the rest read and discarded."""
+    """What a process writes to a pipe: `limit` bytes of the beginning, and one more, are kept, 0 for all; the rest is
+    read and discarded.
+    """
 
-    def __init__(self, reader: int) -> None:
+    def __init__(self, reader: int, limit: int) -> None:
         self.data = b""
+        self._limit = limit
         self._reader = reader
 
     def collect(self, pidfd: int, deadline: float) -> bool:
@@ -161,7 +164,7 @@ class _Output:
         """All that is there. False at the end of the stream."""
         try:
             while data := os.read(self._reader, _CHUNK):
-                self.data = (self.data + data)[: OUTPUT_LIMIT + 1]
+                self.data = (self.data + data)[: self._limit + 1 if self._limit else None]
         except BlockingIOError:
             return True
         return False

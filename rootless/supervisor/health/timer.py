@@ -12,8 +12,10 @@ from rootless.containers.health import NAME, HealthStatus, decode_health, encode
 from rootless.containers.status import Status
 from rootless.durable import write_atomically
 from rootless.errors import RootlessError
+from rootless.spec.options import OnUnhealthy
 from rootless.supervisor.engine_log import log
 from rootless.supervisor.health.check import CheckTarget, RunningCheck
+from rootless.supervisor.health.startup_checks import StartupChecks
 from rootless.supervisor.protocol import Kind
 
 TYPE_CHECKING = False
@@ -51,6 +53,10 @@ class HealthTimer:
         self._events = events
         self._path = f"{description.directory}/{NAME}"
         self._health = decode_health(self._read()).restarted()
+        self._startup: StartupChecks | None = None
+        """Until they have succeeded."""
+        if check.startup is not None:
+            self._startup = StartupChecks(check.startup)
         self._started = time.monotonic_ns()
         self._due = self._started + self._interval()
         self._running: RunningCheck | None = None
@@ -77,20 +83,20 @@ class HealthTimer:
             self._clients.remove(client)
             client.refuse("the health of a container that is paused cannot be checked")
 
-    def advance(self, ready: Collection[int]) -> bool:
-        """Begin a check that is due, and take the result of one that has ended. True if that has found
-        the container unhealthy.
+    def advance(self, ready: Collection[int]) -> OnUnhealthy:
+        """Begin a check that is due, and take the result of one that has ended. Returns what is to be done to the
+        container because of it.
         """
         if self._running is None:
             if time.monotonic_ns() >= self._due and not self._begin():
                 self._due = time.monotonic_ns() + self._interval()
-            return False
+            return OnUnhealthy.NONE
         running = self._running
         if running.fileno() in ready:
             return self._finish(running, running.result())
         if time.monotonic_ns() >= self._deadline:
             return self._finish(running, running.abandon())
-        return False
+        return OnUnhealthy.NONE
 
     def abandon(self) -> None:
         """End the checks: the container has ended, or is about to."""
@@ -116,24 +122,27 @@ class HealthTimer:
             description.directory,
             description.seccomp_cache,
             description.control_directory,
-            self._check,
+            self._next_check(),
         )
         self._exec = {"execID": os.urandom(32).hex()}
         for action in ("exec_create", "exec_start"):
-            self._events.add(f"{action}: {exec_text(self._check.test)}", self._exec)
+            self._events.add(f"{action}: {exec_text(target.check.test)}", self._exec)
         try:
             self._running = RunningCheck(target)
         except OSError as error:
             log(f"health check: {error.strerror}")
             return False
-        self._deadline = time.monotonic_ns() + self._check.timeout + _GRACE
+        self._deadline = time.monotonic_ns() + target.check.timeout + _GRACE
         return True
 
-    def _finish(self, running: RunningCheck, result: CheckResult) -> bool:
+    def _next_check(self) -> HealthCheck:
+        return self._check if self._startup is None else self._startup.as_check(self._check)
+
+    def _finish(self, running: RunningCheck, result: CheckResult) -> OnUnhealthy:
         self._running = None
         self._events.add("exec_die", {**self._exec, "exitCode": str(result.exit_code)})
         before = self._health.status
-        self._health = self._health.after(result, self._check, age=running.begun - self._started)
+        action = self._take(running, result)
         self._write()
         if self._health.status is not before:
             self._keeper.found_health(self._health.status.value)
@@ -141,9 +150,25 @@ class HealthTimer:
             client.send(Kind.DONE, healthy=result.exit_code == 0)
         self._clients.clear()
         self._due = time.monotonic_ns() + self._interval()
-        return self._health.status is HealthStatus.UNHEALTHY
+        return action
+
+    def _take(self, running: RunningCheck, result: CheckResult) -> OnUnhealthy:
+        """Count the result. Returns what follows from it."""
+        startup = self._startup
+        if startup is None:
+            age = running.begun - self._started
+            self._health = self._health.after(result, self._check, age=age)
+            is_unhealthy = self._health.status is HealthStatus.UNHEALTHY
+            return self._check.on_unhealthy if is_unhealthy else OnUnhealthy.NONE
+        self._health = self._health.after_startup_check(result, self._check)
+        startup.count(succeeded=result.exit_code == 0)
+        if startup.has_succeeded():
+            self._startup = None
+        return OnUnhealthy.RESTART if startup.has_failed() else OnUnhealthy.NONE
 
     def _interval(self) -> int:
+        if self._startup is not None:
+            return self._startup.interval
         age = time.monotonic_ns() - self._started
         return self._health.interval(self._check, age=age)
 

@@ -235,3 +235,38 @@ def test_healthcheck_run_of_what_cannot_be_checked(rootless, state, message):
     result = rootless("healthcheck", "run", "web")
     assert (result.status, result.stdout) == (125, "")
     assert message in result.stderr
+
+
+def test_startup_check_comes_before_the_others_until_it_has_succeeded(rootless, checked, tmp_path):
+    mark = tmp_path / "mark"
+    startup = (
+        "--health-startup-cmd",
+        f"echo startup; test -e {mark}",
+        "--health-startup-success",
+        "2",
+    )
+    often = ("--health-startup-interval", "20ms", "-v", f"{tmp_path}:{tmp_path}")
+    checked("echo main", *startup, *often)
+    wait_until(lambda: len(health(rootless)["Log"]) == 5)
+    assert {each["Output"] for each in health(rootless)["Log"]} == {"startup\n"}
+    assert (health(rootless)["Status"], health(rootless)["FailingStreak"]) == ("starting", 0)
+    mark.write_text("")
+    wait_for(rootless, "healthy")
+    wait_until(lambda: health(rootless)["Log"][-1]["Output"] == "main\n")
+    shown = rootless("inspect", "-f", "{{json .Config.StartupHealthCheck}}", "web").ok().stdout
+    assert json.loads(shown)["Interval"] == 20 * 10**6
+    assert json.loads(shown)["Successes"] == 2
+
+
+def test_startup_check_that_fails_too_often_restarts_the_container(rootless, checked):
+    startup = ("--health-startup-cmd", "false", "--health-startup-retries", "2")
+    checked("true", *startup, "--health-startup-interval", "20ms", "--stop-timeout", "0")
+    wait_until(lambda: rootless("events", "--until", "0s").ok().stdout.count("container start") > 2)
+    assert health(rootless)["Status"] == "starting"
+
+
+def test_results_are_kept_up_to_the_limits_of_the_options(rootless, checked):
+    checked("printf %0100d 1", "--health-max-log-count", "7", "--health-max-log-size", "10")
+    wait_until(lambda: len(health(rootless)["Log"]) == 7)
+    assert_stays(lambda: len(health(rootless)["Log"]) == 7)
+    assert health(rootless)["Log"][0]["Output"] == "0" * 10

@@ -11,7 +11,7 @@ from rootless.containers.health import (
     encode_health,
     health_document,
 )
-from rootless.spec.options import HealthCheck
+from rootless.spec.options import HealthCheck, HealthLog
 
 CHECK = HealthCheck(
     ("true",), interval=30, timeout=30, start_period=100, start_interval=5, retries=3
@@ -73,9 +73,9 @@ def test_last_five_results_are_kept_also_over_a_restart() -> None:
 
 
 def test_output_is_cut_at_4096_bytes() -> None:
-    assert cut(b"x" * 4096) == "x" * 4096
-    assert cut(b"x" * 4097) == "x" * 4096 + "..."
-    assert cut(b"\xff\n") == "\ufffd\n"
+    assert cut(b"x" * 4096, None) == "x" * 4096
+    assert cut(b"x" * 4097, None) == "x" * 4096 + "..."
+    assert cut(b"\xff\n", None) == "\ufffd\n"
 
 
 def test_document_is_read_as_it_was_written() -> None:
@@ -92,3 +92,21 @@ def test_document_is_read_as_it_was_written() -> None:
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"failingStreak":1}', b'{"log":[[1]]}'])
 def test_damaged_document_is_a_health_without_results(data: bytes) -> None:
     assert decode_health(data) == Health()
+
+
+def test_output_and_results_are_kept_up_to_the_limits_of_the_options():
+    assert cut(b"x" * 30, HealthLog(5, 10)) == "x" * 10
+    assert cut(b"x" * 9000, HealthLog(5, 0)) == "x" * 9000
+    results = [CheckResult("", "", 0, str(number)) for number in range(9)]
+    for limit, kept in ((2, 2), (0, 9)):
+        health = Health()
+        for result in results:
+            health = health.after(result, CHECK._replace(log=HealthLog(results=limit)), age=0)
+        assert list(health.log) == results[-kept:]
+
+
+def test_startup_check_makes_healthy_and_never_unhealthy():
+    health = Health().after_startup_check(CheckResult("", "", 1, ""), CHECK)
+    assert (health.status, health.failing_streak) == (HealthStatus.STARTING, 0)
+    health = health.after_startup_check(CheckResult("", "", 0, ""), CHECK)
+    assert (health.status, len(health.log)) == (HealthStatus.HEALTHY, 2)

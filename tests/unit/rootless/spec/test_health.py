@@ -4,7 +4,7 @@ import pytest
 
 from rootless.errors import UsageError
 from rootless.spec.health import as_plain, document, effective, from_plain, merged
-from rootless.spec.options import HealthCheck, OnUnhealthy
+from rootless.spec.options import HealthCheck, HealthLog, OnUnhealthy, StartupCheck
 
 SECOND = 10**9
 IMAGE = {"Healthcheck": {"Test": ["CMD", "echo", "hi"], "Interval": SECOND, "Retries": 2}}
@@ -56,3 +56,22 @@ def test_action_needs_a_command() -> None:
 def test_plain_form_is_read_as_it_was_written() -> None:
     check = HealthCheck(("CMD", "x"), 1, 2, 3, 4, 5, OnUnhealthy.STOP)
     assert from_plain(as_plain(check)) == check
+    startup = StartupCheck(("CMD", "y"), 1, 2, 3, 4)
+    check = check._replace(startup=startup, log=HealthLog(0, 7))
+    assert from_plain(as_plain(check)) == check
+
+
+def test_document_of_an_earlier_version_has_no_startup_check():
+    check = HealthCheck(("CMD", "x"), 1, 2, 3, 4, 5)
+    plain = as_plain(check)
+    del plain["startup"], plain["log"]
+    assert from_plain(plain) == check
+
+
+def test_startup_check_needs_a_check():
+    startup = StartupCheck(("CMD-SHELL", "true"))
+    with pytest.raises(UsageError, match="cannot set a startup healthcheck when there is no"):
+        effective(HealthCheck(startup=startup), None)
+    check = effective(HealthCheck(("CMD", "true"), startup=startup), None)
+    assert check is not None
+    assert check.startup == StartupCheck(("/bin/sh", "-c", "true"), 30 * SECOND, 30 * SECOND, 0, 1)

@@ -1,12 +1,28 @@
 """--health-cmd and the like, as Docker 28.5 was seen to read them."""
 
+from collections.abc import Mapping
+
 import pytest
 
-from rootless.cli.flags.health import parse_health
+from rootless.cli.flags.health import HealthFlags, parse_health
 from rootless.errors import UsageError
-from rootless.spec.options import HealthCheck, OnUnhealthy
+from rootless.spec.options import HealthCheck, HealthLog, OnUnhealthy, StartupCheck
 
-FLAGS = ("health-interval", "health-timeout", "health-start-period", "health-start-interval")
+TIMES = (
+    "health-interval",
+    "health-timeout",
+    "health-start-period",
+    "health-start-interval",
+    "health-startup-interval",
+    "health-startup-timeout",
+)
+NUMBERS = (
+    "health-retries",
+    "health-startup-retries",
+    "health-startup-success",
+    "health-max-log-count",
+    "health-max-log-size",
+)
 
 
 def parse(
@@ -15,10 +31,13 @@ def parse(
     action: str | None = None,
     *,
     disabled: bool = False,
+    startup: str | None = None,
+    numbers: Mapping[str, int] | None = None,
     **times: str,
 ) -> HealthCheck | None:
-    given = {flag: times.get(flag.removeprefix("health-").replace("-", "_")) for flag in FLAGS}
-    return parse_health(command, given, retries, action, disabled=disabled)
+    given = {flag: times.get(flag.removeprefix("health-").replace("-", "_")) for flag in TIMES}
+    counts = {**dict.fromkeys(NUMBERS), "health-retries": retries, **(numbers or {})}
+    return parse_health(HealthFlags(command, startup, given, counts, action, disabled))
 
 
 def test_flags_are_values() -> None:
@@ -31,6 +50,15 @@ def test_flags_are_values() -> None:
     assert parse(disabled=True) == HealthCheck(("NONE",))
     assert parse(retries=0, interval="0") is None
     assert parse("") is None
+
+
+def test_flags_of_the_startup_check_and_of_the_log_are_values() -> None:
+    counts = {"health-startup-retries": 3, "health-startup-success": 2, "health-max-log-size": 0}
+    found = parse("true", startup="test -e /up", numbers=counts, startup_interval="1s")
+    startup = StartupCheck(("CMD-SHELL", "test -e /up"), 10**9, 0, 3, 2)
+    assert found == HealthCheck(
+        ("CMD-SHELL", "true"), startup=startup, log=HealthLog(results=5, size=0)
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ import pytest
 
 from rootless.containers.health import CheckResult, decode_health
 from rootless.containers.status import Status
-from rootless.spec.options import HealthCheck
+from rootless.spec.options import HealthCheck, OnUnhealthy
 from rootless.supervisor.health import timer as health_timer
 from rootless.supervisor.health.timer import HealthTimer
 
-CHECK = HealthCheck(("true",), interval=1, timeout=1, start_interval=1, retries=1)
+CHECK = HealthCheck(
+    ("true",), interval=1, timeout=1, start_interval=1, retries=1, on_unhealthy=OnUnhealthy.KILL
+)
 
 
 class HungCheck:
@@ -53,9 +55,9 @@ def make(tmp_path, monkeypatch):
 
 def test_check_that_hangs_is_killed_and_counts_as_a_failure(make, tmp_path):
     timer, found = make()
-    assert not timer.advance(())
+    assert timer.advance(()) is OnUnhealthy.NONE
     assert timer.watched() == (99,)
-    assert timer.advance(())
+    assert timer.advance(()) is OnUnhealthy.KILL
     assert found == ["unhealthy"]
     (result,) = decode_health((tmp_path / "health.json").read_bytes()).log
     assert (result.exit_code, result.output) == (-1, "the health check was killed")
@@ -68,14 +70,14 @@ def test_check_that_cannot_be_begun_is_tried_again(make, monkeypatch):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(health_timer, "RunningCheck", refuse)
-    assert not timer.advance(())
+    assert timer.advance(()) is OnUnhealthy.NONE
     assert (timer.watched(), found) == ((), [])
     monkeypatch.setattr(health_timer, "RunningCheck", HungCheck)
-    assert not timer.advance(())
+    assert timer.advance(()) is OnUnhealthy.NONE
     assert timer.watched() == (99,)
 
 
 def test_paused_container_is_not_checked(make):
     timer, found = make(Status.PAUSED)
-    assert not timer.advance(())
+    assert timer.advance(()) is OnUnhealthy.NONE
     assert (timer.watched(), found) == ((), [])
