@@ -52,7 +52,10 @@ class HealthTimer:
         self._keeper = keeper
         self._events = events
         self._path = f"{description.directory}/{NAME}"
-        self._health = decode_health(self._read()).restarted()
+        before = decode_health(self._read())
+        self._health = before.restarted()
+        if before.failing_streak:
+            self._write()
         self._startup: StartupChecks | None = None
         """Until they have succeeded."""
         if check.startup is not None:

@@ -262,7 +262,7 @@ def test_startup_check_that_fails_too_often_restarts_the_container(rootless, che
     startup = ("--health-startup-cmd", "false", "--health-startup-retries", "2")
     checked("true", *startup, "--health-startup-interval", "20ms", "--stop-timeout", "0")
     wait_until(lambda: rootless("events", "--until", "0s").ok().stdout.count("container start") > 2)
-    assert health(rootless)["Status"] == "starting"
+    wait_until(lambda: health(rootless)["Status"] == "starting")
 
 
 def test_results_are_kept_up_to_the_limits_of_the_options(rootless, checked):
@@ -270,3 +270,13 @@ def test_results_are_kept_up_to_the_limits_of_the_options(rootless, checked):
     wait_until(lambda: len(health(rootless)["Log"]) == 7)
     assert_stays(lambda: len(health(rootless)["Log"]) == 7)
     assert health(rootless)["Log"][0]["Output"] == "0" * 10
+
+
+def test_failing_streak_begins_anew_with_a_restart(rootless):
+    checked = ("--health-cmd", "false", "--health-interval", "disable", "--health-retries", "1")
+    rootless("run", "-d", "--name", "web", *checked, *FOREVER).ok()
+    assert rootless("healthcheck", "run", "web").status == 1
+    assert health(rootless)["FailingStreak"] == 1
+    rootless("restart", "-t", "0", "web").ok()
+    assert (health(rootless)["Status"], health(rootless)["FailingStreak"]) == ("starting", 0)
+    assert len(health(rootless)["Log"]) == 1
