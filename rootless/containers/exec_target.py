@@ -45,6 +45,7 @@ def join_args(
             groups=_groups(record),
             seccomp_cache=seccomp_cache,
             hand_over=hand_over,
+            preserved=options.preserved,
         )
     except BaseException:
         os.close(pidfd)

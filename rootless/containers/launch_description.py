@@ -129,6 +129,11 @@ class LaunchDescription(NamedTuple):
     links (`rootless.containers.writable_layers.place`)."""
     time_limit: int = 0
     """Seconds after which a run is killed; 0 for no limit."""
+    removes_image: bool = False
+    """The image is removed with the container, unless another one uses it."""
+    preserved: tuple[int, ...] = ()
+    """Descriptors of the monitor, as its starter has left them to it, that the container's command gets by their numbers;
+    not in launch.json, as a later start has none."""
     shared: Shared | None = None
     """None for a container with a command of its own."""
     extra: Mapping[str, object] = {}

@@ -78,6 +78,7 @@ def encode_launch(description: LaunchDescription) -> bytes:
             if description.access_trace is None
             else {"trace": description.access_trace._asdict()}
         ),
+        **({"removesImage": True} if description.removes_image else {}),
         **({"prefetch": description.prefetch} if description.prefetch else {}),
         **({"memorySize": description.memory_size} if description.memory_size else {}),
         **({} if description.network is None else {"network": plain_setup(description.network)}),
@@ -130,6 +131,7 @@ def _description(
         volatile=document.pop("volatile", False),
         storage=StorageLimits(**document.pop("storage", {})),
         memory_size=document.pop("memorySize", 0),
+        removes_image=document.pop("removesImage", False),
         prefetch=document.pop("prefetch", ""),
         access_trace=None if trace is None else TraceOptions(**trace),
         terminal=document.pop("terminal"),

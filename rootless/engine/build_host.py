@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from rootless.containers.storage_paths import StoragePaths
-    from rootless.engine.image_events import ImageEvents
+    from rootless.images.events import ImageEvents
     from rootless.oci.platform import Platform
     from rootless.spec.options import ContainerOptions
     from rootless.store.image import Image

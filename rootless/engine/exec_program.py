@@ -29,6 +29,7 @@ def main() -> int:
             "command": tuple(fields["command"]),
             "variables": tuple(map(tuple, fields["variables"])),
             "detach_keys": b"",
+            "preserved": (),
         }
     )
     try:

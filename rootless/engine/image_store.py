@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rootless.build.checking import CheckReport
     from rootless.build.progress import Progress as BuildProgress
     from rootless.build.request import BuildRequest, BuildSubject, BuiltImage
-    from rootless.engine.image_events import ImageEvents
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.filters import ImageFilters
+    from rootless.images.events import ImageEvents
     from rootless.images.gc.check import Finding
     from rootless.images.inspect import HistoryEntry
     from rootless.images.listing import ListedImage
@@ -471,7 +471,7 @@ class ImageStore:
         remove(self._store(), name)
 
     def _image_events(self) -> ImageEvents:
-        from rootless.engine.image_events import ImageEvents
+        from rootless.images.events import ImageEvents
 
         return ImageEvents(self.paths, self._store())
 

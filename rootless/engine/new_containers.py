@@ -45,8 +45,10 @@ class NewContainers(NamedTuple):
         progress: ShowProgress | None = None,
         recording: str = "",
         adapt: Adapt | None = None,
+        preserved: tuple[int, ...] = (),
     ) -> Outcome:
-        """As Engine.run."""
+        """As Engine.run. `preserved`: descriptors that the command gets by their numbers, beside the standard streams; this
+        process must have one thread."""
         from rootless.supervisor.start import start_monitor
 
         streams = options.attach
@@ -70,7 +72,7 @@ class NewContainers(NamedTuple):
             started,
             lambda monitor: self._prepare(
                 options, progress, monitor=monitor, recording=recording, adapt=adapt
-            ),
+            )._replace(preserved=preserved),
             attachment,
             terminal=options.terminal,
         )
@@ -121,8 +123,9 @@ class NewContainers(NamedTuple):
         progress: ShowProgress | None = None,
         created: Callable[[ContainerRecord], None] | None = None,
         caller_ends: bool = False,
+        preserved: tuple[int, ...] = (),
     ) -> ContainerRecord:
-        """As Engine.run_detached. `caller_ends`: as in `rootless.supervisor.background`."""
+        """As Engine.run_detached. `caller_ends`: as in `rootless.supervisor.background`, `preserved` as in `run`."""
         from rootless.spec.options import Streams
         from rootless.supervisor.background import run_in_background
 
@@ -132,7 +135,8 @@ class NewContainers(NamedTuple):
         def prepare(monitor: int) -> LaunchDescription:
             module_packs.load(module_packs.PREPARE)
             module_packs.load(module_packs.DETACHED)
-            return self._prepare(options, progress, monitor=monitor)
+            description = self._prepare(options, progress, monitor=monitor)
+            return description._replace(preserved=preserved)
 
         return run_in_background(
             prepare,

@@ -12,11 +12,11 @@ from rootless.containers.status import MONITORED, Status
 from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.unpacked import UNPACKED
 from rootless.containers.volumes.users import mount_names
-from rootless.engine.image_events import report_prune
 from rootless.engine.volumes.commands import VolumeUsage, volume_usage
 from rootless.errors import NotFoundError, RootlessError
 from rootless.events.event import EventType
 from rootless.filters import PruneFilters
+from rootless.images.events import report_prune
 from rootless.images.gc.build_cache import CacheUsage, build_cache_usage, cache_size
 from rootless.images.gc.check import Finding, Kind, Outcome
 from rootless.images.gc.check import check as check_images

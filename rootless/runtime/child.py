@@ -51,6 +51,8 @@ class ChildSide(NamedTuple):
     monitor: int
     trees: Mapping[int, int] = {}
     """Detached mounts, by the position of the spec's mount that each is for."""
+    preserved: tuple[int, ...] = ()
+    """Descriptors that stay open over execve(2), beside the standard streams."""
 
 
 def run(side: ChildSide) -> NoReturn:
@@ -132,6 +134,8 @@ def _finish(side: ChildSide, context: Context) -> None:
     _die_with(side.monitor)
     reset_signals()
     processes.close_on_exec_from(3)
+    for descriptor in side.preserved:
+        os.set_inheritable(descriptor, True)
     if plan.execute.holds:
         from rootless.runtime.holder import hold  # `create` has loaded it
 

@@ -44,7 +44,7 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any, NoReturn
 
     from rootless.runtime.handshake import Failure
@@ -70,6 +70,8 @@ class JoinArgs(NamedTuple):
     hand_over: Callable[[int], None] | None = None
     """Called with the listener of the process's seccomp filter, which it must not close. Without it the calls that
     the filter notifies of fail with ENOSYS."""
+    preserved: tuple[int, ...] = ()
+    """Descriptors that the command gets by their numbers, beside the standard streams."""
 
 
 class JoinedProcess(NamedTuple):
@@ -211,7 +213,7 @@ def _join(args: JoinArgs, plan: JoinPlan, filters: Filters, channel: socket.sock
         doing = "start a process in the container"
         pid, pidfd = processes.fork_into(processes.CLONE_PARENT)
         if pid == 0:
-            _run(plan, filters, channel)
+            _run(plan, filters, channel, args.preserved)
         send(channel, HandshakeMessage(MessageKind.JOINED, descriptor=pidfd))
         os._exit(0)
     except BaseException as error:  # noqa: BLE001 - nothing may escape into the caller's program
@@ -248,7 +250,9 @@ def become_root(plan: JoinPlan) -> None:
     processes.prctl(processes.PR_SET_DUMPABLE, 0)
 
 
-def _run(plan: JoinPlan, filters: Filters, channel: socket.socket) -> NoReturn:
+def _run(
+    plan: JoinPlan, filters: Filters, channel: socket.socket, preserved: Iterable[int]
+) -> NoReturn:
     """The process: set itself up as the spec wants it, and execute the command."""
     stage, doing = "set up", "enter the root of the container"
     try:
@@ -274,6 +278,8 @@ def _run(plan: JoinPlan, filters: Filters, channel: socket.socket) -> NoReturn:
         )
         reset_signals()
         processes.close_on_exec_from(3)
+        for descriptor in preserved:
+            os.set_inheritable(descriptor, True)
         stage, doing = "exec", f"exec {' '.join(plan.args)}"
         execute(plan.args, environment, channel.fileno())
     except BaseException as error:  # noqa: BLE001 - nothing may escape into the caller's program

@@ -107,6 +107,8 @@ class LaunchArgs(NamedTuple):
     below: SharedNamespace | None = None
     """The user namespace that those file systems or a shared network belong to: that of the container is made below it, because
     only there its processes may use them."""
+    preserved: tuple[int, ...] = ()
+    """Descriptors that the command gets by their numbers, beside the standard streams."""
 
 
 class ContainerProcess:
@@ -253,7 +255,9 @@ def _start(
     own_end, child_end = descriptors.pair()
     monitor = os.pidfd_open(os.getpid())
     try:
-        side = child.ChildSide(plan, child_end, args.stdio, filters, monitor, args.trees)
+        side = child.ChildSide(
+            plan, child_end, args.stdio, filters, monitor, args.trees, args.preserved
+        )
         pid, pidfd = _clone(side, own_end, args)
     finally:
         child_end.close()

@@ -36,6 +36,8 @@ class ExecOptions(NamedTuple):
     detach: bool = False
     detach_keys: bytes = b""
     chown: ChownMode | None = None
+    preserved: tuple[int, ...] = ()
+    """Descriptors of the caller that the command gets by their numbers, beside the standard streams."""
 
 
 def spec_of_process(

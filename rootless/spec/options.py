@@ -423,6 +423,8 @@ class ContainerOptions(NamedTuple):
     """Remove the container that has the name first, also if it runs."""
     remove: bool = False
     """Remove the container when it has ended."""
+    remove_image: bool = False
+    """Remove the image as well, unless another container uses it. Only with `remove`."""
     cidfile: str | None = None
     """A file that must not exist and gets the container's id."""
     labels: Mapping[str, str] = {}

@@ -159,6 +159,7 @@ class ContainerRun:
                     trees=trees,
                     caller=self._caller,
                     below=below,
+                    preserved=description.preserved,
                 )
             )
         except LaunchError:

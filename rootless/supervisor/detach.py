@@ -9,9 +9,13 @@ from rootless.light_stdlib import signal
 from rootless.supervisor.engine_log import take_streams
 from rootless.supervisor.signal_disposition import FORWARDED
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
-def detach(log: str) -> None:
-    """Leave the starter's terminal, descriptors, directory and signal handlers. Standard error is the file
+
+def detach(log: str, preserved: Collection[int] = ()) -> None:
+    """Leave the starter's terminal, descriptors but the `preserved`, directory and signal handlers. Standard error is the file
     `log` from here on; where that cannot be opened, what would be written there is lost (engine_log.py). The
     process must lead a session or be in its monitor's.
     """
@@ -19,7 +23,7 @@ def detach(log: str) -> None:
     sys.path[:] = map(os.path.abspath, sys.path)
     os.chdir("/")
     take_streams(log)
-    _replace_inherited()
+    _replace_inherited(preserved)
     for number in FORWARDED:
         signal.signal(number, signal.SIG_DFL)
     # SIGXFSZ: a write beyond RLIMIT_FSIZE is an error of that write and not the end of this process.
@@ -28,14 +32,16 @@ def detach(log: str) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _replace_inherited() -> None:
+def _replace_inherited(preserved: Collection[int]) -> None:
     """Put /dev/null, standard input by now, in the place of descriptors that the caller's program was started
     with: a lock (flock(2)) or a pipe would be held as long as the container runs. Those that Python opened
-    are close-on-exec (PEP 446).
+    are close-on-exec (PEP 446), and so are the `preserved` from here on.
     """
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         try:
-            if descriptor > 2 and os.get_inheritable(descriptor):
+            if descriptor in preserved:
+                os.set_inheritable(descriptor, False)
+            elif descriptor > 2 and os.get_inheritable(descriptor):
                 os.dup2(0, descriptor, inheritable=False)
         except OSError:
             pass  # the descriptor of the listing itself

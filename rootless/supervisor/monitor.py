@@ -34,7 +34,7 @@ from rootless.supervisor import control_socket
 from rootless.supervisor.clients import Clients
 from rootless.supervisor.container_run import ContainerRun
 from rootless.supervisor.detach import detach
-from rootless.supervisor.engine_log import log_exception
+from rootless.supervisor.engine_log import log, log_exception
 from rootless.supervisor.file_servers.file_server import FileServer, NextServer
 from rootless.supervisor.life_events import LifeEvents
 from rootless.supervisor.protocol import Kind, MonitorState, refusal
@@ -117,7 +117,7 @@ class Monitor:
         """Never returns and never raises. `debug`: where the steps of the start are written."""
         status = 1
         try:
-            detach(self._description.log)
+            detach(self._description.log, self._description.preserved)
             self._supervise(debug)
             status = 0
         except RootlessError as error:
@@ -152,6 +152,8 @@ class Monitor:
                 group.remove()
         control_socket.remove(self._description.control_directory)
         self._keeper.ended(ending)
+        if self._description.removes_image:
+            self._remove_image()
         self._report_end(ending)
 
     def _publish(self) -> Sequence[PublishedSocket]:
@@ -320,6 +322,14 @@ class Monitor:
         except _TerminatedError:
             restarts.is_final = True
         return not restarts.is_final
+
+    def _remove_image(self) -> None:
+        """After the container has been removed."""
+        from rootless.supervisor.image_removal import remove_image
+
+        if failure := remove_image(self._description, self._containers):
+            log(failure)
+            self._clients.broadcast(Kind.NOTICE, text=failure)
 
     def _report_end(self, ending: Ending) -> None:
         """EXITED is the last message of a connection, but for that of a client that wants a restart. A

@@ -7,7 +7,7 @@ import os
 from rootless.cli.containers.attaching import DETACH_KEYS, detach_keys
 from rootless.cli.containers.chosen import CIDFILE, LATEST, from_cidfile_or_latest
 from rootless.cli.context import Settings, engine_of, read_text
-from rootless.cli.grammar import Command, Flag, GrammarError, Parsed, Text, Texts, spelling
+from rootless.cli.grammar import Command, Flag, GrammarError, Number, Parsed, Text, Texts, spelling
 from rootless.errors import RootlessError
 from rootless.spec.exec_options import ExecOptions
 
@@ -26,6 +26,8 @@ DETACH = Flag(("detach", "d"), "Detached mode: run command in the background")
 ENV = Texts(("env", "e"), "Set environment variables", "NAME[=VALUE]")
 ENV_FILE = Texts(("env-file",), "Read in a file of environment variables", "FILE")
 INTERACTIVE = Flag(("interactive", "i"), "Keep STDIN open even if not attached")
+PRESERVE_FDS = Number(("preserve-fds",), "Pass N file descriptors beyond the standard streams", "N")
+PRESERVE_FD = Texts(("preserve-fd",), "Pass file descriptors by their numbers", "N[,N...]")
 PRIVILEGED = Flag(("privileged",), "Give extended privileges to the command: all capabilities")
 TTY = Flag(("tty", "t"), "Allocate a pseudo-TTY")
 USER = Text(("user", "u"), "Username or UID", "USER[:GROUP]")
@@ -48,6 +50,7 @@ def exec_command(parsed: Parsed, settings: Settings) -> int:
         detach=detach,
         detach_keys=detach_keys(parsed),
         chown=_chown(parsed[CHOWN]),
+        preserved=_preserved(parsed),
     )
     try:
         return engine.exec(name, options)
@@ -63,6 +66,14 @@ def _chown(text: str | None) -> ChownMode | None:
     from rootless.cli.flags.security import parse_chown
 
     return parse_chown(text, "--chown")
+
+
+def _preserved(parsed: Parsed) -> tuple[int, ...]:
+    if not (parsed[PRESERVE_FDS] or parsed[PRESERVE_FD]):
+        return ()
+    from rootless.cli.preserved_descriptors import preserved_descriptors
+
+    return preserved_descriptors(parsed[PRESERVE_FDS], parsed[PRESERVE_FD])
 
 
 def _variables(parsed: Parsed) -> Variables:
@@ -93,6 +104,8 @@ EXEC = Command(
         ENV_FILE,
         INTERACTIVE,
         LATEST,
+        PRESERVE_FD,
+        PRESERVE_FDS,
         PRIVILEGED,
         TTY,
         USER,

@@ -15,7 +15,6 @@ _NO_REMOTE = Missing("there is no remote service")
 _NO_ARTIFACTS = Missing("artifacts that are no images are not handled")
 _NO_CHECKPOINTS = Missing("containers cannot be checkpointed")
 _NO_ENCRYPTION = Missing("encrypted images are not read")
-_NO_DESCRIPTORS = Missing("a container gets no descriptors but its streams", "bind a file: -v")
 _NO_ENGINE_TABLE = Missing("the tables have docker's columns", "use --format")
 _PLATFORM = Missing("a platform is one option", "use --platform OS/ARCHITECTURE/VARIANT")
 _RETRY = Missing("a request is repeated as often as docker does")
@@ -65,7 +64,6 @@ _RUN: dict[str, Missing] = {
     **dict.fromkeys(("hosts-file", "no-hostname", "no-hosts", "passwd", "passwd-entry"), _ETC),
     "group-entry": _ETC,
     **dict.fromkeys(("pod", "pod-id-file", "requires"), _NO_PODS),
-    "preserve-fd": _NO_DESCRIPTORS,
     **dict.fromkeys(
         ("conmon-pidfile", "pidfile"),
         Missing("process ids are not written to files", "use 'rootless inspect -f {{.State.Pid}}'"),
@@ -90,7 +88,6 @@ _RUN: dict[str, Missing] = {
     "init-path": Missing("the init is a part of the engine", "use --init"),
     "personality": Missing("the execution domain cannot be changed"),
     "read-only-tmpfs": Missing("--read-only mounts no tmpfs", "use --tmpfs /run --tmpfs /tmp"),
-    "rmi": Missing("an image outlives its containers", "use 'rootless rmi'"),
     "seccomp-policy": Missing("profiles in images are not used", "use --security-opt seccomp=FILE"),
     "secret": Missing("secrets are not kept", "bind a file: -v FILE:/run/secrets/NAME:ro"),
     "shm-size-systemd": Missing("systemd in a container gets no help", "use --shm-size"),
@@ -102,10 +99,7 @@ OPTIONS: dict[str, dict[str, Missing]] = {
     "create": _RUN,
     "ps": dict.fromkeys(("external", "ns", "pod", "sync", "watch"), _NO_ENGINE_TABLE),
     "images": dict.fromkeys(("history", "sort"), _NO_ENGINE_TABLE),
-    "exec": {
-        **dict.fromkeys(("preserve-fd", "preserve-fds"), _NO_DESCRIPTORS),
-        "no-session": Missing("an executed command leaves no session"),
-    },
+    "exec": {"no-session": Missing("an executed command leaves no session")},
     "rm": {"depend": _NO_PODS},
     "logs": {
         "color": Missing("logs have no colours"),

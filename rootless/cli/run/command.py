@@ -15,7 +15,6 @@ from rootless.cli.grammar import Command, GrammarError, Parsed
 from rootless.cli.run import options as rows
 from rootless.cli.run.values import configured_options
 from rootless.containers.storage_paths import read_configuration
-from rootless.errors import UsageError
 from rootless.spec.options import ContainerOptions
 
 TYPE_CHECKING = False
@@ -45,15 +44,17 @@ def run(parsed: Parsed, settings: Settings) -> int:
             return _run_joined(parsed, settings, configuration, options, progress)
     if settings.claim is not None:
         settings.claim.release()
-    if parsed[rows.PRESERVE_FDS]:
-        raise UsageError("--preserve-fds needs --join", hint="the container is the monitor's child")
     if parsed[rows.DETACH]:
         return _run_detached(parsed, new_containers(settings, configuration), options, progress)
     if parsed[rows.RECORD] is not None:
+        if parsed[rows.PRESERVE_FDS] or parsed[rows.PRESERVE_FD]:
+            raise GrammarError("conflicting options: --record and --preserve-fd", exit_status=1)
         from rootless.cli.run.recording import run_recorded
 
         return run_recorded(engine_of(settings), options, parsed[rows.RECORD] or "", progress)
-    outcome = new_containers(settings, configuration).run(options, progress=progress)
+    outcome = new_containers(settings, configuration).run(
+        options, progress=progress, preserved=_preserved(parsed)
+    )
     if outcome.out_of_memory:
         limit = f" of {parsed[rows.MEMORY]}" if parsed[rows.MEMORY] else ""
         print(
@@ -62,6 +63,15 @@ def run(parsed: Parsed, settings: Settings) -> int:
             file=sys.stderr,
         )
     return outcome.status
+
+
+def _preserved(parsed: Parsed) -> tuple[int, ...]:
+    """Descriptors that the command gets. Raises UsageError."""
+    if not (parsed[rows.PRESERVE_FDS] or parsed[rows.PRESERVE_FD]):
+        return ()
+    from rootless.cli.preserved_descriptors import preserved_descriptors
+
+    return preserved_descriptors(parsed[rows.PRESERVE_FDS], parsed[rows.PRESERVE_FD])
 
 
 _LAUNCHED = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "FLUX_TASK_RANK")
@@ -114,6 +124,7 @@ def _run_detached(
         progress=progress,
         created=lambda record: print(record.id, flush=True),
         caller_ends=True,
+        preserved=_preserved(parsed),
     )
     return 0
 

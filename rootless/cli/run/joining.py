@@ -40,6 +40,7 @@ _NEVER = (
     rows.TRACE,
     rows.PREFETCH,
     rows.SNAPSHOT_EACH,
+    rows.PRESERVE_FD,
 )
 _FIRST_DESCRIPTOR = 3
 
@@ -71,7 +72,7 @@ def warn(parsed: Parsed, environ: Mapping[str, str], *, joined: bool) -> None:
 def rank_of(parsed: Parsed, environ: Mapping[str, str]) -> Rank:
     """This process as a rank. Raises UsageError."""
     for option in _NEVER:
-        if parsed.values[option.long] not in {None, False}:
+        if parsed.values[option.long] not in {None, False, ()}:
             raise UsageError(f"conflicting options: --join and --{option.long}")
     launch, tag = launch_here(environ), parsed[rows.JOIN_TAG]
     if tag is None:

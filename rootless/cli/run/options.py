@@ -68,10 +68,11 @@ JOIN_COUNT = Number(
 )
 PRESERVE_FDS = Number(
     ("preserve-fds",),
-    "Pass N file descriptors beyond the standard streams (with --join)",
+    "Pass N file descriptors beyond the standard streams",
     "N",
     PROCESS,
 )
+PRESERVE_FD = Texts(("preserve-fd",), "Pass file descriptors by their numbers", "N[,N...]", PROCESS)
 ULIMIT = Texts(("ulimit",), "Set resource limits of the process", "NAME=SOFT[:HARD]", PROCESS)
 UMASK = Text(("umask",), "Set the file mode creation mask, in octal", "MASK", PROCESS)
 OOM_SCORE_ADJ = Number(
@@ -190,6 +191,11 @@ NO_HEALTHCHECK = Flag(
 RM = Flag(
     ("rm",),
     "Automatically remove the container and its associated anonymous volumes when it exits",
+    group=CONTAINER,
+)
+RMI = Flag(
+    ("rmi",),
+    "Remove the image as well when the container exits, unless another one uses it (implies --rm)",
     group=CONTAINER,
 )
 NAME = Text(("name",), "Assign a name to the container", "NAME", CONTAINER)
@@ -498,6 +504,16 @@ RUN_OPTIONS: tuple[Option, ...] = tuple(
     each for each in globals().values() if isinstance(each, Option)
 )
 """Every row above, in its order."""
-_OF_RUN = {DETACH, DETACH_KEYS, SIG_PROXY, RECORD, JOIN, JOIN_TAG, JOIN_COUNT, PRESERVE_FDS}
+_OF_RUN = {
+    DETACH,
+    DETACH_KEYS,
+    SIG_PROXY,
+    RECORD,
+    JOIN,
+    JOIN_TAG,
+    JOIN_COUNT,
+    PRESERVE_FDS,
+    PRESERVE_FD,
+}
 CREATE_OPTIONS: tuple[Option, ...] = tuple(each for each in RUN_OPTIONS if each not in _OF_RUN)
 """Those of `create`, which starts nothing."""

@@ -61,6 +61,7 @@ def with_podman_fields(
         },
         "HostConfig": {
             **host,
+            "AutoRemoveImage": options.remove_image,
             "LogConfig": {
                 **host["LogConfig"],
                 "Path": log_path(options.log.driver, directory, record.id),

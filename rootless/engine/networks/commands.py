@@ -6,10 +6,10 @@ import time
 
 from rootless.containers.status import ALIVE
 from rootless.containers.timestamps import now
-from rootless.engine.image_events import report_prune
 from rootless.errors import InUseError, NotFoundError, UsageError
 from rootless.events.event import Event, EventType
 from rootless.events.log import EventLog
+from rootless.images.events import report_prune
 from rootless.network.creation import NetworkRequest, make_record
 from rootless.network.host_routes import host_ranges
 from rootless.network.options import BRIDGE, PREDEFINED, predefined_id

@@ -291,6 +291,7 @@ def _prepare(
         volatile=options.remove and not options.always_sync,
         storage=options.storage,
         memory_size=options.writable_tmpfs or 0,
+        removes_image=options.remove_image,
         access_trace=options.trace,
         prefetch=options.prefetch,
         terminal=options.terminal,
@@ -413,7 +414,7 @@ def _image_finder(
     """A function that gives the image of a name, pulled as the options say."""
 
     def report_pull(reference: Reference) -> None:
-        from rootless.engine.image_events import ImageEvents
+        from rootless.images.events import ImageEvents
 
         ImageEvents(paths, store).of_transfer("pull", reference)
 

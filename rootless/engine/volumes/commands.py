@@ -7,10 +7,10 @@ from pathlib import Path
 from rootless.containers.timestamps import now
 from rootless.containers.volumes.events import report_volumes
 from rootless.containers.volumes.users import volume_users
-from rootless.engine.image_events import report_prune
 from rootless.errors import InUseError, InvalidDocumentError, NotFoundError
 from rootless.events.event import EventType
 from rootless.filters import VolumeFilters
+from rootless.images.events import report_prune
 from rootless.images.gc.usage import tree_size
 from rootless.volumes.names import new_name
 from rootless.volumes.record import ANONYMOUS_LABEL, VolumeRecord
