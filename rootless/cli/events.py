@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.flags.times import parse_time
-from rootless.cli.grammar import Command, Parsed, Text, Texts
+from rootless.cli.grammar import Command, OnFlag, Parsed, Text, Texts
 from rootless.cli.output import in_a_line
 from rootless.cli.shared_options import filter_pairs
 from rootless.errors import UsageError
@@ -26,6 +26,7 @@ _FORMAT = Text(
 )
 _SINCE = Text(("since",), "Show all events created since timestamp", "TIME")
 _UNTIL = Text(("until",), "Stream events until this timestamp", "TIME")
+_STREAM = OnFlag(("stream",), "Wait for further events; --stream=false prints those of the past")
 
 
 class EventTemplateError(UsageError):
@@ -55,6 +56,8 @@ def events(parsed: Parsed, settings: Settings) -> int:
         raise TimeOrderError(
             f"`since` time ({_seconds(since)}) cannot be after `until` time ({_seconds(until)})"
         )
+    if until is None and not parsed[_STREAM]:
+        until = now
     show = _shown(parsed[_FORMAT] or "")
     with engine_of(settings).events(
         event_filters(pairs, labels), since=since, until=until
@@ -131,7 +134,7 @@ EVENTS = Command(
     "events",
     "Get real time events",
     "",
-    (_FILTER, _FORMAT, _SINCE, _UNTIL),
+    (_FILTER, _FORMAT, _SINCE, _STREAM, _UNTIL),
     events,
     most=0,
     description="""Print what happens to containers, images and volumes of this user on this machine,

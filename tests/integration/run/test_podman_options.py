@@ -120,3 +120,9 @@ def test_lower_oom_score_than_the_account_may_have_is_the_callers(box):
     for score in ("-1000", "-5"):
         run = box("run", "--rm", *BARE, "--oom-score-adj", score, "box:1", "cat", path)
         assert run.ok().stdout == Path(path).read_text()
+
+
+def test_events_of_the_past_alone(box):
+    box("create", "--name", "web", "box:1", "true").ok()
+    shown = box("events", "--stream=false", "-f", "container=web", "--format", "{{.Action}}").ok()
+    assert shown.stdout == "create\n"
