@@ -150,6 +150,7 @@ def user_mounts(options: ContainerOptions, volumes: str) -> list[OciMount]:
 def _volume_mount(mount: Volume, volumes: str) -> OciMount:
     flags = ["ro"] if mount.read_only else []
     flags += [CHOWN] if mount.chown else []
+    flags += mount.flags
     if mount.device:
         source = posixpath.join(mount.device, mount.subpath)
         return _mount(mount.target, "bind", source, ["rbind", "rprivate", *flags])

@@ -151,6 +151,8 @@ class Volume(NamedTuple):
     """What the container writes is not written to the volume, and gone when it ends."""
     chown: bool = False
     """The files are given to the container's user."""
+    flags: tuple[str, ...] = ()
+    """Words of mount(8), such as `noexec`."""
 
 
 class ImageMount(NamedTuple):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Words that relabel for SELinux, of which there is nothing to do here, and that tell Docker Desktop how to
 # cache.
 _WITHOUT_EFFECT = frozenset({"rw", "z", "Z", "cached", "consistent", "delegated"})
-_FLAGS = frozenset({"exec", "noexec", "dev", "nodev", "suid", "nosuid", "bind", "rbind"})
+_FLAGS = frozenset({"exec", "noexec", "dev", "nodev", "suid", "nosuid"})
 # Podman's: overlay, chown, and owners that are shown otherwise.
 _PODMANS = frozenset({"O", "U", "idmap"})
 _EXCLUSIVE = (
@@ -22,6 +22,9 @@ _EXCLUSIVE = (
     frozenset({"nocopy"}),
     frozenset({"cached", "consistent", "delegated"}),
     PROPAGATIONS,
+    frozenset({"exec", "noexec"}),
+    frozenset({"dev", "nodev"}),
+    frozenset({"suid", "nosuid"}),
 )
 
 
@@ -90,7 +93,7 @@ def _volume(name: str, target: str, words: Sequence[str], text: str) -> Volume:
     for word in words:
         if word in PROPAGATIONS:
             raise _field_error(text, "volume", "BindOptions")
-        if word not in _WITHOUT_EFFECT and word not in {"ro", "nocopy", "U", "O"}:
+        if word not in _WITHOUT_EFFECT | _FLAGS | {"ro", "nocopy", "U", "O"}:
             raise UsageError(f"invalid mode: {','.join(words)}")
     _check_podmans(words)
     return Volume(
@@ -101,6 +104,7 @@ def _volume(name: str, target: str, words: Sequence[str], text: str) -> Volume:
         mode=",".join(words),
         overlay="O" in words,
         chown="U" in words,
+        flags=tuple(word for word in words if word in _FLAGS),
     )
 
 

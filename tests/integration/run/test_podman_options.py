@@ -122,6 +122,17 @@ def test_lower_oom_score_than_the_account_may_have_is_the_callers(box):
         assert run.ok().stdout == Path(path).read_text()
 
 
+def test_volume_of_which_nothing_can_be_executed(box, tmp_path):
+    copy = "cp /bin/busybox /v/sh; /v/sh -c 'echo ran'"
+    box("run", "-d", "--name", "web", *BARE, "-v", "data:/v:noexec", "box:1", "sleep", "1000").ok()
+    for words in (("exec", "web"), ("run", "--rm", *BARE, "--volumes-from", "web", "box:1")):
+        refused = box(*words, "sh", "-c", copy)
+        assert (refused.status, refused.stderr) == (126, "sh: /v/sh: Permission denied\n")
+    run = ("run", "--rm", *BARE, "-v", "data:/v:nodev", "box:1")
+    assert box(*run, "sh", "-c", copy).ok().stdout == "ran\n"
+    assert " rw,nodev," in box(*run, "grep", " /v ", "/proc/mounts").ok().stdout
+
+
 def test_events_of_the_past_alone(box):
     box("create", "--name", "web", "box:1", "true").ok()
     shown = box("events", "--stream=false", "-f", "container=web", "--format", "{{.Action}}").ok()

@@ -34,6 +34,7 @@ def cwd():
         ("name:/b/../c", Volume("name", "/c")),
         ("name:/b:ro,nocopy", Volume("name", "/b", True, True, mode="ro,nocopy")),
         ("name:/b:z", Volume("name", "/b", mode="z")),
+        ("name:/b:noexec,z", Volume("name", "/b", mode="noexec,z", flags=("noexec",))),
         ("/a:/b:noexec,bind", Bind("/a", "/b", False, "rprivate", False, ("noexec",), True)),
     ],
 )
@@ -54,7 +55,8 @@ def test_volume_is_read_as_docker_does(text, expected):
         ("/a:/b:ro,rw", "invalid mode: ro,rw"),
         ("name:/b:z,Z", "invalid mode: z,Z"),
         ("name:/b:nocopy,nocopy", "invalid mode: nocopy,nocopy"),
-        ("name:/b:exec", "invalid mode: exec"),
+        ("name:/b:exec,noexec", "invalid mode: exec,noexec"),
+        ("/a:/b:dev,nodev", "invalid mode: dev,nodev"),
         ("name:/b:rshared", "field BindOptions must not be specified"),
         ("/a:/b:nocopy", "field VolumeOptions must not be specified"),
         ("name:b", "mount path must be absolute"),
