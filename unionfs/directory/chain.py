@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from unionfs.directory.lower import DirectoryLayer
     from unionfs.layer import Layer, OpenFile
+    from unionfs.model import Attributes
 
 _MAX_PROBES = 3
 """Uppers that are asked for each name of a directory; of more, all names are read."""
@@ -227,6 +228,11 @@ class UpperChain:
     def open(self, ref: Ref) -> OpenFile:
         layer, part = self._only(ref)
         return layer.open(part)
+
+    def refresh(self, ref: Ref, known: Attributes) -> Attributes:
+        """`known`, attributes of an object that was written to before its upper was frozen, brought up to date."""
+        layer, part = self._only(ref)
+        return layer.refresh(part, -1, known)
 
     def btime(self, ref: Ref | None, fd: int) -> int | None:
         """As of `layer.SupportsBtime`."""

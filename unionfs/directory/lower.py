@@ -37,7 +37,7 @@ writer."""
 
 _WHITEOUT = whiteouts.PREFIX
 _ENCODING = sys.getfilesystemencoding()
-_S_IFMT = 0o170000
+_S_IFMT, _S_IFREG, _S_IFDIR = 0o170000, 0o100000, 0o040000
 _SIMPLE = frozenset((stat.S_IFREG, stat.S_IFLNK))
 """What needs no look at anything but lstat(2), in a tree without bookkeeping."""
 
@@ -418,6 +418,31 @@ class DirectoryLayer:
         )
 
     # Reading objects
+
+    def refresh(self, ref: Ref | None, fd: int, known: Attributes) -> Attributes:
+        """As of `layer.UpperLayer`: of an upper, or one that was frozen."""
+        kind = known[1] & _S_IFMT
+        if fd >= 0:
+            st = os.fstat(fd)
+        elif kind == _S_IFDIR:
+            st = os.fstat(self._dirs.fd(self._path_node(ref)))
+        else:
+            parent, name = self._parent(ref)
+            st = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if kind == _S_IFREG:
+            nlink, size, blocks = known[2], st.st_size, st.st_blocks
+        elif kind == _S_IFDIR:
+            nlink, size, blocks = st.st_nlink, st.st_size, st.st_blocks
+        else:
+            nlink, size, blocks = known[2], known[6], known[7]
+        if self._as_data:
+            mode, uid, gid = known[1], known[3], known[4]
+        else:
+            mode, uid, gid = st.st_mode, st.st_uid, st.st_gid
+        return _new(Attributes, (
+            known[0], mode, nlink, uid, gid, known[5], size, blocks,
+            st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns,
+        ))  # fmt: skip
 
     def readlink(self, ref: Ref) -> bytes:
         parent, name = self._parent(ref)

@@ -20,7 +20,6 @@ from unionfs.directory.dirfds import PathNode
 from unionfs.directory.lower import DirectoryLayer, is_below_descriptor, resolved
 from unionfs.directory.work import exchange, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
-from unionfs.model import Attributes
 from unionfs.ownership import Owner, Ownership
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
 from unionfs.xattr_names import LAZY, NLINK, REDIRECT, to_disk
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from unionfs.directory.frozen import FrozenUpper
 
 _new = tuple.__new__
-_S_IFMT, _S_IFREG, _S_IFDIR = 0o170000, 0o100000, 0o040000
+_S_IFMT = 0o170000
 _NO_WHITEOUT_RENAME = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -233,30 +232,6 @@ class DirectoryUpper(CreatingLayer):
         os.close(os.open(whiteouts.whiteout_name(name), flags, 0o600, dir_fd=dir_fd))
 
     # Changing
-
-    def refresh(self, ref: Ref | None, fd: int, known: Attributes) -> Attributes:
-        kind = known[1] & _S_IFMT
-        if fd >= 0:
-            st = os.fstat(fd)
-        elif kind == _S_IFDIR:
-            st = os.fstat(self._dirs.fd(self._path_node(ref)))
-        else:
-            parent, name = self._parent(ref)
-            st = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        if kind == _S_IFREG:
-            nlink, size, blocks = known[2], st.st_size, st.st_blocks
-        elif kind == _S_IFDIR:
-            nlink, size, blocks = st.st_nlink, st.st_size, st.st_blocks
-        else:
-            nlink, size, blocks = known[2], known[6], known[7]
-        if self._as_data:
-            mode, uid, gid = known[1], known[3], known[4]
-        else:
-            mode, uid, gid = st.st_mode, st.st_uid, st.st_gid
-        return _new(Attributes, (
-            known[0], mode, nlink, uid, gid, known[5], size, blocks,
-            st.st_atime_ns, st.st_mtime_ns, st.st_ctime_ns,
-        ))  # fmt: skip
 
     def set_opaque(self, directory: Ref) -> None:
         path_node = self._path_node(directory)

@@ -69,6 +69,8 @@ def _copy_directory(tree: Tree, directory: Directory) -> None:
 
 
 def _creation(tree: Tree, node: Node) -> Creation:
+    if node.stale:
+        tree.refresh_attributes(node)
     known = node.attributes
     uid, gid = node.true_owner
     if node.ref is None:

@@ -100,7 +100,8 @@ def read_into(tree: Tree, node: Node, offset: int, buffer: memoryview) -> int:
     page of it."""
     backing = node.backing
     if backing is None:
-        if offset == 0 and node.layer != UPPER and len(buffer) >= node.attributes[6]:
+        is_lower = node.layer != UPPER and not node.stale
+        if offset == 0 and is_lower and len(buffer) >= node.attributes[6]:
             return _read_once(tree, node, buffer)
         backing = open_backing(tree, node)
     if not backing.pinned:

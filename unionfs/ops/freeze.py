@@ -11,7 +11,7 @@ import gc
 
 from unionfs.directory.chain import ChainRef, UpperChain
 from unionfs.directory.frozen import FrozenUpper
-from unionfs.model import with_nlink, with_owner
+from unionfs.model import with_nlink
 from unionfs.nodes import UPPER, Directory, Node
 from unionfs.ops.copyup import ensure_upper
 from unionfs.ops.tree import Tree
@@ -89,17 +89,22 @@ class _Moving:
 
     def run(self) -> None:
         """A directory of the upper lies in one of the upper, so the walk sees no other."""
+        at, close = self._at, self._tree.files.close
         pending = [self._tree.root]
         while pending:
             directory = pending.pop()
             self._move_directory(directory)
+            # The container waits, and these may be all files that it has made: nothing is read, and no function called. What
+            # was written to stays stale (`Tree.is_unread`).
             for child in directory.children.values():
                 if child.layer != UPPER:
                     continue
-                if isinstance(child, Directory):
+                if child.__class__ is Directory:
                     pending.append(child)
                 elif not child.indexed:
-                    self._move(child)
+                    if child.backing is not None:
+                        close(child)
+                    child.layer = at
         for node in list(self._tree.node_maker.linked.values()):
             if node.layer == UPPER and not node.indexed and node.attributes.nlink:
                 self._part(node)
@@ -108,8 +113,6 @@ class _Moving:
         ref, lowers = directory.upper, directory.lowers
         if ref is None:
             return
-        if directory.stale:
-            self._refresh(directory)
         if lowers and lowers[0][0] == self._at:
             former = lowers[0][1]
             above = former.above(self._serial, ref) if isinstance(former, ChainRef) else former
@@ -119,22 +122,6 @@ class _Moving:
         directory.lowers = lowers
         directory.upper = directory.redirect = directory.below = None
         directory.layer, directory.ref = lowers[0]
-
-    def _move(self, node: Node) -> None:
-        tree = self._tree
-        if node.stale:
-            tree.refresh_attributes(node)
-        if node.backing is not None:
-            tree.files.close(node)
-        node.layer = self._at
-
-    def _refresh(self, directory: Directory) -> None:
-        """Its times and size. It stays stale: the number of links is counted when it is asked for."""
-        tree, known = self._tree, directory.attributes
-        if directory.owner is not None:
-            known = with_owner(known, known.mode, *directory.owner)
-        fresh = tree.layers.writable().refresh(directory.upper, -1, known)
-        tree.shown.set(directory, with_nlink(fresh, known.nlink))
 
     def _part(self, node: Node) -> None:
         """A file that has lost the name by which it is open has others in the frozen upper: it becomes the copy of the

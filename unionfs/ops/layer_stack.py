@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from unionfs.directory.chain import UpperChain
+    from unionfs.model import Attributes
 
 
 class LayerStack:
@@ -48,6 +49,10 @@ class LayerStack:
         self._frozen = frozen
         self._below_upper.append(frozen)
         self.plain_listings.append(None)
+
+    def refresh_frozen(self, ref: Ref | None, known: Attributes) -> Attributes:
+        """`known`, of an object of the former uppers, brought up to date."""
+        return known if self._frozen is None or ref is None else self._frozen.refresh(ref, known)
 
     def layer(self, position: int) -> Layer:
         if position == UPPER:

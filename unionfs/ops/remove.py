@@ -106,6 +106,8 @@ def lose_name(tree: Tree, node: Node, parent: Directory, name: bytes) -> None:
         node.subdirs = 0
         node.stale = True
         return
+    if tree.is_unread(node):
+        tree.refresh_attributes(node)
     set_nlink(tree, node, max(node.attributes.nlink - 1, 0))
     if node.attributes.nlink == 0:
         # Its copy has left the index.

@@ -277,6 +277,8 @@ class Tree:
             else:
                 with node.lazy.lock:
                     known = self.layers.writable().refresh(node.ref, fd, known)
+        elif self.is_unread(node):
+            known = self.layers.refresh_frozen(node.ref, known)
         if known is not node.attributes:
             self.shown.set(node, known)
             if node.lazy is not None:
@@ -284,11 +286,23 @@ class Tree:
         node.stale = False
         return node
 
+    def is_unread(self, node: Node) -> bool:
+        """Whether a file that is no directory was written to before the upper was frozen, and its attributes have not been
+        read since. One that loses its last name, or whose metadata change, is read before."""
+        return (
+            node.stale
+            and node.layer == self.layers.frozen_at
+            and node.parent is not None
+            and (self.deferred is None or node not in self.deferred.nodes)
+        )
+
     def _refresh_directory(self, node: Directory, known: Attributes) -> Attributes:
         if node.parent is None and node is not self.root:
             return with_nlink(known, 0)
         if node.upper is not None:
             known = self.layers.writable().refresh(node.upper, -1, known)
+        elif node.layer == self.layers.frozen_at:
+            known = self.layers.refresh_frozen(node.ref, known)
         if not node.complete and node.is_merged:
             try:
                 self.listings.load(node)
