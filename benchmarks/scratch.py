@@ -18,6 +18,7 @@ from types import FrameType
 _PREFIX = "rl-bench-"
 _LOCK = "lock"
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 @contextmanager
@@ -86,6 +87,20 @@ def end_children() -> None:
     for pid in Path(f"/proc/{own}/task/{own}/children").read_text().split():
         os.kill(int(pid), signal.SIGKILL)
         os.waitpid(int(pid), 0)
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of descendants whose parents have ended (PR_SET_CHILD_SUBREAPER, prctl(2))."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def wait_for_orphans() -> None:
+    """Wait until this process has no children any more."""
+    try:
+        while True:
+            os.wait()
+    except ChildProcessError:
+        return
 
 
 def unmount_below(directory: Path) -> None:

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-_ACCESS = '{"path": %s, "kind": "%s", "requests": %d, "bytes": %d, "firstNs": %d, "lastNs": %d, "processes": [%s]}'
-
-
 def encode_trace(
     container: str,
     records: Iterable[tuple[bytes, AccessKind, Noted]],
@@ -43,18 +40,18 @@ def encode_trace(
     words = [each.name.lower() for each in AccessKind]
     accesses = []
     for path, kind, access in sorted(records, key=lambda each: each[2].first):
-        processes = [numbers.setdefault(each, len(numbers)) for each in access.processes]
+        processes = access.processes
+        number = numbers.setdefault(processes[0], len(numbers))
+        text = str(number)
+        for each in processes[1:]:
+            text += f", {numbers.setdefault(each, len(numbers))}"
+        try:
+            encoded = encode_basestring_ascii(path.decode())
+        except UnicodeDecodeError:
+            encoded = _encoded_bytes(path)
         accesses.append(
-            _ACCESS
-            % (
-                _encoded(path),
-                words[kind],
-                access.count,
-                access.bytes,
-                access.first,
-                access.last,
-                processes[0] if len(processes) == 1 else ", ".join(map(str, processes)),
-            )
+            f'{{"path": {encoded}, "kind": "{words[kind]}", "requests": {access.count}, "bytes": {access.bytes}, '
+            f'"firstNs": {access.first}, "lastNs": {access.last}, "processes": [{text}]}}'
         )
     head = {
         "format": FORMAT,
@@ -110,14 +107,11 @@ def load_document(data: bytes, what: str) -> dict[str, Any]:
     return read_versioned(data, what, FORMAT)
 
 
-def _encoded(path: bytes) -> str:
-    """The value of the key `path`, and the key `pathBytes` after it if the path is not UTF-8."""
-    try:
-        return encode_basestring_ascii(path.decode())
-    except UnicodeDecodeError:
-        encoded = b2a_base64(path, newline=False).decode()
-        text = encode_basestring_ascii(path.decode(errors="replace"))
-        return f'{text}, "pathBytes": "{encoded}"'
+def _encoded_bytes(path: bytes) -> str:
+    """The value of the key `path` for a path that is not UTF-8, and the key `pathBytes` after it."""
+    encoded = b2a_base64(path, newline=False).decode()
+    text = encode_basestring_ascii(path.decode(errors="replace"))
+    return f'{text}, "pathBytes": "{encoded}"'
 
 
 def _path_of(access: dict[str, Any]) -> bytes:

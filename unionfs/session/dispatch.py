@@ -151,7 +151,7 @@ class Dispatcher:
             Opcode.LSEEK: self._lseek,
         }
         if tracer is not None:
-            self._table |= tracer.wrap(self._table, filesystem, self.buffer)
+            self._table |= tracer.wrap(self._table, filesystem, self.buffer, self._write)
         self._throttle = self._make_throttle()
         if self._throttle is not None:
             self._table |= self._throttle.wrap(self._table)
@@ -404,7 +404,7 @@ class Dispatcher:
         else:
             self._write(replies.reply(unique, payload))
 
-    def _write(self, message: bytes) -> None:
+    def _write(self, message: bytes | memoryview) -> None:
         try:
             write(self._device, message)
         except OSError as failed:

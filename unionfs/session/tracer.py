@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from unionfs.filesystem import Nodes
     from unionfs.session.fast_data import Answer
 
+    Send: TypeAlias = Callable[[bytes | memoryview], None]
+
 _HEADER = wire.IN_HEADER.size
 _PID = Struct("=I")
 _PID_AT = 32
@@ -164,32 +166,39 @@ class Tracer:
                 yield prefix + name, AccessKind.READ, read
 
     def wrap(
-        self, table: dict[int, Answer], filesystem: Nodes, buffer: memoryview
+        self,
+        table: dict[int, Answer],
+        filesystem: Nodes,
+        buffer: memoryview,
+        send: Send,
     ) -> dict[int, Answer]:
-        """The methods of requests that read, list and look up, with what they note."""
+        """The methods of requests that read, list and look up, with what they note. `send` writes a reply to the kernel and
+        raises nothing."""
         wrapped = {
-            Opcode.LOOKUP: self._lookup(table[Opcode.LOOKUP], buffer),
-            Opcode.READ: self._read(table[Opcode.READ], filesystem, buffer, _READ),
+            Opcode.LOOKUP: self._lookup(table[Opcode.LOOKUP], buffer, send),
+            Opcode.READ: self._read(table[Opcode.READ], filesystem, buffer, _READ, send),
             Opcode.READLINK: self._readlink(table[Opcode.READLINK], buffer),
         }
         for opcode in (Opcode.READDIR, Opcode.READDIRPLUS):
-            wrapped[opcode] = self._list(table[opcode], buffer)
+            wrapped[opcode] = self._list(table[opcode], buffer, send)
         for opcode in _COPIES:
-            wrapped[opcode] = self._read(table[opcode], filesystem, buffer, _COPY)
+            wrapped[opcode] = self._read(table[opcode], filesystem, buffer, _COPY, send)
         for opcode in (*_FORGETS, *_RENAMES):
             wrapped[opcode] = self._dropping(table[opcode])
         return {int(opcode): method for opcode, method in wrapped.items()}
 
-    def _lookup(self, method: Answer, buffer: memoryview) -> Answer:
+    def _lookup(self, method: Answer, buffer: memoryview, send: Send) -> Answer:
         directories, threads, pid_of = self._directories, self._threads, _PID.unpack_from
 
-        def lookup(unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
+        def lookup(unique: int, nodeid: NodeId, length: int) -> bytes:
             reply = method(unique, nodeid, length)
             now = time_ns()
             (pid,) = pid_of(buffer, _PID_AT)
             process = threads.get(pid)
             if process is None or now >= process.due:
                 process = self._process(pid, now)
+            if reply:
+                send(reply)
             names = directories.get(nodeid)
             if names is None:
                 names = self._names_in(nodeid)
@@ -200,25 +209,46 @@ class Tracer:
                 known[name] = now, process
             else:
                 _repeated(known, name, access).repeat(now, process)
-            return reply
+            return b""
 
         return lookup
 
     def _read(
-        self, method: Answer, filesystem: Nodes, buffer: memoryview, request: Struct
+        self,
+        method: Answer,
+        filesystem: Nodes,
+        buffer: memoryview,
+        request: Struct,
+        send: Send,
     ) -> Answer:
-        getattr_, extent = filesystem.getattr, request.unpack_from
+        getattr_, extent, pid_of = filesystem.getattr, request.unpack_from, _PID.unpack_from
+        nodes, threads = self._nodes, self._threads
 
-        def read(unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
+        def read(unique: int, nodeid: NodeId, length: int) -> bytes:
             reply = method(unique, nodeid, length)
-            access = self._note(nodeid, buffer)
+            now = time_ns()
+            (pid,) = pid_of(buffer, _PID_AT)
+            process = threads.get(pid)
+            if process is None or now >= process.due:
+                process = self._process(pid, now)
+            if reply:
+                send(reply)
+            access = nodes.get(nodeid)
             if access is not None:
-                offset, size = extent(buffer, _HEADER)
-                attributes = getattr_(nodeid)
-                access.bytes += max(0, min(size, attributes.size - offset))
-                if not offset and attributes.mode & _EXECUTABLE:
-                    self._expect_program(buffer, access.last)
-            return reply
+                access.repeat(now, process)
+            else:
+                access = self._first(nodeid, now, process)
+                if access is None:
+                    return b""
+            offset, size = extent(buffer, _HEADER)
+            attributes = getattr_(nodeid)
+            left = attributes.size - offset
+            if left > 0:
+                access.bytes += min(left, size)
+            if not offset and attributes.mode & _EXECUTABLE:
+                # It may be about to execute the program: its name is read again at its next request.
+                process.since, process.due = now, 0
+            return b""
 
         return read
 
@@ -232,19 +262,21 @@ class Tracer:
 
         return readlink
 
-    def _list(self, method: Answer, buffer: memoryview) -> Answer:
-        def listing(unique: int, nodeid: NodeId, length: int) -> bytes | memoryview:
+    def _list(self, method: Answer, buffer: memoryview, send: Send) -> Answer:
+        def listing(unique: int, nodeid: NodeId, length: int) -> bytes:
             reply = method(unique, nodeid, length)
+            now = time_ns()
+            process = self._process_of(buffer, now)
+            if reply:
+                send(reply)
             path = self._path_of(nodeid)
             if path is not None:
-                now = time_ns()
-                process = self._process_of(buffer, now)
                 access = self._listed.get(path)
                 if access is None:
                     self._listed[path] = Access(now, process)
                 else:
                     access.repeat(now, process)
-            return reply
+            return b""
 
         return listing
 
@@ -259,13 +291,17 @@ class Tracer:
         return answer
 
     def _note(self, nodeid: NodeId, buffer: memoryview) -> Access | None:
-        """Count one read of a file or link. Returns its record; None if it has no name."""
+        """Count one read of a link. Returns its record; None if it has no name."""
         now = time_ns()
         process = self._process_of(buffer, now)
         access = self._nodes.get(nodeid)
-        if access is not None:
-            access.repeat(now, process)
-            return access
+        if access is None:
+            return self._first(nodeid, now, process)
+        access.repeat(now, process)
+        return access
+
+    def _first(self, nodeid: NodeId, now: int, process: TracedProcess) -> Access | None:
+        """Count the first read by this number of a node. Returns its record; None if it has no name."""
         place = self._place_of(nodeid)
         if place is None:
             return None
@@ -297,13 +333,6 @@ class Tracer:
         if process is None or now >= process.due:
             process = self._process(number, now)
         return process
-
-    def _expect_program(self, buffer: memoryview, now: int) -> None:
-        """The process has read the beginning of a program, and may be about to execute it: its name is read again at
-        its next request."""
-        (number,) = _PID.unpack_from(buffer, _PID_AT)
-        process = self._threads[number]
-        process.since, process.due = now, 0
 
     def _process(self, number: int, now: int) -> TracedProcess:
         """The process of a thread that is not known, or of which the name is to be read again. Number 0 stands

@@ -38,7 +38,8 @@ class Kernel:
         self.tracer = Tracer(self.paths.get, self.place, self.identify)
         answers = dict.fromkeys(Opcode, lambda *_: bytes(16) + b"reply")
         answers[Opcode.LOOKUP] = self.lookup
-        self.table = self.tracer.wrap(answers, self, self.buffer)
+        self.sent = []
+        self.table = self.tracer.wrap(answers, self, self.buffer, self.sent.append)
 
     def place(self, nodeid):
         path = self.paths.get(nodeid)
@@ -121,6 +122,29 @@ def test_object_without_a_name_has_no_record(kernel):
     assert list(kernel.records()) == [(AccessKind.LISTED, b"/")]
 
 
+def test_process_is_identified_before_its_reply_is_sent(kernel):
+    asked = []
+    kernel.table = kernel.tracer.wrap(
+        dict.fromkeys(Opcode, lambda *_: b"reply"), kernel, kernel.buffer, asked.append
+    )
+    kernel.tracer._identify = lambda _: asked.append("identified")
+    for opcode in (Opcode.READ, Opcode.LOOKUP, Opcode.READDIRPLUS):
+        assert (
+            kernel.send(opcode, FILE, b"name of 40 bytes or more, which any body has\0", pid=opcode)
+            == b""
+        )
+    assert asked == ["identified", b"reply"] * 3
+
+
+def test_reply_that_was_sent_by_other_means_is_not_sent_again(kernel):
+    table = kernel.tracer.wrap(
+        dict.fromkeys(Opcode, lambda *_: b""), kernel, kernel.buffer, kernel.sent.append
+    )
+    assert table[Opcode.READ](2, FILE, 80) == b""
+    assert kernel.sent == []
+    assert list(kernel.records()) == [(AccessKind.READ, b"/file")]
+
+
 def test_link_that_is_followed_counts_its_target(kernel):
     kernel.send(Opcode.READLINK, LINK)
     assert kernel.records()[AccessKind.READ, b"/link"].bytes == len(b"reply")
@@ -130,7 +154,9 @@ def test_request_that_fails_leaves_no_record(monkeypatch, kernel):
     def fails(*_):
         raise OSError(5, "failed")
 
-    table = kernel.tracer.wrap(dict.fromkeys(Opcode, fails), kernel, kernel.buffer)
+    table = kernel.tracer.wrap(
+        dict.fromkeys(Opcode, fails), kernel, kernel.buffer, kernel.sent.append
+    )
     with pytest.raises(OSError, match="failed"):
         table[Opcode.READ](2, FILE, 80)
     assert kernel.records() == {}
