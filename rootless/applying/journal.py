@@ -52,7 +52,7 @@ class Journal:
         self.is_undoing = False
         self.is_undone = False
         self.restored: list[Restored] = []
-        """Of an apply that was undone."""
+        """Of an apply that was undone, and of steps that failed."""
         self._fd = -1
         self._pending: list[dict[str, Any]] = []
 
@@ -105,9 +105,12 @@ class Journal:
         self.after[number] = after
         self._pending.append({"done": number, "fingerprint": after})
 
-    def fail(self, number: int, reason: str) -> None:
+    def fail(self, number: int, reason: str, restored: Restored | None = None) -> None:
+        """`restored`: what is there as it was, if the step had begun."""
+        found = [] if restored is None else [restored]
         self.failed[number] = reason
-        self._pending.append({"failed": number, "reason": reason})
+        self.restored += found
+        self._pending.append({"failed": number, "reason": reason, "restored": found})
 
     def complete(self) -> None:
         self._pending.append({"complete": True})
@@ -163,13 +166,17 @@ class Journal:
             self.after[line["done"]] = fingerprint
         elif "failed" in line:
             self.failed[line["failed"]] = line["reason"]
+            self._take_restored(line)
         elif "complete" in line:
             self.is_complete = True
         elif "undo" in line:
             self.is_undoing = True
         elif line["undone"] == "all":
             self.is_undone = True
-            for now, before in line.get("restored", ()):
-                self.restored.append(Restored(Fingerprint(*now), Fingerprint(*before)))
+            self._take_restored(line)
         else:
             self.undone.add(line["undone"])
+
+    def _take_restored(self, line: dict[str, Any]) -> None:
+        for now, before in line.get("restored", ()):
+            self.restored.append(Restored(Fingerprint(*now), Fingerprint(*before)))

@@ -31,11 +31,17 @@ class Moves:
                 return source + path[len(directory) :]
         return path
 
-    def place(self, path: bytes) -> bytes:
-        """The same, of what is at the path itself and does not come there by a move."""
-        directory, _, name = path.rpartition(b"/")
-        directory = self.origin(directory)
-        return directory + b"/" + name if directory else name
+    def place(self, path: bytes) -> bytes | None:
+        """The same, of what is at the path itself and does not come there by a move. None if that moves away, or a
+        directory above it does."""
+        place, start = path, 0
+        for directory in above(path.rpartition(b"/")[0]):
+            source = self._sources.get(directory)
+            if source is not None:
+                place, start = source + path[len(directory) :], len(source)
+                break
+        moves_away = any(each in self.targets for each in above(place) if len(each) > start)
+        return None if moves_away else place
 
     def lower_path(self, change: Change) -> bytes:
         """Where what the change is made of was."""

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from rootless.applying.host_files import HostFiles, copy_contents, overwrite_contents
 from rootless.applying.journal import Before, Journal
 from rootless.applying.plan import Left
-from rootless.applying.step import Action, Attributes, Fingerprint, Step
+from rootless.applying.step import Action, Attributes, Fingerprint, Restored, Step
 
 _PLAIN = frozenset({Action.FILE, Action.LINK, Action.OBJECT, Action.REMOVE})
 """What replaces or removes the file that is there."""
@@ -49,6 +49,8 @@ class Performer:
         self._tag = tag
         self._failed: set[bytes] = set()
         self._left: dict[bytes, Left] = {}
+        self._made = {each.ino: each for each in journal.after.values() if each is not None}
+        """What the steps have left, by inode number: a later one may concern another name of the same file."""
 
     def run(self) -> list[Left]:
         """Returns what failed. Raises OSError if the disk is full or the journal cannot be written: the next run goes
@@ -83,7 +85,7 @@ class Performer:
         reason, is_conflict = self._failure(number, step, what)
         if reason:
             self._failed.update((step.path, step.change))
-            self._journal.fail(number, reason)
+            self._journal.fail(number, reason, self._touched(number, step))
             self._left.setdefault(step.change, Left(step.change, reason, is_conflict))
 
     def _failure(
@@ -122,21 +124,44 @@ class Performer:
         """Carry out a step that an earlier run has begun and perhaps carried out."""
         now = self._host.fingerprint(step.path)
         if has_taken_effect(self._host, step, now, self._journal.before[number]):
-            self._journal.done(number, now)
+            self._done(number, now)
         else:
             self._act(number, step)
+
+    def _done(self, number: int, after: Fingerprint | None) -> None:
+        self._journal.done(number, after)
+        if after is not None:
+            self._made[after.ino] = after
+
+    def _touched(self, number: int, step: Step) -> Restored | None:
+        """Of a step that failed after its backup was made: what is there is what was there, but for the time of the last
+        change, which the backup's link has changed."""
+        before = self._journal.before.get(number)
+        if before is None or before.fingerprint is None:
+            return None
+        try:
+            now = self._host.fingerprint(step.path)
+        except OSError:
+            return None
+        is_same = now is not None and before.fingerprint.is_same(now)
+        return Restored(now, before.fingerprint) if now is not None and is_same else None
 
     def _check(self, step: Step, now: Fingerprint | None) -> None:
         if step.action is Action.MOVE:
             found = self._host.fingerprint(step.source)
-            if found is None or not found.is_same(step.expected):
+            if found is None or not self._is_expected(step.expected, found):
                 raise ChangedError("what was to be moved has changed")
             return
         if step.is_later:
             return
-        is_same = now is None if step.expected is None else step.expected.is_same(now)
-        if not is_same:
+        if not self._is_expected(step.expected, now):
             raise ChangedError("it has changed since" if now is not None else "it is gone")
+
+    def _is_expected(self, expected: Fingerprint | None, now: Fingerprint | None) -> bool:
+        if expected is None or now is None:
+            return expected is now
+        made = self._made.get(expected.ino)
+        return expected.is_same(now) or (made is not None and made.is_same(now))
 
     def _remember(self, number: int, step: Step, now: Fingerprint | None) -> Before:
         if now is None:
@@ -209,13 +234,13 @@ class Performer:
                 host.make(path, temporary, given, new=is_new)
             case Action.ATTRIBUTES:
                 host.give(path, given)
-        self._journal.done(number, host.fingerprint(path))
+        self._done(number, host.fingerprint(path))
 
     @contextmanager
     def _contents(self, step: Step) -> Iterator[int]:
         """An open file with what a step writes."""
         place = os.path.join(os.fsencode(self._directory), step.data.encode("latin-1"))
-        source = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        source = _open_contents(place)
         try:
             yield source
         finally:
@@ -264,6 +289,14 @@ def _batches(steps: Sequence[Step]) -> Iterator[range]:
             first = number + 1
     if first < len(steps):
         yield range(first, len(steps))
+
+
+def _open_contents(place: bytes) -> int:
+    try:
+        return os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        # Of a mount that is copied on write, whose layer the next start removes.
+        raise OSError(error.errno, "the container was started anew since") from error
 
 
 def copy_to(source: int, place: str) -> None:

@@ -4,7 +4,8 @@ Three states decide: what the command saw before it changed something (`unionfs.
 and what is there now. Where the first and the last differ, the host has changed meanwhile: a conflict.
 
 The steps come in an order that needs no step undone: directories that move out of each other's way, what makes room
-for something else, then everything by path, a directory before what is in it, then what is removed, and the
+for something else, then everything by path, a directory before what is in it, then further names of files, then what is
+removed, and the
 attributes of directories last, which the steps before would change.
 """
 
@@ -96,6 +97,7 @@ class Planner:
         self._blocked: set[bytes] = set()
         self._early: list[Step] = []
         self._main: list[Step] = []
+        self._links: list[Step] = []
         self._late: list[Step] = []
         self._last: list[Step] = []
 
@@ -119,18 +121,29 @@ class Planner:
                 self._leave(each.path, _words(error))
         parked = list(self._parking()) if parks else []
         return Plan(
-            [*parked, *self._early, *self._main, *self._late, *reversed(self._last)], self._left
+            [
+                *parked,
+                *self._early,
+                *self._main,
+                *self._links,
+                *self._late,
+                *reversed(self._last),
+            ],
+            self._left,
         )
 
     # One change
 
     def _add(self, change: Change, made: Collection[bytes], *, parks: bool) -> None:
         if change.kind is Kind.DELETED:
-            steps = list(self._removal(change.path, self._moves.place(change.path), change.path))
+            place = self._moves.place(change.path)
+            if place is None:
+                return
+            steps = list(self._removal(change.path, place, change.path))
             (self._early if change.path in made else self._late).extend(steps)
             return
         if not change.path:
-            self._left.append(Left(b"", "it is the root directory"))
+            self._left.append(Left(b"", "it is the top directory"))
             return
         if (reason := self._refusal(change)) is not None:
             self._leave(change.path, reason)
@@ -237,7 +250,9 @@ class Planner:
             if path not in self._blocked:
                 self._add_content(change, after, None, given)
         elif change.is_replaced and change.link is not None:
-            self._main.append(Step(Action.LINK, path, path, change.link, given=given, expected=now))
+            self._links.append(
+                Step(Action.LINK, path, path, change.link, given=given, expected=now)
+            )
         elif Aspect.CONTENT in change.aspects or change.is_replaced:
             self._add_content(change, after, now, given)
         else:
@@ -269,12 +284,12 @@ class Planner:
     def _obstacle(self, path: bytes) -> Fingerprint | None:
         """What is at the path of something new, unless it moves away."""
         place = self._moves.place(path)
-        return None if place in self._moves.targets else self._host.fingerprint(place)
+        return None if place is None else self._host.fingerprint(place)
 
     def _is_gone(self, path: bytes) -> bool:
         """Whether the host had something there when the command looked, and has nothing now."""
         place = self._moves.place(path)
-        return place in self._seen and place not in self._moves.targets and not self._overrules
+        return place in self._seen and not self._overrules
 
     def _add_new(self, change: Change, after: State) -> None:
         given, now = _attributes(after), self._obstacle(change.path)
@@ -285,7 +300,7 @@ class Planner:
             self._conflict(change.path, "something is there now")
             return
         if change.link is not None and change.link not in self._blocked:
-            self._main.append(
+            self._links.append(
                 Step(Action.LINK, change.path, change.path, change.link, given=given, expected=now)
             )
             return

@@ -39,9 +39,12 @@ def compare(
         OSError: a layer cannot be read.
     """
     found = upper_changes(snapshot)
+    kept = _files_with_the_same_names(found)
     if paths:
         found = [each for each in found if _is_wanted(each, paths)]
-    compared = [made for each in found if (made := _Comparison(snapshot, each).made()) is not None]
+    compared = [
+        made for each in found if (made := _Comparison(snapshot, each, kept).made()) is not None
+    ]
     compared = _without_mountpoints(snapshot, compared, mountpoints)
     return _with_links(compared, _first_names(found))
 
@@ -52,9 +55,11 @@ def _is_wanted(change: UpperChange, paths: Collection[bytes]) -> bool:
 
 
 class _Comparison:
-    def __init__(self, snapshot: Snapshot, change: UpperChange) -> None:
+    def __init__(self, snapshot: Snapshot, change: UpperChange, kept: Collection[int]) -> None:
         self._snapshot = snapshot
         self._change = change
+        self._kept = kept
+        """Numbers of files with the names that one file of the lowers has."""
 
     def made(self) -> Compared | None:
         """None for what is as it was."""
@@ -96,7 +101,8 @@ class _Comparison:
         _, node, lower, moved, _ = self._change
         if moved or node is None or lower is None or stat.S_ISDIR(node.attributes.mode):
             return False
-        return node.attributes.ino != lower.entry.attributes.ino
+        ino = node.attributes.ino
+        return ino != lower.entry.attributes.ino and ino not in self._kept
 
     def _is_same_object(self, before: State, after: State, node: Node, lower: Lower) -> bool:
         if (before.target, before.rdev, before.size) != (after.target, after.rdev, after.size):
@@ -160,6 +166,34 @@ def open_node(snapshot: Snapshot, node: Node) -> OpenFile:
 def open_lower(snapshot: Snapshot, lower: Lower) -> OpenFile:
     """A regular file as the lowers have it."""
     return snapshot.merged.layers.layer(lower.position).open(lower.entry.ref)
+
+
+def _files_with_the_same_names(found: Sequence[UpperChange]) -> set[int]:
+    """The numbers of files with several names of which one file of the lowers has exactly these."""
+    names: dict[int, list[UpperChange]] = {}
+    for each in found:
+        node = each.node
+        if (
+            node is not None
+            and node.attributes.nlink > 1
+            and not stat.S_ISDIR(node.attributes.mode)
+        ):
+            names.setdefault(node.attributes.ino, []).append(each)
+    return {
+        number
+        for number, group in names.items()
+        if len(others := {_linked_lower(each) for each in group}) == 1
+        and next(iter(others))[1] == len(group)
+        and {each.node.attributes.nlink for each in group if each.node} == {len(group)}
+    }
+
+
+def _linked_lower(change: UpperChange) -> tuple[int, int]:
+    """Number and names of the file of the lowers; 0 names if there is none, or it has another path."""
+    if change.lower is None or change.moved:
+        return 0, 0
+    known = change.lower.entry.attributes
+    return known.ino, known.nlink
 
 
 def _first_names(found: Sequence[UpperChange]) -> dict[int, bytes]:

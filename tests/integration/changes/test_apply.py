@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import stat
+import subprocess
 
 import pytest
 
@@ -263,10 +264,41 @@ def test_other_names_of_a_file_follow(rootless, work):
     assert (work / "name").stat().st_ino == (work / "file").stat().st_ino
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo new > file; ln file further",
+        "echo new > made; ln made further; ln made dir/further",
+        "chmod 700 file; rm name; ln gone further; chmod 600 further; mv gone new; echo x >> new",
+        "mv dir moved; ln moved/inner further; ln moved/inner moved/also",
+        "mv dir moved; rm moved/inner; mkdir dir; echo other > dir/inner; echo x > moved/new",
+        "mv dir moved; mkdir dir; mv moved/inner dir/inner; echo other > moved/inner; mv file dir/file",
+    ],
+)
+def test_further_names_and_directories_that_take_the_place_of_others(
+    rootless, work, tmp_path, script
+):
+    os.link(work / "file", work / "name")
+    os.link(work / "gone", work / "other")
+    for name in ("direct", "before"):
+        copy_tree(os.fsencode(work), os.fsencode(tmp_path / name))
+    subprocess.run(["sh", "-c", script], cwd=tmp_path / "direct", check=True)
+    tried(rootless, script)
+    rootless("apply", "one").ok()
+    (directory,) = (rootless.data / "rootless/containers").glob("*/applies/1/backups")
+    direct = os.fsencode(tmp_path / "direct")
+    assert differences(os.fsencode(work), direct, str(directory)) == []
+    if "mv" not in script:
+        assert rootless("changes", "one").ok().stdout == ""
+        assert rootless("apply", "one").ok().stdout == ""
+    rootless("apply", "--undo", "one").ok()
+    assert differences(os.fsencode(work), os.fsencode(tmp_path / "before"), times=False) == []
+
+
 def test_second_apply_at_the_same_time_is_refused(rootless, work):
     tried(rootless, "echo new > file")
     rootless("apply", "--check", "one").ok()
-    (lock,) = (rootless.data / "rootless/containers").glob("*/applies/.lock")
+    (lock,) = (rootless.data / "rootless/containers").glob("*/.apply.lock")
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert "another apply" in rootless("apply", "one").stderr
