@@ -1,93 +1,61 @@
-"""Applies the changes of a container to the host's files that it was made of, and takes that back.
-
-The directory `applies` of the container has one directory for each apply, by number: its journal, and what it
-replaced and removed.
-"""
+"""Applies the changes of a container to the files of the host that it was made of or has mounted, and takes that back."""
 
 from __future__ import annotations
 
-import json
-import marshal
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from rootless.applying.host_files import HostFiles
-from rootless.applying.journal import Journal
-from rootless.applying.merging import Merging
-from rootless.applying.perform import Performer
-from rootless.applying.plan import Caller, Left, Planner
-from rootless.applying.step import Restored
-from rootless.applying.undo import Undoing
-from rootless.changes.change import Change, Kind, from_plain, is_within, plain
-from rootless.changes.compare import compare
-from rootless.changes.selection import is_at, require_matches
-from rootless.containers.config import id_maps_of
-from rootless.containers.launch_document import NAME as LAUNCH
+from rootless.applying.plan import Left
+from rootless.applying.target import Choice, Target, errors_of
+from rootless.changes.change import Change
+from rootless.changes.parts import Part, part_at, parts_of, paths_in, wanted_of
+from rootless.changes.selection import require_matches
 from rootless.durable import acquire_lock
-from rootless.errors import InUseError, NotFoundError, RootlessError, UsageError
-from rootless.rootfs.read import mountpoints, open_container, reading
+from rootless.errors import InUseError, NotFoundError, UsageError
+from rootless.rootfs.read import reading, written_out
 from rootless.spec.storage_driver import StorageDriver
-from unionfs.logs.first_seen import unpack_bases, unpack_seen
-from unionfs.nodes import UPPER
-from unionfs.syscalls.files import syncfs
 
 if TYPE_CHECKING:
+    from rootless.applying.journal import Journal
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
     from rootless.store.layout import Store
-    from unionfs.changes.snapshot import Snapshot
-    from unionfs.logs.first_seen import SeenRecord
 
-_APPLIES = "applies"
-_JOURNAL = "journal"
-_BACKUPS = "backups"
+_LOCK = ".apply.lock"
 
 
 class Applied(NamedTuple):
-    """The changes that were applied, or would be, and those that were left alone. Paths are relative."""
+    """The changes that were applied, or would be, and those that were left alone. Paths are relative to the root of
+    the container."""
 
     paths: list[bytes]
     left: list[Left]
 
 
-class _Found(NamedTuple):
-    """The changes, where the contents of each lie, and what was seen first; of small files also the content."""
-
-    changes: list[Change]
-    places: dict[bytes, str]
-    seen: dict[bytes, SeenRecord]
-    bases: dict[bytes, bytes]
-
-
 class Applying:
-    """Applies the changes of one container.
+    """Applies the changes of one container: of its root file system, if that was made of a directory of the host, and of
+    the directories of the host that it has mounted copied on write.
 
-    Raises UsageError for a container that was not made of a directory of the host.
+    Raises UsageError for a container that has neither.
     """
 
     def __init__(self, record: ContainerRecord, paths: StoragePaths, store: Store) -> None:
-        if not record.rootfs or not os.path.isdir(record.rootfs):
-            raise UsageError(
-                f"container {record.name} was not made of files of the host",
-                hint="rootless commit makes an image of it, rootless cp copies files out of it",
-            )
-        if record.storage_driver == StorageDriver.OVERLAY.value:
-            raise UsageError(
-                f"container {record.name} has the storage driver overlay, which keeps no note of "
-                "what it saw of the host's files"
-            )
         self._record = record
-        self._paths = paths
-        self._store = store
         self._directory = Path(paths.containers.directory(record.id))
+        self._parts = parts_of(self._directory)
+        mounted = [each for each in self._parts[1:] if each.mount and not each.mount.is_volume]
+        self._refused = _refusal(record)
+        if self._refused is not None and not mounted:
+            raise self._refused
+        applied = mounted if self._refused else [self._parts[0], *mounted]
+        self._targets = [Target(record, paths, store, part) for part in applied]
 
-    @property
-    def record(self) -> ContainerRecord:
-        return self._record
+    def paths_in(self, paths: Sequence[str], current: str) -> list[bytes]:
+        """Paths as a user gives them: see `rootless.changes.parts.paths_in`."""
+        return paths_in(self._record, self._directory, paths, current)
 
     def apply(
         self,
@@ -101,8 +69,8 @@ class Applying:
         """Make the changes on the host, after the rest of an apply that was killed.
 
         Args:
-            wanted: Paths that a change has to be at or in; empty for all. Directories above that the container made
-                are made too.
+            wanted: Paths in the container that a change has to be at or in; empty for all. Directories above that the
+                container made are made too.
             chosen: Which of these changes to apply.
             overrules: Whether a conflict is decided for the container.
             merges: Whether a text that both sides have changed is merged; one with lines that both have changed
@@ -112,36 +80,46 @@ class Applying:
         Raises:
             InUseError: another apply is at work.
             NotFoundError: nothing was changed at or in one of `wanted`; then nothing is applied.
+            UsageError: one of `wanted` is not a copy of files of the host; then nothing is applied.
             RootlessError: the container's files or the journal cannot be read or written.
         """
-        with self._lock(), closing(HostFiles(self._record.rootfs)) as host:
-            resumed = [] if check else self._resume(host)
-            with self._files() as found:
-                require_matches(found.changes, wanted)
-                changes = _selected(found.changes, wanted, chosen)
-                merging = Merging(host, self._directory, found.places, found.bases)
-                planner = Planner(
-                    host,
-                    found.seen,
-                    self._caller(),
-                    lambda path: found.places[path],
-                    overrules=overrules,
-                    tag=f"apply-{self._record.id[:8]}",
-                    merged=merging.merged if merges else None,
-                    restored=self._restored(),
-                    hidden=self._hidden(),
+        self._require_targets(wanted)
+        done: dict[bytes, None] = {}
+        left: dict[bytes, Left] = {}
+        with self._locked():
+            resumed = [] if check else [each for one in self._targets for each in _resumed(one)]
+            with written_out(self._record, pause=True), reading(self._record):
+                found = {target: target.read() for target in self._targets}
+                require_matches(
+                    [
+                        target.part.whole_change(each)
+                        for target in self._targets
+                        for each in found[target].changes
+                    ],
+                    wanted,
                 )
-                plan = planner.plan(changes)
-                failed = [*plan.left, *merging.marked]
-                if plan.steps and not check:
-                    number = self._next_number()
-                    place = self._directory / _APPLIES / str(number)
-                    with _errors("apply"):
-                        os.makedirs(place / _BACKUPS, 0o700)
-                        journal = Journal.create(str(place / _JOURNAL), plan.steps)
-                    failed += self._run(host, journal, number)
-        left = {each.path: each for each in failed + resumed}
-        done = dict.fromkeys(step.change for step in plan.steps if step.change not in left)
+                plans = []
+                for target in self._targets:
+                    inner = wanted_of(target.part, self._parts, wanted)
+                    if inner is not None:
+                        choice = Choice(inner, _whole(target.part, chosen), overrules, merges)
+                        plans.append((target, *target.plan(found[target], choice)))
+                number = max(target.next_number() for target in self._targets)
+                journals = {
+                    target: target.begin(number, plan)
+                    for target, plan, _ in plans
+                    if plan.steps and not check
+                }
+                for target, plan, marked in plans:
+                    failed = [*plan.left, *marked]
+                    if target in journals:
+                        failed += target.run(journals[target], number)
+                    not_done = {each.path for each in failed}
+                    for step in plan.steps:
+                        if step.change not in not_done:
+                            done[target.part.whole(step.change)] = None
+                    left |= {each.path: each for each in _whole_left(target.part, failed)}
+        left |= {each.path: each for each in resumed if each.path not in done}
         return Applied(list(done), list(left.values()))
 
     def undo(self) -> list[Left]:
@@ -151,172 +129,91 @@ class Applying:
             NotFoundError: nothing has been applied.
             InUseError, RootlessError: as `apply`.
         """
-        with self._lock(), closing(HostFiles(self._record.rootfs)) as host:
-            for number in reversed(self._numbers()):
-                place = self._directory / _APPLIES / str(number)
-                journal = Journal.read(str(place / _JOURNAL))
-                if journal.is_undone:
-                    continue
-                with closing(journal):
-                    undoing = Undoing(
-                        host, journal, str(place / _BACKUPS), _tag(self._record, number)
-                    )
-                    changed = undoing.changed()
-                    if not changed:
-                        with _errors("undo"):
-                            undoing.run()
-                if not changed:
-                    shutil.rmtree(place / _BACKUPS, ignore_errors=True)
-                return changed
+        with self._locked():
+            numbers = {number for target in self._targets for number in target.numbers()}
+            for number in sorted(numbers, reverse=True):
+                found = [
+                    (target, journal)
+                    for target in self._targets
+                    if number in target.numbers()
+                    and not (journal := target.journal(number)).is_undone
+                ]
+                if found:
+                    return _undo(found, number)
         raise NotFoundError(f"nothing of container {self._record.name} has been applied")
 
-    def _resume(self, host: HostFiles) -> list[Left]:
-        """Go on with an apply that was killed."""
-        numbers = self._numbers()
-        if not numbers:
-            return []
-        place = self._directory / _APPLIES / str(numbers[-1])
-        journal = Journal.read(str(place / _JOURNAL))
-        if journal.is_undoing and not journal.is_undone:
-            raise RootlessError(
-                f"an undo of container {self._record.name} was interrupted",
-                hint=f"rootless apply --undo {self._record.name} completes it",
+    def _require_targets(self, wanted: Sequence[bytes]) -> None:
+        """Raises UsageError for a path that is not a copy of files of the host."""
+        applied = [target.part for target in self._targets]
+        for path in wanted:
+            part = part_at(self._parts, path)
+            if part in applied or any(wanted_of(each, self._parts, [path]) for each in applied):
+                continue
+            if part.mount is None and self._refused is not None:
+                raise self._refused
+            raise UsageError(
+                f"{os.fsdecode(b'/' + path)} is in a volume, not in files of the host",
+                hint=f"rootless cp {self._record.name}:PATH copies files out of it",
             )
-        return (
-            []
-            if journal.is_complete or journal.is_undone
-            else self._run(host, journal, numbers[-1])
-        )
-
-    def _restored(self) -> dict[int, Restored]:
-        """What is there again after an undo, by inode number, and what it was before the first apply."""
-        found: dict[int, Restored] = {}
-        for number in self._numbers():
-            journal = Journal.read(str(self._directory / _APPLIES / str(number) / _JOURNAL))
-            latest: dict[int, Restored] = {}
-            for now, before in journal.restored:
-                earlier = found.get(before.ino)
-                is_known = earlier is not None and earlier.now.is_same(before)
-                first = earlier.before if earlier is not None and is_known else before
-                latest.setdefault(now.ino, Restored(now, first))
-            found |= latest
-        return found
-
-    def _run(self, host: HostFiles, journal: Journal, number: int) -> list[Left]:
-        backups = str(self._directory / _APPLIES / str(number) / _BACKUPS)
-        tag = _tag(self._record, number)
-        with closing(journal), _errors("apply"):
-            left = Performer(host, journal, str(self._directory), backups, tag).run()
-            root = os.open(self._record.rootfs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                syncfs(root)
-            finally:
-                os.close(root)
-        return left
 
     @contextmanager
-    def _files(self) -> Iterator[_Found]:
-        """The changes, while the container's files stay as they are."""
-        points = mountpoints(self._directory)
-
-        def produce(snapshot: Snapshot) -> Iterator[bytes]:
-            upper = snapshot.upper
-            found = compare(snapshot, points)
-            directory = os.fsencode(self._directory)
-            places = {
-                each.change.path: _relative(upper.place(each.node.ref), directory)
-                for each in found
-                if upper is not None and each.node is not None and each.node.layer == UPPER
-            }
-            logs = (b"", b"") if upper is None else (upper.first_seen(), upper.bases())
-            yield marshal.dumps(([plain(each.change) for each in found], places, *logs))
-
-        with (
-            open_container(self._record, self._paths, self._store, pause=True) as files,
-            reading(self._record),
-        ):
-            changes, places, seen, bases = marshal.loads(b"".join(files.read(produce)))
-            listed = [from_plain(each) for each in changes]
-            yield _Found(listed, places, unpack_seen(seen), unpack_bases(bases))
-
-    def _hidden(self) -> list[bytes]:
-        """The paths that the command could not see into, relative."""
-        tree = json.loads((self._directory / LAUNCH).read_bytes()).get("tree", {})
-        root = os.fsencode(os.path.normpath(self._record.rootfs)).rstrip(b"/") + b"/"
-        paths = [os.fsencode(path) for path in tree.get("hidden", ())]
-        return [path.removeprefix(root) for path in paths if path.startswith(root)]
-
-    def _caller(self) -> Caller:
-        uid, gid = os.getuid(), os.getgid()
-        return Caller(uid, id_maps_of(self._directory).inside(uid, gid))
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        os.makedirs(self._directory / _APPLIES, 0o700, exist_ok=True)
-        lock = acquire_lock(self._directory / _APPLIES / ".lock", wait=False)
+    def _locked(self) -> Iterator[None]:
+        """With the targets open."""
+        lock = acquire_lock(self._directory / _LOCK, wait=False)
         if lock is None:
             raise InUseError(f"another apply of container {self._record.name} is at work")
         try:
-            yield
+            with ExitStack() as stack:
+                for target in self._targets:
+                    stack.enter_context(target)
+                yield
         finally:
             lock.release()
 
-    def _numbers(self) -> list[int]:
-        """Of the applies that have a journal, the oldest first."""
-        place = self._directory / _APPLIES
-        return sorted(
-            int(name)
-            for name in os.listdir(place)
-            if name.isdigit() and (place / name / _JOURNAL).exists()
+
+def _refusal(record: ContainerRecord) -> UsageError | None:
+    """Why the changes of the root file system cannot be applied."""
+    if not record.rootfs or not os.path.isdir(record.rootfs):
+        return UsageError(
+            f"container {record.name} was not made of files of the host",
+            hint="rootless commit makes an image of it, rootless cp copies files out of it",
         )
-
-    def _next_number(self) -> int:
-        names = [name for name in os.listdir(self._directory / _APPLIES) if name.isdigit()]
-        return max(map(int, names), default=0) + 1
-
-
-def _relative(place: bytes, directory: bytes) -> str:
-    """A place in a directory or elsewhere on the disk, relative to it; bytes as Latin-1."""
-    if place.startswith(directory + b"/"):
-        return place[len(directory) + 1 :].decode("latin-1")
-    return os.path.relpath(place, directory).decode("latin-1")
+    if record.storage_driver == StorageDriver.OVERLAY.value:
+        return UsageError(
+            f"container {record.name} has the storage driver overlay, which keeps no note of "
+            "what it saw of the host's files",
+            hint="create it with --storage-driver unionfs",
+        )
+    return None
 
 
-def _tag(record: ContainerRecord, number: int) -> str:
-    return f"{record.id[:8]}-{number}"
+def _resumed(target: Target) -> list[Left]:
+    return _whole_left(target.part, target.resume())
 
 
-def _selected(
-    changes: Sequence[Change], wanted: Sequence[bytes], chosen: Callable[[Change], bool] | None
-) -> list[Change]:
-    """The changes that are wanted, and the directories above that these need."""
-    picked = [
-        each
-        for each in changes
-        if (not wanted or any(is_at(each, path) for path in wanted))
-        and (chosen is None or each.is_bare or chosen(each))
-    ]
-    if not wanted and chosen is None:
-        return picked
-    paths = {each.path for each in picked}
-    needed = {
-        each.path
-        for each in changes
-        if each.kind in {Kind.CREATED, Kind.MOVED}
-        and each.after is not None
-        and each.after.is_directory
-        and any(path != each.path and is_within(path, each.path) for path in paths)
-    }
-    return [each for each in changes if each.path in paths | needed]
+def _undo(found: Sequence[tuple[Target, Journal]], number: int) -> list[Left]:
+    with ExitStack() as stack:
+        for _, journal in found:
+            stack.enter_context(closing(journal))
+        undoings = [(target, target.undoing(journal, number)) for target, journal in found]
+        changed = [
+            each
+            for target, undoing in undoings
+            for each in _whole_left(target.part, undoing.changed())
+        ]
+        if changed:
+            return changed
+        for target, undoing in undoings:
+            with errors_of("undo"):
+                undoing.run()
+            target.drop_backups(number)
+    return []
 
 
-@contextmanager
-def _errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        raise RootlessError(
-            f"{what}: {(error.strerror or str(error)).lower()}{where}",
-            hint=f"what was done is in the journal: repeat the {what}",
-        ) from error
+def _whole(part: Part, chosen: Callable[[Change], bool] | None) -> Callable[[Change], bool] | None:
+    """The question about a change of a part, with its paths in the container."""
+    return None if chosen is None else lambda change: chosen(part.whole_change(change))
+
+
+def _whole_left(part: Part, left: Sequence[Left]) -> list[Left]:
+    return [each._replace(path=part.whole(each.path)) for each in left]

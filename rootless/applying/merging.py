@@ -17,18 +17,25 @@ _LOOK = 8000
 
 
 class Merging:
-    """`places`: the files with the contents, relative to the container's `directory`; `bases`: what the command saw of
-    small files before it wrote over them. `marked`: texts with lines that both sides have changed."""
+    """Args:
+        places: The files with the contents, relative to the container's `directory`.
+        made: Where merged texts are written.
+        bases: What the command saw of small files before it wrote over them.
+
+    `marked`: texts with lines that both sides have changed.
+    """
 
     def __init__(
         self,
         host: HostFiles,
         directory: Path,
+        made: Path,
         places: Mapping[bytes, str],
         bases: Mapping[bytes, bytes],
     ) -> None:
         self._host = host
         self._directory = directory
+        self._made = made
         self._places = places
         self._bases = bases
         self.marked: list[Left] = []
@@ -48,7 +55,7 @@ class Merging:
         if made.has_conflicts:
             reason = "both have changed the same lines: they stand between marks"
             self.marked.append(Left(change.path, reason, is_conflict=True))
-        descriptor, name = tempfile.mkstemp(dir=self._directory / "applies", prefix="merged-")
+        descriptor, name = tempfile.mkstemp(dir=self._made, prefix="merged-")
         with open(descriptor, "wb") as file:
             file.write(made.text)
         return os.path.relpath(name, self._directory)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import marshal
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rootless.changes.change import from_plain, plain
 from rootless.changes.compare import compare
+from rootless.changes.parts import Part, parts_of, wanted_of
 from rootless.changes.selection import is_at, require_matches
-from rootless.errors import UsageError
-from rootless.rootfs.read import mountpoints, open_container, reading
+from rootless.rootfs.read import mount_files, reading, root_files, written_out
 from rootless.snapshots.record import WHOLE, Span
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from rootless.containers.storage_paths import StoragePaths
     from rootless.store.layout import Store
     from unionfs.changes.snapshot import Snapshot
+
+    _Produce = Callable[[Part, Sequence[bytes], Snapshot], Iterable[bytes]]
 
 
 class ContainerChanges:
@@ -45,22 +48,33 @@ class ContainerChanges:
         self._store = store
         self._wanted = wanted
         self._span = span
-        self._mountpoints = mountpoints(Path(paths.containers.directory(record.id)))
+        self._directory = paths.containers.directory(record.id)
+        self._parts = parts_of(Path(self._directory))
+        if span != WHOLE:
+            del self._parts[1:]  # snapshots are of the root
 
     @property
     def container(self) -> str:
         """The container's id."""
         return self._record.id
 
+    @property
+    def mounts(self) -> list[tuple[str, str]]:
+        """Target and source of each mount that is copied on write and has changes in this span."""
+        found = [part.mount for part in self._parts if part.mount is not None]
+        return [(mount.target, mount.source) for mount in found]
+
     def listed(self) -> list[Change]:
         """The changes, a directory before what is in it."""
 
-        def produce(snapshot: Snapshot) -> Iterator[bytes]:
-            found = compare(snapshot, self._mountpoints, self._wanted)
-            yield marshal.dumps([plain(each.change) for each in found])
+        def produce(part: Part, wanted: Sequence[bytes], snapshot: Snapshot) -> Iterator[bytes]:
+            found = compare(snapshot, part.mountpoints, wanted)
+            yield marshal.dumps([plain(part.whole_change(each.change)) for each in found])
 
-        with self._pieces(produce) as pieces:
-            return [from_plain(each) for each in marshal.loads(b"".join(pieces))]
+        with self._read(produce) as found:
+            return [
+                from_plain(each) for pieces in found for each in marshal.loads(b"".join(pieces))
+            ]
 
     def require_matches(self, listed: Sequence[Change]) -> None:
         """Raises NotFoundError if one of the paths has none of the changes that `listed` gave."""
@@ -76,38 +90,43 @@ class ContainerChanges:
         """The pieces of a unified diff (`rootless.changes.patch`)."""
         from rootless.changes.patch import render
 
-        def produce(snapshot: Snapshot) -> Iterable[bytes]:
-            return render(snapshot, compare(snapshot, self._mountpoints, self._wanted))
+        def produce(part: Part, wanted: Sequence[bytes], snapshot: Snapshot) -> Iterable[bytes]:
+            return render(snapshot, compare(snapshot, part.mountpoints, wanted), part.whole)
 
-        with self._pieces(produce) as pieces:
-            yield pieces
+        with self._read(produce) as found:
+            yield chain.from_iterable(found)
 
     def counts(self) -> list[Counts]:
         """Lines that came and went, by file."""
         from rootless.changes.patch import Counts, count_lines
 
-        def produce(snapshot: Snapshot) -> Iterator[bytes]:
-            found = count_lines(snapshot, compare(snapshot, self._mountpoints, self._wanted))
-            yield marshal.dumps([tuple(each) for each in found])
+        def produce(part: Part, wanted: Sequence[bytes], snapshot: Snapshot) -> Iterator[bytes]:
+            found = count_lines(snapshot, compare(snapshot, part.mountpoints, wanted))
+            yield marshal.dumps([(part.whole(each.path), *each[1:]) for each in found])
 
-        with self._pieces(produce) as pieces:
-            return [Counts(*each) for each in marshal.loads(b"".join(pieces))]
+        with self._read(produce) as found:
+            return [Counts(*each) for pieces in found for each in marshal.loads(b"".join(pieces))]
 
     @contextmanager
-    def _pieces(self, produce: Callable[[Snapshot], Iterable[bytes]]) -> Iterator[Iterable[bytes]]:
+    def _read(self, produce: _Produce) -> Iterator[Iterator[Iterable[bytes]]]:
+        """What `produce` makes of each part, and the paths in it that are wanted."""
+        hidden = self._paths.store, self._paths.runtime
+
+        def read() -> Iterator[Iterable[bytes]]:
+            for part in self._parts:
+                wanted = wanted_of(part, self._parts, self._wanted)
+                if wanted is None:
+                    continue
+                files = (
+                    root_files(self._record, self._paths, self._store, self._span)
+                    if part.mount is None
+                    else mount_files(part.mount, self._directory, hidden)
+                )
+                yield files.read(partial(produce, part, wanted))
+
+        is_frozen = bool(self._span.newer)
         with (
-            open_container(
-                self._record, self._paths, self._store, pause=False, span=self._span
-            ) as files,
+            nullcontext() if is_frozen else written_out(self._record, pause=False),
             reading(self._record),
         ):
-            yield files.read(produce)
-
-
-def paths_in(record: ContainerRecord, paths: Sequence[str], directory: str) -> list[bytes]:
-    """Paths as a user gives them, relative to the container's root. A relative one begins at `directory` where the
-    container's root is that of the host, at the root otherwise. Raises UsageError for an empty one."""
-    if "" in paths:
-        raise UsageError("a path cannot be empty")
-    base = directory if record.rootfs == "/" else "/"
-    return [os.fsencode(os.path.normpath(os.path.join(base, path))).strip(b"/") for path in paths]
+            yield read()

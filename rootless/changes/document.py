@@ -5,6 +5,7 @@ A name is text if it is UTF-8; any other is given in base64 under a key that end
 
 from __future__ import annotations
 
+import os
 import stat
 from base64 import b64encode
 from collections.abc import Sequence
@@ -13,11 +14,18 @@ from typing import Any
 from rootless.changes.change import Change, State
 
 
-def as_document(container: str, changes: Sequence[Change]) -> dict[str, Any]:
-    """The document of `changes --json`. `container` is an id."""
+def as_document(
+    container: str, mounts: Sequence[tuple[str, str]], changes: Sequence[Change]
+) -> dict[str, Any]:
+    """The document of `changes --json`. `container` is an id; `mounts` are target and source of each mount that is
+    copied on write."""
     return {
         "format": 1,
         "container": container,
+        "mounts": [
+            {**_name("target", os.fsencode(target)), **_name("source", os.fsencode(source))}
+            for target, source in mounts
+        ],
         "changes": [_change(each) for each in changes if not each.is_bare],
     }
 

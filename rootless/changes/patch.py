@@ -7,7 +7,7 @@ such as a binary file, of which it has size and digest, or an owner.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -51,12 +51,19 @@ class _Side(NamedTuple):
     summary: bytes = b""
 
 
-def render(snapshot: Snapshot, compared: Sequence[Compared]) -> Iterator[bytes]:
-    """The diff in pieces. Raises OSError if a layer cannot be read."""
+def render(
+    snapshot: Snapshot, compared: Sequence[Compared], whole: Callable[[bytes], bytes]
+) -> Iterator[bytes]:
+    """The diff in pieces; `whole` makes its paths of those in the snapshot. Raises OSError if a layer cannot be
+    read."""
     for old, new in _pairs(snapshot, compared):
-        yield from _file_diff(old, new)
+        yield from _file_diff(_renamed(old, whole), _renamed(new, whole))
     for each in compared:
-        yield from _notes(each.change)
+        yield from _notes(each.change, whole)
+
+
+def _renamed(side: _Side | None, whole: Callable[[bytes], bytes]) -> _Side | None:
+    return None if side is None else side._replace(path=whole(side.path))
 
 
 def count_lines(snapshot: Snapshot, compared: Sequence[Compared]) -> Iterator[Counts]:
@@ -300,15 +307,15 @@ def _span(start: int, count: int) -> bytes:
     return b"%d,%d" % (start + (count > 0), count)
 
 
-def _notes(change: Change) -> Iterator[bytes]:
+def _notes(change: Change, whole: Callable[[bytes], bytes]) -> Iterator[bytes]:
     """What a diff cannot hold."""
     before, after = change.before, change.after
     state = after or before
     if state is None or change.is_bare:
         return
-    name = quoted(change.path)
+    name = quoted(whole(change.path))
     if change.kind is not Kind.CHANGED and not _is_text_type(state):
-        source = b"" if change.source is None else quoted(change.source) + b" -> "
+        source = b"" if change.source is None else quoted(whole(change.source)) + b" -> "
         yield b"# %b %b %b%b\n" % (
             change.kind.value.encode(),
             state.file_type.encode(),

@@ -212,10 +212,14 @@ class ContainerStore(ImageStore):
 
         Raises NotFoundError, and UsageError if the one state was not made from the other.
         """
-        from rootless.changes.container_changes import ContainerChanges, paths_in
+        from pathlib import Path
+
+        from rootless.changes.container_changes import ContainerChanges
+        from rootless.changes.parts import paths_in
 
         record, span = self._container_in(name, since)
-        wanted = paths_in(record, paths, directory)
+        place = Path(self.paths.containers.directory(record.id))
+        wanted = paths_in(record, place, paths, directory)
         return ContainerChanges(record, self.paths, self._store(), wanted, span)
 
     def applying(self, name: str) -> Applying:
@@ -332,13 +336,13 @@ class ContainerStore(ImageStore):
         """As `trace`, by the schema trace.schema.json of the documentation."""
         from pathlib import Path
 
-        from rootless.changes.container_changes import paths_in
+        from rootless.changes.parts import paths_in
         from rootless.supervisor.file_servers.access_trace import read_document
         from rootless.tracing.document import selected
 
         record, options = self._container_and_options(name)
-        wanted = [b"/" + path for path in paths_in(record, paths, directory)]
         place = Path(self.paths.containers.directory(record.id))
+        wanted = [b"/" + path for path in paths_in(record, place, paths, directory)]
         return selected(read_document(record, options, place), wanted)
 
     def create_volume(
@@ -473,6 +477,6 @@ class ContainerStore(ImageStore):
 
 
 def _open_volumes(description: LaunchDescription) -> VolumeMounts:
-    from rootless.supervisor.file_servers.volume_mounts import open_volumes
+    from rootless.supervisor.file_servers.volume_mounts import open_volumes_at_rest
 
-    return open_volumes(description)
+    return open_volumes_at_rest(description)

@@ -54,10 +54,10 @@ def exec_in_container(name: str, options: ExecOptions, paths: StoragePaths) -> i
 def _take_snapshot(record: ContainerRecord, paths: StoragePaths) -> None:
     from rootless.engine.snapshots import take_snapshot
     from rootless.store.layout import Store
-    from rootless.supervisor.file_servers.volume_mounts import open_volumes
+    from rootless.supervisor.file_servers.volume_mounts import open_volumes_at_rest
 
     store = Store.open(paths.store, paths.shared)
-    take_snapshot(record, paths, store, "", open_volumes)
+    take_snapshot(record, paths, store, "", open_volumes_at_rest)
 
 
 def _hand_over(control_directory: str, listener: int) -> None:

@@ -66,10 +66,8 @@ class TrySession:
         """Make the changes at or in `paths` on the host; none for all. See
         `rootless.applying.apply.Applying.apply`.
         """
-        from rootless.changes.container_changes import paths_in
-
         applying = self._engine.applying(self.name)
-        wanted = paths_in(applying.record, paths, os.getcwd() if paths else "/")
+        wanted = applying.paths_in(paths, os.getcwd() if paths else "/")
         return applying.apply(wanted, overrules=overrules, check=check)
 
     def undo(self) -> list[Left]:

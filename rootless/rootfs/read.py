@@ -4,8 +4,8 @@ its layers and its upper, and what is the engine's own work in that."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,11 @@ from rootless.errors import RootlessError
 from rootless.rootfs.archive import ContainerFiles
 from rootless.rootfs.image.tree import image_tree, image_tree_by_id
 from rootless.rootfs.union import lower_layers, overlay_layers
+from rootless.runtime.account import read_id_maps
 from rootless.snapshots import SNAPSHOTS
 from rootless.snapshots.opening import open_span
 from rootless.snapshots.record import WHOLE, Span
+from rootless.spec.options import ROOT_IS_CALLER
 from rootless.spec.storage_driver import StorageDriver
 from unionfs.changes.snapshot import Snapshot
 from unionfs.directory.upper_readonly import ReadOnlyUpper
@@ -31,6 +33,7 @@ from unionfs.ownership import Ownership
 if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
+    from rootless.containers.writable_layers.cow_mounts import CowMount
     from rootless.store.image import Image
     from rootless.store.layout import Store
 
@@ -46,6 +49,28 @@ def open_container(
 ) -> Iterator[ContainerFiles]:
     """The files of a container; its changes are those of `span`. One that runs is paused during the block if `pause` is
     set, and has what it wrote so far written out in any case, unless the span ends with a snapshot. Raises RootlessError."""
+    with written_out(record, pause=pause) if not span.newer else nullcontext():
+        yield root_files(record, paths, store, span)
+
+
+@contextmanager
+def written_out(record: ContainerRecord, *, pause: bool) -> Iterator[None]:
+    """One that runs has what it wrote so far written out before the block, and is paused during it if `pause` is set.
+    Raises RootlessError."""
+    if record.status not in ALIVE:
+        yield
+    elif pause:
+        with paused(record):
+            yield
+    else:
+        write_out(record)
+        yield
+
+
+def root_files(
+    record: ContainerRecord, paths: StoragePaths, store: Store, span: Span = WHOLE
+) -> ContainerFiles:
+    """The files of the root file system of a container; its changes are those of `span`."""
     directory = Path(paths.containers.directory(record.id))
     maps = id_maps_of(directory)
     is_overlay = record.storage_driver == StorageDriver.OVERLAY.value
@@ -69,13 +94,26 @@ def open_container(
             base_owner=(0, 0) if is_overlay else owner,
         )
 
-    with ExitStack() as stack:
-        if record.status in ALIVE and not span.newer:
-            if pause:
-                stack.enter_context(paused(record))
-            else:
-                write_out(record)
-        yield ContainerFiles(open_snapshot, maps if is_overlay else None)
+    return ContainerFiles(open_snapshot, maps if is_overlay else None)
+
+
+def mount_files(mount: CowMount, directory: str, hidden: Sequence[str]) -> ContainerFiles:
+    """The files of a mount of the container with this directory; `hidden` as for
+    `rootless.rootfs.served.lower_of`. They are read in a user namespace with the maps of its file server."""
+
+    def open_snapshot() -> Snapshot:
+        from rootless.rootfs.served import lower_of
+
+        layer = mount.layer(directory)
+        upper = ReadOnlyUpper(
+            os.fsencode(f"{layer}/upper"),
+            os.fsencode(f"{layer}/work"),
+            ownership=Ownership.DATA,
+            base_owner=(0, 0),
+        )
+        return Snapshot([lower_of(mount, hidden)], upper if layer else None)
+
+    return ContainerFiles(open_snapshot, read_id_maps(ROOT_IS_CALLER))
 
 
 @contextmanager

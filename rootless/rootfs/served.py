@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 
 from rootless.containers.launch_description import HostTree, ImageTree
-from rootless.durable import remove_tree
 from rootless.rootfs.union import id_view, lower_layers, take_after
 from rootless.runtime.idmap import IdMaps
 from unionfs.directory.lower import DirectoryLayer
@@ -18,6 +17,9 @@ from unionfs.union import Union, UnionOptions
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rootless.containers.writable_layers.cow_mounts import CowMount
     from unionfs.journal import Journal
 
 
@@ -31,27 +33,41 @@ class ConnectionServer(NamedTuple):
 
 
 def open_overlay(
-    source: str, directory: str, ownership: Ownership, maps: IdMaps, server: ConnectionServer
+    mount: CowMount,
+    directory: str,
+    hidden: Sequence[str],
+    maps: IdMaps,
+    server: ConnectionServer,
 ) -> Union:
-    """A directory of the host, or of a volume (ownership `DATA`), with what is written in `directory`, which the
-    first server of the mount empties. Raises OSError.
+    """A directory of the host, or of a volume, with what is written below the container's `directory`. `hidden`: paths
+    that appear empty. Raises OSError.
     """
-    if server.is_first:
-        remove_tree(directory)
-        for each in (directory, f"{directory}/upper", f"{directory}/work"):
-            os.mkdir(each, 0o700)
+    known = mount.layer(directory)
+    layer = known or mount.make_layer(directory)
     upper = DirectoryUpper(
-        os.fsencode(f"{directory}/upper"),
-        os.fsencode(f"{directory}/work"),
+        os.fsencode(f"{layer}/upper"),
+        os.fsencode(f"{layer}/work"),
         ownership=Ownership.DATA,
         base_owner=(0, 0),
     )
-    lower = DirectoryLayer(os.fsencode(source), ownership=ownership)
-    options = UnionOptions(view=id_view(maps), volatile=True, journal=server.journal)
+    lower = lower_of(mount, hidden)
+    options = UnionOptions(
+        view=id_view(maps),
+        volatile=True,
+        notes_first_seen=not mount.is_volume,
+        journal=server.journal,
+    )
     union = Union([lower], upper, options)
-    if server.is_first:
+    if not known:
         take_after(union, lower.root().attributes)
     return union
+
+
+def lower_of(mount: CowMount, hidden: Sequence[str]) -> DirectoryLayer:
+    """What a mount is copied from. `hidden`: paths that appear empty. Raises OSError."""
+    ownership = Ownership.DATA if mount.is_volume else Ownership.REAL
+    existing = [os.fsencode(path) for path in hidden if os.path.exists(path)]
+    return DirectoryLayer(os.fsencode(mount.source), ownership=ownership, hidden=existing)
 
 
 def open_image(tree: ImageTree | HostTree, maps: IdMaps, server: ConnectionServer) -> Union:

@@ -227,7 +227,9 @@ class ContainerRun:
             return self._volumes
         from rootless.supervisor.file_servers.served_mounts import mounted_volumes, served_mounts
 
-        self._volumes = VolumeMounts({**served, **served_mounts(description)}, description.runtime)
+        self._volumes = VolumeMounts(
+            {**served, **served_mounts(description, keeps_copies=False)}, description.runtime
+        )
         self._events.mounted(mounted_volumes(description.spec))
         return self._volumes
 
@@ -291,7 +293,21 @@ class ContainerRun:
         server = () if self._server is None else self._server.watched()
         volumes = () if self._volumes is None or self.server_failure else self._volumes.watched()
         network = () if self._networks is None else self._networks.watched()
-        return (self.process.pidfd, *server, *volumes, *network)
+        stops = () if self.process.stops is None else (self.process.stops,)
+        return (self.process.pidfd, *server, *volumes, *network, *stops)
+
+    def has_stopped(self, ready: set[int]) -> bool:
+        """Whether the command has stopped (SIGTSTP, SIGSTOP), told once each time; only of one on a terminal under an
+        init of the engine's.
+        """
+        stops = self.process.stops
+        if stops is None or stops not in ready:
+            return False
+        if os.read(stops, 64):
+            return True
+        os.close(stops)
+        self.process.stops = None
+        return False
 
     def add_listener(self, listener: int) -> None:
         """Have the owners recorded that processes of a seccomp filter set. The listener is closed here."""
@@ -382,6 +398,8 @@ class ContainerRun:
         self._close_owners()
         if self.process.user_namespace is not None:
             os.close(self.process.user_namespace)
+        if self.process.stops is not None:
+            os.close(self.process.stops)
         status = _exit_status(self.process.pidfd) if self.process.is_child else _UNKNOWN_STATUS
         os.close(self.process.pidfd)
         self._release_networks()

@@ -36,10 +36,8 @@ def apply(parsed: Parsed, settings: Settings) -> int:
         left = applying.undo()
         show_left(left)
         return 1 if left else 0
-    from rootless.changes.container_changes import paths_in
-
     applied = applying.apply(
-        paths_in(applying.record, paths, current_directory() if paths else "/"),
+        applying.paths_in(paths, current_directory() if paths else "/"),
         chosen=_chooser() if parsed[INTERACTIVE] else None,
         overrules=parsed[THEIRS],
         merges=parsed[MERGE],
@@ -78,14 +76,15 @@ def _chooser() -> Callable[[Change], bool]:
 
 APPLY = Command(
     "apply",
-    "Apply the changes of a command that was tried to the host's files",
+    "Apply the changes of a container to the host's files",
     "CONTAINER [PATH...]",
     (INTERACTIVE, CHECK, UNDO, THEIRS, MERGE),
     apply,
     least=1,
     operand="container",
-    description="""Make the changes of a container on the host's files that it was made of, as the caller:
-all of them, or what is at or in PATHs. Each file is changed completely or not at all. A file that the
+    description="""Make the changes of a container on the host's files, as the caller: all of them, or
+what is at or in PATHs. The host's files are those that it was made of (rootless try), and those of
+mounts that are copied on write (-v SOURCE:TARGET:O). Each file is changed completely or not at all. A file that the
 host has changed since the command saw it is a conflict, and left alone, unless --theirs or
 --merge is given. Devices, set-user-ID files and
 files of other users are refused by name. The status is 1 if something was left alone.

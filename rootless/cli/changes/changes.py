@@ -45,7 +45,7 @@ def changes(parsed: Parsed, settings: Settings) -> int:
         from rootless.changes.document import as_document
         from rootless.light_json import dumps
 
-        sys.stdout.buffer.write(dumps(as_document(found.container, listed)) + b"\n")
+        sys.stdout.buffer.write(dumps(as_document(found.container, found.mounts, listed)) + b"\n")
         return 0
     from rootless.changes.names import quoted
     from rootless.cli.changes.lines import change_line
@@ -81,6 +81,7 @@ CHANGES = Command(
     operand="container",
     description="""List what a container has created, changed, deleted and moved, with sizes, modes,
 owners and extended attributes. With PATHs only what is at or in one of them, or was moved from there.
+What was written in mounts that are copied on write (-v SOURCE:TARGET:O) is among them.
 CONTAINER@TAG is a snapshot of it; with two, or a snapshot and the container, what was changed between them.
 
 The cost follows what was changed, not what is there. A directory that was moved is one line.

@@ -16,7 +16,7 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 _SETTLE = 5.0
 _STEP = 0.002
 _STOPPED = "TtZX"
+_OF_MOUNTS = b" - fuse.rootless-volume rootless "
+"""In a line of mountinfo, type and source of a mount that is copied on write, or of an image's."""
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNS = 0x00020000
 
@@ -225,13 +227,22 @@ def _flush(proc: int, root: int, processes: list[int]) -> None:
     from unionfs.syscalls.files import syncfs
 
     syncfs(root)
-    device = os.fstat(root).st_dev
+    devices = {os.fstat(root).st_dev, *_cow_devices(proc)}
     for process in processes:
         for path in _open_files(proc, process):
             # A link of procfs to an open file: it is followed to the file, and no path is walked.
-            _open_and_close(proc, device, proc, path)
+            _open_and_close(proc, devices, proc, path)
         for path in _mapped_files(proc, process):
-            _open_and_close(proc, device, root, path, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+            _open_and_close(proc, devices, root, path, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+
+
+def _cow_devices(proc: int) -> list[int]:
+    """The file systems of mounts that are copied on write, in the mount namespace of this process
+    (proc_pid_mountinfo(5))."""
+    descriptor = os.open("self/mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+    with open(descriptor, "rb") as file:
+        found = [line.split()[2].split(b":") for line in file if _OF_MOUNTS in line]
+    return [os.makedev(int(major), int(minor)) for major, minor in found]
 
 
 def _open_files(proc: int, pid: int) -> list[str]:
@@ -257,8 +268,10 @@ def _mapped_files(proc: int, pid: int) -> list[str]:
     return [os.fsdecode(path) for path in paths if path.startswith(b"/")]
 
 
-def _open_and_close(proc: int, device: int, directory: int, path: str, resolve: int = 0) -> None:
-    """Of a regular file on `device`; everything else is left alone."""
+def _open_and_close(
+    proc: int, devices: Collection[int], directory: int, path: str, resolve: int = 0
+) -> None:
+    """Of a regular file on one of the devices; everything else is left alone."""
     try:
         # O_PATH first: to open a terminal or a FIFO may have effects.
         place = openat2(directory, path, os.O_PATH, resolve=resolve)
@@ -266,7 +279,7 @@ def _open_and_close(proc: int, device: int, directory: int, path: str, resolve: 
         return  # it is gone, or belongs to another process
     try:
         found = os.fstat(place)
-        if stat.S_ISREG(found.st_mode) and found.st_dev == device:
+        if stat.S_ISREG(found.st_mode) and found.st_dev in devices:
             os.close(os.open(f"self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc))
     except OSError:
         return

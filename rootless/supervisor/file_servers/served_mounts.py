@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from unionfs.union import Union
 
 
-def served_mounts(description: LaunchDescription) -> dict[int, ServedTree]:
-    """What is to be served, by the position of the mount in the OCI configuration. Raises RootlessError."""
+def served_mounts(description: LaunchDescription, *, keeps_copies: bool) -> dict[int, ServedTree]:
+    """What is to be served, by the position of the mount in the OCI configuration. `keeps_copies`: whether a mount that
+    is copied on write has what was written there, and does not begin anew. Raises RootlessError."""
     found = {}
     for position, mount in enumerate(description.spec.get("mounts", ())):
         served = parse_mount_options(tuple(map(str, mount.get("options", ())))).served
         if served:
-            found[position] = _served(description, position, served, str(mount["source"]))
+            found[position] = _served(
+                description, position, served, mount, keeps_copies=keeps_copies
+            )
     return found
 
 
@@ -58,14 +61,30 @@ def served_volume(
     return ServedTree(f"volume {name}", name, open_union, control, f"{top}/mount", log)
 
 
-def _served(description: LaunchDescription, position: int, served: str, source: str) -> ServedTree:
+def _served(
+    description: LaunchDescription,
+    position: int,
+    served: str,
+    mount: Mapping[str, Any],
+    *,
+    keeps_copies: bool,
+) -> ServedTree:
+    source = str(mount["source"])
     if served.startswith(VOLUME):
         name = served.removeprefix(VOLUME)
         return served_volume(name, source, description.runtime, _user(description))
-    directory = f"{description.directory}/served-{position}"
 
     def open_union(maps: IdMaps, server: ConnectionServer) -> Union:
-        return _open(description, served, source, directory, maps=maps, server=server)
+        if served.startswith(IMAGE):
+            return _open_image(description, served.removeprefix(IMAGE), maps, server)
+        from rootless.containers.writable_layers.cow_mounts import cow_mount
+        from rootless.rootfs.served import open_overlay
+
+        hidden = (description.store, description.runtime)
+        found = cow_mount(position, mount, served)
+        if not keeps_copies and server.is_first:
+            found.remove_layer(description.directory)
+        return open_overlay(found, description.directory, hidden, maps, server)
 
     top = f"{description.runtime}/volumes"
     return ServedTree(
@@ -75,6 +94,7 @@ def _served(description: LaunchDescription, position: int, served: str, source: 
         f"{top}/{description.record.id[:24]}-{position}",
         f"{top}/mount",
         description.log,
+        writeback=served != f"{OVERLAY}real",
     )
 
 
@@ -85,29 +105,18 @@ def _user(description: LaunchDescription) -> tuple[int, int]:
     return kept if kept != (0, 0) else (int(user.get("uid", 0)), int(user.get("gid", 0)))
 
 
-def _open(
-    description: LaunchDescription,
-    served: str,
-    source: str,
-    directory: str,
-    *,
-    maps: IdMaps,
-    server: ConnectionServer,
+def _open_image(
+    description: LaunchDescription, image: str, maps: IdMaps, server: ConnectionServer
 ) -> Union:
     """In the server."""
-    from rootless.rootfs.served import open_image, open_overlay
-    from unionfs.ownership import Ownership
+    from rootless.containers.storage_paths import read_configuration, shared_stores
+    from rootless.rootfs.image.tree import image_tree_by_id
+    from rootless.rootfs.served import open_image
+    from rootless.store.layout import Store
 
-    if served.startswith(IMAGE):
-        from rootless.containers.storage_paths import read_configuration, shared_stores
-        from rootless.rootfs.image.tree import image_tree_by_id
-        from rootless.store.layout import Store
-
-        stores = shared_stores(description.store, os.environ, read_configuration(os.environ))
-        tree = image_tree_by_id(Store.open(description.store, stores), served.removeprefix(IMAGE))
-        return open_image(tree, maps, server)
-    ownership = Ownership(served.removeprefix(OVERLAY))
-    return open_overlay(source, directory, ownership, maps, server)
+    stores = shared_stores(description.store, os.environ, read_configuration(os.environ))
+    tree = image_tree_by_id(Store.open(description.store, stores), image)
+    return open_image(tree, maps, server)
 
 
 def mounted_volumes(spec: Mapping[str, Any]) -> list[tuple[str, str, bool]]:

@@ -40,8 +40,13 @@ _MAX_REPLACEMENTS, _PERIOD = 20, 60.0
 
 
 def open_volumes(description: LaunchDescription) -> VolumeMounts:
-    """The volumes and other served mounts of a container that has some. Raises RootlessError."""
-    return VolumeMounts(served_mounts(description), description.runtime)
+    """The volumes and other served mounts, for a start of a container that has some. Raises RootlessError."""
+    return VolumeMounts(served_mounts(description, keeps_copies=False), description.runtime)
+
+
+def open_volumes_at_rest(description: LaunchDescription) -> VolumeMounts:
+    """The same, of a container that does not run, with what it wrote where it has mounts that are copied on write."""
+    return VolumeMounts(served_mounts(description, keeps_copies=True), description.runtime)
 
 
 class _Served:

@@ -80,6 +80,8 @@ class ServedTree(NamedTuple):
     mountpoint: str
     log: str
     read_only: bool = False
+    writeback: bool = True
+    """Whether the kernel may keep written data for some time (docs/decisions/1851)."""
     start: Callable[[], socket.socket] | None = None
     """Starts the first server in a user namespace of its own, in the place of `fork_server`; called once at most."""
     single: bool = False
@@ -237,7 +239,7 @@ def run_server(
             control_socket.remove(served.control)
             raise
         end.close()
-        _serve(device, union, continuation, records_owners=maps.single)
+        _serve(device, union, continuation, records_owners=maps.single, writeback=served.writeback)
         clients.report_end()
     except BaseException as error:  # noqa: BLE001 - the last resort of this process
         _report(end, error)
@@ -280,7 +282,9 @@ def _mount_kept(served: ServedTree, kept: KeptMount) -> int:
     return kept.device
 
 
-def _serve(device: int, union: Union, continuation: Continuation, *, records_owners: bool) -> None:
+def _serve(
+    device: int, union: Union, continuation: Continuation, *, records_owners: bool, writeback: bool
+) -> None:
     from unionfs.session.device import serve
     from unionfs.session.options import ServeOptions
     from unionfs.session.workers import SWITCH_INTERVAL
@@ -291,7 +295,9 @@ def _serve(device: int, union: Union, continuation: Continuation, *, records_own
     sys.setswitchinterval(SWITCH_INTERVAL)
     # Kernel overlayfs asks for an attribute of each file that it finds in a lower layer (ovl_check_metacopy_xattr,
     # fs/overlayfs/namei.c). Once attributes have been refused the kernel asks for none.
-    options = ServeOptions(records_owners=records_owners, xattrs=union.has_xattrs())
+    options = ServeOptions(
+        writeback=writeback, records_owners=records_owners, xattrs=union.has_xattrs()
+    )
     serve(device, union, options, continuation)
 
 
