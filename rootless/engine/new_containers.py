@@ -67,6 +67,7 @@ class NewContainers(NamedTuple):
             streams.stderr,
             signals=options.signals,
             detach_keys=options.detach_keys,
+            job_control=options.job_control,
         )
         return run_in_foreground(
             started,

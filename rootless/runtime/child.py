@@ -53,6 +53,8 @@ class ChildSide(NamedTuple):
     """Detached mounts, by the position of the spec's mount that each is for."""
     preserved: tuple[int, ...] = ()
     """Descriptors that stay open over execve(2), beside the standard streams."""
+    stops: int = -1
+    """A pipe for an init of the engine's (`rootless.runtime.reaper`)."""
 
 
 def run(side: ChildSide) -> NoReturn:
@@ -141,7 +143,7 @@ def _finish(side: ChildSide, context: Context) -> None:
 
         hold(side.channel)
     if plan.execute.init:
-        _become_init(plan.execute.terminal)
+        _become_init(side.stops, terminal=plan.execute.terminal)
     execute(plan.execute.args, environment, side.channel.fileno())
 
 
@@ -211,7 +213,7 @@ def _environment_of(env: Sequence[str], home: str) -> dict[str, str]:
     return result
 
 
-def _become_init(terminal: bool) -> None:
+def _become_init(stops: int, *, terminal: bool) -> None:
     """Fork; the parent stays as init and never returns, the child goes on to exec as a process
     group of its own."""
     everything = set(range(1, signal.NSIG)) - {32, 33}
@@ -223,7 +225,7 @@ def _become_init(terminal: bool) -> None:
         from rootless.runtime.reaper import reap_until  # `create` has loaded it
 
         try:
-            reap_until(pid)
+            reap_until(pid, stops)
         finally:
             os._exit(DEAD)
     processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)

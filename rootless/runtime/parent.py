@@ -117,7 +117,8 @@ class ContainerProcess:
 
     `console` is the master of its terminal, if it has one. `listener` is that of its seccomp filter with
     notifications, if it has one, once it has been started. A container with a single id has `user_namespace`, which
-    cannot be opened later: an init of the engine's is not dumpable. The descriptors are the caller's to close.
+    cannot be opened later: an init of the engine's is not dumpable. One with such an init and a terminal has `stops`,
+    from which a byte can be read each time the command stops. The descriptors are the caller's to close.
     `is_child`: of this process; one that is not is never killed, and reports the error itself.
     """
 
@@ -129,6 +130,7 @@ class ContainerProcess:
         "listener",
         "pid",
         "pidfd",
+        "stops",
         "user_namespace",
     )
 
@@ -148,6 +150,7 @@ class ContainerProcess:
         self.console: int | None = None
         self.listener: int | None = None
         self.user_namespace: int | None = None
+        self.stops: int | None = None
         self._channel: socket.socket | None = channel
 
     def start(self) -> ContainerProcess:
@@ -188,7 +191,7 @@ class ContainerProcess:
                 pass
             result = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
         os.close(self.pidfd)
-        for descriptor in (self.console, self.listener, self.user_namespace):
+        for descriptor in (self.console, self.listener, self.user_namespace, self.stops):
             if descriptor is not None:
                 os.close(descriptor)
         if failure is not None:
@@ -254,15 +257,26 @@ def _start(
     """The new process, and this side's end of the handshake."""
     own_end, child_end = descriptors.pair()
     monitor = os.pidfd_open(os.getpid())
+    stops, told = (None, -1)
+    if plan.execute.init and plan.execute.terminal:
+        stops, told = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         side = child.ChildSide(
-            plan, child_end, args.stdio, filters, monitor, args.trees, args.preserved
+            plan, child_end, args.stdio, filters, monitor, args.trees, args.preserved, told
         )
         pid, pidfd = _clone(side, own_end, args)
+    except BaseException:
+        if stops is not None:
+            os.close(stops)
+        raise
     finally:
         child_end.close()
         os.close(monitor)
-    return own_end, ContainerProcess(pid, pidfd, own_end, args.server)
+        if told >= 0:
+            os.close(told)
+    process = ContainerProcess(pid, pidfd, own_end, args.server)
+    process.stops = stops
+    return own_end, process
 
 
 def _wait_for_caller(caller: Caller, args: LaunchArgs) -> tuple[socket.socket, ContainerProcess]:

@@ -21,10 +21,16 @@ if TYPE_CHECKING:
 _NOT_FORWARDED = frozenset({signal.SIGCHLD, signal.SIGTTIN, signal.SIGTTOU})
 
 
-def reap_until(child: int) -> NoReturn:
+_TO_ITS_GROUP = frozenset({signal.SIGTSTP, signal.SIGCONT})
+"""What a shell sends to all processes of a job."""
+
+
+def reap_until(child: int, stops: int = -1) -> NoReturn:
     """Serve as init until `child` ends, then exit with its status (128+n for a signal). Signals
-    must be blocked."""
-    close_from(0)
+    must be blocked. `stops`: a pipe, to which a byte is written each time the child stops."""
+    if stops >= 0:
+        os.dup2(stops, 0)
+    close_from(0 if stops < 0 else 1)
     everything = set(range(1, signal.NSIG)) - {32, 33}  # the C library's own
     for number in everything - {signal.SIGKILL, signal.SIGSTOP}:
         # It never runs: to the monitor, which cannot see what waits for signals here, it is the mark of
@@ -33,10 +39,10 @@ def reap_until(child: int) -> NoReturn:
     while True:
         number = signal.sigwait(everything)
         if number == signal.SIGCHLD:
-            _reap(child)
+            _reap(child, tells_stops=stops >= 0)
         elif number not in _NOT_FORWARDED:
             try:
-                os.kill(child, number)
+                os.kill(-child if number in _TO_ITS_GROUP else child, number)
             except ProcessLookupError:
                 continue
 
@@ -45,14 +51,24 @@ def _take(*_: object) -> None:
     pass
 
 
-def _reap(child: int) -> None:
+def _reap(child: int, *, tells_stops: bool) -> None:
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status = os.waitpid(-1, os.WNOHANG | (os.WUNTRACED if tells_stops else 0))
         except ChildProcessError:
             return
         if pid == 0:
             return
-        if pid == child:
+        if os.WIFSTOPPED(status):
+            if pid == child:
+                _tell_stop()
+        elif pid == child:
             code = os.waitstatus_to_exitcode(status)
             os._exit(code if code >= 0 else 128 - code)
+
+
+def _tell_stop() -> None:
+    try:
+        os.write(0, b"s")
+    except OSError:
+        return  # the monitor has closed it

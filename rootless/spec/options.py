@@ -454,6 +454,9 @@ class ContainerOptions(NamedTuple):
     """Pass signals that the caller gets on to the container."""
     detach_keys: bytes = b""
     """The keys that detach a terminal; empty for docker's, ctrl-p ctrl-q."""
+    job_control: bool = False
+    """Whether the caller of a container in the foreground stops when its command does, and the command when the caller
+    is stopped. On a terminal this needs `init`."""
     log: LogOptions = DEFAULT_LOG
     init: bool = False
     stop_signal: str | None = None

@@ -68,9 +68,11 @@ class MonitorClient:
         """Say which protocol this is. The first message."""
         self._send(Kind.HELLO, version=VERSION)
 
-    def attach(self, streams: Sequence[int] = (0, 1, 2)) -> None:
-        """Ask for standard streams of the container by their numbers; ATTACHED has them."""
-        self._send(Kind.ATTACH, streams=list(streams))
+    def attach(self, streams: Sequence[int] = (0, 1, 2), *, job_control: bool = False) -> None:
+        """Ask for standard streams of the container by their numbers; ATTACHED has them. With `job_control` STOPPED
+        comes each time the command stops, if it is on a terminal.
+        """
+        self._send(Kind.ATTACH, streams=list(streams), job_control=job_control)
 
     def detach(self) -> None:
         """Leave the streams and let the container go on."""

@@ -14,7 +14,7 @@ from rootless.supervisor import fault_signals
 from rootless.supervisor.fault_signals import FaultReader
 from rootless.supervisor.protocol import Kind
 from rootless.supervisor.signal_disposition import FORWARDED
-from rootless.supervisor.terminals.stdio_relay import Flow, drain, relay
+from rootless.supervisor.terminals.stdio_relay import Flow, catch_up, drain, relay
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -35,7 +35,8 @@ load, and a container that ends at once does not wait for it."""
 
 class Attachment(NamedTuple):
     """Which of the caller's streams are connected, whether signals are passed on, and the keys that
-    detach a terminal (docker's where there are none).
+    detach a terminal (docker's where there are none). `job_control`: the caller stops when the command does, and the
+    command when the caller is stopped.
     """
 
     stdin: bool
@@ -43,6 +44,7 @@ class Attachment(NamedTuple):
     stderr: bool = True
     signals: bool = True
     detach_keys: bytes = b""
+    job_control: bool = False
 
     def numbers(self) -> list[int]:
         """The connected streams."""
@@ -76,7 +78,7 @@ def run_in_foreground(
         with Forwarding(client.signal, forwarded(attachment, terminal=terminal)):
             # All at once: the answers come when the container has been created.
             client.hello()
-            client.attach(attachment.numbers())
+            client.attach(attachment.numbers(), job_control=attachment.job_control)
             client.start()
             description = prepare(started.pid)
             streams = attachment.stdin, True, True
@@ -154,6 +156,7 @@ class Foreground:
                 self._client.detach,
                 interactive=self._attachment.stdin,
                 detach_keys=self._attachment.detach_keys,
+                job_control=self._attachment.job_control,
             )
             self._flows = self._terminal.flows
             return
@@ -164,6 +167,11 @@ class Foreground:
     def _relay(self, pid: int) -> None:
         if self._terminal is not None:
             self._terminal.take(pid)
+        jobs = None
+        if self._attachment.job_control:
+            from rootless.supervisor.terminals.job_control import StoppingWithCommand
+
+            jobs = StoppingWithCommand(self._client.signal, stops=self._terminal is None)
         watched: dict[int, Callable[[], bool]] = {self._client.fileno(): self._listen}
         faults: FaultReader | None = None
         try:
@@ -180,6 +188,8 @@ class Foreground:
         finally:
             if faults is not None:
                 faults.close()
+            if jobs is not None:
+                jobs.close()
 
     def _listen(self) -> bool:
         """Receive one message; False at the last."""
@@ -188,6 +198,11 @@ class Foreground:
         except (RootlessError, OSError) as error:
             self._error = error
             return False
+        if message.kind is Kind.STOPPED:
+            if self._terminal is not None:
+                catch_up(self._flows)
+                self._terminal.stop()
+            return True
         if message.kind is Kind.NOTICE:
             self._show(f"rootless: {message.fields['text']}")
             return True

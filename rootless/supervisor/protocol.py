@@ -42,6 +42,7 @@ class Kind(Enum):
     DONE = "done"  # answers KILL, PAUSE, UNPAUSE, UPDATE, CHECK, LISTENER, JOIN, UPGRADE, CONNECT, DISCONNECT, and STOP with a
     # restart
     NOTICE = "notice"  # a line for the user
+    STOPPED = "stopped"  # the command has stopped; to a client that has attached with `job_control`
     REFUSED = "refused"  # answers a request that cannot be carried out
     FAILED = "failed"  # the container could not be started, and why; nothing follows
     EXITED = "exited"  # it has ended and has been cleaned up; nothing follows
@@ -96,7 +97,7 @@ class MonitorState(Enum):
     ENDED = "ended"
 
 
-_ANSWERS = (Kind.ATTACHED, Kind.DETACHED, Kind.DONE, Kind.NOTICE, Kind.REFUSED)
+_ANSWERS = (Kind.ATTACHED, Kind.DETACHED, Kind.DONE, Kind.NOTICE, Kind.STOPPED, Kind.REFUSED)
 
 MONITOR_ORDER: dict[MonitorState, dict[Kind, MonitorState]] = {
     MonitorState.CONNECTED: {

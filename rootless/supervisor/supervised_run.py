@@ -5,6 +5,7 @@ checks its health, and lets ranks of a launcher in.
 from __future__ import annotations
 
 import os
+import select
 
 from rootless.containers.launch_description import STOP_TIMEOUT
 from rootless.spec.options import OnUnhealthy
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from rootless.supervisor.restarts import Restarts
     from rootless.supervisor.streams.container_streams import ContainerStreams
 
+_OUTPUT_BEFORE_STOP = 64
+"""Reads of the output, at most, before a client is told that the command has stopped."""
 _PAUSE_STEP = 2.0
 """Milliseconds between two looks at whether a container has come to a stop."""
 
@@ -61,6 +64,8 @@ class SupervisedRun:
         """From the first request on."""
         self._health: HealthTimer | None = None
         """If the health is checked, from the execution of the command on."""
+        self._job_clients: list[Client] = []
+        """Which are told when the command stops."""
         self._snapshots: PeriodicSnapshots | None = None
         """If there are to be some, from the execution of the command on."""
         self._outputs: dict[int, int] = {}
@@ -129,6 +134,8 @@ class SupervisedRun:
             self.streams.advance(descriptor)
         if not ready.isdisjoint(self._owners):
             container.record_owners(ready)
+        if container.has_stopped(ready):
+            self._tell_stop()
         for client in self.streams.leave_behind():
             client.send(Kind.NOTICE, text="the output was not read for too long and is cut off")
 
@@ -160,6 +167,8 @@ class SupervisedRun:
         kind = message.kind
         if kind is Kind.ATTACH:
             self._attach(client, message.fields["streams"])
+            if message.fields.get("job_control"):
+                self._job_clients.append(client)
         elif kind is Kind.PAUSE:
             self._pause_requests().begin(client)
         elif kind is Kind.UNPAUSE:
@@ -185,6 +194,23 @@ class SupervisedRun:
         client.send(Kind.ATTACHED, *descriptors, streams=numbers)
         for descriptor in descriptors:
             os.close(descriptor)
+
+    def _tell_stop(self) -> None:
+        """A client has what was shown before the command stopped, such as a screen that it has restored."""
+        if not self._job_clients:
+            return
+        for _ in range(_OUTPUT_BEFORE_STOP):
+            poll = select.poll()
+            outputs = self.streams.interest()
+            for descriptor, event in outputs.items():
+                poll.register(descriptor, event)
+            ready = {descriptor for descriptor, _ in poll.poll(0)} & outputs.keys()
+            if not ready:
+                break
+            for descriptor in ready:
+                self.streams.advance(descriptor)
+        for client in self._job_clients:
+            client.send(Kind.STOPPED)
 
     def _pause_requests(self) -> PauseRequests:
         if self._pauses is None:

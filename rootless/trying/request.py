@@ -100,6 +100,7 @@ def options_of_try(
         variables=tuple(variables),
         terminal=request.terminal,
         interactive=True,
+        job_control=True,
         init=True,
         mounts=tuple(Bind(path, path) for path in request.through),
         devices=tuple(Device(path, path) for path in request.devices),

@@ -32,12 +32,15 @@ CHUNK = 65536
 _SPLICE_F_NONBLOCK = 2  # not in os before Python 3.12
 _HOLD = 0.5
 """Seconds after which keys that may be the first of those that detach go to the container."""
+_HELD = 0.1
+"""Seconds after which a source that may not be read is looked at again."""
 _PEER_CLOSED = (errno.EPIPE, errno.ECONNRESET)
 
 
 class Flow:
     """One direction. `ours` are those of the two descriptors that belong to the flow and close with
-    it. `typed`: what is read is typed by a user, and goes through this filter.
+    it. `typed`: what is read is typed by a user, and goes through this filter. `may_read`: whether the source
+    may be read now, which is asked again after some time if not.
 
     So the end of the source is passed on by closing the sink, and a sink that is gone closes the
     source: the writer then gets the SIGPIPE that a plain pipe would have given it. No descriptor
@@ -51,12 +54,14 @@ class Flow:
         *,
         ours: tuple[int, ...],
         typed: KeyFilter | None = None,
+        may_read: Callable[[], bool] | None = None,
     ) -> None:
         self.source = source
         self.sink = sink
         self.done = False
         self._ours = ours
         self._typed = typed
+        self._may_read = may_read
         self._released_at: float | None = None
         self._pending = b""
         self._waits_for_room = False
@@ -67,6 +72,11 @@ class Flow:
         if self._pending or self._waits_for_room:
             return self.sink, select.POLLOUT
         return self.source, select.POLLIN
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it has to wait, because the source may not be read now."""
+        return self._may_read is not None and not self._pending and not self._may_read()
 
     def advance(self) -> None:
         """Move what can be moved without blocking."""
@@ -197,8 +207,11 @@ def _relay_once(
     """`limit`: milliseconds to wait at most."""
     poll = select.poll()
     waiting: dict[int, Flow] = {}
+    held = False
     for flow in flows:
-        if not flow.done:
+        if not flow.done and flow.is_held:
+            held = True
+        elif not flow.done:
             descriptor, events = flow.interest()
             waiting[descriptor] = flow
             poll.register(descriptor, events)
@@ -207,6 +220,8 @@ def _relay_once(
     limits = [each for flow in flows if (each := flow.wait_limit()) is not None]
     if limit is not None:
         limits.append(limit)
+    if held:
+        limits.append(_HELD * 1000)
     ready = poll.poll(min(limits, default=None))
     for flow in flows:
         flow.release()
@@ -235,6 +250,15 @@ def drain(flows: list[Flow]) -> None:
             else:
                 poll.poll()
                 flow.advance()
+
+
+def catch_up(flows: list[Flow]) -> None:
+    """Move what can be read of the container's output now."""
+    for flow in flows:
+        poll = select.poll()
+        poll.register(flow.source, select.POLLIN)
+        while flow.source != 0 and not flow.done and poll.poll(0):
+            flow.advance()
 
 
 def _is_pipe(descriptor: int) -> bool:

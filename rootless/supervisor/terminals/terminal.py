@@ -28,11 +28,15 @@ _NO_SIZE = bytes(8)
 class CallerTerminal:
     """The caller's terminal while it is connected to the container's, whose master is `console`.
 
-    `interactive`: what is typed goes to the container, so the terminal is put in raw mode.
+    `interactive`: what is typed goes to the container, so the terminal is put in raw mode. `job_control`: not by a
+    process in the background, which goes on.
     """
 
-    def __init__(self, console: int, *, interactive: bool) -> None:
+    def __init__(self, console: int, *, interactive: bool, job_control: bool) -> None:
         self._console = console
+        self._job_control = job_control
+        self._is_left = False
+        """Whether it was not read because this process was in the background."""
         self._interactive = interactive and os.isatty(0)
         self._before: list[Any] = []
         self._handlers: dict[int, Any] = {}
@@ -52,7 +56,20 @@ class CallerTerminal:
                     forward(number, frame)
 
             self._handle(signal.SIGCONT, continued)
-            self._handle(signal.SIGTSTP, self._stop)
+            self._handle(signal.SIGTSTP, lambda *_: self.stop())
+
+    def may_read(self) -> bool:
+        """Whether this process is in the foreground: in the background the kernel would stop it (SIGTTIN). Makes the
+        terminal raw again after that.
+        """
+        if not _in_foreground():
+            self._is_left = True
+            return False
+        if self._is_left:
+            self._is_left = False
+            self._make_raw()
+            copy_size(self._console)
+        return True
 
     def restore(self) -> None:
         """Give the terminal back as it was. A process in the background leaves it to the shell."""
@@ -72,8 +89,8 @@ class CallerTerminal:
         except ValueError:
             pass  # not the main thread of its process
 
-    def _stop(self, *_: object) -> None:
-        """SIGTSTP from elsewhere: stop as the shell expects it, with the terminal as it was."""
+    def stop(self) -> None:
+        """Stop until SIGCONT, as the shell expects it, with the terminal as it was."""
         self._make_cooked()
         before = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)
@@ -84,6 +101,8 @@ class CallerTerminal:
             return
         if not self._before:
             self._before = termios.tcgetattr(0)
+            if self._job_control and not _in_foreground():
+                return
         elif not _in_foreground():
             return
         # TCSANOW: what has been typed ahead belongs to the container.

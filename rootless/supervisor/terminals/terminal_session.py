@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class TerminalSession:
     """`console` is the master of the container's terminal and `output` what it shows, the master or a pipe;
     both belong to the session. `interactive`: what is typed goes to the container. `detach` is called at the
-    keys that detach. `detach_keys` may be empty, for docker's.
+    keys that detach. `detach_keys` may be empty, for docker's. `job_control`: in the background the caller goes on,
+    without what is typed.
     """
 
     def __init__(
@@ -30,18 +31,20 @@ class TerminalSession:
         *,
         interactive: bool,
         detach_keys: bytes,
+        job_control: bool = False,
     ) -> None:
         os.set_blocking(console, False)
         self._console = console
         self._keys = detach_keys or DEFAULT
         self._detach = detach
         self._pid = 0
-        self._caller = CallerTerminal(console, interactive=interactive)
+        self._caller = CallerTerminal(console, interactive=interactive, job_control=job_control)
         self.flows = [Flow(output, 1, ours=(output,))]
         if interactive:
             input_end = os.dup(console)
             typed = KeyFilter(self._keys, self._leave, self._warn)
-            self.flows.append(Flow(0, input_end, ours=(input_end,), typed=typed))
+            may_read = self._caller.may_read if job_control else None
+            self.flows.append(Flow(0, input_end, ours=(input_end,), typed=typed, may_read=may_read))
 
     def take(self, pid: int) -> None:
         """The command runs; `pid` is the container's first process."""
@@ -52,6 +55,10 @@ class TerminalSession:
         """Give the caller's terminal back. The flows are closed by their owner."""
         self._caller.restore()
         os.close(self._console)
+
+    def stop(self) -> None:
+        """Stop as the shell expects it of its job, because the command has stopped."""
+        self._caller.stop()
 
     def show(self, line: str) -> None:
         """Write a line for the user to standard error."""

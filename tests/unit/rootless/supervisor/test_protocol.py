@@ -34,7 +34,7 @@ CLIENT = {
     ClientState.GREETED: ANYTIME | {Kind.ATTACH},
     ClientState.ATTACHED: ANYTIME | {Kind.DETACH},
 }
-ANSWERS = {Kind.ATTACHED, Kind.DETACHED, Kind.DONE, Kind.NOTICE, Kind.REFUSED}
+ANSWERS = {Kind.ATTACHED, Kind.DETACHED, Kind.DONE, Kind.NOTICE, Kind.STOPPED, Kind.REFUSED}
 MONITOR = {
     MonitorState.CONNECTED: {Kind.WELCOME, Kind.REFUSED, Kind.FAILED},
     MonitorState.CREATING: ANSWERS | {Kind.READY, Kind.FAILED, Kind.EXITED},
