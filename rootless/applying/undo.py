@@ -11,6 +11,7 @@ from rootless.applying.journal import Before, Journal
 from rootless.applying.perform import has_taken_effect, rewrite
 from rootless.applying.plan import Left
 from rootless.applying.step import Action, Attributes, Fingerprint, Restored, Step
+from rootless.changes.change import is_within
 
 
 class Undoing:
@@ -61,7 +62,12 @@ class Undoing:
         for number, after in self._journal.after.items():
             step = self._journal.steps[number]
             if step.action is Action.MOVE:
-                found = {_moved(path, step): each for path, each in found.items()}
+                # What was removed to make room is covered by what has come there.
+                found = {
+                    _moved(path, step): each
+                    for path, each in found.items()
+                    if not is_within(path, step.path)
+                }
             found[step.path] = after
             if after is not None:
                 latest[after.ino] = after

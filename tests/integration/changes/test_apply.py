@@ -270,6 +270,7 @@ def test_other_names_of_a_file_follow(rootless, work):
         "echo new > file; ln file further",
         "echo new > made; ln made further; ln made dir/further",
         "chmod 700 file; rm name; ln gone further; chmod 600 further; mv gone new; echo x >> new",
+        "rm -r full; mv dir full; echo x > full/new",
         "mv dir moved; ln moved/inner further; ln moved/inner moved/also",
         "mv dir moved; rm moved/inner; mkdir dir; echo other > dir/inner; echo x > moved/new",
         "mv dir moved; mkdir dir; mv moved/inner dir/inner; echo other > moved/inner; mv file dir/file",
@@ -280,6 +281,8 @@ def test_further_names_and_directories_that_take_the_place_of_others(
 ):
     os.link(work / "file", work / "name")
     os.link(work / "gone", work / "other")
+    (work / "full").mkdir()
+    (work / "full/inner").write_text("in the way\n")
     for name in ("direct", "before"):
         copy_tree(os.fsencode(work), os.fsencode(tmp_path / name))
     subprocess.run(["sh", "-c", script], cwd=tmp_path / "direct", check=True)
