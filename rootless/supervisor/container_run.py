@@ -21,6 +21,7 @@ from rootless.supervisor.engine_log import log
 from rootless.supervisor.file_servers.root_server import RootServer
 from rootless.supervisor.record_keeper import Ending
 from rootless.supervisor.signal_delivery import SignalDelivery
+from unionfs.light_types import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ class ContainerRun:
         if first is None or not first.waits:
             return self._open_served({ROOT_TREE: image})
         try:
-            start = lambda: first.start(self._description)  # noqa: E731 - a value
+            start = partial(first.start, self._description)
             return self._open_served({ROOT_TREE: image._replace(start=start)})
         finally:
             first.end()

@@ -9,6 +9,7 @@ import os
 from rootless.errors import NotFoundError
 from rootless.runtime.mount_options import IMAGE, OVERLAY, VOLUME, parse_mount_options
 from rootless.supervisor.file_servers.volume_server import ServedTree
+from unionfs.light_types import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rootless.containers.launch_description import LaunchDescription
+    from rootless.containers.writable_layers.cow_mounts import CowMount
     from rootless.rootfs.served import ConnectionServer
     from rootless.runtime.idmap import IdMaps
     from unionfs.union import Union
@@ -49,16 +51,23 @@ def served_volume(
             f"cannot mount volume {name}: {error.filename}: {(error.strerror or '').lower()}"
         ) from None
 
-    def open_union(maps: IdMaps, server: ConnectionServer) -> Union:
-        from rootless.rootfs.volume import open_volume
-
-        only_owner = user if maps.single else None
-        return open_volume(data, f"{directory}/work", maps, server.journal, only_owner)
-
     top = f"{runtime}/volumes"
     control = f"{top}/{status.st_dev:x}-{status.st_ino:x}"
     log = f"{directory}/server.log"
-    return ServedTree(f"volume {name}", name, open_union, control, f"{top}/mount", log)
+    return ServedTree(
+        f"volume {name}", name, partial(_open_volume, data, user), control, f"{top}/mount", log
+    )
+
+
+def _open_volume(
+    data: str, user: tuple[int, int] | None, maps: IdMaps, server: ConnectionServer
+) -> Union:
+    """In the server."""
+    from rootless.rootfs.volume import open_volume
+
+    only_owner = user if maps.single else None
+    work = f"{os.path.dirname(data)}/work"
+    return open_volume(data, work, maps, server.journal, only_owner)
 
 
 def _served(
@@ -73,19 +82,13 @@ def _served(
     if served.startswith(VOLUME):
         name = served.removeprefix(VOLUME)
         return served_volume(name, source, description.runtime, _user(description))
-
-    def open_union(maps: IdMaps, server: ConnectionServer) -> Union:
-        if served.startswith(IMAGE):
-            return _open_image(description, served.removeprefix(IMAGE), maps, server)
+    if served.startswith(IMAGE):
+        open_union = partial(_open_image, description, served.removeprefix(IMAGE))
+    else:
         from rootless.containers.writable_layers.cow_mounts import cow_mount
-        from rootless.rootfs.served import open_overlay
 
-        hidden = (description.store, description.runtime)
-        found = cow_mount(position, mount, served)
-        if not keeps_copies and server.is_first:
-            found.remove_layer(description.directory)
-        return open_overlay(found, description.directory, hidden, maps, server)
-
+        place = cow_mount(position, mount, served)
+        open_union = partial(_open_overlay, description, place, keeps_copies=keeps_copies)
     top = f"{description.runtime}/volumes"
     return ServedTree(
         f"mount {source}",
@@ -117,6 +120,23 @@ def _open_image(
     stores = shared_stores(description.store, os.environ, read_configuration(os.environ))
     tree = image_tree_by_id(Store.open(description.store, stores), image)
     return open_image(tree, maps, server)
+
+
+def _open_overlay(
+    description: LaunchDescription,
+    mount: CowMount,
+    maps: IdMaps,
+    server: ConnectionServer,
+    *,
+    keeps_copies: bool,
+) -> Union:
+    """In the server."""
+    from rootless.rootfs.served import open_overlay
+
+    hidden = (description.store, description.runtime)
+    if not keeps_copies and server.is_first:
+        mount.remove_layer(description.directory)
+    return open_overlay(mount, description.directory, hidden, maps, server)
 
 
 def mounted_volumes(spec: Mapping[str, Any]) -> list[tuple[str, str, bool]]:

@@ -28,6 +28,7 @@ from rootless.supervisor.file_servers.claim import (
     servers_directory,
 )
 from rootless.supervisor.file_servers.volume_server import ServedTree, leave_monitor, run_server
+from unionfs.light_types import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,24 +71,25 @@ def shared_rootfs(description: LaunchDescription) -> SharedRootfs:
 
 
 def _served(description: LaunchDescription, *, single: bool) -> ServedTree:
-    tree = description.tree
     top = servers_directory(description.runtime, single=single)
-
-    def open_union(maps: IdMaps, server: ConnectionServer) -> Union:
-        from rootless.rootfs.served import open_image
-
-        return open_image(tree, maps, server)
 
     return ServedTree(
         f"image {description.record.image or description.record.rootfs}",
         "rootless",
-        open_union,
-        f"{top}/{PREFIX}{_identity(tree)}",
+        partial(_open, description.tree),
+        f"{top}/{PREFIX}{_identity(description.tree)}",
         f"{top}/mount",
         f"{description.runtime}/images.log",
         read_only=True,
         single=single,
     )
+
+
+def _open(tree: HostTree | ImageTree, maps: IdMaps, server: ConnectionServer) -> Union:
+    """In the server."""
+    from rootless.rootfs.served import open_image
+
+    return open_image(tree, maps, server)
 
 
 def _can_share(description: LaunchDescription) -> bool:

@@ -210,7 +210,7 @@ class VolumeMounts:
         if mounted is None:
             return False
         connection, (self.trees[position], namespace) = mounted
-        self._connections.append(_Served(served, connection))
+        self._connections.append(_Served(served._replace(start=None), connection))
         if self._namespace >= 0:
             os.close(self._namespace)
         self._namespace = namespace

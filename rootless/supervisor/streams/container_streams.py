@@ -20,6 +20,7 @@ import select
 
 from rootless.spec.options import LogDriver
 from rootless.supervisor.streams.fan_out import FanOut
+from unionfs.light_types import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class ContainerStreams:
     def _fan_out(self, number: int, source: int) -> FanOut:
         if self._settings.driver in {LogDriver.NONE, LogDriver.PASSTHROUGH}:
             return FanOut(source, None)
-        return FanOut(source, lambda data: self._record(number, data))
+        return FanOut(source, partial(self._record, number))
 
     def _record(self, number: int, data: bytes) -> None:
         if self._log is None:
