@@ -108,11 +108,11 @@ def write_missing() -> None:
         pass  # the next start is as slow as this one
 
 
-def load_pack(path: str) -> bool:
+def load_pack(path: str, *, is_checked: bool = True) -> bool:
     """Import the modules of the pack that are not imported yet. False if there is no pack for this interpreter or a
-    source has changed; nothing has been imported then. Raises what a module raises.
+    source has changed, if that `is_checked`; nothing has been imported then. Raises what a module raises.
     """
-    entries = _read(path)
+    entries = read_pack(path, is_checked=is_checked)
     if entries is None:
         return False
     modules = sys.modules
@@ -168,8 +168,8 @@ def _make(name: str, source: str, cached: str) -> "ModuleType":
     return module
 
 
-def _read(path: str) -> "Sequence[Entry] | None":
-    """The entries of a pack, if each is that of its source."""
+def read_pack(path: str, *, is_checked: bool = True) -> "Sequence[Entry] | None":
+    """The entries of a pack, if each is that of its source, or that is not checked."""
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
         try:
@@ -178,7 +178,9 @@ def _read(path: str) -> "Sequence[Entry] | None":
             posix.close(descriptor)
         end = HEAD_LENGTH + int.from_bytes(data[:HEAD_LENGTH], "little")
         magic, sources = loads(data[HEAD_LENGTH:end])
-        if magic != MAGIC_NUMBER or any(state_of(source) != state for source, state in sources):
+        if magic != MAGIC_NUMBER:
+            return None
+        if is_checked and any(state_of(source) != state for source, state in sources):
             return None
         entries: Sequence[Entry] = loads(data[end:])
     except (OSError, EOFError, ValueError, TypeError):

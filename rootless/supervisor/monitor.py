@@ -45,7 +45,7 @@ from rootless.supervisor.supervised_run import SupervisedRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
 
     from rootless.cgroups.control_group import ControlGroup
@@ -62,6 +62,9 @@ _SERVER_GRACE = 2.0
 """Seconds that a file server has to end which was forked for a run that does not take place."""
 _BEFORE_RECONCILING = 0.05
 """Seconds after the start of a run. The end of one that is shorter does not wait for the records of other containers."""
+_QUIET, _MOST_QUIET = 3.0, 3600.0
+"""Seconds without anything to do after which a monitor stands by. They double each time, because to stand by and to resume takes
+some tens of milliseconds."""
 _SIGNALS = frozenset({Kind.SIGNAL, Kind.KILL, Kind.STOP})
 
 
@@ -111,14 +114,27 @@ class Monitor:
         """By the monotonic clock: when the records of other containers are to be made true."""
         self._published: Sequence[PublishedSocket] = ()
         """Sockets of the published ports."""
+        self._quiet = _QUIET
+        """Seconds without anything to do after which it stands by; 0 if it cannot."""
         self._ranks = None if description.shared is None else _ranks(description.shared)
 
     def main(self, debug: int | None) -> NoReturn:
         """Never returns and never raises. `debug`: where the steps of the start are written."""
+        self._be_program(lambda: self._start_and_supervise(debug))
+
+    def resume(self) -> NoReturn:
+        """As `main`, of a monitor that stood by while its container ran."""
+
+        def go_on() -> Ending:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            return self._attend()
+
+        self._be_program(lambda: self._supervise(self._group, go_on))
+
+    def _be_program(self, program: Callable[[], None]) -> NoReturn:
         status = 1
         try:
-            detach(self._description.log, self._description.preserved)
-            self._supervise(debug)
+            program()
             status = 0
         except RootlessError as error:
             self._fail(error)
@@ -136,12 +152,22 @@ class Monitor:
         elif self._state is MonitorState.RESTARTING:
             raise _TerminatedError
 
-    def _supervise(self, debug: int | None) -> None:
+    def _start_and_supervise(self, debug: int | None) -> None:
+        detach(self._description.log, self._description.preserved)
         signal.signal(signal.SIGTERM, self._terminate)
         group = self._make_control_group()
-        try:
+
+        def run_first() -> Ending:
             self._published = self._publish()
-            ending = self._run_once(group, debug)
+            return self._run_once(group, debug)
+
+        self._supervise(group, run_first)
+
+    def _supervise(self, group: ControlGroup | None, run_first: Callable[[], Ending]) -> None:
+        """From a run, which `run_first` brings to its end, to the end of the last one."""
+        signal.signal(signal.SIGTERM, self._terminate)
+        try:
+            ending = run_first()
             while self._restarts.follows(ending.status) and self._rest(ending):
                 ending = self._run_once(group, None)
         finally:
@@ -227,6 +253,11 @@ class Monitor:
                     self._report_failure(error)
                 container.abandon()
                 raise
+        return self._attend()
+
+    def _attend(self) -> Ending:
+        """Serve clients until the container has ended, and clean up after it."""
+        container, streams = self._run.container, self._run.streams
         try:
             self._watch()
         except BaseException:
@@ -282,13 +313,29 @@ class Monitor:
                 self._ends_with_client = False
                 self._restarts.is_final = True
                 run.container.signals.kill()
-            ready = self._clients.wait(run.watched(), self._wait_limit(), run.interest())
+            ready = self._wait()
             if run.has_ended(ready):
                 return
             if self._reconciles_at is not None and time.monotonic() >= self._reconciles_at:
                 self._reconcile()
             run.advance(ready, self._clients)
             self._serve(ready)
+
+    def _wait(self) -> set[int]:
+        """The descriptors that are ready. Where nothing but they can give it something to do, a monitor without clients
+        stands by after a time.
+        """
+        run, limit = self._run, self._wait_limit()
+        if limit is None and self._quiet and not (self._ends_with_client or self._clients.open()):
+            ready = self._clients.wait(run.watched(), self._quiet * 1000, run.interest())
+            if ready:
+                return ready
+            from rootless.supervisor.standby.entering import stand_by
+
+            self._quiet = min(2 * self._quiet, _MOST_QUIET)
+            stand_by(self, (*run.watched(), self._clients.fileno()), run.interest())
+            self._quiet = 0.0  # it cannot
+        return self._clients.wait(run.watched(), limit, run.interest())
 
     def _wait_limit(self) -> float | None:
         limit = self._run.wait_limit()

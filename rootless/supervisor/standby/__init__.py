@@ -1,0 +1,1 @@
+"""A monitor that has nothing to do waits in a small program (docs/decisions/1870)."""

@@ -1,0 +1,75 @@
+"""A monitor as bytes, for a process that has its descriptors under the same numbers."""
+
+from __future__ import annotations
+
+import sys
+
+from rootless.light_stdlib import socket
+from unionfs.light_types import Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pickle import PickleError, Pickler, Unpickler
+    from types import ModuleType
+    from typing import NoReturn, TypeAlias
+
+    _Reduced: TypeAlias = tuple[Callable[..., object], tuple[int | str, ...]]
+else:
+    # The half of `pickle` in C, without what it takes to read its streams in Python.
+    from _pickle import PickleError, Pickler, Unpickler
+
+
+class Resumable(Protocol):
+    """The monitor, as this package knows it."""
+
+    def resume(self) -> NoReturn:
+        """Go on."""
+
+
+class _Pickler(Pickler):
+    """Knows sockets and modules too."""
+
+    def reducer_override(self, value: object) -> _Reduced:
+        if isinstance(value, socket.socket):
+            number = value.fileno()
+            return (_socket, (number,)) if number >= 0 else (_closed_socket, ())
+        if isinstance(value, type(sys)):
+            return _module, (value.__name__,)
+        other: _Reduced = NotImplemented  # as `pickle` wants it
+        return other
+
+
+def pickled(monitor: Resumable) -> bytes:
+    """Raises TypeError if it has what cannot be kept: a mapping of memory, a lock, a function that is defined in another."""
+    from io import BytesIO
+
+    stream = BytesIO()
+    try:
+        _Pickler(stream, protocol=4).dump(monitor)
+    except (AttributeError, PickleError) as error:
+        raise TypeError(str(error)) from error
+    return stream.getvalue()
+
+
+def unpickled(data: bytes) -> Resumable:
+    """The monitor again."""
+    from io import BytesIO
+
+    monitor: Resumable = Unpickler(BytesIO(data)).load()
+    return monitor
+
+
+def _module(name: str) -> ModuleType:
+    __import__(name)
+    return sys.modules[name]
+
+
+def _socket(number: int) -> socket.socket:
+    return socket.socket(fileno=number)
+
+
+def _closed_socket() -> socket.socket:
+    closed = socket.socket(socket.AF_UNIX)
+    closed.close()
+    return closed

@@ -1,0 +1,204 @@
+"""A monitor that has nothing to do waits in a small program, and is the monitor again when there is something."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rootless as package
+from tests.support.file_servers import volume_servers
+from tests.support.traffic import ROOT, children, exchange, free_port, is_free, serving
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
+
+MEMORY = 4 << 20
+"""Bytes of a monitor that stands by, with its share of what others map too."""
+
+
+@pytest.fixture
+def box(rootless, busybox_image):
+    rootless("import", busybox_image, "box:1").ok()
+    yield rootless
+    rootless.remove_containers()
+
+
+def record_of(box, name="c1"):
+    paths = (box.data / "rootless/containers").glob("?" * 64 + "/container.json")
+    records = [json.loads(path.read_text()) for path in paths]
+    return next(record for record in records if record["name"] == name)
+
+
+def stands_by(pid):
+    """Whether it waits, in the program for that."""
+    waits = "poll" in Path(f"/proc/{pid}/wchan").read_text()
+    return waits and b"standby/waiting.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def comm(pid):
+    return Path(f"/proc/{pid}/comm").read_text()
+
+
+def start(box, *words, name="c1"):
+    """Start a container whose monitor stands by then; returns its PID."""
+    box("run", "-d", "--name", name, *words).ok()
+    monitor = record_of(box, name)["monitor_pid"]
+    before = comm(monitor)
+    wait_until(lambda: stands_by(monitor))
+    assert comm(monitor) == before
+    return monitor
+
+
+def memory_of(pid):
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("Pss:"))
+
+
+def state(box, name="c1"):
+    shown = box("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", name).ok().stdout
+    return shown.strip()
+
+
+@pytest.mark.parametrize("options", [("--read-only",), (), ("-v", "data:/mnt")])
+def test_memory_of_a_monitor_that_stands_by(box, options):
+    monitor = start(box, *options, "box:1", "sleep", "1000")
+    assert memory_of(monitor) < MEMORY
+    assert box("exec", "c1", "echo", "up").ok().stdout == "up\n"
+    box("stop", "-t", "0", "c1").ok()
+    assert state(box) == "exited 137"
+
+
+def test_the_end_of_the_container_is_seen_with_its_status(box):
+    start(box, "-i", "box:1", "sh", "-c", "sleep 5; echo last; exit 7")
+    assert box("wait", "c1").ok().stdout == "7\n"
+    assert state(box) == "exited 7"
+    assert box("logs", "c1").ok().stdout == "last\n"
+    options = ("--since", "1h", "--until", "0s", "--filter", "type=container")
+    actions = box("events", *options, "--format", "{{.Action}}").ok().stdout
+    assert actions.split()[-3:] == ["create", "start", "die"]
+
+
+def test_what_is_written_is_logged_and_copied_to_who_attaches(box, tmp_path):
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    script = "printf half; read x </go; echo ' and half'; read x </go; while echo tick; do sleep 0.2; done"
+    monitor = start(box, "-v", f"{fifo}:/go", "box:1", "sh", "-c", script)
+    fifo.write_text("\n")
+    wait_until(lambda: box("logs", "c1").ok().stdout == "half and half\n")
+    assert not stands_by(monitor)
+    wait_until(lambda: stands_by(monitor))  # and once more
+    attached = box.popen("attach", "c1")
+    wait_until(lambda: not stands_by(monitor))
+    fifo.write_text("\n")
+    assert attached.stdout.readline() == b"tick\n"
+
+
+def test_the_restart_policy_holds(box):
+    monitor = start(box, "--restart", "on-failure:1", "box:1", "sh", "-c", "sleep 4; exit 3")
+    assert box("wait", "c1", timeout=60).ok().stdout == "3\n"
+    wait_until(lambda: state(box) == "exited 3")
+    assert record_of(box)["restart_count"] == 1
+    assert not os.path.exists(f"/proc/{monitor}")
+
+
+def test_everything_is_removed_with_rm(box):
+    start(box, "--rm", "box:1", "sh", "-c", "sleep 5")
+    containers = box.data / "rootless/containers"
+    wait_until(lambda: {each.name for each in containers.iterdir()} == {".lock", "names"})
+
+
+@pytest.mark.parametrize("options", [("--read-only",), ()])
+def test_a_killed_file_server_is_replaced(box, options):
+    monitor = start(box, *options, "box:1", "sleep", "1000")
+    before = record_of(box)["server_pid"]
+    if before:
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda: record_of(box)["server_pid"] not in {0, before})
+    else:
+        (server,) = volume_servers(box)
+        os.kill(server, signal.SIGKILL)
+    assert box("exec", "c1", "tail", "-n", "1", "/etc/group").ok().stdout == "worker:x:1000:\n"
+    assert not stands_by(monitor)
+
+
+def test_signals_to_a_monitor_that_stands_by(box):
+    monitor = start(box, "box:1", "sleep", "1000")
+    os.kill(monitor, signal.SIGTERM)
+    wait_until(lambda: state(box) == "exited 137")
+    monitor = start(box, "box:1", "sleep", "1000", name="c2")
+    container = record_of(box, "c2")["pid"]
+    os.kill(monitor, signal.SIGKILL)
+    wait_until(lambda: not os.path.exists(f"/proc/{container}"))
+    box("ps", "-a").ok()
+    assert state(box, "c2") == "exited 137"
+
+
+def test_pause_and_a_client_that_keeps_it_from_standing_by(box):
+    monitor = start(box, "box:1", "sleep", "1000")
+    waiting = box.popen("wait", "c1")
+    wait_until(lambda: not stands_by(monitor))
+    box("pause", "c1").ok()
+    assert state(box) == "paused 0"
+    box("unpause", "c1").ok()
+    box("kill", "c1").ok()
+    assert waiting.communicate(timeout=30)[0] == b"137\n"
+
+
+@pytest.mark.needs("tun", "pasta", "slirp4netns")
+@pytest.mark.parametrize("driver", ["pasta", "slirp4netns"])
+def test_a_published_port_is_reached(box, driver):
+    """Also when the helper program of the network was killed meanwhile."""
+    port = free_port()
+    published = ("--network", driver, "-p", f"127.0.0.1:{port}:80")
+    monitor = start(box, *published, *ROOT, *serving(80))
+    assert exchange("127.0.0.1", port, b"data")[1] == b"data"
+    helpers = children(monitor, driver[:5])
+    for each in helpers:
+        os.kill(each, signal.SIGKILL)
+    wait_until(lambda: reached(port))
+    box("rm", "-f", "c1").ok()
+    assert is_free(port)
+
+
+def reached(port):
+    try:
+        return exchange("127.0.0.1", port, b"data")[1] == b"data"
+    except OSError:
+        return False
+
+
+def test_later_ranks_join_a_container_that_stands_by(box):
+    options = ("--join", "--join-tag", "t", "--join-count", "1", "box:1")
+    first = box.popen("run", *options, "sh", "-c", "echo up; read x")
+    assert first.stdout.readline() == b"up\n"
+    (record,) = (box.data / "rootless/containers").glob("?" * 64 + "/container.json")
+    monitor = json.loads(record.read_text())["monitor_pid"]
+    wait_until(lambda: stands_by(monitor))
+    mount = "readlink /proc/self/ns/mnt"
+    there = os.readlink(f"/proc/{first.pid}/ns/mnt")
+    assert box("run", *options, "sh", "-c", mount).ok().stdout.strip() == there
+    first.communicate(b"\n", timeout=30)
+    wait_until(lambda: not os.path.exists(f"/proc/{monitor}"))
+
+
+def test_a_monitor_goes_on_with_the_modules_that_it_had(box, tmp_path):
+    """Another release is installed meanwhile, none of whose modules works."""
+    tree = tmp_path / "tree"
+    for name in ("rootless", "unionfs"):
+        source = Path(package.__file__).parent.parent / name
+        shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("*.pack"))
+    argv = [sys.executable, "-m", "rootless", "run", "-d", "--name", "c1", "box:1"]
+    environment = {**box.env, "PYTHONPATH": str(tree)}
+    script = ["sh", "-c", "sleep 6; exit 7"]
+    subprocess.run([*argv, *script], env=environment, cwd=tree, check=True, capture_output=True)
+    monitor = record_of(box)["monitor_pid"]
+    wait_until(lambda: stands_by(monitor))
+    for path in tree.rglob("*.py"):
+        path.write_text("raise RuntimeError('of another release')\n")
+    assert box("wait", "c1").ok().stdout == "7\n"
+    assert state(box) == "exited 7"
