@@ -22,14 +22,15 @@ _PAYLOAD = 4096
 """Bytes of the largest datagram that is sent and taken (RFC 6891, section 6.2.5)."""
 _PLAIN_PAYLOAD = 512
 """Without EDNS (RFC 1035, section 2.3.4)."""
-_ADDRESSES = {dns.rdatatype.A: False, dns.rdatatype.AAAA: True}
+ADDRESS_TYPES = {dns.rdatatype.A: False, dns.rdatatype.AAAA: True}
+"""Whether each is of IPv6."""
 
 
 def warm_up() -> None:
     """Answer once: dnspython imports the types of records when the first of each is made."""
     names = Names()
     names.replace(Zone("", "", (Member("", ("name",), "192.0.2.1", "2001:db8::1"),), False))
-    for kind in _ADDRESSES:
+    for kind in ADDRESS_TYPES:
         query = dns.message.make_query("name", kind, use_edns=True)
         Query(query.to_wire(), "", "").answer(names)
 
@@ -52,6 +53,16 @@ class Query:
         asked = self._message.payload if self._message.edns >= 0 else 0
         return min(max(asked, _PLAIN_PAYLOAD), _PAYLOAD)
 
+    @property
+    def subject(self) -> str:
+        """The name that it asks for, in lower case and without a dot at the end; empty if it asks for the name of an
+        address, or for anything but one name.
+        """
+        question = self._message.question
+        if len(question) != 1 or question[0].rdtype == dns.rdatatype.PTR:
+            return ""
+        return question[0].name.to_text(omit_final_dot=True).lower()
+
     def answer(self, names: Names, turn: int = 0) -> bytes | None:
         """What the containers' names answer; None if that is for other name servers to say. `turn` is the place of the
         first of several addresses.
@@ -64,12 +75,11 @@ class Query:
             return None
         if question.rdtype == dns.rdatatype.PTR:
             return self._reverse(question, names)
-        name = question.name.to_text(omit_final_dot=True).lower()
-        is_ipv6 = _ADDRESSES.get(question.rdtype, False)
-        found = names.addresses(self.network, self.client, name, ipv6=is_ipv6)
+        is_ipv6 = ADDRESS_TYPES.get(question.rdtype, False)
+        found = names.addresses(self.network, self.client, self.subject, ipv6=is_ipv6)
         if found is None:
             return None
-        if question.rdtype not in _ADDRESSES:
+        if question.rdtype not in ADDRESS_TYPES:
             found = []  # the name exists, and has no records of that type (RFC 2308, section 2.2)
         start = turn % len(found) if found else 0
         return self._answer(question, [*found[start:], *found[:start]])

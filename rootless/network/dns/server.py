@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rootless.light_json import loads
 from rootless.network.dns.answers import Query, warm_up
+from rootless.network.dns.kept import KeptAnswers
 from rootless.network.dns.table import Names, zone_of
 from rootless.syscalls import descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
+
+    from rootless.network.dns.table import Zone
 
 _PACKET = 65535
 _DESCRIPTORS = 4
@@ -38,8 +41,8 @@ _MAX_FORWARDED, _MAX_FORWARDED_EACH = 512, 128
 """Queries that wait for name servers at one time, of all containers and of one; more are answered with a failure."""
 _MAX_CONNECTIONS, _MAX_CONNECTIONS_EACH = 512, 64
 """More are closed."""
-_MAX_KEPT = 4096
-"""Answers that are kept."""
+_PREPARE_AFTER = 0.05
+"""Seconds after a container has come in which its start is not disturbed."""
 _BATCH = 32
 """Datagrams taken from one socket before the others are served."""
 
@@ -85,8 +88,7 @@ class _Server:
         self._servers: tuple[str, ...] = ()
         self._sockets: dict[str, list[socket.socket]] = {}
         self._listening: dict[str, list[asyncio.Server]] = {}
-        self._answers: dict[tuple[str, str, bytes], bytes] = {}
-        """Answers without their id, by network, client and query without its id, until a name changes."""
+        self._kept = KeptAnswers(self._names)
         self._turn = 0
         self._forwarded = _Shares(_MAX_FORWARDED, _MAX_FORWARDED_EACH)
         self._connections = _Shares(_MAX_CONNECTIONS, _MAX_CONNECTIONS_EACH)
@@ -117,10 +119,11 @@ class _Server:
             self._take(loads(data), received)
 
     def _take(self, message: dict[str, Any], received: list[int]) -> None:
-        self._answers.clear()
         if "zone" in message:
             zone = zone_of(message["zone"])
+            before = self._names.zone(zone.id)
             self._names.replace(zone)
+            self._change(before, zone)
             for descriptor in received:
                 self._serve(zone.id, socket.socket(fileno=descriptor))
         elif "removed" in message:
@@ -150,8 +153,22 @@ class _Server:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _change(self, before: Zone | None, after: Zone | None) -> None:
+        was_prepared = self._kept.is_prepared
+        self._kept.change(before, after)
+        if was_prepared and not self._kept.is_prepared:
+            asyncio.get_running_loop().call_later(_PREPARE_AFTER, self._prepare)
+
+    def _prepare(self) -> None:
+        """A name at a time, so that no query waits for more."""
+        self._kept.prepare()
+        if not self._kept.is_prepared:
+            asyncio.get_running_loop().call_soon(self._prepare)
+
     def _remove(self, network: str) -> None:
+        before = self._names.zone(network)
         self._names.remove(network)
+        self._change(before, None)
         for one in self._sockets.pop(network, ()):
             asyncio.get_running_loop().remove_reader(one)
             one.close()
@@ -159,23 +176,21 @@ class _Server:
             listening.close()
 
     def _receive(self, network: str, one: socket.socket) -> None:
-        queries: list[tuple[bytes, tuple[str, int]]] = []
         for _ in range(_BATCH):
             try:
-                queries.append(one.recvfrom(_PACKET))
+                wire, client = one.recvfrom(_PACKET)
             except OSError:
-                break
-        self._hear()
-        for wire, client in queries:
+                return
+            self._hear()
             self._answer_datagram(network, one, wire, client)
 
     def _answer_datagram(
         self, network: str, one: socket.socket, wire: bytes, client: tuple[str, int]
     ) -> None:
-        key = (network, client[0], wire[2:])
-        kept = self._answers.get(key)
+        view = self._names.view(network, client[0])
+        kept = self._kept.find(view, wire)
         if kept is not None:
-            _send(one, wire[:2] + kept, client)
+            _send(one, kept, client)
             return
         try:
             query = Query(wire, network, client[0])
@@ -192,10 +207,8 @@ class _Server:
         self._turn += 1
         if len(answer) > query.size:
             answer = query.truncated()
-        elif int.from_bytes(answer[6:8], "big") < 2:  # several addresses take turns
-            if len(self._answers) >= _MAX_KEPT:
-                self._answers.clear()
-            self._answers[key] = answer[2:]
+        else:
+            self._kept.keep(view, wire, query.subject, answer)
         _send(one, answer, client)
 
     async def _converse(

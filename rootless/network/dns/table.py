@@ -7,6 +7,10 @@ from unionfs.light_types import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import TypeAlias
+
+    View: TypeAlias = tuple[str, ...]
+    """The ids of the networks whose names a client sees, that whose gateway it asks first."""
 
 
 class Member(NamedTuple):
@@ -62,12 +66,24 @@ class Names:
             for member in zone.members:
                 self._networks.setdefault(member.container, []).append(zone.id)
 
-    def _seen(self, network: str, client: str) -> list[Zone]:
-        """The networks whose names a client sees that asks the gateway of one: that one first."""
+    def zone(self, network: str) -> Zone | None:
+        return self._zones.get(network)
+
+    def view(self, network: str, client: str) -> View:
+        """Of the client with an address, which asks the gateway of a network."""
         member = self._places.get(network, {}).get(client)
         others = self._networks.get(member.container, []) if member else []
+        if others == [network]:
+            return (network,)
         ids = [network, *(each for each in sorted(others) if each != network)]
-        return [self._zones[each] for each in ids if each in self._zones]
+        return tuple(each for each in ids if each in self._zones)
+
+    def views(self, network: str) -> dict[View, str]:
+        """Of the members of a network, which ask its gateway, each with the address of one that has it."""
+        return {self.view(network, address): address for address in self._places.get(network, {})}
+
+    def _seen(self, network: str, client: str) -> list[Zone]:
+        return [self._zones[each] for each in self.view(network, client)]
 
     def addresses(self, network: str, client: str, name: str, *, ipv6: bool) -> list[str] | None:
         """The addresses of a name, which is in lower case and without a dot at the end; None if no container has it."""
