@@ -238,6 +238,9 @@ def _rules() -> Nftables:
         *nftables.connection_state_in(nftables.ESTABLISHED_OR_RELATED),
         nftables.accept(),
     )
+    # Of no connection, for example outside its window: it would leave with the container's address, which the program of the
+    # way out does not know, and its reset would end the connection.
+    rules.add_rule("forward", *nftables.connection_state_in(nftables.INVALID), nftables.drop())
     gateway = socket.inet_pton(socket.AF_INET, WAY_OUT_IPV4.gateway)
     rules.add_rule(
         "forward",

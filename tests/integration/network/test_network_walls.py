@@ -1,7 +1,11 @@
 """What containers of a network cannot do, and what passes its DNS and its bridge."""
 
+import subprocess
+import sys
+
 import pytest
 
+from tests.support.named_processes import processes_named
 from tests.support.traffic import CONNECT, ROOT, greeter, serving
 from tests.support.waiting import wait_until
 
@@ -108,6 +112,51 @@ def test_packet_with_another_s_address_does_not_leave_its_network(rootless, nets
     assert "10.77.0.9" not in logged
     assert "198.18.255.2" not in logged
     assert logged.count("10.78.0.9") <= 5
+
+
+STRAY = r"""
+import socket, struct, sys
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+raw.connect(("192.0.2.1", 0))
+for flags, port in ((3, 81), (2, 82)):
+    segment = struct.pack("!HHIIBBHHH", 4444, port, 0, 0, 0x50, flags, 1024, 0, 0)
+    address = socket.inet_aton(raw.getsockname()[0]) + socket.inet_aton("192.0.2.1")
+    words = struct.unpack("!16H", address + struct.pack("!HH", 6, len(segment)) + segment)
+    total = sum(words)
+    total = (total & 0xFFFF) + (total >> 16)
+    raw.send(segment[:16] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + segment[18:])
+"""
+"""Sends a segment with SYN and FIN, which begins no connection, to one port, and the first one of a connection to another."""
+WATCH = r"""
+import socket
+link = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+link.bind(("eth0", 3))  # what is sent is seen at ETH_P_ALL alone: packet(7)
+print("watching", flush=True)
+link.settimeout(20)
+port = 0
+while port != 82:
+    packet, (_, _, kind, *_) = link.recvfrom(2000)
+    port = int.from_bytes(packet[22:24], "big") if packet[0] == 0x45 and packet[9] == 6 else 0
+    if kind == socket.PACKET_OUTGOING and port in (81, 82):
+        print(port, socket.inet_ntoa(packet[12:16]), flush=True)
+"""
+"""Prints the port and the source of the segments above that leave through the interface of the way out."""
+
+
+def test_segment_of_no_connection_does_not_leave_with_the_address_of_the_container(rootless, nets):
+    """The program of the way out would take that address for the one to answer to, in place of its own."""
+    start(rootless, "target", "one", *serving(80))
+    holder = processes_named(rootless, "rootless-nets")[0]
+    enter = ("nsenter", "-t", str(holder), "--user", "--preserve-credentials", "--net")
+    with subprocess.Popen(
+        (*enter, sys.executable, "-c", WATCH), stdout=subprocess.PIPE, text=True
+    ) as watch:
+        try:
+            assert watch.stdout.readline() == "watching\n"
+            run(rootless, "one", "python3", "-c", STRAY).ok()
+            assert watch.stdout.readline() == "82 198.18.255.100\n"
+        finally:
+            watch.kill()
 
 
 IMPOSTOR = r"""
