@@ -289,11 +289,11 @@ MEMORY = "memory of a running container"
 NAMES = ("rootless", "podman", "docker")
 
 
-def engines(scratch: Path, runroot: Path) -> Iterator[Engine]:
-    """Those that are here, each with the image."""
+def engines(scratch: Path, runroot: Path, *layers: bytes) -> Iterator[Engine]:
+    """Those that are here, each with the image: busybox, and the layers above it."""
     archive = scratch / "image.tar"
     busybox_tar(scratch / "rootfs.tar")
-    docker_archive(archive, [(scratch / "rootfs.tar").read_bytes()], tags=[IMAGE])
+    docker_archive(archive, [(scratch / "rootfs.tar").read_bytes(), *layers], tags=[IMAGE])
     store = ("--root", str(scratch / "podman"), "--runroot", str(runroot))
     candidates = (
         Engine("rootless", (ROOTLESS,), {"XDG_DATA_HOME": str(scratch / "data")}),

@@ -5,33 +5,27 @@ Each workload prepares what it needs, without being timed, for each sample.
 
 from __future__ import annotations
 
+import io
 import socket
+import subprocess
+import tarfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 
 from benchmarks.lifecycle import IMAGE, NAMES, SIZES, SLEEP, Measured, Stage, Stopwatch, engines
 from benchmarks.measure import Key, Measurement, Results, short_runroot
 
 __all__ = ["NAMES", "WORKLOADS", "measure"]
 
-_NETWORK = "bench-net"
+_NETWORK = "benchnet"
 _PORT = 5000
 _PORTS = 100
 _CONNECTIONS = 500
-_CLOCK = (
-    "clock() { adjtimex | awk '/tv_sec/ { s = $2 } /tv_usec/ { printf \"%d%06d\\n\", s, $2 }'; }"
-)
-"""Prints microseconds; busybox's date has seconds only."""
 _SERVER = ("httpd", "-f", "-p", str(_PORT))
-_SINK = ("sh", "-c", f"while true; do nc -l -p {_PORT} > /dev/null; done")
-_OPEN_SINK = (
-    "sh",
-    "-c",
-    f"mkfifo /f; exec 3<>/f; while true; do nc -l -p {_PORT} <&3 > /dev/null; done",
-)
-"""Its input does not end. Otherwise nc would tell the client so, and a client that is nc too ends then, with bytes unsent."""
+_SINK = ("talk", "sink", str(_PORT))
 _ON_NETWORK = ("--network", _NETWORK)
 _WAIT = 20.0
 
@@ -59,10 +53,8 @@ def _run_many_ports(stage: Stage) -> float:
 def _first_name(stage: Stage) -> float:
     """How long a container that has just started waits for the address of another, by its own clock."""
     with _container(stage, *SLEEP) as server:
-        ask = f"{_CLOCK}; clock; nslookup {server[:12]} >/dev/null && clock"
-        printed = stage.engine("run", "--rm", *_ON_NETWORK, IMAGE, "sh", "-c", ask)
-    before, after = map(int, printed.split())
-    return (after - before) / 1e6
+        printed = stage.engine("run", "--rm", *_ON_NETWORK, IMAGE, "talk", "ask", server[:12])
+    return int(printed) / 1e6
 
 
 def _connections(stage: Stage) -> float:
@@ -102,10 +94,9 @@ def _to_host(stage: Stage) -> float:
     with socket.create_server((_own_address(), 0)) as listener:
         listener.settimeout(_WAIT)
         address, port = listener.getsockname()
-        # With podman's pasta the container has the host's address itself.
-        reached = "host.containers.internal" if stage.engine.name == "podman" else address
-        send = f"dd if=/dev/zero bs=1M count={blocks} 2>/dev/null | nc {reached} {port}"
-        client = stage.engine("run", "-d", IMAGE, "sh", "-c", send)
+        # With podman's pasta the container has the host's address itself, and this one leads to the host.
+        reached = "169.254.1.2" if stage.engine.name == "podman" else address
+        client = stage.engine("run", "-d", IMAGE, *_sending(reached, port, blocks))
         try:
             connection, _ = listener.accept()
             with connection, Stopwatch() as watch:
@@ -150,17 +141,18 @@ def _run_many(stage: Stage) -> float:
 
 
 def _between(stage: Stage) -> float:
+    """By the clock of the container that sends."""
     blocks = stage.size.output >> 20
-    with _container(stage, *_OPEN_SINK) as server, _container(stage, *SLEEP) as client:
-        name = server[:12]
-        send = f"dd if=/dev/zero bs=1M count={blocks} 2>/dev/null | nc {name} {_PORT}"
-        ready = f"for i in $(seq 200); do echo | nc {name} {_PORT} && exit; done; exit 1"
-        stage.engine("exec", client, "sh", "-c", ready)
-        with Stopwatch() as watch:
-            stage.engine(
-                "exec", client, "sh", "-c", f"for i in $(seq 200); do {send} && exit; done; exit 1"
-            )
-    return watch.seconds
+    with _container(stage, *_SINK) as server:
+        found = f"{{{{.NetworkSettings.Networks.{_NETWORK}.IPAddress}}}}"
+        address = stage.engine("inspect", "-f", found, server)
+        sending = _sending(address, _PORT, blocks)
+        printed = stage.engine("run", "--rm", *_ON_NETWORK, IMAGE, *sending)
+    return int(printed) / 1e6
+
+
+def _sending(address: str, port: int, blocks: int) -> tuple[str, ...]:
+    return ("talk", "send", address, str(port), str(blocks))
 
 
 def _published(stage: Stage) -> float:
@@ -235,12 +227,25 @@ def _free_ports(count: int) -> int:
     raise RuntimeError("there are not enough free ports")
 
 
+def _talk(scratch: Path) -> bytes:
+    """A layer with the program `talk`."""
+    program = scratch / "talk"
+    source = Path(__file__).with_name("talk.c")
+    subprocess.run(["gcc", "-O2", "-static", "-o", program, source], check=True)
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as archive:
+        member = tarfile.TarInfo("bin/talk")
+        member.size, member.mode = program.stat().st_size, 0o755
+        archive.addfile(member, io.BytesIO(program.read_bytes()))
+    return layer.getvalue()
+
+
 def measure(measurement: Measurement) -> None:
     """Time every workload with every engine."""
     with short_runroot() as runroot:
         prepared = [
             Stage(engine, SIZES[measurement.scale], measurement.scratch)
-            for engine in engines(measurement.scratch, runroot)
+            for engine in engines(measurement.scratch, runroot, _talk(measurement.scratch))
             if engine.name in measurement.subjects
         ]
         for stage in prepared:
