@@ -49,9 +49,11 @@ def _hint(failure: Failure) -> str | None:
     if failure.step.startswith("mount fuse.") and failure.errno == errno.ENODEV:
         return "FUSE is not there: ask for modprobe fuse"
     if failure.step.startswith("mount kernel overlayfs "):
+        if failure.errno == errno.EPERM:
+            return "kernel overlayfs of ordinary users needs Linux 5.11 or later"
         return (
-            "kernel overlayfs needs Linux 5.11 or later, and the container's directory on a file system "
-            "with user attributes and whiteouts, as local disks are"
+            "kernel overlayfs needs the container's directory on a file system with user attributes and whiteouts, as local "
+            "disks are"
         )
     if failure.step.startswith("make every mount a slave ") and failure.errno in {
         errno.EACCES,

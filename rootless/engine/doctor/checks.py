@@ -219,12 +219,13 @@ def _kernel_overlay(paths: StoragePaths) -> Finding:
     failure = probe_in_child(mount_overlay)
     if failure is None:
         return Finding(subject, Verdict.OK, "can be mounted in a user namespace", why)
+    needed = "Linux 5.11 or later" if failure.errno == errno.EPERM else "a store on a local disk"
     return Finding(
         subject,
         Verdict.DEGRADED,
         f"refused: {failure.strerror}",
         why,
-        "use Linux 5.11 or later and a store on a local disk, or the default storage driver, which does not need it",
+        f"use {needed}, or the default storage driver, which does not need it",
     )
 
 
