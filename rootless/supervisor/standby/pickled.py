@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import NoReturn, TypeAlias
 
-    _Reduced: TypeAlias = tuple[Callable[..., object], tuple[int | str, ...]]
+    _Reduced: TypeAlias = tuple[Callable[..., object], tuple[int | float | str | None, ...]]
 else:
     # The half of `pickle` in C, without what it takes to read its streams in Python.
     from _pickle import PickleError, Pickler, Unpickler
@@ -33,7 +33,7 @@ class _Pickler(Pickler):
     def reducer_override(self, value: object) -> _Reduced:
         if isinstance(value, socket.socket):
             number = value.fileno()
-            return (_socket, (number,)) if number >= 0 else (_closed_socket, ())
+            return (_socket, (number, value.gettimeout())) if number >= 0 else (_closed_socket, ())
         if isinstance(value, type(sys)):
             return _module, (value.__name__,)
         other: _Reduced = NotImplemented  # as `pickle` wants it
@@ -65,8 +65,10 @@ def _module(name: str) -> ModuleType:
     return sys.modules[name]
 
 
-def _socket(number: int) -> socket.socket:
-    return socket.socket(fileno=number)
+def _socket(number: int, timeout: float | None) -> socket.socket:
+    made = socket.socket(fileno=number)
+    made.settimeout(timeout)
+    return made
 
 
 def _closed_socket() -> socket.socket:

@@ -172,6 +172,25 @@ def reached(port):
         return False
 
 
+@pytest.mark.needs("pasta", "tun")
+def test_networks_are_changed(box):
+    for name in ("one", "two"):
+        box("network", "create", name).ok()
+    start(box, "--network", "one", "box:1", "sleep", "1000")
+    box("network", "connect", "two", "c1").ok()
+    assert box("exec", "c1", "ls", "/sys/class/net").ok().stdout.split() == ["eth0", "eth1", "lo"]
+    box("network", "disconnect", "two", "c1").ok()
+    box("rm", "-f", "-t", "0", "c1").ok()
+
+
+@pytest.mark.parametrize("options", [("-t",), ("--log-driver", "none"), ("--writable-tmpfs",)])
+def test_other_streams_and_layers(box, options):
+    start(box, *options, "box:1", "sh", "-c", "echo x >/made; exec sleep 1000")
+    assert "A /made" in box("diff", "c1").ok().stdout
+    box("stop", "-t", "0", "c1").ok()
+    assert state(box) == "exited 137"
+
+
 def test_later_ranks_join_a_container_that_stands_by(box):
     options = ("--join", "--join-tag", "t", "--join-count", "1", "box:1")
     first = box.popen("run", *options, "sh", "-c", "echo up; read x")

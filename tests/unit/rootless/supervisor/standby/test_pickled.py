@@ -42,9 +42,11 @@ def test_sockets_have_their_descriptors():
     closed = socket.socket(socket.AF_UNIX)
     closed.close()
     one = socket.socket(fileno=left.detach())
+    one.settimeout(30.0)
     kept, none = again(one, closed)
     kept.send(b"x")
     assert right.recv(1) == b"x"
+    assert kept.gettimeout() == 30.0
     assert none.fileno() == -1
     assert kept.detach() == one.fileno()
     one.close()
