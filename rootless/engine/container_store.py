@@ -248,6 +248,14 @@ class ContainerStore(ImageStore):
 
         return list_snapshots(self._container(name, anywhere=True), self.paths)
 
+    def remove_snapshots(self, name: str, tags: Sequence[str]) -> None:
+        """Remove snapshots of a container, which may be running. The container, its other snapshots and its branches keep
+        their files. Raises NotFoundError, and then removes none, if one is not there.
+        """
+        from rootless.engine.snapshots import remove_snapshots
+
+        remove_snapshots(self._container(name), self.paths, tags)
+
     def branch(self, name: str, new_name: str, tag: str = "") -> ContainerRecord:
         """Make a container like another one, with the files of its snapshot `tag`, by default of a snapshot that is
         taken now; nothing is copied. It has the status created. The caller must have one thread.

@@ -33,6 +33,8 @@ from rootless.spec.storage_driver import StorageDriver
 from unionfs.session.counters import FREEZE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
     from rootless.rootfs.stopped_root import OpenVolumes
@@ -118,6 +120,17 @@ def roll_back(record: ContainerRecord, paths: StoragePaths, tag: str) -> None:
                 hint="stop it first, or use --stop or --force",
             )
         steps.roll_back(directory, paths.store, snapshot)
+
+
+def remove_snapshots(record: ContainerRecord, paths: StoragePaths, tags: Sequence[str]) -> None:
+    """Remove snapshots of a container. Raises NotFoundError, and then removes none, if it has not all of them."""
+    from rootless.snapshots.layers import sweep
+
+    directory = paths.containers.directory(record.id)
+    with locked(f"{directory}/{COMMANDS_LOCK}"):
+        found = [find_snapshot(record, paths, tag) for tag in tags]
+        steps.forget(directory, paths.store, found)
+    sweep(paths.store)
 
 
 def find_snapshot(record: ContainerRecord, paths: StoragePaths, tag: str) -> Snapshot:

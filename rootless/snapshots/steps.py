@@ -25,6 +25,10 @@ from rootless.snapshots.record import (
     encode,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 UPPER, WORK = "upper", "work"
 
 
@@ -80,6 +84,14 @@ def give_up(directory: str, store: str) -> None:
         if record.pending is not None:
             remove(layer_path(store, record.pending.snapshot.layer))
             write_record(directory, record._replace(pending=None))
+
+
+def forget(directory: str, store: str, snapshots: Collection[Snapshot]) -> None:
+    """Take snapshots out of the record; what nothing else needs of their layers is removed by a sweep. As `settle`."""
+    with lock_record(directory):
+        record = settle(directory, store)
+        kept = tuple(each for each in record.snapshots if each not in snapshots)
+        write_record(directory, record._replace(snapshots=kept))
 
 
 def roll_back(directory: str, store: str, snapshot: Snapshot) -> None:

@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 from unionfs.changes.snapshot import Snapshot
 from unionfs.layer import LayerEntry, Mark, Ref
-from unionfs.merge import split_ino
-from unionfs.nodes import UPPER, Directory, Node
+from unionfs.nodes import Directory, Node
 
 
 class Lower(NamedTuple):
@@ -61,7 +60,7 @@ def upper_changes(snapshot: Snapshot) -> list[UpperChange]:
     if snapshot.upper is None:
         return []
     walk = _Walk(snapshot)
-    found = _with_moved_files(list(walk.run()), len(snapshot.merged.layers.lowers))
+    found = _with_moved_files(list(walk.run()))
     found += walk.other_names(found)
     return sorted(found, key=lambda each: (each.path.split(b"/"), each.node is not None))
 
@@ -207,9 +206,9 @@ def _has_links(entry: LayerEntry) -> bool:
     return entry.attributes.nlink > 1 and not _is_directory(entry)
 
 
-def _with_moved_files(found: list[UpperChange], lowers: int) -> list[UpperChange]:
-    """The changes, with the new names of files of a lower that lost one as moves. A copy keeps the number of what
-    it is a copy of."""
+def _with_moved_files(found: list[UpperChange]) -> list[UpperChange]:
+    """The changes, with the new names of files of a lower, or of a former upper, that lost one as moves. A copy keeps the
+    number of what it is a copy of."""
     lost = _lost_names(found)
     sources: dict[int, Lower] = {}
     """By the position in `found` of a new name: what it was."""
@@ -221,7 +220,7 @@ def _with_moved_files(found: list[UpperChange], lowers: int) -> list[UpperChange
             continue
         number = node.attributes.ino
         is_new = lower is None or lower.entry.attributes.ino != number
-        if not is_new or split_ino(number, lowers)[0] == UPPER or number not in lost:
+        if not is_new or number not in lost:
             continue
         at = lost.pop(number)
         source = found[at].lower

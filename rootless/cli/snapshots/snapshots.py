@@ -7,12 +7,22 @@ from rootless.cli.grammar import Command, Flag, GrammarError, Parsed
 
 STOP = Flag(("stop",), "Stop a container that runs first")
 FORCE = Flag(("force", "f"), "Kill a container that runs first")
+REMOVE = Flag(("rm",), "Remove the snapshots with these tags instead")
 QUIET = Flag(("quiet", "q"), "Only display tags")
 
 
 def snapshot(parsed: Parsed, settings: Settings) -> int:
     """Freeze the files of a container, and print the tag."""
     name, *tag = parsed.arguments
+    if parsed[REMOVE]:
+        if not tag:
+            raise GrammarError("--rm needs the tags of the snapshots")
+        engine_of(settings).remove_snapshots(name, tag)
+        for each in tag:
+            print(each)
+        return 0
+    if len(tag) > 1:
+        raise GrammarError("a snapshot has one tag")
     print(engine_of(settings).snapshot(name, *tag).tag)
     return 0
 
@@ -54,17 +64,19 @@ def branch(parsed: Parsed, settings: Settings) -> int:
 SNAPSHOT = Command(
     "snapshot",
     "Freeze the files of a container as they are now",
-    "CONTAINER [TAG]",
-    (),
+    "CONTAINER [TAG...]",
+    (REMOVE,),
     snapshot,
     least=1,
-    most=2,
     operand="container",
     description="""Freeze the writable layer of a container, which may be running, and put an empty one over it.
 Nothing is copied: a file is copied when it is next written to. Without TAG it gets the next free number.
 
 What a process wrote before the command began is in the snapshot. A file that is open goes on as it is; what is
-written to it later is not in the snapshot.""",
+written to it later is not in the snapshot.
+
+With --rm snapshots are removed, also of a container that runs. What the container, its other snapshots or its
+branches still have of them stays on the disk.""",
 )
 
 SNAPSHOTS = Command(

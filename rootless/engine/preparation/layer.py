@@ -10,7 +10,7 @@ from rootless.containers.record import IN_DIRECTORY, IN_MEMORY, IN_OVERLAY, IN_U
 from rootless.containers.writable_layers.place import link_layer, make_layer
 from rootless.containers.writable_layers.uppers import Uppers
 from rootless.durable import remove_tree
-from rootless.errors import NotFoundError, RootlessError
+from rootless.errors import ConflictError, NotFoundError, RootlessError
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -60,7 +60,10 @@ def prepare_layer(
         NotFoundError: a layer does not exist, or is neither a directory nor a squashfs file.
         RootlessError: the writable one is a file, or the caller cannot write to it.
         HostSupportError: the place that the configuration names cannot be used.
+        ConflictError: snapshots are asked for, and it is not in the store.
     """
+    if options.snapshot_each:
+        _require_store(options, paths)
     place, overlays = _find(options.overlays)
     if options.writable_tmpfs is not None:
         return PreparedLayer(IN_MEMORY, "", overlays)
@@ -70,6 +73,23 @@ def prepare_layer(
         place = Uppers(*paths.uppers).new_layer(container, environ)
         return PreparedLayer(IN_UPPERS, place, overlays)
     return PreparedLayer(IN_DIRECTORY, "", overlays)
+
+
+def _require_store(options: ContainerOptions, paths: StoragePaths) -> None:
+    """Raises ConflictError for a writable layer that could not be frozen."""
+    written = [each.path for each in options.overlays if not each.read_only]
+    if options.writable_tmpfs is not None:
+        place, hint = "memory", "create it without --writable-tmpfs"
+    elif written:
+        place, hint = written[0], f"use --overlay {written[0]}:ro, or no snapshots"
+    elif paths.uppers[0]:
+        place, hint = paths.uppers[0], "create it without --snapshot-each"
+    else:
+        return
+    raise ConflictError(
+        f"no snapshots can be taken: the writable layer is to be in {place}, and only one in the store can be frozen",
+        hint=hint,
+    )
 
 
 def _find(overlays: Iterable[Overlay]) -> tuple[str, tuple[str, ...]]:

@@ -310,12 +310,89 @@ def test_changes_between_snapshots(running: Rootless) -> None:
     assert changed(running, "box@one", "box@two", f"{PLACE}/d") == {"d/f": "created"}
     diff = running("changes", "--diff", "box@one", "box@two", f"{PLACE}/a").ok().stdout
     assert [each for each in diff.splitlines() if each[:1] in "+-"][2:] == ["+more"]
+    sh(running, "mv a moved")
+    assert {"moved": "moved"}.items() <= changed(running, "box@two", "box").items()
+    assert "a" not in changed(running, "box@two", "box")
     refused = running("changes", "box@two", "box@one")
     assert refused.status == 1
     assert refused.stderr.splitlines()[0] == (
         "rootless: snapshot one of container box was not made from snapshot two"
     )
     assert running("diff", "box@one").ok().stdout.splitlines()[-1] == f"A {PLACE}/m/n"
+
+
+def test_moved_file_of_a_snapshot_that_was_written_too(running: Rootless) -> None:
+    sh(running, "echo 1 > a; echo 2 > b; ln b c; echo 3 > d")
+    running("snapshot", "box", "one").ok()
+    sh(running, "mv a e; echo more >> e; mv b f; rm d; echo 4 > g")
+    found = running("changes", "box@one", "box").ok().stdout.replace(f"{PLACE}/", "").splitlines()
+    assert found == [
+        "deleted  d  (2B)",
+        "moved    a -> e  (2B -> 7B)",
+        "moved    b -> f",
+        "created  g  (2B)",
+    ]
+
+
+def test_removed_snapshot_frees_what_nothing_else_has(running: Rootless) -> None:
+    def on_disk() -> int:
+        frozen = running.data / "rootless/frozen"
+        return len([each for each in frozen.iterdir() if not each.name.startswith(".")])
+
+    sh(running, "echo 1 > a")
+    running("snapshot", "box", "one").ok()
+    sh(running, "head -c 1000000 /dev/urandom > b")
+    running("snapshot", "box", "two").ok()
+    running("branch", "box@two", "other").ok()
+    running("rollback", "--force", "box", "one").ok()
+    running("start", "box").ok()
+    assert on_disk() == 2
+    assert running("snapshot", "--rm", "box", "two", "none").status == 1
+    assert running("snapshots", "-q", "box").ok().stdout.split() == ["one", "two"]
+    assert running("snapshot", "--rm", "box", "two").ok().stdout == "two\n"
+    assert running("snapshots", "-q", "box").ok().stdout.split() == ["one"]
+    assert on_disk() == 2
+    running("rm", "other").ok()
+    assert on_disk() == 1
+    running("snapshot", "--rm", "box", "one").ok()
+    assert on_disk() == 1
+    assert sh(running, "cat a; ls") == "1\na\n"
+    assert running("snapshot", "box").ok().stdout == "1\n"
+
+
+def test_system_df_counts_what_is_frozen(
+    running: Rootless, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in running.env.items():
+        monkeypatch.setenv(name, value)
+
+    def size() -> int:
+        (usage,) = Engine().disk_usage().containers
+        return usage.size
+
+    before = size()
+    sh(running, "head -c 1000000 /dev/urandom > a; sync a")
+    running("snapshot", "box").ok()
+    sh(running, "echo more >> a; sync a")
+    assert 1_900_000 < size() - before < 2_200_000
+    shown = running("system", "df", "--format", "{{.Type}} {{.Size}}").ok().stdout.splitlines()
+    assert any(line.startswith("Containers 2") and line.endswith("MB") for line in shown)
+
+
+@pytest.mark.parametrize("how", ["--overlay", "--writable-tmpfs", "overlay"])
+def test_periodic_snapshots_of_a_layer_that_cannot_be_frozen_are_refused_at_once(
+    rootless: Rootless, tmp_path: Path, how: str
+) -> None:
+    options = {
+        "--overlay": ["--overlay", str(tmp_path)],
+        "--writable-tmpfs": ["--writable-tmpfs"],
+        "overlay": ["--storage-driver", "overlay"],
+    }[how]
+    done = rootless("create", "--snapshot-each", "exec", *options, "--rootfs", "/", "true")
+    assert done.status == 1
+    assert len([line for line in done.stderr.splitlines() if not line.startswith("hint: ")]) == 1
+    assert rootless("ps", "-aq").ok().stdout == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_image_and_archive_of_a_snapshot(rootless: Rootless, busybox_image) -> None:  # type: ignore[no-untyped-def]
