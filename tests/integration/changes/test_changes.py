@@ -143,6 +143,15 @@ def test_json_has_every_change_with_both_states(changed, tree):
     assert by_path[f"{tree}/link"]["after"]["target"] == "there"
 
 
+def test_json_is_of_its_schema(changed, tree):
+    schema = json.loads((Path(__file__).parents[3] / "docs/changes.schema.json").read_text())
+    document = json.loads(changed("--json"))
+    assert len(document["changes"]) > 20
+    check_schema(document, schema, schema)
+    with pytest.raises(AssertionError):
+        check_schema(document | {"changes": [{"kind": "none", "path": "/"}]}, schema, schema)
+
+
 def test_names_only_end_by_nul_with_z(changed, tree):
     names = changed("--name-only", "-z").split("\0")
     assert f"{tree}/na\nme" in names
@@ -194,3 +203,28 @@ def test_huge_files_with_holes_are_compared_and_shown_by_what_they_hold(rootless
     ]
     shown = rootless("changes", "--diff", "holes").ok().stdout
     assert f"# binary {str(tmp_path)[1:]}/written: {1 << 40} bytes -> {1 << 40} bytes\n" in shown
+
+
+TYPES = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+
+
+def check_schema(value, schema, root):
+    """As far as the schema goes: types, members that are required and known, enumerations and references."""
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    assert isinstance(value, TYPES[schema.get("type", type_of(value))]), (value, schema)
+    assert value in schema.get("enum", [value]), (value, schema)
+    assert value == schema.get("const", value), (value, schema)
+    if isinstance(value, list):
+        for each in value:
+            check_schema(each, schema["items"], root)
+    if isinstance(value, dict):
+        assert set(schema.get("required", ())) <= value.keys(), (value, schema)
+        other = schema.get("additionalProperties")
+        for key, each in value.items():
+            assert key in schema.get("properties", {}) or isinstance(other, dict), (key, schema)
+            check_schema(each, schema.get("properties", {}).get(key, other), root)
+
+
+def type_of(value):
+    return next(name for name, known in TYPES.items() if isinstance(value, known))
