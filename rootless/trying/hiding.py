@@ -28,12 +28,14 @@ def hidden_paths(
     all of them. In `through`, what is the host's itself, only a path can be hidden: the names there are given too.
 
     Raises:
-        UsageError: a path that was asked for does not exist, or a list cannot be read.
+        UsageError: a path that was asked for does not exist or is the root, or a list cannot be read.
     """
     found: dict[str, None] = {}
     for path in asked:
         if not os.path.lexists(path):
             raise UsageError(f"--hide {path}: no such file or directory")
+        if os.path.realpath(path) == "/":
+            raise UsageError(f"--hide {path}: everything would be hidden, the command too")
         found[os.path.realpath(path)] = None
     config = environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
     for place in (site_list, f"{config}/{_USER_LIST}"):

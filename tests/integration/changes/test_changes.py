@@ -144,7 +144,7 @@ def test_json_has_every_change_with_both_states(changed, tree):
 
 
 def test_json_is_of_its_schema(changed, tree):
-    schema = json.loads((Path(__file__).parents[3] / "docs/changes.schema.json").read_text())
+    schema = json.loads((Path(__file__).parents[3] / "docs" / "changes.schema.json").read_text())
     document = json.loads(changed("--json"))
     assert len(document["changes"]) > 20
     check_schema(document, schema, schema)

@@ -1,14 +1,18 @@
 """`try`: the host's files copy on write, with everything else as without it."""
 
 import os
+import select
 import shutil
 import signal
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.rootless import short_directory
 from tests.support.shell_on_terminal import type_into_shell
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse")
 
@@ -148,6 +152,60 @@ def test_descriptors_of_the_caller_are_not_inherited(rootless, work):
     script = f"cat <&{fd}"
     assert tried(rootless, "sh", "-c", script, options=["--hide", "secret"]).status != 0
     os.close(fd)
+
+
+def test_root_cannot_be_hidden(rootless, work):
+    (work / "root").symlink_to("/")
+    for path in ("/", "root"):
+        result = tried(rootless, "true", options=["--hide", path], timeout=20)
+        assert (result.status, len(result.stderr.splitlines())) == (125, 1)
+
+
+CONNECT = """
+import os, socket, sys
+made = socket.socket(socket.AF_UNIX)
+made.connect(os.environ.get("SSH_AUTH_SOCK") or sys.argv[1])
+print(made.recv(16))
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "is_reached"),
+    [
+        ([], False),
+        (["--agents"], False),
+        (["--rw", "{agent}"], True),
+        (["--agents", "--rw", "{agent}"], True),
+    ],
+)
+def test_agent_is_reached_only_if_that_is_allowed(rootless, work, monkeypatch, options, is_reached):
+    agent = short_directory() / "agent"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(agent))
+        listening.listen()
+        listening.setblocking(False)
+        for name in (
+            "SSH_AUTH_SOCK",
+            "GPG_AGENT_INFO",
+            "WAYLAND_DISPLAY",
+            "DBUS_SESSION_BUS_ADDRESS",
+        ):
+            monkeypatch.setenv(name, str(agent))
+        (work / "linked").symlink_to(agent)
+        done = rootless.popen(
+            "try", "--drop", *(each.format(agent=agent) for each in options),
+            "--", "sh", "-c", "env | grep -c '/agent$'; exec python3 -c \"$0\" linked", CONNECT,
+        )  # fmt: skip
+        wait_until(lambda: done.poll() is not None or select.select([listening], [], [], 0)[0], 60)
+        if is_reached:
+            with listening.accept()[0] as connection:
+                connection.send(b"signed")
+        out, error = done.communicate(timeout=60)
+    shutil.rmtree(agent.parent)
+    variables, *answer = out.decode().splitlines()
+    assert variables == ("4" if "--agents" in options else "0")
+    assert answer == (["b'signed'"] if is_reached else [])
+    assert (b"ConnectionRefusedError" in error) is not is_reached
 
 
 def test_path_that_does_not_exist_is_refused(rootless, work):
