@@ -1,7 +1,9 @@
 """Containers that come back after a boot: `system boot-start` and `boot-stop`."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -95,3 +97,52 @@ def test_unit_is_refused_where_there_is_no_systemd(rootless):
         result = rootless("system", "boot-unit", *words)
         assert (result.status, result.stdout) == (1, "")
         assert result.stderr.splitlines()[0].startswith("rootless: this machine was not started by")
+
+
+def processes_of(rootless):
+    """Those that have the path of the store in their environment, and the commands of the containers."""
+    mark = os.fsencode(str(rootless.data))
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            environ, words = (path / "environ").read_bytes(), (path / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if path.name != str(os.getpid()) and (mark in environ or words == b"sleep\0001234\0"):
+            found.append(int(path.name))
+    return found
+
+
+def test_boot_after_a_power_cut_that_has_cleared_the_runtime_directory(rootless, busybox_image):
+    rootless("import", str(busybox_image), "box:1").ok()
+    run = ("run", "-d", "--network", "none", "--name")
+    image = ("box:1", "sleep", "1234")
+    rootless(*run, "web", "--restart", "always", "-v", "data:/data", *image).ok()
+    rootless(*run, "reader", "--restart", "unless-stopped", "-v", "data:/data:ro", *image).ok()
+    rootless(*run, "shared", "--restart", "always", "--read-only", *image).ok()
+    rootless(*run, "paused", "--read-only", *image).ok()
+    rootless("pause", "paused").ok()
+    rootless(*run, "gone", "--rm", *image).ok()
+    rootless("exec", "web", "sh", "-c", "echo kept > /data/file; echo mine > /file; sync").ok()
+    for pid in processes_of(rootless):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: processes_of(rootless) == [])
+    for path in (rootless.data / "rootless/containers").glob("*/container.json"):
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps(record | {"boot": "another"}))
+    shutil.rmtree(rootless.runtime / "rootless")
+    states = rootless("ps", "-a", "--format", "{{.Names}} {{.State}}").ok().stdout.splitlines()
+    assert sorted(states) == ["paused exited", "reader exited", "shared exited", "web exited"]
+    assert sorted(rootless("system", "boot-start").ok().stdout.split()) == [
+        "reader",
+        "shared",
+        "web",
+    ]
+    assert rootless("exec", "reader", "cat", "/data/file").ok().stdout == "kept\n"
+    assert rootless("exec", "web", "cat", "/file").ok().stdout == "mine\n"
+    rootless("start", "paused").ok()
+    assert running(rootless) == ["paused", "reader", "shared", "web"]
+    assert rootless("system", "check").ok().stdout == "Everything is as it should be.\n"
+    rootless("rm", "-f", "-v", "web", "reader", "shared", "paused").ok()
+    rootless("volume", "rm", "data").ok()
