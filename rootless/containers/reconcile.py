@@ -129,5 +129,7 @@ def _has_ended(record: ContainerRecord, timeout: float, numbers: Sequence[int] =
             if poll.poll((min(left, _AGAIN) if numbers else left) * 1000):
                 return True
         return False
+    except ProcessLookupError:
+        return True  # it ended between two signals, and its parent has waited for it
     finally:
         os.close(monitor)

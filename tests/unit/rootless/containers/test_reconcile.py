@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,3 +48,14 @@ def test_monitor_that_is_only_waited_for_is_not_killed(deaf: subprocess.Popen[by
     with pytest.raises(RootlessError, match="did not end within"):
         wait_for_end(monitored(deaf), 0.1)
     assert deaf.poll() is None
+
+
+def test_monitor_that_ends_between_two_signals_has_ended(
+    deaf: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parent has waited for it: the second signal finds no process."""
+    record, pidfd = monitored(deaf), os.pidfd_open(deaf.pid)
+    deaf.kill()
+    deaf.wait()
+    monkeypatch.setattr("rootless.containers.reconcile.open_process", lambda *_: pidfd)
+    kill_and_wait(record, 1)
