@@ -93,6 +93,9 @@ class ContainerRun:
             image_server.end()
         if self._shared is None and not _is_native(self._rootfs):
             self._server = self._take_server()
+        else:
+            # It waits for a description, and holds the standard streams of the starter meanwhile.
+            servers.end(0)
         self._volumes: VolumeMounts | None = None
         self._networks: RunNetworks | None = None
         """None where it has no network namespace of its own."""

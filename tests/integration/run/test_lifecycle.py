@@ -337,6 +337,21 @@ def test_record_of_an_earlier_boot_names_no_process_of_this_one(rootless):
     os.kill(record["monitor_pid"], signal.SIGTERM)
 
 
+def test_start_of_a_container_on_a_shared_image_leaves_no_process_with_its_output(
+    rootless, busybox_image
+):
+    rootless("import", str(busybox_image), "box:1").ok()
+    rootless("create", "--name", "web", "--read-only", "box:1", "sleep", "1000").ok()
+    for verb in (("start",), ("restart", "-t", "0"), ("stop", "-t", "0"), ("start",)):
+        begun = time.monotonic()
+        rootless(*verb, "web").ok()  # to the end of its output
+        assert time.monotonic() - begun < 30
+    monitor = int(rootless("inspect", "-f", "{{.State.ConmonPid}}", "web").ok().stdout)
+    children = Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split()
+    words = [Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")[0] for child in children]
+    assert words == [b"sleep"]
+
+
 def test_command_that_does_not_exist_leaves_a_created_container(rootless):
     done = rootless("run", "-d", "--name", "web", "--rootfs", "/", "/absent")
     assert (done.status, len(done.stdout)) == (127, 65)
