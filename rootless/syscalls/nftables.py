@@ -30,7 +30,7 @@ _NFT_MSG_NEWTABLE, _NFT_MSG_NEWCHAIN, _NFT_MSG_NEWRULE = 0, 3, 6
 _NFT_MSG_NEWSET, _NFT_MSG_NEWSETELEM, _NFT_MSG_DELSETELEM = 9, 12, 14
 _NFPROTO_UNSPEC, _NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6 = 0, 1, 2, 10
 # enum nf_inet_hooks (linux/netfilter.h), and priorities (linux/netfilter_ipv4.h)
-FORWARD, POSTROUTING = 2, 4
+PREROUTING, FORWARD, POSTROUTING = 0, 2, 4
 FILTER_PRIORITY, SRCNAT_PRIORITY = 0, 100
 _NF_DROP, _NF_ACCEPT = 0, 1
 _REG_VERDICT, _REG_1 = 0, 1
@@ -42,6 +42,8 @@ INVALID, ESTABLISHED_OR_RELATED = 1, 2 | 4
 """NF_CT_STATE_INVALID_BIT, and NF_CT_STATE_BIT of IP_CT_ESTABLISHED and IP_CT_RELATED
 (linux/netfilter/nf_conntrack_common.h)."""
 _CMP_EQ, _CMP_NEQ = 0, 1
+_FIB_RESULT_OIF = 1
+_FIB_SOURCE, _FIB_IIF = 1, 8
 _NETWORK_HEADER = 1
 _IFNAMSIZ = 16
 _LOOKUP_INVERTED = 1
@@ -138,6 +140,15 @@ def payload(offset: int, length: int) -> bytes:
     """Load bytes of the header of the network layer."""
     return _expression(
         "payload", _be32(1, _REG_1), _be32(2, _NETWORK_HEADER), _be32(3, offset), _be32(4, length)
+    )
+
+
+def interface_of_source() -> bytes:
+    """Load the number of the interface that an answer would leave by, or 0 if that is not the one that the packet came
+    from (fib saddr . iif oif). For chains at PREROUTING.
+    """
+    return _expression(
+        "fib", _be32(1, _REG_1), _be32(2, _FIB_RESULT_OIF), _be32(3, _FIB_SOURCE | _FIB_IIF)
     )
 
 

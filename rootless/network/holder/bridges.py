@@ -35,6 +35,8 @@ _OUTSIDE, _HOST_USERS = 1, 2
 _SETS = {_OUTSIDE: "outside", _HOST_USERS: "host-users"}
 """Bridges of networks with a way out, and containers that may reach the host's loopback addresses."""
 _MISSING = frozenset({errno.EOPNOTSUPP, errno.EPROTONOSUPPORT, errno.ENOENT, errno.EAFNOSUPPORT})
+_MULTICAST = b"\xff"
+"""The first byte of such an address (RFC 4291, section 2.7)."""
 _DNS_PORT = 53
 _BACKLOG = 128
 
@@ -52,6 +54,7 @@ class Bridges:
         for family in ("ip", "ip6", "arp"):
             _set(f"net/bridge/bridge-nf-call-{family}tables", "0")
         self._rules = _rules()
+        self._checks_ipv6_sources = False
         self._indexes: dict[str, int] = {}
 
     @property
@@ -63,6 +66,8 @@ class Bridges:
         """The bridge of a network, with its gateway's addresses. Its MAC address does not change with its ports: containers
         would not reach the gateway until they had noticed.
         """
+        if record.subnet(ipv6=True) is not None:
+            self._check_ipv6_sources(record)
         name = record.bridge
         try:
             self._links.add_bridge(name, _packed(mac_address_of(record.resolver)), record.mtu)
@@ -75,6 +80,8 @@ class Bridges:
         index = self._links.index(name)
         _set(f"net/ipv4/conf/{name}/rp_filter", "1")
         _set(f"net/ipv6/conf/{name}/accept_ra", "0")
+        # For a second the bridge would not look for a container's MAC address: no other interface has the bridge's addresses.
+        _set(f"net/ipv6/conf/{name}/accept_dad", "0")
         for subnet in record.subnets:
             self._links.add_address(index, subnet.effective_gateway, subnet.range.prefix)
         self._links.set_up(index)
@@ -82,6 +89,37 @@ class Bridges:
             self._rules.add_elements(_SETS[_OUTSIDE], [interface_name(name)])
             self._rules.commit()
         self._indexes[record.id] = index
+
+    def _check_ipv6_sources(self, record: NetworkRecord) -> None:
+        """Have packets dropped whose source is not of the network that they come from, as rp_filter does for IPv4. Raises
+        HostSupportError.
+        """
+        if self._checks_ipv6_sources:
+            return
+        rules = self._rules
+        rules.add_chain(
+            "sources", "filter", nftables.PREROUTING, nftables.FILTER_PRIORITY, accept=True
+        )
+        rules.add_rule(
+            "sources",
+            nftables.meta(nftables.META_NFPROTO),
+            nftables.equals(bytes([nftables.NFPROTO_IPV6])),
+            nftables.payload(nftables.IPV6_DESTINATION, 1),
+            nftables.equals(
+                _MULTICAST, inverted=True
+            ),  # that of neighbours, also of those without an address
+            nftables.interface_of_source(),
+            nftables.equals(bytes(4)),
+            nftables.drop(),
+        )
+        try:
+            rules.commit()
+        except OSError as error:
+            raise HostSupportError(
+                f"cannot make network {record.name}: the kernel cannot check the sources of IPv6 packets "
+                f"(CONFIG_NFT_FIB_INET, CONFIG_NFT_FIB_IPV6): {(error.strerror or '').lower()}"
+            ) from None
+        self._checks_ipv6_sources = True
 
     def remove(self, record: NetworkRecord) -> None:
         """Undo `add`."""
