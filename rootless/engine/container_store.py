@@ -69,7 +69,10 @@ class ContainerStore(ImageStore):
         record, new_name = self._container(name, anywhere=True), new_name.removeprefix("/")
         if new_name == record.name:
             raise UsageError("renaming a container with the same name as its current name")
-        self.paths.containers.rename(record.id, new_name)
+        renamed = self.paths.containers.rename(record.id, new_name)
+        from rootless.engine.networks.connections import rename_in_networks
+
+        rename_in_networks(self.paths, renamed)
 
     def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
         """Remove a container, and with `volumes` the volumes that were made for it alone. Raises

@@ -4,7 +4,7 @@ networks makes (`rootless.network.holder`).
 
 from __future__ import annotations
 
-from rootless.errors import LaunchError, RootlessError
+from rootless.errors import ConflictError, LaunchError, RootlessError
 from rootless.network.driver import Target
 from rootless.network.endpoint import Assigned
 from rootless.network.holder import protocol
@@ -92,8 +92,10 @@ class BridgeDriver:
                 },
                 namespaces.network,
             )
-        except BaseException:
+        except BaseException as error:
             connection.end()
+            if type(error) in {RootlessError, ConflictError}:
+                raise type(error)(f"failed to set up container networking: {error}") from None
             raise
         self._keep_places(connection)
         return connection
@@ -129,6 +131,11 @@ class BridgeDriver:
         """Take it out of a network, which is named by its id. Raises RootlessError."""
         connection.change({"request": "disconnect", "network": network})
         self._wanted = [each for each in self._wanted if each.record.id != network]
+
+    def rename(self, connection: BridgeConnection, name: str) -> None:
+        """Another name for the container. Raises RootlessError."""
+        connection.change({"request": "rename", "name": name})
+        self._guest = self._guest._replace(name=name)
 
     def leave_way_out(self, connection: BridgeConnection, *, has_default: bool) -> None:
         """Leave the default route to the default network, which the container has from now on; or take it back. Raises

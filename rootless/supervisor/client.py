@@ -125,6 +125,10 @@ class MonitorClient:
         """Take the container out of a network; answered by DONE."""
         self._send(Kind.DISCONNECT, network=network_id)
 
+    def rename(self, name: str) -> None:
+        """Give the container another name in its networks; answered by DONE."""
+        self._send(Kind.RENAME, name=name)
+
     def check_health(self) -> None:
         """Check the health of the container now; answered by DONE with `healthy`."""
         self._send(Kind.CHECK)

@@ -362,6 +362,18 @@ class ContainerRun:
         """What the container has in networks that a user has defined."""
         return () if self._networks is None else self._networks.places
 
+    def rename(self, client: Client, name: str) -> bool:
+        """Have the networks know the container by another name. Returns whether they do; else the client's request is
+        refused.
+        """
+        try:
+            if self._networks is not None:
+                self._networks.rename(name)
+        except (OSError, RootlessError) as error:
+            client.refuse(str(error))
+            return False
+        return True
+
     @property
     def networks(self) -> RunNetworks:
         """The networks of the container, which runs. Raises RootlessError if it has no network namespace of its own."""

@@ -424,6 +424,8 @@ class Monitor:
             update(client, fields, self._group, self._restarts)
         elif kind in {Kind.CONNECT, Kind.DISCONNECT}:
             self._change_networks(client, fields)
+        elif kind is Kind.RENAME:
+            self._rename(client, str(fields["name"]))
         else:
             self._run.carry_out(client, message)
 
@@ -521,6 +523,16 @@ class Monitor:
         if record.endpoint is not None:
             record = record._replace(endpoint=change(record.endpoint))
             self._description = self._description._replace(record=record)
+
+    def _rename(self, client: Client, name: str) -> None:
+        """The container has another name in its networks, also when it is started again."""
+        record = self._description.record._replace(name=name)
+        self._description = self._description._replace(record=record)
+        if self._state is not MonitorState.RESTARTING and not self._run.container.rename(
+            client, name
+        ):
+            return
+        client.send(Kind.DONE)
 
     def _detach_client(self, client: Client) -> None:
         streams = self._run.streams

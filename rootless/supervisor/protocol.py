@@ -31,6 +31,7 @@ class Kind(Enum):
     LISTENER = "listener"  # beside it that of a seccomp filter: the owners that its processes set are recorded
     CONNECT = "connect"  # it is to be in one more network
     DISCONNECT = "disconnect"  # it is to leave a network
+    RENAME = "rename"  # it has another name
     JOIN = "join"  # beside it a pidfd of the client, which becomes a rank of the container
     UPGRADE = "upgrade"  # its file server is to be replaced by one of the client's release
     # Of the monitor:
@@ -39,8 +40,8 @@ class Kind(Enum):
     DETACHED = "detached"  # answers DETACH
     READY = "ready"  # everything is in place but the command; namespaces can be configured
     RUNNING = "running"  # the command has been executed
-    DONE = "done"  # answers KILL, PAUSE, UNPAUSE, UPDATE, CHECK, LISTENER, JOIN, UPGRADE, CONNECT, DISCONNECT, and STOP with a
-    # restart
+    DONE = "done"  # answers KILL, PAUSE, UNPAUSE, UPDATE, CHECK, LISTENER, JOIN, UPGRADE, CONNECT, DISCONNECT, RENAME, and STOP
+    # with a restart
     NOTICE = "notice"  # a line for the user
     STOPPED = "stopped"  # the command has stopped; to a client that has attached with `job_control`
     REFUSED = "refused"  # answers a request that cannot be carried out
@@ -69,6 +70,7 @@ _REQUESTS = (
     Kind.JOIN,
     Kind.CONNECT,
     Kind.DISCONNECT,
+    Kind.RENAME,
     Kind.UPGRADE,
 )
 
@@ -144,6 +146,7 @@ WHEN: dict[Kind, frozenset[MonitorState]] = {
     Kind.UPGRADE: frozenset({MonitorState.RUNNING}),
     Kind.CONNECT: frozenset({MonitorState.RUNNING}),
     Kind.DISCONNECT: frozenset({MonitorState.RUNNING}),
+    Kind.RENAME: frozenset({MonitorState.READY, MonitorState.RUNNING, MonitorState.RESTARTING}),
     Kind.UPDATE: frozenset({MonitorState.READY, MonitorState.RUNNING, MonitorState.RESTARTING}),
 }
 """Where a container has to be for a request to be carried out."""

@@ -4,11 +4,17 @@ runs.
 
 from __future__ import annotations
 
-from rootless.containers.status import ALIVE
+from rootless.containers.status import ALIVE, MONITORED
 from rootless.engine.lifecycle import connect
 from rootless.engine.networks.commands import find_network, is_predefined
 from rootless.engine.preparation.attachments import check_addresses
-from rootless.errors import ConflictError, HostSupportError, NotFoundError, UsageError
+from rootless.errors import (
+    ConflictError,
+    HostSupportError,
+    NotFoundError,
+    RootlessError,
+    UsageError,
+)
 from rootless.network.endpoint import Endpoint
 from rootless.network.options import HOST, NONE
 from rootless.supervisor.networks.default import new_default_setup
@@ -110,6 +116,18 @@ def disconnect_container(paths: StoragePaths, name: str, container: str, *, forc
         _change(paths, record, lambda old: old.with_default(None))
     else:
         _change(paths, record, lambda old: old.with_attachments(None, network.id))
+
+
+def rename_in_networks(paths: StoragePaths, record: ContainerRecord) -> None:
+    """Have the networks of a container that runs know its new name. A monitor of an earlier release does not know the
+    request: DNS has the old name then until the container is started again.
+    """
+    if record.status not in MONITORED or record.endpoint is None:
+        return
+    try:
+        _ask(paths, record, lambda client: client.rename(record.name))
+    except RootlessError:
+        pass  # it has ended meanwhile, or does not answer
 
 
 def _ask(

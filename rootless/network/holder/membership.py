@@ -127,6 +127,11 @@ class Membership:
         self.guests[guest.id] = guest
         self._places.setdefault(guest.id, {})[place.assigned.network_id] = place
 
+    def rename(self, guest: Guest) -> list[NetworkRecord]:
+        """A container has another name. Returns the networks that it is in."""
+        self.guests[guest.id] = guest
+        return [self.records[network] for network in self._places.get(guest.id, {})]
+
     def remove(self, container: str, network: str) -> Assigned:
         """The place is nobody's any more. Raises NotFoundError."""
         place = self._places.get(container, {}).pop(network, None)
@@ -194,7 +199,7 @@ def _interface(wanted: Wanted, used: Collection[str]) -> str:
     """The name of a new interface. Raises ConflictError for one that is asked for and there already."""
     asked = dict(wanted.attachment.driver_options).get(INTERFACE_NAME, "")
     if asked in used:
-        raise ConflictError(f"failed to set up container networking: interface {asked} exists")
+        raise ConflictError(f"interface {asked} exists")
     prefix = wanted.record.options.get(INTERFACE_PREFIX, "") or "eth"
     number = 0
     while f"{prefix}{number}" in used:

@@ -8,6 +8,7 @@ for reading and writing a packet.
     connect     one more attachment. Answer: `places`, all that the container has
     disconnect  the id of a network. Answer: `places`, those that remain
     default     `has_default`: whether the container has the default network too. Answer: `places`
+    rename      `name`, by which DNS knows the container from now on. Answer: `places`
     (end)       The container has ended.
 
 An answer may be an error in place of these (`rootless.run_in_child.error_fields`).

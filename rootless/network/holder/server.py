@@ -197,6 +197,8 @@ class Holder:
         elif request == "disconnect":
             self._remove(client, message["network"])
             self._set_route(client)
+        elif request == "rename":
+            self._rename(client, str(message["name"]))
         elif request == "default":
             self._change_default(client, has_default=bool(message["has_default"]))
         else:
@@ -254,6 +256,13 @@ class Holder:
         for each in self._membership.places(client.guest.id)[:1]:
             if each.gateway or each.ipv6_gateway:
                 self._bridges.route(each, client.namespace)
+
+    def _rename(self, client: _Client, name: str) -> None:
+        if client.guest is None:
+            raise ValueError("no container")
+        client.guest = client.guest._replace(name=name)
+        for record in self._membership.rename(client.guest):
+            self._dns.replace(self._membership.zone(record))
 
     def _change_default(self, client: _Client, *, has_default: bool) -> None:
         """The container has the default network too from now on, or no longer."""

@@ -59,6 +59,10 @@ class DefinedNetworks:
         """One less, which is named by its id. Raises RootlessError."""
         self._driver.disconnect(self._connection(), network)
 
+    def rename(self, name: str) -> None:
+        """Another name for the container. Raises RootlessError."""
+        self._driver.rename(self._connection(), name)
+
     def leave_way_out(self, *, has_default: bool) -> None:
         """The container has the default network too from now on, whose default route is its own; or no longer. Raises
         RootlessError.

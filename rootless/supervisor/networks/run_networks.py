@@ -103,6 +103,13 @@ class RunNetworks:
         self._network.retarget()
         self._write_files()
 
+    def rename(self, name: str) -> None:
+        """The container has another name in networks that a user has defined. Raises RootlessError."""
+        record = self._description.record._replace(name=name)
+        self._description = self._description._replace(record=record)
+        if self._defined is not None:
+            self._defined.rename(name)
+
     def connect_default(self, asked: Attachment) -> NetworkSetup:
         """Connect it to the default network, and return what that is. Raises OSError, RootlessError."""
         from rootless.supervisor.networks.default import new_default_link
@@ -136,7 +143,7 @@ class RunNetworks:
         description = self._description
         write_network_files(
             description.directory,
-            str(description.spec.get("hostname", "")),
+            description.spec,
             None if self._default is None else self._default.setup,
             self.places,
         )

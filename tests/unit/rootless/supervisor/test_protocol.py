@@ -24,6 +24,7 @@ ANYTIME = {
     Kind.LISTENER,
     Kind.CONNECT,
     Kind.DISCONNECT,
+    Kind.RENAME,
     Kind.JOIN,
     Kind.UPGRADE,
 }
