@@ -6,7 +6,7 @@ itself: the container does not reach the host's loopback addresses unless they a
 
 from __future__ import annotations
 
-from rootless.errors import HostSupportError, UsageError
+from rootless.errors import HostSupportError
 from rootless.network.driver import Host, Target
 from rootless.network.helper import Helper
 from rootless.network.setup import IPV6, NetworkSetup
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from rootless.network.setup import Addresses
 
 NAME = "pasta"
-_OWN = ("--netns", "--userns", "--pid", "-P", "--foreground", "-f", "--config-net", "--netns-only")
-"""Options that the driver itself needs."""
 
 
 def prepare(options: NetworkOptions, host: Host) -> NetworkSetup:
@@ -29,24 +27,24 @@ def prepare(options: NetworkOptions, host: Host) -> NetworkSetup:
             "--network pasta: pasta is not installed",
             hint="install the package passt, or use --network slirp4netns or host",
         )
-    loopback = False
-    words: list[str] = []
-    for word in options.arguments:
-        if word == "--map-gw":  # as podman's
-            loopback = True
-        elif not word.startswith("-") and not words:
-            raise UsageError(f"--network pasta: {word!r} is not an option of pasta")
-        elif word.split("=")[0] in _OWN:
-            raise UsageError(f"--network pasta: {word} is set by the engine")
-        else:
-            words.append(word)
-    return NetworkSetup(
+    setup = NetworkSetup(
         NAME,
         host.program,
         ipv6=IPV6 if host.has_ipv6 else None,
         mac_address=options.mac_address,
-        host_loopback=loopback,
-        words=tuple(words),
+    )
+    if not options.arguments:
+        return setup
+    from rootless.network.pasta_arguments import parse_arguments
+
+    asked = parse_arguments(options.arguments)
+    return setup._replace(
+        ipv4=asked.ipv4,
+        ipv6=asked.ipv6 if host.has_ipv6 else None,
+        mac_address=options.mac_address or asked.mac_address,
+        interface=asked.interface,
+        host_loopback=asked.host_loopback,
+        words=asked.words,
     )
 
 

@@ -19,6 +19,7 @@ NAME = "slirp4netns"
 _MTU = 65520
 """The largest; the default, 1500, is many times slower."""
 _BOOLEANS = {"true": True, "false": False}
+_PORT_HANDLERS = ("rootlesskit", "slirp4netns")
 _READY, _EXIT, _NETWORK = 3, 4, 5
 
 
@@ -48,6 +49,11 @@ def _with_argument(setup: NetworkSetup, word: str) -> NetworkSetup:
                 return setup._replace(mtu=int(value))
             case "cidr":
                 return setup._replace(ipv4=_addresses_of(value))
+            case "port_handler":
+                # The engine itself publishes ports, and keeps the address of the client as slirp4netns does.
+                if value not in _PORT_HANDLERS:
+                    raise ValueError(value)
+                return setup
             case "outbound_addr":
                 return setup._replace(words=(*setup.words, "--outbound-addr", value))
             case _:

@@ -89,3 +89,49 @@ def test_setup_and_endpoint_survive_marshal():
     assert endpoint_in(plain_endpoint(Endpoint("host"))) == Endpoint("host")
     with pytest.raises(ValueError, match="prefix"):
         endpoint_in({"network": "bridge", "prefix": "24"})
+
+
+def test_pasta_arguments_that_address_the_container():
+    """Those of podman's manual among them: the addresses of slirp4netns."""
+    arguments = ("-a", "192.0.2.9", "-n", "255.255.255.128", "-a", "2001:db8::9", "--mtu", "1500")
+    setup = pasta.prepare(options("pasta", *arguments), HOST)
+    assert setup.ipv4 == ("192.0.2.9", 25, "192.0.2.1", "192.0.2.2")
+    assert setup.ipv6 == ("2001:db8::9", 64, "2001:db8::1", "2001:db8::2")
+    words = pasta.command(setup)
+    assert words.count("--address") == 2
+    assert "10.0.2.100" not in words
+    assert words[words.index("--mtu") :][:2] == ["--mtu", "1500"]
+    arguments = ("-a=10.1.2.0", "-n", "22", "--gateway", "10.1.2.2", "--dns-forward=10.1.2.3")
+    setup = pasta.prepare(options("pasta", *arguments), HOST)
+    assert setup.ipv4 == ("10.1.2.0", 22, "10.1.2.2", "10.1.2.3")
+    setup = pasta.prepare(
+        NetworkOptions("pasta", ("-I", "lan0", "--ns-mac-addr=9a:dd:31:ea:92:98")), HOST
+    )
+    assert (setup.interface, setup.mac_address) == ("lan0", "9a:dd:31:ea:92:98")
+    setup = pasta.prepare(options("pasta", "--dns-forward", "198.51.100.1"), HOST)
+    assert setup.ipv4 == ("10.0.2.100", 24, "10.0.2.2", "198.51.100.1")
+    setup = pasta.prepare(options("pasta", "-a", "192.0.2.1", "-a", "192.0.2.2"), HOST)
+    assert setup.ipv4 == ("192.0.2.2", 24, "192.0.2.1", "192.0.2.3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-a", "x"), "--address: 'x' is not an IP address"),
+        (("-a",), "--address: '' is not an IP address"),
+        (("-n", "255.0.255.0"), "is not a netmask"),
+        (("-n", "31"), "is not a netmask"),
+        (("-n", "x"), "is not a netmask"),
+        (("-g", "192.0.2.1"), "192.0.2.1 is not in 10.0.2.0/24"),
+    ],
+)
+def test_pasta_arguments_that_cannot_be(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        pasta.prepare(options("pasta", *arguments), HOST)
+
+
+def test_slirp4netns_takes_podmans_port_handler():
+    setup = slirp4netns.prepare(options("slirp4netns", "port_handler=slirp4netns"), HOST)
+    assert setup == slirp4netns.prepare(options("slirp4netns"), HOST)
+    with pytest.raises(UsageError):
+        slirp4netns.prepare(options("slirp4netns", "port_handler=x"), HOST)
