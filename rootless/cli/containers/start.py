@@ -10,7 +10,7 @@ from rootless.cli.context import Settings, engine_of
 from rootless.cli.grammar import Command, Flag, Parsed
 from rootless.cli.output import for_each
 from rootless.containers.status import Status
-from rootless.errors import UsageError
+from rootless.errors import RootlessError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def start(parsed: Parsed, settings: Settings) -> int:
     """Start containers; or, attached, one, whose status is returned."""
     engine = engine_of(settings)
     names = selected(parsed, engine, "start", (Status.CREATED, Status.EXITED))
+    for name in names:
+        _warn(engine, name)
     if not parsed[_ATTACH] and not parsed[_INTERACTIVE]:
         return _start_all(engine, names)
     if len(names) > 1:
@@ -37,6 +39,18 @@ def start(parsed: Parsed, settings: Settings) -> int:
         detach_keys=detach_keys(parsed),
     )
     return outcome.status
+
+
+def _warn(engine: Engine, name: str) -> None:
+    """Of networks that have come to overlap routes of the host."""
+    try:
+        endpoint = engine.paths.containers.find(name).endpoint
+    except RootlessError:
+        return  # the start says why
+    if endpoint is not None and endpoint.attachments:
+        from rootless.cli.route_warnings import warn_of_routes
+
+        warn_of_routes(engine.paths.networks, endpoint.attachments)
 
 
 def _start_all(engine: Engine, names: Sequence[str]) -> int:

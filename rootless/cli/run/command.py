@@ -44,6 +44,11 @@ def run(parsed: Parsed, settings: Settings) -> int:
             return _run_joined(parsed, settings, configuration, options, progress)
     if settings.claim is not None:
         settings.claim.release()
+    if options.network.attachments:
+        from rootless.cli.route_warnings import warn_of_routes
+
+        networks = new_containers(settings, configuration).paths.networks
+        warn_of_routes(networks, options.network.attachments)
     if parsed[rows.DETACH]:
         return _run_detached(parsed, new_containers(settings, configuration), options, progress)
     if parsed[rows.RECORD] is not None:

@@ -1,0 +1,34 @@
+"""Routes of the host that have appeared since a network was made, and lead to addresses of the network."""
+
+from __future__ import annotations
+
+from rootless.errors import RootlessError
+from rootless.network.host_routes import host_ranges
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rootless.network.options import Attachment
+    from rootless.network.store import Networks
+
+
+def overlaps(networks: Networks, attachments: Iterable[Attachment]) -> list[str]:
+    """What containers of the networks do not reach, a sentence for each subnet. As with docker it is no error: the
+    containers reach each other, and the host reaches both, by its routes and at published ports.
+    """
+    routes = host_ranges()
+    found = []
+    for each in attachments:
+        try:
+            record = networks.find(each.network_id or each.network)
+        except RootlessError:
+            continue  # the start says why
+        for subnet in record.subnets:
+            route = next((other for other in routes if subnet.range.overlaps(other)), None)
+            if route is not None:
+                found.append(
+                    f"the host has a route to {route} too, which the container does not reach: "
+                    f"network {record.name} is {subnet.subnet}"
+                )
+    return found
