@@ -182,7 +182,7 @@ class ContainerFilters(NamedTuple):
     networks: tuple[str, ...] = ()
     """Names of networks."""
     published: tuple[PortRange, ...] = ()
-    """Ports of the container that are published."""
+    """Ports of the host that lead to it."""
     exposed: tuple[PortRange, ...] = ()
     """Ports of the container that it exposes or publishes."""
 

@@ -106,8 +106,13 @@ def print_documents(
 ) -> None:
     """Print what `inspect` found: a JSON array, or a template's output for each, a line each. `extended` gives a document
     with podman's fields, for a template that has them."""
-    if not form or form == "json":
+    if not form:
         print(as_json(documents))
+        return
+    if form == "json":
+        from rootless.gotemplate.formatting import to_json
+
+        print(to_json(list(documents)))
         return
     from rootless.cli.templates import parse_inspect_format, render_inspected
 

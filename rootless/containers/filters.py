@@ -6,7 +6,7 @@ from rootless.containers.status import MONITORED, Status
 from rootless.errors import NotFoundError
 from rootless.filters import is_older
 from rootless.network.endpoint import Endpoint
-from rootless.network.options import predefined_id
+from rootless.network.options import ExposedPort, predefined_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rootless.containers.directory import Containers
     from rootless.containers.record import ContainerRecord
     from rootless.filters import ContainerFilters, PortRange
-    from rootless.network.options import ExposedPort
     from rootless.store.image import Image
     from rootless.store.layout import Store
 
@@ -135,7 +134,8 @@ def _network_tests(filters: ContainerFilters) -> list[Test]:
     if filters.published:
         tests.append(
             lambda record: _has_port(
-                filters.published, (each.exposed for each in _endpoint(record).ports)
+                filters.published,
+                (ExposedPort(each.host_port, each.protocol) for each in _endpoint(record).ports),
             )
         )
     if filters.exposed:

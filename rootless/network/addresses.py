@@ -34,7 +34,7 @@ def choose_address(
         if whole.first_host <= address <= whole.last_host and address not in used:
             return whole.text(address)
         if asked:
-            raise RootlessError(f"failed to set up container networking: {TAKEN}")
+            raise RootlessError(TAKEN)
     part = parse_range(subnet.ip_range) if subnet.ip_range else whole
     first = max(part.base, whole.first_host)
     last = min(part.last, whole.last_host)
@@ -43,8 +43,8 @@ def choose_address(
         if address not in used:
             return whole.text(address)
     raise RootlessError(
-        "failed to set up container networking: no available IPv"
-        f"{6 if subnet.is_ipv6 else 4} addresses on this network's address pools: {network or subnet.subnet}"
+        f"no available IPv{6 if subnet.is_ipv6 else 4} addresses on this network's address pools: "
+        f"{network or subnet.subnet}"
     )
 
 

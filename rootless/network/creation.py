@@ -117,7 +117,7 @@ def _check_driver(request: NetworkRequest) -> None:
 
 def asked_subnets(request: NetworkRequest) -> list[Subnet]:
     """Those that a user has named, with what belongs to each. Raises UsageError."""
-    ranges = [_asked_range(text) for text in request.subnets]
+    ranges = [_asked_range(text, "subnet") for text in request.subnets]
     for index, each in enumerate(ranges):
         if any(each.overlaps(other) for other in ranges[:index]):
             raise UsageError("multiple overlapping subnet configuration is not supported")
@@ -134,6 +134,7 @@ def asked_subnets(request: NetworkRequest) -> list[Subnet]:
     parts: dict[Range, str] = {}
     for text in request.ip_ranges:
         subnet = _containing(ranges, text, "range")
+        _asked_range(text, "ip-range")
         if subnet in parts:
             raise UsageError(
                 f"cannot configure multiple ranges ({text}, {parts[subnet]}) on the same subnet ({subnet})"
@@ -168,15 +169,15 @@ def _check_hosts(subnet: Subnet) -> None:
         used.add(address)
 
 
-def _asked_range(text: str) -> Range:
+def _asked_range(text: str, what: str) -> Range:
     try:
         found = parse_range(text)
     except ValueError:
         raise UsageError(
-            f"invalid network config: invalid subnet {text}: invalid CIDR block notation"
+            f"invalid network config: invalid {what} {text}: invalid CIDR block notation"
         ) from None
     if str(found) != text and parse_address(text.partition("/")[0])[0] != found.base:
-        raise UsageError(f"invalid network config: invalid subnet {text}: it should be {found}")
+        raise UsageError(f"invalid network config: invalid {what} {text}: it should be {found}")
     return found
 
 
@@ -185,6 +186,8 @@ def _containing(ranges: Sequence[Range], text: str, what: str) -> Range:
     try:
         inner = parse_range(text if what == "range" else f"{text}/{128 if ':' in text else 32}")
     except ValueError:
+        if what == "range":
+            raise UsageError(f"invalid CIDR address: {text}") from None
         inner = Range(-1, 0, 0)
     for each in ranges:
         if inner.bits == each.bits and inner.base in each and inner.last in each:

@@ -148,6 +148,15 @@ class Endpoint(NamedTuple):
         return (ConnectedNetwork(predefined_id(name), name, PREDEFINED.get(name, name)), *defined)
 
 
+def default_endpoint_id(container: str, network: str) -> str:
+    """The id of a container's endpoint in one of docker's three networks, where none is recorded: the same each time, and
+    no other container's.
+    """
+    from hashlib import sha256
+
+    return sha256(f"{container} {network}".encode()).hexdigest()
+
+
 def endpoint_of(
     options: NetworkOptions, setup: NetworkSetup | None, exposed: tuple[ExposedPort, ...]
 ) -> Endpoint:

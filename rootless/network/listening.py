@@ -136,7 +136,7 @@ def _bind(address: str, port: int, protocol: str) -> socket.socket:
 def _error(taken: TakenPortError, what: str) -> RootlessError:
     """Docker's words."""
     where = shown_address(taken.address, taken.port)
-    prefix = f"driver failed programming external connectivity on endpoint {what}: "
+    prefix = f"failed to set up container networking: driver failed programming external connectivity on endpoint {what}: "
     number = taken.error.errno
     if number in {errno.EACCES, errno.EPERM}:
         first = _first_unprivileged()

@@ -129,3 +129,10 @@ def predefined_id(name: str) -> str:
 def mac_address_with(last: bytes) -> str:
     """The MAC address of docker's prefix and these four bytes: locally administered, for one interface (IEEE 802, 8.4)."""
     return ":".join(f"{byte:02x}" for byte in (0x02, 0x42, *last))
+
+
+def names_in_hosts(hostname: str, domainname: str = "") -> str:
+    """The names of a container in its own /etc/hosts, as docker writes them: with the domain, then without it."""
+    full = f"{hostname}.{domainname}" if domainname else hostname
+    first = full.partition(".")[0]
+    return full if first in {"", full} else f"{full} {first}"

@@ -58,6 +58,8 @@ class Networks:
 
     def find(self, name: str) -> NetworkRecord:
         """By name, id, or the beginning of an id that only one has. Raises NotFoundError, UsageError."""
+        if not name:
+            raise UsageError("invalid network name or ID: value is empty")
         if len(name) == _ID_LENGTH and name.isalnum():
             try:
                 return self._read(self._path(name))
@@ -65,7 +67,7 @@ class Networks:
                 pass
         records = self.all()
         matching = [record for record in records if record.name == name]
-        matching = matching or [record for record in records if name and record.id.startswith(name)]
+        matching = matching or [record for record in records if record.id.startswith(name)]
         if len(matching) > 1:
             raise UsageError(
                 f"network {name} is ambiguous ({len(matching)} matches found based on ID prefix)"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import posixpath
 
 from rootless.errors import UsageError
-from rootless.network.options import NONE
 from rootless.spec.options import NO_RESTART
 
 TYPE_CHECKING = False
@@ -39,8 +38,6 @@ def check_options(options: ContainerOptions) -> None:
         raise UsageError("conflicting options: hostname and the UTS mode host")
     if options.domainname and not options.namespaces.uts:
         raise UsageError("conflicting options: domainname and the UTS mode host")
-    if options.dns.servers and options.network.name == NONE:
-        raise UsageError("conflicting options: dns and the network mode none")
     if options.network.container:
         _check_shared_network(options)
     if options.hostname:

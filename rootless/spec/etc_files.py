@@ -4,6 +4,7 @@ binds. Pure."""
 from __future__ import annotations
 
 from rootless.errors import UsageError
+from rootless.network.options import names_in_hosts
 from rootless.runtime.idmap import IdMaps
 from rootless.spec.options import HOST_GATEWAY, ContainerOptions, Dns, HostEntry
 
@@ -41,7 +42,8 @@ def etc_files(
     if setup is not None:
         # An address that is chosen when the container starts is written then.
         address, gateway = setup.ipv4.address, setup.ipv4.gateway
-    hosts = hosts_file(hostname, options.hosts, address=address, gateway=gateway)
+    names = names_in_hosts(hostname, options.domainname or "")
+    hosts = hosts_file(names, options.hosts, address=address, gateway=gateway)
     files = {
         "hosts": ("/etc/hosts", hosts),
         "hostname": ("/etc/hostname", f"{hostname}\n"),
@@ -63,10 +65,10 @@ def etc_files(
 
 
 def hosts_file(
-    hostname: str, hosts: Iterable[HostEntry], *, gateway: str | None, address: str = "127.0.1.1"
+    names: str, hosts: Iterable[HostEntry], *, gateway: str | None, address: str = "127.0.1.1"
 ) -> str:
-    """`address` is the container's own, which has no line if it is empty. `gateway` is the address by which the container
-    reaches the host; 127.0.0.1 on the host's network.
+    """`names` are the container's own, and `address` too, which has no line if it is empty. `gateway` is the address by
+    which the container reaches the host; 127.0.0.1 on the host's network.
 
     Raises:
         UsageError: host-gateway was asked for and there is none.
@@ -83,9 +85,6 @@ def hosts_file(
         if target == HOST_GATEWAY and gateway is None:
             raise UsageError(f"--add-host {name}:host-gateway: this network has no gateway")
         lines.append(f"{gateway if target == HOST_GATEWAY else target}\t{name}")
-    # As docker: the name without its domain is an alias.
-    first = hostname.partition(".")[0]
-    names = hostname if first in {"", hostname} else f"{hostname} {first}"
     if address:
         lines.append(f"{address}\t{names}")
     return "\n".join(lines) + "\n"

@@ -158,7 +158,7 @@ class RecordKeeper:
             return old.without_processes()._replace(
                 status=Status.CREATED if never_ran else Status.EXITED,
                 error=error.message,
-                exit_code=error.exit_status,
+                exit_code=_exit_code(error),
                 finished=old.finished if never_ran else now(),
             )
 
@@ -238,3 +238,8 @@ def _without_processes(record: ContainerRecord, status: Status, ending: Ending) 
         server_pid_start=0,
         memory_fd=0,
     )
+
+
+def _exit_code(error: RootlessError) -> int:
+    """Docker's: 126 and 127 are those of a command that cannot be executed, 128 is any other error's."""
+    return error.exit_status if error.exit_status in {126, 127} else 128

@@ -141,7 +141,10 @@ def network_filters(pairs: Pairs) -> NetworkFilters:
         drivers=values["driver"],
         scopes=values["scope"],
         labels=tuple(map(label_filter, values["label"])),
-        dangling=_dangling(values["dangling"]),
+        dangling=_dangling(
+            values["dangling"],
+            'invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")',
+        ),
         is_builtin=types.pop() if len(types) == 1 else None,
     )
 
@@ -169,7 +172,7 @@ def moment_of(text: str, now: float) -> float:
         return datetime.fromisoformat(text).timestamp()
     except ValueError:
         raise UsageError(
-            f"invalid filter 'until={text}'",
+            f'failed to parse value as time or duration: "{text}"',
             hint="use a time such as 2026-01-31, or an age such as 24h",
         ) from None
 
@@ -191,12 +194,14 @@ def _earliest(texts: Iterable[str], now: float) -> float | None:
     return min((moment_of(text, now) for text in texts), default=None)
 
 
-def _dangling(texts: Iterable[str]) -> bool | None:
-    """The last value."""
+def _dangling(texts: Iterable[str], message: str = "") -> bool | None:
+    """The last value. `message` is docker's for a value that is neither true nor false."""
     found = None
     for text in texts:
         if text not in _TRUTH:
-            raise UsageError(f"invalid filter 'dangling={text}'", hint="use true or false")
+            raise UsageError(
+                message or f"invalid filter 'dangling={text}'", hint="use true or false"
+            )
         found = _TRUTH[text]
     return found
 

@@ -25,7 +25,7 @@ def parse_add_host(text: str) -> HostEntry:
     name, _, address = text.partition(separator)
     if address.startswith("[") and address.endswith("]"):
         address = address[1:-1]
-    if not name or not address:
+    if not name or separator not in text:
         raise UsageError(f'bad format for add-host: "{text}"', hint="use NAME:ADDRESS")
     if address != HOST_GATEWAY and not is_address(address):
         raise UsageError(f'invalid IP address in add-host: "{address}"')
@@ -35,7 +35,7 @@ def parse_add_host(text: str) -> HostEntry:
 def parse_dns(text: str) -> str:
     """An IP address. Raises UsageError."""
     if not is_address(text):
-        raise UsageError(f"{text!r} is not an IP address of a DNS server")
+        raise UsageError(f"IP address is not correctly formatted: {text}")
     return text
 
 

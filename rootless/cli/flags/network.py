@@ -16,7 +16,6 @@ from rootless.network.options import (
     Attachment,
     ExposedPort,
     NetworkOptions,
-    PortRequest,
 )
 from rootless.network.ports import parse_expose, parse_publish
 
@@ -66,7 +65,7 @@ def parse_network(
     ports = tuple(port for text in publish for port in parse_publish(text, is_address))
     exposed = tuple(port for text in expose for port in parse_expose(text))
     if network.container:
-        _check_shared(ports, exposed)
+        _check_shared(exposed, is_published=bool(ports) or publish_all)
     if mac_address and network.mac_address not in {"", mac_address}:
         raise UsageError(
             "conflicting options: cannot specify both --mac-address and per-network MAC address"
@@ -126,13 +125,15 @@ def _network(text: str) -> tuple[NetworkOptions, Attachment]:
     if driver in {PASTA, SLIRP4NETNS}:
         words = tuple(filter(None, arguments.split(","))) if colon else ()
         return NetworkOptions(driver, words), Attachment(driver)
-    if colon and "=" in arguments and driver != CONTAINER.rstrip(":"):
+    if "=" not in driver and "=" in arguments and driver != CONTAINER.rstrip(":"):
         text = f"name={driver},{arguments}"  # podman's form
     if "=" not in text:
         return NetworkOptions(text), Attachment(text)
     fields: dict[str, list[str]] = {}
     for field in split_fields(text):
-        key, _, value = field.partition("=")
+        key, equals, value = field.partition("=")
+        if not equals:
+            raise _invalid(text, f"invalid field {key}")
         key = _PODMAN_KEYS.get(key.strip().lower(), key.strip().lower())
         if key not in _FIELDS:
             raise _invalid(text, f"invalid field key {key}")
@@ -175,8 +176,8 @@ def _attachment(text: str, fields: Mapping[str, Sequence[str]]) -> Attachment:
     )
 
 
-def _check_shared(ports: Sequence[PortRequest], exposed: Sequence[ExposedPort]) -> None:
-    if ports:
+def _check_shared(exposed: Sequence[ExposedPort], *, is_published: bool) -> None:
+    if is_published:
         raise UsageError("conflicting options: port publishing and the container type network mode")
     if exposed:
         raise UsageError("conflicting options: port exposing and the container type network mode")

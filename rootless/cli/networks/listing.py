@@ -8,7 +8,7 @@ from rootless.cli.context import Settings, engine_of
 from rootless.cli.flags.filters import network_filters
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Command, Flag, Parsed, Texts
-from rootless.cli.output import short_id
+from rootless.cli.output import local_time, short_id
 from rootless.cli.shared_options import LIST_FORMAT, NO_HEADING, NO_TRUNC, filter_pairs
 from rootless.network.record import NetworkRecord
 
@@ -56,7 +56,7 @@ def ls(parsed: Parsed, settings: Settings) -> int:
 
 def _row(record: NetworkRecord, *, full: bool) -> Mapping[str, Any]:
     return {
-        "CreatedAt": record.created,
+        "CreatedAt": local_time(record.created) if record.created else "",
         "Driver": record.driver,
         "ID": record.id if full else short_id(record.id),
         "IPv4": "true" if record.has_ipv4 else "false",

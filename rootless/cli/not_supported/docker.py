@@ -24,6 +24,11 @@ COMMANDS: dict[str, Missing] = {
 }
 """By the first word of the command; those of `container`, `image` and `system` too."""
 
+_NO_LINKS = Missing(
+    "links are a legacy of docker's",
+    "make a network with 'rootless network create', where containers find each other by name",
+)
+_NO_LINK_LOCAL = Missing("the kernel chooses link-local addresses", "use --ip6")
 _RUN: dict[str, Missing] = {
     "blkio-weight-device": Missing("cgroup v2 has no weight for one device", "use --blkio-weight"),
     "cpu-count": Missing(_NO_WINDOWS, "use --cpus"),
@@ -35,11 +40,8 @@ _RUN: dict[str, Missing] = {
     "io-maxiops": Missing(_NO_WINDOWS, "use --device-read-iops and --device-write-iops"),
     "isolation": Missing(_NO_WINDOWS),
     "kernel-memory": Missing("cgroup v2 does not limit kernel memory apart", "use --memory"),
-    "link": Missing(
-        "links are a legacy of docker's",
-        "make a network with 'rootless network create', where containers find each other by name",
-    ),
-    "link-local-ip": Missing("the kernel chooses link-local addresses", "use --ip6"),
+    "link": _NO_LINKS,
+    "link-local-ip": _NO_LINK_LOCAL,
     "memory-swappiness": Missing("cgroup v2 has no swappiness", "use --memory-swap"),
     "runtime": Missing("the engine is its own OCI runtime"),
     "use-api-socket": Missing(_NO_DAEMON),
@@ -69,6 +71,8 @@ OPTIONS: dict[str, dict[str, Missing]] = {
         ("checkpoint", "checkpoint-dir"), Missing("containers cannot be checkpointed")
     ),
     "rm": {"link": Missing("there are no links")},
+    "network connect": {"link": _NO_LINKS, "link-local-ip": _NO_LINK_LOCAL},
+    "network create": dict.fromkeys(("config-from", "config-only", "ingress"), Missing(_NO_SWARM)),
     "volume create": dict.fromkeys(_CLUSTER_VOLUME, Missing(_NO_SWARM)),
     "volume ls": {"cluster": Missing(_NO_SWARM)},
     "images": {"tree": Missing("platforms are not shown as a tree", "use 'rootless images'")},

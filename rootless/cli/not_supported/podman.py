@@ -35,6 +35,7 @@ COMMANDS: dict[str, Missing] = {
     "init": Missing("a container is prepared when it starts", "use 'rootless create'"),
     "kube": Missing("Kubernetes files are not read", "run each container with 'rootless run -d'"),
     "machine": _NO_MACHINE,
+    "reload": Missing("the rules of networks are not the host's, and nothing else changes them"),
     "migrate": Missing("there is nothing to migrate"),
     "mount": Missing(
         "the file system of a container is not mounted outside it",
@@ -101,6 +102,12 @@ OPTIONS: dict[str, dict[str, Missing]] = {
     "images": dict.fromkeys(("history", "sort"), _NO_ENGINE_TABLE),
     "exec": {"no-session": Missing("an executed command leaves no session")},
     "rm": {"depend": _NO_PODS},
+    "network create": {
+        "disable-dns": Missing("every network has DNS"),
+        "dns": Missing("the DNS of a network asks the host's", "use 'rootless run --dns'"),
+        "interface-name": Missing("a bridge is not an interface of the host"),
+        "route": Missing("a network has one way out", "use --internal for one without"),
+    },
     "logs": {
         "color": Missing("logs have no colours"),
         "names": Missing("the log is of one container"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rootless.containers.status import ALIVE
-from rootless.network.endpoint import Assigned, Endpoint
+from rootless.containers.status import ALIVE, Status
+from rootless.network.endpoint import Assigned, Endpoint, default_endpoint_id
 from rootless.network.holder.membership import names_of
 from rootless.network.options import PREDEFINED, Attachment, predefined_id
 
@@ -21,7 +21,7 @@ def network_settings(record: ContainerRecord, hostname: str) -> dict[str, Any]:
     is_up = record.status in ALIVE and endpoint is not None
     shown = endpoint if is_up and endpoint is not None else Endpoint("")
     addresses = {
-        "EndpointID": "",
+        "EndpointID": _default_endpoint(record, shown) if shown.address else "",
         "Gateway": shown.gateway,
         "GlobalIPv6Address": shown.ipv6_address,
         "GlobalIPv6PrefixLen": shown.ipv6_prefix,
@@ -33,7 +33,7 @@ def network_settings(record: ContainerRecord, hostname: str) -> dict[str, Any]:
     return {
         "Bridge": "",
         "SandboxID": "",
-        "SandboxKey": f"/proc/{record.pid}/ns/net" if record.pid else "",
+        "SandboxKey": f"/proc/{record.pid}/ns/net" if is_up and ":" not in shown.network else "",
         "Ports": _ports(shown),
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
@@ -51,7 +51,7 @@ def _ports(endpoint: Endpoint) -> dict[str, list[dict[str, str]] | None]:
     for each in sorted(endpoint.ports):
         entry = {"HostIp": each.address, "HostPort": str(each.host_port)}
         ports[str(each.exposed)] = [*(ports.get(str(each.exposed)) or ()), entry]
-    return ports
+    return dict(sorted(ports.items()))
 
 
 def _networks(
@@ -77,7 +77,13 @@ def _networks(
         "NetworkID": _default_id(record, endpoint),
         "DNSNames": None,
     }
+    if record.status in ALIVE:
+        addresses = {**addresses, "EndpointID": _default_endpoint(record, endpoint)}
     return dict(sorted({endpoint.default: {**settings, **addresses}, **defined}.items()))
+
+
+def _default_endpoint(record: ContainerRecord, endpoint: Endpoint) -> str:
+    return default_endpoint_id(record.id, endpoint.default)
 
 
 def _default_id(record: ContainerRecord, endpoint: Endpoint) -> str:
@@ -90,9 +96,12 @@ def _place(
 ) -> dict[str, Any]:
     """A container's place in a network that a user has defined; None while it does not run."""
     names = names_of(record.name, record.id, hostname, asked.aliases)
+    has_run = record.status is not Status.CREATED
     config = {"IPv4Address": asked.ip, "IPv6Address": asked.ip6}
     given = {name: value for name, value in config.items() if value}
-    found = place or Assigned(asked.network, asked.network_id, "", "", asked.mac_address)
+    found = place or Assigned(
+        asked.network, asked.network_id, "", "", "" if has_run else asked.mac_address
+    )
     return {
         "IPAMConfig": given or ({} if asked.is_by_connect else None),
         "Links": None,
@@ -100,7 +109,7 @@ def _place(
         "MacAddress": found.mac_address,
         "DriverOpts": dict(asked.driver_options) or ({} if asked.is_by_connect else None),
         "GwPriority": asked.gateway_priority,
-        "NetworkID": found.network_id,
+        "NetworkID": found.network_id if has_run else "",
         "EndpointID": found.endpoint_id,
         "Gateway": found.gateway,
         "IPAddress": found.address,
@@ -108,7 +117,7 @@ def _place(
         "IPv6Gateway": found.ipv6_gateway,
         "GlobalIPv6Address": found.ipv6_address,
         "GlobalIPv6PrefixLen": found.ipv6_prefix,
-        "DNSNames": list(names),
+        "DNSNames": list(names) if has_run else None,
     }
 
 

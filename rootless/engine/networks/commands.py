@@ -11,6 +11,7 @@ from rootless.events.event import Event, EventType
 from rootless.events.log import EventLog
 from rootless.images.events import report_prune
 from rootless.network.creation import NetworkRequest, make_record
+from rootless.network.endpoint import default_endpoint_id
 from rootless.network.host_routes import host_ranges
 from rootless.network.options import BRIDGE, PREDEFINED, predefined_id
 from rootless.network.record import NetworkRecord, Subnet
@@ -162,7 +163,7 @@ def _in_default(paths: StoragePaths, name: str) -> dict[str, dict[str, str]]:
     return {
         record.id: _shown(
             record,
-            "",
+            default_endpoint_id(record.id, name),
             endpoint.mac_address,
             (endpoint.address, endpoint.prefix),
             (endpoint.ipv6_address, endpoint.ipv6_prefix),

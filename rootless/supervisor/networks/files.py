@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from rootless.network.options import names_in_hosts
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rootless.network.endpoint import Assigned
     from rootless.network.setup import NetworkSetup
 
 
 def write_network_files(
-    directory: str, hostname: str, default: NetworkSetup | None, places: Sequence[Assigned]
+    directory: str,
+    spec: Mapping[str, object],
+    default: NetworkSetup | None,
+    places: Sequence[Assigned],
 ) -> None:
     """Have /etc/hosts name the addresses of the container, and /etc/resolv.conf the DNS of the first place, which knows
-    names of containers; else that of the default network. `directory` is the container's, `default` its default network.
+    names of containers; else that of the default network. `directory` is the container's, `spec` its config.json,
+    `default` its default network.
     """
-    names = _names(hostname)
+    names = names_in_hosts(str(spec.get("hostname", "")), str(spec.get("domainname", "")))
     addresses = [
         *(() if default is None else (default.ipv4.address,)),
         *(each for place in places for each in (place.address, place.ipv6_address) if each),
@@ -48,9 +54,3 @@ def _rewrite(path: str, change: Callable[[list[str]], list[str]]) -> None:
             file.seek(0)
             file.write("\n".join(changed) + "\n")
             file.truncate()
-
-
-def _names(hostname: str) -> str:
-    """As docker: the name without its domain is an alias."""
-    first = hostname.partition(".")[0]
-    return hostname if first in {"", hostname} else f"{hostname} {first}"

@@ -86,6 +86,7 @@ def test_abstract_sockets_of_the_host_are_out_of_reach(rootless, driver):
     assert "ConnectionRefusedError" in result.stderr
 
 
+@pytest.mark.needs("subuid")
 def test_any_user_of_the_container_binds_low_ports(rootless):
     script = "import socket; socket.create_server(('0.0.0.0', 80)); print('bound')"
     result = rootless(

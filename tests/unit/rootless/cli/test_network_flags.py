@@ -46,6 +46,20 @@ def test_networks_of_a_user():
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name=n,mac-address=02:00:00:00:00:50,alias=q,ip=10.0.0.2,ip6=fd00::5",
+        "n:mac=02:00:00:00:00:50,alias=q,ip=10.0.0.2,ip6=fd00::5",
+        "ip6=fd00::5,alias=q,ip=10.0.0.2,name=n,mac-address=02:00:00:00:00:50",
+    ],
+)
+def test_colons_of_an_address_do_not_end_a_name(text):
+    assert parse(text).attachments == (
+        Attachment("n", ("q",), "10.0.0.2", "fd00::5", "02:00:00:00:00:50"),
+    )
+
+
 def test_published_ports_of_the_host_network_are_dropped():
     request = PortRequest(80, "tcp", "", 8080, 8080)
     assert parse(publish=("8080:80",)) == NetworkOptions(ports=(request,))
@@ -58,6 +72,16 @@ def test_published_ports_of_the_host_network_are_dropped():
     ("names", "options", "message"),
     [
         (("",), {}, "no name set for network"),
+        (
+            ("name=n1,ip",),
+            {},
+            'invalid argument "name=n1,ip" for "--network" flag: invalid field ip',
+        ),
+        (
+            ("container:a",),
+            {"publish_all": True},
+            "conflicting options: port publishing and the container type network mode",
+        ),
         (
             ("foo=bar",),
             {},

@@ -66,9 +66,11 @@ def test_filters_of_images_take_the_earliest_time_and_the_last_dangling():
         [("until", "20"), ("until", "10"), ("dangling", "1"), ("dangling", "0")], 0
     )
     assert found == ImageFilters(dangling=False, until=10)
-    for pair in (("dangling", "maybe"), ("label!", "k"), ("until", "soon")):
+    for pair in (("dangling", "maybe"), ("label!", "k")):
         with pytest.raises(UsageError, match="invalid filter"):
             image_filters([pair], 0)
+    with pytest.raises(UsageError, match='failed to parse value as time or duration: "soon"'):
+        image_filters([("until", "soon")], 0)
 
 
 def test_filters_of_prunes():

@@ -194,7 +194,6 @@ def test_userns_modes_are_read():
         {"pid": "ns:x"},
         {"ipc": "odd"},
         {"uts": "host", "hostname": "x"},
-        {"network": ("none",), "dns": ("1.1.1.1",)},
         {"dns": ("one",)},
         {"hostname": "a\nb"},
         {"hostname": "a" * 65},
