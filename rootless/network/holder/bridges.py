@@ -139,7 +139,9 @@ class Bridges:
         inside = self._enter(namespace)
         try:
             if place.interface in inside.names():
-                inside.delete(place.interface)  # its bridge is gone with a holder that was killed
+                # Its bridge is gone with a holder that was killed, and it goes too: the kernel removes it in the background
+                # (net/core/net_namespace.c, cleanup_net).
+                _delete(inside, place.interface)
             self._links.add_veth(
                 port_name(place),
                 self._indexes[record.id],
@@ -216,11 +218,7 @@ class Bridges:
 
     def disconnect(self, place: Assigned) -> None:
         """Undo `connect`, also if the container's namespace has gone."""
-        try:
-            self._links.delete(port_name(place))
-        except OSError as error:
-            if error.errno != errno.ENODEV:
-                raise
+        _delete(self._links, port_name(place))
 
     def allow_host(self, address: str, *, allowed: bool) -> None:
         """Let the container with an address reach the host's loopback addresses at the gateway of the way out, or no
@@ -249,6 +247,15 @@ class Bridges:
                     one.listen(_BACKLOG)
                 made.append(one)
         return made
+
+
+def _delete(links: LinkSocket, name: str) -> None:
+    """Delete an interface, if it is there."""
+    try:
+        links.delete(name)
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
 
 
 def _leads_outside(record: NetworkRecord) -> bool:

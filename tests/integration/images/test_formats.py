@@ -81,7 +81,7 @@ def test_images_by_age(stored):
     assert stored("images", "-q", "-f", "until=1h").ok().stdout != ""
     assert stored("images", "-q", "--filter", "until=2001-01-01").ok().stdout != ""
     refused = stored("images", "--filter", "until=yesterday")
-    assert "failed to parse value as time or duration: "yesterday"" in refused.stderr
+    assert 'failed to parse value as time or duration: "yesterday"' in refused.stderr
 
 
 def test_history_by_template_and_for_programs(stored):

@@ -174,9 +174,9 @@ print("sent")
 """Tells all of its network that the gateway is at its own MAC address (RFC 826)."""
 NEIGHBOURS = r"""
 import socket
-print(socket.gethostbyname("victim"))
 with open("/proc/net/arp") as table:
     print(*(line.split()[3] for line in table if line.startswith("10.77.0.1 ")))
+print(socket.gethostbyname("victim"))
 """
 
 
@@ -185,7 +185,7 @@ def test_container_does_not_pass_for_the_gateway_of_its_network(rootless, nets):
     start(rootless, "victim", "one", *serving(80))
     look = ("exec", "victim", "python3", "-c", NEIGHBOURS)
     before = rootless(*look).ok().stdout
-    assert before.startswith("10.77.0.2\n02:42:0a:4d:00:01")
+    assert before == "02:42:0a:4d:00:01\n10.77.0.2\n"
     assert run(rootless, "one", "python3", "-c", IMPOSTOR).ok().stdout == "sent\n"
     assert rootless(*look).ok().stdout == before
 

@@ -111,6 +111,32 @@ def test_answers_come_to_the_own_network_alone(rootless: Rootless, echo: Echo) -
     assert b"from another network" not in echo.received
 
 
+def test_internal_network_sends_nothing_outside(rootless: Rootless, echo: Echo) -> None:
+    """Not by the way out of the others either, with a route to it: the holder passes no packet on."""
+    subnets = ("--subnet", "10.71.0.0/24", "--subnet", "fd00:71::/64", "--ipv6")
+    rootless("network", "create", "--internal", *subnets, "inside").ok()
+    rootless("network", "create", "--subnet", "fd00:72::/64", "--ipv6", "open").ok()
+    rootless("run", "-d", "--network", "open", *ROOT, "sleep", "1000").ok()
+    script = """
+import socket, subprocess, sys
+family, option, gateway = socket.AF_INET, "-4", "10.71.0.1"
+if ":" in sys.argv[1]:
+    family, option, gateway = socket.AF_INET6, "-6", "fd00:71::1"
+subprocess.run(["ip", option, "route", "add", "default", "via", gateway], check=True)
+udp = socket.socket(family, socket.SOCK_DGRAM)
+udp.sendto(b"from inside", (sys.argv[1], int(sys.argv[2])))
+udp.settimeout(1)
+try:
+    print(udp.recv(100))
+except TimeoutError:
+    print("nothing")
+"""
+    options = ("--cap-add", "NET_ADMIN", "--network", "inside")
+    run = ("run", "--rm", *options, *ROOT, "python3", "-c", script)
+    assert rootless(*run, echo.address, str(echo.port)).ok().stdout == "nothing\n"
+    assert echo.received == []
+
+
 def test_first_packet_of_a_network_is_answered(rootless: Rootless, echo: Echo) -> None:
     """Within the second for which a new address of IPv6 is tentative (RFC 4862, section 5.4)."""
     rootless("network", "create", "--subnet", "fd00:71::/64", "--ipv6", "one").ok()
