@@ -105,3 +105,12 @@ class NotATerminalError(UsageError):
 
     exit_status = 1
     code = "not-a-terminal"
+
+
+def failure_of(error: OSError) -> str:
+    """What a failure of a system call is called in a message: its file, if it has a name, and the system's words."""
+    name = error.filename  # a number, if it is of a descriptor
+    if isinstance(name, bytes):
+        name = name.decode(errors="surrogateescape")
+    where = f"{name}: " if isinstance(name, str) else ""
+    return f"{where}{(error.strerror or str(error)).lower()}"

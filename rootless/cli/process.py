@@ -7,7 +7,7 @@ import os
 import sys
 
 from rootless.cli.context import PROGRAM
-from rootless.errors import RootlessError
+from rootless.errors import RootlessError, failure_of
 
 
 def open_missing_streams() -> None:
@@ -30,9 +30,8 @@ _HINTS = {
 def as_expected(error: OSError) -> RootlessError:
     """The failure of a system call as an error that names the file."""
     named = isinstance(error.filename, str | bytes)  # not of a descriptor
-    where = f"{os.fsdecode(error.filename)}: " if named else ""
     hint = None if named else _HINTS.get(error.errno or 0)
-    return RootlessError(f"{where}{(error.strerror or str(error)).lower()}", hint=hint)
+    return RootlessError(failure_of(error), hint=hint)
 
 
 def print_error(error: RootlessError, debug: bool) -> int:

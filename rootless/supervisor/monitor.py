@@ -28,7 +28,7 @@ from rootless.containers.delete_tree import remove_container_tree
 from rootless.containers.directory import Containers
 from rootless.containers.launch_description import LaunchDescription
 from rootless.durable import locked
-from rootless.errors import RootlessError
+from rootless.errors import RootlessError, failure_of
 from rootless.light_stdlib import signal
 from rootless.supervisor import control_socket
 from rootless.supervisor.clients import Clients
@@ -138,6 +138,9 @@ class Monitor:
             status = 0
         except RootlessError as error:
             self._fail(error)
+        except OSError as error:
+            log_exception(error)
+            self._fail(RootlessError(f"cannot run the container: {failure_of(error)}"))
         except BaseException as error:  # noqa: BLE001 - the last resort of this process
             log_exception(error)
             self._fail(RootlessError(f"the monitor failed: {type(error).__name__}: {error}"))

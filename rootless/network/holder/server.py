@@ -9,7 +9,7 @@ import select
 import time
 
 from rootless.durable import write_atomically
-from rootless.errors import RootlessError
+from rootless.errors import RootlessError, failure_of
 from rootless.light_json import dumps, loads
 from rootless.light_stdlib import signal, socket
 from rootless.network.dns.process import DnsProcess
@@ -291,7 +291,10 @@ class Holder:
             self._dns.remove(network)
             self._bridges.remove(record)
             del self._membership.records[network]
-        self._record()
+        try:
+            self._record()
+        except OSError as error:
+            self._log(f"the addresses in use cannot be written down: {failure_of(error)}")
 
     def _leave(self, client: _Client) -> None:
         """The other side has gone: its container has ended."""

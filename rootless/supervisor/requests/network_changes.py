@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootless.errors import RootlessError
+from rootless.errors import RootlessError, failure_of
 from rootless.network.options import BRIDGE, attachment_of, predefined_id
 from rootless.supervisor.protocol import Kind
 
@@ -24,7 +24,7 @@ def change_networks(
     try:
         change = _carry_out(fields, run)
     except (OSError, RootlessError) as error:
-        client.refuse(str(error))
+        client.refuse(failure_of(error) if isinstance(error, OSError) else error.message)
         return lambda endpoint: endpoint
     keeper.changed_networks(run.places, change)
     client.send(Kind.DONE)
