@@ -141,6 +141,14 @@ class LinkSocket(NetlinkSocket):
         body = self.get(_RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0), (text(_IFLA_IFNAME, name),))
         return int(_LINK.unpack_from(body)[2])
 
+    def activate(self, name: str) -> None:
+        """ip link show NAME
+
+        The kernel has an interface send at once then whose carrier has just come, from Linux 6.13 on (net/core/rtnetlink.c,
+        rtnl_getlink); by itself it does so up to a second later (net/core/link_watch.c).
+        """
+        self.index(name)
+
     def names(self) -> set[str]:
         """The names of all interfaces."""
         bodies = self.dump(_RTM_GETLINK, _LINK.pack(0, 0, 0, 0, 0))

@@ -163,6 +163,9 @@ class Bridges:
                 if address:
                     inside.add_address(index, address, prefix)
             inside.set_up(index)
+            # The first port is the carrier of the bridge, which else drops its first answers.
+            for name in (port_name(place), record.bridge):
+                self._links.activate(name)
             # Another container could say that it is the gateway, and answer names in its place.
             for subnet in record.subnets:
                 mac_address = _packed(mac_address_of(record.resolver))
