@@ -1,4 +1,4 @@
-"""What the operations on containers that live are to take at most, beside their peers. Pure."""
+"""What the operations on containers that live and on networks are to take at most, beside their peers. Pure."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Target:
 
 
 _HALF = Target({}, of_faster=0.5)
+_AS_PODMAN = Target({"podman": 1.0})
 
 TARGETS: Mapping[str, Target] = {
     "run --rm true": Target({"podman": 0.4, "docker": 0.25}),
@@ -48,5 +49,13 @@ TARGETS: Mapping[str, Target] = {
     "cp in": _HALF,
     "cp out": _HALF,
     "cp in, one file": Target({"docker": 1.0}),
+    "run true on the default network": Target({"podman": 0.6}),
+    "run true on a network": Target({"podman": 0.5}),
+    "run true on a network with 100 ports": Target({"podman": 1.0, "docker": 1.0}),
+    "first name on a network": _AS_PODMAN,
+    "run -d of many on a network": _AS_PODMAN,
+    "send between containers": _AS_PODMAN,
+    "send to a published port": _AS_PODMAN,
+    "send to the host": _AS_PODMAN,
 }
-"""By workload of `benchmarks.lifecycle`."""
+"""By workload of `benchmarks.lifecycle` and `benchmarks.network`."""
