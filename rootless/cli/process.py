@@ -25,12 +25,15 @@ _HINTS = {
     errno.ENOMEM: "raise the limit of memory (ulimit -v)",
 }
 """For system calls that concern no file."""
+_HINTS_OF_FILES = {
+    errno.ESTALE: "the server of this network file system does not have the file any more: unmount it and mount it again",
+}
 
 
 def as_expected(error: OSError) -> RootlessError:
     """The failure of a system call as an error that names the file."""
     named = isinstance(error.filename, str | bytes)  # not of a descriptor
-    hint = None if named else _HINTS.get(error.errno or 0)
+    hint = (_HINTS_OF_FILES if named else _HINTS).get(error.errno or 0)
     return RootlessError(failure_of(error), hint=hint)
 
 

@@ -46,6 +46,10 @@ class Faulty(Union):
             raise OSError(number, os.strerror(number))
         time.sleep(fault)
 
+    def lookup(self, parent, name):
+        self._meet("lookup")
+        return super().lookup(parent, name)
+
     def read(self, nodeid, offset, size):
         self._meet("read")
         return super().read(nodeid, offset, size)
