@@ -28,6 +28,8 @@ _IMAGE = "hpc-bench:latest"
 _SECONDS = 600
 _MODULES, _BIG = "/srv/modules", "/srv/big"
 _MODULE = 4096
+_IDLE = 8.0
+"""Seconds after which a container of an engine is idle."""
 _SLEEP = "trap 'kill $!; exit' TERM; sleep 1000 & wait"
 """Ends by SIGTERM also as process 1."""
 
@@ -154,6 +156,7 @@ def _idle_memory(stage: Stage) -> int:
     """Bytes of the engine's processes for one container of many that stay, its command left out."""
     before = set(processes())
     with _idle_containers(stage) as made:
+        time.sleep(_IDLE)
         new = [pid for pid in processes() if pid not in before]
         commands = {pid for pid in new if _is_command(pid)}
         return sum(proportional_size(pid) for pid in new if pid not in commands) // len(made)

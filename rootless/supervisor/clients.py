@@ -118,6 +118,10 @@ class Clients:
         self._clients = [client for client in self._clients if client.is_open]
         return self._clients
 
+    def descriptors(self) -> tuple[int, ...]:
+        """Those of the listening socket and of the connections."""
+        return (self.fileno(), *map(Client.fileno, self.open()))
+
     def wait(
         self,
         descriptors: Sequence[int],
@@ -128,7 +132,7 @@ class Clients:
         those of `events` for which their event has come (poll(2)). None after the time, or after a day.
         """
         poll = select.poll()
-        for descriptor in (*descriptors, self.fileno(), *map(Client.fileno, self.open())):
+        for descriptor in (*descriptors, *self.descriptors()):
             poll.register(descriptor, select.POLLIN)
         for descriptor, event in (events or {}).items():
             poll.register(descriptor, event)

@@ -325,18 +325,18 @@ class Monitor:
             self._serve(ready)
 
     def _wait(self) -> set[int]:
-        """The descriptors that are ready. Where nothing but they can give it something to do, a monitor without clients
-        stands by after a time.
+        """The descriptors that are ready. Where nothing but they can give it something to do, the monitor stands by after a
+        time.
         """
         run, limit = self._run, self._wait_limit()
-        if limit is None and self._quiet and not (self._ends_with_client or self._clients.open()):
+        if limit is None and self._quiet:
             ready = self._clients.wait(run.watched(), self._quiet * 1000, run.interest())
             if ready:
                 return ready
             from rootless.supervisor.standby.entering import stand_by
 
             self._quiet = min(2 * self._quiet, _MOST_QUIET)
-            stand_by(self, (*run.watched(), self._clients.fileno()), run.interest())
+            stand_by(self, (*run.watched(), *self._clients.descriptors()), run.interest())
             self._quiet = 0.0  # it cannot
         return self._clients.wait(run.watched(), limit, run.interest())
 

@@ -138,15 +138,33 @@ def test_signals_to_a_monitor_that_stands_by(box):
     assert state(box, "c2") == "exited 137"
 
 
-def test_pause_and_a_client_that_keeps_it_from_standing_by(box):
-    monitor = start(box, "box:1", "sleep", "1000")
+def test_clients_stay_connected(box):
+    running = box.popen(
+        "run", "--rm", "--name", "c1", "-i", "box:1", "sh", "-c", "echo up; cat; exit 7"
+    )
+    assert running.stdout.readline() == b"up\n"
+    monitor = record_of(box)["monitor_pid"]
+    wait_until(lambda: stands_by(monitor))
     waiting = box.popen("wait", "c1")
-    wait_until(lambda: not stands_by(monitor))
     box("pause", "c1").ok()
     assert state(box) == "paused 0"
     box("unpause", "c1").ok()
-    box("kill", "c1").ok()
-    assert waiting.communicate(timeout=30)[0] == b"137\n"
+    wait_until(lambda: stands_by(monitor))
+    assert running.communicate(b"through\n", timeout=30)[0] == b"through\n"
+    assert running.returncode == 7
+    assert waiting.communicate(timeout=30)[0] == b"7\n"
+
+
+def test_signals_and_the_end_of_the_first_client(box):
+    for number, status in ((signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)):
+        running = box.popen("run", "--rm", "--name", "c1", "--init", "box:1", "sleep", "1000")
+        wait_until(lambda: box("ps", "-q").ok().stdout)
+        record = record_of(box)
+        wait_until(lambda: stands_by(record["monitor_pid"]))  # noqa: B023 - called at once
+        running.send_signal(number)
+        assert running.wait(30) == status
+        wait_until(lambda: not os.path.exists(f"/proc/{record['pid']}"))  # noqa: B023
+        wait_until(lambda: not box("ps", "-aq").ok().stdout)
 
 
 @pytest.mark.needs("tun", "pasta", "slirp4netns")
