@@ -169,23 +169,25 @@ class Bench:
         return lambda: _discard(self._run(*command))
 
     def _apply(self, subject: str) -> Callable[[], None] | None:
-        """Bring new files of a layer to the work tree, where they are not yet; directly they are copied."""
-        make = self._script(f"mkdir new; cd new; seq {self._size.applied} | xargs touch")
-        shutil.rmtree(self._work / "new", ignore_errors=True)
+        """Bring new files of a layer to a directory where they are not yet; directly they are copied. Nothing is removed
+        meanwhile: ext4 searches past the inode numbers that were freed within the last minute."""
+        self._serial += 1
+        name = f"new{self._serial}"
+        make = self._script(f"mkdir {name}; cd {name}; seq {self._size.applied} | xargs touch")
+        target = self._scratch / "applied"
+        target.mkdir(exist_ok=True)
         if subject == ROOTLESS:
-            self._rootless("drop", "-f", "new", check=False)
-            self._rootless("try", "--keep", "--name", "new", "sh", make)
-            return lambda: self._rootless("apply", "new")
+            self._run(program.ROOTLESS, "try", "--keep", "--name", name, "sh", make, cwd=target)
+            return lambda: self._rootless("apply", name)
         if subject == DIRECT:
             other = self._scratch / "other"
-            shutil.rmtree(other, ignore_errors=True)
-            other.mkdir()
+            other.mkdir(exist_ok=True)
             self._run("sh", make, cwd=other)
-            return lambda: _discard(self._run("cp", "-a", str(other / "new"), str(self._work)))
+            return lambda: _discard(self._run("cp", "-a", str(other / name), str(target)))
         if subject == BINPASH and _has_binpash():
             sandbox = self._sandbox()
-            self._run("try", "-N", str(sandbox), "sh", make)
-            return lambda: _discard(self._run("try", "commit", str(sandbox)))
+            self._run("try", "-N", str(sandbox), "sh", make, cwd=target)
+            return lambda: _discard(self._run("try", "commit", str(sandbox), cwd=target))
         return None
 
     def _script(self, text: str) -> str:

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -23,7 +24,7 @@ from rootless.applying.perform import Performer
 from rootless.applying.plan import Caller, Left, Plan, Planner
 from rootless.applying.step import Restored
 from rootless.applying.undo import Undoing
-from rootless.changes.change import Change, Kind, from_plain, is_within, plain
+from rootless.changes.change import Change, Kind, is_within, packed, unpacked
 from rootless.changes.compare import compare
 from rootless.changes.parts import Part
 from rootless.changes.selection import is_at
@@ -121,11 +122,13 @@ class Target:
                 if upper is not None and each.node is not None and each.node.layer == UPPER
             }
             logs = (b"", b"") if upper is None else (upper.first_seen(), upper.bases())
-            yield marshal.dumps(([plain(each.change) for each in found], places, *logs))
+            yield marshal.dumps((places, *logs))
+            yield from packed(each.change for each in found)
 
-        changes, places, seen, bases = marshal.loads(b"".join(self._files.read(produce)))
-        listed = [from_plain(each) for each in changes]
-        return Found(listed, places, self._seen_outside(unpack_seen(seen)), unpack_bases(bases))
+        data = BytesIO(b"".join(self._files.read(produce)))
+        places, seen, bases = marshal.load(data)
+        seen_here = self._seen_outside(unpack_seen(seen))
+        return Found(unpacked(data), places, seen_here, unpack_bases(bases))
 
     def _seen_outside(self, seen: dict[bytes, SeenRecord]) -> dict[bytes, SeenRecord]:
         """What was seen, with owners as this process sees them."""

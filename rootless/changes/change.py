@@ -5,9 +5,16 @@ Paths are relative to the container's root, bytes, without slashes at the ends; 
 
 from __future__ import annotations
 
+import marshal
 import stat
+from collections.abc import Iterable, Iterator
 from enum import Enum
+from io import BytesIO
+from itertools import islice
 from typing import Any, NamedTuple
+
+_PIECE = 4096
+"""Changes that are packed at once."""
 
 
 class Kind(Enum):
@@ -105,8 +112,8 @@ _TYPES = {
 }
 
 
-def plain(change: Change) -> tuple[object, ...]:
-    """For marshal; `from_plain` is the other half."""
+def _plain(change: Change) -> tuple[object, ...]:
+    """For marshal; `_from_plain` is the other half."""
     return (
         change.path,
         change.kind.value,
@@ -119,8 +126,8 @@ def plain(change: Change) -> tuple[object, ...]:
     )
 
 
-def from_plain(data: Any) -> Change:  # noqa: ANN401 - what marshal gives
-    """The inverse of `plain`."""
+def _from_plain(data: Any) -> Change:  # noqa: ANN401 - what marshal gives
+    """The inverse of `_plain`."""
     path, kind, before, after, aspects, source, link, is_replaced = data
     return Change(
         path,
@@ -132,6 +139,21 @@ def from_plain(data: Any) -> Change:  # noqa: ANN401 - what marshal gives
         link,
         is_replaced,
     )
+
+
+def packed(changes: Iterable[Change]) -> Iterator[bytes]:
+    """Changes for another process, in pieces, so that they are not all there twice."""
+    left = iter(changes)
+    while piece := list(islice(left, _PIECE)):
+        yield marshal.dumps([_plain(each) for each in piece])
+
+
+def unpacked(data: BytesIO) -> list[Change]:
+    """The inverse of `packed`, of the pieces from where `data` is."""
+    found: list[Change] = []
+    while data.tell() < data.getbuffer().nbytes:
+        found += map(_from_plain, marshal.load(data))
+    return found
 
 
 def is_within(path: bytes, directory: bytes) -> bool:

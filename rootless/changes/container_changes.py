@@ -6,11 +6,12 @@ import marshal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rootless.changes.change import from_plain, plain
+from rootless.changes.change import packed, unpacked
 from rootless.changes.compare import compare
 from rootless.changes.parts import Part, parts_of, wanted_of
 from rootless.changes.selection import is_at, require_matches
@@ -69,12 +70,10 @@ class ContainerChanges:
 
         def produce(part: Part, wanted: Sequence[bytes], snapshot: Snapshot) -> Iterator[bytes]:
             found = compare(snapshot, part.mountpoints, wanted)
-            yield marshal.dumps([plain(part.whole_change(each.change)) for each in found])
+            yield from packed(part.whole_change(each.change) for each in found)
 
         with self._read(produce) as found:
-            return [
-                from_plain(each) for pieces in found for each in marshal.loads(b"".join(pieces))
-            ]
+            return [each for pieces in found for each in unpacked(BytesIO(b"".join(pieces)))]
 
     def require_matches(self, listed: Sequence[Change]) -> None:
         """Raises NotFoundError if one of the paths has none of the changes that `listed` gave."""

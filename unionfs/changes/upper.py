@@ -99,7 +99,11 @@ class _Walk:
             listing = list(self._layers.writable().listing(directory.upper))
             self._listings[path] = listing
             for name, entry in listing:
-                if entry.mark is Mark.WHITEOUT or not _is_directory(entry):
+                if entry.mark is Mark.WHITEOUT:
+                    continue
+                if not _is_directory(entry):
+                    # It hides what is below it. The tree would read the directory once more to find it.
+                    self._tree.add_from_upper(directory, name, entry)
                     continue
                 node = self._tree.existing(directory, name)
                 if isinstance(node, Directory):
@@ -119,7 +123,7 @@ class _Walk:
 
     def _level(self, level: _Level) -> Iterator[UpperChange]:
         names = set()
-        for name, entry in self._listings[level.path]:
+        for name, entry in self._listings.pop(level.path):
             names.add(name)
             here, lower_path = _join(level.path, name), _join(level.lower_path, name)
             found = self._layers.find_in(level.lowers, name)

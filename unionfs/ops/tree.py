@@ -8,7 +8,7 @@ import os
 
 from unionfs.copy_up_stats import CopyUpCauses, CopyUpStats
 from unionfs.journal_kinds import Kind
-from unionfs.layer import Layer, SupportsRelease, UpperLayer
+from unionfs.layer import Layer, LayerEntry, SupportsRelease, UpperLayer
 from unionfs.light_types import NamedTuple
 from unionfs.model import ROOT_NODE, Attributes, with_nlink, with_owner
 from unionfs.nodes import UPPER, Directory, Node, NodeTable
@@ -245,6 +245,15 @@ class Tree:
         if self.deferred is not None:
             self.deferred.show_waiting(directory)
         return node
+
+    def add_from_upper(self, directory: Directory, name: bytes, entry: LayerEntry) -> None:
+        """A name of the upper is known that is no directory and no whiteout."""
+        if name in directory.children:
+            return
+        node = self.node_maker.make_node(directory, name, [(UPPER, entry)])
+        directory.insert(name, node, is_new=False)
+        if self.deferred is not None:
+            self.deferred.show_waiting(directory)
 
     def is_referred_to(self, node: Node) -> bool:
         """Whether the kernel is known to refer to a node: one with a deferred change is held all the
