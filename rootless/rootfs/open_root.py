@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.containers.config import id_maps_of
+from rootless.containers.config import id_maps_of, read_spec
 from rootless.containers.launch_description import log_of
 from rootless.containers.status import ALIVE
 from rootless.durable import locked
@@ -30,7 +30,8 @@ from rootless.syscalls.processes import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
@@ -64,16 +65,21 @@ def call_with_root(
                 return call_with_stopped_root(
                     record, paths, store, maps, function, open_volumes=open_volumes
                 )
-    return run_in_child(lambda: _in_running(record, maps, function))
+    return run_in_child(lambda: _in_running(record, read_spec(directory), maps, function))
 
 
 def _in_running(
-    record: ContainerRecord, maps: IdMaps, function: Callable[[int, IdMaps], int]
+    record: ContainerRecord,
+    spec: Mapping[str, Any],
+    maps: IdMaps,
+    function: Callable[[int, IdMaps], int],
 ) -> int:
+    from rootless.containers.exec_target import open_process
+
     # Users of the container's namespace could trace this process if it were dumpable.
     prctl(PR_SET_DUMPABLE, 0)
     try:
-        pidfd = os.pidfd_open(record.pid)
+        pidfd = open_process(record, spec)
         own_end, other_end = descriptors.pair()
         pid = os.fork()
         if pid == 0:

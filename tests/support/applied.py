@@ -99,16 +99,22 @@ def described(top: bytes, spare: list[int], *, times: bool) -> dict[bytes, objec
                 with open(path, "rb") as file:
                     data = (
                         file.read(),
-                        sorted(os.listxattr(path)),
+                        _xattrs(path),
                         status.st_mtime_ns if times else 0,
                     )
             elif stat.S_ISLNK(status.st_mode):
                 data = os.readlink(path)
+            elif stat.S_ISDIR(status.st_mode):
+                data = _xattrs(path)
             is_directory = stat.S_ISDIR(status.st_mode)
             link = key if is_directory else first.setdefault(status.st_ino, key)
             nlink = 0 if is_directory else status.st_nlink - spare.count(status.st_ino)
             found[key] = (stat.filemode(status.st_mode), nlink, link, data)
     return found
+
+
+def _xattrs(path: bytes) -> dict[str, bytes]:
+    return {name: os.getxattr(path, name) for name in sorted(os.listxattr(path))}
 
 
 def differences(

@@ -274,3 +274,16 @@ def test_command_that_cannot_be_started_leaves_nothing_behind(rootless, work, co
     tried(rootless, "true").ok()
     assert tried(rootless, command).status == 125
     rootless("drop", "one").ok()
+
+
+def test_files_and_snapshots_of_a_command_that_runs(rootless, work, tmp_path):
+    running = rootless.popen("try", "--keep", "--name", "one", "sh", "-c", "echo 1 > made; cat")
+    wait_until(lambda: rootless("exec", "one", "test", "-s", "made").status == 0, 60)
+    rootless("snapshot", "one", "first").ok()
+    rootless("exec", "one", "sh", "-c", "echo 2 > made; mv file moved").ok()
+    rootless("cp", f"one:{work}/made", str(tmp_path / "copied")).ok()
+    assert (tmp_path / "copied").read_text() == "2\n"
+    lines = rootless("changes", "one@first", "one").ok().stdout.replace(f"{work}/", "").splitlines()
+    assert lines == ["changed  made  (2B)", "moved    file -> moved"]
+    running.communicate(b"", timeout=60)
+    assert running.returncode == 0
