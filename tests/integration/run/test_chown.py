@@ -232,7 +232,7 @@ def test_container_is_paused_while_it_changes_owners(rootless, busybox_image):
 def test_recorder_that_is_killed_is_replaced(rootless, busybox_image):
     rootless("import", busybox_image, "bb").ok()
     script = (
-        "mkdir /w; i=0; while [ $i -lt 100 ]; do touch /w/$i; chown $i:$i /w/$i || exit 9; i=$((i+1)); done;"
+        "mkdir /w; i=0; while [ $i -lt 100 ]; do touch /w/$i; chown $i:$i /w/$i || exit 9; sleep 0.02; i=$((i+1)); done;"
         "touch /w/done; sleep 1000"
     )
     rootless("run", "-d", "--name", "c1", "bb", "sh", "-c", script).ok()
