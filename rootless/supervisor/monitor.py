@@ -69,7 +69,7 @@ _SIGNALS = frozenset({Kind.SIGNAL, Kind.KILL, Kind.STOP})
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM came while there was no container to kill."""
+    """SIGTERM came between two runs, while there was no container to kill."""
 
 
 class Monitor:
@@ -110,6 +110,8 @@ class Monitor:
         self._ends_with_client = description.ends_with_client
         self._clients = Clients(first)
         self._restarts = Restarts(description.restart)
+        self._is_resting = False
+        """Between two runs, where SIGTERM ends the delay."""
         self._reconciles_at: float | None = None
         """By the monotonic clock: when the records of other containers are to be made true."""
         self._published: Sequence[PublishedSocket] = ()
@@ -152,7 +154,7 @@ class Monitor:
         self._restarts.is_final = True
         if self._state in {MonitorState.READY, MonitorState.RUNNING}:
             self._run.container.signals.kill()
-        elif self._state is MonitorState.RESTARTING:
+        elif self._is_resting:
             raise _TerminatedError
 
     def _start_and_supervise(self, debug: int | None) -> None:
@@ -359,6 +361,7 @@ class Monitor:
         restarts = self._restarts
         self._state = MonitorState.RESTARTING
         try:
+            self._is_resting = True
             self._keeper.restarting(ending)
             self._report_end(ending)
             self._next_server.fork()
@@ -371,6 +374,8 @@ class Monitor:
             self._state = MonitorState.CREATING
         except _TerminatedError:
             restarts.is_final = True
+        finally:
+            self._is_resting = False
         return not restarts.is_final
 
     def _remove_image(self) -> None:

@@ -1,6 +1,7 @@
 """The monitor as a program of its own: created here and started there, by fork and by exec, with one
 client and with several, and what each does when the other is wrong or gone."""
 
+import json
 import os
 import select
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -19,7 +21,7 @@ from rootless.supervisor.control_socket import connect
 from rootless.supervisor.protocol import VERSION, Kind
 from tests.integration.run.test_deaths import WAIT, assert_gone, children, roles, start
 from tests.support.command import run_command
-from tests.support.waiting import assert_stays
+from tests.support.waiting import assert_stays, wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse")
 
@@ -388,3 +390,20 @@ def test_killed_run_ends_a_container_of_several_clients(rootless, connected):
     assert client.receive_until(Kind.EXITED).fields["status"] == 128 + signal.SIGKILL
     client.close()
     assert_gone(everyone)
+
+
+def test_sigterm_while_the_end_is_reported_is_no_failure(rootless):
+    for number in range(8):
+        process = rootless.popen("run", "--name", "one", "-i", "--rootfs", "/", "cat")
+        wait_until(lambda: rootless("exec", "one", "true").status == 0, 60)
+        (record,) = (rootless.data / "rootless/containers").glob("*/container.json")
+        monitor = os.pidfd_open(json.loads(record.read_bytes())["monitor_pid"])
+        process.stdin.close()
+        pause = Event()
+        while not select.select([monitor], [], [], 0)[0]:
+            signal.pidfd_send_signal(monitor, signal.SIGTERM)
+            pause.wait(0.0005 * (number + 1))
+        os.close(monitor)
+        assert process.stderr.read() == b""
+        assert process.wait(60) in {0, 128 + signal.SIGKILL}
+        rootless("rm", "one").ok()
