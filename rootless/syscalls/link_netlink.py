@@ -144,8 +144,8 @@ class LinkSocket(NetlinkSocket):
     def activate(self, name: str) -> None:
         """ip link show NAME
 
-        The kernel has an interface send at once then whose carrier has just come, from Linux 6.13 on (net/core/rtnetlink.c,
-        rtnl_getlink); by itself it does so up to a second later (net/core/link_watch.c).
+        A kernel whose rtnl_getlink calls linkwatch_sync_dev (net/core/rtnetlink.c) has an interface send at once then whose
+        carrier has just come; by itself it does so up to a second later (net/core/link_watch.c).
         """
         self.index(name)
 

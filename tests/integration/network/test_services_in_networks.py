@@ -153,6 +153,7 @@ def test_nginx_serves_and_passes_requests_on(services: Rootless, tmp_path: Path)
             assert run(services, *ROOT, *command_line) == f"{client} asked for /app/z\n"
 
 
+@pytest.mark.needs("subuid")
 def test_postgres_is_used_by_name_and_through_a_port(services: Rootless) -> None:
     start(services, "db", "-p", "127.0.0.1::5432", "services", "sh", "-c", POSTGRES)
     local = ("psql", "-h", "/tmp", "-U", "postgres", "-qtAc")
