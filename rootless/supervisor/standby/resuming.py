@@ -5,17 +5,26 @@ from __future__ import annotations
 import gc
 import os
 
+from rootless.supervisor.standby.modules import Modules, keep
 from rootless.supervisor.standby.pickled import unpickled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import CodeType
     from typing import NoReturn
 
 
-def resume(state: int, name: str, terminated: int, pickled: bytes) -> NoReturn:
+def resume(
+    state: int,
+    name: str,
+    modules: tuple[list[int], set[str], dict[str, tuple[str, bool, CodeType]]],
+    terminated: int,
+    pickled: bytes,
+) -> NoReturn:
     """Be the monitor of the container again, a process of that name. `state` and `terminated` are descriptors that the program
-    which stood by needed.
+    which stood by needed; `modules` has the fields of `Modules`.
     """
+    keep(Modules(*modules))
     with open("/proc/self/comm", "w") as file:
         file.write(name)
     for each in map(int, os.listdir("/proc/self/fd")):

@@ -1,21 +1,26 @@
-"""The program of a monitor that stands by: it waits for the descriptors, and executes the monitor's program again. It is
-executed by its path, imports nothing of this project, and nothing but modules that are in the interpreter.
+"""The program of a monitor that stands by: it waits for the descriptors, and executes the monitor's program again. Its code
+comes from the file of what the monitor knew, and it imports nothing of this project, nothing but modules that are in the
+interpreter.
 
-    waiting.py STATE NAME DESCRIPTOR:EVENTS...
+    standby STATE NAME DESCRIPTOR:EVENTS...
 
-STATE is the descriptor of what the monitor knew, NAME that of the process.
+STATE is the descriptor of that file, NAME the name of the process.
 """
 
 import posix
 import select
 import sys
 
+FIRST = "import marshal, sys; exec(marshal.load(open(int(sys.argv[2]), 'rb', closefd=False)))"
+"""Executes this program. The file begins with its code, and is read from its start."""
 RESUME = '''
-import gc, marshal, posix, sys
+import gc, marshal, sys
 from _frozen_importlib import ModuleSpec
 gc.disable()
-state = int(sys.argv[1])
-codes, packs, sys.path[:], terminated, pickled = marshal.loads(posix.pread(state, posix.fstat(state).st_size, 0))
+with open(int(sys.argv[1]), "rb", closefd=False) as file:
+    file.seek(0)
+    marshal.load(file)
+    packs, packed, codes, sys.path[:], terminated, pickled = marshal.load(file)
 
 class Finder:
     """Of the modules that the monitor had: those that are installed may be of another release by now."""
@@ -43,19 +48,20 @@ sys.meta_path.insert(0, Finder)
 from rootless import module_packs
 for each in packs:
     module_packs.load_pack("/proc/self/fd/%d" % each, is_checked=False)
-    posix.close(each)
 from unionfs.light_imports import install
 install("rootless", "unionfs")
 from rootless.supervisor.standby.resuming import resume
-resume(state, sys.argv[2], terminated, pickled)
+resume(int(sys.argv[1]), sys.argv[2], (packs, packed, codes), terminated, pickled)
 '''
 """What follows: `rootless.supervisor.standby.resuming` with the modules that the monitor had."""
+INTERPRETER = "/proc/self/exe"
+"""The one that runs, which may have been removed from its directory (proc_pid_exe(5))."""
 _AGAIN = 1000
 """Milliseconds until the next attempt where the kernel could not execute a program."""
 
 
 def _main() -> None:
-    state, name, *waits = sys.argv[1:]
+    state, name, *waits = sys.argv[2:]
     with open("/proc/self/comm", "w") as file:
         file.write(name)
     poll = select.poll()
@@ -66,7 +72,7 @@ def _main() -> None:
     argv = [sys.executable, "-I", "-S", "-c", RESUME, state, name]
     while True:
         try:
-            posix.execve(sys.executable, argv, posix.environ)
+            posix.execve(INTERPRETER, argv, posix.environ)
         except OSError:
             select.poll().poll(_AGAIN)
 

@@ -1,0 +1,91 @@
+"""The modules of a monitor, so that it goes on with those that it had, whatever is installed while it stands by."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from rootless import module_packs
+from rootless.containers.process_identity import start_time
+from unionfs.light_types import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.machinery import SourceFileLoader
+    from types import CodeType
+else:
+    from _frozen_importlib_external import SourceFileLoader
+
+_OURS = ("rootless", "unionfs")
+_PACKS = (module_packs.RUN, module_packs.MONITOR, module_packs.SHARED_IMAGE)
+"""Of which the modules of a monitor come, in the order in which they are loaded."""
+
+
+class Modules(NamedTuple):
+    """Where the modules come from."""
+
+    packs: list[int]
+    """Descriptors."""
+    packed: set[str]
+    """The names of the modules in the packs."""
+    codes: dict[str, tuple[str, bool, CodeType]]
+    """Of each other module: its source, whether it is a package, and its code."""
+
+
+_kept: list[Modules] = []
+"""With which this process has gone on, if it stood by."""
+
+
+def keep(modules: Modules) -> None:
+    """Take these for the ones that this process has loaded."""
+    _kept[:] = [modules]
+
+
+def loaded() -> Modules:
+    """The modules that this process has loaded. Raises OSError where the files that they were loaded from have been replaced
+    since, and ImportError and SyntaxError where they cannot be read.
+    """
+    started = time.time() - _age()
+    if not _kept:
+        keep(_opened(started))
+    modules = _kept[0]
+    for name, module in sorted(sys.modules.items()):
+        if name.partition(".")[0] not in _OURS or name in modules.packed or name in modules.codes:
+            continue
+        source = str(module.__file__)
+        if _changed(source) > started:
+            raise OSError(f"{source} has been replaced")
+        code = SourceFileLoader(name, source).get_code(name)
+        if code is not None:
+            modules.codes[name] = source, source.endswith("/__init__.py"), code
+    return modules
+
+
+def _opened(started: float) -> Modules:
+    """The packs that this process has loaded; one that is younger it has not."""
+    packs: list[int] = []
+    packed: set[str] = set()
+    for pack in _PACKS:
+        path = module_packs.path_of(pack)
+        if path is None or not os.path.exists(path) or _changed(path) > started:
+            continue
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        names = {entry[0] for entry in module_packs.read_pack(f"/proc/self/fd/{descriptor}") or ()}
+        if names and names <= sys.modules.keys():
+            packs.append(descriptor)
+            packed |= names
+        else:
+            os.close(descriptor)
+    return Modules(packs, packed, {})
+
+
+def _changed(path: str) -> float:
+    """Also of a file that is put there with the times of another one."""
+    return os.stat(path).st_ctime
+
+
+def _age() -> float:
+    """Seconds since the start of this process."""
+    boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return boot - start_time(os.getpid()) / os.sysconf("SC_CLK_TCK")
