@@ -12,11 +12,11 @@ import os
 import subprocess
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule
 
 from tests.property.test_union_model import CALLER, NAMES, UnionMachine, paths
+from tests.support.state_machines import run_fixed_examples, variants
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.directory.chain import UpperChain
 from unionfs.directory.frozen import FrozenUpper, discard_tree, restore_state
@@ -161,33 +161,11 @@ class FreezingMachine(UnionMachine):
             super().teardown()
 
 
-class IndexedAttributes(FreezingMachine):
-    is_indexed = True
-
-
-class RealOwnership(FreezingMachine):
-    ownership = Ownership.REAL
-
-
-class DeferredMetadata(FreezingMachine):
-    defers_metadata = True
-
-
-@pytest.mark.parametrize(
-    "machine", [FreezingMachine, IndexedAttributes, RealOwnership, DeferredMetadata]
+MACHINES = variants(
+    FreezingMachine, is_indexed=True, ownership=Ownership.REAL, defers_metadata=True
 )
+
+
+@pytest.mark.parametrize("machine", MACHINES)
 def test_a_union_whose_upper_is_frozen_is_a_plain_directory(machine: type[FreezingMachine]) -> None:
-    examples = int(os.environ.get("UNION_EXAMPLES", "10"))
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            derandomize=examples == 10,
-            phases=[phase for phase in Phase if phase is not Phase.shrink]
-            if examples != 10
-            else list(Phase),
-        ),
-    )
+    run_fixed_examples(machine, 10)

@@ -26,6 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.support.state_machines import variants
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
@@ -245,19 +246,10 @@ class HardLinks(RuleBasedStateMachine):
         each.ino = shown.ino
 
 
-class RealOwners(HardLinks):
-    ownership = Ownership.REAL
+MACHINES = variants(HardLinks, ownership=Ownership.REAL, lazy_min_size=1, defers_metadata=True)
 
 
-class LazyCopies(HardLinks):
-    lazy_min_size = 1
-
-
-class DeferredChanges(HardLinks):
-    defers_metadata = True
-
-
-@pytest.mark.parametrize("machine", [HardLinks, RealOwners, LazyCopies, DeferredChanges])
+@pytest.mark.parametrize("machine", MACHINES)
 def test_names_of_one_object_stay_names_of_one_object(machine) -> None:
     examples = int(os.environ.get("UNION_EXAMPLES", "40"))
     run_state_machine_as_test(

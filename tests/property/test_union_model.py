@@ -15,11 +15,11 @@ import stat
 import tempfile
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.support.plain_disk import make_index
+from tests.support.state_machines import run_fixed_examples, variants
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
@@ -411,33 +411,9 @@ class UnionMachine(RuleBasedStateMachine):
             self.union.forget(entry.nodeid, 1)
 
 
-class IndexedAttributes(UnionMachine):
-    is_indexed = True
+MACHINES = variants(UnionMachine, is_indexed=True, ownership=Ownership.REAL, defers_metadata=True)
 
 
-class RealOwnership(UnionMachine):
-    ownership = Ownership.REAL
-
-
-class DeferredChanges(UnionMachine):
-    defers_metadata = True
-
-
-@pytest.mark.parametrize(
-    "machine", [UnionMachine, RealOwnership, IndexedAttributes, DeferredChanges]
-)
-def test_union_behaves_as_a_plain_directory(machine) -> None:
-    examples = int(os.environ.get("UNION_EXAMPLES", "25"))
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            derandomize=examples == 25,
-            phases=[phase for phase in Phase if phase is not Phase.shrink]
-            if examples != 25
-            else list(Phase),
-        ),
-    )
+@pytest.mark.parametrize("machine", MACHINES)
+def test_union_behaves_as_a_plain_directory(machine: type[UnionMachine]) -> None:
+    run_fixed_examples(machine, 25)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.rootless import Rootless, remove_tree, short_directory
+from tests.support.networked import network_in, store_with
+from tests.support.rootless import Rootless
 from tests.support.traffic import ROOT
 from tests.support.waiting import wait_until
 
@@ -75,25 +76,14 @@ with socketserver.ThreadingTCPServer(("0.0.0.0", 80), Handler) as server:
 
 @pytest.fixture(scope="module")
 def engine(clients_image: Path) -> Iterator[Rootless]:
-    """A store that has the image."""
-    directory = short_directory()
-    command = Rootless(directory / "data", directory / "run")
-    try:
-        command("import", clients_image, "clients", timeout=300).ok()
-        yield command
-    finally:
-        command.remove_containers()
-        remove_tree(directory)
+    with store_with(clients_image, "clients") as engine:
+        yield engine
 
 
 @pytest.fixture
 def clients(engine: Rootless) -> Iterator[Rootless]:
-    """With the network `net`, and without containers of other tests."""
-    options = ("--subnet", "10.77.0.0/24", "--subnet", "fd00:77::/64", "--ipv6")
-    engine("network", "create", *options, "net").ok()
-    yield engine
-    engine.remove_containers()
-    engine("network", "rm", "net").ok()
+    with network_in(engine):
+        yield engine
 
 
 def serve(engine: Rootless, name: str, script: str, *options: str) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.rootless import Rootless, remove_tree, short_directory
+from tests.support.networked import network_in, store_with
+from tests.support.rootless import Rootless
 from tests.support.traffic import ROOT
 from tests.support.waiting import wait_until
 
@@ -71,25 +72,14 @@ exec setpriv --reuid=postgres --regid=postgres --clear-groups "$bin/postgres" -F
 
 @pytest.fixture(scope="module")
 def engine(services_image: Path) -> Iterator[Rootless]:
-    """A store that has the image."""
-    directory = short_directory()
-    command = Rootless(directory / "data", directory / "run")
-    try:
-        command("import", services_image, "services", timeout=300).ok()
-        yield command
-    finally:
-        command.remove_containers()
-        remove_tree(directory)
+    with store_with(services_image, "services") as engine:
+        yield engine
 
 
 @pytest.fixture
 def services(engine: Rootless) -> Iterator[Rootless]:
-    """With the network `net`, and without containers of other tests."""
-    options = ("--subnet", "10.77.0.0/24", "--subnet", "fd00:77::/64", "--ipv6")
-    engine("network", "create", *options, "net").ok()
-    yield engine
-    engine.remove_containers()
-    engine("network", "rm", "net").ok()
+    with network_in(engine):
+        yield engine
 
 
 def start(engine: Rootless, name: str, *arguments: str) -> None:
