@@ -102,17 +102,20 @@ def test_a_monitor_goes_on_when_its_python_environment_is_gone(box, tmp_path):
 
 
 def test_what_is_written_is_logged_and_copied_to_who_attaches(box, tmp_path):
-    fifo = tmp_path / "go"
-    os.mkfifo(fifo)
-    script = "printf half; read x </go; echo ' and half'; read x </go; while echo tick; do sleep 0.2; done"
-    monitor = start(box, "-v", f"{fifo}:/go", "box:1", "sh", "-c", script)
-    fifo.write_text("\n")
+    # One for each, because a reader that opens one again before the writer closes it is at its end.
+    first, second = tmp_path / "first", tmp_path / "second"
+    os.mkfifo(first)
+    os.mkfifo(second)
+    script = "printf half; read x <first; echo ' and half'; read x <second; while echo tick; do sleep 0.2; done"
+    options = ("-v", f"{tmp_path}:/go", "-w", "/go")
+    monitor = start(box, *options, "box:1", "sh", "-c", script)
+    first.write_text("\n")
     wait_until(lambda: box("logs", "c1").ok().stdout == "half and half\n")
     assert not stands_by(monitor)
     wait_until(lambda: stands_by(monitor))  # and once more
     attached = box.popen("attach", "c1")
     wait_until(lambda: not stands_by(monitor))
-    fifo.write_text("\n")
+    second.write_text("\n")
     assert attached.stdout.readline() == b"tick\n"
 
 
