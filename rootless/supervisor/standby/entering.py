@@ -50,20 +50,11 @@ def stand_by(monitor: Resumable, readable: Sequence[int], events: Mapping[int, i
 
 def _execute(state: int, waits: Mapping[int, int]) -> None:
     """Raises OSError; then all descriptors are close-on-exec as before."""
-    kept = [each for each in map(int, os.listdir("/proc/self/fd")) if each > 2]
     name = read_file("/proc/self/comm").decode(errors="replace").strip()
     words = (f"{descriptor}:{events}" for descriptor, events in waits.items())
     argv = [sys.executable, "-I", "-S", "-c", waiting.FIRST, "standby", str(state), name, *words]
     try:
-        _set_inheritable(kept, inheritable=True)
+        resuming.set_inheritable(inheritable=True)
         os.execve(waiting.INTERPRETER, argv, os.environ)
     finally:
-        _set_inheritable(kept, inheritable=False)
-
-
-def _set_inheritable(descriptors: list[int], *, inheritable: bool) -> None:
-    for each in descriptors:
-        try:
-            os.set_inheritable(each, inheritable)
-        except OSError:
-            pass  # that of the listing itself
+        resuming.set_inheritable(inheritable=False)

@@ -27,15 +27,20 @@ def resume(
     keep(Modules(*modules))
     with open("/proc/self/comm", "w") as file:
         file.write(name)
-    for each in map(int, os.listdir("/proc/self/fd")):
-        try:
-            if each > 2:
-                os.set_inheritable(each, False)
-        except OSError:
-            pass  # that of the listing itself
+    set_inheritable(inheritable=False)
     os.close(state)
     os.close(terminated)
     monitor = unpickled(pickled)
     gc.freeze()
     gc.enable()
     monitor.resume()
+
+
+def set_inheritable(*, inheritable: bool) -> None:
+    """Of all descriptors but the standard streams: whether the next program has them."""
+    for each in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if each > 2:
+                os.set_inheritable(each, inheritable)
+        except OSError:
+            pass  # that of the listing itself
