@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
 from itertools import chain
@@ -61,7 +61,7 @@ class ContainerChanges:
 
     @property
     def mounts(self) -> list[tuple[str, str]]:
-        """Target and source of each mount that is copied on write and has changes in this span."""
+        """Target and source of each mount that is copied on write; none for a span of snapshots, which are of the root."""
         found = [part.mount for part in self._parts if part.mount is not None]
         return [(mount.target, mount.source) for mount in found]
 
@@ -123,9 +123,5 @@ class ContainerChanges:
                 )
                 yield files.read(partial(produce, part, wanted))
 
-        is_frozen = bool(self._span.newer)
-        with (
-            nullcontext() if is_frozen else written_out(self._record, pause=False),
-            reading(self._record),
-        ):
+        with written_out(self._record, pause=False, span=self._span), reading(self._record):
             yield read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,15 +49,15 @@ def open_container(
 ) -> Iterator[ContainerFiles]:
     """The files of a container; its changes are those of `span`. One that runs is paused during the block if `pause` is
     set, and has what it wrote so far written out in any case, unless the span ends with a snapshot. Raises RootlessError."""
-    with written_out(record, pause=pause) if not span.newer else nullcontext():
+    with written_out(record, pause=pause, span=span):
         yield root_files(record, paths, store, span)
 
 
 @contextmanager
-def written_out(record: ContainerRecord, *, pause: bool) -> Iterator[None]:
-    """One that runs has what it wrote so far written out before the block, and is paused during it if `pause` is set.
-    Raises RootlessError."""
-    if record.status not in ALIVE:
+def written_out(record: ContainerRecord, *, pause: bool, span: Span = WHOLE) -> Iterator[None]:
+    """One that runs has what it wrote so far written out before the block, and is paused during it if `pause` is set;
+    not for a span that ends with a snapshot, which changes no more. Raises RootlessError."""
+    if record.status not in ALIVE or span.newer:
         yield
     elif pause:
         with paused(record):

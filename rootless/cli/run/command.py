@@ -44,22 +44,20 @@ def run(parsed: Parsed, settings: Settings) -> int:
             return _run_joined(parsed, settings, configuration, options, progress)
     if settings.claim is not None:
         settings.claim.release()
+    containers = new_containers(settings, configuration)
     if options.network.attachments:
         from rootless.cli.route_warnings import warn_of_routes
 
-        networks = new_containers(settings, configuration).paths.networks
-        warn_of_routes(networks, options.network.attachments)
+        warn_of_routes(containers.paths.networks, options.network.attachments)
     if parsed[rows.DETACH]:
-        return _run_detached(parsed, new_containers(settings, configuration), options, progress)
+        return _run_detached(parsed, containers, options, progress)
     if parsed[rows.RECORD] is not None:
         if parsed[rows.PRESERVE_FDS] or parsed[rows.PRESERVE_FD]:
             raise GrammarError("conflicting options: --record and --preserve-fd", exit_status=1)
         from rootless.cli.run.recording import run_recorded
 
         return run_recorded(engine_of(settings), options, parsed[rows.RECORD] or "", progress)
-    outcome = new_containers(settings, configuration).run(
-        options, progress=progress, preserved=_preserved(parsed)
-    )
+    outcome = containers.run(options, progress=progress, preserved=_preserved(parsed))
     if outcome.out_of_memory:
         limit = f" of {parsed[rows.MEMORY]}" if parsed[rows.MEMORY] else ""
         print(

@@ -3,9 +3,10 @@ them by name."""
 
 from __future__ import annotations
 
+from rootless.containers.health import DOCKERS_LOG
 from rootless.containers.launch_description import log_path
 from rootless.spec.health import startup_document
-from rootless.spec.options import HealthCheck, HealthLog
+from rootless.spec.options import HealthCheck
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def with_podman_fields(
 
 def _health_fields(options: ContainerOptions) -> dict[str, Any]:
     check = options.health or HealthCheck()
-    log = check.log or HealthLog()
+    log = check.log or DOCKERS_LOG
     startup = startup_document(check.startup)
     return {
         "HealthcheckOnFailureAction": check.on_unhealthy.value,
