@@ -1,7 +1,7 @@
 /* Talks over a network inside a container, and prints how long that takes, in microseconds.
  *
- *   talk sink PORT                read whatever comes, from one connection after the other
- *   talk send ADDRESS PORT MIB    send so many MiB, and wait until the other side has read them
+ *   talk sink PORT                read all that comes, from one connection after the other
+ *   talk send ADDRESS PORT MIB    send this number of MiB, and wait until the other side has read them
  *   talk ask NAME                 ask the first name server of /etc/resolv.conf for an IPv4 address
  */
 #include <arpa/inet.h>

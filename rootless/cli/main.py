@@ -169,9 +169,8 @@ def _carry_out(command: Command, path: str, rest: Sequence[str], settings: Setti
         raise
     except GrammarError as error:
         name = command.name
-        if path.startswith(
-            ("hpc ", "network ", "volume ")
-        ):  # the name is that of a container's command, too
+        # Of these groups a command has the name of a container's command.
+        if path.startswith(("hpc ", "network ", "volume ")):
             name = path
         _print_grammar_error(error, name, (each.long for each in command.options), full)
         if error.exit_status == 1:

@@ -22,7 +22,7 @@ _TUN = "/dev/net/tun"
 
 
 class DefaultNetwork(NamedTuple):
-    """`reason`: why it is the host's, where nobody asked for that."""
+    """`reason`: why it is the host's, where no option asked for that."""
 
     name: str
     reason: str = ""

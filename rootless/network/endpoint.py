@@ -81,7 +81,7 @@ class Endpoint(NamedTuple):
     ports: tuple[PublishedPort, ...] = ()
     exposed: tuple[ExposedPort, ...] = ()
     reason: str = ""
-    """Why it is the host's network, where nobody asked for that."""
+    """Why it is the host's network, where no option asked for that."""
     is_defined: bool = False
     """It has no other networks than those that a user has defined."""
     attachments: tuple[Attachment, ...] = ()

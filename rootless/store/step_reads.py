@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 1 << 28
 _MOST_RECORDS = 8
-"""Of one reads key: the results for so many different parents are kept."""
+"""Of one reads key: the results for this number of different parents are kept."""
 _FIELDS = 6
 
 

@@ -100,14 +100,13 @@ class Bridges:
         rules.add_chain(
             "sources", "filter", nftables.PREROUTING, nftables.FILTER_PRIORITY, accept=True
         )
+        # Neighbours that have no address yet send to multicast addresses.
         rules.add_rule(
             "sources",
             nftables.meta(nftables.META_NFPROTO),
             nftables.equals(bytes([nftables.NFPROTO_IPV6])),
             nftables.payload(nftables.IPV6_DESTINATION, 1),
-            nftables.equals(
-                _MULTICAST, inverted=True
-            ),  # that of neighbours, also of those without an address
+            nftables.equals(_MULTICAST, inverted=True),
             nftables.interface_of_source(),
             nftables.equals(bytes(4)),
             nftables.drop(),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rootless.network.driver import Connection
 
 _MAX_STARTS, _PERIOD = 10, 60.0
-"""How often the program is started in so many seconds: else something keeps it from working."""
+"""Starts of the program at most, in a number of seconds: after more something keeps it from working."""
 _PACKET = 1 << 16
 
 

@@ -81,7 +81,7 @@ class EnterUnion(NamedTuple):
         try:
             tree = mounts.open_tree(f"{self.mountpoint}/{self.name}")
         except PermissionError:
-            return  # a root of another user who lets nobody search it: node 1 is the same directory
+            return  # a root of another user that no other may search: node 1 is the same directory
         attach_at(tree, context.root, _PRIVATE)
         os.close(context.root)
         context.root = tree

@@ -36,7 +36,7 @@ _ANSWER_WAIT = 60.0
 _REPLACEMENT_WAIT = 20.0
 """Seconds that another container's monitor has to replace a server."""
 _MAX_REPLACEMENTS, _PERIOD = 20, 60.0
-"""How many servers are replaced in so many seconds: the cause may be a request that comes back to each."""
+"""Servers that are replaced at most, in a number of seconds: the cause may be a request that comes back to each."""
 
 
 def open_volumes(description: LaunchDescription) -> VolumeMounts:

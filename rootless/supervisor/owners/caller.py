@@ -24,7 +24,7 @@ _MODE_OF_USE = 0o700
 
 
 class CallerGoneError(Exception):
-    """The caller has been killed, or a signal has interrupted its call: there is nobody to answer."""
+    """The caller has been killed, or a signal has interrupted its call: no call waits for an answer."""
 
 
 class Caller:

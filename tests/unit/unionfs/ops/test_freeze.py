@@ -1,4 +1,4 @@
-"""Files that were written to, and whose attributes nobody has asked for since, when their upper is frozen."""
+"""Files that were written to, and whose attributes no request has asked for since, when their upper is frozen."""
 
 import os
 import stat
