@@ -76,6 +76,7 @@ MODULES = {
     MONITOR: (
         "rootless.supervisor.clients",
         "rootless.supervisor.monitor",
+        "rootless.supervisor.run_resources",
         "rootless.cgroups.hierarchy",
         "rootless.containers.events",
         "rootless.syscalls.libseccomp",

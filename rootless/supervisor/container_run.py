@@ -25,17 +25,12 @@ from unionfs.light_types import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from rootless.cgroups.control_group import ControlGroup
     from rootless.containers.launch_description import LaunchDescription
     from rootless.network.endpoint import Assigned
-    from rootless.network.listening import PublishedSocket
-    from rootless.runtime.parent import Caller
     from rootless.runtime.rootfs import Rootfs
     from rootless.supervisor.clients import Client
-    from rootless.supervisor.file_servers.file_server import NextServer
-    from rootless.supervisor.file_servers.first_server import FirstServer
     from rootless.supervisor.file_servers.run_layer import RunLayer
     from rootless.supervisor.file_servers.volume_mounts import VolumeMounts
     from rootless.supervisor.file_servers.volume_server import ServedTree
@@ -43,6 +38,7 @@ if TYPE_CHECKING:
     from rootless.supervisor.networks.run_networks import RunNetworks
     from rootless.supervisor.owners.owner_recording import OwnerRecording
     from rootless.supervisor.record_keeper import RecordKeeper
+    from rootless.supervisor.run_resources import RunResources
     from rootless.supervisor.shared_namespaces import SharedNamespaces
     from rootless.supervisor.streams.container_streams import ContainerStreams
 
@@ -63,39 +59,29 @@ class ContainerRun:
     def __init__(
         self,
         description: LaunchDescription,
-        group: ControlGroup | None,
-        servers: NextServer,
+        resources: RunResources,
         events: LifeEvents,
-        *,
-        image_server: FirstServer | None = None,
-        published: Sequence[PublishedSocket] = (),
-        caller: Caller | None = None,
     ) -> None:
-        """`image_server` can become that of its image; `published` are the sockets of its ports; `caller` becomes its
-        first process, if there is one. Raises RootlessError if the file server has ended.
-        """
-        self._caller = caller
-        self._published = published
+        """Raises RootlessError if the file server has ended."""
         self.server_failure = ""
         self._description = description
-        self._group = group
+        self._resources = resources
+        self._group = group = resources.group
         self._events = events
         self._oom_kills = 0 if group is None else group.oom_kills()
         if description.volatile:
             _allow_another_mount(description.work)
-        self._servers = servers
-        self._image_server = image_server
         self._layer = _open_layer(description)
         self._rootfs, self._shared = _root(description)
         self._server: RootServer | None = None
         """None where the image is shared with other containers, or the kernel alone serves the root."""
-        if self._shared is None and image_server is not None:
-            image_server.end()
+        if self._shared is None and resources.image_server is not None:
+            resources.image_server.end()
         if self._shared is None and not _is_native(self._rootfs):
             self._server = self._take_server()
         else:
             # It waits for a description, and holds the standard streams of the starter meanwhile.
-            servers.end(0)
+            resources.servers.end(0)
         self._volumes: VolumeMounts | None = None
         self._networks: RunNetworks | None = None
         """None where it has no network namespace of its own."""
@@ -113,7 +99,7 @@ class ContainerRun:
 
     def _take_server(self) -> RootServer:
         layer = () if self._layer is None else self._layer.descriptors
-        return RootServer(self._description, self._servers.take(), layer)
+        return RootServer(self._description, self._resources.servers.take(), layer)
 
     def _release_layer(self) -> None:
         if self._layer is not None:
@@ -161,7 +147,7 @@ class ContainerRun:
                     seccomp_cache=description.seccomp_cache,
                     debug=None if debug is None else write_step,
                     trees=trees,
-                    caller=self._caller,
+                    caller=self._resources.caller,
                     below=below,
                     preserved=description.preserved,
                 )
@@ -213,7 +199,7 @@ class ContainerRun:
 
     def _open_image(self, image: ServedTree) -> VolumeMounts:
         """Connect to the server of the shared image; the process that waits becomes that server if there is none."""
-        first = self._image_server
+        first = self._resources.image_server
         if first is None or not first.waits:
             return self._open_served({ROOT_TREE: image})
         try:
@@ -247,7 +233,7 @@ class ContainerRun:
             return None
         from rootless.supervisor.networks.run_networks import RunNetworks
 
-        self._networks = networks = RunNetworks(self._description, setup, self._published)
+        self._networks = networks = RunNetworks(self._description, setup, self._resources.published)
         if debug is not None:
             os.write(debug, f"{networks.describe()}\n".encode())
         return networks

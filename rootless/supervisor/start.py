@@ -19,7 +19,7 @@ from rootless.durable import write_all
 from rootless.errors import RootlessError
 from rootless.light_stdlib import read_to_end, signal
 from rootless.supervisor.client import MonitorClient
-from rootless.supervisor.file_servers.file_server import FileServer
+from rootless.supervisor.file_servers.file_server import FileServer, NextServer
 from rootless.supervisor.messages import Connection
 from rootless.supervisor.signal_disposition import FORWARDED
 
@@ -285,12 +285,14 @@ def become_monitor(
         from rootless.containers.launch_description import unpack
         from rootless.supervisor.clients import Client
         from rootless.supervisor.monitor import Monitor
+        from rootless.supervisor.run_resources import RunResources
 
         packed = read_to_end(description)
         os.close(description)
         if packed:
             client = Client(connection, first=True)
-            Monitor(unpack(packed), client, server, image_server, caller).main(steps)
+            resources = RunResources(NextServer(server), image_server, caller)
+            Monitor(unpack(packed), client, resources).main(steps)
         # Without a description there is no container: the caller has reported why.
         os._exit(0)
     except BlockingIOError:
