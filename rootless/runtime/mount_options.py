@@ -58,6 +58,8 @@ SERVED = (VOLUME, OVERLAY, IMAGE)
 """Words before which kind of mount it is that is not of the source itself, but of a file system that a file
 server shows (`LaunchArgs.trees`): the name of a volume; the ownership in a directory that is copied on write; the
 id of an image."""
+TMPFS = "x-rootless.tmpfs"
+"""The volume is a tmpfs, with the options in its record."""
 OWN = "x-rootless.own"
 """The source is the target itself, in the container's root: a mount whose flags are not the root's."""
 SUBPATH = "x-rootless.subpath="
@@ -90,6 +92,7 @@ class MountOptions(NamedTuple):
     chown: bool = False
     own: bool = False
     of_container: bool = False
+    tmpfs: bool = False
 
 
 _WORDS = {
@@ -97,6 +100,7 @@ _WORDS = {
     CHOWN: "chown",
     OWN: "own",
     OF_CONTAINER: "of_container",
+    TMPFS: "tmpfs",
 }
 """Words of this program without a value, and the fields of MountOptions that they set."""
 
@@ -141,4 +145,5 @@ def parse_mount_options(options: tuple[str, ...], *, bind: bool = False) -> Moun
         flags.get("chown", False),
         flags.get("own", False),
         flags.get("of_container", False),
+        flags.get("tmpfs", False),
     )

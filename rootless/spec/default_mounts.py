@@ -13,6 +13,7 @@ from rootless.runtime.mount_options import (
     OVERLAY,
     OWN,
     SUBPATH,
+    TMPFS,
     VOLUME,
 )
 from rootless.spec.etc_files import APT_SANDBOX_PATH
@@ -153,9 +154,11 @@ def _volume_mount(mount: Volume, volumes: str) -> OciMount:
     flags += mount.flags
     if mount.device:
         source = posixpath.join(mount.device, mount.subpath)
-        return _mount(mount.target, "bind", source, ["rbind", "rprivate", *flags])
+        words = ["rbind", "rprivate", *mount.device_flags, *flags]
+        return _mount(mount.target, "bind", source, words)
     kind = f"{OVERLAY}data" if mount.overlay else f"{VOLUME}{mount.name}"
     words = [kind, *([f"{SUBPATH}{mount.subpath}"] if mount.subpath else [])]
+    words += [TMPFS] if mount.is_tmpfs else []
     source = f"{volumes}/{mount.name}/_data"
     return _mount(mount.target, "bind", source, ["bind", "rprivate", *words, *flags])
 

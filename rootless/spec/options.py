@@ -143,6 +143,10 @@ class Volume(NamedTuple):
     by_mount: bool = False
     device: str = ""
     """The directory of the host that the volume stands for; empty for one with files of its own."""
+    device_flags: tuple[str, ...] = ()
+    """Words of mount(8) that the volume's options ask for where it stands for a directory."""
+    is_tmpfs: bool = False
+    """Its files are in memory, and gone with the last container that has it mounted."""
     is_anonymous: bool = False
     """It was made for the container, and is removed with it by `rm -v` and `run --rm`."""
     inherited: bool = False

@@ -1,4 +1,4 @@
-"""Options of the local driver (docker volume create --opt). Pure."""
+"""Options of the local driver (docker volume create --opt), and the mount that they ask for. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
 LOCAL = "local"
 _KNOWN = frozenset({"device", "o", "type"})
-_MANDATORY = {"type": ("device",), "o": ("type", "device"), "device": ("type",)}
+_MANDATORY = {"type": ("device",), "o": ("device", "type"), "device": ("type",)}
+_FLAGS = frozenset(("ro", "nosuid", "nodev", "noexec", "noatime", "nodiratime", "strictatime"))
+"""Words of `o` that are flags of mount(2)."""
 
 
 def check_driver(name: str, driver: str) -> None:
@@ -23,7 +25,7 @@ def check_driver(name: str, driver: str) -> None:
 
 def check_driver_options(name: str, options: Mapping[str, str]) -> None:
     """Raise UsageError for options that docker's local driver does not have, and HostSupportError for
-    those that ask for a mount that an ordinary user cannot make: only `o=bind` remains.
+    those that ask for a mount that an ordinary user cannot make: a tmpfs and `o=bind` remain.
     """
     for key in options:
         if key == "size":
@@ -34,13 +36,26 @@ def check_driver_options(name: str, options: Mapping[str, str]) -> None:
         for needed in _MANDATORY[key]:
             if not options.get(needed):
                 raise UsageError(f'create {name}: missing required option: "{needed}"')
-    if not options:
+    if not options or is_tmpfs(options):
         return
-    words = set(options.get("o", "").split(","))
-    if options["type"] not in {"none", "bind"} or not words & {"bind", "rbind"}:
+    if options["type"] not in {"none", "bind"} or not _words(options) & {"bind", "rbind"}:
         raise HostSupportError(
             f"create {name}: an ordinary user cannot mount {options['type']} for every container",
-            hint="use --tmpfs, or bind a directory: -o type=none -o o=bind -o device=DIR",
+            hint="use -o type=tmpfs -o device=tmpfs, or bind a directory: -o type=none -o o=bind -o device=DIR",
         )
     if not options["device"].startswith("/"):
         raise UsageError(f"create {name}: device {options['device']!r} is not an absolute path")
+
+
+def is_tmpfs(options: Mapping[str, str]) -> bool:
+    """Whether the volume is a tmpfs, which containers share while one of them has it mounted."""
+    return options.get("type") == "tmpfs"
+
+
+def bind_flags(options: Mapping[str, str]) -> tuple[str, ...]:
+    """The words of mount(8) that a volume that stands for a directory is mounted with."""
+    return tuple(sorted(_words(options) & _FLAGS))
+
+
+def _words(options: Mapping[str, str]) -> set[str]:
+    return set(options.get("o", "").split(","))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rootless.errors import InvalidDocumentError
 from rootless.light_json import dumps, read_versioned
+from rootless.volumes.options import is_tmpfs
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -35,9 +36,14 @@ class VolumeRecord(NamedTuple):
         return ANONYMOUS_LABEL in self.labels
 
     @property
+    def is_tmpfs(self) -> bool:
+        """Its files are in memory, and gone with the last container that has it mounted."""
+        return is_tmpfs(self.options)
+
+    @property
     def device(self) -> str | None:
         """The directory of the host that the volume stands for; None for one with files of its own."""
-        return self.options.get("device")
+        return None if self.is_tmpfs else self.options.get("device")
 
 
 def encode(record: VolumeRecord) -> bytes:

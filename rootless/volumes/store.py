@@ -67,9 +67,9 @@ class Volumes:
             HostSupportError: options that ask for what is not possible here.
         """
         check_name(record.name)
-        check_driver_options(record.name, record.options)
         if os.path.isdir(self.directory(record.name)):
             return self.find(record.name)
+        check_driver_options(record.name, record.options)
         self._make_root()
         hidden = f"{self.root}/.new-{os.urandom(8).hex()}"
         os.mkdir(hidden, 0o700)

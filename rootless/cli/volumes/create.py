@@ -30,10 +30,16 @@ def create(parsed: Parsed, settings: Settings) -> int:
         name = parsed.arguments[0]
     check_driver(name, parsed[_DRIVER] or "")
     record = engine_of(settings).create_volume(
-        name, labels=pairs_of(parsed, _LABEL), options=pairs_of(parsed, _OPT)
+        name, labels=pairs_of(parsed, _LABEL), options=_options_of(parsed)
     )
     print(record.name)
     return 0
+
+
+def _options_of(parsed: Parsed) -> dict[str, str]:
+    """The driver refuses a key that it does not have, and an empty one too."""
+    pairs = (each.partition("=") for each in parsed[_OPT])
+    return {key: value for key, _, value in pairs}
 
 
 VOLUME_CREATE = Command(
@@ -44,5 +50,6 @@ VOLUME_CREATE = Command(
     create,
     most=1,
     description="""Create a volume, and print its name. A volume that is there already is left as it
-is. The options o=bind, type=none and device=DIR make it stand for a directory of the host.""",
+is. The options o=bind, type=none and device=DIR make it stand for a directory of the host, and
+type=tmpfs and device=tmpfs make it a file system in memory, with the options of mount(8) in o.""",
 )

@@ -16,6 +16,7 @@ from rootless.rootfs.seed_volume import seed_volume
 from rootless.spec.options import ContainerOptions, ImageMount, Tmpfs, Volume
 from rootless.syscalls.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from rootless.volumes.names import new_name
+from rootless.volumes.options import bind_flags
 from rootless.volumes.record import ANONYMOUS_LABEL, VolumeRecord
 
 TYPE_CHECKING = False
@@ -78,13 +79,15 @@ class PreparedVolumes:
         record = self._volumes.create(asked)
         if record is asked:
             report_volumes(self._runtime, "create", [record.name])
-        return mount._replace(device=record.device or "")
+        if record.device is None:
+            return mount._replace(is_tmpfs=record.is_tmpfs)
+        return mount._replace(device=record.device, device_flags=bind_flags(record.options))
 
     def _fill(self, mount: Volume, tree: HostTree | ImageTree) -> None:
         if mount.device or mount.inherited:
             return
         directory = self._volumes.directory(mount.name)
-        if isinstance(tree, ImageTree) and not mount.nocopy and not mount.subpath:
+        if isinstance(tree, ImageTree) and not (mount.nocopy or mount.subpath or mount.is_tmpfs):
             seed_volume(directory, tree, mount.target)
         if mount.subpath:
             _require(self._volumes.mountpoint(mount.name), mount.subpath)

@@ -60,7 +60,8 @@ def _call(paths: StoragePaths, name: str, function: Callable[[int, IdMaps], int]
     record = paths.volumes.find(name)
     try:
         if record.device is None:
-            call_with_volume(name, paths.volumes.mountpoint(name), paths.runtime, function)
+            data = paths.volumes.mountpoint(name)
+            call_with_volume(name, data, paths.runtime, function, is_tmpfs=record.is_tmpfs)
             return
         root = os.open(record.device, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         maps = read_id_maps(ROOT_IS_CALLER)

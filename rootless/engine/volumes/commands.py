@@ -69,10 +69,10 @@ def inspect_volume(paths: StoragePaths, name: str) -> dict[str, Any]:
     return {
         "CreatedAt": record.created,
         "Driver": "local",
-        "Labels": dict(record.labels) or None,
+        "Labels": dict(sorted(record.labels.items())) or None,
         "Mountpoint": paths.volumes.mountpoint(name),
         "Name": record.name,
-        "Options": dict(record.options) or None,
+        "Options": dict(sorted(record.options.items())) or None,
         "Scope": "local",
     }
 
@@ -105,7 +105,7 @@ def prune_volumes(
     paths: StoragePaths, filters: VolumeFilters, *, everything: bool
 ) -> PrunedVolumes:
     """Remove volumes that no container uses: anonymous ones, or with `everything` those with a name
-    too.
+    too. One with options of the driver stays, as with docker: it stands for something else.
     """
     volumes = paths.volumes
     candidates = [
@@ -113,6 +113,7 @@ def prune_volumes(
         for record in volumes.all()
         if (everything or record.is_anonymous)
         and record.created
+        and not record.options
         and filters.match(record.name, record.labels, in_use=False)
     ]
     sizes = {each.name: tree_size(Path(volumes.directory(each.name))) for each in candidates}

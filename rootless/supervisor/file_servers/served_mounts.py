@@ -7,7 +7,13 @@ from __future__ import annotations
 import os
 
 from rootless.errors import NotFoundError
-from rootless.runtime.mount_options import IMAGE, OVERLAY, VOLUME, parse_mount_options
+from rootless.runtime.mount_options import (
+    IMAGE,
+    OVERLAY,
+    VOLUME,
+    MountOptions,
+    parse_mount_options,
+)
 from rootless.supervisor.file_servers.volume_server import ServedTree
 from unionfs.light_types import partial
 
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
     from rootless.containers.writable_layers.cow_mounts import CowMount
     from rootless.rootfs.served import ConnectionServer
     from rootless.runtime.idmap import IdMaps
+    from rootless.supervisor.file_servers.volume_tmpfs import VolumeTmpfs
     from unionfs.union import Union
 
 
@@ -28,19 +35,25 @@ def served_mounts(description: LaunchDescription, *, keeps_copies: bool) -> dict
     is copied on write has what was written there, and does not begin anew. Raises RootlessError."""
     found = {}
     for position, mount in enumerate(description.spec.get("mounts", ())):
-        served = parse_mount_options(tuple(map(str, mount.get("options", ())))).served
-        if served:
+        options = parse_mount_options(tuple(map(str, mount.get("options", ()))))
+        if options.served:
             found[position] = _served(
-                description, position, served, mount, keeps_copies=keeps_copies
+                description, position, options, mount, keeps_copies=keeps_copies
             )
     return found
 
 
 def served_volume(
-    name: str, data: str, runtime: str, user: tuple[int, int] | None = None
+    name: str,
+    data: str,
+    runtime: str,
+    user: tuple[int, int] | None = None,
+    *,
+    is_tmpfs: bool = False,
 ) -> ServedTree:
     """A volume by its name and its directory (`_data`). `user`: uid and gid in the container that mounts it, which
-    own what is made in the volume by an account with one id. Raises NotFoundError.
+    own what is made in the volume by an account with one id. Raises NotFoundError, and InvalidDocumentError for a
+    tmpfs whose record is damaged.
     """
     directory = os.path.dirname(data)
     try:
@@ -54,9 +67,18 @@ def served_volume(
     top = f"{runtime}/volumes"
     control = f"{top}/{status.st_dev:x}-{status.st_ino:x}"
     log = f"{directory}/server.log"
-    return ServedTree(
+    served = ServedTree(
         f"volume {name}", name, partial(_open_volume, data, user), control, f"{top}/mount", log
     )
+    return served._replace(tmpfs=_tmpfs_of(name, data)) if is_tmpfs else served
+
+
+def _tmpfs_of(name: str, data: str) -> VolumeTmpfs:
+    from rootless.supervisor.file_servers.volume_tmpfs import VolumeTmpfs, tmpfs_mount
+    from rootless.volumes.store import Volumes
+
+    volumes = os.path.dirname(os.path.dirname(data))
+    return VolumeTmpfs(data, tmpfs_mount(Volumes(volumes).find(name).options))
 
 
 def _open_volume(
@@ -73,15 +95,15 @@ def _open_volume(
 def _served(
     description: LaunchDescription,
     position: int,
-    served: str,
+    options: MountOptions,
     mount: Mapping[str, Any],
     *,
     keeps_copies: bool,
 ) -> ServedTree:
-    source = str(mount["source"])
+    served, source = options.served, str(mount["source"])
     if served.startswith(VOLUME):
-        name = served.removeprefix(VOLUME)
-        return served_volume(name, source, description.runtime, _user(description))
+        name, user = served.removeprefix(VOLUME), _user(description)
+        return served_volume(name, source, description.runtime, user, is_tmpfs=options.tmpfs)
     if served.startswith(IMAGE):
         open_union = partial(_open_image, description, served.removeprefix(IMAGE))
     else:

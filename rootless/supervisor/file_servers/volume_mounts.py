@@ -310,13 +310,19 @@ class VolumeMounts:
 
 
 def call_with_volume(
-    name: str, data: str, runtime: str, function: Callable[[int, IdMaps], int]
+    name: str,
+    data: str,
+    runtime: str,
+    function: Callable[[int, IdMaps], int],
+    *,
+    is_tmpfs: bool = False,
 ) -> int:
     """What `function` returns, called in another process with a descriptor of the volume's root, in the user
     namespace that its owners are the ids of, and with the maps of that. The caller must have one thread. Raises
     RootlessError, and what `function` raises.
     """
-    volume = VolumeMounts({0: served_volume(name, data, runtime)}, runtime)
+    served = served_volume(name, data, runtime, is_tmpfs=is_tmpfs)
+    volume = VolumeMounts({0: served}, runtime)
 
     def call() -> int:
         processes.setns(volume.namespace.descriptor, processes.CLONE_NEWUSER)
@@ -409,6 +415,8 @@ class StartingServer:
         return reason and self._message(reason)
 
     def _message(self, reason: str) -> str:
+        if self._served.tmpfs is not None:
+            return reason
         return f"cannot mount {self._served.what}: its file server failed: {reason}"
 
     def close(self) -> None:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from rootless.rootfs.served import ConnectionServer
     from rootless.runtime.idmap import IdMaps
+    from rootless.supervisor.file_servers.volume_tmpfs import VolumeTmpfs
     from unionfs.session.continuation import Continuation
     from unionfs.union import Union
 
@@ -86,11 +87,14 @@ class ServedTree(NamedTuple):
     """Starts the first server in a user namespace of its own, in the place of `fork_server`; called once at most."""
     single: bool = False
     """In the user namespace with one id (`servers_directory`)."""
+    tmpfs: VolumeTmpfs | None = None
+    """The volume is this, and no union is opened."""
 
 
 class KeptMount(NamedTuple):
     """Descriptors that outlive a server: of a detached clone of the mount, of the FUSE device, and of the memory
-    of the connection (`unionfs.session.continuation`, `unionfs.journal`).
+    of the connection (`unionfs.session.continuation`, `unionfs.journal`). Of a tmpfs, which needs neither, both are
+    the null device.
     """
 
     tree: int
@@ -138,7 +142,8 @@ def _detach(
             pid, _ = processes.fork_into(processes.CLONE_NEWUSER | processes.CLONE_NEWNS)
             if pid == 0:
                 os.close(mapped)
-                import_server()  # while the maps are written
+                if served.tmpfs is None:
+                    import_server()  # while the maps are written
                 if os.read(ready, 1):
                     run_server(served, maps, end, kept)
                 os._exit(1)
@@ -219,6 +224,9 @@ def run_server(
         mounts.mount(None, "/", None, mount_flags.MS_REC | mount_flags.MS_SLAVE)
         sys.setswitchinterval(_SWITCH_INTERVAL)  # clients wait while this thread loads and opens
         clients = VolumeClients(served)
+        if served.tmpfs is not None:
+            _keep_tmpfs(served, served.tmpfs, clients, end, kept)
+            os._exit(0)
         _thread.start_new_thread(clients.serve, ())
         end.send(LISTENING, socket.MSG_NOSIGNAL)
         try:
@@ -245,6 +253,30 @@ def run_server(
         _report(end, error)
     finally:
         os._exit(0)
+
+
+def _keep_tmpfs(
+    served: ServedTree,
+    tmpfs: VolumeTmpfs,
+    clients: VolumeClients,
+    end: socket.socket,
+    kept: KeptMount | None,
+) -> None:
+    """Mount a tmpfs and give it to clients until the last one is gone; the kernel serves it."""
+    try:
+        if kept is None:
+            tmpfs.mount_on(served.mountpoint)
+        else:
+            _mount_kept(served, kept)
+    except BaseException:
+        control_socket.remove(served.control)
+        raise
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    clients.mounted(null, null)
+    end.send(READY, socket.MSG_NOSIGNAL)
+    end.close()
+    clients.serve()
+    clients.report_end()
 
 
 def _open(served: ServedTree, maps: IdMaps, memory: int) -> tuple[Continuation, Union]:
@@ -375,9 +407,7 @@ class VolumeClients:
         if request == MOUNT and self._connection is not None:
             return self._give_clone(descriptor, self._namespace)
         if request == KEEP and self._connection is not None:
-            from unionfs.session.continuation import can_continue
-
-            if can_continue(self._connection[1]):
+            if self._can_continue(self._connection[1]):
                 return self._give_clone(descriptor, *self._connection)
             return _answer(client, OK)
         if request == RELEASE:
@@ -391,6 +421,14 @@ class VolumeClients:
             self._write_out()
             return _answer(client, OK)
         return False
+
+    def _can_continue(self, memory: int) -> bool:
+        """Whether another server can take the place of this one."""
+        if self._served.tmpfs is not None:
+            return True
+        from unionfs.session.continuation import can_continue
+
+        return can_continue(memory)
 
     def _give_clone(self, descriptor: int, *passed: int) -> bool:
         """Answer with a clone of the mount and other descriptors; the client has the volume mounted now."""

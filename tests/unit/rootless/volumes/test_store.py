@@ -82,7 +82,9 @@ def test_random_name_has_64_digits():
         ({"type": "none", "o": "bind"}, UsageError, 'missing required option: "device"'),
         ({"device": "/x"}, UsageError, 'missing required option: "type"'),
         ({"size": "10"}, HostSupportError, "quota size requested but no quota support"),
-        ({"type": "tmpfs", "device": "tmpfs"}, HostSupportError, "cannot mount tmpfs"),
+        ({"type": "nfs", "device": ":/x", "o": "addr=h"}, HostSupportError, "cannot mount nfs"),
+        ({"type": "tmpfs"}, UsageError, 'missing required option: "device"'),
+        ({"": "x"}, UsageError, 'invalid option: ""'),
         ({"type": "none", "o": "bind", "device": "x"}, UsageError, "not an absolute path"),
     ],
 )
