@@ -94,6 +94,11 @@ def encode_health(health: Health) -> bytes:
     return dumps({"failingStreak": health.failing_streak, "log": list(map(list, health.log))})
 
 
+def encode_result(result: CheckResult) -> bytes:
+    """The attribute `health_log` of podman's events."""
+    return dumps(_result_document(result))
+
+
 def decode_health(data: bytes) -> Health:
     """The health of a document; a damaged one, or none, is that of a container without results."""
     try:
@@ -109,13 +114,14 @@ def health_document(status: str, health: Health) -> dict[str, Any]:
     return {
         "Status": status,
         "FailingStreak": health.failing_streak,
-        "Log": [
-            {
-                "Start": each.start,
-                "End": each.end,
-                "ExitCode": each.exit_code,
-                "Output": each.output,
-            }
-            for each in health.log
-        ],
+        "Log": [_result_document(each) for each in health.log],
+    }
+
+
+def _result_document(result: CheckResult) -> dict[str, Any]:
+    return {
+        "Start": result.start,
+        "End": result.end,
+        "ExitCode": result.exit_code,
+        "Output": result.output,
     }

@@ -351,6 +351,10 @@ class StartupCheck(NamedTuple):
     """Successes one after the other that end the startup; 0 is 1."""
 
 
+EVENTS_LOGGER = "events_logger"
+"""Results of health checks are events."""
+
+
 class HealthLog(NamedTuple):
     """Which results of health checks are kept; 0 is no limit."""
 
@@ -379,6 +383,8 @@ class HealthCheck(NamedTuple):
     startup: StartupCheck | None = None
     log: HealthLog | None = None
     """None: docker's limits."""
+    log_destination: str = ""
+    """Where podman has the results written as well: the absolute path of a directory, or EVENTS_LOGGER."""
 
 
 ALL_STREAMS = Streams()

@@ -125,7 +125,6 @@ class RecordKeeper:
     def found_health(self, status: str) -> None:
         """Its checks have come to another result."""
         self._change(lambda record: record._replace(health=status))
-        self._events.add(f"health_status: {status}")
 
     def stopped_by_user(self) -> None:
         """A user has sent it a signal that may end it."""

@@ -35,6 +35,7 @@ class HealthFlags(NamedTuple):
     numbers: Mapping[str, int | None]
     on_failure: str | None
     disabled: bool
+    log_destination: str = ""
 
 
 def parse_health(flags: HealthFlags) -> HealthCheck | None:
@@ -57,6 +58,7 @@ def parse_health(flags: HealthFlags) -> HealthCheck | None:
         on_unhealthy=_action(flags.on_failure),
         startup=_startup(flags, nanoseconds),
         log=_log(flags.numbers),
+        log_destination=flags.log_destination,
     )
     if flags.disabled:
         if check != HealthCheck():

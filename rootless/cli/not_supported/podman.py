@@ -73,7 +73,6 @@ _RUN: dict[str, Missing] = {
         ("cgroup-conf", "cgroups", "rdt-class"),
         Missing("limits are docker's options", "use --memory and the like"),
     ),
-    "health-log-destination": Missing("the results of health checks are in 'rootless inspect'"),
     **dict.fromkeys(
         ("systemd", "sdnotify"),
         Missing("systemd in a container gets no help", "use --init for a plain init"),

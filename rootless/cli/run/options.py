@@ -183,6 +183,12 @@ HEALTH_MAX_LOG_SIZE = Number(
     "BYTES",
     HEALTH,
 )
+HEALTH_LOG_DESTINATION = Text(
+    ("health-log-destination",),
+    "Where to write results of health checks as well: local (nowhere else, the default), events_logger or a directory",
+    "local|events_logger|DIRECTORY",
+    HEALTH,
+)
 NO_HEALTHCHECK = Flag(
     ("no-healthcheck",), "Disable any container-specified HEALTHCHECK", group=HEALTH
 )

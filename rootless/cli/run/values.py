@@ -6,6 +6,7 @@ The grammar of a flag's value is imported only if the flag is given: each module
 from __future__ import annotations
 
 import os
+import stat
 
 from rootless.cli.context import (
     current_directory,
@@ -355,8 +356,27 @@ def _health(parsed: Parsed) -> values.HealthCheck | None:
             {row.long: parsed[row] for row in _HEALTH_NUMBERS},
             parsed[rows.HEALTH_ON_FAILURE],
             parsed[rows.NO_HEALTHCHECK],
+            _health_log_destination(parsed[rows.HEALTH_LOG_DESTINATION]),
         )
     )
+
+
+def _health_log_destination(text: str | None) -> str:
+    """`log_destination` of a health check. Raises UsageError, in podman's words, for what is no directory."""
+    if text is None or text == "local":
+        return ""
+    if text == values.EVENTS_LOGGER:
+        return text
+    try:
+        is_directory = stat.S_ISDIR(os.stat(text).st_mode)
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise UsageError(
+            f"HealthCheck Log '{text}' destination error: stat {text}: {reason}"
+        ) from None
+    if not is_directory:
+        raise UsageError(f"HealthCheck Log '{text}' destination must be directory")
+    return os.path.abspath(text)
 
 
 def _ulimits(parsed: Parsed) -> tuple[values.Ulimit, ...]:

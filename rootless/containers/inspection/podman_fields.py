@@ -79,6 +79,7 @@ def _health_fields(options: ContainerOptions) -> dict[str, Any]:
     startup = startup_document(check.startup)
     return {
         "HealthcheckOnFailureAction": check.on_unhealthy.value,
+        "HealthLogDestination": check.log_destination or "local",
         "HealthMaxLogCount": log.results,
         "HealthMaxLogSize": log.size,
         **({} if startup is None else {"StartupHealthCheck": startup}),

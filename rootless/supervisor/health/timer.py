@@ -8,11 +8,19 @@ import os
 import time
 
 from rootless.containers.exec_target import exec_text
-from rootless.containers.health import NAME, HealthStatus, decode_health, encode_health
+from rootless.containers.health import (
+    NAME,
+    HealthStatus,
+    decode_health,
+    encode_health,
+    encode_result,
+    health_document,
+)
 from rootless.containers.status import Status
 from rootless.durable import write_atomically
 from rootless.errors import RootlessError
-from rootless.spec.options import OnUnhealthy
+from rootless.light_json import dumps
+from rootless.spec.options import EVENTS_LOGGER, OnUnhealthy
 from rootless.supervisor.engine_log import log
 from rootless.supervisor.health.check import CheckTarget, RunningCheck
 from rootless.supervisor.health.startup_checks import StartupChecks
@@ -147,13 +155,29 @@ class HealthTimer:
         before = self._health.status
         action = self._take(running, result)
         self._write()
-        if self._health.status is not before:
+        is_other = self._health.status is not before
+        if is_other:
             self._keeper.found_health(self._health.status.value)
+        self._report(result, is_other=is_other)
         for client in self._clients:
             client.send(Kind.DONE, healthy=result.exit_code == 0)
         self._clients.clear()
         self._due = time.monotonic_ns() + self._interval()
         return action
+
+    def _report(self, result: CheckResult, *, is_other: bool) -> None:
+        """The event of another status, or of each result with podman's events_logger."""
+        action = f"health_status: {self._health.status.value}"
+        if self._check.log_destination == EVENTS_LOGGER:
+            self._events.add(
+                action,
+                {
+                    "health_failing_streak": str(self._health.failing_streak),
+                    "health_log": encode_result(result).decode(),
+                },
+            )
+        elif is_other:
+            self._events.add(action)
 
     def _take(self, running: RunningCheck, result: CheckResult) -> OnUnhealthy:
         """Count the result. Returns what follows from it."""
@@ -188,3 +212,11 @@ class HealthTimer:
         except OSError as error:
             # A full disk: the status is in the record, which has room of its own.
             log(f"{NAME}: {error.strerror}")
+        directory = self._check.log_destination
+        if directory.startswith("/"):
+            path = f"{directory}/{self._description.record.id}-healthcheck.log"
+            document = health_document(self._health.status.value, self._health)
+            try:
+                write_atomically(path, dumps(document), 0o600, durable=False)
+            except OSError as error:
+                log(f"{path}: {error.strerror}")

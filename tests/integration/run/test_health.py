@@ -280,3 +280,43 @@ def test_failing_streak_begins_anew_with_a_restart(rootless):
     rootless("restart", "-t", "0", "web").ok()
     assert (health(rootless)["Status"], health(rootless)["FailingStreak"]) == ("starting", 0)
     assert len(health(rootless)["Log"]) == 1
+
+
+def test_results_are_written_to_the_directory_of_the_option_too(rootless, tmp_path):
+    checked = ("--health-cmd", "echo good", "--health-interval", "disable")
+    where = ("--health-log-destination", str(tmp_path))
+    container = rootless("run", "-d", "--name", "web", *checked, *where, *FOREVER).ok().stdout
+    rootless("healthcheck", "run", "web").ok()
+    (path,) = tmp_path.iterdir()
+    assert path.name == f"{container.strip()}-healthcheck.log"
+    assert json.loads(path.read_text()) == health(rootless)
+    assert health(rootless)["Log"][0]["Output"] == "good\n"
+    field = rootless("inspect", "-f", "{{.Config.HealthLogDestination}}", "web").ok().stdout
+    assert field == f"{tmp_path}\n"
+
+
+def test_results_are_events_with_the_events_logger(rootless):
+    checked = ("--health-cmd", "echo good", "--health-interval", "disable")
+    where = ("--health-log-destination", "events_logger")
+    rootless("run", "-d", "--name", "web", *checked, *where, *FOREVER).ok()
+    for _ in range(2):
+        rootless("healthcheck", "run", "web").ok()
+    words = ("--until", "0s", "--filter", "event=health_status", "--format", "{{json .Actor}}")
+    actors = [json.loads(line) for line in rootless("events", *words).ok().stdout.splitlines()]
+    logs = [json.loads(each["Attributes"]["health_log"]) for each in actors]
+    assert logs == health(rootless)["Log"]
+    assert [each["Attributes"]["health_failing_streak"] for each in actors] == ["0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("/nosuch", "destination error: stat /nosuch: no such file or directory"),
+        ("", "destination error: stat : no such file or directory"),
+        ("/etc/passwd", "destination must be directory"),
+    ],
+)
+def test_destination_that_is_no_directory_is_refused(rootless, where, message):
+    result = rootless("run", "--health-cmd", "true", "--health-log-destination", where, *FOREVER)
+    assert (result.status, result.stdout) == (125, "")
+    assert result.stderr == f"rootless: HealthCheck Log '{where}' {message}\n"
