@@ -35,13 +35,15 @@ RUN, PREPARE, DETACHED = "run", "prepare", "detached"
 MONITOR, SHARED_IMAGE, FILE_SERVER = "monitor", "shared-image", "file-server"
 RANK, JOIN, EXEC = "rank", "join", "exec"
 HPC, HPC_JOIN, IN_PLACE = "hpc", "hpc-join", "in-place"
+CLIENT = "client"
 NAMES = (
     *(RUN, PREPARE, DETACHED, MONITOR, SHARED_IMAGE, FILE_SERVER),
-    *(RANK, JOIN, EXEC, HPC, HPC_JOIN, IN_PLACE),
+    *(RANK, JOIN, EXEC, HPC, HPC_JOIN, IN_PLACE, CLIENT),
 )
 """RUN is loaded before the monitor is forked, PREPARE, MONITOR and FILE_SERVER in three processes; DETACHED follows PREPARE in
 `run -d`, and SHARED_IMAGE follows MONITOR where the container has no file server of its own. RANK is that of a rank
-(`run --join`), and JOIN follows if its command line has to be read; HPC is that of `hpc`, followed by one of the last two."""
+(`run --join`), and JOIN follows if its command line has to be read; HPC is that of `hpc`, followed by
+HPC_JOIN or IN_PLACE. CLIENT is that of a client of `run` that stood by."""
 
 HEAD_LENGTH = 8
 """Bytes of the length of the head: the interpreter's magic number, and the state of each source."""

@@ -11,6 +11,7 @@ import sys
 from marshal import dumps
 
 from rootless.module_packs import (
+    CLIENT,
     DETACHED,
     EXEC,
     FILE_SERVER,
@@ -139,6 +140,17 @@ MODULES = {
         "rootless.run_in_child",
         "rootless.spec.bind_sources",
         "unionfs.tar.index",
+    ),
+    CLIENT: (
+        _FINDER,
+        "rootless.cli.escape",
+        "rootless.cli.run.ending",
+        "rootless.run_in_child",
+        "rootless.supervisor.foreground",
+        "rootless.supervisor.standby.entering",
+        "rootless.supervisor.start",
+        "rootless.supervisor.terminals.job_control",
+        "rootless.supervisor.terminals.terminal_session",
     ),
 }
 """The modules that a process imports by name."""

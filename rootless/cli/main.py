@@ -21,7 +21,7 @@ from rootless.cli.grammar import (
     parse,
     read_options,
 )
-from rootless.cli.process import as_expected, open_missing_streams, print_error
+from rootless.cli.process import as_expected, exit_status_of, open_missing_streams
 from rootless.errors import RootlessError
 
 TYPE_CHECKING = False
@@ -41,39 +41,38 @@ def main(argv: Sequence[str] | None = None, claim: Claim | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if COMPLETION_VARIABLE in os.environ:
         return _typer(())
-    debug = False
     try:
         values, words, wants_help = read_options(
             index.GLOBAL_OPTIONS, arguments, interspersed=False
         )
         parsed = Parsed(values, ())
-        debug = parsed[index.DEBUG]
-        if parsed[index.VERSION]:
-            from rootless.version import __version__
-
-            print(f"Rootless version {__version__}")
-            return 0
-        if wants_help or not words:
-            return _typer(("--help",))
-        if parsed[index.OUT] is not None or parsed[index.NOOUT]:
-            _redirect_output(os.devnull if parsed[index.NOOUT] else parsed[index.OUT] or "")
-        settings = Settings(
-            debug, parsed[index.ROOT], parsed[index.RUNROOT], parsed[index.STORAGE_DRIVER], claim
-        )
-        return _dispatch(words, settings)
+        if wants_help:
+            words = []
+        return exit_status_of(lambda: _main(parsed, words, claim), debug=parsed[index.DEBUG])
     except GrammarError as error:
         _print_grammar_error(error, "", (each.long for each in index.GLOBAL_OPTIONS), PROGRAM)
         return error.exit_status
-    except RootlessError as error:
-        return print_error(error, debug)
-    except BrokenPipeError:
-        # The reader of the output has gone; the interpreter must not try to write at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 1
-    except OSError as error:
-        return print_error(as_expected(error), debug)
-    except KeyboardInterrupt:
-        return 130
+
+
+def _main(parsed: Parsed, words: list[str], claim: Claim | None) -> int:
+    """`words` are the command and its arguments; without them help is printed."""
+    if parsed[index.VERSION]:
+        from rootless.version import __version__
+
+        print(f"Rootless version {__version__}")
+        return 0
+    if not words:
+        return _typer(("--help",))
+    if parsed[index.OUT] is not None or parsed[index.NOOUT]:
+        _redirect_output(os.devnull if parsed[index.NOOUT] else parsed[index.OUT] or "")
+    settings = Settings(
+        parsed[index.DEBUG],
+        parsed[index.ROOT],
+        parsed[index.RUNROOT],
+        parsed[index.STORAGE_DRIVER],
+        claim,
+    )
+    return _dispatch(words, settings)
 
 
 def _redirect_output(path: str) -> None:

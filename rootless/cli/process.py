@@ -9,6 +9,10 @@ import sys
 from rootless.cli.context import PROGRAM
 from rootless.errors import RootlessError, failure_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def open_missing_streams() -> None:
     """Let no descriptor of this program take the place of a standard stream that the caller closed."""
@@ -35,6 +39,22 @@ def as_expected(error: OSError) -> RootlessError:
     named = isinstance(error.filename, str | bytes)  # not of a descriptor
     hint = (_HINTS_OF_FILES if named else _HINTS).get(error.errno or 0)
     return RootlessError(failure_of(error), hint=hint)
+
+
+def exit_status_of(action: Callable[[], int], *, debug: bool) -> int:
+    """The status that `action` returns, or that of its error, which is printed."""
+    try:
+        return action()
+    except RootlessError as error:
+        return print_error(error, debug)
+    except BrokenPipeError:
+        # The reader of the output has gone; the interpreter must not try to write at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    except OSError as error:
+        return print_error(as_expected(error), debug)
+    except KeyboardInterrupt:
+        return 130
 
 
 def print_error(error: RootlessError, debug: bool) -> int:

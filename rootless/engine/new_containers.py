@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rootless.spec.options import ContainerOptions
     from rootless.spec.storage_driver import StorageDriver
     from rootless.supervisor.file_servers.claim import ServerClaim
-    from rootless.supervisor.foreground import Outcome
+    from rootless.supervisor.foreground import Outcome, Resumed
 
     Adapt: TypeAlias = Callable[[ContainerOptions, Lower], ContainerOptions]
 
@@ -46,9 +46,11 @@ class NewContainers(NamedTuple):
         recording: str = "",
         adapt: Adapt | None = None,
         preserved: tuple[int, ...] = (),
+        resumed: Resumed | None = None,
     ) -> Outcome:
         """As Engine.run. `preserved`: descriptors that the command gets by their numbers, beside the standard streams; this
-        process must have one thread."""
+        process must have one thread. `resumed`: as in `run_in_foreground`.
+        """
         from rootless.supervisor.start import start_monitor
 
         streams = options.attach
@@ -76,6 +78,7 @@ class NewContainers(NamedTuple):
             )._replace(preserved=preserved),
             attachment,
             terminal=options.terminal,
+            resumed=resumed,
         )
 
     def run_in_place(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import select
 import sys
 
 from rootless.containers.launch_description import LaunchDescription
@@ -13,24 +14,30 @@ from rootless.light_stdlib import signal
 from rootless.supervisor import fault_signals
 from rootless.supervisor.fault_signals import FaultReader
 from rootless.supervisor.protocol import Kind
-from rootless.supervisor.signal_disposition import FORWARDED
+from rootless.supervisor.signal_disposition import FAULTS, FORWARDED
 from rootless.supervisor.terminals.stdio_relay import Flow, catch_up, drain, relay
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Any
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, NoReturn, TypeAlias
 
     from rootless.supervisor.client import MonitorClient
     from rootless.supervisor.messages import Message
     from rootless.supervisor.start import StartedMonitor
     from rootless.supervisor.terminals.terminal_session import TerminalSession
 
+    Resumed: TypeAlias = Callable[[Callable[[], "Outcome"]], NoReturn]
+    """What a client does that has stood by. It is given what waits for the outcome, and is called in another program than the
+    one that named it: its code and its fields can be pickled.
+    """
 
 _BEFORE_FAULTS = 0.05
 """Seconds for which the signals that a `FaultReader` passes on wait, blocked. What opens a signalfd(2) takes a millisecond to
 load, and a container that ends at once does not wait for it."""
+_QUIET = 3.0
+"""Seconds without anything to do after which a client stands by. They double each time, as those of a monitor do."""
 
 
 class Attachment(NamedTuple):
@@ -66,31 +73,81 @@ def run_in_foreground(
     attachment: Attachment,
     *,
     terminal: bool,
+    resumed: Resumed | None = None,
 ) -> Outcome:
     """Run the container that `prepare` makes to its end. `prepare` is given the monitor's PID.
+
+    Args:
+        resumed: The process has nothing else to do than to wait, and may stand by meanwhile
+            (`rootless.supervisor.standby`); then it does not return from here but calls this.
 
     Raises what `prepare` raises, and RootlessError if the container could not be started or its
     monitor was killed.
     """
-    client = started.client
-    foreground = Foreground(client, attachment)
-    try:
-        with Forwarding(client.signal, forwarded(attachment, terminal=terminal)):
-            # All at once: the answers come when the container has been created.
-            client.hello()
-            client.attach(attachment.numbers(), job_control=attachment.job_control)
-            client.start()
-            description = prepare(started.pid)
-            streams = attachment.stdin, True, True
-            started.describe(
-                description._replace(streams=streams, ends_with_client=True, input_once=True)
-            )
-            return foreground.run()
-    finally:
-        if foreground.is_detached:
-            client.close()
+    return ForegroundRun(started, attachment, terminal=terminal, resumed=resumed).run(prepare)
+
+
+class ForegroundRun:
+    """A container that `run` starts and waits for."""
+
+    def __init__(
+        self,
+        started: StartedMonitor,
+        attachment: Attachment,
+        *,
+        terminal: bool,
+        resumed: Resumed | None,
+    ) -> None:
+        self._started = started
+        self._attachment = attachment
+        self._numbers = forwarded(attachment, terminal=terminal)
+        self._resumed = resumed
+        self._command = sys.orig_argv
+        stand_by = None if resumed is None else self._stand_by
+        self._foreground = Foreground(started.client, attachment, stand_by)
+
+    def run(self, prepare: Callable[[int], LaunchDescription]) -> Outcome:
+        """As `run_in_foreground`."""
+        started, attachment = self._started, self._attachment
+        client = started.client
+        try:
+            with Forwarding(client.signal, self._numbers):
+                # All at once: the answers come when the container has been created.
+                client.hello()
+                client.attach(attachment.numbers(), job_control=attachment.job_control)
+                client.start()
+                description = prepare(started.pid)
+                streams = attachment.stdin, True, True
+                started.describe(
+                    description._replace(streams=streams, ends_with_client=True, input_once=True)
+                )
+                return self._foreground.run()
+        finally:
+            self._leave()
+
+    def resume(self) -> NoReturn:
+        """Go on in the program that is executed after the process stood by."""
+        assert self._resumed is not None  # it would not have stood by
+        self._resumed(self._go_on)
+
+    def _go_on(self) -> Outcome:
+        try:
+            with Forwarding(self._started.client.signal, self._numbers):
+                return self._foreground.go_on()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._foreground.is_detached:
+            self._started.client.close()
         else:
-            started.wait()
+            self._started.wait()
+
+    def _stand_by(self, waits: Mapping[int, int], signals: frozenset[int]) -> None:
+        from rootless.supervisor.standby import modules
+        from rootless.supervisor.standby.entering import stand_by
+
+        stand_by(self, waits, signals, modules.of_client, self._command)
 
 
 def forwarded(attachment: Attachment, *, terminal: bool) -> Sequence[int]:
@@ -103,9 +160,17 @@ def forwarded(attachment: Attachment, *, terminal: bool) -> Sequence[int]:
 class Foreground:
     """One run: the flows between the caller's streams and the container's, and what the monitor has
     sent.
+
+    `stand_by` is called when nothing has come for some time, with the descriptors and events to wait for (poll(2)), and the
+    signals. It returns if the process cannot stand by.
     """
 
-    def __init__(self, client: MonitorClient, attachment: Attachment) -> None:
+    def __init__(
+        self,
+        client: MonitorClient,
+        attachment: Attachment,
+        stand_by: Callable[[Mapping[int, int], frozenset[int]], None] | None = None,
+    ) -> None:
         self.is_detached = False
         self._client = client
         self._attachment = attachment
@@ -113,6 +178,11 @@ class Foreground:
         self._terminal: TerminalSession | None = None
         self._final: Message | None = None
         self._error: RootlessError | OSError | None = None
+        self._stand_by = stand_by
+        self._quiet = None if stand_by is None else _QUIET
+        self._pid = 0
+        self._blocked: frozenset[int] = frozenset()
+        """Signals that wait for the handlers of this process, if it stood by."""
 
     def run(self, pid: int = 0) -> Outcome:
         """Relay until the container has ended or the user has detached.
@@ -120,17 +190,28 @@ class Foreground:
         Args:
             pid: The container's first process; 0 for a container that is yet to be started.
         """
+        self._pid = pid
+        return self._to_outcome(self._attach)
+
+    def go_on(self) -> Outcome:
+        """As `run`, after this process stood by."""
+        return self._to_outcome(self._relay)
+
+    def _attach(self) -> None:
+        attached = self._client.receive_until(Kind.ATTACHED, Kind.EXITED)
+        if attached.kind is Kind.ATTACHED:
+            self._connect(attached)
+        if attached.kind is Kind.ATTACHED and not self._pid:
+            attached = self._client.receive_until(Kind.RUNNING, Kind.EXITED)
+            self._pid = int(attached.fields.get("pid", 0))
+        if attached.kind is Kind.EXITED:
+            self._final = attached
+        else:
+            self._relay()
+
+    def _to_outcome(self, relayed: Callable[[], None]) -> Outcome:
         try:
-            attached = self._client.receive_until(Kind.ATTACHED, Kind.EXITED)
-            if attached.kind is Kind.ATTACHED:
-                self._connect(attached)
-            if attached.kind is Kind.ATTACHED and not pid:
-                attached = self._client.receive_until(Kind.RUNNING, Kind.EXITED)
-                pid = int(attached.fields.get("pid", 0))
-            if attached.kind is Kind.EXITED:
-                self._final = attached
-            else:
-                self._relay(pid)
+            relayed()
         finally:
             for flow in self._flows:
                 flow.finish()
@@ -164,32 +245,53 @@ class Foreground:
             source, sink = (0, end) if number == 0 else (end, number)
             self._flows.append(Flow(source, sink, ours=(end,)))
 
-    def _relay(self, pid: int) -> None:
+    def _relay(self) -> None:
         if self._terminal is not None:
-            self._terminal.take(pid)
+            self._terminal.take(self._pid)
         jobs = None
         if self._attachment.job_control:
             from rootless.supervisor.terminals.job_control import StoppingWithCommand
 
             jobs = StoppingWithCommand(self._client.signal, stops=self._terminal is None)
-        watched: dict[int, Callable[[], bool]] = {self._client.fileno(): self._listen}
-        faults: FaultReader | None = None
         try:
-            if relay(self._flows, watched, seconds=_BEFORE_FAULTS):
-                if self._attachment.signals:
-                    faults = FaultReader(self._client.signal)
-                    watched[faults.fd] = faults.read
-                relay(self._flows, watched)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._blocked)
+            watched = {self._client.fileno(): self._listen}
+            while relay(self._flows, watched, seconds=_BEFORE_FAULTS) and self._relay_all(watched):
+                self._wait_elsewhere()
             if not self.is_detached:
                 drain([flow for flow in self._flows if flow.source != 0])
         except OSError as error:
             reason = (error.strerror or "").lower()
             raise RootlessError(f"cannot forward the output of the container: {reason}") from error
         finally:
-            if faults is not None:
-                faults.close()
             if jobs is not None:
                 jobs.close()
+
+    def _relay_all(self, watched: Mapping[int, Callable[[], bool]]) -> bool:
+        """As `relay`, until nothing has come for the time after which the process stands by."""
+        if not self._attachment.signals:
+            return relay(self._flows, watched, quiet=self._quiet)
+        faults = FaultReader(self._client.signal)
+        try:
+            watched = {**watched, faults.fd: faults.read}
+            return relay(self._flows, watched, quiet=self._quiet)
+        finally:
+            faults.close()
+
+    def _wait_elsewhere(self) -> None:
+        """Stand by. Returns if that cannot be."""
+        assert self._stand_by is not None  # or nothing is quiet
+        assert self._quiet is not None
+        self._blocked = frozenset(
+            number for number in signal.valid_signals() if callable(signal.getsignal(number))
+        )
+        self._quiet *= 2
+        waits = dict(flow.interest() for flow in self._flows if not flow.done)
+        waits[self._client.fileno()] = select.POLLIN
+        faults = FAULTS if self._attachment.signals else frozenset()
+        self._stand_by(waits, self._blocked | faults)
+        self._quiet = None
+        self._blocked = frozenset()
 
     def _listen(self) -> bool:
         """Receive one message; False at the last."""

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import gc
 import os
+import select
 import time
 
 from rootless.durable import locked
@@ -206,10 +207,13 @@ class Monitor:
             ready = clients.wait(run.watched(), self._quiet * 1000, run.interest())
             if ready:
                 return ready
+            from rootless.supervisor.standby import modules
             from rootless.supervisor.standby.entering import stand_by
 
             self._quiet = min(2 * self._quiet, _MOST_QUIET)
-            stand_by(self, (*run.watched(), *clients.descriptors()), run.interest())
+            readable = (*run.watched(), *clients.descriptors())
+            waits = {**dict.fromkeys(readable, select.POLLIN), **run.interest()}
+            stand_by(self, waits, frozenset({signal.SIGTERM}), modules.of_monitor)
             self._quiet = 0.0  # it cannot
         return clients.wait(run.watched(), limit, run.interest())
 

@@ -13,6 +13,7 @@ from rootless.cli.context import (
 )
 from rootless.cli.grammar import Command, GrammarError, Parsed
 from rootless.cli.run import options as rows
+from rootless.cli.run.ending import RunEnding
 from rootless.cli.run.values import configured_options
 from rootless.containers.storage_paths import read_configuration
 from rootless.spec.options import ContainerOptions
@@ -57,15 +58,12 @@ def run(parsed: Parsed, settings: Settings) -> int:
         from rootless.cli.run.recording import run_recorded
 
         return run_recorded(engine_of(settings), options, parsed[rows.RECORD] or "", progress)
-    outcome = containers.run(options, progress=progress, preserved=_preserved(parsed))
-    if outcome.out_of_memory:
-        limit = f" of {parsed[rows.MEMORY]}" if parsed[rows.MEMORY] else ""
-        print(
-            f"rootless: the container reached its memory limit{limit}, and the kernel killed "
-            "a process in it",
-            file=sys.stderr,
-        )
-    return outcome.status
+    ending = RunEnding(parsed[rows.MEMORY] or "", settings.debug)
+    preserved = _preserved(parsed)
+    outcome = containers.run(
+        options, progress=progress, preserved=preserved, resumed=ending.exit_after
+    )
+    return ending.report(outcome)
 
 
 def _preserved(parsed: Parsed) -> tuple[int, ...]:

@@ -1,1 +1,1 @@
-"""A monitor that has nothing to do waits in a small program (docs/decisions/1870)."""
+"""A monitor or a client that has nothing to do waits in a small program (docs/decisions/1870)."""

@@ -1,4 +1,4 @@
-"""The modules of a monitor, so that it goes on with those that it had, whatever is installed while it stands by."""
+"""The modules of a process, so that it goes on with those that it had, whatever is installed while it stands by."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from importlib.machinery import SourceFileLoader
     from types import CodeType
 else:
@@ -20,6 +21,8 @@ else:
 _OURS = ("rootless", "unionfs")
 _PACKS = (module_packs.RUN, module_packs.MONITOR, module_packs.SHARED_IMAGE)
 """Of which the modules of a monitor come, in the order in which they are loaded."""
+_BEFORE_PACKS = ("rootless", "rootless.module_packs", "rootless.supervisor.standby.waiting")
+"""What is needed before a pack is loaded."""
 
 
 class Modules(NamedTuple):
@@ -42,7 +45,7 @@ def keep(modules: Modules) -> None:
     _kept[:] = [modules]
 
 
-def loaded() -> Modules:
+def of_monitor() -> Modules:
     """The modules that this process has loaded. Raises OSError where the files that they were loaded from have been replaced
     since, and ImportError and SyntaxError where they cannot be read.
     """
@@ -50,34 +53,66 @@ def loaded() -> Modules:
     if not _kept:
         keep(_opened(started))
     modules = _kept[0]
-    for name, module in sorted(sys.modules.items()):
-        if name.partition(".")[0] not in _OURS or name in modules.packed or name in modules.codes:
+    _add(modules, (name for name in sys.modules if name not in modules.packed), started)
+    return modules
+
+
+def of_client() -> Modules:
+    """The modules that a client needs which waits, where there is a pack of them; else as `of_monitor`."""
+    started = time.time() - _age()
+    if not _kept:
+        pack = _open(module_packs.CLIENT, started)
+        if pack is None:
+            return of_monitor()
+        keep(Modules([pack[0]], pack[1], {}))
+    modules = _kept[0]
+    if not modules.packs:
+        return of_monitor()
+    _add(modules, _BEFORE_PACKS, started)
+    return modules
+
+
+def _add(modules: Modules, names: Iterable[str], started: float) -> None:
+    """Add the code of modules of this project."""
+    for name in sorted(names):
+        if name.partition(".")[0] not in _OURS or name in modules.codes:
             continue
-        source = str(module.__file__)
+        source = str(sys.modules[name].__file__)
         if _changed(source) > started:
             raise OSError(f"{source} has been replaced")
         code = SourceFileLoader(name, source).get_code(name)
         if code is not None:
             modules.codes[name] = source, source.endswith("/__init__.py"), code
-    return modules
 
 
 def _opened(started: float) -> Modules:
     """The packs that this process has loaded; one that is younger it has not."""
     packs: list[int] = []
     packed: set[str] = set()
-    for pack in _PACKS:
-        path = module_packs.path_of(pack)
-        if path is None or not os.path.exists(path) or _changed(path) > started:
+    for name in _PACKS:
+        pack = _open(name, started)
+        if pack is None:
             continue
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        names = {entry[0] for entry in module_packs.read_pack(f"/proc/self/fd/{descriptor}") or ()}
-        if names and names <= sys.modules.keys():
+        descriptor, names = pack
+        if names <= sys.modules.keys():
             packs.append(descriptor)
             packed |= names
         else:
             os.close(descriptor)
     return Modules(packs, packed, {})
+
+
+def _open(name: str, started: float) -> tuple[int, set[str]] | None:
+    """The descriptor of a pack and the names of its modules; None if it is younger than this process, or its sources are."""
+    path = module_packs.path_of(name)
+    if path is None or not os.path.exists(path) or _changed(path) > started:
+        return None
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    names = {entry[0] for entry in module_packs.read_pack(f"/proc/self/fd/{descriptor}") or ()}
+    if names:
+        return descriptor, names
+    os.close(descriptor)
+    return None
 
 
 def _changed(path: str) -> float:

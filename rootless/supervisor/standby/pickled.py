@@ -1,4 +1,4 @@
-"""A monitor as bytes, for a process that has its descriptors under the same numbers."""
+"""A monitor or a client as bytes, for a process that has its descriptors under the same numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ else:
 
 
 class Resumable(Protocol):
-    """The monitor, as this package knows it."""
+    """The monitor or the client, as this package knows it."""
 
     def resume(self) -> NoReturn:
         """Go on."""
@@ -40,24 +40,24 @@ class _Pickler(Pickler):
         return other
 
 
-def pickled(monitor: Resumable) -> bytes:
+def pickled(program: Resumable) -> bytes:
     """Raises TypeError if it has what cannot be kept: a mapping of memory, a lock, a function that is defined in another."""
     from io import BytesIO
 
     stream = BytesIO()
     try:
-        _Pickler(stream, protocol=4).dump(monitor)
+        _Pickler(stream, protocol=4).dump(program)
     except (AttributeError, PickleError) as error:
         raise TypeError(str(error)) from error
     return stream.getvalue()
 
 
 def unpickled(data: bytes) -> Resumable:
-    """The monitor again."""
+    """The same again."""
     from io import BytesIO
 
-    monitor: Resumable = Unpickler(BytesIO(data)).load()
-    return monitor
+    program: Resumable = Unpickler(BytesIO(data)).load()
+    return program
 
 
 def _module(name: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""What a monitor does first when it stands by no more."""
+"""What a process does first when it stands by no more."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def resume(
     state: int,
     name: str,
     modules: tuple[list[int], set[str], dict[str, tuple[str, bool, CodeType]]],
-    terminated: int,
+    received: int,
     pickled: bytes,
 ) -> NoReturn:
-    """Be the monitor of the container again, a process of that name. `state` and `terminated` are descriptors that the program
-    which stood by needed; `modules` has the fields of `Modules`.
+    """Be the monitor or the client again, a process of that name. `state` and `received` are descriptors that the program which
+    stood by needed; `modules` has the fields of `Modules`.
     """
     keep(Modules(*modules))
     with open("/proc/self/comm", "w") as file:
         file.write(name)
     set_inheritable(inheritable=False)
     os.close(state)
-    os.close(terminated)
-    monitor = unpickled(pickled)
+    os.close(received)
+    program = unpickled(pickled)
     gc.freeze()
     gc.enable()
-    monitor.resume()
+    program.resume()
 
 
 def set_inheritable(*, inheritable: bool) -> None:

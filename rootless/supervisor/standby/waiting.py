@@ -1,10 +1,10 @@
-"""The program of a monitor that stands by: it waits for the descriptors, and executes the monitor's program again. Its code
+"""The program of a process that stands by: it waits for the descriptors, and executes what the process was again. Its code
 comes from the file of what the monitor knew, and it imports nothing of this project, nothing but modules that are in the
 interpreter.
 
-    standby STATE NAME DESCRIPTOR:EVENTS...
+    standby STATE NAME DESCRIPTOR:EVENTS... -- COMMAND...
 
-STATE is the descriptor of that file, NAME the name of the process.
+STATE is the descriptor of that file, NAME the name of the process, COMMAND the command line by which users find it.
 """
 
 import posix
@@ -20,10 +20,10 @@ gc.disable()
 with open(int(sys.argv[1]), "rb", closefd=False) as file:
     file.seek(0)
     marshal.load(file)
-    packs, packed, codes, sys.path[:], terminated, pickled = marshal.load(file)
+    packs, packed, codes, sys.path[:], received, pickled = marshal.load(file)
 
 class Finder:
-    """Of the modules that the monitor had: those that are installed may be of another release by now."""
+    """Of the modules that the process had: those that are installed may be of another release by now."""
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
@@ -51,9 +51,10 @@ for each in packs:
 from unionfs.light_imports import install
 install("rootless", "unionfs")
 from rootless.supervisor.standby.resuming import resume
-resume(int(sys.argv[1]), sys.argv[2], (packs, packed, codes), terminated, pickled)
+resume(int(sys.argv[1]), sys.argv[2], (packs, packed, codes), received, pickled)
 '''
-"""What follows: `rootless.supervisor.standby.resuming` with the modules that the monitor had."""
+"""What follows: `rootless.supervisor.standby.resuming` with the modules that the process had."""
+COMMAND = "--"
 INTERPRETER = "/proc/self/exe"
 """The one that runs, which may have been removed from its directory (proc_pid_exe(5))."""
 _AGAIN = 1000
@@ -61,15 +62,16 @@ _AGAIN = 1000
 
 
 def _main() -> None:
-    state, name, *waits = sys.argv[2:]
+    state, name, *words = sys.argv[2:]
+    end = words.index(COMMAND)
     with open("/proc/self/comm", "w") as file:
         file.write(name)
     poll = select.poll()
-    for each in waits:
+    for each in words[:end]:
         descriptor, _, events = each.partition(":")
         poll.register(int(descriptor), int(events))
     poll.poll()
-    argv = [sys.executable, "-I", "-S", "-c", RESUME, state, name]
+    argv = [sys.executable, "-I", "-S", "-c", RESUME, state, name, *words[end:]]
     while True:
         try:
             posix.execve(INTERPRETER, argv, posix.environ)

@@ -21,6 +21,7 @@ import stat
 import time
 
 from rootless.light_stdlib import signal
+from unionfs.light_types import Enum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -173,28 +174,42 @@ class SignalWakeup:
             self.fd = -1
 
 
+class _Step(Enum):
+    """What has come of one poll(2)."""
+
+    MOVED = "moved"
+    """Something, or a flow waits for a time."""
+    IDLE = "idle"
+    """Nothing within the limit."""
+    ENDED = "ended"
+    """A watched function has returned False."""
+
+
 def relay(
     flows: list[Flow],
     watched: Mapping[int, Callable[[], bool]],
     *,
     seconds: float | None = None,
+    quiet: float | None = None,
 ) -> bool:
     """Keep all flows going, and call the function of a watched descriptor whenever it can be read. Handlers
     of signals run at once. A flow that ends is left out; the others go on.
 
-    Returns False when a watched function has returned False, and True after `seconds`.
+    Returns False when a watched function has returned False, and True after `seconds`, or when nothing has come for
+    `quiet` seconds and no flow waits for a time.
     """
     wakeup = SignalWakeup()
     if wakeup.fd >= 0:
         watched = {**watched, wakeup.fd: wakeup.read}
     try:
         if seconds is None:
-            while _relay_once(flows, watched, None):
+            limit = None if quiet is None else quiet * 1000
+            while (step := _relay_once(flows, watched, limit)) is _Step.MOVED:
                 pass
-            return False
+            return step is _Step.IDLE
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            if not _relay_once(flows, watched, left * 1000):
+            if _relay_once(flows, watched, left * 1000) is _Step.ENDED:
                 return False
         return True
     finally:
@@ -203,7 +218,7 @@ def relay(
 
 def _relay_once(
     flows: list[Flow], watched: Mapping[int, Callable[[], bool]], limit: float | None
-) -> bool:
+) -> _Step:
     """`limit`: milliseconds to wait at most."""
     poll = select.poll()
     waiting: dict[int, Flow] = {}
@@ -218,20 +233,21 @@ def _relay_once(
     for descriptor in watched:
         poll.register(descriptor, select.POLLIN)
     limits = [each for flow in flows if (each := flow.wait_limit()) is not None]
-    if limit is not None:
-        limits.append(limit)
     if held:
         limits.append(_HELD * 1000)
+    is_timed = bool(limits)
+    if limit is not None:
+        limits.append(limit)
     ready = poll.poll(min(limits, default=None))
     for flow in flows:
         flow.release()
     for descriptor, _ in ready:
         if descriptor in watched:
             if not watched[descriptor]():
-                return False
+                return _Step.ENDED
         elif not waiting[descriptor].done:
             waiting[descriptor].advance()
-    return True
+    return _Step.MOVED if ready or is_timed else _Step.IDLE
 
 
 def drain(flows: list[Flow]) -> None:

@@ -41,6 +41,10 @@ class CallerTerminal:
         self._before: list[Any] = []
         self._handlers: dict[int, Any] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        """Handlers are of this process: another one that goes on here calls `take`."""
+        return {**self.__dict__, "_handlers": {}}
+
     def take(self) -> None:
         """Make it raw, and keep the sizes of both terminals the same."""
         self._make_raw()

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from rootless.supervisor.terminals.detach_keys import KeyFilter
 from rootless.supervisor.terminals.stdio_relay import Flow, SignalWakeup, relay
 
 
@@ -76,3 +77,24 @@ def test_relay_moves_what_has_come_before_its_time_is_over():
     finally:
         for descriptor in (source, feed, result, sink, end, unused):
             os.close(descriptor)
+
+
+def test_relay_returns_when_nothing_has_come_for_a_time():
+    source, writer = os.pipe()
+    reader, sink = os.pipe()
+    os.write(writer, b"before")
+    assert relay([Flow(source, sink, ours=())], {}, quiet=0.05)
+    assert os.read(reader, 10) == b"before"
+    for each in (source, writer, reader, sink):
+        os.close(each)
+
+
+def test_relay_with_keys_held_back_passes_them_on_before_it_is_quiet():
+    source, writer = os.pipe()
+    reader, sink = os.pipe()
+    typed = KeyFilter(b"\x10\x11", lambda: None, lambda: None)
+    os.write(writer, b"\x10")
+    assert relay([Flow(source, sink, ours=(), typed=typed)], {}, quiet=0.05)
+    assert os.read(reader, 10) == b"\x10"
+    for each in (source, writer, reader, sink):
+        os.close(each)
