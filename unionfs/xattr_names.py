@@ -25,6 +25,12 @@ for ids that the mount's user namespace may not have. The kernel wants CAP_SYS_A
 (cap_inode_setxattr, security/commoncap.c). Read, in a mount that shows one id only, it is the owner that is stored."""
 USER_OWNER = b"user.rootless.owner"
 """The same of a file or directory that the process may write, for a process in a user namespace below that of the mount."""
+NODE = b"security.rootless.node"
+"""Set on a directory of such a mount, and kept nowhere: `MODE:RDEV:UMASK/NAME` is mknod(2) of a device, which the kernel
+refuses to users without CAP_MKNOD on the host. The numbers are decimal, and MODE has the type. The kernel has no
+dentry of the new name, so that it must be one that nobody has asked for."""
+USER_NODE = b"user.rootless.node"
+"""The same, as USER_OWNER."""
 CAPABILITY = b"security.capability"
 ACCESS_ACL = b"system.posix_acl_access"
 DEFAULT_ACL = b"system.posix_acl_default"

@@ -231,6 +231,7 @@ def _serve(description: LaunchDescription, end: socket.socket, writer: int) -> N
     report = b"it failed"
     try:
         from unionfs.session.device import serve
+        from unionfs.session.options import ServeOptions
 
         os.umask(0)
         union = open_union(description)
@@ -238,7 +239,8 @@ def _serve(description: LaunchDescription, end: socket.socket, writer: int) -> N
         message = channel.receive(end)
         end.close()
         if message.descriptor is not None:
-            serve(message.descriptor, union)
+            options = ServeOptions(records_owners=description.id_maps.single)
+            serve(message.descriptor, union, options)
         else:
             union.destroy()
         report = _DONE

@@ -22,11 +22,10 @@ USER_ENTRY_FIRST = "io.rootless.user-entry-first"
 INIT = "io.rootless.init"
 """`true`: process 1 is an init that starts the command, forwards signals and reaps."""
 PRETEND_OWNERSHIP = "io.rootless.pretend-ownership"
-"""`true`: set*id and mknod of devices succeed without effect. For a container with a single
-id, where they could only fail."""
+"""`true`: set*id succeeds without effect. For a container with a single id, where it could only fail."""
 CHOWN = "io.rootless.chown"
-"""What chown does in such a container: a word of ChownMode, or RECORD_IF_POSSIBLE. In its absence it succeeds
-without effect."""
+"""What chown, and mknod of a device, does in such a container: a word of ChownMode, or RECORD_IF_POSSIBLE. In its
+absence it succeeds without effect."""
 RECORD_IF_POSSIBLE = "record-if-possible"
 """RECORD, or PRETEND where the kernel refuses the listener: where no mode is asked for."""
 
@@ -38,12 +37,12 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class ChownMode(Enum):
-    """What chown(2) does in a container that has a single id, by the words of --chown. With more than one the kernel
-    changes owners, and none of these matters."""
+    """What chown(2), and mknod(2) of a device, does in a container that has a single id, by the words of --chown. With
+    more than one the kernel answers, and none of these matters."""
 
     RECORD = "record"
-    """The union keeps the owner, so that commit, export and a later run with more ids have it."""
+    """The union keeps the owner or device, so that commit, export and a later run with more ids have it."""
     PRETEND = "pretend"
     """Success, without effect."""
     REFUSE = "refuse"
-    """The kernel's answer: EINVAL for any other id."""
+    """The kernel's answer: EINVAL for any other id, EPERM for a device."""

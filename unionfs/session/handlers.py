@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from errno import EINVAL, EOPNOTSUPP, ERANGE
 from os import strerror
-from stat import S_IFDIR, S_IMODE, S_ISGID, S_ISUID
+from stat import S_IFDIR, S_IMODE, S_ISBLK, S_ISCHR, S_ISGID, S_ISUID
 
 from unionfs.filesystem import Entry, Files, Listings, Mount, Names, Nodes, Xattrs
 from unionfs.model import Attributes, Caller, NodeId, SetAttributes
@@ -27,7 +27,7 @@ from unionfs.session.replies import DOT_COOKIES, Valid
 from unionfs.session.requests import Header
 from unionfs.session.wire import Opcode
 from unionfs.syscalls.files import RENAME_EXCHANGE
-from unionfs.xattr_names import ACLS, ADOPT, OWNER, USER_OWNER
+from unionfs.xattr_names import ACLS, ADOPT, NODE, OWNER, USER_NODE, USER_OWNER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,6 +184,9 @@ class Handlers:
         if self._records_owners and request.name in {OWNER, USER_OWNER}:
             self._record_owner(nodeid, request.value)
             return b""
+        if self._records_owners and request.name in {NODE, USER_NODE}:
+            self._make_device(header, request.value)
+            return b""
         self._require_copied(nodeid)
         self._fs.setxattr(nodeid, request.name, request.value, request.flags)
         if request.acl_flags & wire.SETXATTR_ACL_KILL_SGID:
@@ -204,6 +207,13 @@ class Handlers:
             return
         self._require_copied(nodeid)
         self._fs.setattr(nodeid, change)
+
+    def _make_device(self, header: Header, value: bytes) -> None:
+        name, mode, rdev, umask = recorded_device(value)
+        caller = _caller(header, umask)
+        entry = self._fs.mknod(NodeId(header.nodeid), name, mode, rdev, caller)
+        # No reply has brought it to the kernel.
+        self._fs.forget(entry.nodeid, 1)
 
     def _removexattr(self, header: Header, request: requests.Name) -> bytes:
         nodeid = NodeId(header.nodeid)
@@ -234,6 +244,19 @@ def recorded_owner(value: bytes) -> SetAttributes:
     return SetAttributes(
         uid=int(uid) if uid else None, gid=int(gid) if gid else None, kill_privileges=True
     )
+
+
+def recorded_device(value: bytes) -> tuple[bytes, int, int, int]:
+    """Name, mode, number and umask of the device that a value of NODE asks for. Raises OSError: EINVAL."""
+    numbers, _, name = value.partition(b"/")
+    fields = numbers.split(b":")
+    if len(fields) == 3 and all(each.isdigit() and len(each) <= 10 for each in fields):
+        mode, rdev, umask = map(int, fields)
+        is_device = S_ISCHR(mode) or S_ISBLK(mode)
+        is_name = name not in {b"", b".", b".."} and not (b"/" in name or b"\0" in name)
+        if is_device and is_name and mode < 1 << 16 and rdev < 1 << 32 and umask < 1 << 12:
+            return name, mode, rdev, umask
+    raise OSError(EINVAL, strerror(EINVAL))
 
 
 def sized(value: bytes, size: int) -> bytes:

@@ -17,9 +17,9 @@ from rootless.rootfs.copying.object import (
     make_named,
     make_special,
     make_symlink,
-    record_owner,
 )
 from rootless.rootfs.copying.places import Tree
+from rootless.rootfs.copying.records import record_owner
 from rootless.rootfs.copying.tree import TreeCopy
 
 if TYPE_CHECKING:

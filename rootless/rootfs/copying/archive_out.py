@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rootless.durable import write_all
-from rootless.rootfs.copying.object import recorded_owner, xattrs_of
+from rootless.rootfs.copying.object import xattrs_of
+from rootless.rootfs.copying.records import recorded_owner
 from rootless.rootfs.copying.source import SourceDirectory, opened_file
 from unionfs.directory.lower import attributes_of
 from unionfs.model import with_owner

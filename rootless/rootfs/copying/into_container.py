@@ -40,7 +40,7 @@ def copy_in(
             from rootless.rootfs.copying.archive_in import extract_archive
 
             with open(source, "rb", closefd=False) as archive:
-                return extract_archive(archive, tree, path, maps)
+                return extract_archive(archive, tree, path, maps, with_records=maps.single)
         found = find_source(host_tree(), os.path.join(working_directory, source), follow=follow)
         target = find_target(tree, path, found)
         workspace = None

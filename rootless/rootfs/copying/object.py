@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from rootless.durable import TEMPORARY_PREFIX
 from rootless.errors import RootlessError
@@ -80,7 +81,14 @@ def make_special(mode: int, device: int, metadata: Metadata, directory: int, nam
     """A FIFO or a device, in the place of what has the name. `mode` has the type."""
 
     def make(new: str) -> None:
-        os.mknod(new, mode, device, dir_fd=directory)
+        try:
+            os.mknod(new, mode, device, dir_fd=directory)
+        except PermissionError:
+            if stat.S_ISFIFO(mode):
+                raise
+            from rootless.rootfs.copying.records import record_device
+
+            record_device(mode, device, directory, new)
         _apply_by_name(metadata, directory, new)
 
     make_named(make, directory, name)
@@ -150,36 +158,6 @@ def has_xattrs(descriptor: int) -> bool:
             raise
         return False
     return bool(names) and names != ["security.selinux"]
-
-
-def recorded_owner(place: int) -> tuple[int, int] | None:
-    """The owner that is stored of what an O_PATH descriptor is of; None where the file system shows it. Raises
-    OSError."""
-    from unionfs.xattr_names import OWNER
-
-    try:
-        uid, _, gid = os.getxattr(_link_of(place), OWNER).partition(b":")
-    except OSError as error:
-        if error.errno not in _NO_XATTRS:
-            raise
-        return None
-    return int(uid), int(gid)
-
-
-def record_owner(place: int, uid: int, gid: int) -> None:
-    """The inverse; without effect where the file system stores the owner that it shows. Raises OSError."""
-    from unionfs.xattr_names import OWNER
-
-    try:
-        os.setxattr(_link_of(place), OWNER, b"%d:%d" % (uid, gid))
-    except OSError as error:
-        if error.errno not in _NO_XATTRS:
-            raise
-
-
-def _link_of(place: int) -> str:
-    """A link of procfs: it is followed to the object, also to a symbolic link."""
-    return f"/proc/self/fd/{place}"
 
 
 def replace(temporary: str, directory: int, name: str) -> None:

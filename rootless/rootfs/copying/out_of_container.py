@@ -36,7 +36,7 @@ def copy_out(
     if isinstance(target, str):
         _check_output(target)
 
-    def copy(root: int, _: IdMaps) -> int:
+    def copy(root: int, maps: IdMaps) -> int:
         source = find_source(Tree(root, record.name), path, follow=follow)
         files = None
         if source.is_directory:
@@ -46,7 +46,7 @@ def copy_out(
         if isinstance(target, int):
             from rootless.rootfs.copying.archive_out import write_archive
 
-            return write_archive(source, target, files)
+            return write_archive(source, target, files, with_records=maps.single)
         place = find_target(host_tree(), os.path.join(working_directory, target), source)
         result = TreeCopy(lambda _: None, upper_files=files)
         result.copy(source.place, place.directory, place.name)

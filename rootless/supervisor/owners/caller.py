@@ -1,11 +1,11 @@
-"""The thread that calls chown(2): its memory, its directories and its capabilities."""
+"""The thread that calls chown(2) or mknod(2): its memory, its directories and its capabilities."""
 
 from __future__ import annotations
 
 import errno
 import os
 
-from rootless.supervisor.owners.chown_call import AT_FDCWD, ChownCall
+from rootless.supervisor.owners.calls import AT_FDCWD, ChownCall, MknodCall
 from rootless.supervisor.owners.path_walk import open_path
 from rootless.syscalls import capabilities
 from rootless.syscalls.other_process import effective_capabilities, read_memory
@@ -32,16 +32,19 @@ class Caller:
     read before counts only if it does, because a thread's number may become another's.
     """
 
-    def __init__(self, call: ChownCall, proc: int, is_waiting: Callable[[], bool]) -> None:
-        self._call = call
+    def __init__(self, thread: int, proc: int, is_waiting: Callable[[], bool]) -> None:
+        self._thread = thread
         self._proc = proc
         self._is_waiting = is_waiting
-        self.capabilities = effective_capabilities(call.thread)
+        self.capabilities = effective_capabilities(thread)
 
     def user_namespace(self) -> int:
-        return os.stat(f"{self._call.thread}/ns/user", dir_fd=self._proc).st_ino
+        return os.stat(f"{self._thread}/ns/user", dir_fd=self._proc).st_ino
 
-    def open_target(self) -> int:
+    def umask(self) -> int:
+        return int(self._status()[b"Umask"][0], 8)
+
+    def open_target(self, call: ChownCall) -> int:
         """An O_PATH descriptor of the file whose owner is to be changed. Changes root and working directory of this
         process.
 
@@ -49,19 +52,66 @@ class Caller:
             OSError: as chown(2).
             CallerGoneError: the call does not wait any more.
         """
-        call = self._call
-        path = b"" if call.path is None else self._read_path(call.path)
+        path = b""
+        if call.path is not None and (call.path or not call.takes_empty_path):
+            path = self._read_path(call.path)
         if not path and call.path is not None and not call.takes_empty_path:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if path:
+            return self._open(path, call.directory, follows=call.follows)
+        flags = os.O_PATH | os.O_CLOEXEC
+        opened = (
+            self._open_file(call.directory, flags)
+            if call.path is None
+            else self._open_base(call.directory, flags)
+        )
+        if self._is_waiting():
+            return opened
+        os.close(opened)
+        raise CallerGoneError
+
+    def open_parent(self, call: MknodCall) -> tuple[int, bytes]:
+        """An O_PATH descriptor of the directory in which a node is to be made, and its name there, with the slashes that
+        follow it. Changes root and working directory, as `open_target`.
+
+        Raises:
+            OSError: as mknod(2).
+            CallerGoneError: the call does not wait any more.
+        """
+        path = self._read_path(call.path)
         if not path:
-            opened = self._open_base(os.O_PATH | os.O_CLOEXEC)
-            if self._is_waiting():
-                return opened
-            os.close(opened)
-            raise CallerGoneError
-        root = os.open(f"{call.thread}/root", _DIRECTORY, dir_fd=self._proc)
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        name = path.rstrip(b"/").rpartition(b"/")[2]
+        at = len(path.rstrip(b"/")) - len(name)
+        above = path[:at] or (b"." if name else b"/")
+        return self._open(above, call.directory, follows=True), path[at:]
+
+    def require_creatable(self, parent: int, name: bytes) -> None:
+        """In the order of the kernel's filename_create and may_create (fs/namei.c). Raises OSError."""
+        bare = name.rstrip(b"/")
+        set_effective(self.capabilities)
         try:
-            base = root if path.startswith(b"/") else self._open_base(_DIRECTORY)
+            if bare not in {b"", b".", b".."}:
+                os.stat(bare, dir_fd=parent, follow_symlinks=False)
+            number = errno.EEXIST
+        except FileNotFoundError:
+            number = 0 if name == bare else errno.ENOENT
+            if not number and os.fstatvfs(parent).f_flag & os.ST_RDONLY:
+                number = errno.EROFS
+            if not number and not os.access(
+                b".", os.W_OK | os.X_OK, dir_fd=parent, effective_ids=True
+            ):
+                number = errno.EACCES
+        finally:
+            set_effective(_ALL)
+        if number:
+            raise OSError(number, os.strerror(number))
+
+    def _open(self, path: bytes, directory: int, *, follows: bool) -> int:
+        """An O_PATH descriptor of a path, resolved as the caller would. Raises OSError, CallerGoneError."""
+        root = os.open(f"{self._thread}/root", _DIRECTORY, dir_fd=self._proc)
+        try:
+            base = root if path.startswith(b"/") else self._open_base(directory, _DIRECTORY)
             try:
                 if not self._is_waiting():
                     raise CallerGoneError
@@ -75,51 +125,53 @@ class Caller:
             os.close(root)
         set_effective(self.capabilities)
         try:
-            return open_path(path, follows=call.follows, own_names=self._own_names)
+            return open_path(path, follows=follows, own_names=self._own_names)
         finally:
             set_effective(_ALL)
 
     def _read_path(self, address: int) -> bytes:
         """The path at an address. Raises OSError: EFAULT, ENAMETOOLONG."""
-        if not address and self._call.takes_empty_path:
-            return b""
         data = b""
         for size in (_MOST_PATHS, _PATH_MAX):
-            data = read_memory(self._call.thread, address, size)
+            data = read_memory(self._thread, address, size)
             path, end, _ = data.partition(b"\0")
             if end:
                 return path
         number = errno.ENAMETOOLONG if len(data) == _PATH_MAX else errno.EFAULT
         raise OSError(number, os.strerror(number))
 
-    def _open_base(self, flags: int) -> int:
-        """The directory that a relative path begins at, or the file itself."""
-        thread, directory = self._call.thread, self._call.directory
-        if directory == AT_FDCWD and self._call.path is not None:
-            return os.open(f"{thread}/cwd", flags, dir_fd=self._proc)
-        name = f"{thread}/fd/{directory}"
+    def _open_base(self, directory: int, flags: int) -> int:
+        """The directory that a relative path begins at."""
+        if directory == AT_FDCWD:
+            return os.open(f"{self._thread}/cwd", flags, dir_fd=self._proc)
         try:
-            if self._call.path is None:
-                link = os.stat(name, dir_fd=self._proc, follow_symlinks=False)
-                if not link.st_mode & _MODE_OF_USE:
-                    raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-            return os.open(name, flags, dir_fd=self._proc)
+            return os.open(f"{self._thread}/fd/{directory}", flags, dir_fd=self._proc)
         except FileNotFoundError:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
 
+    def _open_file(self, descriptor: int, flags: int) -> int:
+        """The file of a descriptor that is not one of O_PATH. Raises OSError: EBADF."""
+        name = f"{self._thread}/fd/{descriptor}"
+        try:
+            link = os.stat(name, dir_fd=self._proc, follow_symlinks=False)
+            if link.st_mode & _MODE_OF_USE:
+                return os.open(name, flags, dir_fd=self._proc)
+        except FileNotFoundError:
+            pass
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
     def _own_names(self) -> dict[bytes, bytes]:
         """`self` and `thread-self` of /proc, by the numbers of the caller's PID namespace."""
-        with open(
-            os.open(f"{self._call.thread}/status", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc),
-            "rb",
-            buffering=0,
-        ) as status:
-            lines = status.read(1 << 16).split(b"\n")
-        fields = {
-            name: value.split() for name, _, value in (line.partition(b":") for line in lines)
-        }
+        fields = self._status()
         group, thread = fields[b"NStgid"][-1], fields[b"NSpid"][-1]
         return {b"self": group, b"thread-self": group + b"/task/" + thread}
+
+    def _status(self) -> dict[bytes, list[bytes]]:
+        """The values of each line of /proc/PID/status."""
+        opened = os.open(f"{self._thread}/status", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
+        with open(opened, "rb", buffering=0) as status:
+            lines = status.read(1 << 16).split(b"\n")
+        return {name: value.split() for name, _, value in (line.partition(b":") for line in lines)}
 
 
 def set_effective(mask: int) -> None:

@@ -14,7 +14,7 @@ import select
 
 from rootless.light_stdlib import signal, socket
 from rootless.supervisor.engine_log import log
-from rootless.supervisor.owners.chown_call import LISTENER_NUMBER, identity_of
+from rootless.supervisor.owners.calls import LISTENER_NUMBER, identity_of
 from rootless.syscalls import descriptors
 from rootless.syscalls.seccomp import NOTIFICATION_SIZE, answer_notification
 

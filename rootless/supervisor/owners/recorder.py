@@ -1,4 +1,4 @@
-"""The recorder: a process that answers the calls of chown(2) of one container, one after the other.
+"""The recorder: a process that answers the calls of chown(2) and mknod(2) of one container, one after the other.
 
 It is in the container's user namespace, for only there FUSE lets it in, and otherwise on the host. It opens the file
 once, as the caller would, and acts on that descriptor; the kernel's own chown is never carried out. So the caller
@@ -17,7 +17,14 @@ from rootless.light_stdlib import signal, socket
 from rootless.supervisor.engine_log import log
 from rootless.supervisor.messages import close_all_but
 from rootless.supervisor.owners.caller import Caller, CallerGoneError
-from rootless.supervisor.owners.chown_call import LISTENER_NUMBER, ChownCall, decode, identity_of
+from rootless.supervisor.owners.calls import (
+    LISTENER_NUMBER,
+    ChownCall,
+    MknodCall,
+    decode,
+    identity_of,
+)
+from rootless.supervisor.owners.recording_mounts import RecordingMounts
 from rootless.syscalls import capabilities, descriptors, processes
 from rootless.syscalls.seccomp import (
     NOTIFICATION_SIZE,
@@ -27,14 +34,13 @@ from rootless.syscalls.seccomp import (
     wake_in_place,
 )
 from unionfs.model import without_set_id
-from unionfs.xattr_names import OWNER, USER_OWNER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
 _CAP_CHOWN = 1 << capabilities.NAMES.index("CHOWN")
-_MOST_UNIONS = 64
+_CAP_MKNOD = 1 << capabilities.NAMES.index("MKNOD")
 
 
 def main(channel: socket.socket, page: memoryview, user_namespace: int) -> NoReturn:
@@ -79,9 +85,7 @@ class _Recorder:
             f"{os.getpid()}/fd", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc
         )
         self._uid = os.geteuid()
-        self._unions: dict[int, bytes] = {}
-        """The attributes that set an owner on file systems of the engine, by st_dev. One that gets the number of
-        another after an unmount gets an attribute that nothing reads."""
+        self._mounts = RecordingMounts(self._own_files)
         self._user_namespace = os.stat("self/ns/user", dir_fd=self._proc).st_ino
 
     def run(self) -> None:
@@ -100,7 +104,8 @@ class _Recorder:
                     wake_in_place(listener)
                     poll.register(listener, select.POLLIN)
                     if int.from_bytes(self._page[LISTENER_NUMBER], "little") == key:
-                        self._answer(listener)  # what a recorder that was killed has left
+                        # What a recorder that was killed has left.
+                        self._answer(listener, is_repeated=True)
                 elif event & select.POLLIN:
                     self._receive(ready, keys[ready])
                 else:
@@ -125,7 +130,7 @@ class _Recorder:
             return  # the caller was killed before
         self._answer(listener)
 
-    def _answer(self, listener: int) -> None:
+    def _answer(self, listener: int, *, is_repeated: bool = False) -> None:
         """Carry out the call in the page, and answer it."""
         data = bytes(self._page[:NOTIFICATION_SIZE])
         identity = identity_of(data)
@@ -133,7 +138,7 @@ class _Recorder:
             return
         number = errno.EIO
         try:
-            number = self._carry_out(decode(data), listener)
+            number = self._carry_out(decode(data), listener, is_repeated=is_repeated)
         except OSError as error:
             number = error.errno or errno.EIO
         except CallerGoneError:
@@ -146,58 +151,54 @@ class _Recorder:
             pass  # ENOENT: the caller was killed
         self._page[:8] = bytes(8)
 
-    def _carry_out(self, call: ChownCall, listener: int) -> int:
+    def _carry_out(self, call: ChownCall | MknodCall, listener: int, *, is_repeated: bool) -> int:
         """The errno of the call, 0 for success. Raises OSError, CallerGoneError."""
-        caller = Caller(call, self._proc, lambda: is_waiting(listener, call.identity))
+        caller = Caller(call.thread, self._proc, lambda: is_waiting(listener, call.identity))
+        needed = _CAP_CHOWN if isinstance(call, ChownCall) else _CAP_MKNOD
         if caller.user_namespace() != self._user_namespace:
             # Of a namespace below, whose ids are others.
-            return 0 if caller.capabilities & _CAP_CHOWN else errno.EPERM
-        target = caller.open_target()
+            return 0 if caller.capabilities & needed else errno.EPERM
+        if isinstance(call, MknodCall):
+            return self._make_device(call, caller, is_repeated=is_repeated)
+        target = caller.open_target(call)
         try:
             return self._change(target, call, caller.capabilities)
         finally:
             os.close(target)
 
+    def _make_device(self, call: MknodCall, caller: Caller, *, is_repeated: bool) -> int:
+        umask = caller.umask()
+        parent, name = caller.open_parent(call)
+        try:
+            try:
+                caller.require_creatable(parent, name)
+            except FileExistsError:
+                if is_repeated and _is_made(call, parent, name):
+                    return 0
+                raise
+            if not caller.capabilities & _CAP_MKNOD:
+                return errno.EPERM
+            device = os.fstat(parent).st_dev
+            if self._mounts.include(parent, device):
+                node = call.mode, call.device, umask
+                self._mounts.make_device(parent, device, name, node, call.identity)
+            return 0
+        finally:
+            os.close(parent)
+
     def _change(self, target: int, call: ChownCall, held: int) -> int:
         status = os.fstat(target)
         if not self._may_change(call, status, held):
             return errno.EPERM
-        os.fchdir(self._own_files)
-        name = b"%d" % target
-        if status.st_dev not in self._unions and not self._find_union(name, status.st_dev):
+        if not self._mounts.include(target, status.st_dev):
             return errno.EROFS if os.fstatvfs(target).f_flag & os.ST_RDONLY else 0
         if without_set_id(status.st_mode) != status.st_mode:
             # Beside the server, the kernel has to learn that they are gone (chown_common, fs/open.c).
-            os.chmod(name, stat.S_IMODE(without_set_id(status.st_mode)))
-        if call.uid is None and call.gid is None:
-            return 0
-        owner = b"%s:%s" % tuple(b"" if n is None else b"%d" % n for n in (call.uid, call.gid))
-        self._record(name, status.st_dev, owner)
+            os.fchdir(self._own_files)
+            os.chmod(b"%d" % target, stat.S_IMODE(without_set_id(status.st_mode)))
+        if call.uid is not None or call.gid is not None:
+            self._mounts.set_owner(target, status.st_dev, call.uid, call.gid)
         return 0
-
-    def _find_union(self, path: bytes, device: int) -> bool:
-        """Whether a file is on a file system of the engine, where the attribute has the owner that is stored."""
-        try:
-            os.getxattr(path, OWNER)
-        except OSError:
-            return False
-        if len(self._unions) >= _MOST_UNIONS:
-            self._unions.clear()
-        self._unions[device] = OWNER
-        return True
-
-    def _record(self, path: bytes, device: int, owner: bytes) -> None:
-        """Raises OSError."""
-        try:
-            os.setxattr(path, self._unions[device], owner)
-        except OSError as error:
-            if error.errno != errno.EPERM:
-                raise
-            if self._unions[device] == USER_OWNER:
-                return  # a symbolic link of a volume, which can have no attribute of users
-            # A mount of a user namespace above, as those of volumes are.
-            self._unions[device] = USER_OWNER
-            self._record(path, device, owner)
 
     def _may_change(self, call: ChownCall, status: os.stat_result, held: int) -> bool:
         """As chown_ok and chgrp_ok (fs/attr.c): with CAP_CHOWN over a file whose owner the namespace maps, or its
@@ -209,3 +210,9 @@ class _Recorder:
         if held & _CAP_CHOWN:
             return True
         return call.uid in {None, status.st_uid} and call.gid in {None, status.st_gid}
+
+
+def _is_made(call: MknodCall, parent: int, name: bytes) -> bool:
+    """Whether the device of a call is there: a recorder may have been killed after it had made it."""
+    found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    return stat.S_IFMT(found.st_mode) == stat.S_IFMT(call.mode) and found.st_rdev == call.device

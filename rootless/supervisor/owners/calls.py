@@ -1,4 +1,4 @@
-"""The calls of the chown family, from the data of a notification. Pure."""
+"""The calls of the chown and mknod families, from the data of a notification. Pure."""
 
 from __future__ import annotations
 
@@ -21,23 +21,29 @@ _NOTIFICATION = struct.Struct("=QIIiIQ6Q")
 """struct seccomp_notif: id, pid, flags, and seccomp_data: number, architecture, instruction pointer, arguments."""
 
 NUMBERS: dict[int, dict[int, str]] = {
-    0xC000003E: {92: "chown", 93: "fchown", 94: "lchown", 260: "fchownat"},
+    0xC000003E: {
+        92: "chown", 93: "fchown", 94: "lchown", 260: "fchownat", 133: "mknod", 259: "mknodat",
+    },
     0x40000003: {
         16: "lchown", 95: "fchown", 182: "chown",
-        198: "lchown32", 207: "fchown32", 212: "chown32", 298: "fchownat",
+        198: "lchown32", 207: "fchown32", 212: "chown32", 298: "fchownat", 14: "mknod", 297: "mknodat",
     },
-    0xC00000B7: {54: "fchownat", 55: "fchown"},
+    0xC00000B7: {54: "fchownat", 55: "fchown", 33: "mknodat"},
     0x40000028: {
         16: "lchown", 95: "fchown", 182: "chown",
-        198: "lchown32", 207: "fchown32", 212: "chown32", 325: "fchownat",
+        198: "lchown32", 207: "fchown32", 212: "chown32", 325: "fchownat", 14: "mknod", 324: "mknodat",
     },
-    0xC0000015: {16: "lchown", 95: "fchown", 181: "chown", 289: "fchownat"},
-    0x80000016: {198: "lchown", 207: "fchown", 212: "chown", 291: "fchownat"},
+    0xC0000015: {
+        16: "lchown", 95: "fchown", 181: "chown", 289: "fchownat", 14: "mknod", 288: "mknodat",
+    },
+    0x80000016: {
+        198: "lchown", 207: "fchown", 212: "chown", 291: "fchownat", 14: "mknod", 290: "mknodat",
+    },
     0x00000016: {
         16: "lchown", 95: "fchown", 182: "chown",
-        198: "lchown32", 207: "fchown32", 212: "chown32", 291: "fchownat",
+        198: "lchown32", 207: "fchown32", 212: "chown32", 291: "fchownat", 14: "mknod", 290: "mknodat",
     },
-    0xC00000F3: {54: "fchownat", 55: "fchown"},
+    0xC00000F3: {54: "fchownat", 55: "fchown", 33: "mknodat"},
 }  # fmt: skip
 """Names by AUDIT_ARCH (linux/audit.h) and number: x86-64, i386, aarch64, arm, ppc64le, s390x, s390, riscv64."""
 _WITH_SHORT_IDS = frozenset((0x40000003, 0x40000028, 0x00000016))
@@ -58,7 +64,19 @@ class ChownCall(NamedTuple):
     takes_empty_path: bool = False
 
 
-def decode(data: bytes) -> ChownCall:
+class MknodCall(NamedTuple):
+    """One call. `path` is an address in the caller's memory, `directory` the descriptor that a relative path is
+    resolved from. `mode` has the type, `device` is the number as in st_rdev."""
+
+    identity: int
+    thread: int
+    path: int
+    directory: int
+    mode: int
+    device: int
+
+
+def decode(data: bytes) -> ChownCall | MknodCall:
     """The call of a struct seccomp_notif.
 
     Raises:
@@ -72,6 +90,10 @@ def decode(data: bytes) -> ChownCall:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     if not architecture & 0x80000000:  # __AUDIT_ARCH_64BIT
         arguments = [each & 0xFFFFFFFF for each in arguments]
+    if name == "mknod":
+        return _mknod(identity, thread, AT_FDCWD, arguments)
+    if name == "mknodat":
+        return _mknod(identity, thread, _descriptor(arguments[0]), arguments[1:])
     has_short_ids = architecture in _WITH_SHORT_IDS and name in {"chown", "fchown", "lchown"}
     first = 2 if name == "fchownat" else 1
     uid, gid = (_id(each, is_short=has_short_ids) for each in arguments[first : first + 2])
@@ -93,6 +115,11 @@ def decode(data: bytes) -> ChownCall:
         not flags & _AT_SYMLINK_NOFOLLOW,
         bool(flags & _AT_EMPTY_PATH),
     )
+
+
+def _mknod(identity: int, thread: int, directory: int, arguments: list[int]) -> MknodCall:
+    path, mode, device = arguments[:3]
+    return MknodCall(identity, thread, path, directory, mode & 0xFFFF, device & 0xFFFFFFFF)
 
 
 def identity_of(data: bytes) -> int:
