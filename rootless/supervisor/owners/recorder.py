@@ -26,6 +26,7 @@ from rootless.supervisor.owners.calls import (
 )
 from rootless.supervisor.owners.recording_mounts import RecordingMounts
 from rootless.syscalls import capabilities, descriptors, processes
+from rootless.syscalls.other_process import file_system_type
 from rootless.syscalls.seccomp import (
     NOTIFICATION_SIZE,
     answer_notification,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _CAP_CHOWN = 1 << capabilities.NAMES.index("CHOWN")
+_TMPFS_MAGIC = 0x01021994
 _CAP_MKNOD = 1 << capabilities.NAMES.index("MKNOD")
 
 
@@ -182,6 +184,8 @@ class _Recorder:
             if self._mounts.include(parent, device):
                 node = call.mode, call.device, umask
                 self._mounts.make_device(parent, device, name, node, call.identity)
+            elif file_system_type(parent) == _TMPFS_MAGIC:
+                _make_placeholder(parent, name, stat.S_IMODE(call.mode) & ~umask)
             return 0
         finally:
             os.close(parent)
@@ -210,6 +214,16 @@ class _Recorder:
         if held & _CAP_CHOWN:
             return True
         return call.uid in {None, status.st_uid} and call.gid in {None, status.st_gid}
+
+
+def _make_placeholder(parent: int, name: bytes, mode: int) -> None:
+    """A socket, which can be renamed, be changed and be removed as a device can. open(2) of it is ENXIO, as of a device
+    without a driver; of a file it would succeed. Raises OSError."""
+    former = os.umask(0)
+    try:
+        os.mknod(name, stat.S_IFSOCK | mode, dir_fd=parent)
+    finally:
+        os.umask(former)
 
 
 def _is_made(call: MknodCall, parent: int, name: bytes) -> bool:

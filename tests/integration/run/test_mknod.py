@@ -177,11 +177,19 @@ def test_tar_archive_with_devices_is_unpacked(rootless, run, tmp_path):
         assert (member.uid, member.gid, member.mtime) == (5, 6, 1000)
 
 
-def test_other_file_systems_have_no_device(run, tmp_path):
+def test_tmpfs_has_a_node_in_its_place_that_cannot_be_opened(run):
     shown = run(
-        "mknod /dev/shm/n c 1 3; mknod /host/n c 1 3; ls /dev/shm /host", "-v", f"{tmp_path}:/host"
+        "cd /dev; umask 027; mknod t- c 1 9 && chown 5:6 t- && chmod 640 t- && mv t- t && mknod -m 666 u b 7 1;"
+        "stat -c '%n %F %a' t u; head -c 1 t; rm t u; mknod null c 1 3"
+        " || echo there",
     )
-    assert shown.split() == ["/dev/shm:", "/host:"]
+    assert "t socket 640\nu socket 666\n" in shown
+    assert "No such device or address" in shown
+    assert "there\n" in shown
+
+
+def test_directory_of_the_host_has_no_device(run, tmp_path):
+    assert run("mknod /host/n c 1 3; ls /host", "-v", f"{tmp_path}:/host") == ""
     assert list(tmp_path.iterdir()) == []
     assert os.listxattr(tmp_path) == []
 
