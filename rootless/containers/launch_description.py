@@ -134,6 +134,9 @@ class LaunchDescription(NamedTuple):
     preserved: tuple[int, ...] = ()
     """Descriptors of the monitor, as its starter has left them to it, that the container's command gets by their numbers;
     not in launch.json, as a later start has none."""
+    mount_points: tuple[str, ...] = ()
+    """Files that the first process mounts something on, which the file server makes ahead where a new container lacks them;
+    not in launch.json."""
     shared: Shared | None = None
     """None for a container with a command of its own."""
     extra: Mapping[str, object] = {}

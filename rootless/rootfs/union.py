@@ -13,7 +13,7 @@ from rootless.spec.storage_driver import StorageDriver
 from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.upper import DirectoryUpper
 from unionfs.layer import Layer
-from unionfs.model import ROOT_NODE, Attributes, SetAttributes
+from unionfs.model import ROOT_NODE, Attributes, Caller, SetAttributes
 from unionfs.ownership import IdView, Ownership
 from unionfs.tar.layer import ChainLayer, TarLayer
 from unionfs.union import Union, UnionOptions
@@ -80,6 +80,8 @@ def open_union(container: LaunchDescription, journal: Journal | None = None) -> 
             union = Union(lowers, layer, options)
     if is_new:
         take_after(union, image[0].root().attributes)
+        for path in container.mount_points:
+            _make_file(union, os.fsencode(path))
     if frozen is not None:
         from rootless.snapshots.opening import finish_opening
 
@@ -96,6 +98,34 @@ def take_after(union: Union, root: Attributes) -> None:
         union.setattr(ROOT_NODE, changes)
     times = SetAttributes(atime_ns=root.atime_ns, mtime_ns=root.mtime_ns)
     union.setattr(ROOT_NODE, times)
+
+
+def _make_file(union: Union, path: bytes) -> None:
+    """Make a mount point that the image lacks, if it has the directory. The container's first process makes what is missing
+    otherwise, by a dozen requests that it waits for.
+    """
+    *directories, name = path.strip(b"/").split(b"/")
+    looked_up = []
+    node, entry = ROOT_NODE, None
+    try:
+        for each in directories:
+            entry = union.lookup(node, each)
+            if entry is None:
+                return
+            node = entry.nodeid
+            looked_up.append(node)
+            if not stat.S_ISDIR(entry.attributes.mode):
+                return  # a symbolic link
+        entry = union.lookup(node, name)
+        if entry is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            entry = union.create(node, name, stat.S_IFREG | 0o644, flags, Caller(0, 0))
+        looked_up.append(entry.nodeid)
+    except OSError:
+        pass  # the first process reports what it cannot make
+    finally:
+        for node in looked_up:
+            union.forget(node, 1)
 
 
 def overlay_layers(overlays: Iterable[str], base_owner: tuple[int, int]) -> list[Layer]:

@@ -43,7 +43,7 @@ from rootless.spec.storage_driver import StorageDriver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from typing import Any
 
     from rootless.engine.preparation.layer import PreparedLayer
@@ -309,6 +309,7 @@ def _prepare(
         restart=options.restart,
         health=_health(options, lower),
         network=network,
+        mount_points=_mount_points(spec, [f"{directory}/{name}" for name in texts]),
     )
     if layer is not None:
         description = layer.described(description)
@@ -318,6 +319,17 @@ def _prepare(
 
         report(paths.containers.runtime, record, "create")
     return description._replace(record=record)
+
+
+def _mount_points(spec: Mapping[str, Any], files: Collection[str]) -> tuple[str, ...]:
+    """Where these files are mounted, unless that is inside another mount."""
+    mounts = spec["mounts"]
+    places = tuple(f"{each['destination'].rstrip('/')}/" for each in mounts)
+    return tuple(
+        each["destination"]
+        for each in mounts
+        if each.get("source") in files and not each["destination"].startswith(places)
+    )
 
 
 def _create(

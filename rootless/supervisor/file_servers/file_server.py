@@ -363,6 +363,7 @@ def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> N
 
         begin_prefetch(description)
     continuation = Continuation(memory)
+    os.umask(0)  # modes come from the container, its umask taken off already
     union = open_union(description, Journal(memory))
     write_report_on_signal(description.directory, union.copy_up_stats)
     # Read the first thing that will be asked for while the namespaces are being made: that opens
@@ -383,7 +384,6 @@ def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> N
     # What is there now stays: the collector need not look at it, nor unshare its pages.
     gc.freeze()
     gc.enable()
-    os.umask(0)  # modes come from the container, its umask taken off already
     sys.setswitchinterval(SWITCH_INTERVAL)
     trace = None
     if description.access_trace is not None:

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import tarfile
 
 import pytest
 
@@ -117,6 +118,35 @@ def test_files_of_a_container_have_their_modes_whatever_the_umask(box, umask):
     }
     assert {modes[name] for name in ("upper", "work", "lower", "rootfs")} == {"0o755"}
     assert modes["engine.log"] == "0o600"
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_mount_points_of_the_files_are_empty_files_of_root(box, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        box("run", "--name", "kept", "box:1", "true").ok()
+    finally:
+        os.umask(before)
+    found = exported(box, "kept", tmp_path)
+    assert {path: found[path.lstrip("/")] for path in ETC} == dict.fromkeys(ETC, (0o644, 0, 0, 0))
+    # As with Docker: what the engine needs is no change of the user's.
+    assert not set(ETC) & set(box("diff", "kept").ok().stdout.split())
+
+
+def test_files_of_the_engine_have_no_mount_points_below_another_mount(box, tmp_path):
+    mine = tmp_path / "etc"
+    mine.mkdir()
+    box("run", "--name", "kept", "-v", f"{mine}:/etc", "box:1", "true").ok()
+    assert not {path.lstrip("/") for path in ETC} & exported(box, "kept", tmp_path).keys()
+    assert sorted(path.name for path in mine.iterdir()) == ["hostname", "hosts", "resolv.conf"]
+
+
+def exported(box, container, tmp_path) -> dict[str, tuple[int, int, int, int]]:
+    """Mode, owner, group and size by name of what `export` writes."""
+    archive = tmp_path / "exported.tar"
+    box("export", "-o", str(archive), container).ok()
+    with tarfile.open(archive) as tar:
+        return {each.name: (each.mode, each.uid, each.gid, each.size) for each in tar}
 
 
 def test_read_only_makes_the_files_of_the_engine_read_only(box, tmp_path):
