@@ -24,7 +24,12 @@ install("rootless", "unionfs")
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    claim = None
+    claim, monitor = None, None
+    if _HAS_PACK and module_packs.AHEAD == _FIRST:
+        from rootless.supervisor.ahead import start_ahead
+
+        monitor = start_ahead(sys.argv[1:], os.environ)
+        module_packs.load(module_packs.RUN)
     if _HAS_PACK and module_packs.RANK == _FIRST:
         from rootless.cli.rank import become_rank
 
@@ -32,7 +37,9 @@ def main() -> None:
         module_packs.load(module_packs.JOIN)
     from rootless.cli.main import main as run_command_line
 
-    status = run_command_line(claim=claim)
+    status = run_command_line(claim=claim, ahead=monitor)
+    if monitor is not None:
+        monitor.abandon()
     if _HAS_PACK:
         module_packs.write_missing()
     try:

@@ -31,19 +31,19 @@ else:
     from _frozen_importlib import ModuleSpec
     from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
 
-RUN, PREPARE, DETACHED = "run", "prepare", "detached"
+AHEAD, RUN, PREPARE, DETACHED = "ahead", "run", "prepare", "detached"
 MONITOR, SHARED_IMAGE, FILE_SERVER = "monitor", "shared-image", "file-server"
 RANK, JOIN, EXEC = "rank", "join", "exec"
 HPC, HPC_JOIN, IN_PLACE = "hpc", "hpc-join", "in-place"
 CLIENT = "client"
 NAMES = (
-    *(RUN, PREPARE, DETACHED, MONITOR, SHARED_IMAGE, FILE_SERVER),
+    *(AHEAD, RUN, PREPARE, DETACHED, MONITOR, SHARED_IMAGE, FILE_SERVER),
     *(RANK, JOIN, EXEC, HPC, HPC_JOIN, IN_PLACE, CLIENT),
 )
-"""RUN is loaded before the monitor is forked, PREPARE, MONITOR and FILE_SERVER in three processes; DETACHED follows PREPARE in
-`run -d`, and SHARED_IMAGE follows MONITOR where the container has no file server of its own. RANK is that of a rank
-(`run --join`), and JOIN follows if its command line has to be read; HPC is that of `hpc`, followed by
-HPC_JOIN or IN_PLACE. CLIENT is that of a client of `run` that stood by."""
+"""AHEAD is loaded before the monitor is forked, and then RUN and PREPARE, MONITOR and FILE_SERVER in three processes; DETACHED
+follows PREPARE in `run -d`, and SHARED_IMAGE follows MONITOR where the container has no file server of its own. RANK is that
+of a rank (`run --join`), and JOIN follows if its command line has to be read; HPC is that of `hpc`, followed by HPC_JOIN or
+IN_PLACE. CLIENT is that of a client of `run` that stood by."""
 
 HEAD_LENGTH = 8
 """Bytes of the length of the head: the interpreter's magic number, and the state of each source."""
@@ -65,9 +65,9 @@ def load_first(arguments: "Sequence[str]") -> str:
     elif words[:1] == ["exec"]:
         name = EXEC
     elif words[:1] == ["run"]:
-        name = RANK if any(each.startswith("--join") for each in arguments) else RUN
+        name = RANK if any(each.startswith("--join") for each in arguments) else AHEAD
     elif "run" in words:
-        name = RUN  # after an option
+        name = AHEAD  # after an option
     if name:
         load(name)
     return name

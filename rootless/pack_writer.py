@@ -11,6 +11,7 @@ import sys
 from marshal import dumps
 
 from rootless.module_packs import (
+    AHEAD,
     CLIENT,
     DETACHED,
     EXEC,
@@ -52,15 +53,14 @@ _RANK = (
 )
 """Of a process that enters a container which is there."""
 MODULES = {
+    AHEAD: (_FINDER, "rootless.supervisor.ahead", "unionfs.syscalls.light_ctypes"),
     RUN: (
-        _FINDER,
         "rootless.cli.main",
         "rootless.cli.run.command",
         "rootless.containers.storage_paths",
         "rootless.engine.new_containers",
         "rootless.paths",
         "rootless.supervisor.background",
-        "rootless.supervisor.start",
     ),
     PREPARE: (
         "rootless.supervisor.foreground",
@@ -155,11 +155,12 @@ MODULES = {
 }
 """The modules that a process imports by name."""
 BEFORE = {
-    PREPARE: (RUN,),
-    DETACHED: (RUN, PREPARE),
-    MONITOR: (RUN,),
-    SHARED_IMAGE: (RUN, MONITOR),
-    FILE_SERVER: (RUN,),
+    RUN: (AHEAD,),
+    PREPARE: (AHEAD, RUN),
+    DETACHED: (AHEAD, RUN, PREPARE),
+    MONITOR: (AHEAD,),
+    SHARED_IMAGE: (AHEAD, MONITOR),
+    FILE_SERVER: (AHEAD,),
     JOIN: (RANK,),
     HPC_JOIN: (HPC,),
     IN_PLACE: (HPC,),

@@ -15,19 +15,22 @@ if TYPE_CHECKING:
     from rootless.engine.new_containers import NewContainers
     from rootless.ranks.recipe import Claim
     from rootless.spec.storage_driver import StorageDriver
+    from rootless.supervisor.ahead import MonitorAhead
 
 PROGRAM = "rootless"
 COMPLETION_VARIABLE = "_ROOTLESS_COMPLETE"
 
 
 class Settings(NamedTuple):
-    """The options that stand before the command, and the recipe that this process is to write if it becomes a rank."""
+    """The options that stand before the command, the recipe that this process is to write if it becomes a rank, and the
+    monitor that has been forked for the container of `run`."""
 
     debug: bool = False
     root: str | None = None
     runroot: str | None = None
     storage_driver: str | None = None
     claim: Claim | None = None
+    ahead: MonitorAhead | None = None
 
 
 def engine_of(settings: Settings) -> Engine:

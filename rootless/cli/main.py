@@ -29,14 +29,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rootless.ranks.recipe import Claim
+    from rootless.supervisor.ahead import MonitorAhead
 
 
 _HPC = frozenset({"hpc exec", "hpc run", "hpc shell"})
 """Their status is the container's, as that of `run`."""
 
 
-def main(argv: Sequence[str] | None = None, claim: Claim | None = None) -> int:
-    """Run one command line; returns the exit status. `claim` is of the recipe that it is to write as a rank."""
+def main(
+    argv: Sequence[str] | None = None,
+    claim: Claim | None = None,
+    ahead: MonitorAhead | None = None,
+) -> int:
+    """Run one command line; returns the exit status. `claim` and `ahead` are those of Settings."""
     open_missing_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if COMPLETION_VARIABLE in os.environ:
@@ -48,13 +53,15 @@ def main(argv: Sequence[str] | None = None, claim: Claim | None = None) -> int:
         parsed = Parsed(values, ())
         if wants_help:
             words = []
-        return exit_status_of(lambda: _main(parsed, words, claim), debug=parsed[index.DEBUG])
+        return exit_status_of(lambda: _main(parsed, words, claim, ahead), debug=parsed[index.DEBUG])
     except GrammarError as error:
         _print_grammar_error(error, "", (each.long for each in index.GLOBAL_OPTIONS), PROGRAM)
         return error.exit_status
 
 
-def _main(parsed: Parsed, words: list[str], claim: Claim | None) -> int:
+def _main(
+    parsed: Parsed, words: list[str], claim: Claim | None, ahead: MonitorAhead | None
+) -> int:
     """`words` are the command and its arguments; without them help is printed."""
     if parsed[index.VERSION]:
         from rootless.version import __version__
@@ -71,6 +78,7 @@ def _main(parsed: Parsed, words: list[str], claim: Claim | None) -> int:
         parsed[index.RUNROOT],
         parsed[index.STORAGE_DRIVER],
         claim,
+        ahead,
     )
     return _dispatch(words, settings)
 

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from rootless.rootfs.lower import Lower
     from rootless.spec.options import ContainerOptions
     from rootless.spec.storage_driver import StorageDriver
+    from rootless.supervisor.ahead import MonitorAhead
     from rootless.supervisor.file_servers.claim import ServerClaim
     from rootless.supervisor.foreground import Outcome, Resumed
+    from rootless.supervisor.start import StartedMonitor
 
     Adapt: TypeAlias = Callable[[ContainerOptions, Lower], ContainerOptions]
 
@@ -47,9 +49,11 @@ class NewContainers(NamedTuple):
         adapt: Adapt | None = None,
         preserved: tuple[int, ...] = (),
         resumed: Resumed | None = None,
+        ahead: MonitorAhead | None = None,
     ) -> Outcome:
         """As Engine.run. `preserved`: descriptors that the command gets by their numbers, beside the standard streams; this
-        process must have one thread. `resumed`: as in `run_in_foreground`.
+        process must have one thread. `resumed`: as in `run_in_foreground`. `ahead`: a monitor that is taken if it is of the
+        kind that the options ask for.
         """
         from rootless.supervisor.start import start_monitor
 
@@ -59,7 +63,9 @@ class NewContainers(NamedTuple):
             raise NotATerminalError("the input device is not a TTY")
         # It imports what it needs while this process imports the rest of what it needs itself.
         forks_server, claim = self._server_ahead(options)
-        started = start_monitor(debug=self.debug, forks_server=forks_server, claim=claim)
+        started = _taken(ahead, forks_server) or start_monitor(
+            debug=self.debug, forks_server=forks_server, claim=claim
+        )
         module_packs.load(module_packs.PREPARE)
         from rootless.supervisor.foreground import Attachment, run_in_foreground
 
@@ -128,8 +134,9 @@ class NewContainers(NamedTuple):
         created: Callable[[ContainerRecord], None] | None = None,
         caller_ends: bool = False,
         preserved: tuple[int, ...] = (),
+        ahead: MonitorAhead | None = None,
     ) -> ContainerRecord:
-        """As Engine.run_detached. `caller_ends`: as in `rootless.supervisor.background`, `preserved` as in `run`."""
+        """As Engine.run_detached. `caller_ends`: as in `rootless.supervisor.background`, `preserved` and `ahead` as in `run`."""
         from rootless.spec.options import Streams
         from rootless.supervisor.background import run_in_background
 
@@ -149,6 +156,7 @@ class NewContainers(NamedTuple):
             forks_server=forks_server,
             claim=claim,
             caller_ends=caller_ends,
+            started=_taken(ahead, forks_server),
         )
 
     def run_joined(
@@ -168,6 +176,7 @@ class NewContainers(NamedTuple):
         options = options._replace(attach=Streams(stdin=False, stdout=False, stderr=False))
 
         def start(describe: Callable[[int], LaunchDescription]) -> ContainerRecord:
+            module_packs.load(module_packs.AHEAD)
             module_packs.load(module_packs.RUN)
             from rootless.supervisor.background import run_in_background
 
@@ -230,3 +239,12 @@ class NewContainers(NamedTuple):
             recording=recording,
             adapt=adapt,
         )
+
+
+def _taken(ahead: MonitorAhead | None, forks_server: bool) -> StartedMonitor | None:
+    """The monitor that has been started ahead, if it is what is wanted: one with a file server of its own."""
+    if ahead is None:
+        return None
+    if not forks_server:
+        ahead.abandon()
+    return ahead.take()

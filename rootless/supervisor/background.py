@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rootless.containers.launch_description import LaunchDescription
     from rootless.containers.record import ContainerRecord
     from rootless.supervisor.file_servers.claim import ServerClaim
+    from rootless.supervisor.start import StartedMonitor
 
 
 def run_in_background(
@@ -23,16 +24,20 @@ def run_in_background(
     forks_server: bool,
     claim: ServerClaim | None,
     caller_ends: bool = False,
+    started: StartedMonitor | None = None,
 ) -> ContainerRecord:
     """Start the container that `prepare` makes, and return when its command has been executed.
 
-    `prepare` is given the monitor's PID; `created` the record of the container that it has made. `forks_server` and `claim` are
-    for `start_monitor`. `caller_ends`: the calling process ends soon, and so need not be spared a child that it would have to
-    wait for. Raises what `prepare` raises, and RootlessError if the container could not be started.
+    `prepare` is given the monitor's PID; `created` the record of the container that it has made. `started` is the monitor, if
+    there is one; `forks_server` and `claim` are for `start_monitor` otherwise. `caller_ends`: the calling process ends soon,
+    and so need not be spared a child that it would have to wait for.
+
+    Raises what `prepare` raises, and RootlessError if the container could not be started.
     """
-    started = start_monitor(
-        outlives_caller=not caller_ends, debug=debug, forks_server=forks_server, claim=claim
-    )
+    if started is None:
+        started = start_monitor(
+            outlives_caller=not caller_ends, debug=debug, forks_server=forks_server, claim=claim
+        )
     client = started.client
     try:
         client.hello()

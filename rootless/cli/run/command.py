@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rootless.engine.new_containers import NewContainers
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.images.transfer.progress import Progress
+    from rootless.supervisor.ahead import MonitorAhead
 
     Value = TypeVar("Value")
 
@@ -42,6 +43,8 @@ def run(parsed: Parsed, settings: Settings) -> int:
         is_joined = joining.joins(parsed, os.environ, configuration)
         joining.warn(parsed, os.environ, joined=is_joined)
         if is_joined:
+            if settings.ahead is not None:
+                settings.ahead.abandon()
             return _run_joined(parsed, settings, configuration, options, progress)
     if settings.claim is not None:
         settings.claim.release()
@@ -51,7 +54,7 @@ def run(parsed: Parsed, settings: Settings) -> int:
 
         warn_of_routes(containers.paths.networks, options.network.attachments)
     if parsed[rows.DETACH]:
-        return _run_detached(parsed, containers, options, progress)
+        return _run_detached(parsed, containers, options, progress, settings.ahead)
     if parsed[rows.RECORD] is not None:
         if parsed[rows.PRESERVE_FDS] or parsed[rows.PRESERVE_FD]:
             raise GrammarError("conflicting options: --record and --preserve-fd", exit_status=1)
@@ -61,7 +64,11 @@ def run(parsed: Parsed, settings: Settings) -> int:
     ending = RunEnding(parsed[rows.MEMORY] or "", settings.debug)
     preserved = _preserved(parsed)
     outcome = containers.run(
-        options, progress=progress, preserved=preserved, resumed=ending.exit_after
+        options,
+        progress=progress,
+        preserved=preserved,
+        resumed=ending.exit_after,
+        ahead=settings.ahead,
     )
     return ending.report(outcome)
 
@@ -112,6 +119,7 @@ def _run_detached(
     containers: NewContainers,
     options: ContainerOptions,
     progress: ShowProgress | None,
+    ahead: MonitorAhead | None,
 ) -> int:
     """Start the container in the background, and print its id as soon as it has been created."""
     if parsed[rows.RECORD] is not None:
@@ -126,6 +134,7 @@ def _run_detached(
         created=lambda record: print(record.id, flush=True),
         caller_ends=True,
         preserved=_preserved(parsed),
+        ahead=ahead,
     )
     return 0
 

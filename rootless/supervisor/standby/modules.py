@@ -19,7 +19,12 @@ else:
     from _frozen_importlib_external import SourceFileLoader
 
 _OURS = ("rootless", "unionfs")
-_PACKS = (module_packs.RUN, module_packs.MONITOR, module_packs.SHARED_IMAGE)
+_PACKS = (
+    module_packs.AHEAD,
+    module_packs.RUN,
+    module_packs.MONITOR,
+    module_packs.SHARED_IMAGE,
+)
 """Of which the modules of a monitor come, in the order in which they are loaded."""
 _BEFORE_PACKS = ("rootless", "rootless.module_packs", "rootless.supervisor.standby.waiting")
 """What is needed before a pack is loaded."""
