@@ -248,7 +248,7 @@ def _compiled(source: bytes, path: str) -> CodeType:
 
 
 class _Stripped(ast.NodeTransformer):
-    """Removes docstrings, the annotations of functions, and what is executed by type checkers only."""
+    """Removes docstrings, annotations, and what is for type checkers only."""
 
     def visit_Module(self, node: ast.Module) -> ast.Module:
         _remove_docstring(node)
@@ -257,7 +257,15 @@ class _Stripped(ast.NodeTransformer):
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
         _remove_docstring(node)
+        if _extends(node, "Protocol") and not node.decorator_list:
+            node.body = [each for each in node.body if not _is_declaration(each)] or [_empty(node)]
         self.generic_visit(node)
+        if not _extends(node, "NamedTuple"):
+            node.body = [_without_annotation(each) for each in node.body]
+            return node
+        for each in node.body:
+            if isinstance(each, ast.AnnAssign):  # it makes a field, of whatever type
+                each.annotation = ast.copy_location(ast.Name("object", ast.Load()), each)
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
@@ -276,7 +284,7 @@ class _Stripped(ast.NodeTransformer):
         self.generic_visit(node)
         if not isinstance(node.test, ast.Name) or node.test.id != "TYPE_CHECKING":
             return node
-        return node.orelse or ast.copy_location(ast.Pass(), node)
+        return node.orelse or _empty(node)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         _remove_docstring(node)
@@ -286,6 +294,31 @@ class _Stripped(ast.NodeTransformer):
             if each is not None:
                 each.annotation = None
         self.generic_visit(node)
+
+
+def _extends(node: ast.ClassDef, base: str) -> bool:
+    return any(isinstance(each, ast.Name) and each.id == base for each in node.bases)
+
+
+def _is_declaration(node: ast.stmt) -> bool:
+    """Whether it is a method with nothing to execute."""
+    return isinstance(node, ast.FunctionDef) and all(
+        isinstance(each, ast.Pass)
+        or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+        for each in node.body
+    )
+
+
+def _without_annotation(node: ast.stmt) -> ast.stmt:
+    if not isinstance(node, ast.AnnAssign):
+        return node
+    if node.value is None:
+        return _empty(node)
+    return ast.copy_location(ast.Assign([node.target], node.value), node)
+
+
+def _empty(node: ast.stmt) -> ast.Pass:
+    return ast.copy_location(ast.Pass(), node)
 
 
 def _remove_docstring(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ SOURCES = {
 from __future__ import annotations
 
 from packed.lower.second import VALUE
+from unionfs.light_types import NamedTuple, Protocol, runtime_checkable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,10 +35,30 @@ def longest(words: Sequence[str]) -> str:
     return max(words, key=len)
 
 
-class Fields:
+class Fields(NamedTuple):
     \"\"\"Fields.\"\"\"
 
-    first: int
+    first: Sequence[int]
+    second: int = 1
+
+
+class Limits:
+    lower: int
+    upper: int = 3
+
+
+class Reader(Protocol):
+    def read(self) -> bytes:
+        \"\"\"Some bytes.\"\"\"
+        ...
+
+    def first(self) -> bytes:
+        return self.read()[:1]
+
+
+@runtime_checkable
+class Closable(Protocol):
+    def close(self) -> None: ...
 """,
     # Its import ends after those of its modules.
     "lower/__init__.py": "from packed.lower.second import VALUE\nNAME = __name__\n",
@@ -102,9 +124,23 @@ def test_packed_code_has_nothing_for_readers_and_checkers_alone(package: Path) -
     first = sys.modules["packed.first"]
     assert first.longest(["a", "bc"]) == "bc"
     assert (first.longest.__doc__, first.longest.__annotations__) == (None, {})
-    assert (first.Fields.__doc__, first.Fields.__annotations__) == (None, {"first": "int"})
+    assert (first.Fields.__doc__, first.Limits.__annotations__) == (None, {})
     assert not hasattr(first, "annotations")
-    assert first.longest.__code__.co_firstlineno == 13  # as in the source
+    assert first.longest.__code__.co_firstlineno == 14  # as in the source
+
+
+def test_packed_classes_are_those_of_their_sources(package: Path) -> None:
+    importlib.import_module("packed")
+    assert load_pack(str(package.parent / "pack"))
+    first = sys.modules["packed.first"]
+    assert first.Fields([2]) == ([2], 1)
+    assert first.Fields._fields == ("first", "second")
+    assert (first.Limits.upper, hasattr(first.Limits, "lower")) == (3, False)
+    # A method with nothing to execute is for checkers, unless isinstance asks for it.
+    assert (hasattr(first.Reader, "read"), hasattr(first.Reader, "first")) == (False, True)
+    with io.BytesIO() as file:
+        assert isinstance(file, first.Closable)
+    assert not isinstance(first, first.Closable)
 
 
 def test_module_that_is_imported_already_stays(package: Path) -> None:
