@@ -93,7 +93,7 @@ BUILD = "import rootless.__main__, rootless.cli.builds.build, rootless.build.bui
 MOUNT = "import unionfs.__main__, unionfs.commands.serve, unionfs.commands.stack"
 FILE_SERVER = (
     "import rootless.supervisor.file_servers.file_server, rootless.rootfs.union, unionfs.session.device, "
-    "unionfs.session.continuation, unionfs.ops.journal_records"
+    "unionfs.session.continuation, unionfs.ops.journal_records, rootless.supervisor.file_servers.copy_up_report"
 )
 
 
@@ -118,6 +118,7 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
     [
         (BEFORE_THE_FORK, 60),
         (RUN, 64),
+        (f"{RUN}, rootless.supervisor.terminals.terminal_session", 68),
         (EXEC, 91),
         (RANK, 99),
         (RANK_OF_HPC, 41),
@@ -129,7 +130,7 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
         (LIST, 48),
         (PREPARE, 73),
         (MONITOR, 100),
-        (FILE_SERVER, 114),
+        (FILE_SERVER, 115),
         (MOUNT, 65),
     ],
 )

@@ -7,19 +7,21 @@ reads one descriptor only, and because the same document is there after a crash.
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from rootless.containers.record import ContainerRecord
 from rootless.containers.status import ALIVE
 from rootless.containers.timestamps import now
 from rootless.durable import write_atomically
 from rootless.errors import HostSupportError, InvalidDocumentError, NotFoundError
+from rootless.light_json import dumps, loads
 from rootless.spec.storage_driver import StorageDriver
+from unionfs.light_types import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from unionfs.copy_up_stats import CopyUpStats
 
 FORMAT = 1
@@ -77,7 +79,7 @@ def write_report(directory: str, stats: CopyUpStats, *, finished: bool) -> None:
             each.document() | {"path": "/" + os.fsdecode(each.path).lstrip("/")} for each in stats
         ],
     }
-    write_atomically(f"{directory}/{NAME}", json.dumps(document).encode() + b"\n", 0o600)
+    write_atomically(f"{directory}/{NAME}", dumps(document) + b"\n", 0o600)
 
 
 # The reader's side.
@@ -106,7 +108,7 @@ def read_report(record: ContainerRecord, directory: Path) -> CopyUpReport:
 
         request_report(record, path)
     try:
-        document = json.loads(path.read_bytes())
+        document = loads(path.read_bytes())
         if document["format"] != FORMAT:
             raise InvalidDocumentError(f"{path} has a format that this version does not know")
         records = tuple(

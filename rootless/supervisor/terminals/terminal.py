@@ -11,8 +11,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import signal
 import termios
+
+from rootless.light_stdlib import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
