@@ -49,7 +49,6 @@ _RANK = (
     "rootless.containers.directory",
     "rootless.containers.process_identity",
     "rootless.supervisor.control_socket",
-    "rootless.syscalls.libseccomp",
 )
 """Of a process that enters a container which is there."""
 MODULES = {
@@ -80,7 +79,6 @@ MODULES = {
         "rootless.supervisor.run_resources",
         "rootless.cgroups.hierarchy",
         "rootless.containers.events",
-        "rootless.syscalls.libseccomp",
     ),
     SHARED_IMAGE: (
         "rootless.supervisor.file_servers.served_mounts",

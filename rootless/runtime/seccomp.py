@@ -1,10 +1,10 @@
 """From the spec's `linux.seccomp` to programs for the kernel, compiled once and kept on disk.
 
-A file of the cache holds all that went into a program (the rules, the machine, libseccomp's
-version), the program, and a checksum. Its name is only a hint: what counts is that the contents are
-the same, byte for byte. A file is replaced whole (write, rename) and not synced: a torn one fails
-its checksum, and a lost one is made again. (crc32 and not hashlib, because loading OpenSSL costs a
-start more than the rest of this.)
+A file of the cache holds all that went into a program (the rules, the machine), the file of
+libseccomp with its size and time, the program, and a checksum. Its name is only a hint: what counts
+is that the contents are the same, byte for byte, and that the library is still that file: to load it
+takes a start more than the rest of this. A file is replaced whole (write, rename) and not synced: a torn one fails
+its checksum, and a lost one is made again. (crc32 and not hashlib, which loads OpenSSL.)
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-_MAGIC = b"rlbpf1\n\0"
-_HEADER = struct.Struct("=8sIII")  # magic, length of the material, of the program, crc32 of both
+_MAGIC = b"rlbpf2\n\0"
+_HEADER = struct.Struct("=8sIIII")
+"""Magic; lengths of the material, of what is known of the library, and of the program; crc32 of the three."""
 
 
 def filters_of(spec: Mapping[str, Any], cache: str | None) -> Filters:
@@ -73,48 +74,62 @@ def _refuse_notify(profile: Mapping[str, Any]) -> None:
 
 def compiled(profile: Mapping[str, Any], cache: str | None) -> bytes:
     """The program of one profile, from the cache directory if it is there."""
-    from rootless.syscalls import libseccomp
-
-    try:
-        version = libseccomp.version()
-    except OSError as error:
-        raise HostSupportError(
-            f"cannot load libseccomp: {error}",
-            hint="install libseccomp2, or run without a seccomp profile",
-        ) from error
-    material = dumps([profile, os.uname().machine, version], sort_keys=True)
+    # Nodes of a cluster share the cache: those with another system have files of their own.
+    _, _, release, _, machine = os.uname()
+    material = dumps([profile, machine, release], sort_keys=True)
     path = None
     if cache is not None:
         path = f"{cache}/{zlib.crc32(material):08x}.bpf"
         if program := _read(path, material):
             return program
+    from rootless.syscalls import libseccomp
+
+    try:
+        library = libseccomp.path()
+    except OSError as error:
+        raise HostSupportError(
+            f"cannot load libseccomp: {error}",
+            hint="install libseccomp2, or run without a seccomp profile",
+        ) from error
     program = compile_profile(profile)
-    if path is not None:
-        _write(path, material, program)
+    if path is not None and library:
+        _write(path, material, library, program)
     return program
 
 
 def _read(path: str, material: bytes) -> bytes | None:
     try:
         data = read_file(path)
+        if len(data) < _HEADER.size:
+            return None
+        magic, material_size, library_size, program_size, checksum = _HEADER.unpack_from(data)
+        body = data[_HEADER.size :]
+        of_program = material_size + library_size
+        whole = magic == _MAGIC and len(body) == of_program + program_size
+        if not whole or zlib.crc32(body) != checksum or body[:material_size] != material:
+            return None
+        known = body[material_size:of_program]
+        if _state_of(os.fsdecode(known.partition(b"\0")[0])) != known:
+            return None
     except OSError:
         return None
-    if len(data) < _HEADER.size:
-        return None
-    magic, material_size, program_size, checksum = _HEADER.unpack_from(data)
-    body = data[_HEADER.size :]
-    whole = magic == _MAGIC and len(body) == material_size + program_size
-    if not whole or zlib.crc32(body) != checksum or body[:material_size] != material:
-        return None
-    return body[material_size:]
+    return body[of_program:]
 
 
-def _write(path: str, material: bytes, program: bytes) -> None:
+def _state_of(library: str) -> bytes:
+    """What a file of the cache has of the library. Raises OSError."""
+    found = os.stat(library)
+    return b"%b\0%d\0%d" % (os.fsencode(library), found.st_size, found.st_mtime_ns)
+
+
+def _write(path: str, material: bytes, library: str, program: bytes) -> None:
     """A cache that cannot be written costs time and nothing else."""
     temporary = f"{path}.{os.getpid()}"
-    body = material + program
-    header = _HEADER.pack(_MAGIC, len(material), len(program), zlib.crc32(body))
     try:
+        known = _state_of(library)
+        body = material + known + program
+        sizes = len(material), len(known), len(program)
+        header = _HEADER.pack(_MAGIC, *sizes, zlib.crc32(body))
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(header + body)

@@ -1,11 +1,11 @@
-"""libseccomp's compiler: rules into a program for seccomp(2). A program that is in the
-cache asks for the version alone."""
+"""libseccomp's compiler: rules into a program for seccomp(2)."""
 
 from __future__ import annotations
 
 import os
 import struct
 
+from rootless.light_stdlib import read_file
 from rootless.syscalls.libc import once
 from unionfs.syscalls.light_ctypes import ctypes
 
@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
+_NAME = "libseccomp.so.2"
 _SCMP_FLTATR_CTL_OPTIMIZE = 8
 _NR_SCMP_ERROR = -1
 
@@ -34,7 +35,7 @@ ACTIONS = {
 
 @once
 def _library() -> ctypes.CDLL:
-    library = ctypes.CDLL("libseccomp.so.2", use_errno=True)
+    library = ctypes.CDLL(_NAME, use_errno=True)
     library.seccomp_init.restype = ctypes.c_void_p
     library.seccomp_init.argtypes = [ctypes.c_uint32]
     library.seccomp_release.argtypes = [ctypes.c_void_p]
@@ -52,14 +53,19 @@ def _library() -> ctypes.CDLL:
         ctypes.c_char_p,
     ]
     library.seccomp_export_bpf.argtypes = [ctypes.c_void_p, ctypes.c_int]
-    library.seccomp_version.restype = ctypes.c_void_p
     return library
 
 
-def version() -> str:
-    """Raises OSError when the library is not installed."""
-    numbers = (ctypes.c_uint * 3).from_address(_library().seccomp_version())
-    return ".".join(map(str, numbers))
+def path() -> str:
+    """The file of the library, which is loaded for that; empty where the kernel does not tell. Raises OSError when it is not
+    installed.
+    """
+    _library()
+    for line in read_file("/proc/self/maps").splitlines():
+        name = line.partition(b"/")[2]
+        if os.path.basename(name).startswith(_NAME.encode()):
+            return os.fsdecode(b"/" + name)
+    return ""
 
 
 def _check(result: int, what: str) -> None:

@@ -65,12 +65,12 @@ PREPARE = (
 EXEC = (
     "import rootless.__main__, rootless.cli.containers.exec, rootless.engine.engine, "
     "rootless.engine.exec_in_container, rootless.containers.directory, rootless.containers.delete_tree, "
-    "rootless.cgroups.membership, rootless.syscalls.libseccomp"
+    "rootless.cgroups.membership"
 )
 RANK = (
     "import rootless.__main__, rootless.cli.rank, rootless.cgroups.membership, rootless.containers.delete_tree, "
     "rootless.containers.directory, rootless.containers.process_identity, rootless.oci.digest, rootless.paths, "
-    "rootless.supervisor.control_socket, rootless.syscalls.libseccomp"
+    "rootless.supervisor.control_socket"
 )
 RANK_OF_HPC = (
     "import rootless.__main__, rootless.cli.hpc.run, rootless.cli.hpc.container, rootless.cli.escape, "
@@ -86,8 +86,7 @@ LIST = (
     "rootless.containers.filters, rootless.containers.reconcile"
 )
 MONITOR = (
-    "import rootless.supervisor.monitor, rootless.cgroups.hierarchy, rootless.syscalls.libseccomp, "
-    "rootless.containers.events"
+    "import rootless.supervisor.monitor, rootless.cgroups.hierarchy, rootless.containers.events"
 )
 BUILD = "import rootless.__main__, rootless.cli.builds.build, rootless.build.build, rootless.build.request"
 MOUNT = "import unionfs.__main__, unionfs.commands.serve, unionfs.commands.stack"

@@ -5,9 +5,10 @@ import os
 import pytest
 
 from rootless.errors import InvalidDocumentError
-from rootless.runtime import extensions
+from rootless.runtime import extensions, seccomp
 from rootless.runtime.seccomp import Filters, compile_profile, filters_of
 from rootless.runtime.seccomp_rules import notifying_profile, pretending_profile
+from rootless.syscalls import libseccomp
 
 MACHINE = os.uname().machine
 NOTIFYING = compile_profile(notifying_profile(MACHINE))
@@ -38,6 +39,44 @@ def test_mode_decides_on_the_filters():
 
 def test_container_of_an_earlier_version_pretends():
     assert filters(**{extensions.PRETEND_OWNERSHIP: "true"}) == Filters((PRETENDING,))
+
+
+def test_filter_of_the_cache_is_taken_while_the_library_is_the_same_file(tmp_path, monkeypatch):
+    library, cache = tmp_path / "libseccomp.so.2.9", str(tmp_path / "cache")
+    library.write_bytes(b"first")
+    monkeypatch.setattr(libseccomp, "path", lambda: str(library))
+    spec = {"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}}
+    made = filters_of(spec, cache)
+    programs = []
+
+    def compile_again(profile):
+        programs.append(profile)
+        return b"again"
+
+    monkeypatch.setattr(seccomp, "compile_profile", compile_again)
+    assert filters_of(spec, cache) == made
+    assert programs == []
+    library.write_bytes(b"second one")
+    assert filters_of(spec, cache) == Filters((b"again",))
+    assert filters_of(spec, cache) == Filters((b"again",))
+    library.unlink()
+    assert filters_of(spec, cache) == Filters((b"again",))
+    assert len(programs) == 2
+
+
+def test_damaged_filter_of_the_cache_is_made_again(tmp_path):
+    spec = {"linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}}
+    made = filters_of(spec, str(tmp_path))
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    for damaged in (b"", whole[:20], whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
+        file.write_bytes(damaged)
+        assert filters_of(spec, str(tmp_path)) == made
+        assert file.read_bytes() == whole
+
+
+def test_library_is_a_file():
+    assert os.path.isfile(libseccomp.path())
 
 
 @pytest.mark.parametrize(
