@@ -94,12 +94,10 @@ class NotFoundInPathError(FileNotFoundError):
 
 def reset_signals() -> None:
     """Python ignores SIGPIPE and SIGXFSZ, and what is ignored stays so over exec."""
-    for number in range(1, signal.NSIG):
-        if number not in {signal.SIGKILL, signal.SIGSTOP}:
-            try:
-                signal.signal(number, signal.SIG_DFL)
-            except (OSError, ValueError):
-                continue  # the two numbers that the C library keeps for itself
+    for number in signal.valid_signals():
+        # The interpreter knows what it has set, and what was ignored when it began.
+        if signal.getsignal(number) != signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

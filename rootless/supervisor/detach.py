@@ -25,7 +25,8 @@ def detach(log: str, preserved: Collection[int] = ()) -> None:
     take_streams(log)
     _replace_inherited(preserved)
     for number in FORWARDED:
-        signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(number) != signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
     # SIGXFSZ: a write beyond RLIMIT_FSIZE is an error of that write and not the end of this process.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)

@@ -71,7 +71,7 @@ def open_in_root(context: Context, path: str, flags: int = os.O_PATH) -> int:
 
 
 def open_or_make(context: Context, path: str, *, directory: bool, links: int = 0) -> int:
-    """An O_PATH descriptor of `path`, which is made with its parents where it is missing. The
+    """A descriptor of `path`, which is made with its parents where it is missing. The
     target of a dangling link is made, beneath the root."""
     try:
         return open_in_root(context, path)
@@ -80,11 +80,10 @@ def open_or_make(context: Context, path: str, *, directory: bool, links: int = 0
     head, _, name = path.rstrip("/").rpartition("/")
     parent = open_or_make(context, head or "/", directory=True, links=links)
     try:
-        if directory:
-            os.mkdir(name, 0o755, dir_fd=parent)
-        else:
+        if not directory:
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-            os.close(os.open(name, flags, 0o644, dir_fd=parent))
+            return os.open(name, flags, 0o644, dir_fd=parent)
+        os.mkdir(name, 0o755, dir_fd=parent)
     except FileExistsError:
         if links == _LINK_LIMIT:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
