@@ -59,9 +59,7 @@ def main(
         return error.exit_status
 
 
-def _main(
-    parsed: Parsed, words: list[str], claim: Claim | None, ahead: MonitorAhead | None
-) -> int:
+def _main(parsed: Parsed, words: list[str], claim: Claim | None, ahead: MonitorAhead | None) -> int:
     """`words` are the command and its arguments; without them help is printed."""
     if parsed[index.VERSION]:
         from rootless.version import __version__
