@@ -169,3 +169,10 @@ def rootless() -> Iterator[Rootless]:
         command.end()
         command.remove_containers()
         remove_tree(directory)
+
+
+@pytest.fixture
+def box(rootless: Rootless, busybox_image: Path) -> Rootless:
+    """The command under test, with busybox as the image box:1."""
+    rootless("import", busybox_image, "box:1").ok()
+    return rootless

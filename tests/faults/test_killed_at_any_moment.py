@@ -37,19 +37,6 @@ def everyone(pid):
     return found
 
 
-def of_this_store(rootless):
-    """Processes of any kind that belong to this store: they have its path in their environment."""
-    mark = os.fsencode(str(rootless.data))
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if path.name != str(os.getpid()) and mark in (path / "environ").read_bytes():
-                found.append(int(path.name))
-        except OSError:
-            continue
-    return [pid for pid in found if is_alive(pid)]
-
-
 def kill(pid):
     try:
         os.kill(pid, signal.SIGKILL)
@@ -58,7 +45,7 @@ def kill(pid):
 
 
 def assert_nothing_stays(rootless):
-    wait_until(lambda: of_this_store(rootless) == [])
+    wait_until(lambda: rootless.processes() == [])
     assert str(rootless.data) not in Path("/proc/self/mountinfo").read_text()
     for name in rootless("ps", "-aq").ok().stdout.split():
         rootless("inspect", name).ok()

@@ -5,9 +5,6 @@ import os
 import shutil
 import tempfile
 
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
-
 from rootless.applying import plan as planning
 from rootless.applying.host_files import HostFiles
 from rootless.applying.journal import Journal
@@ -15,6 +12,7 @@ from rootless.applying.perform import Performer
 from rootless.applying.undo import Undoing
 from tests.property.test_union_model import UnionMachine, build_layers
 from tests.support.applied import TAG, copy_tree, differences, journal_of, open_union, plan_of
+from tests.support.state_machines import run_examples
 from unionfs.union import Union
 
 
@@ -76,14 +74,4 @@ def test_applying_everything_is_running_directly(monkeypatch) -> None:
     # A set-user-ID file is refused; here it is one like any other.
     monkeypatch.setattr(planning, "_SET_ID", 0)
     examples = int(os.environ.get("APPLY_EXAMPLES", "40"))
-    run_state_machine_as_test(
-        AppliedMachine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=25,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-            derandomize=examples == 40,
-            phases=[phase for phase in Phase if phase is not Phase.shrink],
-        ),
-    )
+    run_examples(AppliedMachine, examples, steps=25, derandomize=examples == 40, shrinks=False)

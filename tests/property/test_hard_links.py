@@ -16,17 +16,15 @@ import tempfile
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
     rule,
-    run_state_machine_as_test,
 )
 
-from tests.support.state_machines import variants
+from tests.support.state_machines import run_examples, variants
 from unionfs.directory import DirectoryLayer, DirectoryUpper
 from unionfs.model import ROOT_NODE, Caller, SetAttributes
 from unionfs.ownership import Ownership
@@ -251,16 +249,7 @@ MACHINES = variants(HardLinks, ownership=Ownership.REAL, lazy_min_size=1, defers
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_names_of_one_object_stay_names_of_one_object(machine) -> None:
-    examples = int(os.environ.get("UNION_EXAMPLES", "40"))
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=40,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_examples(machine, int(os.environ.get("UNION_EXAMPLES", "40")))
 
 
 def test_link_count_of_a_lower_file_outlives_a_remount(tmp_path) -> None:

@@ -67,6 +67,18 @@ class Rootless:
         if any((self.data / "rootless/containers/names").glob("*")):
             self("rm", "-f", *self("ps", "-aq").stdout.split())
 
+    def processes(self) -> list[int]:
+        """The processes of any kind that have the path of the store in their environment."""
+        mark = os.fsencode(str(self.data))
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                if path.name != str(os.getpid()) and mark in (path / "environ").read_bytes():
+                    found.append(int(path.name))
+            except OSError:
+                continue
+        return found
+
     def __call__(self, *arguments: str | Path, stdin: bytes = b"", timeout: float = 60) -> Result:
         """Run the command to its end. Raises TimeoutExpired after killing it and what it started."""
         argv = [sys.executable, "-m", "rootless", *arguments]

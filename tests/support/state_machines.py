@@ -26,14 +26,28 @@ def run_fixed_examples(machine: type[RuleBasedStateMachine], examples: int) -> N
     """
     count = int(os.environ.get("UNION_EXAMPLES", str(examples)))
     is_fixed = count == examples
+    run_examples(machine, count, derandomize=is_fixed, shrinks=is_fixed)
+
+
+def run_examples(
+    machine: type[RuleBasedStateMachine],
+    examples: int,
+    *,
+    steps: int = 40,
+    derandomize: bool = False,
+    shrinks: bool = True,
+) -> None:
+    """Run this number of examples, each of at most `steps` steps, without a time limit. `derandomize`: the same ones
+    each time. `shrinks`: look for a shorter example of a failure.
+    """
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=count,
-            stateful_step_count=40,
+            max_examples=examples,
+            stateful_step_count=steps,
             deadline=None,
             suppress_health_check=list(HealthCheck),
-            derandomize=is_fixed,
-            phases=[phase for phase in Phase if is_fixed or phase is not Phase.shrink],
+            derandomize=derandomize,
+            phases=[phase for phase in Phase if shrinks or phase is not Phase.shrink],
         ),
     )

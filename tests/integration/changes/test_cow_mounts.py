@@ -19,12 +19,6 @@ chmod 700 script; ln file linked; ln -s made link; echo new > "$OTHER/o" """.str
 
 
 @pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box").ok()
-    return rootless
-
-
-@pytest.fixture
 def work(tmp_path, monkeypatch):
     """Two directories that are mounted; `start` beside them is a copy."""
     for name in ("work/file", "work/gone", "work/dir/inner", "work/script", "other/o"):
@@ -42,7 +36,7 @@ def mounts(work):
 
 
 def ran(box, work, script=SCRIPT):
-    box("run", "--name", "one", *mounts(work), "box", "sh", "-c", script).ok()
+    box("run", "--name", "one", *mounts(work), "box:1", "sh", "-c", script).ok()
 
 
 def as_at_the_start(work):
@@ -209,9 +203,9 @@ def test_contents_of_an_earlier_start_are_not_taken_for_those_of_an_apply_that_w
 
 
 def test_volume_is_shown_and_not_applied(box, work):
-    box("run", "--rm", "-v", "data:/data", "box", "sh", "-c", "echo old > /data/file").ok()
+    box("run", "--rm", "-v", "data:/data", "box:1", "sh", "-c", "echo old > /data/file").ok()
     options = ("--name", "one", "-v", "data:/data:O", *mounts(work))
-    box("run", *options, "box", "sh", "-c", f"echo new > /data/file; {SCRIPT}").ok()
+    box("run", *options, "box:1", "sh", "-c", f"echo new > /data/file; {SCRIPT}").ok()
     assert "changed  /data/file  (4B)" in box("changes", "one").ok().stdout
     result = box("apply", "one", "/data")
     assert (result.status, result.stderr.splitlines()[0]) == (
@@ -245,7 +239,7 @@ def test_root_and_mounts_are_applied_together(box, work, tmp_path):
 def test_the_stores_own_files_are_not_seen_in_a_mount(box, work):
     store = box.data / "rootless"
     options = ("--name", "one", "-v", f"{box.data}:/data:O")
-    assert box("run", *options, "box", "ls", "-A", "/data/rootless").ok().stdout == ""
+    assert box("run", *options, "box:1", "ls", "-A", "/data/rootless").ok().stdout == ""
     box("start", "-a", "one").ok()
     assert box("changes", "one").ok().stdout == ""
     assert (store / "containers").is_dir()

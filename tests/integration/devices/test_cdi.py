@@ -10,12 +10,6 @@ pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
 
 @pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    return rootless
-
-
-@pytest.fixture
 def specs(tmp_path) -> Path:
     (tmp_path / "cdi").mkdir()
     return tmp_path / "cdi"

@@ -19,12 +19,6 @@ LIST += "! -type d -exec stat -c '%n %F %u:%g %a %s %Y %h' '{}' +"
 SOUND = "Everything is as it should be.\n"
 
 
-@pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    return rootless
-
-
 def unpacked(rootless) -> list[Path]:
     return sorted((rootless.data / "rootless" / "unpacked").glob("*"))
 

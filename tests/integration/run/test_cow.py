@@ -8,12 +8,6 @@ import pytest
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
 
-@pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    return rootless
-
-
 def figures(box, name):
     return json.loads(box("cow", "--format", "json", name).ok().stdout)
 

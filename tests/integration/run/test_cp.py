@@ -20,12 +20,6 @@ from tests.support.waiting import assert_stays, wait_until
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
 
-@pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    return rootless
-
-
 @pytest.fixture(params=["running", "stopped"])
 def container(request, box):
     """The name of a container with a directory /d, and whether it runs."""

@@ -45,13 +45,6 @@ def copied(box, target, path="/d"):
     return contents
 
 
-@pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    yield rootless
-    rootless("rm", "-f", "cc")
-
-
 def test_what_is_written_to_open_files_is_copied(box, tmp_path):
     held(
         box,

@@ -14,13 +14,6 @@ pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 RUN = ("run", "--join-tag", "step")
 
 
-@pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    yield rootless
-    rootless.remove_containers()
-
-
 def rank(box, script, *options, **popen):
     return box.popen(*RUN, *options, "box:1", "sh", "-c", script, **popen)
 

@@ -14,12 +14,6 @@ BARE = ("--network", "none")
 
 
 @pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", str(busybox_image), "box:1").ok()
-    return rootless
-
-
-@pytest.fixture
 def with_descriptor(box, tmp_path):
     """Runs a command line of `rootless` that is started with a file of one line open as descriptor 40."""
     path = tmp_path / "data"

@@ -23,12 +23,6 @@ def another_users(path: str, kind: str) -> None:
     subprocess.run([*ENTER, "sh", "-c", script, path], check=True, capture_output=True)
 
 
-@pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    return rootless
-
-
 @pytest.mark.parametrize("kind", ["directory", "link", "file"])
 @pytest.mark.parametrize("option", OPTIONS)
 def test_directory_of_another_user_is_refused(box, tmp_path, kind, option):

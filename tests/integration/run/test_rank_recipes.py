@@ -13,13 +13,6 @@ RUN = ("run", "--join-tag", "step")
 
 
 @pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    yield rootless
-    rootless.remove_containers()
-
-
-@pytest.fixture
 def container(box):
     """The container of the step, which one rank keeps running."""
     first = box.popen(*RUN, "box:1", "sh", "-c", "echo up; read line")

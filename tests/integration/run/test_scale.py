@@ -24,19 +24,6 @@ PS_BOUND = 0.15
 """Seconds of processor time of `ps` with 200 containers."""
 
 
-def of_this_store(rootless):
-    """The processes that have the path of the store in their environment."""
-    mark = os.fsencode(str(rootless.data))
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if path.name != str(os.getpid()) and mark in (path / "environ").read_bytes():
-                found.append(int(path.name))
-        except OSError:
-            continue
-    return found
-
-
 def files_below(*directories):
     """Everything but the names of locks, which stay."""
     return {
@@ -56,12 +43,12 @@ def test_containers_one_after_the_other_leave_nothing(rootless):
     volume = (*run[:2], "-v", "/anonymous", *run[2:])
     rootless(*run).ok()
     rootless(*volume).ok()
-    wait_until(lambda: of_this_store(rootless) == [])
+    wait_until(lambda: rootless.processes() == [])
     before = files_below(rootless.data, rootless.runtime), control_groups()
     mounts = Path("/proc/self/mountinfo").read_text()
     for turn in range(500 * SCALE // 100):
         rootless(*(volume if turn % 10 == 0 else run)).ok()
-    wait_until(lambda: of_this_store(rootless) == [])
+    wait_until(lambda: rootless.processes() == [])
     assert (files_below(rootless.data, rootless.runtime), control_groups()) == before
     assert Path("/proc/self/mountinfo").read_text() == mounts
 
@@ -75,7 +62,7 @@ def test_many_running_containers_are_listed_at_once(rootless):
     took = min(processor_time(rootless, "ps") for _ in range(5))
     assert took < PS_BOUND, took
     rootless("rm", "-f", *(f"c{number}" for number in range(count))).ok()
-    wait_until(lambda: of_this_store(rootless) == [])
+    wait_until(lambda: rootless.processes() == [])
 
 
 def processor_time(rootless, *arguments):
@@ -108,4 +95,4 @@ def test_containers_that_many_processes_start_at_once_all_come_up(rootless):
     shown = rootless("ps", "--format", "{{.State}}").ok().stdout.split()
     assert shown == ["running"] * (starters * each)
     rootless("rm", "-f", *rootless("ps", "-q").ok().stdout.split()).ok()
-    wait_until(lambda: of_this_store(rootless) == [])
+    wait_until(lambda: rootless.processes() == [])

@@ -24,12 +24,6 @@ exec "$@"
 
 
 @pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box").ok()
-    return rootless
-
-
-@pytest.fixture
 def other(box, tmp_path):
     """The command line on another machine, with a runtime directory of its own."""
 
@@ -61,7 +55,7 @@ def other(box, tmp_path):
 
 
 def test_container_of_another_machine_is_left_alone(box, other):
-    box("run", "-d", "--rm", "--name", "c1", "box", "sleep", "100").ok()
+    box("run", "-d", "--rm", "--name", "c1", "box:1", "sleep", "100").ok()
     assert other("ps", "--format", "{{.Names}}").ok().stdout == "c1\n"
     assert other("inspect", "-f", "{{.State.Status}}", "c1").ok().stdout == "running\n"
     for command in (("exec", "c1", "true"), ("stop", "c1"), ("kill", "c1"), ("commit", "c1", "x")):
@@ -77,7 +71,7 @@ def test_container_of_another_machine_is_left_alone(box, other):
 
 
 def test_container_of_a_machine_that_is_gone_can_be_removed(box, other):
-    box("run", "--name", "c1", "box", "true").ok()
-    box("run", "-d", "--name", "c2", "box", "sleep", "3").ok()
+    box("run", "--name", "c1", "box:1", "true").ok()
+    box("run", "-d", "--name", "c2", "box:1", "sleep", "3").ok()
     other("rm", "-f", "c2").ok()
     assert other("ps", "-a", "--format", "{{.Names}}").ok().stdout == "c1\n"

@@ -17,13 +17,6 @@ pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 READ_ONLY = ("--read-only",)
 
 
-@pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    yield rootless
-    rootless.remove_containers()
-
-
 def start(box, name, *options):
     return box("run", "-d", "--name", name, *options, "box:1", "sleep", "100").ok()
 

@@ -21,13 +21,6 @@ MEMORY = 3 << 20
 """Bytes of a monitor that stands by, without files that are mapped: how many processes share those is chance."""
 
 
-@pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    yield rootless
-    rootless.remove_containers()
-
-
 def record_of(box, name="c1"):
     paths = (box.data / "rootless/containers").glob("?" * 64 + "/container.json")
     records = [json.loads(path.read_text()) for path in paths]

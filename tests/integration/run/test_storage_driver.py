@@ -15,12 +15,6 @@ CHECKOUT = Path(__file__).parents[3]
 OVERLAY = ("--storage-driver", "overlay")
 
 
-@pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    return rootless
-
-
 def shell(rootless, script, *options):
     return rootless("run", *options, "box:1", "sh", "-c", script)
 

@@ -11,12 +11,6 @@ ETC = ("/etc/hosts", "/etc/resolv.conf", "/etc/hostname")
 
 
 @pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    return rootless
-
-
-@pytest.fixture
 def box_without_caller(box):
     """The image names a user 1000, which is the first account of many machines."""
     script = "sed -i /^worker:/d /etc/passwd /etc/group"

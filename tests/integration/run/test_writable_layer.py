@@ -15,12 +15,6 @@ pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
 
 @pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box").ok()
-    return rootless
-
-
-@pytest.fixture
 def overlay(tmp_path):
     path = tmp_path / "kept"
     path.mkdir()
@@ -36,24 +30,26 @@ class TestOverlay:
         "driver", ["unionfs", pytest.param("overlay", marks=pytest.mark.needs("overlay"))]
     )
     def test_writable_directory_outlives_its_container(self, box, overlay, driver):
-        options = ("--rm", "--storage-driver", driver, "--overlay", overlay, "box")
+        options = ("--rm", "--storage-driver", driver, "--overlay", overlay, "box:1")
         box("run", *options, "sh", "-c", "echo kept > /new; rm /etc/passwd").ok()
         script = "cat /new; test -e /etc/passwd || echo removed"
         assert box("run", *options, "sh", "-c", script).ok().stdout == "kept\nremoved\n"
         assert (overlay / "upper/new").read_text() == "kept\n"
-        assert box("run", "--rm", "box", "ls", "/etc/passwd").status == 0
+        assert box("run", "--rm", "box:1", "ls", "/etc/passwd").status == 0
 
     @pytest.mark.needs("subuid")
     def test_owners_are_kept_with_the_files(self, box, overlay):
         script = "touch /new; chown 7:8 /new; chmod 4755 /new"
-        box("run", "--rm", "--overlay", overlay, "box", "sh", "-c", script).ok()
-        seen = box("run", "--rm", "--overlay", f"{overlay}:ro", "box", "stat", "-c%u:%g %a", "/new")
+        box("run", "--rm", "--overlay", overlay, "box:1", "sh", "-c", script).ok()
+        seen = box(
+            "run", "--rm", "--overlay", f"{overlay}:ro", "box:1", "stat", "-c%u:%g %a", "/new"
+        )
         assert seen.ok().stdout == "7:8 4755\n"
 
     def test_only_the_layer_of_the_container_is_changed_over_one_that_is_read(self, box, overlay):
-        box("run", "--rm", "--overlay", overlay, "box", "sh", "-c", "echo 1 > /new").ok()
+        box("run", "--rm", "--overlay", overlay, "box:1", "sh", "-c", "echo 1 > /new").ok()
         script = "echo 2 >> /new; cat /new"
-        over = box("run", "--rm", "--overlay", f"{overlay}:ro", "box", "sh", "-c", script).ok()
+        over = box("run", "--rm", "--overlay", f"{overlay}:ro", "box:1", "sh", "-c", script).ok()
         assert over.stdout == "1\n2\n"
         assert (overlay / "upper/new").read_text() == "1\n"
 
@@ -63,7 +59,7 @@ class TestOverlay:
             (tmp_path / name / "name").write_text(name)
             (tmp_path / name / name).touch()
         layers = [f"--overlay={tmp_path / name}:ro" for name in ("one", "two")]
-        shown = box("run", "--rm", *layers, "box", "sh", "-c", "cat /name; ls /one /two").ok()
+        shown = box("run", "--rm", *layers, "box:1", "sh", "-c", "cat /name; ls /one /two").ok()
         assert shown.stdout == "one/one\n/two\n"
 
     @pytest.mark.needs("squashfs")
@@ -72,14 +68,16 @@ class TestOverlay:
         (tmp_path / "files/new").write_text("from squashfs\n")
         image = tmp_path / "layer.sqfs"
         subprocess.run(["mksquashfs", tmp_path / "files", image, "-quiet"], check=True)
-        shown = box("run", "--rm", "--overlay", f"{image}:ro", "box", "cat", "/new", "/etc/passwd")
+        shown = box(
+            "run", "--rm", "--overlay", f"{image}:ro", "box:1", "cat", "/new", "/etc/passwd"
+        )
         assert shown.ok().stdout.startswith("from squashfs\nroot:")
 
     @pytest.mark.parametrize(
         "driver", ["unionfs", pytest.param("overlay", marks=pytest.mark.needs("overlay"))]
     )
     def test_second_writer_at_the_same_time_is_refused(self, box, overlay, driver):
-        options = ("--storage-driver", driver, "--overlay", overlay, "box")
+        options = ("--storage-driver", driver, "--overlay", overlay, "box:1")
         box("run", "-d", "--name", "first", *options, "sleep", "100").ok()
         refused = box("run", "--rm", *options, "true")
         assert refused.status == 125
@@ -91,7 +89,7 @@ class TestOverlay:
 
     def test_start_stop_commit_and_diff_know_the_place(self, box, overlay):
         script = "echo $$ >> /new; exec sleep 100"
-        box("run", "-d", "--name", "c1", "--overlay", overlay, "box", "sh", "-c", script).ok()
+        box("run", "-d", "--name", "c1", "--overlay", overlay, "box:1", "sh", "-c", script).ok()
         assert data_of(box, "c1")["UpperDir"] == f"{overlay}/upper"
         box("restart", "-t", "0", "c1").ok()
         assert box("diff", "c1").ok().stdout == "A /new\n"
@@ -108,7 +106,7 @@ class TestOverlay:
         assert rootless("run", *options, "cat", "/new").ok().stdout == "kept\n"
 
     def test_directory_that_is_gone_is_an_error_of_one_line(self, box, overlay):
-        box("create", "--name", "c1", "--overlay", overlay, "box", "true").ok()
+        box("create", "--name", "c1", "--overlay", overlay, "box:1", "true").ok()
         overlay.rename(overlay.with_name("elsewhere"))
         for command in (("start", "c1"), ("commit", "c1", "box:2"), ("diff", "c1")):
             failed = box(*command)
@@ -133,7 +131,7 @@ class TestOverlay:
     )
     def test_what_cannot_be_is_refused(self, box, overlay, options, message):
         given = [each.format(overlay) for each in options]
-        refused = box("run", "--rm", *given, "box", "true")
+        refused = box("run", "--rm", *given, "box:1", "true")
         assert refused.status == 125
         assert message.format(overlay) in refused.stderr.splitlines()[0]
 
@@ -141,7 +139,7 @@ class TestOverlay:
 class TestWritableTmpfs:
     def test_layer_is_in_memory_and_ends_with_the_run(self, box):
         script = "test ! -e /new && echo more > /new && exec sleep 100"
-        box("run", "-d", "--name", "c1", "--writable-tmpfs", "box", "sh", "-c", script).ok()
+        box("run", "-d", "--name", "c1", "--writable-tmpfs", "box:1", "sh", "-c", script).ok()
         data = data_of(box, "c1")
         assert data["WritableLayer"] == "tmpfs"
         wait_until(lambda: box("diff", "c1").ok().stdout == "A /new\n")
@@ -156,7 +154,7 @@ class TestWritableTmpfs:
 
     def test_size_is_a_limit(self, box):
         script = "df -k / | tail -1; dd if=/dev/zero of=/big bs=64k; echo $?; rm /big; touch /next"
-        result = box("run", "--rm", "--writable-tmpfs=8M", "box", "sh", "-c", script).ok()
+        result = box("run", "--rm", "--writable-tmpfs=8M", "box:1", "sh", "-c", script).ok()
         lines = result.stdout.splitlines()
         assert lines[0].split()[1] == "8192"
         assert lines[1] == "1"
@@ -169,7 +167,7 @@ class TestWritableTmpfs:
     @pytest.mark.needs("fuse-resend")
     def test_file_server_that_is_killed_is_replaced_over_the_same_files(self, box):
         script = "echo before > /new; while ! test -e /go; do sleep 0.1; done; cat /new"
-        box("run", "-d", "--name", "c1", "--writable-tmpfs", "box", "sh", "-c", script).ok()
+        box("run", "-d", "--name", "c1", "--writable-tmpfs", "box:1", "sh", "-c", script).ok()
         wait_until(lambda: "A /new" in box("diff", "c1").ok().stdout)
         record = box.data / "rootless/containers" / data_of(box, "c1")["ID"] / "container.json"
         os.kill(json.loads(record.read_text())["server_pid"], signal.SIGKILL)
@@ -178,7 +176,7 @@ class TestWritableTmpfs:
         assert box("logs", "c1").ok().stdout == "before\n"
 
     def test_restarted_container_begins_with_its_image(self, box):
-        options = ("--name", "c1", "--writable-tmpfs", "--restart", "on-failure:2", "box")
+        options = ("--name", "c1", "--writable-tmpfs", "--restart", "on-failure:2", "box:1")
         box("run", "-d", *options, "sh", "-c", "test -e /new && echo old; touch /new; exit 1").ok()
         wait_until(lambda: box("inspect", "-f", "{{.State.Status}}", "c1").stdout == "exited\n")
         assert box("logs", "c1").ok().stdout == ""
@@ -186,6 +184,6 @@ class TestWritableTmpfs:
 
     def test_kernel_overlayfs_has_none(self, box):
         options = ("--rm", "--storage-driver", "overlay", "--writable-tmpfs")
-        refused = box("run", *options, "box", "true")
+        refused = box("run", *options, "box:1", "true")
         assert refused.status == 125
         assert "cannot keep the writable layer in memory" in refused.stderr

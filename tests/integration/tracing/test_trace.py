@@ -18,12 +18,6 @@ pytestmark = pytest.mark.needs("userns", "fuse")
 
 
 @pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box:1").ok()
-    return rootless
-
-
-@pytest.fixture
 def work(tmp_path, monkeypatch):
     """A directory with files, and the working directory of the commands."""
     place = tmp_path / "work"

@@ -13,12 +13,6 @@ pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
 
 @pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box").ok()
-    return rootless
-
-
-@pytest.fixture
 def source(tmp_path):
     directory = tmp_path / "source"
     directory.mkdir()
@@ -27,7 +21,7 @@ def source(tmp_path):
 
 
 def sh(rootless, script, *options):
-    return rootless("run", "--rm", *options, "box", "sh", "-c", script).ok().stdout
+    return rootless("run", "--rm", *options, "box:1", "sh", "-c", script).ok().stdout
 
 
 def servers(rootless):
@@ -39,11 +33,11 @@ def several_ids():
 
 
 def test_image_is_mounted_read_only(box):
-    option = ("--mount", "type=image,src=box,dst=/img")
+    option = ("--mount", "type=image,src=box:1,dst=/img")
     assert sh(box, "ls -d /img/bin/sh; cat /img/etc/group | head -1", *option) == (
         "/img/bin/sh\nroot:x:0:\n"
     )
-    done = box("run", "--rm", *option, "box", "touch", "/img/x")
+    done = box("run", "--rm", *option, "box:1", "touch", "/img/x")
     assert "Read-only file system" in done.stderr
     if several_ids():
         assert sh(box, "stat -c %u /img/home/worker", *option) == "1000\n"
@@ -51,21 +45,21 @@ def test_image_is_mounted_read_only(box):
 
 
 def test_path_inside_an_image(box):
-    mount = "type=image,src=box,dst=/img,image-subpath=etc"
+    mount = "type=image,src=box:1,dst=/img,image-subpath=etc"
     assert sh(box, "ls /img", "--mount", mount) == "group\npasswd\n"
-    done = box("run", "--rm", "--mount", f"{mount}/nope", "box", "true")
+    done = box("run", "--rm", "--mount", f"{mount}/nope", "box:1", "true")
     assert (done.status, done.stderr.count("\n")) == (127, 1)
 
 
 def test_image_that_is_not_here_is_refused(box):
     option = ("--pull", "never", "--mount", "type=image,src=nosuch:1,dst=/img")
-    done = box("run", "--rm", *option, "box", "true")
+    done = box("run", "--rm", *option, "box:1", "true")
     assert (done.status, "No such image: nosuch:1" in done.stderr) == (125, True)
 
 
 def test_mounted_image_stays_while_a_container_needs_it(box, busybox_image):
     box("import", "-c", "LABEL other=1", busybox_image, "other").ok()
-    box("create", "--name", "web", "--mount", "type=image,src=other,dst=/img", "box", "true").ok()
+    box("create", "--name", "web", "--mount", "type=image,src=other,dst=/img", "box:1", "true").ok()
     box("image", "prune", "-af").ok()
     done = box("rmi", "other")
     assert (done.status, "container" in done.stderr) == (1, True)
@@ -75,15 +69,15 @@ def test_mounted_image_stays_while_a_container_needs_it(box, busybox_image):
 
 
 def test_inspect_shows_an_image_mount(box):
-    mount = "type=image,src=box,dst=/img,image-subpath=etc"
-    box("create", "--name", "web", "--mount", mount, "box", "true").ok()
+    mount = "type=image,src=box:1,dst=/img,image-subpath=etc"
+    box("create", "--name", "web", "--mount", mount, "box:1", "true").ok()
     document = json.loads(box("inspect", "web").ok().stdout)[0]
     (shown,) = document["Mounts"]
-    assert (shown["Type"], shown["Name"], shown["RW"]) == ("image", "box", False)
+    assert (shown["Type"], shown["Name"], shown["RW"]) == ("image", "box:1", False)
     assert document["HostConfig"]["Mounts"] == [
-        {"Type": "image", "Source": "box", "Target": "/img", "ImageOptions": {"Subpath": "etc"}}
+        {"Type": "image", "Source": "box:1", "Target": "/img", "ImageOptions": {"Subpath": "etc"}}
     ]
-    assert box("ps", "-a", "--format", "{{.Mounts}} {{.LocalVolumes}}").ok().stdout == "box 0\n"
+    assert box("ps", "-a", "--format", "{{.Mounts}} {{.LocalVolumes}}").ok().stdout == "box:1 0\n"
 
 
 def test_overlay_leaves_a_directory_as_it_is(box, source):
@@ -100,7 +94,7 @@ def test_overlay_over_a_volume_is_gone_at_the_end(box):
     assert sh(box, script, "-v", "data:/o:O") == f"{owner}\ng\n"
     assert sh(box, "ls /o", "-v", "data:/o") == "f\n"
     # Each start begins anew.
-    box("run", "--name", "web", "-v", "data:/o:O", "box", "sh", "-c", script).ok()
+    box("run", "--name", "web", "-v", "data:/o:O", "box:1", "sh", "-c", script).ok()
     box("start", "web").ok()
     assert box("wait", "web").ok().stdout == "0\n"
 
@@ -140,7 +134,7 @@ def test_caller_and_user_see_each_other_s_changes(box, source):
     user = ("-u", "1000") if several_ids() else ()
     script = "until [ -e /p/go ]; do sleep 0.02; done; cat /p/go; echo answer > /p/f"
     options = ("--name", "web", *user, "-v", f"{source}:/p:idmap")
-    box("run", "-d", *options, "box", "sh", "-c", script).ok()
+    box("run", "-d", *options, "box:1", "sh", "-c", script).ok()
     (source / "new").write_text("go\n")
     (source / "new").rename(source / "go")
     wait_until(lambda: (source / "f").read_text() == "answer\n")
@@ -150,12 +144,12 @@ def test_caller_and_user_see_each_other_s_changes(box, source):
 @pytest.mark.needs("subuid")
 def test_idmap_and_another_user_namespace_are_refused(box, source):
     options = ("--userns", "keep-id", "-u", "1000", "-v", f"{source}:/p:idmap")
-    done = box("run", "--rm", *options, "box", "true")
+    done = box("run", "--rm", *options, "box:1", "true")
     assert (done.status, "conflicting options: idmap" in done.stderr) == (125, True)
 
 
 def test_unknown_user_of_idmap_is_refused(box, source):
-    done = box("run", "--rm", "-u", "nosuch", "-v", f"{source}:/p:idmap", "box", "true")
+    done = box("run", "--rm", "-u", "nosuch", "-v", f"{source}:/p:idmap", "box:1", "true")
     assert (done.status, "unable to find user nosuch" in done.stderr) == (125, True)
 
 
@@ -168,7 +162,7 @@ def test_propagation_reaches_the_mount(box, source):
 
 def test_read_only_forms(box, source):
     for option in (f"type=bind,src={source},dst=/p,readonly,bind-recursive=writable",):
-        done = box("run", "--rm", "--mount", option, "box", "touch", "/p/x")
+        done = box("run", "--rm", "--mount", option, "box:1", "touch", "/p/x")
         assert "Read-only file system" in done.stderr
     assert not (source / "x").exists()
 
@@ -181,7 +175,7 @@ def test_tmpfs_with_size_and_mode(box):
 
 
 def test_nothing_of_mounts_is_left(box, source):
-    sh(box, "echo x > /o/g", "-v", f"{source}:/o:O", "--mount", "type=image,src=box,dst=/img")
+    sh(box, "echo x > /o/g", "-v", f"{source}:/o:O", "--mount", "type=image,src=box:1,dst=/img")
     assert servers(box) == []
     assert list(Path(box.runtime / "rootless/volumes").glob("*.lock")) in (
         [],

@@ -18,12 +18,6 @@ SLEEP = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done")
 
 
 @pytest.fixture
-def box(rootless, busybox_image):
-    rootless("import", busybox_image, "box").ok()
-    return rootless
-
-
-@pytest.fixture
 def seeded(rootless, busybox_image, tmp_path):
     """An image with a directory of files of other owners, a hard link, a symbolic link and an attribute."""
     path = tmp_path / "seeded.tar"
@@ -63,7 +57,7 @@ def names(rootless):
     return rootless("volume", "ls", "-q").ok().stdout.split()
 
 
-def sh(rootless, script, *options, image="box"):
+def sh(rootless, script, *options, image="box:1"):
     return rootless("run", "--rm", *options, image, "sh", "-c", script).ok().stdout
 
 
@@ -179,7 +173,7 @@ def test_killed_copy_leaves_nothing_half_done(seeded):
 
 def test_two_containers_see_each_other_s_writes(box):
     for name in ("one", "two"):
-        box("run", "-d", "--name", name, "-v", "data:/data", "box", *SLEEP).ok()
+        box("run", "-d", "--name", name, "-v", "data:/data", "box:1", *SLEEP).ok()
     assert len(servers(box)) == 1
     box("exec", "one", "sh", "-c", "echo one > /data/f; mkdir /data/d").ok()
     assert box("exec", "two", "sh", "-c", "cat /data/f; ls -d /data/d; rm /data/f").ok().stdout == (
@@ -248,7 +242,7 @@ def test_one_volume_on_two_paths(box):
 
 
 def test_several_volumes_share_one_user_namespace(box):
-    box("run", "-d", "--name", "first", "-v", "one:/one", "box", *SLEEP).ok()
+    box("run", "-d", "--name", "first", "-v", "one:/one", "box:1", *SLEEP).ok()
     script = "echo hi > /two/f; ls /one; cat /two/f; echo x > /one/x"
     assert sh(box, script, "-v", "one:/one", "-v", "two:/two") == "hi\n"
     assert box("exec", "first", "ls", "/one").ok().stdout == "x\n"
@@ -262,48 +256,48 @@ def test_path_inside_a_volume(box):
         == "hi\n1\n"
     )
     assert (data(box) / "a/b/f").read_text() == "hi\nmore\n"
-    done = box("run", "--rm", "--mount", "src=data,dst=/x,volume-subpath=nope", "box", "true")
+    done = box("run", "--rm", "--mount", "src=data,dst=/x,volume-subpath=nope", "box:1", "true")
     assert done.status == 127
     assert "cannot access path" in done.stderr
     # A link in the volume leads nowhere else.
-    done = box("run", "--rm", "--mount", "src=data,dst=/x,volume-subpath=out", "box", "true")
+    done = box("run", "--rm", "--mount", "src=data,dst=/x,volume-subpath=out", "box:1", "true")
     assert done.status == 127
 
 
 def test_anonymous_volumes_go_with_rm_and_are_kept_by_rm_without_v(rootless, busybox_image):
-    rootless("import", "-c", "VOLUME /var/own", busybox_image, "box").ok()
+    rootless("import", "-c", "VOLUME /var/own", busybox_image, "box:1").ok()
     assert sh(rootless, "touch /var/own/f /anon/f", "-v", "/anon") == ""
     assert names(rootless) == []
-    rootless("create", "--name", "web", "-v", "/anon", "--mount", "dst=/x", "box", "true").ok()
+    rootless("create", "--name", "web", "-v", "/anon", "--mount", "dst=/x", "box:1", "true").ok()
     made = names(rootless)
     assert [len(name) for name in made] == [64, 64, 64]
     rootless("rm", "web").ok()
     assert names(rootless) == made
     assert rootless("volume", "prune", "-f").ok().stdout.count("\n") == 6
-    rootless("create", "--name", "web", "-v", "/anon", "-v", "named:/n", "box", "true").ok()
+    rootless("create", "--name", "web", "-v", "/anon", "-v", "named:/n", "box:1", "true").ok()
     rootless("rm", "-v", "web").ok()
     assert names(rootless) == ["named"]
 
 
 def test_failed_create_leaves_no_anonymous_volume(box):
-    done = box("run", "--rm", "-v", "/anon", "-v", "v!1:/x", "box", "true")
+    done = box("run", "--rm", "-v", "/anon", "-v", "v!1:/x", "box:1", "true")
     assert (done.status, names(box)) == (125, [])
     assert 'create v!1: "v!1" includes invalid characters for a local volume name' in done.stderr
-    box("create", "--name", "web", "box", "true").ok()
-    assert box("create", "--name", "web", "-v", "/anon", "box", "true").status == 1
+    box("create", "--name", "web", "box:1", "true").ok()
+    assert box("create", "--name", "web", "-v", "/anon", "box:1", "true").status == 1
     assert names(box) == []
 
 
 def test_user_mount_takes_the_place_of_the_image_s_volume(rootless, busybox_image, tmp_path):
-    rootless("import", "-c", "VOLUME /var/own /tmp", busybox_image, "box").ok()
+    rootless("import", "-c", "VOLUME /var/own /tmp", busybox_image, "box:1").ok()
     options = ("-v", f"{tmp_path}:/var/own", "--tmpfs", "/tmp")
-    rootless("run", "--name", "web", *options, "box", "true").ok()
+    rootless("run", "--name", "web", *options, "box:1", "true").ok()
     assert names(rootless) == []
 
 
 def test_volume_in_use_is_not_removed(box):
     container = (
-        box("create", "--name", "web", "-v", "data:/data", "box", "true").ok().stdout.strip()
+        box("create", "--name", "web", "-v", "data:/data", "box:1", "true").ok().stdout.strip()
     )
     done = box("volume", "rm", "-f", "data")
     assert (done.status, done.stderr) == (
@@ -319,7 +313,7 @@ def test_volume_in_use_is_not_removed(box):
 def test_inspect_and_ps_show_volumes(box, tmp_path):
     options = ("-v", "v1:/x", "-v", "/anon", "-v", "v9:/z:ro,nocopy", "-v", f"{tmp_path}:/b")
     mount = "src=v8,dst=/y,readonly,volume-label=k=v"
-    box("run", "-d", "--name", "c1", *options, "--mount", mount, "box", *SLEEP).ok()
+    box("run", "-d", "--name", "c1", *options, "--mount", mount, "box:1", *SLEEP).ok()
     document = json.loads(box("inspect", "c1").ok().stdout)[0]
     mounts = {each["Destination"]: each for each in document["Mounts"]}
     assert mounts["/x"] == {
@@ -363,7 +357,7 @@ def test_inspect_and_ps_show_volumes(box, tmp_path):
 
 
 def test_volume_stays_with_a_container_that_is_started_again(box):
-    box("run", "--name", "web", "-v", "data:/data", "box", "sh", "-c", "echo x >> /data/f").ok()
+    box("run", "--name", "web", "-v", "data:/data", "box:1", "sh", "-c", "echo x >> /data/f").ok()
     box("start", "web").ok()
     assert box("wait", "web").ok().stdout == "0\n"
     assert (data(box) / "f").read_text() == "x\nx\n"
@@ -380,7 +374,7 @@ def test_volume_that_stands_for_a_directory(box, tmp_path):
 
 
 def test_missing_volume_is_one_line(box):
-    box("create", "--name", "web", "-v", "data:/data", "box", "true").ok()
+    box("create", "--name", "web", "-v", "data:/data", "box:1", "true").ok()
     data(box).rename(data(box).with_name("elsewhere"))
     done = box("start", "web")
     assert done.status == 1
@@ -392,7 +386,7 @@ def test_missing_volume_is_one_line(box):
 def test_storage_drivers(box, driver):
     if (
         driver == "overlay"
-        and box("run", "--rm", "--storage-driver", "overlay", "box", "true").status
+        and box("run", "--rm", "--storage-driver", "overlay", "box:1", "true").status
     ):
         pytest.skip("no overlay for this account")
     script = "echo hi > /data/f; cat /data/f"
@@ -413,7 +407,7 @@ def test_limits_and_network_beside_a_volume(box):
 
 
 def test_file_servers_that_are_killed_again_and_again_end_the_container(box):
-    box("run", "-d", "--name", "web", "-v", "data:/data", "box", *SLEEP).ok()
+    box("run", "-d", "--name", "web", "-v", "data:/data", "box:1", *SLEEP).ok()
     box("exec", "web", "sh", "-c", "echo kept > /data/f; sync /data/f").ok()
 
     def kill_and_look():
@@ -429,7 +423,7 @@ def test_file_servers_that_are_killed_again_and_again_end_the_container(box):
 
 
 def test_killed_monitor_leaves_no_file_server(box):
-    box("run", "-d", "--name", "web", "-v", "data:/data", "box", *SLEEP).ok()
+    box("run", "-d", "--name", "web", "-v", "data:/data", "box:1", *SLEEP).ok()
     record = next((box.data / "rootless/containers").glob("*/container.json"))
     os.kill(json.loads(record.read_text())["monitor_pid"], signal.SIGKILL)
     wait_until(lambda: not servers(box))
@@ -443,7 +437,7 @@ def test_containers_that_start_at_once_share_one_server(box):
         "--rm",
         "-v",
         "data:/data",
-        "box",
+        "box:1",
         "sh",
         "-c",
         "echo x >> /data/f; wc -l < /data/f",
@@ -461,7 +455,7 @@ def test_files_are_copied_into_and_out_of_a_volume(box, tmp_path, runs):
     several = has_several_ids(box)
     (tmp_path / "in").write_text("copied\n")
     verb = ("run", "-d") if runs else ("create",)
-    box(*verb, "--name", "web", "-v", "data:/data", "box", *SLEEP).ok()
+    box(*verb, "--name", "web", "-v", "data:/data", "box:1", *SLEEP).ok()
     box("cp", tmp_path / "in", "web:/data/f").ok()
     sh(box, "cat /data/f; chown 999 /data/f", "-v", "data:/data")
     assert (data(box) / "f").read_text() == "copied\n"
@@ -474,7 +468,7 @@ def test_files_are_copied_into_and_out_of_a_volume(box, tmp_path, runs):
 def test_volumes_from_another_container(box, tmp_path):
     (tmp_path / "b").write_text("bound\n")
     options = ("-v", "named:/n", "-v", "/anon", "-v", f"{tmp_path}:/bound", "--tmpfs", "/t")
-    box("run", "-d", "--name", "first", *options, "box", *SLEEP).ok()
+    box("run", "-d", "--name", "first", *options, "box:1", *SLEEP).ok()
     box("exec", "first", "sh", "-c", "echo one > /n/f; echo two > /anon/f").ok()
     script = "cat /n/f /anon/f /bound/b; ls -d /t 2>&1; touch /n/g 2>/dev/null && echo written"
     assert sh(box, f"{script}; true", "--volumes-from", "first") == (
@@ -483,7 +477,7 @@ def test_volumes_from_another_container(box, tmp_path):
     assert "written" not in sh(box, f"{script}; true", "--volumes-from", "first:ro")
     assert sh(box, "ls /n", "--volumes-from", "first:ro,z", "-v", "other:/n") == ""
     assert len(names(box)) == 3  # what --rm removes is not the other container's
-    box("create", "--name", "second", "--volumes-from", "first", "box", "true").ok()
+    box("create", "--name", "second", "--volumes-from", "first", "box:1", "true").ok()
     document = json.loads(box("inspect", "second").ok().stdout)[0]
     assert document["HostConfig"]["VolumesFrom"] == ["first"]
     assert document["HostConfig"]["Binds"] is None
@@ -505,7 +499,7 @@ def test_volumes_from_another_container(box, tmp_path):
     ],
 )
 def test_mounts_that_cannot_be_are_one_line(box, options, message):
-    done = box("run", "--rm", *options, "box", "true")
+    done = box("run", "--rm", *options, "box:1", "true")
     assert (done.status, message in done.stderr) == (125, True)
     assert names(box) == []
 
@@ -550,7 +544,7 @@ def test_export_and_import_refuse_in_a_line(box, tmp_path):
 
 def test_events_of_volumes(box):
     box("volume", "create", "data").ok()
-    box("run", "--name", "web", "-v", "data:/x:ro", "-v", "/anon", "box", "true").ok()
+    box("run", "--name", "web", "-v", "data:/x:ro", "-v", "/anon", "box:1", "true").ok()
     box("rm", "-v", "web").ok()
     box("volume", "rm", "data").ok()
     lines = box("events", "--since", "1h", "--until", "0s", "--format", "{{json .}}").ok().stdout
