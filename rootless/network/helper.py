@@ -142,10 +142,7 @@ def become_root_of(namespaces: Namespaces, monitor: int) -> None:
     if namespaces.user is not None:
         processes.setns(namespaces.user, processes.CLONE_NEWUSER)
         uid, gid = namespaces.root
-        if namespaces.drop_groups:
-            identity.setgroups(())
-        identity.setresgid(gid)
-        identity.setresuid(uid)
+        identity.become(uid, gid, drop_groups=namespaces.drop_groups)
     processes.prctl(processes.PR_SET_PDEATHSIG, signal.SIGKILL)
     poll = select.poll()
     poll.register(monitor, select.POLLIN)

@@ -18,7 +18,7 @@ from rootless.runtime.execution import (
     script_interpreter,
 )
 from rootless.runtime.extensions import DEFAULT_PATH
-from rootless.runtime.join import become_root, enter_group, make_join_plan
+from rootless.runtime.join import enter_group, enter_root, make_join_plan
 from rootless.runtime.seccomp import filters_of
 from rootless.runtime.steps.context import Context
 from rootless.syscalls import processes
@@ -64,17 +64,9 @@ def enter(args: JoinArgs, preserved: Iterable[int] = ()) -> NoReturn:
         doing = "join the namespaces of the container"
         processes.prctl(processes.PR_SET_DUMPABLE, 0)
         processes.setns(args.container, plan.flags)
-        stage, doing = "set up", "enter the root of the container"
         context = Context(socket.socket(socket.AF_UNIX))
-        context.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        doing = "become the root user of the container"
-        become_root(plan)
-        for step in plan.steps:
-            doing = step.describe()
-            step.perform(context)
-        stage, doing = "chdir", plan.directory.describe()
-        plan.directory.perform(context)
-        stage, doing = "set up", "take the credentials of the user"
+        for stage, doing in enter_root(plan, context):  # noqa: B007 - for the report
+            pass
         environment = become_user(
             context, plan.credentials, plan.env, filters, args.hand_over or os.close
         )

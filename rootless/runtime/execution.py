@@ -11,7 +11,7 @@ from rootless.runtime.extensions import DEFAULT_PATH
 from rootless.runtime.trampoline import execute_by_trampoline
 from rootless.runtime.userdb import Identity
 from rootless.syscalls import capabilities, processes
-from rootless.syscalls.identity import setgroups, setresgid, setresuid
+from rootless.syscalls.identity import become, setgroups
 from rootless.syscalls.mounts import AT_FDCWD
 from rootless.syscalls.openat2 import RESOLVE_NO_MAGICLINKS, openat2
 from rootless.syscalls.seccomp import load_filter, load_notifying_filter
@@ -128,8 +128,7 @@ def take_credentials(
     processes.prctl(processes.PR_SET_KEEPCAPS, 1)
     if not keep_ids:
         setgroups(identity.groups)
-        setresgid(identity.gid)
-        setresuid(identity.uid)
+        become(identity.uid, identity.gid)
     permitted = capabilities.bits(credentials.permitted)
     inheritable = capabilities.bits(credentials.inheritable)
     for_filters = capabilities.bits(frozenset({"SYS_ADMIN"}))

@@ -44,7 +44,7 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any, NoReturn
 
     from rootless.runtime.handshake import Failure
@@ -241,13 +241,22 @@ def enter_group(args: JoinArgs) -> None:
         raise refused
 
 
-def become_root(plan: JoinPlan) -> None:
-    """Become the root user of the container, whose namespaces this process has joined. Raises OSError."""
-    if plan.drop_groups:
-        identity.setgroups(())
-    identity.setresgid(plan.root[1])
-    identity.setresuid(plan.root[0])
+def enter_root(plan: JoinPlan, context: Context) -> Iterator[tuple[str, str]]:
+    """In the namespaces of the container: enter its root as its root user, take the steps of the plan, and change to the
+    directory. Yields before each act the stage and the words of its error message; raises OSError.
+    """
+    yield "set up", "enter the root of the container"
+    context.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    yield "set up", "become the root user of the container"
+    uid, gid = plan.root
+    identity.become(uid, gid, drop_groups=plan.drop_groups)
     processes.prctl(processes.PR_SET_DUMPABLE, 0)
+    for step in plan.steps:
+        yield "set up", step.describe()
+        step.perform(context)
+    yield "chdir", plan.directory.describe()
+    plan.directory.perform(context)
+    yield "set up", "take the credentials of the user"
 
 
 def _run(
@@ -259,15 +268,8 @@ def _run(
         # setsid(2) once more: a terminal can be the controlling one of a session's leader only.
         os.setsid()
         context = Context(channel)
-        context.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        doing = "become the root user of the container"
-        become_root(plan)
-        for step in plan.steps:
-            doing = step.describe()
-            step.perform(context)
-        stage, doing = "chdir", plan.directory.describe()
-        plan.directory.perform(context)
-        stage, doing = "set up", "take the credentials of the user"
+        for stage, doing in enter_root(plan, context):  # noqa: B007 - for the report
+            pass
         connect_terminal(context)
         environment = become_user(
             context,

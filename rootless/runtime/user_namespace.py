@@ -36,10 +36,7 @@ def run_in_user_namespace(id_maps: IdMaps, function: Callable[[], T]) -> T:
         if not os.read(ready, 1):
             os._exit(1)
         uid, gid = id_maps.root
-        if id_maps.helper:
-            identity.setgroups(())
-        identity.setresgid(gid)
-        identity.setresuid(uid)
+        identity.become(uid, gid, drop_groups=bool(id_maps.helper))
         return function()
 
     try:

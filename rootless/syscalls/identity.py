@@ -34,13 +34,11 @@ def setgroups(groups: Sequence[int]) -> None:
     syscall(_number(0), len(groups), struct.pack(f"={len(groups)}I", *groups))
 
 
-def setresgid(gid: int) -> None:
-    """Real, effective and saved."""
+def become(uid: int, gid: int, *, drop_groups: bool = False) -> None:
+    """Set the real, effective and saved ids. `drop_groups`: give up the supplementary groups first."""
+    if drop_groups:
+        setgroups(())
     syscall(_number(1), gid, gid, gid)
-
-
-def setresuid(uid: int) -> None:
-    """Real, effective and saved."""
     syscall(_number(2), uid, uid, uid)
 
 

@@ -46,10 +46,7 @@ class BecomeSetupUser(NamedTuple):
         return f"become {self.uid}:{self.gid} inside"
 
     def perform(self, context: Context) -> None:
-        if self.drop_groups:
-            identity.setgroups(())
-        identity.setresgid(self.gid)
-        identity.setresuid(self.uid)
+        identity.become(self.uid, self.gid, drop_groups=self.drop_groups)
         # A change of id made the process non-dumpable, which would hide /proc/PID/ns from the
         # program that configures the network.
         processes.prctl(processes.PR_SET_DUMPABLE, 1)

@@ -215,11 +215,8 @@ def run_server(
     A mount that is only read is given to clients at once: the kernel holds their requests until they can be answered.
     """
     try:
-        if maps.helper:
-            identity.setgroups(())
         uid, gid = maps.root
-        identity.setresgid(gid)
-        identity.setresuid(uid)
+        identity.become(uid, gid, drop_groups=bool(maps.helper))
         # Mounts of the host come and go here too, so that none is kept busy.
         mounts.mount(None, "/", None, mount_flags.MS_REC | mount_flags.MS_SLAVE)
         sys.setswitchinterval(_SWITCH_INTERVAL)  # clients wait while this thread loads and opens

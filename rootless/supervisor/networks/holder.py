@@ -189,11 +189,8 @@ def _main(runtime: str, maps: IdMaps, end: socket.socket) -> NoReturn:
 
     control = f"{runtime}/volumes/networks"
     try:
-        if maps.helper:
-            identity.setgroups(())
         uid, gid = maps.root
-        identity.setresgid(gid)
-        identity.setresuid(uid)
+        identity.become(uid, gid, drop_groups=bool(maps.helper))
         listener = control_socket.listen(control)
         try:
             holder = Holder(listener, _accept, _assigned(runtime), log)
