@@ -5,6 +5,10 @@ from __future__ import annotations
 from rootless.light_stdlib import socket
 from unionfs.light_types import NamedTuple
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class Range(NamedTuple):
     """The addresses whose first `prefix` bits are those of `base`. `bits` is 32 or 128."""
@@ -36,6 +40,10 @@ class Range(NamedTuple):
 
     def overlaps(self, other: Range) -> bool:
         return self.bits == other.bits and self.base <= other.last and other.base <= self.last
+
+    def first_overlap(self, others: Iterable[Range]) -> Range | None:
+        """The first of the others that overlaps with this one."""
+        return next(filter(self.overlaps, others), None)
 
     def text(self, address: int) -> str:
         """An address of the range."""

@@ -60,11 +60,11 @@ def make_record(
     taken = [each.range for record in existing for each in record.subnets]
     taken.append(parse_range(RESERVED))
     for each in subnets:
-        if any(each.range.overlaps(other) for other in taken):
+        if each.range.first_overlap(taken) is not None:
             raise ConflictError(_OVERLAP)
     routes = list(host_ranges()) if subnets else []
     for each in subnets:
-        overlapping = next((other for other in routes if each.range.overlaps(other)), None)
+        overlapping = each.range.first_overlap(routes)
         if overlapping is not None:
             raise ConflictError(
                 f"{_OVERLAP}: the host has a route to {overlapping}", hint="choose another --subnet"
@@ -119,7 +119,7 @@ def asked_subnets(request: NetworkRequest) -> list[Subnet]:
     """Those that a user has named, with what belongs to each. Raises UsageError."""
     ranges = [_asked_range(text, "subnet") for text in request.subnets]
     for index, each in enumerate(ranges):
-        if any(each.overlaps(other) for other in ranges[:index]):
+        if each.first_overlap(ranges[:index]) is not None:
             raise UsageError("multiple overlapping subnet configuration is not supported")
     if len(request.gateways) > len(ranges) or len(request.ip_ranges) > len(ranges):
         raise UsageError("every ip-range or gateway must have a corresponding subnet")
@@ -210,9 +210,7 @@ def _with_defaults(
             continue
         routes = routes or list(host_ranges())
         pool = _ipv6_pool() if is_ipv6 else _ipv4_pool()
-        free = next(
-            (each for each in pool if not any(each.overlaps(x) for x in (*taken, *routes))), None
-        )
+        free = next((each for each in pool if each.first_overlap((*taken, *routes)) is None), None)
         if free is None:
             raise ConflictError(
                 "all predefined address pools have been fully subnetted", hint="use --subnet"

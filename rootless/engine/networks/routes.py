@@ -25,7 +25,7 @@ def overlaps(networks: Networks, attachments: Iterable[Attachment]) -> list[str]
         except RootlessError:
             continue  # the start says why
         for subnet in record.subnets:
-            route = next((other for other in routes if subnet.range.overlaps(other)), None)
+            route = subnet.range.first_overlap(routes)
             if route is not None:
                 found.append(
                     f"the host has a route to {route} too, which the container does not reach: "
