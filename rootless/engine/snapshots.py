@@ -14,7 +14,7 @@ from rootless.containers.options_document import NAME as OPTIONS
 from rootless.containers.record import IN_DIRECTORY, IN_MEMORY
 from rootless.containers.status import ALIVE, Status
 from rootless.containers.timestamps import now
-from rootless.containers.writable_layers.place import layer_directory
+from rootless.containers.writable_layers.place import cannot_freeze, layer_directory
 from rootless.durable import locked
 from rootless.errors import (
     ConflictError,
@@ -238,21 +238,16 @@ def _copy_documents(source: str, target: str, old: str, new: str) -> None:
 
 def _require_usable(record: ContainerRecord, directory: str) -> None:
     """Raises RootlessError for a container whose writable layer cannot be frozen."""
+    name = f"container {record.name}"
     if record.storage_driver == StorageDriver.OVERLAY.value:
         raise HostSupportError(
-            f"container {record.name} uses the storage driver overlay: the kernel cannot freeze its writable layer",
+            f"{name} uses the storage driver overlay: the kernel cannot freeze its writable layer",
             hint="create it with --storage-driver unionfs",
         )
     if record.layer == IN_MEMORY:
-        raise ConflictError(
-            f"the writable layer of container {record.name} is in memory: it cannot be frozen",
-            hint="create it without --writable-tmpfs",
-        )
+        raise cannot_freeze(name, "memory", "create it without --writable-tmpfs")
     if record.layer != IN_DIRECTORY:
-        place = layer_directory(directory)
-        raise ConflictError(
-            f"the writable layer of container {record.name} is in {place}: only one in the store can be frozen"
-        )
+        raise cannot_freeze(name, layer_directory(directory), None)
 
 
 def _checked(tag: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.errors import RootlessError
+from rootless.errors import ConflictError, RootlessError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,14 @@ def require_place(name: str, place: str) -> None:
             f"the writable layer of container {name} is gone: {place} does not exist on this machine",
             hint=f"remove the container (rootless rm {name}), or use the machine on which it was created",
         )
+
+
+def cannot_freeze(container: str, place: str, hint: str | None) -> ConflictError:
+    """Why a writable layer that is in `place`, outside the container's directory, cannot be frozen."""
+    return ConflictError(
+        f"cannot take snapshots of {container}: the writable layer is in {place}, and only one in the store can be frozen",
+        hint=hint,
+    )
 
 
 def own_place(container_id: str, directory: str) -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 import os
 
 from rootless.containers.record import IN_DIRECTORY, IN_MEMORY, IN_OVERLAY, IN_UPPERS
-from rootless.containers.writable_layers.place import link_layer, make_layer
+from rootless.containers.writable_layers.place import cannot_freeze, link_layer, make_layer
 from rootless.containers.writable_layers.uppers import Uppers
 from rootless.durable import remove_tree
-from rootless.errors import ConflictError, NotFoundError, RootlessError
+from rootless.errors import NotFoundError, RootlessError
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -86,10 +86,7 @@ def _require_store(options: ContainerOptions, paths: StoragePaths) -> None:
         place, hint = paths.uppers[0], "create it without --snapshot-each"
     else:
         return
-    raise ConflictError(
-        f"no snapshots can be taken: the writable layer is to be in {place}, and only one in the store can be frozen",
-        hint=hint,
-    )
+    raise cannot_freeze("the container", place, hint)
 
 
 def _find(overlays: Iterable[Overlay]) -> tuple[str, tuple[str, ...]]:

@@ -234,7 +234,7 @@ def test_messages_for_what_cannot_be(running: Rootless) -> None:
     )
     running("create", "--name", "memory", "--writable-tmpfs", "--rootfs", "/", "true").ok()
     assert fails("snapshot", "memory").startswith(
-        "the writable layer of container memory is in memory"
+        "cannot take snapshots of container memory: the writable layer is in memory"
     )
     running("create", "--name", "kernel", "--storage-driver", "overlay", "--rootfs", "/", "true")
     assert fails("snapshot", "kernel").startswith(
