@@ -42,6 +42,20 @@ def in_a_line(text: str) -> str:
     return escaped("".join(" " if each in "\t\n\r" else each for each in text))
 
 
+def print_changes(changes: Iterable[tuple[str, bytes]]) -> None:
+    """A line for each change: its kind, and the path as its bytes. On a terminal the path is without control characters:
+    an image or a container chose the names.
+    """
+    if sys.stdout.isatty():
+        for kind, path in changes:
+            name = escaped(path.decode("utf-8", "surrogateescape")).replace("\n", "\\n")
+            print(f"{kind} /{name}")
+        return
+    for kind, path in changes:
+        sys.stdout.buffer.write(b"%b /%b\n" % (kind.encode(), path))
+    sys.stdout.buffer.flush()
+
+
 def as_json(document: object) -> str:
     """A document for people and programs alike. A lone surrogate is written as JSON's escape of it."""
     import json

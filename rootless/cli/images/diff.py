@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from rootless.cli.context import Settings, engine_of
 from rootless.cli.formats import print_list
 from rootless.cli.grammar import Command, Parsed
+from rootless.cli.output import print_changes
 from rootless.cli.shared_options import LIST_FORMAT
 
 
@@ -21,9 +21,7 @@ def diff(parsed: Parsed, settings: Settings) -> int:
         rows = [{"Kind": kind, "Path": "/" + os.fsdecode(path)} for kind, path in found]
         print_list(form, "*formatter.diffContext", titles, list(titles), rows)
         return 0
-    for kind, path in found:
-        sys.stdout.buffer.write(b"%b /%b\n" % (kind.encode(), path))
-    sys.stdout.buffer.flush()
+    print_changes(found)
     return 0
 
 
