@@ -10,6 +10,8 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rootless.configuration.values import Configuration
     from rootless.engine import Engine
     from rootless.engine.new_containers import NewContainers
@@ -87,6 +89,15 @@ def current_directory() -> str:
             "the current directory does not exist any more",
             hint="change to another directory, or use absolute paths",
         ) from None
+
+
+def preserved_descriptors(count: int | None, lists: Sequence[str]) -> tuple[int, ...]:
+    """The descriptors of --preserve-fds and --preserve-fd, which the command gets. Raises UsageError."""
+    if not (count or lists):
+        return ()
+    from rootless.cli.inherited_descriptors import inherited_descriptors
+
+    return inherited_descriptors(count, lists)
 
 
 def read_text(path: str) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _FIRST = 3
 
 
-def preserved_descriptors(count: int | None, lists: Iterable[str]) -> tuple[int, ...]:
+def inherited_descriptors(count: int | None, lists: Iterable[str]) -> tuple[int, ...]:
     """`count` descriptors beyond the standard streams, and those of the lists, which are separated by commas. Raises
     UsageError for one that this process was not started with.
     """

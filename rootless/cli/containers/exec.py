@@ -6,7 +6,7 @@ import os
 
 from rootless.cli.containers.attaching import DETACH_KEYS, detach_keys
 from rootless.cli.containers.chosen import CIDFILE, LATEST, from_cidfile_or_latest
-from rootless.cli.context import Settings, engine_of, read_text
+from rootless.cli.context import Settings, engine_of, preserved_descriptors, read_text
 from rootless.cli.grammar import Command, Flag, GrammarError, Number, Parsed, Text, Texts, spelling
 from rootless.errors import RootlessError
 from rootless.spec.exec_options import ExecOptions
@@ -50,7 +50,7 @@ def exec_command(parsed: Parsed, settings: Settings) -> int:
         detach=detach,
         detach_keys=detach_keys(parsed),
         chown=_chown(parsed[CHOWN]),
-        preserved=_preserved(parsed),
+        preserved=preserved_descriptors(parsed[PRESERVE_FDS], parsed[PRESERVE_FD]),
     )
     try:
         return engine.exec(name, options)
@@ -66,14 +66,6 @@ def _chown(text: str | None) -> ChownMode | None:
     from rootless.cli.flags.security import parse_chown
 
     return parse_chown(text, "--chown")
-
-
-def _preserved(parsed: Parsed) -> tuple[int, ...]:
-    if not (parsed[PRESERVE_FDS] or parsed[PRESERVE_FD]):
-        return ()
-    from rootless.cli.preserved_descriptors import preserved_descriptors
-
-    return preserved_descriptors(parsed[PRESERVE_FDS], parsed[PRESERVE_FD])
 
 
 def _variables(parsed: Parsed) -> Variables:

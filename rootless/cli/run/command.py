@@ -10,6 +10,7 @@ from rootless.cli.context import (
     Settings,
     engine_of,
     new_containers,
+    preserved_descriptors,
 )
 from rootless.cli.grammar import Command, GrammarError, Parsed
 from rootless.cli.run import options as rows
@@ -62,7 +63,7 @@ def run(parsed: Parsed, settings: Settings) -> int:
 
         return run_recorded(engine_of(settings), options, parsed[rows.RECORD] or "", progress)
     ending = RunEnding(parsed[rows.MEMORY] or "", settings.debug)
-    preserved = _preserved(parsed)
+    preserved = preserved_descriptors(parsed[rows.PRESERVE_FDS], parsed[rows.PRESERVE_FD])
     outcome = containers.run(
         options,
         progress=progress,
@@ -71,15 +72,6 @@ def run(parsed: Parsed, settings: Settings) -> int:
         ahead=settings.ahead,
     )
     return ending.report(outcome)
-
-
-def _preserved(parsed: Parsed) -> tuple[int, ...]:
-    """Descriptors that the command gets. Raises UsageError."""
-    if not (parsed[rows.PRESERVE_FDS] or parsed[rows.PRESERVE_FD]):
-        return ()
-    from rootless.cli.preserved_descriptors import preserved_descriptors
-
-    return preserved_descriptors(parsed[rows.PRESERVE_FDS], parsed[rows.PRESERVE_FD])
 
 
 _LAUNCHED = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "FLUX_TASK_RANK")
@@ -133,7 +125,7 @@ def _run_detached(
         progress=progress,
         created=lambda record: print(record.id, flush=True),
         caller_ends=True,
-        preserved=_preserved(parsed),
+        preserved=preserved_descriptors(parsed[rows.PRESERVE_FDS], parsed[rows.PRESERVE_FD]),
         ahead=ahead,
     )
     return 0
