@@ -10,8 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rootless.network.defined.store import Networks
     from rootless.network.options import Attachment
-    from rootless.network.store import Networks
 
 
 def warn_of_routes(networks: Networks, attachments: Iterable[Attachment]) -> None:

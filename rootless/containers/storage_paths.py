@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rootless.configuration.values import Configuration
     from rootless.containers.directory import Containers
-    from rootless.network.store import Networks
+    from rootless.network.defined.store import Networks
     from rootless.volumes.store import Volumes
 
 IMAGE_STORES_VARIABLE = "ROOTLESS_IMAGE_STORES"
@@ -52,7 +52,7 @@ class StoragePaths(NamedTuple):
     @property
     def networks(self) -> Networks:
         """The networks that the user has defined."""
-        from rootless.network.store import Networks
+        from rootless.network.defined.store import Networks
 
         return Networks(f"{self.store}/networks")
 

@@ -116,7 +116,7 @@ def _uppers(paths: StoragePaths, environ: Mapping[str, str]) -> str:
 def _default_network(environ: Mapping[str, str], configured: str) -> str:
     """The network of a container for which none is asked, and which driver makes it, or why it is the host's."""
     from rootless.network.default import default_network
-    from rootless.network.drivers import available
+    from rootless.network.drivers.choice import available
     from rootless.network.options import BRIDGE
 
     name, reason = default_network(environ, configured)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from rootless.errors import UsageError
-from rootless.network.drivers import available
+from rootless.network.drivers.choice import available
 from rootless.network.options import BRIDGE, HOST, NONE, PRIVATE
 from rootless.paths import containers_conf_files
 from unionfs.light_types import NamedTuple

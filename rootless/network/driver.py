@@ -1,10 +1,9 @@
-"""What a driver of private networks has to do. One file below `rootless.network` is one driver;
-`rootless.network.drivers` lists them.
+"""What a driver of private networks has to do. `rootless.network.drivers` has a file for each.
 
-    prepare     when the container is created: read the driver's arguments, find its program
-    attach      when the container's namespaces have been made: connect them
-    publish     where connections to the published ports are made to
-    detach      when the container has ended
+prepare     when the container is created: read the driver's arguments, find its program
+attach      when the container's namespaces have been made: connect them
+publish     where connections to the published ports are made to
+detach      when the container has ended
 """
 
 from __future__ import annotations

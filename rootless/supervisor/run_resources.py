@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from rootless.cgroups.control_group import ControlGroup
     from rootless.containers.launch_description import LaunchDescription
-    from rootless.network.listening import PublishedSocket
     from rootless.network.options import PublishedPort
+    from rootless.network.publishing.listening import PublishedSocket
     from rootless.runtime.parent import Caller
     from rootless.supervisor.file_servers.file_server import NextServer
     from rootless.supervisor.file_servers.first_server import FirstServer
@@ -69,7 +69,7 @@ class RunResources:
         network, record = description.network, description.record
         if network is None or not network.ports:
             return ()
-        from rootless.network.listening import listen
+        from rootless.network.publishing.listening import listen
 
         self.published = listen(network.ports, f"{record.name} ({record.id})")
         return tuple(each.port for each in self.published)

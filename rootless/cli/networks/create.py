@@ -7,7 +7,7 @@ from rootless.cli.escape import escaped
 from rootless.cli.grammar import Command, Flag, GrammarError, Parsed, Text, Texts
 from rootless.cli.shared_options import pairs_of
 from rootless.errors import UsageError
-from rootless.network.creation import NetworkRequest
+from rootless.network.defined.creation import NetworkRequest
 
 _ATTACHABLE = Flag(("attachable",), "Enable manual container attachment", hidden=True)
 _AUX_ADDRESS = Texts(

@@ -10,7 +10,7 @@ from rootless.cli.formats import print_list
 from rootless.cli.grammar import Command, Flag, Parsed, Texts
 from rootless.cli.output import local_time, short_id
 from rootless.cli.shared_options import LIST_FORMAT, NO_HEADING, NO_TRUNC, filter_pairs
-from rootless.network.record import NetworkRecord
+from rootless.network.defined.record import NetworkRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

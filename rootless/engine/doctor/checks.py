@@ -184,7 +184,7 @@ def _network_namespaces() -> Finding:
 
 def _private_networks(environ: Mapping[str, str]) -> Finding:
     from rootless.network.default import obstacle
-    from rootless.network.drivers import available
+    from rootless.network.drivers.choice import available
 
     subject = "private networks"
     why = "without them a container has the host's network, and no ports are published"

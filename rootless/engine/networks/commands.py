@@ -10,11 +10,11 @@ from rootless.errors import InUseError, NotFoundError, UsageError
 from rootless.events.event import Event, EventType
 from rootless.events.log import EventLog
 from rootless.images.events import report_prune
-from rootless.network.creation import NetworkRequest, make_record
+from rootless.network.defined.creation import NetworkRequest, make_record
+from rootless.network.defined.host_routes import host_ranges
+from rootless.network.defined.record import NetworkRecord, Subnet
 from rootless.network.endpoint import default_endpoint_id
-from rootless.network.host_routes import host_ranges
 from rootless.network.options import BRIDGE, PREDEFINED, predefined_id
-from rootless.network.record import NetworkRecord, Subnet
 from rootless.network.setup import IPV4
 from unionfs.light_types import NamedTuple
 

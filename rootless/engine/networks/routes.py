@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from rootless.errors import RootlessError
-from rootless.network.host_routes import host_ranges
+from rootless.network.defined.host_routes import host_ranges
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from rootless.network.defined.store import Networks
     from rootless.network.options import Attachment
-    from rootless.network.store import Networks
 
 
 def overlaps(networks: Networks, attachments: Iterable[Attachment]) -> list[str]:

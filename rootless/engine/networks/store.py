@@ -8,9 +8,9 @@ if TYPE_CHECKING:
 
     from rootless.containers.storage_paths import StoragePaths
     from rootless.filters import NetworkFilters
-    from rootless.network.creation import NetworkRequest
+    from rootless.network.defined.creation import NetworkRequest
+    from rootless.network.defined.record import NetworkRecord
     from rootless.network.options import Attachment
-    from rootless.network.record import NetworkRecord
 
 
 class NetworkStore:

@@ -5,9 +5,9 @@ out.
 from __future__ import annotations
 
 from rootless.errors import HostSupportError, NotFoundError, UsageError
-from rootless.network import drivers
 from rootless.network.cidr import parse_address
-from rootless.network.driver_options import HOST_ADDRESS
+from rootless.network.defined.driver_options import HOST_ADDRESS
+from rootless.network.drivers.choice import available, prepare
 from rootless.network.holder.bridges import WAY_OUT_IPV4
 from rootless.network.options import BRIDGE
 from rootless.network.setup import Addresses, NetworkSetup
@@ -16,9 +16,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from rootless.network.defined.record import NetworkRecord, Subnet
+    from rootless.network.defined.store import Networks
     from rootless.network.options import Attachment, NetworkOptions
-    from rootless.network.record import NetworkRecord, Subnet
-    from rootless.network.store import Networks
     from rootless.spec.options import ContainerOptions
 
 
@@ -99,11 +99,11 @@ def way_out(
     network: NetworkOptions, environ: Mapping[str, str], *, with_ipv6: bool
 ) -> NetworkSetup:
     """The helper program of the way out of all networks. Raises HostSupportError."""
-    name = drivers.available(environ)
+    name = available(environ)
     if not name:
         raise HostSupportError(
             f"--network {network.name}: neither pasta nor slirp4netns is installed",
             hint="install the package passt or slirp4netns, or make the network with --internal",
         )
     chosen = network._replace(name=name if with_ipv6 else BRIDGE, arguments=(), mac_address="")
-    return drivers.prepare(chosen, environ)
+    return prepare(chosen, environ)

@@ -83,7 +83,7 @@ def prepare_network(
     network = options.network
     if not network.is_private:
         return None, Endpoint(network.name, reason=network.reason)
-    from rootless.network import drivers
+    from rootless.network.drivers.choice import prepare
     from rootless.network.ports import exposed_by, with_all_published
 
     host_address = ""
@@ -99,7 +99,7 @@ def prepare_network(
     else:
         if not network.mac_address:
             network = network._replace(mac_address=mac_address_with(os.urandom(4)))
-        setup = drivers.prepare(network, environ)._replace(name_servers=options.dns.servers)
+        setup = prepare(network, environ)._replace(name_servers=options.dns.servers)
     of_container = (*exposed_by(exposed), *network.exposed)
     ports = with_all_published(network.ports, of_container if network.publish_all else ())
     _check_ports(network)

@@ -12,8 +12,8 @@ import os
 
 from rootless.errors import HostSupportError
 from rootless.light_stdlib import socket
-from rootless.network.addresses import mac_address_of
-from rootless.network.driver_options import connects_containers, masquerades, sysctls_of
+from rootless.network.defined.addresses import mac_address_of
+from rootless.network.defined.driver_options import connects_containers, masquerades, sysctls_of
 from rootless.network.setup import INTERFACE, Addresses
 from rootless.syscalls import nftables, processes
 from rootless.syscalls.link_netlink import LinkSocket
@@ -23,8 +23,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rootless.network.defined.record import NetworkRecord
     from rootless.network.endpoint import Assigned
-    from rootless.network.record import NetworkRecord
 
 WAY_OUT = INTERFACE
 """The interface of the helper program."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from rootless.errors import ConflictError, NotFoundError
-from rootless.network.addresses import choose_address, mac_address_of, random_mac_address
+from rootless.network.defined.addresses import choose_address, mac_address_of, random_mac_address
+from rootless.network.defined.driver_options import INTERFACE_NAME, INTERFACE_PREFIX
 from rootless.network.dns.table import Member, Zone
-from rootless.network.driver_options import INTERFACE_NAME, INTERFACE_PREFIX
 from rootless.network.endpoint import Assigned
 from rootless.network.options import Attachment
 from unionfs.light_types import NamedTuple
@@ -16,8 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from rootless.network.defined.record import NetworkRecord
     from rootless.network.holder.protocol import Guest, Wanted
-    from rootless.network.record import NetworkRecord
 
 _SHORT = 12
 """Digits of a container's id that are a name of it."""

@@ -17,9 +17,9 @@ An answer may be an error in place of these (`rootless.run_in_child.error_fields
 from __future__ import annotations
 
 from rootless.light_json import dumps, loads
+from rootless.network.defined.record import NetworkRecord, plain_record, record_of
 from rootless.network.endpoint import Assigned
 from rootless.network.options import Attachment, attachment_of
-from rootless.network.record import NetworkRecord, plain_record, record_of
 from rootless.network.setup import NetworkSetup, plain_setup, setup_of
 from rootless.syscalls import descriptors
 from unionfs.light_types import NamedTuple

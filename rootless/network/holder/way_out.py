@@ -14,7 +14,7 @@ import time
 from rootless.errors import RootlessError
 from rootless.light_json import dumps, loads
 from rootless.light_stdlib import signal, socket
-from rootless.network.drivers import driver_of
+from rootless.network.drivers.choice import driver_of
 from rootless.network.helper import end_child
 from rootless.network.holder.bridges import WAY_OUT_IPV4, WAY_OUT_IPV6
 from rootless.network.namespaces import Namespaces

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from rootless.network import drivers
+from rootless.network.drivers.choice import driver_of, prepare
 from rootless.network.options import BRIDGE, NetworkOptions, mac_address_with
 from rootless.supervisor.networks.link import NetworkLink
 
@@ -23,14 +23,14 @@ def default_link(setup: NetworkSetup, endpoint: Endpoint) -> NetworkLink:
     """
     if setup.attachments:
         options = NetworkOptions(BRIDGE, mac_address=endpoint.mac_address)
-        setup = drivers.prepare(options, os.environ)
-    return NetworkLink(setup, drivers.driver_of(setup.driver))
+        setup = prepare(options, os.environ)
+    return NetworkLink(setup, driver_of(setup.driver))
 
 
 def new_default_setup(mac_address: str = "") -> NetworkSetup:
     """What `network connect bridge` makes. Raises HostSupportError."""
     mac_address = mac_address or mac_address_with(os.urandom(4))
-    return drivers.prepare(NetworkOptions(BRIDGE, mac_address=mac_address), os.environ)
+    return prepare(NetworkOptions(BRIDGE, mac_address=mac_address), os.environ)
 
 
 def new_default_link(asked: Attachment, places: Iterable[Assigned]) -> NetworkLink:
@@ -38,4 +38,4 @@ def new_default_link(asked: Attachment, places: Iterable[Assigned]) -> NetworkLi
     used = {each.interface for each in places}
     number = next(each for each in range(len(used) + 1) if f"eth{each}" not in used)
     setup = new_default_setup(asked.mac_address)._replace(interface=f"eth{number}")
-    return NetworkLink(setup, drivers.driver_of(setup.driver))
+    return NetworkLink(setup, driver_of(setup.driver))

@@ -7,8 +7,8 @@ import os
 
 from rootless.errors import HostSupportError, LaunchError, NotFoundError
 from rootless.network.bridge import BridgeConnection, BridgeDriver
+from rootless.network.defined.store import Networks
 from rootless.network.holder.protocol import Guest, Wanted
-from rootless.network.store import Networks
 from rootless.supervisor.networks.holder import HolderClient
 from rootless.supervisor.networks.link import NetworkLink
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from rootless.network.driver import Target
     from rootless.network.endpoint import Assigned
-    from rootless.network.forwarder import Forwarder
-    from rootless.network.listening import PublishedSocket
+    from rootless.network.publishing.forwarder import Forwarder
+    from rootless.network.publishing.listening import PublishedSocket
     from rootless.runtime.idmap import IdMaps
     from rootless.supervisor.networks.link import NetworkLink
 
@@ -114,7 +114,7 @@ class ContainerNetwork:
         self._target = self._publish()
         if not self._sockets or self._namespaces is None or self._target is None:
             return
-        from rootless.network.forwarder import Forwarder
+        from rootless.network.publishing.forwarder import Forwarder
 
         self._forwarder = Forwarder(self._sockets, self._target, self._namespaces)
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from rootless.containers.launch_description import LaunchDescription
     from rootless.network.endpoint import Assigned
-    from rootless.network.listening import PublishedSocket
     from rootless.network.options import Attachment
+    from rootless.network.publishing.listening import PublishedSocket
     from rootless.network.setup import NetworkSetup
     from rootless.runtime.nested import SharedNamespace
     from rootless.supervisor.networks.defined import DefinedNetworks

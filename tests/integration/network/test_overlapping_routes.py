@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from rootless.network.host_routes import host_ranges
+from rootless.network.defined.host_routes import host_ranges
 from tests.support.rootless import Rootless
 from tests.support.traffic import ROOT
 

@@ -8,13 +8,13 @@ import struct
 import time
 
 from rootless.light_stdlib import socket
-from rootless.network.source_address import SourceAddresses
+from rootless.network.publishing.source_address import SourceAddresses
 from rootless.syscalls.route_netlink import Rule
 from unionfs.light_types import NamedTuple, OrderedDict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.network.listening import PublishedSocket
+    from rootless.network.publishing.listening import PublishedSocket
 
 _IDLE = 90.0
 """Seconds after which a client that neither sends nor receives is forgotten (docker's proxy)."""

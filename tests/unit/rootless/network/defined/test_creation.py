@@ -4,8 +4,8 @@ import pytest
 
 from rootless.errors import RootlessError
 from rootless.network.cidr import parse_range
-from rootless.network.creation import NetworkRequest, make_record
-from rootless.network.record import NetworkRecord, Subnet, decode, encode
+from rootless.network.defined.creation import NetworkRequest, make_record
+from rootless.network.defined.record import NetworkRecord, Subnet, decode, encode
 
 OTHER = NetworkRecord("1" * 64, "other", "now", (Subnet("10.77.0.0/24"),))
 

@@ -14,7 +14,7 @@ from rootless.light_stdlib import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from rootless.network.source_address import SourceAddresses
+    from rootless.network.publishing.source_address import SourceAddresses
 
 _PIPE_SIZE = 1 << 19
 """Bytes, half of the kernel's default limit for an unprivileged user (pipe(7)): more would leave the processor's caches

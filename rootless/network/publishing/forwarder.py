@@ -14,9 +14,9 @@ import time
 
 from rootless.light_stdlib import signal, socket
 from rootless.network.helper import become_root_of, end_child
-from rootless.network.source_address import SourceAddresses
-from rootless.network.tcp_relay import Pipes, TcpRelay
-from rootless.network.udp_relay import UdpRelay
+from rootless.network.publishing.source_address import SourceAddresses
+from rootless.network.publishing.tcp_relay import Pipes, TcpRelay
+from rootless.network.publishing.udp_relay import UdpRelay
 from rootless.syscalls import processes
 
 TYPE_CHECKING = False
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from rootless.network.driver import Target
-    from rootless.network.listening import PublishedSocket
     from rootless.network.namespaces import Namespaces
-    from rootless.network.udp_relay import Flow
+    from rootless.network.publishing.listening import PublishedSocket
+    from rootless.network.publishing.udp_relay import Flow
 
 NAME = b"rootless-ports"
 _TICK = 10.0

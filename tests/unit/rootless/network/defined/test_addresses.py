@@ -3,8 +3,8 @@
 import pytest
 
 from rootless.errors import RootlessError
-from rootless.network.addresses import choose_address, mac_address_of
-from rootless.network.record import Subnet
+from rootless.network.defined.addresses import choose_address, mac_address_of
+from rootless.network.defined.record import Subnet
 
 
 def test_first_free_address_is_chosen():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from rootless.network.cidr import Range
-from rootless.network.drivers import route_rows
+from rootless.network.drivers.choice import route_rows
 
 
 def host_ranges() -> list[Range]:

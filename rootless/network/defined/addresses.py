@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from rootless.network.record import Subnet
+    from rootless.network.defined.record import Subnet
 
 TAKEN = "Address already in use"
 

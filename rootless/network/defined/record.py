@@ -8,7 +8,7 @@ from __future__ import annotations
 from rootless.errors import InvalidDocumentError
 from rootless.light_json import dumps, read_versioned
 from rootless.network.cidr import Range, parse_address, parse_range
-from rootless.network.driver_options import MTU
+from rootless.network.defined.driver_options import MTU
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False

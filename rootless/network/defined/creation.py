@@ -7,11 +7,11 @@ from __future__ import annotations
 import os
 
 from rootless.errors import ConflictError, HostSupportError, NotFoundError, UsageError
-from rootless.network.addresses import TAKEN
 from rootless.network.cidr import Range, parse_address, parse_range
-from rootless.network.driver_options import check_options
+from rootless.network.defined.addresses import TAKEN
+from rootless.network.defined.driver_options import check_options
+from rootless.network.defined.record import BRIDGE_DRIVER, NetworkRecord, Subnet
 from rootless.network.options import CONTAINER, HOST, NONE, PREDEFINED
-from rootless.network.record import BRIDGE_DRIVER, NetworkRecord, Subnet
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False

@@ -5,8 +5,8 @@ import marshal
 import pytest
 
 from rootless.errors import HostSupportError, UsageError
-from rootless.network import pasta, slirp4netns
 from rootless.network.driver import Host, Target
+from rootless.network.drivers import pasta, slirp4netns
 from rootless.network.endpoint import Endpoint, endpoint_in, endpoint_of, plain_endpoint
 from rootless.network.options import ExposedPort, NetworkOptions, PortRequest, PublishedPort
 from rootless.network.setup import IPV6, plain_setup, setup_of

@@ -146,7 +146,7 @@ def _error(taken: TakenPortError, what: str) -> RootlessError:
             f"a larger port number (>= {first})"
         )
     if number == errno.EADDRINUSE:
-        from rootless.network.port_holder import port_holder
+        from rootless.network.publishing.port_holder import port_holder
 
         holder = port_holder(taken.address, taken.port, taken.protocol)
         return InUseError(

@@ -3,7 +3,7 @@
 import pytest
 
 from rootless.errors import RootlessError
-from rootless.network.driver_options import (
+from rootless.network.defined.driver_options import (
     check_options,
     connects_containers,
     masquerades,

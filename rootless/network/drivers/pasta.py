@@ -35,7 +35,7 @@ def prepare(options: NetworkOptions, host: Host) -> NetworkSetup:
     )
     if not options.arguments:
         return setup
-    from rootless.network.pasta_arguments import parse_arguments
+    from rootless.network.drivers.pasta_arguments import parse_arguments
 
     asked = parse_arguments(options.arguments)
     return setup._replace(

@@ -24,10 +24,10 @@ _SYSTEM = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 def driver_of(name: str) -> HelperDriver:
     """The driver of a name in PREFERRED."""
     if name == PASTA:
-        from rootless.network import pasta
+        from rootless.network.drivers import pasta
 
         return pasta
-    from rootless.network import slirp4netns
+    from rootless.network.drivers import slirp4netns
 
     return slirp4netns
 

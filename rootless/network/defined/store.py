@@ -11,7 +11,7 @@ import os
 
 from rootless.durable import LockFile, acquire_lock, fsync_directory, locked, write_atomically
 from rootless.errors import NotFoundError, UsageError
-from rootless.network.record import NetworkRecord, decode, encode
+from rootless.network.defined.record import NetworkRecord, decode, encode
 from rootless.private_directory import make_private_directory
 
 TYPE_CHECKING = False

@@ -1,0 +1,1 @@
+"""Networks that a user has defined: their records, and how one is made."""

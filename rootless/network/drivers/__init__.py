@@ -1,0 +1,1 @@
+"""The drivers of private networks, and which of them connects a container."""
