@@ -19,7 +19,7 @@ from rootless.build.state import StageState
 from rootless.build.workspace import Workspace
 from rootless.containers.timestamps import now, source_date_epoch
 from rootless.dockerfile.errors import DockerfileError
-from rootless.dockerfile.parser import parse
+from rootless.dockerfile.syntax.parser import parse
 from rootless.errors import RootlessError
 from rootless.oci.platform import Platform, host_platform
 from rootless.oci.reference import parse_tag

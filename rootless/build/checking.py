@@ -10,11 +10,10 @@ from rootless.build.errors import BuildError
 from rootless.build.files.context import BuildContext, open_context
 from rootless.build.request import BuildRequest, BuildSubject
 from rootless.build.workspace import Workspace
-from rootless.dockerfile.check import CheckContext, check
+from rootless.dockerfile.checks.checker import CheckContext, check
+from rootless.dockerfile.checks.rules import document, report
 from rootless.dockerfile.errors import DockerfileError, excerpt
 from rootless.dockerfile.graph import SCRATCH, stage_graph
-from rootless.dockerfile.parser import parse
-from rootless.dockerfile.rules import document, report
 from rootless.dockerfile.scopes import (
     BuildPlatform,
     expand_from,
@@ -22,6 +21,7 @@ from rootless.dockerfile.scopes import (
     platform_arguments,
 )
 from rootless.dockerfile.stage_instructions import stage_instructions
+from rootless.dockerfile.syntax.parser import parse
 from rootless.errors import RootlessError
 from rootless.oci.platform import host_platform, parse_platform
 from rootless.store.image import resolve

@@ -22,7 +22,7 @@ from rootless.dockerfile.instructions import (
     User,
     Volume,
 )
-from rootless.dockerfile.ports import exposed_ports
+from rootless.dockerfile.syntax.ports import exposed_ports
 from rootless.durations import format_duration
 
 

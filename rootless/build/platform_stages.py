@@ -19,13 +19,13 @@ from rootless.build.steps.mounts import MountSources
 from rootless.build.steps.options import Resume, StageOptions
 from rootless.build.steps.stage import StageBuilder, Trees
 from rootless.build.workspace import Workspace
-from rootless.dockerfile.check import CheckContext, Checked, check
+from rootless.dockerfile.checks.checker import CheckContext, Checked, check
 from rootless.dockerfile.errors import quoted
 from rootless.dockerfile.graph import SCRATCH, Graph, stage_graph, stage_label
 from rootless.dockerfile.instructions import Add, Arg, Copy, Dockerfile, Instruction, Run, Workdir
-from rootless.dockerfile.parser import parse_trigger
 from rootless.dockerfile.scopes import expand_from, global_variables
 from rootless.dockerfile.stage_instructions import stage_instructions
+from rootless.dockerfile.syntax.parser import parse_trigger
 from rootless.errors import RootlessError, UsageError
 from rootless.oci.platform import Platform, host_platform, parse_platform
 from rootless.oci.reference import parse_reference

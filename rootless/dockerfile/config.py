@@ -28,8 +28,8 @@ from rootless.dockerfile.instructions import (
     Volume,
     Workdir,
 )
-from rootless.dockerfile.parser import parse_instructions
-from rootless.dockerfile.ports import exposed_ports
+from rootless.dockerfile.syntax.parser import parse_instructions
+from rootless.dockerfile.syntax.ports import exposed_ports
 
 Config = dict[str, object]
 """An image's `config`: Cmd, Env, ... as the OCI image specification (config.md) and Docker have them."""

@@ -23,7 +23,7 @@ from rootless.dockerfile.instructions import (
     Volume,
     Workdir,
 )
-from rootless.dockerfile.words import DEFAULT_ESCAPE, Expansion, Rules, WordScan
+from rootless.dockerfile.syntax.words import DEFAULT_ESCAPE, Expansion, Rules, WordScan
 
 
 class Expander:

@@ -11,9 +11,9 @@ from rootless.dockerfile.config import Config, variables_of
 from rootless.dockerfile.expansion import expand_instruction
 from rootless.dockerfile.graph import stage_graph
 from rootless.dockerfile.instructions import Arg, Dockerfile, Env, Run, Source
-from rootless.dockerfile.mounts import SecretMount, SshMount
 from rootless.dockerfile.scopes import Scope, expand_from, global_variables, mounts_of
-from rootless.dockerfile.words import Rules, expand_with
+from rootless.dockerfile.syntax.mounts import SecretMount, SshMount
+from rootless.dockerfile.syntax.words import Rules, expand_with
 from unionfs.light_types import NamedTuple
 
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from rootless.dockerfile.errors import DockerfileError, quoted
 from rootless.dockerfile.expansion import Expander
 from rootless.dockerfile.instructions import Arg, Dockerfile, Env, From, Run, Source
-from rootless.dockerfile.mounts import Mount, parse_mount
 from rootless.dockerfile.suggestions import did_you_mean
+from rootless.dockerfile.syntax.mounts import Mount, parse_mount
 from rootless.errors import UsageError
 from rootless.oci.platform import parse_platform
 from unionfs.light_types import NamedTuple

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from rootless.dockerfile.graph import base_stage
 from rootless.dockerfile.instructions import From, Instruction, Onbuild
-from rootless.dockerfile.parser import parse_trigger
+from rootless.dockerfile.syntax.parser import parse_trigger
 
 
 def with_triggers(

@@ -11,13 +11,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rootless.dockerfile.check import CheckContext, check
+from rootless.dockerfile.checks.checker import CheckContext, check
+from rootless.dockerfile.checks.rules import report
 from rootless.dockerfile.config import apply_changes
 from rootless.dockerfile.errors import DockerfileError, excerpt
 from rootless.dockerfile.instructions import Dockerfile, Instruction, Onbuild
-from rootless.dockerfile.parser import parse, parse_trigger
-from rootless.dockerfile.rules import report
 from rootless.dockerfile.scopes import BuildPlatform, platform_arguments
+from rootless.dockerfile.syntax.parser import parse, parse_trigger
 from tests.fuzz.loop import fuzz, splice
 
 CORPUS = Path(__file__).parent / "corpus" / "dockerfiles"

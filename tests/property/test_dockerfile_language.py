@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.ignore import IgnorePatterns
-from rootless.dockerfile.parser import parse
 from rootless.dockerfile.suggestions import suggestion
-from rootless.dockerfile.words import split
+from rootless.dockerfile.syntax.parser import parse
+from rootless.dockerfile.syntax.words import split
 from tests.support.words import expand, expand_words
 
 WORDS = st.text(alphabet="abc $'\"\\`{}:-+?#%/*<=\t\n é", max_size=30)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rootless.dockerfile.words import DEFAULT_ESCAPE, Rules, expand_with
+from rootless.dockerfile.syntax.words import DEFAULT_ESCAPE, Rules, expand_with
 
 
 def expand(text: str, variables: Mapping[str, str], escape: str = DEFAULT_ESCAPE) -> str:

@@ -25,7 +25,7 @@ from rootless.build.files.sources import HostSource, Source
 from rootless.build.outputs import copy_to_host
 from rootless.build.workspace import Workspace
 from rootless.containers.delete_tree import remove_container_tree
-from rootless.dockerfile.mounts import (
+from rootless.dockerfile.syntax.mounts import (
     BindMount,
     CacheMount,
     Mount,

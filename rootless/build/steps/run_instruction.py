@@ -18,8 +18,8 @@ from rootless.build.steps.options import StageOptions
 from rootless.build.workspace import Workspace
 from rootless.dockerfile.errors import quoted
 from rootless.dockerfile.instructions import Run
-from rootless.dockerfile.mounts import Mount
 from rootless.dockerfile.scopes import proxy_variables
+from rootless.dockerfile.syntax.mounts import Mount
 from rootless.durable import remove_tree
 from rootless.errors import (
     CommandNotExecutableError,

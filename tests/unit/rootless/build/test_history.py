@@ -5,7 +5,7 @@ import pytest
 from rootless.build.history import history_text
 from rootless.build.state import StageState
 from rootless.dockerfile.errors import DockerfileError
-from rootless.dockerfile.parser import parse
+from rootless.dockerfile.syntax.parser import parse
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from rootless.dockerfile.check import CheckContext, check
+from rootless.dockerfile.checks.checker import CheckContext, check
+from rootless.dockerfile.checks.rules import EXPERIMENTAL
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.expansion import Expander, expand_instruction
 from rootless.dockerfile.graph import stage_graph
 from rootless.dockerfile.ignore import IgnorePatterns, read_ignore_file
-from rootless.dockerfile.parser import parse
-from rootless.dockerfile.rules import EXPERIMENTAL
+from rootless.dockerfile.syntax.parser import parse
 from tests.support.words import expand
 
 PAGE = (Path(__file__).parents[4] / "docs/dockerfile.md").read_text()
@@ -115,7 +115,7 @@ def test_pattern_matches_the_paths_of_its_row(row):
 
 
 def test_every_rule_has_a_row():
-    cases = Path(__file__).with_name("check_cases.txt").read_text()
+    cases = Path(__file__).with_name("checks").joinpath("check_cases.txt").read_text()
     found = set(re.findall(r"^\d+ (\w+): ", cases, re.MULTILINE))
     documented = {code(row[0])[0]: "(experimental)" in row[1] for row in rows("Checks")}
     assert documented.keys() == found | EXPERIMENTAL

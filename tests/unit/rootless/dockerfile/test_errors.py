@@ -6,8 +6,8 @@ from rootless.dockerfile.config import apply_instruction
 from rootless.dockerfile.errors import DockerfileError, excerpt, quoted
 from rootless.dockerfile.expansion import Expander, expand_instruction
 from rootless.dockerfile.instructions import Run
-from rootless.dockerfile.parser import parse
 from rootless.dockerfile.scopes import mounts_of
+from rootless.dockerfile.syntax.parser import parse
 
 ON_LINE_2 = "dockerfile parse error on line 2: "
 

@@ -4,7 +4,7 @@ import pytest
 
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.graph import stage_graph
-from rootless.dockerfile.parser import parse
+from rootless.dockerfile.syntax.parser import parse
 
 
 def graph_of(text, target="", contexts=()):

@@ -14,7 +14,7 @@ from rootless.dockerfile.outline import (
     targets_document,
     targets_text,
 )
-from rootless.dockerfile.parser import parse
+from rootless.dockerfile.syntax.parser import parse
 
 TOOLS = """\
 # VERSION which version

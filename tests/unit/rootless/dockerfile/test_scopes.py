@@ -7,7 +7,6 @@ from rootless.dockerfile.config import apply_instruction
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.expansion import expand_instruction
 from rootless.dockerfile.instructions import Arg, Cmd, Env
-from rootless.dockerfile.parser import parse
 from rootless.dockerfile.scopes import (
     BuildPlatform,
     Scope,
@@ -16,6 +15,7 @@ from rootless.dockerfile.scopes import (
     platform_arguments,
     proxy_variables,
 )
+from rootless.dockerfile.syntax.parser import parse
 
 AMD64 = BuildPlatform("linux", "amd64")
 

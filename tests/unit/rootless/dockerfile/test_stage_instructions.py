@@ -1,9 +1,9 @@
 """Names of stages that variables give."""
 
 from rootless.dockerfile.instructions import Copy
-from rootless.dockerfile.parser import parse
 from rootless.dockerfile.scopes import global_variables
 from rootless.dockerfile.stage_instructions import stage_instructions
+from rootless.dockerfile.syntax.parser import parse
 
 
 def sources(text: str, build_args: dict[str, str] | None = None) -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 
 from rootless.dockerfile.errors import DockerfileError
-from rootless.dockerfile.parser import parse
+from rootless.dockerfile.syntax.parser import parse
 from rootless.dockerfile.triggers import with_triggers
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rootless.dockerfile.parser import parse
+from rootless.dockerfile.syntax.parser import parse
 from rootless.recording.dockerfile import Beginning, dockerfile_of, instructions_of
 from rootless.recording.log import Typed
 

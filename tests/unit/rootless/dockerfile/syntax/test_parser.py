@@ -13,7 +13,7 @@ from rootless.dockerfile.instructions import (
     Pair,
     Run,
 )
-from rootless.dockerfile.parser import parse
+from rootless.dockerfile.syntax.parser import parse
 
 
 def only(text):

@@ -17,14 +17,14 @@ from rootless.dockerfile.instructions import (
     Source,
     Stage,
 )
-from rootless.dockerfile.makers import MAKERS
-from rootless.dockerfile.operands import Operands
-from rootless.dockerfile.statements import (
+from rootless.dockerfile.suggestions import did_you_mean
+from rootless.dockerfile.syntax.makers import MAKERS
+from rootless.dockerfile.syntax.operands import Operands
+from rootless.dockerfile.syntax.statements import (
     Statement,
     Statements,
     split_statements,
 )
-from rootless.dockerfile.suggestions import did_you_mean
 
 CHANGES = (
     *("CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "ONBUILD", "STOPSIGNAL"),

@@ -4,8 +4,8 @@ import pytest
 
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.instructions import Heredoc
-from rootless.dockerfile.parser import parse
-from rootless.dockerfile.statements import split_statements
+from rootless.dockerfile.syntax.parser import parse
+from rootless.dockerfile.syntax.statements import split_statements
 
 
 def only(text):

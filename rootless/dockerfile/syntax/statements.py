@@ -11,10 +11,10 @@ import re
 
 from rootless.dockerfile.characters import SPACE
 from rootless.dockerfile.errors import DockerfileError
-from rootless.dockerfile.flags import split_flags
 from rootless.dockerfile.instructions import Directive, EmptyContinuation, Heredoc
-from rootless.dockerfile.json_form import is_json_form
-from rootless.dockerfile.words import DEFAULT_ESCAPE, heredoc_words, unquoted_word
+from rootless.dockerfile.syntax.flags import split_flags
+from rootless.dockerfile.syntax.json_form import is_json_form
+from rootless.dockerfile.syntax.words import DEFAULT_ESCAPE, heredoc_words, unquoted_word
 from unionfs.light_types import NamedTuple
 
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)", re.DOTALL)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from rootless.dockerfile.characters import SPACE
 from rootless.dockerfile.errors import DockerfileError, quoted
-from rootless.dockerfile.globs import replaced, without_prefix, without_suffix
+from rootless.dockerfile.syntax.globs import replaced, without_prefix, without_suffix
 from unionfs.light_types import NamedTuple
 
 DEFAULT_ESCAPE = "\\"

@@ -6,7 +6,8 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from rootless.dockerfile.check_text import finding
+from rootless.dockerfile.checks.rules import Finding
+from rootless.dockerfile.checks.text import finding
 from rootless.dockerfile.config import Config, apply_instruction, variables_of
 from rootless.dockerfile.errors import DockerfileError, quoted
 from rootless.dockerfile.expansion import Expander, expand_instruction
@@ -28,10 +29,9 @@ from rootless.dockerfile.instructions import (
     Stage,
     Workdir,
 )
-from rootless.dockerfile.ports import exposed_ports
-from rootless.dockerfile.rules import Finding
 from rootless.dockerfile.scopes import Scope, mounts_of
 from rootless.dockerfile.suggestions import did_you_mean
+from rootless.dockerfile.syntax.ports import exposed_ports
 from unionfs.light_types import NamedTuple
 
 _SECRET = "apikey|auth|credentials?|key|password|pword|passwd|secret|token"

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from rootless.dockerfile.errors import DockerfileError
-from rootless.dockerfile.words import (
+from rootless.dockerfile.syntax.words import (
     Rules,
     expand_with,
     heredoc_words,

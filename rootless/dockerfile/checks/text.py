@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rootless.dockerfile.checks.rules import Finding
 from rootless.dockerfile.errors import quoted
 from rootless.dockerfile.instructions import (
     Arg,
@@ -12,8 +13,7 @@ from rootless.dockerfile.instructions import (
     Source,
     Stage,
 )
-from rootless.dockerfile.rules import Finding
-from rootless.dockerfile.statements import Statement, Statements
+from rootless.dockerfile.syntax.statements import Statement, Statements
 
 _RESERVED = ("context", "scratch")
 

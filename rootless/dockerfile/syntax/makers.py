@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from rootless.dockerfile.characters import SPACE
 from rootless.dockerfile.errors import DockerfileError, quoted
-from rootless.dockerfile.flags import Flags
 from rootless.dockerfile.instructions import (
     Add,
     Arg,
@@ -33,14 +32,15 @@ from rootless.dockerfile.instructions import (
     Volume,
     Workdir,
 )
-from rootless.dockerfile.json_form import json_words
-from rootless.dockerfile.mounts import mount_flag
-from rootless.dockerfile.operands import Operands, sources_and_destination, without_heredocs
-from rootless.dockerfile.statements import (
+from rootless.dockerfile.syntax.flags import Flags
+from rootless.dockerfile.syntax.json_form import json_words
+from rootless.dockerfile.syntax.mounts import mount_flag
+from rootless.dockerfile.syntax.operands import Operands, sources_and_destination, without_heredocs
+from rootless.dockerfile.syntax.statements import (
     Statement,
     split_statement,
 )
-from rootless.dockerfile.words import split
+from rootless.dockerfile.syntax.words import split
 from rootless.durations import parse_duration
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9_.-]*")

@@ -4,7 +4,7 @@ import pytest
 
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.instructions import MountFlag
-from rootless.dockerfile.mounts import (
+from rootless.dockerfile.syntax.mounts import (
     BindMount,
     CacheMount,
     SecretMount,

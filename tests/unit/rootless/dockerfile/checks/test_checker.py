@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rootless.dockerfile.check import CheckContext, check
+from rootless.dockerfile.checks.checker import CheckContext, check
+from rootless.dockerfile.checks.rules import CheckSettings, check_settings, document, report
 from rootless.dockerfile.errors import DockerfileError
 from rootless.dockerfile.ignore import IgnorePatterns
-from rootless.dockerfile.rules import CheckSettings, check_settings, document, report
 from rootless.dockerfile.scopes import BuildPlatform, platform_arguments
 
 AMD64 = BuildPlatform("linux", "amd64")

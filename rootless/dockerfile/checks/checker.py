@@ -9,20 +9,25 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
 
-from rootless.dockerfile.check_stage import StageContext, StageEnd, check_stage, image_start
-from rootless.dockerfile.check_text import check_stages, check_statements
+from rootless.dockerfile.checks.rules import CheckSettings, Finding, check_settings, failure
+from rootless.dockerfile.checks.stage import StageContext, StageEnd, check_stage, image_start
+from rootless.dockerfile.checks.text import check_stages, check_statements
 from rootless.dockerfile.config import Config
 from rootless.dockerfile.errors import DockerfileError, quoted
 from rootless.dockerfile.expansion import Expander
 from rootless.dockerfile.graph import stage_graph
 from rootless.dockerfile.ignore import IgnorePatterns
 from rootless.dockerfile.instructions import Dockerfile, From, Stage
-from rootless.dockerfile.parser import assemble, make_instructions, parse_trigger, read_statements
-from rootless.dockerfile.rules import CheckSettings, Finding, check_settings, failure
 from rootless.dockerfile.scopes import expand_from, global_variables
 from rootless.dockerfile.stage_instructions import stage_instructions
 from rootless.dockerfile.suggestions import did_you_mean
-from rootless.dockerfile.words import Rules, expand_with
+from rootless.dockerfile.syntax.parser import (
+    assemble,
+    make_instructions,
+    parse_trigger,
+    read_statements,
+)
+from rootless.dockerfile.syntax.words import Rules, expand_with
 from rootless.errors import UsageError
 from rootless.oci.platform import parse_platform
 from rootless.oci.reference import parse_reference

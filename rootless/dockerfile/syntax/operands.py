@@ -10,11 +10,11 @@ import re
 
 from rootless.dockerfile.characters import SPACE
 from rootless.dockerfile.errors import DockerfileError, quoted
-from rootless.dockerfile.flags import Flags
 from rootless.dockerfile.instructions import CommandLine, Heredoc, Pair, Source
-from rootless.dockerfile.json_form import json_words
-from rootless.dockerfile.statements import Statement, parse_heredoc
-from rootless.dockerfile.words import split
+from rootless.dockerfile.syntax.flags import Flags
+from rootless.dockerfile.syntax.json_form import json_words
+from rootless.dockerfile.syntax.statements import Statement, parse_heredoc
+from rootless.dockerfile.syntax.words import split
 
 _BLANKS = re.compile(r"[\t\v\f\r ]+")
 

@@ -1,0 +1,1 @@
+"""The text of a Dockerfile and its instructions: words, statements, and the parser."""
