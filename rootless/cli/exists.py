@@ -31,7 +31,7 @@ def network_exists(parsed: Parsed, settings: Settings) -> int:
 
 def volume_exists(parsed: Parsed, settings: Settings) -> int:
     """By name."""
-    return _status(parsed, settings, lambda engine, name: engine.inspect_volume(name))
+    return _status(parsed, settings, lambda engine, name: engine.volumes.inspect(name))
 
 
 def _status(parsed: Parsed, settings: Settings, find: Callable[[Engine, str], object]) -> int:

@@ -38,7 +38,7 @@ def inspect(parsed: Parsed, settings: Settings) -> int:
         "container": lambda name: engine.inspect_container(name, sizes=sizes),
         "image": engine.inspect_image,
         "network": engine.networks.inspect,
-        "volume": engine.inspect_volume,
+        "volume": engine.volumes.inspect,
     }
     kind = parsed[_TYPE]
     if kind is None and parsed[LATEST]:
@@ -82,7 +82,7 @@ def inspect_networks(parsed: Parsed, settings: Settings) -> int:
 def inspect_volumes(parsed: Parsed, settings: Settings) -> int:
     """Print what is known of volumes."""
     engine = engine_of(settings)
-    return _inspect(parsed, engine, parsed.arguments, [engine.inspect_volume], "volume")
+    return _inspect(parsed, engine, parsed.arguments, [engine.volumes.inspect], "volume")
 
 
 def _inspect(

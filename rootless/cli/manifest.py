@@ -36,7 +36,7 @@ _VERBOSE = Flag(("verbose", "v"), "Output additional info including layers and p
 def create(parsed: Parsed, settings: Settings) -> int:
     """Make a list of images that are at registries."""
     name, *images = parsed.arguments
-    listed = engine_of(settings).create_manifest_list(
+    listed = engine_of(settings).manifest_lists.create(
         name, images, amend=parsed[_AMEND], options=_options(parsed)
     )
     print(f"Created manifest list {listed.name.familiar}")
@@ -55,13 +55,13 @@ def annotate(parsed: Parsed, settings: Settings) -> int:
         os_version=parsed[_OS_VERSION],
         os_features=parsed[_OS_FEATURES],
     )
-    engine_of(settings).annotate_manifest_list(name, image, changes)
+    engine_of(settings).manifest_lists.annotate(name, image, changes)
     return 0
 
 
 def push(parsed: Parsed, settings: Settings) -> int:
     """Send a list to its registry and print its digest."""
-    digest = engine_of(settings).push_manifest_list(
+    digest = engine_of(settings).manifest_lists.push(
         parsed.arguments[0],
         purge=parsed[_PURGE],
         options=_options(parsed),
@@ -74,7 +74,7 @@ def push(parsed: Parsed, settings: Settings) -> int:
 def inspect(parsed: Parsed, settings: Settings) -> int:
     """Print a list, or a manifest at a registry."""
     *within, name = parsed.arguments
-    document = engine_of(settings).inspect_manifest_list(
+    document = engine_of(settings).manifest_lists.inspect(
         name,
         within=within[0] if within else None,
         verbose=parsed[_VERBOSE],
@@ -90,7 +90,7 @@ def remove(parsed: Parsed, settings: Settings) -> int:
     status = 0
     for name in parsed.arguments:
         try:
-            engine.remove_manifest_list(name)
+            engine.manifest_lists.remove(name)
         except RootlessError as error:
             status = 1
             print(error.message, file=sys.stderr)

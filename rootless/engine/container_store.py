@@ -1,4 +1,4 @@
-"""The containers and volumes of one store: what is known of them and what is in them."""
+"""The containers of one store: what is known of them and what is in them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rootless.containers.volumes.users import MountName
     from rootless.engine.networks.store import NetworkStore
     from rootless.engine.upkeep import PrunedContainers
-    from rootless.engine.volumes.commands import PrunedVolumes
-    from rootless.filters import ContainerFilters, PruneFilters, VolumeFilters
+    from rootless.engine.volumes.store import VolumeStore
+    from rootless.filters import ContainerFilters, PruneFilters
     from rootless.images.new_image import LoadedImage
     from rootless.network.options import PublishedPort
     from rootless.rootfs.sizes import ContainerSizes
@@ -29,12 +29,11 @@ if TYPE_CHECKING:
     from rootless.supervisor.file_servers.copy_up_report import CopyUpReport
     from rootless.supervisor.file_servers.volume_mounts import VolumeMounts
     from rootless.tracing.trace import Trace
-    from rootless.volumes.record import VolumeRecord
 
 
 class ContainerStore(ImageStore):
-    """The part of `rootless.engine.engine.Engine` about what is stored of containers and volumes; its arguments are
-    those of Engine.
+    """The part of `rootless.engine.engine.Engine` about what is stored of containers; its arguments are those of
+    Engine.
     """
 
     @property
@@ -43,6 +42,13 @@ class ContainerStore(ImageStore):
         from rootless.engine.networks.store import NetworkStore
 
         return NetworkStore(self.paths)
+
+    @property
+    def volumes(self) -> VolumeStore:
+        """The volumes."""
+        from rootless.engine.volumes.store import VolumeStore
+
+        return VolumeStore(self.paths)
 
     def latest(self) -> str:
         """The id of the container that was created last. Raises NotFoundError."""
@@ -355,66 +361,6 @@ class ContainerStore(ImageStore):
         place = Path(self.paths.containers.directory(record.id))
         wanted = [b"/" + path for path in paths_in(record, place, paths, directory)]
         return selected(read_document(record, options, place), wanted)
-
-    def create_volume(
-        self,
-        name: str = "",
-        *,
-        labels: Mapping[str, str] | None = None,
-        options: Mapping[str, str] | None = None,
-    ) -> VolumeRecord:
-        """Make a volume, under a random name where none is given; one that is there is left as it is.
-        `options` are those of docker's local driver. Raises UsageError.
-        """
-        from rootless.engine.volumes.commands import create_volume
-
-        return create_volume(self.paths, name, labels or {}, options or {})
-
-    def volumes(self, filters: VolumeFilters | None = None) -> list[VolumeRecord]:
-        """Those that pass the filters, by name."""
-        from rootless.engine.volumes.commands import list_volumes
-        from rootless.filters import VolumeFilters
-
-        return list_volumes(self.paths, filters or VolumeFilters())
-
-    def inspect_volume(self, name: str) -> dict[str, Any]:
-        """The document of `docker volume inspect`. Raises NotFoundError."""
-        from rootless.engine.volumes.commands import inspect_volume
-
-        return inspect_volume(self.paths, name)
-
-    def remove_volume(self, name: str, *, force: bool = False) -> None:
-        """Remove a volume with its files. Raises InUseError if a container uses it, NotFoundError unless
-        `force` is set.
-        """
-        from rootless.engine.volumes.commands import remove_volume
-
-        remove_volume(self.paths, name, force=force)
-
-    def export_volume(self, name: str, output: Path | int) -> None:
-        """Write the files of a volume as a tar archive to a file or a descriptor, with the owners that
-        containers see. The caller must have one thread. Raises NotFoundError.
-        """
-        from rootless.engine.volumes.archives import export_volume
-
-        export_volume(self.paths, name, output)
-
-    def import_volume(self, name: str, source: int) -> None:
-        """Add the members of the tar archive that a descriptor reads to the files of a volume. The caller
-        must have one thread. Raises NotFoundError, and RootlessError for no archive.
-        """
-        from rootless.engine.volumes.archives import import_volume
-
-        import_volume(self.paths, name, source)
-
-    def prune_volumes(
-        self, *, everything: bool = False, filters: VolumeFilters | None = None
-    ) -> PrunedVolumes:
-        """Remove volumes that no container uses: anonymous ones, or with `everything` all."""
-        from rootless.engine.volumes.commands import prune_volumes
-        from rootless.filters import VolumeFilters
-
-        return prune_volumes(self.paths, filters or VolumeFilters(), everything=everything)
 
     def _container_and_options(self, name: str) -> tuple[ContainerRecord, ContainerOptions]:
         from pathlib import Path

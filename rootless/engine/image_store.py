@@ -8,20 +8,20 @@ from rootless.containers.storage_paths import read_configuration, storage_paths
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import Any
 
     from rootless.build.checking import CheckReport
     from rootless.build.progress import Progress as BuildProgress
     from rootless.build.request import BuildRequest, BuildSubject, BuiltImage
+    from rootless.engine.manifest_lists import ManifestListStore
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.filters import ImageFilters
     from rootless.images.events import ImageEvents
     from rootless.images.gc.check import Finding
     from rootless.images.inspect import HistoryEntry
     from rootless.images.listing import ListedImage
-    from rootless.images.manifest_lists import PlatformChanges
     from rootless.images.new_image import LoadedImage
     from rootless.images.save import Format
     from rootless.images.transfer.copy import CopyOptions
@@ -29,16 +29,13 @@ if TYPE_CHECKING:
     from rootless.images.transfer.progress import Progress
     from rootless.images.transfer.pull import Pulled
     from rootless.images.transfer.push import Pushed
-    from rootless.oci.document import Json
     from rootless.oci.platform import Platform
-    from rootless.oci.reference import Reference
     from rootless.registry.authorization import Credentials
     from rootless.registry.configuration import ClientEnv
     from rootless.registry.remote import RemoteOptions
     from rootless.spec.storage_driver import StorageDriver
     from rootless.store.counting import Moved
     from rootless.store.layout import Store
-    from rootless.store.manifest_lists import ManifestList
 
 
 class ImageStore:
@@ -318,6 +315,13 @@ class ImageStore:
 
         return mounted_images(self.paths)
 
+    @property
+    def manifest_lists(self) -> ManifestListStore:
+        """The lists of images for several platforms."""
+        from rootless.engine.manifest_lists import ManifestListStore
+
+        return ManifestListStore(self._store(), self._client_env())
+
     # Registries.
 
     def pull(
@@ -410,65 +414,6 @@ class ImageStore:
         from rootless.images.transfer.registry_tags import registry_tags
 
         return registry_tags(name, self._client_env(), options)
-
-    # Lists of images for several platforms.
-
-    def create_manifest_list(
-        self,
-        name: str,
-        images: Sequence[str],
-        *,
-        amend: bool = False,
-        options: RemoteOptions | None = None,
-    ) -> ManifestList:
-        """Make a list of images that are at registries; `amend` adds to one that exists."""
-        from rootless.images.manifest_lists import create
-
-        return create(self._store(), name, images, self._client_env(), amend=amend, options=options)
-
-    def annotate_manifest_list(self, name: str, image: str, changes: PlatformChanges) -> None:
-        """Set the platform of an image in a list."""
-        from rootless.images.manifest_lists import annotate
-
-        annotate(self._store(), name, image, changes)
-
-    def push_manifest_list(
-        self,
-        name: str,
-        *,
-        purge: bool = False,
-        options: RemoteOptions | None = None,
-        pushed: Callable[[Reference], None] | None = None,
-    ) -> str:
-        """Send a list, and what it names, to its registry; returns its digest. `pushed` is called
-        with each image once it is there.
-        """
-        from rootless.images.manifest_lists import push_list
-
-        return push_list(
-            self._store(), name, self._client_env(), purge=purge, options=options, pushed=pushed
-        )
-
-    def inspect_manifest_list(
-        self,
-        name: str,
-        *,
-        within: str | None = None,
-        verbose: bool = False,
-        options: RemoteOptions | None = None,
-    ) -> Json | list[Json]:
-        """A list, or a manifest at a registry, or, `within` a list, one that it names."""
-        from rootless.images.manifest_lists import inspect
-
-        return inspect(
-            self._store(), name, self._client_env(), options, within=within, verbose=verbose
-        )
-
-    def remove_manifest_list(self, name: str) -> None:
-        """Remove a list; the images it names stay where they are."""
-        from rootless.images.manifest_lists import remove
-
-        remove(self._store(), name)
 
     def _image_events(self) -> ImageEvents:
         from rootless.images.events import ImageEvents

@@ -57,7 +57,7 @@ def names(kind: str, engine: Engine) -> list[str]:
 
             return [record.name for record in engine.networks.matching(NetworkFilters())]
         if kind == "volume":
-            return [record.name for record in engine.volumes()]
+            return [record.name for record in engine.volumes.matching()]
         if kind != "image":
             found |= dict.fromkeys(record.name for record in engine.containers())
         if kind != "container":

@@ -54,7 +54,7 @@ def prune(parsed: Parsed, settings: Settings) -> int:
         print("Deleted build cache objects:", *(each.key for each in cache.entries), "", sep="\n")
     reclaimed = containers.reclaimed + images.reclaimed + cache.reclaimed
     if parsed[_VOLUMES]:
-        volumes = engine.prune_volumes(filters=volume_filters)
+        volumes = engine.volumes.prune(filters=volume_filters)
         reclaimed += volumes.reclaimed
         if volumes.names:
             print("Deleted Volumes:", *volumes.names, "", sep="\n")

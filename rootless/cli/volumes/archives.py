@@ -12,7 +12,7 @@ from rootless.errors import RootlessError
 
 def export_volume(parsed: Parsed, settings: Settings) -> int:
     """Write a volume's files as a tar archive."""
-    engine_of(settings).export_volume(parsed.arguments[0], output_of(parsed))
+    engine_of(settings).volumes.export(parsed.arguments[0], output_of(parsed))
     return 0
 
 
@@ -21,14 +21,14 @@ def import_volume(parsed: Parsed, settings: Settings) -> int:
     name, *sources = parsed.arguments
     source = sources[0] if sources else "-"
     if source == "-":
-        engine_of(settings).import_volume(name, 0)
+        engine_of(settings).volumes.import_(name, 0)
         return 0
     try:
         opened = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         reason = (error.strerror or "").lower()
         raise RootlessError(f"unable to open input file: open {source}: {reason}") from error
-    engine_of(settings).import_volume(name, opened)
+    engine_of(settings).volumes.import_(name, opened)
     return 0
 
 

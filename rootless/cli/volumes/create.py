@@ -29,7 +29,7 @@ def create(parsed: Parsed, settings: Settings) -> int:
             )
         name = parsed.arguments[0]
     check_driver(name, parsed[_DRIVER] or "")
-    record = engine_of(settings).create_volume(
+    record = engine_of(settings).volumes.create(
         name, labels=pairs_of(parsed, _LABEL), options=_options_of(parsed)
     )
     print(record.name)

@@ -34,7 +34,7 @@ _QUIET = Flag(("quiet", "q"), "Only display volume names")
 def ls(parsed: Parsed, settings: Settings) -> int:
     """List volumes by name."""
     engine = engine_of(settings)
-    records = engine.volumes(volume_filters(filter_pairs(parsed, _FILTER)))
+    records = engine.volumes.matching(volume_filters(filter_pairs(parsed, _FILTER)))
     if parsed[_QUIET]:
         for record in records:
             print(record.name)

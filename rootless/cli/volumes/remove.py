@@ -28,14 +28,14 @@ def rm(parsed: Parsed, settings: Settings) -> int:
     engine = engine_of(settings)
 
     def remove(name: str) -> None:
-        engine.remove_volume(name, force=parsed[_FORCE])
+        engine.volumes.remove(name, force=parsed[_FORCE])
         print(name)
 
     names: Sequence[str] = parsed.arguments
     if parsed[_ALL_VOLUMES]:
         if names:
             raise GrammarError("--all and volumes cannot be used together")
-        names = [each.name for each in engine.volumes(VolumeFilters())]
+        names = [each.name for each in engine.volumes.matching(VolumeFilters())]
     elif not names:
         raise GrammarError("'rootless volume rm' requires at least 1 argument", exit_status=1)
     return for_each(names, remove)
@@ -49,7 +49,7 @@ def prune(parsed: Parsed, settings: Settings) -> int:
     warning = f"WARNING! This will remove {which} not used by at least one container."
     if not parsed[NO_PROMPT] and not confirmed(warning):
         return 0
-    done = engine_of(settings).prune_volumes(everything=everything, filters=filters)
+    done = engine_of(settings).volumes.prune(everything=everything, filters=filters)
     if done.names:
         print("Deleted Volumes:", *done.names, "", sep="\n")
     print(f"Total reclaimed space: {human_size(done.reclaimed)}")
