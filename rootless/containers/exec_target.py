@@ -6,7 +6,7 @@ import os
 
 from rootless.containers.config import read_spec
 from rootless.containers.process_identity import children_of, is_alive
-from rootless.containers.status import Status, Verb, check_verb
+from rootless.containers.status import Status, Verb
 from rootless.runtime import extensions
 from rootless.runtime.join import JoinArgs
 from rootless.spec.exec_options import spec_of_process
@@ -54,7 +54,7 @@ def join_args(
 
 def check_exec(record: ContainerRecord, status: Status) -> None:
     """Raises ConflictError if a container in `status` does not allow exec."""
-    check_verb(Verb.EXEC, status, container_id=record.id, name=record.name, error=record.error)
+    record._replace(status=status).require(Verb.EXEC)
 
 
 def exec_text(command: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ one wrote. `format` is raised only when an older engine would misread the docume
 
 from __future__ import annotations
 
-from rootless.containers.status import Status, check_transition
+from rootless.containers.status import Status, check_transition, check_verb
 from rootless.errors import InvalidDocumentError
 from rootless.light_json import dumps, read_versioned
 from rootless.network.endpoint import Endpoint, endpoint_in, plain_endpoint
@@ -15,6 +15,8 @@ from unionfs.light_types import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from rootless.containers.status import Verb
 
 FORMAT = 1
 
@@ -110,6 +112,10 @@ class ContainerRecord(NamedTuple):
             server_pid_start=0,
             memory_fd=0,
         )
+
+    def require(self, verb: Verb) -> None:
+        """Raises ConflictError with Docker's message if the status does not allow the verb."""
+        check_verb(verb, self.status, container_id=self.id, name=self.name, error=self.error)
 
     def moved_to(self, status: Status, **changes: object) -> ContainerRecord:
         """This record in another status. Raises UsageError if the table of transitions has no such

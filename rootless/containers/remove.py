@@ -7,18 +7,31 @@ import sys
 
 from rootless.containers.directory import CONTROL_SOCKET
 from rootless.containers.process_identity import is_alive, start_time
-from rootless.containers.reconcile import kill_and_wait
-from rootless.containers.status import Status, Verb, check_verb
-from rootless.errors import InUseError
+from rootless.containers.reconcile import kill_and_wait, reconcile
+from rootless.containers.status import Status, Verb
+from rootless.errors import InUseError, NotFoundError
 from rootless.light_stdlib import socket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from rootless.containers.directory import Containers
     from rootless.containers.record import ContainerRecord
+    from rootless.containers.storage_paths import StoragePaths
 
 _KILL_WAIT = 10.0
 """Seconds that a monitor has to clean up after its container is killed."""
+
+
+def remove_named(paths: StoragePaths, name: str) -> None:
+    """Remove the container that has a name, also if it runs (--replace). No error if there is none."""
+    reconcile(paths.containers)
+    try:
+        record = paths.containers.find(name)
+    except NotFoundError:
+        return
+    if record.name == name.removeprefix("/"):
+        control = paths.control_directory(record.id)
+        remove_container(paths.containers, record, control, force=True)
 
 
 def remove_container(
@@ -41,13 +54,7 @@ def remove_container(
     if record.status is Status.DEAD:
         record = _as_its_monitor_has_it(record, control_directory)
     if not force:
-        check_verb(
-            Verb.REMOVE,
-            record.status,
-            container_id=record.id,
-            name=record.name,
-            error=record.error,
-        )
+        record.require(Verb.REMOVE)
         if record.status is Status.CREATED and is_alive(
             record.monitor_pid, record.monitor_pid_start
         ):

@@ -24,7 +24,7 @@ from rootless.engine.captured import (
     reported_error,
 )
 from rootless.engine.engine import Engine
-from rootless.engine.lifecycle import begin_wait
+from rootless.engine.lifecycle.verbs import begin_wait
 from rootless.errors import NotFoundError
 from rootless.supervisor.client import MonitorEndedError
 

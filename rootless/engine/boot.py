@@ -9,7 +9,8 @@ from rootless.containers.reconcile import reconcile
 from rootless.containers.restart_policy import restarts
 from rootless.containers.status import MONITORED, Status
 from rootless.engine.boot_unit import InstalledUnit, install_unit, unit_text
-from rootless.engine.lifecycle import begin_shutdown, read_launch
+from rootless.engine.lifecycle.starting import read_launch
+from rootless.engine.lifecycle.verbs import begin_shutdown
 from rootless.errors import InvalidDocumentError, RootlessError
 from rootless.spec.options import RestartName
 

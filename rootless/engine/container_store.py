@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rootless.engine.image_store import ImageStore
-from rootless.errors import RootlessError, UsageError
+from rootless.errors import NotFoundError, RootlessError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,9 +52,10 @@ class ContainerStore(ImageStore):
 
     def latest(self) -> str:
         """The id of the container that was created last. Raises NotFoundError."""
-        from rootless.engine import lifecycle
-
-        return lifecycle.latest(self.paths)
+        records = self.paths.containers.all()
+        if not records:
+            raise NotFoundError("no containers found", hint="'rootless ps -a' lists them")
+        return records[-1].id
 
     def container_id(self, name: str) -> str:
         """The id in full of the container with a name, an id or a prefix of an id. Raises NotFoundError, UsageError for

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rootless.containers.record import ContainerRecord
     from rootless.engine.boot import Boot
     from rootless.engine.captured import Completed
-    from rootless.engine.conditions import Conditions
     from rootless.engine.doctor.findings import Finding as HostFinding
+    from rootless.engine.lifecycle.conditions import Conditions
     from rootless.engine.new_containers import NewContainers
     from rootless.engine.pull_in_child import ShowProgress
     from rootless.engine.slim_image import SlimImage, SlimRequest
@@ -135,9 +135,9 @@ class Engine(ContainerStore):
         """Start a container that does not run. Raises NotFoundError, ConflictError for one that is
         paused, LaunchError if its command cannot be executed.
         """
-        from rootless.engine import lifecycle
+        from rootless.engine.lifecycle.starting import start
 
-        lifecycle.start(self.paths, self._container(name))
+        start(self.paths, self._container(name))
 
     def begin_stop(
         self, name: str, *, signal: int | None = None, timeout: int | None = None
@@ -151,10 +151,10 @@ class Engine(ContainerStore):
         Raises:
             NotFoundError: there is no such container.
         """
-        from rootless.engine import lifecycle
+        from rootless.engine.lifecycle import verbs
 
         record = self._container(name)
-        ending = lifecycle.begin_stop(self.paths, record, number=signal, timeout=timeout)
+        ending = verbs.begin_stop(self.paths, record, number=signal, timeout=timeout)
 
         def finish() -> None:
             if ending is not None:
@@ -172,10 +172,10 @@ class Engine(ContainerStore):
         """Begin to stop a container and to start it again; call what is returned to wait for it. The
         arguments are those of `begin_stop`.
         """
-        from rootless.engine import lifecycle
+        from rootless.engine.lifecycle import verbs
 
         record = self._container(name)
-        return lifecycle.begin_restart(self.paths, record, number=signal, timeout=timeout)
+        return verbs.begin_restart(self.paths, record, number=signal, timeout=timeout)
 
     def restart(self, name: str, *, signal: int | None = None, timeout: int | None = None) -> None:
         """Stop a container, if it runs, and start it; see `begin_stop`."""
@@ -203,43 +203,43 @@ class Engine(ContainerStore):
         """Send a signal to the first process of a container. Raises NotFoundError, ConflictError if it
         does not run.
         """
-        from rootless.engine import lifecycle
+        from rootless.engine.lifecycle import verbs
 
-        lifecycle.kill(self.paths, self._container(name), signal)
+        verbs.kill(self.paths, self._container(name), signal)
 
     def wait(self, name: str) -> int:
         """The exit status of a container, when it has ended. Raises NotFoundError."""
-        from rootless.engine import lifecycle
+        from rootless.engine.lifecycle import verbs
 
-        return lifecycle.wait(self.paths, self._container(name))
+        return verbs.wait(self.paths, self._container(name))
 
     def wait_for(self, name: str, conditions: Conditions, *, interval: float = 0.25) -> int:
         """Wait until a container has a status or a health: its exit status if it has ended, else -1. `interval`:
         seconds between two looks. Raises NotFoundError, and ConflictError if it has ended and only healths are waited
         for.
         """
-        from rootless.engine.conditions import wait_for
+        from rootless.engine.lifecycle.conditions import wait_for
 
         return wait_for(self.paths, self._container(name), conditions, interval=interval)
 
     def pause(self, name: str) -> None:
         """Stop all processes of a container. Raises NotFoundError, ConflictError."""
         from rootless.containers.status import Verb
-        from rootless.engine import lifecycle
+        from rootless.engine.lifecycle import verbs
 
-        lifecycle.request(self.paths, self._container(name), Verb.PAUSE)
+        verbs.request(self.paths, self._container(name), Verb.PAUSE)
 
     def unpause(self, name: str) -> None:
         """Let the processes of a paused container go on. Raises NotFoundError, ConflictError."""
         from rootless.containers.status import Verb
-        from rootless.engine import lifecycle
+        from rootless.engine.lifecycle import verbs
 
-        lifecycle.request(self.paths, self._container(name), Verb.UNPAUSE)
+        verbs.request(self.paths, self._container(name), Verb.UNPAUSE)
 
     def upgrade_server(self, name: str) -> None:
         """Replace the file server of a running container by one of this release. Raises NotFoundError,
         ConflictError, and RootlessError if its monitor or the kernel cannot do that."""
-        from rootless.engine.lifecycle import upgrade_server
+        from rootless.engine.lifecycle.verbs import upgrade_server
 
         upgrade_server(self.paths, self._container(name))
 
@@ -250,7 +250,7 @@ class Engine(ContainerStore):
         that runs or does not. Raises NotFoundError, UsageError, and HostSupportError for a limit that
         cannot be enforced; then nothing has changed.
         """
-        from rootless.engine.update import update
+        from rootless.engine.lifecycle.update import update
 
         record = self._container(name)
         update(self.paths, record, limits, restart)
@@ -261,9 +261,9 @@ class Engine(ContainerStore):
 
         Raises NotFoundError, ConflictError if it does not run, RootlessError if it has no health check.
         """
-        from rootless.engine import lifecycle
+        from rootless.engine.lifecycle import verbs
 
-        return lifecycle.check_health(self.paths, self._container(name))
+        return verbs.check_health(self.paths, self._container(name))
 
     def run_captured(self, options: ContainerOptions) -> Completed:
         """Run a container to its end, without standard input, and return its status and its output. It is
@@ -392,11 +392,11 @@ class Engine(ContainerStore):
             NotATerminalError: it has a terminal, and standard input is none.
         """
         from rootless.containers.status import Verb
-        from rootless.engine import attach, lifecycle
+        from rootless.engine.lifecycle import attach
         from rootless.supervisor.foreground import Attachment
 
         record, options = self._container_and_options(name)
-        lifecycle.allow(Verb.ATTACH, record)
+        record.require(Verb.ATTACH)
         if options.terminal and stdin and not os.isatty(0):
             raise NotATerminalError("the input device is not a TTY")
         attachment = Attachment(
@@ -414,7 +414,7 @@ class Engine(ContainerStore):
         Raises NotFoundError, ConflictError for one that is paused, LaunchError if its command cannot be
         executed.
         """
-        from rootless.engine import attach
+        from rootless.engine.lifecycle import attach
         from rootless.supervisor.foreground import Attachment
 
         record, options = self._container_and_options(name)
@@ -434,10 +434,9 @@ class Engine(ContainerStore):
         """
         from rootless.containers.status import Verb
         from rootless.engine.container_logs import container_logs
-        from rootless.engine.lifecycle import allow
 
         record, options = self._container_and_options(name)
-        allow(Verb.LOGS, record)
+        record.require(Verb.LOGS)
         directory = self.paths.containers.directory(record.id)
         yield from container_logs(record, directory, options.log.driver, request, cancelled)
 

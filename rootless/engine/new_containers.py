@@ -226,9 +226,9 @@ class NewContainers(NamedTuple):
         from rootless.engine.preparation.prepare import prepare
 
         if options.replace and options.name is not None:
-            from rootless.engine import lifecycle
+            from rootless.containers.remove import remove_named
 
-            lifecycle.remove_named(self.paths, options.name)
+            remove_named(self.paths, options.name)
         return prepare(
             options,
             self.paths,

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rootless.engine.conditions import Conditions
+    from rootless.engine.lifecycle.conditions import Conditions
 
 _CONDITIONS = (
     "created",
@@ -68,7 +68,7 @@ def _conditions(words: Sequence[str]) -> Conditions | None:
         return None
     from rootless.containers.health import HealthStatus
     from rootless.containers.status import Status
-    from rootless.engine.conditions import Conditions
+    from rootless.engine.lifecycle.conditions import Conditions
 
     healths = {word for word in words if word.endswith("healthy")}
     statuses = {"exited" if word == "stopped" else word for word in words if word not in healths}

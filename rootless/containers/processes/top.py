@@ -9,7 +9,7 @@ import time
 
 from rootless.containers.config import id_maps_of
 from rootless.containers.processes.proc import ProcessStat, container_processes
-from rootless.containers.status import Verb, check_verb
+from rootless.containers.status import Verb
 from rootless.errors import RootlessError, UsageError
 from rootless.runtime.idmap import to_inside
 from unionfs.light_types import NamedTuple
@@ -48,7 +48,7 @@ def list_processes(record: ContainerRecord, directory: str, options: Sequence[st
         UsageError: ps(1) does not take the options, or they leave the column PID out.
         RootlessError: there is no ps(1).
     """
-    check_verb(Verb.TOP, record.status, container_id=record.id, name=record.name, error="")
+    record.require(Verb.TOP)
     processes = container_processes(record.pid)
     if not options or list(options) == ["-ef"]:
         uids = id_maps_of(directory).uids

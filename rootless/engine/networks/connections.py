@@ -5,7 +5,7 @@ runs.
 from __future__ import annotations
 
 from rootless.containers.status import ALIVE, MONITORED
-from rootless.engine.lifecycle import connect
+from rootless.engine.lifecycle.connection import connect
 from rootless.engine.networks.commands import find_network, is_predefined
 from rootless.engine.preparation.attachments import check_addresses
 from rootless.errors import (

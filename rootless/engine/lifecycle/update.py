@@ -13,7 +13,8 @@ from rootless.containers.options_document import NAME as OPTIONS_NAME
 from rootless.containers.options_document import encode_options
 from rootless.containers.status import MONITORED, Verb
 from rootless.durable import write_atomically
-from rootless.engine.lifecycle import allow, connect, read_launch
+from rootless.engine.lifecycle.connection import connect
+from rootless.engine.lifecycle.starting import read_launch
 from rootless.errors import UsageError
 from rootless.light_json import dumps
 from rootless.spec.options import NO_LIMITS, RestartName
@@ -42,7 +43,7 @@ def update(
         UsageError: limits that make no sense together.
         RootlessError: a limit cannot be enforced.
     """
-    allow(Verb.UPDATE, record)
+    record.require(Verb.UPDATE)
     if record.auto_remove and restart is not None and restart.name is not RestartName.NO:
         raise UsageError(
             "Restart policy cannot be updated because AutoRemove is enabled for the container"

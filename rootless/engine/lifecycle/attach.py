@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rootless.containers.status import Status, Verb, has_nothing_to_do
-from rootless.engine import lifecycle
+from rootless.engine.lifecycle.connection import connect, wait_for_end_of_run
+from rootless.engine.lifecycle.starting import start_monitor_of, wait_for_other_monitor
 from rootless.errors import ConflictError, NotFoundError
 from rootless.supervisor.client import MonitorEndedError, RefusedError
 from rootless.supervisor.foreground import Attachment, Foreground, Forwarding, Outcome, forwarded
@@ -25,17 +26,17 @@ def attach(
 
     Raises ConflictError if the container does not run, RootlessError if its monitor refuses.
     """
-    lifecycle.allow(Verb.ATTACH, record)
-    client = lifecycle.connect(paths, record)
+    record.require(Verb.ATTACH)
+    client = connect(paths, record)
     outcome = None
     if client is not None:
         try:
             outcome = _attach_to_running(client, attachment, terminal=terminal)
         except RefusedError:
-            lifecycle.allow(Verb.ATTACH, lifecycle.wait_for_end_of_run(paths, record))
+            wait_for_end_of_run(paths, record).require(Verb.ATTACH)
             raise
     if outcome is None:
-        lifecycle.allow(Verb.ATTACH, lifecycle.wait_for_other_monitor(paths, record))
+        wait_for_other_monitor(paths, record).require(Verb.ATTACH)
         raise NotFoundError(f"container {record.name} has no monitor")
     return outcome
 
@@ -46,23 +47,23 @@ def start_attached(
     """Start a container with the caller attached, so that none of its output is missed, and relay as
     `attach` does. One that runs is attached to.
 
-    Raises what `lifecycle.start` raises, and ConflictError if the container is between two runs.
+    Raises what `starting.start` raises, and ConflictError if the container is between two runs.
     """
-    lifecycle.allow(Verb.START, record)
+    record.require(Verb.START)
     while True:
         if has_nothing_to_do(Verb.START, record.status):
             try:
                 return attach(paths, record, attachment, terminal=terminal)
             except ConflictError:  # it has ended meanwhile
                 record = paths.containers.read(record.id)
-                lifecycle.allow(Verb.START, record)
+                record.require(Verb.START)
                 if record.status is Status.RESTARTING:
                     raise
                 continue
-        claimed = lifecycle.start_monitor_of(paths, record)
+        claimed = start_monitor_of(paths, record)
         if claimed is not None:
             return _start_attached(*claimed, attachment)
-        record = lifecycle.wait_for_other_monitor(paths, record)
+        record = wait_for_other_monitor(paths, record)
 
 
 def _start_attached(

@@ -8,8 +8,8 @@ import pytest
 
 from rootless.containers.process_identity import start_time
 from rootless.containers.record import ContainerRecord
-from rootless.engine import unanswered
-from rootless.engine.unanswered import (
+from rootless.engine.lifecycle import unanswered
+from rootless.engine.lifecycle.unanswered import (
     UnansweredError,
     end_directly,
     signal_directly,

@@ -1,0 +1,1 @@
+"""From created to removed: what is done to one container through its monitor."""

@@ -1,0 +1,103 @@
+"""The connection to the monitor of a container, and its end."""
+
+from __future__ import annotations
+
+import time
+
+from rootless.containers.reconcile import reconcile, wait_for_end
+from rootless.containers.status import Status
+from rootless.engine.lifecycle.unanswered import UnansweredError, wait_for_answer
+from rootless.errors import NotFoundError, RootlessError
+from rootless.supervisor.client import MonitorClient, MonitorEndedError
+from rootless.supervisor.protocol import Kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rootless.containers.record import ContainerRecord
+    from rootless.containers.storage_paths import StoragePaths
+    from rootless.supervisor.messages import Message
+
+_END_WAIT = 10.0
+"""Seconds that a monitor has to end after it has closed its connections."""
+_END_OF_RUN_WAIT = 1.0
+"""Seconds in which a monitor writes down the end of a run."""
+
+
+def connect(
+    paths: StoragePaths, record: ContainerRecord, *, answers: bool = True
+) -> MonitorClient | None:
+    """A connection to the container's monitor; None if it has ended meanwhile, and then the record says
+    how: a monitor removes its socket before it has written that. `answers`: wait for its first answer.
+
+    Raises RootlessError if the monitor is there and has no socket, UnansweredError if it does not answer.
+    """
+    try:
+        client = MonitorClient.connect(paths.control_directory(record.id))
+        if answers:
+            try:
+                wait_for_answer(client, record)
+            except UnansweredError:
+                client.close()
+                raise
+        return client
+    except (NotFoundError, MonitorEndedError):
+        _wait_for_ending_monitor(record)
+        reconcile(paths.containers)
+        return None
+
+
+def _wait_for_ending_monitor(record: ContainerRecord) -> None:
+    """Wait for the end of a monitor that has no socket any more."""
+    try:
+        wait_for_end(record, _END_WAIT)
+    except RootlessError:
+        raise RootlessError(
+            f"the control socket of container {record.name} is gone",
+            hint=f"'rootless rm -f {record.name}' ends and removes the container",
+        ) from None
+
+
+def wait_for_end_of_run(paths: StoragePaths, record: ContainerRecord) -> ContainerRecord:
+    """The record after a monitor has refused a request: the run may have ended between the request and the
+    greeting before it, and the monitor writes that soon. As it is after a second otherwise."""
+    end = time.monotonic() + _END_OF_RUN_WAIT
+    while record.status is Status.RUNNING and time.monotonic() < end:
+        time.sleep(0.005)
+        record = paths.containers.read(record.id)
+    return record
+
+
+class AwaitedEnd:
+    """A container whose end is waited for: by `wait`, or by `receive` whenever `fileno()` can be read.
+    Several can end at once.
+    """
+
+    def __init__(self, paths: StoragePaths, record: ContainerRecord, client: MonitorClient) -> None:
+        self._paths = paths
+        self._record = record
+        self._client = client
+
+    def wait(self, *kinds: Kind) -> Message | None:
+        """The monitor's last message, or the first of the kinds; None if it was killed."""
+        try:
+            return self._client.receive_until(*(kinds or (Kind.EXITED,)))
+        except MonitorEndedError:
+            wait_for_end(self._record, _END_WAIT)
+            reconcile(self._paths.containers)
+            return None
+        finally:
+            self._client.close()
+
+    def fileno(self) -> int:
+        return self._client.fileno()
+
+    def receive(self) -> int | None:
+        """Read one message; the exit status if it is the last. Raises MonitorEndedError if the monitor was
+        killed.
+        """
+        message = self._client.receive()
+        return int(message.fields["status"]) if message.kind is Kind.EXITED else None
+
+    def close(self) -> None:
+        """Wait no longer. Idempotent."""
+        self._client.close()

@@ -1,0 +1,188 @@
+"""What `stop`, `kill`, `wait` and the like do to one container. The work is the monitor's; this asks it, and waits."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rootless.containers.reconcile import reconcile
+from rootless.containers.status import MONITORED, Status, Verb, has_nothing_to_do
+from rootless.engine.lifecycle.connection import AwaitedEnd, connect
+from rootless.engine.lifecycle.starting import read_launch, start
+from rootless.engine.lifecycle.unanswered import UnansweredError, end_directly, signal_directly
+from rootless.errors import RootlessError
+from rootless.light_stdlib import signal
+from rootless.supervisor.client import MonitorEndedError
+from rootless.supervisor.protocol import Kind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rootless.containers.record import ContainerRecord
+    from rootless.containers.storage_paths import StoragePaths
+
+
+def upgrade_server(paths: StoragePaths, record: ContainerRecord) -> None:
+    """Replace the file server of a running container by one of this release.
+
+    Raises ConflictError; RootlessError if the container's monitor cannot do that.
+    """
+    record.require(Verb.TOP)
+    client = connect(paths, record)
+    if client is None:
+        return  # it has ended meanwhile
+    try:
+        client.upgrade(sys.executable, os.pathsep.join(map(os.path.abspath, sys.path)))
+        client.receive_until(Kind.DONE)
+    except MonitorEndedError:
+        raise RootlessError(
+            f"the monitor of container {record.name} is of a release that cannot replace its file server"
+        ) from None
+    finally:
+        client.close()
+
+
+def begin_stop(
+    paths: StoragePaths, record: ContainerRecord, *, number: int | None, timeout: int | None
+) -> AwaitedEnd | None:
+    """Ask the monitor to end a container; None if it has ended already."""
+    record.require(Verb.STOP)
+    if has_nothing_to_do(Verb.STOP, record.status):
+        return None
+    try:
+        client = connect(paths, record)
+    except UnansweredError:
+        _stop_directly(paths, record, number, timeout)
+        return None
+    if client is None:
+        return None
+    client.stop(number, timeout)
+    return AwaitedEnd(paths, record, client)
+
+
+def _stop_directly(
+    paths: StoragePaths, record: ContainerRecord, number: int | None, timeout: int | None
+) -> None:
+    """End a container whose monitor does not answer."""
+    from rootless.containers.launch_description import STOP_TIMEOUT
+
+    description = read_launch(paths, record)
+    if timeout is None:
+        timeout = description.stop_timeout
+    end_directly(
+        record,
+        description.stop_signal if number is None else number,
+        STOP_TIMEOUT if timeout is None else timeout,
+    )
+    reconcile(paths.containers)
+
+
+def begin_shutdown(paths: StoragePaths, record: ContainerRecord) -> AwaitedEnd | None:
+    """As `begin_stop`, but not by a user: the next boot may start it again."""
+    client = connect(paths, record)
+    if client is None:
+        return None
+    client.stop(None, None, by_user=False)
+    return AwaitedEnd(paths, record, client)
+
+
+def begin_restart(
+    paths: StoragePaths, record: ContainerRecord, *, number: int | None, timeout: int | None
+) -> Callable[[], None]:
+    """Ask for the end of a container that runs; what is returned waits until it runs again."""
+    record.require(Verb.RESTART)
+    client = connect(paths, record) if record.status in MONITORED else None
+    if client is None:
+        return lambda: _start_again(paths, record)
+    client.stop(number, timeout, restart=True)
+    ending = AwaitedEnd(paths, record, client)
+
+    def finish() -> None:
+        if ending.wait(Kind.DONE, Kind.EXITED) is None:
+            _start_again(paths, record)
+
+    return finish
+
+
+def _start_again(paths: StoragePaths, record: ContainerRecord) -> None:
+    """The half of `restart` that is left for a container without a monitor."""
+    from rootless.containers.events import report
+
+    start(paths, paths.containers.read(record.id))
+    report(paths.containers.runtime, record, "restart")
+
+
+def kill(paths: StoragePaths, record: ContainerRecord, number: int) -> None:
+    """Send a signal to the first process of a container. After SIGKILL its end is waited for; one that
+    waits for its restart is not started again, whatever the signal is.
+    """
+    record.require(Verb.KILL)
+    try:
+        client = connect(paths, record)
+    except UnansweredError:
+        if number == signal.SIGKILL:
+            end_directly(record, number, 0)
+            reconcile(paths.containers)
+        else:
+            signal_directly(record, number)
+        return
+    if client is None:
+        record._replace(status=Status.EXITED).require(Verb.KILL)
+        return
+    client.kill(number)
+    ending = AwaitedEnd(paths, record, client)
+    ending.wait(Kind.EXITED if number == signal.SIGKILL else Kind.DONE, Kind.EXITED)
+
+
+def wait(paths: StoragePaths, record: ContainerRecord) -> int:
+    """The exit status of a container, when it has ended."""
+    ending = _begin_wait(paths, record)
+    message = None if ending is None else ending.wait()
+    if message is not None:
+        return int(message.fields["status"])
+    return paths.containers.read(record.id).exit_code
+
+
+def begin_wait(paths: StoragePaths, name: str) -> AwaitedEnd | None:
+    """Begin to wait for the end of a container; None if it has ended. Raises NotFoundError."""
+    reconcile(paths.containers)
+    return _begin_wait(paths, paths.containers.find(name))
+
+
+def _begin_wait(paths: StoragePaths, record: ContainerRecord) -> AwaitedEnd | None:
+    if record.status not in MONITORED:
+        return None
+    client = connect(paths, record, answers=False)
+    return None if client is None else AwaitedEnd(paths, record, client)
+
+
+def request(paths: StoragePaths, record: ContainerRecord, verb: Verb) -> None:
+    """Carry out `pause` or `unpause`."""
+    record.require(verb)
+    client = connect(paths, record)
+    if client is None:
+        record._replace(status=Status.EXITED).require(verb)
+        return
+    try:
+        if verb is Verb.PAUSE:
+            client.pause()
+        else:
+            client.unpause()
+        client.receive_until(Kind.DONE)
+    finally:
+        client.close()
+
+
+def check_health(paths: StoragePaths, record: ContainerRecord) -> bool:
+    """Have the monitor check the health of a container."""
+    record.require(Verb.EXEC)
+    client = connect(paths, record)
+    if client is None:
+        record._replace(status=Status.EXITED).require(Verb.EXEC)
+        return False
+    try:
+        client.check_health()
+        return bool(client.receive_until(Kind.DONE).fields["healthy"])
+    finally:
+        client.close()
