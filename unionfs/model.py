@@ -12,6 +12,7 @@ from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from typing import NewType
 
     NodeId = NewType("NodeId", int)
@@ -132,3 +133,34 @@ def free_bytes(blocks: int, available: int, fragment: int) -> int:
     """What may still be written, from f_blocks, f_bavail and f_frsize of statvfs(3). A file system that
     does not count its blocks (ramfs, some FUSE ones) has 0 of them, and no known end."""
     return available * fragment if blocks else sys.maxsize
+
+
+def attributes_of(found: os.stat_result) -> Attributes:
+    """The result of stat(2) as `Attributes`: of a file that is in no union."""
+    return Attributes(
+        found.st_ino,
+        found.st_mode,
+        found.st_nlink,
+        found.st_uid,
+        found.st_gid,
+        found.st_rdev,
+        found.st_size,
+        found.st_blocks,
+        found.st_atime_ns,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+    )
+
+
+def stat_fs(found: os.statvfs_result) -> StatFs:
+    """The result of statvfs(3) as a `StatFs`."""
+    return StatFs(
+        found.f_bsize,
+        found.f_frsize,
+        found.f_blocks,
+        found.f_bfree,
+        found.f_bavail,
+        found.f_files,
+        found.f_ffree,
+        found.f_namemax,
+    )

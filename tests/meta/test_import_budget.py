@@ -129,8 +129,8 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
         (LIST, 48),
         (PREPARE, 73),
         (MONITOR, 100),
-        (FILE_SERVER, 115),
-        (MOUNT, 65),
+        (FILE_SERVER, 117),
+        (MOUNT, 67),
     ],
 )
 def test_process_of_a_run_loads_nothing_costly(statement: str, budget: int) -> None:

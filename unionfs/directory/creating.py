@@ -9,7 +9,8 @@ import stat
 from unionfs import whiteouts
 from unionfs.directory.attribute_store import open_attributes
 from unionfs.directory.dirfds import PathNode
-from unionfs.directory.lower import DirectoryLayer, resolved
+from unionfs.directory.entries import resolved
+from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.metadata import MetadataWriter
 from unionfs.directory.work import WorkDirectory, is_prepared, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, LayerEntry, Mark, Ref

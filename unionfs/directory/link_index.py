@@ -63,6 +63,7 @@ class LinkIndex:
     """
 
     def __init__(self, fd: int | None) -> None:
+        self._fd = -1 if fd is None else fd
         self.counts: dict[int, int | None] = {}
         self.specials: dict[int, int] = {}
         self.retired: set[int] = set()
@@ -104,23 +105,58 @@ class LinkIndex:
     def has_special(self, origin: int) -> bool:
         return origin in self._special_numbers
 
-    def drop_leftovers(self, fd: int) -> None:
+    def special_count(self, origin: int, disk_nlink: int) -> int | None:
+        """The count of names of an object with an `sNUMBER` copy."""
+        try:
+            value = os.readlink(copy_name(origin), dir_fd=self._fd)
+        except OSError:
+            return None
+        return parse_count(value, disk_nlink)
+
+    def remove_special(self, origin: int) -> None:
+        """Remove an `sNUMBER` copy, if there is one."""
+        if self.drop_special(origin):
+            self.remove(copy_name(origin, is_special=True))
+
+    def install(self, temporary: bytes, directory: int, name: bytes) -> None:
+        """Give an object of a directory on the same file system this name in the index."""
+        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=self._fd)
+
+    def remove(self, name: bytes) -> None:
+        """Remove a name of the index, if it is there."""
+        try:
+            os.unlink(name, dir_fd=self._fd)
+        except FileNotFoundError:
+            pass
+
+    def retire(self, directory: int, name: bytes, number: int) -> None:
+        """Hold back the number of an inode that is about to lose its name."""
+        try:
+            os.link(
+                name,
+                retired_name(number),
+                src_dir_fd=directory,
+                dst_dir_fd=self._fd,
+                follow_symlinks=False,
+            )
+        except FileExistsError:
+            pass
+        self.retired.add(number)
+
+    def release(self, number: int) -> None:
+        """Hold a number back no longer, if it was."""
+        if number in self.retired:
+            self.remove(retired_name(number))
+            self.retired.discard(number)
+
+    def drop_leftovers(self) -> None:
         """Remove a number held back for an object that was not stored anew in the end: the server was
         killed in between."""
         for number in list(self.retired):
             name = retired_name(number)
-            if os.stat(name, dir_fd=fd, follow_symlinks=False).st_nlink > 1:
-                os.unlink(name, dir_fd=fd)
+            if os.stat(name, dir_fd=self._fd, follow_symlinks=False).st_nlink > 1:
+                os.unlink(name, dir_fd=self._fd)
                 self.retired.discard(number)
-
-
-def special_count(fd: int, origin: int, disk_nlink: int) -> int | None:
-    """The count of names of an object with an `sNUMBER` copy."""
-    try:
-        value = os.readlink(copy_name(origin), dir_fd=fd)
-    except OSError:
-        return None
-    return parse_count(value, disk_nlink)
 
 
 def is_special(status: os.stat_result) -> bool:

@@ -15,14 +15,16 @@ import stat
 
 from unionfs import whiteouts
 from unionfs.directory import link_index
-from unionfs.directory.creating import CreatingLayer, DirectoryDraft, is_within
+from unionfs.directory.changing import ChangingLayer, MadeWritable
+from unionfs.directory.creating import DirectoryDraft, is_within
 from unionfs.directory.dirfds import PathNode
-from unionfs.directory.lower import DirectoryLayer, is_below_descriptor, resolved
+from unionfs.directory.entries import is_below_descriptor, resolved
+from unionfs.directory.lower import DirectoryLayer
 from unionfs.directory.work import exchange, require_whiteout_or_nothing
 from unionfs.layer import Creation, Draft, Layer, LayerEntry, Ref
-from unionfs.ownership import Owner, Ownership
+from unionfs.ownership import Ownership
 from unionfs.syscalls.files import RENAME_EXCHANGE, RENAME_WHITEOUT, renameat2, syncfs
-from unionfs.xattr_names import LAZY, NLINK, REDIRECT, to_disk
+from unionfs.xattr_names import LAZY, NLINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ _S_IFMT = 0o170000
 _NO_WHITEOUT_RENAME = (errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
-class DirectoryUpper(CreatingLayer):
+class DirectoryUpper(ChangingLayer):
     """The tree at `path`, with a work directory on the same file system: see `CreatingLayer`."""
 
     def refuse_overlap(self, lowers: Sequence[Layer]) -> None:
@@ -47,7 +49,7 @@ class DirectoryUpper(CreatingLayer):
     def clean(self, kept: Collection[bytes] = ()) -> None:
         self._work.clean(kept)
         self.leaves_names = self._work.leaves_names()
-        self._links.drop_leftovers(self._work.index_fd)
+        self._links.drop_leftovers()
 
     def announce_end(self) -> None:
         self._work.announce_end()
@@ -231,164 +233,6 @@ class DirectoryUpper(CreatingLayer):
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         os.close(os.open(whiteouts.whiteout_name(name), flags, 0o600, dir_fd=dir_fd))
 
-    # Changing
-
-    def set_opaque(self, directory: Ref) -> None:
-        path_node = self._path_node(directory)
-        self._mark_opaque(b"/proc/self/fd/%d" % self._dirs.fd(path_node))
-
-    def set_redirect(self, directory: Ref, path: bytes) -> None:
-        try:
-            self._store.set(
-                b"/proc/self/fd/%d" % self._dirs.fd(self._path_node(directory)), REDIRECT, path
-            )
-        except OSError as error:
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV)) from error
-
-    def change(
-        self,
-        ref: Ref | None,
-        fd: int,
-        known: Owner,
-        *,
-        mode: int | None = None,
-        uid: int | None = None,
-        gid: int | None = None,
-    ) -> None:
-        path, follow = (fd, True) if fd >= 0 else self._path(self._path_node(ref))
-        if not self._as_data:
-            if uid is not None or gid is not None:
-                uid, gid = -1 if uid is None else uid, -1 if gid is None else gid
-                os.chown(path, uid, gid, follow_symlinks=follow)
-            if mode is not None and not self._is_symlink(path, follow=follow):
-                os.chmod(path, mode & 0o7777)
-            return
-        wanted = _new(
-            Owner,
-            (
-                known[0] if uid is None else uid,
-                known[1] if gid is None else gid,
-                known[2] if mode is None else known[2] & _S_IFMT | mode & 0o7777,
-                known[3],
-            ),
-        )
-        st = os.stat(path, follow_symlinks=follow)
-        if not stat.S_ISLNK(st.st_mode):
-            self._metadata.change_owner(path, wanted, st.st_mode, follow=follow)
-
-    def make_ownable(self, ref: Ref, known: Owner, ino: int) -> None:
-        """Stores a symbolic link as a file that has an override. Its other names are searched for:
-        this upper gives a link a second name only in that form, but others may have made it."""
-        if not self._as_data:
-            return
-        parent, name = self._parent(ref)
-        st = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        if not stat.S_ISLNK(st.st_mode):
-            return
-        others = self._names_of(st) if st.st_nlink > 1 else []
-        if self._attributes(st, None).ino == ino:
-            self._retire(parent, name, ino)
-        draft = self.draft()
-        try:
-            target = os.readlink(name, dir_fd=parent)
-            os.pwrite(draft.fd, target, 0)
-            creation = Creation(
-                known.mode,
-                known.uid,
-                known.gid,
-                target=target,
-                atime_ns=st.st_atime_ns,
-                mtime_ns=st.st_mtime_ns,
-                origin=ino,
-            )
-            self._metadata.apply(draft.fd, creation, follow=True)
-            self._replace(draft, parent, name)
-            for other in others:
-                self._replace(draft, *self._parent(other))
-        finally:
-            self.discard(draft)
-
-    def _replace(self, draft: DirectoryDraft, parent: int, name: bytes) -> None:
-        """Put a link of a draft in the place of an object."""
-        temporary = self._work.temporary()
-        self._link_fd(draft.fd, self._work.fd, temporary)
-        os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=parent)
-
-    def _retire(self, parent: int, name: bytes, ino: int) -> None:
-        """Hold back the number of an inode that is about to lose its name."""
-        retired = link_index.retired_name(ino)
-        try:
-            os.link(
-                name,
-                retired,
-                src_dir_fd=parent,
-                dst_dir_fd=self._work.index_fd,
-                follow_symlinks=False,
-            )
-        except FileExistsError:
-            pass
-        self._links.retired.add(ino)
-
-    def _names_of(self, st: os.stat_result) -> list[Ref]:
-        """All names in the tree of an inode."""
-        number = self._attributes(st, None).ino
-        found: list[Ref] = []
-        below = [self._root]
-        while below:
-            for _, entry in self.listing(below.pop()):
-                if stat.S_ISDIR(entry.attributes.mode):
-                    below.append(self._path_node(entry.ref))
-                elif entry.attributes.ino == number and entry.origin is None:
-                    found.append(entry.ref)
-        return found
-
-    @staticmethod
-    def _is_symlink(path: bytes | int, *, follow: bool) -> bool:
-        return not follow and stat.S_ISLNK(os.stat(path, follow_symlinks=False).st_mode)
-
-    def set_times(self, ref: Ref | None, fd: int, atime_ns: int, mtime_ns: int) -> None:
-        if fd >= 0:
-            os.utime(fd, ns=(atime_ns, mtime_ns))
-            return
-        path_node = self._path_node(ref)
-        if path_node.parent is None:
-            os.utime(b".", ns=(atime_ns, mtime_ns), dir_fd=self._dirs.fd(path_node))
-            return
-        parent = self._dirs.fd(path_node.parent)
-        os.utime(path_node.name, ns=(atime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)
-
-    def set_xattr(self, ref: Ref | None, fd: int, name: bytes, value: bytes, flags: int) -> None:
-        path, follow = self._object(ref, fd)
-        self._store.set(path, self._stored_name(name), value, follow=follow, flags=flags)
-
-    def remove_xattr(self, ref: Ref | None, fd: int, name: bytes) -> None:
-        path, follow = self._object(ref, fd)
-        self._store.remove(path, self._stored_name(name), follow=follow)
-
-    def get_xattrs(self, ref: Ref | None, fd: int) -> dict[bytes, bytes]:
-        return self._shown_xattrs(*self._object(ref, fd))
-
-    def _stored_name(self, name: bytes) -> bytes:
-        stored = to_disk(name, as_data=self._as_data)
-        if stored is None or len(stored) > 255:
-            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
-        return stored
-
-    def open_write(self, ref: Ref) -> int:
-        parent, name = self._parent(ref)
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        try:
-            return os.open(name, flags, dir_fd=parent)
-        except PermissionError:
-            # A file may be open for writing inside though its mode, which is real here, forbids it.
-            with _MadeWritable(b"/proc/self/fd/%d/%b" % (parent, name)):
-                return os.open(name, flags, dir_fd=parent)
-
-    def _object(self, ref: Ref | None, fd: int) -> tuple[bytes | int, bool]:
-        if fd >= 0:
-            return fd, True
-        return self._path(self._path_node(ref))
-
     # The index of files with several names below
 
     def index_add(self, draft: Draft, creation: Creation) -> LayerEntry:
@@ -398,7 +242,7 @@ class DirectoryUpper(CreatingLayer):
         if temporary is None:
             temporary = self._work.temporary()
             self._link_fd(draft.fd, self._work.fd, temporary)
-        self._rename_to_index(temporary, name)
+        self._links.install(temporary, self._work.fd, name)
         return self._published(draft, PathNode(self._index, name), creation)
 
     def index_make(self, creation: Creation) -> LayerEntry:
@@ -416,16 +260,16 @@ class DirectoryUpper(CreatingLayer):
         self._apply_to_temporary(temporary, creation)
         # Killed after this, the count is that of an object without a copy, and right.
         self._write_count(origin, b"%d" % (creation.nlink or 1))
-        self._rename_to_index(temporary, name)
+        self._links.install(temporary, self._work.fd, name)
         st = os.stat(name, dir_fd=self._work.index_fd, follow_symlinks=False)
         self._links.add_special(st.st_ino, origin)
         return self._found(PathNode(self._index, name))
 
     def index_links(self, origin: int, ref: Ref | None, nlink: int) -> None:
         if nlink == 0 or ref is None:
-            self._drop_special_copy(origin)
+            self._links.remove_special(origin)
         if nlink == 0:
-            self._unlink_in_index(link_index.copy_name(origin))
+            self._links.remove(link_index.copy_name(origin))
         elif ref is None:
             self._write_count(origin, b"%d" % nlink)
         else:
@@ -438,31 +282,16 @@ class DirectoryUpper(CreatingLayer):
             try:
                 self._store.set(path, NLINK, count, follow=follow)
             except PermissionError:
-                with _MadeWritable(path):
+                with MadeWritable(path):
                     self._store.set(path, NLINK, count, follow=follow)
 
     def _write_count(self, origin: int, count: bytes) -> None:
         temporary = self._work.temporary()
         os.symlink(count, temporary, dir_fd=self._work.fd)
-        self._rename_to_index(temporary, link_index.copy_name(origin))
-
-    def _drop_special_copy(self, origin: int) -> None:
-        if self._links.drop_special(origin):
-            self._unlink_in_index(link_index.copy_name(origin, is_special=True))
-
-    def _rename_to_index(self, temporary: bytes, name: bytes) -> None:
-        os.rename(temporary, name, src_dir_fd=self._work.fd, dst_dir_fd=self._work.index_fd)
-
-    def _unlink_in_index(self, name: bytes) -> None:
-        try:
-            os.unlink(name, dir_fd=self._work.index_fd)
-        except FileNotFoundError:
-            pass
+        self._links.install(temporary, self._work.fd, link_index.copy_name(origin))
 
     def release_number(self, ino: int) -> None:
-        if ino in self._links.retired:
-            self._unlink_in_index(link_index.retired_name(ino))
-            self._links.retired.discard(ino)
+        self._links.release(ino)
 
     # Changes of metadata of files that only a lower has
 
@@ -497,7 +326,7 @@ class DirectoryUpper(CreatingLayer):
         try:
             change()
         except PermissionError:
-            with _MadeWritable(path):
+            with MadeWritable(path):
                 change()
 
     def set_required_lowers(self, fingerprint: bytes | None) -> None:
@@ -547,17 +376,3 @@ def _refuse_overlap(mine: bytes, lower: DirectoryLayer) -> None:
             errno.EINVAL,
             f"upper {os.fsdecode(mine)} and lower {os.fsdecode(lower.path)} overlap",
         )
-
-
-class _MadeWritable:
-    """Lets the owner write to an object for the length of a block."""
-
-    def __init__(self, path: bytes) -> None:
-        self._path = path
-        self._mode = stat.S_IMODE(os.stat(path, follow_symlinks=False).st_mode)
-
-    def __enter__(self) -> None:
-        os.chmod(self._path, self._mode | 0o600, follow_symlinks=True)
-
-    def __exit__(self, *_: object) -> None:
-        os.chmod(self._path, self._mode, follow_symlinks=True)

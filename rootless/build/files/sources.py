@@ -20,9 +20,8 @@ from rootless.syscalls.openat2 import (
     RESOLVE_NO_SYMLINKS,
     openat2,
 )
-from unionfs.directory.lower import attributes_of
 from unionfs.light_types import NamedTuple, Protocol
-from unionfs.model import Attributes
+from unionfs.model import Attributes, attributes_of
 from unionfs.nodes import Node
 from unionfs.tar.writer import FileContents, contents
 

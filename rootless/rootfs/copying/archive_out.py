@@ -11,8 +11,7 @@ from rootless.durable import write_all
 from rootless.rootfs.copying.object import xattrs_of
 from rootless.rootfs.copying.records import recorded_owner
 from rootless.rootfs.copying.source import SourceDirectory, opened_file
-from unionfs.directory.lower import attributes_of
-from unionfs.model import with_owner
+from unionfs.model import attributes_of, with_owner
 from unionfs.tar.writer import TarEntry, archive
 
 if TYPE_CHECKING:
