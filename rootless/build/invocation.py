@@ -30,7 +30,7 @@ def invocation(request: BuildRequest, dockerfile: str, started: str) -> Invocati
 
 
 def _arguments(request: BuildRequest) -> dict[str, str]:
-    """The options that BuildKit's front end for Dockerfiles is told, by its names."""
+    """The options of BuildKit's front end for Dockerfiles, by its names."""
     found = {}
     if request.hosts:
         found["add-hosts"] = ",".join(f"{each.name}={each.address}" for each in request.hosts)

@@ -1,11 +1,11 @@
 """Resource limits: cgroup v2 files in a control group that the user may write.
 
-    flags       Docker's flags            -> OCI `linux.resources`     pure
-    resources   OCI `linux.resources`     -> lines for cgroup files    pure
-    hierarchy   /proc/self texts          -> where we are, what we own pure
-    delegation  a subtree to put containers in: asked of systemd, or owned already
+    resources      OCI `linux.resources` -> lines for cgroup files. Pure
+    hierarchy      where this process is in the tree, and what of it the user may write
+    delegation     a subtree to put containers in: asked of systemd, or owned already
     control_group  one container's control group: limits, kill, freeze, removal
-    stats       what a control group has used
+    membership     the control groups that a process of a container belongs in
+    stats          what a control group has used
 
 Version 2 only (cgroups(7), Documentation/admin-guide/cgroup-v2.rst).
 """

@@ -160,7 +160,7 @@ class ControlGroup:
         except FileNotFoundError:
             if not os.path.exists(self.path):
                 return
-            # Before Linux 5.14. Frozen, the container cannot fork faster than we kill.
+            # Before Linux 5.14. Frozen, the container cannot fork faster than its processes are killed.
             self.freeze()
             for pid in self.processes():
                 try:

@@ -76,7 +76,7 @@ def hierarchy_of(proc_self_cgroup: str, mountinfo: str) -> Hierarchy:
         return Hierarchy("v1" if version1 else "none")
     version = "hybrid" if version1 else "v2"
     path = own_path(proc_self_cgroup)
-    # The mount may show only a part of the tree, and we may stand outside it (`/../..`,
+    # The mount may show only a part of the tree, and this process may stand outside it (`/../..`,
     # cgroup_namespaces(7)).
     if path is None or "/.." in path or not f"{path}/".startswith(f"{root.rstrip('/')}/"):
         return Hierarchy(version, top)

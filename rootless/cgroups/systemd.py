@@ -177,7 +177,7 @@ def start_scope(
                 properties,
                 [],
             )
-            # systemd sends the signal because we queued the job, without Subscribe().
+            # systemd sends the signal because this process queued the job, without Subscribe().
             while True:
                 for signal in signals:
                     if signal.member == "JobRemoved" and signal.body[1] == job:

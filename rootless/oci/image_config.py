@@ -73,8 +73,8 @@ def _with_lists(config: Json) -> Json:
 
 
 def check_runtime_config(config: Json, what: str) -> None:
-    """Raises InvalidDocumentError where a field that we read is not of the type that the
-    specification gives it."""
+    """Raises InvalidDocumentError where a field that the engine reads is not of the type that
+    the specification gives it."""
     for name in ("User", "WorkingDir", "StopSignal", "Domainname", "Hostname"):
         optional(config, name, str, what)
     for name in ("Cmd", "Entrypoint", "Env", "Shell", "OnBuild"):

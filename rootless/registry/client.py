@@ -288,7 +288,7 @@ class RepositoryClient:
             seen = (*seen, url)
             url = target
 
-    # Who we are.
+    # Authorization.
 
     async def _authorization(self, scopes: frozenset[str]) -> str | None:
         """The Authorization header, if the registry has sent a challenge before."""

@@ -2,8 +2,8 @@
 
 Both are `{"auths": {KEY: {"auth": base64("USER:PASSWORD"), "identitytoken": …}}, "credHelpers": {HOST:
 NAME}, "credsStore": NAME}`. Docker's keys are hosts (or the URL of Docker Hub's old API); containers'
-may go on with a path, of which the longest that fits counts (containers-auth.json(5)). Fields that we
-do not know are kept when a file is written.
+may go on with a path, of which the longest that fits counts (containers-auth.json(5)). Unknown
+fields are kept when a file is written.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The target of a redirect, and whether credentials may follow. Pure. RFC 9110, 15.4.
 
-Registries redirect blobs to object stores whose URLs are signed: our credentials are none of their
-business, and some refuse requests that bring them. So Authorization is sent only to the origin
+Registries redirect blobs to object stores whose URLs are signed: they need no credentials,
+and some refuse requests that bring them. So Authorization is sent only to the origin
 (scheme, host and port) that it is for. From TLS nothing leads back to plain text.
 """
 

@@ -18,7 +18,7 @@ _FIELDS = {
     "start_interval": "StartInterval",
     "retries": "Retries",
 }
-"""By our name: docker's (api/types/container, HealthConfig), in its order."""
+"""Docker's names of the fields (api/types/container, HealthConfig) by those used here, in docker's order."""
 _SECOND = 10**9
 _DEFAULTS = HealthCheck(
     interval=30 * _SECOND, timeout=30 * _SECOND, start_interval=5 * _SECOND, retries=3

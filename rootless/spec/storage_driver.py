@@ -16,7 +16,7 @@ class StorageDriver(Enum):
     """By the names that --storage-driver takes."""
 
     UNIONFS = "unionfs"
-    """Our union, read and written through FUSE; owners are data."""
+    """The union file system, read and written through FUSE; owners are data."""
     OVERLAY = "overlay"
     """Kernel overlayfs over a read-only union; what is written is the kernel's, owners included."""
 

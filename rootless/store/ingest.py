@@ -1,15 +1,15 @@
 """Adding objects to the store: everything is made in a directory under tmp/ and appears in the store at
 the end, at once.
 
-Crash consistency. (1) tmp/<random>/ is made, with a lock file that we hold. (2) Blobs and layers
+Crash consistency. (1) tmp/<random>/ is made, with a lock file that is held. (2) Blobs and layers
 are written there and fsynced; layers and documents that this program makes are fsynced together, right
 before (3). (3) Under the store's lock each is renamed to its place, the
 directories are fsynced, and (4) index.json is replaced. Killed in 1 or 2: a directory whose lock is
 free, which the next ingest sweeps. Killed in 3: whole objects that nothing names; they are used by
 the next load of the same image and found by `system check`. Killed in 4: as 3, or done.
 
-What is in the store already and wanted again is pinned by hard links in our directory, so that a
-removal at the same time cannot take it from us: it is put back at 3 if it has gone.
+What is in the store already and wanted again is pinned by hard links in that directory, so that a
+removal at the same time cannot take it: it is put back at 3 if it has gone.
 """
 
 from __future__ import annotations
@@ -304,7 +304,7 @@ class Ingest:
 
     def share(self, layers: Iterable[tuple[str, str]]) -> None:
         """Layers that were added, by diffID and the digest of the blob, appear in the store now, named by nothing yet, so
-        that others who want them need not wait for the rest. Ours stay pinned."""
+        that other processes need not wait for the rest. Those of this ingest stay pinned."""
         self._sync()
         store, attempts = self._store, []
         for diff_id, digest in layers:

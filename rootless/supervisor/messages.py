@@ -82,7 +82,7 @@ class Connection:
         try:
             data, descriptors = packets.receive(self._socket, _LIMIT, _DESCRIPTORS)
         except ConnectionResetError:
-            # The other side closed with our messages unread. The kernel reports that first, and then
+            # The other side closed and had not read every message. The kernel reports that first, and then
             # gives what the other side had sent before (__skb_try_recv_datagram).
             data, descriptors = packets.receive(self._socket, _LIMIT, _DESCRIPTORS)
         if not data:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rootless.supervisor.streams.container_streams import ContainerStreams
 
 _OUTPUT_BEFORE_STOP = 64
-"""Reads of the output, at most, before a client is told that the command has stopped."""
+"""Maximum number of reads of the output before the monitor reports a stop to a client."""
 _PAUSE_STEP = 2.0
 """Milliseconds between two looks at whether a container has come to a stop."""
 
@@ -65,7 +65,7 @@ class SupervisedRun:
         self._health: HealthTimer | None = None
         """If the health is checked, from the execution of the command on."""
         self._job_clients: list[Client] = []
-        """Which are told when the command stops."""
+        """Clients that get STOPPED when the command stops."""
         self._snapshots: PeriodicSnapshots | None = None
         """If there are to be some, from the execution of the command on."""
         self._outputs: dict[int, int] = {}

@@ -79,7 +79,7 @@ def errno_of(body) -> int:
         body()
     except OSError as error:
         return error.errno
-    pytest.fail("no error was told")
+    pytest.fail("no call returned an error")
 
 
 FAULTS = ["EIO", "EDQUOT", "ENOSPC"]

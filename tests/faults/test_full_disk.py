@@ -83,7 +83,7 @@ def opened(path: Path, flags: int) -> Iterator[int]:
 
 
 def fill(fd: int) -> int:
-    """Write until it is told that there is no room. Returns how many bytes were written."""
+    """Write until write(2) fails with ENOSPC. Returns how many bytes were written."""
     done, told = 0, 0
     while done < 2 * DISK and not told:
         try:

@@ -212,7 +212,7 @@ class Differential(RuleBasedStateMachine):
         self._compare_inodes({path: (plain[path][3], union[path][3]) for path in plain})
 
     def _forget_what_cannot_be_kept(self, plain: dict[str, Row]) -> None:
-        """Where a copied-up file came from is told by a user attribute, and the kernel has those only on regular files and
+        """A user attribute records where a copied-up file came from, and the kernel has those only on regular files and
         directories (xattr(7)): the number of a copied-up symbolic link or FIFO is a new one after a remount."""
         for (mode, *_), _, _, number in plain.values():
             if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):

@@ -133,7 +133,7 @@ def main() -> None:
     from unionfs.session.device import serve
 
     if "locks" in missing:
-        # The kernel asks for each lock, and is told that there are none, as by Lustre without `flock`.
+        # The kernel asks for each lock, and gets the answer that there are none, as from Lustre without `flock`.
         negotiation.WANTED |= InitFlag.FLOCK_LOCKS | InitFlag.POSIX_LOCKS
     serve(device, filesystem, ServeOptions(xattrs="attributes" not in missing))
 

@@ -79,7 +79,7 @@ def ask(address: str, port: int, data: bytes) -> bytes:
 
 @contextlib.contextmanager
 def greeter(address: str = "127.0.0.1") -> Iterator[int]:
-    """The port of a server on the host that greets whoever connects."""
+    """The port of a server on the host that greets each client."""
     with socket.create_server((address, 0)) as listener:
         threading.Thread(target=_greet, args=(listener,), daemon=True).start()
         yield int(listener.getsockname()[1])

@@ -105,7 +105,7 @@ def _is_all(ranges: Sequence[tuple[int, int]]) -> bool:
 
 
 def _id_map(kind: str) -> list[tuple[int, int]]:
-    """The ids that exist in our user namespace: /proc/self/uid_map, gid_map
+    """The ids that exist in the user namespace of this process: /proc/self/uid_map, gid_map
     (user_namespaces(7))."""
     with open(f"/proc/self/{kind}_map", encoding="ascii") as lines:
         return [(int(first), int(count)) for first, _, count in map(str.split, lines)]

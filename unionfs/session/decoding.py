@@ -155,8 +155,8 @@ def _listxattr(body: bytes) -> Listxattr:
 
 
 def decode_init(body: bytes) -> Init:
-    """Before 7.36 the message ends at the first flag word; a kernel newer than us may send more
-    than we know."""
+    """Before 7.36 the message ends at the first flag word; a newer kernel may send more than
+    this decodes."""
     if len(body) < wire.INIT_IN.size:
         major, minor, max_readahead, flags = _unpack(wire.INIT_IN_COMPAT, body)
         return Init(major, minor, max_readahead, flags)

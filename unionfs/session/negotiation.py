@@ -74,7 +74,7 @@ class Unsupported(NamedTuple):
 def negotiate(offer: Init, wishes: Wishes) -> Agreement | Unsupported:
     """Agree on a version and flags.
 
-    A kernel with a newer major number repeats INIT when it reads ours; an older one is refused
+    A kernel with a newer major number repeats INIT when it reads the server's; an older one is refused
     (fuse.h, "protocol changelog").
     """
     if offer.major > wire.KERNEL_VERSION:

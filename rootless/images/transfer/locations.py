@@ -1,7 +1,7 @@
 """Where `copy` takes an image from and brings it to, spelled as skopeo spells it. Pure.
 
 containers-transports(5): `docker://NAME[:TAG|@DIGEST]`, `oci:PATH[:NAME]`, `oci-archive:PATH[:NAME]`,
-`docker-archive:PATH[:NAME]`, `dir:PATH`. Ours is `local:NAME|ID`, the store.
+`docker-archive:PATH[:NAME]`, `dir:PATH`. `local:NAME|ID` is the store.
 """
 
 from __future__ import annotations

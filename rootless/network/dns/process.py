@@ -74,7 +74,7 @@ class DnsProcess:
         try:
             descriptors.send(self._control, dumps(message), [each.fileno() for each in sockets])
         except OSError:
-            pass  # it has ended: the next one is told everything
+            pass  # it has ended: the next process gets the whole table
 
     def end(self) -> None:
         """Kill it and wait for its end."""

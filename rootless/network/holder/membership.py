@@ -133,7 +133,7 @@ class Membership:
         return [self.records[network] for network in self._places.get(guest.id, {})]
 
     def remove(self, container: str, network: str) -> Assigned:
-        """The place is nobody's any more. Raises NotFoundError."""
+        """Free the place. Raises NotFoundError."""
         place = self._places.get(container, {}).pop(network, None)
         if place is None:
             raise NotFoundError(f"container {container} is not connected to the network {network}")

@@ -1,4 +1,5 @@
-"""Reading ahead for a container that starts: the kernel is told which parts of the files below it will be needed.
+"""Reading ahead for a container that starts: a process advises the kernel which parts of the
+layers will be needed.
 
 A process of its own does it, beside the start, and ends. Where the files lie in the layers is looked up as the container will
 look them up, which brings the indexes into memory too. The kernel reads in the background, many parts at once

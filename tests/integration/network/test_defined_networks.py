@@ -1,4 +1,4 @@
-"""Networks that a user has defined: containers in them reach each other, also by name, and nobody else."""
+"""Networks that a user has defined: containers in them reach each other, also by name, and no others."""
 
 import json
 import socket

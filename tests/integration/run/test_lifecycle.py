@@ -48,7 +48,7 @@ def wait_for_trap(rootless, name):
 
 
 def ran(rootless, name="web", *options):
-    """The id of a container that runs until it is told to end."""
+    """The id of a container that runs until it gets SIGTERM."""
     words = FOREVER
     container_id = rootless("run", "-d", "--name", name, *options, *words).ok().stdout.strip()
     assert len(container_id) == 64

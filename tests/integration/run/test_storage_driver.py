@@ -29,7 +29,7 @@ def test_root_is_the_kernels_overlay_and_no_layer_is_unpacked(box):
     device, _, fstype, options, *_ = result.stdout.split()
     assert (device, fstype) == ("overlay", "overlay")
     assert "userxattr" in options
-    assert str(box.data) not in result.stdout  # nothing of the host is told
+    assert str(box.data) not in result.stdout  # no path of the host is shown
     (directory,) = containers_of(box).glob("?" * 64)
     assert [p.name for p in directory.glob("upper/*")] == ["etc"]
     assert [p.name for p in directory.glob("upper/etc/*") if p.stat().st_size] == ["passwd"]

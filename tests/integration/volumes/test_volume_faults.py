@@ -58,7 +58,7 @@ def test_full_disk_is_the_container_s_error_and_no_more(rootless, busybox_image,
 
 @pytest.fixture
 def many(rootless, busybox_image, tmp_path):
-    """An image with a directory of so many files that copying it takes a while."""
+    """An image with a directory whose many files take a while to copy."""
     path = tmp_path / "many.tar"
     path.write_bytes(busybox_image.read_bytes())
     with tarfile.open(path, "a", format=tarfile.PAX_FORMAT) as archive:

@@ -75,7 +75,7 @@ def on_disk(tmp_path: Path, union: LimitedUnion) -> tuple[int, int]:
 
 
 class Client:
-    """Does what it is told to a union, as the kernel would, and keeps references."""
+    """Makes requests to a union as the kernel does, and keeps references."""
 
     def __init__(self, union: LimitedUnion, choices: random.Random) -> None:
         self.union = union
