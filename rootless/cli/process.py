@@ -1,4 +1,4 @@
-"""What is the same for each process of the program: its standard streams, and how it tells why it fails."""
+"""What is the same for each process of the program: its standard streams, and how it reports its failure."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def _quoted(word: str) -> str:
 
 
 def _reload() -> None:
-    """Have the user's systemd read its units again, if it runs."""
+    """Reload the units of the user's systemd, if it runs."""
     import subprocess
 
     try:

@@ -230,7 +230,7 @@ class Engine(ContainerStore):
         verbs.request(self.paths, self._container(name), Verb.PAUSE)
 
     def unpause(self, name: str) -> None:
-        """Let the processes of a paused container go on. Raises NotFoundError, ConflictError."""
+        """Resume the processes of a paused container. Raises NotFoundError, ConflictError."""
         from rootless.containers.status import Verb
         from rootless.engine.lifecycle import verbs
 

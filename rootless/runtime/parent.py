@@ -154,7 +154,7 @@ class ContainerProcess:
         self._channel: socket.socket | None = channel
 
     def start(self) -> ContainerProcess:
-        """Let it exec. Returns this object when it has.
+        """Start the command. Returns this object when it has been executed.
 
         Raises:
             CommandNotFoundError, CommandNotExecutableError: there is no such command.

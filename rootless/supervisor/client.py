@@ -65,7 +65,7 @@ class MonitorClient:
         return self._connection.fileno()
 
     def hello(self) -> None:
-        """Say which protocol this is. The first message."""
+        """Send the version of the protocol. The first message."""
         self._send(Kind.HELLO, version=VERSION)
 
     def attach(self, streams: Sequence[int] = (0, 1, 2), *, job_control: bool = False) -> None:
@@ -79,7 +79,7 @@ class MonitorClient:
         self._send(Kind.DETACH)
 
     def start(self) -> None:
-        """Let a container that is ready, or as soon as it is, execute its command."""
+        """Ask for the execution of the container's command, as soon as the container is ready."""
         self._send(Kind.START)
 
     def signal(self, number: int) -> None:
@@ -110,7 +110,7 @@ class MonitorClient:
         self._send(Kind.PAUSE)
 
     def unpause(self) -> None:
-        """Let the processes go on; answered by DONE."""
+        """Resume the processes; answered by DONE."""
         self._send(Kind.UNPAUSE)
 
     def update(self, resources: Mapping[str, Any], restart: tuple[str, int] | None) -> None:

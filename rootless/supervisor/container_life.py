@@ -102,7 +102,7 @@ class ContainerLife:
         self.state = MonitorState.READY
 
     def start(self) -> None:
-        """Let the container execute its command. Raises LaunchError if it cannot."""
+        """Execute the container's command. Raises LaunchError if that fails."""
         container = self.run.container
         container.start()
         self.state = MonitorState.RUNNING
@@ -132,7 +132,7 @@ class ContainerLife:
             self.run.take_snapshots(int(each))
 
     def start_again(self) -> None:
-        """Let the container of a later run execute its command, and tell the clients that wait for it."""
+        """Execute the command of a later run, and answer the clients that wait for the restart."""
         self.clients.broadcast(Kind.READY, pid=self.run.container.process.pid)
         self.start()
         if self.restarts.clients:

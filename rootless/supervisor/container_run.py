@@ -257,7 +257,7 @@ class ContainerRun:
         return shared
 
     def start(self) -> None:
-        """Let the container execute its command. Raises LaunchError if it cannot."""
+        """Execute the container's command. Raises LaunchError if that fails."""
         self.process.start()
         if self.process.listener is not None:
             self.add_listener(self.process.listener)
@@ -300,7 +300,7 @@ class ContainerRun:
         return False
 
     def add_listener(self, listener: int) -> None:
-        """Have the owners recorded that processes of a seccomp filter set. The listener is closed here."""
+        """Record the owners that processes set under a seccomp filter. The listener is closed here."""
         if self._owners is None:
             from rootless.supervisor.owners.owner_recording import OwnerRecording
 
@@ -349,9 +349,7 @@ class ContainerRun:
         return () if self._networks is None else self._networks.places
 
     def rename(self, client: Client, name: str) -> bool:
-        """Have the networks know the container by another name. Returns whether they do; else the client's request is
-        refused.
-        """
+        """Rename the container in its networks. Returns whether that succeeded; else the client's request is refused."""
         try:
             if self._networks is not None:
                 self._networks.rename(name)
@@ -368,8 +366,8 @@ class ContainerRun:
         return self._networks
 
     def check_network(self, ready: set[int]) -> str:
-        """Have a helper program of the network that has ended started again. Returns why that is not done any more,
-        once, and otherwise nothing.
+        """Restart a helper program of the network that has ended. Returns why it is not restarted any more, once, and
+        otherwise nothing.
         """
         return "" if self._networks is None else self._networks.check(ready)
 

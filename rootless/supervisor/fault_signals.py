@@ -23,7 +23,7 @@ _SIGINFO_BYTES = 128
 
 
 def block() -> None:
-    """Let the four wait for `FaultReader`, in this thread."""
+    """Block the four signals in this thread: `FaultReader` reads them."""
     signal.pthread_sigmask(signal.SIG_BLOCK, FAULTS)
 
 

@@ -101,7 +101,7 @@ class Connection:
 
 
 def send_failure(end: socket.socket, text: str) -> None:
-    """Tell the starter of a program why the program ends."""
+    """Report to the starter of a program why the program ends."""
     try:
         end.send(text.encode(errors="replace")[:4096], socket.MSG_NOSIGNAL)
     except OSError:

@@ -218,7 +218,7 @@ class Monitor:
         return clients.wait(run.watched(), limit, run.interest())
 
     def _rest(self, ending: Ending) -> bool:
-        """Tell the clients that this run has ended, and wait until the next is due. False if a client
+        """Report the end of this run to the clients, and wait until the next is due. False if a client
         stops the container meanwhile.
         """
         life, restarts = self._life, self._life.restarts

@@ -75,7 +75,7 @@ def receive_notification(listener: int, buffer: memoryview) -> None:
 
 
 def answer_notification(listener: int, identity: int, error: int) -> None:
-    """Let the call return: 0, or -1 with errno `error`. Raises OSError: ENOENT if it is no longer waiting."""
+    """Complete the call: it returns 0, or -1 with errno `error`. Raises OSError: ENOENT if it is no longer waiting."""
     fcntl.ioctl(listener, _SEND, struct.pack("=QqiI", identity, 0, -error, 0))
 
 
@@ -89,7 +89,7 @@ def is_waiting(listener: int, identity: int) -> bool:
 
 
 def wake_in_place(listener: int) -> None:
-    """Have callers and receivers wake each other on one processor, where the kernel can (Linux 6.6)."""
+    """Ask the kernel to wake callers and receivers on one processor, where it can (Linux 6.6)."""
     try:
         fcntl.ioctl(listener, _SET_FLAGS, _FD_SYNC_WAKE_UP)
     except OSError:

@@ -49,7 +49,7 @@ def decide(engine: Engine, name: str, *, asks: bool, is_traced: bool) -> None:
 
 
 def apply_all(engine: Engine, name: str) -> int:
-    """Apply the changes, and tell what was left alone. Returns 1 if something was."""
+    """Apply the changes, and report what was left alone. Returns 1 if something was."""
     from rootless.cli.changes.apply import show_left
 
     applied = engine.applying(name).apply()

@@ -60,7 +60,7 @@ def wait(parsed: Parsed, settings: Settings) -> int:
 
 
 def _conditions(words: Sequence[str]) -> Conditions | None:
-    """None for the end of a container, which its monitor tells. Raises UsageError."""
+    """None for the end of a container, which its monitor reports. Raises UsageError."""
     for word in words:
         if word not in _CONDITIONS:
             raise UsageError(f'unknown condition "{word}"', hint=f"use {', '.join(_CONDITIONS)}")

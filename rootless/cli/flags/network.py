@@ -88,7 +88,7 @@ def _is_user_defined(name: str) -> bool:
 
 
 def _with_own(attachment: Attachment, own: Attachment) -> Attachment:
-    """With what the options for one network say, which belong to the first. Raises UsageError."""
+    """With the options for one network, which belong to the first. Raises UsageError."""
     for what, given, option in (
         ("per-network alias", attachment.aliases and own.aliases, "--network-alias"),
         ("per-network IPv4 address", attachment.ip and own.ip, "--ip"),
@@ -150,7 +150,7 @@ def _invalid(text: str, why: str) -> UsageError:
 
 
 def _attachment(text: str, fields: Mapping[str, Sequence[str]]) -> Attachment:
-    """What the long form says. Raises UsageError."""
+    """The values of the long form. Raises UsageError."""
     last = {key: values[-1] for key, values in fields.items()}
     if not last.get("name"):
         raise _invalid(text, "network name/id is not specified")

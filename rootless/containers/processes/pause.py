@@ -182,7 +182,7 @@ def _stop_all(record: ContainerRecord, stopped: list[int], watchdog: PauseWatchd
 
 
 def write_out(record: ContainerRecord) -> None:
-    """Have the kernel hand over what the container has written so far. Raises RootlessError."""
+    """Ask the kernel to write what it holds of the container's data to the server. Raises RootlessError."""
     try:
         processes = processes_of(record.pid)
     except FileNotFoundError:

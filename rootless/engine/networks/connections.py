@@ -119,7 +119,7 @@ def disconnect_container(paths: StoragePaths, name: str, container: str, *, forc
 
 
 def rename_in_networks(paths: StoragePaths, record: ContainerRecord) -> None:
-    """Have the networks of a container that runs know its new name. A monitor of an earlier release does not know the
+    """Rename a container that runs in its networks. A monitor of an earlier release does not know the
     request: DNS has the old name then until the container is started again.
     """
     if record.status not in MONITORED or record.endpoint is None:

@@ -45,7 +45,7 @@ class Names:
         """The networks of each container."""
 
     def replace(self, zone: Zone) -> None:
-        """Have the network consist of these members from now on."""
+        """Set the members of the network."""
         self._zones[zone.id] = zone
         self._places[zone.id] = {
             address: member

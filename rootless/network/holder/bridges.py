@@ -91,7 +91,7 @@ class Bridges:
         self._indexes[record.id] = index
 
     def _check_ipv6_sources(self, record: NetworkRecord) -> None:
-        """Have packets dropped whose source is not of the network that they come from, as rp_filter does for IPv4. Raises
+        """Drop packets whose source is not of the network that they come from, as rp_filter does for IPv4. Raises
         HostSupportError.
         """
         if self._checks_ipv6_sources:

@@ -233,7 +233,7 @@ class _Loop:
         self._watch(relay, before)
 
     def _watch(self, relay: TcpRelay, before: Iterable[int]) -> None:
-        """Have epoll wait for what the relay now waits for."""
+        """Register with epoll what the relay now waits for."""
         wanted = relay.interest()
         for descriptor in set(before) - set(wanted):
             self._registered.pop(descriptor, None)

@@ -146,7 +146,7 @@ class RootServer:
         return True
 
     def _take_over(self, other: FileServer, keeper: RecordKeeper) -> bool:
-        """Have another server, which waits for its description, take the place of this one. False if the
+        """Replace this server by another one, which waits for its description. False if the
         kernel cannot go on with another.
         """
         if self.has_ended or not self._server.is_continued():

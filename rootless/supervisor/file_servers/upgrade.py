@@ -38,7 +38,7 @@ class ServerUpgrade:
         return () if self._server is None else (self._server.fileno(),)
 
     def advance(self, ready: set[int]) -> None:
-        """Have the new server take over if it has announced itself."""
+        """Hand over to the new server if it has announced itself."""
         server = self._server
         if server is None or server.fileno() not in ready:
             return

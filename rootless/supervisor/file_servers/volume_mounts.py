@@ -74,7 +74,7 @@ class _Served:
                 os.close(descriptor)
 
     def reconnect(self) -> bool:
-        """Have another server that serves already in place of one that has ended; False if there is none."""
+        """Connect to another server that serves already, after one has ended; False if there is none."""
         try:
             connection = control_socket.connect(self.served.control).detached()
         except NotFoundError:

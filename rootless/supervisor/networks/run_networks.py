@@ -153,7 +153,7 @@ class RunNetworks:
         return self._network.watched()
 
     def check(self, ready: set[int]) -> str:
-        """Have a helper program that has ended started again. Returns why that is not done any more, once, and otherwise
+        """Restart a helper program that has ended. Returns why it is not restarted any more, once, and otherwise
         nothing.
         """
         return self._network.check(ready)

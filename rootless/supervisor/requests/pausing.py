@@ -53,7 +53,7 @@ class Pause:
         return not new and all(map(is_stopped, self._seen))
 
     def end(self) -> None:
-        """Let the processes go on. What another program had stopped before stays stopped."""
+        """Resume the processes. What another program had stopped before stays stopped."""
         if self._group is not None:
             self._group.thaw()
         for pidfd in self._stopped.values():
@@ -132,7 +132,7 @@ class PauseRequests:
         client.send(Kind.DONE)
 
     def resume(self) -> None:
-        """Let the processes go on, if there is a pause."""
+        """Resume the processes, if there is a pause."""
         if self._pause is None:
             return
         client = self._client
