@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 
-from rootless.containers.record import IN_DIRECTORY
 from rootless.errors import LaunchError, RootlessError
 from rootless.light_stdlib import signal
 from rootless.runtime.parent import (
@@ -16,9 +15,9 @@ from rootless.runtime.parent import (
     create,
     execute_runtime_hooks,
 )
-from rootless.runtime.rootfs import ROOT_TREE, OverlayRootfs
+from rootless.runtime.rootfs import ROOT_TREE
 from rootless.supervisor.engine_log import log
-from rootless.supervisor.file_servers.root_server import RootServer
+from rootless.supervisor.file_servers.root_server import RunRoot
 from rootless.supervisor.record_keeper import Ending
 from rootless.supervisor.signal_delivery import SignalDelivery
 from unionfs.light_types import partial
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
 
     from rootless.containers.launch_description import LaunchDescription
     from rootless.network.endpoint import Assigned
-    from rootless.runtime.rootfs import Rootfs
     from rootless.supervisor.clients import Client
-    from rootless.supervisor.file_servers.run_layer import RunLayer
     from rootless.supervisor.file_servers.volume_mounts import VolumeMounts
     from rootless.supervisor.file_servers.volume_server import ServedTree
     from rootless.supervisor.life_events import LifeEvents
@@ -71,17 +68,7 @@ class ContainerRun:
         self._oom_kills = 0 if group is None else group.oom_kills()
         if description.volatile:
             _allow_another_mount(description.work)
-        self._layer = _open_layer(description)
-        self._rootfs, self._shared = _root(description)
-        self._server: RootServer | None = None
-        """None where the image is shared with other containers, or the kernel alone serves the root."""
-        if self._shared is None and resources.image_server is not None:
-            resources.image_server.end()
-        if self._shared is None and not _is_native(self._rootfs):
-            self._server = self._take_server()
-        else:
-            # It waits for a description, and holds the standard streams of the starter meanwhile.
-            resources.servers.end(0)
+        self._root = RunRoot(description, resources.servers, resources.image_server)
         self._volumes: VolumeMounts | None = None
         self._networks: RunNetworks | None = None
         """None where it has no network namespace of its own."""
@@ -90,20 +77,12 @@ class ContainerRun:
     @property
     def server_pid(self) -> int:
         """The PID of the file server of its own; 0 if it has none."""
-        return 0 if self._server is None else self._server.pid
+        return 0 if self._root.server is None else self._root.server.pid
 
     @property
     def memory_fd(self) -> int:
         """The descriptor of its writable layer in memory; 0 if that is elsewhere."""
-        return 0 if self._layer is None else self._layer.memory_fd
-
-    def _take_server(self) -> RootServer:
-        layer = () if self._layer is None else self._layer.descriptors
-        return RootServer(self._description, self._resources.servers.take(), layer)
-
-    def _release_layer(self) -> None:
-        if self._layer is not None:
-            self._layer.release()
+        return self._root.memory_fd
 
     def create(
         self, streams: ContainerStreams, debug: int | None, meanwhile: Callable[[], None]
@@ -126,7 +105,7 @@ class ContainerRun:
             **({} if volumes is None else volumes.trees),
             **({} if shared is None else shared.trees),
         }
-        server = self._server
+        server = self._root.server
 
         def write_step(line: str) -> None:
             os.write(debug or 2, f"{line}\n".encode())
@@ -136,7 +115,7 @@ class ContainerRun:
                 LaunchArgs(
                     spec=description.spec,
                     bundle=description.directory,
-                    rootfs=self._rootfs,
+                    rootfs=self._root.rootfs,
                     id_maps=description.id_maps,
                     stdio=None if stdio is None else Stdio(*stdio),
                     cgroup_fd=None if group is None else group.directory_fd,
@@ -188,13 +167,12 @@ class ContainerRun:
         """The mounts that file servers of their own serve, with the image if it is shared; None if there are none.
         Raises RootlessError.
         """
-        if self._shared is not None:
+        if self._root.image is not None:
             try:
-                return self._open_image(self._shared)
+                return self._open_image(self._root.image)
             except RootlessError as error:
                 log(f"the image is not shared: {error.message}")
-            self._server = self._take_server()
-            self._rootfs = _own_root(self._description)
+            self._root.stop_sharing()
         return self._open_served({}) if self._description.has_served_mounts else None
 
     def _open_image(self, image: ServedTree) -> VolumeMounts:
@@ -280,7 +258,7 @@ class ContainerRun:
 
     def watched(self) -> tuple[int, ...]:
         """Descriptors that become readable when one of its processes ends."""
-        server = () if self._server is None else self._server.watched()
+        server = () if self._root.server is None else self._root.server.watched()
         volumes = () if self._volumes is None or self.server_failure else self._volumes.watched()
         network = () if self._networks is None else self._networks.watched()
         stops = () if self.process.stops is None else (self.process.stops,)
@@ -324,19 +302,20 @@ class ContainerRun:
         self, client: Client, keeper: RecordKeeper, fields: Mapping[str, object]
     ) -> None:
         """Carry out UPGRADE: have a file server of another release take over."""
-        if self._server is None:
+        if self._root.server is None:
             client.refuse(
                 "the container shares the file server of its image, which ends with its last container"
             )
         else:
-            self._server.upgrade(client, keeper, fields)
+            self._root.server.upgrade(client, keeper, fields)
 
     def has_lost_server(self, ready: set[int], keeper: RecordKeeper) -> bool:
         """Whether one of the descriptors is that of a file server which has ended too early, and was not
         seen before.
         """
-        if self._server is not None and self._server.check(ready, keeper):
-            self.server_failure = self._server.failure
+        server = self._root.server
+        if server is not None and server.check(ready, keeper):
+            self.server_failure = server.failure
             return True
         if self._volumes is not None and not self.server_failure:
             self.server_failure = self._volumes.failure()
@@ -375,9 +354,7 @@ class ContainerRun:
         """End the file server of a container that could not be created or started."""
         self._close_owners()
         self._release_networks()
-        if self._server is not None:
-            self._server.abandon()
-        self._release_layer()
+        self._root.abandon()
         self._release_volumes()
 
     def _close_owners(self) -> None:
@@ -408,11 +385,9 @@ class ContainerRun:
         if group is not None:
             out_of_memory = group.oom_kills() > self._oom_kills
             group.kill()
-        if self._server is not None:
-            # Other processes of a container that has no PID namespace may go on.
-            self._server.finish(waits=not self.process.is_child)
-            self.server_failure = self.server_failure or self._server.failure
-        self._release_layer()
+        # Other processes of a container that has no PID namespace may go on.
+        failure = self._root.finish(waits=not self.process.is_child)
+        self.server_failure = self.server_failure or failure
         self._release_volumes()
         self._execute_hooks("poststop", 0, "stopped")
         if self.signals.killed_for and status == 128 + signal.SIGKILL:
@@ -423,44 +398,6 @@ class ContainerRun:
             # What the container wrote last is lost, whatever its command says.
             status = RootlessError.exit_status
         return Ending(status, out_of_memory, self.server_failure)
-
-
-def _open_layer(description: LaunchDescription) -> RunLayer | None:
-    """None for one in the container's directory. Raises RootlessError."""
-    if description.record.layer == IN_DIRECTORY:
-        return None
-    from rootless.supervisor.file_servers.run_layer import RunLayer
-
-    return RunLayer(description)
-
-
-def _root(description: LaunchDescription) -> tuple[Rootfs, ServedTree | None]:
-    """The root file system, and what has to be served for it and for other containers alike, if its image is shared."""
-    own = _own_root(description)
-    is_read_only = bool(description.spec["root"].get("readonly"))
-    if _is_native(own) or not (isinstance(own, OverlayRootfs) or is_read_only):
-        return own, None
-    from rootless.supervisor.file_servers.shared_image import shared_image, shared_rootfs
-
-    image = shared_image(description)
-    return (own, None) if image is None else (shared_rootfs(description), image)
-
-
-def _own_root(description: LaunchDescription) -> Rootfs:
-    """The root file system of a container that shares none, over the unpacked image if there is one: the
-    container's record has been written, and keeps it."""
-    rootfs = description.rootfs
-    if not isinstance(rootfs, OverlayRootfs) or description.record.overlays:
-        return rootfs
-    from rootless.containers.unpacked import unpacked_directory
-
-    native = unpacked_directory(description.store, description.tree, description.id_maps)
-    return rootfs._replace(native=native)
-
-
-def _is_native(rootfs: Rootfs) -> bool:
-    """Whether the kernel alone serves it."""
-    return isinstance(rootfs, OverlayRootfs) and bool(rootfs.native)
 
 
 def _allow_another_mount(work: str) -> None:

@@ -1,11 +1,13 @@
-"""The file server of a container's root during one run: replaced when it is killed, or by one of another release."""
+"""A container's root during one run, and its file server, which is replaced when it is killed, or by one of another release."""
 
 from __future__ import annotations
 
 import os
 import time
 
+from rootless.containers.record import IN_DIRECTORY
 from rootless.errors import RootlessError
+from rootless.runtime.rootfs import OverlayRootfs
 from rootless.supervisor.engine_log import log
 
 TYPE_CHECKING = False
@@ -13,9 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rootless.containers.launch_description import LaunchDescription
+    from rootless.runtime.rootfs import Rootfs
     from rootless.supervisor.clients import Client
-    from rootless.supervisor.file_servers.file_server import FileServer
+    from rootless.supervisor.file_servers.file_server import FileServer, NextServer
+    from rootless.supervisor.file_servers.first_server import FirstServer
+    from rootless.supervisor.file_servers.run_layer import RunLayer
     from rootless.supervisor.file_servers.upgrade import ServerUpgrade
+    from rootless.supervisor.file_servers.volume_server import ServedTree
     from rootless.supervisor.record_keeper import RecordKeeper
 
 _GRACE = 10.0
@@ -155,3 +161,101 @@ class RootServer:
         self._server = self._server.replace(self._description, other)
         keeper.server_replaced(self._server.pid)
         return True
+
+
+class RunRoot:
+    """The root of a container during one run. A file server of its own serves it, or the server of an image that
+    containers share, or the kernel alone. Leave it by `abandon` or `finish`.
+
+    `rootfs` is what the runtime mounts. `image` is to be served for this container and for others, where the image is
+    shared. `server` is the file server of its own, if it has one.
+    """
+
+    def __init__(
+        self, description: LaunchDescription, servers: NextServer, image_server: FirstServer | None
+    ) -> None:
+        """Raises RootlessError if the file server has ended."""
+        self._description = description
+        self._servers = servers
+        self._layer = _open_layer(description)
+        self.rootfs, self.image = _root(description)
+        self.server: RootServer | None = None
+        if self.image is None and image_server is not None:
+            image_server.end()
+        if self.image is None and not _is_native(self.rootfs):
+            self.server = self._take_server()
+        else:
+            # It waits for a description, and holds the standard streams of the starter meanwhile.
+            servers.end(0)
+
+    @property
+    def memory_fd(self) -> int:
+        """The descriptor of the writable layer in memory; 0 if that is elsewhere."""
+        return 0 if self._layer is None else self._layer.memory_fd
+
+    def stop_sharing(self) -> None:
+        """The shared image cannot be served: take a file server of its own."""
+        self.image = None
+        self.server = self._take_server()
+        self.rootfs = _own_root(self._description)
+
+    def abandon(self) -> None:
+        """The container could not be created or started."""
+        if self.server is not None:
+            self.server.abandon()
+        self._release_layer()
+
+    def finish(self, *, waits: bool) -> str:
+        """After the end of the container: `RootServer.finish`. Returns why the file server failed, or nothing."""
+        failure = ""
+        if self.server is not None:
+            self.server.finish(waits=waits)
+            failure = self.server.failure
+        self._release_layer()
+        return failure
+
+    def _take_server(self) -> RootServer:
+        layer = () if self._layer is None else self._layer.descriptors
+        return RootServer(self._description, self._servers.take(), layer)
+
+    def _release_layer(self) -> None:
+        if self._layer is not None:
+            self._layer.release()
+
+
+def _open_layer(description: LaunchDescription) -> RunLayer | None:
+    """None for one in the container's directory. Raises RootlessError."""
+    if description.record.layer == IN_DIRECTORY:
+        return None
+    from rootless.supervisor.file_servers.run_layer import RunLayer
+
+    return RunLayer(description)
+
+
+def _root(description: LaunchDescription) -> tuple[Rootfs, ServedTree | None]:
+    """The root file system, and what has to be served for it and for other containers alike, if its image is shared."""
+    own = _own_root(description)
+    is_read_only = bool(description.spec["root"].get("readonly"))
+    if _is_native(own) or not (isinstance(own, OverlayRootfs) or is_read_only):
+        return own, None
+    from rootless.supervisor.file_servers.shared_image import shared_image, shared_rootfs
+
+    image = shared_image(description)
+    return (own, None) if image is None else (shared_rootfs(description), image)
+
+
+def _own_root(description: LaunchDescription) -> Rootfs:
+    """The root file system of a container that shares none, over the unpacked image if there is one: the
+    container's record has been written, and keeps it."""
+    rootfs = description.rootfs
+    if not isinstance(rootfs, OverlayRootfs) or description.record.overlays:
+        return rootfs
+    from rootless.containers.unpacked import unpacked_directory
+
+    native = unpacked_directory(description.store, description.tree, description.id_maps)
+    return rootfs._replace(native=native)
+
+
+def _is_native(rootfs: Rootfs) -> bool:
+    """Whether the kernel alone serves it."""
+    return isinstance(rootfs, OverlayRootfs) and bool(rootfs.native)
