@@ -44,17 +44,22 @@ from rootless.registry.challenge import parse_challenges
 from rootless.registry.failures import (
     DeniedError,
     RegistryError,
-    UnknownError,
     UnreachableError,
     problems_of,
 )
 from rootless.registry.proxies import is_loopback
 from rootless.registry.registries_conf import Endpoint
+from rootless.registry.responses import (
+    closing,
+    next_link,
+    read_bounded,
+    read_refusal,
+    refusal_error,
+)
 from rootless.registry.retrying import TEMPORARY_STATUSES, Attempts, Policy, retry_after
-from rootless.registry.transport import Content, Transport, TransportFailure, read_body
+from rootless.registry.transport import Content, Transport, TransportFailure
 
 ACCEPTED = ", ".join(sorted(media_types.INDEXES | media_types.MANIFESTS))
-_LARGEST_REFUSAL = 64 << 10
 _MOST_PAGES = 10_000
 
 
@@ -147,7 +152,7 @@ class RepositoryClient:
                 if not is_tag(tag):
                     raise InvalidDocumentError(f"{what}: {tag!r} is not a tag")
                 found.append(tag)
-            link = _next_link(headers.get("Link"))
+            link = next_link(headers.get("Link"))
             if link is None:
                 return tuple(dict.fromkeys(found))
             pages.append(url)
@@ -181,7 +186,7 @@ class RepositoryClient:
                 async with self.request(
                     "GET", path, headers=headers, attempts=attempts
                 ) as response:
-                    return await _read_bounded(response, limit, what), response.headers
+                    return await read_bounded(response, limit, what), response.headers
             except TransportFailure as failure:
                 await self.pause(attempts, failure)
 
@@ -249,7 +254,7 @@ class RepositoryClient:
                 continue
             if response.status_code in accept:
                 return response
-            data = await _refusal(response)
+            data = await read_refusal(response)
             if response.status_code == 401 and own and refused < 2:
                 refused += 1
                 if await self._challenged(response, scopes, authorization):
@@ -260,7 +265,7 @@ class RepositoryClient:
                 if delay is not None:
                     await trio.sleep(delay)
                     continue
-            raise _refused(response, data, self)
+            raise refusal_error(response, data, self.host, self.repository)
 
     async def _follow(
         self,
@@ -337,11 +342,11 @@ class RepositoryClient:
                 response = await self._follow(
                     method, wanted.url, headers, wanted.authorization, lambda: wanted.form
                 )
-                async with _closing(response):
+                async with closing(response):
                     if response.status_code == 200:
-                        data = await _read_bounded(response, MAX_DOCUMENT_SIZE, "a token")
+                        data = await read_bounded(response, MAX_DOCUMENT_SIZE, "a token")
                         return read_token(data, trio.current_time(), answer.realm)
-                    data = await _refusal(response)
+                    data = await read_refusal(response)
             except TransportFailure as failure:
                 await self.pause(attempts, failure)
                 continue
@@ -400,62 +405,3 @@ def _may_be_insecure(transport: Transport, endpoint: Endpoint, tls_verify: bool 
 
 def _same_host(url: str, other: str) -> bool:
     return redirects.origin_of(url)[1:] == redirects.origin_of(other)[1:]
-
-
-@asynccontextmanager
-async def _closing(response: httpx.Response) -> AsyncIterator[None]:
-    try:
-        yield
-    finally:
-        with trio.CancelScope(shield=True), trio.move_on_after(1):
-            await response.aclose()
-
-
-async def _read_bounded(response: httpx.Response, limit: int, what: str) -> bytes:
-    data = bytearray()
-
-    def take(piece: bytes) -> None:
-        nonlocal data
-        data += piece
-        if len(data) > limit:
-            raise InvalidDocumentError(f"{what} is too large: more than {limit} bytes")
-
-    await read_body(response, take)
-    return bytes(data)
-
-
-async def _refusal(response: httpx.Response) -> bytes:
-    """The body of an answer that is no success, if it is short; the response is closed."""
-    async with _closing(response):
-        try:
-            with trio.move_on_after(5):
-                return await _read_bounded(response, _LARGEST_REFUSAL, "the refusal")
-        except (TransportFailure, InvalidDocumentError):
-            pass
-    return b""
-
-
-def _refused(response: httpx.Response, data: bytes, client: RepositoryClient) -> Exception:
-    status = response.status_code
-    text = ", ".join(str(problem) for problem in problems_of(status, data))
-    details = {"status": status, "registry": client.host, "repository": client.repository}
-    if status in (401, 403):
-        return DeniedError(text, details=details)
-    if status == 404:
-        return UnknownError(text, details=details)
-    if status == 429:
-        return RegistryError(
-            f"toomanyrequests: {text}",
-            hint="wait, or log in: rootless login",
-            details=details,
-        )
-    return RegistryError(f"{client.host}: {text} (status {status})", details=details)
-
-
-def _next_link(header: str | None) -> str | None:
-    """The target of rel="next" (RFC 8288)."""
-    for part in (header or "").split(","):
-        target, _, parameters = part.strip().partition(">")
-        if target.startswith("<") and 'rel="next"' in parameters.replace("rel=next", 'rel="next"'):
-            return target[1:]
-    return None
