@@ -12,16 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.registry.conftest import layer_of
 from tests.support.docker_registry import docker_registry
-from tests.support.images import docker_archive
+from tests.support.images import docker_archive, layer_tar
 from tests.support.registry import FakeRegistry, Fault, Handler, Request, paced, serving
 from tests.support.rootless import Rootless
 from tests.support.waiting import wait_until
 
 MOMENTS = 12
 CHANCE = random.Random(9)
-LAYERS = [layer_of({f"file{n}": CHANCE.randbytes(3_000_000)}) for n in range(2)]
+LAYERS = [layer_tar({f"file{n}": CHANCE.randbytes(3_000_000)}) for n in range(2)]
 SOUND = "Everything is as it should be.\n"
 NAME = "app:1"
 

@@ -3,13 +3,14 @@ carry them."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 EPOCH = 1_700_000_000
@@ -160,3 +161,56 @@ def oci_archive(
         for entry in sorted(directory.rglob("*")):
             archive.add(entry, entry.relative_to(directory).as_posix(), recursive=False)
     shutil.rmtree(directory)
+
+
+def layer_tar(content: Mapping[str, bytes], *members: tarfile.TarInfo) -> bytes:
+    """A layer of members without content, and of files by their names."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for member in members:
+            archive.addfile(member)
+        for name, data in content.items():
+            add_file(archive, name, data)
+    return buffer.getvalue()
+
+
+def tar(*members: tarfile.TarInfo, **files: bytes) -> bytes:
+    """As `layer_tar`, the files by keyword."""
+    return layer_tar(files, *members)
+
+
+def gz(data: bytes) -> bytes:
+    """The same bytes every time."""
+    return gzip.compress(data, mtime=0)
+
+
+def compressed_layout(
+    path: Path,
+    layers: Sequence[bytes],
+    compress: Callable[[bytes], bytes],
+    suffix: str,
+    name: str = "test:latest",
+    manifest: Iterable[tuple[str, object]] = (),
+) -> str:
+    """Write an OCI layout whose layers are compressed, with further fields of the manifest. Returns its digest."""
+    blobs = path / "blobs/sha256"
+    blobs.mkdir(parents=True)
+
+    def put(data: bytes, media_type: str) -> dict[str, object]:
+        (blobs / sha256(data)[7:]).write_bytes(data)
+        return {"mediaType": media_type, "digest": sha256(data), "size": len(data)}
+
+    document = {
+        "schemaVersion": 2,
+        "config": put(image_config(layers, {}), "application/vnd.oci.image.config.v1+json"),
+        "layers": [
+            put(compress(layer), f"application/vnd.oci.image.layer.v1.tar{suffix}")
+            for layer in layers
+        ],
+        **dict(manifest),
+    }
+    entry = put(json.dumps(document).encode(), "application/vnd.oci.image.manifest.v1+json")
+    entry["annotations"] = {"org.opencontainers.image.ref.name": name}
+    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return str(entry["digest"])

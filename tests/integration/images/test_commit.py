@@ -16,8 +16,7 @@ from rootless.store.chains import chain_index
 from rootless.store.image import resolve
 from rootless.store.layers import layer_files
 from rootless.store.layout import Store
-from tests.integration.images.test_load import compressed_layout, gz, tar
-from tests.support.images import docker_archive, sha256
+from tests.support.images import compressed_layout, docker_archive, gz, sha256, tar
 
 BASE, TOP = tar(motd=b"hello\n"), tar(motd=b"bye\n", new=os.urandom(100_000))
 WHEN = {"created": "2026-01-02T03:04:05Z", "created_by": "sh"}

@@ -7,10 +7,9 @@ import tarfile
 
 import pytest
 
-from tests.integration.registry.conftest import layer_of
-from tests.support.images import add_file, docker_archive
+from tests.support.images import add_file, docker_archive, layer_tar
 
-BASE = layer_of({"etc/name": b"base\n"})
+BASE = layer_tar({"etc/name": b"base\n"})
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from rootless.images.save import save
 from rootless.images.tag import tag
 from rootless.store.image import all_images, resolve
 from rootless.store.layout import Store
-from tests.integration.images.test_load import compressed_layout, gz, tar
-from tests.support.images import docker_archive
+from tests.support.images import compressed_layout, docker_archive, gz, tar
 
 
 def flip(path):

@@ -5,8 +5,7 @@ import json
 
 import pytest
 
-from tests.integration.images.test_load import tar
-from tests.support.images import docker_archive
+from tests.support.images import docker_archive, tar
 
 BASE, TOP = tar(motd=b"hello\n"), tar(motd=b"bye\n")
 

@@ -15,13 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests.integration.registry.conftest import layer_of
 from tests.support.command import Result, run_command
-from tests.support.images import add_file, docker_archive, image_config, sha256
+from tests.support.images import add_file, docker_archive, image_config, layer_tar, sha256
 from tests.support.registry import CONFIG, INDEX, LAYER, MANIFEST, FakeRegistry, serving
 from tests.support.rootless import Rootless
 
-BASE = layer_of({"etc/name": b"base\n"})
+BASE = layer_tar({"etc/name": b"base\n"})
 DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 Document = dict[str, Any]
 
@@ -194,7 +193,7 @@ CASES: dict[str, tuple[Callable[[FakeRegistry], None], str]] = {
     ),
     "JSON as layer": (layer(gzip.compress(image_config([BASE], {}))), "is not a valid layer"),
     "other layer than the config says": (
-        layer(gzip.compress(layer_of({"other": b"x"}))),
+        layer(gzip.compress(layer_tar({"other": b"x"}))),
         "has the diffID",
     ),
     "config of fewer layers": (config(image_config([], {})), "layers but its config has 0"),
@@ -283,9 +282,9 @@ def test_hostile_image_is_refused_by_run(rootless, registry, case):
 
 def test_path_of_ten_thousand_components_is_one_file_to_everything(rootless, tmp_path):
     """Nothing recurses by directory, and nothing costs the square of the depth."""
-    flat, path = layer_of({"top": b"x"}), "d/" * 10_000 + "f"
+    flat, path = layer_tar({"top": b"x"}), "d/" * 10_000 + "f"
     docker_archive(tmp_path / "flat.tar", [flat], tags=["flat:1"])
-    docker_archive(tmp_path / "deep.tar", [flat, layer_of({path: b"x"})], tags=["deep:1"])
+    docker_archive(tmp_path / "deep.tar", [flat, layer_tar({path: b"x"})], tags=["deep:1"])
     for name in ("flat", "deep"):
         rootless("load", "-i", tmp_path / f"{name}.tar").ok()
     before = time.monotonic()

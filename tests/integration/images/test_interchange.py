@@ -13,16 +13,15 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.registry.conftest import layer_of
 from tests.support.command import Result, run_command
 from tests.support.docker_registry import docker_registry
-from tests.support.images import docker_archive, image_config, sha256
+from tests.support.images import docker_archive, image_config, layer_tar, sha256
 from tests.support.podman import Podman
 from tests.support.rootless import Rootless, remove_tree
 
-BASE = layer_of({"etc/name": b"base\n"})
-TOP = layer_of({"etc/top": b"top\n" * 1000})
-OTHER = layer_of({"etc/other": b"other\n"})
+BASE = layer_tar({"etc/name": b"base\n"})
+TOP = layer_tar({"etc/top": b"top\n" * 1000})
+OTHER = layer_tar({"etc/other": b"other\n"})
 NAME = "localhost/team/app:1"
 CONFIG = {"User": "1000", "Labels": {"a.b": "c"}}
 ID = sha256(image_config([BASE, TOP], CONFIG))

@@ -18,8 +18,7 @@ from rootless.store.image import all_images, resolve
 from rootless.store.ingest import Ingest
 from rootless.store.layout import Store
 from rootless.store.partial import FORGOTTEN_AFTER, abandoned_partials, open_partial
-from tests.integration.images.test_load import tar
-from tests.support.images import docker_archive, sha256
+from tests.support.images import docker_archive, sha256, tar
 
 DIGITS = "ab" * 32
 DIGEST = f"sha256:{DIGITS}"

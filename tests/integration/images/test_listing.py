@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from tests.integration.registry.conftest import layer_of
-from tests.support.images import add_file, image_config, sha256
+from tests.support.images import add_file, image_config, layer_tar, sha256
 
 # Newest first, as they are listed: zones and fractions do not sort as text.
 TIMES = {
@@ -24,7 +23,7 @@ def stored(rootless, tmp_path):
     import tarfile
 
     for number, (name, created) in enumerate(TIMES.items()):
-        base = layer_of({"n": str(number).encode()})
+        base = layer_tar({"n": str(number).encode()})
         config = json.loads(image_config([base], {"Labels": {"n": str(number), "all": ""}}))
         if created is not None:
             config["created"] = created
@@ -127,7 +126,7 @@ def test_tags_of_a_registry_up_to_a_limit(rootless):
 
     with serving(FakeRegistry(page=2)) as registry:
         for tag in ("1", "2", "3", "4", "5"):
-            registry.put_image("app", tag, [layer_of({})])
+            registry.put_image("app", tag, [layer_tar({})])
         name = f"{registry.host}/app"
         assert rootless("search-tags", "--limit", "3", name).ok().stdout == "1\n2\n3\n"
         assert rootless("search-tags", "--limit=0", name).ok().stdout in ("", "\n")

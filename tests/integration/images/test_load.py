@@ -1,8 +1,6 @@
 """Loading images: every form of archive, what others read of it, and what bad input leaves
 behind."""
 
-import gzip
-import io
 import json
 import lzma
 import os
@@ -32,30 +30,16 @@ from rootless.store.layers import layer_files
 from rootless.store.layout import Store
 from tests.support.images import (
     add_file,
+    compressed_layout,
     docker_archive,
+    gz,
     image_config,
     oci_archive,
     oci_layout,
     sha256,
+    tar,
 )
 from unionfs.tar.chain import build_chain
-
-
-def tar(*members, **files):
-    """A layer of TarInfos and of files by keyword."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for member in members:
-            archive.addfile(member)
-        for name, content in files.items():
-            add_file(archive, name, content)
-    return buffer.getvalue()
-
-
-def gz(data):
-    """The same bytes every time."""
-    return gzip.compress(data, mtime=0)
-
 
 BASE = tar(motd=b"hello\n", big=os.urandom(200_000))
 TOP = tar(motd=b"bye\n")
@@ -178,31 +162,6 @@ def test_uncompressed_layer_is_on_disk_once(store, tmp_path):
     layer = Path(store.layer_files(sha256(BASE)).tar)
     assert os.path.samefile(layer, store.blob_path(sha256(BASE)))
     assert layer.stat().st_nlink == 2
-
-
-def compressed_layout(path: Path, layers, compress, suffix, name="test:latest", manifest=()):
-    """An OCI layout whose layers are compressed."""
-    blobs = path / "blobs/sha256"
-    blobs.mkdir(parents=True)
-
-    def put(data, media_type):
-        (blobs / sha256(data)[7:]).write_bytes(data)
-        return {"mediaType": media_type, "digest": sha256(data), "size": len(data)}
-
-    document = {
-        "schemaVersion": 2,
-        "config": put(image_config(layers, {}), "application/vnd.oci.image.config.v1+json"),
-        "layers": [
-            put(compress(layer), f"application/vnd.oci.image.layer.v1.tar{suffix}")
-            for layer in layers
-        ],
-        **dict(manifest),
-    }
-    entry = put(json.dumps(document).encode(), "application/vnd.oci.image.manifest.v1+json")
-    entry["annotations"] = {"org.opencontainers.image.ref.name": name}
-    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    return entry["digest"]
 
 
 @pytest.mark.parametrize(("compress", "suffix"), [(gz, "+gzip"), (zstandard.compress, "+zstd")])

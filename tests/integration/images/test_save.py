@@ -17,7 +17,7 @@ from rootless.images.save import Format, save
 from rootless.images.tag import tag
 from rootless.store.image import resolve
 from rootless.store.layout import Store
-from tests.support.images import add_file, docker_archive, sha256
+from tests.support.images import add_file, compressed_layout, docker_archive, gz, sha256
 
 
 def layer(text):
@@ -148,7 +148,6 @@ def test_save_to_a_pipe(store, tmp_path):
 
 
 def test_compressed_layers_go_out_as_they_came(store, tmp_path):
-    from tests.integration.images.test_load import compressed_layout, gz
 
     compressed_layout(tmp_path / "in", [TOP], gz, "+gzip", "zipped:1")
     load(store, tmp_path / "in")

@@ -10,8 +10,7 @@ import pytest
 
 from rootless.store.ingest import Ingest
 from rootless.store.layout import Store
-from tests.integration.images.test_load import tar
-from tests.support.images import docker_archive, sha256
+from tests.support.images import docker_archive, sha256, tar
 
 BASE, TOP, OTHER = tar(motd=b"hello\n"), tar(motd=b"bye\n"), tar(big=os.urandom(300_000))
 

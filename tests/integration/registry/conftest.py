@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,20 +12,11 @@ from rootless.registry.remote import RemoteOptions
 from rootless.registry.retrying import Policy
 from rootless.registry.transport import Timing
 from rootless.store.layout import Store
-from tests.support.images import add_file
 from tests.support.registry import FakeRegistry, serving
 
 QUICK = RemoteOptions(
     timing=Timing(connect=5, silence=1.5, slow_bytes=64), policy=Policy(first=0.01, longest=0.05)
 )
-
-
-def layer_of(content: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, data in content.items():
-            add_file(archive, name, data)
-    return buffer.getvalue()
 
 
 @pytest.fixture

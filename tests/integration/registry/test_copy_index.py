@@ -19,13 +19,13 @@ from rootless.errors import (
 from rootless.images.transfer.copy import CopyOptions, MultiArch, copy
 from rootless.oci.platform import parse_platform
 from rootless.store.image import resolve
-from tests.integration.registry.conftest import QUICK, layer_of
+from tests.integration.registry.conftest import QUICK
 from tests.support.command import run_command
 from tests.support.docker_registry import docker_registry
-from tests.support.images import oci_layout, sha256
+from tests.support.images import layer_tar, oci_layout, sha256
 from tests.support.registry import INDEX, FakeRegistry, serving
 
-BASE = layer_of({"etc/name": b"base\n"})
+BASE = layer_tar({"etc/name": b"base\n"})
 ALL = CopyOptions(QUICK, QUICK, multi_arch=MultiArch.ALL)
 
 
@@ -33,7 +33,7 @@ def index_of(registry, name, tag, architectures=("amd64", "arm64", "s390x"), *, 
     """An index of images that share a layer; its digest."""
     entries = []
     for architecture in architectures:
-        own = layer_of({"arch": architecture.encode(), "data": os.urandom(50_000)})
+        own = layer_tar({"arch": architecture.encode(), "data": os.urandom(50_000)})
         digest = registry.put_image(name, architecture, [BASE, own], config={"User": architecture})
         media_type, data = registry.manifests[name][digest]
         platform = {"os": "linux", "architecture": architecture}

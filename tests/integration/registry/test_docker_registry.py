@@ -20,10 +20,10 @@ from rootless.images.transfer.push import push
 from rootless.registry import upload
 from rootless.store.image import manifest_of, resolve
 from rootless.store.layout import Store
-from tests.integration.registry.conftest import QUICK, layer_of
+from tests.integration.registry.conftest import QUICK
 from tests.support.command import Result, run_command
 from tests.support.docker_registry import authority, certificate, docker_registry, token_server
-from tests.support.images import docker_archive, oci_layout, sha256
+from tests.support.images import docker_archive, layer_tar, oci_layout, sha256
 from tests.support.registry import FakeRegistry, Fault, say_nothing, serving
 from tests.support.rootless import Rootless
 from tests.support.waiting import wait_until
@@ -32,8 +32,8 @@ pytestmark = pytest.mark.needs("docker-registry")
 ACCOUNT = ("tester", "pass:word")
 # htpasswd of the account, by bcrypt, the one scheme that the registry takes.
 HTPASSWD = "tester:$2b$05$abcdefghijklmnopqrstuuDIEddBSuRWBBEY6g5zv60IAP5bSSfki\n"
-BASE = layer_of({"etc/name": b"base\n"})
-TOP = layer_of({"etc/top": b"top\n" * 10_000})
+BASE = layer_tar({"etc/name": b"base\n"})
+TOP = layer_tar({"etc/top": b"top\n" * 10_000})
 
 
 @pytest.fixture
@@ -309,7 +309,7 @@ def test_copy_and_skopeo_understand_each_other(at_home, plain, tmp_path):
 def test_pull_that_is_killed_goes_on(at_home, plain, tmp_path):
     name = f"{plain}/big:1"
     docker_archive(
-        tmp_path / "big.tar", [layer_of({"data": os.urandom(30_000_000)}), BASE], tags=[name]
+        tmp_path / "big.tar", [layer_tar({"data": os.urandom(30_000_000)}), BASE], tags=[name]
     )
     at_home("load", "-i", tmp_path / "big.tar").ok()
     at_home("push", name).ok()
@@ -337,7 +337,7 @@ def test_chunks_and_ranges_are_what_the_registry_understands(
 
     monkeypatch.setattr(upload, "_put_whole", broken_off)
     monkeypatch.setattr(upload, "CHUNK", 100_000)
-    data = layer_of({"data": os.urandom(450_000)})
+    data = layer_tar({"data": os.urandom(450_000)})
     name = f"{plain}/app:1"
     docker_archive(tmp_path / "made.tar", [data], tags=[name])
     load(store, tmp_path / "made.tar")

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.registry.conftest import layer_of
 from tests.support.command import Result, run_command
 from tests.support.docker_registry import docker_registry
-from tests.support.images import docker_archive, sha256
+from tests.support.images import docker_archive, layer_tar, sha256
 from tests.support.rootless import Rootless
 
 pytestmark = pytest.mark.needs("docker-registry")
-BASE = layer_of({"etc/name": b"base\n"})
+BASE = layer_tar({"etc/name": b"base\n"})
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from rootless.registry.failures import DeniedError, RegistryError, UnknownError,
 from rootless.store.image import manifest_of, resolve
 from rootless.store.layers import layer_files
 from rootless.store.layout import Store
-from tests.integration.registry.conftest import QUICK, layer_of
-from tests.support.images import sha256
+from tests.integration.registry.conftest import QUICK
+from tests.support.images import layer_tar, sha256
 from tests.support.registry import (
     INDEX,
     MANIFEST,
@@ -41,8 +41,8 @@ from tests.support.registry import (
 )
 from tests.support.waiting import wait_until
 
-BASE = layer_of({"etc/name": b"base\n"})
-TOP = layer_of({"etc/top": os.urandom(300_000)})
+BASE = layer_tar({"etc/name": b"base\n"})
+TOP = layer_tar({"etc/top": os.urandom(300_000)})
 BLOB = "GET /v2/.*/blobs/{}"
 
 
@@ -319,7 +319,7 @@ def test_damage_that_an_earlier_pull_left_is_fetched_again(registry, store, env,
 
 
 def test_layer_that_is_another_layer_than_the_config_says_is_refused(registry, store, env):
-    other = gzip.compress(layer_of({"evil": b""}), 1, mtime=0)
+    other = gzip.compress(layer_tar({"evil": b""}), 1, mtime=0)
 
     def edit(document):
         document["layers"] = [registry.descriptor("app", other, document["layers"][0]["mediaType"])]

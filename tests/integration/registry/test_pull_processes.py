@@ -8,14 +8,14 @@ import re
 
 import pytest
 
-from tests.integration.registry.conftest import layer_of
+from tests.support.images import layer_tar
 from tests.support.registry import Fault, paced
 from tests.support.waiting import wait_until
 
 PIECES = 10
 CHANCE = random.Random(4)
-SHARED = [layer_of({f"shared{n}": CHANCE.randbytes(200_000)}) for n in range(3)]
-OWN = [layer_of({f"own{n}": CHANCE.randbytes(100_000)}) for n in range(2)]
+SHARED = [layer_tar({f"shared{n}": CHANCE.randbytes(200_000)}) for n in range(3)]
+OWN = [layer_tar({f"own{n}": CHANCE.randbytes(100_000)}) for n in range(2)]
 SOUND = "Everything is as it should be.\n"
 
 

@@ -24,12 +24,12 @@ from rootless.registry.authorization import Credentials
 from rootless.registry.failures import DeniedError, RegistryError
 from rootless.store.image import resolve
 from rootless.store.layout import Store
-from tests.integration.registry.conftest import QUICK, layer_of
-from tests.support.images import docker_archive
+from tests.integration.registry.conftest import QUICK
+from tests.support.images import docker_archive, layer_tar
 from tests.support.registry import FakeRegistry, Fault, hang_up, serving, status
 
-BASE = layer_of({"etc/name": b"base\n"})
-TOP = layer_of({"etc/top": os.urandom(300_000)})
+BASE = layer_tar({"etc/name": b"base\n"})
+TOP = layer_tar({"etc/top": os.urandom(300_000)})
 
 
 @pytest.fixture
@@ -285,7 +285,7 @@ def test_copy_takes_no_directory_of_something_else(made, env, tmp_path, kind):
 
 def test_only_the_image_that_is_copied_is_read(made, env, tmp_path):
     layout = f"oci:{tmp_path}/layout"
-    docker_archive(tmp_path / "other.tar", [layer_of({"x": b"x"})], tags=["other:1"])
+    docker_archive(tmp_path / "other.tar", [layer_tar({"x": b"x"})], tags=["other:1"])
     load(made, tmp_path / "other.tar")
     copy(made, "local:made:1", f"{layout}:one", env, CopyOptions())
     copy(made, "local:other:1", f"{layout}:two", env, CopyOptions())

@@ -8,7 +8,14 @@ import time
 
 import pytest
 
-from tests.integration.run.test_terminal import PROMPT, Terminal, runs_in_foreground
+from tests.support.terminal import (
+    PROMPT,
+    SHELL,
+    SHELL_OPTIONS,
+    runs_in_foreground,
+    terminals,
+    with_prompt,
+)
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse")
@@ -254,22 +261,13 @@ def test_first_process_ended_while_the_command_starts(rootless, container):
 @pytest.fixture
 def terminal(rootless, container):
     container()
-    opened = []
-
-    def open_terminal(*words, options=("-it",)):
-        opened.append(Terminal(rootless, "exec", *options, "c1", *words))
-        return opened[-1]
-
-    yield open_terminal
-    for one in opened:
-        one.close()
+    with terminals(rootless) as open_terminal:
+        yield lambda *words, options=("-it",): open_terminal("exec", *options, "c1", *words)
 
 
 @pytest.fixture
 def shell(terminal):
-    user = terminal("bash", "--norc", "--noediting", "-i", options=("-it", "-e", "PS1=READY> "))
-    user.expect(PROMPT)
-    return user
+    return with_prompt(terminal(*SHELL, options=SHELL_OPTIONS))
 
 
 def test_terminal_is_the_containers_and_follows_the_callers_size(shell):

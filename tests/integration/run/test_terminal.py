@@ -1,123 +1,37 @@
 """-i -t: the container's terminal joined to the caller's, which is as it was afterwards."""
 
-import contextlib
-import fcntl
 import os
-import pty
-import select
 import signal
-import struct
-import subprocess
 import sys
-import termios
-import time
-from pathlib import Path
 
 import pytest
 
 from tests.support.file_servers import kill_file_servers
+from tests.support.terminal import (
+    PROMPT,
+    SHELL,
+    SHELL_OPTIONS,
+    Terminal,
+    runs_in_foreground,
+    terminals,
+    with_prompt,
+)
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "fuse")
 
-PROMPT = b"READY> "
-
-
-class Terminal:
-    """A user at a terminal: the command on one side of a pseudo-terminal, the test on the other."""
-
-    def __init__(self, rootless, *words, rows=31, columns=91, argv=None, env=()):
-        self.master, self.slave = pty.openpty()
-        self.resize(rows, columns)
-        self.before = termios.tcgetattr(self.slave)
-        self.seen = b""
-
-        def own_the_terminal():
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-
-        streams = dict.fromkeys(("stdin", "stdout", "stderr"), self.slave)
-        if argv is None:
-            self.process = rootless.popen(*words, **streams, preexec_fn=own_the_terminal)
-        else:
-            self.process = subprocess.Popen(
-                argv,
-                **streams,
-                env=rootless.env | dict(env),
-                preexec_fn=own_the_terminal,  # noqa: PLW1509 - the test has one thread
-                start_new_session=True,
-            )
-            rootless.started.append(self.process)
-
-    def resize(self, rows, columns):
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def type(self, text):
-        os.write(self.master, text)
-
-    def read_some(self, wait):
-        if select.select([self.master], [], [], wait)[0]:
-            self.seen += os.read(self.master, 65536)
-
-    def expect(self, text):
-        deadline = time.monotonic() + 60
-        while text not in self.seen:
-            assert time.monotonic() < deadline, self.seen
-            self.read_some(0.1)
-        before, _, self.seen = self.seen.partition(text)
-        return before
-
-    def wait(self):
-        deadline = time.monotonic() + 60
-        while (status := self.process.poll()) is None:
-            assert time.monotonic() < deadline, self.seen
-            self.read_some(0.05)
-        self.read_some(0)
-        return status
-
-    def is_raw(self):
-        return not termios.tcgetattr(self.slave)[3] & termios.ICANON
-
-    def is_restored(self):
-        return termios.tcgetattr(self.slave) == self.before
-
-    def close(self):
-        self.process.kill()
-        self.process.wait(30)
-        os.close(self.master)
-        os.close(self.slave)
-
-
-def runs_in_foreground(command):  # each test has one of its own: those of others may still end
-    """Does a process with this command line receive the signals of its terminal's keys?"""
-    for directory in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (directory / "cmdline").read_bytes() == command:
-                fields = (directory / "stat").read_text().rpartition(") ")[2].split()
-                _state, _parent, group, _session, _tty, foreground, *_ = fields
-                return group == foreground
-    return False
-
 
 @pytest.fixture
 def terminal(rootless):
-    opened = []
-
-    def open_terminal(*words, options=("-i", "-t"), **more):
-        opened.append(Terminal(rootless, "run", "--rm", *options, "--rootfs", "/", *words, **more))
-        return opened[-1]
-
-    yield open_terminal
-    for one in opened:
-        one.close()
+    with terminals(rootless) as open_terminal:
+        yield lambda *words, options=("-i", "-t"), **more: open_terminal(
+            "run", "--rm", *options, "--rootfs", "/", *words, **more
+        )
 
 
 @pytest.fixture
 def shell(terminal):
-    user = terminal("bash", "--norc", "--noediting", "-i", options=("-it", "-e", "PS1=READY> "))
-    user.expect(PROMPT)
-    return user
+    return with_prompt(terminal(*SHELL, options=SHELL_OPTIONS))
 
 
 def test_terminal_has_the_callers_size_and_follows_it(shell):
@@ -294,13 +208,13 @@ def job_shell(rootless):
     user.close()
 
 
-SHELL = b"SHELL> "
+CALLERS_PROMPT = b"SHELL> "
 RUN_SHELL = b"run -it -e PS1='READY''> ' --rootfs / bash --norc --noediting -i"
 
 
 def test_background_run_with_a_terminal_is_stopped_and_goes_on_in_the_foreground(job_shell):
     job_shell.type(RUN_SHELL + b" &\n")
-    job_shell.expect(SHELL)
+    job_shell.expect(CALLERS_PROMPT)
     until_stopped(job_shell)
     job_shell.type(b"fg\n")
     wait_until(job_shell.is_raw)
@@ -309,16 +223,16 @@ def test_background_run_with_a_terminal_is_stopped_and_goes_on_in_the_foreground
     job_shell.type(b"echo $((6*7))\r")
     job_shell.expect(b"42\r\n")
     job_shell.type(b"exit 3\r")
-    job_shell.expect(SHELL)
+    job_shell.expect(CALLERS_PROMPT)
     job_shell.type(b"echo status $?; stty -a\n")
     job_shell.expect(b"status 3")
-    assert b" icanon" in job_shell.expect(SHELL)
+    assert b" icanon" in job_shell.expect(CALLERS_PROMPT)
 
 
 def until_stopped(user):
     def stopped():
         user.type(b"jobs\n")
-        return b"Stopped" in user.expect(SHELL)
+        return b"Stopped" in user.expect(CALLERS_PROMPT)
 
     wait_until(stopped, 30)
 
@@ -328,9 +242,9 @@ def test_run_that_is_stopped_from_elsewhere_gives_the_terminal_back_and_takes_it
     job_shell.expect(PROMPT)
     group = os.tcgetpgrp(job_shell.master)
     os.killpg(group, signal.SIGTSTP)
-    job_shell.expect(SHELL)
+    job_shell.expect(CALLERS_PROMPT)
     job_shell.type(b"stty -a\n")
-    assert b" icanon" in job_shell.expect(SHELL)
+    assert b" icanon" in job_shell.expect(CALLERS_PROMPT)
     job_shell.type(b"fg\n")
     wait_until(job_shell.is_raw)
     job_shell.type(b"\r")
@@ -338,7 +252,7 @@ def test_run_that_is_stopped_from_elsewhere_gives_the_terminal_back_and_takes_it
     job_shell.type(b"echo $((6*7))\r")
     job_shell.expect(b"42\r\n")
     job_shell.type(b"exit\r")
-    job_shell.expect(SHELL)
+    job_shell.expect(CALLERS_PROMPT)
 
 
 def test_suspend_key_stops_a_run_without_a_terminal_and_the_container_goes_on(job_shell):
@@ -347,7 +261,7 @@ def test_suspend_key_stops_a_run_without_a_terminal_and_the_container_goes_on(jo
     job_shell.expect(b"\nU\r\nP")
     job_shell.type(b"\x1a")
     job_shell.expect(b"Stopped")
-    job_shell.expect(SHELL)
+    job_shell.expect(CALLERS_PROMPT)
     job_shell.type(b"bg; kill -USR1 %1; wait %1; echo status $?\n")
     job_shell.expect(b"\nGOT")
     job_shell.expect(b"status 4")
@@ -355,11 +269,11 @@ def test_suspend_key_stops_a_run_without_a_terminal_and_the_container_goes_on(jo
 
 def test_background_run_that_reads_is_stopped_until_it_is_in_the_foreground(job_shell):
     job_shell.type(b"run -i --rootfs / sed -u s/x/y/ &\n")
-    job_shell.expect(SHELL)
+    job_shell.expect(CALLERS_PROMPT)
     until_stopped(job_shell)
     job_shell.type(b"fg\n")
     wait_until(lambda: os.tcgetpgrp(job_shell.master) != job_shell.process.pid)
     job_shell.type(b"axb\n")
     job_shell.expect(b"\nayb")
     job_shell.type(b"\x04")
-    job_shell.expect(SHELL)
+    job_shell.expect(CALLERS_PROMPT)
