@@ -48,23 +48,8 @@ class FreezingMachine(UnionMachine):
         ]
         return UpperChain(layers) if layers else None
 
-    def mount(self) -> Union:
-        upper = DirectoryUpper(
-            os.path.join(self.top, b"upper"),
-            os.path.join(self.top, b"work"),
-            ownership=self.ownership,
-            base_owner=CALLER[:2],
-        )
-        return Union(
-            [DirectoryLayer(path) for path in self.lowers],
-            upper,
-            UnionOptions(
-                descriptors=2,
-                volatile=True,
-                defers_metadata=self.defers_metadata,
-                frozen=self.chain(self.frozen),
-            ),
-        )
+    def options(self) -> UnionOptions:
+        return super().options()._replace(frozen=self.chain(self.frozen))
 
     @rule()
     def freeze(self) -> None:

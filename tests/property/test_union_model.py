@@ -111,8 +111,11 @@ class UnionMachine(RuleBasedStateMachine):
         return Union(
             [DirectoryLayer(path) for path in self.lowers],
             upper,
-            UnionOptions(descriptors=2, volatile=True, defers_metadata=self.defers_metadata),
+            self.options(),
         )
+
+    def options(self) -> UnionOptions:
+        return UnionOptions(descriptors=2, volatile=True, defers_metadata=self.defers_metadata)
 
     def teardown(self) -> None:
         for _, fd in self.handles:

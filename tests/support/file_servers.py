@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from tests.support.rootless import Rootless
-from tests.support.waiting import wait_until
+from tests.support.waiting import let_pass, wait_until
 
 
 def children_of(pid: int) -> set[int]:
@@ -34,6 +36,16 @@ def kill_file_servers(monitor: int, container: int, has_ended: Callable[[], obje
         return has_ended()
 
     wait_until(kill, 60)  # each of them takes a start of an interpreter
+
+
+def kill_now_and_then(
+    process: subprocess.Popen[bytes], kill_server: Callable[[], None], choices: random.Random
+) -> None:
+    """Kill a file server ten times while a process runs, at random moments. Fails if the process ends before."""
+    for _ in range(10):
+        let_pass(choices.uniform(0.05, 0.3))
+        assert process.poll() is None, "it ended too early"
+        kill_server()
 
 
 def open_files(pid: int) -> set[str]:

@@ -6,7 +6,6 @@ several names below (`link_index`), the logs, and the index of attributes where 
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 
@@ -173,17 +172,12 @@ def _copy_data(source: int, target: int, size: int) -> None:
         return
     except OSError:
         pass  # the file system does not share data (ioctl_ficlone(2))
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(source, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                break
-            raise
-        end = os.lseek(source, start, os.SEEK_HOLE)
-        while start < end:
-            start += _copy_run(source, target, start, end - start)
+    from unionfs.syscalls.extents import data_runs
+
+    for start, end in data_runs(source, 0, size):
+        at = start
+        while at < end:
+            at += _copy_run(source, target, at, end - at)
     os.ftruncate(target, size)
 
 

@@ -34,7 +34,7 @@ def allocated(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
         except OSError as failed:
             if failed.errno not in _NO_FIEMAP:
                 raise
-            yield from _data(fd, at, end)
+            yield from data_runs(fd, at, end)
             return
         yield from found
         if is_last or not found:
@@ -56,7 +56,8 @@ def _extents(fd: int, start: int, length: int) -> tuple[list[tuple[int, int]], b
     return found, is_last
 
 
-def _data(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+def data_runs(fd: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The runs of an open file that are no holes for lseek(2), as of `allocated`. Raises OSError."""
     at = start
     while at < end:
         try:
