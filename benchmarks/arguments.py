@@ -144,5 +144,5 @@ def _positive(text: str) -> int:
 def _processor(text: str) -> int:
     allowed = os.sched_getaffinity(0)
     if not text.isdigit() or int(text) not in allowed:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of the processors {sorted(allowed)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of the processors {sorted(allowed)}")
     return int(text)

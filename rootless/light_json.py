@@ -66,7 +66,7 @@ def dumps(value: object, *, ascii_only: bool = True, sort_keys: bool = False) ->
     """
 
     def refuse(other: object) -> object:
-        raise TypeError(f"{type(other).__name__} is no type of JSON")
+        raise TypeError(f"{type(other).__name__} is not a type of JSON")
 
     text = encode_basestring_ascii if ascii_only else encode_basestring
     encode = make_encoder({}, refuse, text, None, ":", ",", sort_keys, False, False)

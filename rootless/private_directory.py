@@ -24,7 +24,7 @@ def make_private_directory(path: str, variable: str) -> None:
     leads elsewhere, for the hint.
 
     Raises:
-        HostSupportError: it is no directory, belongs to another user, every user can write to it, or it cannot
+        HostSupportError: it is not a directory, belongs to another user, every user can write to it, or it cannot
             be made.
         OSError: it cannot be looked at.
     """

@@ -24,7 +24,7 @@ def merge_entries(
 ) -> Found:
     """The contributions that are visible, of all entries that the layers have under one name, from the top.
 
-    A whiteout, an opaque directory and anything that is no directory hide what is below; a
+    A whiteout, an opaque directory and anything that is not a directory hide what is below; a
     redirected directory goes on with what `resolve(path, position)` finds at that path below
     that position.
     """

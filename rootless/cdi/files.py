@@ -41,7 +41,7 @@ def _read(path: str, priority: int) -> SpecFile:
         opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(opened, "rb") as file:
             if not stat.S_ISREG(os.fstat(opened).st_mode):
-                raise InvalidDocumentError("it is no regular file")
+                raise InvalidDocumentError("not a regular file")
             data = file.read(_FILE_LIMIT + 1)
         if len(data) > _FILE_LIMIT:
             raise InvalidDocumentError("it is larger than 16 MiB")
@@ -58,11 +58,11 @@ def _document(path: str, data: bytes) -> object:
         try:
             return json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise InvalidDocumentError(f"it is no JSON: {error}") from error
+            raise InvalidDocumentError(f"invalid JSON: {error}") from error
     import yaml
 
     try:
         return yaml.safe_load(data)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         text = " ".join(str(error).split())
-        raise InvalidDocumentError(f"it is no YAML: {text}") from error
+        raise InvalidDocumentError(f"invalid YAML: {text}") from error

@@ -26,7 +26,7 @@ def inherited_descriptors(count: int | None, lists: Iterable[str]) -> tuple[int,
 
 def _inherited(word: str, option: str) -> int:
     if not word.isdecimal():
-        raise UsageError(f"--{option}: {word!r} is no number of a descriptor")
+        raise UsageError(f"--{option}: {word!r} is not a file descriptor number")
     descriptor = int(word)
     if descriptor < _FIRST:
         raise UsageError(f"--{option}: descriptor {descriptor} is a standard stream", hint="use -i")

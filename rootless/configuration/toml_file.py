@@ -60,7 +60,7 @@ def parse_configuration(data: bytes, path: str, *, is_site: bool) -> Configurati
         raise InvalidDocumentError(f"{path}: {_lower(str(error))}") from None
     for key, value in document.items():
         if key not in {*KEYS, _LOCK}:
-            raise _error(path, text, key, "there is no such key", f"the keys are {', '.join(KEYS)}")
+            raise _error(path, text, key, "unknown key", f"the keys are {', '.join(KEYS)}")
         _check(path, text, key, value, is_site=is_site)
     lists = {key: tuple(document.get(key, ())) for key in _LISTS}
     texts = {key: document.get(key, "") for key in ("network", "uppers", "join", "chown")}
@@ -87,16 +87,14 @@ def _check(path: str, text: str, key: str, value: object, *, is_site: bool) -> N
         raise _error(path, text, key, "it must be a string")
     words: Sequence[str] = _WORDS.get(key, ())
     if words and value not in words:
-        raise _error(path, text, key, f"{value!r} is none of {', '.join(words)}")
+        raise _error(path, text, key, f"{value!r} is not one of {', '.join(words)}")
     if key == "uppers" and not value.startswith(("/", "$")):
         raise _error(path, text, key, f"{value!r} is not an absolute path")
 
 
 def _check_entry(path: str, text: str, key: str, entry: str) -> None:
     if key == _LOCK and entry not in KEYS:
-        raise _error(
-            path, text, key, f"there is no key {entry!r}", f"the keys are {', '.join(KEYS)}"
-        )
+        raise _error(path, text, key, f"unknown key {entry!r}", f"the keys are {', '.join(KEYS)}")
     if key == "image_stores" and not entry.startswith("/"):
         raise _error(path, text, key, f"{entry!r} is not an absolute path")
     if key == "binds" and not entry.startswith("/"):

@@ -109,7 +109,7 @@ class Containers:
 
         `prepare` is called with the directory while it is still hidden: what it writes there exists
         from the first moment that the container does. Raises ExistsError if the name is taken,
-        UsageError if it is no name.
+        UsageError if it is not a valid name.
         """
         if not _is_name(record.name):
             raise _invalid_name(record.name)

@@ -118,7 +118,7 @@ def encode(message: HandshakeMessage) -> bytes:
 def decode(packet: bytes, descriptor: int | None) -> HandshakeMessage:
     """The message of a packet and of the descriptor that came with it.
 
-    One that is no JSON is the trampoline's: errno in four bytes, and the path that exec failed on.
+    One that is not JSON is the trampoline's: errno in four bytes, and the path that exec failed on.
     """
     if not packet.startswith(b'{"'):
         number = int.from_bytes(packet[:4], sys.byteorder)

@@ -27,7 +27,7 @@ def parse_driver(text: str, where: str) -> StorageDriver:
         return StorageDriver(text)
     except ValueError:
         raise UsageError(
-            f"{where}: there is no storage driver {text!r}",
+            f"{where}: unknown storage driver {text!r}",
             hint=f"use one of {', '.join(driver.value for driver in StorageDriver)}",
         ) from None
 

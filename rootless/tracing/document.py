@@ -103,7 +103,7 @@ def read_trace(document: dict[str, Any], what: str) -> Trace:
 
 
 def load_document(data: bytes, what: str) -> dict[str, Any]:
-    """The document in a file. Raises InvalidDocumentError for another format, or what is no JSON object."""
+    """The document in a file. Raises InvalidDocumentError for another format, or what is not a JSON object."""
     return read_versioned(data, what, FORMAT)
 
 

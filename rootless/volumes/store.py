@@ -63,7 +63,7 @@ class Volumes:
         """Make a volume; the one that has the name already is returned as it is.
 
         Raises:
-            UsageError: it is no name, or the options make no sense.
+            UsageError: it is not a valid name, or the options make no sense.
             HostSupportError: options that ask for what is not possible here.
         """
         check_name(record.name)

@@ -216,7 +216,7 @@ class Snapshot:
         return node
 
     def names(self, node: Node) -> list[bytes]:
-        """All paths, relative, of an object of the lowers that is no directory, in no particular order."""
+        """All paths, relative, of an object of the lowers that is not a directory, in no particular order."""
         position, ino = split_ino(node.attributes.ino, len(self._tree.layers.lowers))
         layer = None if position == UPPER else self._tree.layers.lowers[position - 1]
         if not isinstance(layer, IndexedLayer):
@@ -233,7 +233,7 @@ class Snapshot:
 
     def children(self, path: bytes) -> list[tuple[bytes, Node]]:
         """What is in the directory at a path, relative, in no particular order; nothing for a path that
-        is no directory."""
+        is not a directory."""
         directory = self.find(path)
         if not isinstance(directory, Directory):
             return []

@@ -25,7 +25,7 @@ _INDEX = "index.sqlite"
 
 
 def finish(arguments: Sequence[str]) -> int:
-    """Returns the number of bytes copied. Raises OSError: ENODATA if this is no mount of this program,
+    """Returns the number of bytes copied. Raises OSError: ENODATA if this is not a mount of this program,
     EBUSY if the upper is mounted, EINVAL if these are not its lowers, EIO if a lower has changed."""
     parser = ArgumentParser(
         prog="rootless-unionfs finish",

@@ -24,7 +24,7 @@ def remount(mountpoint: str, options: Options) -> str | None:
     mountpoint = os.path.realpath(mountpoint, strict=True)
     kind = _type_of(mountpoint)
     if kind is None or not kind.startswith("fuse."):
-        raise OSError(EINVAL, "cannot remount: it is no mount of this program", mountpoint)
+        raise OSError(EINVAL, "cannot remount: not a mount of this program", mountpoint)
     flags = of_options(options, as_root=False)._replace(read_only=options.read_only).flags
     try:
         mounts.mount(b"none", os.fsencode(mountpoint), b"fuse", flags | mounts.MS_REMOUNT, b"")

@@ -74,7 +74,7 @@ class UpperChain:
 
     def push(self, upper: DirectoryLayer) -> int:
         """Put one more upper over the others; returns its number. Refs go on meaning what they did, and so do those of the
-        upper itself for what is no directory: it finds all that was ever found in the upper whose place it has taken."""
+        upper itself for what is not a directory: it finds all that was ever found in the upper whose place it has taken."""
         upper.number_from(0)
         self._uppers.append(upper)
         self._pushed = upper
@@ -86,7 +86,7 @@ class UpperChain:
         for each in self._uppers:
             for _, directories, files, fd in os.fwalk(each.path, follow_symlinks=False):
                 yield os.fstat(fd)
-                # What is no directory has its status here, a directory has it when it is walked.
+                # What is not a directory has its status here, a directory has it when it is walked.
                 links = (name for name in directories if _is_link(name, fd))
                 for name in (*files, *links):
                     status = os.stat(name, dir_fd=fd, follow_symlinks=False)

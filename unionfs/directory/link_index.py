@@ -58,7 +58,7 @@ class LinkIndex:
     """The contents of the directory `fd` at the time of the call; None: no index.
 
     counts: by `st_ino`, the names that an object of the lowers has left; None: see its copy.
-    specials: the `st_ino` of each copy that is no regular file, by its number on disk.
+    specials: the `st_ino` of each copy that is not a regular file, by its number on disk.
     retired: the numbers that are held back.
     """
 

@@ -52,7 +52,7 @@ class MetadataWriter:
         return not self._as_data or mode & 0o7600 == 0o600
 
     def is_stored_as_file(self, creation: Creation) -> bool:
-        """Whether something that is no directory must be a regular file on disk, to carry an
+        """Whether something that is not a directory must be a regular file on disk, to carry an
         override."""
         if not self._as_data:
             return False

@@ -186,7 +186,7 @@ class DirectoryUpper(ChangingLayer):
             else:
                 os.rename(old[1], new[1], src_dir_fd=old_fd, dst_dir_fd=new_fd)
         except NotADirectoryError:
-            # A directory cannot replace a whiteout, which is no directory; but they can change
+            # A directory cannot replace a whiteout, which is not a directory; but they can change
             # places.
             require_whiteout_or_nothing(new_fd, new[1])
             if not exchange(old_fd, old[1], new_fd, new[1]):

@@ -247,7 +247,7 @@ class Tree:
         return node
 
     def add_from_upper(self, directory: Directory, name: bytes, entry: LayerEntry) -> None:
-        """A name of the upper is known that is no directory and no whiteout."""
+        """A name of the upper is known that is neither a directory nor a whiteout."""
         if name in directory.children:
             return
         node = self.node_maker.make_node(directory, name, [(UPPER, entry)])
@@ -296,7 +296,7 @@ class Tree:
         return node
 
     def is_unread(self, node: Node) -> bool:
-        """Whether a file that is no directory was written to before the upper was frozen, and its attributes have not been
+        """Whether a file that is not a directory was written to before the upper was frozen, and its attributes have not been
         read since. One that loses its last name, or whose metadata change, is read before."""
         return (
             node.stale

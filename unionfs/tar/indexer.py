@@ -229,7 +229,7 @@ class TarIndexer:
         self._names.put(parent, name, self._new_node(member), hiding=hiding)
 
     def _new_node(self, member: Member) -> int:
-        """Add a node that is no directory. Returns its number."""
+        """Add a node that is not a directory. Returns its number."""
         self._last_ino = ino = self._last_ino + 1
         self._file_bytes += member.size
         self._weight += _weight(member)

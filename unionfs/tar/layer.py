@@ -144,7 +144,7 @@ class IndexedLayer:
         return attributes.ino & OWN_NUMBER
 
     def names(self, ino: int) -> list[bytes]:
-        """The relative paths of an object that is no directory, in no particular order.
+        """The relative paths of an object that is not a directory, in no particular order.
 
         Reads the whole index, which is ordered by directory and name.
         """

@@ -163,7 +163,7 @@ def _read_records(values: Sequence[object], count: int, what: str) -> dict[str, 
                 raise InvalidDocumentError(f"{what}: layers is not a list of objects")
             position = optional(result, "layer", int, what) or 0
             if not 0 <= position < count:
-                raise InvalidDocumentError(f"{what}: there is no layer {position}")
+                raise InvalidDocumentError(f"{what}: layer {position} is missing")
             key = hex_of(required(value, "digest", str, what))
             created = optional(result, "createdAt", str, what) or ""
             found[key] = CacheRecord(position, created)

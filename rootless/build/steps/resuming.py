@@ -111,7 +111,7 @@ class Resumption:
         first, last = source.first_line - 1, source.last_line
         own = text[first:last]
         if not own or own[0].split()[:1] != [source.keyword]:
-            raise BuildError("--accept: the step is none of the Dockerfile itself")
+            raise BuildError("--accept: the step is not one of the Dockerfile itself")
         if not resume.executes_again:
             own = [f"# {line}" for line in own]
         changed = "\n".join([*text[:first], *lines, *own, *text[last:]])

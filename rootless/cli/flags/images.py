@@ -10,7 +10,7 @@ _REGISTRY = "docker://"
 def image_name(text: str) -> str:
     """The name of an image: without `docker://`, as skopeo and apptainer write it.
 
-    Raises UsageError for a path, which is no name.
+    Raises UsageError for a path, which is not a name.
     """
     if text.startswith(("/", "./", "../")):
         raise UsageError(

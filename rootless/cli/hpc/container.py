@@ -163,7 +163,7 @@ def _home(
         if not target.startswith("/"):
             raise UsageError(f"--home {given}: the directory in the container is not absolute")
         if not os.path.isdir(source):
-            raise UsageError(f"--home {given}: {source} is no directory", hint=f"mkdir {source}")
+            raise UsageError(f"--home {given}: {source} is not a directory", hint=f"mkdir {source}")
         return _Place(source, posixpath.normpath(target))
     home = environ.get("HOME", "")
     if not home.startswith("/"):

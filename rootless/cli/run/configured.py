@@ -83,7 +83,7 @@ def _bind(text: str, configuration: Configuration) -> Bind:
     except UsageError as error:
         raise UsageError(f"{where}: binds: {error.message}") from None
     if not isinstance(mount, Bind):
-        raise UsageError(f"{where}: binds: {text!r} is no directory of the host")
+        raise UsageError(f"{where}: binds: {text!r} is not a directory of the host")
     return mount._replace(create=False)
 
 

@@ -362,7 +362,7 @@ def _health(parsed: Parsed) -> values.HealthCheck | None:
 
 
 def _health_log_destination(text: str | None) -> str:
-    """`log_destination` of a health check. Raises UsageError, in podman's words, for what is no directory."""
+    """`log_destination` of a health check. Raises UsageError, in podman's words, for what is not a directory."""
     if text is None or text == "local":
         return ""
     if text == values.EVENTS_LOGGER:

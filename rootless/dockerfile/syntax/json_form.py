@@ -12,7 +12,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def json_words(text: str) -> tuple[str, ...] | None:
-    """The words of the exec form; None for anything that is no JSON array, which is the shell form. Raises
+    """The words of the exec form; None for anything that is not a JSON array, which is the shell form. Raises
     DockerfileError for an array with other values than strings."""
     words = _array(text)
     if words is None:

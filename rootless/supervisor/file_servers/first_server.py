@@ -1,7 +1,7 @@
 """The server of a shared image, forked before it is known which image that is, or that it has no server yet.
 
 It makes the user namespace of the servers and imports what it serves with while the container is prepared. The
-monitor forks it; it is no child of the monitor's once it serves.
+monitor forks it; it is not a child of the monitor's once it serves.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def fork_server(
     served: ServedTree, maps: IdMaps, namespace: int | None, kept: KeptMount | None = None
 ) -> socket.socket:
     """Start the server, in the user namespace of that descriptor or in a new one with the maps; what it
-    reports comes on the socket. It is no child of this process, which must have one thread.
+    reports comes on the socket. It is not a child of this process, which must have one thread.
 
     Args:
         kept: where a killed server was, in that namespace, and this one goes on. It stays the caller's.

@@ -140,7 +140,7 @@ def _assigned(runtime: str) -> str:
 
 
 def _fork_holder(runtime: str, maps: IdMaps, namespace: int | None) -> socket.socket:
-    """Start the holder, in the user namespace of that descriptor or in a new one with the maps. It is no child of this
+    """Start the holder, in the user namespace of that descriptor or in a new one with the maps. It is not a child of this
     process, which must have one thread; what it reports comes on the socket.
     """
     ours, theirs = descriptors.pair()

@@ -171,7 +171,7 @@ def test_a_damaged_specification_is_named(box, specs):
     (specs / "acme.json").write_text("{")
     failed = run(box, specs, "true")
     assert failed.status == 125
-    assert f"the CDI specification {specs}/acme.json cannot be used: it is no JSON" in failed.stderr
+    assert f"the CDI specification {specs}/acme.json cannot be used: invalid JSON" in failed.stderr
 
 
 def test_gpus_are_the_cdi_devices_of_nvidia(box, specs):

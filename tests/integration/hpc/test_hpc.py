@@ -230,7 +230,7 @@ def test_archives_are_loaded(cluster, tmp_path):
         (("exec", "box:1", "nosuch"), 127, 'exec: "nosuch": executable file not found in $PATH'),
         (("exec", "box:1", "/etc/passwd"), 126, 'exec: "/etc/passwd": permission denied'),
         (("exec", "none.sif", "true"), 125, "does not exist"),
-        (("exec", "-H", "/nosuch:/home/me", "box:1", "true"), 125, "/nosuch is no directory"),
+        (("exec", "-H", "/nosuch:/home/me", "box:1", "true"), 125, "/nosuch is not a directory"),
         (("exec", "library://alpine", "true"), 125, "this kind of image is not supported"),
         (("exec", "--no-mount", "proc", "box:1", "true"), 125, "--no-mount proc: not supported"),
     ],

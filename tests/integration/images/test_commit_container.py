@@ -320,7 +320,7 @@ def test_buildah_sees_the_owners_and_modes_of_a_commit(box, tmp_path, form):
 
 
 def files_in(listing):
-    """Lines of what is no directory, whose size and links are each file system's own."""
+    """Lines of what is not a directory, whose size and links are each file system's own."""
     return [
         line for line in listing.splitlines() if int(line.split()[-5], 16) & 0o170000 != 0o40000
     ]

@@ -119,7 +119,7 @@ def test_wrong_file_is_one_line(box, configure):
         failed = box(*command)
         assert failed.status == (125 if command[0] == "run" else 1)
         first, hint = failed.stderr.splitlines()
-        assert first == f"rootless: {path}: line 2: netwrok: there is no such key"
+        assert first == f"rootless: {path}: line 2: netwrok: unknown key"
         assert hint.startswith("hint: the keys are binds, environment, network, uppers,")
 
 

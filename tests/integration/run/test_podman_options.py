@@ -69,7 +69,7 @@ def test_descriptors_stay_over_a_restart_by_the_policy(box, with_descriptor, tmp
     [
         (("--preserve-fds", "2"), "--preserve-fds: descriptor 3 is not open"),
         (("--preserve-fd", "77"), "--preserve-fd: descriptor 77 is not open"),
-        (("--preserve-fd", "x"), "--preserve-fd: 'x' is no number of a descriptor"),
+        (("--preserve-fd", "x"), "--preserve-fd: 'x' is not a file descriptor number"),
         (("--preserve-fd", "1"), "--preserve-fd: descriptor 1 is a standard stream"),
         (("--preserve-fds", "-1"), "--preserve-fds: -1 is negative"),
     ],

@@ -107,7 +107,7 @@ def test_bench_without_the_sources_says_where_it_is(tmp_path):
         (["--subject", "btrfs snapshot"], "btrfs snapshot cannot be measured: needs root"),
         (["--subject", "xfs"], "unionfs device on xfs cannot be measured: needs root"),
         (["--rounds", "0"], "'0' is not a number from 1 on"),
-        (["--pin", "4711"], "'4711' is none of the processors"),
+        (["--pin", "4711"], "'4711' is not one of the processors"),
         (["starup"], "no such part: 'starup'; did you mean 'startup'?"),
         (["startup", "--only", "find"], "no such workload: 'find'"),
         (["startup", "files", "--only", "find", "--subject", "crun"], "nothing to measure"),

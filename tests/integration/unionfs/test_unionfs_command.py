@@ -345,7 +345,7 @@ def test_remount_changes_the_flags_of_a_mount(place):
     done = run("unshare", "-Urm", "sh", "-c", script, cwd=place)
     assert done.stdout == (f"{place}/mnt ro,nodev,relatime\nrefused\nfile\none\nthree\n1\n")
     assert "directories stay as they are" in done.stderr
-    assert f"{place}/lower: cannot remount: it is no mount of this program" in done.stderr
+    assert f"{place}/lower: cannot remount: not a mount of this program" in done.stderr
 
 
 @pytest.mark.needs("fuse", "fusermount")

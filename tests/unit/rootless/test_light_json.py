@@ -1,4 +1,4 @@
-"""light_json reads and writes what `json` does, and refuses what is no JSON."""
+"""light_json reads and writes what `json` does, and refuses what is not JSON."""
 
 from __future__ import annotations
 
