@@ -28,6 +28,8 @@ def rows(output):
 def test_top_lists_the_processes_as_ps_does(rootless, container):
     container("--network", "none")
     rootless("exec", "-d", "c1", "sh", "-c", "sleep 777; true").ok()
+    # The shell's child is another shell until it executes sleep.
+    wait_until(lambda: "sleep 777" in [row[7] for row in rows(rootless("top", "c1").stdout)[1]])
     titles, found = rows(rootless("top", "c1").ok().stdout)
     assert titles == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
     assert [row[7] for row in found] == ["sleep 1000", "sh -c sleep 777; true", "sleep 777"]
