@@ -6,7 +6,6 @@ The grammar of a flag's value is imported only if the flag is given: each module
 from __future__ import annotations
 
 import os
-import stat
 
 from rootless.cli.context import (
     current_directory,
@@ -325,58 +324,15 @@ def restart_of(parsed: Parsed) -> values.RestartPolicy:
 _HEALTH_ROWS = tuple(
     row for row in rows.RUN_OPTIONS if row.group == rows.HEALTH and row is not rows.NO_HEALTHCHECK
 )
-_HEALTH_TIMES = (
-    rows.HEALTH_INTERVAL,
-    rows.HEALTH_TIMEOUT,
-    rows.HEALTH_START_PERIOD,
-    rows.HEALTH_START_INTERVAL,
-    rows.HEALTH_STARTUP_INTERVAL,
-    rows.HEALTH_STARTUP_TIMEOUT,
-)
-_HEALTH_NUMBERS = (
-    rows.HEALTH_RETRIES,
-    rows.HEALTH_STARTUP_RETRIES,
-    rows.HEALTH_STARTUP_SUCCESS,
-    rows.HEALTH_MAX_LOG_COUNT,
-    rows.HEALTH_MAX_LOG_SIZE,
-)
 
 
 def _health(parsed: Parsed) -> values.HealthCheck | None:
     given = (parsed.values[row.long] is not None for row in _HEALTH_ROWS)
     if not (parsed[rows.NO_HEALTHCHECK] or any(given)):
         return None
-    from rootless.cli.flags.health import HealthFlags, parse_health
+    from rootless.cli.run.health import read_health
 
-    return parse_health(
-        HealthFlags(
-            parsed[rows.HEALTH_CMD],
-            parsed[rows.HEALTH_STARTUP_CMD],
-            {row.long: parsed[row] for row in _HEALTH_TIMES},
-            {row.long: parsed[row] for row in _HEALTH_NUMBERS},
-            parsed[rows.HEALTH_ON_FAILURE],
-            parsed[rows.NO_HEALTHCHECK],
-            _health_log_destination(parsed[rows.HEALTH_LOG_DESTINATION]),
-        )
-    )
-
-
-def _health_log_destination(text: str | None) -> str:
-    """`log_destination` of a health check. Raises UsageError, in podman's words, for what is not a directory."""
-    if text is None or text == "local":
-        return ""
-    if text == values.EVENTS_LOGGER:
-        return text
-    try:
-        is_directory = stat.S_ISDIR(os.stat(text).st_mode)
-    except OSError as error:
-        reason = (error.strerror or "").lower()
-        raise UsageError(
-            f"HealthCheck Log '{text}' destination error: stat {text}: {reason}"
-        ) from None
-    if not is_directory:
-        raise UsageError(f"HealthCheck Log '{text}' destination must be directory")
-    return os.path.abspath(text)
+    return read_health(parsed)
 
 
 def _ulimits(parsed: Parsed) -> tuple[values.Ulimit, ...]:
