@@ -32,19 +32,7 @@ _INO_BITS = 40
 
 
 class EntryReader:
-    """The tree at `path`.
-
-    Args:
-        path: the top directory; followed if it is a symbolic link.
-        ownership: how owners are kept in this tree.
-        base_owner: under `Ownership.DATA`, the owner that a file of the serving user has without
-            an override.
-        hidden: directories and files, by path, that appear empty wherever in the tree, and by whatever name, they
-            are met.
-        directory_limit: how many of its directories are kept open.
-        dirfds: the descriptors that it shares with other layers, which are closed together;
-            `directory_limit` is theirs then.
-    """
+    """The tree at `path`. The arguments are those of `DirectoryLayer`."""
 
     def __init__(
         self,

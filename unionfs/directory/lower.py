@@ -70,7 +70,19 @@ class DirectoryFile:
 
 
 class DirectoryLayer(EntryReader):
-    """A tree and the mounts beneath it. The arguments are those of `EntryReader`."""
+    """The tree at `path`. Mounts beneath it belong to it.
+
+    Args:
+        path: the top directory; followed if it is a symbolic link.
+        ownership: how owners are kept in this tree.
+        base_owner: under `Ownership.DATA`, the owner that a file of the serving user has without
+            an override.
+        hidden: directories and files, by path, that appear empty wherever in the tree, and by whatever name, they
+            are met.
+        directory_limit: how many of its directories are kept open.
+        dirfds: the descriptors that it shares with other layers, which are closed together;
+            `directory_limit` is theirs then.
+    """
 
     # Reading entries
 

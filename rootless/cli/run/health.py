@@ -33,7 +33,7 @@ _NUMBERS = (
 
 
 def read_health(parsed: Parsed) -> HealthCheck | None:
-    """The check as the options set it, which may be that there is none. Raises UsageError."""
+    """The check; None if the options set nothing. Raises UsageError."""
     return parse_health(
         HealthFlags(
             parsed[rows.HEALTH_CMD],
