@@ -200,9 +200,9 @@ def test_killed_file_server_is_reported_on_a_line_of_its_own(terminal, rootless)
 def job_shell(rootless):
     """A user at an interactive bash, whose `run` stands for the command and its first options."""
     user = Terminal(rootless, argv=["bash", "--norc", "--noediting", "-i"], env={"PS1": "SHELL> "})
-    user.expect(SHELL)
+    user.expect(CALLERS_PROMPT)
     user.type(f'run() {{ {sys.executable} -m rootless run --rm "$@"; }}\n'.encode())
-    user.expect(SHELL)
+    user.expect(CALLERS_PROMPT)
     yield user
     user.type(b"kill -KILL %1 %2 2>/dev/null\n")
     user.close()
