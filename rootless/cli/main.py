@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from rootless.supervisor.ahead import MonitorAhead
 
 
+_QUIET = frozenset({"-q", "--quiet", "-s", "--silent"})
+_OF_APPTAINER = _QUIET | {"-d", "--debug", "-v", "--verbose", "--nocolor"}
 _HPC = frozenset({"hpc exec", "hpc run", "hpc shell"})
 """Their status is the container's, as that of `run`."""
 
@@ -110,6 +112,8 @@ def _dispatch(words: list[str], settings: Settings) -> int:
     if isinstance(found, index.Group):
         if not rest or rest[0] in {"--help", "-h"}:
             return _typer((name, "--help"))
+        if name == "hpc":
+            rest = _with_options_behind(rest)
         path = f"{name} {rest[0]}"
         known = found.commands
         found = found.commands.get(rest[0])
@@ -117,6 +121,15 @@ def _dispatch(words: list[str], settings: Settings) -> int:
     if found is None:
         return _unknown_command(path.split(" "), known)
     return _carry_out(index.load_command(found), path, rest, settings)
+
+
+def _with_options_behind(words: list[str]) -> list[str]:
+    """Options of Apptainer's before its command: those that make it quiet, and those that make it tell more, which have
+    no effect.
+    """
+    count = next((at for at, word in enumerate(words) if word not in _OF_APPTAINER), len(words) - 1)
+    quiet = ["--quiet"] if _QUIET.intersection(words[:count]) else []
+    return [words[count], *quiet, *words[count + 1 :]]
 
 
 def _help(words: list[str]) -> int:

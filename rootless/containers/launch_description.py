@@ -8,7 +8,7 @@ from rootless.containers.record import ContainerRecord
 from rootless.containers.status import Status
 from rootless.network.endpoint import endpoint_in, plain_endpoint
 from rootless.runtime.idmap import IdMaps, IdRange
-from rootless.runtime.rootfs import ROOT_NAME, FuseRootfs, OverlayRootfs
+from rootless.runtime.rootfs import ROOT_NAME, BindRootfs, FuseRootfs, OverlayRootfs
 from rootless.spec.options import (
     NO_RESTART,
     NO_STORAGE_LIMITS,
@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 
 class HostTree(NamedTuple):
     """A directory of the machine as the only lower layer. `hidden` are absolute paths not to be
-    seen through it.
+    seen through it. `in_place`: there is no layer over it, and the container writes to it.
     """
 
     path: str
     hidden: tuple[str, ...] = ()
+    in_place: bool = False
 
 
 class ImageTree(NamedTuple):
@@ -201,8 +202,10 @@ class LaunchDescription(NamedTuple):
         return self.is_traced or (self.access_trace is not None and self.access_trace.every_name)
 
     @property
-    def rootfs(self) -> FuseRootfs | OverlayRootfs:
+    def rootfs(self) -> FuseRootfs | OverlayRootfs | BindRootfs:
         """What is mounted as its root, in its mount namespace only."""
+        if isinstance(self.tree, HostTree) and self.tree.in_place:
+            return BindRootfs(self.tree.path)
         if self.storage_driver is StorageDriver.OVERLAY:
             return OverlayRootfs(self.directory, volatile=self.volatile)
         return FuseRootfs(f"{self.directory}/rootfs", root_name=ROOT_NAME)

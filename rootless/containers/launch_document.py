@@ -53,7 +53,11 @@ def encode_launch(description: LaunchDescription) -> bytes:
     """The document of a description."""
     tree = description.tree
     if isinstance(tree, HostTree):
-        lower: dict[str, object] = {"path": tree.path, "hidden": list(tree.hidden)}
+        lower: dict[str, object] = {
+            "path": tree.path,
+            "hidden": list(tree.hidden),
+            "inPlace": tree.in_place,
+        }
     else:
         lower = {"layers": [list(layer) for layer in tree.layers], "chain": tree.chain}
     maps = description.id_maps
@@ -190,6 +194,7 @@ def _id_maps(document: dict[str, Any]) -> IdMaps:
 
 def _tree(document: dict[str, Any]) -> HostTree | ImageTree:
     if "path" in document:
-        return HostTree(document["path"], tuple(document["hidden"]))
+        in_place = bool(document.get("inPlace"))
+        return HostTree(document["path"], tuple(document["hidden"]), in_place)
     layers = tuple((layer, index) for layer, index in document["layers"])
     return ImageTree(layers, document["chain"])

@@ -197,6 +197,8 @@ class NewContainers(NamedTuple):
         """
         from rootless.spec.storage_driver import StorageDriver
 
+        if options.in_place:
+            return False, None
         if not options.read_only and self._driver(options) is not StorageDriver.OVERLAY:
             return True, None
         from rootless.supervisor.file_servers.claim import claim_first_server

@@ -37,7 +37,7 @@ def _bind(fields: list[str], text: str, getcwd: Callable[[], str]) -> Bind:
         if option not in _ACCESS:
             raise UsageError(f"invalid option {option!r} of the bind {text!r}", hint="use ro or rw")
     source = posixpath.normpath(source if source.startswith("/") else f"{getcwd()}/{source}")
-    target = rest[0] if rest and rest[0] else source
+    target = rest[0] if rest else source
     if not target.startswith("/"):
         raise UsageError(f"the target of the bind {text!r} is not an absolute path")
     return Bind(source, posixpath.normpath(target), read_only="ro" in options)

@@ -1,7 +1,7 @@
 """Which variables of the caller a container of `hpc` has, by Apptainer's rules. Pure.
 
-A variable of the caller wins over that of an image made of OCI layers, except PATH and the search path of libraries, which
-are the image's. APPTAINERENV_NAME (SINGULARITYENV_NAME) sets NAME in the container, whatever the image says.
+A variable of the image wins over the caller's; PATH and the search path of libraries are always the image's.
+APPTAINERENV_NAME (SINGULARITYENV_NAME) and --env set NAME in the container, whatever the image has.
 """
 
 from __future__ import annotations
@@ -19,14 +19,11 @@ _OWN = frozenset({"HOME", "PWD", "OLDPWD", "_"})
 _ALWAYS = frozenset(
     {
         "ALL_PROXY",
-        "DISPLAY",
         "FTP_PROXY",
         "HTTP_PROXY",
         "HTTPS_PROXY",
         "NO_PROXY",
         "TERM",
-        "USER",
-        "LOGNAME",
         "all_proxy",
         "ftp_proxy",
         "http_proxy",
@@ -38,8 +35,8 @@ _ALWAYS = frozenset(
 
 
 class CallerVariables(NamedTuple):
-    """`passed` are those of the caller, `set` those that win over the image's. `before` and `after` are directories
-    for the image's PATH."""
+    """`passed` are those of the caller, over which the image's win; `set` are those that win over the image's. `before`
+    and `after` are directories for the image's PATH."""
 
     passed: Mapping[str, str]
     set: Mapping[str, str]
@@ -47,8 +44,11 @@ class CallerVariables(NamedTuple):
     after: str = ""
 
 
-def caller_variables(environ: Mapping[str, str], *, clean: bool) -> CallerVariables:
-    """The variables for a container; with `clean` hardly any of the caller's."""
+def caller_variables(
+    environ: Mapping[str, str], options: Mapping[str, str], *, clean: bool
+) -> CallerVariables:
+    """The variables for a container; with `clean` hardly any of the caller's. `options` are those of --env and
+    --env-file."""
     passed = {
         name: value
         for name, value in environ.items()
@@ -64,6 +64,7 @@ def caller_variables(environ: Mapping[str, str], *, clean: bool) -> CallerVariab
         for name, value in environ.items()
         if name.startswith(prefix) and name != prefix
     }
+    given.update(options)
     before, after = given.pop("PREPEND_PATH", ""), given.pop("APPEND_PATH", "")
     return CallerVariables(passed, given, before, after)
 

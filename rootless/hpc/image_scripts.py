@@ -16,18 +16,35 @@ ENVIRONMENT = "/.singularity.d/env"
 RUNSCRIPT = "/.singularity.d/runscript"
 _SHELL_OF_IMAGE = "if [ -x /bin/bash ]; then exec /bin/bash --norc; fi; exec /bin/sh"
 _READ_SCRIPTS = f'for script in {ENVIRONMENT}/*.sh; do if [ -f "$script" ]; then . "$script"; fi; done; unset script'
+_SCRIPT_OF_APPS = f"{ENVIRONMENT}/95-apps.sh"
+_DEFAULT_DIRECTORIES = (
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+)
+"""PATH of an image gets those that it lacks, behind its own."""
+_COMPLETE_PATH = (
+    f'for directory in {" ".join(_DEFAULT_DIRECTORIES)}; do case ":$PATH:" in *":$directory:"*) ;; '
+    '*) PATH="${PATH:+$PATH:}$directory" ;; esac; done; export PATH; unset directory'
+)
+_KEPT = "ROOTLESS_OF_CALLER_"
+"""Before the names of the caller's variables until the scripts have been read, which do not see them."""
 
 
 class Action(NamedTuple):
     """What is asked for. `name`: run, exec or shell; `words` the command, or the arguments of what `run` executes.
-    `set` are variables that win over the scripts'. `before` and `after` are for PATH, `libraries` for
-    LD_LIBRARY_PATH: lists of directories.
+    `passed` are the caller's variables, over which the image's win, and `set` those that win over the image's.
+    `before` and `after` are for PATH, `libraries` for LD_LIBRARY_PATH: lists of directories.
     """
 
     name: str
     words: tuple[str, ...] = ()
     app: str = ""
     shell: str = ""
+    passed: Mapping[str, str] = {}
     set: Mapping[str, str] = {}
     before: str = ""
     after: str = ""
@@ -35,11 +52,28 @@ class Action(NamedTuple):
 
 
 class ImageFacts(NamedTuple):
-    """What an image has. `command`: its entry point and command, as far as `Action.words` do not replace them."""
+    """What an image has. `command`: its entry point and command, as far as `Action.words` do not replace them.
+    `variables` are those of its configuration."""
 
     has_environment: bool
     has_runscript: bool
     command: tuple[str, ...] = ()
+    variables: Mapping[str, str] = {}
+
+
+def variables_of(action: Action, facts: ImageFacts) -> dict[str, str]:
+    """The caller's variables as the container is given them, and the image's search path."""
+    if facts.has_environment:
+        return {
+            _KEPT + name if name.isidentifier() else name: text
+            for name, text in action.passed.items()
+        }
+    variables = facts.variables
+    result = {name: text for name, text in action.passed.items() if name not in variables}
+    if variables.get("PATH"):
+        directories = dict.fromkeys((*variables["PATH"].split(":"), *_DEFAULT_DIRECTORIES))
+        result["PATH"] = ":".join(directories)
+    return result
 
 
 def arguments_of(action: Action, facts: ImageFacts) -> tuple[str, ...]:
@@ -47,11 +81,12 @@ def arguments_of(action: Action, facts: ImageFacts) -> tuple[str, ...]:
     command = _command(action, facts)
     lines = []
     if facts.has_environment:
-        lines.append(_READ_SCRIPTS)
+        lines += [_READ_SCRIPTS, *_restore(action.passed), _COMPLETE_PATH]
     if action.app:
         directory = f"/scif/apps/{action.app}/scif/env"
         lines.append(
-            f'for script in {_quoted(directory)}/*.sh; do if [ -f "$script" ]; then . "$script"; fi; done; unset script'
+            f"[ -f {_SCRIPT_OF_APPS} ] || for script in {_quoted(directory)}/*.sh; do "
+            'if [ -f "$script" ]; then . "$script"; fi; done; unset script'
         )
     if lines:
         lines += [f"export {name}={_quoted(value)}" for name, value in action.set.items()]
@@ -68,6 +103,22 @@ def arguments_of(action: Action, facts: ImageFacts) -> tuple[str, ...]:
     return ("/bin/sh", "-c", "; ".join([*lines, 'exec "$@"']), "sh", *command)
 
 
+def app_runscript(app: str) -> str:
+    return f"/scif/apps/{app}/scif/runscript"
+
+
+def _restore(passed: Mapping[str, str]) -> list[str]:
+    """The caller's variables, as far as the image's scripts have not set them."""
+    names = " ".join(name for name in passed if name.isidentifier())
+    if not names:
+        return []
+    line = (
+        f'for name in {names}; do eval "[ -n \\"\\${{$name+x}}\\" ] || export $name=\\"\\${_KEPT}$name\\"; '
+        f'unset {_KEPT}$name"; done; unset name'
+    )
+    return [line]
+
+
 def _command(action: Action, facts: ImageFacts) -> tuple[str, ...]:
     if action.name == "exec":
         return action.words
@@ -79,7 +130,7 @@ def _command(action: Action, facts: ImageFacts) -> tuple[str, ...]:
             script = 'if [ -x /bin/bash ]; then exec /bin/bash --norc "$@"; fi; exec /bin/sh "$@"'
         return ("/bin/sh", "-c", script, "sh", *action.words)
     if action.app:
-        return (f"/scif/apps/{action.app}/scif/runscript", *action.words)
+        return (app_runscript(action.app), *action.words)
     if facts.has_runscript:
         return (RUNSCRIPT, *action.words)
     return facts.command or ("/bin/sh",)

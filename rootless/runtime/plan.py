@@ -111,7 +111,11 @@ def make_plan(
     sequence.append(filesystem.EnterRoot())
     sequence += attributes.identity_steps(spec, process, id_maps)
     sequence += [filesystem.GiveToUser(m.target) for m in mounts if m.options.chown]
-    sequence.append(attributes.ChangeDirectory(str(process.get("cwd") or "/")))
+    cwd = str(process.get("cwd") or "/")
+    has_to_exist = spec.get("annotations", {}).get(extensions.DIRECTORY_REQUIRED) == "true"
+    sequence.append(
+        attributes.EnterDirectory(cwd) if has_to_exist else attributes.ChangeDirectory(cwd)
+    )
     if spec.get("root", {}).get("readonly"):
         sequence.append(filesystem.ProtectRoot())
     sequence += attributes.limits_of(process)

@@ -419,6 +419,8 @@ class ContainerOptions(NamedTuple):
 
     image: str | None = None
     rootfs: str | None = None
+    in_place: bool = False
+    """The container writes to the directory `rootfs` itself."""
     platform: Platform | None = None
     pull: PullPolicy = PullPolicy.MISSING
     storage_driver: StorageDriver | None = None
@@ -452,6 +454,8 @@ class ContainerOptions(NamedTuple):
     entrypoint: str | None = None
     """An empty one takes the image's away."""
     workdir: str | None = None
+    workdir_required: bool = False
+    """A working directory that is not there is an error; otherwise it is made."""
     user: str | None = None
     """USER or USER:GROUP, names or numbers, looked up in the container's own files."""
     groups: tuple[str, ...] = ()

@@ -201,11 +201,9 @@ def _annotations(
     if options.user:
         result[extensions.USER_REQUIRED] = "true"
     if account is not None and id_maps.kept is not None:
-        uid, gid = id_maps.kept
-        home = _home(options, image, account)
-        user = (account.user, "*", str(uid), str(gid), account.full_name, home, "/bin/sh")
-        result[extensions.USER_ENTRY] = ":".join(user)
-        result[extensions.GROUP_ENTRY] = f"{account.group}:x:{gid}:{account.user}"
+        entries = user_entries(options, image, id_maps, account)
+        result[extensions.USER_ENTRY] = entries["passwd"]
+        result[extensions.GROUP_ENTRY] = entries["group"]
         if options.userns.single:
             result[extensions.USER_ENTRY_FIRST] = "true"
     if options.groups and id_maps.single:
@@ -217,6 +215,8 @@ def _annotations(
         result[extensions.GROUPS] = ",".join(options.groups)
     if options.init:
         result[extensions.INIT] = "true"
+    if options.workdir_required:
+        result[extensions.DIRECTORY_REQUIRED] = "true"
     if id_maps.single and not options.userns.single:
         chown = options.security.chown
         result[extensions.PRETEND_OWNERSHIP] = "true"
@@ -224,8 +224,23 @@ def _annotations(
     return result
 
 
+def user_entries(
+    options: ContainerOptions, image: Mapping[str, Any], id_maps: IdMaps, account: Account
+) -> dict[str, str]:
+    """The lines of passwd(5) and group(5) for an account whose ids the maps keep."""
+    assert id_maps.kept is not None
+    uid, gid = id_maps.kept
+    home = _home(options, image, account)
+    user = (account.user, "*", str(uid), str(gid), account.full_name, home, "/bin/sh")
+    return {"passwd": ":".join(user), "group": f"{account.group}:x:{gid}:{account.user}"}
+
+
 def _home(options: ContainerOptions, image: Mapping[str, Any], account: Account) -> str:
-    """The account's own home directory where it is mounted, else the working directory (podman)."""
+    """The account's own home directory where it is mounted, else the working directory (podman). Of a container with
+    the caller's id alone HOME is where the home is mounted.
+    """
+    if options.userns.single:
+        return dict(options.variables).get("HOME") or account.home
     for mount in options.mounts:
         if f"{account.home}/".startswith(f"{mount.target.rstrip('/')}/"):
             return account.home

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import posixpath
+import sys
 
 from rootless.cli.hpc import options as rows
 from rootless.cli.hpc.host_gpus import NO_GPUS, HostGpus
 from rootless.errors import UsageError
-from rootless.hpc.environment import CallerVariables, caller_variables
+from rootless.hpc.environment import caller_variables
 from rootless.hpc.image_scripts import Action
 from rootless.network.options import NetworkOptions
 from rootless.runtime.idmap import UserNamespaceMode
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
 
 _SYSTEM = frozenset(
     {"/", "/bin", "/etc", "/lib", "/lib64", "/mnt", "/opt", "/sbin", "/usr", "/var"}
+    | {f"/usr/{name}" for name in ("bin", "lib", "lib64", "libexec", "sbin")}
 )
 """Directories of the image that a working directory of this path does not hide."""
+_OF_KERNEL = ("/dev/", "/proc/", "/sys/")
+"""They are in the container without --contain."""
 _MOUNTS = frozenset({"bind-paths", "cwd", "dev", "devpts", "home", "hostfs", "tmp"})
 _ZONE = "/etc/localtime"
 _TMPFS = ("exec", "suid", "mode=1777")
@@ -59,20 +63,26 @@ def container_of(
     everything = parsed[rows.CONTAINALL] or compat
     contain = parsed[rows.CONTAIN] or everything
     fakeroot = parsed[rows.FAKEROOT]
-    if parsed[rows.WRITABLE]:
+    writable = parsed[rows.WRITABLE]
+    if writable and not source.path:
         raise UsageError(
-            "an image cannot be written in place",
-            hint="use --writable-tmpfs, or rootless run and rootless commit",
+            "an image of the store cannot be written to",
+            hint="use --writable-tmpfs or --overlay, or rootless run and rootless commit",
         )
-    writable_tmpfs = parsed[rows.WRITABLE_TMPFS] or compat
     overlays = _overlays(parsed, getcwd)
+    if writable and overlays:
+        raise UsageError("conflicting options: --writable and --overlay")
+    writable_tmpfs = (parsed[rows.WRITABLE_TMPFS] or compat) and not writable
     excluded = _excluded(parsed)
     home = _home(parsed, environ, getcwd, root=fakeroot)
     own_pid, own_ipc = parsed[rows.PID] or everything, parsed[rows.IPC] or everything
     own_uts = parsed[rows.UTS] or bool(parsed[rows.HOSTNAME])
-    passed = caller_variables(environ, clean=parsed[rows.CLEANENV] or everything)
-    given = {**passed.set, **_given_variables(parsed)}
-    mounts = _mounts(parsed, home, excluded, getcwd, contain=contain)
+    passed = caller_variables(
+        environ, _given_variables(parsed), clean=parsed[rows.CLEANENV] or everything
+    )
+    given = _without_home(passed.set, home)
+    binds = _asked(parsed, getcwd)
+    mounts = _mounts(parsed, home, excluded, getcwd, contain=contain, binds=binds.values())
     gpus = _gpus(parsed, environ, with_nodes=contain or "dev" in excluded)
     has_terminal = own_pid and os.isatty(0) and os.isatty(1)
     options = ContainerOptions(
@@ -81,7 +91,10 @@ def container_of(
         pull=_pull_policy(parsed),
         workdir=_directory(parsed, home, mounts, excluded, getcwd, contain=contain),
         umask=None if parsed[rows.NO_UMASK] or compat else _umask(),
-        variables=tuple(_variables(passed, given, home, action, source).items()),
+        workdir_required=bool(parsed[rows.CWD]),
+        variables=tuple(
+            _variables(given, home, action, source, app=parsed[rows.APP] or "", bound=binds).items()
+        ),
         terminal=has_terminal,
         interactive=True,
         log=values.LogOptions(
@@ -90,11 +103,13 @@ def container_of(
         mounts=(*mounts, *gpus.mounts),
         cdi_devices=(*_devices(parsed), *gpus.cdi_devices),
         cdi_directories=parsed[rows.CDI_SPEC_DIR],
-        read_only=not (writable_tmpfs or any(not each.read_only for each in overlays)),
+        in_place=writable,
+        read_only=not (writable or writable_tmpfs or any(not each.read_only for each in overlays)),
         writable_tmpfs=0 if writable_tmpfs else None,
         overlays=overlays,
         hostname=parsed[rows.HOSTNAME],
         network=NetworkOptions(_network(parsed)),
+        init=own_pid and not (parsed[rows.NO_INIT] or compat),
         namespaces=values.NamespaceModes(pid=own_pid, ipc=own_ipc, uts=own_uts, cgroup=False),
         userns=UserNamespaceMode(keep=not fakeroot, single=not fakeroot),
         security=_security(root=fakeroot),
@@ -106,6 +121,7 @@ def container_of(
             words,
             parsed[rows.APP] or "",
             (parsed[rows.SHELL] or "") if action == "shell" else "",
+            passed.passed,
             given,
             passed.before,
             passed.after,
@@ -180,18 +196,39 @@ def _mounts(
     getcwd: Callable[[], str],
     *,
     contain: bool,
+    binds: Iterable[UserMount],
 ) -> tuple[UserMount, ...]:
-    """The last of each target; an error names a source that does not exist later."""
+    """The last of each target; an error names a source that does not exist later. `binds` are those asked for."""
     mounts: list[UserMount] = []
     with_home = not parsed[rows.NO_HOME] and "home" not in excluded and home.target != "/"
     if contain:
         mounts += _contained(parsed, home, with_home=with_home)
     else:
         mounts += _of_host(home, excluded, getcwd, with_home=with_home)
-    mounts += [Tmpfs(posixpath.normpath(each), _TMPFS) for each in _paths(parsed[rows.SCRATCH])]
-    mounts += _asked(parsed, getcwd)
+    mounts += [*_scratch(parsed), *binds]
     by_target = {mount.target: mount for mount in mounts if mount.target not in excluded}
     return tuple(by_target.values())
+
+
+def _scratch(parsed: Parsed) -> Iterable[UserMount]:
+    """Directories in memory, or below --workdir."""
+    workdir = _workdir(parsed)
+    for path in map(posixpath.normpath, _paths(parsed[rows.SCRATCH])):
+        if workdir is None:
+            yield Tmpfs(path, _TMPFS)
+        else:
+            yield _bind(f"{workdir}/scratch{path}", path, create=True)
+
+
+def _workdir(parsed: Parsed) -> str | None:
+    """Raises UsageError."""
+    workdir = parsed[rows.WORKDIR]
+    if workdir is None:
+        return None
+    path = os.path.abspath(workdir)
+    if not os.path.isdir(path):
+        raise UsageError(f"--workdir {workdir}: {path} is no directory", hint=f"mkdir {path}")
+    return path
 
 
 def _of_host(
@@ -212,7 +249,7 @@ def _of_host(
     if (
         "cwd" not in excluded
         and cwd not in _SYSTEM
-        and not cwd.startswith(("/dev/", "/proc/", "/sys/"))
+        and not f"{cwd}/".startswith(_OF_KERNEL)
         and not any(f"{cwd}/".startswith(f"{each}/") for each in covering)
     ):
         yield _bind(cwd, cwd)
@@ -220,12 +257,12 @@ def _of_host(
 
 def _contained(parsed: Parsed, home: _Place, *, with_home: bool) -> Iterable[UserMount]:
     """Directories in memory, or below --workdir."""
-    workdir = parsed[rows.WORKDIR]
+    workdir = _workdir(parsed)
     for target, name in (("/tmp", "tmp"), ("/var/tmp", "var_tmp")):
         if workdir is None:
             yield Tmpfs(target, _TMPFS)
         else:
-            yield _bind(os.path.abspath(f"{workdir}/{name}"), target, create=True)
+            yield _bind(f"{workdir}/{name}", target, create=True)
     if not with_home:
         return
     if parsed[rows.HOME]:
@@ -233,11 +270,22 @@ def _contained(parsed: Parsed, home: _Place, *, with_home: bool) -> Iterable[Use
     elif workdir is None:
         yield Tmpfs(home.target, ("exec", "suid", "mode=700"))
     else:
-        yield _bind(os.path.abspath(f"{workdir}/home"), home.target, create=True)
+        yield _bind(f"{workdir}/home", home.target, create=True)
 
 
-def _asked(parsed: Parsed, getcwd: Callable[[], str]) -> Iterable[UserMount]:
-    """Those of -B and --mount."""
+def _asked(parsed: Parsed, getcwd: Callable[[], str]) -> dict[str, UserMount]:
+    """Those of -B and --mount by their targets; the first of a target counts."""
+    asked: dict[str, UserMount] = {}
+    for mount in _parsed_binds(parsed, getcwd):
+        if asked.setdefault(mount.target, mount) is not mount:
+            print(
+                f"rootless: {mount.target} is mounted already: a later bind of it has no effect",
+                file=sys.stderr,
+            )
+    return asked
+
+
+def _parsed_binds(parsed: Parsed, getcwd: Callable[[], str]) -> Iterable[UserMount]:
     if parsed[rows.BIND]:
         from rootless.hpc.binds import parse_binds
 
@@ -248,7 +296,9 @@ def _asked(parsed: Parsed, getcwd: Callable[[], str]) -> Iterable[UserMount]:
         from rootless.cli.flags.mount import parse_mount
 
         for text in parsed[rows.MOUNT]:
-            yield parse_mount(text, getcwd)
+            # Apptainer has binds alone, and its type may be left out.
+            has_type = any(field.startswith("type=") for field in text.split(","))
+            yield parse_mount(text if has_type else f"type=bind,{text}", getcwd)
 
 
 def _bind(source: str, target: str, *, create: bool = False) -> Bind:
@@ -269,16 +319,17 @@ def _directory(
     *,
     contain: bool,
 ) -> str:
-    """The one asked for; the caller's, where it is the same in the container; else the home."""
+    """The one asked for; the caller's, where it is the same in the container; else the home, as with --contain."""
     asked = parsed[rows.CWD]
     if asked:
         return posixpath.join(getcwd(), asked)
     cwd = getcwd()
     same = [each.target for each in mounts if isinstance(each, Bind) and each.source == each.target]
-    if any(f"{cwd}/".startswith(f"{target}/") for target in same if target != "/dev"):
-        return cwd
-    if not contain and "cwd" not in excluded and cwd in _SYSTEM:
-        return cwd
+    if not contain:
+        if any(f"{cwd}/".startswith(f"{target}/") for target in same):
+            return cwd
+        if "cwd" not in excluded and (cwd in _SYSTEM or f"{cwd}/".startswith(_OF_KERNEL)):
+            return cwd
     is_mounted = any(each.target == home.target for each in mounts)
     return home.target if is_mounted else "/"
 
@@ -314,9 +365,23 @@ def _unquoted(value: str) -> str:
     return value
 
 
+def _without_home(given: Mapping[str, str], home: _Place) -> Mapping[str, str]:
+    """The home is where it is mounted."""
+    if given.get("HOME", home.target) != home.target:
+        print("rootless: HOME is not set by variables: use --home", file=sys.stderr)
+    return {name: text for name, text in given.items() if name != "HOME"}
+
+
 def _variables(
-    passed: CallerVariables, given: Mapping[str, str], home: _Place, action: str, source: Source
+    given: Mapping[str, str],
+    home: _Place,
+    action: str,
+    source: Source,
+    *,
+    app: str,
+    bound: Iterable[str],
 ) -> dict[str, str]:
+    """Those that tell of the container, and those that win over the image's. `bound` are the targets of --bind."""
     place = source.path and os.path.abspath(source.path)
     name = posixpath.basename(place or source.name)
     told = {
@@ -324,8 +389,11 @@ def _variables(
         "NAME": name,
         "COMMAND": action,
         "ENVIRONMENT": "/.singularity.d/env/91-environment.sh",
+        "BIND": ",".join(bound),
     }
-    result = dict(passed.passed)
+    if app:
+        told["APPNAME"] = app
+    result = {}
     for key, value in told.items():
         result[f"APPTAINER_{key}"] = result[f"SINGULARITY_{key}"] = value
     if action == "shell":

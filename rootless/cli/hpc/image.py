@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from rootless.hpc.image_scripts import ENVIRONMENT, RUNSCRIPT, Action, ImageFacts, arguments_of
+from rootless.errors import NotFoundError
+from rootless.hpc.image_scripts import (
+    ENVIRONMENT,
+    RUNSCRIPT,
+    Action,
+    ImageFacts,
+    app_runscript,
+    arguments_of,
+    variables_of,
+)
 from rootless.spec.options import ContainerOptions
 
 TYPE_CHECKING = False
@@ -14,8 +23,21 @@ def with_command(options: ContainerOptions, lower: Lower, action: Action) -> Con
     """The options with the command for what was asked for."""
     from rootless.rootfs.image.paths import has_paths
 
-    has_environment, has_runscript = has_paths(lower.tree, (ENVIRONMENT, RUNSCRIPT))
+    runscript = app_runscript(action.app) if action.app else RUNSCRIPT
+    has_environment, has_runscript = has_paths(lower.tree, (ENVIRONMENT, runscript))
+    if action.app and action.name == "run" and not has_runscript:
+        raise NotFoundError(f"the image has no run script for the app {action.app!r}")
     entrypoint = tuple(map(str, lower.config.get("Entrypoint") or ()))
     command = action.words or tuple(map(str, lower.config.get("Cmd") or ()))
-    facts = ImageFacts(has_environment, has_runscript, (*entrypoint, *command))
-    return options._replace(entrypoint="", command=arguments_of(action, facts))
+    variables = dict(str(each).partition("=")[::2] for each in lower.config.get("Env") or ())
+    facts = ImageFacts(has_environment, has_runscript, (*entrypoint, *command), variables)
+    return with_action(options, action, facts)
+
+
+def with_action(options: ContainerOptions, action: Action, facts: ImageFacts) -> ContainerOptions:
+    """The options with the command and the caller's variables, for an image of which the facts are known."""
+    return options._replace(
+        entrypoint="",
+        command=arguments_of(action, facts),
+        variables=(*variables_of(action, facts).items(), *options.variables),
+    )

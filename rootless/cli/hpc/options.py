@@ -62,6 +62,7 @@ CONTAINALL = Flag(
 )
 COMPAT = Flag(("compat",), "As docker: --containall --no-umask --writable-tmpfs", group=ISOLATION)
 FAKEROOT = Flag(("fakeroot", "f"), "Be root inside the container", group=ISOLATION)
+NO_INIT = Flag(("no-init",), "With --pid, have the command as process 1", group=ISOLATION)
 PID = Flag(("pid", "p"), "Run in a new PID namespace", group=ISOLATION)
 IPC = Flag(("ipc", "i"), "Run in a new IPC namespace", group=ISOLATION)
 UTS = Flag(("uts",), "Run in a new UTS namespace", group=ISOLATION)
@@ -96,7 +97,6 @@ NO_EFFECT = tuple(
     for name in (
         "disable-cache",
         "no-eval",
-        "no-init",
         "no-pid",
         "no-privs",
         "underlay",
@@ -125,6 +125,7 @@ SHELL_OPTIONS = ALL
 
 VARIABLES: dict[Option, tuple[str, ...]] = {
     BIND: ("BINDPATH", "BIND"),
+    MOUNT: ("MOUNT",),
     HOME: ("HOME",),
     NO_HOME: ("NO_HOME",),
     NO_MOUNT: ("NO_MOUNT",),
@@ -141,6 +142,7 @@ VARIABLES: dict[Option, tuple[str, ...]] = {
     CONTAINALL: ("CONTAINALL",),
     COMPAT: ("COMPAT",),
     FAKEROOT: ("FAKEROOT",),
+    NO_INIT: ("NO_INIT",),
     PID: ("UNSHARE_PID", "PID"),
     IPC: ("UNSHARE_IPC", "IPC"),
     UTS: ("UNSHARE_UTS", "UTS"),

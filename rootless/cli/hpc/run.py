@@ -101,8 +101,8 @@ def with_variables(parsed: Parsed, environ: Mapping[str, str]) -> Parsed:
         given = values[option.long]
         if isinstance(option, Texts):
             values[option.long] = (
-                *filter(None, [text]),
                 *(given if isinstance(given, tuple) else ()),
+                *filter(None, [text]),
             )
         elif isinstance(option, Flag):
             values[option.long] = bool(given) or _truth(option, text)

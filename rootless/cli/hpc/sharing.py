@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
+from rootless.cli.hpc.image import with_action
 from rootless.containers.process_identity import start_time
 from rootless.errors import UsageError
-from rootless.hpc.image_scripts import Action, ImageFacts, arguments_of
+from rootless.hpc.image_scripts import Action, ImageFacts
 from rootless.launcher import (
     launch_of,
     launcher_descriptors,
@@ -51,6 +52,6 @@ def shared_options(options: ContainerOptions, action: Action, *, is_file: bool) 
     ]
     options = options._replace(remove=True, interactive=False, mounts=(*options.mounts, *binds))
     if action.name == "run" and not is_file:
-        return options._replace(command=action.words)
-    facts = ImageFacts(has_environment=True, has_runscript=is_file)
-    return options._replace(entrypoint="", command=arguments_of(action, facts))
+        facts = ImageFacts(has_environment=False, has_runscript=False)
+        return with_action(options, action, facts)._replace(entrypoint=None, command=action.words)
+    return with_action(options, action, ImageFacts(has_environment=True, has_runscript=is_file))

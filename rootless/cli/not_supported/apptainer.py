@@ -37,6 +37,10 @@ COMMANDS: dict[str, Missing] = {
     "push": Missing("SIF files are not pushed", "use 'rootless push' for images"),
     "registry": Missing("registries are those of docker", "use 'rootless login'"),
     "remote": Missing("registries are those of docker", "use 'rootless login'"),
+    "run-help": Missing(
+        "the help of an image is a file in it",
+        "use 'rootless hpc exec FILE cat /.singularity.d/runscript.help'",
+    ),
     "search": Missing("libraries are not searched", "use 'rootless search-tags REPOSITORY'"),
     "sif": Missing("parts of SIF files are not shown", "use unsquashfs -o OFFSET"),
     "sign": _SIGNATURES,

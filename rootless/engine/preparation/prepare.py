@@ -23,6 +23,7 @@ from rootless.containers.storage_paths import StoragePaths
 from rootless.containers.timestamps import now
 from rootless.engine.preparation.network import prepare_network, with_network_name
 from rootless.engine.pull_in_child import ShowProgress, find_or_fetch
+from rootless.errors import UsageError
 from rootless.light_json import dumps
 from rootless.light_stdlib import read_file, signal
 from rootless.rootfs.lower import Lower, lower_of_image, lower_of_path
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from rootless.engine.preparation.layer import PreparedLayer
     from rootless.engine.preparation.volumes import PreparedVolumes
     from rootless.oci.reference import Reference
+    from rootless.runtime.idmap import IdMaps
+    from rootless.runtime.userdb import Account
     from rootless.spec.options import HealthCheck, ResourceLimits
     from rootless.store.image import Image
     from rootless.store.layout import Store
@@ -185,18 +188,13 @@ def _prepare(
     network, endpoint = prepare_network(
         options, lower.config.get("ExposedPorts") or (), environ, paths
     )
-    private = options.namespaces.uts
     shared = options.network.container
     if shared:
         from rootless.containers.config import hostname_of
 
         of_shared = hostname_of(paths.containers.directory(shared))
         options = options._replace(hostname=of_shared or None)
-    hostname = (options.hostname or container_id[:12]) if private else os.uname().nodename
-    if "uts" in options.namespaces.joined:
-        from rootless.containers.config import hostname_of
-
-        hostname = hostname_of(paths.containers.directory(options.namespaces.container))
+    hostname = _hostname(options, container_id, paths)
     texts = etc_files(
         options,
         hostname=hostname,
@@ -205,6 +203,8 @@ def _prepare(
         has_apt=lambda: _has_apt(lower.tree),
         setup=network,
     )
+    account = None if id_maps.kept is None else read_account()
+    texts = _with_users(texts, options, lower, id_maps, account)
     host = gather_host_facts(devices=options.privileged, limits=bool(options.ulimits))
     executed = options
     if recording:
@@ -231,7 +231,7 @@ def _prepare(
         ),
         resources=_resources(options.limits),
         console_size=console_size() if options.terminal else None,
-        account=None if id_maps.kept is None else read_account(),
+        account=account,
         volumes=f"{paths.store}/volumes",
     )
     if options.cdi_devices:
@@ -406,14 +406,55 @@ def _lower(
 ) -> Lower:
     if options.rootfs is not None:
         program = options.entrypoint or next(iter(options.command), "")
-        return lower_of_path(
+        lower = lower_of_path(
             options.rootfs, program=program, hidden=(paths.store, paths.runtime, *options.hidden)
         )
+        return _in_place(lower) if options.in_place else lower
     from rootless.store.layout import Store
 
     store, name = Store.open(paths.store, paths.shared), options.image or ""
     image = _image_finder(store, options, paths, environ, progress)(name)
     return lower_of_image(store, image, name)
+
+
+def _hostname(options: ContainerOptions, container_id: str, paths: StoragePaths) -> str:
+    if "uts" in options.namespaces.joined:
+        from rootless.containers.config import hostname_of
+
+        return hostname_of(paths.containers.directory(options.namespaces.container))
+    if options.namespaces.uts:
+        return options.hostname or container_id[:12]
+    return os.uname().nodename
+
+
+def _with_users(
+    texts: dict[str, tuple[str, str]],
+    options: ContainerOptions,
+    lower: Lower,
+    id_maps: IdMaps,
+    account: Account | None,
+) -> dict[str, tuple[str, str]]:
+    """With files that name the account, where the container writes to a directory of the host."""
+    if not options.in_place or account is None:
+        return texts
+    from rootless.engine.preparation.users import user_files
+    from rootless.spec.runtime_spec import user_entries
+
+    entries = user_entries(options, lower.config, id_maps, account)
+    return {**texts, **user_files(options.rootfs or "/", entries)}
+
+
+def _in_place(lower: Lower) -> Lower:
+    """Raises UsageError for what cannot be written to."""
+    tree = lower.tree
+    if not isinstance(tree, HostTree) or not os.path.isdir(tree.path):
+        raise UsageError(
+            "an image file cannot be written to",
+            hint="use --overlay or --writable-tmpfs, or unpack it to a directory",
+        )
+    if not os.access(tree.path, os.W_OK):
+        raise UsageError(f"{tree.path} cannot be written to")
+    return lower._replace(tree=tree._replace(in_place=True))
 
 
 def _image_finder(

@@ -41,6 +41,8 @@ def script_files(config: Mapping[str, Any]) -> dict[str, tuple[str, int]]:
     return {
         f"{scripts}/env/10-docker2singularity.sh": (_environment(variables), 0o755),
         f"{scripts}/env/90-environment.sh": ("#!/bin/sh\n", 0o755),
+        # Apptainer sets APPTAINERENV_NAME and the caller's variables when it comes to this one.
+        f"{scripts}/env/99-base.sh": ("#!/bin/sh\n", 0o755),
         f"{scripts}/runscript": (_runscript(entrypoint, command), 0o755),
         f"{scripts}/labels.json": (f"{json.dumps(labels, indent=1, sort_keys=True)}\n", 0o644),
         "ch/environment": ("".join(f"{name}={value}\n" for name, value in variables), 0o644),

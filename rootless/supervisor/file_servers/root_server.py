@@ -7,7 +7,7 @@ import time
 
 from rootless.containers.record import IN_DIRECTORY
 from rootless.errors import RootlessError
-from rootless.runtime.rootfs import OverlayRootfs
+from rootless.runtime.rootfs import BindRootfs, OverlayRootfs
 from rootless.supervisor.engine_log import log
 
 TYPE_CHECKING = False
@@ -258,4 +258,6 @@ def _own_root(description: LaunchDescription) -> Rootfs:
 
 def _is_native(rootfs: Rootfs) -> bool:
     """Whether the kernel alone serves it."""
-    return isinstance(rootfs, OverlayRootfs) and bool(rootfs.native)
+    return isinstance(rootfs, BindRootfs) or (
+        isinstance(rootfs, OverlayRootfs) and bool(rootfs.native)
+    )

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -150,7 +151,31 @@ def test_contain_hides_the_hosts_files(cluster):
 
 def test_containall_has_processes_of_its_own(cluster):
     done = cluster("exec", "-C", "box:1", "sh", "-c", "echo $$; cat; exit 3", stdin=b"input")
-    assert (done.returncode, done.stdout) == (3, b"1\ninput")
+    assert (done.returncode, done.stdout) == (3, b"2\ninput")
+    assert cluster.text("exec", "-p", "--no-init", "box:1", "sh", "-c", "echo $$") == "1\n"
+
+
+def test_a_signal_ends_a_command_with_processes_of_its_own(cluster):
+    """As process 1 it would be protected from signals that it does not handle."""
+    done = cluster("exec", "-p", "box:1", "sh", "-c", "kill -TERM $$; echo on")
+    assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, b"")
+
+
+def test_a_directory_is_written_in_place(cluster, scripted_tree, tmp_path):
+    """Its /etc/passwd keeps its lines, and what is written is the caller's."""
+    root = tmp_path / "root"
+    shutil.copytree(scripted_tree, root, symlinks=True)
+    before = (root / "etc/passwd").read_bytes()
+    script = "whoami; echo x > /written; rm /bin/wc; id -u"
+    shown = cluster.text("exec", "--writable", root, "sh", "-c", script)
+    entry = pwd.getpwuid(os.getuid())
+    assert shown == f"{entry.pw_name}\n{entry.pw_uid}\n"
+    assert (root / "written").read_text() == "x\n"
+    assert (root / "written").stat().st_uid == os.getuid()
+    assert not (root / "bin/wc").exists()
+    assert (root / "etc/passwd").read_bytes() == before
+    assert cluster.text("exec", "-w", "-f", root, "sh", "-c", "id -u; touch /by-root") == "0\n"
+    assert (root / "by-root").stat().st_uid == os.getuid()
 
 
 @pytest.mark.skipif(not os.path.exists("/etc/localtime"), reason="the host has no time zone")
@@ -197,11 +222,14 @@ def test_scripts_of_an_image_are_honoured(cluster, scripted_tree, tmp_path, kind
         write_sif(tmp_path / "tool.sif", [Part(image.read_bytes())])
         image = tmp_path / "tool.sif"
     assert cluster.text("run", image, "a", "b") == "run: a b image\n"
-    assert cluster.text("run", image, "a", env={"OF_IMAGE": "host"}) == "run: a host\n"
+    assert cluster.text("run", image, "a", env={"OF_IMAGE": "host"}) == "run: a image\n"
+    given = {"APPTAINERENV_OF_IMAGE": "given"}
+    assert cluster.text("run", image, "a", env=given) == "run: a given\n"
     assert cluster.text("run", "--app", "foo", image, "a") == "app: a app\n"
     script = "echo $PATH $FIXED $APPTAINER_CONTAINER $SINGULARITY_NAME"
     shown = cluster.text("exec", image, "sh", "-c", script)
-    assert shown == f"/opt/tool:/bin image {image} {image.name}\n"
+    path = "/opt/tool:/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin"
+    assert shown == f"{path} image {image} {image.name}\n"
     assert cluster.text("exec", "--env", "FIXED=mine", image, "sh", "-c", "echo $FIXED") == "mine\n"
 
 
@@ -232,6 +260,10 @@ def test_archives_are_loaded(cluster, tmp_path):
         (("exec", "none.sif", "true"), 125, "does not exist"),
         (("exec", "-H", "/nosuch:/home/me", "box:1", "true"), 125, "/nosuch is not a directory"),
         (("exec", "library://alpine", "true"), 125, "this kind of image is not supported"),
+        (("exec", "-w", "box:1", "true"), 125, "an image of the store cannot be written to"),
+        (("exec", "--cwd", "/nosuch", "box:1", "true"), 125, "directory /nosuch: no such file"),
+        (("exec", "-W", "/nosuch", "-c", "box:1", "true"), 125, "/nosuch is no directory"),
+        (("run", "--app", "no", "box:1"), 125, "the image has no run script for the app 'no'"),
         (("exec", "--no-mount", "proc", "box:1", "true"), 125, "--no-mount proc: not supported"),
     ],
 )

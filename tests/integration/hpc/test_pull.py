@@ -40,7 +40,9 @@ def tool(cluster):
 def test_the_file_is_the_image(tool, name):
     assert tool.text("pull", "-q", "tool:1", name) == f"{name}\n"
     assert tool.text("run", name) == "tool: default arg it's\n"
-    assert tool.text("run", name, "mine", env={"OF_IMAGE": "caller's"}) == "tool: mine caller's\n"
+    assert tool.text("run", name, "mine", env={"OF_IMAGE": "caller's"}) == "tool: mine it's\n"
+    given = {"APPTAINERENV_OF_IMAGE": "given"}
+    assert tool.text("run", name, "mine", env=given) == "tool: mine given\n"
     script = (
         "test -e /usr/bin/env || echo gone; readlink /opt/tool/link; "
         "stat -c '%h %a' /opt/tool/same; stat -c %a /opt"

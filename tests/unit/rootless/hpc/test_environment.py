@@ -19,16 +19,21 @@ CALLER = {
 
 
 def test_the_callers_variables_are_passed_except_paths():
-    found = caller_variables(CALLER, clean=False)
+    found = caller_variables(CALLER, {}, clean=False)
     assert found.passed == {"OMP_NUM_THREADS": "4", "http_proxy": "http://proxy", "TERM": "xterm"}
     assert found.set == {"A": "new", "B": "b"}
     assert (found.before, found.after) == ("/opt/bin", "/last/bin")
 
 
 def test_a_clean_environment_has_the_terminal_and_proxies():
-    found = caller_variables(CALLER, clean=True)
+    found = caller_variables(CALLER, {}, clean=True)
     assert found.passed == {"http_proxy": "http://proxy", "TERM": "xterm", "LANG": "C"}
     assert found.set == {"A": "new", "B": "b"}
+
+
+def test_options_win_over_variables_that_set():
+    found = caller_variables({"APPTAINERENV_A": "1"}, {"A": "2", "APPEND_PATH": "/x"}, clean=False)
+    assert (found.set, found.after) == ({"A": "2"}, "/x")
 
 
 def test_options_by_variables_prefer_the_new_name():

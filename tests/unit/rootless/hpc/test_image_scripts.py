@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from rootless.hpc.image_scripts import Action, ImageFacts, arguments_of
+from rootless.hpc.image_scripts import Action, ImageFacts, arguments_of, variables_of
 
 PLAIN = ImageFacts(False, False, ("/entry", "cmd"))
 SCRIPTS = ImageFacts(True, True)
@@ -49,4 +49,31 @@ def test_variables_that_were_given_win_over_scripts():
         check=True,
         env={"PATH": "/bin"},
     )
-    assert done.stdout == "it's $HOME|/first:/bin:/last|/libs"
+    path = "/first:/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/last"
+    assert done.stdout == f"it's $HOME|{path}|/libs"
+
+
+def test_the_callers_variables_are_there_after_the_scripts():
+    """Whatever is in them, and not where the image has set the name."""
+    passed = {"A": 'it\'s $HOME `x` "q"', "PATH_OF_X": "a b", "odd-name": "1", "IN_IMAGE": "caller"}
+    action = Action("exec", ("env",), passed=passed)
+    facts = ImageFacts(True, False)
+    done = subprocess.run(
+        arguments_of(action, facts),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": "/bin", "IN_IMAGE": "image", **variables_of(action, facts)},
+    )
+    shown = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert shown["A"] == passed["A"]
+    assert (shown["PATH_OF_X"], shown["IN_IMAGE"]) == ("a b", "image")
+    assert not [name for name in shown if name.startswith("ROOTLESS_")]
+
+
+def test_variables_of_an_image_win_over_the_callers():
+    facts = ImageFacts(False, False, (), {"A": "image", "PATH": "/opt:/bin"})
+    assert variables_of(Action("exec", passed={"A": "caller", "B": "caller"}), facts) == {
+        "B": "caller",
+        "PATH": "/opt:/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin",
+    }

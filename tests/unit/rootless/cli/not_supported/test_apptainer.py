@@ -96,6 +96,7 @@ WORDS = [
     "registry",
     "remote",
     "run",
+    "run-help",
     "search",
     "shell",
     "sif",
