@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 _OTHERWISE = ("--help", "--join", "--read-only", "--record")
 """Options with which there is no monitor, or one that begins otherwise."""
-_VARIABLES = (
+RANK_VARIABLES = (
     *("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "FLUX_TASK_RANK"),
-    "ROOTLESS_STORAGE_DRIVER",
 )
-"""Of launchers, whose processes can be ranks of a container, and of a driver with another file server."""
+"""Of launchers, each of whose processes has one; it can be a rank of a container."""
+_STORAGE_DRIVER = "ROOTLESS_STORAGE_DRIVER"
+"""It may name a driver with another file server."""
 
 
 class MonitorAhead:
@@ -63,5 +64,5 @@ def _is_wanted(arguments: Sequence[str], environ: Mapping[str, str]) -> bool:
     return (
         words[:1] == ["run"]
         and not any(each.startswith(_OTHERWISE) for each in words)
-        and not any(name in environ for name in _VARIABLES)
+        and not any(name in environ for name in (*RANK_VARIABLES, _STORAGE_DRIVER))
     )

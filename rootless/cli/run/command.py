@@ -18,6 +18,7 @@ from rootless.cli.run.ending import RunEnding
 from rootless.cli.run.values import configured_options
 from rootless.containers.storage_paths import read_configuration
 from rootless.spec.options import ContainerOptions
+from rootless.supervisor.ahead import RANK_VARIABLES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,13 +75,10 @@ def run(parsed: Parsed, settings: Settings) -> int:
     return ending.report(outcome)
 
 
-_LAUNCHED = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "FLUX_TASK_RANK")
-
-
 def _may_have_launcher(parsed: Parsed, environ: Mapping[str, str]) -> bool:
     """Whether a launcher may have started this process, or the ranks of one are asked for."""
     asked = parsed[rows.JOIN] or parsed[rows.JOIN_TAG] or parsed[rows.JOIN_COUNT] is not None
-    return bool(asked) or any(name in environ for name in _LAUNCHED)
+    return bool(asked) or any(name in environ for name in RANK_VARIABLES)
 
 
 def _run_joined(
