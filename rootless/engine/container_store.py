@@ -100,7 +100,7 @@ class ContainerStore(ImageStore):
         from rootless.containers.inspection.document import container_document
 
         containers = self.paths.containers
-        record = containers.find(name)
+        record = self._container(name, anywhere=True)
         document = container_document(
             record,
             Path(containers.directory(record.id)),

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from rootless.containers.status import Status, Verb, has_nothing_to_do
-from rootless.engine.lifecycle.connection import connect, wait_for_end_of_run
+from rootless.engine.lifecycle.connection import (
+    connect,
+    wait_for_end_of_run,
+    wait_for_ending_monitor,
+)
 from rootless.engine.lifecycle.starting import start_monitor_of, wait_for_other_monitor
 from rootless.errors import ConflictError, NotFoundError
 from rootless.supervisor.client import MonitorEndedError, RefusedError
@@ -36,7 +40,8 @@ def attach(
             wait_for_end_of_run(paths, record).require(Verb.ATTACH)
             raise
     if outcome is None:
-        wait_for_other_monitor(paths, record).require(Verb.ATTACH)
+        wait_for_ending_monitor(paths, record)
+        paths.containers.read(record.id).require(Verb.ATTACH)
         raise NotFoundError(f"container {record.name} has no monitor")
     return outcome
 

@@ -6,16 +6,22 @@ import time
 
 from rootless.containers.reconcile import reconcile, wait_for_end
 from rootless.containers.status import Status
-from rootless.engine.lifecycle.unanswered import UnansweredError, wait_for_answer
+from rootless.engine.lifecycle.unanswered import wait_for_answer
 from rootless.errors import NotFoundError, RootlessError
 from rootless.supervisor.client import MonitorClient, MonitorEndedError
 from rootless.supervisor.protocol import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
     from rootless.supervisor.messages import Message
+
+    Request: TypeAlias = Callable[[MonitorClient], None]
+    """Sends a request."""
 
 _END_WAIT = 10.0
 """Seconds that a monitor has to end after it has closed its connections."""
@@ -24,30 +30,35 @@ _END_OF_RUN_WAIT = 1.0
 
 
 def connect(
-    paths: StoragePaths, record: ContainerRecord, *, answers: bool = True
+    paths: StoragePaths,
+    record: ContainerRecord,
+    request: Request | None = None,
+    *,
+    answers: bool = True,
 ) -> MonitorClient | None:
-    """A connection to the container's monitor; None if it has ended meanwhile, and then the record says
-    how: a monitor removes its socket before it has written that. `answers`: wait for its first answer.
+    """A connection to the container's monitor, over which the request has been sent; None if the monitor has ended meanwhile,
+    and then the record says how: a monitor removes its socket before it has written that. `answers`: wait for its first answer.
 
     Raises RootlessError if the monitor is there and has no socket, UnansweredError if it does not answer.
     """
     try:
         client = MonitorClient.connect(paths.control_directory(record.id))
-        if answers:
-            try:
+        try:
+            if answers:
                 wait_for_answer(client, record)
-            except UnansweredError:
-                client.close()
-                raise
+            if request is not None:
+                request(client)
+        except BaseException:
+            client.close()
+            raise
         return client
     except (NotFoundError, MonitorEndedError):
-        _wait_for_ending_monitor(record)
-        reconcile(paths.containers)
+        wait_for_ending_monitor(paths, record)
         return None
 
 
-def _wait_for_ending_monitor(record: ContainerRecord) -> None:
-    """Wait for the end of a monitor that has no socket any more."""
+def wait_for_ending_monitor(paths: StoragePaths, record: ContainerRecord) -> None:
+    """Wait for the end of a monitor that has closed its socket, and have the record say how the container has ended."""
     try:
         wait_for_end(record, _END_WAIT)
     except RootlessError:
@@ -55,6 +66,21 @@ def _wait_for_ending_monitor(record: ContainerRecord) -> None:
             f"the control socket of container {record.name} is gone",
             hint=f"'rootless rm -f {record.name}' ends and removes the container",
         ) from None
+    reconcile(paths.containers)
+
+
+def begin(
+    paths: StoragePaths, record: ContainerRecord, request: Request | None, *, answers: bool = True
+) -> AwaitedEnd | None:
+    """Send the monitor a request that ends the container, or none; None if the container has ended already."""
+    client = connect(paths, record, request, answers=answers)
+    return None if client is None else AwaitedEnd(paths, record, client)
+
+
+def ask(paths: StoragePaths, record: ContainerRecord, request: Request) -> Message | None:
+    """Have the monitor carry out a request, and return its DONE; None if the container has ended before."""
+    ending = begin(paths, record, request)
+    return None if ending is None else ending.wait(Kind.DONE)
 
 
 def wait_for_end_of_run(paths: StoragePaths, record: ContainerRecord) -> ContainerRecord:

@@ -13,13 +13,12 @@ from rootless.containers.options_document import NAME as OPTIONS_NAME
 from rootless.containers.options_document import encode_options
 from rootless.containers.status import MONITORED, Verb
 from rootless.durable import write_atomically
-from rootless.engine.lifecycle.connection import connect
+from rootless.engine.lifecycle.connection import ask
 from rootless.engine.lifecycle.starting import read_launch
 from rootless.errors import UsageError
 from rootless.light_json import dumps
 from rootless.spec.options import NO_LIMITS, RestartName
 from rootless.spec.resources import make_resources
-from rootless.supervisor.protocol import Kind
 
 if TYPE_CHECKING:
     from rootless.containers.launch_description import LaunchDescription
@@ -75,14 +74,9 @@ def _tell_monitor(
     resources: dict[str, Any],
     restart: RestartPolicy | None,
 ) -> None:
-    client = connect(paths, record)
-    if client is None:
-        return  # it has ended meanwhile
-    try:
-        client.update(resources, None if restart is None else (restart.name.value, restart.maximum))
-        client.receive_until(Kind.DONE)
-    finally:
-        client.close()
+    policy = None if restart is None else (restart.name.value, restart.maximum)
+    # One that has ended meanwhile has them at its next start.
+    ask(paths, record, lambda client: client.update(resources, policy))
 
 
 def _write(

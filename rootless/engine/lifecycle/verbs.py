@@ -7,12 +7,12 @@ import sys
 
 from rootless.containers.reconcile import reconcile
 from rootless.containers.status import MONITORED, Status, Verb, has_nothing_to_do
-from rootless.engine.lifecycle.connection import AwaitedEnd, connect
+from rootless.engine.lifecycle.connection import ask, begin, connect
 from rootless.engine.lifecycle.starting import read_launch, start
 from rootless.engine.lifecycle.unanswered import UnansweredError, end_directly, signal_directly
 from rootless.errors import RootlessError
 from rootless.light_stdlib import signal
-from rootless.supervisor.client import MonitorEndedError
+from rootless.supervisor.client import MonitorClient, MonitorEndedError
 from rootless.supervisor.protocol import Kind
 
 TYPE_CHECKING = False
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rootless.containers.record import ContainerRecord
     from rootless.containers.storage_paths import StoragePaths
+    from rootless.engine.lifecycle.connection import AwaitedEnd
 
 
 def upgrade_server(paths: StoragePaths, record: ContainerRecord) -> None:
@@ -51,14 +52,10 @@ def begin_stop(
     if has_nothing_to_do(Verb.STOP, record.status):
         return None
     try:
-        client = connect(paths, record)
+        return begin(paths, record, lambda client: client.stop(number, timeout))
     except UnansweredError:
         _stop_directly(paths, record, number, timeout)
         return None
-    if client is None:
-        return None
-    client.stop(number, timeout)
-    return AwaitedEnd(paths, record, client)
 
 
 def _stop_directly(
@@ -80,11 +77,7 @@ def _stop_directly(
 
 def begin_shutdown(paths: StoragePaths, record: ContainerRecord) -> AwaitedEnd | None:
     """As `begin_stop`, but not by a user: the next boot may start it again."""
-    client = connect(paths, record)
-    if client is None:
-        return None
-    client.stop(None, None, by_user=False)
-    return AwaitedEnd(paths, record, client)
+    return begin(paths, record, lambda client: client.stop(None, None, by_user=False))
 
 
 def begin_restart(
@@ -92,14 +85,12 @@ def begin_restart(
 ) -> Callable[[], None]:
     """Ask for the end of a container that runs; what is returned waits until it runs again."""
     record.require(Verb.RESTART)
-    client = connect(paths, record) if record.status in MONITORED else None
-    if client is None:
-        return lambda: _start_again(paths, record)
-    client.stop(number, timeout, restart=True)
-    ending = AwaitedEnd(paths, record, client)
+    ending = None
+    if record.status in MONITORED:
+        ending = begin(paths, record, lambda client: client.stop(number, timeout, restart=True))
 
     def finish() -> None:
-        if ending.wait(Kind.DONE, Kind.EXITED) is None:
+        if ending is None or ending.wait(Kind.DONE, Kind.EXITED) is None:
             _start_again(paths, record)
 
     return finish
@@ -119,7 +110,7 @@ def kill(paths: StoragePaths, record: ContainerRecord, number: int) -> None:
     """
     record.require(Verb.KILL)
     try:
-        client = connect(paths, record)
+        ending = begin(paths, record, lambda client: client.kill(number))
     except UnansweredError:
         if number == signal.SIGKILL:
             end_directly(record, number, 0)
@@ -127,11 +118,9 @@ def kill(paths: StoragePaths, record: ContainerRecord, number: int) -> None:
         else:
             signal_directly(record, number)
         return
-    if client is None:
+    if ending is None:
         record._replace(status=Status.EXITED).require(Verb.KILL)
         return
-    client.kill(number)
-    ending = AwaitedEnd(paths, record, client)
     ending.wait(Kind.EXITED if number == signal.SIGKILL else Kind.DONE, Kind.EXITED)
 
 
@@ -153,36 +142,22 @@ def begin_wait(paths: StoragePaths, name: str) -> AwaitedEnd | None:
 def _begin_wait(paths: StoragePaths, record: ContainerRecord) -> AwaitedEnd | None:
     if record.status not in MONITORED:
         return None
-    client = connect(paths, record, answers=False)
-    return None if client is None else AwaitedEnd(paths, record, client)
+    return begin(paths, record, None, answers=False)
 
 
 def request(paths: StoragePaths, record: ContainerRecord, verb: Verb) -> None:
     """Carry out `pause` or `unpause`."""
     record.require(verb)
-    client = connect(paths, record)
-    if client is None:
+    wanted = MonitorClient.pause if verb is Verb.PAUSE else MonitorClient.unpause
+    if ask(paths, record, wanted) is None:
         record._replace(status=Status.EXITED).require(verb)
-        return
-    try:
-        if verb is Verb.PAUSE:
-            client.pause()
-        else:
-            client.unpause()
-        client.receive_until(Kind.DONE)
-    finally:
-        client.close()
 
 
 def check_health(paths: StoragePaths, record: ContainerRecord) -> bool:
     """Have the monitor check the health of a container."""
     record.require(Verb.EXEC)
-    client = connect(paths, record)
-    if client is None:
+    done = ask(paths, record, MonitorClient.check_health)
+    if done is None:
         record._replace(status=Status.EXITED).require(Verb.EXEC)
         return False
-    try:
-        client.check_health()
-        return bool(client.receive_until(Kind.DONE).fields["healthy"])
-    finally:
-        client.close()
+    return bool(done.fields["healthy"])

@@ -5,7 +5,7 @@ runs.
 from __future__ import annotations
 
 from rootless.containers.status import ALIVE, MONITORED
-from rootless.engine.lifecycle.connection import connect
+from rootless.engine.lifecycle.connection import ask
 from rootless.engine.networks.commands import find_network, is_predefined
 from rootless.engine.preparation.attachments import check_addresses
 from rootless.errors import (
@@ -18,7 +18,6 @@ from rootless.errors import (
 from rootless.network.endpoint import Endpoint
 from rootless.network.options import HOST, NONE
 from rootless.supervisor.networks.default import new_default_setup
-from rootless.supervisor.protocol import Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -133,14 +132,8 @@ def rename_in_networks(paths: StoragePaths, record: ContainerRecord) -> None:
 def _ask(
     paths: StoragePaths, record: ContainerRecord, request: Callable[[MonitorClient], None]
 ) -> None:
-    client = connect(paths, record)
-    if client is None:
+    if ask(paths, record, request) is None:
         raise ConflictError(f"container {record.name} has ended meanwhile")
-    try:
-        request(client)
-        client.receive_until(Kind.DONE)
-    finally:
-        client.close()
 
 
 def _change(

@@ -1,5 +1,6 @@
 """Whichever of the processes ends, and however, no process and no file is left behind."""
 
+import json
 import os
 import signal
 import time
@@ -59,6 +60,14 @@ def descendants(pid):
     return [one for child in children(pid) for one in (child, *descendants(child))]
 
 
+def has_socket(pid):
+    try:
+        links = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
+    except FileNotFoundError:
+        return False  # a descriptor was closed meanwhile
+    return any(link.startswith("socket:") for link in links)
+
+
 def assert_gone(pids):
     wait_until(lambda: all((state_and_parent(pid) or "Z")[0] in "ZX" for pid in pids))
 
@@ -94,6 +103,51 @@ def test_killed_monitor_takes_the_container_along_and_is_reported(rootless):
     assert b"the monitor of the container was killed" in err
     assert_gone(everyone)
     assert_swept(rootless)
+
+
+def start_detached(rootless):
+    """The PIDs of its monitor and of its first process."""
+    rootless("run", "-d", "--name", "fred", "--rootfs", "/", "sh", "-c", IDLE).ok()
+    (path,) = (rootless.data / "rootless/containers").glob("?" * 64 + "/container.json")
+    record = json.loads(path.read_text())
+    return record["monitor_pid"], record["pid"]
+
+
+def test_inspect_notices_that_the_monitor_was_killed(rootless):
+    pids = start_detached(rootless)
+    os.kill(pids[0], signal.SIGKILL)
+    assert_gone(pids)
+    shown = rootless("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "fred").ok().stdout
+    assert shown == "exited 137\n"
+
+
+@pytest.mark.parametrize(
+    ("verb", "status", "message", "state"),
+    [
+        (("stop",), 0, "", "exited"),
+        (("restart", "-t", "0"), 0, "", "running"),
+        (("update", "--restart", "no"), 0, "", "exited"),
+        (("kill",), 1, "is not running", "exited"),
+        (("pause",), 1, "is not running", "exited"),
+        (("unpause",), 1, "is not paused", "exited"),
+        (("attach",), 1, "cannot attach to a stopped container", "exited"),
+        (("wait",), 0, "", "exited"),
+    ],
+)
+def test_monitor_killed_before_it_answers_is_a_container_that_has_ended(
+    rootless, verb, status, message, state
+):
+    pids = start_detached(rootless)
+    if verb == ("unpause",):
+        rootless("pause", "fred").ok()
+    os.kill(pids[0], signal.SIGSTOP)
+    client = rootless.popen(*verb, "fred")
+    wait_until(lambda: has_socket(client.pid))
+    os.kill(pids[0], signal.SIGKILL)
+    _, err = client.communicate(timeout=30)
+    assert client.returncode == status
+    assert message in err.decode()
+    assert rootless("inspect", "-f", "{{.State.Status}}", "fred").ok().stdout == f"{state}\n"
 
 
 BUSY = "echo up; while :; do cat /etc/passwd > /copied; done"
