@@ -1,8 +1,6 @@
 """chown(2) in containers of an account with a single id: the union keeps the owner."""
 
 import os
-import re
-import signal
 import sys
 import tarfile
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Result
+from tests.support.recorders import run_while_recorders_are_killed
 from tests.support.rootless import Rootless
 from tests.support.waiting import assert_stays, wait_until
 
@@ -231,45 +230,11 @@ def test_container_is_paused_while_it_changes_owners(rootless, busybox_image):
 
 def test_recorder_that_is_killed_is_replaced(rootless, busybox_image):
     rootless("import", busybox_image, "bb").ok()
-    script = (
-        "mkdir /w; i=0; while [ $i -lt 100 ]; do touch /w/$i; chown $i:$i /w/$i || exit 9; sleep 0.02; i=$((i+1)); done;"
-        "touch /w/done; sleep 1000"
-    )
-    rootless("run", "-d", "--name", "c1", "bb", "sh", "-c", script).ok()
-    shown = rootless("inspect", "-f", "{{.State.Pid}} {{.GraphDriver.Data.UpperDir}}", "c1").ok()
-    first, upper = shown.stdout.split()
-    monitor = re.findall(r"PPid:\s+(\d+)", Path(f"/proc/{first}/status").read_text())[0]
-    killed: list[int] = []
-
-    def kill_recorder() -> bool:
-        """Once for each few of its calls; it may be answering one."""
-        made = len(list(Path(upper).glob("w/*")))
-        if made > (killed[-1] if killed else 0) + 3:
-            for child in Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split():
-                if is_recorder(child):
-                    os.kill(int(child), signal.SIGKILL)
-                    killed.append(made)
-        return Path(upper, "w/done").exists()
-
-    wait_until(kill_recorder, 60)
-    assert len(killed) > 3
-    # Of a caller that is killed while the kernel writes times out, the next syncfs(2) reports EIO (fuse_flush_time_update).
-    rootless("stop", "-t", "0", "c1").ok()
+    run_while_recorders_are_killed(rootless, "bb", "touch /w/$i; chown $i:$i /w/$i")
     found = owners_in(rootless, "c1", "w/")
     assert {name: owner for name, owner in found.items() if name.isdecimal()} == {
         str(number): (number, number) for number in range(100)
     }
-
-
-def is_recorder(pid: str) -> bool:
-    """It is the only child of the monitor that cannot be looked at."""
-    try:
-        os.readlink(f"/proc/{pid}/ns/user")
-    except PermissionError:
-        return True
-    except FileNotFoundError:
-        pass
-    return False
 
 
 def test_volume_keeps_the_owner_of_files_and_directories(rootless, run):

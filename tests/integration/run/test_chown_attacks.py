@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.run.test_chown import is_recorder
+from tests.support.recorders import is_recorder
 from tests.support.rootless import Rootless
 from tests.support.waiting import wait_until
 

@@ -3,16 +3,14 @@
 import io
 import os
 import re
-import signal
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from tests.integration.run.test_chown import is_recorder
 from tests.integration.run.test_chown_attacks import Box
+from tests.support.recorders import run_while_recorders_are_killed
 from tests.support.rootless import Rootless
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.needs("userns", "nosub", "fuse")
 
@@ -257,27 +255,6 @@ print(sorted(os.listdir("."), key=int) == [str(i) for i in range(20)])
 
 def test_recorder_that_is_killed_makes_each_device_once(rootless, busybox_image):
     rootless("import", busybox_image, "bb").ok()
-    script = (
-        "mkdir /w; i=0; while [ $i -lt 100 ]; do mknod /w/$i b 8 $i || exit 9; sleep 0.02; i=$((i+1)); done;"
-        "touch /w/done; sleep 1000"
-    )
-    rootless("run", "-d", "--name", "c1", "bb", "sh", "-c", script).ok()
-    shown = rootless("inspect", "-f", "{{.State.Pid}} {{.GraphDriver.Data.UpperDir}}", "c1").ok()
-    first, upper = shown.stdout.split()
-    monitor = re.findall(r"PPid:\s+(\d+)", Path(f"/proc/{first}/status").read_text())[0]
-    killed: list[int] = []
-
-    def kill_recorder() -> bool:
-        made = len(list(Path(upper).glob("w/*")))
-        if made > (killed[-1] if killed else 0) + 3:
-            for child in Path(f"/proc/{monitor}/task/{monitor}/children").read_text().split():
-                if is_recorder(child):
-                    os.kill(int(child), signal.SIGKILL)
-                    killed.append(made)
-        return Path(upper, "w/done").exists()
-
-    wait_until(kill_recorder, 60)
-    assert len(killed) > 3
-    rootless("stop", "-t", "0", "c1").ok()
+    run_while_recorders_are_killed(rootless, "bb", "mknod /w/$i b 8 $i")
     expected = {f"w/{number}": (BLOCK, 8, number, 0o644) for number in range(100)}
     assert exported(rootless, "c1") == expected
