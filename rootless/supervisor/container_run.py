@@ -301,7 +301,7 @@ class ContainerRun:
     def upgrade_server(
         self, client: Client, keeper: RecordKeeper, fields: Mapping[str, object]
     ) -> None:
-        """Carry out UPGRADE: have a file server of another release take over."""
+        """Carry out UPGRADE: replace the file server by one of another release."""
         if self._root.server is None:
             client.refuse(
                 "the container shares the file server of its image, which ends with its last container"

@@ -128,7 +128,7 @@ def test_start_loads_nothing_heavy(statement: str) -> None:
         (COPY, 70),
         (LIST, 48),
         (PREPARE, 73),
-        (MONITOR, 100),
+        (MONITOR, 97),
         (FILE_SERVER, 117),
         (MOUNT, 67),
     ],

@@ -29,11 +29,12 @@ _GRACE = 10.0
 
 _MAX_REPLACEMENTS = 20
 _PERIOD = 60.0
-"""Seconds in which file servers may be replaced so often: else the cause is in what they are asked."""
+"""Seconds in which file servers may be replaced this number of times. More often, a request is what ends them."""
 
 
 class RootServer:
-    """Of a container from its creation on; `runtime.parent.RootServer` while that goes on.
+    """The file server of a container's root, from the creation of the container on. The runtime creates the container with it
+    (`runtime.parent.RootServer`).
 
     `has_ended`: no process serves the root any more. `failure` says why the server ended before its work was done.
     """
@@ -69,7 +70,7 @@ class RootServer:
         return -1 if self.has_ended else self._server.pidfd
 
     def note_end(self) -> None:
-        """The process has ended while the container is created: have another go on, or let requests fail."""
+        """The process has ended while the container is created: replace it, or note that nothing serves the root."""
         if not self._replace():
             self._note_exit()
 
@@ -79,7 +80,7 @@ class RootServer:
         return server if self._upgrade is None else (*server, *self._upgrade.watched())
 
     def upgrade(self, client: Client, keeper: RecordKeeper, fields: Mapping[str, object]) -> None:
-        """Carry out UPGRADE: have a file server of another release take over."""
+        """Carry out UPGRADE: replace the file server by one of another release."""
         from rootless.supervisor.file_servers.upgrade import begin
 
         self._upgrade = begin(
@@ -108,7 +109,7 @@ class RootServer:
         if self._upgrade is not None:
             self._upgrade.abandon()
         if not self.has_ended and self._server.was_killed():
-            # What the kernel has still to write back needs another.
+            # The kernel needs a server for what it has still to write back.
             self._replace()
         self._server.end(None if waits else _GRACE)
         if not self.has_ended:
