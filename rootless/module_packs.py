@@ -35,15 +35,16 @@ AHEAD, RUN, PREPARE, DETACHED = "ahead", "run", "prepare", "detached"
 MONITOR, SHARED_IMAGE, FILE_SERVER = "monitor", "shared-image", "file-server"
 RANK, JOIN, EXEC = "rank", "join", "exec"
 HPC, HPC_JOIN, IN_PLACE = "hpc", "hpc-join", "in-place"
-CLIENT = "client"
+RESUMED_CLIENT, RESUMED_SERVER = "resumed-client", "resumed-server"
 NAMES = (
     *(AHEAD, RUN, PREPARE, DETACHED, MONITOR, SHARED_IMAGE, FILE_SERVER),
-    *(RANK, JOIN, EXEC, HPC, HPC_JOIN, IN_PLACE, CLIENT),
+    *(RANK, JOIN, EXEC, HPC, HPC_JOIN, IN_PLACE),
+    *(RESUMED_CLIENT, RESUMED_SERVER),
 )
 """AHEAD is loaded before the monitor is forked, and then RUN and PREPARE, MONITOR and FILE_SERVER in three processes; DETACHED
 follows PREPARE in `run -d`, and SHARED_IMAGE follows MONITOR where the container has no file server of its own. RANK is that
 of a rank (`run --join`), and JOIN follows if its command line has to be read; HPC is that of `hpc`, followed by HPC_JOIN or
-IN_PLACE. CLIENT is that of a client of `run` that stood by."""
+IN_PLACE. RESUMED_CLIENT is that of a client of `run` that stood by, RESUMED_SERVER that of a container's file server."""
 
 HEAD_LENGTH = 8
 """Bytes of the length of the head: the interpreter's magic number, and the state of each source."""

@@ -12,7 +12,6 @@ from marshal import dumps
 
 from rootless.module_packs import (
     AHEAD,
-    CLIENT,
     DETACHED,
     EXEC,
     FILE_SERVER,
@@ -24,6 +23,8 @@ from rootless.module_packs import (
     MONITOR,
     PREPARE,
     RANK,
+    RESUMED_CLIENT,
+    RESUMED_SERVER,
     RUN,
     SHARED_IMAGE,
     path_of,
@@ -51,6 +52,15 @@ _RANK = (
     "rootless.supervisor.control_socket",
 )
 """Of a process that enters a container which is there."""
+_FILE_SERVER = (
+    "rootless.rootfs.union",
+    "rootless.supervisor.file_servers.process_names",
+    "rootless.supervisor.file_servers.resting",
+    "unionfs.journal",
+    "unionfs.session.continuation",
+    "unionfs.session.device",
+    "unionfs.ops.journal_records",
+)
 MODULES = {
     AHEAD: (_FINDER, "rootless.supervisor.ahead", "unionfs.syscalls.light_ctypes"),
     RUN: (
@@ -88,14 +98,7 @@ MODULES = {
         "rootless.runtime.steps.overlay",
         "unionfs.syscalls.locks",
     ),
-    FILE_SERVER: (
-        "rootless.rootfs.union",
-        "rootless.supervisor.file_servers.process_names",
-        "unionfs.journal",
-        "unionfs.session.continuation",
-        "unionfs.session.device",
-        "unionfs.ops.journal_records",
-    ),
+    FILE_SERVER: _FILE_SERVER,
     RANK: (
         _FINDER,
         "rootless.cli.rank",
@@ -139,7 +142,7 @@ MODULES = {
         "rootless.spec.bind_sources",
         "unionfs.tar.index",
     ),
-    CLIENT: (
+    RESUMED_CLIENT: (
         _FINDER,
         "rootless.cli.escape",
         "rootless.cli.run.ending",
@@ -149,6 +152,13 @@ MODULES = {
         "rootless.supervisor.start",
         "rootless.supervisor.terminals.job_control",
         "rootless.supervisor.terminals.terminal_session",
+    ),
+    RESUMED_SERVER: (
+        _FINDER,
+        *_FILE_SERVER,
+        "rootless.supervisor.file_servers.file_server",
+        "rootless.supervisor.standby.entering",
+        "unionfs.ops.recovery",
     ),
 }
 """The modules that a process imports by name."""

@@ -60,19 +60,20 @@ class CopyUpCauses:
     def __init__(self) -> None:
         self.ask: Callable[[], int] = _unknown_process
         self.name_of: Callable[[int], str] = _own_name
-        self._expected: dict[int, int] = {}
+        self.expected: dict[int, int] = {}
+        """Processes by the inode numbers of files to which they may be about to write."""
         self._last = UNKNOWN
         self._last_until = 0.0
 
     def expect(self, ino: int) -> None:
         """The process of this request may be about to write to a file of a lower."""
-        expected = self._expected
+        expected = self.expected
         if len(expected) >= _MAX_EXPECTED:
             del expected[next(iter(expected))]
         expected[ino] = self.ask()
 
     def of(self, ino: int) -> CopyUpCause:
-        pid = self.ask() or self._expected.pop(ino, 0)
+        pid = self.ask() or self.expected.pop(ino, 0)
         if not pid:
             return UNKNOWN
         now = monotonic()
@@ -121,6 +122,17 @@ class CopyUpStats:
         """Bytes that plain copies of the same files would have taken."""
         self._records: list[CopyUpRecord] = []
         self._lock = allocate_lock()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state, _lock=allocate_lock())
+
+    def go_on_from(self, before: CopyUpStats) -> None:
+        """Take over what was counted before any of this."""
+        self.files, self.copied, self.size = before.files, before.copied, before.size
+        self._records[:] = before
 
     def __iter__(self) -> Iterator[CopyUpRecord]:
         return iter(self._records)

@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 
-from unionfs.copy_up_stats import CopyUpStats
+from unionfs.copy_up_stats import CopyUpCauses, CopyUpStats
 from unionfs.filesystem import DirEntry, Entry
 from unionfs.journal_kinds import Kind
 from unionfs.layer import (
@@ -472,6 +472,11 @@ class Union:
     def copy_up_stats(self) -> CopyUpStats:
         """What copying up has cost since the mount."""
         return self._tree.copy_up_stats
+
+    @property
+    def copy_up_causes(self) -> CopyUpCauses:
+        """Which process causes a copy-up."""
+        return self._tree.copy_up_causes
 
     def path(self, nodeid: NodeId) -> bytes | None:
         """A path of an object, absolute in the union; None if it has lost its names."""

@@ -144,10 +144,13 @@ class ForegroundRun:
             self._started.wait()
 
     def _stand_by(self, waits: Mapping[int, int], signals: frozenset[int]) -> None:
+        from rootless.module_packs import RESUMED_CLIENT
         from rootless.supervisor.standby import modules
         from rootless.supervisor.standby.entering import stand_by
 
-        stand_by(self, waits, signals, modules.of_client, self._command)
+        stand_by(
+            self, waits, signals, lambda: modules.of_pack(RESUMED_CLIENT), command=self._command
+        )
 
 
 def forwarded(attachment: Attachment, *, terminal: bool) -> Sequence[int]:

@@ -23,6 +23,8 @@ from unionfs.session.workers import Workers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from unionfs.session.continuation import Continuation
     from unionfs.session.tracer import Tracer
 
@@ -46,9 +48,13 @@ class DeviceSession:
         options: ServeOptions,
         continuation: Continuation | None = None,
         tracer: Tracer | None = None,
+        *,
+        rest: Callable[[Counters], None] | None = None,
     ) -> None:
+        """`rest`: as in `serve`."""
         self.dispatcher = Dispatcher(device, filesystem, options, continuation, tracer)
         self._device = device
+        self._rest = rest
         self._spin = options.spin
         self._buffer = self.dispatcher.buffer
         self._read = FileIO(device, "r+", closefd=False).readinto
@@ -71,6 +77,8 @@ class DeviceSession:
                     if received is None:
                         received = self._spin_for_request()
                         if received is None:
+                            if self._rest is not None:
+                                self._rest(self.dispatcher.counters)
                             poll.missed()
                             os.set_blocking(self._device, True)
                             continue
@@ -142,6 +150,8 @@ def serve(
     options: ServeOptions = DEFAULTS,
     continuation: Continuation | None = None,
     tracer: Tracer | None = None,
+    *,
+    rest: Callable[[Counters], None] | None = None,
 ) -> Counters:
     """Answer requests on `device` until the file system is unmounted; then `filesystem.destroy()`.
 
@@ -151,8 +161,10 @@ def serve(
         continuation: of a connection that goes on if this process is killed. If it is not the first
             server, the kernel is asked for the requests that the last one has not answered.
         tracer: notes what is read, listed and looked for; None: nothing does.
+        rest: called between two requests, and without one that is read and not answered, whenever the descriptor does not
+            block and has no request; a signal handler may make it so. It need not return.
     """
-    session = DeviceSession(device, filesystem, options, continuation, tracer)
+    session = DeviceSession(device, filesystem, options, continuation, tracer, rest=rest)
     if continuation is not None and not continuation.is_first:
         continuation.resume(device)
     try:

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from rootless.supervisor.file_servers.access_trace import AccessTrace
+    from rootless.supervisor.file_servers.resting import RestingServer
     from unionfs.copy_up_stats import CopyUpStats
+    from unionfs.session.continuation import Continuation
+    from unionfs.union import Union
 
 _READY = b"ready"
 _EXECUTED_END = 3
@@ -279,9 +282,9 @@ class WatchedServer:
 
 
 def _main(end: socket.socket) -> NoReturn:
-    """The whole program of the server: never returns and never raises."""
-    status = 1
-    try:
+    """The whole program of the server."""
+
+    def serve() -> None:
         close_all_but((end.fileno(),))
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the monitor's handler
         _import_server()  # while the monitor imports what creates the container
@@ -294,6 +297,15 @@ def _main(end: socket.socket) -> NoReturn:
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
             _lift_limits()
             _serve(description, end, received[0])
+
+    _be_program(serve, end)
+
+
+def _be_program(serve: Callable[[], None], end: socket.socket) -> NoReturn:
+    """Never returns and never raises."""
+    status = 1
+    try:
+        serve()
         status = 0
     except OSError as error:
         _report_reason(end, f"{error.strerror}: {os.fsdecode(error.filename or '')}".rstrip(": "))
@@ -349,14 +361,10 @@ def _report_reason(end: socket.socket, reason: str) -> None:
 
 def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> None:
     from rootless.rootfs.union import open_union
-    from rootless.runtime.rootfs import ROOT_NAME, FuseRootfs
-    from rootless.supervisor.file_servers.process_names import ProcessNames
+    from rootless.supervisor.file_servers.resting import RestingServer
     from unionfs.journal import Journal
     from unionfs.model import ROOT_NODE
     from unionfs.session.continuation import Continuation
-    from unionfs.session.device import serve
-    from unionfs.session.options import ServeOptions
-    from unionfs.session.workers import SWITCH_INTERVAL
 
     if description.prefetch:
         from rootless.supervisor.file_servers.prefetch import begin_prefetch
@@ -373,7 +381,39 @@ def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> N
     if not received:
         union.destroy()  # the container was never mounted
         return
-    union.name_callers(ProcessNames(int(init)))
+    resting = RestingServer(description, end, memory, received[0], int(init), go_on=_go_on)
+    _answer(description, union, continuation, resting)
+
+
+def _go_on(resting: RestingServer, description: LaunchDescription) -> NoReturn:
+    """The whole program of a server that stood by."""
+
+    def serve() -> None:
+        union = open_union(description, Journal(resting.memory))
+        write_report_on_signal(description.directory, union.copy_up_stats)
+        _answer(description, union, Continuation(resting.memory), resting)
+
+    from rootless.rootfs.union import open_union
+    from unionfs.journal import Journal
+    from unionfs.session.continuation import Continuation
+
+    _be_program(serve, resting.end)
+
+
+def _answer(
+    description: LaunchDescription,
+    union: Union,
+    continuation: Continuation,
+    resting: RestingServer,
+) -> None:
+    """Answer requests until the file system is unmounted, and write the reports."""
+    from rootless.runtime.rootfs import ROOT_NAME, FuseRootfs
+    from rootless.supervisor.file_servers.process_names import ProcessNames
+    from unionfs.session.device import serve
+    from unionfs.session.options import ServeOptions
+    from unionfs.session.workers import SWITCH_INTERVAL
+
+    union.name_callers(ProcessNames(resting.init))
 
     def freeze(request: bytes) -> None:
         from rootless.snapshots.freezing import Freezer
@@ -389,7 +429,7 @@ def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> N
     if description.access_trace is not None:
         from rootless.supervisor.file_servers.access_trace import AccessTrace
 
-        trace = AccessTrace(description, union, int(init), complete=continuation.is_first)
+        trace = AccessTrace(description, union, resting.init, complete=continuation.is_first)
         write_report_on_signal(description.directory, union.copy_up_stats, trace)
     limits = description.storage
     options = ServeOptions(
@@ -403,7 +443,9 @@ def _serve(description: LaunchDescription, end: socket.socket, memory: int) -> N
         iops=limits.iops or None,
         root_name=ROOT_NAME if isinstance(description.rootfs, FuseRootfs) else "",
     )
-    serve(received[0], union, options, continuation, None if trace is None else trace.tracer)
+    tracer = None if trace is None else trace.tracer
+    resting.begin(union)
+    serve(resting.device, union, options, continuation, tracer, rest=resting.rest)
     if trace is not None:
         trace.write(finished=True)
     if description.is_traced:

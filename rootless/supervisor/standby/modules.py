@@ -50,11 +50,11 @@ def keep(modules: Modules) -> None:
     _kept[:] = [modules]
 
 
-def of_monitor() -> Modules:
-    """The modules that this process has loaded. Raises OSError where the files that they were loaded from have been replaced
-    since, and ImportError and SyntaxError where they cannot be read.
+def of_monitor(start: int = 0) -> Modules:
+    """The modules that this process has loaded, `start` as in `of_pack`. Raises OSError where the files that they were loaded
+    from have been replaced since, and ImportError and SyntaxError where they cannot be read.
     """
-    started = time.time() - _age()
+    started = time.time() - _age(start)
     if not _kept:
         keep(_opened(started))
     modules = _kept[0]
@@ -62,17 +62,19 @@ def of_monitor() -> Modules:
     return modules
 
 
-def of_client() -> Modules:
-    """The modules that a client needs which waits, where there is a pack of them; else as `of_monitor`."""
-    started = time.time() - _age()
+def of_pack(name: str, start: int = 0) -> Modules:
+    """The modules of a pack of all that the process needs, where there is one; else as `of_monitor`. `start`: when they were
+    loaded, if that was before the process was forked (clock ticks since boot).
+    """
+    started = time.time() - _age(start)
     if not _kept:
-        pack = _open(module_packs.CLIENT, started)
+        pack = _open(name, started)
         if pack is None:
-            return of_monitor()
+            return of_monitor(start)
         keep(Modules([pack[0]], pack[1], {}))
     modules = _kept[0]
     if not modules.packs:
-        return of_monitor()
+        return of_monitor(start)
     _add(modules, _BEFORE_PACKS, started)
     return modules
 
@@ -125,7 +127,7 @@ def _changed(path: str) -> float:
     return os.stat(path).st_ctime
 
 
-def _age() -> float:
-    """Seconds since the start of this process."""
+def _age(start: int) -> float:
+    """Seconds since then, or since the start of this process."""
     boot = time.clock_gettime(time.CLOCK_BOOTTIME)
-    return boot - start_time(os.getpid()) / os.sysconf("SC_CLK_TCK")
+    return boot - (start or start_time(os.getpid())) / os.sysconf("SC_CLK_TCK")

@@ -10,6 +10,7 @@ from rootless.supervisor.standby.pickled import unpickled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import CodeType
     from typing import NoReturn
 
@@ -36,9 +37,9 @@ def resume(
     program.resume()
 
 
-def set_inheritable(*, inheritable: bool) -> None:
-    """Of all descriptors but the standard streams: whether the next program has them."""
-    for each in map(int, os.listdir("/proc/self/fd")):
+def set_inheritable(descriptors: Sequence[int] = (), *, inheritable: bool) -> None:
+    """Of descriptors, or of all but the standard streams: whether the next program has them."""
+    for each in descriptors or map(int, os.listdir("/proc/self/fd")):
         try:
             if each > 2:
                 os.set_inheritable(each, inheritable)

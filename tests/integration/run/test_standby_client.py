@@ -194,7 +194,7 @@ def test_a_client_goes_on_with_the_modules_that_it_had(box, tmp_path, packs):
     if packs:
         writer = [sys.executable, "-m", "rootless.pack_writer"]
         subprocess.run(writer, env=environment(box, tree), cwd=tree, check=True)
-        assert list(tree.rglob("client.*.pack"))
+        assert list(tree.rglob("resumed-client.*.pack"))
     running = run_from(box, tree)
     wait_until(lambda: stands_by(running.pid))
     for path in tree.rglob("*.py"):

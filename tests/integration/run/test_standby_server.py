@@ -1,0 +1,187 @@
+"""The file server of a container that nothing is asked of waits in a small program, and goes on where it was."""
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rootless as package
+from tests.support.waiting import assert_stays, wait_until
+
+pytestmark = pytest.mark.needs("userns", "fuse", "fuse-resend", "busybox")
+
+MEMORY = 3 << 20
+"""Bytes of a server that stands by, without files that are mapped."""
+
+
+@pytest.fixture
+def box(rootless, busybox_image):
+    rootless("import", busybox_image, "box:1").ok()
+    yield rootless
+    rootless.remove_containers()
+
+
+def directory_of(box):
+    (path,) = (box.data / "rootless/containers").glob("?" * 64)
+    return path
+
+
+def server_of(box):
+    record = json.loads((directory_of(box) / "container.json").read_text())
+    return record["server_pid"]
+
+
+def stands_by(pid):
+    waits = "poll" in Path(f"/proc/{pid}/wchan").read_text()
+    return waits and b"\0standby\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def memory_of(pid):
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(
+        int(line.split()[1]) << 10 for line in text.splitlines() if line.startswith("Anonymous:")
+    )
+
+
+def start(box, script, *options):
+    """A container with this script, which first writes a line, and whose server stands by then."""
+    words = ("run", "-i", "--name", "c1", *options, "box:1", "sh", "-c", script)
+    running = box.popen(*words)
+    assert running.stdout.readline() == b"up\n"
+    wait_until(lambda: stands_by(server_of(box)))
+    return running
+
+
+@pytest.mark.parametrize("options", [(), ("--rm",), ("--writable-tmpfs",)])
+def test_files_are_as_they_were(box, options):
+    prepare = "mkdir -p /a/b; echo one >/a/b/f; ln /a/b/f /a/g; exec 5<>/a/h; rm /a/h; echo held >&5; cd /a/b"
+    before = "stat -c %i:%h /a/b/f >/ino; cd /a/b"
+    after = "stat -c %i:%h f | cmp - /ino && cat f /a/g /proc/self/fd/5; echo two >>f; mv f ../i; cat /a/g; ls /a"
+    running = start(box, f"{prepare}; {before}; echo up; read x; {after}; exit 7", *options)
+    server = server_of(box)
+    assert memory_of(server) < MEMORY
+    output, _ = running.communicate(b"\n", timeout=60)
+    assert output == b"one\none\nheld\none\ntwo\nb\ng\ni\n"
+    assert running.returncode == 7
+    wait_until(lambda: not os.path.exists(f"/proc/{server}"))
+
+
+def test_it_stands_by_again_and_each_time_later(box):
+    running = start(box, "echo up; while read x; do cat /etc/group >/$x; ls /$x; done")
+    running.stdin.write(b"made\n")
+    running.stdin.flush()
+    assert running.stdout.readline() == b"/made\n"
+    server = server_of(box)
+    assert not stands_by(server)
+    wait_until(lambda: stands_by(server))
+    assert running.communicate(b"more\n", timeout=60)[0] == b"/more\n"
+
+
+def test_what_was_copied_up_before_is_counted(box):
+    start(box, "echo x >>/etc/group; echo up; read x; echo x >>/etc/passwd")
+    report = json.loads(box("cow", "--format", "json", "c1").ok().stdout)
+    assert [each["Path"] for each in report["Records"]] == ["/etc/group"]
+    assert not stands_by(server_of(box))
+    wait_until(lambda: stands_by(server_of(box)))
+    box("exec", "c1", "sh", "-c", "echo x >>/etc/passwd").ok()
+    report = json.loads(box("cow", "--format", "json", "c1").ok().stdout)
+    assert [each["Path"] for each in report["Records"]] == ["/etc/group", "/etc/passwd"]
+
+
+def test_what_the_kernel_has_not_written_yet_is_kept(box):
+    """Of a container whose monitor, and so the container, is killed meanwhile."""
+    script = "exec 5>/f; echo first >&5; echo up; read x; echo second >&5; echo written; sleep 1000"
+    running = start(box, script)
+    running.stdin.write(b"\n")
+    running.stdin.flush()
+    assert running.stdout.readline() == b"written\n"
+    record = json.loads((directory_of(box) / "container.json").read_text())
+    os.kill(record["monitor_pid"], signal.SIGKILL)
+    running.communicate(timeout=60)
+    wait_until(lambda: not os.path.exists(f"/proc/{record['server_pid']}"))
+    assert (directory_of(box) / "upper/f").read_text() == "first\nsecond\n"
+
+
+def test_the_work_directory_stays_locked(box):
+    start(box, "echo up; read x")
+    work = os.open(directory_of(box) / "work", os.O_RDONLY)
+    try:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(work, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(work)
+
+
+def test_one_that_is_killed_is_replaced(box):
+    running = start(box, "echo held >/f; echo up; read x; cat /f")
+    before = server_of(box)
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: server_of(box) not in {0, before})
+    assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
+
+
+def test_one_of_another_release_takes_over(box):
+    running = start(box, "echo held >/f; echo up; read x; cat /f")
+    before = server_of(box)
+    assert box("system", "upgrade-servers").ok().stdout == "c1\n"
+    assert server_of(box) != before
+    assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
+
+
+@pytest.mark.parametrize("packs", [True, False])
+def test_it_goes_on_with_the_modules_that_it_had(box, tmp_path, packs):
+    """Another release is installed meanwhile, none of whose modules works."""
+    tree = copied_tree(tmp_path)
+    if packs:
+        writer = [sys.executable, "-m", "rootless.pack_writer"]
+        subprocess.run(writer, env=environment(box, tree), cwd=tree, check=True)
+    running = run_from(box, tree)
+    wait_until(lambda: stands_by(server_of(box)))
+    for path in tree.rglob("*.py"):
+        path.write_text("raise RuntimeError('of another release')\n")
+    for path in tree.rglob("*.pack"):
+        path.unlink()
+    assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
+    assert running.returncode == 0
+
+
+def test_it_stays_awake_when_its_modules_have_been_replaced(box, tmp_path):
+    tree = copied_tree(tmp_path)
+    running = run_from(box, tree)
+    module = tree / "unionfs/union.py"
+    shutil.copy2(module, tree / "copy.py")
+    (tree / "copy.py").rename(module)
+    assert_stays(lambda: not stands_by(server_of(box)), 8)
+    assert running.communicate(b"\n", timeout=60)[0] == b"held\n"
+
+
+def copied_tree(tmp_path):
+    tree = tmp_path / "tree"
+    for name in ("rootless", "unionfs"):
+        source = Path(package.__file__).parent.parent / name
+        shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("*.pack"))
+    return tree
+
+
+def environment(box, tree):
+    variables = {**box.env, "PYTHONPATH": str(tree)}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    return variables
+
+
+def run_from(box, tree):
+    """A `run` with the modules of a tree; it shows a file after a line on its standard input."""
+    script = "echo held >/f; echo up; read x; cp /f /g; cat /g"
+    argv = [sys.executable, "-m", "rootless", "run", "--rm", "-i", "--name", "c1", "box:1"]
+    variables = environment(box, tree) | {"PYTHONDONTWRITEBYTECODE": "1"}
+    streams = dict.fromkeys(("stdin", "stdout"), subprocess.PIPE)
+    running = subprocess.Popen([*argv, "sh", "-c", script], env=variables, cwd=tree, **streams)
+    box.started.append(running)
+    assert running.stdout.readline() == b"up\n"
+    return running
