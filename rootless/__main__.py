@@ -34,7 +34,7 @@ def main() -> None:
         from rootless.cli.rank import become_rank
 
         claim = become_rank(sys.argv[1:])
-        module_packs.load(module_packs.JOIN)
+        module_packs.load(module_packs.HPC if sys.argv[1] == "hpc" else module_packs.JOIN)
     from rootless.cli.main import main as run_command_line
 
     status = run_command_line(claim=claim, ahead=monitor)

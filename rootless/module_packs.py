@@ -43,8 +43,9 @@ NAMES = (
 )
 """AHEAD is loaded before the monitor is forked, and then RUN and PREPARE, MONITOR and FILE_SERVER in three processes; DETACHED
 follows PREPARE in `run -d`, and SHARED_IMAGE follows MONITOR where the container has no file server of its own. RANK is that
-of a rank (`run --join`), and JOIN follows if its command line has to be read; HPC is that of `hpc`, followed by HPC_JOIN or
-IN_PLACE. RESUMED_CLIENT is that of a client of `run` that stood by, RESUMED_SERVER that of a container's file server."""
+of a rank (`run --join`, `hpc --sharens`), and JOIN, or HPC and HPC_JOIN, follow if its command line has to be read. HPC is that
+of `hpc`, and IN_PLACE follows. RESUMED_CLIENT is that of a client of `run` that stood by, RESUMED_SERVER that of a container's
+file server."""
 
 HEAD_LENGTH = 8
 """Bytes of the length of the head: the interpreter's magic number, and the state of each source."""
@@ -62,7 +63,7 @@ def load_first(arguments: "Sequence[str]") -> str:
         words = words[1:]
     if words[0] == "hpc":
         if words[-1] in {"exec", "run", "shell"}:
-            name = HPC
+            name = RANK if "--sharens" in arguments else HPC
     elif words[:1] == ["exec"]:
         name = EXEC
     elif words[:1] == ["run"]:

@@ -170,7 +170,7 @@ BEFORE = {
     SHARED_IMAGE: (AHEAD, MONITOR),
     FILE_SERVER: (AHEAD,),
     JOIN: (RANK,),
-    HPC_JOIN: (HPC,),
+    HPC_JOIN: (RANK, HPC),
     IN_PLACE: (HPC,),
 }
 """The packs that a process has loaded before another one."""

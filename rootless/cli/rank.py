@@ -1,4 +1,4 @@
-"""`run --join` of a rank for whose command line there is a recipe: nothing of the command line is read."""
+"""`run --join` or `hpc --sharens` of a rank for whose command line there is a recipe: nothing of the command line is read."""
 
 from __future__ import annotations
 

@@ -61,7 +61,19 @@ def rank_command(options: ContainerOptions, tag: str, paths: StoragePaths) -> Ra
 
 def launch_here(environ: Mapping[str, str]) -> Launch | None:
     """The step that this process belongs to; None if no launcher has started it."""
+    return launch_of(environ, _parent())
+
+
+def tag_here(environ: Mapping[str, str]) -> str:
+    """The tag of the step that this process belongs to, or of the processes of its parent if no launcher has started it,
+    as with Apptainer.
+    """
+    launch = launch_here(environ)
+    return f"parent {_parent()}" if launch is None else f"{launch.launcher} {launch.tag}"
+
+
+def _parent() -> str:
     from rootless.containers.process_identity import start_time
 
     parent = os.getppid()
-    return launch_of(environ, f"{parent}-{start_time(parent)}")
+    return f"{parent}-{start_time(parent)}"

@@ -33,7 +33,7 @@ from rootless.paths import (
 )
 from rootless.private_directory import make_private_directory
 from rootless.ranks.entering import find, join, rank_args
-from rootless.ranks.rank import RankCommand, launch_here
+from rootless.ranks.rank import RankCommand, launch_here, tag_here
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -109,9 +109,7 @@ def entry_by_recipe(arguments: Sequence[str], environ: Mapping[str, str]) -> Ent
     own = launcher_variables(environ)
     others = sorted(f"{name}={text}" for name, text in environ.items() if name not in own)
     inputs: Inputs = (list(arguments), os.getcwd(), _digest(others))
-    launch = launch_here(environ)
-    step = "" if launch is None else f"{launch.launcher} {launch.tag}"
-    path = f"{directory}/{_digest((step, *arguments))[:24]}{SUFFIX}"
+    path = f"{directory}/{_digest((_step(arguments, environ), *arguments))[:24]}{SUFFIX}"
     if not os.path.exists(path):
         lock = acquire_lock(f"{path}.lock")
         assert lock is not None  # it is waited for
@@ -139,6 +137,14 @@ def entry_by_recipe(arguments: Sequence[str], environ: Mapping[str, str]) -> Ent
         return None
     args = rank_args(found, client, command, own)
     return None if args is None else Entry(args, descriptors)
+
+
+def _step(arguments: Sequence[str], environ: Mapping[str, str]) -> str:
+    """What ranks with one command line have in common. A tag of `run --join` is on the command line."""
+    if arguments[0] == "hpc":
+        return tag_here(environ)
+    launch = launch_here(environ)
+    return "" if launch is None else f"{launch.launcher} {launch.tag}"
 
 
 def _digest(texts: Iterable[str]) -> str:

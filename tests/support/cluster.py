@@ -43,8 +43,9 @@ class Cluster:
         return done.stdout.decode()
 
     def popen(self, *words, **options):
+        options.setdefault("env", self.env)
         process = subprocess.Popen(
-            self.argv(*words), env=self.env, cwd=self.cwd, stdout=subprocess.PIPE, **options
+            self.argv(*words), cwd=self.cwd, stdout=subprocess.PIPE, **options
         )
         self.rootless.started.append(process)
         return process

@@ -45,7 +45,7 @@ def _become(parsed: Parsed, settings: Settings, action: str) -> int:
     from rootless.cli.hpc.container import container_of
     from rootless.hpc.names import parse_source
 
-    parsed = with_variables(parsed, os.environ)
+    parsed, claim = with_variables(parsed, os.environ), settings.claim
     image, *words = parsed.arguments
     source = parse_source(image, os.path.exists)
     if source.archive:
@@ -72,11 +72,18 @@ def _become(parsed: Parsed, settings: Settings, action: str) -> int:
         options = with_configuration(options, configuration, os.environ)
     containers = new_containers(settings, configuration)
     if parsed[rows.SHARENS]:
+        if "rootless.ranks.recipe" not in sys.modules:
+            module_packs.load(module_packs.RANK)  # a variable asks for it, not the command line
         module_packs.load(module_packs.HPC_JOIN)
-        from rootless.cli.hpc.sharing import rank_of, shared_options
+        from rootless.cli.hpc.sharing import rank_of, shared_options, write_recipe
 
         shared = shared_options(options, asked.action, is_file=bool(source.path))
-        return containers.run_joined(shared, rank_of(os.environ), progress=progress)
+        rank = rank_of(os.environ)
+        if claim is not None:
+            write_recipe(claim, shared, rank, containers.paths, parsed[rows.ENV_FILE])
+        return containers.run_joined(shared, rank, progress=progress, claim=claim)
+    if claim is not None:
+        claim.release()  # --sharens is a word of the command
     return containers.run_in_place(options, progress=progress, adapt=adapt)
 
 

@@ -5,34 +5,34 @@ from __future__ import annotations
 import os
 
 from rootless.cli.hpc.image import with_action
-from rootless.containers.process_identity import start_time
 from rootless.errors import UsageError
 from rootless.hpc.image_scripts import Action, ImageFacts
 from rootless.launcher import (
-    launch_of,
     launcher_descriptors,
     launcher_directories,
     launcher_variables,
 )
-from rootless.ranks.rank import Rank
+from rootless.ranks.rank import Rank, launch_here, rank_command, tag_here
 from rootless.spec.options import Bind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from rootless.containers.storage_paths import StoragePaths
+    from rootless.ranks.recipe import Claim
     from rootless.spec.options import ContainerOptions
 
 
 def rank_of(environ: Mapping[str, str]) -> Rank:
-    """This process as one of those that share: by the launcher, or else by the parent, as with Apptainer."""
-    parent = os.getppid()
-    identity = f"{parent}-{start_time(parent)}"
-    launch = launch_of(environ, identity)
-    variables, given = launcher_variables(environ), launcher_descriptors(environ)
-    if launch is None:
-        return Rank(f"parent {identity}", 0, variables, given)
-    return Rank(f"{launch.launcher} {launch.tag}", launch.local_size, variables, given)
+    """This process as one of those that share."""
+    launch = launch_here(environ)
+    return Rank(
+        tag_here(environ),
+        0 if launch is None else launch.local_size,
+        launcher_variables(environ),
+        launcher_descriptors(environ),
+    )
 
 
 def shared_options(options: ContainerOptions, action: Action, *, is_file: bool) -> ContainerOptions:
@@ -44,6 +44,9 @@ def shared_options(options: ContainerOptions, action: Action, *, is_file: bool) 
             "conflicting options: --sharens and a PID namespace",
             hint="the processes are the launcher's: leave out --pid, --containall and --compat",
         )
+    own = launcher_variables(os.environ)  # each rank is given them when it enters
+    passed = {name: text for name, text in action.passed.items() if name not in own}
+    action = action._replace(passed=passed)
     mounted = {each.target for each in options.mounts}
     binds = [
         Bind(path, path)
@@ -55,3 +58,10 @@ def shared_options(options: ContainerOptions, action: Action, *, is_file: bool) 
         facts = ImageFacts(has_environment=False, has_runscript=False)
         return with_action(options, action, facts)._replace(entrypoint=None, command=action.words)
     return with_action(options, action, ImageFacts(has_environment=True, has_runscript=is_file))
+
+
+def write_recipe(
+    claim: Claim, options: ContainerOptions, rank: Rank, paths: StoragePaths, files: Sequence[str]
+) -> None:
+    """Leave to other ranks with this command line what has been found in it; `files` are those of --env-file."""
+    claim.write(rank_command(options, rank.tag, paths), 0, files)

@@ -5,6 +5,9 @@ import subprocess
 
 import pytest
 
+from rootless.containers.rank_recipes import read_recipe
+from tests.support.waiting import wait_until
+
 pytestmark = pytest.mark.needs("userns", "fuse", "busybox")
 
 COUNT = 4
@@ -44,6 +47,41 @@ def test_each_process_has_its_own_variables_and_status(cluster):
     done = cluster("exec", "--sharens", "--env", "A=1", "box:1", "sh", "-c", "echo $A; exit 4")
     assert (done.returncode, done.stdout) == (4, b"1\n")
     assert cluster.text("run", "--sharens", "box:1", "echo", "x") == "x\n"
+
+
+def test_processes_take_what_the_first_one_has_found_in_the_command_line(cluster):
+    """And have their own variables of the launcher, working directories and statuses."""
+    launched = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_NTASKS": "2"}
+    words = ("exec", "--sharens", "--env", "A=1", "box:1", "sh", "-c")
+    first = cluster.popen(
+        *words,
+        "echo $SLURM_PROCID $A; read line",
+        env={**cluster.env, **launched, "SLURM_PROCID": "0"},
+        stdin=-1,
+    )
+    assert first.stdout.readline() == b"0 1\n"
+    (recipe,) = (cluster.rootless.runtime / "rootless/join").glob("*.recipe")
+    found = read_recipe(str(recipe))
+    assert found is not None
+    assert found.command is not None
+    before = recipe.stat()
+    second = cluster(
+        *words,
+        "echo $SLURM_PROCID $A; read line",
+        env={**launched, "SLURM_PROCID": "1"},
+        stdin=b"\n",
+    )
+    assert second.stdout == b"1 1\n"
+    assert recipe.stat() == before
+    elsewhere = cluster(
+        *words,
+        "echo $SLURM_PROCID $A; read line",
+        env={**launched, "SLURM_PROCID": "2", "B": "3"},
+        stdin=b"\n",
+    )
+    assert elsewhere.stdout == b"2 1\n"
+    first.communicate(b"\n", timeout=60)
+    wait_until(lambda: not recipe.exists())
 
 
 def test_scripts_of_an_image_are_honoured_in_a_shared_container(cluster, scripted_tree):
