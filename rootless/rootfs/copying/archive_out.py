@@ -88,7 +88,7 @@ class _Members:
             attributes = self._attributes(place, os.fstat(place))
             yield TarEntry(path, attributes, xattrs=_encoded(xattrs_of(place))), iter(())
             prefix = path + b"/" if path else b""
-            for name in sorted(os.listdir(place)):
+            for name in sorted(directory.names()):
                 yield from self._child(directory, name, prefix + os.fsencode(name))
         finally:
             directory.close()

@@ -6,6 +6,7 @@ import os
 import stat
 
 from rootless.rootfs.copying.object import xattrs_of
+from rootless.syscalls.other_process import file_system_type
 from unionfs.light_types import NamedTuple
 
 TYPE_CHECKING = False
@@ -25,17 +26,32 @@ class SourceFile(NamedTuple):
     xattrs: dict[str, bytes]
 
 
+_OF_THE_KERNEL = frozenset((0x9FA0, 0x62656572))
+"""PROC_SUPER_MAGIC and SYSFS_MAGIC (linux/magic.h)."""
+_TMPFS = 0x01021994
+
+
 class SourceDirectory:
     """A directory that is open. With `files`, `upper` is a descriptor of the same directory in the upper of
     the container, or None if it has none there.
     """
 
     def __init__(
-        self, descriptor: int, files: UpperFiles | None = None, upper: int | None = None
+        self,
+        descriptor: int,
+        files: UpperFiles | None = None,
+        upper: int | None = None,
+        *,
+        outer: int | None = None,
+        name: str = "",
     ) -> None:
         self.descriptor = descriptor
         self._files = files
         self._upper = upper
+        self._device = os.fstat(descriptor).st_dev
+        self._is_mount = outer is not None and outer != self._device
+        """Another file system than that of the directory it lies in, whose device is `outer`."""
+        self._name = name
 
     @staticmethod
     def reopen(place: int, files: UpperFiles | None = None) -> SourceDirectory:
@@ -50,7 +66,19 @@ class SourceDirectory:
         upper = None
         if self._files is not None and self._upper is not None:
             upper = self._files.enter(self._upper, name, descriptor)
-        return SourceDirectory(descriptor, self._files, upper)
+        return SourceDirectory(descriptor, self._files, upper, outer=self._device, name=name)
+
+    def names(self) -> list[str]:
+        """What is in it; nothing of the container's /proc, /sys and /dev below what is copied. Raises OSError.
+
+        Files of the kernel are made as they are read, some cannot be read, and devices are made by root alone:
+        docker copies none of them.
+        """
+        if self._is_mount:
+            kind = file_system_type(self.descriptor)
+            if kind in _OF_THE_KERNEL or (kind == _TMPFS and self._name == "dev"):
+                return []
+        return os.listdir(self.descriptor)
 
     def open_file(self, name: str, found: os.stat_result) -> SourceFile:
         """Open what was a regular file of this status. Raises OSError."""

@@ -93,7 +93,7 @@ class TreeCopy:
         self, source: SourceDirectory, directory: int, path: str, *, is_new: bool
     ) -> None:
         """`is_new`: the directory was made by this copy, and is below one with a temporary name."""
-        for name in os.listdir(source.descriptor):
+        for name in source.names():
             try:
                 found = os.stat(name, dir_fd=source.descriptor, follow_symlinks=False)
                 self._copy_child(source, name, found, directory, f"{path}{name}", is_new=is_new)

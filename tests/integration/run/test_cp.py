@@ -380,3 +380,28 @@ def is_locked(path):
     if lock is not None:
         lock.release()
     return lock is None
+
+
+def test_files_of_the_kernel_below_a_directory_stay_behind(container, tmp_path):
+    root = tmp_path / "root"
+    container("cp", "cc:/", root).ok()
+    assert (root / "d/f").read_text() == "old\n"
+    assert (root / "bin/sh").exists()
+    found = {
+        name: os.listdir(root / name) for name in ("proc", "sys", "dev") if (root / name).exists()
+    }
+    assert not any(found.values())
+    with open(tmp_path / "all.tar", "wb") as output:
+        assert container.popen("cp", "cc:/", "-", stdout=output).wait(60) == 0
+    with tarfile.open(tmp_path / "all.tar") as archive:
+        names = [name.lstrip("./") for name in archive.getnames()]
+    assert "d/f" in names
+    assert not [name for name in names if name.startswith(("proc/", "sys/", "dev/"))]
+
+
+def test_files_of_the_kernel_are_copied_by_their_own_paths(box, tmp_path):
+    box("run", "-d", "--name", "cc", "box:1", "sleep", "1000").ok()
+    box("cp", "cc:/proc/version", tmp_path / "version").ok()
+    assert (tmp_path / "version").read_text().startswith("Linux version")
+    box("cp", "cc:/proc/sys/kernel/random", tmp_path / "random").ok()
+    assert (tmp_path / "random/boot_id").read_text().count("-") == 4
