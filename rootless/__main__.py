@@ -22,6 +22,13 @@ from unionfs.light_imports import install  # noqa: E402
 install("rootless", "unionfs")
 
 
+def _report_full(reason: str) -> None:
+    try:
+        os.write(2, f"rootless: cannot write the output: {reason}\n".encode())
+    except OSError:
+        pass  # it is standard error that cannot be written
+
+
 def main() -> None:
     """Run the command line and exit with its status."""
     claim, monitor = None, None
@@ -45,8 +52,13 @@ def main() -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except (AttributeError, OSError, ValueError):
-        sys.exit(status)  # closed or broken: the interpreter prints nothing
+    except (AttributeError, ValueError):
+        sys.exit(status)  # closed: the interpreter prints nothing
+    except OSError as error:
+        # The interpreter would try again, fail, and print a traceback.
+        if not isinstance(error, BrokenPipeError):
+            _report_full((error.strerror or "").lower())
+        os._exit(status or 1)
     # Taking a hundred modules apart takes as long as importing many of them, and the kernel does
     # it at once.
     os._exit(status)
